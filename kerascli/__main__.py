@@ -1,0 +1,5 @@
+"""python -m kerascli"""
+
+from kerascli.cli.app import main
+
+main()

@@ -1,0 +1,1 @@
+"""Callbacks of Keras as pure decisions: facts in, decisions out."""

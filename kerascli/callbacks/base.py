@@ -1,0 +1,111 @@
+"""What a callback is: it sees an epoch's figures and decides; the recorder carries decisions out."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, TypeVar
+
+from kerascli.component import Component, Registry
+
+State = Mapping[str, Any]
+"""A callback's memory between epochs: JSON, part of every checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochFacts:
+    """What is known when an epoch ends. Epochs count from 1."""
+
+    epoch: int
+    epochs: int
+    logs: Mapping[str, float]
+    learning_rate: float
+    steps: int
+    directions: Mapping[str, Literal["min", "max"]]
+    """Which way each logged figure is better; what `mode: auto` goes by."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetLearningRate:
+    """The rate from the next update on."""
+
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaveSlot:
+    """Keep the present weights under a name (`best`)."""
+
+    slot: str
+    to_disk: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreSlot:
+    """Put the weights kept under a name back."""
+
+    slot: str
+
+
+@dataclass(frozen=True, slots=True)
+class AppendRow:
+    """Add a row to a CSV file in the run folder's logs/."""
+
+    file: str
+    row: Mapping[str, float]
+    append: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """A line for the person at the terminal."""
+
+    text: str
+
+
+Decision = SetLearningRate | Stop | SaveSlot | RestoreSlot | AppendRow | Say
+
+
+class Callback(Component):
+    """Facts in, decisions out; nothing else is touched."""
+
+    stops_at_bad_batch: ClassVar[bool] = False
+
+    def begin(self, facts: EpochFacts) -> list[Decision]:
+        """Before an epoch (`logs` is the epoch before's)."""
+        return []
+
+    def watched(self) -> tuple[str, ...]:
+        """The figures that must exist (`val_loss`); `validate` checks them."""
+        return ()
+
+    def start(self) -> State:
+        """The state before the first epoch."""
+        return {}
+
+    @abstractmethod
+    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+        """After an epoch and its validation."""
+
+    def train_end(self, state: State) -> list[Decision]:
+        """After the last epoch, or after a stop."""
+        return []
+
+
+CALLBACKS: Registry[Callback] = Registry("callback", Callback, ("kerascli.callbacks",), ("callback_",))
+
+T = TypeVar("T", bound=type[Callback])
+
+
+def callback(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[T], T]:
+    """Register a callback."""
+
+    def register(cls: T) -> T:
+        CALLBACKS.register(cls, name=name, aliases=aliases)
+        return cls
+
+    return register

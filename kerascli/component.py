@@ -1,0 +1,289 @@
+"""Components and registries: how a name in a config becomes checked, frozen data.
+
+A component is one named thing a config can ask for. Its class is a frozen pydantic model whose fields are
+its arguments in Keras's words; a registry per kind finds it by name and reads its three written forms:
+`relu`, `dropout: 0.4`, `dense: {units: 256}`.
+"""
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticCustomError, core_schema
+
+from kerascli.errors import Fault, Path, nearest, show
+
+
+class Component(BaseModel):
+    """One named thing a config can ask for; subclasses are abstract or registered, never both."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    component_name: ClassVar[str] = ""
+    """The canonical name, set by the registry."""
+
+    @classmethod
+    def first_argument(cls) -> str | None:
+        """The field that `name: value` fills."""
+        return next(iter(cls.model_fields), None)
+
+    def dump(self) -> dict[str, Any] | str:
+        """The written form, complete: every argument, defaults too; reads back as an equal object."""
+        arguments = {name: plain(getattr(self, name)) for name in type(self).model_fields}
+        return {self.component_name: arguments} if arguments else self.component_name
+
+
+def plain(value: Any) -> Any:
+    """Components and tuples inside a value as YAML-ready data."""
+    if isinstance(value, Component):
+        return value.dump()
+    if isinstance(value, (tuple, list)):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return value
+
+
+class Invalid(Exception):
+    """Faults by path; whoever knows the text turns the paths into places."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(fault.text for fault in self.faults))
+
+    def below(self, path: Path) -> "Invalid":
+        """The same faults, seen from `path` above."""
+        return Invalid(_moved(fault, path) for fault in self.faults)
+
+
+C = TypeVar("C", bound=Component)
+
+
+class Registry(Generic[C]):
+    """All components of one kind; imports the kind's packages when first asked."""
+
+    def __init__(self, kind: str, base: type[C], packages: tuple[str, ...], prefixes: tuple[str, ...] = ()) -> None:
+        self.kind = kind
+        self.base = base
+        self._packages = packages
+        self._prefixes = tuple(_key(prefix) for prefix in prefixes)
+        self._classes: dict[str, type[C]] = {}
+        self._keys: dict[str, str] = {}
+        self._aliases: dict[str, tuple[str, ...]] = {}
+        self._loaded = False
+        REGISTRIES[kind] = self
+
+    def register(self, cls: type[C], *, name: str | None = None, aliases: tuple[str, ...] = ()) -> type[C]:
+        """Add a class under its canonical name and aliases; two classes of one name are a bug."""
+        name = name or snake_case(cls.__name__)
+        for spelling in (name, *aliases):
+            other = self._keys.setdefault(_key(spelling), name)
+            if other != name:
+                taken = self._classes[other]
+                raise TypeError(f"two {self.kind}s called '{spelling}': {_full_name(taken)} and {_full_name(cls)}")
+        if name in self._classes:
+            raise TypeError(
+                f"two {self.kind}s called '{name}': {_full_name(self._classes[name])} and {_full_name(cls)}"
+            )
+        cls.component_name = name
+        self._classes[name] = cls
+        self._aliases[name] = aliases
+        return cls
+
+    def load(self) -> None:
+        """Import every module of the kind's packages, once."""
+        if self._loaded:
+            return
+        self._loaded = True
+        for package_name in self._packages:
+            module = importlib.import_module(package_name)
+            for info in pkgutil.walk_packages(getattr(module, "__path__", []), f"{package_name}."):
+                importlib.import_module(info.name)
+
+    def __iter__(self) -> Iterator[type[C]]:
+        self.load()
+        return iter([self._classes[name] for name in sorted(self._classes)])
+
+    def names(self) -> list[str]:
+        self.load()
+        return sorted(self._classes)
+
+    def aliases(self, name: str) -> tuple[str, ...]:
+        return self._aliases[name]
+
+    def find(self, name: str) -> type[C] | None:
+        """The class of a name in any spelling, R's prefix included; None if there is none."""
+        self.load()
+        key = _key(name)
+        if key not in self._keys:
+            key = next((key.removeprefix(p) for p in self._prefixes if key.removeprefix(p) in self._keys), key)
+        return self._classes.get(self._keys.get(key, ""))
+
+    def get(self, name: str, path: Path = ()) -> type[C]:
+        cls = self.find(name)
+        if cls is None:
+            text = f"there is no {self.kind} '{name}'{self.suggestion(name)}"
+            raise Invalid(
+                [Fault(text, path, hint=f"'kerascli list {_plural(self.kind)}' shows all {len(self._classes)}")]
+            )
+        return cls
+
+    def suggestion(self, name: str) -> str:
+        self.load()
+        key = _key(name)
+        for prefix in self._prefixes:
+            key = key.removeprefix(prefix)
+        close = nearest(key, self._keys)
+        return f"; did you mean '{self._keys[close]}'?" if close else ""
+
+    def parse(self, value: Any) -> C:
+        """One of the three written forms -> the component. Raises `Invalid`, with paths below `value`."""
+        if isinstance(value, self.base):
+            return value
+        name, arguments = split_form(value, self.kind)
+        cls = self.get(name, () if isinstance(value, str) else (name,))
+        return self.construct(cls, name, arguments)
+
+    def construct(self, cls: type[C], written: str, arguments: Any) -> C:
+        """Arguments as they stand after `written:` -> the component; paths start with `written`."""
+        settings, path = arguments_of(cls, written, arguments)
+        try:
+            return cls.model_validate(settings)
+        except ValidationError as error:
+            raise Invalid(_faults(error, cls, path)) from None
+
+    def field(self) -> Any:
+        """The annotation for a field that holds a component of this kind."""
+        return _ComponentField(self)
+
+
+REGISTRIES: dict[str, Registry[Any]] = {}
+"""Every kind's registry, by kind."""
+
+_NO_ARGUMENTS = object()
+
+
+def split_form(value: Any, kind: str) -> tuple[str, Any]:
+    """`name` or `{name: arguments}` -> (name, arguments)."""
+    if isinstance(value, str):
+        return value, _NO_ARGUMENTS
+    if isinstance(value, dict) and len(value) == 1:
+        return next(iter(value.items()))
+    if isinstance(value, dict) and len(value) > 1:
+        first = next(iter(value))
+        hint = f"indent the arguments below '{first}:', or write {first}: {{...}}" if value[first] is None else None
+        raise Invalid(
+            [Fault(f"expected one {kind}, got a mapping of {len(value)} keys: {', '.join(map(str, value))}", hint=hint)]
+        )
+    raise Invalid([Fault(f"expected a {kind} (a name, or name: arguments), got {show(value)}")])
+
+
+def arguments_of(cls: type[Component], written: str, arguments: Any) -> tuple[dict[str, Any], Path]:
+    """What stands after `written:` as keyword arguments, and the path they stand at."""
+    first = cls.first_argument()
+    path: Path = (written,)
+    if arguments is _NO_ARGUMENTS:
+        return {}, ()
+    if arguments is None:
+        text = f"{cls.component_name} has no arguments here (null)"
+        raise Invalid([Fault(text, path, hint=f"write '{written}' alone for the defaults, or {written}: {{...}}")])
+    if isinstance(arguments, dict) and not _is_first_argument(cls, first, arguments):
+        return arguments, path
+    if first is None:
+        raise Invalid([Fault(f"{cls.component_name} takes no arguments, got {show(arguments)}", path)])
+    return {first: arguments}, path
+
+
+def _is_first_argument(cls: type[Component], first: str | None, arguments: dict[str, Any]) -> bool:
+    """`bidirectional: {lstm: 64}`: the only key is no argument but a component that the first takes."""
+    if first is None or len(arguments) != 1:
+        return False
+    key = next(iter(arguments))
+    if not isinstance(key, str) or key in cls.model_fields:
+        return False
+    registries = [m.registry for m in _metadata(cls.model_fields[first]) if isinstance(m, _ComponentField)]
+    return any(registry.find(key) is not None for registry in registries)
+
+
+def _metadata(info: Any) -> list[Any]:
+    found = list(info.metadata)
+    pending = [info.annotation]
+    while pending:
+        annotation = pending.pop()
+        found += getattr(annotation, "__metadata__", ())
+        pending += getattr(annotation, "__args__", ())
+    return found
+
+
+class _ComponentField:
+    """Marks a field as holding a component; reads its written forms while pydantic validates."""
+
+    def __init__(self, registry: Registry[Any]) -> None:
+        self.registry = registry
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._read)
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"x-component": self.registry.kind}
+
+    def _read(self, value: Any) -> Component:
+        try:
+            return self.registry.parse(value)
+        except Invalid as invalid:
+            raise PydanticCustomError("component", "invalid component", {"faults": invalid.faults}) from None
+
+
+def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = ()) -> list[Fault]:
+    """A pydantic error as our faults, in our words, at the paths of the written config."""
+    return list(_faults(error, owner, written))
+
+
+def _faults(error: ValidationError, owner: type[BaseModel], written: Path) -> Iterator[Fault]:
+    from kerascli.wording import describe
+
+    seen: set[Path] = set()
+    details = error.errors(include_url=False)
+    unknown = [str(d["loc"][-1]) for d in details if d["type"] == "extra_forbidden"]
+    meant = {word for key in unknown if (word := nearest(key, owner.model_fields))}
+    for detail in details:
+        if detail["type"] == "missing" and detail["loc"][-1] in meant:
+            continue  # it is there, misspelt: said once
+        context = detail.get("ctx", {})
+        if detail["type"] == "component":
+            where = tuple(detail["loc"])
+            yield from (_moved(fault, written + where) for fault in context["faults"])
+            continue
+        fault = describe(dict(detail), owner)
+        if fault.path in seen:  # a union reports each member; the first says enough
+            continue
+        seen.add(fault.path)
+        yield _moved(fault, written)
+
+
+def _moved(fault: Fault, path: Path) -> Fault:
+    return Fault(fault.text, (*path, *fault.path), fault.at, fault.place, fault.hint, fault.level)
+
+
+def snake_case(name: str) -> str:
+    """MaxPooling2D -> max_pooling_2d, LSTM -> lstm, AdamW -> adam_w."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
+    return words.lower()
+
+
+def _key(name: str) -> str:
+    return name.lower().replace("_", "")
+
+
+def _plural(kind: str) -> str:
+    return {"loss": "losses"}.get(kind, kind.replace(" ", "_") + "s")
+
+
+def _full_name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+Decorator = Callable[[type[C]], type[C]]

@@ -1,0 +1,164 @@
+"""What goes wrong and how it is said: faults are data first, text second.
+
+KerasCliError                 exit code
+├── ConfigError               2   the config, a flag or an option
+├── DataError                 3   the data
+├── FileRefused               4   a file that is corrupt, hostile or does not match
+├── TrainingStopped           5   a non-finite loss, or no memory left
+├── StorageError              6   the disk or its permissions
+└── Interrupted               130 (Ctrl-C) or 143 (SIGTERM), after saving
+"""
+
+import difflib
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+Path = tuple[str | int, ...]
+"""Where a value stands in a config: ("model", "layers", 0, "dense", "units")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A spot in a text: lines and columns count from 1; `source` is the whole line."""
+
+    file: str
+    line: int | None = None
+    column: int | None = None
+    source: str = ""
+    length: int = 1
+
+    def __str__(self) -> str:
+        parts = [safe_text(self.file)]
+        parts += [str(n) for n in (self.line, self.column) if n is not None]
+        return ":".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong: `path` (and whether its key or its value) until a place is known."""
+
+    text: str
+    path: Path = ()
+    at: Literal["key", "value"] = "value"
+    place: Place | None = None
+    hint: str | None = None
+    level: Literal["error", "warning"] = "error"
+
+    def lines(self) -> list[str]:
+        """The fault as a person reads it: what and where, the source with a caret, a hint."""
+        where = f"{self.place}: " if self.place else ""
+        out = [f"{where}{self.level}: {self.text}"]
+        if self.place and self.place.line is not None and self.place.source:
+            out += _excerpt(self.place)
+        if self.hint:
+            out.append(f"  hint: {self.hint}")
+        return out
+
+
+class KerasCliError(Exception):
+    """Something that a user can cause and repair; carries at least one fault."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, fault: str | Fault | Iterable[Fault], *, hint: str | None = None) -> None:
+        if isinstance(fault, str):
+            fault = Fault(fault, hint=hint)
+        self.faults = (fault,) if isinstance(fault, Fault) else tuple(fault)
+        super().__init__("\n".join(f.text for f in self.faults))
+
+
+class ConfigError(KerasCliError):
+    exit_code = 2
+
+
+class DataError(KerasCliError):
+    exit_code = 3
+
+
+class FileRefused(KerasCliError):
+    exit_code = 4
+
+
+class TrainingStopped(KerasCliError):
+    exit_code = 5
+
+
+class StorageError(KerasCliError):
+    exit_code = 6
+
+
+class Interrupted(KerasCliError):
+    """Training was interrupted by a signal and saved: 130 for Ctrl-C, 143 for SIGTERM."""
+
+    def __init__(self, fault: str | Fault, *, signal_number: int, hint: str | None = None) -> None:
+        super().__init__(fault, hint=hint)
+        self.signal_number = signal_number
+
+    @property
+    def code(self) -> int:
+        return 128 + self.signal_number
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that `word` was probably meant to be."""
+    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
+    return near[0] if near else None
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'units'?`, or nothing when no known word is near."""
+    near = nearest(word, known)
+    return f"; did you mean '{near}'?" if near else ""
+
+
+def one_of(words: Sequence[str]) -> str:
+    """`a, b or c`."""
+    words = [str(word) for word in words]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def show(value: object) -> str:
+    """A value from a file as an error shows it: typed, cut at 60 characters, nothing unprintable."""
+    match value:
+        case None:
+            return "nothing (null)"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return f"the text '{_cut(safe_text(value))}'"
+        case dict():
+            return f"a mapping of {_count(len(value), 'key')}"
+        case list() | tuple():
+            inner = ", ".join("null" if item is None else str(item) for item in value)
+            return f"the list [{_cut(safe_text(inner))}]"
+        case _:
+            return _cut(safe_text(str(value)))
+
+
+def safe_text(text: str, limit: int = 500) -> str:
+    """Text from a file, fit for a terminal: controls, escapes and bidi marks become \\x1b forms."""
+    text = text if len(text) <= limit else text[: limit - 3] + "..."
+    return "".join(c if _printable(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def _printable(character: str) -> bool:
+    return unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+
+
+def _cut(text: str, limit: int = 60) -> str:
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _excerpt(place: Place) -> list[str]:
+    source = place.source.replace("\t", " ").rstrip()
+    start = max(0, (place.column or 1) - 1 - 60) if len(source) > 110 else 0
+    shown = safe_text(source[start : start + 110])
+    number = str(place.line)
+    caret = " " * ((place.column or 1) - 1 - start) + "^" * max(1, min(place.length, 60))
+    return [f"  {number} | {shown}", f"  {' ' * len(number)} | {caret}"]

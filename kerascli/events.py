@@ -1,0 +1,77 @@
+"""What work reports while it goes on; the edges print it or write it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+Logs = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class EpochBegin:
+    """Epochs count from 1, as people do and as history.csv does."""
+
+    epoch: int
+    epochs: int
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchEnd:
+    """A step is done; `logs` is given at most ten times a second, since reading it may wait."""
+
+    epoch: int
+    step: int
+    steps: int
+    logs: Logs | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EpochEnd:
+    """An epoch is done, validated and decided upon; `messages` are what callbacks had to say."""
+
+    epoch: int
+    epochs: int
+    logs: Logs
+    seconds: float
+    messages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A checkpoint is on disk, complete and durable."""
+
+    name: str
+    epoch: int
+    batch: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Training is over: `completed`, `callback` or `signal`, and in words why."""
+
+    reason: str
+    text: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """Loss and metrics over a whole split."""
+
+    split: str
+    logs: Logs
+    rows: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something chosen for the user, with the reason; or a warning."""
+
+    text: str
+    level: str = "info"
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+Event = EpochBegin | BatchEnd | EpochEnd | Saved | Stopped | Evaluated | Note

@@ -1,0 +1,176 @@
+"""What a layer is: frozen settings that build a torch module, weights in Keras's number and meaning."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from kerascli.component import Component, Registry
+from kerascli.errors import Fault
+from kerascli.parts.base import Constraint, Initializer, Regularizer
+from kerascli.shapes import Shape, TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A documented use: shapes without the batch axis; several inputs or outputs as a list of shapes.
+
+    It feeds the reference (`kerascli explain`), the contract tests and the parity test with Keras.
+    """
+
+    input: Shape | list[Shape]
+    output: Shape | list[Shape]
+    config: Mapping[str, Any] = field(default_factory=dict)
+    dtype: str = "float32"
+    high: int = 10
+    """Integer inputs are drawn from 0 to high - 1."""
+
+
+class ShapeMismatch(ValueError):
+    """An input that a layer cannot take; says what it wants, the graph adds the names and lines."""
+
+    def __init__(self, text: str, *, hint: str | None = None, argument: str | None = None) -> None:
+        super().__init__(text)
+        self.fault = Fault(text, (argument,) if argument else (), hint=hint)
+
+
+@dataclass(frozen=True, slots=True)
+class CallArgument:
+    """An argument that Keras passes when a layer is called, not when it is made."""
+
+    kind: Literal["tensor", "tensors", "bool"]
+    description: str
+
+
+class BaseLayer(Component):
+    """What `Layer` and `MergeLayer` share."""
+
+    mask: ClassVar[Literal["pass", "stop", "make"]] = "stop"
+    """What happens to a mask: handed on, dropped (Keras's default), or made by the module's `make_mask(x)`."""
+    uses_mask: ClassVar[bool] = False
+    """The module's forward takes `mask=` (N, T) bool or None."""
+    takes_integers: ClassVar[bool] = False
+    """Integer inputs are handed over as they are; otherwise they are cast to the compute dtype."""
+    call_arguments: ClassVar[Mapping[str, CallArgument]] = {}
+    """What may stand beside the settings of a node; the module's forward takes them by name."""
+    examples: ClassVar[tuple[Example, ...]] = ()
+
+    trainable: bool = True
+
+    def result_count(self) -> int:
+        """How many tensors a call returns; their module then returns a tuple."""
+        return 1
+
+    def output_spec(self, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...] | None:
+        """Only for a layer whose torch code cannot run on the meta device; None: the graph finds out."""
+        return None
+
+    @classmethod
+    def first_argument(cls) -> str | None:
+        return next((name for name in cls.model_fields if name not in BaseLayer.model_fields), None)
+
+
+class Layer(BaseLayer):
+    """A layer of one input."""
+
+    @abstractmethod
+    def build(self, x: TensorSpec) -> nn.Module:
+        """The torch module for inputs like `x`; raises ShapeMismatch. Runs under the meta device."""
+
+
+class MergeLayer(BaseLayer):
+    """A layer of several inputs; its module's forward takes them one by one."""
+
+    @abstractmethod
+    def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
+        """The torch module for inputs like `xs`; raises ShapeMismatch. Runs under the meta device."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a module returns that has more to say than its value; nothing is stashed on modules."""
+
+    value: Any
+    losses: Mapping[str, Tensor] = field(default_factory=dict)
+    """Scalars to add to the total loss, by name."""
+    metrics: Mapping[str, Tensor] = field(default_factory=dict)
+    updates: Mapping[str, Tensor] = field(default_factory=dict)
+    """New values of the module's non-trainable weights, by weight name; the step stores them."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightSpec:
+    """A weight as Keras knows it. torch's tensor is `keras_weight.permute(axes)`, no more than that."""
+
+    name: str
+    shape: tuple[int, ...]
+    initializer: Initializer
+    regularizer: Regularizer | None
+    constraint: Constraint | None
+    trainable: bool
+    axes: tuple[int, ...] | None
+    dtype: torch.dtype | None
+
+    def to_torch(self, weight: Tensor) -> Tensor:
+        """Keras's layout -> torch's, as a view."""
+        return weight if self.axes is None else weight.permute(self.axes)
+
+    def to_keras(self, tensor: Tensor) -> Tensor:
+        """torch's layout -> Keras's, as a view."""
+        if self.axes is None:
+            return tensor
+        inverse = sorted(range(len(self.axes)), key=self.axes.__getitem__)
+        return tensor.permute(inverse)
+
+
+class WeightedModule(nn.Module):
+    """A module with weights: each is declared by `add_weight` and filled later by the graph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight_specs: dict[str, WeightSpec] = {}
+
+    def add_weight(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        *,
+        initializer: Initializer,
+        regularizer: Regularizer | None = None,
+        constraint: Constraint | None = None,
+        trainable: bool = True,
+        axes: tuple[int, ...] | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """Declare the weight `name` of Keras's `shape`; it becomes the parameter (or buffer) of that name.
+
+        `axes` is the order in which torch's tensor has Keras's axes: (1, 0) for a dense kernel that
+        `F.linear` uses, (3, 2, 0, 1) for a Conv2D kernel. `dtype` None: the model's.
+        """
+        spec = WeightSpec(name, shape, initializer, regularizer, constraint, trainable, axes, dtype)
+        self.weight_specs[name] = spec
+        tensor = spec.to_torch(torch.empty(shape, dtype=dtype)).contiguous()
+        if trainable:
+            self.register_parameter(name, nn.Parameter(tensor))
+        else:
+            self.register_buffer(name, tensor)
+
+
+LAYERS: Registry[BaseLayer] = Registry("layer", BaseLayer, ("kerascli.layers",), ("layer_",))
+
+L = TypeVar("L", bound=type[BaseLayer])
+
+
+def layer(*examples: Example, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[L], L]:
+    """Register a layer; its first example is the one that the reference shows."""
+    assert examples, "a layer has an example"
+
+    def register(cls: L) -> L:
+        cls.examples = examples
+        LAYERS.register(cls, name=name, aliases=aliases)
+        return cls
+
+    return register

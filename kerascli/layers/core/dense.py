@@ -1,0 +1,61 @@
+"""Dense: activation(x @ kernel + bias), over the last axis of an input of any rank."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
+from kerascli.parts.base import Activation
+from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
+from kerascli.parts.initializers import GlorotUniform, Zeros
+from kerascli.shapes import PositiveInt, TensorSpec
+
+
+@layer(
+    Example(input=(8,), output=(4,), config={"units": 4, "activation": "relu"}),
+    Example(input=(5, 8), output=(5, 4), config={"units": 4, "use_bias": False}),
+)
+class Dense(Layer):
+    """A fully connected layer; acts on the last axis."""
+
+    mask = "pass"
+
+    units: PositiveInt
+    activation: ActivationField | None = None
+    use_bias: bool = True
+    kernel_initializer: InitializerField = GlorotUniform()
+    bias_initializer: InitializerField = Zeros()
+    kernel_regularizer: RegularizerField | None = None
+    bias_regularizer: RegularizerField | None = None
+    activity_regularizer: RegularizerField | None = None
+    kernel_constraint: ConstraintField | None = None
+    bias_constraint: ConstraintField | None = None
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        if not x.shape or x.shape[-1] is None:
+            raise ShapeMismatch(f"needs an input with a known last axis, got {x}")
+        return DenseModule(self, x.shape[-1])
+
+
+class DenseModule(WeightedModule):
+    kernel: Tensor
+    bias: Tensor | None
+
+    def __init__(self, settings: Dense, features: int) -> None:
+        super().__init__()
+        self.activation: Activation | None = settings.activation
+        self.add_weight(
+            "kernel", (features, settings.units), axes=(1, 0),
+            initializer=settings.kernel_initializer,
+            regularizer=settings.kernel_regularizer, constraint=settings.kernel_constraint,
+        )  # fmt: skip
+        if settings.use_bias:
+            self.add_weight(
+                "bias", (settings.units,), initializer=settings.bias_initializer,
+                regularizer=settings.bias_regularizer, constraint=settings.bias_constraint,
+            )  # fmt: skip
+        else:
+            self.bias = None
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *, F) -> (N, *, units)
+        y = F.linear(x, self.kernel, self.bias)
+        return y if self.activation is None else self.activation(y)

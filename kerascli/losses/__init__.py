@@ -1,0 +1,1 @@
+"""Losses of Keras: a value a sample, then weights, masks and a reduction."""

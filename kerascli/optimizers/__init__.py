@@ -1,0 +1,1 @@
+"""Optimizers of Keras: the numbers of keras.optimizers, over flat buffers."""

@@ -1,0 +1,81 @@
+"""What an optimizer is: a rule that updates flat vectors, the settings that all of them share."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from pydantic import BeforeValidator, Field
+from torch import Tensor
+
+from kerascli.component import Component, Registry
+from kerascli.schedules.base import SCHEDULES, Schedule
+from kerascli.shapes import NonNegativeFloat, OpenFraction, PositiveFloat, PositiveInt
+
+
+def _rate(value: Any) -> Any:
+    """A number stays; a name or mapping is a schedule."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if value <= 0:
+            raise ValueError(f"must be greater than 0, got {value}")
+        return float(value)
+    return value
+
+
+LearningRate = Annotated[float | Annotated[Schedule, SCHEDULES.field()], BeforeValidator(_rate)]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Where an update stands: `step` counts updates from 1, `learning_rate` is this update's."""
+
+    step: int
+    learning_rate: float
+
+
+class Optimizer(Component):
+    """An update rule. Fields that all optimizers of Keras share come after an optimizer's own."""
+
+    weight_decay: NonNegativeFloat | None = None
+    clipnorm: PositiveFloat | None = None
+    clipvalue: PositiveFloat | None = None
+    global_clipnorm: PositiveFloat | None = None
+    use_ema: bool = False
+    ema_momentum: OpenFraction = 0.99
+    ema_overwrite_frequency: PositiveInt | None = None
+    loss_scale_factor: PositiveFloat | None = None
+    gradient_accumulation_steps: Annotated[int, Field(ge=2)] | None = None
+
+    elementwise: ClassVar[bool] = True
+    """`update` may be given all weights as one flat vector; otherwise it gets each weight in Keras's layout."""
+
+    @classmethod
+    def first_argument(cls) -> str | None:
+        return "learning_rate"
+
+    @abstractmethod
+    def slots(self) -> tuple[str, ...]:
+        """Names of the state vectors that go with each weight (`momentum`, `velocity`)."""
+
+    def slot_start(self, slot: str) -> float:
+        """What a state vector is filled with."""
+        return 0.0
+
+    @abstractmethod
+    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
+        """Change `weight` and `state` in place. Clipping, decay and averaging are done around this."""
+
+
+OPTIMIZERS: Registry[Optimizer] = Registry("optimizer", Optimizer, ("kerascli.optimizers",), ("optimizer_",))
+
+O = TypeVar("O", bound=type[Optimizer])
+
+
+def optimizer(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[O], O]:
+    """Register an optimizer; it declares `learning_rate` first."""
+
+    def register(cls: O) -> O:
+        OPTIMIZERS.register(cls, name=name, aliases=aliases)
+        return cls
+
+    return register

@@ -1,0 +1,1 @@
+"""The small parts that layers are made of: activations, initializers, regularizers, constraints."""

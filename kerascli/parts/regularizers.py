@@ -1,0 +1,1 @@
+"""Regularizers: penalties on weights or outputs (keras.regularizers)."""

@@ -1,0 +1,33 @@
+"""What a schedule is: the learning rate as a function of the update number."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+from kerascli.component import Component, Registry
+
+
+class Schedule(Component):
+    """A learning rate for each update (0, 1, ...), in plain floats: no torch needed."""
+
+    @abstractmethod
+    def __call__(self, step: int) -> float: ...
+
+
+SCHEDULES: Registry[Schedule] = Registry(
+    "schedule", Schedule, ("kerascli.schedules",), ("learning_rate_schedule_", "schedule_")
+)
+
+ScheduleField = Annotated[Schedule, SCHEDULES.field()]
+
+S = TypeVar("S", bound=type[Schedule])
+
+
+def schedule(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[S], S]:
+    """Register a schedule."""
+
+    def register(cls: S) -> S:
+        SCHEDULES.register(cls, name=name, aliases=aliases)
+        return cls
+
+    return register

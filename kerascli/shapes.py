@@ -1,0 +1,74 @@
+"""Shapes of tensors, and the field types that components share."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+Shape = tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """A tensor before there is one: its shape WITHOUT the batch axis (None: unknown), its dtype."""
+
+    shape: Shape
+    dtype: str = "float32"
+
+    @property
+    def rank(self) -> int:
+        """Number of axes without the batch axis."""
+        return len(self.shape)
+
+    @property
+    def is_integer(self) -> bool:
+        return self.dtype.startswith(("int", "uint", "bool"))
+
+    def __str__(self) -> str:
+        return show_shape((None, *self.shape))
+
+
+def show_shape(shape: Shape) -> str:
+    """A shape as Keras prints it: (None, 28, 28, 1)."""
+    inner = ", ".join(str(size) for size in shape)
+    return f"({inner},)" if len(shape) == 1 else f"({inner})"
+
+
+def _to_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _repeat(count: int) -> BeforeValidator:
+    def repeat(value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return (value,) * count
+        return _to_tuple(value)
+
+    return BeforeValidator(repeat)
+
+
+PositiveInt = Annotated[int, Field(ge=1, le=2**53)]
+NonNegativeInt = Annotated[int, Field(ge=0, le=2**53)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+"""From 0 to 1, both included."""
+OpenFraction = Annotated[float, Field(ge=0, lt=1)]
+"""From 0 to 1, 1 excluded."""
+
+Ints = Annotated[tuple[int, ...], BeforeValidator(_to_tuple)]
+Sizes = Annotated[tuple[PositiveInt, ...], BeforeValidator(_to_tuple)]
+Floats = Annotated[tuple[float, ...], BeforeValidator(_to_tuple)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_to_tuple)]
+AnyShape = Annotated[tuple[PositiveInt | None, ...], BeforeValidator(_to_tuple)]
+
+Size1D = Annotated[tuple[PositiveInt], _repeat(1)]
+Size2D = Annotated[tuple[PositiveInt, PositiveInt], _repeat(2)]
+Size3D = Annotated[tuple[PositiveInt, PositiveInt, PositiveInt], _repeat(3)]
+"""One number for all axes, or one an axis."""
+
+DataFormat = Literal["channels_last", "channels_first"]
+DType = Literal[
+    "float16", "bfloat16", "float32", "float64",
+    "int8", "int16", "int32", "int64", "uint8", "bool", "string",
+]  # fmt: skip

@@ -1,0 +1,104 @@
+"""Pydantic's findings in kerascli's words."""
+
+import typing
+from typing import Any
+
+from pydantic import BaseModel
+
+from kerascli.errors import Fault, one_of, show, suggestion
+
+_KINDS = {
+    "int_type": "a whole number", "int_parsing": "a whole number", "int_from_float": "a whole number",
+    "float_type": "a number", "float_parsing": "a number", "bool_type": "true or false",
+    "string_type": "text", "tuple_type": "a list", "list_type": "a list", "dict_type": "a mapping",
+    "model_type": "a mapping", "none_required": "nothing (null)",
+}  # fmt: skip
+
+_BOUNDS = {
+    "greater_than": ("gt", "greater than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+    "multiple_of": ("multiple_of", "a multiple of"),
+}
+
+
+def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
+    """One pydantic error detail as a fault; the path is relative to the owner's arguments."""
+    path = _without_union_tags(detail["loc"])
+    name = ".".join(str(part) for part in path)
+    title = getattr(owner, "component_name", "") or owner.__name__.lower()
+    kind, value, context = detail["type"], detail.get("input"), detail.get("ctx", {})
+    if kind == "missing":
+        text = f"{title} needs '{name}'"
+        return Fault(text, path[:-1], "key", hint=f"add {path[-1]}: {_example(owner, str(path[0]))}")
+    if kind == "extra_forbidden":
+        return Fault(_unknown_key(str(path[-1]), title, owner), path, "key")
+    if kind in _KINDS:
+        return Fault(f"{name}: expected {_KINDS[kind]}, got {show(value)}", path, hint=_type_hint(kind, value))
+    if kind in _BOUNDS:
+        key, words = _BOUNDS[kind]
+        return Fault(f"{name}: must be {words} {_number(context[key])}, got {show(value)}", path)
+    if kind == "finite_number":
+        return Fault(f"{name}: must be a finite number, got {show(value)}", path)
+    if kind == "literal_error":
+        expected = one_of(_literals(context["expected"]))
+        close = suggestion(value, _literals(context["expected"])) if isinstance(value, str) else ""
+        return Fault(f"{name}: expected {expected}, got {show(value)}{close}", path)
+    if kind in {"too_long", "too_short"}:
+        wanted = context.get("max_length", context.get("min_length"))
+        return Fault(f"{name}: expected {wanted} values, got {context['actual_length']}", path)
+    if kind == "value_error":
+        return Fault(f"{name}: {context['error']}" if name else str(context["error"]), path)
+    return Fault(f"{name}: {detail['msg'][:1].lower()}{detail['msg'][1:]}, got {show(value)}", path)
+
+
+def _without_union_tags(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """Pydantic adds the member of a union ('int', 'tuple[...]') to a location; people do not write it."""
+    tags = {"int", "float", "bool", "str", "none", "constrained-int", "constrained-float", "constrained-str"}
+    return tuple(p for p in loc if not (isinstance(p, str) and (p in tags or "[" in p or "(" in p)))
+
+
+def _unknown_key(key: str, title: str, owner: type[BaseModel]) -> str:
+    known = list(owner.model_fields)
+    close = suggestion(key, known)
+    if not close and known and len(known) <= 6:
+        close = f"; it takes {', '.join(known)}"
+    return f"unknown key '{key}' in {title}{close}"
+
+
+def _type_hint(kind: str, value: Any) -> str | None:
+    if isinstance(value, str) and kind.startswith(("int", "float")):
+        if _is_number(value):
+            return f"remove the quotes: {value}"
+        if _is_number(value.replace(",", ".")):
+            return f"use a decimal point: {value.replace(',', '.')}"
+    if kind == "bool_type" and isinstance(value, str) and value.lower() in {"yes", "on", "no", "off"}:
+        return f"'{value}' is a word here; write {'true' if value.lower() in {'yes', 'on'} else 'false'}"
+    return None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _number(value: Any) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _literals(expected: str) -> list[str]:
+    return [word.strip().strip("'") for word in expected.replace(" or ", ", ").split(",")]
+
+
+def _example(owner: type[BaseModel], field: str) -> str:
+    annotation = owner.model_fields[field].annotation if field in owner.model_fields else None
+    members = typing.get_args(annotation) or (annotation,)
+    if int in members:
+        return "64"
+    if float in members:
+        return "0.5"
+    return "..."
