@@ -9,6 +9,7 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -265,7 +266,7 @@ def _faults(error: ValidationError, owner: type[BaseModel], written: Path) -> It
 
 
 def _moved(fault: Fault, path: Path) -> Fault:
-    return Fault(fault.text, (*path, *fault.path), fault.at, fault.place, fault.hint, fault.level)
+    return replace(fault, path=(*path, *fault.path))
 
 
 def snake_case(name: str) -> str:

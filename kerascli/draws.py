@@ -20,11 +20,11 @@ class Draws:
     def __init__(self, seed: int, stream: str, step: int, rank: int = 0) -> None:
         self._prefix = f"{seed}/{stream}/{step}/{rank}"
         self._counts: dict[str, int] = {}
-        self._nodes: list[str] = []
+        self.nodes: list[str] = []
 
     def generator(self, device: torch.device) -> torch.Generator:
         """A generator for the next draw of the running node."""
-        node = "/".join(self._nodes)
+        node = "/".join(self.nodes)
         count = self._counts.get(node, 0)
         self._counts[node] = count + 1
         return torch.Generator(device).manual_seed(key_seed(f"{self._prefix}/{node}/{count}"))
@@ -50,18 +50,9 @@ def using(draws: Draws) -> Iterator[None]:
         _current = before
 
 
-@contextmanager
-def node(name: str) -> Iterator[None]:
-    """Draws inside the block belong to the node `name` (below the node around it, if any)."""
-    if _current is None:
-        yield
-        return
-    draws = _current
-    draws._nodes.append(name)
-    try:
-        yield
-    finally:
-        draws._nodes.pop()
+def node_stack() -> list[str]:
+    """The names of the running nodes, outermost first: a graph appends a node's name and pops it after."""
+    return [] if _current is None else _current.nodes
 
 
 def _generator(device: torch.device) -> torch.Generator | None:

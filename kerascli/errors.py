@@ -36,6 +36,15 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Related:
+    """Another spot that a fault is about: `text` says which, `path` (or `place`) where."""
+
+    text: str
+    path: Path = ()
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """One thing that is wrong: `path` (and whether its key or its value) until a place is known."""
 
@@ -45,6 +54,7 @@ class Fault:
     place: Place | None = None
     hint: str | None = None
     level: Literal["error", "warning"] = "error"
+    related: tuple[Related, ...] = ()
 
     def lines(self) -> list[str]:
         """The fault as a person reads it: what and where, the source with a caret, a hint."""
@@ -52,6 +62,7 @@ class Fault:
         out = [f"{where}{self.level}: {self.text}"]
         if self.place and self.place.line is not None and self.place.source:
             out += _excerpt(self.place)
+        out += [f"  note: {other.text} ({other.place})" for other in self.related if other.place]
         if self.hint:
             out.append(f"  hint: {self.hint}")
         return out

@@ -26,14 +26,24 @@ class BatchEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class Tick:
+    """Nothing new, but a moment at which work may be interrupted (between batches of a validation)."""
+
+
+@dataclass(frozen=True, slots=True)
 class EpochEnd:
-    """An epoch is done, validated and decided upon; `messages` are what callbacks had to say."""
+    """An epoch is done, validated and decided upon."""
 
     epoch: int
     epochs: int
     logs: Logs
     seconds: float
     messages: tuple[str, ...] = ()
+    """What callbacks had to say."""
+    slots: tuple[str, ...] = ()
+    """Named slots that are to be kept on disk."""
+    rows: tuple[tuple[str, Logs, bool, str], ...] = ()
+    """Rows for files in logs/: (file, row, append to what is there, separator)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,4 +84,4 @@ class Note:
     facts: Mapping[str, object] = field(default_factory=dict)
 
 
-Event = EpochBegin | BatchEnd | EpochEnd | Saved | Stopped | Evaluated | Note
+Event = EpochBegin | BatchEnd | Tick | EpochEnd | Saved | Stopped | Evaluated | Note

@@ -27,7 +27,7 @@ def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
     """One pydantic error detail as a fault; the path is relative to the owner's arguments."""
     path = _without_union_tags(detail["loc"])
     name = ".".join(str(part) for part in path)
-    title = getattr(owner, "component_name", "") or owner.__name__.lower()
+    title = getattr(owner, "component_name", "") or owner.__name__.removesuffix("Spec").lower()
     kind, value, context = detail["type"], detail.get("input"), detail.get("ctx", {})
     if kind == "missing":
         text = f"{title} needs '{name}'"

@@ -58,6 +58,7 @@ class AppendRow:
     file: str
     row: Mapping[str, float]
     append: bool = True
+    separator: str = ","
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from kerascli.component import Component, Registry
 from kerascli.errors import Fault
 from kerascli.parts.base import Constraint, Initializer, Regularizer
-from kerascli.shapes import Shape, TensorSpec
+from kerascli.shapes import Shape, TensorSpec, show_shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,10 @@ class CallArgument:
 
     kind: Literal["tensor", "tensors", "bool"]
     description: str
+
+
+MASK_ARGUMENT: Mapping[str, CallArgument] = {"mask": CallArgument("tensor", "true where a value counts")}
+"""What a layer that uses masks declares: a mask given by hand instead of the one that came along the edge."""
 
 
 class BaseLayer(Component):
@@ -148,15 +153,34 @@ class WeightedModule(nn.Module):
         """Declare the weight `name` of Keras's `shape`; it becomes the parameter (or buffer) of that name.
 
         `axes` is the order in which torch's tensor has Keras's axes: (1, 0) for a dense kernel that
-        `F.linear` uses, (3, 2, 0, 1) for a Conv2D kernel. `dtype` None: the model's.
+        `F.linear` uses, (3, 2, 0, 1) for a Conv2D kernel. `dtype` None: the model's. Raises ShapeMismatch
+        if the initializer, regularizer or constraint cannot take such a weight.
         """
         spec = WeightSpec(name, shape, initializer, regularizer, constraint, trainable, axes, dtype)
+        _check_parts(spec)
         self.weight_specs[name] = spec
         tensor = spec.to_torch(torch.empty(shape, dtype=dtype)).contiguous()
         if trainable:
             self.register_parameter(name, nn.Parameter(tensor))
         else:
             self.register_buffer(name, tensor)
+
+
+def _check_parts(spec: WeightSpec) -> None:
+    """Try a weight's parts on a weight of no numbers: what would fail in training fails now."""
+    meta = torch.empty(spec.shape, device="meta")
+    trials: dict[str, Callable[[], object]] = {"initializer": partial(spec.initializer.check, spec.shape)}
+    if spec.regularizer is not None:
+        trials["regularizer"] = partial(spec.regularizer, meta)
+    if spec.constraint is not None:
+        trials["constraint"] = partial(spec.constraint, meta)
+    for kind, trial in trials.items():
+        try:
+            trial()
+        except (IndexError, ValueError) as error:
+            text = f"the {kind} does not fit {spec.name} {show_shape(spec.shape)}: {error}"
+            # recurrent_kernel has a recurrent_initializer; kernel has a kernel_initializer
+            raise ShapeMismatch(text, argument=f"{spec.name.removesuffix('_kernel')}_{kind}") from None
 
 
 LAYERS: Registry[BaseLayer] = Registry("layer", BaseLayer, ("kerascli.layers",), ("layer_",))

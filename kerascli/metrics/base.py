@@ -2,15 +2,25 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
+import torch
 from torch import Tensor
 
-from kerascli.component import Component, Registry
+from kerascli.component import Registry
+from kerascli.component import Component
+from kerascli.losses.ranks import match_ranks, spread
+from kerascli.shapes import TensorSpec
 
 
 class Metric(Component):
-    """A figure over many batches. The state is one tensor; those of batches and processes are added."""
+    """A figure over many batches. The state is one tensor; those of batches and processes are added.
+
+    The name in logs is what the user wrote, as in Keras: `mse` logs 'mse', `mean_squared_error` logs
+    'mean_squared_error'; `name` says otherwise.
+    """
+
+    name: str | None = None
 
     direction: ClassVar[Literal["min", "max"]] = "min"
     """Which way is better: what `mode: auto` of callbacks goes by."""
@@ -26,12 +36,74 @@ class Metric(Component):
     def result(self, state: Tensor) -> Tensor:
         """The figure of an added-up state, a scalar (or a vector for per-class figures)."""
 
+    def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        """What does not fit (in words that name the remedy), or None. `validate` adds the place."""
+        return None
+
     def log_name(self) -> str:
-        """The name in logs and history: Keras's, or `name:` where given."""
-        return self.component_name
+        """The name in logs and history."""
+        return self.name or self.component_name
+
+    @classmethod
+    def first_argument(cls) -> str | None:
+        return next((name for name in cls.model_fields if name != "name"), "name")
 
 
-METRICS: Registry[Metric] = Registry("metric", Metric, ("kerascli.metrics",), ("metric_",))
+class MeanMetric(Metric):
+    """The mean of a value for each sample; the state is (sum, number of samples or sum of weights)."""
+
+    @abstractmethod
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """One value a sample (and time step ...): (N, *)."""
+
+    def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
+        values = self.values(y_true, y_pred)
+        if values.ndim > 1 and sample_weight is None:
+            values = values.to(count_dtype(values)).flatten(1).mean(1)
+        if sample_weight is None:
+            return sum_and_count(values, values.numel())
+        return _weighted(values, sample_weight)
+
+    def result(self, state: Tensor) -> Tensor:
+        total, count = state
+        return torch.where(count == 0, 0.0, total / count)
+
+
+def sum_and_count(values: Tensor, count: int) -> Tensor:
+    """The state of unweighted values; one small kernel puts the count beside the sum."""
+    total = values.sum(dtype=count_dtype(values)).reshape(1)
+    return torch.nn.functional.pad(total, (0, 1), value=float(count))
+
+
+def _weighted(values: Tensor, sample_weight: Tensor) -> Tensor:
+    """Means over the axes behind the samples' are taken before adding, of values and weights alike."""
+    dtype = count_dtype(values)
+    values, weight = match_ranks(values.to(dtype), sample_weight.to(dtype))
+    if values.ndim > weight.ndim:
+        values = values.flatten(weight.ndim).mean(-1)
+    weight = spread(weight, values, "sample weights or a mask").expand(values.shape)
+    values = values * weight
+    if values.ndim > 1:
+        values, weight = values.flatten(1).mean(1), weight.flatten(1).mean(1)
+    return torch.stack([values.sum(), weight.sum()])
+
+
+def count_dtype(like: Tensor) -> torch.dtype:
+    """What states are added in: float64, in which counts stay exact; MPS has none."""
+    return torch.float32 if like.device.type == "mps" else torch.float64
+
+
+class MetricRegistry(Registry[Metric]):
+    """Keeps the spelling that the user chose as the metric's name, since that is what Keras logs."""
+
+    def construct(self, cls: type[Metric], written: str, arguments: Any) -> Metric:
+        metric = super().construct(cls, written, arguments)
+        if metric.name is not None or written == cls.component_name or written.startswith("metric_"):
+            return metric
+        return metric.model_copy(update={"name": written})
+
+
+METRICS = MetricRegistry("metric", Metric, ("kerascli.metrics",), ("metric_",))
 
 M = TypeVar("M", bound=type[Metric])
 

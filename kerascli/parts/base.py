@@ -1,6 +1,8 @@
 """What the four kinds of parts are, and their registries."""
 
 from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +19,9 @@ class Activation(Component):
 
 class Initializer(Component):
     """Fills a new weight."""
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raise ValueError if this cannot fill a weight of `shape`."""
 
     @abstractmethod
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
@@ -43,3 +48,15 @@ ACTIVATIONS = Registry("activation", Activation, ("kerascli.parts.activations",)
 INITIALIZERS = Registry("initializer", Initializer, ("kerascli.parts.initializers",), ("initializer_",))
 REGULARIZERS = Registry("regularizer", Regularizer, ("kerascli.parts.regularizers",), ("regularizer_",))
 CONSTRAINTS = Registry("constraint", Constraint, ("kerascli.parts.constraints",), ("constraint_",))
+
+P = TypeVar("P", bound=type[Component])
+
+
+def part(registry: Registry[Any], *, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[P], P]:
+    """Register a part in the registry of its kind: `@part(ACTIVATIONS)`."""
+
+    def register(cls: P) -> P:
+        registry.register(cls, name=name, aliases=aliases)
+        return cls
+
+    return register

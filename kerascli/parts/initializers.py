@@ -1,13 +1,18 @@
 """Initializers: what a new weight is filled with (keras.initializers)."""
 
 import math
+from typing import ClassVar, Literal, Self
 
 import torch
+from pydantic import model_validator
 from torch import Tensor
+from torch.nn.init import trunc_normal_
 
-from kerascli.parts.base import INITIALIZERS, Initializer
+from kerascli.parts.base import INITIALIZERS, Initializer, part
+from kerascli.shapes import Ints, NonNegativeFloat, PositiveFloat, show_shape
 
 
+@part(INITIALIZERS, aliases=("zero",))
 class Zeros(Initializer):
     """All zeros."""
 
@@ -15,25 +20,247 @@ class Zeros(Initializer):
         return torch.zeros(shape, dtype=dtype)
 
 
-class GlorotUniform(Initializer):
-    """Uniform within sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
+@part(INITIALIZERS, aliases=("one",))
+class Ones(Initializer):
+    """All ones."""
 
+    def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
+        return torch.ones(shape, dtype=dtype)
+
+
+@part(INITIALIZERS)
+class Constant(Initializer):
+    """One number everywhere."""
+
+    value: float = 0.0
+
+    def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
+        return torch.full(shape, self.value, dtype=dtype)
+
+
+@part(INITIALIZERS, aliases=("identity_initializer",))
+class Identity(Initializer):
+    """`gain` on the diagonal, zeros elsewhere; for matrices."""
+
+    gain: float = 1.0
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        if len(shape) != 2:
+            raise ValueError(f"identity fills matrices, got {show_shape(shape)}")
+
+    def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
+        return self.gain * torch.eye(*shape, dtype=dtype)
+
+
+@part(INITIALIZERS, aliases=("normal",))
+class RandomNormal(Initializer):
+    """Normally distributed numbers. A `seed` here, as in every random initializer, wins over the run's."""
+
+    mean: float = 0.0
+    stddev: NonNegativeFloat = 0.05
     seed: int | None = None
 
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
-        fan_in, fan_out = fans(shape)
-        limit = math.sqrt(6 / (fan_in + fan_out))
-        return torch.empty(shape, dtype=dtype).uniform_(-limit, limit, generator=generator)
+        return _normal(shape, dtype, _source(self.seed, generator)).mul_(self.stddev).add_(self.mean)
 
 
-def fans(shape: tuple[int, ...]) -> tuple[int, int]:
+@part(INITIALIZERS)
+class TruncatedNormal(Initializer):
+    """Normally distributed numbers, those beyond two standard deviations drawn again."""
+
+    mean: float = 0.0
+    stddev: NonNegativeFloat = 0.05
+    seed: int | None = None
+
+    def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
+        return _truncated(shape, dtype, _source(self.seed, generator)).mul_(self.stddev).add_(self.mean)
+
+
+@part(INITIALIZERS, aliases=("uniform",))
+class RandomUniform(Initializer):
+    """Uniform numbers from `minval` to `maxval`."""
+
+    minval: float = -0.05
+    maxval: float = 0.05
+    seed: int | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.minval > self.maxval:
+            raise ValueError(f"minval {self.minval} is above maxval {self.maxval}")
+        return self
+
+    def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
+        source = _source(self.seed, generator)
+        return torch.empty(shape, dtype=dtype).uniform_(self.minval, self.maxval, generator=source)
+
+
+@part(INITIALIZERS, aliases=("orthogonal_initializer",))
+class Orthogonal(Initializer):
+    """Orthonormal rows or columns, times `gain`; axes before the last count as one (Saxe et al., 2014)."""
+
+    gain: float = 1.0
+    seed: int | None = None
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        if len(shape) < 2:
+            raise ValueError(f"orthogonal needs at least two axes, got {show_shape(shape)}")
+
+    def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        tall = _normal((max(rows, columns), min(rows, columns)), dtype, _source(self.seed, generator))
+        q, r = torch.linalg.qr(tall)
+        q = q * r.diagonal().sign()  # without it Q would not be uniform over the orthogonal matrices
+        return self.gain * (q.T if rows < columns else q).reshape(shape)
+
+
+Mode = Literal["fan_in", "fan_out", "fan_avg"]
+Distribution = Literal["truncated_normal", "untruncated_normal", "uniform", "normal"]
+
+
+@part(INITIALIZERS)
+class VarianceScaling(Initializer):
+    """Zero mean and a variance of scale / fan; `normal` is `truncated_normal`, as in Keras.
+
+    `input_axes` and `output_axes` say which axes the fans are the products of; by default the last but one and
+    the last, times the axes before (a convolution's window).
+    """
+
+    scale: PositiveFloat = 1.0
+    mode: Mode = "fan_in"
+    distribution: Distribution = "truncated_normal"
+    seed: int | None = None
+    input_axes: Ints | None = None
+    output_axes: Ints | None = None
+
+    def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
+        fan = _fan(self.mode, *fans(shape, self.input_axes, self.output_axes))
+        return _scaled(shape, self.scale / fan, self.distribution, dtype, _source(self.seed, generator))
+
+
+class FixedScaling(Initializer):
+    """A variance scaling whose scale, fan and distribution have a name."""
+
+    scale: ClassVar[float]
+    mode: ClassVar[Mode]
+    distribution: ClassVar[Distribution]
+
+    seed: int | None = None
+    input_axes: Ints | None = None
+    output_axes: Ints | None = None
+
+    def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
+        fan = _fan(self.mode, *fans(shape, self.input_axes, self.output_axes))
+        return _scaled(shape, self.scale / fan, self.distribution, dtype, _source(self.seed, generator))
+
+
+@part(INITIALIZERS)
+class GlorotUniform(FixedScaling):
+    """Uniform within sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
+
+    scale, mode, distribution = 1.0, "fan_avg", "uniform"
+
+
+@part(INITIALIZERS)
+class GlorotNormal(FixedScaling):
+    """Truncated normal with the deviation sqrt(2 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
+
+    scale, mode, distribution = 1.0, "fan_avg", "truncated_normal"
+
+
+@part(INITIALIZERS)
+class HeUniform(FixedScaling):
+    """Uniform within sqrt(6 / fan_in), for relu (He et al., 2015)."""
+
+    scale, mode, distribution = 2.0, "fan_in", "uniform"
+
+
+@part(INITIALIZERS)
+class HeNormal(FixedScaling):
+    """Truncated normal with the deviation sqrt(2 / fan_in), for relu (He et al., 2015)."""
+
+    scale, mode, distribution = 2.0, "fan_in", "truncated_normal"
+
+
+@part(INITIALIZERS)
+class LecunUniform(FixedScaling):
+    """Uniform within sqrt(3 / fan_in) (LeCun et al., 1998)."""
+
+    scale, mode, distribution = 1.0, "fan_in", "uniform"
+
+
+@part(INITIALIZERS)
+class LecunNormal(FixedScaling):
+    """Truncated normal with the deviation sqrt(1 / fan_in), for selu (LeCun et al., 1998)."""
+
+    scale, mode, distribution = 1.0, "fan_in", "truncated_normal"
+
+
+@part(INITIALIZERS, name="stft", aliases=("stft_initializer",))
+class STFT(Initializer):
+    """The real or imaginary half of a short-time Fourier transform: (frame length, channels, frequencies)."""
+
+    side: Literal["real", "imag"] = "real"
+    window: Literal["hann", "hamming", "blackman", "bartlett", "cosine", "nuttall"] | None = "hann"
+    scaling: Literal["density", "spectrum"] | None = "density"
+    periodic: bool = False
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        if len(shape) != 3 or shape[2] < 2:
+            raise ValueError(f"stft needs (frame length, channels, at least 2 frequencies), got {show_shape(shape)}")
+
+    def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
+        length, _, frequencies = shape
+        frequency = torch.arange(frequencies, dtype=torch.float64) / (2 * (frequencies - 1))
+        angle = -2 * math.pi * torch.arange(length, dtype=torch.float64).unsqueeze(1) * frequency
+        kernel = angle.cos() if self.side == "real" else angle.sin()
+        if self.window is not None:
+            make = getattr(torch.signal.windows, self.window)
+            window = make(length, sym=not self.periodic, dtype=torch.float64)
+            total = {"density": window.norm(), "spectrum": window.abs().sum()}
+            kernel = kernel * window.unsqueeze(1) / (total[self.scaling] if self.scaling else 1.0)
+        return kernel.unsqueeze(1).expand(shape).to(dtype).contiguous()
+
+
+def fans(
+    shape: tuple[int, ...], input_axes: tuple[int, ...] | None = None, output_axes: tuple[int, ...] | None = None
+) -> tuple[int, int]:
     """Fan in and fan out of a weight of Keras's shape (keras/src/initializers/random_initializers.py)."""
+    if input_axes is not None and output_axes is not None:
+        return math.prod(shape[axis] for axis in input_axes), math.prod(shape[axis] for axis in output_axes)
     if len(shape) < 2:
         size = shape[0] if shape else 1
         return size, size
-    receptive = math.prod(shape[:-2])
-    return shape[-2] * receptive, shape[-1] * receptive
+    window = math.prod(shape[:-2])
+    return shape[-2] * window, shape[-1] * window
 
 
-INITIALIZERS.register(Zeros)
-INITIALIZERS.register(GlorotUniform)
+def _fan(mode: Mode, fan_in: int, fan_out: int) -> float:
+    return max(1.0, {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode])
+
+
+def _scaled(
+    shape: tuple[int, ...], variance: float, distribution: Distribution, dtype: torch.dtype, source: torch.Generator
+) -> Tensor:
+    if distribution == "uniform":
+        limit = math.sqrt(3 * variance)
+        return torch.empty(shape, dtype=dtype).uniform_(-limit, limit, generator=source)
+    if distribution == "untruncated_normal":
+        return _normal(shape, dtype, source).mul_(math.sqrt(variance))
+    return _truncated(shape, dtype, source).mul_(math.sqrt(variance) / _TRUNCATED_STDDEV)
+
+
+_TRUNCATED_STDDEV = 0.87962566103423978
+"""The standard deviation of a standard normal number that is known to be between -2 and 2."""
+
+
+def _source(seed: int | None, generator: torch.Generator) -> torch.Generator:
+    return generator if seed is None else torch.Generator().manual_seed(seed)
+
+
+def _normal(shape: tuple[int, ...], dtype: torch.dtype, source: torch.Generator) -> Tensor:
+    return torch.empty(shape, dtype=dtype).normal_(generator=source)
+
+
+def _truncated(shape: tuple[int, ...], dtype: torch.dtype, source: torch.Generator) -> Tensor:
+    return trunc_normal_(torch.empty(shape, dtype=dtype), 0.0, 1.0, -2.0, 2.0, generator=source)

@@ -1,0 +1,1 @@
+"""From specs to torch objects: the objective, the updates, the experiment."""

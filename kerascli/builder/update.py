@@ -1,0 +1,68 @@
+"""One update as one module: (batch) in, judgement out. It is what is compiled, profiled and distributed."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from kerascli.builder.objective import Judgement, Objective
+from kerascli.graph.module import Graph, GraphOutcome
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows of a split on the device, as they were prepared: the stages of an update finish them."""
+
+    inputs: dict[str, Tensor]
+    targets: dict[str, Tensor]
+    sample_weight: dict[str, Tensor]
+    rows: int
+
+
+@dataclass(slots=True)
+class UpdateOutcome:
+    judgement: Judgement
+    updates: dict[str, Tensor]
+    """New values of non-trainable weights, by weight name."""
+
+
+class Update(nn.Module):
+    """Finish the batch (rescale, one-hot ...), run the graph, judge its outputs."""
+
+    def __init__(
+        self, graph: Graph, objective: Objective, input_stage: nn.Module, target_stage: nn.Module, precision: str
+    ) -> None:
+        super().__init__()
+        self.graph = graph
+        self.objective = objective
+        self.input_stage = input_stage
+        self.target_stage = target_stage
+        self.precision = precision
+
+    def forward(self, batch: Batch) -> UpdateOutcome:
+        with torch.no_grad():
+            inputs = self.input_stage(batch.inputs)
+            targets = self.target_stage(batch.targets)
+        outcome = self.run(inputs)
+        judgement = self.objective(outcome, targets, batch.sample_weight, batch.rows)
+        return UpdateOutcome(judgement, outcome.updates)
+
+    def predict(self, inputs: Mapping[str, Tensor]) -> GraphOutcome:
+        """Outputs for prepared inputs."""
+        return self.run(self.input_stage(dict(inputs)))
+
+    def run(self, inputs: Mapping[str, Tensor]) -> GraphOutcome:
+        """The graph under the precision asked for; losses are always computed in full precision."""
+        device = next(iter(inputs.values())).device
+        with autocast(self.precision, device):
+            return self.graph(inputs)
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Keras's mixed policies: compute in half precision, keep weights in full."""
+    if precision == "float32":
+        return nullcontext()
+    dtype = torch.bfloat16 if precision == "mixed_bfloat16" else torch.float16
+    return torch.autocast(device.type, dtype=dtype)

@@ -1,0 +1,74 @@
+"""Device, threads and determinism: every automatic choice comes with its reason."""
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from kerascli.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Something chosen for the user, and why."""
+
+    value: str
+    reason: str
+
+
+def choose_device(wanted: str = "auto") -> Choice:
+    """`auto`, `cpu`, `cuda`, `cuda:1`, `mps` -> a device that is there, with the reason.
+
+    Raises ConfigError when the device asked for is not there.
+    """
+    if wanted == "auto":
+        return _best_device()
+    kind = wanted.partition(":")[0]
+    if kind not in {"cpu", "cuda", "mps"}:
+        raise ConfigError(f"--device: expected auto, cpu, cuda, cuda:N or mps, got '{wanted}'")
+    missing = _missing(wanted)
+    if missing:
+        raise ConfigError(f"--device {wanted}: {missing}", hint="--device auto takes the best one that is there")
+    return Choice(wanted, "asked for")
+
+
+def _best_device() -> Choice:
+    if torch.cuda.is_available():
+        return Choice("cuda", f"{torch.cuda.get_device_name(0)} found")
+    if torch.backends.mps.is_available():
+        return Choice("mps", "Apple GPU found")
+    if torch.version.cuda is None and torch.version.hip is None:
+        return Choice("cpu", "this torch is built for the CPU only")
+    return Choice("cpu", "no GPU found")
+
+
+def _missing(wanted: str) -> str | None:
+    kind, _, index = wanted.partition(":")
+    if kind == "cpu":
+        return None if not index else "the CPU has no number"
+    if kind == "mps":
+        return None if torch.backends.mps.is_available() else "no Apple GPU found"
+    if not torch.cuda.is_available():
+        return "no CUDA device found"
+    if index and (not index.isdigit() or int(index) >= torch.cuda.device_count()):
+        return f"there are {torch.cuda.device_count()} CUDA devices, numbered from 0"
+    return None
+
+
+def choose_threads(recorded: int | None = None) -> Choice:
+    """Threads for the CPU: the recorded number on resume, since sums depend on it; else torch's own choice."""
+    if recorded is not None and recorded != torch.get_num_threads():
+        torch.set_num_threads(recorded)
+        return Choice(str(recorded), "as in the run")
+    if "OMP_NUM_THREADS" in os.environ:
+        return Choice(str(torch.get_num_threads()), "OMP_NUM_THREADS")
+    return Choice(str(torch.get_num_threads()), "one a core")
+
+
+def prepare(device: torch.device, *, deterministic: bool) -> None:
+    """Process-wide switches, set before the first tensor: denormals are zero, as in XLA."""
+    torch.set_flush_denormal(True)
+    if deterministic and device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False

@@ -1,0 +1,1 @@
+"""Training, evaluation and prediction over torch objects: generators of events, nothing printed or written."""

@@ -1,0 +1,33 @@
+"""Loss and metrics over a split: large numbers stay on the device until the end."""
+
+from collections.abc import Generator, Iterable
+
+import torch
+from torch import Tensor
+
+from kerascli import draws
+from kerascli.builder.update import Batch, Update
+from kerascli.events import Tick
+
+
+def evaluate(update: Update, batches: Iterable[Batch], *, seed: int, step: int = 0) -> Generator[Tick, None, dict[str, float]]:
+    """Yield a Tick a batch, return the figures. `step` keys the draws of models that sample in inference."""
+    update.eval()
+    sums: list[Tensor] | None = None
+    with torch.inference_mode():
+        for number, batch in enumerate(batches):
+            with draws.using(draws.Draws(seed, f"evaluate/{number}", step)):
+                outcome = update(batch)
+            sums = add_states(sums, outcome.judgement.states)
+            yield Tick()
+        assert sums is not None, "a split has rows"
+        return update.objective.figures(sums)
+
+
+def add_states(sums: list[Tensor] | None, states: list[Tensor]) -> list[Tensor]:
+    """Add a batch's states to what there is, in place."""
+    if sums is None:
+        return [state.clone() for state in states]
+    for total, state in zip(sums, states, strict=True):
+        total += state
+    return sums

@@ -1,0 +1,168 @@
+"""The training loop: a generator of events over a trainer, batches and callbacks."""
+
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from kerascli.builder.update import Batch
+from kerascli.callbacks.base import (
+    AppendRow,
+    Callback,
+    Decision,
+    EpochFacts,
+    RestoreSlot,
+    SaveSlot,
+    Say,
+    SetLearningRate,
+    Stop,
+)
+from kerascli.errors import Fault, TrainingStopped
+from kerascli.events import BatchEnd, EpochBegin, EpochEnd, Event, Stopped
+from kerascli.fit.evaluate import add_states, evaluate
+from kerascli.fit.progress import Progress
+from kerascli.fit.step import Trainer
+
+_REDRAW_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do: the fit section with everything that the data decides filled in."""
+
+    epochs: int
+    steps: int
+    batches: Callable[[int, int], Iterable[Batch]]
+    """(epoch from 0, first batch) -> the batches of the epoch from there on."""
+    validation: Callable[[], Iterable[Batch]] | None
+    validates: Callable[[int], bool]
+    """Whether the epoch (from 1) is followed by a validation."""
+    callbacks: Sequence[Callback]
+    directions: dict[str, str]
+
+
+def train(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
+    """Train from where `progress` stands. Raises TrainingStopped at a non-finite loss.
+
+    At every event `progress`, the weights and the optimizer belong together and can be saved.
+    """
+    if not progress.callbacks:
+        progress.callbacks = [dict(callback.start()) for callback in plan.callbacks]
+    while progress.epoch < plan.epochs and progress.stopped is None:
+        yield from _epoch(trainer, plan, progress)
+    if not progress.finished:
+        for callback, state in zip(plan.callbacks, progress.callbacks, strict=True):
+            _carry_out(callback.train_end(state), trainer, progress)
+        trainer.optimizer.finish()
+        progress.finished = True
+    if progress.stopped is not None:
+        yield Stopped("callback", progress.stopped, progress.epoch)
+    else:
+        yield Stopped("completed", f"{progress.epoch} epochs done", progress.epoch)
+
+
+def _epoch(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
+    number = progress.epoch + 1
+    started = time.monotonic() - progress.seconds
+    if progress.batch == 0:
+        facts = _facts(trainer, plan, progress, progress.rows[-1] if progress.rows else {}, number)
+        for callback in plan.callbacks:
+            _carry_out(callback.begin(facts), trainer, progress)
+    yield EpochBegin(number, plan.epochs, plan.steps)
+    yield from _batches(trainer, plan, progress, started)
+    assert progress.states is not None
+    logs = trainer.update.objective.figures(progress.states)
+    _refuse_bad_step(trainer, plan, number)
+    if plan.validation is not None and plan.validates(number):
+        figures = yield from _validate(trainer, plan.validation, progress)
+        logs.update({f"val_{name}": value for name, value in figures.items()})
+    rate = trainer.optimizer.learning_rate
+    carried = _decide(trainer, plan, progress, logs, number)
+    seconds = time.monotonic() - started
+    progress.rows.append({"epoch": number, **logs, "learning_rate": rate, "epoch_seconds": seconds})
+    progress.epoch, progress.batch, progress.states, progress.seconds = number, 0, None, 0.0
+    yield EpochEnd(number, plan.epochs, logs, seconds, carried.messages, carried.slots, carried.rows)
+
+
+def _batches(trainer: Trainer, plan: Plan, progress: Progress, started: float) -> Iterator[Event]:
+    trainer.update.train()
+    drawn = time.monotonic()
+    number = progress.epoch + 1
+    for batch in plan.batches(progress.epoch, progress.batch):
+        states = trainer.step(batch, progress.step)
+        progress.states = add_states(progress.states, states)
+        progress.batch += 1
+        progress.step += 1
+        now = time.monotonic()
+        logs = None
+        if now - drawn >= _REDRAW_SECONDS:
+            drawn = now
+            progress.seconds = now - started
+            _refuse_bad_step(trainer, plan, number)
+            logs = trainer.update.objective.figures(progress.states)
+        yield BatchEnd(number, progress.batch, plan.steps, logs)
+
+
+def _validate(
+    trainer: Trainer, batches: Callable[[], Iterable[Batch]], progress: Progress
+) -> Generator[Event, None, dict[str, float]]:
+    figures = yield from evaluate(trainer.update, batches(), seed=trainer.seed, step=progress.step)
+    return figures
+
+
+def _refuse_bad_step(trainer: Trainer, plan: Plan, epoch: int) -> None:
+    """A loss or gradient that is no number stops training; the bad step has changed no weights."""
+    bad = trainer.optimizer.bad_step()
+    if bad is None:
+        return
+    step = bad % plan.steps + 1
+    hint = "lower the learning rate, set clipnorm on the optimizer, or look for extreme values in the data"
+    raise TrainingStopped(Fault(f"the loss became nan or infinite at epoch {epoch}, step {step}", hint=hint))
+
+
+@dataclass(slots=True)
+class _Carried:
+    messages: tuple[str, ...] = ()
+    slots: tuple[str, ...] = ()
+    rows: tuple[tuple[str, dict[str, float], bool, str], ...] = ()
+
+
+def _decide(trainer: Trainer, plan: Plan, progress: Progress, logs: dict[str, float], number: int) -> _Carried:
+    """Ask every callback in order; what one decides, the next one sees."""
+    all_decisions: list[Decision] = []
+    for index, callback in enumerate(plan.callbacks):
+        facts = _facts(trainer, plan, progress, logs, number)
+        decisions, state = callback.epoch_end(facts, progress.callbacks[index])
+        progress.callbacks[index] = dict(state)
+        _carry_out(decisions, trainer, progress)
+        all_decisions += decisions
+    return _Carried(
+        messages=tuple(d.text if isinstance(d, Say) else d.reason for d in all_decisions if isinstance(d, (Say, Stop))),
+        slots=tuple(d.slot for d in all_decisions if isinstance(d, SaveSlot) and d.to_disk),
+        rows=tuple((d.file, dict(d.row), d.append, d.separator) for d in all_decisions if isinstance(d, AppendRow)),
+    )
+
+
+def _carry_out(decisions: Iterable[Decision], trainer: Trainer, progress: Progress) -> None:
+    for decision in decisions:
+        match decision:
+            case SetLearningRate(value):
+                trainer.optimizer.set_learning_rate(value)
+            case Stop(reason):
+                progress.stopped = reason
+            case SaveSlot(slot):
+                progress.slots[slot] = trainer.snapshot()
+            case RestoreSlot(slot):
+                trainer.restore(progress.slots[slot])
+            case _:
+                pass
+
+
+def _facts(trainer: Trainer, plan: Plan, progress: Progress, logs: dict[str, float], number: int) -> EpochFacts:
+    return EpochFacts(
+        epoch=number,
+        epochs=plan.epochs,
+        logs=logs,
+        learning_rate=trainer.optimizer.learning_rate,
+        steps=plan.steps,
+        directions=plan.directions,  # pyright: ignore[reportArgumentType]
+    )

@@ -1,0 +1,23 @@
+"""A model's outputs for rows in order."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from kerascli import draws
+from kerascli.builder.update import Batch, Update
+
+
+def predict(update: Update, batches: Iterable[Batch], *, seed: int) -> dict[str, Tensor]:
+    """Outputs by name (rows, *), on the CPU, in float32 where they were computed in half precision."""
+    update.eval()
+    parts: dict[str, list[Tensor]] = {}
+    with torch.inference_mode():
+        for number, batch in enumerate(batches):
+            with draws.using(draws.Draws(seed, f"predict/{number}", 0)):
+                outcome = update.predict(batch.inputs)
+            for name, value in outcome.outputs.items():
+                value = value.float() if value.dtype in (torch.bfloat16, torch.float16) else value
+                parts.setdefault(name, []).append(value.to("cpu"))
+    return {name: torch.cat(pieces) for name, pieces in parts.items()}

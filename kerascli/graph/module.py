@@ -1,0 +1,187 @@
+"""The one module that runs a graph: values and masks on the edges, side results as values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kerascli import draws
+from kerascli.graph.build import Built
+from kerascli.graph.model import Node
+from kerascli.graph.weights import Weight, weights_of
+from kerascli.layers.base import MergeLayer, Outcome
+
+
+@dataclass(slots=True)
+class GraphOutcome:
+    """Everything that a call of a graph yields; nothing is kept on modules."""
+
+    outputs: dict[str, Tensor]
+    masks: dict[str, Tensor]
+    """Masks of the outputs that have one."""
+    losses: dict[str, Tensor] = field(default_factory=dict)
+    """Scalars to add to the loss, by node and name."""
+    metrics: dict[str, Tensor] = field(default_factory=dict)
+    updates: dict[str, Tensor] = field(default_factory=dict)
+    """New values of non-trainable weights, in torch's layout, by weight name."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A node, made ready to run: what can be known ahead is known."""
+
+    node: Node
+    module: nn.Module
+    casts: tuple[bool, ...]
+    tensors_in_call: tuple[tuple[str, str | tuple[str, ...]], ...]
+    switches: Mapping[str, bool]
+    activity: Any
+    last_uses: tuple[str, ...]
+    """Tensors that no later node needs: dropped, so that inference holds no more memory than it must."""
+
+
+class Graph(nn.Module):
+    """Runs a built model: forward(inputs by name) -> GraphOutcome."""
+
+    def __init__(self, built: Built) -> None:
+        super().__init__()
+        self.model = built.model
+        self.specs = dict(built.specs)
+        self._names = {given.name: given.spec.dtype for given in built.model.inputs}
+        self.nodes = nn.ModuleList(built.modules[node.name] for node in built.model.nodes)
+        last = _last_uses(built.model.nodes, built.model.outputs)
+        self._steps = tuple(
+            _step(node, module, built, last.get(node.name, ()))
+            for node, module in zip(built.model.nodes, self.nodes, strict=True)
+        )
+        for step in self._steps:
+            if not step.node.layer.trainable:
+                step.module.requires_grad_(False)
+
+    def weights(self) -> list[Weight]:
+        """All weights in order of the nodes."""
+        found: list[Weight] = []
+        for step in self._steps:
+            found += weights_of(step.module, step.node.name, trainable=step.node.layer.trainable)
+        return found
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> GraphOutcome:
+        """Tensors of shape (N, *) by input name -> outputs of the graph by name."""
+        values: dict[str, Tensor] = {name: _as_input(inputs[name], dtype) for name, dtype in self._names.items()}
+        masks: dict[str, Tensor] = {}
+        outcome = GraphOutcome({}, masks)
+        stack = draws.node_stack()
+        for step in self._steps:
+            stack.append(step.node.name)
+            _run(step, values, masks, outcome)
+            stack.pop()
+            for name in step.last_uses:
+                values.pop(name, None)
+                masks.pop(name, None)
+        outcome.outputs = {name: values[name] for name in self.model.outputs}
+        outcome.masks = {name: masks[name] for name in self.model.outputs if name in masks}
+        return outcome
+
+
+def _as_input(tensor: Tensor, dtype: str) -> Tensor:
+    """Data is cast to the dtype of the input, as Keras casts it."""
+    wanted = getattr(torch, dtype)
+    if wanted.is_floating_point:
+        wanted = torch.get_default_dtype() if dtype == "float32" else wanted
+    return tensor if tensor.dtype == wanted else tensor.to(wanted)
+
+
+def _step(node: Node, module: nn.Module, built: Built, last_uses: tuple[str, ...]) -> _Step:
+    layer = node.layer
+    casts = tuple(built.specs[name].is_integer and not layer.takes_integers for name in node.inputs)
+    tensors = tuple((key, value) for key, value in node.call.items() if not isinstance(value, bool))
+    switches = {key: value for key, value in node.call.items() if isinstance(value, bool)}
+    return _Step(node, module, casts, tensors, switches, getattr(layer, "activity_regularizer", None), last_uses)
+
+
+def _run(step: _Step, values: dict[str, Tensor], masks: dict[str, Tensor], outcome: GraphOutcome) -> None:
+    node, layer = step.node, step.node.layer
+    arguments = [values[name] for name in node.inputs]
+    if any(step.casts):
+        default = torch.get_default_dtype()
+        arguments = [x.to(default) if cast else x for x, cast in zip(arguments, step.casts, strict=True)]
+    call: dict[str, Any] = {}
+    for key, name in step.tensors_in_call:
+        call[key] = values[name] if isinstance(name, str) else [values[n] for n in name]
+    mask_in = _mask_in(node, masks, call)
+    if layer.uses_mask:
+        call["mask"] = mask_in
+    result = _call(step, arguments, call)
+    if isinstance(result, Outcome):
+        prefix = node.name
+        outcome.losses.update({f"{prefix}/{name}": loss for name, loss in result.losses.items()})
+        outcome.metrics.update({f"{prefix}/{name}": value for name, value in result.metrics.items()})
+        outcome.updates.update({f"{prefix}/{name}": value for name, value in result.updates.items()})
+        result = result.value
+    results = result if isinstance(result, tuple) else (result,)
+    if step.activity is not None:
+        outcome.losses[f"{node.name}/activity"] = step.activity(results[0])
+    mask_out = _mask_out(step, arguments[0], mask_in)
+    for index, (name, value) in enumerate(zip(node.outputs, results, strict=True)):
+        if name != "_":
+            values[name] = value
+            if mask_out is not None and index == 0:
+                masks[name] = mask_out
+
+
+def _call(step: _Step, arguments: list[Tensor], call: dict[str, Any]) -> Any:
+    """`training:` beside a layer runs it in that mode, whatever mode the model is in."""
+    training = step.switches.get("training")
+    switches = {key: value for key, value in step.switches.items() if key != "training"}
+    if training is None or training == step.module.training:
+        return step.module(*arguments, **call, **switches)
+    before = step.module.training
+    step.module.train(training)
+    try:
+        return step.module(*arguments, **call, **switches)
+    finally:
+        step.module.train(before)
+
+
+def _mask_in(node: Node, masks: dict[str, Tensor], call: dict[str, Any]) -> Tensor | None:
+    """The mask that a node sees: the one it is called with, else its inputs' (all of them hold, as in Keras)."""
+    if "mask" in call:
+        given = call.pop("mask")
+        return given if given.dtype == torch.bool else given != 0
+    if not masks:
+        return None
+    found = [masks.get(name) for name in node.inputs]
+    if isinstance(node.layer, MergeLayer) and any(mask is None for mask in found):
+        return None
+    present = [mask for mask in found if mask is not None]
+    if not present:
+        return None
+    combined = present[0]
+    for mask in present[1:]:
+        combined = combined & mask
+    return combined
+
+
+def _mask_out(step: _Step, x: Tensor, mask_in: Tensor | None) -> Tensor | None:
+    match step.node.layer.mask:
+        case "make":
+            return step.module.make_mask(x)  # pyright: ignore[reportCallIssue]  # declared by `mask = "make"`
+        case "pass":
+            return mask_in
+        case _:
+            return None
+
+
+def _last_uses(nodes: tuple[Node, ...], outputs: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """For each node the tensors that it is the last to use."""
+    user: dict[str, str] = {}
+    for node in nodes:
+        for name in (*node.outputs, *node.used_names()):
+            user[name] = node.name
+    found: dict[str, list[str]] = {}
+    for name, node_name in user.items():
+        if name not in outputs:
+            found.setdefault(node_name, []).append(name)
+    return {node_name: tuple(names) for node_name, names in found.items()}

@@ -1,0 +1,73 @@
+"""The weights of a graph: named as in Keras, created on the meta device, filled once."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from kerascli.draws import key_seed
+from kerascli.layers.base import WeightedModule, WeightSpec
+
+MAX_PARAMETERS = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """One weight of a model: `name` is its path in Keras (`dense_1/kernel`)."""
+
+    name: str
+    spec: WeightSpec
+    owner: WeightedModule
+    trainable: bool
+
+    @property
+    def tensor(self) -> Tensor:
+        """The parameter or buffer as it is now, in torch's layout."""
+        return getattr(self.owner, self.spec.name)
+
+    def keras(self) -> Tensor:
+        """The same numbers in Keras's layout, as a view."""
+        return self.spec.to_keras(self.tensor.detach())
+
+    def assign(self, values: Tensor) -> None:
+        """Store values given in Keras's layout."""
+        with torch.no_grad():
+            self.tensor.copy_(self.spec.to_torch(values))
+
+    @property
+    def count(self) -> int:
+        return math.prod(self.spec.shape)
+
+
+def weights_of(module: nn.Module, prefix: str, *, trainable: bool) -> Iterator[Weight]:
+    """The weights declared in a node's module, in order of declaration."""
+    for path, inner in module.named_modules():
+        if not isinstance(inner, WeightedModule):
+            continue
+        for name, spec in inner.weight_specs.items():
+            full = "/".join(part for part in (prefix, path.replace(".", "/"), name) if part)
+            yield Weight(full, spec, inner, trainable and spec.trainable)
+
+
+def materialize(module: nn.Module, weights: list[Weight], *, seed: int, device: torch.device) -> None:
+    """Give a module on the meta device memory on `device`, and every weight its first value.
+
+    A weight's numbers depend on (seed, its name) alone, and are the same on every device.
+    """
+    declared = {id(weight.tensor) for weight in weights}
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        assert id(tensor) in declared or not tensor.is_meta, f"'{name}' is a tensor that no add_weight declared"
+    module.to_empty(device=device)
+    for weight in weights:
+        weight.assign(initial_value(weight, seed))
+        if isinstance(weight.tensor, nn.Parameter):
+            weight.tensor.requires_grad_(weight.trainable)
+
+
+def initial_value(weight: Weight, seed: int) -> Tensor:
+    """What a new weight is filled with, in Keras's layout, on the CPU."""
+    generator = torch.Generator().manual_seed(key_seed(f"{seed}/weights/{weight.name}"))
+    dtype = weight.spec.dtype or weight.tensor.dtype
+    return weight.spec.initializer(weight.spec.shape, dtype=dtype, generator=generator)

@@ -1,0 +1,23 @@
+"""Activation: any activation function as a layer."""
+
+from torch import nn
+
+from kerascli.layers.activations.base import ActivationModule
+from kerascli.layers.base import Example, Layer, layer
+from kerascli.parts.fields import ActivationField
+from kerascli.shapes import TensorSpec
+
+
+@layer(
+    Example(input=(8,), output=(8,), config={"activation": "tanh"}),
+    Example(input=(5, 8), output=(5, 4), config={"activation": "glu"}),
+)
+class Activation(Layer):
+    """Applies an activation function."""
+
+    mask = "pass"
+
+    activation: ActivationField
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        return ActivationModule(self.activation)

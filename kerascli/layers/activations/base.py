@@ -1,0 +1,14 @@
+"""The module of every layer that only applies an activation."""
+
+from torch import Tensor, nn
+
+from kerascli.parts.base import Activation
+
+
+class ActivationModule(nn.Module):
+    def __init__(self, activation: Activation) -> None:
+        super().__init__()
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
+        return self.activation(x)

@@ -1,0 +1,43 @@
+"""Softmax as a layer: it knows masks."""
+
+import torch
+from torch import Tensor, nn
+
+from kerascli.layers.base import MASK_ARGUMENT, Example, Layer, layer
+from kerascli.layers.geometry import Axes, positive_axes
+from kerascli.shapes import TensorSpec
+
+
+@layer(
+    Example(input=(8,), output=(8,)),
+    Example(input=(4, 3), output=(4, 3), config={"axis": 1}),
+    Example(input=(4, 3), output=(4, 3), config={"axis": [1, 2]}),
+    aliases=("activation_softmax",),
+)
+class Softmax(Layer):
+    """Probabilities along an axis (or over several); what the mask hides gets none."""
+
+    mask = "pass"
+    uses_mask = True
+    call_arguments = MASK_ARGUMENT
+
+    axis: Axes = -1
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        return SoftmaxModule(positive_axes(self.axis, x))
+
+
+class SoftmaxModule(nn.Module):
+    def __init__(self, axes: tuple[int, ...]) -> None:
+        super().__init__()
+        self.axes = axes
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, *) -> (N, *)
+        if mask is not None:
+            mask = mask.bool().reshape(*mask.shape, *[1] * (x.ndim - mask.ndim))
+            x = torch.where(mask, x, -3e4 if x.dtype == torch.float16 else -1e9)
+        if len(self.axes) == 1:
+            y = torch.softmax(x, self.axes[0])
+        else:
+            y = torch.exp(x - torch.logsumexp(x, self.axes, keepdim=True))
+        return y if mask is None else torch.where(mask, y, 0.0)  # all hidden: zeros, not a uniform distribution

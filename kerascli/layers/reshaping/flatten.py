@@ -1,0 +1,33 @@
+"""Flatten: all axes but the batch become one."""
+
+from torch import Tensor, nn
+
+from kerascli.layers.base import Example, Layer, layer
+from kerascli.shapes import DataFormat, TensorSpec
+
+
+@layer(
+    Example(input=(28, 28, 1), output=(784,)),
+    Example(input=(3, 2, 2), output=(12,), config={"data_format": "channels_first"}),
+    Example(input=(), output=(1,)),
+)
+class Flatten(Layer):
+    """Lays all values of a sample out in one row; channels_first inputs come out as channels_last would."""
+
+    takes_integers = True
+
+    data_format: DataFormat = "channels_last"
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        return FlattenModule(self.data_format == "channels_first" and x.rank > 1)
+
+
+class FlattenModule(nn.Module):
+    def __init__(self, channels_first: bool) -> None:
+        super().__init__()
+        self.channels_first = channels_first
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, prod(*))
+        if self.channels_first:
+            x = x.movedim(1, -1)
+        return x.flatten(1) if x.ndim > 1 else x.unsqueeze(1)

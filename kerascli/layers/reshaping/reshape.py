@@ -1,0 +1,53 @@
+"""Reshape: the same values in another shape."""
+
+import math
+from typing import Annotated
+
+from pydantic import AfterValidator
+from torch import Tensor, nn
+
+from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
+from kerascli.shapes import Ints, Shape, TensorSpec, show_shape
+
+
+def _check_target(shape: tuple[int, ...]) -> tuple[int, ...]:
+    if any(size == 0 or size < -1 for size in shape) or shape.count(-1) > 1:
+        raise ValueError(f"expected positive sizes and at most one -1, got {list(shape)}")
+    return shape
+
+
+@layer(
+    Example(input=(784,), output=(28, 28, 1), config={"target_shape": [28, 28, 1]}),
+    Example(input=(6, 4), output=(8, 3), config={"target_shape": [-1, 3]}),
+)
+class Reshape(Layer):
+    """Gives each sample another shape; -1 stands for the size that is left."""
+
+    takes_integers = True
+
+    target_shape: Annotated[Ints, AfterValidator(_check_target)]
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        if None not in x.shape and not _fits(x.shape, self.target_shape):
+            raise ShapeMismatch(
+                f"cannot reshape {x} ({math.prod(x.shape)} values a sample) "  # type: ignore[arg-type]
+                f"to {show_shape((None, *self.target_shape))}",
+                hint="write -1 for one size to have it computed",
+                argument="target_shape",
+            )
+        return ReshapeModule(self.target_shape)
+
+
+def _fits(shape: Shape, target: tuple[int, ...]) -> bool:
+    values = math.prod(size for size in shape if size is not None)
+    known = math.prod(size for size in target if size != -1)
+    return values % known == 0 if -1 in target else values == known
+
+
+class ReshapeModule(nn.Module):
+    def __init__(self, target_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.target_shape = target_shape
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *target_shape)
+        return x.reshape(x.shape[0], *self.target_shape)

@@ -1,0 +1,144 @@
+"""Cross-entropies: the log loss of classes, given one-hot, by number, or yes and no."""
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from kerascli.losses.base import Loss, loss, same_shape
+from kerascli.shapes import Fraction, TensorSpec
+
+EPSILON = 1e-7
+"""keras.config.epsilon(): probabilities are clipped to [EPSILON, 1 - EPSILON]."""
+
+Axis = Annotated[int, Field(ge=-8, le=8)]
+
+
+def probabilities(y_pred: Tensor, axis: int) -> Tensor:
+    """Predictions made to sum to 1 over the classes, kept away from 0 and 1."""
+    return (y_pred / y_pred.sum(dim=axis, keepdim=True)).clamp(EPSILON, 1 - EPSILON)
+
+
+def smoothed(y_true: Tensor, label_smoothing: float) -> Tensor:
+    """One-hot targets with a share spread over all classes."""
+    if label_smoothing == 0:
+        return y_true
+    return y_true * (1 - label_smoothing) + label_smoothing / y_true.shape[-1]
+
+
+def one_hot_fault(name: str, sparse: str | None, target: TensorSpec, output: TensorSpec) -> str | None:
+    """What keeps `target` from being one-hot targets for `output`."""
+    if output.shape and output.shape[-1] == 1:
+        return f"'{name}' needs one output per class, got {output}; use 'binary_crossentropy' for one output"
+    if len(target.shape) == len(output.shape) and same_shape(target.shape, output.shape):
+        return None
+    if _are_class_numbers(target, output):
+        classes = output.shape[-1]
+        other = f"use '{sparse}' or " if sparse else ""
+        remedy = f"{other}add to_categorical: {classes if classes is not None else '...'} to the target"
+        return f"'{name}' needs one-hot targets of shape {output}, got class numbers {target}; {remedy}"
+    return f"'{name}' needs one-hot targets of the output's shape {output}, got {target}"
+
+
+def _are_class_numbers(target: TensorSpec, output: TensorSpec) -> bool:
+    return same_shape(target.shape, output.shape[:-1])
+
+
+@loss()
+class CategoricalCrossentropy(Loss):
+    """-sum(y_true * log(y_pred)) over the classes; targets are one-hot."""
+
+    from_logits: bool = False
+    label_smoothing: Fraction = 0.0
+    axis: Axis = -1
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        y_true = smoothed(y_true, self.label_smoothing)
+        if self.from_logits:
+            log_p = F.log_softmax(y_pred, dim=self.axis)
+        else:
+            log_p = probabilities(y_pred, self.axis).log()
+        return -(y_true * log_p).sum(dim=self.axis)
+
+    def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        return one_hot_fault(self.component_name, "sparse_categorical_crossentropy", target, output)
+
+
+@loss()
+class SparseCategoricalCrossentropy(Loss):
+    """-log of the predicted probability of the target's class; targets are class numbers."""
+
+    sparse_targets = True
+
+    from_logits: bool = False
+    ignore_class: int | None = None
+    axis: Axis = -1
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        classes = class_numbers(y_true, y_pred, self.axis)
+        ignored = None if self.ignore_class is None else classes == self.ignore_class
+        if ignored is not None:
+            classes = classes.masked_fill(ignored, 0)
+            y_pred = y_pred.masked_fill(ignored.unsqueeze(self.axis), 1.0)
+        if self.from_logits:
+            log_p = F.log_softmax(y_pred, dim=self.axis)
+        else:
+            log_p = probabilities(y_pred, self.axis).log()
+        values = -log_p.gather(self.axis, classes.unsqueeze(self.axis)).squeeze(self.axis)
+        return values if ignored is None else values.masked_fill(ignored, 0.0)
+
+    def counted(self, y_true: Tensor) -> Tensor | None:
+        return None if self.ignore_class is None else y_true != self.ignore_class
+
+    def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        return class_number_fault(self.component_name, target, output, self.axis)
+
+
+@loss()
+class BinaryCrossentropy(Loss):
+    """-log of the predicted probability of what was the case, for each yes-or-no output."""
+
+    from_logits: bool = False
+    label_smoothing: Fraction = 0.0
+    axis: Axis = -1
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        if self.label_smoothing:
+            y_true = y_true * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
+        return binary_crossentropy(y_true, y_pred, from_logits=self.from_logits).mean(dim=self.axis)
+
+
+def binary_crossentropy(y_true: Tensor, y_pred: Tensor, *, from_logits: bool) -> Tensor:
+    """Element by element; probabilities are clipped, as in Keras."""
+    if from_logits:
+        return F.binary_cross_entropy_with_logits(y_pred, y_true, reduction="none")
+    return F.binary_cross_entropy(y_pred.clamp(EPSILON, 1 - EPSILON), y_true, reduction="none")
+
+
+def class_numbers(y_true: Tensor, y_pred: Tensor, axis: int = -1) -> Tensor:
+    """Class numbers (N, *) as int64, from (N, *) or (N, *, 1), for predictions (N, *, C)."""
+    if y_true.ndim == y_pred.ndim and y_true.shape[axis] == 1:
+        y_true = y_true.squeeze(axis)
+    expected = list(y_pred.shape)
+    del expected[axis]
+    if list(y_true.shape) != expected:
+        shapes = f"{tuple(y_true.shape)} and predictions of shape {tuple(y_pred.shape)}"
+        raise ValueError(f"class numbers of shape {shapes} do not match")
+    return y_true.long()
+
+
+def class_number_fault(name: str, target: TensorSpec, output: TensorSpec, axis: int = -1) -> str | None:
+    """What keeps `target` from being class numbers for `output`."""
+    if not output.shape or output.shape[-1] == 1:
+        return f"'{name}' needs one output per class, got {output}; use 'binary_crossentropy' for one output"
+    sizes = list(output.shape)
+    del sizes[axis if axis < 0 else axis - 1]  # `axis` counts the batch axis
+    wanted = TensorSpec(tuple(sizes))
+    if same_shape(target.shape, wanted.shape) and len(target.shape) >= len(wanted.shape):
+        return None
+    if len(target.shape) == len(output.shape) and same_shape(target.shape, output.shape):
+        remedy = f"use '{name.removeprefix('sparse_')}' or leave to_categorical out of the target"
+        return f"'{name}' needs class numbers {wanted}, got one-hot targets {target}; {remedy}"
+    return f"'{name}' needs class numbers of shape {wanted} for an output of shape {output}, got {target}"

@@ -1,0 +1,67 @@
+"""Accuracies: the share of predictions that name the right class."""
+
+from torch import Tensor
+
+from kerascli.losses.crossentropy import class_number_fault, class_numbers, one_hot_fault
+from kerascli.losses.ranks import match_ranks
+from kerascli.metrics.base import MeanMetric, metric
+from kerascli.shapes import Shape, TensorSpec
+
+
+class ShareRight(MeanMetric):
+    """A mean of hits; more is better."""
+
+    direction = "max"
+
+
+@metric()
+class BinaryAccuracy(ShareRight):
+    """How often a probability is on the right side of the threshold."""
+
+    threshold: float = 0.5
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        y_true, y_pred = match_ranks(y_true, y_pred)
+        return (y_pred > self.threshold) == y_true
+
+
+@metric()
+class CategoricalAccuracy(ShareRight):
+    """How often the greatest output is the target's class; targets are one-hot."""
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return y_true.argmax(-1) == y_pred.argmax(-1)
+
+    def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        return one_hot_fault(self.component_name, "sparse_categorical_accuracy", target, output)
+
+
+@metric()
+class SparseCategoricalAccuracy(ShareRight):
+    """How often the greatest output is the target's class; targets are class numbers."""
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return class_numbers(y_true, y_pred) == y_pred.argmax(-1)
+
+    def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        return class_number_fault(self.component_name, target, output)
+
+
+@metric(aliases=("acc",))
+class Accuracy(ShareRight):
+    """Binary, categorical or sparse categorical accuracy: whichever the shapes call for."""
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return accuracy_for(tuple(y_true.shape[1:]), tuple(y_pred.shape[1:])).values(y_true, y_pred)
+
+    def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        return accuracy_for(target.shape, output.shape).check(target, output)
+
+
+def accuracy_for(target: Shape, output: Shape) -> ShareRight:
+    """What Keras takes 'accuracy' for (keras/src/trainers/compile_utils.py); shapes without the batch axis."""
+    if not output or output[-1] == 1:
+        return BinaryAccuracy()
+    if len(target) < len(output) or target[-1] == 1:
+        return SparseCategoricalAccuracy()
+    return CategoricalAccuracy()

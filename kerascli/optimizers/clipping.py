@@ -1,0 +1,20 @@
+"""Gradient clipping: by value, by each weight's norm, by the norm of all (keras.optimizers' arguments)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def clip_each_norm(gradients: Sequence[Tensor], limit: float) -> None:
+    """Scale each gradient in place so that its norm is at most `limit`."""
+    norms = torch._foreach_norm(list(gradients))
+    torch._foreach_mul_(list(gradients), [limit / norm.clamp(min=limit) for norm in norms])
+
+
+def clip_global_norm(vectors: Sequence[Tensor], limit: float) -> None:
+    """Scale all vectors in place so that their common norm is at most `limit`."""
+    norms = [torch.linalg.vector_norm(vector) for vector in vectors]
+    norm = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack([n.to(norms[0]) for n in norms]))
+    for vector in vectors:
+        vector.mul_((limit / norm.clamp(min=limit)).to(vector))

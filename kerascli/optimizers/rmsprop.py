@@ -1,0 +1,34 @@
+"""RMSprop: steps divided by a running mean of the gradient's size (Hinton, 2012)."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
+from kerascli.shapes import Fraction, NonNegativeFloat
+
+
+@optimizer(name="rmsprop")
+class RMSprop(Optimizer):
+    learning_rate: LearningRate = 0.001
+    rho: Fraction = 0.9
+    momentum: Fraction = 0.0
+    epsilon: NonNegativeFloat = 1e-7
+    centered: bool = False
+
+    def slots(self) -> tuple[str, ...]:
+        momentum = ("momentum",) if self.momentum > 0 else ()
+        return ("velocity", *momentum, *(("average_gradient",) if self.centered else ()))
+
+    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
+        velocity = state["velocity"].mul_(self.rho).addcmul_(gradient, gradient, value=1 - self.rho)
+        size = velocity + self.epsilon
+        if self.centered:
+            average = state["average_gradient"].lerp_(gradient, 1 - self.rho)
+            size.addcmul_(average, average, value=-1)
+        size.sqrt_()
+        if self.momentum > 0:
+            step = state["momentum"].mul_(self.momentum).addcdiv_(gradient, size, value=moment.learning_rate)
+            weight.sub_(step)
+        else:
+            weight.addcdiv_(gradient, size, value=-moment.learning_rate)

@@ -1,0 +1,29 @@
+"""SGD: the gradient, with momentum where wanted."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
+from kerascli.shapes import Fraction
+
+
+@optimizer(name="sgd")
+class SGD(Optimizer):
+    learning_rate: LearningRate = 0.01
+    momentum: Fraction = 0.0
+    nesterov: bool = False
+
+    def slots(self) -> tuple[str, ...]:
+        return ("momentum",) if self.momentum != 0 else ()
+
+    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
+        rate = moment.learning_rate
+        if self.momentum == 0:
+            weight.add_(gradient, alpha=-rate)
+            return
+        momentum = state["momentum"].mul_(self.momentum).add_(gradient, alpha=-rate)
+        if self.nesterov:
+            weight.add_(momentum, alpha=self.momentum).add_(gradient, alpha=-rate)
+        else:
+            weight.add_(momentum)

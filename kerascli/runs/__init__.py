@@ -1,0 +1,1 @@
+"""Run folders: what is recorded of a training, where, and how it is found again. No torch here."""

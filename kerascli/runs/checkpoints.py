@@ -1,0 +1,187 @@
+"""Checkpoints: bytes and JSON under a SHA-256 manifest; the newest intact one is always found.
+
+    checkpoints/step-00000800.json                    the manifest, written last: with it the checkpoint exists
+    checkpoints/step-00000800.1f3a….training          the files, named by step and content
+    checkpoints/best.json                             a named slot: a manifest of the same form
+
+No file that a manifest speaks of is ever overwritten, so a save that dies half-way harms no earlier one.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kerascli import storage
+from kerascli.errors import FileRefused
+from kerascli.runs.reading import TEXT_LIMIT_BYTES, quoted, read_bytes
+
+_FORMAT = 1
+_STEP = re.compile(r"step-(\d{8,15})\.json")
+_BLOB = re.compile(r"step-\d{8,15}\.[0-9a-f]{16}\.[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,60}(\.[a-z0-9_-]{1,20})?")
+
+# A manifest is JSON whose first value is the SHA-256 of the bytes of its second: it vouches for itself.
+_OPEN, _MIDDLE, _CLOSE = b'{"sha256": "', b'", "checkpoint": ', b"}\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A verified checkpoint; `warnings` name the damaged ones that were passed over."""
+
+    step: int
+    blobs: Mapping[str, bytes]
+    facts: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
+
+
+class Damaged(Exception):
+    """Why a checkpoint cannot be used, in words."""
+
+
+class Checkpoints:
+    """The checkpoints of one run; `keep` of the newest stay, and every named slot."""
+
+    def __init__(self, folder: Path, *, keep: int = 2) -> None:
+        if keep < 2:
+            raise ValueError(f"keep: expected at least 2, since the newest may be damaged, got {keep}")
+        self.folder = folder
+        self.keep = keep
+
+    def save(
+        self, step: int, blobs: Mapping[str, bytes], facts: Mapping[str, Any], *, slots: tuple[str, ...] = ()
+    ) -> None:
+        """Make the checkpoint of `step` durable, then point `slots` at it, then remove what is no longer kept.
+
+        Later steps go, too: they belong to a course of training that was given up when an earlier one was resumed.
+        """
+        for name in (*blobs, *slots):
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"expected a name of lower-case letters, digits, '_', '-', got '{name}'")
+        storage.make_folder(self.folder)
+        files = {name: {"bytes": len(blob), "sha256": hashlib.sha256(blob).hexdigest()} for name, blob in blobs.items()}
+        for name, blob in blobs.items():
+            storage.write_bytes(self.folder / _blob_file(step, name, files[name]["sha256"]), blob)
+        body = {"format": _FORMAT, "step": step, "files": files, "facts": dict(facts)}
+        manifest = _sealed(json.dumps(body).encode())
+        storage.write_bytes(self._manifest(step), manifest)
+        for slot in slots:
+            storage.write_bytes(self._slot(slot), manifest)
+        self._prune(step)
+
+    def steps(self) -> list[int]:
+        """The steps that have a checkpoint, oldest first; whether they are intact is not looked at."""
+        return sorted(int(found[1]) for name in self._names() if (found := _STEP.fullmatch(name)))
+
+    def newest(self) -> Checkpoint:
+        """The intact checkpoint of the highest step; FileRefused when there is none."""
+        return self._first_intact(self.steps()[::-1])
+
+    def named(self, slot: str) -> Checkpoint:
+        """The checkpoint in a slot (`best`); FileRefused when it is missing or damaged."""
+        if not self._slot(slot).exists():
+            raise FileRefused(f"{quoted(self.folder.parent)} has no checkpoint '{slot}'")
+        try:
+            return self._load(self._slot(slot))
+        except Damaged as reason:
+            raise FileRefused(f"checkpoint '{slot}' of {quoted(self.folder.parent)} is damaged: {reason}") from None
+
+    def slots(self) -> list[str]:
+        """The named slots that are filled."""
+        names = (name.removesuffix(".json") for name in self._names() if name.endswith(".json"))
+        return sorted(name for name in names if _NAME.fullmatch(name) and not name.startswith("step-"))
+
+    def _first_intact(self, steps: list[int]) -> Checkpoint:
+        run, tried = quoted(self.folder.parent), []
+        for step in steps:
+            try:
+                found = self._load(self._manifest(step))
+                if found.step != step:
+                    raise Damaged(f"it says step {found.step}")
+            except Damaged as reason:
+                tried.append(f"step {step}: {reason}")
+                continue
+            warnings = tuple(f"{run}: damaged checkpoint, {text}; using step {step}" for text in tried)
+            return Checkpoint(found.step, found.blobs, found.facts, warnings)
+        if not tried:
+            raise FileRefused(f"{run} has no checkpoint")
+        raise FileRefused(f"{run} has no intact checkpoint ({len(tried)} tried: {'; '.join(tried)})")
+
+    def _load(self, manifest: Path) -> Checkpoint:
+        body = _read_manifest(manifest)
+        files = _files(body)
+        blobs = {name: _verified(self.folder / file, name, body["files"][name]) for name, file in files.items()}
+        return Checkpoint(body["step"], blobs, body["facts"])
+
+    def _prune(self, newest: int) -> None:
+        kept = [step for step in self.steps() if step <= newest][-self.keep :]
+        for step in set(self.steps()) - set(kept):
+            storage.remove_file(self._manifest(step))
+        wanted: set[str] = set()
+        for manifest in [*map(self._manifest, kept), *map(self._slot, self.slots())]:
+            try:
+                wanted.update(_files(_read_manifest(manifest)).values())
+            except Damaged:  # nothing can be read with it, so it keeps no file
+                continue
+        for name in self._names():
+            if _BLOB.fullmatch(name) and name not in wanted:
+                storage.remove_file(self.folder / name)
+
+    def _names(self) -> list[str]:
+        return [path.name for path in self.folder.iterdir()] if self.folder.is_dir() else []
+
+    def _manifest(self, step: int) -> Path:
+        return self.folder / f"step-{step:08d}.json"
+
+    def _slot(self, slot: str) -> Path:
+        return self.folder / f"{slot}.json"
+
+
+def _blob_file(step: int, name: str, sha256: str) -> str:
+    return f"step-{step:08d}.{sha256[:16]}.{name}"
+
+
+def _sealed(body: bytes) -> bytes:
+    return _OPEN + hashlib.sha256(body).hexdigest().encode() + _MIDDLE + body + _CLOSE
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    data = _contents(path, "the manifest", TEXT_LIMIT_BYTES)
+    body = data[len(_OPEN) + 64 + len(_MIDDLE) : -len(_CLOSE)]
+    if data != _sealed(body):
+        raise Damaged("sha256 of the manifest differs")
+    manifest = json.loads(body)
+    if manifest["format"] != _FORMAT:
+        raise Damaged(f"format {manifest['format']}, expected {_FORMAT}: another version of kerascli wrote it")
+    return manifest
+
+
+def _files(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """The file of each blob. Made from checked parts: no name in a manifest is taken as a path."""
+    for name in manifest["files"]:
+        if not _NAME.fullmatch(name):
+            raise Damaged("the manifest names a file that kerascli does not write")
+    return {name: _blob_file(manifest["step"], name, said["sha256"]) for name, said in manifest["files"].items()}
+
+
+def _verified(path: Path, name: str, said: Mapping[str, Any]) -> bytes:
+    data = _contents(path, f"'{name}'", said["bytes"])
+    if len(data) != said["bytes"]:
+        raise Damaged(f"'{name}' has {len(data)} bytes, expected {said['bytes']}")
+    if hashlib.sha256(data).hexdigest() != said["sha256"]:
+        raise Damaged(f"sha256 of '{name}' differs")
+    return data
+
+
+def _contents(path: Path, what: str, limit_bytes: int) -> bytes:
+    try:
+        return read_bytes(path, limit_bytes)
+    except FileNotFoundError:
+        raise Damaged(f"{what} is missing") from None
+    except OSError as error:
+        raise Damaged(f"{what} cannot be read: {(error.strerror or str(error)).lower()}") from None
+    except FileRefused as error:
+        raise Damaged(str(error)) from None

@@ -1,0 +1,80 @@
+"""history.csv: a row an epoch, numbers exact; R, pandas and a spreadsheet read it."""
+
+import csv
+import io
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from kerascli.errors import FileRefused, show
+from kerascli.runs.reading import quoted, read_text
+
+Row = Mapping[str, int | float]
+
+_WHOLE = re.compile(r"-?\d{1,18}")
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """The table as text. A row may lack columns (validation every other epoch); its cells are empty."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    names = columns(rows)
+    writer.writerow(names)
+    writer.writerows([_cell(row.get(name)) for name in names] for row in rows)
+    return out.getvalue()
+
+
+def columns(rows: Iterable[Row]) -> list[str]:
+    """`epoch`, the figures as they first appeared, then the learning rate and the clock."""
+    seen = dict.fromkeys(name for row in rows for name in row)
+    return sorted(seen, key=_rank)  # a stable sort
+
+
+def is_clock(name: str) -> bool:
+    """Whether a column holds measured time, which no rerun repeats."""
+    return name.endswith("seconds")
+
+
+def read(path: Path) -> list[dict[str, int | float]]:
+    """The rows, each with the cells that are not empty, equal to the numbers written."""
+    try:
+        lines = list(csv.reader(io.StringIO(read_text(path)), strict=True))
+    except csv.Error as error:
+        raise FileRefused(f"{quoted(path)} is damaged: {error}") from None
+    if not lines:
+        return []
+    names, *rows = lines
+    for number, cells in enumerate(rows, start=2):
+        if len(cells) != len(names):
+            raise FileRefused(f"{quoted(path)} is damaged: line {number} has {len(cells)} cells, expected {len(names)}")
+    return [
+        {name: _number(cell, path, line, name) for name, cell in zip(names, cells, strict=True) if cell}
+        for line, cells in enumerate(rows, start=2)
+    ]
+
+
+def _rank(name: str) -> int:
+    if name == "epoch":
+        return 0
+    return 3 if is_clock(name) else 2 if name == "learning_rate" else 1
+
+
+def _cell(value: int | float | None) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, int):
+        return str(int(value))
+    if math.isnan(value):
+        return "NaN"
+    # `float`: numpy's numbers are floats too, and have another repr.
+    return repr(float(value)) if math.isfinite(value) else "Inf" if value > 0 else "-Inf"
+
+
+def _number(cell: str, path: Path, line: int, column: str) -> int | float:
+    try:
+        return int(cell) if _WHOLE.fullmatch(cell) else float(cell)
+    except ValueError:
+        raise FileRefused(
+            f"{quoted(path)} is damaged: line {line}, column {show(column)}: expected a number, got {show(cell)}"
+        ) from None

@@ -1,0 +1,60 @@
+"""What run.json says about where a run happened: versions, machine, command, git commit. No torch is loaded for it."""
+
+import os
+import platform
+import shlex
+import socket
+import subprocess
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("kerascli", "torch", "numpy", "pydantic", "safetensors")
+
+
+def facts(arguments: Sequence[str], folder: Path) -> dict[str, Any]:
+    """The facts that do not come from the config; `folder` is where the config lies."""
+    return {
+        "command": shlex.join(["kerascli", *arguments]),
+        "folder": os.getcwd(),
+        "git_commit": git_commit(folder),
+        "versions": versions(),
+        "machine": machine(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Python's and the packages' versions, from their metadata."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """The computer: host, system, processor and its usable cores."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"host": socket.gethostname(), "platform": platform.platform(), "cpu": _cpu(), "cpu_cores": usable}
+
+
+def git_commit(folder: Path) -> str | None:
+    """The commit that is checked out at `folder`; nothing where git or a repository is missing."""
+    command = ["git", "-C", str(folder), "rev-parse", "--verify", "HEAD"]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip() or None
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.processor() or platform.machine())

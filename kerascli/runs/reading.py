@@ -1,0 +1,50 @@
+"""Reading the files of a run folder: regular files, of a size that makes sense, or refused in words."""
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from kerascli.errors import FileRefused, safe_text
+from kerascli.storage import size_text
+
+TEXT_LIMIT_BYTES = 64 * 1000**2
+
+
+def read_bytes(path: Path, limit_bytes: int | None = None) -> bytes:
+    """The file's contents; OSError as the system gives it, FileRefused when it is no file or too large."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hang us
+    with os.fdopen(descriptor, "rb") as file:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            raise FileRefused(f"{quoted(path)} is not a regular file")
+        if limit_bytes is not None and facts.st_size > limit_bytes:
+            raise FileRefused(f"{quoted(path)} has {size_text(facts.st_size)}; at most {size_text(limit_bytes)} are read")
+        return file.read()
+
+
+def read_text(path: Path) -> str:
+    """The text of a file that a run must have."""
+    try:
+        return read_bytes(path, TEXT_LIMIT_BYTES).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise FileRefused(f"{quoted(path)} is not UTF-8 text (byte {error.start})") from None
+    except OSError as error:
+        raise FileRefused(f"cannot read {quoted(path)}: {(error.strerror or str(error)).lower()}") from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The mapping in a JSON file that a run must have."""
+    try:
+        data = json.loads(read_text(path))
+    except (ValueError, RecursionError):
+        raise FileRefused(f"{quoted(path)} is damaged: not JSON") from None
+    if not isinstance(data, dict):
+        raise FileRefused(f"{quoted(path)} is damaged: not a JSON object")
+    return data
+
+
+def quoted(path: Path) -> str:
+    """A path as messages show it."""
+    return f"'{safe_text(str(path))}'"

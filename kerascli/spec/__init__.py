@@ -1,0 +1,1 @@
+"""The config: text with positions, references, reuse and overrides, then checked data."""

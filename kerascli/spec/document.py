@@ -1,0 +1,99 @@
+"""A config as plain data that knows where each key and value was written."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path as FilePath
+from typing import Any
+
+from kerascli.errors import ConfigError, Fault, Path, Place
+
+MAX_FAULTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where a value stands, and its key (None for list items and the root)."""
+
+    key: Place | None
+    value: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """`data` is dicts, lists and scalars; `marks` has an entry for every path in it."""
+
+    data: dict[str | int, Any]
+    marks: Mapping[Path, Mark]
+    name: str
+    """The file as messages name it."""
+    folders: Mapping[str, FilePath] = field(default_factory=dict)
+    """For each file (or option) that values came from: what their relative paths are relative to."""
+    unknown: frozenset[Path] = frozenset()
+    """Where a stand-in replaces a fact of the data that is not known yet."""
+
+    def folder_of(self, path: Path) -> FilePath:
+        """The folder that a relative file path written at `path` is relative to."""
+        return self.folders.get(self._mark(path)[1].value.file, FilePath())
+
+    def locate(self, fault: Fault) -> Fault:
+        """The fault with its place, as far as the path was written."""
+        if fault.place is not None:
+            return fault
+        path, mark = self._mark(fault.path)
+        place = mark.value
+        if mark.key is not None and path == fault.path and (fault.at == "key" or self._is_about_name(fault)):
+            place = mark.key
+        return replace(fault, place=place)
+
+    def point(self, path: Path, column: int, length: int) -> Place:
+        """A spot inside the text at `path`, `column` counting from 1; the whole value where that cannot be told."""
+        place = self._mark(path)[1].value
+        text = self.at(path)
+        if not isinstance(text, str) or place.line is None or place.column is None:
+            return place
+        start = place.column - 1
+        start += place.source[start : start + 1] in {"'", '"'}
+        if not place.source.startswith(text, start):  # a block of text, an alias, escapes
+            return place
+        return replace(place, column=start + column, length=length)
+
+    def at(self, path: Path) -> Any:
+        """The value at a path; None where there is none."""
+        value: Any = self.data
+        for part in path:
+            try:
+                value = value[part]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return value
+
+    def error(self, faults: Iterable[Fault]) -> ConfigError:
+        """All faults as one error: located, in order of line, each once, twenty at most."""
+        found = sorted(dict.fromkeys(self._shown(self.locate(fault)) for fault in faults), key=self._order)
+        if len(found) > MAX_FAULTS:
+            found = [*found[:MAX_FAULTS], Fault(f"... and {len(found) - MAX_FAULTS} more")]
+        return ConfigError(found)
+
+    def _mark(self, path: Path) -> tuple[Path, Mark]:
+        """The longest written part of a path, and its mark."""
+        for length in range(len(path), 0, -1):
+            mark = self.marks.get(path[:length])
+            if mark is not None:
+                return path[:length], mark
+        return (), self.marks.get((), Mark(None, Place(self.name)))
+
+    def _is_about_name(self, fault: Fault) -> bool:
+        """`- desne: {units: 3}`: the fault is the key of a mapping of one key, and says so."""
+        parent = self.at(fault.path[:-1])
+        return isinstance(parent, dict) and len(parent) == 1 and f"'{fault.path[-1]}'" in fault.text
+
+    @staticmethod
+    def _shown(fault: Fault) -> Fault:
+        """Without its path: two faults that read alike are one."""
+        return replace(fault, path=(), at="value")
+
+    def _order(self, fault: Fault) -> tuple[bool, bool, str, int, int]:
+        place = fault.place
+        if place is None:
+            return (True, True, "", 0, 0)
+        return (False, place.file != self.name, place.file, place.line or 0, place.column or 0)

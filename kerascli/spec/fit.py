@@ -1,0 +1,78 @@
+"""The `fit:` section: how long, in what batches, validated on what, watched by whom."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from kerascli.callbacks.base import CALLBACKS, Callback
+from kerascli.component import Invalid, fault_list, plain
+from kerascli.errors import Fault, show
+from kerascli.shapes import NonNegativeFloat, NonNegativeInt, OpenFraction, PositiveInt
+
+
+def _listed(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _weights(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): weight for key, weight in value.items()}
+    return value
+
+
+CallbackField = Annotated[Callback, CALLBACKS.field()]
+ValidationFrequency = PositiveInt | Annotated[tuple[PositiveInt, ...], BeforeValidator(_listed)]
+
+
+class FitSpec(BaseModel):
+    """Arguments of Keras's `fit`, with R's default of ten epochs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    epochs: PositiveInt = 10
+    """The number of the last epoch (with initial_epoch: not how many there are), as in Keras."""
+    batch_size: PositiveInt = 32
+    validation_split: OpenFraction = 0.0
+    """The LAST fraction of the training rows, before any shuffling."""
+    validation_data: str | None = None
+    """A split by name; wins over validation_split."""
+    validation_steps: PositiveInt | None = None
+    validation_batch_size: PositiveInt | None = None
+    validation_freq: ValidationFrequency = 1
+    """Every how many epochs to validate, or a list of epochs."""
+    steps_per_epoch: PositiveInt | None = None
+    initial_epoch: NonNegativeInt = 0
+    shuffle: bool = True
+    class_weight: Annotated[dict[str, NonNegativeFloat], BeforeValidator(_weights)] | None = None
+    """Weights by class number or class name."""
+    deterministic: bool = False
+    """Bit-identical on CUDA too, at some cost."""
+    callbacks: Annotated[tuple[CallbackField, ...], BeforeValidator(_listed)] = Field(default=())
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "FitSpec":
+        if self.initial_epoch >= self.epochs:
+            raise ValueError(f"initial_epoch {self.initial_epoch} leaves nothing to do: epochs is {self.epochs}")
+        return self
+
+    def validates(self) -> bool:
+        return self.validation_data is not None or self.validation_split > 0
+
+    def dump(self) -> dict[str, Any]:
+        """As YAML-ready data, defaults included."""
+        return {name: plain(getattr(self, name)) for name in type(self).model_fields}
+
+
+def parse_fit(section: Any) -> FitSpec:
+    """The section as written -> FitSpec. Raises Invalid."""
+    if section is None:
+        section = {}
+    if not isinstance(section, dict):
+        raise Invalid([Fault(f"fit: expected a mapping, got {show(section)}", ("fit",))])
+    try:
+        return FitSpec.model_validate(section)
+    except ValidationError as error:
+        faults = fault_list(error, FitSpec, ("fit",))
+        raise Invalid(faults) from None
+
+

@@ -1,0 +1,286 @@
+"""The one door for writes: a file is complete and durable under its name, or the old one is untouched.
+
+The order is the promise: a temporary file in the same folder, fsync, close, rename, fsync of the folder. A kill or
+a power cut at any moment leaves the old contents or the new, and a write that has returned survives both. A failed
+fsync is never retried on the same file: the kernel may already have dropped the data.
+"""
+
+import contextlib
+import errno
+import fcntl
+import json
+import math
+import os
+import re
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from kerascli.errors import StorageError, safe_text
+
+_TEMPORARY = re.compile(r"\..+\.tmp-(\d+)", re.DOTALL)
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_LOCK_FILE = ".lock"
+
+# Every file operation is one of these, so that a test can make the n-th one fail or kill the process.
+
+
+def _open(path: Path, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o666)
+
+
+def _write(descriptor: int, data: memoryview) -> int:
+    return os.write(descriptor, data)
+
+
+def _fsync(descriptor: int) -> None:
+    os.fsync(descriptor)
+
+
+def _close(descriptor: int) -> None:
+    os.close(descriptor)
+
+
+def _rename(old: Path, new: Path) -> None:
+    os.replace(old, new)
+
+
+def _unlink(path: Path) -> None:
+    os.unlink(path)
+
+
+def _mkdir(path: Path) -> None:
+    os.mkdir(path)
+
+
+def _rmtree(path: Path) -> None:
+    shutil.rmtree(path)
+
+
+def write_bytes(path: Path, data: bytes | memoryview) -> None:
+    """Replace the file at `path` whole; on StorageError the old one is intact."""
+    temporary = _temporary(path)
+    with _reported("write", path, needed_bytes=len(data)):
+        try:
+            _fill(temporary, memoryview(data))
+            _rename(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                _unlink(temporary)
+            raise
+        _sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """As `write_bytes`, in UTF-8; a byte of a file name that is no text becomes \\udcff, as JSON has it."""
+    write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
+
+
+def write_json(path: Path, data: Any) -> None:
+    """As `write_bytes`, as JSON that every reader accepts: a number that is not finite becomes null."""
+    write_text(path, json.dumps(_finite(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder and those above it, where they are missing, durably."""
+    with _reported("create", path):
+        for folder in reversed([path, *path.parents]):
+            if not folder.is_dir() and not new_folder(folder) and not folder.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+
+
+def new_folder(path: Path) -> bool:
+    """Make the folder durably; false when something of that name exists. Of two processes, one gets true."""
+    with _reported("create", path):
+        try:
+            _mkdir(path)
+        except FileExistsError:
+            return False
+        _sync_folder(path.parent)
+        return True
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file, or a link itself; nothing happens when it is gone already."""
+    with _reported("remove", path), contextlib.suppress(FileNotFoundError):
+        _unlink(path)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder at once: it vanishes under its name first. Links in it are removed, not followed."""
+    temporary = _temporary(path)
+    with _reported("remove", path):
+        _rename(path, temporary)
+        _sync_folder(path.parent)
+        _rmtree(temporary)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left half written in `folder`."""
+    with _reported("clean", folder), os.scandir(folder) as entries:
+        for entry in entries:
+            found = _TEMPORARY.fullmatch(entry.name)
+            # A file with our own number is older than us: the number was used again, as in containers.
+            if not found or (int(found[1]) != os.getpid() and _alive(int(found[1]))):
+                continue
+            with contextlib.suppress(FileNotFoundError):  # another process may sweep, too
+                (_rmtree if entry.is_dir(follow_symlinks=False) else _unlink)(Path(entry.path))
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold `folder` for this process; the kernel frees it however the process ends. Refused when held."""
+    with _reported("lock", folder):
+        descriptor = _open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
+        try:
+            if not _acquire(descriptor):
+                raise StorageError(f"'{safe_text(str(folder))}' is in use by {_holder(descriptor)}")
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, json.dumps(_here()).encode())
+        except BaseException:
+            os.close(descriptor)
+            raise
+    _held.add(descriptor)
+    try:
+        yield
+    finally:
+        _held.discard(descriptor)
+        os.close(descriptor)
+
+
+def locked(folder: Path) -> bool:
+    """Whether a process holds `folder`."""
+    try:
+        descriptor = os.open(folder / _LOCK_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def size_text(count: int) -> str:
+    """A number of bytes as people read it: 34 MB."""
+    value, unit = float(count), "bytes"
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if value < 1000 or unit == "TB":
+            break
+        value /= 1000
+    return f"{value:.0f} {unit}" if unit == "bytes" or value >= 10 else f"{value:.1f} {unit}"
+
+
+_held: set[int] = set()
+
+
+def _forget_locks() -> None:
+    """A forked data worker must not keep the lock of a parent that was killed."""
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_forget_locks)
+
+
+def _temporary(path: Path) -> Path:
+    # Cut: a name may have 255 bytes, and so may this one.
+    return path.with_name(f".{path.name[:60]}.tmp-{os.getpid()}")
+
+
+def _fill(path: Path, data: memoryview) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    try:
+        descriptor = _open(path, flags)
+    except FileExistsError:  # left by a killed process that had our number
+        _unlink(path)
+        descriptor = _open(path, flags)
+    try:
+        while data:
+            data = data[_write(descriptor, data) :]
+        _fsync(descriptor)
+    finally:
+        _close(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = _open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that cannot sync folders
+            raise
+    finally:
+        _close(descriptor)
+
+
+@contextlib.contextmanager
+def _reported(verb: str, path: Path, needed_bytes: int | None = None) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        text = f"cannot {verb} '{safe_text(str(path))}': {safe_text(reason)}"
+        if error.errno in _NO_SPACE:
+            text += _space(path, needed_bytes)
+        raise StorageError(text) from error
+
+
+def _space(path: Path, needed_bytes: int | None) -> str:
+    needed = "" if needed_bytes is None else f"{size_text(needed_bytes)} needed, "
+    try:
+        return f" ({needed}{size_text(shutil.disk_usage(path.parent).free)} free)"
+    except OSError:
+        return ""
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_finite(value) for value in data]
+    return data
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _acquire(descriptor: int) -> bool:
+    for pause_seconds in (0.0, 0.02, 0.05):  # `locked` in another process takes it for a moment
+        time.sleep(pause_seconds)
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    return False
+
+
+def _here() -> dict[str, Any]:
+    return {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "since": datetime.now().astimezone().isoformat(" ", "seconds")[:19],
+    }
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        holder = json.loads(os.pread(descriptor, 4096, 0))
+        return safe_text(f"pid {holder['pid']} on host {holder['host']} since {holder['since']}")
+    except (ValueError, TypeError, KeyError, RecursionError):  # caught between its lock and its line
+        return "another process"
