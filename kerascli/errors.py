@@ -59,12 +59,12 @@ class Fault:
     def lines(self) -> list[str]:
         """The fault as a person reads it: what and where, the source with a caret, a hint."""
         where = f"{self.place}: " if self.place else ""
-        out = [f"{where}{self.level}: {self.text}"]
+        out = [f"{where}{self.level}: {safe_text(self.text, 2000)}"]
         if self.place and self.place.line is not None and self.place.source:
             out += _excerpt(self.place)
         out += [f"  note: {other.text} ({other.place})" for other in self.related if other.place]
         if self.hint:
-            out.append(f"  hint: {self.hint}")
+            out.append(f"  hint: {safe_text(self.hint, 2000)}")
         return out
 
 

@@ -1,9 +1,19 @@
 """What work reports while it goes on; the edges print it or write it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Literal
 
 Logs = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """A run folder is there, the model is built; `summary` is its table as text."""
+
+    run: str
+    summary: str
+    resumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +90,7 @@ class Note:
     """Something chosen for the user, with the reason; or a warning."""
 
     text: str
-    level: str = "info"
-    facts: Mapping[str, object] = field(default_factory=dict)
+    level: Literal["info", "warning"] = "info"
 
 
-Event = EpochBegin | BatchEnd | Tick | EpochEnd | Saved | Stopped | Evaluated | Note
+Event = Began | EpochBegin | BatchEnd | Tick | EpochEnd | Saved | Stopped | Evaluated | Note

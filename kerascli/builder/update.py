@@ -8,17 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.builder.objective import Judgement, Objective
+from kerascli.data.loader import Batch
 from kerascli.graph.module import Graph, GraphOutcome
-
-
-@dataclass(slots=True)
-class Batch:
-    """Rows of a split on the device, as they were prepared: the stages of an update finish them."""
-
-    inputs: dict[str, Tensor]
-    targets: dict[str, Tensor]
-    sample_weight: dict[str, Tensor]
-    rows: int
 
 
 @dataclass(slots=True)

@@ -74,7 +74,8 @@ Decision = SetLearningRate | Stop | SaveSlot | RestoreSlot | AppendRow | Say
 class Callback(Component):
     """Facts in, decisions out; nothing else is touched."""
 
-    stops_at_bad_batch: ClassVar[bool] = False
+    sets_learning_rate: ClassVar[bool] = False
+    """Its decisions change the rate: not with an optimizer that follows a schedule."""
 
     def begin(self, facts: EpochFacts) -> list[Decision]:
         """Before an epoch (`logs` is the epoch before's)."""

@@ -1,23 +1,25 @@
-"""What data is made of: fields (facts), tables, sources and transforms."""
+"""What data is made of: fields (facts), sources and transforms."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
+from torch import nn
 
 from kerascli.component import Component, Registry
+from kerascli.data.table import Table
 from kerascli.shapes import Shape
 
-Table = Mapping[str, np.ndarray]
-"""Named columns with the rows on the first axis; memory-mapped arrays are as good as any."""
+EXACT_IN_FLOAT32 = frozenset({"bool", "uint8", "int8", "uint16", "int16", "float16", "float32"})
+"""Dtypes whose values float32 holds exactly: arithmetic on them may wait for the batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What is known of a column: its shape without the row axis, its dtype ("string" for text)."""
+    """What is known of a column: its shape without the row axis, its dtype ("string" for text, "unknown")."""
 
     shape: Shape
     dtype: str
@@ -29,7 +31,16 @@ class Field:
 
     def fact(self, name: str) -> Any:
         """`$inputs.x.<name>`: None while it is not known."""
-        return {"shape": list(self.shape)}.get(name) if name == "shape" else getattr(self, name, None)
+        return list(self.shape) if name == "shape" else getattr(self, name, None)
+
+    @property
+    def is_text(self) -> bool:
+        return self.dtype == "string"
+
+    @property
+    def is_integer(self) -> bool:
+        """Whole numbers, or not known yet."""
+        return self.dtype.startswith(("int", "uint", "bool", "unknown"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +56,28 @@ class Context:
 class Source(Component):
     """Named columns in named splits (`train`, `validation`, `test`)."""
 
+    any_column: ClassVar[Field | None] = None
+    """What every column is like, whatever its name, when `facts` does not know more."""
+
     def facts(self, context: Context) -> Mapping[str, Field] | None:
-        """The columns' fields if they are known without loading, else None."""
+        """The columns' fields if they are known without loading, else None; raises DataError."""
         return None
 
     @abstractmethod
     def load(self, context: Context) -> Mapping[str, Table]:
         """Tables by split; raises DataError."""
 
-    def read(self, path: Path, context: Context) -> Table:
-        """One raw file of the source's kind as a table: what `predict RUN FILE` and `evaluate RUN FILE` use."""
-        raise NotImplementedError
+    def read(self, path: Path) -> Table | None:
+        """One raw file as a table, if the source has its own way of reading one (a delimiter, an encoding)."""
+        return None
 
-    def files(self, context: Context) -> list[Path]:
-        """The files whose digest identifies the data of a run."""
-        return []
+    def files(self, context: Context) -> Mapping[str, Path]:
+        """The files whose digests identify the data of a run, by the names they have in its record."""
+        return {}
+
+    def rebased(self, old: Path, new: Path) -> Self:
+        """The same source for a config in the folder `new` instead of `old`."""
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,37 +86,43 @@ class Learned:
 
     facts: Mapping[str, Any]
     arrays: Mapping[str, np.ndarray]
+    warnings: tuple[str, ...] = ()
+    """What the user should know of the training rows; not saved."""
 
 
 NOTHING_LEARNED = Learned({}, {})
 
 
 class Transform(Component):
-    """A step of a pipeline: column(s) in, one column out."""
+    """A step of a pipeline: one column in, one column out."""
 
-    per_batch: ClassVar[bool] = False
-    """Cheap and on the device: `batch` gives a torch module. Others run once over all rows, with `apply`."""
-    learns: ClassVar[bool] = False
-    trains_only: ClassVar[bool] = False
-    """Acts on training batches only (random transforms)."""
+    needs_rows: ClassVar[bool] = False
+    """`learn` or `check` wants to see all rows as they reach this step."""
+
+    def in_batch(self, field: Field) -> bool:
+        """Whether this is cheap and done batch by batch on the device (`batch`), not once over all rows (`apply`)."""
+        return False
 
     @abstractmethod
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
-        """The output's facts; raises `DataError` or `ValueError` when the input does not fit.
+        """The output's facts; raises `ValueError` when the input does not fit.
 
         `learned` is None before the data was seen: then what it would tell is None in the result.
         """
 
     def learn(self, values: np.ndarray, field: Field, *, target: bool) -> Learned:
-        """What there is to learn from all training rows."""
+        """What there is to learn from all training rows; raises BadRow or ValueError."""
         return NOTHING_LEARNED
+
+    def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
+        """Look at all rows of a split for what a batch could not report; raises BadRow."""
 
     @abstractmethod
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
-        """All rows at once, vectorised; raises DataError naming the row (counted from 1)."""
+        """All rows at once, vectorised; raises BadRow or ValueError."""
 
-    def batch(self, field: Field, learned: Learned, *, target: bool) -> Any:
-        """The torch module that does the same to a batch on its device; only where `per_batch`."""
+    def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
+        """The torch module that does the same to a batch on its device; only where `in_batch`."""
         raise NotImplementedError
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from kerascli.builder.update import Batch
+from kerascli.data.loader import Batch
 from kerascli.callbacks.base import (
     AppendRow,
     Callback,
@@ -43,17 +43,17 @@ class Plan:
 def train(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
     """Train from where `progress` stands. Raises TrainingStopped at a non-finite loss.
 
-    At every event `progress`, the weights and the optimizer belong together and can be saved.
+    At every event but the last, `progress`, the weights and the optimizer belong together and can be saved.
+    What callbacks and averages do to the weights when all is done comes after the last epoch's event: a run that
+    is extended goes on from before it, as if it had never ended.
     """
     if not progress.callbacks:
         progress.callbacks = [dict(callback.start()) for callback in plan.callbacks]
     while progress.epoch < plan.epochs and progress.stopped is None:
         yield from _epoch(trainer, plan, progress)
-    if not progress.finished:
-        for callback, state in zip(plan.callbacks, progress.callbacks, strict=True):
-            _carry_out(callback.train_end(state), trainer, progress)
-        trainer.optimizer.finish()
-        progress.finished = True
+    for callback, state in zip(plan.callbacks, progress.callbacks, strict=True):
+        _carry_out(callback.train_end(state), trainer, progress)
+    trainer.optimizer.finish()
     if progress.stopped is not None:
         yield Stopped("callback", progress.stopped, progress.epoch)
     else:
@@ -114,7 +114,7 @@ def _refuse_bad_step(trainer: Trainer, plan: Plan, epoch: int) -> None:
     bad = trainer.optimizer.bad_step()
     if bad is None:
         return
-    step = bad % plan.steps + 1
+    step = (bad - 1) % plan.steps + 1
     hint = "lower the learning rate, set clipnorm on the optimizer, or look for extreme values in the data"
     raise TrainingStopped(Fault(f"the loss became nan or infinite at epoch {epoch}, step {step}", hint=hint))
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from kerascli import draws
-from kerascli.builder.update import Batch, Update
+from kerascli.builder.update import Update
+from kerascli.data.loader import Batch
 
 
 def predict(update: Update, batches: Iterable[Batch], *, seed: int) -> dict[str, Tensor]:

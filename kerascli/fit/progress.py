@@ -28,5 +28,3 @@ class Progress:
     """Weights kept under a name, in Keras's layout, on the CPU."""
     stopped: str | None = None
     """Why a callback stopped training."""
-    finished: bool = False
-    """The last epoch is done and callbacks have had their last word."""

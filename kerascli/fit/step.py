@@ -1,12 +1,14 @@
 """One optimizer step: forward, loss, gradients, update; nothing waits for the device."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from kerascli import draws
-from kerascli.builder.update import Batch, Update
+from kerascli.builder.update import Update
+from kerascli.data.loader import Batch
+from kerascli.errors import FileRefused
 from kerascli.graph.weights import Weight
 from kerascli.optimizers.apply import FlatOptimizer
 
@@ -27,25 +29,37 @@ class Trainer:
         with draws.using(draws.Draws(self.seed, "train", number)):
             outcome = self.update(batch)
         total = outcome.judgement.total
-        gradients = torch.autograd.grad(total, self._trained, allow_unused=True, materialize_grads=True)
-        good = self.optimizer.apply(gradients, loss=total.detach())
-        self._store(outcome.updates, good)
+        gradients = torch.autograd.grad(self.optimizer.scale_loss(total), self._trained, allow_unused=True)
+        self.optimizer.apply(gradients, loss=total)
+        self._store(outcome.updates)
         return outcome.judgement.states
 
-    def _store(self, updates: dict[str, Tensor], good: Tensor | bool) -> None:
+    def _store(self, updates: dict[str, Tensor]) -> None:
         """New moving statistics and the like; a bad step leaves them as they are."""
-        if good is False:
+        if not updates:
             return
         with torch.no_grad():
             for name, value in updates.items():
                 weight = self._by_name[name].tensor
-                weight.copy_(value if good is True else torch.where(good, value, weight))
+                weight.copy_(self.optimizer.keep_if_good(value, weight))
 
     def snapshot(self) -> dict[str, Tensor]:
         """All weights in Keras's layout, copied to the CPU."""
         return {w.name: w.keras().to("cpu", copy=True).contiguous() for w in self.weights}
 
-    def restore(self, values: dict[str, Tensor]) -> None:
+    def restore(self, values: Mapping[str, Tensor]) -> None:
         """Put a snapshot back."""
-        for weight in self.weights:
-            weight.assign(values[weight.name])
+        assign_weights(self.weights, values)
+
+
+def assign_weights(weights: Sequence[Weight], values: Mapping[str, Tensor]) -> None:
+    """Store values by name, in Keras's layout. Raises FileRefused where they are another model's."""
+    saved = {name: tuple(value.shape) for name, value in values.items()}
+    wanted = {weight.name: tuple(weight.spec.shape) for weight in weights}
+    differing = sorted(name for name in {*saved, *wanted} if saved.get(name) != wanted.get(name))
+    if differing:
+        name = differing[0]
+        text = f"the weights are of another model: '{name}' is {saved.get(name)} there, {wanted.get(name)} here"
+        raise FileRefused(text, hint="start a new run, or set the model back to what it was")
+    for weight in weights:
+        weight.assign(values[weight.name])

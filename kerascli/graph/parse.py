@@ -215,7 +215,7 @@ class _Parser:
         if name is not None:
             if not isinstance(name, str):
                 self.fault(f"name: expected text, got {show(name)}", (*path, "name"))
-            elif self._check_name(name, (*path, "name")):
+            elif name == cls.component_name or self._check_name(name, (*path, "name")):
                 return name
         base, number = cls.component_name, 0
         taken = {*self.scope, *self.broken, *self.later, *(node.name for node in self.nodes)}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kerascli.component import Component, Registry
-from kerascli.losses.ranks import match_ranks, spread
+from kerascli.losses.ranks import match_ranks, matched, spread
 from kerascli.shapes import Shape, TensorSpec
 
 Reduction = Literal["sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none"]
@@ -69,11 +69,7 @@ class Loss(Component):
         y_pred = y_pred if y_pred.dtype == torch.float64 else y_pred.to(torch.float32)
         if self.sparse_targets:
             return y_true, y_pred
-        y_true, y_pred = match_ranks(y_true.to(y_pred.dtype), y_pred)
-        if y_true.shape != y_pred.shape:
-            shapes = f"{tuple(y_true.shape)} and predictions of shape {tuple(y_pred.shape)}"
-            raise ValueError(f"'{self.component_name}': targets of shape {shapes} do not match")
-        return y_true, y_pred
+        return matched(y_true.to(y_pred.dtype), y_pred)
 
     @classmethod
     def first_argument(cls) -> str | None:

@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
@@ -19,6 +18,10 @@ Axis = Annotated[int, Field(ge=-8, le=8)]
 def probabilities(y_pred: Tensor, axis: int) -> Tensor:
     """Predictions made to sum to 1 over the classes, kept away from 0 and 1."""
     return (y_pred / y_pred.sum(dim=axis, keepdim=True)).clamp(EPSILON, 1 - EPSILON)
+
+
+def _log_probabilities(y_pred: Tensor, axis: int, from_logits: bool) -> Tensor:
+    return F.log_softmax(y_pred, dim=axis) if from_logits else probabilities(y_pred, axis).log()
 
 
 def smoothed(y_true: Tensor, label_smoothing: float) -> Tensor:
@@ -56,11 +59,7 @@ class CategoricalCrossentropy(Loss):
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         y_true = smoothed(y_true, self.label_smoothing)
-        if self.from_logits:
-            log_p = F.log_softmax(y_pred, dim=self.axis)
-        else:
-            log_p = probabilities(y_pred, self.axis).log()
-        return -(y_true * log_p).sum(dim=self.axis)
+        return -(y_true * _log_probabilities(y_pred, self.axis, self.from_logits)).sum(dim=self.axis)
 
     def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
         return one_hot_fault(self.component_name, "sparse_categorical_crossentropy", target, output)
@@ -82,10 +81,7 @@ class SparseCategoricalCrossentropy(Loss):
         if ignored is not None:
             classes = classes.masked_fill(ignored, 0)
             y_pred = y_pred.masked_fill(ignored.unsqueeze(self.axis), 1.0)
-        if self.from_logits:
-            log_p = F.log_softmax(y_pred, dim=self.axis)
-        else:
-            log_p = probabilities(y_pred, self.axis).log()
+        log_p = _log_probabilities(y_pred, self.axis, self.from_logits)
         values = -log_p.gather(self.axis, classes.unsqueeze(self.axis)).squeeze(self.axis)
         return values if ignored is None else values.masked_fill(ignored, 0.0)
 

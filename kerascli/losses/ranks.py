@@ -12,11 +12,18 @@ def match_ranks(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return a, b
 
 
+def matched(y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
+    """Both with one shape, by `match_ranks`; raises ValueError where that cannot be."""
+    y_true, y_pred = match_ranks(y_true, y_pred)
+    if y_true.shape != y_pred.shape:
+        shapes = f"{tuple(y_true.shape)} do not match predictions of shape {tuple(y_pred.shape)}"
+        raise ValueError(f"targets of shape {shapes}")
+    return y_true, y_pred
+
+
 def spread(weight: Tensor, values: Tensor, what: str) -> Tensor:
     """`weight` with axes of 1 behind, so that it goes with the leading axes of `values`."""
-    fits = weight.ndim <= values.ndim and all(
-        w in (1, v) for w, v in zip(weight.shape, values.shape, strict=False)
-    )
+    fits = weight.ndim <= values.ndim and all(w in (1, v) for w, v in zip(weight.shape, values.shape, strict=False))
     if not fits:
         raise ValueError(f"{what} of shape {tuple(weight.shape)} do not fit values of shape {tuple(values.shape)}")
     return weight.reshape(*weight.shape, *[1] * (values.ndim - weight.ndim))

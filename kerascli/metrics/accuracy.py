@@ -3,9 +3,9 @@
 from torch import Tensor
 
 from kerascli.losses.crossentropy import class_number_fault, class_numbers, one_hot_fault
-from kerascli.losses.ranks import match_ranks
-from kerascli.metrics.base import MeanMetric, metric
-from kerascli.shapes import Shape, TensorSpec
+from kerascli.losses.ranks import matched
+from kerascli.metrics.base import MeanMetric, metric, shape_fault
+from kerascli.shapes import PositiveInt, Shape, TensorSpec
 
 
 class ShareRight(MeanMetric):
@@ -21,8 +21,11 @@ class BinaryAccuracy(ShareRight):
     threshold: float = 0.5
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        y_true, y_pred = match_ranks(y_true, y_pred)
+        y_true, y_pred = matched(y_true, y_pred)
         return (y_pred > self.threshold) == y_true
+
+    def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        return shape_fault(self.component_name, target, output)
 
 
 @metric()
@@ -45,6 +48,38 @@ class SparseCategoricalAccuracy(ShareRight):
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         return class_number_fault(self.component_name, target, output)
+
+
+@metric()
+class TopKCategoricalAccuracy(ShareRight):
+    """How often the target's class is among the `k` greatest outputs; targets are one-hot."""
+
+    k: PositiveInt = 5
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return _in_top(y_true.argmax(-1), y_pred, self.k)
+
+    def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        return one_hot_fault(self.component_name, "sparse_top_k_categorical_accuracy", target, output)
+
+
+@metric()
+class SparseTopKCategoricalAccuracy(ShareRight):
+    """How often the target's class is among the `k` greatest outputs; targets are class numbers."""
+
+    k: PositiveInt = 5
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return _in_top(class_numbers(y_true, y_pred), y_pred, self.k)
+
+    def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        return class_number_fault(self.component_name, target, output)
+
+
+def _in_top(classes: Tensor, y_pred: Tensor, k: int) -> Tensor:
+    """Fewer than `k` outputs are greater than that of the class; ties count as in."""
+    own = y_pred.gather(-1, classes.unsqueeze(-1))
+    return (y_pred > own).sum(-1) < k
 
 
 @metric(aliases=("acc",))

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from kerascli.component import Registry
-from kerascli.component import Component
+from kerascli.component import Component, Registry
+from kerascli.losses.base import same_shape
 from kerascli.losses.ranks import match_ranks, spread
 from kerascli.shapes import TensorSpec
 
@@ -66,7 +66,12 @@ class MeanMetric(Metric):
 
     def result(self, state: Tensor) -> Tensor:
         total, count = state
-        return torch.where(count == 0, 0.0, total / count)
+        return ratio(total, count)
+
+
+def ratio(part: Tensor, whole: Tensor) -> Tensor:
+    """part / whole, and 0 where there is no whole."""
+    return torch.where(whole == 0, 0.0, part / whole)
 
 
 def sum_and_count(values: Tensor, count: int) -> Tensor:
@@ -86,6 +91,13 @@ def _weighted(values: Tensor, sample_weight: Tensor) -> Tensor:
     if values.ndim > 1:
         values, weight = values.flatten(1).mean(1), weight.flatten(1).mean(1)
     return torch.stack([values.sum(), weight.sum()])
+
+
+def shape_fault(name: str, target: TensorSpec, output: TensorSpec) -> str | None:
+    """What keeps targets from having the output's shape, or None."""
+    if same_shape(target.shape, output.shape):
+        return None
+    return f"'{name}' needs targets of the output's shape {output}, got {target}"
 
 
 def count_dtype(like: Tensor) -> torch.dtype:

@@ -1,6 +1,6 @@
 """Applying gradients as Keras does: clip, decay, update, average, constrain, over flat vectors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -19,17 +19,169 @@ _AVERAGE = "average"
 class FlatOptimizer:
     """An optimizer bound to a model's trainable weights, whose parameters become views of flat vectors.
 
-    `iterations` counts calls of `apply`, from 0. All state is in `state_dict`, by weight and in Keras's layout.
+    All weights are on one device. `iterations` counts the steps done, from 0, as Keras's does: with
+    gradient accumulation every batch is one.
     """
 
     def __init__(self, optimizer: Optimizer, weights: Sequence[NamedWeight]) -> None:
         self.optimizer = optimizer
-        self.iterations = 0
+        self._iterations = 0
+        self._rate: float | Schedule = optimizer.learning_rate
         self._positions = grouped(weights)
         self._groups = [FlatGroup([weights[i] for i in positions]) for positions in self._positions]
-        self._guards = [Guard(group) for group in self._groups]
-        self._rate = optimizer.learning_rate
+        self._guard = Guard(weights[0][1].device)
         for group in self._groups:
-            for slot in self._slot_names():
-                start = 0.0 if slot in {_ACCUMULATOR, _AVERAGE} else optimizer.slot_start(slot)
-                group.slots[slot] = torch.full_like(group.weights, start)
+            for slot in optimizer.slots():
+                group.slots[slot] = torch.full_like(group.weights, optimizer.slot_start(slot))
+            if optimizer.gradient_accumulation_steps:
+                group.slots[_ACCUMULATOR] = torch.zeros_like(group.weights)
+            if optimizer.use_ema:
+                group.slots[_AVERAGE] = torch.zeros_like(group.weights)
+
+    @property
+    def iterations(self) -> int:
+        """Good steps done. Waits for the device."""
+        bad = self.bad_step()
+        return self._iterations if bad is None else bad - 1
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the next step."""
+        return self._rate(self._iterations) if isinstance(self._rate, Schedule) else self._rate
+
+    def set_learning_rate(self, value: float) -> None:
+        """The rate from the next step on; raises ValueError where a schedule rules."""
+        if isinstance(self._rate, Schedule):
+            name = self._rate.component_name
+            raise ValueError(f"the learning rate follows the schedule '{name}' and cannot be set to {value}")
+        self._rate = value
+
+    def scale_loss(self, loss: Tensor) -> Tensor:
+        """The loss to differentiate: `loss_scale_factor` is taken out of the gradients by `apply`."""
+        factor = self.optimizer.loss_scale_factor
+        return loss if factor is None else loss * factor
+
+    @torch.no_grad()
+    def apply(self, gradients: Sequence[Tensor | None], *, loss: Tensor) -> None:
+        """One step, from gradients in the order of the weights; a weight without one is left alone.
+
+        A loss or gradient that is not finite: this step and those after it change nothing (`bad_step`).
+        """
+        present = [
+            group.gather([gradients[i] for i in positions])
+            for group, positions in zip(self._groups, self._positions, strict=True)
+        ]
+        live = [vector for group in self._groups for vector in (group.weights, *group.slots.values())]
+        self._guard.run(lambda: self._step(present), loss, [group.gradient for group in self._groups], live)
+
+    def keep_if_good(self, new: Tensor, old: Tensor) -> Tensor:
+        """`new`, or `old` where this step or one before it was bad; without waiting for the device."""
+        return self._guard.choose(new, old)
+
+    def bad_step(self) -> int | None:
+        """The first step, counted from 1, that was not finite, or None. Waits for the device."""
+        return self._guard.bad_step()
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """At the end of training the weights become their moving averages, where those are kept."""
+        if self.optimizer.use_ema:
+            for group in self._groups:
+                group.weights.copy_(group.slots[_AVERAGE])
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All state: `adam/dense/kernel/velocity` ... in Keras's layout, `iterations`, `learning_rate`. Copies."""
+        state = {name: view.clone(memory_format=torch.contiguous_format) for name, view in self._named_state()}
+        state["iterations"] = torch.tensor(self.iterations)
+        if not isinstance(self._rate, Schedule):
+            state["learning_rate"] = torch.tensor(self._rate, dtype=torch.float64)
+        return state
+
+    @torch.no_grad()
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from a `state_dict`; raises FileRefused when it is another optimizer's or model's."""
+        own = self.state_dict()
+        if odd := sorted(own.keys() ^ state.keys()):
+            where = "is missing" if odd[0] in own else "belongs to something else"
+            raise FileRefused(f"optimizer state does not match: '{odd[0]}' {where} ({len(odd)} such in all)")
+        for name, value in own.items():
+            got = state[name]
+            if got.shape != value.shape or got.dtype != value.dtype:
+                found = f"{got.dtype} {tuple(got.shape)}, expected {value.dtype} {tuple(value.shape)}"
+                raise FileRefused(f"optimizer state '{name}' is {found}")
+        for name, view in self._named_state():
+            view.copy_(state[name])
+        self._iterations = int(state["iterations"])
+        self._guard.start_at(self._iterations)
+        if not isinstance(self._rate, Schedule):
+            self._rate = float(state["learning_rate"])
+
+    def _named_state(self) -> Iterator[tuple[str, Tensor]]:
+        for group in self._groups:
+            for s in group.slices:
+                for slot, vector in group.slots.items():
+                    yield f"{self.optimizer.component_name}/{s.name}/{slot}", s.keras(vector)
+
+    def _step(self, present: Sequence[Sequence[Slice]]) -> None:
+        scale, every = self.optimizer.loss_scale_factor, self.optimizer.gradient_accumulation_steps
+        if scale is not None:
+            for group in self._groups:
+                group.gradient.div_(scale)
+        if every is None or (self._iterations + 1) % every == 0:
+            self._update(present)
+        else:
+            for group in self._groups:
+                group.slots[_ACCUMULATOR].add_(group.gradient)
+        self._average()
+        for s in (s for slices in present for s in slices):
+            if s.layout.constraint is not None:  # after the averaging, as in Keras
+                weight = s.layout.to_keras(s.parameter.data)
+                weight.copy_(s.layout.constraint(weight))
+        self._iterations += 1
+
+    def _update(self, present: Sequence[Sequence[Slice]]) -> None:
+        if every := self.optimizer.gradient_accumulation_steps:
+            for group in self._groups:
+                group.gradient.add_(group.slots[_ACCUMULATOR]).div_(every)
+                group.slots[_ACCUMULATOR].zero_()
+        self._clip(present)
+        moment = Moment(self._updates + 1, self.learning_rate)
+        for group, slices in zip(self._groups, present, strict=True):
+            if self.optimizer.weight_decay is not None:
+                for start, stop in group.runs(slices):
+                    group.weights[start:stop].mul_(1 - self.optimizer.weight_decay * moment.learning_rate)
+            if self.optimizer.elementwise:
+                for start, stop in group.runs(slices):
+                    state = {slot: vector[start:stop] for slot, vector in group.slots.items()}
+                    self.optimizer.update(group.weights[start:stop], group.gradient[start:stop], state, moment)
+            else:
+                for s in slices:
+                    state = {slot: s.keras(vector) for slot, vector in group.slots.items()}
+                    self.optimizer.update(s.keras(group.weights), s.keras(group.gradient), state, moment)
+
+    def _clip(self, present: Sequence[Sequence[Slice]]) -> None:
+        optimizer = self.optimizer
+        for group, slices in zip(self._groups, present, strict=True):
+            if optimizer.clipnorm is not None and slices:
+                clip_each_norm([s.of(group.gradient) for s in slices], optimizer.clipnorm)
+            if optimizer.clipvalue is not None:
+                group.gradient.clamp_(-optimizer.clipvalue, optimizer.clipvalue)
+        if optimizer.global_clipnorm is not None:
+            clip_global_norm([group.gradient for group in self._groups], optimizer.global_clipnorm)
+
+    def _average(self) -> None:
+        """The moving average of the weights; Keras takes a step, not an update, as its beat."""
+        optimizer, updates = self.optimizer, self._updates
+        if not optimizer.use_ema:
+            return
+        momentum = optimizer.ema_momentum if updates else 0.0
+        overwrite = optimizer.ema_overwrite_frequency
+        for group in self._groups:
+            group.slots[_AVERAGE].mul_(momentum).add_(group.weights, alpha=1 - momentum)
+            if overwrite and (updates + 1) % overwrite == 0:
+                group.weights.copy_(group.slots[_AVERAGE])
+
+    @property
+    def _updates(self) -> int:
+        """Keras's `optimizer.iterations`: updates before this step."""
+        return self._iterations // (self.optimizer.gradient_accumulation_steps or 1)

@@ -3,9 +3,9 @@
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor
 
 from kerascli.component import Component, Registry
@@ -34,8 +34,9 @@ class Moment:
 
 
 class Optimizer(Component):
-    """An update rule. Fields that all optimizers of Keras share come after an optimizer's own."""
+    """An update rule; each declares its own default of `learning_rate`."""
 
+    learning_rate: LearningRate
     weight_decay: NonNegativeFloat | None = None
     clipnorm: PositiveFloat | None = None
     clipvalue: PositiveFloat | None = None
@@ -48,6 +49,13 @@ class Optimizer(Component):
 
     elementwise: ClassVar[bool] = True
     """`update` may be given all weights as one flat vector; otherwise it gets each weight in Keras's layout."""
+
+    @model_validator(mode="after")
+    def _one_way_to_clip(self) -> Self:
+        given = [name for name in ("clipnorm", "clipvalue", "global_clipnorm") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"gradients are clipped in one way: give '{given[0]}' or '{given[1]}', not both")
+        return self
 
     @classmethod
     def first_argument(cls) -> str | None:
@@ -63,7 +71,10 @@ class Optimizer(Component):
 
     @abstractmethod
     def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
-        """Change `weight` and `state` in place. Clipping, decay and averaging are done around this."""
+        """Change `weight` and `state` in place; `gradient` may be used up.
+
+        Clipping, decay and averaging are done around this. `state` may hold more than the optimizer's slots.
+        """
 
 
 OPTIMIZERS: Registry[Optimizer] = Registry("optimizer", Optimizer, ("kerascli.optimizers",), ("optimizer_",))

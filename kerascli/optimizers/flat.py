@@ -60,16 +60,20 @@ class FlatGroup:
         self.gradient = torch.zeros_like(self.weights)
         self.slots: dict[str, Tensor] = {}
         self._gradient_views = [s.of(self.gradient) for s in self.slices]
+        ends = [*(s.start for s in self.slices[1:]), end]
+        self._gaps = [self.gradient[s.stop : stop] for s, stop in zip(self.slices, ends, strict=True) if s.stop < stop]
         for s in self.slices:
             s.of(self.weights).copy_(s.parameter.data)
             s.parameter.data = s.of(self.weights)
 
     def gather(self, gradients: Sequence[Tensor | None]) -> list[Slice]:
         """Copy gradients into the vector; the slices that have one."""
+        if self._gaps:  # an update may use the vector up; what lies between weights counts as gradient 0
+            torch._foreach_zero_(self._gaps)  # pyright: ignore[reportPrivateImportUsage]
         pairs = list(zip(self._gradient_views, gradients, self.slices, strict=True))
         present = [(view, gradient) for view, gradient, _ in pairs if gradient is not None]
         if present:
-            torch._foreach_copy_([view for view, _ in present], [gradient for _, gradient in present])
+            torch._foreach_copy_([view for view, _ in present], [gradient for _, gradient in present])  # pyright: ignore[reportPrivateImportUsage]
         for view, gradient, _ in pairs:
             if gradient is None:
                 view.zero_()

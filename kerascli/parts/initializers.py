@@ -7,6 +7,7 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 from torch.nn.init import trunc_normal_
+from torch.signal import windows
 
 from kerascli.parts.base import INITIALIZERS, Initializer, part
 from kerascli.shapes import Ints, NonNegativeFloat, PositiveFloat, show_shape
@@ -215,7 +216,7 @@ class STFT(Initializer):
         angle = -2 * math.pi * torch.arange(length, dtype=torch.float64).unsqueeze(1) * frequency
         kernel = angle.cos() if self.side == "real" else angle.sin()
         if self.window is not None:
-            make = getattr(torch.signal.windows, self.window)
+            make = getattr(windows, self.window)
             window = make(length, sym=not self.periodic, dtype=torch.float64)
             total = {"density": window.norm(), "spectrum": window.abs().sum()}
             kernel = kernel * window.unsqueeze(1) / (total[self.scaling] if self.scaling else 1.0)

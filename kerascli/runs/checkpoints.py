@@ -7,22 +7,25 @@
 No file that a manifest speaks of is ever overwritten, so a save that dies half-way harms no earlier one.
 """
 
+import contextlib
 import hashlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kerascli import storage
-from kerascli.errors import FileRefused
+from kerascli.errors import FileRefused, show
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, quoted, read_bytes
 
-_FORMAT = 1
+_BLOB_NAME = r"[a-z][a-z0-9_-]{0,60}(\.[a-z0-9_-]{1,20})?"
+_BLOB = re.compile(rf"step-(\d{{8,15}})\.[0-9a-f]{{16}}\.{_BLOB_NAME}")
 _STEP = re.compile(r"step-(\d{8,15})\.json")
-_BLOB = re.compile(r"step-\d{8,15}\.[0-9a-f]{16}\.[a-z0-9_-]+(\.[a-z0-9_-]+)*")
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,60}(\.[a-z0-9_-]{1,20})?")
+_SLOT = re.compile(r"(?!step-)([a-z][a-z0-9_-]{0,60})\.json")
 
 # A manifest is JSON whose first value is the SHA-256 of the bytes of its second: it vouches for itself.
 _OPEN, _MIDDLE, _CLOSE = b'{"sha256": "', b'", "checkpoint": ', b"}\n"
@@ -42,6 +45,27 @@ class Damaged(Exception):
     """Why a checkpoint cannot be used, in words."""
 
 
+class _File(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    bytes: Annotated[int, Field(ge=0)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]
+
+
+class _Manifest(BaseModel):
+    """Checked part by part, since file names are made from it and a run may come from a stranger."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    format: Literal[1] = 1
+    step: Annotated[int, Field(ge=0, lt=10**15)]
+    files: dict[Annotated[str, Field(pattern=rf"^{_BLOB_NAME}\z")], _File]
+    facts: dict[str, Any]
+
+    def paths(self, folder: Path) -> dict[str, Path]:
+        return {name: folder / _blob_file(self.step, name, said.sha256) for name, said in self.files.items()}
+
+
 class Checkpoints:
     """The checkpoints of one run; `keep` of the newest stay, and every named slot."""
 
@@ -58,18 +82,18 @@ class Checkpoints:
 
         Later steps go, too: they belong to a course of training that was given up when an earlier one was resumed.
         """
-        for name in (*blobs, *slots):
-            if not _NAME.fullmatch(name):
-                raise ValueError(f"expected a name of lower-case letters, digits, '_', '-', got '{name}'")
-        storage.make_folder(self.folder)
-        files = {name: {"bytes": len(blob), "sha256": hashlib.sha256(blob).hexdigest()} for name, blob in blobs.items()}
-        for name, blob in blobs.items():
-            storage.write_bytes(self.folder / _blob_file(step, name, files[name]["sha256"]), blob)
-        body = {"format": _FORMAT, "step": step, "files": files, "facts": dict(facts)}
-        manifest = _sealed(json.dumps(body).encode())
-        storage.write_bytes(self._manifest(step), manifest)
         for slot in slots:
-            storage.write_bytes(self._slot(slot), manifest)
+            if not _SLOT.fullmatch(f"{slot}.json"):
+                raise ValueError(f"slot: expected lower-case letters, digits, '_' and '-', got '{slot}'")
+        files = {name: _File(bytes=len(blob), sha256=_sha256(blob)) for name, blob in blobs.items()}
+        manifest = _Manifest(step=step, files=files, facts=dict(facts))
+        storage.make_folder(self.folder)
+        for name, path in manifest.paths(self.folder).items():
+            storage.write_bytes(path, blobs[name])
+        sealed = _sealed(json.dumps(manifest.model_dump()).encode())
+        storage.write_bytes(self._manifest(step), sealed)
+        for slot in slots:
+            storage.write_bytes(self._slot(slot), sealed)
         self._prune(step)
 
     def steps(self) -> list[int]:
@@ -82,8 +106,8 @@ class Checkpoints:
 
     def named(self, slot: str) -> Checkpoint:
         """The checkpoint in a slot (`best`); FileRefused when it is missing or damaged."""
-        if not self._slot(slot).exists():
-            raise FileRefused(f"{quoted(self.folder.parent)} has no checkpoint '{slot}'")
+        if slot not in self.slots():
+            raise FileRefused(f"{quoted(self.folder.parent)} has no checkpoint {show(slot)}")
         try:
             return self._load(self._slot(slot))
         except Damaged as reason:
@@ -91,8 +115,7 @@ class Checkpoints:
 
     def slots(self) -> list[str]:
         """The named slots that are filled."""
-        names = (name.removesuffix(".json") for name in self._names() if name.endswith(".json"))
-        return sorted(name for name in names if _NAME.fullmatch(name) and not name.startswith("step-"))
+        return sorted(found[1] for name in self._names() if (found := _SLOT.fullmatch(name)))
 
     def _first_intact(self, steps: list[int]) -> Checkpoint:
         run, tried = quoted(self.folder.parent), []
@@ -110,24 +133,23 @@ class Checkpoints:
             raise FileRefused(f"{run} has no checkpoint")
         raise FileRefused(f"{run} has no intact checkpoint ({len(tried)} tried: {'; '.join(tried)})")
 
-    def _load(self, manifest: Path) -> Checkpoint:
-        body = _read_manifest(manifest)
-        files = _files(body)
-        blobs = {name: _verified(self.folder / file, name, body["files"][name]) for name, file in files.items()}
-        return Checkpoint(body["step"], blobs, body["facts"])
+    def _load(self, path: Path) -> Checkpoint:
+        manifest = _read_manifest(path)
+        paths = manifest.paths(self.folder)
+        blobs = {name: _verified(paths[name], name, said) for name, said in manifest.files.items()}
+        return Checkpoint(manifest.step, blobs, manifest.facts)
 
     def _prune(self, newest: int) -> None:
         kept = [step for step in self.steps() if step <= newest][-self.keep :]
         for step in set(self.steps()) - set(kept):
             storage.remove_file(self._manifest(step))
         wanted: set[str] = set()
-        for manifest in [*map(self._manifest, kept), *map(self._slot, self.slots())]:
-            try:
-                wanted.update(_files(_read_manifest(manifest)).values())
-            except Damaged:  # nothing can be read with it, so it keeps no file
-                continue
+        for slot in self.slots():
+            with contextlib.suppress(Damaged):  # nothing can be read with it, so it keeps no file
+                wanted.update(path.name for path in _read_manifest(self._slot(slot)).paths(self.folder).values())
         for name in self._names():
-            if _BLOB.fullmatch(name) and name not in wanted:
+            found = _BLOB.fullmatch(name)
+            if found and int(found[1]) not in kept and name not in wanted:
                 storage.remove_file(self.folder / name)
 
     def _names(self) -> list[str]:
@@ -144,34 +166,30 @@ def _blob_file(step: int, name: str, sha256: str) -> str:
     return f"step-{step:08d}.{sha256[:16]}.{name}"
 
 
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
 def _sealed(body: bytes) -> bytes:
-    return _OPEN + hashlib.sha256(body).hexdigest().encode() + _MIDDLE + body + _CLOSE
+    return _OPEN + _sha256(body).encode() + _MIDDLE + body + _CLOSE
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+def _read_manifest(path: Path) -> _Manifest:
     data = _contents(path, "the manifest", TEXT_LIMIT_BYTES)
     body = data[len(_OPEN) + 64 + len(_MIDDLE) : -len(_CLOSE)]
     if data != _sealed(body):
         raise Damaged("sha256 of the manifest differs")
-    manifest = json.loads(body)
-    if manifest["format"] != _FORMAT:
-        raise Damaged(f"format {manifest['format']}, expected {_FORMAT}: another version of kerascli wrote it")
-    return manifest
+    try:
+        return _Manifest.model_validate(json.loads(body))
+    except (ValidationError, ValueError, RecursionError):
+        raise Damaged("the manifest is not in the form that this version of kerascli writes") from None
 
 
-def _files(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """The file of each blob. Made from checked parts: no name in a manifest is taken as a path."""
-    for name in manifest["files"]:
-        if not _NAME.fullmatch(name):
-            raise Damaged("the manifest names a file that kerascli does not write")
-    return {name: _blob_file(manifest["step"], name, said["sha256"]) for name, said in manifest["files"].items()}
-
-
-def _verified(path: Path, name: str, said: Mapping[str, Any]) -> bytes:
-    data = _contents(path, f"'{name}'", said["bytes"])
-    if len(data) != said["bytes"]:
-        raise Damaged(f"'{name}' has {len(data)} bytes, expected {said['bytes']}")
-    if hashlib.sha256(data).hexdigest() != said["sha256"]:
+def _verified(path: Path, name: str, said: _File) -> bytes:
+    data = _contents(path, f"'{name}'", said.bytes)
+    if len(data) != said.bytes:
+        raise Damaged(f"'{name}' has {len(data)} bytes, expected {said.bytes}")
+    if _sha256(data) != said.sha256:
         raise Damaged(f"sha256 of '{name}' differs")
     return data
 

@@ -1,11 +1,9 @@
-"""What run.json says about where a run happened: versions, machine, command, git commit. No torch is loaded for it."""
+"""What run.json says about where a run happened: versions, machine, git commit. No torch is loaded for it."""
 
 import os
 import platform
-import shlex
 import socket
 import subprocess
-from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,12 +11,11 @@ from typing import Any
 _PACKAGES = ("kerascli", "torch", "numpy", "pydantic", "safetensors")
 
 
-def facts(arguments: Sequence[str], folder: Path) -> dict[str, Any]:
-    """The facts that do not come from the config; `folder` is where the config lies."""
+def run_facts() -> dict[str, Any]:
+    """What does not come from the config: the folder that the command was given in, its commit, versions, machine."""
     return {
-        "command": shlex.join(["kerascli", *arguments]),
         "folder": os.getcwd(),
-        "git_commit": git_commit(folder),
+        "git_commit": git_commit(Path.cwd()),
         "versions": versions(),
         "machine": machine(),
     }

@@ -20,7 +20,9 @@ def read_bytes(path: Path, limit_bytes: int | None = None) -> bytes:
         if not stat.S_ISREG(facts.st_mode):
             raise FileRefused(f"{quoted(path)} is not a regular file")
         if limit_bytes is not None and facts.st_size > limit_bytes:
-            raise FileRefused(f"{quoted(path)} has {size_text(facts.st_size)}; at most {size_text(limit_bytes)} are read")
+            raise FileRefused(
+                f"{quoted(path)} has {size_text(facts.st_size)}; at most {size_text(limit_bytes)} are read"
+            )
         return file.read()
 
 

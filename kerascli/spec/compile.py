@@ -7,8 +7,7 @@ from typing import Any, Literal
 from kerascli.component import Invalid, plain
 from kerascli.errors import Fault, Path, one_of, show, suggestion
 from kerascli.losses.base import LOSSES, Loss
-from kerascli.metrics.base import Metric
-from kerascli.metrics.resolve import resolve_metric
+from kerascli.metrics.base import METRICS, Metric
 from kerascli.optimizers.base import OPTIMIZERS, Optimizer
 from kerascli.optimizers.rmsprop import RMSprop
 from kerascli.shapes import TensorSpec
@@ -53,8 +52,8 @@ class CompileSpec:
             "optimizer": self.optimizer.dump(),
             "loss": losses,
             "loss_weights": {goal.output: goal.weight for goal in goals if goal.loss is not None},
-            "metrics": {g.output: [_dump_use(u) for u in g.metrics if not u.weighted] for g in goals},
-            "weighted_metrics": {g.output: [_dump_use(u) for u in g.metrics if u.weighted] for g in goals},
+            "metrics": {g.output: [u.metric.dump() for u in g.metrics if not u.weighted] for g in goals},
+            "weighted_metrics": {g.output: [u.metric.dump() for u in g.metrics if u.weighted] for g in goals},
             "precision": self.precision,
             "jit_compile": self.jit_compile,
         }
@@ -70,14 +69,6 @@ class CompileSpec:
             for use in goal.metrics:
                 names[f"{goal.output}_{use.name}" if several else use.name] = use.metric.direction
         return names
-
-
-def _dump_use(use: MetricUse) -> Any:
-    dumped = use.metric.dump()
-    if isinstance(dumped, dict) and use.name != use.metric.log_name():
-        ((name, arguments),) = dumped.items()
-        return {name: {**arguments, "name": use.name}}
-    return dumped
 
 
 def parse_compile(
@@ -113,7 +104,7 @@ class _Reader:
         for output, target in pairs.items():
             loss = losses.get(output)
             self._check_loss(output, target, loss)
-            uses = (*self._metrics("metrics", output, target, loss), *self._metrics("weighted_metrics", output, target, loss))
+            uses = (*self._metrics("metrics", output, target), *self._metrics("weighted_metrics", output, target))
             if loss is not None or uses:
                 goals.append(Goal(output, target, loss, weights.get(output, 1.0), uses))
         precision = self._choice("precision", _PRECISIONS, "float32")
@@ -215,7 +206,7 @@ class _Reader:
             where = ("loss", output) if _is_mapping_of(self.section.get("loss"), output) else ("loss",)
             self.fault(f"{loss.component_name} {problem}", where)
 
-    def _metrics(self, key: str, output: str, target: str, loss: Loss | None) -> tuple[MetricUse, ...]:
+    def _metrics(self, key: str, output: str, target: str) -> tuple[MetricUse, ...]:
         written = self._per_output(key).get(output)
         if written is None or written[0] is None:
             return ()
@@ -226,10 +217,14 @@ class _Reader:
         for index, entry in enumerate(entries):
             where = (*path, index) if isinstance(value, list) else path
             try:
-                name, metric = resolve_metric(entry, loss, spec, self.outputs[output])
+                metric = METRICS.parse(entry)
             except Invalid as invalid:
                 self._absorb(invalid, where)
                 continue
+            name = metric.log_name()
+            problem = metric.check(spec, self.outputs[output]) if spec is not None else None
+            if problem:
+                self.fault(f"{metric.component_name} {problem}", where)
             if any(use.name == name for use in uses):
                 self.fault(f"two metrics are called '{name}'", where, hint="give one of them a name: of its own")
             uses.append(MetricUse(name, metric, key == "weighted_metrics"))

@@ -33,7 +33,7 @@ class Document:
 
     def folder_of(self, path: Path) -> FilePath:
         """The folder that a relative file path written at `path` is relative to."""
-        return self.folders.get(self._mark(path)[1].value.file, FilePath())
+        return self.folders.get(self.mark(path).value.file, FilePath())
 
     def locate(self, fault: Fault) -> Fault:
         """The fault with its place, as far as the path was written."""
@@ -47,7 +47,7 @@ class Document:
 
     def point(self, path: Path, column: int, length: int) -> Place:
         """A spot inside the text at `path`, `column` counting from 1; the whole value where that cannot be told."""
-        place = self._mark(path)[1].value
+        place = self.mark(path).value
         text = self.at(path)
         if not isinstance(text, str) or place.line is None or place.column is None:
             return place
@@ -67,9 +67,15 @@ class Document:
                 return None
         return value
 
+    def mark(self, path: Path) -> Mark:
+        """The mark of a path, or of the nearest one above it that was written."""
+        return self._mark(path)[1]
+
     def error(self, faults: Iterable[Fault]) -> ConfigError:
         """All faults as one error: located, in order of line, each once, twenty at most."""
-        found = sorted(dict.fromkeys(self._shown(self.locate(fault)) for fault in faults), key=self._order)
+        found = list(dict.fromkeys(self._shown(self.locate(fault)) for fault in faults))
+        files = [self.name, *(fault.place.file for fault in found if fault.place)]
+        found.sort(key=lambda fault: self._order(fault, files))
         if len(found) > MAX_FAULTS:
             found = [*found[:MAX_FAULTS], Fault(f"... and {len(found) - MAX_FAULTS} more")]
         return ConfigError(found)
@@ -92,8 +98,10 @@ class Document:
         """Without its path: two faults that read alike are one."""
         return replace(fault, path=(), at="value")
 
-    def _order(self, fault: Fault) -> tuple[bool, bool, str, int, int]:
+    @staticmethod
+    def _order(fault: Fault, files: list[str]) -> tuple[int, int, int]:
+        """By file as they come, by line; what has no place is last."""
         place = fault.place
         if place is None:
-            return (True, True, "", 0, 0)
-        return (False, place.file != self.name, place.file, place.line or 0, place.column or 0)
+            return (len(files), 0, 0)
+        return (files.index(place.file), place.line or 0, place.column or 0)

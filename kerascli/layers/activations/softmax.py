@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.layers.base import MASK_ARGUMENT, Example, Layer, layer
-from kerascli.layers.geometry import Axes, positive_axes
+from kerascli.layers.geometry import Axes, broadcast_mask, positive_axes
 from kerascli.shapes import TensorSpec
 
 
@@ -34,7 +34,7 @@ class SoftmaxModule(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, *) -> (N, *)
         if mask is not None:
-            mask = mask.bool().reshape(*mask.shape, *[1] * (x.ndim - mask.ndim))
+            mask = broadcast_mask(mask, x)
             x = torch.where(mask, x, -3e4 if x.dtype == torch.float16 else -1e9)
         if len(self.axes) == 1:
             y = torch.softmax(x, self.axes[0])

@@ -1,0 +1,67 @@
+"""RunSpec + prepared data + device -> everything that fit needs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from kerascli.builder.objective import Objective
+from kerascli.builder.update import Update
+from kerascli.component import Invalid
+from kerascli.data.base import Field
+from kerascli.errors import Fault
+from kerascli.graph.module import Graph
+from kerascli.graph.weights import MAX_PARAMETERS, Weight, materialize
+from kerascli.spec.run import RunSpec
+
+
+@dataclass(slots=True)
+class Experiment:
+    """A model with memory on its device, and the update that trains or judges it."""
+
+    spec: RunSpec
+    graph: Graph
+    update: Update
+    weights: list[Weight]
+    device: torch.device
+
+
+def build_experiment(
+    spec: RunSpec,
+    *,
+    device: torch.device,
+    input_stage: nn.Module,
+    target_stage: nn.Module,
+    targets: Mapping[str, Field],
+) -> Experiment:
+    """Make the weights (by the spec's seed) and the update. Raises Invalid for a model too large."""
+    assert spec.compile is not None
+    graph = Graph(spec.built)
+    weights = graph.weights()
+    refuse_huge(weights)
+    materialize(graph, weights, seed=spec.seed, device=device)
+    objective = Objective(spec.compile, weights, _class_weight(spec, targets)).to(device)
+    update = Update(graph, objective, input_stage.to(device), target_stage.to(device), spec.compile.precision)
+    return Experiment(spec, graph, update, weights, device)
+
+
+def refuse_huge(weights: Sequence[Weight]) -> None:
+    """A typing error in `units` must not take the machine down: nothing has been allocated yet."""
+    total = sum(weight.count for weight in weights)
+    if total > MAX_PARAMETERS:
+        largest = max(weights, key=lambda weight: weight.count)
+        text = f"this model has {total:,} parameters; the limit is {MAX_PARAMETERS:,}"
+        raise Invalid([Fault(text, ("model",), hint=f"the largest is '{largest.name}' with {largest.count:,}")])
+
+
+def _class_weight(spec: RunSpec, targets: Mapping[str, Field]) -> Tensor | None:
+    """Weights by class number, 1 where nothing is said."""
+    given = spec.fit.class_weight
+    if given is None:
+        return None
+    field = next(iter(targets.values()))
+    names = {name: number for number, name in enumerate(field.classes or ())}
+    numbers = {names[key] if key in names else int(key): weight for key, weight in given.items()}
+    count = field.num_classes or max(numbers) + 1
+    return torch.tensor([numbers.get(number, 1.0) for number in range(count)])

@@ -1,0 +1,60 @@
+"""kerascli plot: the training curves of one run, or of several in one picture."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kerascli.cli.options import RunsDir, note
+from kerascli.errors import ConfigError, safe_text
+from kerascli.report import plots
+from kerascli.runs import index
+from kerascli.runs.record import RunRecord
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("plot")(_command)
+
+
+def _command(
+    runs: Annotated[list[str] | None, typer.Argument(metavar="RUN", help="Default: the latest run.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A .png, .svg or .pdf file. Default: plots/ of the run.")
+    ] = None,
+    metric: Annotated[list[str] | None, typer.Option("--metric", help="A figure to show; may be repeated.")] = None,
+    log: Annotated[bool, typer.Option("--log", help="A logarithmic scale.")] = False,
+    runs_dir: RunsDir = Path("runs"),
+) -> None:
+    """Draw loss and metrics over the epochs, training against validation."""
+    if not runs:
+        latest = index.find_run(index.LATEST, runs_dir)
+        note(f"using latest run: {safe_text(latest.folder_name)}")
+        chosen = [latest]
+    else:
+        chosen = [index.find_run(run, runs_dir) for run in runs]
+    typer.echo(draw(chosen, output, metric, log_scale=log))
+
+
+def draw(
+    runs: Sequence[RunRecord], output: Path | None, metrics: Sequence[str] | None = None, *, log_scale: bool = False
+) -> Path:
+    """Draw the runs' histories into a file, by default in the run's own folder; returns its path."""
+    if output is None:
+        if len(runs) > 1:
+            raise ConfigError("several runs have no folder in common", hint="name the picture: -o curves.png")
+        output = runs[0].plot_path("history.png")
+    plots.check_suffix(output)
+    histories = [run.history() for run in runs]
+    figure = plots.plot_history(list(zip(_labels(runs), histories, strict=True)), metrics or None, log_scale=log_scale)
+    plots.save(figure, output)
+    return output
+
+
+def _labels(runs: Sequence[RunRecord]) -> list[str]:
+    """The shortest names that tell the runs apart."""
+    for names in ([run.name for run in runs], [run.folder_name for run in runs]):
+        if len(runs) > 1 and len(set(names)) == len(runs):
+            return names
+    return [run.folder_name if len(runs) == 1 else str(run.path) for run in runs]

@@ -1,0 +1,178 @@
+"""Delimited text to typed columns: fast where the file is sound, exact about the line where it is not.
+
+A column is whole numbers, numbers or text; missing is an empty field and nothing else, so that 'NA' (Namibia) and
+'None' stay the words they are. A column is converted when it is asked for.
+"""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from typing import NoReturn
+
+import numpy as np
+
+from kerascli.data.table import Table
+from kerascli.errors import DataError, Fault, Place, safe_text
+
+MAX_FIELD = 2**20
+"""Characters in one field."""
+
+
+class TextColumns(Mapping[str, np.ndarray]):
+    """The fields of a file by column; numbers where every field that is not empty is one."""
+
+    def __init__(self, fields: dict[str, tuple[str, ...]]) -> None:
+        self._fields = fields
+        self._typed: dict[str, np.ndarray] = {}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._typed:
+            numbers = _numbers(self._fields[name])
+            self._typed[name] = self.text(name) if numbers is None else numbers
+        return self._typed[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._fields
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def text(self, name: str) -> np.ndarray:
+        """The fields as they stand in the file."""
+        out = np.empty(len(self._fields[name]), object)
+        out[:] = self._fields[name]
+        return out
+
+
+def read_csv(data: bytes, name: str, *, delimiter: str = ",", encoding: str = "utf-8", header: tuple[str, ...] = ()) -> Table:
+    """A delimited text as a table; `header` names the columns of a file without a first line of names.
+
+    Raises DataError with the line where the file is not sound.
+    """
+    text = _decode(data, name, encoding, delimiter)
+    rows = _rows(text, name, delimiter)
+    if not rows:
+        raise DataError(Fault("the file is empty", place=Place(name, 1)))
+    first = 0 if header else 1
+    names = header or tuple(rows[0])
+    _check_names(names, name)
+    if len(rows) == first:
+        raise DataError(Fault("a header but no rows", place=Place(name)))
+    body = rows[first:]
+    lines = np.arange(first + 1, len(rows) + 1)
+    if text.count("\n") + (not text.endswith("\n")) != len(rows) or not all(body):
+        lines, body = _lines(text, delimiter, first)
+    _check_widths(body, lines, len(names), name)
+    columns = dict(zip(names, zip(*body, strict=True), strict=True))
+    return Table(TextColumns(columns), len(body), name=name, numbers=lines)
+
+
+def _numbers(fields: tuple[str, ...]) -> np.ndarray | None:
+    """int64 where all are whole numbers, float64 with nan for empty fields, or None when there are words."""
+    try:
+        whole = np.array(list(map(int, fields)), np.int64)
+        return None if "_" in "".join(fields) else whole
+    except (ValueError, OverflowError):
+        pass
+    try:
+        values = np.array([float(field) if field else np.nan for field in fields])
+    except ValueError:
+        return None
+    empty = fields.count("")
+    finite = int(np.isfinite(values).sum()) == len(fields) - empty  # else there is 'nan' or 'inf' in words
+    return values if finite and "_" not in "".join(fields) else None
+
+
+_MAGIC = {b"PK\x03\x04": "a zip archive (npz, xlsx)", b"\x1f\x8b": "gzip", b"PAR1": "parquet", b"\x93NUMPY": "npy",
+          b"\x89HDF": "HDF5", b"\x80": "a pickle"}  # fmt: skip
+
+
+def _decode(data: bytes, name: str, encoding: str, delimiter: str) -> str:
+    for magic, kind in _MAGIC.items():
+        if data.startswith(magic):
+            raise DataError(Fault(f"this is {kind}, not delimited text", place=Place(name)))
+    if encoding.lower().replace("_", "-") in {"utf-8", "utf8"}:
+        encoding = "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        start = data.rfind(b"\n", 0, error.start) + 1
+        before = data[start : error.start].decode("latin-1")
+        column = _column_at(data, before, delimiter)
+        text = f"not {encoding.removesuffix('-sig').upper()} (byte {data[error.start]:#04x}{column})"
+        place = Place(name, data.count(b"\n", 0, error.start) + 1)
+        raise DataError(Fault(text, place=place, hint="set 'encoding' of the source, for example latin-1")) from None
+    if "\0" in text:
+        raise DataError(Fault("a zero byte in the text", place=Place(name, text.count("\n", 0, text.index("\0")) + 1)))
+    return text
+
+
+def _column_at(data: bytes, before: str, delimiter: str) -> str:
+    """Names the column that stands after `before` in a line, if the header can be read."""
+    header = data.split(b"\n", 1)[0].decode("latin-1").rstrip("\r").split(delimiter)
+    position = len(before.split(delimiter)) - 1
+    return f" in column '{safe_text(header[position], 40)}'" if position < len(header) else ""
+
+
+def _rows(text: str, name: str, delimiter: str) -> list[list[str]]:
+    csv.field_size_limit(MAX_FIELD)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        return list(reader)
+    except csv.Error as error:
+        _refuse(text, name, delimiter, str(error))
+
+
+def _refuse(text: str, name: str, delimiter: str, reason: str) -> NoReturn:
+    """Say on which line the row begins that cannot be read."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    line = 1
+    try:
+        for _ in reader:
+            line = reader.line_num + 1
+    except csv.Error:
+        pass
+    match reason:
+        case _ if "unexpected end of data" in reason:
+            fault = "a quote opened here is never closed"
+        case _ if "field larger" in reason:
+            fault = f"a field of more than {MAX_FIELD:,} characters"
+        case _ if "expected after" in reason:
+            fault = "text after a closing quote; a quote inside quotes is written twice"
+        case _:
+            fault = reason
+    raise DataError(Fault(fault, place=Place(name, line)))
+
+
+def _lines(text: str, delimiter: str, skip: int) -> tuple[np.ndarray, list[list[str]]]:
+    """Rows and the lines they begin on, where some take several lines or lines are blank."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    lines, rows, line = [], [], 1
+    for row in reader:
+        if row:
+            lines.append(line)
+            rows.append(row)
+        line = reader.line_num + 1
+    return np.array(lines[skip:], np.int64), rows[skip:]
+
+
+def _check_names(names: tuple[str, ...], name: str) -> None:
+    seen: dict[str, int] = {}
+    for position, column in enumerate(names, 1):
+        if column in seen:
+            text = f"column '{safe_text(column, 40)}' appears twice (columns {seen[column]} and {position})"
+            raise DataError(Fault(text, place=Place(name, 1)))
+        seen[column] = position
+
+
+def _check_widths(rows: list[list[str]], lines: np.ndarray, width: int, name: str) -> None:
+    widths = np.fromiter(map(len, rows), np.int64, len(rows))
+    wrong = np.flatnonzero(widths != width)
+    if len(wrong):
+        row = int(wrong[0])
+        count = int(widths[row])
+        fields = "1 field" if count == 1 else f"{count} fields"
+        raise DataError(Fault(f"{fields}, the header has {width}", place=Place(name, int(lines[row]))))

@@ -1,0 +1,41 @@
+"""MNIST: 70,000 handwritten digits, 28 x 28 grey values; inside the package, nothing is downloaded."""
+
+import functools
+import lzma
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from kerascli.data.base import Context, Field, Source, source
+from kerascli.data.datasets.idx import parse_idx
+from kerascli.data.table import Table, table_of
+
+_FOLDER = Path(__file__).parent
+_PREFIXES = {"train": "train", "test": "t10k"}
+
+
+@source()
+class Mnist(Source):
+    """60,000 digits to train on and 10,000 to test: `x` (28, 28) uint8, `y` 0..9."""
+
+    def facts(self, context: Context) -> Mapping[str, Field]:
+        return {"x": Field((28, 28), "uint8"), "y": Field((), "uint8", num_classes=10)}
+
+    def load(self, context: Context) -> Mapping[str, Table]:
+        return {split: table_of({"x": _array(f"{prefix}-images-idx3-ubyte"), "y": _array(f"{prefix}-labels-idx1-ubyte")},
+                                f"mnist {split}") for split, prefix in _PREFIXES.items()}  # fmt: skip
+
+    def files(self, context: Context) -> Mapping[str, Path]:
+        return {f"mnist/{path.name}": path for path in sorted(_FOLDER.glob("*.xz"))}
+
+
+@functools.cache
+def _array(name: str) -> np.ndarray:
+    """Read-only, so one copy serves the whole process."""
+    return parse_idx(idx_bytes(name), name)
+
+
+def idx_bytes(name: str) -> bytes:
+    """One of the four original files, byte by byte."""
+    return lzma.decompress((_FOLDER / f"{name}.xz").read_bytes())

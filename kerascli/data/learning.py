@@ -1,0 +1,122 @@
+"""What transforms learn from the training rows, and how that is kept in a run: JSON and arrays, no pickle."""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from kerascli.data.base import Field, Learned
+from kerascli.data.pipeline import Route, column_field, infer_step, located, read_columns, run_step
+from kerascli.data.table import BadRow, Table
+from kerascli.errors import FileRefused
+from kerascli.files import load_json, load_npz
+
+COLUMNS = "columns"
+"""Under this key: what the columns of the training rows were, so that later files are read in the same way."""
+
+_JSON_FILE, _ARRAYS_FILE = "preprocessing.json", "preprocessing.npz"
+
+
+@dataclass(slots=True)
+class _Walk:
+    """A pipeline on its way through the training rows, as far as its last step that wants to see them."""
+
+    route: Route
+    values: np.ndarray
+    field: Field
+    position: int
+    end: int
+
+    @property
+    def key(self) -> str:
+        return self.route.key(self.position)
+
+
+def learn(routes: Sequence[Route], table: Table, columns: Mapping[str, Field]) -> dict[str, Learned]:
+    """Everything that the pipelines learn from the training rows. Raises DataError.
+
+    A shared transform learns once, from all pipelines that use it; they wait for each other there.
+    """
+    learned = {COLUMNS: Learned({name: asdict(field) for name, field in columns.items()}, {})}
+    walks = [walk for route in routes if (walk := _start(route, table, columns)) is not None]
+    while walks:
+        keys = {walk.key for walk in walks}
+        users = {key: [w for w in walks if _still_uses(w, key)] for key in keys}
+        ready = next((key for key in keys if all(walk.key == key for walk in users[key])), None)
+        if ready is None:
+            raise walks[0].route.fault("shared transforms stand in another order in another pipeline")
+        if ready not in learned:
+            learned[ready] = _learn_step(users[ready], table)
+        for walk in users[ready]:
+            _advance(walk, table, learned[ready])
+        walks = [walk for walk in walks if walk.position <= walk.end]
+    return learned
+
+
+def _start(route: Route, table: Table, columns: Mapping[str, Field]) -> _Walk | None:
+    wanting = [i for i, step in enumerate(route.pipeline.steps) if step.transform.needs_rows]
+    if not wanting:
+        return None
+    field = column_field(route, columns)
+    return _Walk(route, read_columns(route, table, field), field, 0, wanting[-1])
+
+
+def _still_uses(walk: _Walk, key: str) -> bool:
+    return any(walk.route.key(index) == key for index in range(walk.position, walk.end + 1))
+
+
+def _learn_step(walks: list[_Walk], table: Table) -> Learned:
+    first = walks[0]
+    step = first.route.pipeline.steps[first.position].transform
+    values = first.values
+    if len(walks) > 1:
+        same = len({walk.values.shape[1:] for walk in walks}) == 1
+        values = np.concatenate([walk.values if same else walk.values.reshape(-1) for walk in walks])
+    try:
+        return step.learn(values, first.field, target=first.route.target)
+    except BadRow as bad:
+        raise located(BadRow(bad.row % table.rows, bad.text, hint=bad.hint), first.route, table) from None
+    except ValueError as error:
+        raise first.route.fault(str(error), first.position) from None
+
+
+def _advance(walk: _Walk, table: Table, learned: Learned) -> None:
+    if walk.position < walk.end:
+        walk.values = run_step(walk.route, walk.position, walk.values, walk.field, learned, table)
+        walk.field = infer_step(walk.route, walk.position, walk.field, learned)
+    walk.position += 1
+
+
+def known_columns(learned: Mapping[str, Learned]) -> dict[str, Field]:
+    """The fields of the training columns, as they were remembered."""
+    found: dict[str, Field] = {}
+    for name, facts in learned[COLUMNS].facts.items():
+        classes = facts["classes"]
+        found[name] = Field(**{**facts, "shape": tuple(facts["shape"]), "classes": classes and tuple(classes)})
+    return found
+
+
+def save_learned(learned: Mapping[str, Learned]) -> dict[str, bytes]:
+    """What was learned as files by name, for a run's `preprocessing/`."""
+    facts = {key: dict(item.facts) for key, item in learned.items()}
+    arrays = {f"{key}/{name}": array for key, item in learned.items() for name, array in item.arrays.items()}
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)  # pyright: ignore[reportArgumentType]
+    return {_JSON_FILE: json.dumps(facts, ensure_ascii=False, indent=1).encode(), _ARRAYS_FILE: buffer.getvalue()}
+
+
+def load_learned(files: Mapping[str, bytes]) -> dict[str, Learned]:
+    """The inverse of `save_learned`. Raises FileRefused."""
+    for name in (_JSON_FILE, _ARRAYS_FILE):
+        if name not in files:
+            raise FileRefused(f"the run's preprocessing has no '{name}'")
+    facts = load_json(files[_JSON_FILE], _JSON_FILE)
+    if not isinstance(facts, dict) or not all(isinstance(item, dict) for item in facts.values()):
+        raise FileRefused(f"'{_JSON_FILE}' is not what kerascli writes there")
+    arrays: dict[str, dict[str, np.ndarray]] = {}
+    for full, array in load_npz(io.BytesIO(files[_ARRAYS_FILE]), _ARRAYS_FILE).items():
+        key, _, name = full.rpartition("/")
+        arrays.setdefault(key, {})[name] = array
+    return {key: Learned(item, arrays.get(key, {})) for key, item in facts.items()}

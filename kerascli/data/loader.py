@@ -1,0 +1,114 @@
+"""Batches: rows of a split on a device, in an order that depends on (seed, epoch) alone."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kerascli.data.prepare import Split
+from kerascli.data.split import shuffled
+from kerascli.draws import key_seed
+
+@dataclass(slots=True)
+class Batch:
+    """Rows of a split on the device, as they were prepared: the stages finish them."""
+
+    inputs: dict[str, Tensor]
+    targets: dict[str, Tensor]
+    sample_weight: dict[str, Tensor]
+    rows: int
+
+
+def order(rows: int, seed: int, epoch: int, shuffle: bool) -> np.ndarray:
+    """The rows of an epoch in the order of their use (int64); the same in every process and after a resume."""
+    if not shuffle:
+        return np.arange(rows)
+    return shuffled(rows, key_seed(f"{seed}/shuffle/{epoch}"))
+
+
+class BatchSource:
+    """A split in batches; an epoch may start at any of them, with the rows it would have had."""
+
+    def __init__(
+        self, split: Split, batch_size: int, device: torch.device, *, shuffle: bool = False, seed: int = 0
+    ) -> None:
+        self.rows = split.rows
+        self.batch_size = batch_size
+        self.device = device
+        self.shuffle = shuffle
+        self.seed = seed
+        self._sections = {"inputs": split.inputs, "targets": split.targets, "sample_weight": split.sample_weight}
+        self._resident = self._load() if self._fits() else None
+
+    @property
+    def steps(self) -> int:
+        """Batches in an epoch; the last may be smaller."""
+        return math.ceil(self.rows / self.batch_size)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of epoch `epoch` from number `start` on; both count from 0."""
+        if not self.shuffle:
+            for first in range(start * self.batch_size, self.rows, self.batch_size):
+                yield self._batch(slice(first, min(first + self.batch_size, self.rows)))
+            return
+        rows = order(self.rows, self.seed, epoch, shuffle=True)
+        indices = None if self._resident is None else torch.from_numpy(rows).to(self.device)
+        for first in range(start * self.batch_size, self.rows, self.batch_size):
+            yield self._batch((rows if indices is None else indices)[first : first + self.batch_size])
+
+    def _batch(self, rows: slice | np.ndarray | Tensor) -> Batch:
+        found: dict[str, dict[str, Tensor]] = {}
+        for section, columns in self._sections.items():
+            if self._resident is None:
+                assert not isinstance(rows, Tensor)
+                found[section] = {name: self._copy(values[rows]) for name, values in columns.items()}
+            else:
+                found[section] = {name: _pick(values, rows) for name, values in self._resident[section].items()}
+        count = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
+        return Batch(found["inputs"], found["targets"], found["sample_weight"], count)
+
+    def _load(self) -> dict[str, dict[str, Tensor]]:
+        return {
+            section: {name: _tensor(values).to(self.device) for name, values in columns.items()}
+            for section, columns in self._sections.items()
+        }
+
+    def _copy(self, values: np.ndarray) -> Tensor:
+        """Gathered rows on their way to the device, without waiting for them to arrive."""
+        tensor = _tensor(np.ascontiguousarray(values))
+        if self.device.type != "cuda":
+            return tensor.to(self.device)
+        return tensor.pin_memory().to(self.device, non_blocking=True)
+
+    def _fits(self) -> bool:
+        """Whether the split is kept on the device: always in memory on the CPU, on CUDA in a quarter of what is free."""
+        arrays = [values for columns in self._sections.values() for values in columns.values()]
+        if any(_is_mapped(values) for values in arrays):
+            return False
+        if self.device.type == "cpu":
+            return True
+        if self.device.type != "cuda":
+            return False
+        return sum(values.nbytes for values in arrays) <= torch.cuda.mem_get_info(self.device)[0] // 4
+
+
+def _pick(values: Tensor, rows: slice | np.ndarray | Tensor) -> Tensor:
+    return values[rows] if isinstance(rows, slice) else values.index_select(0, torch.as_tensor(rows))
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    """The same memory as a tensor; a copy of what is read-only, which torch knows no word for."""
+    return torch.from_numpy(values if values.flags.writeable else values.copy())
+
+
+def _is_mapped(values: np.ndarray) -> bool:
+    base: object = values
+    while isinstance(base, np.ndarray):
+        if isinstance(base, np.memmap):
+            return True
+        base = base.base
+    return False
+

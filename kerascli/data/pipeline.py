@@ -1,0 +1,215 @@
+"""A pipeline at work: columns in, one array out, and the module that finishes a batch of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from torch import Tensor, nn
+
+from kerascli.data.base import NOTHING_LEARNED, Field, Learned
+from kerascli.data.spec import Pipeline
+from kerascli.data.table import BadRow, Table
+from kerascli.errors import DataError, Fault, safe_text
+
+_NARROW = {"float64": "float32", "float16": "float32", "uint16": "int32", "uint32": "int64", "uint64": "int64"}
+"""What torch has no full support for, or a model would not compute in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A pipeline with its place in the data section: what errors and learned facts are named after."""
+
+    section: str
+    name: str
+    pipeline: Pipeline
+    target: bool
+    """Whether lookups work as in targets; false for a transform that inputs and targets share."""
+
+    @property
+    def id(self) -> tuple[str, str]:
+        return self.section, self.name
+
+    def key(self, index: int) -> str:
+        """Where the facts of step `index` are kept."""
+        shared = self.pipeline.steps[index].shared
+        return f"shared.{shared}" if shared else f"{self.section}.{self.name}.{index}"
+
+    def fault(self, text: str, index: int | None = None, hint: str | None = None) -> DataError:
+        step = "" if index is None else f" ({self.pipeline.steps[index].transform.component_name})"
+        return DataError(Fault(f"{self.section}.{self.name}{step}: {text}", ("data", self.section, self.name), hint=hint))
+
+
+def column_field(route: Route, known: Mapping[str, Field]) -> Field:
+    """The field of the route's columns as one array. Raises DataError."""
+    columns = route.pipeline.columns
+    fields = [known[column] for column in columns]
+    if not route.pipeline.stacked:
+        return fields[0]
+    if len({field.is_text for field in fields if field.dtype != "unknown"}) > 1:
+        number = next(c for c, f in zip(columns, fields, strict=True) if not f.is_text)
+        text = next(c for c, f in zip(columns, fields, strict=True) if f.is_text)
+        raise route.fault(f"column '{text}' holds text, column '{number}' holds numbers", hint="make two inputs of them")
+    shapes = [field.shape or (1,) for field in fields]
+    if len({shape[:-1] for shape in shapes}) > 1 or any(shape[-1] is None for shape in shapes):
+        raise route.fault(f"columns of shapes {', '.join(str(f.shape) for f in fields)} cannot stand side by side")
+    dtypes = [field.dtype for field in fields]
+    dtype = dtypes[0] if len(set(dtypes)) == 1 else _common(dtypes)
+    width = sum(shape[-1] for shape in shapes if shape[-1] is not None)
+    return Field((*shapes[0][:-1], width), dtype)
+
+
+def _common(dtypes: list[str]) -> str:
+    return "unknown" if "unknown" in dtypes else np.result_type(*dtypes).name
+
+
+def read_columns(route: Route, table: Table, field: Field) -> np.ndarray:
+    """The route's columns as one array like `field` (the training rows'). Raises DataError."""
+    parts = [_column(table, name, field) for name in route.pipeline.columns]
+    if not route.pipeline.stacked:
+        return parts[0]
+    return np.concatenate([part[:, None] if part.ndim == 1 else part for part in parts], axis=-1)
+
+
+def _column(table: Table, name: str, field: Field) -> np.ndarray:
+    if field.is_text:
+        return table.text(name)
+    values = table.column(name)
+    if values.dtype == object:
+        raise not_numbers(table, name, values)
+    return values
+
+
+def not_numbers(table: Table, name: str, values: np.ndarray) -> DataError:
+    """A column of text where numbers are wanted: the first value that is none, and how many there are."""
+    bad = [row for row, value in enumerate(values.tolist()) if value != "" and not is_number(value)]
+    text = f"'{safe_text(values[bad[0]], 40)}' is not a number ({len(bad)} of {len(values)} rows)"
+    hint = "string_lookup turns words into numbers" if len(bad) > len(values) // 2 else None
+    return DataError(Fault(text, place=table.place(bad[0], name), hint=hint))
+
+
+def is_number(text: str) -> bool:
+    """A finite number as data files have it: no 'nan', no 'inf', no '1_000'."""
+    try:
+        return bool(np.isfinite(float(text))) and "_" not in text
+    except ValueError:
+        return False
+
+
+def infer(route: Route, field: Field, learned: Mapping[str, Learned]) -> list[Field]:
+    """The fields before every step and after the last. Raises DataError."""
+    fields = [field]
+    for index in range(len(route.pipeline.steps)):
+        fields.append(infer_step(route, index, fields[-1], learned.get(route.key(index))))
+    return fields
+
+
+def infer_step(route: Route, index: int, field: Field, learned: Learned | None) -> Field:
+    """The field after step `index`. Raises DataError."""
+    try:
+        return route.pipeline.steps[index].transform.infer(field, learned, target=route.target)
+    except ValueError as error:
+        raise route.fault(str(error), index) from None
+
+
+def boundary(route: Route, fields: list[Field]) -> int:
+    """How many steps run once over all rows; the rest is left to the batch."""
+    steps = route.pipeline.steps
+    count = len(steps)
+    if route.section == "sample_weight":
+        return count
+    while count and steps[count - 1].transform.in_batch(fields[count - 1]):
+        count -= 1
+        if steps[count].transform.needs_rows:
+            break
+    return count
+
+
+def run_step(route: Route, index: int, values: np.ndarray, field: Field, learned: Learned, table: Table) -> np.ndarray:
+    """One step over all rows. Raises DataError naming the row."""
+    step = route.pipeline.steps[index].transform
+    try:
+        step.check(values, field, learned, target=route.target)
+        return step.apply(values, field, learned, target=route.target)
+    except BadRow as bad:
+        raise located(bad, route, table) from None
+    except ValueError as error:
+        raise route.fault(str(error), index) from None
+
+
+def located(bad: BadRow, route: Route, table: Table) -> DataError:
+    """A row of an array as a place in the file."""
+    column = route.pipeline.columns[0] if len(route.pipeline.columns) == 1 else route.name
+    return DataError(Fault(bad.text, place=table.place(bad.row, column), hint=bad.hint))
+
+
+def prepare(route: Route, table: Table, fields: list[Field], learned: Mapping[str, Learned]) -> np.ndarray:
+    """Columns through the prefix, checked for missing values: what is kept in memory. Raises DataError."""
+    values = read_columns(route, table, fields[0])
+    steps = route.pipeline.steps
+    until = boundary(route, fields)
+    for index in range(until):
+        values = run_step(route, index, values, fields[index], learned.get(route.key(index), NOTHING_LEARNED), table)
+    check_finite(route, values, table)
+    if until < len(steps) and steps[until].transform.needs_rows:
+        step = steps[until].transform
+        try:
+            step.check(values, fields[until], learned.get(route.key(until), NOTHING_LEARNED), target=route.target)
+        except BadRow as bad:
+            raise located(bad, route, table) from None
+    return values.astype(_NARROW.get(values.dtype.name, values.dtype.name), copy=False)
+
+
+def check_finite(route: Route, values: np.ndarray, table: Table) -> None:
+    """Refuse missing and infinite values, and text. Raises DataError naming the first row."""
+    if values.dtype == object:
+        text = f"ends in text ('{safe_text(str(values.flat[0]), 40)}'); a model takes numbers"
+        raise route.fault(text, hint="add string_lookup (words) or cast (numbers in text)")
+    if values.dtype.kind != "f":
+        return
+    good = np.isfinite(values).reshape(len(values), -1)
+    if good.all():
+        return
+    bad = np.flatnonzero(~good.all(axis=1))
+    row = int(bad[0])
+    position = int(np.argmin(good[row]))
+    single = len(route.pipeline.columns) == good.shape[1]
+    column = route.pipeline.columns[position] if single else route.name
+    count = f"{len(bad)} row" + ("s" if len(bad) > 1 else "")
+    missing = bool(np.isnan(values[row]).any())
+    what = ("no label" if route.section == "targets" else "missing value") if missing else "infinite value"
+    hint = "add impute to the pipeline" if missing and route.section != "targets" else None
+    raise DataError(Fault(f"{what} ({count})", place=table.place(row, column), hint=hint))
+
+
+def finished(fields: list[Field]) -> Field:
+    """What the model gets: the last field, in a dtype that torch computes in."""
+    last = fields[-1]
+    if last.dtype == "unknown":
+        return replace(last, dtype="float32")
+    return replace(last, dtype=_NARROW.get(last.dtype, last.dtype))
+
+
+class Stage(nn.Module):
+    """Finishes batches on their device: the suffixes of pipelines, by input or target name."""
+
+    def __init__(self, suffixes: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self._names = tuple(suffixes)
+        self.suffixes = nn.ModuleList(suffixes.values())
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:  # (N, *) -> (N, *)
+        out = dict(batch)
+        for name, suffix in zip(self._names, self.suffixes, strict=True):
+            if name in out:
+                out[name] = suffix(out[name])
+        return out
+
+
+def suffix(route: Route, fields: list[Field], learned: Mapping[str, Learned]) -> nn.Module | None:
+    """What is left of a pipeline for the batch, or nothing."""
+    steps = route.pipeline.steps
+    modules = [
+        steps[i].transform.batch(fields[i], learned.get(route.key(i), NOTHING_LEARNED), target=route.target)
+        for i in range(boundary(route, fields), len(steps))
+    ]
+    return nn.Sequential(*modules) if modules else None

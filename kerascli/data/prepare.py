@@ -1,0 +1,261 @@
+"""From a data section to arrays: load, split, learn, prepare; and the facts of it all."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from torch import nn
+
+from kerascli.data.base import Context, Field, Learned
+from kerascli.data.learning import known_columns, learn
+from kerascli.data.pipeline import Route, Stage, column_field, finished, infer, prepare, suffix
+from kerascli.data.spec import DataSpec
+from kerascli.data.split import random_split, tail_start
+from kerascli.data.table import Table
+from kerascli.errors import ConfigError, DataError, Fault, safe_text
+from kerascli.files import file_digest
+
+
+Fields = Mapping[tuple[str, str], list[Field]]
+"""The fields before every step and after the last, by section and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataFacts:
+    """What the model gets, by name. Names of which nothing is known are absent; sizes may be None."""
+
+    inputs: dict[str, Field]
+    targets: dict[str, Field]
+    known: bool = True
+    """False when the data would have to be read to know more; `reason` says why."""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The prepared rows of one split: arrays with the rows on the first axis, by input, target and weight name."""
+
+    inputs: dict[str, np.ndarray]
+    targets: dict[str, np.ndarray]
+    sample_weight: dict[str, np.ndarray]
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Facts and the modules that finish a batch: all that follows from a spec and what was learned."""
+
+    facts: DataFacts
+    input_stage: Stage
+    target_stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedData:
+    """Everything that training needs of the data."""
+
+    facts: DataFacts
+    splits: dict[str, Split]
+    learned: dict[str, Learned]
+    input_stage: Stage
+    target_stage: Stage
+    digests: dict[str, str]
+    """SHA-256 by file, or by the name of the source when it has no files."""
+    warnings: list[str] = field(default_factory=list)
+
+
+def data_facts(spec: DataSpec, context: Context) -> DataFacts:
+    """What is known of inputs and targets without loading. Never fails for want of a file.
+
+    Raises DataError when a column that is known to the source is missing, or a transform does not fit.
+    """
+    reason = ""
+    known: Mapping[str, Field] | None = None
+    try:
+        known = spec.source.facts(context)
+    except DataError as error:
+        reason = str(error)
+    fields: dict[tuple[str, str], Field] = {}
+    for route in _routes(spec):
+        if known is not None:
+            _check_columns(route, known)
+        columns = {name: (known or {}).get(name) or spec.source.any_column for name in route.pipeline.columns}
+        given = {name: found for name, found in columns.items() if found is not None}
+        if len(given) == len(columns):
+            steps = infer(route, column_field(route, given), {})
+            fields[route.id] = finished(steps)
+    if known is None:
+        reason = reason or f"the source '{spec.source.component_name}' says nothing before it is read"
+    return DataFacts(_section(fields, "inputs"), _section(fields, "targets"), known is not None, reason)
+
+
+def load_data(
+    spec: DataSpec, context: Context, *, validation_split: float = 0.0, learned: Mapping[str, Learned] | None = None
+) -> PreparedData:
+    """Load, split, learn (unless `learned` is given) and prepare every split. Raises DataError, ConfigError."""
+    warnings: list[str] = []
+    tables = _split(spec, dict(spec.source.load(context)), context)
+    routes = _routes(spec)
+    if "train" not in tables:
+        raise DataError(f"the source '{spec.source.component_name}' has no 'train' split, only {', '.join(tables)}")
+    if validation_split > 0:
+        tables, said = _cut_tail(spec, tables, validation_split)
+        warnings += said
+    train = tables["train"]
+    if learned is None:
+        learned = learn(routes, train, _column_fields(spec, routes, train, context))
+    columns = known_columns(learned)
+    splits: dict[str, Split] = {}
+    fields = {route.id: infer(route, column_field(route, columns), learned) for route in routes}
+    for name, table in tables.items():
+        splits[name] = _prepare(routes, table, fields, learned)
+    found = _stages(routes, fields, learned)
+    warnings += [warning for item in learned.values() for warning in item.warnings]
+    return PreparedData(
+        found.facts, splits, dict(learned), found.input_stage, found.target_stage,
+        _digests(spec, context, tables), warnings,
+    )  # fmt: skip
+
+
+def stages(spec: DataSpec, learned: Mapping[str, Learned]) -> Stages:
+    """Facts and stages from what a run has kept, without its data."""
+    columns = known_columns(learned)
+    routes = _routes(spec)
+    fields = {route.id: infer(route, column_field(route, columns), learned) for route in routes}
+    return _stages(routes, fields, learned)
+
+
+def prepare_rows(spec: DataSpec, learned: Mapping[str, Learned], table: Table, *, targets: bool) -> Split:
+    """Raw rows through the pipelines of a run. Without `targets` only inputs are read. Raises DataError."""
+    columns = known_columns(learned)
+    routes = [route for route in _routes(spec) if targets or route.section == "inputs"]
+    fields = {route.id: infer(route, column_field(route, columns), learned) for route in routes}
+    return _prepare(routes, table, fields, learned)
+
+
+def _routes(spec: DataSpec) -> list[Route]:
+    pipelines = spec.all_pipelines()
+    in_inputs = {s.shared for (section, _), p in pipelines.items() if section == "inputs" for s in p.steps if s.shared}
+    routes = []
+    for (section, name), pipeline in pipelines.items():
+        mixed = any(step.shared in in_inputs for step in pipeline.steps)
+        routes.append(Route(section, name, pipeline, target=section == "targets" and not mixed))
+    return routes
+
+
+def _check_columns(route: Route, known: Mapping[str, Field]) -> None:
+    for column in route.pipeline.columns:
+        if column not in known:
+            missing = Table({name: np.empty(0) for name in known}, 0)
+            try:
+                missing.column(column)
+            except DataError as error:
+                fault = error.faults[0]
+                raise DataError(replace(fault, path=("data", route.section, route.name), place=None)) from None
+
+
+def _column_fields(spec: DataSpec, routes: list[Route], table: Table, context: Context) -> dict[str, Field]:
+    """The fields of the columns that the pipelines use; what the source says of them counts."""
+    said = spec.source.facts(context) or {}
+    found: dict[str, Field] = {}
+    for route in routes:
+        for column in route.pipeline.columns:
+            values = table.column(column)
+            dtype = "string" if values.dtype == object else values.dtype.name
+            given = said.get(column)
+            if given is None or given.dtype == "unknown":
+                given = Field(values.shape[1:], dtype)
+            found[column] = replace(given, shape=values.shape[1:], dtype=dtype)
+    return found
+
+
+def _split(spec: DataSpec, tables: dict[str, Table], context: Context) -> dict[str, Table]:
+    if spec.split is None or "train" not in tables:
+        return tables
+    for name in spec.split.parts():
+        if name in tables:
+            text = f"split.{name}: the source has its own '{name}' split of {tables[name].rows} rows"
+            raise ConfigError(Fault(text, ("data", "split", name), "key", hint=f"take '{name}' out of split"))
+    train = tables["train"]
+    column = spec.split.stratify
+    strata = None if column is None else train.column(column)
+    if strata is not None and (strata.ndim > 1 or strata.dtype.kind == "f"):
+        text = f"split.stratify: column '{column}' has no classes"
+        raise DataError(Fault(text, ("data", "split", "stratify"), hint="expected words or whole numbers, none missing"))
+    seed = context.seed if spec.split.seed is None else spec.split.seed
+    rows = random_split(train.rows, spec.split.parts(), seed, strata, column or "")
+    return {**tables, **{name: train.take(chosen) for name, chosen in rows.items()}}
+
+
+def _cut_tail(spec: DataSpec, tables: dict[str, Table], part: float) -> tuple[dict[str, Table], list[str]]:
+    """Keras's validation_split, taken before anything is learned."""
+    if "validation" in tables:
+        text = "validation_split: the data has a 'validation' split already"
+        hint = "write validation_data: validation instead"
+        raise ConfigError(Fault(text, ("fit", "validation_split"), "key", hint=hint))
+    train = tables["train"]
+    start = tail_start(train.rows, part)
+    head, tail = train.take(slice(0, start)), train.take(slice(start, None))
+    return {**tables, "train": head, "validation": tail}, _sorted_warnings(spec, head, tail)
+
+
+def _sorted_warnings(spec: DataSpec, head: Table, tail: Table) -> list[str]:
+    """A file sorted by its label leaves whole classes to the tail, which Keras does not notice."""
+    said = []
+    for pipeline in spec.targets.values():
+        column = pipeline.columns[0]
+        if len(pipeline.columns) > 1 or head.column(column).ndim > 1 or head.column(column).dtype.kind == "f":
+            continue
+        classes = set(np.unique(head.column(column)).tolist())
+        new = sorted(set(np.unique(tail.column(column)).tolist()) - classes)
+        if new and len(classes) + len(new) <= max(20, head.rows // 10):
+            names = ", ".join(f"'{safe_text(str(name), 40)}'" for name in new[:5]) + (", ..." if len(new) > 5 else "")
+            said.append(
+                f"validation_split takes the last rows, and they have classes of '{column}' that the training rows "
+                f"lack: {names}; the rows seem to be sorted (data.split draws at random)"
+            )
+    return said
+
+
+def _prepare(
+    routes: list[Route], table: Table, fields: Fields, learned: Mapping[str, Learned]
+) -> Split:
+    found: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
+    if table.rows == 0:
+        raise DataError(f"'{safe_text(table.name)}' has no rows")
+    for route in routes:
+        found[route.section][route.name] = prepare(route, table, fields[route.id], learned)
+    return Split(found["inputs"], found["targets"], found["sample_weight"], table.rows)
+
+
+def _stages(routes: list[Route], fields: Fields, learned: Mapping[str, Learned]) -> Stages:
+    last: dict[tuple[str, str], Field] = {}
+    modules: dict[str, dict[str, nn.Module]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
+    for route in routes:
+        last[route.id] = finished(fields[route.id])
+        module = suffix(route, fields[route.id], learned)
+        if module is not None:
+            modules[route.section][route.name] = module
+    facts = DataFacts(_section(last, "inputs"), _section(last, "targets"))
+    return Stages(facts, Stage(modules["inputs"]), Stage(modules["targets"]))
+
+
+def _section(fields: Mapping[tuple[str, str], Field], section: str) -> dict[str, Field]:
+    return {name: found for (where, name), found in fields.items() if where == section}
+
+
+def _digests(spec: DataSpec, context: Context, tables: Mapping[str, Table]) -> dict[str, str]:
+    """SHA-256 of the files, or of the columns in use where the source has none."""
+    files = spec.source.files(context)
+    if files:
+        return {name: file_digest(path) for name, path in files.items()}
+    digest = hashlib.sha256()
+    used = sorted({column for pipeline in spec.all_pipelines().values() for column in pipeline.columns})
+    for split, table in sorted(tables.items()):
+        for column in used:
+            values = table.column(column)
+            digest.update(f"{split}/{column}/{values.dtype}/{values.shape}".encode())
+            raw = "\0".join(values.flat).encode() if values.dtype == object else np.ascontiguousarray(values)
+            digest.update(raw)
+    return {spec.source.component_name: digest.hexdigest()}

@@ -1,0 +1,50 @@
+"""One raw file as a table, whatever format it has: what `predict` and `evaluate` are given."""
+
+from pathlib import Path
+
+import numpy as np
+
+from kerascli.data.base import Context
+from kerascli.data.csv_text import read_csv
+from kerascli.data.sources.csv import Csv
+from kerascli.data.sources.npz import read_npz
+from kerascli.data.sources.parquet import read_parquet
+from kerascli.data.spec import DataSpec
+from kerascli.data.table import Table, table_of
+from kerascli.errors import DataError, Fault, Place
+from kerascli.files import memory_limit, npy_header, open_regular, read_bytes
+
+_TEXT = {".csv": ",", ".tsv": "\t", ".txt": ","}
+
+
+def read_raw(spec: DataSpec, path: Path, context: Context) -> Table:
+    """The file at `path`, by its content where that tells, else by its suffix. Raises DataError, FileRefused.
+
+    A csv file is read with the settings of the run's own csv source.
+    """
+    full, name = context.folder / path, str(path)
+    with open_regular(full, name) as file:
+        head = file.read(8)
+    if head.startswith(b"PK\x03\x04"):
+        return read_npz(full, name)
+    if head.startswith(b"\x93NUMPY"):
+        return _npy(spec, full, name)
+    if head.startswith(b"PAR1"):
+        return read_parquet(full, name)
+    if isinstance(spec.source, Csv):
+        return spec.source.read_file(full, name)
+    if path.suffix.lower() in _TEXT:
+        data = read_bytes(full, memory_limit() // 8, name)
+        return read_csv(data, name, delimiter=_TEXT[path.suffix.lower()])
+    raise DataError(Fault("expected a csv, npz, npy or parquet file", place=Place(name)))
+
+
+def _npy(spec: DataSpec, path: Path, name: str) -> Table:
+    """A lone array is the one column that the inputs are made of; it is mapped, not read."""
+    with open_regular(path, name) as file:
+        npy_header(file, "", name, path.stat().st_size)
+    columns = {column for pipeline in spec.inputs.values() for column in pipeline.columns}
+    if len(columns) != 1:
+        text = f"a lone array, but the inputs are made of {len(columns)} columns: {', '.join(sorted(columns))}"
+        raise DataError(Fault(text, place=Place(name), hint="save them by name with numpy.savez"))
+    return table_of({columns.pop(): np.load(path, mmap_mode="r", allow_pickle=False)}, name)

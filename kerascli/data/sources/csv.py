@@ -1,0 +1,38 @@
+"""Csv: delimited text with a header."""
+
+import codecs
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field as Setting
+
+from kerascli.data.base import Field, source
+from kerascli.data.csv_text import read_csv
+from kerascli.data.sources.file_source import FileSource
+from kerascli.data.table import Table
+from kerascli.files import memory_limit, read_bytes
+from kerascli.shapes import Words
+
+
+def _known_encoding(encoding: str) -> str:
+    try:
+        codecs.lookup(encoding)
+    except LookupError:
+        raise ValueError(f"there is no encoding '{encoding}'; for example utf-8, latin-1 or cp1252") from None
+    return encoding
+
+
+@source()
+class Csv(FileSource):
+    """Columns of numbers or text; an empty field is a missing value, and nothing else is."""
+
+    any_column = Field((), "unknown")
+
+    delimiter: Annotated[str, Setting(min_length=1, max_length=1)] = ","
+    encoding: Annotated[str, AfterValidator(_known_encoding)] = "utf-8"
+    names: Words = ()
+    """Column names, for a file whose first line is data."""
+
+    def read_file(self, path: Path, name: str) -> Table:
+        data = read_bytes(path, memory_limit() // 8, name)  # as Python objects, fields take several times their bytes
+        return read_csv(data, name, delimiter=self.delimiter, encoding=self.encoding, header=self.names)

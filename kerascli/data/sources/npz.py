@@ -1,0 +1,80 @@
+"""Npz: named arrays of one file, in Keras's manner: x_train, y_train, x_test, y_test, or columns alone."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from kerascli.data.base import Context, Field, source
+from kerascli.data.sources.file_source import FileSource
+from kerascli.data.table import Table, table_of
+from kerascli.errors import DataError, Fault, Place, safe_text
+from kerascli.files import load_npz, npz_headers, open_regular
+
+V = TypeVar("V")
+
+_SUFFIXES = {"_train": "train", "_val": "validation", "_validation": "validation", "_test": "test"}
+
+
+@source()
+class Npz(FileSource):
+    """Arrays by name, the rows on the first axis; never pickled objects."""
+
+    def facts(self, context: Context) -> Mapping[str, Field] | None:
+        with open_regular(context.folder / self.path, self.path) as file:
+            headers = npz_headers(file, self.path)
+        columns = _by_split(dict(headers), self.path).get("train", {})
+        return {
+            column: Field(shape[1:], "string" if dtype.kind in "US" else dtype.name)
+            for column, (shape, dtype) in columns.items()
+        }
+
+    def load(self, context: Context) -> Mapping[str, Table]:
+        arrays = _by_split(_read(context.folder / self.path, self.path), self.path)
+        tables = {split: table_of(columns, self.path) for split, columns in arrays.items()}
+        for split, path in self._paths().items():
+            if split == "train":
+                continue
+            if split in tables:
+                text = f"'{self.path}' has arrays of the '{split}' split, and '{split}' names a file"
+                raise DataError(Fault(text, ("data", "source")))
+            tables[split] = self.read_file(context.folder / path, path)
+        return tables
+
+    def read_file(self, path: Path, name: str) -> Table:
+        return read_npz(path, name)
+
+
+def read_npz(path: Path, name: str) -> Table:
+    """All arrays as columns of one table; `x_test` is called `x`. Raises DataError, FileRefused."""
+    splits = _by_split(_read(path, name), name)
+    if len(splits) > 1:
+        text = f"there are arrays of {len(splits)} splits ({', '.join(splits)}); expected one"
+        raise DataError(Fault(text, place=Place(name)))
+    return table_of(next(iter(splits.values())), name)
+
+
+def _read(path: Path, name: str) -> dict[str, np.ndarray]:
+    with open_regular(path, name) as file:
+        return load_npz(file, name)
+
+
+def _by_split(arrays: dict[str, V], name: str) -> dict[str, dict[str, V]]:
+    """`x_train` is the column `x` of `train`; without any such name, all are columns of `train`."""
+    if not arrays:
+        raise DataError(Fault("there are no arrays", place=Place(name)))
+    splits: dict[str, dict[str, V]] = {}
+    rest: list[str] = []
+    for key, value in arrays.items():
+        suffix = next((suffix for suffix in _SUFFIXES if key.endswith(suffix) and key != suffix), None)
+        if suffix is None:
+            rest.append(key)
+        else:
+            splits.setdefault(_SUFFIXES[suffix], {})[key.removesuffix(suffix)] = value
+    if not splits:
+        return {"train": arrays}
+    if rest:
+        text = f"'{safe_text(rest[0], 40)}' belongs to no split; the other arrays end in '_train', '_test', ..."
+        raise DataError(Fault(text, place=Place(name)))
+    return splits

@@ -1,0 +1,215 @@
+"""The `data:` section: a source, how it is split, and a pipeline for every input and target."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from kerascli.component import Invalid, fault_list
+from kerascli.data.base import SOURCES, TRANSFORMS, Source, Transform
+from kerascli.errors import Fault, show
+from kerascli.shapes import NonNegativeInt
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+PartFraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class SplitSpec(BaseModel):
+    """Parts of the training rows, drawn at random once."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    validation: PartFraction = 0.0
+    test: PartFraction = 0.0
+    stratify: str | None = None
+    """A column whose classes are as frequent in every part as in the whole."""
+    seed: NonNegativeInt | None = None
+    """None: the run's seed."""
+
+    @model_validator(mode="after")
+    def _leaves_rows(self) -> "SplitSpec":
+        if self.validation + self.test >= 1:
+            raise ValueError(f"validation and test take {self.validation + self.test:g} of the rows; none are left")
+        if self.validation + self.test == 0:
+            raise ValueError("expected a fraction for 'validation', 'test' or both")
+        return self
+
+    def parts(self) -> dict[str, float]:
+        """The parts to take, by name."""
+        return {name: part for name, part in (("validation", self.validation), ("test", self.test)) if part > 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A transform in a pipeline; `shared` is its name when it is declared once for several pipelines."""
+
+    transform: Transform
+    shared: str | None = None
+
+    def dump(self) -> Any:
+        return self.shared or self.transform.dump()
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Columns and what is done to them. A list of columns is one array with a last axis, a lone name is not."""
+
+    columns: tuple[str, ...]
+    stacked: bool
+    steps: tuple[Step, ...]
+
+    def dump(self) -> list[Any]:
+        columns: Any = list(self.columns) if self.stacked else self.columns[0]
+        return [{"columns": columns}, *(step.dump() for step in self.steps)]
+
+
+class DataSpec(BaseModel):
+    """What the data section says, checked as far as that can be done without the data."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True
+    )
+
+    source: Annotated[Source, SOURCES.field()]
+    split: SplitSpec | None = None
+    shared: dict[str, Annotated[Transform, TRANSFORMS.field()]] = Field(default={})
+    inputs: dict[str, Pipeline]
+    targets: dict[str, Pipeline] = Field(default={})
+    sample_weight: dict[str, Pipeline] = Field(default={})
+    """By target (or output) name; what comes out is one number a row."""
+
+    @field_validator("split", mode="before")
+    @classmethod
+    def _read_split(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        try:
+            return SplitSpec.model_validate(value)
+        except ValidationError as error:
+            faults = tuple(fault_list(error, SplitSpec))
+            raise PydanticCustomError("component", "invalid split", {"faults": faults}) from None
+
+    @field_validator("shared", mode="after")
+    @classmethod
+    def _shared_names(cls, shared: dict[str, Transform]) -> dict[str, Transform]:
+        for name in shared:
+            _check_name(name, "shared transform")
+            if TRANSFORMS.find(name):
+                raise ValueError(f"'{name}' is the name of a transform; give the shared one another name")
+        return shared
+
+    @field_validator("inputs", "targets", "sample_weight", mode="before")
+    @classmethod
+    def _pipelines(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, dict):
+            return value
+        shared: Mapping[str, Transform] = info.data.get("shared", {})
+        pipelines: dict[str, Pipeline] = {}
+        faults: list[Fault] = []
+        for name, steps in value.items():
+            try:
+                pipelines[name] = parse_pipeline(name, steps, shared)
+            except Invalid as invalid:
+                faults += invalid.below((name,)).faults
+        if faults:
+            raise PydanticCustomError("component", "invalid pipeline", {"faults": tuple(faults)})
+        return pipelines
+
+    @model_validator(mode="after")
+    def _complete(self) -> "DataSpec":
+        if not self.inputs:
+            raise ValueError("inputs: expected at least one input")
+        steps = [s for p in self.all_pipelines().values() for s in p.steps]
+        unused = set(self.shared) - {step.shared for step in steps}
+        if unused:
+            raise ValueError(f"shared: no pipeline uses '{sorted(unused)[0]}'")
+        return self
+
+    def all_pipelines(self) -> dict[tuple[str, str], Pipeline]:
+        """Every pipeline by (section, name)."""
+        sections = (("inputs", self.inputs), ("targets", self.targets), ("sample_weight", self.sample_weight))
+        return {(section, name): pipeline for section, found in sections for name, pipeline in found.items()}
+
+    def dump(self) -> dict[str, Any]:
+        """As YAML-ready data that reads back as an equal spec."""
+        out: dict[str, Any] = {"source": self.source.dump()}
+        if self.split is not None:
+            out["split"] = self.split.model_dump()
+        if self.shared:
+            out["shared"] = {name: transform.dump() for name, transform in self.shared.items()}
+        for (section, name), pipeline in self.all_pipelines().items():
+            out.setdefault(section, {})[name] = pipeline.dump()
+        return out
+
+    def rebased(self, old: Path, new: Path) -> "DataSpec":
+        """The same data for a config in the folder `new` instead of `old`."""
+        return self.model_copy(update={"source": self.source.rebased(old, new)})
+
+
+def parse_data(section: Any) -> DataSpec:
+    """The section as written -> DataSpec. Raises Invalid with every fault, paths from 'data' on."""
+    if not isinstance(section, dict):
+        raise Invalid([Fault(f"data: expected a mapping, got {show(section)}", ("data",))])
+    try:
+        return DataSpec.model_validate(section)
+    except ValidationError as error:
+        raise Invalid(fault_list(error, DataSpec, ("data",))) from None
+
+
+def parse_pipeline(name: Any, value: Any, shared: Mapping[str, Transform]) -> Pipeline:
+    """One pipeline as written; a lone step needs no list. Raises Invalid with paths below `value`."""
+    try:
+        _check_name(name, "input or target")
+    except ValueError as error:
+        raise Invalid([Fault(str(error), (), "key")]) from None
+    listed = isinstance(value, list | tuple)
+    entries: list[Any] = list(value) if listed else [] if value is None else [value]
+    columns: tuple[str, ...] = (name,)
+    stacked = False
+    steps: list[Step] = []
+    faults: list[Fault] = []
+    for index, entry in enumerate(entries):
+        try:
+            if isinstance(entry, dict) and "columns" in entry:
+                columns, stacked = _columns(entry, index)
+            elif isinstance(entry, str) and entry in shared:
+                steps.append(Step(shared[entry], entry))
+            else:
+                steps.append(Step(_transform(entry, shared)))
+        except Invalid as invalid:
+            faults += invalid.below((index,) if listed else ()).faults
+    if faults:
+        raise Invalid(faults)
+    return Pipeline(columns, stacked, tuple(steps))
+
+
+def _transform(entry: Any, shared: Mapping[str, Transform]) -> Transform:
+    if isinstance(entry, dict) and len(entry) == 1 and (name := next(iter(entry))) in shared:
+        text = f"'{name}' is a shared transform and takes no arguments here"
+        raise Invalid([Fault(text, (name,), "key", hint=f"write '{name}' alone")])
+    return TRANSFORMS.parse(entry)
+
+
+def _columns(entry: dict[str, Any], index: int) -> tuple[tuple[str, ...], bool]:
+    if index > 0:
+        raise Invalid([Fault("'columns' comes first in a pipeline", ("columns",), "key")])
+    if len(entry) > 1:
+        other = next(key for key in entry if key != "columns")
+        raise Invalid([Fault(f"'columns' stands alone, got '{other}' beside it", (other,), "key")])
+    value = entry["columns"]
+    if isinstance(value, str):
+        return (value,), False
+    if isinstance(value, list | tuple) and value and all(isinstance(item, str) for item in value):
+        return tuple(value), True
+    text = f"columns: expected a name or a list of names, got {show(value)}"
+    raise Invalid([Fault(text, ("columns",))])
+
+
+def _check_name(name: Any, what: str) -> None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(f"expected a name for the {what} (letters, digits, '_'), got {show(name)}")

@@ -1,0 +1,83 @@
+"""Which rows go into which part: drawn once from a seed, or cut off at the end as Keras does."""
+
+import math
+
+import numpy as np
+
+from kerascli.errors import DataError, Fault, safe_text
+
+
+def shuffled(count: int, seed: int) -> np.ndarray:
+    """The numbers 0 .. count-1 in an order that depends on the seed alone, whatever numpy's version.
+
+    A stable sort of raw Philox words: numpy promises the words, not the algorithms of `Generator.permutation`.
+    """
+    words = np.random.Philox(key=seed).random_raw(count)
+    return np.argsort(words, kind="stable")
+
+
+def random_split(
+    rows: int, parts: dict[str, float], seed: int, strata: np.ndarray | None = None, column: str = ""
+) -> dict[str, np.ndarray]:
+    """Row numbers of `train` and of every part, each in the order of the file. Raises DataError.
+
+    With `strata` (the values of `column`) every class is split by itself: its share of a part is exact to a row.
+    """
+    if strata is None:
+        groups = [np.arange(rows)]
+    else:
+        groups = _groups(strata, column, ("train", *parts))
+    chosen: dict[str, list[np.ndarray]] = {"train": [], **{name: [] for name in parts}}
+    totals = _counts([len(group) for group in groups], parts)
+    for number, group in enumerate(groups):
+        mixed = group[shuffled(len(group), seed + number)]
+        start = 0
+        for name in parts:
+            chosen[name].append(mixed[start : start + totals[name][number]])
+            start += totals[name][number]
+        chosen["train"].append(mixed[start:])
+    found = {name: np.sort(np.concatenate(pieces)) for name, pieces in chosen.items()}
+    for name, indices in found.items():
+        if not len(indices):
+            share = 1 - sum(parts.values()) if name == "train" else parts[name]
+            raise DataError(Fault(f"split: {share:g} of {rows} rows is 0 rows for '{name}'", ("data", "split", name)))
+    return found
+
+
+def _groups(strata: np.ndarray, column: str, names: tuple[str, ...]) -> list[np.ndarray]:
+    values, numbers = np.unique(strata, return_inverse=True)
+    order = np.argsort(numbers, kind="stable")
+    groups = np.split(order, np.cumsum(np.bincount(numbers))[:-1])
+    for value, group in zip(values, groups, strict=True):
+        if len(group) < 2:
+            text = f"class '{safe_text(str(value))}' has 1 row; it cannot be in {' and '.join(names)}"
+            raise DataError(Fault(f"split: {text}", ("data", "split", "stratify"), hint=f"see column '{column}'"))
+    return groups
+
+
+def _counts(sizes: list[int], parts: dict[str, float]) -> dict[str, list[int]]:
+    """Rows of every group for every part: the nearest whole numbers that add up to the part's own."""
+    left = list(sizes)
+    found: dict[str, list[int]] = {}
+    for name, share in parts.items():
+        exact = [size * share for size in sizes]
+        counts = [min(math.floor(value + 1e-9), rest) for value, rest in zip(exact, left, strict=True)]
+        missing = round(sum(exact) + 1e-9) - sum(counts)
+        by_remainder = sorted(range(len(sizes)), key=lambda i: (counts[i] - exact[i], i))
+        for group in by_remainder:
+            if missing > 0 and counts[group] < left[group]:
+                counts[group] += 1
+                missing -= 1
+        left = [rest - count for rest, count in zip(left, counts, strict=True)]
+        found[name] = counts
+    return found
+
+
+def tail_start(rows: int, validation_split: float) -> int:
+    """Keras's `validation_split`: the first row of the tail that validates. Raises DataError."""
+    start = math.floor(rows * (1.0 - validation_split))
+    if start == 0 or start == rows:
+        part = "training" if start == 0 else "validation"
+        text = f"validation_split {validation_split:g} of {rows} rows leaves 0 rows for {part}"
+        raise DataError(Fault(text, ("fit", "validation_split")))
+    return start

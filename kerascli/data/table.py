@@ -1,0 +1,134 @@
+"""Tables: named columns with the rows on the first axis, and where each row came from.
+
+Text columns are object arrays of `str`: numpy's 'U' arrays take four bytes times the longest text for every row,
+so one long review would cost gigabytes. Objects come from our own readers only, never out of a file.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from kerascli.errors import DataError, Fault, Place, suggestion
+
+Rows = slice | np.ndarray
+"""Some rows of a table: a slice (a view) or their numbers (a copy)."""
+
+
+class BadRow(Exception):
+    """A value that a transform cannot take: `row` counts from 0 within the values it was given."""
+
+    def __init__(self, row: int, text: str, *, hint: str | None = None) -> None:
+        super().__init__(text)
+        self.row = row
+        self.text = text
+        self.hint = hint
+
+
+class Table(Mapping[str, np.ndarray]):
+    """Columns of one file or array source; a column is read when it is asked for."""
+
+    def __init__(
+        self, columns: Mapping[str, np.ndarray], rows: int, *, name: str = "", numbers: np.ndarray | None = None
+    ) -> None:
+        """`name` is the file (or the source) in messages; `numbers` are the rows' lines there (None: 1, 2, ...)."""
+        self._columns = columns
+        self.rows = rows
+        self.name = name
+        self._numbers = numbers
+
+    def __getitem__(self, column: str) -> np.ndarray:
+        return self._columns[column]
+
+    def __contains__(self, column: object) -> bool:
+        return column in self._columns
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def column(self, name: str) -> np.ndarray:
+        """A column by name. Raises DataError naming the file and the nearest column."""
+        if name not in self._columns:
+            listed = ", ".join(self._columns) if len(self._columns) <= 20 else f"{len(self._columns)} of them"
+            text = f"column '{name}' is not there{suggestion(name, self._columns)}"
+            raise DataError(Fault(text, place=Place(self.name or "data"), hint=f"the columns are: {listed}"))
+        return self._columns[name]
+
+    def text(self, name: str) -> np.ndarray:
+        """A column as text, as it stands in the file, also where it looks like numbers."""
+        self.column(name)
+        raw = getattr(self._columns, "text", None)
+        values = raw(name) if raw else self._columns[name]
+        return values if values.dtype == object else as_text(values)
+
+    def take(self, rows: Rows) -> "Table":
+        """Some of the rows, in that order."""
+        numbers = self.numbers()[rows]
+        return Table(_Rows(self._columns, rows), len(numbers), name=self.name, numbers=numbers)
+
+    def numbers(self) -> np.ndarray:
+        """Where each row stands in the file: lines of a text file, else rows counted from 1."""
+        return np.arange(1, self.rows + 1) if self._numbers is None else self._numbers
+
+    def place(self, row: int, column: str) -> Place:
+        """`train.csv:17:age`."""
+        return Place(f"{self.name or 'data'}:{int(self.numbers()[row])}:{column}")
+
+
+class _Rows(Mapping[str, np.ndarray]):
+    """Some rows of columns, gathered when a column is asked for."""
+
+    def __init__(self, columns: Mapping[str, np.ndarray], rows: Rows) -> None:
+        self._columns = columns
+        self._rows = rows
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._columns[name][self._rows]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def text(self, name: str) -> np.ndarray:
+        raw = getattr(self._columns, "text", None)
+        return (raw(name) if raw else as_text(self._columns[name]))[self._rows]
+
+
+def table_of(columns: Mapping[str, np.ndarray], name: str) -> Table:
+    """Arrays as a table. Raises DataError when their lengths differ or they cannot be columns."""
+    if not columns:
+        raise DataError(Fault("there are no columns", place=Place(name)))
+    clean = {key: as_column(np.asanyarray(values), key, name) for key, values in columns.items()}
+    first, *others = clean
+    for other in others:
+        if len(clean[other]) != len(clean[first]):
+            text = f"'{first}' has {len(clean[first])} rows, '{other}' has {len(clean[other])}"
+            raise DataError(Fault(text, place=Place(name)))
+    return Table(clean, len(clean[first]), name=name)
+
+
+def as_column(values: np.ndarray, column: str, name: str) -> np.ndarray:
+    """An array in one of the dtypes that columns have: numbers as they are, all kinds of text as objects."""
+    if values.ndim == 0:
+        raise DataError(Fault(f"'{column}' is a single value, not rows", place=Place(name)))
+    if values.dtype.kind in "biuf" and values.dtype.itemsize <= 8:
+        return values
+    if values.dtype.kind in "US" or (values.dtype == object and all(isinstance(v, str) for v in values.flat)):
+        return as_text(values)
+    what = "Python objects" if values.dtype == object else values.dtype.name
+    hint = "pickled arrays are never loaded" if values.dtype == object else None
+    raise DataError(Fault(f"'{column}' holds {what}; expected numbers or text", place=Place(name), hint=hint))
+
+
+def as_text(values: np.ndarray) -> np.ndarray:
+    """Any column as an object array of `str`."""
+    if values.dtype.kind == "S":
+        values = np.char.decode(values, "utf-8")
+    return values.astype(str).astype(object) if values.dtype != object else values

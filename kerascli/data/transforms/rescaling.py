@@ -1,0 +1,32 @@
+"""Rescaling: x * scale + offset, usually $(1/255) for images."""
+
+from dataclasses import replace
+
+import numpy as np
+from torch import nn
+
+from kerascli.data.base import EXACT_IN_FLOAT32, Field, Learned, Transform, transform
+from kerascli.data.transforms.fitting import need_numbers
+from kerascli.preprocessing.rescaling import RescalingModule
+
+
+@transform()
+class Rescaling(Transform):
+    """Multiplies and shifts every value."""
+
+    scale: float
+    offset: float = 0.0
+
+    def in_batch(self, field: Field) -> bool:
+        return field.dtype in EXACT_IN_FLOAT32
+
+    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+        need_numbers(field)
+        dtype = field.dtype if field.dtype in {"float64", "unknown"} else "float32"
+        return replace(field, dtype=dtype, num_classes=None, classes=None)
+
+    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+        return values * np.float64(self.scale) + np.float64(self.offset)
+
+    def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
+        return RescalingModule(self.scale, self.offset)

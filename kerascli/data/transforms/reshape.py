@@ -1,0 +1,53 @@
+"""Reshape: the same values of every row in another shape."""
+
+import math
+from dataclasses import replace
+from typing import Annotated
+
+import numpy as np
+from pydantic import AfterValidator
+from torch import Tensor, nn
+
+from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.shapes import Ints, show_shape
+
+
+def _check_target(shape: tuple[int, ...]) -> tuple[int, ...]:
+    if any(size == 0 or size < -1 for size in shape) or shape.count(-1) > 1:
+        raise ValueError(f"expected positive sizes and at most one -1, got {list(shape)}")
+    return shape
+
+
+@transform()
+class Reshape(Transform):
+    """Gives each row another shape; -1 stands for the size that is left."""
+
+    target_shape: Annotated[Ints, AfterValidator(_check_target)]
+
+    def in_batch(self, field: Field) -> bool:
+        return not field.is_text
+
+    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+        wanted = self.target_shape
+        if None in field.shape:
+            return replace(field, shape=tuple(None if size == -1 else size for size in wanted))
+        count = math.prod(size for size in field.shape if size is not None)
+        known = math.prod(size for size in wanted if size != -1)
+        if count % known if -1 in wanted else count != known:
+            raise ValueError(f"cannot reshape {show_shape(field.shape)} ({count} values a row) to {show_shape(wanted)}")
+        return replace(field, shape=tuple(count // known if size == -1 else size for size in wanted))
+
+    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+        return values.reshape(len(values), *self.target_shape)
+
+    def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
+        return _Reshape(self.target_shape)
+
+
+class _Reshape(nn.Module):
+    def __init__(self, target_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.target_shape = target_shape
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *target_shape)
+        return x.reshape(x.shape[0], *self.target_shape)

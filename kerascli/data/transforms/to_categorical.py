@@ -1,0 +1,65 @@
+"""ToCategorical: class numbers to one-hot vectors, as keras.utils.to_categorical."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.table import BadRow
+from kerascli.data.transforms.fitting import need_integers
+from kerascli.shapes import PositiveInt
+
+
+@transform()
+class ToCategorical(Transform):
+    """Class numbers (N,) or (N, 1) to (N, num_classes) in float32; without `num_classes` it is found in the data."""
+
+    needs_rows = True
+
+    num_classes: PositiveInt | None = None
+
+    def in_batch(self, field: Field) -> bool:
+        return True
+
+    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+        need_integers(field)
+        count = self._count(field, learned)
+        leading = field.shape[:-1] if len(field.shape) > 0 and field.shape[-1] == 1 else field.shape
+        return replace(field, shape=(*leading, count), dtype="float32", num_classes=count)
+
+    def learn(self, values: np.ndarray, field: Field, *, target: bool) -> Learned:
+        return Learned({"num_classes": int(values.max()) + 1}, {})
+
+    def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
+        count = self._count(field, learned)
+        assert count is not None
+        rows = values.reshape(len(values), -1)
+        bad = ((rows < 0) | (rows >= count)).any(axis=1)
+        if bad.any():
+            row = int(bad.argmax())
+            value = next(v for v in rows[row].tolist() if not 0 <= v < count)
+            raise BadRow(row, f"class {value} is outside 0..{count - 1} (num_classes {count})")
+
+    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+        return self.batch(field, learned, target=target)(torch.from_numpy(np.ascontiguousarray(values))).numpy()
+
+    def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
+        count = self._count(field, learned)
+        assert count is not None
+        return _OneHot(count)
+
+    def _count(self, field: Field, learned: Learned | None) -> int | None:
+        found = None if learned is None else learned.facts.get("num_classes")
+        return self.num_classes or field.num_classes or found
+
+
+class _OneHot(nn.Module):
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) or (N, *, 1) -> (N, *, count)
+        x = x.squeeze(-1) if x.ndim > 1 and x.shape[-1] == 1 else x
+        return (x.unsqueeze(-1) == torch.arange(self.count, device=x.device)).float()

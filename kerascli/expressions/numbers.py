@@ -1,0 +1,216 @@
+"""The value of an expression over plain numbers, texts and lists; every step is bounded."""
+
+import math
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from kerascli.errors import show, suggestion
+from kerascli.expressions.tree import (
+    Binary,
+    Call,
+    Comparison,
+    Conditional,
+    Everything,
+    ExpressionError,
+    Index,
+    Items,
+    Literal,
+    Name,
+    Node,
+    Slice,
+    Unary,
+)
+
+Value = int | float | bool | str | None | list[Any]
+
+MAX_INTEGER = 10**18
+_MAX_BITS = 512
+"""Whole numbers on the way to a result; a longer power or product is refused before it is computed."""
+
+_ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv,
+    "//": operator.floordiv, "%": operator.mod, "**": operator.pow,
+}  # fmt: skip
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+    "==": operator.eq, "!=": operator.ne,
+}  # fmt: skip
+
+
+def _round(value: float, digits: int | None = None) -> float:
+    """Python's round: halves to even. Its digits are bounded, since it computes 10**digits."""
+    if digits is not None and abs(digits) > 30:
+        raise ValueError
+    return round(value, digits)
+
+
+CONSTANTS: Mapping[str, float] = {"pi": math.pi, "e": math.e}
+FUNCTIONS: Mapping[str, tuple[int, int, Callable[..., Any]]] = {
+    "abs": (1, 1, abs), "round": (1, 2, _round), "int": (1, 1, int), "float": (1, 1, float),
+    "floor": (1, 1, math.floor), "ceil": (1, 1, math.ceil),
+    "sqrt": (1, 1, math.sqrt), "exp": (1, 1, math.exp), "log": (1, 2, math.log),
+    "log2": (1, 1, math.log2), "log10": (1, 1, math.log10), "pow": (2, 2, operator.pow),
+    "sin": (1, 1, math.sin), "cos": (1, 1, math.cos), "tan": (1, 1, math.tan),
+    "min": (1, 99, min), "max": (1, 99, max), "sum": (1, 1, sum), "len": (1, 1, len),
+}  # fmt: skip
+"""By name: the least and the most arguments, and what computes it."""
+_OF_LISTS = {"min", "max", "sum", "len"}
+
+
+def evaluate(tree: Node, names: Mapping[str, Value]) -> Value:
+    """The value of a tree; `names` are numbers, texts, booleans or lists of them. Raises ExpressionError."""
+    value = _Evaluator(names).value(tree)
+    if isinstance(value, int) and abs(value) > MAX_INTEGER:
+        raise ExpressionError("the result is out of range: a whole number is at most 10^18", tree.column, tree.length)
+    return value
+
+
+class _Evaluator:
+    def __init__(self, names: Mapping[str, Value]) -> None:
+        self._names = names
+
+    def value(self, node: Node) -> Value:
+        match node:
+            case Literal():
+                return node.value
+            case Name():
+                return self._name(node)
+            case Unary():
+                return self._unary(node)
+            case Binary():
+                return self._binary(node)
+            case Comparison():
+                return self._comparison(node)
+            case Conditional():
+                return self.value(node.then if self.value(node.test) else node.otherwise)
+            case Items():
+                return [self.value(item) for item in node.items]
+            case Call():
+                return self._call(node)
+            case Index():
+                return self._index(node)
+        raise ExpressionError("this cannot be computed over plain numbers", node.column, node.length)
+
+    def _name(self, node: Name) -> Value:
+        try:
+            return self._names[node.name]
+        except KeyError:
+            if node.name in CONSTANTS:
+                return CONSTANTS[node.name]
+        close = suggestion(node.name, [*self._names, *CONSTANTS])
+        raise ExpressionError(f"unknown name '{node.name}'{close}", node.column, node.length)
+
+    def _unary(self, node: Unary) -> Value:
+        value = self.value(node.operand)
+        if node.operator == "not":
+            return not value
+        number = self._number(value, node)
+        return -number if node.operator == "-" else +number
+
+    def _binary(self, node: Binary) -> Value:
+        left = self.value(node.left)
+        if node.operator == "and":
+            return self.value(node.right) if left else left
+        if node.operator == "or":
+            return left if left else self.value(node.right)
+        if node.operator not in _ARITHMETIC:
+            raise ExpressionError(f"'{node.operator}' works on tensors, not on plain numbers", node.column, node.length)
+        a, b = self._number(left, node), self._number(self.value(node.right), node)
+        return self._compute(_ARITHMETIC[node.operator], (a, b), node)
+
+    def _comparison(self, node: Comparison) -> bool:
+        left = self.value(node.operands[0])
+        for name, operand in zip(node.operators, node.operands[1:], strict=True):
+            right = self.value(operand)
+            try:
+                holds = _COMPARISONS[name](left, right)
+            except TypeError:
+                text = f"'{name}' cannot compare {show(left)} with {show(right)}"
+                raise ExpressionError(text, node.column, node.length) from None
+            if not holds:
+                return False
+            left = right
+        return True
+
+    def _call(self, node: Call) -> Value:
+        if node.function not in FUNCTIONS:
+            text = f"there is no function '{node.function}' over numbers{suggestion(node.function, FUNCTIONS)}"
+            raise ExpressionError(text, node.column, node.length)
+        least, most, function = FUNCTIONS[node.function]
+        if node.keywords:
+            text = f"{node.function} takes no argument named '{node.keywords[0][0]}'"
+            raise ExpressionError(text, node.column, node.length)
+        values = [self.value(argument) for argument in node.arguments]
+        if not least <= len(values) <= most:
+            wanted = f"{least}" if least == most else f"{least} or more" if most == 99 else f"{least} or {most}"
+            text = f"{node.function} takes {wanted} argument{'s' if wanted != '1' else ''}, got {len(values)}"
+            raise ExpressionError(text, node.column, node.length)
+        if node.function in _OF_LISTS and len(values) == 1:
+            return self._of_list(node, function, values[0])
+        return self._compute(function, tuple(self._number(value, node) for value in values), node)
+
+    def _of_list(self, node: Call, function: Callable[..., Any], value: Value) -> Value:
+        if not isinstance(value, list):
+            raise ExpressionError(f"{node.function} expected a list, got {show(value)}", node.column, node.length)
+        if node.function == "len":
+            return len(value)
+        return self._compute(lambda *numbers: function(numbers), tuple(self._number(v, node) for v in value), node)
+
+    def _index(self, node: Index) -> Value:
+        value = self.value(node.value)
+        if not isinstance(value, list) or len(node.items) != 1 or isinstance(node.items[0], Everything):
+            raise ExpressionError(f"only a list has an index, got {show(value)}", node.column, node.length)
+        item = node.items[0]
+        if isinstance(item, Slice):
+            parts = [None if part is None else self._whole(part) for part in (item.start, item.stop, item.step)]
+            if parts[2] == 0:
+                raise ExpressionError("the step of a slice cannot be 0", item.column, item.length)
+            return value[slice(*parts)]
+        index = self._whole(item)
+        if not -len(value) <= index < len(value):
+            raise ExpressionError(f"index {index} of a list of {len(value)}", item.column, item.length)
+        return value[index]
+
+    def _whole(self, node: Node) -> int:
+        value = self.value(node)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ExpressionError(f"expected a whole number, got {show(value)}", node.column, node.length)
+        return value
+
+    @staticmethod
+    def _number(value: Value, node: Node) -> int | float:
+        if not isinstance(value, (int, float)):
+            raise ExpressionError(f"expected a number, got {show(value)}", node.column, node.length)
+        return value
+
+    @staticmethod
+    def _compute(function: Callable[..., Any], numbers: Sequence[int | float], node: Node) -> Value:
+        """Apply, with every way to fail or to blow up as an ExpressionError at the operator."""
+        try:
+            if function is operator.pow:
+                _check_power(*numbers)
+            value = function(*numbers)
+        except ZeroDivisionError:
+            raise ExpressionError("division by zero", node.column, node.length) from None
+        except (OverflowError, _TooLargeError):
+            raise ExpressionError("the result is too large", node.column, node.length) from None
+        except ValueError:
+            shown = ", ".join(show(number) for number in numbers)
+            raise ExpressionError(f"not defined for {shown}", node.column, node.length) from None
+        except TypeError:
+            raise ExpressionError("expected a whole number", node.column, node.length) from None
+        if isinstance(value, complex) or (isinstance(value, float) and not math.isfinite(value)):
+            raise ExpressionError("the result is not a finite number", node.column, node.length)
+        if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+            raise ExpressionError("the result is too large", node.column, node.length)
+        return value
+
+
+class _TooLargeError(Exception):
+    pass
+
+
+def _check_power(base: int | float, exponent: int | float) -> None:
+    if isinstance(base, int) and isinstance(exponent, int) and base.bit_length() * exponent > 2 * _MAX_BITS:
+        raise _TooLargeError

@@ -1,0 +1,230 @@
+"""Text -> tree, with Python's precedence; a Pratt parser, bounded in length and depth."""
+
+import math
+import re
+
+from kerascli.expressions.tokens import Token, tokenize
+from kerascli.expressions.tree import (
+    Binary,
+    Call,
+    Comparison,
+    Conditional,
+    Everything,
+    ExpressionError,
+    Index,
+    Items,
+    Literal,
+    Name,
+    Node,
+    Slice,
+    Unary,
+    walk,
+)
+
+MAX_DEPTH = 50
+MAX_INTEGER = 10**18
+
+_BINDING = {
+    "if": 1, "or": 2, "and": 3, "<": 5, "<=": 5, ">": 5, ">=": 5, "==": 5, "!=": 5,
+    "+": 6, "-": 6, "*": 7, "/": 7, "//": 7, "%": 7, "@": 7, "**": 9, "(": 10, "[": 10,
+}  # fmt: skip
+_NOT, _COMPARISON, _SIGN, _POWER = 4, 5, 8, 9
+_CONSTANTS = {"true": True, "True": True, "false": False, "False": False, "none": None, "None": None, "null": None}
+_NO_OPERAND = {
+    "if", "else", "and", "or", "<", "<=", ">", ">=", "==", "!=", "*", "/", "//", "%", "@", "**",
+    ")", "]", ",", ":", "=", "...",
+}  # fmt: skip
+
+
+def parse(text: str) -> Node:
+    """The tree of an expression; raises ExpressionError."""
+    parser = _Parser(tokenize(text))
+    tree = parser.expression(0)
+    if parser.token.kind != "end":
+        raise parser.unexpected("an operator")
+    for node, depth in walk(tree):
+        if depth > MAX_DEPTH:
+            raise _too_deep(node.column)
+    return tree
+
+
+def _too_deep(column: int) -> ExpressionError:
+    return ExpressionError(f"more than {MAX_DEPTH} operations inside one another", column)
+
+
+class _Parser:
+    def __init__(self, tokens: list[Token]) -> None:
+        self._tokens = tokens
+        self._position = 0
+        self._depth = 0
+
+    @property
+    def token(self) -> Token:
+        return self._tokens[self._position]
+
+    def expression(self, binding: int) -> Node:
+        """An operand and all operators that bind tighter than `binding`."""
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise _too_deep(self.token.column)
+        left = self._operand(binding)
+        while _BINDING.get(self.token.text, 0) > binding and self.token.kind in {"operator", "name"}:
+            left = self._continue(left)
+        self._depth -= 1
+        return left
+
+    def unexpected(self, wanted: str) -> ExpressionError:
+        if self.token.text == "=":
+            return self.token.error("'=' gives a keyword argument its value inside a call; equality is '=='")
+        return self.token.error(f"expected {wanted}, got {self.token}")
+
+    # operands
+
+    def _operand(self, binding: int) -> Node:
+        token = self.token
+        if token.kind == "end" or token.text in _NO_OPERAND or (token.text == "not" and binding > _NOT):
+            raise self.unexpected("a value")
+        self._next()
+        if token.kind == "number":
+            return Literal(token.column, token.length, _number(token))
+        if token.kind == "text":
+            return Literal(token.column, token.length, token.text[1:-1])
+        if token.text == "not":
+            return Unary(token.column, token.length, "not", self.expression(_NOT))
+        if token.kind == "name":
+            if token.text in _CONSTANTS:
+                return Literal(token.column, token.length, _CONSTANTS[token.text])
+            return Name(token.column, token.length, token.text)
+        if token.text in {"-", "+"}:
+            return Unary(token.column, token.length, token.text, self.expression(_SIGN))
+        if token.text == "(":
+            return self._group(token)
+        items, _ = self._items("]")
+        return Items(token.column, token.length, items, is_tuple=False)
+
+    def _group(self, opening: Token) -> Node:
+        """`(a)`, or the tuples `(a, b)`, `(a,)` and `()`."""
+        items, has_comma = self._items(")")
+        if len(items) == 1 and not has_comma:
+            return items[0]
+        return Items(opening.column, opening.length, items, is_tuple=True)
+
+    def _items(self, closing: str) -> tuple[tuple[Node, ...], bool]:
+        """Values up to the closing bracket, and whether there was a comma."""
+        items: list[Node] = []
+        has_comma = False
+        while self.token.text != closing:
+            items.append(self.expression(0))
+            if self.token.text != ",":
+                break
+            has_comma = True
+            self._next()
+        self._expect(closing)
+        return tuple(items), has_comma
+
+    # what follows an operand
+
+    def _continue(self, left: Node) -> Node:
+        token = self._next()
+        operator = token.text
+        if operator == "(":
+            return self._call(left, token)
+        if operator == "[":
+            return self._index(left, token)
+        if operator == "if":
+            test = self.expression(_BINDING["if"])
+            self._expect("else")
+            return Conditional(token.column, token.length, test, left, self.expression(0))
+        if _BINDING[operator] == _COMPARISON:
+            return self._comparison(left, token)
+        # a power binds to the right, and its right side may have a sign
+        right = self.expression(_POWER - 1 if operator == "**" else _BINDING[operator])
+        return Binary(token.column, token.length, operator, left, right)
+
+    def _comparison(self, left: Node, first: Token) -> Comparison:
+        operators, operands = [first.text], [left, self.expression(_COMPARISON)]
+        while _BINDING.get(self.token.text) == _COMPARISON:
+            operators.append(self._next().text)
+            operands.append(self.expression(_COMPARISON))
+        return Comparison(first.column, first.length, tuple(operators), tuple(operands))
+
+    def _call(self, function: Node, opening: Token) -> Call:
+        if not isinstance(function, Name):
+            raise opening.error("only a function can be called, by its name")
+        if "." in function.name:
+            owner, method = function.name.rsplit(".", 1)
+            text = f"there are no methods; write {method}({owner}, ...)"
+            raise ExpressionError(text, function.column, function.length)
+        arguments: list[Node] = []
+        keywords: dict[str, Node] = {}
+        while self.token.text != ")":
+            following = self._tokens[self._position + 1] if self.token.kind == "name" else self.token
+            if following.text == "=":
+                name = self._next()
+                if name.text in keywords or "." in name.text:
+                    raise name.error(
+                        f"the argument '{name.text}' is given twice" if name.text in keywords else "no name"
+                    )
+                self._next()
+                keywords[name.text] = self.expression(0)
+            elif keywords:
+                raise self.token.error("an argument without a name cannot follow one with a name")
+            else:
+                arguments.append(self.expression(0))
+            if self.token.text != ",":
+                break
+            self._next()
+        self._expect(")")
+        return Call(function.column, function.length, function.name, tuple(arguments), tuple(keywords.items()))
+
+    def _index(self, value: Node, opening: Token) -> Index:
+        items: list[Node] = []
+        while self.token.text != "]":
+            items.append(self._index_item())
+            if self.token.text != ",":
+                break
+            self._next()
+        if not items:
+            raise self.unexpected("an index")
+        self._expect("]")
+        return Index(opening.column, opening.length, value, tuple(items))
+
+    def _index_item(self) -> Node:
+        first = self.token
+        if first.text == "...":
+            self._next()
+            return Everything(first.column, first.length)
+        parts: list[Node | None] = [None]
+        if self.token.text != ":":
+            parts[0] = self.expression(0)
+        while self.token.text == ":" and len(parts) < 3:
+            self._next()
+            parts.append(None if self.token.text in {":", ",", "]"} else self.expression(0))
+        if len(parts) == 1 and parts[0] is not None:
+            return parts[0]
+        start, stop, step = (*parts, None, None)[:3]
+        return Slice(first.column, first.length, start, stop, step)
+
+    def _next(self) -> Token:
+        token = self.token
+        if token.kind != "end":
+            self._position += 1
+        return token
+
+    def _expect(self, text: str) -> None:
+        if self.token.text != text:
+            raise self.unexpected(f"'{text}'")
+        self._next()
+
+
+def _number(token: Token) -> int | float:
+    text = token.text
+    if not re.fullmatch(r"[0-9]+", text):
+        if not math.isfinite(value := float(text)):
+            raise token.error(f"'{text}' is not a finite number")
+        return value
+    if len(text) > 1 and text.startswith("0"):
+        raise token.error(f"ambiguous number '{text}': no leading zeros")
+    if len(text) > 19 or int(text) > MAX_INTEGER:
+        raise token.error("a whole number is at most 10^18")
+    return int(text)

@@ -1,0 +1,108 @@
+"""References inside a text: `$name`, `$(expression)`; `$$` is a literal `$`."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from kerascli.errors import show
+from kerascli.expressions.numbers import Value, evaluate
+from kerascli.expressions.parser import parse
+from kerascli.expressions.tree import ExpressionError, Name, Node
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_FACT = re.compile(r"(inputs|targets)(\.[A-Za-z_][A-Za-z0-9_]*)+", re.ASCII)
+"""Only these names have dots: `$name.keras` is the name and a suffix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A reference and where its expression starts (columns from 1) and where it ends."""
+
+    tree: Node
+    column: int
+    start: int
+    end: int
+
+
+def has_reference(text: str) -> bool:
+    """Whether there is anything to substitute, `$$` included."""
+    return "$" in text
+
+
+def substitute(text: str, names: Mapping[str, Value]) -> Value:
+    """The text with its references replaced; a text that is one reference becomes its value, with its type.
+
+    Raises ExpressionError with columns into `text`.
+    """
+    parts = list(_parts(text))
+    if len(parts) == 1 and isinstance(parts[0], Reference):
+        return _evaluate(parts[0], names)
+    return "".join(part if isinstance(part, str) else _format(_evaluate(part, names), part) for part in parts)
+
+
+def references(text: str) -> list[Reference]:
+    """The references in a text; raises ExpressionError."""
+    return [part for part in _parts(text) if isinstance(part, Reference)]
+
+
+def _parts(text: str) -> Iterator[str | Reference]:
+    position = 0
+    while position < len(text):
+        dollar = text.find("$", position)
+        if dollar != position:
+            yield text[position:] if dollar < 0 else text[position:dollar]
+        if dollar < 0:
+            return
+        if text.startswith("$$", dollar):
+            yield "$"
+            position = dollar + 2
+            continue
+        reference = _reference(text, dollar)
+        yield reference
+        position = reference.end
+
+
+def _reference(text: str, dollar: int) -> Reference:
+    start = dollar + 1
+    if text.startswith("(", start):
+        end = _closing(text, start)
+        try:
+            return Reference(parse(text[start + 1 : end]), start + 2, dollar, end + 1)
+        except ExpressionError as error:
+            raise error.shifted(start + 1) from None
+    match = _FACT.match(text, start) or _NAME.match(text, start)
+    if match is None:
+        raise ExpressionError("'$' starts a reference, $name or $(...); a literal '$' is written '$$'", dollar + 1)
+    return Reference(Name(1, len(match.group()), match.group()), start + 1, dollar, match.end())
+
+
+def _closing(text: str, opening: int) -> int:
+    """Where the bracket at `opening` closes; brackets in quotes do not count."""
+    depth, quote = 0, ""
+    for position in range(opening, len(text)):
+        character = text[position]
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        elif character in "([":
+            depth += 1
+        elif character in ")]":
+            depth -= 1
+            if depth == 0:
+                return position
+    raise ExpressionError("the bracket of '$(' is never closed", opening, 2)
+
+
+def _evaluate(reference: Reference, names: Mapping[str, Value]) -> Value:
+    try:
+        return evaluate(reference.tree, names)
+    except ExpressionError as error:
+        raise error.shifted(reference.column - 1) from None
+
+
+def _format(value: Value, reference: Reference) -> str:
+    if isinstance(value, list) or value is None:
+        length = reference.end - reference.start
+        raise ExpressionError(f"{show(value)} cannot stand inside a text", reference.start + 1, length)
+    return str(value).lower() if isinstance(value, bool) else str(value)

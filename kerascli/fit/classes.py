@@ -1,0 +1,51 @@
+"""Which classes a model's outputs mean."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kerascli.data.base import Field
+from kerascli.losses.base import Loss
+
+
+@dataclass(frozen=True, slots=True)
+class ClassReading:
+    """How one output is read as classes."""
+
+    names: tuple[str, ...]
+    from_logits: bool
+    binary: bool
+    """One unit: the probability of the second class."""
+
+    def probabilities(self, output: Tensor) -> Tensor:
+        """Outputs (rows, units) -> probabilities (rows, classes)."""
+        if self.binary:
+            second = torch.sigmoid(output) if self.from_logits else output
+            second = second.reshape(len(output), 1)
+            return torch.cat([1 - second, second], dim=1)
+        return torch.softmax(output, dim=-1) if self.from_logits else output
+
+    def numbers(self, output: Tensor) -> Tensor:
+        """The most probable class of each row (rows,)."""
+        return self.probabilities(output).argmax(-1)
+
+
+def class_reading(output: Tensor, field: Field | None, loss: Loss | None) -> ClassReading | None:
+    """How to read an output (rows, units) as classes; None where it is none."""
+    if loss is None or "crossentropy" not in loss.component_name or output.dim() > 2:
+        return None
+    units = output.shape[1] if output.dim() == 2 else 1
+    count = 2 if units == 1 else units
+    if loss.component_name == "binary_crossentropy" and units > 1:
+        return None  # several labels at once
+    known = field.classes if field is not None else None
+    names = known if known is not None and len(known) == count else tuple(str(number) for number in range(count))
+    return ClassReading(names, bool(getattr(loss, "from_logits", False)), units == 1)
+
+
+def true_numbers(y_true: Tensor) -> Tensor:
+    """Class numbers (rows,) from targets as the loss sees them: numbers, or one-hot rows."""
+    if y_true.dim() > 1:
+        y_true = y_true.squeeze(-1) if y_true.shape[-1] == 1 else y_true.argmax(-1)
+    return y_true.long()

@@ -1,0 +1,54 @@
+"""What the merging layers share: shapes that broadcast, as in Keras."""
+
+from abc import abstractmethod
+from functools import reduce
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from kerascli.layers.base import MergeLayer, ShapeMismatch
+from kerascli.shapes import TensorSpec
+
+
+class ElementwiseMerge(MergeLayer):
+    """Settings of a merge value by value; inputs of fewer axes get axes of 1 after the batch."""
+
+    mask = "pass"
+    exactly: ClassVar[int | None] = None
+    """How many inputs it takes; None: two or more."""
+    module: ClassVar[type["MergeModule"]]
+
+    def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
+        check_count(xs, self.exactly)
+        rank = max(x.rank for x in xs)
+        padded = [(1,) * (rank - x.rank) + x.shape for x in xs]
+        for sizes in zip(*padded, strict=True):
+            if len({size for size in sizes if size not in (None, 1)}) > 1:
+                raise ShapeMismatch(f"needs inputs of one shape, got {' and '.join(map(str, xs))}")
+        return self.module()
+
+
+def check_count(xs: tuple[TensorSpec, ...], exactly: int | None = None) -> None:
+    """Raise ShapeMismatch unless there are enough inputs."""
+    if len(xs) != exactly if exactly else len(xs) < 2:
+        raise ShapeMismatch(f"needs {exactly or 'at least 2'} inputs, got {len(xs)}", hint="write inputs: [a, b]")
+
+
+class MergeModule(nn.Module):
+    def forward(self, *xs: Tensor) -> Tensor:  # each (N, *) -> (N, *)
+        rank = max(x.ndim for x in xs)
+        return self.merge([x[(slice(None), *[None] * (rank - x.ndim))] for x in xs])
+
+    @abstractmethod
+    def merge(self, xs: list[Tensor]) -> Tensor:
+        """The merged values of tensors of equal rank."""
+
+
+class PairwiseModule(MergeModule):
+    """Merges two at a time."""
+
+    def merge(self, xs: list[Tensor]) -> Tensor:
+        return reduce(self.pair, xs)
+
+    @abstractmethod
+    def pair(self, a: Tensor, b: Tensor) -> Tensor: ...

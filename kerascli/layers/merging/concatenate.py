@@ -1,0 +1,41 @@
+"""Concatenate: the inputs one after the other along an axis."""
+
+import torch
+from torch import Tensor, nn
+
+from kerascli.layers.base import Example, MergeLayer, ShapeMismatch, layer
+from kerascli.layers.geometry import positive_axes
+from kerascli.layers.merging.base import check_count
+from kerascli.shapes import TensorSpec
+
+
+@layer(
+    Example(input=[(4,), (3,)], output=(7,)),
+    Example(input=[(2, 4), (3, 4), (1, 4)], output=(6, 4), config={"axis": 1}),
+)
+class Concatenate(MergeLayer):
+    """Joins its inputs along an axis; their other axes are equal."""
+
+    mask = "pass"
+
+    axis: int = -1
+
+    def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
+        check_count(xs)
+        (axis,) = positive_axes(self.axis, xs[0])
+        for x in xs:
+            sizes = zip(x.shape, xs[0].shape, strict=False)
+            equal = all(None in (a, b) or a == b for i, (a, b) in enumerate(sizes, start=1) if i != axis)
+            if x.rank != xs[0].rank or not equal:
+                shapes = " and ".join(map(str, xs))
+                raise ShapeMismatch(f"needs inputs that differ in axis {self.axis} alone, got {shapes}")
+        return ConcatenateModule(axis)
+
+
+class ConcatenateModule(nn.Module):
+    def __init__(self, axis: int) -> None:
+        super().__init__()
+        self.axis = axis
+
+    def forward(self, *xs: Tensor) -> Tensor:  # each (N, *) -> (N, *)
+        return torch.cat(xs, self.axis)

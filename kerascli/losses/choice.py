@@ -1,0 +1,29 @@
+"""`crossentropy`: the cross-entropy that fits targets and outputs."""
+
+from torch import Tensor
+
+from kerascli.losses.base import Loss, loss
+from kerascli.losses.crossentropy import BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
+from kerascli.shapes import Shape, TensorSpec
+
+
+@loss(aliases=("ce",))
+class Crossentropy(Loss):
+    """Binary, categorical or sparse categorical cross-entropy: whichever the shapes call for."""
+
+    sparse_targets = True
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return crossentropy_for(tuple(y_true.shape[1:]), tuple(y_pred.shape[1:])).sample_values(y_true, y_pred)
+
+    def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        return crossentropy_for(target.shape, output.shape).check(target, output)
+
+
+def crossentropy_for(target: Shape, output: Shape) -> Loss:
+    """What Keras takes 'crossentropy' for (keras/src/trainers/compile_utils.py); shapes without the batch axis."""
+    if not output or output[-1] == 1:
+        return BinaryCrossentropy()
+    if len(target) < len(output) or target[-1] == 1:
+        return SparseCategoricalCrossentropy()
+    return CategoricalCrossentropy()

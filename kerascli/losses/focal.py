@@ -1,0 +1,48 @@
+"""Focal cross-entropies: what is easy counts less (Lin et al., 2017)."""
+
+from torch import Tensor
+
+from kerascli.losses.base import Loss, loss
+from kerascli.losses.crossentropy import Axis, binary_crossentropy, one_hot_fault, probabilities, smoothed
+from kerascli.shapes import Fraction, NonNegativeFloat, TensorSpec
+
+
+@loss()
+class BinaryFocalCrossentropy(Loss):
+    """Binary cross-entropy times (1 - probability of what was the case) ** gamma."""
+
+    apply_class_balancing: bool = False
+    alpha: Fraction = 0.25
+    gamma: NonNegativeFloat = 2.0
+    from_logits: bool = False
+    label_smoothing: Fraction = 0.0
+    axis: Axis = -1
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        if self.label_smoothing:
+            y_true = y_true * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
+        p = y_pred.sigmoid() if self.from_logits else y_pred
+        right = y_true * p + (1 - y_true) * (1 - p)
+        values = (1 - right) ** self.gamma * binary_crossentropy(y_true, p, from_logits=False)
+        if self.apply_class_balancing:
+            values = values * (y_true * self.alpha + (1 - y_true) * (1 - self.alpha))
+        return values.mean(self.axis)
+
+
+@loss()
+class CategoricalFocalCrossentropy(Loss):
+    """Categorical cross-entropy times alpha * (1 - probability) ** gamma; targets are one-hot."""
+
+    alpha: NonNegativeFloat = 0.25
+    gamma: NonNegativeFloat = 2.0
+    from_logits: bool = False
+    label_smoothing: Fraction = 0.0
+    axis: Axis = -1
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        y_true = smoothed(y_true, self.label_smoothing)
+        p = probabilities(y_pred.softmax(self.axis) if self.from_logits else y_pred, self.axis)
+        return -(self.alpha * (1 - p) ** self.gamma * y_true * p.log()).sum(self.axis)
+
+    def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        return one_hot_fault(self.component_name, None, target, output)

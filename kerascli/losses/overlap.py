@@ -1,0 +1,39 @@
+"""Losses of segmentation: how little the predicted region overlaps the true one."""
+
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor
+
+from kerascli.losses.base import Loss, loss
+from kerascli.losses.crossentropy import EPSILON
+from kerascli.shapes import Ints, NonNegativeFloat
+
+Axes = Annotated[int, Field(ge=-8, le=8)] | Ints | None
+"""Axes that are summed; None: all, the batch too, as in Keras."""
+
+
+@loss()
+class Dice(Loss):
+    """1 - 2 * overlap / (size of one + size of the other)."""
+
+    axis: Axes = None
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        overlap, true, predicted = (x.sum(self.axis) for x in (y_true * y_pred, y_true, y_pred))
+        return 1 - 2 * overlap / (true + predicted + EPSILON)
+
+
+@loss()
+class Tversky(Loss):
+    """1 - overlap / (overlap + alpha * missed + beta * invented)."""
+
+    alpha: NonNegativeFloat = 0.5
+    beta: NonNegativeFloat = 0.5
+    axis: Axes = None
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        overlap = (y_true * y_pred).sum(self.axis)
+        missed = (y_true * (1 - y_pred)).sum(self.axis)
+        invented = (y_pred * (1 - y_true)).sum(self.axis)
+        return 1 - overlap / (overlap + missed * self.alpha + invented * self.beta + EPSILON)

@@ -1,0 +1,92 @@
+"""AUC: the area under the ROC or the precision-recall curve, from counts at thresholds."""
+
+from typing import Annotated, Any, Literal, Self
+
+import torch
+from pydantic import BeforeValidator, Field, model_validator
+from torch import Tensor
+
+from kerascli.metrics.base import Metric, metric, ratio, shape_fault
+from kerascli.metrics.confusion import Confusion, confusion, even_thresholds, outcomes
+from kerascli.shapes import Floats, PositiveInt, TensorSpec
+
+_EPSILON = 1e-7
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+@metric()
+class AUC(Metric):
+    """The area under a curve over thresholds; with `multi_label`, the mean of the labels' areas."""
+
+    direction = "max"
+
+    num_thresholds: Annotated[int, Field(ge=2)] = 200
+    curve: Annotated[Literal["ROC", "PR"], BeforeValidator(_upper)] = "ROC"
+    summation_method: Literal["interpolation", "minoring", "majoring"] = "interpolation"
+    thresholds: Floats | None = None
+    multi_label: bool = False
+    num_labels: PositiveInt | None = None
+    label_weights: Floats | None = None
+    from_logits: bool = False
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        if self.num_labels is not None and not self.multi_label:
+            raise ValueError("'num_labels' is for multi_label: true")
+        if outside := [t for t in self.thresholds or () if not 0 <= t <= 1]:
+            raise ValueError(f"thresholds: expected numbers from 0 to 1, got {outside[0]}")
+        return self
+
+    def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
+        if self.from_logits:
+            y_pred = y_pred.sigmoid()
+        inner = even_thresholds(self.num_thresholds)[1:-1] if self.thresholds is None else sorted(self.thresholds)
+        # all outputs are above the first threshold, none above the last: both ends of the curve are on it
+        edges = [-_EPSILON, *inner, 1 + _EPSILON]
+        by_label = self.multi_label or self.label_weights is not None
+        return outcomes(y_true, y_pred, sample_weight, edges, by_label=by_label)
+
+    def result(self, state: Tensor) -> Tensor:
+        state = state.cpu()
+        weights = None if self.label_weights is None else torch.tensor(self.label_weights, dtype=state.dtype)
+        if weights is not None and not self.multi_label:
+            state = state @ weights
+        at = confusion(state)
+        if self.curve == "PR" and self.summation_method == "interpolation":
+            area = _interpolated_pr_area(at)
+        else:
+            area = self._riemann_area(at)
+        if not self.multi_label:
+            return area
+        return area.mean() if weights is None else ratio((area * weights).sum(), weights.sum())
+
+    def _riemann_area(self, at: Confusion) -> Tensor:
+        x, y = (at.false_alarms, at.recall) if self.curve == "ROC" else (at.recall, at.precision)
+        if self.summation_method == "interpolation":
+            heights = (y[:-1] + y[1:]) / 2
+        elif self.summation_method == "minoring":
+            heights = torch.minimum(y[:-1], y[1:])
+        else:
+            heights = torch.maximum(y[:-1], y[1:])
+        return ((x[:-1] - x[1:]) * heights).sum(0)
+
+    def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        labels = output.shape[-1] if output.shape else 1
+        given = self.num_labels if self.label_weights is None else len(self.label_weights)
+        if given is not None and labels is not None and given != labels:
+            return f"'{self.component_name}' is told of {given} labels, but the output {output} has {labels}"
+        return shape_fault(self.component_name, target, output)
+
+
+def _interpolated_pr_area(at: Confusion) -> Tensor:
+    """Between thresholds, hits grow in line with positives, so precision bends (Davis and Goadrich, 2006)."""
+    hits, positives = at.true_positives, at.true_positives + at.false_positives
+    hits_gained = hits[:-1] - hits[1:]
+    slope = ratio(hits_gained, positives[:-1] - positives[1:])
+    intercept = hits[1:] - slope * positives[1:]
+    both = (positives[:-1] > 0) & (positives[1:] > 0)
+    growth = torch.where(both, ratio(positives[:-1], positives[1:]), 1.0)
+    return ratio(slope * (hits_gained + intercept * growth.log()), (hits + at.false_negatives)[1:]).sum(0)

@@ -1,0 +1,98 @@
+"""Counting hits and misses at thresholds: true and false positives and negatives."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kerascli.losses.ranks import matched, spread
+from kerascli.metrics.base import count_dtype, ratio
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """Weights of each kind of outcome at each threshold: (T,), or (T, L) by label."""
+
+    true_positives: Tensor
+    false_positives: Tensor
+    true_negatives: Tensor
+    false_negatives: Tensor
+
+    @property
+    def precision(self) -> Tensor:
+        return ratio(self.true_positives, self.true_positives + self.false_positives)
+
+    @property
+    def recall(self) -> Tensor:
+        return ratio(self.true_positives, self.true_positives + self.false_negatives)
+
+    @property
+    def false_alarms(self) -> Tensor:
+        """The share of negative targets that is taken for positive."""
+        return ratio(self.false_positives, self.true_negatives + self.false_positives)
+
+    @property
+    def specificity(self) -> Tensor:
+        return ratio(self.true_negatives, self.true_negatives + self.false_positives)
+
+
+def even_thresholds(count: int) -> list[float]:
+    """`count` thresholds from 0 to 1, both included."""
+    return [i / (count - 1) for i in range(count)]
+
+
+def outcomes(
+    y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None, thresholds: Sequence[float], *, by_label: bool = False
+) -> Tensor:
+    """The weight of positive and of negative targets by how many thresholds their outputs are above.
+
+    Shape (2, T + 1), or (2, T + 1, L) by label (the last axis). These states add up; `confusion` reads them.
+    """
+    y_true, y_pred = matched(y_true, y_pred)
+    places, labels = len(thresholds) + 1, y_pred.shape[-1] if by_label else 1
+    dtype = count_dtype(y_pred)
+    weight = torch.ones((), dtype=dtype, device=y_pred.device)
+    if sample_weight is not None:
+        weight = spread(sample_weight.to(dtype), y_pred, "sample weights or a mask")
+    cell = torch.where(y_true.bool(), 0, places) + _passed(y_pred, thresholds)
+    if by_label:
+        cell = cell * labels + torch.arange(labels, device=cell.device)
+    # one flat scatter: what CUDA can do deterministically
+    counts = torch.zeros(2 * places * labels, dtype=dtype, device=y_pred.device)
+    counts.scatter_add_(0, cell.flatten(), weight.expand(y_pred.shape).flatten())
+    return counts.view(2, places, labels) if by_label else counts.view(2, places)
+
+
+def confusion(state: Tensor) -> Confusion:
+    """A state of `outcomes` as counts at each threshold, on the CPU (CUDA has no deterministic cumsum)."""
+    above = state.cpu().flip(1).cumsum(1).flip(1)
+    everything, (hits, alarms) = above[:, :1], above[:, 1:]
+    return Confusion(hits, alarms, everything[1] - alarms, everything[0] - hits)
+
+
+def top_k_only(y_pred: Tensor, k: int) -> Tensor:
+    """Predictions with all but the `k` greatest of each row pushed below any threshold."""
+    chosen = torch.zeros_like(y_pred, dtype=torch.bool).scatter(-1, y_pred.topk(k, dim=-1).indices, True)
+    return torch.where(chosen, y_pred, BELOW_ALL)
+
+
+BELOW_ALL = -1e10
+
+
+def _passed(y_pred: Tensor, thresholds: Sequence[float]) -> Tensor:
+    """How many thresholds each prediction is above, int64."""
+    y_pred = y_pred.nan_to_num(nan=float("-inf"))
+    if not _are_even(thresholds):
+        # each compared by itself: a tensor of thresholds would be sent to the device with every batch
+        return torch.stack([y_pred > threshold for threshold in thresholds]).sum(0)
+    # Keras computes the place among even thresholds: the same roundings decide at the edges
+    passed = (y_pred.clamp(0, 1) * (len(thresholds) - 1)).ceil().long()
+    return passed.clamp(min=1) if thresholds[0] < 0 else passed
+
+
+def _are_even(thresholds: Sequence[float]) -> bool:
+    return len(thresholds) >= 3 and all(
+        abs(t - even) <= 1e-7 + 1e-5 * even
+        for t, even in zip(thresholds, even_thresholds(len(thresholds)), strict=True)
+    )

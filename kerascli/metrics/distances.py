@@ -1,0 +1,176 @@
+"""Losses as metrics: their means over samples, without what is added to the loss (penalties, weights of outputs)."""
+
+from abc import abstractmethod
+
+from torch import Tensor
+
+from kerascli.losses import cosine, crossentropy, hinge, regression
+from kerascli.losses.base import Loss
+from kerascli.losses.crossentropy import Axis
+from kerascli.losses.ranks import matched
+from kerascli.metrics.base import MeanMetric, metric, shape_fault
+from kerascli.shapes import Fraction, TensorSpec
+
+
+class LossMetric(MeanMetric):
+    """The mean of a loss."""
+
+    @abstractmethod
+    def loss(self) -> Loss:
+        """The loss that is averaged."""
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return self.loss().sample_values(y_true, y_pred)
+
+    def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        return self.loss().check(target, output)
+
+
+@metric(aliases=("mse",))
+class MeanSquaredError(LossMetric):
+    """The mean of squared errors."""
+
+    def loss(self) -> Loss:
+        return regression.MeanSquaredError()
+
+
+@metric(aliases=("mae",))
+class MeanAbsoluteError(LossMetric):
+    """The mean of errors without their signs."""
+
+    def loss(self) -> Loss:
+        return regression.MeanAbsoluteError()
+
+
+@metric(aliases=("mape",))
+class MeanAbsolutePercentageError(LossMetric):
+    """The mean of errors in percent of the targets."""
+
+    def loss(self) -> Loss:
+        return regression.MeanAbsolutePercentageError()
+
+
+@metric(aliases=("msle",))
+class MeanSquaredLogarithmicError(LossMetric):
+    """The mean of squared errors of log(1 + x)."""
+
+    def loss(self) -> Loss:
+        return regression.MeanSquaredLogarithmicError()
+
+
+@metric(aliases=("rmse",))
+class RootMeanSquaredError(MeanMetric):
+    """The root of the mean of squared errors: of the whole set, not a mean of batches' roots."""
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        y_true, y_pred = matched(y_true, y_pred)
+        return (y_pred - y_true).square()
+
+    def result(self, state: Tensor) -> Tensor:
+        return super().result(state).sqrt()
+
+    def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        return shape_fault(self.component_name, target, output)
+
+
+@metric(aliases=("log_cosh", "logcosh"))
+class LogCoshError(LossMetric):
+    """The mean of log(cosh(error))."""
+
+    def loss(self) -> Loss:
+        return regression.LogCosh()
+
+
+@metric()
+class Poisson(LossMetric):
+    """The mean Poisson loss."""
+
+    def loss(self) -> Loss:
+        return regression.Poisson()
+
+
+@metric(aliases=("kld", "kullback_leibler_divergence"))
+class KLDivergence(LossMetric):
+    """The mean divergence of predicted from true distributions."""
+
+    def loss(self) -> Loss:
+        return regression.KLDivergence()
+
+
+@metric(aliases=("cosine_proximity",))
+class CosineSimilarity(MeanMetric):
+    """The mean cosine between targets and predictions: 1 is best (the loss of this name is its negative)."""
+
+    direction = "max"
+
+    axis: Axis = -1
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        y_true, y_pred = matched(y_true, y_pred)
+        return cosine.cosine_similarity(y_true.to(y_pred.dtype), y_pred, self.axis)
+
+    def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        return shape_fault(self.component_name, target, output)
+
+
+@metric()
+class Hinge(LossMetric):
+    """The mean hinge loss."""
+
+    def loss(self) -> Loss:
+        return hinge.Hinge()
+
+
+@metric()
+class SquaredHinge(LossMetric):
+    """The mean squared hinge loss."""
+
+    def loss(self) -> Loss:
+        return hinge.SquaredHinge()
+
+
+@metric()
+class CategoricalHinge(LossMetric):
+    """The mean categorical hinge loss."""
+
+    def loss(self) -> Loss:
+        return hinge.CategoricalHinge()
+
+
+@metric()
+class BinaryCrossentropy(LossMetric):
+    """The mean binary cross-entropy."""
+
+    from_logits: bool = False
+    label_smoothing: Fraction = 0.0
+
+    def loss(self) -> Loss:
+        return crossentropy.BinaryCrossentropy(from_logits=self.from_logits, label_smoothing=self.label_smoothing)
+
+
+@metric()
+class CategoricalCrossentropy(LossMetric):
+    """The mean categorical cross-entropy; targets are one-hot."""
+
+    from_logits: bool = False
+    label_smoothing: Fraction = 0.0
+    axis: Axis = -1
+
+    def loss(self) -> Loss:
+        return crossentropy.CategoricalCrossentropy(
+            from_logits=self.from_logits, label_smoothing=self.label_smoothing, axis=self.axis
+        )
+
+
+@metric()
+class SparseCategoricalCrossentropy(LossMetric):
+    """The mean categorical cross-entropy; targets are class numbers. An ignored class counts as 0, as in Keras."""
+
+    from_logits: bool = False
+    ignore_class: int | None = None
+    axis: Axis = -1
+
+    def loss(self) -> Loss:
+        return crossentropy.SparseCategoricalCrossentropy(
+            from_logits=self.from_logits, ignore_class=self.ignore_class, axis=self.axis
+        )

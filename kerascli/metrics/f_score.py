@@ -1,0 +1,67 @@
+"""F scores: precision and recall in one figure."""
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from kerascli.losses.ranks import spread
+from kerascli.metrics.base import Metric, count_dtype, metric, shape_fault
+from kerascli.shapes import PositiveFloat, TensorSpec
+
+_EPSILON = 1e-7
+
+
+class _FScore(Metric):
+    """Keras's own default, a figure for each class, does not fit into logs: `average` is required."""
+
+    direction = "max"
+
+    average: Literal["micro", "macro", "weighted"]
+    threshold: Annotated[float, Field(gt=0, le=1)] | None = None
+
+    def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
+        """(3, classes): true positives, false positives, false negatives."""
+        if self.threshold is None:
+            chosen = (y_pred >= y_pred.amax(-1, keepdim=True)) & (y_pred.abs() > 1e-9)
+        else:
+            chosen = y_pred > self.threshold
+        dtype = count_dtype(y_pred)
+        p, y = chosen.to(dtype), y_true.to(dtype)
+        counts = torch.stack([p * y, p * (1 - y), (1 - p) * y])
+        if sample_weight is not None:
+            counts = counts * spread(sample_weight.to(dtype), y, "sample weights or a mask")
+        return counts.sum(1)
+
+    def score(self, state: Tensor, beta: float) -> Tensor:
+        hits, alarms, misses = state.sum(1) if self.average == "micro" else state
+        precision, recall = hits / (hits + alarms + _EPSILON), hits / (hits + misses + _EPSILON)
+        scores = (1 + beta**2) * precision * recall / (beta**2 * precision + recall + _EPSILON)
+        if self.average == "weighted":
+            targets = hits + misses
+            return (scores * targets / (targets.sum() + _EPSILON)).sum()
+        return scores.mean()
+
+    def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        if output.rank != 1:
+            return f"'{self.component_name}' needs an output of shape (None, classes), got {output}"
+        return shape_fault(self.component_name, target, output)
+
+
+@metric(name="fbeta_score", aliases=("f_beta_score",))
+class FBetaScore(_FScore):
+    """Recall counts `beta` times as much as precision."""
+
+    beta: PositiveFloat = 1.0
+
+    def result(self, state: Tensor) -> Tensor:
+        return self.score(state, self.beta)
+
+
+@metric(name="f1_score")
+class F1Score(_FScore):
+    """The harmonic mean of precision and recall."""
+
+    def result(self, state: Tensor) -> Tensor:
+        return self.score(state, 1.0)

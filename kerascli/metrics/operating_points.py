@@ -1,0 +1,71 @@
+"""The best of one figure where another is at least so good: recall at precision and its three relatives."""
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from kerascli.metrics.base import Metric, metric, shape_fault
+from kerascli.metrics.confusion import Confusion, confusion, even_thresholds, outcomes
+from kerascli.shapes import Fraction, NonNegativeInt, PositiveInt, TensorSpec
+
+
+class _AtPoint(Metric):
+    direction = "max"
+
+    num_thresholds: PositiveInt = 200
+    class_id: NonNegativeInt | None = None
+
+    def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
+        if self.class_id is not None:
+            one = slice(self.class_id, self.class_id + 1)
+            y_true, y_pred = y_true[..., one], y_pred[..., one]
+        thresholds = [0.5] if self.num_thresholds == 1 else even_thresholds(self.num_thresholds)
+        return outcomes(y_true, y_pred, sample_weight, thresholds)
+
+    def result(self, state: Tensor) -> Tensor:
+        wanted, given, least = self._curve(confusion(state))
+        return torch.where(given >= least, wanted, 0.0).amax()
+
+    @abstractmethod
+    def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
+        """The figure that is reported, the one that is given, and how good that must be."""
+
+    def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        return shape_fault(self.component_name, target, output)
+
+    @classmethod
+    def first_argument(cls) -> str | None:
+        return next(name for name in cls.model_fields if name not in _AtPoint.model_fields)
+
+
+@metric()
+class SensitivityAtSpecificity(_AtPoint):
+    specificity: Fraction
+
+    def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
+        return at.recall, at.specificity, self.specificity
+
+
+@metric()
+class SpecificityAtSensitivity(_AtPoint):
+    sensitivity: Fraction
+
+    def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
+        return at.specificity, at.recall, self.sensitivity
+
+
+@metric()
+class PrecisionAtRecall(_AtPoint):
+    recall: Fraction
+
+    def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
+        return at.precision, at.recall, self.recall
+
+
+@metric()
+class RecallAtPrecision(_AtPoint):
+    precision: Fraction
+
+    def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
+        return at.recall, at.precision, self.precision

@@ -1,0 +1,26 @@
+"""Adagrad: steps divided by the size of all gradients so far (Duchi, Hazan and Singer, 2011)."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
+from kerascli.shapes import NonNegativeFloat
+
+
+@optimizer()
+class Adagrad(Optimizer):
+    learning_rate: LearningRate = 0.001
+    initial_accumulator_value: NonNegativeFloat = 0.1
+    epsilon: NonNegativeFloat = 1e-7
+
+    def slots(self) -> tuple[str, ...]:
+        return ("accumulator",)
+
+    def slot_start(self, slot: str) -> float:
+        return self.initial_accumulator_value
+
+    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
+        accumulator = state["accumulator"].addcmul_(gradient, gradient)
+        weight.addcdiv_(gradient, torch.add(accumulator, self.epsilon).sqrt_(), value=-moment.learning_rate)

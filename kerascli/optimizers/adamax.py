@@ -1,0 +1,27 @@
+"""Adamax: Adam with the greatest gradient so far in place of the mean square (Kingma and Ba, 2014)."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
+from kerascli.shapes import NonNegativeFloat, OpenFraction
+
+
+@optimizer()
+class Adamax(Optimizer):
+    learning_rate: LearningRate = 0.001
+    beta_1: OpenFraction = 0.9
+    beta_2: OpenFraction = 0.999
+    epsilon: NonNegativeFloat = 1e-7
+
+    def slots(self) -> tuple[str, ...]:
+        return ("momentum", "norm")
+
+    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
+        momentum = state["momentum"].lerp_(gradient, 1 - self.beta_1)
+        norm = state["norm"].mul_(self.beta_2)
+        torch.maximum(norm, gradient.abs_(), out=norm)
+        rate = moment.learning_rate / (1 - self.beta_1**moment.step)
+        weight.addcdiv_(momentum, torch.add(norm, self.epsilon, out=gradient), value=-rate)

@@ -1,0 +1,45 @@
+"""A step whose loss or gradient is not finite changes nothing, nor does any after it; no waiting to find out."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+
+class Guard:
+    """Lets good steps through. On the CPU it looks at once; elsewhere the answer stays on the device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._good = torch.zeros((), dtype=torch.int64, device=device)
+        self._ok = torch.ones((), dtype=torch.bool, device=device)
+
+    def run(self, step: Callable[[], None], loss: Tensor, gradients: Sequence[Tensor], live: Sequence[Tensor]) -> None:
+        """Do `step`, which changes `live`, unless the loss, a gradient or an earlier step was bad."""
+        # a sum is not finite if a term is not: one pass, and no tensor of booleans
+        for value in (loss.detach(), *gradients):
+            total = value.sum(dtype=value.dtype if value.dtype == torch.float64 else torch.float32)
+            self._ok &= torch.isfinite(total)
+        if self._ok.device.type == "cpu":
+            if self._ok:
+                step()
+        else:
+            before = [vector.clone() for vector in live]
+            step()
+            for vector, old in zip(live, before, strict=True):
+                torch.where(self._ok, vector, old, out=vector)
+        self._good += self._ok
+
+    def choose(self, new: Tensor, old: Tensor) -> Tensor:
+        """`new` while all steps were good, else `old`."""
+        if self._ok.device.type == "cpu":
+            return new if self._ok else old
+        return torch.where(self._ok, new, old)
+
+    def start_at(self, steps: int) -> None:
+        """Forget what was; `steps` good ones came before."""
+        self._good.fill_(steps)
+        self._ok.fill_(True)
+
+    def bad_step(self) -> int | None:
+        """The first bad step, counted from 1, or None. Waits for the device."""
+        return None if bool(self._ok) else int(self._good) + 1

@@ -1,0 +1,31 @@
+"""LAMB: Adam's step, scaled for each weight by the weight's own norm (You et al., 2019)."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
+from kerascli.shapes import NonNegativeFloat, OpenFraction
+
+
+@optimizer()
+class Lamb(Optimizer):
+    elementwise = False
+
+    learning_rate: LearningRate = 0.001
+    beta_1: OpenFraction = 0.9
+    beta_2: OpenFraction = 0.999
+    epsilon: NonNegativeFloat = 1e-7
+
+    def slots(self) -> tuple[str, ...]:
+        return ("momentum", "velocity")
+
+    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
+        momentum = state["momentum"].lerp_(gradient, 1 - self.beta_1)
+        velocity = state["velocity"].mul_(self.beta_2).addcmul_(gradient, gradient, value=1 - self.beta_2)
+        size = (velocity / (1 - self.beta_2**moment.step)).sqrt_().add_(self.epsilon)
+        step = momentum / (1 - self.beta_1**moment.step) / size
+        weight_norm, step_norm = torch.linalg.vector_norm(weight), torch.linalg.vector_norm(step)
+        ratio = torch.where((weight_norm > 0) & (step_norm > 0), weight_norm / step_norm, 1.0)
+        weight.sub_(step.mul_(ratio * moment.learning_rate))

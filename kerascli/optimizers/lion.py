@@ -1,0 +1,26 @@
+"""Lion: the sign of a mix of momentum and gradient (Chen et al., 2023)."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
+from kerascli.shapes import Fraction
+
+
+@optimizer()
+class Lion(Optimizer):
+    learning_rate: LearningRate = 0.001
+    beta_1: Annotated[float, Field(gt=0, le=1)] = 0.9
+    beta_2: Fraction = 0.99
+
+    def slots(self) -> tuple[str, ...]:
+        return ("momentum",)
+
+    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
+        mix = torch.lerp(gradient, state["momentum"], self.beta_1)
+        weight.add_(mix.sign_(), alpha=-moment.learning_rate)
+        state["momentum"].lerp_(gradient, 1 - self.beta_2)

@@ -1,0 +1,40 @@
+"""Nadam: Adam that looks ahead, as Nesterov's momentum does (Dozat, 2016)."""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
+from kerascli.shapes import NonNegativeFloat, OpenFraction
+
+
+@optimizer()
+class Nadam(Optimizer):
+    learning_rate: LearningRate = 0.001
+    beta_1: OpenFraction = 0.9
+    beta_2: OpenFraction = 0.999
+    epsilon: NonNegativeFloat = 1e-7
+
+    def slots(self) -> tuple[str, ...]:
+        return ("momentum", "velocity")
+
+    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
+        now, ahead = self._momentum_at(moment.step), self._momentum_at(moment.step + 1)
+        so_far = self._momentum_product(moment.step)
+        momentum = state["momentum"].lerp_(gradient, 1 - self.beta_1)
+        velocity = state["velocity"].mul_(self.beta_2).addcmul_(gradient, gradient, value=1 - self.beta_2)
+        step = gradient.mul_((1 - now) / (1 - so_far)).add_(momentum, alpha=ahead / (1 - so_far * ahead))
+        size = torch.div(velocity, 1 - self.beta_2**moment.step).sqrt_().add_(self.epsilon)
+        weight.addcdiv_(step, size, value=-moment.learning_rate)
+
+    def _momentum_at(self, step: int) -> float:
+        return self.beta_1 * (1 - 0.5 * 0.96**step)
+
+    def _momentum_product(self, step: int) -> float:
+        """The product of the momenta up to `step`; once 1 - product is 1 in float64, more factors do not matter."""
+        if self.beta_1 == 0:
+            return 0.0
+        steps = min(step, math.ceil(-42 / math.log(self.beta_1)))
+        return math.prod(map(self._momentum_at, range(1, steps + 1)))

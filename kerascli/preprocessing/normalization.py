@@ -1,0 +1,36 @@
+"""Normalization: (x - mean) / sqrt(variance), by feature of the last axis."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+EPSILON = 1e-7
+"""Keras's `epsilon()`: the least standard deviation that is divided by."""
+
+
+def mean_and_variance(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of every feature (the last axis of (N, *, F), all of (N,)), in float64."""
+    axes = tuple(range(values.ndim - 1)) if values.ndim > 1 else 0
+    return values.mean(axes, dtype=np.float64), values.var(axes, dtype=np.float64)
+
+
+def normalize(values: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """(N, *, F) -> (N, *, F) in float64."""
+    return (values - mean) / np.maximum(np.sqrt(variance), EPSILON)
+
+
+class NormalizationModule(nn.Module):
+    """The same on tensors, in float32 unless the input is floating point."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, mean: np.ndarray, variance: np.ndarray) -> None:
+        super().__init__()
+        deviation = np.maximum(np.sqrt(variance), EPSILON)
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32), persistent=False)
+        self.register_buffer("deviation", torch.tensor(deviation, dtype=torch.float32), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *, F) -> (N, *, F)
+        x = x if x.is_floating_point() else x.float()
+        return (x - self.mean) / self.deviation

@@ -1,0 +1,45 @@
+"""What a classifier gets right, class by class."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRow:
+    """Precision, recall and F1 of one class; `support` is how many rows it has."""
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+def confusion(y_true: np.ndarray, y_pred: np.ndarray, classes: int) -> np.ndarray:
+    """Counts (true class, predicted class) from class numbers (rows,)."""
+    pairs = y_true.astype(np.int64) * classes + y_pred.astype(np.int64)
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+
+
+def class_rows(matrix: np.ndarray, names: Sequence[str]) -> list[ClassRow]:
+    """A row a class; a figure without any row to go by is 0, as in scikit-learn."""
+    hits = np.diag(matrix).astype(float)
+    predicted, support = matrix.sum(axis=0), matrix.sum(axis=1)
+    precision = np.divide(hits, predicted, out=np.zeros_like(hits), where=predicted > 0)
+    recall = np.divide(hits, support, out=np.zeros_like(hits), where=support > 0)
+    both = precision + recall
+    f1 = np.divide(2 * precision * recall, both, out=np.zeros_like(hits), where=both > 0)
+    columns = zip(names, precision.tolist(), recall.tolist(), f1.tolist(), support.tolist(), strict=True)
+    return [ClassRow(*row) for row in columns]
+
+
+def class_table(rows: Sequence[ClassRow]) -> str:
+    """The rows as aligned text."""
+    width = max(5, *(len(row.name) for row in rows))
+    lines = [f"{'class':<{width}}  precision  recall      f1  support"]
+    for row in rows:
+        figures = f"{row.precision:>9.4f}  {row.recall:>6.4f}  {row.f1:>6.4f}  {row.support:>7,}"
+        lines.append(f"{row.name:<{width}}  {figures}")
+    return "\n".join(lines)

@@ -1,0 +1,96 @@
+"""Runs side by side: the settings in which they differ, and what came out."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.table import Table
+
+from kerascli.errors import safe_text
+from kerascli.report.tables import is_figure, new_table, value_text
+from kerascli.runs.record import RunRecord
+
+ABSENT = "absent"
+"""What stands for a setting that a run does not have; null is a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Every list has an entry a run, in the order of `runs`."""
+
+    runs: list[str]
+    settings: dict[str, list[Any]]
+    results: dict[str, list[float | None]]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def tables(self) -> list[Table]:
+        """The settings that differ, then the results."""
+        names = [safe_text(run) for run in self.runs]
+        tables = []
+        for title, rows in (("setting", self.settings), ("result", self.results)):
+            table = new_table(title)
+            for name in names:
+                table.add_column(name, overflow="fold", justify="left" if title == "setting" else "right")
+            for key, values in rows.items():
+                table.add_row(safe_text(key), *map(value_text, values))
+            tables.append(table)
+        return tables
+
+
+def compare(runs: Sequence[RunRecord]) -> Comparison:
+    """Compare the complete configs and the recorded figures of runs."""
+    settings = [dict(_flat(_resolved(run))) for run in runs]
+    results = [_results(run) for run in runs]
+    all_settings = [[each.get(key, ABSENT) for each in settings] for key in _keys(settings)]
+    differing = {
+        key: values
+        for key, values in zip(_keys(settings), all_settings, strict=True)
+        if any(_differ(value, values[0]) for value in values)
+    }
+    figures = {key: [each.get(key) for each in results] for key in _keys(results)}
+    return Comparison([run.folder_name for run in runs], differing, figures)
+
+
+def _resolved(run: RunRecord) -> dict[str | int, Any]:
+    from kerascli.spec.text import parse_document
+
+    return parse_document(run.resolved(), str(run.resolved_path)).data
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """`model.layers[1].dense.units`: 64. A list of plain values is one value."""
+    if isinstance(value, Mapping) and value:
+        for key, entry in value.items():
+            yield from _flat(entry, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list) and any(isinstance(entry, (Mapping, list)) for entry in value):
+        for index, entry in enumerate(value):
+            yield from _flat(entry, f"{path}[{index}]")
+    else:
+        yield path, value
+
+
+def _results(run: RunRecord) -> dict[str, float]:
+    """Of each figure the last value, and the best where it is known which way is better; then the evaluations."""
+    facts, rows = run.facts(), run.history()
+    directions = facts.get("directions", {})
+    found: dict[str, float] = {"epochs": len(rows)}
+    for name in dict.fromkeys(name for row in rows for name in row if is_figure(name)):
+        values = [row[name] for row in rows if name in row]
+        found[f"last {name}"] = values[-1]
+        direction = directions.get(name.removeprefix("val_")) or ("min" if name.endswith("loss") else None)
+        numbers = [value for value in values if value == value]
+        if direction and numbers:
+            found[f"best {name}"] = min(numbers) if direction == "min" else max(numbers)
+    for split, figures in (facts.get("results") or {}).items():
+        found.update({f"{split} {name}": value for name, value in figures.items()})
+    return {**found, "seconds": facts.get("seconds", 0.0)}
+
+
+def _keys(tables: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(key for table in tables for key in table))
+
+
+def _differ(one: Any, other: Any) -> bool:
+    return type(one) is not type(other) or one != other

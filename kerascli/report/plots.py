@@ -1,0 +1,241 @@
+"""Pictures of runs: training curves and confusion matrices. matplotlib is loaded when one is drawn, torch never."""
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kerascli import storage
+from kerascli.errors import ConfigError, one_of, safe_text, show, suggestion
+from kerascli.runs.history import Row, is_clock
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SUFFIXES = (".png", ".svg", ".pdf")
+
+_COLORS = ("#2f6fd6", "#e2632b", "#2b9a66", "#8b4fc6", "#c99a06", "#0e9fb5", "#cf3d7d", "#7a6248", "#5b6573", "#94b51f")
+_INK, _GREY, _GRID = "#20262e", "#6b7480", "#e3e7ec"
+_STYLE: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": _INK,
+    "text.usetex": False,
+    "axes.edgecolor": "#b8c0ca",
+    "axes.labelcolor": _GREY,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
+    "grid.color": _GRID,
+    "grid.linewidth": 0.8,
+    "xtick.color": _GREY,
+    "ytick.color": _GREY,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 4,
+    "legend.frameon": False,
+    "legend.fontsize": 9.5,
+    "svg.hashsalt": "kerascli",  # the same figures give the same file
+}
+_PREFIXES = {"training": "", "validation": "val_"}
+_LINES = {"training": "solid", "validation": "dashed"}
+_MARKED_EPOCHS = 20  # more markers would hide the line
+_COUNTED_CLASSES, _NAMED_CLASSES = 20, 60
+
+Runs = Sequence[tuple[str, Sequence[Row]]]
+
+
+def panels(runs: Runs) -> list[str]:
+    """The figures of the runs that get a panel of themselves: the loss first, no clock, no learning rate."""
+    names = dict.fromkeys(name.removeprefix("val_") for _, rows in runs for row in rows for name in row)
+    shown = [name for name in names if name not in {"epoch", "learning_rate"} and not is_clock(name)]
+    return sorted(shown, key=lambda name: name != "loss")
+
+
+def plot_history(runs: Runs, metrics: Sequence[str] | None = None, *, log_scale: bool = False) -> "Figure":
+    """A panel a metric over the epochs; training is solid, validation dashed, several runs have a colour each."""
+    import matplotlib
+
+    names = _chosen(runs, metrics)
+    columns = 1 if len(names) <= 3 else 2 if len(names) <= 8 else 3
+    height = math.ceil(len(names) / columns)
+    with matplotlib.rc_context(_STYLE):
+        size = (7.2 if columns == 1 else 4.6 * columns, max(3.6, 2.5 * height + 0.7) + 0.22 * (len(runs) - 1))
+        figure = _figure(size)
+        grid = figure.subplots(height, columns, squeeze=False).flatten()
+        for axes, name in zip(grid, names, strict=False):
+            _panel(axes, name, runs, log_scale)
+        for axes in grid[len(names) :]:
+            axes.set_axis_off()
+        lowest = len(names) - columns
+        for axes in grid[max(0, lowest) : len(names)]:
+            axes.set_xlabel("epoch")
+        _legend(figure, runs, names)
+    return figure
+
+
+def confusion_matrix(matrix: Sequence[Sequence[float]], classes: Sequence[str]) -> "Figure":
+    """Counts of true class (row) against predicted class (column), shaded by the share of the row."""
+    import matplotlib
+    import numpy as np
+    from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+
+    counts = np.asarray(matrix, dtype=float)
+    many = len(classes)
+    if counts.shape != (many, many):
+        raise ValueError(f"matrix: expected {many} rows and columns, one a class, got shape {list(counts.shape)}")
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
+    with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
+        side = min(11.0, max(3.2, 1.6 + 0.5 * many))
+        figure = _figure((side + 1.4, side + 0.4))
+        axes = figure.subplots()
+        blues = LinearSegmentedColormap.from_list("kerascli", ["#ffffff", "#a9c7f2", "#2f6fd6", "#123a7a"])
+        image = axes.imshow(shares, cmap=blues, norm=PowerNorm(0.6, 0, 1))  # bent, so that few errors show
+        bar = figure.colorbar(image, ax=axes, shrink=0.75, aspect=30, label="share of the true class")
+        bar.ax.spines[:].set_visible(False)
+        bar.ax.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("true")
+        _class_ticks(axes, classes)
+        if many <= _COUNTED_CLASSES:
+            axes.set_xticks(np.arange(many + 1) - 0.5, minor=True)
+            axes.set_yticks(np.arange(many + 1) - 0.5, minor=True)
+            axes.grid(which="minor", color="white", linewidth=1.5)
+            axes.tick_params(which="minor", length=0)
+            _counts(axes, counts.tolist(), shares.tolist())
+    return figure
+
+
+def save(figure: "Figure", path: Path) -> None:
+    """Write the picture in the form that the suffix says; the file appears whole or not at all."""
+    check_suffix(path)
+    form = path.suffix.lower().removeprefix(".")
+    out = io.BytesIO()
+    # Without a date, the same figures give the same file.
+    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
+    figure.savefig(out, format=form, metadata=metadata, facecolor="white")
+    storage.write_bytes(path, out.getvalue())
+
+
+def check_suffix(path: Path) -> None:
+    """ConfigError unless pictures of that kind are made; a command asks before it works."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"cannot draw '{safe_text(str(path))}': expected a file that ends in {one_of(SUFFIXES)}")
+
+
+def _chosen(runs: Runs, metrics: Sequence[str] | None) -> list[str]:
+    recorded = {name for _, rows in runs for row in rows for name in row} - {"epoch"}
+    if not recorded:
+        raise ConfigError("there is nothing to plot: no epoch has been recorded")
+    if metrics is None:
+        return panels(runs)
+    known = {name.removeprefix("val_") for name in recorded}
+    wanted = list(dict.fromkeys(name.removeprefix("val_") for name in metrics))
+    for name in wanted:
+        if name not in known:
+            near = suggestion(name, known) or f"; recorded are {', '.join(map(safe_text, sorted(known)))}"
+            raise ConfigError(f"no metric {show(name).removeprefix('the text ')} in the history{near}")
+    return wanted
+
+
+def _figure(size_inches: tuple[float, float]) -> "Figure":
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    return Figure(figsize=size_inches, dpi=150, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
+
+
+def _panel(axes: "Axes", name: str, runs: Runs, log_scale: bool) -> None:
+    lines = [
+        (number, split, [(row["epoch"], row[prefix + name]) for row in rows if prefix + name in row])
+        for number, (_, rows) in enumerate(runs)
+        for split, prefix in _PREFIXES.items()
+    ]
+    marked = max(len(points) for _, _, points in lines) <= _MARKED_EPOCHS
+    for number, split, points in lines:
+        if points:
+            epochs, values = zip(*points, strict=True)
+            values = [value if math.isfinite(value) else math.nan for value in values]
+            look: dict[str, Any] = {"linestyle": _LINES[split], "color": _color(number, split, runs)}
+            axes.plot(epochs, values, marker="o" if marked or len(points) == 1 else None, **look)
+    axes.set_title(_literal(name))
+    axes.tick_params(length=0, which="both")
+    if log_scale:
+        axes.set_yscale("log")
+    _epoch_axis(axes, [epoch for _, _, points in lines for epoch, _ in points])
+
+
+def _epoch_axis(axes: "Axes", epochs: list[int | float]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    first, last = min(epochs), max(epochs)
+    margin = 0.02 * (last - first) if last > first else 0.5
+    axes.set_xlim(first - min(margin, 0.8), last + margin)  # there is no epoch 0
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+
+
+def _color(number: int, split: str, runs: Runs) -> str:
+    alone = len(runs) == 1 and split == "validation"  # the two lines of a single run differ in colour, too
+    return _COLORS[(number + alone) % len(_COLORS)]
+
+
+def _legend(figure: "Figure", runs: Runs, names: Sequence[str]) -> None:
+    from matplotlib.lines import Line2D
+
+    recorded = {column for _, rows in runs for row in rows for column in row}
+    splits = [split for split, prefix in _PREFIXES.items() if any(prefix + name in recorded for name in names)]
+    one = len(runs) == 1
+    looks: list[dict[str, Any]] = [
+        {"linestyle": _LINES[split], "color": _color(0, split, runs) if one else _GREY, "label": split}
+        for split in splits
+    ]
+    handles = [Line2D([], [], **look) for look in looks]
+    if one:
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+        figure.suptitle(_literal(runs[0][0]), fontsize=9.5, color=_GREY, x=0.985, ha="right")
+        return
+    figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))
+    colors = [
+        Line2D([], [], color=_color(number, "training", runs), linewidth=3, label=_literal(label))
+        for number, (label, _) in enumerate(runs)
+    ]
+    longest = max(len(label) for label, _ in runs)
+    in_a_row = max(1, int(figure.get_size_inches()[0] * 11 // (longest + 8)))
+    figure.legend(handles=colors, loc="outside lower center", ncols=min(in_a_row, len(colors)))
+
+
+def _class_ticks(axes: "Axes", classes: Sequence[str]) -> None:
+    every = math.ceil(len(classes) / _NAMED_CLASSES)
+    at = range(0, len(classes), every)
+    labels = [_literal(name, 24) for name in classes[::every]]
+    slanted = max(map(len, labels)) > 3
+    small = 9 if len(classes) <= _COUNTED_CLASSES else 6
+    slant: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
+    axes.set_xticks(at, labels, fontsize=small, **slant)
+    axes.set_yticks(at, labels, fontsize=small)
+    axes.tick_params(length=0)
+
+
+def _counts(axes: "Axes", counts: list[list[float]], shares: list[list[float]]) -> None:
+    for row, line in enumerate(counts):
+        for column, count in enumerate(line):
+            share = shares[row][column]
+            color = "white" if share > 0.3 else _INK if count else "#b8c0ca"
+            axes.text(column, row, f"{count:g}", ha="center", va="center", color=color, fontsize=8)
+
+
+def _literal(text: str, limit: int = 80) -> str:
+    """Text as it stands: no mathematics in `$`, no name hidden from the legend by a leading underscore."""
+    text = safe_text(text, limit).replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text

@@ -1,0 +1,67 @@
+"""Predictions as files: CSV, NumPy, Parquet."""
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from kerascli import storage
+from kerascli.errors import ConfigError
+
+FORMATS = (".csv", ".npy", ".npz", ".parquet")
+
+
+def csv_text(columns: Mapping[str, np.ndarray]) -> str:
+    """A header and a line a row; a number has as many digits as its precision needs, a missing one is empty."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*(_cells(values) for values in columns.values()), strict=True))
+    return buffer.getvalue()
+
+
+def _cells(values: np.ndarray) -> list[str]:
+    if values.dtype == object:
+        return values.tolist()
+    texts = values.astype(str)
+    if values.dtype.kind == "f":
+        texts = np.where(np.isfinite(values), texts, "")
+    return texts.tolist()
+
+
+def write_predictions(path: Path, columns: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> None:
+    """Write by suffix: columns to .csv and .parquet, the plain outputs to .npy (one output) and .npz."""
+    match path.suffix.lower():
+        case ".csv":
+            data = csv_text(columns).encode()
+        case ".npy":
+            data = _npy(outputs)
+        case ".npz":
+            buffer = io.BytesIO()
+            np.savez(buffer, allow_pickle=False, **outputs)  # pyright: ignore[reportArgumentType]
+            data = buffer.getvalue()
+        case _:
+            data = _parquet(columns)
+    storage.write_bytes(path, data)
+
+
+def _npy(outputs: Mapping[str, np.ndarray]) -> bytes:
+    if len(outputs) > 1:
+        raise ConfigError(f"the model has {len(outputs)} outputs; a .npy file holds one", hint="write a .npz file")
+    buffer = io.BytesIO()
+    np.save(buffer, next(iter(outputs.values())), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _parquet(columns: Mapping[str, np.ndarray]) -> bytes:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ModuleNotFoundError:
+        hint = 'pip install "kerascli[parquet]"'
+        raise ConfigError("writing .parquet needs the package 'pyarrow', which is not installed", hint=hint) from None
+    buffer = pa.BufferOutputStream()
+    pq.write_table(pa.table({name: pa.array(values) for name, values in columns.items()}), buffer)
+    return buffer.getvalue().to_pybytes()

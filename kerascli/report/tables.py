@@ -1,0 +1,134 @@
+"""Tables for people: runs in a list, one run in full."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from kerascli.errors import FileRefused, safe_text
+from kerascli.runs.history import is_clock
+from kerascli.runs.record import RunRecord
+
+_PIPE_WIDTH = 1000  # in a pipe no line is folded
+_LISTED_FIGURES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """A run as a list shows it; `last` is the last epoch's figures. What is damaged is left out, never an error."""
+
+    run: str
+    path: str
+    status: str
+    started: str | None
+    seconds: float | None
+    epochs: int
+    last: Mapping[str, int | float]
+
+    @classmethod
+    def of(cls, run: RunRecord) -> "RunLine":
+        status = run.status()
+        try:
+            facts = run.facts()
+        except FileRefused:
+            facts = {}
+        try:
+            rows = run.history()
+        except FileRefused:
+            rows, status = [], f"{status}, history damaged"
+        last = rows[-1] if rows else {}
+        started, seconds = facts.get("started"), facts.get("seconds")
+        return cls(run.folder_name, str(run.path), status, started, seconds, len(rows), last)
+
+    def figures(self) -> dict[str, int | float]:
+        """The figures of the last epoch that say most: those of validation, where there are any."""
+        shown = {name: value for name, value in self.last.items() if is_figure(name)}
+        return {name: value for name, value in shown.items() if name.startswith("val_")} or shown
+
+
+def is_figure(name: str) -> bool:
+    """Whether a column of the history is a loss or a metric."""
+    return name not in {"epoch", "phase", "learning_rate"} and not is_clock(name)
+
+
+def list_table(lines: Sequence[RunLine]) -> Table:
+    """A row a run."""
+    table = new_table("run", "status")
+    table.add_column("epochs", justify="right")
+    table.add_column("time", justify="right")
+    table.add_column("last epoch", overflow="fold")
+    for line in lines:
+        figures = list(line.figures().items())[:_LISTED_FIGURES]
+        shown = ", ".join(f"{name} {number_text(value)}" for name, value in figures)
+        cells = line.run, line.status, str(line.epochs), duration_text(line.seconds), shown
+        table.add_row(*map(safe_text, cells))
+    return table
+
+
+def facts_table(facts: Mapping[str, Any]) -> Table:
+    """Names and values; a mapping's entries in a row each."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", overflow="fold")
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            entries = [(f"{name}.{key}", entry) for key, entry in value.items()]
+        else:
+            entries = [(name, value)]
+        for key, entry in entries:
+            table.add_row(safe_text(key), value_text(entry))
+    return table
+
+
+def new_table(*columns: str) -> Table:
+    """An empty table in the house style."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def show(table: Table) -> None:
+    """Print a table on stdout: data, so plain where nobody looks."""
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    console = Console(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False)
+    with console.capture() as capture:
+        console.print(table)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
+
+
+def value_text(value: Any) -> str:
+    """A value as a config writes it, fit for a terminal."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return number_text(value)
+        case list() | tuple():
+            return f"[{', '.join(map(value_text, value))}]"
+        case Mapping():
+            return f"{{{', '.join(f'{safe_text(str(key))}: {value_text(entry)}' for key, entry in value.items())}}}"
+        case _:
+            return safe_text(str(value))
+
+
+def number_text(value: int | float) -> str:
+    """Five digits are enough to compare by eye."""
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def duration_text(seconds: Any) -> str:
+    """1:02:03, 4:05 or 6.7 s."""
+    if not isinstance(seconds, (int, float)):
+        return "-"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,88 @@
+"""Finding runs: by path, by folder name, by an unambiguous prefix, or `latest`; and removing them."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kerascli import storage
+from kerascli.errors import ConfigError, FileRefused, StorageError, safe_text, suggestion
+from kerascli.runs.reading import quoted
+from kerascli.runs.record import FOLDER, RunRecord, is_run
+
+LATEST = "latest"
+
+
+def list_runs(runs_dir: Path) -> list[RunRecord]:
+    """The runs in a folder, the first started first. Links are passed over."""
+    if not runs_dir.is_dir():
+        return []
+    folders = [path for path in runs_dir.iterdir() if not path.is_symlink() and not path.name.startswith(".")]
+    return sorted((RunRecord(path) for path in folders if is_run(path)), key=_order)
+
+
+def find_run(selector: str, runs_dir: Path) -> RunRecord:
+    """The one run that `selector` means; ConfigError when it is none or several."""
+    if _is_path(selector):
+        return RunRecord.open(Path(selector))
+    runs = list_runs(runs_dir)
+    if not runs:
+        raise ConfigError(f"there are no runs in {quoted(runs_dir)}", hint="start one: kerascli train CONFIG")
+    if selector == LATEST:
+        return runs[-1]
+    for matches in (
+        [run for run in runs if run.folder_name == selector],
+        [run for run in runs if run.name == selector],
+        [run for run in runs if selector and (run.folder_name.startswith(selector) or run.name.startswith(selector))],
+    ):
+        if len(matches) > 1:
+            raise _ambiguous(selector, matches)
+        if matches:
+            return matches[0]
+    known = [LATEST, *(name for run in runs for name in (run.folder_name, run.name))]
+    text = f"no run '{safe_text(selector)}' in {quoted(runs_dir)}{suggestion(selector, known)}"
+    raise ConfigError(text, hint="kerascli runs lists them")
+
+
+def remove(run: RunRecord) -> None:
+    """Remove a run's folder; refused when it is a link, is no run or is held by a process."""
+    if run.path.is_symlink():
+        raise StorageError(f"{quoted(run.path)} is a link and is not removed", hint="remove the link itself")
+    if not is_run(run.path):
+        raise FileRefused(f"{quoted(run.path)} is not a run and is not removed")
+    with storage.lock(run.path):
+        storage.remove_folder(run.path)
+        storage.sweep(run.path.parent)
+
+
+def _is_path(selector: str) -> bool:
+    return "/" in selector or selector in {".", ".."} or is_run(Path(selector))
+
+
+def _ambiguous(selector: str, matches: Sequence[RunRecord]) -> ConfigError:
+    names = [safe_text(run.folder_name) for run in matches]
+    shown = ", ".join(names[-3:]) if len(names) <= 3 else f"{', '.join(names[-3:])} and {len(names) - 3} more"
+    text = f"'{safe_text(selector)}' means {len(matches)} runs: {shown}"
+    return ConfigError(text, hint=f"the newest is {names[-1]}")
+
+
+def _order(run: RunRecord) -> tuple[datetime, datetime, str]:
+    """By the second in the folder's name, then by what run.json says to the microsecond."""
+    said = _started(run)
+    found = FOLDER.fullmatch(run.folder_name)
+    named = _time(found[1], "%Y-%m-%dT%H-%M-%SZ") if found else None
+    return named or said, said, run.folder_name
+
+
+def _started(run: RunRecord) -> datetime:
+    try:
+        said = run.facts().get("started")
+    except FileRefused:
+        said = None
+    return _time(str(said), "%Y-%m-%dT%H:%M:%S.%fZ") or datetime.min.replace(tzinfo=UTC)
+
+
+def _time(text: str, form: str) -> datetime | None:
+    try:
+        return datetime.strptime(text, form).replace(tzinfo=UTC)
+    except ValueError:
+        return None

@@ -1,0 +1,204 @@
+"""A config file, with everything that is said on the command line, as an object to ask."""
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kerascli.component import Invalid
+from kerascli.data.base import Context, Field, Learned
+from kerascli.data.prepare import DataFacts, PreparedData, data_facts, load_data
+from kerascli.data.spec import DataSpec, parse_data
+from kerascli.errors import ConfigError, DataError, Fault, show, suggestion
+from kerascli.expressions import Value
+from kerascli.runs.record import NAME
+from kerascli.spec.document import Document
+from kerascli.spec.extends import read_extended
+from kerascli.spec.fit import FitSpec
+from kerascli.spec.overrides import override
+from kerascli.spec.plugins import import_plugins
+from kerascli.spec.references import UNKNOWN, Facts, Flag, Unknown, read_flags, resolve
+from kerascli.spec.run import RunSpec, describe, resolved
+
+_SECTIONS = ("extends", "plugins", "name", "seed", "flags", "data", "model", "compile", "fit")
+MAX_SEED = 2**53
+
+
+@dataclass(slots=True)
+class Config:
+    """A config whose text, names and data section are sound; the rest is told by `describe`."""
+
+    path: Path
+    document: Document
+    text: str
+    flags: Mapping[str, Flag]
+    name: str
+    seed: int
+    plugins: tuple[Path, ...]
+    data: DataSpec | None
+    spec: RunSpec | None = None
+    """The last description."""
+
+    @property
+    def context(self) -> Context:
+        return Context(folder=self.document.folder_of(("data", "source")), seed=self.seed)
+
+    def facts(self) -> DataFacts:
+        """What is known of the data without loading it."""
+        if self.data is None:
+            return DataFacts({}, {}, known=False, reason="the config has no 'data' section")
+        with self.faults():
+            return data_facts(self.data, self.context)
+
+    def load_data(self, *, learned: Mapping[str, Learned] | None = None, progress: Any = None) -> PreparedData:
+        """The data, prepared. `learned` is what an earlier run's transforms learned."""
+        if self.data is None:
+            hint = "add data: {source: ..., inputs: ..., targets: ...}"
+            raise self.error([Fault("the config has no 'data' section", (), hint=hint)])
+        split = _validation_split(self.document.data.get("fit"))
+        context = Context(folder=self.context.folder, seed=self.seed, progress=progress)
+        with self.faults():
+            return load_data(self.data, context, validation_split=split, learned=learned)
+
+    def describe(self, facts: DataFacts, splits: Mapping[str, int] | None = None) -> RunSpec:
+        """The whole run, checked. Raises ConfigError with every fault of every section."""
+        document = resolve(self.document, self.flags, _lookup(facts))
+        with self.faults():
+            self.spec = describe(
+                document.data,
+                name=self.name,
+                seed=self.seed,
+                data=self.data,
+                inputs=facts.inputs,
+                targets=facts.targets if facts.known else None,
+                splits=splits,
+            )
+        return self.spec
+
+    def resolved(self) -> dict[str, Any]:
+        """The complete config of what `describe` told, to lie in a run's folder beside its copies of plugins."""
+        assert self.spec is not None
+        here = self.context.folder
+        data = self.data.rebased(here, here.resolve()).dump() if self.data is not None else None
+        plugins = {"plugins": [f"plugins/{path.name}" for path in self.plugins]} if self.plugins else {}
+        return {**plugins, **resolved(self.spec, data)}
+
+    def error(self, faults: Sequence[Fault]) -> ConfigError:
+        return self.document.error(faults)
+
+    @contextmanager
+    def faults(self) -> Iterator[None]:
+        """Faults by path become one error with places."""
+        try:
+            yield
+        except Invalid as invalid:
+            raise self.error(invalid.faults) from None
+        except (ConfigError, DataError) as error:
+            raise type(error)([self.document.locate(f) if f.path else f for f in error.faults]) from None
+
+
+def open_config(path: Path, *, sets: Sequence[str] = (), flags: Sequence[str] = ()) -> Config:
+    """Read a config file with `extends`, `--set` and `--flag` applied. Raises ConfigError."""
+    document = override(read_extended(path), sets)
+    faults = _section_faults(document.data)
+    if faults:
+        raise document.error(faults)
+    values = read_flags(document, flags)
+    files = _plugin_files(document)
+    import_plugins(files)
+    config = Config(
+        path=path,
+        document=document,
+        text=path.read_text(encoding="utf-8-sig"),
+        flags=values,
+        name=document.data.get("name") or _name_of(path),
+        seed=_seed(document),
+        plugins=files,
+        data=None,
+    )
+    if "data" in document.data:
+        section = resolve(document, values, _refuse_facts, skip=lambda path: path[:1] not in {(), ("data",)})
+        with config.faults():
+            config.data = parse_data(section.data["data"])
+    return config
+
+
+def _section_faults(data: Mapping[Any, Any]) -> list[Fault]:
+    faults = [
+        Fault(f"unknown section '{key}'{suggestion(str(key), _SECTIONS)}", (key,), "key",
+              hint=f"a config has {', '.join(_SECTIONS)}")
+        for key in data
+        if key not in _SECTIONS
+    ]  # fmt: skip
+    if "model" not in data:
+        faults.append(Fault("the config has no 'model' section", (), hint="add model: {layers: [...]}"))
+    name = data.get("name")
+    if name is not None and (not isinstance(name, str) or not NAME.fullmatch(name)):
+        hint = "letters, digits, '.', '_' and '-', at most 100"
+        faults.append(Fault(f"name: expected the name of a run, got {show(name)}", ("name",), hint=hint))
+    seed = data.get("seed")
+    if seed is not None and not (type(seed) is int and 0 <= seed < MAX_SEED):
+        faults.append(Fault(f"seed: expected a whole number from 0 to 2**53, got {show(seed)}", ("seed",)))
+    return faults
+
+
+def _seed(document: Document) -> int:
+    seed = document.data.get("seed")
+    return secrets.randbelow(2**31) if seed is None else seed
+
+
+def _name_of(path: Path) -> str:
+    stem = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in path.stem)
+    return stem.lstrip("._-")[:60] or "run"
+
+
+def _plugin_files(document: Document) -> tuple[Path, ...]:
+    written = document.data.get("plugins")
+    if written is None:
+        return ()
+    if not isinstance(written, list) or not all(isinstance(name, str) for name in written):
+        raise document.error([Fault(f"plugins: expected a list of Python files, got {show(written)}", ("plugins",))])
+    files = []
+    for index, name in enumerate(written):
+        file = document.folder_of(("plugins", index)) / name
+        if not file.is_file():
+            raise document.error([Fault(f"plugins: there is no file '{name}'", ("plugins", index))])
+        files.append(file)
+    return tuple(files)
+
+
+def _validation_split(section: Any) -> float:
+    """The data is split before the rest is read; what else is wrong with `fit` is told when it is."""
+    split = section.get("validation_split", 0.0) if isinstance(section, dict) else 0.0
+    if isinstance(section, dict) and section.get("validation_data") is not None:
+        return 0.0
+    return float(split) if isinstance(split, (int, float)) and 0 <= split < 1 else 0.0
+
+
+def _refuse_facts(name: str) -> Value | Unknown:
+    raise KeyError(())
+
+
+def _lookup(facts: DataFacts) -> Facts:
+    """`inputs.x.max_length` -> what is known."""
+    groups: dict[str, Mapping[str, Field]] = {"inputs": facts.inputs, "targets": facts.targets}
+    members = ("shape", "num_classes", "vocabulary_size", "max_length")
+
+    def look(name: str) -> Value | Unknown:
+        group, _, rest = name.partition(".")
+        field_name, _, member = rest.partition(".")
+        known = [f"{g}.{n}.{m}" for g, fields in groups.items() for n in fields for m in members]
+        field = groups.get(group, {}).get(field_name)
+        if field is None and not facts.known and group in groups:
+            return UNKNOWN
+        if field is None or member not in members:
+            raise KeyError(known)
+        value = field.fact(member)
+        return UNKNOWN if value is None else value
+
+    return look
+
+
+__all__ = ["MAX_SEED", "Config", "FitSpec", "open_config"]

@@ -1,0 +1,106 @@
+"""Evaluate a run: loss and metrics over a split or a raw file, and what a classifier gets right."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from kerascli.builder.experiment import Experiment
+from kerascli.data.base import Context
+from kerascli.data.loader import Batch, BatchSource
+from kerascli.data.prepare import Split, prepare_rows
+from kerascli.data.raw import read_raw
+from kerascli.errors import ConfigError, DataError, suggestion
+from kerascli.events import Evaluated
+from kerascli.fit.classes import class_reading, true_numbers
+from kerascli.fit.evaluate import evaluate
+from kerascli.fit.predict import predict
+from kerascli.report.classes import ClassRow, class_rows, confusion
+from kerascli.workflow.opened import OpenedRun
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """How an output's classes were told apart: counts (true, predicted), and a row a class."""
+
+    output: str
+    names: tuple[str, ...]
+    matrix: np.ndarray
+    rows: tuple[ClassRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    result: Evaluated
+    classified: tuple[Classified, ...]
+
+
+def evaluate_run(run: OpenedRun, what: str) -> Evaluation:
+    """`what` is a split of the run's data, or a file of the same kind. Raises KerasCliError."""
+    return evaluate_rows(run, rows_of(run, what, targets=True), what)
+
+
+def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
+    """The same for prepared rows; `name` is what the result is called."""
+    started = time.monotonic()
+    experiment = run.experiment
+    source = batches_of(experiment, rows)
+    figures = _finished(evaluate(experiment.update, source.epoch(0), seed=experiment.spec.seed))
+    seconds = time.monotonic() - started
+    return Evaluation(Evaluated(name, figures, rows.rows, seconds), tuple(_classify(run, source)))
+
+
+def rows_of(run: OpenedRun, what: str, *, targets: bool) -> Split:
+    """The prepared rows of a split or a file. Raises DataError, ConfigError."""
+    if what in SPLITS and not Path(what).exists():
+        prepared = run.config.load_data(learned=run.learned)
+        if what not in prepared.splits:
+            known = ", ".join(prepared.splits)
+            raise DataError(f"the run's data has no '{what}' split", hint=f"it has {known}")
+        return prepared.splits[what]
+    path = Path(what)
+    if not path.exists():
+        text = f"there is no file and no split '{what}'{suggestion(what, SPLITS)}"
+        raise ConfigError(text, hint=f"splits: {', '.join(SPLITS)}")
+    context = Context(folder=Path(), seed=run.experiment.spec.seed)
+    return prepare_rows(run.data, run.learned, read_raw(run.data, path, context), targets=targets)
+
+
+def batches_of(experiment: Experiment, rows: Split) -> BatchSource:
+    """The rows in order, in the batches of the fit section."""
+    fit = experiment.spec.fit
+    return BatchSource(rows, fit.validation_batch_size or fit.batch_size, experiment.device)
+
+
+def _finished(work: Iterator[object]) -> dict[str, float]:
+    """Run a generator to its end and take what it returns."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
+def _classify(run: OpenedRun, source: BatchSource) -> Iterator[Classified]:
+    """One row of Classified for every output that is read as classes."""
+    experiment = run.experiment
+    assert experiment.spec.compile is not None
+    outputs = predict(experiment.update, source.epoch(0), seed=experiment.spec.seed)
+    for goal in experiment.spec.compile.goals:
+        reading = class_reading(outputs[goal.output], run.facts.targets.get(goal.target), goal.loss)
+        if reading is None:
+            continue
+        truth = torch.cat([true_numbers(t) for t in _targets(experiment, source.epoch(0), goal.target)])
+        count = len(reading.names)
+        matrix = confusion(truth.numpy(), reading.numbers(outputs[goal.output]).numpy(), count)
+        yield Classified(goal.output, reading.names, matrix, tuple(class_rows(matrix, reading.names)))
+
+
+def _targets(experiment: Experiment, batches: Iterator[Batch], name: str) -> Iterator[torch.Tensor]:
+    for batch in batches:
+        yield experiment.update.target_stage(batch.targets)[name].cpu()

@@ -1,0 +1,61 @@
+"""A run, opened: its model with its weights, and what its pipelines learned. Needs the folder alone."""
+
+from dataclasses import dataclass
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from torch import Tensor
+
+from kerascli.builder.experiment import Experiment, build_experiment
+from kerascli.data.base import Learned
+from kerascli.data.learning import load_learned
+from kerascli.data.prepare import DataFacts, stages
+from kerascli.data.spec import DataSpec
+from kerascli.device import choose_device, prepare
+from kerascli.errors import FileRefused
+from kerascli.fit.step import assign_weights
+from kerascli.runs.record import RunRecord
+from kerascli.spec.load import Config, open_config
+from kerascli.workflow.recorder import TRAINING
+
+
+@dataclass(slots=True)
+class OpenedRun:
+    record: RunRecord
+    config: Config
+    experiment: Experiment
+    facts: DataFacts
+    data: DataSpec
+    learned: dict[str, Learned]
+
+
+def open_run(record: RunRecord, *, device: str = "auto", checkpoint: str | None = None) -> OpenedRun:
+    """Build the run's model and load its final weights, or those of a named checkpoint. Raises KerasCliError."""
+    config = open_config(record.resolved_path)
+    if config.data is None:
+        raise FileRefused(f"the resolved config of {record.path} has no data section")
+    learned = load_learned(record.preprocessing())
+    ready = stages(config.data, learned)
+    chosen = torch.device(choose_device(device).value)
+    prepare(chosen, deterministic=False)
+    experiment = build_experiment(
+        config.describe(ready.facts),
+        device=chosen,
+        input_stage=ready.input_stage,
+        target_stage=ready.target_stage,
+        targets=ready.facts.targets,
+    )
+    assign_weights(experiment.weights, _weights(record, checkpoint))
+    return OpenedRun(record, config, experiment, ready.facts, config.data, learned)
+
+
+def _weights(record: RunRecord, checkpoint: str | None) -> dict[str, Tensor]:
+    try:
+        if checkpoint is None:
+            return load_tensors(record.weights())
+        found = record.checkpoints.named(checkpoint)
+        tensors = load_tensors(found.blobs[TRAINING])
+    except SafetensorError as error:
+        raise FileRefused(f"the weights of '{record.path}' are damaged: {error}") from None
+    return {name.removeprefix("weights/"): value for name, value in tensors.items() if name.startswith("weights/")}

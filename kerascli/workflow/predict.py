@@ -1,0 +1,66 @@
+"""Predict with a run: outputs of raw rows as named columns, classes by name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from kerascli.data.prepare import Split
+from kerascli.fit.classes import class_reading
+from kerascli.fit.predict import predict
+from kerascli.workflow.evaluate import batches_of, rows_of
+from kerascli.workflow.opened import OpenedRun
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What was predicted for each row: columns by name, and the plain outputs as arrays."""
+
+    columns: dict[str, np.ndarray]
+    outputs: dict[str, np.ndarray]
+    rows: int
+    non_finite_rows: int
+
+    @property
+    def class_columns(self) -> Sequence[str]:
+        """Columns that hold class names."""
+        return [name for name, values in self.columns.items() if values.dtype == object]
+
+
+def predict_run(run: OpenedRun, what: str) -> Predictions:
+    """`what` is a file of the kind that the run's source reads, or a split. Raises KerasCliError."""
+    return predict_rows(run, rows_of(run, what, targets=False))
+
+
+def predict_rows(run: OpenedRun, rows: Split) -> Predictions:
+    """The same for prepared rows."""
+    experiment = run.experiment
+    assert experiment.spec.compile is not None
+    outputs = predict(experiment.update, batches_of(experiment, rows).epoch(0), seed=experiment.spec.seed)
+    goals = {goal.output: goal for goal in experiment.spec.compile.goals}
+    columns: dict[str, np.ndarray] = {}
+    for name, output in outputs.items():
+        prefix = f"{name}." if len(outputs) > 1 else ""
+        goal = goals.get(name)
+        field = run.facts.targets.get(goal.target) if goal is not None else None
+        reading = class_reading(output, field, goal.loss if goal is not None else None)
+        if reading is None:
+            columns.update(_plain_columns(f"{prefix}{goal.target if goal is not None else name}", output))
+            continue
+        names = np.array(reading.names, dtype=object)
+        columns[f"{prefix}class"] = names[reading.numbers(output).numpy()]
+        probabilities = reading.probabilities(output).numpy()
+        columns.update({f"{prefix}p({n})": probabilities[:, i] for i, n in enumerate(reading.names)})
+    finite = torch.stack([torch.isfinite(o).reshape(len(o), -1).all(1) for o in outputs.values()]).all(0)
+    arrays = {name: output.numpy() for name, output in outputs.items()}
+    return Predictions(columns, arrays, rows.rows, int((~finite).sum()))
+
+
+def _plain_columns(name: str, output: torch.Tensor) -> dict[str, np.ndarray]:
+    """One column a number; those of an output with several axes are numbered `name[i,j]`."""
+    values = output.reshape(len(output), -1).numpy()
+    if values.shape[1] == 1:
+        return {name: values[:, 0]}
+    index = np.ndindex(*output.shape[1:])
+    return {f"{name}[{','.join(map(str, place))}]": values[:, i] for i, place in enumerate(index)}

@@ -1,0 +1,86 @@
+"""The recorder carries the loop's events into the run folder: history, checkpoints, logs."""
+
+import time
+from collections.abc import Iterator
+
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from kerascli.errors import FileRefused
+from kerascli.events import BatchEnd, EpochEnd, Event, Note, Saved
+from kerascli.fit.checkpoint import capture, reinstate
+from kerascli.fit.progress import Progress
+from kerascli.fit.step import Trainer
+from kerascli.runs.record import RunRecord
+
+EPOCH_SECONDS = 10.0
+"""A checkpoint is written at an epoch's end when the last is older than this ..."""
+BATCH_SECONDS = 300.0
+"""... and within a long epoch when it is older than that."""
+
+TRAINING = "training.safetensors"
+
+
+class Recorder:
+    """Writes what happens to one run; holds no lock, its caller does."""
+
+    def __init__(self, record: RunRecord, trainer: Trainer, progress: Progress, *, epochs: int) -> None:
+        self.record = record
+        self.trainer = trainer
+        self.progress = progress
+        self.epochs = epochs
+        self._saved_at = time.monotonic()
+        self._saved_step = -1
+
+    def follow(self, events: Iterator[Event]) -> Iterator[Event]:
+        """Hand every event on after it is recorded; a save is an event of its own."""
+        for event in events:
+            yield event
+            match event:
+                case EpochEnd():
+                    yield from self._epoch_end(event)
+                case BatchEnd() if time.monotonic() - self._saved_at > BATCH_SECONDS:
+                    yield self.save("five minutes have passed")
+                case _:
+                    pass
+
+    def _epoch_end(self, event: EpochEnd) -> Iterator[Event]:
+        self.record.write_history(self.progress.rows)
+        for file, row, append, separator in event.rows:
+            self._log_row(file, dict(row), append=append, separator=separator)
+        last = event.epoch >= self.epochs or self.progress.stopped is not None
+        if event.slots:
+            yield self.save(f"kept as {', '.join(event.slots)}", slots=event.slots)
+        elif last:
+            yield self.save("the last epoch")
+        elif time.monotonic() - self._saved_at > EPOCH_SECONDS:
+            yield self.save("an epoch's end")
+
+    def save(self, reason: str, *, slots: tuple[str, ...] = ()) -> Saved:
+        """Write a checkpoint of the present moment."""
+        tensors, facts = capture(self.trainer, self.progress)
+        self.record.checkpoints.save(self.progress.step, {TRAINING: save_tensors(tensors)}, facts, slots=slots)
+        self._saved_at = time.monotonic()
+        self._saved_step = self.progress.step
+        return Saved(f"step {self.progress.step}", self.progress.epoch, self.progress.batch, reason)
+
+    def _log_row(self, file: str, row: dict[str, float], *, append: bool, separator: str) -> None:
+        """A line of a csv_logger's file; the first epoch of a fresh start begins it anew."""
+        known = self.record.log(file) if append or self.progress.epoch > 1 else None
+        header = separator.join(row)
+        line = separator.join(repr(value) if isinstance(value, float) else str(value) for value in row.values())
+        lines = (known or header).splitlines()
+        kept = [text for text in lines[1:] if int(text.split(separator)[0]) < row["epoch"]] if "epoch" in row else lines[1:]
+        self.record.write_log(file, "\n".join([lines[0], *kept, line]) + "\n")
+
+
+def restore(record: RunRecord, trainer: Trainer, *, first_epoch: int) -> tuple[Progress, list[Note]]:
+    """Where the newest intact checkpoint stands; a run without one starts from its beginning."""
+    if not record.checkpoints.steps():
+        return Progress(epoch=first_epoch), [Note("no checkpoint was written yet: starting from the beginning")]
+    checkpoint = record.checkpoints.newest()
+    notes = [Note(text, "warning") for text in checkpoint.warnings]
+    if TRAINING not in checkpoint.blobs:
+        raise FileRefused(f"the checkpoint of step {checkpoint.step} holds no training state")
+    progress = reinstate(trainer, load_tensors(checkpoint.blobs[TRAINING]), dict(checkpoint.facts))
+    return progress, notes

@@ -1,0 +1,266 @@
+"""Train: prepare the data, build, fit, record; and go on where a run was left."""
+
+import shlex
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import torch
+from safetensors.torch import save as save_tensors
+
+from kerascli.builder.experiment import Experiment, build_experiment
+from kerascli.data.loader import Batch, BatchSource
+from kerascli.data.learning import load_learned, save_learned
+from kerascli.data.prepare import PreparedData
+from kerascli.device import Choice, choose_device, choose_threads, prepare
+from kerascli.errors import ConfigError, DataError, Fault, Interrupted, KerasCliError, TrainingStopped
+from kerascli.events import Began, Evaluated, Event, Note, Stopped, Tick
+from kerascli.fit.evaluate import evaluate
+from kerascli.fit.loop import Plan, train
+from kerascli.fit.progress import Progress
+from kerascli.fit.step import Trainer
+from kerascli.optimizers.apply import FlatOptimizer
+from kerascli.report.summary import render, summarize
+from kerascli.runs.manifest import run_facts
+from kerascli.runs.record import RunRecord
+from kerascli.spec.fit import FitSpec
+from kerascli.spec.load import Config, open_config
+from kerascli.spec.dump import dump_yaml
+from kerascli.workflow.recorder import Recorder, restore
+from kerascli.workflow.signals import Stop, deferred
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line decides."""
+
+    runs_dir: Path = Path("runs")
+    device: str = "auto"
+    name: str | None = None
+    command: Sequence[str] = ()
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """For a smoke run: `epochs`, `steps_per_epoch`, `validation_steps` at most."""
+
+
+def start(config: Config, options: Options) -> Iterator[Event]:
+    """A new run, from its folder to its result. Raises KerasCliError of any kind."""
+    prepared = config.load_data()
+    yield from _data_notes(prepared)
+    device = choose_device(options.device)
+    experiment = _experiment(config, prepared, device)
+    record = RunRecord.create(options.runs_dir, options.name or config.name)
+    with record.locked():
+        _write_start(record, config, experiment, prepared, device, options)
+        yield Note(f"device: {device.value} ({device.reason})")
+        yield Began(str(record.path), record.summary())
+        yield from _run(experiment, prepared, record, Progress(epoch=experiment.spec.fit.initial_epoch), options)
+
+
+def resume(record: RunRecord, options: Options, sets: Sequence[str]) -> Iterator[Event]:
+    """Go on with a run that was killed, interrupted or finished; `sets` may raise `fit.epochs`."""
+    refused = [text for text in sets if text.partition("=")[0].strip() != "fit.epochs"]
+    if refused:
+        raise ConfigError(
+            f"--set {refused[0]}: a resumed run keeps its settings; only fit.epochs may change",
+            hint="start a new run for other settings",
+        )
+    with record.locked():
+        known = record.facts()
+        config = open_config(record.resolved_path, sets=sets)
+        prepared = config.load_data(learned=load_learned(record.preprocessing()))
+        _refuse_other_data(known.get("data", {}), prepared)
+        device = choose_device(options.device if options.device != "auto" else known.get("device", "auto"))
+        choose_threads(known.get("threads"))
+        experiment = _experiment(config, prepared, device)
+        trainer = bind(experiment)
+        progress, notes = restore(record, trainer, first_epoch=experiment.spec.fit.initial_epoch)
+        yield from notes
+        record.begin({"device": device.value, "device_reason": device.reason})
+        if sets:
+            record.write_resolved(dump_yaml(config.resolved()))
+        yield Note(f"device: {device.value} ({device.reason})")
+        yield Began(str(record.path), record.summary(), resumed=True)
+        yield from _run(experiment, prepared, record, progress, options, trainer)
+
+
+def bind(experiment: Experiment) -> Trainer:
+    """Give the experiment its optimizer."""
+    spec = experiment.spec
+    assert spec.compile is not None
+    trainable = [(w.name, w.tensor, w.spec) for w in experiment.weights if w.trainable]
+    if not trainable:
+        raise ConfigError("the model has no trainable weights: there is nothing to fit")
+    return Trainer(experiment.update, FlatOptimizer(spec.compile.optimizer, trainable), experiment.weights, seed=spec.seed)
+
+
+def _experiment(config: Config, prepared: PreparedData, device: Choice) -> Experiment:
+    spec = config.describe(prepared.facts, {name: split.rows for name, split in prepared.splits.items()})
+    if spec.compile is None:
+        raise config.error([Fault("the config has no 'compile' section", (), hint="add compile: {loss: ..., optimizer: ...}")])
+    torch_device = torch.device(device.value)
+    prepare(torch_device, deterministic=spec.fit.deterministic)
+    with config.faults():
+        return build_experiment(
+            spec,
+            device=torch_device,
+            input_stage=prepared.input_stage,
+            target_stage=prepared.target_stage,
+            targets=prepared.facts.targets,
+        )
+
+
+def _write_start(
+    record: RunRecord, config: Config, experiment: Experiment, prepared: PreparedData, device: Choice, options: Options
+) -> None:
+    """Everything about a run that is known before its first step."""
+    spec = experiment.spec
+    plugins = [record.write_plugin(path.name, path.read_bytes()) for path in config.plugins]
+    record.begin({
+        **run_facts(), "command": shlex.join(["kerascli", *options.command]),
+        "config": str(config.path), "flags": dict(config.flags), "seed": spec.seed,
+        "device": device.value, "device_reason": device.reason, "threads": torch.get_num_threads(),
+        "precision": spec.compile.precision if spec.compile else "float32",
+        "data": dict(prepared.digests), "plugins": plugins,
+    })  # fmt: skip
+    record.write_config(config.text)
+    record.write_resolved(dump_yaml(config.resolved()))
+    record.write_summary(render(summarize(experiment.graph, spec.name)))
+    for name, data in save_learned(prepared.learned).items():
+        record.write_preprocessing(name, data)
+
+
+def _run(
+    experiment: Experiment,
+    prepared: PreparedData,
+    record: RunRecord,
+    progress: Progress,
+    options: Options,
+    trainer: Trainer | None = None,
+) -> Iterator[Event]:
+    trainer = trainer or bind(experiment)
+    plan = make_plan(experiment, prepared, options.limits)
+    recorder = Recorder(record, trainer, progress, epochs=plan.epochs)
+    try:
+        with deferred() as stop:
+            yield from _interruptible(recorder.follow(train(trainer, plan, progress)), recorder, stop)
+        results = yield from _finish(experiment, prepared, record, options)
+        record.finish("completed" if progress.stopped is None else "stopped", reason=progress.stopped, results=results)
+    except Interrupted as error:
+        record.finish("interrupted", reason=str(error))
+        raise
+    except torch.OutOfMemoryError as error:
+        hint = "a smaller fit.batch_size needs less"
+        raise _failed(record, TrainingStopped(f"the device has no memory left: {_first_line(error)}", hint=hint)) from None
+    except TrainingStopped as error:
+        record.write_weights(save_tensors(trainer.snapshot()))
+        raise _failed(record, error) from None
+    except KerasCliError as error:
+        raise _failed(record, error) from None
+
+
+def _failed(record: RunRecord, error: KerasCliError) -> KerasCliError:
+    record.finish("failed", reason=str(error))
+    return error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
+
+
+def _interruptible(events: Iterator[Event], recorder: Recorder, stop: Stop) -> Iterator[Event]:
+    """After a signal the step is finished and saved, then the run is left."""
+    for event in events:
+        yield event
+        if stop.number is not None and not isinstance(event, Stopped):
+            recorder.save("a signal")
+            progress = recorder.progress
+            where = f"epoch {progress.epoch + 1}, step {progress.batch}"
+            hint = f"go on with: kerascli train --resume {recorder.record.path}"
+            raise Interrupted(f"interrupted at {where}; saved", signal_number=stop.number, hint=hint)
+
+
+def _finish(
+    experiment: Experiment, prepared: PreparedData, record: RunRecord, options: Options
+) -> Iterator[Event]:
+    """The final weights, and what they are worth on the test split."""
+    snapshot = {w.name: w.keras().to("cpu", copy=True).contiguous() for w in experiment.weights}
+    record.write_weights(save_tensors(snapshot))
+    test = prepared.splits.get("test")
+    if test is None:
+        return {}
+    started = time.monotonic()
+    batches = islice(source_of(experiment, prepared, "test", shuffle=False).epoch(0), options.limits.get("validation_steps"))
+    figures: dict[str, float] = yield from evaluate(experiment.update, batches, seed=experiment.spec.seed)
+    yield Evaluated("test", figures, test.rows, time.monotonic() - started)
+    return {"test": figures}
+
+
+def source_of(experiment: Experiment, prepared: PreparedData, split: str, *, shuffle: bool) -> BatchSource:
+    """The batches of a split on the experiment's device."""
+    fit = experiment.spec.fit
+    size = fit.batch_size if shuffle or split == "train" else fit.validation_batch_size or fit.batch_size
+    return BatchSource(
+        prepared.splits[split], batch_size=size, device=experiment.device, shuffle=shuffle, seed=experiment.spec.seed
+    )
+
+
+def make_plan(experiment: Experiment, prepared: PreparedData, limits: Mapping[str, int]) -> Plan:
+    """The fit section, with what the data decides."""
+    spec, fit = experiment.spec, experiment.spec.fit
+    source = source_of(experiment, prepared, "train", shuffle=fit.shuffle)
+    steps = fit.steps_per_epoch or source.steps
+    steps = min(steps, limits.get("steps_per_epoch", steps))
+    validation = None
+    if fit.validates():
+        name = fit.validation_data or "validation"
+        held_out = source_of(experiment, prepared, name, shuffle=False)
+        bound = [n for n in (fit.validation_steps, limits.get("validation_steps")) if n]
+        limit = min(bound) if bound else None
+
+        def validation() -> Iterator[Batch]:
+            return islice(held_out.epoch(0), limit)
+
+    return Plan(
+        epochs=min(fit.epochs, limits.get("epochs", fit.epochs)),
+        steps=steps,
+        batches=lambda epoch, first: _batches(source, steps, epoch, first),
+        validation=validation,
+        validates=lambda epoch: _is_due(fit, epoch),
+        callbacks=fit.callbacks,
+        directions=spec.log_names(),
+    )
+
+
+def _batches(source: BatchSource, steps: int, epoch: int, first: int) -> Iterator[Batch]:
+    """Batches `first` to `steps` of an epoch; one of another length than the rows goes on where the last ended."""
+    number, end = epoch * steps + first, (epoch + 1) * steps
+    while number < end:
+        passes, position = divmod(number, source.steps)
+        for batch in islice(source.epoch(passes, position), end - number):
+            yield batch
+            number += 1
+
+
+def _is_due(fit: FitSpec, epoch: int) -> bool:
+    """Whether `validation_freq` calls for a validation after this epoch (from 1)."""
+    frequency = fit.validation_freq
+    return epoch in frequency if isinstance(frequency, tuple) else epoch % frequency == 0
+
+
+def _data_notes(prepared: PreparedData) -> Iterator[Event]:
+    for text in prepared.warnings:
+        yield Note(text, "warning")
+    rows = ", ".join(f"{name} {split.rows:,}" for name, split in prepared.splits.items())
+    yield Note(f"data: {rows} rows")
+
+
+def _refuse_other_data(known: Mapping[str, str], prepared: PreparedData) -> None:
+    """A run goes on with the very rows that it began with."""
+    for name, digest in prepared.digests.items():
+        if known.get(name) != digest:
+            raise DataError(f"the data has changed since the run began: {name}", hint="start a new run")
+
+
+__all__ = ["Options", "Tick", "make_plan", "resume", "source_of", "start"]

@@ -1,0 +1,91 @@
+"""Layers outside of a graph: build on meta, materialise, set weights in Keras's layout, run."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kerascli import draws
+from kerascli.layers.base import LAYERS, BaseLayer, Example, Layer, MergeLayer, Outcome, WeightedModule, WeightSpec
+from kerascli.shapes import Shape, TensorSpec
+
+
+def make(layer: BaseLayer, *specs: TensorSpec) -> nn.Module:
+    """The layer's module on the meta device."""
+    with torch.device("meta"):
+        if isinstance(layer, MergeLayer):
+            return layer.build(specs)
+        assert isinstance(layer, Layer)
+        return layer.build(specs[0])
+
+
+def parse(name: str, config: Mapping[str, Any] | None = None) -> BaseLayer:
+    return LAYERS.parse({name: dict(config)} if config else name)
+
+
+def weights(module: nn.Module) -> Iterator[tuple[WeightedModule, WeightSpec]]:
+    """All declared weights, in order of declaration."""
+    for inner in module.modules():
+        if isinstance(inner, WeightedModule):
+            for spec in inner.weight_specs.values():
+                yield inner, spec
+
+
+def materialise(module: nn.Module, *, dtype: torch.dtype = torch.float32, seed: int = 0) -> nn.Module:
+    """Give the module memory, and its weights their first values."""
+    module.to_empty(device="cpu").to(dtype)
+    generator = torch.Generator().manual_seed(seed)
+    for owner, spec in weights(module):
+        values = spec.initializer(spec.shape, dtype=dtype, generator=generator)
+        set_weight(owner, spec, values)
+    return module
+
+
+def set_weight(owner: WeightedModule, spec: WeightSpec, values: Tensor) -> None:
+    with torch.no_grad():
+        getattr(owner, spec.name).copy_(spec.to_torch(values))
+
+
+def set_weights(module: nn.Module, arrays: Sequence[np.ndarray]) -> None:
+    """Keras's `get_weights()` into the module; trainable ones first, as Keras lists them."""
+    found = list(weights(module))
+    ordered = [one for one in found if one[1].trainable] + [one for one in found if not one[1].trainable]
+    for (owner, spec), array in zip(ordered, arrays, strict=True):
+        assert spec.shape == array.shape, spec.name
+        set_weight(owner, spec, torch.from_numpy(array))
+
+
+def gradients(module: nn.Module) -> list[np.ndarray]:
+    """Gradients of the trainable weights, in Keras's layout and order."""
+    return [spec.to_keras(getattr(owner, spec.name).grad).numpy() for owner, spec in weights(module) if spec.trainable]
+
+
+def call(module: nn.Module, *xs: Tensor, seed: int = 0, **arguments: Any) -> Any:
+    """The module's value; draws are keyed by `seed`."""
+    with draws.using(draws.Draws(seed, "test", 0)):
+        result = module(*xs, **arguments)
+    return result.value if isinstance(result, Outcome) else result
+
+
+def shapes_of(given: Shape | list[Shape]) -> list[Shape]:
+    return given if isinstance(given, list) else [given]
+
+
+def specs_of(example: Example) -> list[TensorSpec]:
+    return [TensorSpec(shape, example.dtype) for shape in shapes_of(example.input)]
+
+
+def inputs_of(example: Example, batch: int, *, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+    """Random inputs like the example's."""
+    generator = torch.Generator().manual_seed(1)
+    if example.dtype.startswith("int"):
+        return [
+            torch.randint(0, example.high, (batch, *map(int, shape)), generator=generator)  # type: ignore[arg-type]
+            for shape in shapes_of(example.input)
+        ]
+    return [
+        torch.randn(batch, *shape, generator=generator, dtype=dtype)  # type: ignore[arg-type]
+        for shape in shapes_of(example.input)
+    ]

@@ -1,0 +1,432 @@
+"""Durable writes under faults: every crash point, every failing operation, against an in-place writer as control."""
+
+import contextlib
+import errno
+import os
+import re
+import resource
+import shutil
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kerascli import storage
+from kerascli.errors import KerasCliError, StorageError
+from kerascli.runs.checkpoints import Checkpoints
+from kerascli.runs.record import RunRecord
+
+OPERATIONS = ("_open", "_write", "_fsync", "_close", "_rename", "_unlink", "_mkdir", "_rmtree")
+OLD, NEW = b"old " * 50, b"new and longer " * 50
+
+
+class Disk:
+    """A disk whose n-th operation does `fault`; writes come in pieces, so that a fault can fall in the middle of one."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, fault: Callable[[], None], nth: int, *, ever_after: bool = False):
+        self.count = 0
+        self.done: list[str] = []
+        self._fault, self._nth, self._ever_after = fault, nth, ever_after
+        for name in OPERATIONS:
+            patch.setattr(storage, name, self._faulty(name, getattr(storage, name)))
+
+    def _faulty(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def operation(*arguments: Any) -> Any:
+            self.count += 1
+            self.done.append(f"{name} {arguments[0].name}" if isinstance(arguments[0], Path) else name)
+            now = self.count >= self._nth if self._ever_after else self.count == self._nth
+            if now and name == "_close":
+                real(*arguments)  # a descriptor is gone whatever close says
+            if now:
+                self._fault()
+            if name == "_write":
+                descriptor, data = arguments
+                return real(descriptor, data[: max(1, len(data) // 2)] if len(data) > 200 else data)
+            return real(*arguments)
+
+        return operation
+
+
+def in_place(path: Path, data: bytes) -> None:
+    """The control: what a program does that does not think of faults."""
+    descriptor = storage._open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    view = memoryview(data)
+    while view:
+        view = view[storage._write(descriptor, view) :]
+    storage._fsync(descriptor)
+    storage._close(descriptor)
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fork(work: Callable[[], None]) -> int:
+    """Run `work` in a child process, whose number is returned."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12+ warns of forks beside other tests' threads
+        pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    return pid
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Run `work` in a forked child; its wait status: 0 when it came to its end."""
+    return os.waitpid(fork(work), 0)[1]
+
+
+def crash_points(prepare: Callable[[], None], work: Callable[[], None]) -> Iterator[bool]:
+    """Kill `work` before its first file operation, then before its second ...; yields whether it came to its end."""
+    for nth in range(1, 500):
+
+        def dying(nth: int = nth) -> None:
+            with pytest.MonkeyPatch.context() as patch:
+                Disk(patch, die, nth)
+                work()
+
+        prepare()
+        status = in_child(dying)
+        assert status in (0, signal.SIGKILL)
+        yield status == 0
+        if status == 0:
+            return
+    raise AssertionError("it never came to its end")
+
+
+def failing(code: int) -> Callable[[], None]:
+    def fault() -> None:
+        raise OSError(code, os.strerror(code))
+
+    return fault
+
+
+# One file
+
+
+def broken_crash_points(tmp_path: Path, write: Callable[[Path, bytes], None]) -> tuple[int, int]:
+    """How many crash points leave a damaged file, and how many there are."""
+    path = tmp_path / "a"
+    ends = crash_points(lambda: in_place(path, OLD), lambda: write(path, NEW))
+    broken = [path.read_bytes() not in ((NEW,) if ended else (OLD, NEW)) for ended in ends]
+    return sum(broken), len(broken)
+
+
+def test_a_kill_before_any_operation_of_a_write_leaves_the_old_file_or_the_new(tmp_path: Path) -> None:
+    broken, points = broken_crash_points(tmp_path, storage.write_bytes)
+    assert points >= 10
+    assert broken == 0
+
+
+def test_control_an_in_place_writer_fails_the_crash_test(tmp_path: Path) -> None:
+    broken, _ = broken_crash_points(tmp_path, in_place)
+    assert broken >= 3
+
+
+def broken_failures(tmp_path: Path, write: Callable[[Path, bytes], None], code: int, *, ever_after: bool) -> int:
+    path, broken = tmp_path / "a", 0
+    for nth in range(1, 100):
+        path.write_bytes(OLD)
+        error = None
+        with pytest.MonkeyPatch.context() as patch:
+            disk = Disk(patch, failing(code), nth, ever_after=ever_after)
+            try:
+                write(path, NEW)
+            except (StorageError, OSError) as failure:
+                error = failure
+        contents = path.read_bytes()
+        broken += contents not in (OLD, NEW) or (error is None and contents != NEW)
+        if write is storage.write_bytes and error is not None:
+            assert isinstance(error, StorageError)
+            assert f"'{path}': {os.strerror(code).lower()}" in str(error)
+            if not ever_after:
+                assert [p.name for p in tmp_path.iterdir()] == ["a"]
+        storage.write_bytes(path, b"next")
+        broken += path.read_bytes() != b"next"
+        if disk.count < nth:
+            return broken
+    raise AssertionError("it never came to its end")
+
+
+@pytest.mark.parametrize("ever_after", [False, True], ids=["once", "ever after"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS, errno.EDQUOT])
+def test_whichever_operation_fails_the_old_file_is_intact_and_the_next_write_is_good(
+    tmp_path: Path, code: int, ever_after: bool
+) -> None:
+    assert broken_failures(tmp_path, storage.write_bytes, code, ever_after=ever_after) == 0
+
+
+def test_control_an_in_place_writer_fails_the_failure_test(tmp_path: Path) -> None:
+    assert broken_failures(tmp_path, in_place, errno.ENOSPC, ever_after=False) > 0
+
+
+def test_the_order_is_write_sync_rename_sync_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(monkeypatch, die, 10_000)
+    storage.write_bytes(tmp_path / "a", b"x")
+    temporary = f".a.tmp-{os.getpid()}"
+    assert disk.done == [
+        f"_open {temporary}", "_write", "_fsync", "_close", f"_rename {temporary}",
+        f"_open {tmp_path.name}", "_fsync", "_close",
+    ]  # fmt: skip
+
+
+def test_a_limit_set_by_the_kernel_is_told_with_the_space_that_is_needed(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(OLD)
+
+    def work() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        with pytest.raises(StorageError, match=r"cannot write '.*a': file too large \(34 kB needed, .* free\)"):
+            storage.write_bytes(path, b"x" * 34_000)
+
+    assert in_child(work) == 0
+    assert path.read_bytes() == OLD
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_an_interrupt_leaves_no_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    Disk(monkeypatch, interrupt, 3)
+    with pytest.raises(KeyboardInterrupt):
+        storage.write_bytes(tmp_path / "a", NEW)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_storage_error_ends_with_code_6(tmp_path: Path) -> None:
+    with pytest.raises(KerasCliError, match="no such file or directory") as caught:
+        storage.write_text(tmp_path / "missing" / "a", "x")
+    assert caught.value.exit_code == 6
+
+
+def test_a_name_of_255_bytes_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / ("ä" * 127)
+    storage.write_bytes(path, NEW)
+    assert path.read_bytes() == NEW
+
+
+def test_a_file_left_by_a_process_that_had_our_number_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / f".a.tmp-{os.getpid()}").write_bytes(b"half")
+    storage.write_bytes(tmp_path / "a", NEW)
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_sweep_removes_what_dead_processes_left_and_nothing_else(tmp_path: Path) -> None:
+    dead = 2**22 + 1  # above the largest number that Linux gives
+    kept = ["a", ".hidden", f".b.tmp-{os.getppid()}", "c.tmp-1", ".d.tmp-x"]
+    for name in (*kept, f".e.tmp-{dead}", f".f.tmp-{os.getpid()}"):
+        (tmp_path / name).touch()
+    (tmp_path / f".run.tmp-{dead}" / "inner").mkdir(parents=True)
+    storage.sweep(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == sorted(kept)
+
+
+def test_json_is_strict_and_numbers_that_are_not_finite_become_null(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    storage.write_json(path, {"x": [1, float("nan"), (float("inf"),)], "name": "\udcff é"})
+    assert (
+        path.read_text() == '{\n  "x": [\n    1,\n    null,\n    [\n      null\n    ]\n  ],\n  "name": "\\udcff é"\n}\n'
+    )
+
+
+def test_removing_a_folder_does_not_follow_links(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "precious").touch()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "link").symlink_to(tmp_path / "outside")
+    storage.remove_folder(tmp_path / "run")
+    assert os.listdir(tmp_path) == ["outside"]
+    assert os.listdir(tmp_path / "outside") == ["precious"]
+
+
+# A checkpoint
+
+
+def blobs(mark: int) -> dict[str, bytes]:
+    return {"training.safetensors": bytes([mark]) * 1000, "slot.safetensors": bytes([mark, 0]) * 300}
+
+
+def save(folder: Path, step: int, mark: int, *slots: str) -> None:
+    Checkpoints(folder / "checkpoints").save(step, blobs(mark), {"mark": mark}, slots=slots)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> tuple[Path, Callable[[], None]]:
+    """A run folder with checkpoints of steps 2 and 3 (marks 2 and 3) and `best` at 2, and what restores it."""
+    template, folder = tmp_path / "template", tmp_path / "run"
+    for step in (1, 2, 3):
+        save(template, step, step, *(["best"] if step == 2 else []))
+
+    def restore() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(template, folder)
+
+    restore()
+    return folder, restore
+
+
+def is_sound(folder: Path, mark: int, *, saved: bool) -> bool:
+    """The newest checkpoint and `best` are as before or as saved, whole and unmixed; as saved when that was said."""
+    found = Checkpoints(folder / "checkpoints")
+    try:
+        newest, best = found.newest(), found.named("best")
+    except KerasCliError:
+        return False
+    return (
+        not newest.warnings
+        and newest.facts["mark"] in ((mark,) if saved else (3, mark))
+        and best.facts["mark"] in ((mark,) if saved else (2, mark))
+        and all(each.blobs == blobs(each.facts["mark"]) for each in (newest, best))
+    )
+
+
+def assert_nothing_is_left_behind(folder: Path) -> None:
+    """After the start-up sweep and two saves, the folder holds these and no orphan."""
+    with RunRecord(folder).locked():
+        for step in (5, 6):
+            save(folder, step, step, "best")
+    names = [re.sub(r"\.[0-9a-f]{16}", "", name) for name in os.listdir(folder / "checkpoints")]
+    assert sorted(names) == [
+        "best.json",
+        "step-00000005.json", "step-00000005.slot.safetensors", "step-00000005.training.safetensors",
+        "step-00000006.json", "step-00000006.slot.safetensors", "step-00000006.training.safetensors",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("step", [4, 3], ids=["the next step", "the same step again"])
+def test_a_kill_at_any_point_of_a_save_harms_no_checkpoint_and_leaves_nothing_behind(
+    run: tuple[Path, Callable[[], None]], step: int
+) -> None:
+    folder, restore = run
+    points = 0
+    for ended in crash_points(restore, lambda: save(folder, step, 4, "best")):
+        points += 1
+        assert is_sound(folder, 4, saved=ended)
+        assert_nothing_is_left_behind(folder)
+    assert points >= 40
+
+
+@pytest.mark.parametrize("step", [4, 3], ids=["the next step", "the same step again"])
+def test_control_an_in_place_writer_harms_checkpoints_when_killed(
+    run: tuple[Path, Callable[[], None]], step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, restore = run
+    monkeypatch.setattr(storage, "write_bytes", in_place)
+    ends = crash_points(restore, lambda: save(folder, step, 4, "best"))
+    assert sum(not is_sound(folder, 4, saved=ended) for ended in ends) >= 3
+
+
+@pytest.mark.parametrize("ever_after", [False, True], ids=["once", "ever after"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EACCES])
+def test_whichever_operation_of_a_save_fails_no_checkpoint_is_harmed_and_the_next_save_is_good(
+    run: tuple[Path, Callable[[], None]], code: int, ever_after: bool
+) -> None:
+    folder, restore = run
+    for nth in range(1, 500):
+        restore()
+        failed = False
+        with pytest.MonkeyPatch.context() as patch:
+            disk = Disk(patch, failing(code), nth, ever_after=ever_after)
+            try:
+                save(folder, 4, 4, "best")
+            except StorageError as error:
+                failed = True
+                assert os.strerror(code).lower() in str(error)
+        assert is_sound(folder, 4, saved=not failed)
+        assert_nothing_is_left_behind(folder)
+        if disk.count < nth:
+            assert not failed
+            return
+    raise AssertionError("it never came to its end")
+
+
+# A new run folder
+
+
+def test_two_processes_never_get_the_same_run_folder(tmp_path: Path) -> None:
+    def make() -> None:
+        for _ in range(20):
+            RunRecord.create(tmp_path / "runs", "a").path.joinpath(str(os.getpid())).touch()
+
+    children = [fork(make) for _ in range(4)]
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+    makers = [os.listdir(path) for path in (tmp_path / "runs").iterdir()]
+    assert len(makers) == 80
+    assert all(len(files) == 1 for files in makers)
+
+
+# The lock
+
+
+def hold(folder: Path, ready: int) -> None:
+    with storage.lock(folder):
+        os.write(ready, b"x")
+        time.sleep(60)
+
+
+@contextlib.contextmanager
+def holder(folder: Path, work: Callable[[Path, int], None] = hold) -> Iterator[int]:
+    """A child process that holds the folder; killed at the end."""
+    out, ready = os.pipe()
+    pid = fork(lambda: work(folder, ready))
+    try:
+        os.close(ready)
+        assert os.read(out, 1) == b"x"
+        yield pid
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(out)
+
+
+def test_a_second_process_is_refused_at_once_and_told_by_whom(tmp_path: Path) -> None:
+    with holder(tmp_path) as pid:
+        started = time.monotonic()
+        text = rf"'{tmp_path}' is in use by pid {pid} on host \S+ since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d$"
+        with pytest.raises(StorageError, match=text), storage.lock(tmp_path):
+            pass
+        assert time.monotonic() - started < 1
+        assert storage.locked(tmp_path)
+
+
+def test_kill_9_frees_the_lock(tmp_path: Path) -> None:
+    with holder(tmp_path):
+        assert storage.locked(tmp_path)
+    assert not storage.locked(tmp_path)
+    with storage.lock(tmp_path):
+        assert storage.locked(tmp_path)
+
+
+def test_a_forked_worker_does_not_keep_the_lock_of_its_parent(tmp_path: Path) -> None:
+    with storage.lock(tmp_path):
+        out, ready = os.pipe()
+
+        def linger() -> None:
+            os.write(ready, b"x")
+            time.sleep(60)
+
+        worker = fork(linger)
+        assert os.read(out, 1) == b"x"
+    try:
+        with storage.lock(tmp_path):
+            pass
+    finally:
+        os.kill(worker, signal.SIGKILL)
+        os.waitpid(worker, 0)
+        os.close(out)
+        os.close(ready)
+
+
+def test_the_holder_itself_keeps_the_lock_when_a_worker_ends(tmp_path: Path) -> None:
+    with storage.lock(tmp_path):
+        assert in_child(lambda: None) == 0
+        assert storage.locked(tmp_path)
