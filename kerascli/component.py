@@ -127,9 +127,8 @@ class Registry(Generic[C]):
         cls = self.find(name)
         if cls is None:
             text = f"there is no {self.kind} '{name}'{self.suggestion(name)}"
-            raise Invalid(
-                [Fault(text, path, hint=f"'kerascli list {_plural(self.kind)}' shows all {len(self._classes)}")]
-            )
+            hint = f"'kerascli list {_plural(self.kind)}' shows all {len(self._classes)}"
+            raise Invalid([Fault(text, path, "key" if path else "value", hint=hint)])
         return cls
 
     def suggestion(self, name: str) -> str:
@@ -147,6 +146,13 @@ class Registry(Generic[C]):
         name, arguments = split_form(value, self.kind)
         cls = self.get(name, () if isinstance(value, str) else (name,))
         return self.construct(cls, name, arguments)
+
+    def validate(self, value: Any) -> C:
+        """`parse` for use inside pydantic validators: the faults travel in pydantic's error."""
+        try:
+            return self.parse(value)
+        except Invalid as invalid:
+            raise PydanticCustomError("component", "invalid component", {"faults": invalid.faults}) from None
 
     def construct(self, cls: type[C], written: str, arguments: Any) -> C:
         """Arguments as they stand after `written:` -> the component; paths start with `written`."""
@@ -226,16 +232,10 @@ class _ComponentField:
         self.registry = registry
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(self._read)
+        return core_schema.no_info_plain_validator_function(self.registry.validate)
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
         return {"x-component": self.registry.kind}
-
-    def _read(self, value: Any) -> Component:
-        try:
-            return self.registry.parse(value)
-        except Invalid as invalid:
-            raise PydanticCustomError("component", "invalid component", {"faults": invalid.faults}) from None
 
 
 def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = ()) -> list[Fault]:

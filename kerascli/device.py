@@ -16,11 +16,13 @@ class Choice:
     reason: str
 
 
-def choose_device(wanted: str = "auto") -> Choice:
+def choose_device(wanted: str = "auto", *, recorded: str | None = None) -> Choice:
     """`auto`, `cpu`, `cuda`, `cuda:1`, `mps` -> a device that is there, with the reason.
 
-    Raises ConfigError when the device asked for is not there.
+    `recorded` is the device of a run that goes on. Raises ConfigError when the device is not there.
     """
+    if wanted == "auto" and recorded is not None:
+        return Choice(choose_device(recorded).value, "as in the run")
     if wanted == "auto":
         return _best_device()
     kind = wanted.partition(":")[0]

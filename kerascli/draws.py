@@ -1,17 +1,42 @@
 """The one door to random numbers: every draw is keyed, so nothing depends on what was drawn before.
 
 A draw is made from (seed, stream, step, rank, node, how many draws the node made in this step). Resuming
-therefore needs no generator state, and a node keeps its numbers when another node is added.
+therefore needs no generator state, a node keeps its numbers when another node is added, and a compiled graph can
+be given numbers that were made outside of it.
 """
 
 import hashlib
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
 _LANES = 4  # 16-bit numbers in one int64
+
+Kind = Literal["normal", "uniform", "bernoulli"]
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What is drawn: `parameters` are (low, high) of uniform, (probability,) of bernoulli."""
+
+    kind: Kind
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    device: torch.device
+    parameters: tuple[float, ...] = ()
+
+
+class Drawer(Protocol):
+    """Where numbers come from; `nodes` are the names of the running nodes, outermost first."""
+
+    nodes: list[str]
+
+    def make(self, draw: Draw) -> Tensor: ...
 
 
 class Draws:
@@ -22,15 +47,50 @@ class Draws:
         self._counts: dict[str, int] = {}
         self.nodes: list[str] = []
 
-    def generator(self, device: torch.device) -> torch.Generator:
-        """A generator for the next draw of the running node."""
+    def make(self, draw: Draw) -> Tensor:
+        """The next numbers of the running node."""
         node = "/".join(self.nodes)
         count = self._counts.get(node, 0)
         self._counts[node] = count + 1
-        return torch.Generator(device).manual_seed(key_seed(f"{self._prefix}/{node}/{count}"))
+        return self.make_at(f"{node}/{count}", draw)
+
+    def make_at(self, place: str, draw: Draw) -> Tensor:
+        """The numbers of a node's n-th draw: `dropout_1/0`."""
+        seed = key_seed(f"{self._prefix}/{place}")
+        return _FILL[draw.kind](draw, torch.Generator(draw.device).manual_seed(seed))
 
 
-_current: Draws | None = None
+class Tape:
+    """Makes nothing of worth, but notes what a graph draws, and where."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self.nodes: list[str] = []
+        self.draws: list[tuple[str, Draw]] = []
+
+    def make(self, draw: Draw) -> Tensor:
+        node = "/".join(self.nodes)
+        count = self._counts.get(node, 0)
+        self._counts[node] = count + 1
+        self.draws.append((f"{node}/{count}", draw))
+        return torch.zeros(draw.shape, dtype=draw.dtype, device=draw.device)
+
+
+class Replay:
+    """Hands out numbers that were made before, in the order of a tape."""
+
+    def __init__(self, numbers: Sequence[Tensor]) -> None:
+        self._numbers = numbers
+        self._next = 0
+        self.nodes: list[str] = []
+
+    def make(self, draw: Draw) -> Tensor:
+        number = self._numbers[self._next]
+        self._next += 1
+        return number
+
+
+_current: Drawer | None = None
 
 
 def key_seed(key: str) -> int:
@@ -40,10 +100,10 @@ def key_seed(key: str) -> int:
 
 
 @contextmanager
-def using(draws: Draws) -> Iterator[None]:
-    """Draw from `draws` inside the block."""
+def using(drawer: Drawer) -> Iterator[None]:
+    """Draw from `drawer` inside the block."""
     global _current
-    before, _current = _current, draws
+    before, _current = _current, drawer
     try:
         yield
     finally:
@@ -55,22 +115,14 @@ def node_stack() -> list[str]:
     return [] if _current is None else _current.nodes
 
 
-def _generator(device: torch.device) -> torch.Generator | None:
-    if device.type == "meta":  # shape inference: nothing is drawn
-        return None
-    if _current is None:
-        raise RuntimeError("a draw outside of `draws.using(...)`")
-    return _current.generator(device)
-
-
 def normal(like: Tensor) -> Tensor:
     """Standard normal numbers of the shape, dtype and device of `like`."""
-    return torch.empty_like(like).normal_(generator=_generator(like.device))
+    return _draw(Draw("normal", tuple(like.shape), like.dtype, like.device))
 
 
 def uniform(like: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
     """Uniform numbers in [low, high) of the shape, dtype and device of `like`."""
-    return torch.empty_like(like).uniform_(low, high, generator=_generator(like.device))
+    return _draw(Draw("uniform", tuple(like.shape), like.dtype, like.device, (low, high)))
 
 
 def bernoulli(like: Tensor, probability: float, shape: tuple[int, ...] | None = None) -> Tensor:
@@ -80,16 +132,35 @@ def bernoulli(like: Tensor, probability: float, shape: tuple[int, ...] | None = 
     `Tensor.bernoulli_`, and wrong in the probability by less than 2**-17.
     """
     shape = tuple(like.shape) if shape is None else shape
-    generator = _generator(like.device)
-    if generator is None:
-        return torch.empty(shape, dtype=like.dtype, device=like.device)
-    threshold = round(probability * 2**16) - 2**15
+    return _draw(Draw("bernoulli", shape, like.dtype, like.device, (probability,)))
+
+
+def _draw(draw: Draw) -> Tensor:
+    if draw.device.type == "meta":  # shape inference: nothing is drawn
+        return torch.empty(draw.shape, dtype=draw.dtype, device=draw.device)
+    if _current is None:
+        raise RuntimeError("a draw outside of `draws.using(...)`")
+    return _current.make(draw)
+
+
+def _normal(draw: Draw, generator: torch.Generator) -> Tensor:
+    return torch.empty(draw.shape, dtype=draw.dtype, device=draw.device).normal_(generator=generator)
+
+
+def _uniform(draw: Draw, generator: torch.Generator) -> Tensor:
+    low, high = draw.parameters
+    return torch.empty(draw.shape, dtype=draw.dtype, device=draw.device).uniform_(low, high, generator=generator)
+
+
+def _bernoulli(draw: Draw, generator: torch.Generator) -> Tensor:
+    threshold = round(draw.parameters[0] * 2**16) - 2**15
     if threshold >= 2**15:
-        return torch.ones(shape, dtype=like.dtype, device=like.device)
-    count = 1
-    for size in shape:
-        count *= size
-    words = torch.empty(-(-count // _LANES), dtype=torch.int64, device=like.device)
+        return torch.ones(draw.shape, dtype=draw.dtype, device=draw.device)
+    count = math.prod(draw.shape)
+    words = torch.empty(-(-count // _LANES), dtype=torch.int64, device=draw.device)
     words.random_(-(2**63), None, generator=generator)
-    lanes = words.view(torch.int16)[:count].view(shape)
-    return (lanes < threshold).to(like.dtype)
+    lanes = words.view(torch.int16)[:count].view(draw.shape)
+    return (lanes < threshold).to(draw.dtype)
+
+
+_FILL = {"normal": _normal, "uniform": _uniform, "bernoulli": _bernoulli}

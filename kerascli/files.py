@@ -9,21 +9,23 @@ import math
 import os
 import stat
 import zipfile
+import zlib
 from collections.abc import Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy_format
 
-from kerascli.errors import DataError, Fault, FileRefused, Place, nearest, safe_text
+from kerascli.errors import DataError, Fault, FileRefused, nearest, safe_text
 
 MAX_JSON_BYTES = 256 * 2**20
 MAX_JSON_DEPTH = 64
 MAX_MEMBERS = 10_000
 
 
-def open_regular(path: Path, shown: str | None = None) -> IO[bytes]:
+def open_regular(path: Path, shown: str | None = None) -> BufferedReader:
     """Open a regular file for reading; never waits, whatever it is. Raises DataError."""
     name = str(path) if shown is None else shown
     try:
@@ -89,7 +91,7 @@ def load_npz(source: IO[bytes], name: str, limit: int | None = None) -> dict[str
     try:
         with zipfile.ZipFile(source) as archive:
             return {key: _read_member(archive, key, name) for key in headers}
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError, zlib.error) as error:
         raise FileRefused(f"'{name}' is damaged: {safe_text(str(error), 120)}") from None
 
 

@@ -153,8 +153,9 @@ def lock(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        _held.discard(descriptor)
-        os.close(descriptor)
+        if descriptor in _held:  # not in a forked child, where the number may be another file's by now
+            _held.discard(descriptor)
+            os.close(descriptor)
 
 
 def locked(folder: Path) -> bool:

@@ -49,17 +49,15 @@ def set_weight(owner: WeightedModule, spec: WeightSpec, values: Tensor) -> None:
 
 
 def set_weights(module: nn.Module, arrays: Sequence[np.ndarray]) -> None:
-    """Keras's `get_weights()` into the module; trainable ones first, as Keras lists them."""
-    found = list(weights(module))
-    ordered = [one for one in found if one[1].trainable] + [one for one in found if not one[1].trainable]
-    for (owner, spec), array in zip(ordered, arrays, strict=True):
-        assert spec.shape == array.shape, spec.name
+    """Keras's `get_weights()` into the module."""
+    for (owner, spec), array in zip(weights(module), arrays, strict=True):
         set_weight(owner, spec, torch.from_numpy(array))
 
 
-def gradients(module: nn.Module) -> list[np.ndarray]:
-    """Gradients of the trainable weights, in Keras's layout and order."""
-    return [spec.to_keras(getattr(owner, spec.name).grad).numpy() for owner, spec in weights(module) if spec.trainable]
+def gradients(module: nn.Module) -> dict[str, Tensor]:
+    """Gradients of the weights that have one, by name, in Keras's layout."""
+    found = {spec.name: (spec, getattr(owner, spec.name).grad) for owner, spec in weights(module)}
+    return {name: spec.to_keras(grad) for name, (spec, grad) in found.items() if grad is not None}
 
 
 def call(module: nn.Module, *xs: Tensor, seed: int = 0, **arguments: Any) -> Any:

@@ -22,6 +22,9 @@ from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.optimizers.base import OPTIMIZERS
 from kerascli.parts.base import Constraint
 
+# Keras's Nadam reads a variable in a way that numpy 2 warns of
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
 FINE = torch.zeros(())
 SHAPES = {"a/kernel": (3, 4), "a/bias": (4,), "b/kernel": (2, 2, 3, 5), "b/scale": ()}
 AXES: dict[str, tuple[int, ...]] = {"a/kernel": (1, 0), "b/kernel": (3, 2, 0, 1)}

@@ -1,11 +1,12 @@
 """What a callback is: it sees an epoch's figures and decides; the recorder carries decisions out."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
 
 from kerascli.component import Component, Registry
+from kerascli.errors import suggestion
 
 State = Mapping[str, Any]
 """A callback's memory between epochs: JSON, part of every checkpoint."""
@@ -84,6 +85,17 @@ class Callback(Component):
     def watched(self) -> tuple[str, ...]:
         """The figures that must exist (`val_loss`); `validate` checks them."""
         return ()
+
+    def check(self, names: Collection[str]) -> str | None:
+        """Whether all that is watched is among the figures that training logs; if not, what to do about it."""
+        for figure in self.watched():
+            if figure in names:
+                continue
+            if figure.removeprefix("val_") in names:
+                return f"there is no '{figure}' without validation; add validation_data or validation_split to fit"
+            close = suggestion(figure, names) or f"; there are {', '.join(sorted(names))}"
+            return f"there is no figure '{figure}' to watch{close}"
+        return None
 
     def start(self) -> State:
         """The state before the first epoch."""

@@ -47,7 +47,8 @@ def refuse_bad_text(path: Path, sets: Sequence[str], flags: Sequence[str]) -> No
 
 def find_run(selector: str, runs_dir: Path) -> "RunRecord":
     """The run that is meant; `latest` is said by name on stderr."""
-    from kerascli.runs.index import LATEST, find
+    from kerascli.runs.index import LATEST
+    from kerascli.runs.index import find_run as find
 
     record = find(selector, runs_dir)
     if selector == LATEST:

@@ -13,6 +13,7 @@ from kerascli.errors import ConfigError, safe_text
 from kerascli.report import tables
 from kerascli.report.compare import compare
 from kerascli.runs import index
+from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord
 from kerascli.storage import json_text
 
@@ -84,7 +85,7 @@ def list_all(runs_dir: Path, *, as_json: bool = False) -> None:
     elif lines:
         tables.show(tables.list_table(lines))
     else:
-        note(f"there are no runs in '{safe_text(str(runs_dir))}'")
+        note(f"there are no runs in {quoted(runs_dir)}")
 
 
 def show(run: RunRecord, *, as_json: bool = False) -> None:

@@ -46,6 +46,6 @@ def _config_path(what: str | None, runs_dir: Path) -> Path:
     path = Path(what)
     if path.is_file() or path.suffix in {".yaml", ".yml"}:
         return path
-    from kerascli.runs.index import find
+    from kerascli.runs.index import find_run
 
-    return find(what, runs_dir).resolved_path
+    return find_run(what, runs_dir).resolved_path

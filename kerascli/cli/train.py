@@ -74,14 +74,14 @@ def _events(
     path = None if resume is not None else options.config_or_only(config)
     if path is not None:
         options.refuse_bad_text(path, sets, flags)
-    from kerascli.runs.index import find
+    from kerascli.runs.index import find_run
     from kerascli.spec.load import open_config
     from kerascli.workflow import train as work
 
     chosen = work.Options(runs_dir=runs_dir, device=device, name=name, command=sys.argv[1:])
     if path is None:
         assert resume is not None
-        return work.resume(find(resume, runs_dir), chosen, sets)
+        return work.resume(find_run(resume, runs_dir), chosen, sets)
     return work.start(open_config(path, sets=sets, flags=flags), chosen)
 
 

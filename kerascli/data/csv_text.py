@@ -47,7 +47,9 @@ class TextColumns(Mapping[str, np.ndarray]):
         return out
 
 
-def read_csv(data: bytes, name: str, *, delimiter: str = ",", encoding: str = "utf-8", header: tuple[str, ...] = ()) -> Table:
+def read_csv(
+    data: bytes, name: str, *, delimiter: str = ",", encoding: str = "utf-8", header: tuple[str, ...] = ()
+) -> Table:
     """A delimited text as a table; `header` names the columns of a file without a first line of names.
 
     Raises DataError with the line where the file is not sound.

@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -75,11 +75,13 @@ def _learn_step(walks: list[_Walk], table: Table) -> Learned:
         same = len({walk.values.shape[1:] for walk in walks}) == 1
         values = np.concatenate([walk.values if same else walk.values.reshape(-1) for walk in walks])
     try:
-        return step.learn(values, first.field, target=first.route.target)
+        learned = step.learn(values, first.field, target=first.route.target)
     except BadRow as bad:
         raise located(BadRow(bad.row % table.rows, bad.text, hint=bad.hint), first.route, table) from None
     except ValueError as error:
         raise first.route.fault(str(error), first.position) from None
+    where = f"{first.route.section}.{first.route.name} ({step.component_name})"
+    return replace(learned, warnings=tuple(f"{where}: {warning}" for warning in learned.warnings))
 
 
 def _advance(walk: _Walk, table: Table, learned: Learned) -> None:

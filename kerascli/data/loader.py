@@ -12,6 +12,7 @@ from kerascli.data.prepare import Split
 from kerascli.data.split import shuffled
 from kerascli.draws import key_seed
 
+
 @dataclass(slots=True)
 class Batch:
     """Rows of a split on the device, as they were prepared: the stages finish them."""
@@ -84,7 +85,7 @@ class BatchSource:
         return tensor.pin_memory().to(self.device, non_blocking=True)
 
     def _fits(self) -> bool:
-        """Whether the split is kept on the device: always in memory on the CPU, on CUDA in a quarter of what is free."""
+        """Whether the split is kept on the device: on the CPU unless mapped, on CUDA if it takes up to a quarter."""
         arrays = [values for columns in self._sections.values() for values in columns.values()]
         if any(_is_mapped(values) for values in arrays):
             return False
@@ -111,4 +112,3 @@ def _is_mapped(values: np.ndarray) -> bool:
             return True
         base = base.base
     return False
-

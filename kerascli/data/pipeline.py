@@ -36,7 +36,9 @@ class Route:
 
     def fault(self, text: str, index: int | None = None, hint: str | None = None) -> DataError:
         step = "" if index is None else f" ({self.pipeline.steps[index].transform.component_name})"
-        return DataError(Fault(f"{self.section}.{self.name}{step}: {text}", ("data", self.section, self.name), hint=hint))
+        return DataError(
+            Fault(f"{self.section}.{self.name}{step}: {text}", ("data", self.section, self.name), hint=hint)
+        )
 
 
 def column_field(route: Route, known: Mapping[str, Field]) -> Field:
@@ -48,7 +50,9 @@ def column_field(route: Route, known: Mapping[str, Field]) -> Field:
     if len({field.is_text for field in fields if field.dtype != "unknown"}) > 1:
         number = next(c for c, f in zip(columns, fields, strict=True) if not f.is_text)
         text = next(c for c, f in zip(columns, fields, strict=True) if f.is_text)
-        raise route.fault(f"column '{text}' holds text, column '{number}' holds numbers", hint="make two inputs of them")
+        raise route.fault(
+            f"column '{text}' holds text, column '{number}' holds numbers", hint="make two inputs of them"
+        )
     shapes = [field.shape or (1,) for field in fields]
     if len({shape[:-1] for shape in shapes}) > 1 or any(shape[-1] is None for shape in shapes):
         raise route.fault(f"columns of shapes {', '.join(str(f.shape) for f in fields)} cannot stand side by side")
@@ -85,6 +89,17 @@ def not_numbers(table: Table, name: str, values: np.ndarray) -> DataError:
     text = f"'{safe_text(values[bad[0]], 40)}' is not a number ({len(bad)} of {len(values)} rows)"
     hint = "string_lookup turns words into numbers" if len(bad) > len(values) // 2 else None
     return DataError(Fault(text, place=table.place(bad[0], name), hint=hint))
+
+
+def mostly_numbers(route: Route, table: Table) -> DataError | None:
+    """A text column of the route that was meant to be numbers, told by its values; says which value spoils it."""
+    for name in route.pipeline.columns:
+        values = table.column(name)
+        words = values.tolist() if values.dtype == object and values.ndim == 1 else []
+        present = [word for word in words if word != ""]
+        if sum(map(is_number, present)) > len(present) / 2:
+            return not_numbers(table, name, values)
+    return None
 
 
 def is_number(text: str) -> bool:
@@ -156,29 +171,53 @@ def prepare(route: Route, table: Table, fields: list[Field], learned: Mapping[st
             step.check(values, fields[until], learned.get(route.key(until), NOTHING_LEARNED), target=route.target)
         except BadRow as bad:
             raise located(bad, route, table) from None
+    if route.section == "sample_weight":
+        return _weights(route, values, table)
     return values.astype(_NARROW.get(values.dtype.name, values.dtype.name), copy=False)
+
+
+def _weights(route: Route, values: np.ndarray, table: Table) -> np.ndarray:
+    """One number a row, none of them negative. Raises DataError."""
+    if values.size != len(values):
+        raise route.fault(f"expected one weight a row, got an array of shape {values.shape}")
+    weights = values.reshape(len(values)).astype(np.float32)
+    if (weights < 0).any():
+        row = int((weights < 0).argmax())
+        raise located(BadRow(row, f"a weight cannot be negative, got {values.flat[row]:g}"), route, table)
+    return weights
 
 
 def check_finite(route: Route, values: np.ndarray, table: Table) -> None:
     """Refuse missing and infinite values, and text. Raises DataError naming the first row."""
     if values.dtype == object:
+        if spoilt := mostly_numbers(route, table):
+            raise spoilt
         text = f"ends in text ('{safe_text(str(values.flat[0]), 40)}'); a model takes numbers"
         raise route.fault(text, hint="add string_lookup (words) or cast (numbers in text)")
     if values.dtype.kind != "f":
         return
-    good = np.isfinite(values).reshape(len(values), -1)
-    if good.all():
+    bad = np.flatnonzero(~_finite_rows(values))
+    if not len(bad):
         return
-    bad = np.flatnonzero(~good.all(axis=1))
     row = int(bad[0])
-    position = int(np.argmin(good[row]))
-    single = len(route.pipeline.columns) == good.shape[1]
-    column = route.pipeline.columns[position] if single else route.name
+    wrong = ~np.isfinite(np.atleast_1d(values[row]).ravel())
+    single = len(route.pipeline.columns) == len(wrong)
+    column = route.pipeline.columns[int(wrong.argmax())] if single else route.name
     count = f"{len(bad)} row" + ("s" if len(bad) > 1 else "")
     missing = bool(np.isnan(values[row]).any())
     what = ("no label" if route.section == "targets" else "missing value") if missing else "infinite value"
     hint = "add impute to the pipeline" if missing and route.section != "targets" else None
     raise DataError(Fault(f"{what} ({count})", place=table.place(row, column), hint=hint))
+
+
+def _finite_rows(values: np.ndarray) -> np.ndarray:
+    """Which rows are finite throughout, found block by block: files that are mapped are not read into memory."""
+    block = max(1, 2**24 // max(1, values[0].nbytes))
+    parts = [
+        np.isfinite(values[start : start + block]).reshape(-1, values[0].size).all(axis=1)
+        for start in range(0, len(values), block)
+    ]
+    return np.concatenate(parts)
 
 
 def finished(fields: list[Field]) -> Field:

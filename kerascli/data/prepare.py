@@ -9,13 +9,12 @@ from torch import nn
 
 from kerascli.data.base import Context, Field, Learned
 from kerascli.data.learning import known_columns, learn
-from kerascli.data.pipeline import Route, Stage, column_field, finished, infer, prepare, suffix
+from kerascli.data.pipeline import Route, Stage, column_field, finished, infer, mostly_numbers, prepare, suffix
 from kerascli.data.spec import DataSpec
 from kerascli.data.split import random_split, tail_start
 from kerascli.data.table import Table
 from kerascli.errors import ConfigError, DataError, Fault, safe_text
 from kerascli.files import file_digest
-
 
 Fields = Mapping[tuple[str, str], list[Field]]
 """The fields before every step and after the last, by section and name."""
@@ -104,12 +103,11 @@ def load_data(
         warnings += said
     train = tables["train"]
     if learned is None:
-        learned = learn(routes, train, _column_fields(spec, routes, train, context))
-    columns = known_columns(learned)
-    splits: dict[str, Split] = {}
-    fields = {route.id: infer(route, column_field(route, columns), learned) for route in routes}
-    for name, table in tables.items():
-        splits[name] = _prepare(routes, table, fields, learned)
+        columns = _column_fields(spec, routes, train, context)
+        _infer_all(routes, columns, {}, train)
+        learned = learn(routes, train, columns)
+    fields = _infer_all(routes, known_columns(learned), learned, train)
+    splits = {name: _prepare(routes, table, fields, learned) for name, table in tables.items()}
     found = _stages(routes, fields, learned)
     warnings += [warning for item in learned.values() for warning in item.warnings]
     return PreparedData(
@@ -122,7 +120,7 @@ def stages(spec: DataSpec, learned: Mapping[str, Learned]) -> Stages:
     """Facts and stages from what a run has kept, without its data."""
     columns = known_columns(learned)
     routes = _routes(spec)
-    fields = {route.id: infer(route, column_field(route, columns), learned) for route in routes}
+    fields = _infer_all(routes, columns, learned)
     return _stages(routes, fields, learned)
 
 
@@ -130,7 +128,7 @@ def prepare_rows(spec: DataSpec, learned: Mapping[str, Learned], table: Table, *
     """Raw rows through the pipelines of a run. Without `targets` only inputs are read. Raises DataError."""
     columns = known_columns(learned)
     routes = [route for route in _routes(spec) if targets or route.section == "inputs"]
-    fields = {route.id: infer(route, column_field(route, columns), learned) for route in routes}
+    fields = _infer_all(routes, columns, learned)
     return _prepare(routes, table, fields, learned)
 
 
@@ -142,6 +140,22 @@ def _routes(spec: DataSpec) -> list[Route]:
         mixed = any(step.shared in in_inputs for step in pipeline.steps)
         routes.append(Route(section, name, pipeline, target=section == "targets" and not mixed))
     return routes
+
+
+def _infer_all(
+    routes: list[Route], columns: Mapping[str, Field], learned: Mapping[str, Learned], table: Table | None = None
+) -> Fields:
+    """The fields along every route. With `table`, a number column that one word has turned into text is told so."""
+    found: dict[tuple[str, str], list[Field]] = {}
+    for route in routes:
+        try:
+            found[route.id] = infer(route, column_field(route, columns), learned)
+        except DataError:
+            spoilt = mostly_numbers(route, table) if table is not None else None
+            if spoilt is None:
+                raise
+            raise spoilt from None
+    return found
 
 
 def _check_columns(route: Route, known: Mapping[str, Field]) -> None:
@@ -182,7 +196,9 @@ def _split(spec: DataSpec, tables: dict[str, Table], context: Context) -> dict[s
     strata = None if column is None else train.column(column)
     if strata is not None and (strata.ndim > 1 or strata.dtype.kind == "f"):
         text = f"split.stratify: column '{column}' has no classes"
-        raise DataError(Fault(text, ("data", "split", "stratify"), hint="expected words or whole numbers, none missing"))
+        raise DataError(
+            Fault(text, ("data", "split", "stratify"), hint="expected words or whole numbers, none missing")
+        )
     seed = context.seed if spec.split.seed is None else spec.split.seed
     rows = random_split(train.rows, spec.split.parts(), seed, strata, column or "")
     return {**tables, **{name: train.take(chosen) for name, chosen in rows.items()}}
@@ -218,9 +234,7 @@ def _sorted_warnings(spec: DataSpec, head: Table, tail: Table) -> list[str]:
     return said
 
 
-def _prepare(
-    routes: list[Route], table: Table, fields: Fields, learned: Mapping[str, Learned]
-) -> Split:
+def _prepare(routes: list[Route], table: Table, fields: Fields, learned: Mapping[str, Learned]) -> Split:
     found: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
     if table.rows == 0:
         raise DataError(f"'{safe_text(table.name)}' has no rows")
@@ -256,6 +270,5 @@ def _digests(spec: DataSpec, context: Context, tables: Mapping[str, Table]) -> d
         for column in used:
             values = table.column(column)
             digest.update(f"{split}/{column}/{values.dtype}/{values.shape}".encode())
-            raw = "\0".join(values.flat).encode() if values.dtype == object else np.ascontiguousarray(values)
-            digest.update(raw)
+            digest.update("\0".join(values.flat).encode() if values.dtype == object else values.tobytes())
     return {spec.source.component_name: digest.hexdigest()}

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from kerascli.component import Invalid, fault_list
@@ -68,19 +78,20 @@ class Pipeline:
         return [{"columns": columns}, *(step.dump() for step in self.steps)]
 
 
+PipelineField = Annotated[InstanceOf[Pipeline], WithJsonSchema({"x-pipeline": True})]
+
+
 class DataSpec(BaseModel):
     """What the data section says, checked as far as that can be done without the data."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     source: Annotated[Source, SOURCES.field()]
     split: SplitSpec | None = None
     shared: dict[str, Annotated[Transform, TRANSFORMS.field()]] = Field(default={})
-    inputs: dict[str, Pipeline]
-    targets: dict[str, Pipeline] = Field(default={})
-    sample_weight: dict[str, Pipeline] = Field(default={})
+    inputs: dict[str, PipelineField]
+    targets: dict[str, PipelineField] = Field(default={})
+    sample_weight: dict[str, PipelineField] = Field(default={})
     """By target (or output) name; what comes out is one number a row."""
 
     @field_validator("split", mode="before")

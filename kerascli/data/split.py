@@ -23,10 +23,7 @@ def random_split(
 
     With `strata` (the values of `column`) every class is split by itself: its share of a part is exact to a row.
     """
-    if strata is None:
-        groups = [np.arange(rows)]
-    else:
-        groups = _groups(strata, column, ("train", *parts))
+    groups = [np.arange(rows)] if strata is None else _groups(strata, column, ("train", *parts))
     chosen: dict[str, list[np.ndarray]] = {"train": [], **{name: [] for name in parts}}
     totals = _counts([len(group) for group in groups], parts)
     for number, group in enumerate(groups):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kerascli.errors import show, suggestion
+from kerascli.expressions.parser import MAX_INTEGER
 from kerascli.expressions.tree import (
     Binary,
     Call,
@@ -24,7 +25,6 @@ from kerascli.expressions.tree import (
 
 Value = int | float | bool | str | None | list[Any]
 
-MAX_INTEGER = 10**18
 _MAX_BITS = 512
 """Whole numbers on the way to a result; a longer power or product is refused before it is computed."""
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from kerascli import draws
+from kerascli.builder.tier import Runner, eager
 from kerascli.builder.update import Update
 from kerascli.data.loader import Batch
 from kerascli.errors import FileRefused
@@ -16,18 +17,20 @@ from kerascli.optimizers.apply import FlatOptimizer
 class Trainer:
     """An update with its optimizer: what changes weights."""
 
-    def __init__(self, update: Update, optimizer: FlatOptimizer, weights: Sequence[Weight], *, seed: int) -> None:
+    def __init__(
+        self, update: Update, optimizer: FlatOptimizer, weights: Sequence[Weight], *, seed: int, run: Runner | None = None
+    ) -> None:
         self.update = update
         self.optimizer = optimizer
         self.weights = list(weights)
         self.seed = seed
+        self._run = run or eager(update)
         self._trained = [weight.tensor for weight in weights if weight.trainable]
         self._by_name = {weight.name: weight for weight in weights}
 
     def step(self, batch: Batch, number: int) -> list[Tensor]:
         """Update `number` (from 0) on a batch; returns the states of its figures."""
-        with draws.using(draws.Draws(self.seed, "train", number)):
-            outcome = self.update(batch)
+        outcome = self._run(batch, draws.Draws(self.seed, "train", number))
         total = outcome.judgement.total
         gradients = torch.autograd.grad(self.optimizer.scale_loss(total), self._trained, allow_unused=True)
         self.optimizer.apply(gradients, loss=total)

@@ -178,7 +178,8 @@ def _check_parts(spec: WeightSpec) -> None:
         try:
             trial()
         except (IndexError, ValueError) as error:
-            text = f"the {kind} does not fit {spec.name} {show_shape(spec.shape)}: {error}"
+            reason = "it has no such axis" if isinstance(error, IndexError) else error
+            text = f"the {kind} does not fit {spec.name} {show_shape(spec.shape)}: {reason}"
             # recurrent_kernel has a recurrent_initializer; kernel has a kernel_initializer
             raise ShapeMismatch(text, argument=f"{spec.name.removesuffix('_kernel')}_{kind}") from None
 

@@ -1,5 +1,6 @@
 """What an optimizer is: a rule that updates flat vectors, the settings that all of them share."""
 
+import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,17 +10,22 @@ from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor
 
 from kerascli.component import Component, Registry
+from kerascli.errors import show
 from kerascli.schedules.base import SCHEDULES, Schedule
 from kerascli.shapes import NonNegativeFloat, OpenFraction, PositiveFloat, PositiveInt
 
 
 def _rate(value: Any) -> Any:
-    """A number stays; a name or mapping is a schedule."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if value <= 0:
-            raise ValueError(f"must be greater than 0, got {value}")
-        return float(value)
-    return value
+    """A number stays, a name or a mapping is a schedule: settled here, so that errors speak of one of them."""
+    if isinstance(value, (str, dict, Schedule)):
+        if isinstance(value, str) and re.fullmatch(r"[-+.\deE]+", value):
+            raise ValueError(f"expected a number or a schedule, got the text '{value}'; remove the quotes")
+        return SCHEDULES.validate(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"expected a number or a schedule, got {show(value)}")
+    if value <= 0:
+        raise ValueError(f"must be greater than 0, got {value}")
+    return float(value)
 
 
 LearningRate = Annotated[float | Annotated[Schedule, SCHEDULES.field()], BeforeValidator(_rate)]

@@ -8,9 +8,9 @@ EPSILON = 1e-7
 """Keras's `epsilon()`: the least standard deviation that is divided by."""
 
 
-def mean_and_variance(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of every feature (the last axis of (N, *, F), all of (N,)), in float64."""
-    axes = tuple(range(values.ndim - 1)) if values.ndim > 1 else 0
+def mean_and_variance(values: np.ndarray, *, by_feature: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Of every feature (the last axis of (N, *, F), all of (N,)) or of all values together, in float64."""
+    axes = tuple(range(values.ndim - 1)) if by_feature and values.ndim > 1 else None
     return values.mean(axes, dtype=np.float64), values.var(axes, dtype=np.float64)
 
 

@@ -27,16 +27,15 @@ class Comparison:
 
     def tables(self) -> list[Table]:
         """The settings that differ, then the results."""
-        names = [safe_text(run) for run in self.runs]
-        tables = []
-        for title, rows in (("setting", self.settings), ("result", self.results)):
-            table = new_table(title)
-            for name in names:
-                table.add_column(name, overflow="fold", justify="left" if title == "setting" else "right")
-            for key, values in rows.items():
-                table.add_row(safe_text(key), *map(value_text, values))
-            tables.append(table)
-        return tables
+        settings, results = new_table("setting"), new_table("result")
+        for run in map(safe_text, self.runs):
+            settings.add_column(run, overflow="fold")
+            results.add_column(run, overflow="fold", justify="right")
+        for key, values in self.settings.items():
+            settings.add_row(safe_text(key), *("null" if value is None else value_text(value) for value in values))
+        for key, values in self.results.items():
+            results.add_row(safe_text(key), *map(value_text, values))
+        return [settings, results]
 
 
 def compare(runs: Sequence[RunRecord]) -> Comparison:

@@ -2,13 +2,15 @@
 
 import io
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerascli import storage
-from kerascli.errors import ConfigError, one_of, safe_text, show, suggestion
+from kerascli.errors import ConfigError, one_of, safe_text, suggestion
 from kerascli.runs.history import Row, is_clock
+from kerascli.runs.reading import quoted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -119,19 +121,24 @@ def confusion_matrix(matrix: Sequence[Sequence[float]], classes: Sequence[str]) 
 
 def save(figure: "Figure", path: Path) -> None:
     """Write the picture in the form that the suffix says; the file appears whole or not at all."""
+    import matplotlib
+
     check_suffix(path)
     form = path.suffix.lower().removeprefix(".")
     out = io.BytesIO()
     # Without a date, the same figures give the same file.
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
-    figure.savefig(out, format=form, metadata=metadata, facecolor="white")
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        # A letter that the font lacks is drawn as a box: nothing that a warning at the terminal would help.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(out, format=form, metadata=metadata, facecolor="white")
     storage.write_bytes(path, out.getvalue())
 
 
 def check_suffix(path: Path) -> None:
     """ConfigError unless pictures of that kind are made; a command asks before it works."""
     if path.suffix.lower() not in SUFFIXES:
-        raise ConfigError(f"cannot draw '{safe_text(str(path))}': expected a file that ends in {one_of(SUFFIXES)}")
+        raise ConfigError(f"cannot draw {quoted(path)}: expected a file that ends in {one_of(SUFFIXES)}")
 
 
 def _chosen(runs: Runs, metrics: Sequence[str] | None) -> list[str]:
@@ -145,7 +152,7 @@ def _chosen(runs: Runs, metrics: Sequence[str] | None) -> list[str]:
     for name in wanted:
         if name not in known:
             near = suggestion(name, known) or f"; recorded are {', '.join(map(safe_text, sorted(known)))}"
-            raise ConfigError(f"no metric {show(name).removeprefix('the text ')} in the history{near}")
+            raise ConfigError(f"no metric {quoted(name)} in the history{near}")
     return wanted
 
 

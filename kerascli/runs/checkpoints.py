@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kerascli import storage
-from kerascli.errors import FileRefused, show
+from kerascli.errors import FileRefused
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, quoted, read_bytes
 
 _BLOB_NAME = r"[a-z][a-z0-9_-]{0,60}(\.[a-z0-9_-]{1,20})?"
@@ -107,7 +107,7 @@ class Checkpoints:
     def named(self, slot: str) -> Checkpoint:
         """The checkpoint in a slot (`best`); FileRefused when it is missing or damaged."""
         if slot not in self.slots():
-            raise FileRefused(f"{quoted(self.folder.parent)} has no checkpoint {show(slot)}")
+            raise FileRefused(f"{quoted(self.folder.parent)} has no checkpoint {quoted(slot)}")
         try:
             return self._load(self._slot(slot))
         except Damaged as reason:

@@ -76,5 +76,5 @@ def _number(cell: str, path: Path, line: int, column: str) -> int | float:
         return int(cell) if _WHOLE.fullmatch(cell) else float(cell)
     except ValueError:
         raise FileRefused(
-            f"{quoted(path)} is damaged: line {line}, column {show(column)}: expected a number, got {show(cell)}"
+            f"{quoted(path)} is damaged: line {line}, column {quoted(column)}: expected a number, got {show(cell)}"
         ) from None

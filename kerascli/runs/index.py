@@ -23,7 +23,8 @@ def list_runs(runs_dir: Path) -> list[RunRecord]:
 def find_run(selector: str, runs_dir: Path) -> RunRecord:
     """The one run that `selector` means; ConfigError when it is none or several."""
     if _is_path(selector):
-        return RunRecord.open(Path(selector))
+        path = Path(selector)
+        return RunRecord.open(path.resolve() if path.name in {"", ".."} else path)
     runs = list_runs(runs_dir)
     if not runs:
         raise ConfigError(f"there are no runs in {quoted(runs_dir)}", hint="start one: kerascli train CONFIG")
@@ -39,7 +40,7 @@ def find_run(selector: str, runs_dir: Path) -> RunRecord:
         if matches:
             return matches[0]
     known = [LATEST, *(name for run in runs for name in (run.folder_name, run.name))]
-    text = f"no run '{safe_text(selector)}' in {quoted(runs_dir)}{suggestion(selector, known)}"
+    text = f"no run {quoted(selector)} in {quoted(runs_dir)}{suggestion(selector, known)}"
     raise ConfigError(text, hint="kerascli runs lists them")
 
 
@@ -61,7 +62,7 @@ def _is_path(selector: str) -> bool:
 def _ambiguous(selector: str, matches: Sequence[RunRecord]) -> ConfigError:
     names = [safe_text(run.folder_name) for run in matches]
     shown = ", ".join(names[-3:]) if len(names) <= 3 else f"{', '.join(names[-3:])} and {len(names) - 3} more"
-    text = f"'{safe_text(selector)}' means {len(matches)} runs: {shown}"
+    text = f"{quoted(selector)} means {len(matches)} runs: {shown}"
     return ConfigError(text, hint=f"the newest is {names[-1]}")
 
 

@@ -47,6 +47,6 @@ def read_json(path: Path) -> dict[str, Any]:
     return data
 
 
-def quoted(path: Path) -> str:
-    """A path as messages show it."""
-    return f"'{safe_text(str(path))}'"
+def quoted(name: Path | str) -> str:
+    """A path or a name from outside as messages show it."""
+    return f"'{safe_text(str(name))}'"

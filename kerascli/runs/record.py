@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kerascli import storage
-from kerascli.errors import ConfigError, FileRefused, StorageError, show
+from kerascli.errors import ConfigError, FileRefused, StorageError
 from kerascli.runs import history
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.reading import quoted, read_bytes, read_json, read_text
@@ -210,7 +210,7 @@ class RunRecord:
 
     def _inside(self, folder: str, file: str, *, make: bool = True) -> Path:
         if not _FILE.fullmatch(file):
-            raise StorageError(f"{show(file)} cannot name a file in {folder}/")
+            raise StorageError(f"{quoted(file)} cannot name a file in {folder}/")
         if make:
             storage.make_folder(self.path / folder)
         return self.path / folder / file
@@ -230,7 +230,7 @@ def check_name(name: str) -> None:
     """ConfigError unless `name` may be part of a run folder's name."""
     if not NAME.fullmatch(name):
         rule = "a name has 1 to 100 letters, digits, '.', '_' and '-', and begins with a letter or a digit"
-        raise ConfigError(f"name: {show(name)} cannot name a run", hint=rule)
+        raise ConfigError(f"name: {quoted(name)} cannot name a run", hint=rule)
 
 
 def is_run(path: Path) -> bool:

@@ -41,7 +41,7 @@ class Document:
             return fault
         path, mark = self._mark(fault.path)
         place = mark.value
-        if mark.key is not None and path == fault.path and (fault.at == "key" or self._is_about_name(fault)):
+        if mark.key is not None and path == fault.path and fault.at == "key":
             place = mark.key
         return replace(fault, place=place)
 
@@ -87,11 +87,6 @@ class Document:
             if mark is not None:
                 return path[:length], mark
         return (), self.marks.get((), Mark(None, Place(self.name)))
-
-    def _is_about_name(self, fault: Fault) -> bool:
-        """`- desne: {units: 3}`: the fault is the key of a mapping of one key, and says so."""
-        parent = self.at(fault.path[:-1])
-        return isinstance(parent, dict) and len(parent) == 1 and f"'{fault.path[-1]}'" in fault.text
 
     @staticmethod
     def _shown(fault: Fault) -> Fault:

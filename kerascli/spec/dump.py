@@ -12,12 +12,12 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./$()+-]([A-Za-z0-9_./$()+*^ -]*[A-Za-z0-9_./$(
 """What is surely safe without quotes, also inside [] and {}; `- x` and `--- x` are checked apart."""
 
 
-def dump_yaml(data: Mapping[str | int, Any]) -> str:
+def dump_yaml(data: Mapping[Any, Any]) -> str:
     """YAML of mappings, lists, texts, finite numbers, booleans and null; keys in order, short lists on one line."""
     return "\n".join(_mapping(data, "")) + "\n" if data else "{}\n"
 
 
-def _mapping(data: Mapping[str | int, Any], indent: str) -> list[str]:
+def _mapping(data: Mapping[Any, Any], indent: str) -> list[str]:
     lines: list[str] = []
     for key, value in data.items():
         lines += _entry(f"{indent}{_scalar(key)}:", value, indent + "  ")

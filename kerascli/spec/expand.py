@@ -4,9 +4,8 @@ from typing import Any
 
 from kerascli.errors import Fault, Path, Place
 from kerascli.spec.document import Mark
-from kerascli.spec.nodes import MAX_DEPTH, AliasNode, ListNode, MapNode, Node, ScalarNode
+from kerascli.spec.nodes import MAX_DEPTH, MAX_NODES, AliasNode, ListNode, MapNode, Node, ScalarNode
 
-MAX_NODES = 100_000
 _Entries = list[tuple[ScalarNode, Node]]
 
 
@@ -32,7 +31,7 @@ class Expander:
     def _value(self, node: Node, path: Path, key: Place | None) -> Any:
         self._count += 1
         if self._count > MAX_NODES:
-            self._refuse(f"aliases stand for more than {MAX_NODES:,} values", node.place)
+            self._refuse(f"more than {MAX_NODES:,} values, with all aliases written out", node.place)
         if len(path) > MAX_DEPTH:
             self._refuse(f"nested deeper than {MAX_DEPTH} levels", node.place)
         self.marks[path] = Mark(key, node.place)

@@ -43,7 +43,16 @@ class Config:
 
     @property
     def context(self) -> Context:
-        return Context(folder=self.document.folder_of(("data", "source")), seed=self.seed)
+        return Context(folder=self._data_folder(), seed=self.seed)
+
+    def _data_folder(self) -> Path:
+        """What the source's paths are relative to: the file (or command line) that gave the path."""
+        source = self.document.at(("data", "source"))
+        where: tuple[str, ...] = ("data", "source")
+        if isinstance(source, dict) and len(source) == 1:
+            where = (*where, str(next(iter(source))))
+            where = (*where, "path") if self.document.at((*where, "path")) is not None else where
+        return self.document.folder_of(where)
 
     def facts(self) -> DataFacts:
         """What is known of the data without loading it."""

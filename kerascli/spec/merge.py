@@ -60,6 +60,10 @@ class Merger:
             return self._component(base, over, path, names[0], names[1])
         if isinstance(base, dict) and isinstance(over, dict):
             return self._mapping(base, over, path)
+        if self.is_component(path[:-1]) and isinstance(base, dict) != isinstance(over, dict) and base is not None:
+            text = f"'{path[-1]}' has {show(base)} in the base and {show(over)} here"
+            hint = "arguments merge by name: write the one without a name as name: value"
+            raise Invalid([Fault(text, path, hint=hint)])
         self.taken.add(path)
         return over
 
@@ -84,19 +88,12 @@ class Merger:
         if isinstance(base, str):
             self.taken.add(path)
             return over
-        arguments, changes = base[base_name], over[over_name]
-        if isinstance(arguments, dict) != isinstance(changes, dict) and arguments is not None and changes is not None:
-            text = f"'{over_name}' has {show(arguments)} in the base and {show(changes)} here"
-            hint = "arguments merge by name: write the one without a name as name: value"
-            raise Invalid([Fault(text, (*path, over_name), hint=hint)])
-        return {base_name: self.merge(arguments, changes, (*path, base_name))}
+        return {base_name: self.merge(base[base_name], over[over_name], (*path, base_name))}
 
-    def marks(
-        self, data: Any, base: Mapping[Path, Mark], over: Callable[[Path], Mark], path: Path = ()
-    ) -> dict[Path, Mark]:
+    def marks(self, data: Any, base: Mapping[Path, Mark], over: Callable[[Path], Mark]) -> dict[Path, Mark]:
         """The marks of merged `data`; `over` gives the upper value's mark at a path (or the nearest above)."""
         marks: dict[Path, Mark] = {}
-        pending: list[tuple[Path, Any, bool]] = [(path, data, False)]
+        pending: list[tuple[Path, Any, bool]] = [((), data, False)]
         while pending:
             here, value, taken = pending.pop()
             taken = taken or here in self.taken

@@ -27,6 +27,7 @@ from kerascli.spec.source import Source
 from kerascli.spec.syntax import syntax_fault
 
 MAX_DEPTH = 32
+MAX_NODES = 100_000
 
 
 @dataclass(slots=True)
@@ -88,6 +89,7 @@ class NodeReader:
         self._anchors: dict[str, Node] = {}
         self._open: set[str] = set()
         self._brackets = Brackets(source)
+        self._count = 0
 
     def read(self) -> Node | None:
         """The root; None where there is none, or where the faults say why."""
@@ -99,6 +101,11 @@ class NodeReader:
         except MarkedYAMLError as error:
             if not self.splits_expression:  # else it is a consequence of that
                 self.faults.append(syntax_fault(error, self.source))
+        except (ValueError, OverflowError):  # PyYAML converts some numbers without a look at their size
+            mark = self._events.get_mark()
+            is_escape = "\\" in self.source.lines[mark.line][: mark.column]
+            text = "a broken escape in double quotes" if is_escape else "this cannot be read as YAML"
+            self.faults.append(Fault(text, place=self.source.place(mark)))
         self.faults = self._brackets.faults() + self.faults
         return root
 
@@ -123,6 +130,9 @@ class NodeReader:
     def _node(self, event: Event, depth: int) -> Node:
         assert isinstance(event, NodeEvent)
         place = self.source.place(event.start_mark, event.end_mark)
+        self._count += 1
+        if self._count > MAX_NODES:
+            raise Fatal(Fault(f"more than {MAX_NODES:,} keys and values", place=place))
         if isinstance(event, AliasEvent):
             return self._alias(event.anchor, place)
         if getattr(event, "tag", None) is not None:
@@ -146,6 +156,8 @@ class NodeReader:
     def _scalar(self, event: ScalarEvent, place: Place) -> ScalarNode:
         quoted = event.style is not None
         value: Scalar = event.value
+        if half := next((c for c in event.value if "\ud800" <= c <= "\udfff"), None):
+            self.faults.append(Fault(f"the escape of half a character (U+{ord(half):04X})", place=place))
         if not quoted:
             self._brackets.see(event, in_flow=self._events.flow_level > 0)
             try:

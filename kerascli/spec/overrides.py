@@ -118,14 +118,14 @@ class _Setter:
     def _in_mapping(self, base: dict[str | int, Any], key: str | int, rest: _Parts, value: Any, path: Path) -> Any:
         """A key that is not there: another component's name, or a setting that had its default."""
         name = component_name(base)
-        if name is not None and isinstance(key, str):
+        listed = bool(path) and isinstance(path[-1], int)
+        if name is not None and isinstance(key, str) and (listed or self._merger.is_component(path)):
             if same_name(name, key):
                 return {name: self._set(base[name], rest, value, (*path, name))}
-            if path and isinstance(path[-1], int) and rest:
+            if listed:
                 raise Invalid([Fault(f"'{_dotted(path)}' is '{name}', not '{key}'")])
-            if self._merger.is_component(path):
-                self._merger.taken.add(path)
-                return {key: self._new(rest, value, (*path, key))}
+            self._merger.taken.add(path)
+            return {key: self._new(rest, value, (*path, key))}
         if value is None and not rest:
             close = suggestion(str(key), [str(each) for each in base])
             raise Invalid([Fault(f"there is no '{_dotted((*path, key))}' to delete{close}")])

@@ -77,6 +77,17 @@ def resolve(
     return replace(document, data=data, unknown=document.unknown | frozenset(resolver.unknown))
 
 
+def escape_references(value: Any) -> Any:
+    """Resolved data as a config has to say it: every '$' in a text doubled, so that it is read as itself."""
+    if isinstance(value, str):
+        return value.replace("$", "$$")
+    if isinstance(value, Mapping):
+        return {key: escape_references(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [escape_references(item) for item in value]
+    return value
+
+
 class Scope(Mapping[str, Value]):
     """What a reference may name: flags (and more of the kind) and, by dotted name, facts."""
 
@@ -121,12 +132,18 @@ class _Resolver:
         if path == ("flags",) or self._skip(path):
             return value
         if isinstance(value, dict):
+            self._check_keys(value, path)
             return {key: self.resolve(item, (*path, key)) for key, item in value.items()}
         if isinstance(value, list):
             return [self.resolve(item, (*path, index)) for index, item in enumerate(value)]
         if isinstance(value, str) and has_reference(value):
             return self._text(value, path)
         return value
+
+    def _check_keys(self, value: dict[str | int, Any], path: Path) -> None:
+        for key in value:
+            if isinstance(key, str) and has_reference(key):
+                self.faults.append(Fault(f"a key cannot be a reference: '{key}'", (*path, key), "key"))
 
     def _text(self, text: str, path: Path) -> Value:
         scope = Scope(self._names, self._facts)

@@ -14,16 +14,15 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A text in lines, under the name that messages use; an option's name holds its whole text."""
+    """A text in lines, under the name that messages use."""
 
     name: str
     lines: tuple[str, ...]
-    is_option: bool = False
 
     @classmethod
-    def of(cls, text: str, name: str, *, is_option: bool = False) -> "Source":
+    def of(cls, text: str, name: str) -> "Source":
         """Raises ConfigError for a character that no text may contain."""
-        source = cls(name, tuple(_LINE_END.split(text)), is_option)
+        source = cls(name, tuple(_LINE_END.split(text)))
         if bad := _FORBIDDEN.search(text):
             before = _LINE_END.split(text[: bad.start()])
             place = source.spot(len(before) - 1, len(before[-1]))
@@ -33,8 +32,6 @@ class Source:
 
     def spot(self, line: int, column: int, length: int = 1) -> Place:
         """A place by line and column, both from 0."""
-        if self.is_option:
-            return Place(self.name)
         return Place(self.name, line + 1, column + 1, self.lines[line] if line < len(self.lines) else "", length)
 
     def place(self, mark: YamlMark | None, end: YamlMark | None = None) -> Place:

@@ -6,6 +6,7 @@ and merge keys work within a budget of expanded nodes.
 
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -43,7 +44,10 @@ def parse_document(text: str, name: str, *, folder: FilePath | None = None) -> D
 
 def parse_value(text: str, name: str) -> Any:
     """A value as `--set` has it: a scalar or a flow collection by the same rules; faults are at `name`."""
-    return _parse(text, Source.of(text, name, is_option=True))[0]
+    try:
+        return _parse(text, Source.of(text, name))[0]
+    except ConfigError as error:
+        raise ConfigError([replace(fault, place=Place(name)) for fault in error.faults]) from None
 
 
 def _parse(text: str, source: Source) -> tuple[Any, dict[Path, Mark], bool]:

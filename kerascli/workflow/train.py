@@ -12,6 +12,7 @@ from safetensors.torch import save as save_tensors
 
 from kerascli.builder.experiment import Experiment, build_experiment
 from kerascli.data.loader import Batch, BatchSource
+from kerascli.builder.tier import Compiled, choose_tier
 from kerascli.data.learning import load_learned, save_learned
 from kerascli.data.prepare import PreparedData
 from kerascli.device import Choice, choose_device, choose_threads, prepare
@@ -28,6 +29,7 @@ from kerascli.runs.record import RunRecord
 from kerascli.spec.fit import FitSpec
 from kerascli.spec.load import Config, open_config
 from kerascli.spec.dump import dump_yaml
+from kerascli.spec.references import escape_references
 from kerascli.workflow.recorder import Recorder, restore
 from kerascli.workflow.signals import Stop, deferred
 
@@ -50,12 +52,16 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     yield from _data_notes(prepared)
     device = choose_device(options.device)
     experiment = _experiment(config, prepared, device)
+    plan = make_plan(experiment, prepared, options.limits)
+    trainer, tier = bind(experiment, plan)
     record = RunRecord.create(options.runs_dir, options.name or config.name)
     with record.locked():
         _write_start(record, config, experiment, prepared, device, options)
-        yield Note(f"device: {device.value} ({device.reason})")
+        record.note(tier=tier.value, tier_reason=tier.reason)
+        yield from _choice_notes(device, tier)
         yield Began(str(record.path), record.summary())
-        yield from _run(experiment, prepared, record, Progress(epoch=experiment.spec.fit.initial_epoch), options)
+        progress = Progress(epoch=experiment.spec.fit.initial_epoch)
+        yield from _run(experiment, prepared, record, trainer, plan, progress, options)
 
 
 def resume(record: RunRecord, options: Options, sets: Sequence[str]) -> Iterator[Event]:
@@ -71,28 +77,40 @@ def resume(record: RunRecord, options: Options, sets: Sequence[str]) -> Iterator
         config = open_config(record.resolved_path, sets=sets)
         prepared = config.load_data(learned=load_learned(record.preprocessing()))
         _refuse_other_data(known.get("data", {}), prepared)
-        device = choose_device(options.device if options.device != "auto" else known.get("device", "auto"))
+        device = choose_device(options.device, recorded=known.get("device"))
         choose_threads(known.get("threads"))
         experiment = _experiment(config, prepared, device)
-        trainer = bind(experiment)
+        plan = make_plan(experiment, prepared, options.limits)
+        trainer, tier = bind(experiment, plan, known.get("tier"))
         progress, notes = restore(record, trainer, first_epoch=experiment.spec.fit.initial_epoch)
         yield from notes
         record.begin({"device": device.value, "device_reason": device.reason})
         if sets:
-            record.write_resolved(dump_yaml(config.resolved()))
-        yield Note(f"device: {device.value} ({device.reason})")
+            record.write_resolved(dump_yaml(escape_references(config.resolved())))
+        yield from _choice_notes(device, tier)
         yield Began(str(record.path), record.summary(), resumed=True)
-        yield from _run(experiment, prepared, record, progress, options, trainer)
+        yield from _run(experiment, prepared, record, trainer, plan, progress, options)
 
 
-def bind(experiment: Experiment) -> Trainer:
-    """Give the experiment its optimizer."""
+def bind(experiment: Experiment, plan: Plan, recorded_tier: str | None = None) -> tuple[Trainer, Choice]:
+    """Give the experiment its optimizer and its tier; the choice of the tier comes with its reason."""
     spec = experiment.spec
     assert spec.compile is not None
     trainable = [(w.name, w.tensor, w.spec) for w in experiment.weights if w.trainable]
     if not trainable:
         raise ConfigError("the model has no trainable weights: there is nothing to fit")
-    return Trainer(experiment.update, FlatOptimizer(spec.compile.optimizer, trainable), experiment.weights, seed=spec.seed)
+    optimizer = FlatOptimizer(spec.compile.optimizer, trainable)
+    experiment.update.train()
+    tier = choose_tier(spec.compile.jit_compile, experiment.device, recorded_tier)
+    run = None
+    if tier.value == "compiled":
+        run = Compiled(experiment.update, full_rows=spec.fit.batch_size)
+        batch = next(iter(plan.batches(0, 0)))
+        try:
+            run.warm(batch, [tensor for _, tensor, _ in trainable])
+        except Exception as error:  # whatever torch's compilers raise, the eager tier does the same work
+            tier, run = Choice("eager", f"compiling failed: {type(error).__name__}: {_first_line(error)}"), None
+    return Trainer(experiment.update, optimizer, experiment.weights, seed=spec.seed, run=run), tier
 
 
 def _experiment(config: Config, prepared: PreparedData, device: Choice) -> Experiment:
@@ -125,7 +143,7 @@ def _write_start(
         "data": dict(prepared.digests), "plugins": plugins,
     })  # fmt: skip
     record.write_config(config.text)
-    record.write_resolved(dump_yaml(config.resolved()))
+    record.write_resolved(dump_yaml(escape_references(config.resolved())))
     record.write_summary(render(summarize(experiment.graph, spec.name)))
     for name, data in save_learned(prepared.learned).items():
         record.write_preprocessing(name, data)
@@ -135,12 +153,11 @@ def _run(
     experiment: Experiment,
     prepared: PreparedData,
     record: RunRecord,
+    trainer: Trainer,
+    plan: Plan,
     progress: Progress,
     options: Options,
-    trainer: Trainer | None = None,
 ) -> Iterator[Event]:
-    trainer = trainer or bind(experiment)
-    plan = make_plan(experiment, prepared, options.limits)
     recorder = Recorder(record, trainer, progress, epochs=plan.epochs)
     try:
         with deferred() as stop:
@@ -247,6 +264,12 @@ def _is_due(fit: FitSpec, epoch: int) -> bool:
     """Whether `validation_freq` calls for a validation after this epoch (from 1)."""
     frequency = fit.validation_freq
     return epoch in frequency if isinstance(frequency, tuple) else epoch % frequency == 0
+
+
+def _choice_notes(device: Choice, tier: Choice) -> Iterator[Event]:
+    yield Note(f"device: {device.value} ({device.reason})")
+    if "auto" not in tier.reason:
+        yield Note(f"tier: {tier.value} ({tier.reason})")
 
 
 def _data_notes(prepared: PreparedData) -> Iterator[Event]:

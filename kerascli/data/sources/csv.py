@@ -4,7 +4,8 @@ import codecs
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field as Setting
+from pydantic import AfterValidator
+from pydantic import Field as Setting
 
 from kerascli.data.base import Field, source
 from kerascli.data.csv_text import read_csv

@@ -12,7 +12,6 @@ from kerascli.errors import DataError, Fault, FileRefused, Place, safe_text
 from kerascli.files import memory_limit, open_regular
 
 
-
 @source()
 class Parquet(FileSource):
     """Columns of numbers, truth values or text."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BeforeValidator, model_validator
@@ -28,6 +28,8 @@ class Normalization(Transform):
 
     needs_rows = True
 
+    axis: Literal[-1] | None = -1
+    """-1: a mean for every feature; null: one mean for all values."""
     mean: Numbers | None = None
     variance: Numbers | None = None
 
@@ -44,7 +46,7 @@ class Normalization(Transform):
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         need_numbers(field)
-        features = field.shape[-1] if field.shape else 1
+        features = field.shape[-1] if field.shape and self.axis is not None else 1
         for name, given in (("mean", self.mean), ("variance", self.variance)):
             if given is not None and features is not None and len(given) not in (1, features):
                 raise ValueError(f"{name}: expected {features} values, one a feature, got {len(given)}")
@@ -57,12 +59,9 @@ class Normalization(Transform):
         bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
         if bad.any():
             raise BadRow(int(bad.argmax()), "missing value", hint="put impute before normalization")
-        mean, variance = mean_and_variance(values)
+        mean, variance = mean_and_variance(values, by_feature=self.axis is not None)
         constant = np.flatnonzero(np.atleast_1d(variance) == 0)
-        warnings = ()
-        if 0 < len(constant) <= 100:
-            which = ", ".join(str(index + 1) for index in constant[:5]) + (", ..." if len(constant) > 5 else "")
-            warnings = (f"normalization: feature {which} of {np.size(variance)} is constant; it becomes 0",)
+        warnings = (_constant(constant, np.size(variance)),) if len(constant) else ()
         return Learned({}, {"mean": mean, "variance": variance}, warnings)
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
@@ -75,3 +74,9 @@ class Normalization(Transform):
 def _vector(values: Sequence[float]) -> np.ndarray:
     """One number for all features, or one a feature."""
     return np.array(values if len(values) > 1 else values[0], np.float64)
+
+
+def _constant(features: np.ndarray, count: int) -> str:
+    if len(features) > 1:
+        return f"{len(features)} of {count} features are constant; they become 0"
+    return f"feature {features[0] + 1} of {count} is constant; it becomes 0"

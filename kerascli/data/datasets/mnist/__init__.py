@@ -23,8 +23,11 @@ class Mnist(Source):
         return {"x": Field((28, 28), "uint8"), "y": Field((), "uint8", num_classes=10)}
 
     def load(self, context: Context) -> Mapping[str, Table]:
-        return {split: table_of({"x": _array(f"{prefix}-images-idx3-ubyte"), "y": _array(f"{prefix}-labels-idx1-ubyte")},
-                                f"mnist {split}") for split, prefix in _PREFIXES.items()}  # fmt: skip
+        tables: dict[str, Table] = {}
+        for split, prefix in _PREFIXES.items():
+            columns = {"x": _array(f"{prefix}-images-idx3-ubyte"), "y": _array(f"{prefix}-labels-idx1-ubyte")}
+            tables[split] = table_of(columns, f"mnist {split}")
+        return tables
 
     def files(self, context: Context) -> Mapping[str, Path]:
         return {f"mnist/{path.name}": path for path in sorted(_FOLDER.glob("*.xz"))}

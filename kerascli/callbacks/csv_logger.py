@@ -1,0 +1,28 @@
+"""CSVLogger: the figures of each epoch in a file of the run folder's logs/."""
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from kerascli.callbacks.base import AppendRow, Callback, Decision, EpochFacts, State, callback
+
+
+@callback(name="csv_logger")
+class CSVLogger(Callback):
+    """A row an epoch, which counts from 0 there, as in Keras; figures by name. history.csv is written in any case."""
+
+    filename: str
+    separator: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    append: bool = False
+
+    @field_validator("filename")
+    @classmethod
+    def _is_a_plain_name(cls, value: str) -> str:
+        plain = value.isascii() and value.replace(".", "").replace("-", "").replace("_", "").isalnum()
+        if not plain or value.startswith("."):
+            raise ValueError(f"expected a plain file name such as training.csv (it goes into logs/), got '{value}'")
+        return value
+
+    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+        row = {"epoch": facts.epoch - 1, **{name: facts.logs[name] for name in sorted(facts.logs)}}
+        return [AppendRow(self.filename, row, self.append, self.separator)], state

@@ -1,0 +1,86 @@
+"""LearningRateScheduler: the rate of each epoch, by a formula, a table or a schedule."""
+
+import math
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, field_validator
+
+from kerascli.callbacks.base import Callback, Decision, EpochFacts, Say, SetLearningRate, State, callback
+from kerascli.errors import ConfigError, show
+from kerascli.expressions import ExpressionError, evaluate, parse
+from kerascli.schedules.base import SCHEDULES, Schedule, ScheduleField
+from kerascli.shapes import NonNegativeInt
+
+Pairs = tuple[tuple[int, float], ...]
+
+
+def _read(value: Any) -> Any:
+    """Settles which of the three forms it is, so that errors speak of that one."""
+    if isinstance(value, (list, tuple)):
+        if not value or not all(map(_is_pair, value)):
+            raise ValueError(f"expected pairs [from epoch, rate] such as [[0, 0.1], [10, 0.01]], got {show(value)}")
+        return tuple((epoch, float(rate)) for epoch, rate in value)
+    if isinstance(value, (dict, Schedule)):
+        return SCHEDULES.validate(value)
+    if not isinstance(value, str):
+        raise ValueError(f"expected a formula, a list of [from epoch, rate] or a schedule, got {show(value)}")
+    return value
+
+
+def _is_pair(value: Any) -> bool:
+    match value:
+        case [int(epoch), int() | float() as rate]:
+            return epoch >= 0 and rate > 0
+    return False
+
+
+@callback()
+class LearningRateScheduler(Callback):
+    """Sets the rate before each epoch. Epochs count from 0, as in Keras's schedule functions.
+
+    `schedule` is a formula over `epoch` and `lr` (`lr * 0.9 if epoch > 10 else lr`), a list of
+    [from epoch, rate], or a schedule (`{exponential_decay: ...}`) whose steps are epochs.
+    """
+
+    sets_learning_rate = True
+
+    schedule: Annotated[str | Pairs | ScheduleField, BeforeValidator(_read)]
+    verbose: NonNegativeInt = 0
+
+    @field_validator("schedule")
+    @classmethod
+    def _can_be_followed(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            _rate_by_formula(value, 0, 0.01)
+        if isinstance(value, tuple):
+            epochs = [epoch for epoch, _ in value]
+            if epochs != sorted(set(epochs)):
+                raise ValueError(f"expected [from epoch, rate] in rising order of epochs, got epochs {epochs}")
+        return value
+
+    def begin(self, facts: EpochFacts) -> list[Decision]:
+        epoch, rate = facts.epoch - 1, facts.learning_rate
+        if isinstance(self.schedule, str):
+            try:
+                rate = _rate_by_formula(self.schedule, epoch, rate)
+            except ValueError as error:
+                raise ConfigError(f"learning_rate_scheduler: epoch {epoch}: {error}") from None
+        elif isinstance(self.schedule, tuple):
+            rate = next((r for start, r in reversed(self.schedule) if start <= epoch), rate)
+        else:
+            rate = self.schedule(epoch)
+        return [SetLearningRate(rate)]
+
+    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+        return [Say(f"learning rate {facts.learning_rate:g}")] if self.verbose else [], state
+
+
+def _rate_by_formula(text: str, epoch: int, rate: float) -> float:
+    """The formula's value; raises ValueError when that is no rate."""
+    try:
+        value = evaluate(parse(text), {"epoch": epoch, "lr": rate})
+    except ExpressionError as error:
+        raise ValueError(f"'{text}': {error}") from None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
+        raise ValueError(f"'{text}' gives {value}, expected a number greater than 0")
+    return float(value)

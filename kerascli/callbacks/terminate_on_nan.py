@@ -1,0 +1,16 @@
+"""TerminateOnNaN: here for configs that name it; a loss that is no number stops training in any case."""
+
+import math
+
+from kerascli.callbacks.base import Callback, Decision, EpochFacts, State, Stop, callback
+
+
+@callback(name="terminate_on_nan", aliases=("terminate_on_naan",))
+class TerminateOnNaN(Callback):
+    """Stops when an epoch's loss is nan or infinite. Steps are watched by training itself, which stops sooner."""
+
+    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+        loss = facts.logs.get("loss")
+        if loss is None or math.isfinite(loss):
+            return [], state
+        return [Stop(f"the loss became {loss} in epoch {facts.epoch}")], state

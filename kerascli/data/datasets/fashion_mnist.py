@@ -1,0 +1,72 @@
+"""Fashion-MNIST: 70,000 pictures of clothes, 28 x 28 grey values; Zalando SE, MIT licence."""
+
+import functools
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from kerascli.data.base import Context, Field, Source, source
+from kerascli.data.datasets.download import Remote, fetch
+from kerascli.data.datasets.idx import parse_idx
+from kerascli.data.table import Table, table_of
+from kerascli.errors import DataError
+
+CLASSES = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+
+_BASE = "https://storage.googleapis.com/tensorflow/tf-keras-datasets"
+_FILES = {
+    "train": (("train-images-idx3-ubyte.gz", (60_000, 28, 28)), ("train-labels-idx1-ubyte.gz", (60_000,))),
+    "test": (("t10k-images-idx3-ubyte.gz", (10_000, 28, 28)), ("t10k-labels-idx1-ubyte.gz", (10_000,))),
+}
+
+
+@source()
+class FashionMnist(Source):
+    """60,000 pictures to train on and 10,000 to test: `x` (28, 28) uint8, `y` 0..9; downloaded once."""
+
+    def facts(self, context: Context) -> Mapping[str, Field]:
+        return {"x": Field((28, 28), "uint8"), "y": Field((), "uint8", num_classes=10, classes=CLASSES)}
+
+    def load(self, context: Context) -> Mapping[str, Table]:
+        tables: dict[str, Table] = {}
+        for split, files in _FILES.items():
+            x, y = (_unpack(fetch(_remote(name, shape), context), name, shape) for name, shape in files)
+            tables[split] = table_of({"x": x, "y": y}, f"fashion_mnist {split}")
+        return tables
+
+    def files(self, context: Context) -> Mapping[str, Path]:
+        remotes = [_remote(name, shape) for files in _FILES.values() for name, shape in files]
+        return {remote.path: remote.local for remote in remotes}
+
+
+def _remote(name: str, shape: tuple[int, ...]) -> Remote:
+    problem = functools.partial(_problem, name=name, shape=shape)
+    return Remote(f"{_BASE}/{name}", f"fashion-mnist/{name}", 64 * 2**20, problem)
+
+
+def _problem(data: bytes, name: str, shape: tuple[int, ...]) -> str | None:
+    """gzip carries a checksum, so sound contents of the right shape are the right contents."""
+    try:
+        _unpack(data, name, shape)
+    except DataError as error:
+        return str(error)
+    return None
+
+
+def _unpack(data: bytes, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    limit = int(np.prod(shape)) + 64
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        raw = unpacker.decompress(data, limit)
+    except zlib.error:
+        raise DataError("the file is damaged (gzip)") from None
+    if not unpacker.eof:
+        raise DataError("the file is incomplete or too large (gzip)")
+    array = parse_idx(raw, name)
+    if array.shape != shape:
+        raise DataError(f"expected an array of shape {shape}, the file has {array.shape}")
+    return array

@@ -1,0 +1,67 @@
+"""Cast: the same values in another type, where they fit."""
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kerascli.data.base import EXACT_IN_FLOAT32, Field, Learned, Transform, transform
+from kerascli.data.pipeline import is_number
+from kerascli.data.table import BadRow
+from kerascli.errors import safe_text
+
+
+@transform()
+class Cast(Transform):
+    """To a number type, from text too; a value that the type cannot hold is an error with its row."""
+
+    dtype: Literal["float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool"]
+
+    def in_batch(self, field: Field) -> bool:
+        """Small numbers become floats on the device; all else is looked at once."""
+        return self.dtype == "float32" and field.dtype in EXACT_IN_FLOAT32
+
+    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+        return replace(field, dtype=self.dtype)
+
+    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+        numbers = _parsed(values) if values.dtype == object else values
+        wanted = np.dtype(self.dtype)
+        if wanted.kind in "iu" and numbers.dtype.kind == "f":
+            _refuse(numbers, ~np.isfinite(numbers) | (numbers != np.trunc(numbers)), "is no whole number")
+        if wanted.kind in "iu":
+            limits = np.iinfo(wanted)
+            outside = (numbers < limits.min) | (numbers > limits.max)
+            _refuse(numbers, outside, f"is outside {limits.min}..{limits.max} ({self.dtype})")
+        if wanted.kind == "b":
+            _refuse(numbers, (numbers != 0) & (numbers != 1), "is neither 0 nor 1")
+        return numbers.astype(wanted)
+
+    def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
+        return _ToFloat()
+
+
+class _ToFloat(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
+        return x.to(torch.float32)
+
+
+def _parsed(values: np.ndarray) -> np.ndarray:
+    """Text as float64; empty text is a missing value."""
+    words = values.reshape(-1).tolist()
+    for index, word in enumerate(words):
+        if word != "" and not is_number(word):
+            raise BadRow(index // (len(words) // len(values)), f"'{safe_text(word, 40)}' is not a number")
+    return np.array([float(word) if word else np.nan for word in words]).reshape(values.shape)
+
+
+def _refuse(values: np.ndarray, bad: np.ndarray, what: str) -> None:
+    rows = bad.reshape(len(values), -1)
+    wrong = rows.any(axis=1)
+    if wrong.any():
+        row = int(wrong.argmax())
+        value = values.reshape(len(values), -1)[row][rows[row]][0]
+        shown = "a missing value" if value != value else f"{value:g}" if values.dtype.kind == "f" else str(value)
+        raise BadRow(row, f"{shown} {what}")

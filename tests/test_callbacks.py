@@ -1,0 +1,286 @@
+"""Callbacks decide in the epochs in which Keras's do."""
+
+import csv
+import json
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import pytest
+from keras.src.trainers.compile_utils import MetricsList
+
+from kerascli.callbacks.base import (
+    CALLBACKS,
+    AppendRow,
+    Callback,
+    Decision,
+    EpochFacts,
+    RestoreSlot,
+    SaveSlot,
+    Say,
+    SetLearningRate,
+    Stop,
+)
+from kerascli.component import Invalid
+from kerascli.errors import ConfigError
+
+DIRECTIONS: Mapping[str, Literal["min", "max"]] = {
+    "loss": "min",
+    "accuracy": "max",
+    "val_loss": "min",
+    "val_accuracy": "max",
+}
+SEEDS = range(40)
+
+
+def facts(epoch: int, logs: Mapping[str, float], *, rate: float = 0.1, epochs: int = 30) -> EpochFacts:
+    return EpochFacts(epoch, epochs, logs, rate, 5, DIRECTIONS)
+
+
+class Run:
+    """What comes of a callback's decisions over epochs; its state goes through JSON each time."""
+
+    def __init__(self, callback: Callback, history: list[dict[str, float]], *, rate: float = 0.1) -> None:
+        self.rates: list[float] = []
+        self.slots: dict[str, int] = {}
+        self.restored: int | None = None
+        self.stopped: int | None = None
+        self.said: list[str] = []
+        self.rows: list[AppendRow] = []
+        self.rate = rate
+        state = callback.start()
+        for epoch, logs in enumerate(history, start=1):
+            self._carry_out(callback.begin(facts(epoch, logs, rate=self.rate)), epoch)
+            self.rates.append(self.rate)
+            decisions, state = callback.epoch_end(facts(epoch, logs, rate=self.rate), state)
+            state = json.loads(json.dumps(state, allow_nan=False))
+            self._carry_out(decisions, epoch)
+            if self.stopped:
+                break
+        self._carry_out(callback.train_end(state), len(self.rates))
+
+    def _carry_out(self, decisions: list[Decision], epoch: int) -> None:
+        for decision in decisions:
+            match decision:
+                case SetLearningRate(value):
+                    self.rate = value
+                case Stop():
+                    self.stopped = epoch
+                case SaveSlot(slot):
+                    self.slots[slot] = epoch
+                case RestoreSlot(slot):
+                    self.restored = self.slots[slot]
+                case AppendRow():
+                    self.rows.append(decision)
+                case Say(text):
+                    self.said.append(text)
+
+
+class Model:
+    """As much of a Keras model as callbacks ask for; its weights are the epoch's number."""
+
+    def __init__(self, rate: float) -> None:
+        self.stop_training = False
+        self.metrics = [MetricsList([keras.metrics.BinaryAccuracy(name="accuracy")])]
+        self.optimizer = SimpleNamespace(learning_rate=rate)
+        self.epoch = 0
+        self.restored: int | None = None
+        self.saved: list[int] = []
+
+    def get_weights(self) -> int:
+        return self.epoch
+
+    def set_weights(self, epoch: int) -> None:
+        self.restored = epoch
+
+    def save(self, path: str, overwrite: bool) -> None:
+        self.saved.append(self.epoch)
+
+
+class Theirs:
+    """A Keras callback driven by the same history; epochs count from 1 as in Run."""
+
+    def __init__(self, callback: Any, history: list[dict[str, float]], *, rate: float = 0.1) -> None:
+        self.model = Model(rate)
+        self.rates: list[float] = []
+        self.stopped: int | None = None
+        callback.set_model(self.model)
+        callback.on_train_begin()
+        for epoch, logs in enumerate(history):
+            self.model.epoch = epoch + 1
+            callback.on_epoch_begin(epoch)
+            self.rates.append(self.model.optimizer.learning_rate)
+            callback.on_epoch_end(epoch, dict(logs))
+            if self.model.stop_training:
+                self.stopped = epoch + 1
+                break
+        callback.on_train_end()
+
+
+def history(seed: int, epochs: int = 30) -> list[dict[str, float]]:
+    """Figures that fall or rise, with noise, plateaus, ties and now and then a nan."""
+    random = np.random.default_rng(seed)
+    out = []
+    for epoch in range(epochs):
+        loss = round(max(0.3, 1.0 - 0.05 * epoch) + random.normal() * 0.1, 1 + seed % 3)
+        if seed % 5 == 0 and random.uniform() < 0.1:
+            loss = float("nan")
+        out.append({"loss": loss, "val_loss": loss, "val_accuracy": round(random.uniform(0.5, 0.9), 1 + seed % 2)})
+    return out
+
+
+def settings(seed: int) -> dict[str, Any]:
+    random = np.random.default_rng(1000 + seed)
+    return {
+        "monitor": ["val_loss", "val_accuracy", "loss"][seed % 3],
+        "patience": int(random.integers(0, 5)),
+        "min_delta": float(random.choice([0.0, 0.1, 0.05, -0.02])),
+        "mode": "auto" if seed % 4 else "max",
+    }
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_early_stopping_stops_and_restores_as_in_keras(seed: int) -> None:
+    arguments = settings(seed) | {
+        "baseline": [None, 0.6, 0.8][seed % 3],
+        "restore_best_weights": seed % 2 == 0,
+        "start_from_epoch": [0, 0, 4][seed % 3],
+    }
+    ours = Run(CALLBACKS.parse({"early_stopping": arguments}), history(seed))
+    theirs = Theirs(keras.callbacks.EarlyStopping(**arguments), history(seed))
+    assert (ours.stopped, ours.restored) == (theirs.stopped, theirs.model.restored)
+
+
+def test_early_stopping_says_why_and_what_it_restores() -> None:
+    callback = CALLBACKS.parse({"early_stopping": {"patience": 2, "restore_best_weights": True, "verbose": 1}})
+    state, decisions = callback.start(), []
+    for epoch, loss in enumerate([0.5, 0.4, 0.6, 0.7], start=1):
+        decisions, state = callback.epoch_end(facts(epoch, {"val_loss": loss}), state)
+    assert decisions == [Stop("early stopping: 'val_loss' has not improved for 2 epochs")]
+    assert callback.train_end(state) == [Say("restoring the weights of epoch 2"), RestoreSlot("early_stopping")]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_rates_are_reduced_in_keras_s_epochs(seed: int) -> None:
+    arguments = settings(seed) | {
+        "factor": [0.5, 0.1, 0.9][seed % 3],
+        "cooldown": [0, 2, 1][seed % 3],
+        "min_lr": [0.0, 0.001, 0.03][seed % 3],
+    }
+    ours = Run(CALLBACKS.parse({"reduce_lr_on_plateau": arguments}), history(seed))
+    theirs = Theirs(keras.callbacks.ReduceLROnPlateau(**arguments), history(seed))
+    assert ours.rates == pytest.approx(theirs.rates, rel=1e-6)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_best_epochs_are_saved_as_in_keras(seed: int) -> None:
+    arguments = {"monitor": settings(seed)["monitor"], "save_best_only": True, "mode": settings(seed)["mode"]}
+    arguments["initial_value_threshold"] = [None, 0.7][seed % 2]
+    ours = CALLBACKS.parse({"model_checkpoint": arguments})
+    theirs = Theirs(keras.callbacks.ModelCheckpoint("model.keras", **arguments), history(seed))
+    state, saved = ours.start(), []
+    for epoch, logs in enumerate(history(seed), start=1):
+        decisions, state = ours.epoch_end(facts(epoch, logs), state)
+        saved += [epoch for decision in decisions if decision == SaveSlot("best", to_disk=True)]
+    assert saved == theirs.model.saved
+
+
+def test_every_epoch_is_kept_where_that_is_wanted() -> None:
+    decisions, _ = CALLBACKS.parse("model_checkpoint").epoch_end(facts(12, {"loss": 1.0}), {"best": None})
+    assert decisions == [SaveSlot("epoch-0012", to_disk=True)]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "function"),
+    [
+        ("lr * 0.9 if epoch > 3 else lr", lambda epoch, lr: lr * 0.9 if epoch > 3 else lr),
+        ("0.5 / (1 + epoch)", lambda epoch, lr: 0.5 / (1 + epoch)),
+        ([[0, 0.5], [4, 0.25], [9, 0.125]], lambda epoch, lr: 0.5 if epoch < 4 else 0.25 if epoch < 9 else 0.125),
+        ([[2, 0.5]], lambda epoch, lr: lr if epoch < 2 else 0.5),
+        (
+            {"exponential_decay": {"initial_learning_rate": 0.4, "decay_steps": 2, "decay_rate": 0.5}},
+            lambda epoch, lr: 0.4 * 0.5 ** (epoch / 2),
+        ),
+    ],
+)
+def test_the_rate_of_each_epoch_is_that_of_keras_s_function(schedule: Any, function: Any) -> None:
+    ours = Run(CALLBACKS.parse({"learning_rate_scheduler": {"schedule": schedule}}), history(1))
+    theirs = Theirs(keras.callbacks.LearningRateScheduler(function), history(1))
+    assert ours.rates == pytest.approx(theirs.rates, rel=1e-12)
+
+
+def test_a_formula_that_gives_no_rate_later_on_is_an_error_with_its_epoch() -> None:
+    callback = CALLBACKS.parse({"learning_rate_scheduler": "0.1 - 0.01 * epoch"})
+    with pytest.raises(ConfigError, match=r"epoch 11: '0.1 - 0.01 \* epoch' gives -0.0"):
+        callback.begin(facts(12, {}))
+
+
+def test_logged_rows_are_those_of_keras_s_file(tmp_path: Path) -> None:
+    figures = history(1, epochs=4)
+    Theirs(keras.callbacks.CSVLogger(str(tmp_path / "keras.csv"), separator=";"), figures)
+    ours = Run(CALLBACKS.parse({"csv_logger": {"filename": "log.csv", "separator": ";", "append": True}}), figures)
+    with open(tmp_path / "keras.csv", newline="") as file:
+        theirs = list(csv.DictReader(file, delimiter=";"))
+    assert [{name: str(value) for name, value in row.row.items()} for row in ours.rows] == theirs
+    assert {(row.file, row.append, row.separator) for row in ours.rows} == {("log.csv", True, ";")}
+
+
+def test_a_loss_that_is_no_number_stops() -> None:
+    figures = [{"loss": 1.0}, {"loss": float("inf")}, {"loss": 1.0}]
+    assert Run(CALLBACKS.parse("terminate_on_nan"), figures).stopped == 2
+
+
+@pytest.mark.parametrize("name", ["early_stopping", "reduce_lr_on_plateau", "model_checkpoint"])
+def test_an_epoch_without_the_figure_does_not_count_and_that_is_said(name: str) -> None:
+    callback = CALLBACKS.parse({name: {"save_best_only": True} if name == "model_checkpoint" else {"patience": 1}})
+    decisions, state = callback.epoch_end(facts(3, {"loss": 1.0}), callback.start())
+    assert decisions == [Say(f"{name}: 'val_loss' was not measured in epoch 3, which does not count")]
+    assert state == callback.start()
+
+
+def test_what_is_watched_must_be_logged() -> None:
+    callback = CALLBACKS.parse("early_stopping")
+    assert callback.check({"loss", "val_loss"}) is None
+    assert callback.check({"loss", "accuracy"}) == (
+        "there is no 'val_loss' without validation; add validation_data or validation_split to fit"
+    )
+    typo = CALLBACKS.parse({"early_stopping": "val_acuracy"})
+    assert typo.check({"loss", "val_loss", "accuracy", "val_accuracy"}) == (
+        "there is no figure 'val_acuracy' to watch; did you mean 'val_accuracy'?"
+    )
+    assert CALLBACKS.parse("model_checkpoint").check({"loss"}) is None
+
+
+def test_a_figure_of_no_known_direction_needs_a_mode() -> None:
+    figures = [{"odd": 1.0}, {"odd": 2.0}]
+    with pytest.raises(ConfigError, match="cannot tell whether 'odd' is better when it is small or great"):
+        Run(CALLBACKS.parse({"early_stopping": "odd"}), figures)
+    assert Run(CALLBACKS.parse({"early_stopping": {"monitor": "odd", "mode": "max"}}), figures).stopped is None
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ({"model_checkpoint": {"filepath": "m.keras"}}, "have their place in the run folder"),
+        ({"model_checkpoint": {"save_weights_only": True}}, "always complete"),
+        ({"model_checkpoint": {"save_freq": 100}}, "save_freq: expected epoch"),
+        ({"learning_rate_scheduler": "lr * epch"}, "unknown name 'epch'; did you mean 'epoch'"),
+        ({"learning_rate_scheduler": "0 * lr"}, "expected a number greater than 0"),
+        ({"learning_rate_scheduler": [[5, 0.1], [0, 0.2]]}, "in rising order of epochs"),
+        ({"learning_rate_scheduler": [[0, -0.1]]}, r"expected pairs \[from epoch, rate\]"),
+        ({"learning_rate_scheduler": 5}, "expected a formula, a list of"),
+        ({"reduce_lr_on_plateau": {"factor": 1.0}}, "factor: must be less than 1"),
+        ({"csv_logger": "../log.csv"}, "expected a plain file name"),
+        ({"early_stopping": {"mode": "low"}}, "mode: expected auto, min or max"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(written: Any, text: str) -> None:
+    with pytest.raises(Invalid, match=text):
+        CALLBACKS.parse(written)
