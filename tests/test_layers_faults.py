@@ -93,6 +93,17 @@ SHAPE_FAULTS = [
         "noise_shape (None, 3) does not fit an input of (None, 4)",
         "one entry an axis, batch first: null (as the input) or 1 (dropped together)",
     ),
+    ("subtract", {}, [(4,), (4,), (4,)], "needs 2 inputs, got 3", "write inputs: [a, b]"),
+    (
+        "dot",
+        {"axes": [1, 2]},
+        [(4,), (5, 6)],
+        "axis 1 of (None, 4) and axis 2 of (None, 5, 6) differ: 4 and 6",
+        None,
+    ),
+    ("permute", {"dims": [2, 1]}, [(4,)], "has dims for 2 axes after the batch, got (None, 4)", None),
+    ("repeat_vector", {"n": 2}, [(4, 5)], "needs vectors (features), got (None, 4, 5)", None),
+    ("masking", {}, [(4,)], "needs sequences (steps, features), got (None, 4)", None),
     ("add", {}, [(4,), (5,)], "needs inputs of one shape, got (None, 4) and (None, 5)", None),
     ("add", {}, [(4,)], "needs at least 2 inputs, got 1", "write inputs: [a, b]"),
     (
@@ -117,6 +128,7 @@ def test_what_does_not_fit_is_said(name, config, shapes, text, hint):
     [
         ({"reshape": [0, 2]}, "target_shape: expected positive sizes and at most one -1, got [0, 2]"),
         ({"reshape": [-1, -1]}, "target_shape: expected positive sizes and at most one -1, got [-1, -1]"),
+        ({"permute": [2, 3]}, "dims: expected each axis from 1 to 2 once, got [2, 3]"),
         ({"dropout": 1.5}, "rate: must be at most 1, got 1.5"),
         ({"conv_2d": {"filters": 3, "kernel_size": 3, "groups": 2}}, "filters (3) must be a multiple of groups (2)"),
         (

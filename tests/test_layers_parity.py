@@ -12,7 +12,7 @@ import pytest
 import torch
 from keras.src.backend.common import dtypes
 
-from kerascli.layers.base import LAYERS, Outcome
+from kerascli.layers.base import LAYERS, MergeLayer, Outcome
 from kerascli.shapes import TensorSpec
 from tests import layer_harness as harness
 
@@ -114,6 +114,11 @@ class TestParityWithKeras:
             ("ReLU", {"negative_slope": 0.3}, (2, 30)),
             ("ReLU", {"threshold": 0.4}, (2, 30)),
             ("ReLU", {"max_value": 1.0, "negative_slope": 0.3, "threshold": 0.4}, (2, 30)),
+            ("LeakyReLU", {}, (2, 30)),
+            ("Identity", {}, (2, 3)),
+            ("Masking", {"mask_value": 0.5}, (2, 3, 4)),
+            ("Permute", {"dims": [3, 1, 2]}, (2, 3, 4, 5)),
+            ("RepeatVector", {"n": 3}, (2, 4)),
             ("Softmax", {}, (2, 3, 4)),
             ("Softmax", {"axis": 1}, (2, 3, 4)),
             ("Softmax", {"axis": [1, 2]}, (2, 3, 4)),
@@ -185,6 +190,19 @@ class TestParityWithKeras:
     def test_global_pooling_2d(self, name, keepdims, data_format):
         assert_same(name, {"keepdims": keepdims, "data_format": data_format}, (2, 3, 4, 5))
 
+    @pytest.mark.parametrize(
+        ("config", "shape"),
+        [
+            ({}, (3, 5)),
+            ({"epsilon": 0.1}, (3, 4, 5)),
+            ({"axis": [1, 3], "scale": False}, (3, 4, 5, 6)),
+            ({"axis": [2, 1]}, (3, 4, 5)),
+            ({"center": False}, (3, 4, 5)),
+        ],
+    )
+    def test_layer_normalization(self, config, shape):
+        assert_same("LayerNormalization", config, shape)
+
     @pytest.mark.parametrize("training", [True, False])
     @pytest.mark.parametrize(
         ("config", "shape"),
@@ -242,12 +260,58 @@ class TestParityWithKeras:
         config = {"units": 4, "return_sequences": True, "return_state": True, **config}
         assert_same("LSTM", config, (3, 5, 2), training=False, initial_state=state, mask=mask)
 
+    @pytest.mark.parametrize("name", ["Add", "Multiply", "Average", "Maximum", "Minimum"])
     @pytest.mark.parametrize("shapes", [((2, 3), (2, 3)), ((2, 4, 3), (2, 3), (2, 1, 3))])
-    def test_add(self, shapes):
-        assert_same("Add", {}, *shapes)
+    def test_merges_value_by_value(self, name, shapes):
+        assert_same(name, {}, *shapes)
+
+    def test_subtract(self):
+        assert_same("Subtract", {}, (2, 4, 3), (2, 3))
+
+    @pytest.mark.parametrize("normalize", [False, True])
+    @pytest.mark.parametrize(
+        ("axes", "shapes"),
+        [
+            (1, ((2, 3), (2, 3))),
+            (-1, ((2, 4, 3), (2, 3))),
+            ([1, 2], ((2, 3, 4), (2, 5, 3))),
+            ([2, 1], ((2, 3, 4), (2, 4))),
+            ([1, 3], ((2, 4), (2, 3, 5, 4))),
+            ([3, 1], ((2, 3, 5, 4), (2, 4, 6))),
+        ],
+    )
+    def test_dot(self, axes, normalize, shapes):
+        assert_same("Dot", {"axes": axes, "normalize": normalize}, *shapes)
 
     @pytest.mark.parametrize(
         ("config", "shapes"), [({}, ((2, 3), (2, 4))), ({"axis": 1}, ((2, 3, 4), (2, 1, 4), (2, 2, 4)))]
     )
     def test_concatenate(self, config, shapes):
         assert_same("Concatenate", config, *shapes)
+
+    @pytest.mark.parametrize(
+        ("name", "config", "shapes"),
+        [
+            ("Add", {}, ((2, 3, 4), (2, 3, 4))),
+            ("Concatenate", {}, ((2, 3, 4), (2, 3, 4))),
+            ("Concatenate", {"axis": 1}, ((2, 3, 4), (2, 3, 4))),
+        ],
+    )
+    @pytest.mark.parametrize("rows", [(["110", "011"], ["100", "001"]), (["110", "011"], None), (None, None)])
+    def test_masks_of_merged_inputs(self, name, config, shapes, rows):
+        xs = [torch.zeros(shape) for shape in shapes]
+        masks = [None if row is None else mask_of(*row) for row in rows]
+        layer = LAYERS.parse({name: config} if config else name)
+        assert isinstance(layer, MergeLayer)
+        expected = keras_layer(name, config).compute_mask(xs, masks)
+        got = layer.merge_masks(masks, xs)
+        if expected is None or got is None:
+            assert got is expected
+        else:
+            assert got.tolist() == expected.tolist()
+
+    def test_masking_makes_the_mask_of_keras(self):
+        x = torch.tensor([[[1.0, 0.5], [0.5, 0.5], [0.0, 0.0]]])
+        module = harness.make(harness.parse("masking", {"mask_value": 0.5}), TensorSpec((3, 2)))
+        expected: Any = keras.layers.Masking(mask_value=0.5).compute_mask(x)
+        assert torch.equal(module.make_mask(x), expected)  # pyright: ignore[reportCallIssue]

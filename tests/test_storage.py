@@ -27,7 +27,7 @@ OLD, NEW = b"old " * 50, b"new and longer " * 50
 
 @pytest.fixture(autouse=True)
 def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here processes die, not the machine, so waiting for the disk proves nothing; that fsync is asked for is tested."""
+    """Here processes die, not the machine, so waiting for the disk proves nothing; that it is asked is tested."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 

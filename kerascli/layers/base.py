@@ -1,9 +1,9 @@
 """What a layer is: frozen settings that build a torch module, weights in Keras's number and meaning."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, reduce
 from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
@@ -92,6 +92,11 @@ class MergeLayer(BaseLayer):
     @abstractmethod
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
         """The torch module for inputs like `xs`; raises ShapeMismatch. Runs under the meta device."""
+
+    def merge_masks(self, masks: Sequence[Tensor | None], xs: Sequence[Tensor]) -> Tensor | None:
+        """The mask that is handed on: as in Keras a step counts if it does in any input, and in one without a mask."""
+        present = [mask for mask in masks if mask is not None]
+        return reduce(torch.logical_or, present) if len(present) == len(masks) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ Axes = int | Ints
 _ORDERS = {1: ("sequences", "steps"), 2: ("images", "height, width"), 3: ("volumes", "depth, height, width")}
 
 
-def positive_axes(axes: int | tuple[int, ...], x: TensorSpec) -> tuple[int, ...]:
+def positive_axes(axes: int | tuple[int, ...], x: TensorSpec, argument: str = "axis") -> tuple[int, ...]:
     """The axes of `x` (batch included) as numbers from 1, in order; raises ShapeMismatch."""
     given = (axes,) if isinstance(axes, int) else axes
     rank = x.rank + 1
@@ -25,7 +25,7 @@ def positive_axes(axes: int | tuple[int, ...], x: TensorSpec) -> tuple[int, ...]
         raise ShapeMismatch(
             f"axis {shown} does not fit an input of {x}",
             hint="axis 0 is the batch; negative axes count from the end",
-            argument="axis",
+            argument=argument,
         )
     return tuple(found)
 

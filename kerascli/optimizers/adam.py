@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import torch
 from pydantic import field_validator
 from torch import Tensor
+from torch.optim.adam import adam
 
 from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
 from kerascli.shapes import NonNegativeFloat, OpenFraction
@@ -23,13 +24,15 @@ class Adam(Optimizer):
         return ("momentum", "velocity", *(("velocity_hat",) if self.amsgrad else ()))
 
     def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
-        momentum = state["momentum"].lerp_(gradient, 1 - self.beta_1)
-        velocity = state["velocity"].mul_(self.beta_2).addcmul_(gradient, gradient, value=1 - self.beta_2)
-        if self.amsgrad:
-            velocity = torch.maximum(state["velocity_hat"], velocity, out=state["velocity_hat"])
-        # the paper's correction of both means, moved into the rate: epsilon then means what it does in Keras
-        rate = moment.learning_rate * math.sqrt(1 - self.beta_2**moment.step) / (1 - self.beta_1**moment.step)
-        weight.addcdiv_(momentum, torch.sqrt(velocity, out=gradient).add_(self.epsilon), value=-rate)
+        # torch adds epsilon after its correction of the velocity, Keras before it
+        epsilon = self.epsilon / math.sqrt(1 - self.beta_2**moment.step)
+        steps_before = torch.full((), moment.step - 1, dtype=torch.float32, device=weight.device)
+        adam(
+            [weight], [gradient], [state["momentum"]], [state["velocity"]],
+            [state["velocity_hat"]] if self.amsgrad else [], [steps_before],
+            fused=True, amsgrad=self.amsgrad, lr=moment.learning_rate, beta1=self.beta_1, beta2=self.beta_2,
+            eps=epsilon, weight_decay=0.0, maximize=False,
+        )  # fmt: skip
 
 
 @optimizer(name="adam_w")

@@ -13,6 +13,10 @@ _ALIGNMENT_BYTES = 64
 """Each weight starts on a cache line, which matrix kernels need for their fast paths."""
 
 
+_CACHED_ELEMENTS = 2**16
+"""Elements a thread of the CPU: what all passes of an update can keep in its cache, half the time for large models."""
+
+
 class Layout(Protocol):
     """What an optimizer must know of a weight: `WeightSpec` of layers has it."""
 
@@ -80,12 +84,13 @@ class FlatGroup:
         return [s for _, gradient, s in pairs if gradient is not None]
 
     def runs(self, present: Sequence[Slice]) -> Iterator[tuple[int, int]]:
-        """The stretches of the vectors that `present` covers; padding counts as covered."""
-        if len(present) == len(self.slices):
-            yield 0, self.weights.numel()
-            return
-        for s in present:
-            yield s.start, s.stop
+        """The stretches of the vectors that `present` covers (padding may be), as long as the caches like them."""
+        whole = [(0, self.weights.numel())]
+        stretches = whole if len(present) == len(self.slices) else [(s.start, s.stop) for s in present]
+        longest = _CACHED_ELEMENTS * torch.get_num_threads() if self.weights.is_cpu else self.weights.numel()
+        for start, stop in stretches:
+            for first in range(start, stop, longest):
+                yield first, min(first + longest, stop)
 
 
 def grouped(named: Sequence[NamedWeight]) -> list[list[int]]:

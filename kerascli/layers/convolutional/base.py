@@ -67,7 +67,7 @@ class ConvolutionModule(WeightedModule):
     def __init__(self, settings: Convolution, window: Window, channels: int) -> None:
         super().__init__()
         self.window = window
-        self.flat = settings.rank == 1
+        self.of_sequences = settings.rank == 1
         self.data_format: DataFormat = settings.data_format
         self.groups = settings.groups
         self.activation = settings.activation
@@ -94,7 +94,7 @@ class ConvolutionModule(WeightedModule):
         padding = even(pads)
         if padding is None:
             x, padding = F.pad(x, flat(pads)), (0,) * len(pads)
-        if self.flat:
+        if self.of_sequences:
             y = F.conv2d(
                 x.unsqueeze(2), self.kernel.unsqueeze(2), self.bias,
                 (1, *window.strides), (0, *padding), (1, *window.dilation), self.groups,

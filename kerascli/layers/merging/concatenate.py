@@ -1,5 +1,8 @@
 """Concatenate: the inputs one after the other along an axis."""
 
+from collections.abc import Sequence
+from functools import reduce
+
 import torch
 from torch import Tensor, nn
 
@@ -30,6 +33,17 @@ class Concatenate(MergeLayer):
                 shapes = " and ".join(map(str, xs))
                 raise ShapeMismatch(f"needs inputs that differ in axis {self.axis} alone, got {shapes}")
         return ConcatenateModule(axis)
+
+    def merge_masks(self, masks: Sequence[Tensor | None], xs: Sequence[Tensor]) -> Tensor | None:
+        """Along the steps masks are joined as the inputs are; an input without a mask counts whole."""
+        present = [mask for mask in masks if mask is not None]
+        if not present:
+            return None
+        rank = present[0].ndim
+        whole = [torch.ones(x.shape[:rank], dtype=torch.bool, device=x.device) for x in xs]
+        filled = [full if mask is None else mask for mask, full in zip(masks, whole, strict=True)]
+        axis = self.axis % xs[0].ndim
+        return torch.cat(filled, axis) if axis < rank else reduce(torch.logical_or, filled)
 
 
 class ConcatenateModule(nn.Module):

@@ -1,0 +1,42 @@
+"""Permute: the axes of a sample in another order."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator
+from torch import Tensor, nn
+
+from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
+from kerascli.shapes import Sizes, TensorSpec
+
+
+def _check_dims(dims: tuple[int, ...]) -> tuple[int, ...]:
+    if sorted(dims) != list(range(1, len(dims) + 1)):
+        raise ValueError(f"expected each axis from 1 to {len(dims)} once, got {list(dims)}")
+    return dims
+
+
+@layer(
+    Example(input=(5, 3), output=(3, 5), config={"dims": [2, 1]}),
+    Example(input=(2, 3, 4), output=(4, 2, 3), config={"dims": [3, 1, 2]}),
+)
+class Permute(Layer):
+    """Puts the axes in the order `dims`; 1 is the first after the batch."""
+
+    takes_integers = True
+
+    dims: Annotated[Sizes, AfterValidator(_check_dims)]
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        if x.rank != len(self.dims):
+            text = f"has dims for {len(self.dims)} axes after the batch, got {x}"
+            raise ShapeMismatch(text, argument="dims")
+        return PermuteModule(self.dims)
+
+
+class PermuteModule(nn.Module):
+    def __init__(self, dims: tuple[int, ...]) -> None:
+        super().__init__()
+        self.dims = dims
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
+        return x.permute(0, *self.dims)

@@ -1,0 +1,29 @@
+"""RepeatVector: a vector becomes a sequence of equal steps."""
+
+from torch import Tensor, nn
+
+from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
+from kerascli.shapes import PositiveInt, TensorSpec
+
+
+@layer(Example(input=(3,), output=(5, 3), config={"n": 5}))
+class RepeatVector(Layer):
+    """Repeats a vector `n` times, as the steps of a sequence."""
+
+    takes_integers = True
+
+    n: PositiveInt
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        if x.rank != 1:
+            raise ShapeMismatch(f"needs vectors (features), got {x}")
+        return RepeatVectorModule(self.n)
+
+
+class RepeatVectorModule(nn.Module):
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.n = n
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, F) -> (N, n, F)
+        return x.unsqueeze(1).expand(-1, self.n, -1)

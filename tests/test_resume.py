@@ -1,0 +1,147 @@
+"""A run that was killed and resumed ends as the run that never was, to the last bit."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from kerascli.errors import ConfigError, DataError, FileRefused
+from kerascli.events import BatchEnd, EpochEnd, Note
+from kerascli.runs.index import find_run
+from kerascli.runs.record import RunRecord
+from kerascli.spec.load import open_config
+from kerascli.workflow import recorder
+from kerascli.workflow.train import Options, start
+from tests.runs_harness import HARD, go_on, outcome, train, write
+
+CHAOS = Path(__file__).with_name("chaos.py")
+
+
+def test_a_run_killed_at_twenty_random_moments_ends_bit_identical(tmp_path: Path) -> None:
+    config = write(tmp_path, HARD)
+    for folder, kills in (("calm", 0), ("chaos", 20)):
+        command = [sys.executable, str(CHAOS), str(config), str(tmp_path / folder), str(kills), "7"]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stdout == f"{kills} kills\n"
+    calm, chaos = (find_run("latest", tmp_path / folder) for folder in ("calm", "chaos"))
+    assert outcome(chaos) == outcome(calm)
+    assert chaos.log("log.csv") == calm.log("log.csv")
+    assert len(chaos.history()) >= 8
+
+
+@pytest.mark.parametrize("stop_at", [1, 17, 32, 33, 95])
+def test_a_run_left_after_any_step_goes_on_exactly(tmp_path: Path, stop_at: int) -> None:
+    """In mid-epoch, at its last batch, at the first of the next: 32 steps are an epoch."""
+    config = write(tmp_path, HARD)
+    whole, _ = train(config, tmp_path / "whole", ["fit.epochs=4"])
+    _leave(config, tmp_path / "left", stop_at)
+    left = find_run("latest", tmp_path / "left")
+    go_on(left)
+    assert outcome(left) == outcome(whole)
+
+
+def _leave(config: Path, runs: Path, steps: int) -> None:
+    """Start a run, save after `steps` steps and abandon it, as a kill would."""
+    run_options = Options(runs_dir=runs)
+    save = recorder.BATCH_SECONDS
+    recorder.BATCH_SECONDS = -1.0
+    try:
+        events = start(open_config(config, sets=["fit.epochs=4"]), run_options)
+        seen = 0
+        for event in events:
+            if isinstance(event, BatchEnd):
+                seen += 1
+            elif seen == steps and type(event).__name__ == "Saved":
+                break
+        events.close()  # type: ignore[attr-defined]
+    finally:
+        recorder.BATCH_SECONDS = save
+
+
+def test_a_finished_run_is_extended_as_if_it_had_been_longer(tmp_path: Path) -> None:
+    config = write(tmp_path, HARD)
+    whole, _ = train(config, tmp_path / "whole", ["fit.epochs=5"])
+    short, _ = train(config, tmp_path / "short", ["fit.epochs=3"])
+    go_on(short, ["fit.epochs=5"])
+    assert outcome(short) == outcome(whole)
+    assert open_config(short.resolved_path).document.at(("fit", "epochs")) == 5
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
+    run, _ = train(write(tmp_path, HARD), tmp_path, ["fit.epochs=2"])
+    before = outcome(run)
+    events = go_on(run)
+    assert outcome(run) == before
+    assert not [event for event in events if isinstance(event, EpochEnd)]
+
+
+def test_a_resumed_run_keeps_its_settings(tmp_path: Path) -> None:
+    run, _ = train(write(tmp_path, HARD), tmp_path, ["fit.epochs=1"])
+    with pytest.raises(ConfigError, match="only fit.epochs may change"):
+        go_on(run, ["fit.batch_size=8"])
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
+    config = write(tmp_path, HARD)
+    whole, _ = train(config, tmp_path / "whole", ["fit.epochs=3"])
+    run, _ = train(config, tmp_path / "runs", ["fit.epochs=3"])
+    newest = max((run.path / "checkpoints").glob("step-*.training.safetensors"), key=lambda p: p.name)
+    data = bytearray(newest.read_bytes())
+    data[len(data) // 2] ^= 1
+    newest.write_bytes(data)
+    events = go_on(run)
+    warnings = [event.text for event in events if isinstance(event, Note) and event.level == "warning"]
+    assert len(warnings) == 1
+    assert "damaged" in warnings[0]
+    assert outcome(run) == outcome(whole)
+
+
+def test_a_run_without_an_intact_checkpoint_is_refused(tmp_path: Path) -> None:
+    run, _ = train(write(tmp_path, HARD), tmp_path, ["fit.epochs=2"])
+    for file in (run.path / "checkpoints").glob("*.safetensors"):
+        file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(FileRefused, match="no intact checkpoint"):
+        go_on(run)
+
+
+def test_data_that_changed_since_is_refused(tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("a,b\n" + "".join(f"{i},{i % 2}\n" for i in range(40)))
+    config = write(
+        tmp_path,
+        "data: {source: {csv: {path: table.csv}}, inputs: {a: []}, targets: {b: []}}\n"
+        "model: {layers: [{dense: {units: 1, activation: sigmoid, input_shape: [1]}}]}\n"
+        "compile: {loss: binary_crossentropy}\nfit: {epochs: 1}\n".replace("{a: []}", "{x: [{columns: [a]}]}"),
+    )
+    run, _ = train(config, tmp_path / "runs")
+    table.write_text(table.read_text() + "41,1\n")
+    with pytest.raises(DataError, match="the data has changed since the run began"):
+        go_on(run)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_says_how_to_go_on_and_exits_by_the_table(tmp_path: Path, number: int, code: int) -> None:
+    config = write(tmp_path, HARD.replace("epochs: 20", "epochs: 100000").replace("patience: 6", "patience: 100000"))
+    command = [sys.executable, "-m", "kerascli", "train", str(config)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("epoch"):
+            break
+    process.send_signal(number)
+    started = time.monotonic()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code, errors
+    assert time.monotonic() - started < 10
+    run = find_run("latest", tmp_path / "runs")
+    tail = errors.strip().splitlines()[-2:]
+    assert tail[0].startswith("error: interrupted at epoch ")
+    assert tail[1] == f"  hint: go on with: kerascli train --resume runs/{run.folder_name}"
+    assert run.status() == "interrupted"
+    assert RunRecord.open(run.path).checkpoints.newest().step > 0
