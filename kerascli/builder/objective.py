@@ -22,6 +22,8 @@ class Judgement:
 class Objective(nn.Module):
     """(outcome of the graph, targets, sample weights) -> Judgement, in float32 whatever the precision."""
 
+    class_weight: Tensor | None
+
     def __init__(self, spec: CompileSpec, weights: Sequence[Weight], class_weight: Tensor | None = None) -> None:
         super().__init__()
         self.goals = spec.goals

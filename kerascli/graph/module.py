@@ -110,7 +110,7 @@ def _run(step: _Step, values: dict[str, Tensor], masks: dict[str, Tensor], outco
     call: dict[str, Any] = {}
     for key, name in step.tensors_in_call:
         call[key] = values[name] if isinstance(name, str) else [values[n] for n in name]
-    mask_in = _mask_in(node, masks, call)
+    mask_in = _mask_in(node, arguments, masks, call)
     if layer.uses_mask:
         call["mask"] = mask_in
     result = _call(step, arguments, call)
@@ -122,7 +122,9 @@ def _run(step: _Step, values: dict[str, Tensor], masks: dict[str, Tensor], outco
         result = result.value
     results = result if isinstance(result, tuple) else (result,)
     if step.activity is not None:
-        outcome.losses[f"{node.name}/activity"] = step.activity(results[0])
+        # the mean over the batch, as in Keras (keras/src/layers/layer.py)
+        penalties = [step.activity(result) / result.shape[0] for result in results]
+        outcome.losses[f"{node.name}/activity"] = sum(penalties[1:], penalties[0])
     mask_out = _mask_out(step, arguments[0], mask_in)
     for index, (name, value) in enumerate(zip(node.outputs, results, strict=True)):
         if name != "_":
@@ -145,23 +147,16 @@ def _call(step: _Step, arguments: list[Tensor], call: dict[str, Any]) -> Any:
         step.module.train(before)
 
 
-def _mask_in(node: Node, masks: dict[str, Tensor], call: dict[str, Any]) -> Tensor | None:
-    """The mask that a node sees: the one it is called with, else its inputs' (all of them hold, as in Keras)."""
+def _mask_in(node: Node, arguments: list[Tensor], masks: dict[str, Tensor], call: dict[str, Any]) -> Tensor | None:
+    """The mask that a node sees: the one it is called with, else its inputs'."""
     if "mask" in call:
         given = call.pop("mask")
         return given if given.dtype == torch.bool else given != 0
     if not masks:
         return None
-    found = [masks.get(name) for name in node.inputs]
-    if isinstance(node.layer, MergeLayer) and any(mask is None for mask in found):
-        return None
-    present = [mask for mask in found if mask is not None]
-    if not present:
-        return None
-    combined = present[0]
-    for mask in present[1:]:
-        combined = combined & mask
-    return combined
+    if isinstance(node.layer, MergeLayer):
+        return node.layer.merge_masks([masks.get(name) for name in node.inputs], arguments)
+    return masks.get(node.inputs[0])
 
 
 def _mask_out(step: _Step, x: Tensor, mask_in: Tensor | None) -> Tensor | None:

@@ -23,7 +23,6 @@ class Adadelta(Optimizer):
     def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
         squares = state["accumulated_grad"].mul_(self.rho).addcmul_(gradient, gradient, value=1 - self.rho)
         steps = state["accumulated_delta_var"]
-        ratio = torch.add(steps, self.epsilon).div_(squares + self.epsilon).sqrt_()
-        step = gradient.mul_(ratio)
+        step = torch.add(steps, self.epsilon).div_(squares + self.epsilon).sqrt_().mul_(gradient)
         steps.mul_(self.rho).addcmul_(step, step, value=1 - self.rho)
         weight.add_(step, alpha=-moment.learning_rate)

@@ -22,6 +22,6 @@ class Adamax(Optimizer):
     def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
         momentum = state["momentum"].lerp_(gradient, 1 - self.beta_1)
         norm = state["norm"].mul_(self.beta_2)
-        torch.maximum(norm, gradient.abs_(), out=norm)
+        torch.maximum(norm, gradient.abs(), out=norm)
         rate = moment.learning_rate / (1 - self.beta_1**moment.step)
-        weight.addcdiv_(momentum, torch.add(norm, self.epsilon, out=gradient), value=-rate)
+        weight.addcdiv_(momentum, norm + self.epsilon, value=-rate)

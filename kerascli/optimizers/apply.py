@@ -8,7 +8,7 @@ from torch import Tensor
 from kerascli.errors import FileRefused
 from kerascli.optimizers.base import Moment, Optimizer
 from kerascli.optimizers.clipping import clip_each_norm, clip_global_norm
-from kerascli.optimizers.flat import FlatGroup, NamedWeight, Slice, grouped
+from kerascli.optimizers.flat import FlatGroup, NamedWeight, Stretch, grouped
 from kerascli.optimizers.guard import Guard
 from kerascli.schedules.base import Schedule
 
@@ -28,7 +28,11 @@ class FlatOptimizer:
         self._iterations = 0
         self._rate: float | Schedule = optimizer.learning_rate
         self._positions = grouped(weights)
-        self._groups = [FlatGroup([weights[i] for i in positions]) for positions in self._positions]
+        on_cpu = all(parameter.is_cpu for _, parameter, _ in weights)
+        own_gradient = not on_cpu or not optimizer.elementwise or _changes_gradients(optimizer)
+        self._groups = [
+            FlatGroup([weights[i] for i in positions], own_gradient=own_gradient) for positions in self._positions
+        ]
         self._guard = Guard(weights[0][1].device)
         for group in self._groups:
             for slot in optimizer.slots():
@@ -67,12 +71,10 @@ class FlatOptimizer:
 
         A loss or gradient that is not finite: this step and those after it change nothing (`bad_step`).
         """
-        present = [
-            group.gather([gradients[i] for i in positions])
-            for group, positions in zip(self._groups, self._positions, strict=True)
-        ]
+        for group, positions in zip(self._groups, self._positions, strict=True):
+            group.take([gradients[i] for i in positions])
         live = [vector for group in self._groups for vector in (group.weights, *group.slots.values())]
-        self._guard.run(lambda: self._step(present), loss, [group.gradient for group in self._groups], live)
+        self._guard.run(self._step, loss, [gradient for group in self._groups for gradient in group.given], live)
 
     def keep_if_good(self, new: Tensor, old: Tensor) -> Tensor:
         """`new`, or `old` where this step or one before it was bad; without waiting for the device."""
@@ -122,52 +124,52 @@ class FlatOptimizer:
                 for slot, vector in group.slots.items():
                     yield f"{self.optimizer.component_name}/{s.name}/{slot}", s.keras(vector)
 
-    def _step(self, present: Sequence[Sequence[Slice]]) -> None:
-        scale, every = self.optimizer.loss_scale_factor, self.optimizer.gradient_accumulation_steps
-        if scale is not None:
-            for group in self._groups:
-                group.gradient.div_(scale)
+    def _step(self) -> None:
+        every = self.optimizer.gradient_accumulation_steps
+        if self.optimizer.loss_scale_factor is not None:
+            for _, gradient in self._own_gradients():
+                gradient.div_(self.optimizer.loss_scale_factor)
         if every is None or (self._iterations + 1) % every == 0:
-            self._update(present)
+            self._update()
         else:
-            for group in self._groups:
-                group.slots[_ACCUMULATOR].add_(group.gradient)
+            for group, gradient in self._own_gradients():
+                group.slots[_ACCUMULATOR].add_(gradient)
         self._average()
-        for s in (s for slices in present for s in slices):
+        for s in (s for group in self._groups for s in group.present):
             if s.layout.constraint is not None:  # after the averaging, as in Keras
                 weight = s.layout.to_keras(s.parameter.data)
                 weight.copy_(s.layout.constraint(weight))
         self._iterations += 1
 
-    def _update(self, present: Sequence[Sequence[Slice]]) -> None:
-        if every := self.optimizer.gradient_accumulation_steps:
-            for group in self._groups:
-                group.gradient.add_(group.slots[_ACCUMULATOR]).div_(every)
-                group.slots[_ACCUMULATOR].zero_()
-        self._clip(present)
-        moment = Moment(self._updates + 1, self.learning_rate)
-        for group, slices in zip(self._groups, present, strict=True):
-            if self.optimizer.weight_decay is not None:
-                for start, stop in group.runs(slices):
-                    group.weights[start:stop].mul_(1 - self.optimizer.weight_decay * moment.learning_rate)
-            if self.optimizer.elementwise:
-                for start, stop in group.runs(slices):
-                    state = {slot: vector[start:stop] for slot, vector in group.slots.items()}
-                    self.optimizer.update(group.weights[start:stop], group.gradient[start:stop], state, moment)
-            else:
-                for s in slices:
-                    state = {slot: s.keras(vector) for slot, vector in group.slots.items()}
-                    self.optimizer.update(s.keras(group.weights), s.keras(group.gradient), state, moment)
+    def _own_gradients(self) -> Iterator[tuple[FlatGroup, Tensor]]:
+        for group in self._groups:
+            assert group.gradient is not None
+            yield group, group.gradient
 
-    def _clip(self, present: Sequence[Sequence[Slice]]) -> None:
+    def _update(self) -> None:
+        if every := self.optimizer.gradient_accumulation_steps:
+            for group, gradient in self._own_gradients():
+                gradient.add_(group.slots[_ACCUMULATOR]).div_(every)
+                group.slots[_ACCUMULATOR].zero_()
+        self._clip()
+        moment = Moment(self._updates + 1, self.learning_rate)
+        for group in self._groups:
+            parts = group.stretches() if self.optimizer.elementwise else _one_by_one(group)
+            for part in parts:
+                if self.optimizer.weight_decay is not None:
+                    part.weights.mul_(1 - self.optimizer.weight_decay * moment.learning_rate)
+                self.optimizer.update(part.weights, part.gradient, part.slots, moment)
+
+    def _clip(self) -> None:
         optimizer = self.optimizer
-        for group, slices in zip(self._groups, present, strict=True):
-            if optimizer.clipnorm is not None and slices:
-                clip_each_norm([s.of(group.gradient) for s in slices], optimizer.clipnorm)
-            if optimizer.clipvalue is not None:
-                group.gradient.clamp_(-optimizer.clipvalue, optimizer.clipvalue)
+        if optimizer.clipnorm is not None:
+            for group, gradient in self._own_gradients():
+                clip_each_norm([s.of(gradient) for s in group.present], optimizer.clipnorm)
+        if optimizer.clipvalue is not None:
+            for _, gradient in self._own_gradients():
+                gradient.clamp_(-optimizer.clipvalue, optimizer.clipvalue)
         if optimizer.global_clipnorm is not None:
-            clip_global_norm([group.gradient for group in self._groups], optimizer.global_clipnorm)
+            clip_global_norm([gradient for _, gradient in self._own_gradients()], optimizer.global_clipnorm)
 
     def _average(self) -> None:
         """The moving average of the weights; Keras takes a step, not an update, as its beat."""
@@ -185,3 +187,16 @@ class FlatOptimizer:
     def _updates(self) -> int:
         """Keras's `optimizer.iterations`: updates before this step."""
         return self._iterations // (self.optimizer.gradient_accumulation_steps or 1)
+
+
+def _changes_gradients(optimizer: Optimizer) -> bool:
+    """Whether something is done to gradients before the rule sees them."""
+    own = ("clipnorm", "clipvalue", "global_clipnorm", "loss_scale_factor", "gradient_accumulation_steps")
+    return any(getattr(optimizer, name) is not None for name in own)
+
+
+def _one_by_one(group: FlatGroup) -> Iterator[Stretch]:
+    """Each weight in Keras's shape, for rules that look at a weight as a whole."""
+    assert group.gradient is not None
+    for s in group.present:
+        yield Stretch(s.keras(group.weights), {k: s.keras(v) for k, v in group.slots.items()}, s.keras(group.gradient))

@@ -77,7 +77,7 @@ class Optimizer(Component):
 
     @abstractmethod
     def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
-        """Change `weight` and `state` in place; `gradient` may be used up.
+        """Change `weight` and `state` in place, not `gradient`: it may be shared.
 
         Clipping, decay and averaging are done around this. `state` may hold more than the optimizer's slots.
         """

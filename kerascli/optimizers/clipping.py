@@ -8,6 +8,8 @@ from torch import Tensor
 
 def clip_each_norm(gradients: Sequence[Tensor], limit: float) -> None:
     """Scale each gradient in place so that its norm is at most `limit`."""
+    if not gradients:
+        return
     norms = torch._foreach_norm(list(gradients))  # pyright: ignore[reportPrivateImportUsage]
     torch._foreach_mul_(list(gradients), [limit / norm.clamp(min=limit) for norm in norms])  # pyright: ignore[reportPrivateImportUsage]
 

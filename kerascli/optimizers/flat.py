@@ -49,10 +49,23 @@ class Slice:
         return self.layout.to_keras(self.of(vector))
 
 
-class FlatGroup:
-    """The weights of one dtype and device. Their parameters become views of `weights`."""
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of a group's vectors that is updated in one go, and its gradient."""
 
-    def __init__(self, named: Sequence[NamedWeight]) -> None:
+    weights: Tensor
+    slots: dict[str, Tensor]
+    gradient: Tensor
+
+
+class FlatGroup:
+    """The weights of one dtype and device. Their parameters become views of `weights`.
+
+    With `own_gradient`, gradients are copied into one vector, which may be written to. Without, each weight is
+    updated straight from its own, which may not: autograd hands the same tensor out twice.
+    """
+
+    def __init__(self, named: Sequence[NamedWeight], *, own_gradient: bool) -> None:
         first = named[0][1]
         align = _ALIGNMENT_BYTES // first.element_size()
         self.slices: list[Slice] = []
@@ -61,36 +74,52 @@ class FlatGroup:
             self.slices.append(Slice(name, parameter, layout, end, end + parameter.numel()))
             end += -(-parameter.numel() // align) * align
         self.weights = torch.zeros(end, dtype=first.dtype, device=first.device)
-        self.gradient = torch.zeros_like(self.weights)
+        self.gradient = torch.zeros_like(self.weights) if own_gradient else None
         self.slots: dict[str, Tensor] = {}
-        self._gradient_views = [s.of(self.gradient) for s in self.slices]
-        ends = [*(s.start for s in self.slices[1:]), end]
-        self._gaps = [self.gradient[s.stop : stop] for s, stop in zip(self.slices, ends, strict=True) if s.stop < stop]
+        self.present: list[Slice] = []
+        """The weights that have a gradient in this step."""
+        self.given: list[Tensor] = []
+        """Their gradients, or the one vector."""
+        self._views: dict[tuple[int, int], tuple[Tensor, dict[str, Tensor]]] = {}
         for s in self.slices:
             s.of(self.weights).copy_(s.parameter.data)
             s.parameter.data = s.of(self.weights)
 
-    def gather(self, gradients: Sequence[Tensor | None]) -> list[Slice]:
-        """Copy gradients into the vector; the slices that have one."""
-        if self._gaps:  # an update may use the vector up; what lies between weights counts as gradient 0
-            torch._foreach_zero_(self._gaps)  # pyright: ignore[reportPrivateImportUsage]
-        pairs = list(zip(self._gradient_views, gradients, self.slices, strict=True))
-        present = [(view, gradient) for view, gradient, _ in pairs if gradient is not None]
-        if present:
-            torch._foreach_copy_([view for view, _ in present], [gradient for _, gradient in present])  # pyright: ignore[reportPrivateImportUsage]
-        for view, gradient, _ in pairs:
-            if gradient is None:
-                view.zero_()
-        return [s for _, gradient, s in pairs if gradient is not None]
+    def take(self, gradients: Sequence[Tensor | None]) -> None:
+        """Note the gradients of a step, in the order of the weights; None: the weight is left alone."""
+        pairs = [(s, gradient) for s, gradient in zip(self.slices, gradients, strict=True) if gradient is not None]
+        self.present = [s for s, _ in pairs]
+        self.given = [gradient for _, gradient in pairs]
+        if self.gradient is None:
+            return
+        if len(pairs) < len(self.slices):
+            self.gradient.zero_()
+        if pairs:
+            views = [s.of(self.gradient) for s in self.present]
+            torch._foreach_copy_(views, self.given)  # pyright: ignore[reportPrivateImportUsage]
+        self.given = [self.gradient]
 
-    def runs(self, present: Sequence[Slice]) -> Iterator[tuple[int, int]]:
-        """The stretches of the vectors that `present` covers (padding may be), as long as the caches like them."""
-        whole = [(0, self.weights.numel())]
-        stretches = whole if len(present) == len(self.slices) else [(s.start, s.stop) for s in present]
+    def stretches(self) -> Iterator[Stretch]:
+        """All that is to be updated, in parts as long as the caches like them."""
+        if self.gradient is None:
+            parts = [(s.start, g.reshape(-1)) for s, g in zip(self.present, self.given, strict=True)]
+        elif len(self.present) == len(self.slices):
+            parts = [(0, self.gradient)]
+        else:
+            parts = [(s.start, self.gradient[s.start : s.stop]) for s in self.present]
         longest = _CACHED_ELEMENTS * torch.get_num_threads() if self.weights.is_cpu else self.weights.numel()
-        for start, stop in stretches:
-            for first in range(start, stop, longest):
-                yield first, min(first + longest, stop)
+        for start, gradient in parts:
+            for first in range(0, gradient.numel(), longest):
+                part = gradient[first : first + longest] if gradient.numel() > longest else gradient
+                weights, slots = self._view(start + first, start + first + part.numel())
+                yield Stretch(weights, slots, part)
+
+    def _view(self, start: int, stop: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """A part of all vectors; made once, since making a view takes as long as updating a small weight."""
+        if (start, stop) not in self._views:
+            slots = {slot: vector[start:stop] for slot, vector in self.slots.items()}
+            self._views[start, stop] = (self.weights[start:stop], slots)
+        return self._views[start, stop]
 
 
 def grouped(named: Sequence[NamedWeight]) -> list[list[int]]:

@@ -1,5 +1,6 @@
 """A step whose loss or gradient is not finite changes nothing, nor does any after it; no waiting to find out."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -16,13 +17,15 @@ class Guard:
     def run(self, step: Callable[[], None], loss: Tensor, gradients: Sequence[Tensor], live: Sequence[Tensor]) -> None:
         """Do `step`, which changes `live`, unless the loss, a gradient or an earlier step was bad."""
         # a sum is not finite if a term is not: one pass, and no tensor of booleans
-        for value in (loss.detach(), *gradients):
-            total = value.sum(dtype=value.dtype if value.dtype == torch.float64 else torch.float32)
-            self._ok &= torch.isfinite(total)
-        if self._ok.device.type == "cpu":
+        totals = [value.sum(dtype=_wide(value.dtype)) for value in (loss.detach(), *gradients)]
+        if self._ok.is_cpu:
+            if not all(math.isfinite(total.item()) for total in totals):
+                self._ok.fill_(False)
             if self._ok:
                 step()
         else:
+            for total in totals:
+                self._ok &= torch.isfinite(total)
             before = [vector.clone() for vector in live]
             step()
             for vector, old in zip(live, before, strict=True):
@@ -43,3 +46,7 @@ class Guard:
     def bad_step(self) -> int | None:
         """The first bad step, counted from 1, or None. Waits for the device."""
         return None if bool(self._ok) else int(self._good) + 1
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    return torch.float64 if dtype == torch.float64 else torch.float32

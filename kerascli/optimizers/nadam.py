@@ -25,7 +25,7 @@ class Nadam(Optimizer):
         so_far = self._momentum_product(moment.step)
         momentum = state["momentum"].lerp_(gradient, 1 - self.beta_1)
         velocity = state["velocity"].mul_(self.beta_2).addcmul_(gradient, gradient, value=1 - self.beta_2)
-        step = gradient.mul_((1 - now) / (1 - so_far)).add_(momentum, alpha=ahead / (1 - so_far * ahead))
+        step = torch.mul(gradient, (1 - now) / (1 - so_far)).add_(momentum, alpha=ahead / (1 - so_far * ahead))
         size = torch.div(velocity, 1 - self.beta_2**moment.step).sqrt_().add_(self.epsilon)
         weight.addcdiv_(step, size, value=-moment.learning_rate)
 

@@ -86,11 +86,10 @@ class Config:
             )
         return self.spec
 
-    def resolved(self) -> dict[str, Any]:
-        """The complete config of what `describe` told, to lie in a run's folder beside its copies of plugins."""
+    def resolved(self, folder: Path) -> dict[str, Any]:
+        """The complete config of what `describe` told, to lie in a run's `folder` beside its copies of plugins."""
         assert self.spec is not None
-        here = self.context.folder
-        data = self.data.rebased(here, here.resolve()).dump() if self.data is not None else None
+        data = self.data.rebased(self.context.folder, folder).dump() if self.data is not None else None
         plugins = {"plugins": [f"plugins/{path.name}" for path in self.plugins]} if self.plugins else {}
         return {**plugins, **resolved(self.spec, data)}
 

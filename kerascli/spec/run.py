@@ -39,7 +39,7 @@ class RunSpec:
 
 
 def describe(
-    sections: Mapping[str, Any],
+    sections: Mapping[Any, Any],
     *,
     name: str,
     seed: int,
@@ -96,14 +96,14 @@ def _cross_checks(
     if spec.compile is None:
         return faults
     known = set(spec.log_names())
-    scheduled = isinstance(spec.compile.optimizer.learning_rate, Schedule)
+    rate = spec.compile.optimizer.learning_rate
     for index, callback in enumerate(fit.callbacks):
         path = ("fit", "callbacks", index, callback.component_name)
         problem = callback.check(known)
         if problem:
             faults.append(Fault(problem, path))
-        if callback.sets_learning_rate and scheduled:
-            name = spec.compile.optimizer.learning_rate.component_name
+        if callback.sets_learning_rate and isinstance(rate, Schedule):
+            name = rate.component_name
             text = f"{callback.component_name} sets the learning rate, but the optimizer follows the schedule '{name}'"
             faults.append(Fault(text, path, hint="give the optimizer a number as learning_rate, or drop the callback"))
     return faults + _class_weight_faults(spec, targets)

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from kerascli.builder.experiment import refuse_huge
 from kerascli.data.prepare import DataFacts
-from kerascli.errors import ConfigError, DataError
 from kerascli.graph.module import Graph
 from kerascli.report.summary import Summary, summarize
 from kerascli.spec.load import Config, open_config
@@ -44,13 +43,9 @@ def _best_facts(config: Config) -> tuple[DataFacts, dict[str, int] | None, list[
     facts = config.facts()
     if facts.known:
         return facts, None, []
-    try:
-        prepared = config.load_data()
-    except DataError as error:
-        if not error.is_missing:
-            raise
-        return facts, None, [f"the data and what depends on it: {error}"]
+    absent = [path for path in config.data.source.files(config.context) if not path.exists()]
+    if absent:
+        return facts, None, [f"the data, and what depends on it: there is no file '{absent[0]}'"]
+    prepared = config.load_data()
     return prepared.facts, {name: split.rows for name, split in prepared.splits.items()}, []
 
-
-__all__ = ["ConfigError", "check", "summary_of"]

@@ -12,7 +12,7 @@ from kerascli.builder.experiment import Experiment
 from kerascli.data.base import Context
 from kerascli.data.loader import Batch, BatchSource
 from kerascli.data.prepare import Split, prepare_rows
-from kerascli.data.raw import read_raw
+from kerascli.data.read import read_raw
 from kerascli.errors import ConfigError, DataError, suggestion
 from kerascli.events import Evaluated
 from kerascli.fit.classes import class_reading, true_numbers

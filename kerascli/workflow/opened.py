@@ -32,6 +32,7 @@ class OpenedRun:
 
 def open_run(record: RunRecord, *, device: str = "auto", checkpoint: str | None = None) -> OpenedRun:
     """Build the run's model and load its final weights, or those of a named checkpoint. Raises KerasCliError."""
+    record.plugin_paths()  # refuses copies that were changed
     config = open_config(record.resolved_path)
     if config.data is None:
         raise FileRefused(f"the resolved config of {record.path} has no data section")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save as save_tensors
+from torch import nn
 
 from kerascli.builder.experiment import Experiment, build_experiment
 from kerascli.data.loader import Batch, BatchSource
@@ -74,6 +75,7 @@ def resume(record: RunRecord, options: Options, sets: Sequence[str]) -> Iterator
         )
     with record.locked():
         known = record.facts()
+        record.plugin_paths()  # refuses copies that were changed
         config = open_config(record.resolved_path, sets=sets)
         prepared = config.load_data(learned=load_learned(record.preprocessing()))
         _refuse_other_data(known.get("data", {}), prepared)
@@ -86,7 +88,7 @@ def resume(record: RunRecord, options: Options, sets: Sequence[str]) -> Iterator
         yield from notes
         record.begin({"device": device.value, "device_reason": device.reason})
         if sets:
-            record.write_resolved(dump_yaml(escape_references(config.resolved())))
+            record.write_resolved(dump_yaml(escape_references(config.resolved(record.path))))
         yield from _choice_notes(device, tier)
         yield Began(str(record.path), record.summary(), resumed=True)
         yield from _run(experiment, prepared, record, trainer, plan, progress, options)
@@ -96,7 +98,8 @@ def bind(experiment: Experiment, plan: Plan, recorded_tier: str | None = None) -
     """Give the experiment its optimizer and its tier; the choice of the tier comes with its reason."""
     spec = experiment.spec
     assert spec.compile is not None
-    trainable = [(w.name, w.tensor, w.spec) for w in experiment.weights if w.trainable]
+    trained = [(w.name, w.tensor, w.spec) for w in experiment.weights if w.trainable]
+    trainable = [(name, tensor, spec) for name, tensor, spec in trained if isinstance(tensor, nn.Parameter)]
     if not trainable:
         raise ConfigError("the model has no trainable weights: there is nothing to fit")
     optimizer = FlatOptimizer(spec.compile.optimizer, trainable)
@@ -140,10 +143,10 @@ def _write_start(
         "config": str(config.path), "flags": dict(config.flags), "seed": spec.seed,
         "device": device.value, "device_reason": device.reason, "threads": torch.get_num_threads(),
         "precision": spec.compile.precision if spec.compile else "float32",
-        "data": dict(prepared.digests), "plugins": plugins,
+        "data": dict(prepared.digests), "plugins": plugins, "directions": dict(spec.log_names()),
     })  # fmt: skip
     record.write_config(config.text)
-    record.write_resolved(dump_yaml(escape_references(config.resolved())))
+    record.write_resolved(dump_yaml(escape_references(config.resolved(record.path))))
     record.write_summary(render(summarize(experiment.graph, spec.name)))
     for name, data in save_learned(prepared.learned).items():
         record.write_preprocessing(name, data)
@@ -229,21 +232,15 @@ def make_plan(experiment: Experiment, prepared: PreparedData, limits: Mapping[st
     source = source_of(experiment, prepared, "train", shuffle=fit.shuffle)
     steps = fit.steps_per_epoch or source.steps
     steps = min(steps, limits.get("steps_per_epoch", steps))
-    validation = None
+    held_out = None
     if fit.validates():
-        name = fit.validation_data or "validation"
-        held_out = source_of(experiment, prepared, name, shuffle=False)
-        bound = [n for n in (fit.validation_steps, limits.get("validation_steps")) if n]
-        limit = min(bound) if bound else None
-
-        def validation() -> Iterator[Batch]:
-            return islice(held_out.epoch(0), limit)
-
+        held_out = source_of(experiment, prepared, fit.validation_data or "validation", shuffle=False)
+    limit = min((n for n in (fit.validation_steps, limits.get("validation_steps")) if n), default=None)
     return Plan(
         epochs=min(fit.epochs, limits.get("epochs", fit.epochs)),
         steps=steps,
         batches=lambda epoch, first: _batches(source, steps, epoch, first),
-        validation=validation,
+        validation=None if held_out is None else lambda: islice(held_out.epoch(0), limit),
         validates=lambda epoch: _is_due(fit, epoch),
         callbacks=fit.callbacks,
         directions=spec.log_names(),

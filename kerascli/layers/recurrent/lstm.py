@@ -159,8 +159,11 @@ class LSTMModule(WeightedModule):
         # One more feature, 1 on masked steps, shuts their input gate and opens their forget gate for good: the
         # memory stays as it is to the last bit.
         x = torch.cat([x, (~seen).unsqueeze(-1).to(x.dtype)], dim=-1)
-        hold = torch.tensor([-_SHUT, _SHUT, 0.0, 0.0], dtype=x.dtype, device=x.device)
-        kernel = torch.cat([self.kernel, hold.repeat_interleave(self.settings.units).unsqueeze(1)], dim=1)
+        units = self.settings.units
+        hold = x.new_zeros(4 * units, 1)
+        hold[:units] = -_SHUT
+        hold[units : 2 * units] = _SHUT
+        kernel = torch.cat([self.kernel, hold.to(self.kernel.dtype)], dim=1)
         outputs, (_, c) = self._kernel(x, state, kernel)
         outputs = back_in_time(outputs, mask)
         return outputs, (torch.where(mask.any(1, keepdim=True), outputs[:, -1], state[0]), c)

@@ -1,0 +1,6 @@
+"""Being written."""
+
+import typer
+
+
+def register(app: typer.Typer) -> None: ...

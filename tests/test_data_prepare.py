@@ -1,0 +1,318 @@
+"""Splitting, learning and preparing: who sees which rows, what waits for the batch, what a run keeps."""
+
+import os
+
+os.environ["KERAS_BACKEND"] = "torch"
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pytest
+import torch
+from keras.src.trainers.data_adapters.array_slicing import train_validation_split
+from pyarrow import parquet
+from torch import Tensor
+
+from kerascli.data.base import SOURCES, Context, Field
+from kerascli.data.learning import load_learned, save_learned
+from kerascli.data.prepare import PreparedData, data_facts, load_data, prepare_rows, stages
+from kerascli.data.read import read_raw
+from kerascli.data.spec import DataSpec, parse_data
+from kerascli.data.split import random_split, shuffled
+from kerascli.errors import ConfigError, DataError, FileRefused
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+
+PENGUINS = {
+    "source": {"csv": {"path": "data/penguins.csv"}},
+    "split": {"validation": 0.1, "test": 0.2, "stratify": "species", "seed": 7},
+    "inputs": {
+        "measures": [{"columns": ["bill_length_mm", "bill_depth_mm", "body_mass_g"]}, {"impute": "median"}, "normalization"],
+        "island": [{"string_lookup": {"output_mode": "one_hot"}}],
+    },
+    "targets": {"species": ["string_lookup"]},
+    "sample_weight": {"species": [{"columns": "weight"}]},
+}  # fmt: skip
+
+
+def penguins() -> tuple[DataSpec, Context]:
+    return parse_data(PENGUINS), Context(CONFIGS, 1)
+
+
+def arrays(folder: Path, **columns: Any) -> Context:
+    np.savez(folder / "t.npz", **{name: np.asarray(values) for name, values in columns.items()})
+    return Context(folder, 1)
+
+
+def load(folder: Path, section: dict[str, Any], validation_split: float = 0.0, **columns: Any) -> PreparedData:
+    context = arrays(folder, **columns)
+    return load_data(parse_data({"source": {"npz": "t.npz"}, **section}), context, validation_split=validation_split)
+
+
+def test_penguins_come_out_as_the_language_says() -> None:
+    spec, context = penguins()
+    data = load_data(spec, context)
+    assert {name: split.rows for name, split in data.splits.items()} == {"train": 280, "validation": 40, "test": 80}
+    assert data.facts.inputs["measures"] == Field((3,), "float32")
+    assert data.facts.inputs["island"].shape == (4,)
+    assert data.facts.targets["species"].classes == ("Adelie", "Chinstrap", "Gentoo")
+    train = data.splits["train"]
+    np.testing.assert_allclose(train.inputs["measures"].mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(train.inputs["measures"].std(axis=0), 1, atol=1e-6)
+    assert set(np.unique(train.sample_weight["species"])) == {0.5, 1.0}
+
+
+def test_a_stratified_split_is_exact_to_a_row_in_every_class() -> None:
+    strata = np.repeat(np.array(["a", "b", "c"], dtype=object), (97, 11, 42))
+    parts = random_split(150, {"validation": 0.1, "test": 0.2}, 5, strata)
+    assert sorted(np.concatenate(list(parts.values()))) == list(range(150))
+    assert {name: len(rows) for name, rows in parts.items()} == {"train": 105, "validation": 15, "test": 30}
+    for name, share in (("validation", 0.1), ("test", 0.2), ("train", 0.7)):
+        for word, size in (("a", 97), ("b", 11), ("c", 42)):
+            assert abs((strata[parts[name]] == word).sum() - share * size) < 1 + 1e-9, (name, word)
+
+
+def test_a_split_depends_on_its_seed_alone() -> None:
+    first, again, other = (random_split(100, {"test": 0.25}, seed)["test"] for seed in (3, 3, 4))
+    assert first.tolist() == again.tolist() != other.tolist()
+
+
+def test_the_shuffle_is_fixed_for_all_time() -> None:
+    """By definition: the order of Philox-4x64-10 words under the key; the first words are Random123's."""
+    words = np.random.Philox(key=0).random_raw(5)
+    assert shuffled(5, 0).tolist() == sorted(range(5), key=lambda row: int(words[row]))
+    assert len(set(shuffled(1000, 9).tolist())) == 1000
+
+
+@pytest.mark.parametrize("rows", [5, 10, 99, 1000])
+@pytest.mark.parametrize("part", [0.1, 0.2, 0.33, 0.5])
+def test_validation_split_cuts_where_keras_cuts(rows: int, part: float, tmp_path: Path) -> None:
+    x = np.arange(rows, dtype=np.float32)
+    if math.floor(rows * (1 - part)) == rows:
+        pytest.skip("Keras refuses this")
+    (head,), (tail,) = train_validation_split((x,), part)
+    data = load(tmp_path, {"inputs": {"x": []}}, validation_split=part, x=x)
+    np.testing.assert_array_equal(data.splits["train"].inputs["x"], head)
+    np.testing.assert_array_equal(data.splits["validation"].inputs["x"], tail)
+
+
+def test_transforms_learn_from_training_rows_alone(tmp_path: Path) -> None:
+    x = np.array([1.0, 3.0, 1.0, 3.0, 1000.0])
+    data = load(tmp_path, {"inputs": {"x": "normalization"}}, validation_split=0.2, x=x)
+    assert data.learned["inputs.x.0"].arrays["mean"] == 2.0
+    np.testing.assert_allclose(data.splits["validation"].inputs["x"], [998.0])
+
+
+def test_a_sorted_file_is_warned_of(tmp_path: Path) -> None:
+    section = {"inputs": {"x": []}, "targets": {"y": []}}
+    data = load(tmp_path, section, validation_split=0.2, x=np.zeros(10), y=np.repeat([0, 1, 2], (4, 4, 2)))
+    assert data.warnings == [
+        "validation_split takes the last rows, and they have classes of 'y' that the training rows lack: '2'; "
+        "the rows seem to be sorted (data.split draws at random)"
+    ]
+    assert not load(tmp_path, section, validation_split=0.2, x=np.zeros(10), y=np.tile([0, 1], 5)).warnings
+
+
+def test_two_validation_sets_are_one_too_many(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the data has a 'validation' split already"):
+        load(tmp_path, {"inputs": {"x": []}, "split": {"validation": 0.5}}, validation_split=0.2, x=np.zeros(10))
+
+
+def finish(data: PreparedData, split: str) -> dict[str, Tensor]:
+    return data.input_stage({name: torch.from_numpy(values) for name, values in data.splits[split].inputs.items()})
+
+
+def test_bytes_stay_bytes_until_the_batch(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (6, 4, 4)).astype(np.uint8)
+    steps = [{"reshape": [16]}, {"rescaling": 1 / 255}, "normalization"]
+    data = load(tmp_path, {"inputs": {"x": steps}}, x=x)
+    kept = data.splits["train"].inputs["x"]
+    # What normalization learns from has to be rescaled; from there on, the batch goes on.
+    assert (kept.shape, kept.dtype.name) == ((6, 16), "float32")
+    scaled = x.reshape(6, 16) / 255.0
+    expected = (scaled - scaled.mean(0)) / np.maximum(scaled.std(0), 1e-7)
+    np.testing.assert_allclose(finish(data, "train")["x"].numpy(), expected, atol=1e-5)
+    data = load(tmp_path, {"inputs": {"x": steps[:2]}}, x=x)
+    assert data.splits["train"].inputs["x"].dtype == np.uint8
+    np.testing.assert_allclose(finish(data, "train")["x"].numpy(), scaled, atol=1e-7)
+    assert data.facts.inputs["x"] == Field((16,), "float32")
+
+
+def test_a_step_for_all_rows_takes_what_stands_before_it_along(tmp_path: Path) -> None:
+    x = np.arange(6, dtype=np.uint8)
+    data = load(tmp_path, {"inputs": {"x": [{"rescaling": 2.0}, {"cast": "int64"}]}}, x=x)
+    assert data.splits["train"].inputs["x"].tolist() == [0, 2, 4, 6, 8, 10]
+    assert not len(data.input_stage.suffixes)
+
+
+def test_a_shared_transform_learns_from_all_who_use_it(tmp_path: Path) -> None:
+    section = {"shared": {"words": "string_lookup"}, "inputs": {"a": "words", "b": ["words"]}}
+    data = load(tmp_path, section, a=["x", "y"], b=["z", "z"])
+    assert data.learned["shared.words"].facts == {"vocabulary": ["z", "y", "x"]}
+    assert data.splits["train"].inputs["a"].tolist() == [3, 2]
+    assert data.splits["train"].inputs["b"].tolist() == [1, 1]
+
+
+def test_shared_transforms_in_crossed_order_are_refused(tmp_path: Path) -> None:
+    shared = {"one": "normalization", "two": {"impute": "median"}}
+    with pytest.raises(DataError, match="shared transforms stand in another order in another pipeline"):
+        load(tmp_path, {"shared": shared, "inputs": {"a": ["one", "two"], "b": ["two", "one"]}}, a=[1.0], b=[2.0])
+
+
+def test_a_run_keeps_all_that_raw_rows_need() -> None:
+    spec, context = penguins()
+    data = load_data(spec, context)
+    learned = load_learned(save_learned(data.learned))
+    kept = stages(spec, learned)
+    assert kept.facts == data.facts
+    table = read_raw(spec, Path("data/penguins.csv"), context)
+    rows = prepare_rows(spec, learned, table, targets=True)
+    again = load_data(spec, context, learned=learned)
+    for split in again.splits:
+        np.testing.assert_array_equal(again.splits[split].inputs["measures"], data.splits[split].inputs["measures"])
+    assert rows.rows == 400
+    inside = {row.tobytes() for row in rows.inputs["measures"]}
+    assert all(row.tobytes() in inside for row in data.splits["test"].inputs["measures"])
+
+
+def test_predict_needs_no_label_but_every_input(tmp_path: Path) -> None:
+    spec, context = penguins()
+    learned = load_data(spec, context).learned
+    (tmp_path / "new.csv").write_text("island,bill_length_mm,bill_depth_mm,body_mass_g\nDream,40,18,\nMoon,41,17,3000\n")
+    rows = prepare_rows(spec, learned, read_raw(spec, tmp_path / "new.csv", context), targets=False)
+    assert rows.inputs["island"].tolist() == [[0, 0, 1, 0], [1, 0, 0, 0]] or rows.inputs["island"][1].tolist()[0] == 1
+    assert not rows.targets
+    with pytest.raises(DataError, match="column 'species' is not there"):
+        prepare_rows(spec, learned, read_raw(spec, tmp_path / "new.csv", context), targets=True)
+    (tmp_path / "new.csv").write_text("iland,bill_length_mm,bill_depth_mm,body_mass_g\nDream,40,18,\n")
+    with pytest.raises(DataError, match="column 'island' is not there; did you mean 'iland'"):
+        prepare_rows(spec, learned, read_raw(spec, tmp_path / "new.csv", context), targets=False)
+
+
+def test_words_that_look_like_numbers_stay_words_in_later_files(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("code\nA1\n007\n007\n")
+    (tmp_path / "later.csv").write_text("code\n007\n12\n")
+    spec = parse_data({"source": {"csv": "train.csv"}, "inputs": {"code": "string_lookup"}})
+    context = Context(tmp_path, 1)
+    learned = load_data(spec, context).learned
+    rows = prepare_rows(spec, learned, read_raw(spec, Path("later.csv"), context), targets=False)
+    assert rows.inputs["code"].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("suffix", ["npz", "parquet", "npy"])
+def test_raw_files_are_read_by_what_they_are(suffix: str, tmp_path: Path) -> None:
+    x = np.arange(6.0).reshape(3, 2) if suffix != "parquet" else np.arange(3.0)
+    context = arrays(tmp_path, x=x)
+    spec = parse_data({"source": {"npz": "t.npz"}, "inputs": {"x": []}})
+    learned = load_data(spec, context).learned
+    path = tmp_path / f"raw.{suffix}"
+    if suffix == "npz":
+        np.savez_compressed(path, x=x)
+    elif suffix == "npy":
+        np.save(path, x)
+    else:
+        parquet.write_table(pyarrow.table({"x": x}), path)
+    hidden = path.rename(tmp_path / "raw.data")  # the content tells
+    np.testing.assert_array_equal(prepare_rows(spec, learned, read_raw(spec, hidden, context), targets=False).inputs["x"], x)
+
+
+def test_facts_are_known_without_the_file() -> None:
+    spec, _ = penguins()
+    facts = data_facts(spec, Context(Path("/nowhere"), 1))
+    assert not facts.known
+    assert facts.inputs["measures"] == Field((3,), "float32")
+    assert facts.inputs["island"].shape == (None,)
+
+
+def test_facts_before_loading_are_those_after_it(tmp_path: Path) -> None:
+    context = arrays(tmp_path, x_train=np.zeros((4, 3), np.float32), x_test=np.zeros((2, 3), np.float32))
+    for source, target in (("mnist", {"y": {"to_categorical": 10}}), ("blobs", {"y": []}), ({"npz": "t.npz"}, {})):
+        spec = parse_data({"source": source, "inputs": {"x": []}, "targets": target})
+        before = data_facts(spec, context)
+        assert before.known
+        assert before == load_data(spec, context).facts
+
+
+def test_facts_of_a_missing_array_file_say_why_they_are_not_known(tmp_path: Path) -> None:
+    spec = parse_data({"source": {"npz": "t.npz"}, "inputs": {"x": []}})
+    facts = data_facts(spec, Context(tmp_path, 1))
+    assert (facts.inputs, facts.known, facts.reason) == ({}, False, "no such file 't.npz'")
+
+
+def test_facts_of_a_column_that_is_not_there_are_an_error_with_its_place() -> None:
+    spec = parse_data({"source": "mnist", "inputs": {"z": {"columns": "X"}}})
+    with pytest.raises(DataError, match="column 'X' is not there; did you mean 'x'") as caught:
+        data_facts(spec, Context(Path(), 1))
+    assert caught.value.faults[0].path == ("data", "inputs", "z")
+
+
+def test_digests_are_those_of_the_files() -> None:
+    spec, context = penguins()
+    expected = hashlib.sha256((CONFIGS / "data/penguins.csv").read_bytes()).hexdigest()
+    assert load_data(spec, context).digests == {"data/penguins.csv": expected}
+
+
+def test_digests_of_generated_data_change_with_it() -> None:
+    digests = [
+        load_data(parse_data({"source": {"blobs": {"seed": seed}}, "inputs": {"x": []}}), Context(Path(), 1)).digests
+        for seed in (1, 1, 2)
+    ]
+    assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_function_of_the_users_own_gives_columns(nested: bool, tmp_path: Path) -> None:
+    body = "{'train': {'x': [[1.0], [2.0]]}, 'test': {'x': [[3.0]]}}" if nested else "{'x': [[1.0], [2.0]]}"
+    (tmp_path / "mine.py").write_text(f"def load(folder):\n    assert folder.is_dir()\n    return {body}\n")
+    data = load_data(parse_data({"source": {"python": "mine.py:load"}, "inputs": {"x": []}}), Context(tmp_path, 1))
+    assert data.splits["train"].inputs["x"].tolist() == [[1.0], [2.0]]
+    assert set(data.splits) == ({"train", "test"} if nested else {"train"})
+
+
+def test_csv_settings(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes("1;caf\xe9\n2;th\xe9\n".encode("latin-1"))
+    source = {"csv": {"path": "t.csv", "delimiter": ";", "encoding": "latin-1", "names": ["n", "drink"]}}
+    table = SOURCES.parse(source).load(Context(tmp_path, 1))["train"]
+    assert table["n"].tolist() == [1, 2]
+    assert table["drink"].tolist() == ["café", "thé"]
+
+
+def test_csv_types_and_the_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b"\xef\xbb\xbfi,f,g,t\r\n1,1.5,,NA\r\n-2,2,3,\r\n")
+    table = SOURCES.parse({"csv": "t.csv"}).load(Context(tmp_path, 1))["train"]
+    assert [table[name].dtype.name for name in table] == ["int64", "float64", "float64", "object"]
+    assert table["t"].tolist() == ["NA", ""]
+    assert np.isnan(table["g"][0])
+
+
+@pytest.mark.parametrize("source", [{"csv": "data/t.csv"}, {"npz": {"path": "data/t.npz", "test": "/abs/u.npz"}},
+                                    {"python": "data/code.py:load"}])  # fmt: skip
+def test_paths_are_rebased(source: Any) -> None:
+    spec = parse_data({"source": source, "inputs": {"x": []}})
+    moved = spec.rebased(Path("/a/configs"), Path("/a/runs/one"))
+    old = {name: path.resolve() for name, path in _files(spec, Path("/a/configs")).items()}
+    new = {name: path.resolve() for name, path in _files(moved, Path("/a/runs/one")).items()}
+    assert list(old.values()) == list(new.values())
+    assert parse_data(moved.dump()) == moved
+
+
+def _files(spec: DataSpec, folder: Path) -> dict[str, Path]:
+    return dict(spec.source.files(Context(folder, 1)))
+
+
+@pytest.mark.parametrize("section", [PENGUINS, {"source": "mnist", "inputs": {"x": {"reshape": [784]}}, "targets": {"y": "to_categorical"}}])
+def test_a_section_reads_back_what_it_writes(section: dict[str, Any]) -> None:
+    spec = parse_data(section)
+    assert parse_data(json.loads(json.dumps(spec.dump()))) == spec
+
+
+@pytest.mark.parametrize("content", [b"{", b'{"a": 1, "a": 2}', b'{"a": NaN}', b"[" * 100, b"[1]"])
+def test_damaged_learned_facts_are_refused(content: bytes) -> None:
+    files = save_learned({})
+    with pytest.raises(FileRefused):
+        load_learned({**files, "preprocessing.json": content})
