@@ -1,5 +1,7 @@
 """Bad data, file by file: the first line that a user reads says where, what and how much."""
 
+# ruff: noqa: E501  # a table reads best with one case a line
+
 import io
 import os
 import struct

@@ -227,10 +227,12 @@ def test_a_state_of_another_optimizer_or_model_is_refused() -> None:
         ours.optimizer.load_state_dict(state)
 
 
+@pytest.mark.parametrize("waits", [True, False])  # as on the CPU, as elsewhere
 @pytest.mark.parametrize("where", ["loss", "gradient"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_step_that_is_not_finite_changes_nothing_nor_do_those_after_it(where: str, value: float) -> None:
+def test_a_step_that_is_not_finite_changes_nothing_nor_do_those_after_it(where: str, value: float, waits: bool) -> None:
     ours = Ours({"adam": {"use_ema": True}})
+    ours.optimizer._guard.waits = waits
     for step in range(3):
         ours.step(gradients_of(ours.weights(), step))
     weights, state = ours.weights(), ours.optimizer.state_dict()
@@ -241,14 +243,16 @@ def test_a_step_that_is_not_finite_changes_nothing_nor_do_those_after_it(where: 
     ours.step(bad, loss=torch.tensor(value if where == "loss" else 0.0))
     ours.step(gradients_of(weights, 4))
     assert ours.optimizer.bad_step() == 4
+    assert ours.optimizer.keep_if_good(torch.ones(2), torch.zeros(2)).tolist() == [0, 0]
     assert ours.optimizer.iterations == 3
     assert all(np.array_equal(a, b) for a, b in zip(weights, ours.weights(), strict=True))
     after = ours.optimizer.state_dict()
     assert all(torch.equal(state[name], after[name]) for name in state)
 
 
-def test_a_weight_without_a_gradient_is_left_alone() -> None:
-    ours = Ours({"adam_w": {"clipnorm": 0.5}})
+@pytest.mark.parametrize("arguments", [{}, {"clipnorm": 0.5}])
+def test_a_weight_without_a_gradient_is_left_alone(arguments: dict[str, Any]) -> None:
+    ours = Ours({"adam_w": arguments})
     alone = ours.weights()[1]
     ours.step(gradients_of(ours.weights(), 0))
     after = ours.weights()
@@ -257,6 +261,26 @@ def test_a_weight_without_a_gradient_is_left_alone() -> None:
     assert not np.array_equal(alone, after[1])
     assert np.array_equal(after[1], ours.weights()[1])
     assert not np.array_equal(after[2], ours.weights()[2])
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS.names())
+def test_gradients_are_read_and_not_written(name: str) -> None:
+    ours = Ours({name: {"weight_decay": 0.1}})
+    gradients = [torch.ones_like(p) for p in ours.parameters]
+    gradients[1] = torch.ones(1, dtype=torch.float64).expand(4)  # as autograd gives for a sum: one number, four times
+    ours.optimizer.apply(gradients, loss=FINE)
+    assert all(bool((gradient == 1).all()) for gradient in gradients)
+
+
+def test_long_vectors_are_updated_in_parts_of_equal_numbers() -> None:
+    size = 3 * 2**16 * torch.get_num_threads() + 5
+    whole = nn.Parameter(torch.linspace(-1, 1, size))
+    few = nn.Parameter(whole.detach()[-40:].clone())
+    for parameter in (whole, few):
+        optimizer = FlatOptimizer(OPTIMIZERS.parse("rmsprop"), [("w", parameter, Layout())])
+        optimizer.apply([parameter.detach() ** 2], loss=FINE)
+    torch.testing.assert_close(whole.detach()[-40:], few.detach(), rtol=1e-6, atol=0)
+    assert not torch.equal(whole.detach()[:40], torch.linspace(-1, 1, size)[:40])
 
 
 def test_weights_of_two_dtypes_share_one_clipped_norm() -> None:

@@ -11,6 +11,8 @@ class Guard:
     """Lets good steps through. On the CPU it looks at once; elsewhere the answer stays on the device."""
 
     def __init__(self, device: torch.device) -> None:
+        self.waits = device.type == "cpu"
+        """Whether looking costs nothing: then a bad step is left out, not undone."""
         self._good = torch.zeros((), dtype=torch.int64, device=device)
         self._ok = torch.ones((), dtype=torch.bool, device=device)
 
@@ -18,7 +20,7 @@ class Guard:
         """Do `step`, which changes `live`, unless the loss, a gradient or an earlier step was bad."""
         # a sum is not finite if a term is not: one pass, and no tensor of booleans
         totals = [value.sum(dtype=_wide(value.dtype)) for value in (loss.detach(), *gradients)]
-        if self._ok.is_cpu:
+        if self.waits:
             if not all(math.isfinite(total.item()) for total in totals):
                 self._ok.fill_(False)
             if self._ok:
@@ -34,7 +36,7 @@ class Guard:
 
     def choose(self, new: Tensor, old: Tensor) -> Tensor:
         """`new` while all steps were good, else `old`."""
-        if self._ok.device.type == "cpu":
+        if self.waits:
             return new if self._ok else old
         return torch.where(self._ok, new, old)
 

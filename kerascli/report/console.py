@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from kerascli.errors import safe_text
-from kerascli.events import Began, BatchEnd, EpochBegin, EpochEnd, Evaluated, Event, Logs, Note, Saved, Stopped
+from kerascli.events import BatchEnd, Began, EpochBegin, EpochEnd, Event, Logs, Note
 
 
 class TrainingView:
@@ -36,13 +36,8 @@ class TrainingView:
                 self.close()
                 self._say(f"warning: {event.text}" if event.level == "warning" else event.text,
                           style="yellow" if event.level == "warning" else None)  # fmt: skip
-            case Evaluated():
-                self._say(f"{event.split}: {figures(event.logs)}  ({event.rows:,} rows, {event.seconds:.1f} s)")
-            case Stopped() if event.reason != "completed":
-                self.close()
-                self._say(event.text)
-            case Saved() | _:
-                pass
+            case _:
+                pass  # results are data and go to stdout; why training stopped was said with its epoch
 
     def close(self) -> None:
         """Take the bar away."""

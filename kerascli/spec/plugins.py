@@ -11,9 +11,9 @@ from kerascli.errors import ConfigError, Fault, Place
 
 
 def import_plugins(files: Sequence[Path]) -> None:
-    """Run each file once, whatever its name; what it registers can be used by name. Raises ConfigError."""
+    """Run each file once, wherever it lies (a run has a copy); what it registers can be used. Raises ConfigError."""
     for file in files:
-        digest = hashlib.sha256(file.resolve().as_posix().encode()).hexdigest()[:12]
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
         name = f"kerascli_plugin_{digest}"
         if name in sys.modules:
             continue

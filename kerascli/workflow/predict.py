@@ -46,7 +46,8 @@ def predict_rows(run: OpenedRun, rows: Split) -> Predictions:
         field = run.facts.targets.get(goal.target) if goal is not None else None
         reading = class_reading(output, field, goal.loss if goal is not None else None)
         if reading is None:
-            columns.update(_plain_columns(f"{prefix}{goal.target if goal is not None else name}", output))
+            alone = goal is not None and len(outputs) == 1
+            columns.update(_plain_columns(goal.target if alone else name, output))
             continue
         names = np.array(reading.names, dtype=object)
         columns[f"{prefix}class"] = names[reading.numbers(output).numpy()]

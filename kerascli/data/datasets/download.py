@@ -72,6 +72,7 @@ def _download(remote: Remote, context: Context) -> bytes:
                 if context.progress:
                     context.progress(remote.local.name, done, max(size, done))
     except urllib.error.HTTPError as error:
+        error.close()
         raise _failed(remote, f"the server says {error.code} {error.reason}") from None
     except urllib.error.URLError as error:
         raise _failed(remote, str(error.reason)) from None

@@ -1,0 +1,91 @@
+"""The door for files from outside: caps hold before memory is taken."""
+
+import io
+import resource
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kerascli import files
+from kerascli.errors import DataError, FileRefused
+
+
+def test_a_deflate_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    """250 kB of zip that would become 256 MB of zeros."""
+    path = tmp_path / "bomb.npz"
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (2**28,)})
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("x.npy", "w") as out:
+        out.write(header.getvalue())
+        for _ in range(2**8):
+            out.write(bytes(2**20))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with files.open_regular(path) as file, pytest.raises(FileRefused) as caught:
+        files.load_npz(file, "bomb.npz", limit=2**27)
+    text = "'bomb.npz' holds arrays of 268,435,456 bytes; the limit here is 134,217,728"
+    assert caught.value.faults[0].text == text
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
+
+
+def test_many_small_members_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MAX_MEMBERS", 3)
+    buffer = io.BytesIO()
+    np.savez(buffer, *[np.zeros(1)] * 4)
+    with pytest.raises(FileRefused, match=r"'t' has 4 members; the limit here is 3"):
+        files.load_npz(buffer, "t")
+
+
+def test_a_member_that_stands_twice_is_refused() -> None:
+    buffer = io.BytesIO()
+    one = io.BytesIO()
+    np.save(one, np.zeros(2))
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("x.npy", one.getvalue())
+        archive.writestr("x", one.getvalue())
+    with pytest.raises(FileRefused, match="'t' has the array 'x' twice"):
+        files.load_npz(buffer, "t")
+
+
+def test_arrays_come_back_as_they_were_saved() -> None:
+    arrays = {"a": np.arange(6).reshape(2, 3), "b": np.array(["x", "yz"]), "c": np.asfortranarray(np.ones((2, 2)))}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    found = files.load_npz(buffer, "t")
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
+def test_a_file_over_its_limit_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    path.write_bytes(b"12345")
+    assert files.read_bytes(path, 5) == b"12345"
+    with pytest.raises(DataError, match=r"has 5 bytes; the limit here is 4"):
+        files.read_bytes(path, 4)
+
+
+def test_a_digest_follows_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    path.write_bytes(b"one")
+    first = files.file_digest(path)
+    assert files.file_digest(path) == first == "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"
+    path.write_bytes(b"other")
+    assert files.file_digest(path) != first
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"[" * 65 + b"]" * 65, "'t' is nested deeper than 64 levels"),
+        (b'{"a": 1, "a": 2}', "'t' is not valid JSON: a key stands twice in one object"),
+        (b"[NaN]", "'t' is not valid JSON: NaN is not a number in JSON"),
+        (b"{", "'t' is not valid JSON: "),
+        (b"\xff", "'t' is not valid JSON: "),
+    ],
+)
+def test_json_that_means_harm_or_nothing_is_refused(data: bytes, text: str) -> None:
+    with pytest.raises(FileRefused) as caught:
+        files.load_json(data, "t")
+    assert caught.value.faults[0].text.startswith(text)
