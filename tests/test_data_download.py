@@ -221,6 +221,5 @@ def test_keras_finds_what_we_keep() -> None:
     assert f'dirname = "{cifar10.archive().path.removesuffix("_archive")}"' in text
     text = (keras_datasets / "fashion_mnist.py").read_text()
     for path in SOURCES.parse("fashion_mnist").files(CONTEXT):
-        folder, name = path.split("/")
-        assert f'"datasets", "{folder}"' in text
-        assert f'"{name}"' in text
+        assert f'"datasets", "{path.parent.name}"' in text
+        assert f'"{path.name}"' in text

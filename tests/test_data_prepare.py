@@ -93,7 +93,8 @@ def test_the_shuffle_is_fixed_for_all_time() -> None:
 @pytest.mark.parametrize("part", [0.1, 0.2, 0.33, 0.5])
 def test_validation_split_cuts_where_keras_cuts(rows: int, part: float, tmp_path: Path) -> None:
     x = np.arange(rows, dtype=np.float32)
-    head, tail = train_validation_split([x], part)  # lists of one array each
+    parts: Any = train_validation_split([x], part)  # lists of one array each
+    head, tail = parts
     data = load(tmp_path, {"inputs": {"x": []}}, validation_split=part, x=x)
     np.testing.assert_array_equal(data.splits["train"].inputs["x"], head[0])
     np.testing.assert_array_equal(data.splits["validation"].inputs["x"], tail[0])
@@ -104,6 +105,12 @@ def test_transforms_learn_from_training_rows_alone(tmp_path: Path) -> None:
     data = load(tmp_path, {"inputs": {"x": "normalization"}}, validation_split=0.2, x=x)
     assert data.learned["inputs.x.0"].arrays["mean"] == 2.0
     np.testing.assert_allclose(data.splits["validation"].inputs["x"], [998.0])
+
+
+def test_class_numbers_tell_how_many_classes_there_are(tmp_path: Path) -> None:
+    section = {"inputs": {"x": []}, "targets": {"y": [], "z": [], "w": []}}
+    facts = load(tmp_path, section, x=[1.0, 2.0], y=[0, 4], z=[-1, 2], w=[1.0, 2.0]).facts.targets
+    assert [facts[name].num_classes for name in "yzw"] == [5, None, None]
 
 
 def test_a_sorted_file_is_warned_of(tmp_path: Path) -> None:
@@ -256,7 +263,9 @@ def test_facts_of_a_column_that_is_not_there_are_an_error_with_its_place() -> No
 def test_digests_are_those_of_the_files() -> None:
     spec, context = penguins()
     expected = hashlib.sha256((CONFIGS / "data/penguins.csv").read_bytes()).hexdigest()
-    assert load_data(spec, context).digests == {"data/penguins.csv": expected}
+    assert load_data(spec, context).digests == {"penguins.csv": expected}
+    moved = spec.rebased(CONFIGS, CONFIGS / "data")
+    assert load_data(moved, Context(CONFIGS / "data", 1)).digests == {"penguins.csv": expected}
 
 
 def test_digests_of_generated_data_change_with_it() -> None:
@@ -297,14 +306,10 @@ def test_csv_types_and_the_byte_order_mark(tmp_path: Path) -> None:
 def test_paths_are_rebased(source: Any) -> None:
     spec = parse_data({"source": source, "inputs": {"x": []}})
     moved = spec.rebased(Path("/a/configs"), Path("/a/runs/one"))
-    old = {name: path.resolve() for name, path in _files(spec, Path("/a/configs")).items()}
-    new = {name: path.resolve() for name, path in _files(moved, Path("/a/runs/one")).items()}
-    assert list(old.values()) == list(new.values())
+    old = [path.resolve() for path in spec.source.files(Context(Path("/a/configs"), 1))]
+    new = [path.resolve() for path in moved.source.files(Context(Path("/a/runs/one"), 1))]
+    assert old == new
     assert parse_data(moved.dump()) == moved
-
-
-def _files(spec: DataSpec, folder: Path) -> dict[str, Path]:
-    return dict(spec.source.files(Context(folder, 1)))
 
 
 @pytest.mark.parametrize(

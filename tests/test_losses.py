@@ -143,6 +143,23 @@ def test_weights_and_masks_are_merged_and_reduced_as_in_keras(
     np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-9, atol=1e-12)
 
 
+def test_ctc_is_keras_s() -> None:
+    random = np.random.default_rng(4)
+    labels = np.array([[1, 2, 0], [3, 0, 0], [2, 2, 1], [1, 3, 2]])
+    logits = random.normal(size=(4, 9, 5))
+    ours, theirs = (torch.tensor(logits, requires_grad=True) for _ in range(2))
+    got = LOSSES.parse("ctc")(torch.tensor(labels), ours)
+    want = keras.losses.CTC()(torch.tensor(labels, dtype=torch.int32), theirs)
+    assert got.item() == pytest.approx(want.item(), abs=1e-9)
+    got.backward()
+    want.backward()
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-9, atol=1e-9)
+    assert LOSSES.parse("ctc").check(TensorSpec((3,), "int64"), TensorSpec((9, 5))) is None
+    assert LOSSES.parse("ctc").check(TensorSpec((), "int64"), TensorSpec((5,))) == (
+        "'ctc' needs targets (None, labels) and an output (None, steps, classes), got (None,) and (None, 5)"
+    )
+
+
 def test_means_over_what_counts_are_what_they_say() -> None:
     data, random = Data("numbers", (6, 3, 4)), np.random.default_rng(7)
     mask, weight = random.integers(0, 2, size=(6, 3)).astype(bool), random.uniform(size=(6, 3))

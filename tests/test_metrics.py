@@ -141,6 +141,23 @@ def test_the_figure_of_three_batches_is_keras_s(
     np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
+REGIONS: list[tuple[str, str, dict[str, Any]]] = [
+    ("MeanIoU", "classes", {"num_classes": 5, "sparse_y_pred": False}),
+    ("MeanIoU", "one_hot", {"num_classes": 5, "sparse_y_pred": False, "sparse_y_true": False, "ignore_class": 2}),
+    ("IoU", "classes", {"num_classes": 5, "target_class_ids": [1, 3], "sparse_y_pred": False}),
+    ("BinaryIoU", "yes_no", {}),
+    ("BinaryIoU", "yes_no", {"target_class_ids": [1], "threshold": 0.3}),
+]
+
+
+@pytest.mark.parametrize(("name", "kind", "arguments"), REGIONS)
+def test_the_overlap_of_regions_is_keras_s(name: str, kind: str, arguments: dict[str, Any]) -> None:
+    data = batches(kind, inner=(4, 3))
+    ours = figure(METRICS.parse({name: arguments}), data, weighted=False)
+    theirs = keras_figure(getattr(keras.metrics, name)(**arguments), data, weighted=False)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)  # Keras divides in float32
+
+
 OVER_TIME = [case for case in CASES if case[0] not in {"F1Score", "FBetaScore", "R2Score", "AUC"}] + [
     ("AUC", "yes_no", {})
 ]
@@ -207,7 +224,9 @@ def test_a_name_of_one_s_own_comes_first_and_r_s_prefix_is_dropped() -> None:
 def test_directions_are_keras_s() -> None:
     for cls in METRICS:
         theirs = getattr(keras.metrics, cls.__name__)
-        needed = {n: 0.5 for n, p in inspect.signature(theirs).parameters.items() if p.default is p.empty}
+        known: dict[str, Any] = {"num_classes": 3, "target_class_ids": [1]}
+        parameters = inspect.signature(theirs).parameters.items()
+        needed = {n: known.get(n, 0.5) for n, p in parameters if p.default is p.empty}
         direction = getattr(theirs(**needed), "_direction", None)
         if direction is not None:
             assert cls.direction == {"up": "max", "down": "min"}[direction], cls.component_name
@@ -243,6 +262,7 @@ def test_shapes_that_do_not_fit_are_refused_and_never_broadcast() -> None:
         ("f1_score", "f1_score needs 'average'"),
         ({"auc": {"curve": "prx"}}, "expected ROC or PR"),
         ({"auc": {"num_labels": 3}}, "'num_labels' is for multi_label: true"),
+        ({"iou": {"num_classes": 3, "target_class_ids": [3]}}, "expected class numbers from 0 to 2"),
         ({"auc": {"thresholds": [0.5, 2.0]}}, "expected numbers from 0 to 1, got 2.0"),
     ],
 )

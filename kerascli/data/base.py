@@ -71,9 +71,9 @@ class Source(Component):
         """One raw file as a table, if the source has its own way of reading one (a delimiter, an encoding)."""
         return None
 
-    def files(self, context: Context) -> Mapping[str, Path]:
-        """The files whose digests identify the data of a run, by the names they have in its record."""
-        return {}
+    def files(self, context: Context) -> list[Path]:
+        """The files whose digests identify the data of a run."""
+        return []
 
     def rebased(self, old: Path, new: Path) -> Self:
         """The same source for a config in the folder `new` instead of `old`."""

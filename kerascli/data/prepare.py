@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from torch import nn
@@ -180,8 +181,17 @@ def _column_fields(spec: DataSpec, routes: list[Route], table: Table, context: C
             given = said.get(column)
             if given is None or given.dtype == "unknown":
                 given = Field(values.shape[1:], dtype)
+            if route.section == "targets" and given.num_classes is None:
+                given = replace(given, num_classes=_count_classes(values))
             found[column] = replace(given, shape=values.shape[1:], dtype=dtype)
     return found
+
+
+def _count_classes(values: np.ndarray) -> int | None:
+    """How many classes there are, if these are class numbers: whole, from 0 on, one a row."""
+    if values.dtype.kind not in "iu" or values.size != len(values) or not len(values) or values.min() < 0:
+        return None
+    return int(values.max()) + 1
 
 
 def _split(spec: DataSpec, tables: dict[str, Table], context: Context) -> dict[str, Table]:
@@ -263,7 +273,7 @@ def _digests(spec: DataSpec, context: Context, tables: Mapping[str, Table]) -> d
     """SHA-256 of the files, or of the columns in use where the source has none."""
     files = spec.source.files(context)
     if files:
-        return {name: file_digest(path) for name, path in files.items()}
+        return {name: file_digest(path) for name, path in _recorded(files).items()}
     digest = hashlib.sha256()
     used = sorted({column for pipeline in spec.all_pipelines().values() for column in pipeline.columns})
     for split, table in sorted(tables.items()):
@@ -272,3 +282,9 @@ def _digests(spec: DataSpec, context: Context, tables: Mapping[str, Table]) -> d
             digest.update(f"{split}/{column}/{values.dtype}/{values.shape}".encode())
             digest.update("\0".join(values.flat).encode() if values.dtype == object else values.tobytes())
     return {spec.source.component_name: digest.hexdigest()}
+
+
+def _recorded(paths: list[Path]) -> dict[str, Path]:
+    """Files by names that stay the same wherever the config lies: the file's own, with its folder where two agree."""
+    names = [path.name for path in paths]
+    return {path.name if names.count(path.name) == 1 else f"{path.parent.name}/{path.name}": path for path in paths}

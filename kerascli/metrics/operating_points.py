@@ -11,6 +11,8 @@ from kerascli.shapes import Fraction, NonNegativeInt, PositiveInt, TensorSpec
 
 
 class _AtPoint(Metric):
+    """Looks along `num_thresholds` thresholds from 0 to 1."""
+
     direction = "max"
 
     num_thresholds: PositiveInt = 200
@@ -41,6 +43,8 @@ class _AtPoint(Metric):
 
 @metric()
 class SensitivityAtSpecificity(_AtPoint):
+    """The greatest share of positives found where at least `specificity` of negatives are left alone."""
+
     specificity: Fraction
 
     def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
@@ -49,6 +53,8 @@ class SensitivityAtSpecificity(_AtPoint):
 
 @metric()
 class SpecificityAtSensitivity(_AtPoint):
+    """The greatest share of negatives left alone where at least `sensitivity` of positives are found."""
+
     sensitivity: Fraction
 
     def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
@@ -57,6 +63,8 @@ class SpecificityAtSensitivity(_AtPoint):
 
 @metric()
 class PrecisionAtRecall(_AtPoint):
+    """The best precision where at least `recall` of positives are found."""
+
     recall: Fraction
 
     def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
@@ -65,6 +73,8 @@ class PrecisionAtRecall(_AtPoint):
 
 @metric()
 class RecallAtPrecision(_AtPoint):
+    """The greatest share of positives found where at least `precision` of alarms are right."""
+
     precision: Fraction
 
     def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:

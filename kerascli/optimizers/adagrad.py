@@ -11,6 +11,8 @@ from kerascli.shapes import NonNegativeFloat
 
 @optimizer()
 class Adagrad(Optimizer):
+    """Steps that only get smaller, the more so for weights with great gradients."""
+
     learning_rate: LearningRate = 0.001
     initial_accumulator_value: NonNegativeFloat = 0.1
     epsilon: NonNegativeFloat = 1e-7

@@ -14,6 +14,8 @@ from kerascli.shapes import NonNegativeFloat, OpenFraction
 
 @optimizer()
 class Adam(Optimizer):
+    """Steps along the mean gradient, divided by the root of the mean square."""
+
     learning_rate: LearningRate = 0.001
     beta_1: OpenFraction = 0.9
     beta_2: OpenFraction = 0.999

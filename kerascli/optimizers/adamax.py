@@ -11,6 +11,8 @@ from kerascli.shapes import NonNegativeFloat, OpenFraction
 
 @optimizer()
 class Adamax(Optimizer):
+    """Adam by the greatest gradient so far; fits embeddings, whose gradients are mostly 0."""
+
     learning_rate: LearningRate = 0.001
     beta_1: OpenFraction = 0.9
     beta_2: OpenFraction = 0.999

@@ -12,6 +12,8 @@ from kerascli.shapes import NonNegativeFloat
 
 @optimizer()
 class Ftrl(Optimizer):
+    """For wide and sparse linear models; `l1_regularization_strength` sets weights to 0."""
+
     learning_rate: LearningRate = 0.001
     learning_rate_power: Annotated[float, Field(le=0)] = -0.5
     initial_accumulator_value: NonNegativeFloat = 0.1

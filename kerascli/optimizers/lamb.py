@@ -11,6 +11,8 @@ from kerascli.shapes import NonNegativeFloat, OpenFraction
 
 @optimizer()
 class Lamb(Optimizer):
+    """Adam for very large batches: no weight moves by more than a share of its own size."""
+
     elementwise = False
 
     learning_rate: LearningRate = 0.001

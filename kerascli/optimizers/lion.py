@@ -13,6 +13,8 @@ from kerascli.shapes import Fraction
 
 @optimizer()
 class Lion(Optimizer):
+    """Steps of one size, forward or back; wants a rate some ten times smaller than Adam's."""
+
     learning_rate: LearningRate = 0.001
     beta_1: Annotated[float, Field(gt=0, le=1)] = 0.9
     beta_2: Fraction = 0.99

@@ -12,6 +12,8 @@ from kerascli.shapes import NonNegativeFloat, OpenFraction
 
 @optimizer()
 class Nadam(Optimizer):
+    """Adam with Nesterov's look ahead; the momentum warms up over the first updates."""
+
     learning_rate: LearningRate = 0.001
     beta_1: OpenFraction = 0.9
     beta_2: OpenFraction = 0.999

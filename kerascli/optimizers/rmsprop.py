@@ -10,6 +10,8 @@ from kerascli.shapes import Fraction, NonNegativeFloat
 
 @optimizer(name="rmsprop")
 class RMSprop(Optimizer):
+    """Steps divided by the root of the gradient's mean square; Keras's default optimizer."""
+
     learning_rate: LearningRate = 0.001
     rho: Fraction = 0.9
     momentum: Fraction = 0.0

@@ -10,6 +10,8 @@ from kerascli.shapes import Fraction
 
 @optimizer(name="sgd")
 class SGD(Optimizer):
+    """Stochastic gradient descent; momentum carries the learning rate of its time, as in Keras."""
+
     learning_rate: LearningRate = 0.01
     momentum: Fraction = 0.0
     nesterov: bool = False

@@ -277,9 +277,9 @@ def _data_notes(prepared: PreparedData) -> Iterator[Event]:
 
 
 def _refuse_other_data(known: Mapping[str, str], prepared: PreparedData) -> None:
-    """A run goes on with the very rows that it began with."""
+    """A run goes on with the very rows that it began with, wherever their files lie now."""
     for name, digest in prepared.digests.items():
-        if known.get(name) != digest:
+        if digest not in known.values():
             raise DataError(f"the data has changed since the run began: {name}", hint="start a new run")
 
 

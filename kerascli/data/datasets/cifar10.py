@@ -38,8 +38,8 @@ class Cifar10(Source):
             tables[split] = table_of(columns, f"cifar10 {split}")
         return tables
 
-    def files(self, context: Context) -> Mapping[str, Path]:
-        return {archive().path: archive().local}
+    def files(self, context: Context) -> list[Path]:
+        return [archive().local]
 
 
 def archive() -> Remote:

@@ -38,9 +38,8 @@ class FashionMnist(Source):
             tables[split] = table_of({"x": x, "y": y}, f"fashion_mnist {split}")
         return tables
 
-    def files(self, context: Context) -> Mapping[str, Path]:
-        remotes = [_remote(name, shape) for files in _FILES.values() for name, shape in files]
-        return {remote.path: remote.local for remote in remotes}
+    def files(self, context: Context) -> list[Path]:
+        return [_remote(name, shape).local for files in _FILES.values() for name, shape in files]
 
 
 def _remote(name: str, shape: tuple[int, ...]) -> Remote:

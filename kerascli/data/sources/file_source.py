@@ -32,8 +32,8 @@ class FileSource(Source):
     def read_file(self, path: Path, name: str) -> Table:
         """One file as a table that is called `name` in messages; raises DataError."""
 
-    def files(self, context: Context) -> Mapping[str, Path]:
-        return {path: context.folder / path for path in self._paths().values()}
+    def files(self, context: Context) -> list[Path]:
+        return [context.folder / path for path in self._paths().values()]
 
     def rebased(self, old: Path, new: Path) -> Self:
         moved = {field: rebase(getattr(self, field), old, new) for field in ("path", "validation", "test")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from kerascli.data.base import source
+from kerascli.data.base import Field, source
 from kerascli.data.sources.file_source import FileSource
 from kerascli.data.table import Table, table_of
 from kerascli.errors import DataError, Fault, FileRefused, Place, safe_text
@@ -15,6 +15,8 @@ from kerascli.files import memory_limit, open_regular
 @source()
 class Parquet(FileSource):
     """Columns of numbers, truth values or text."""
+
+    any_column = Field((), "unknown")
 
     def read_file(self, path: Path, name: str) -> Table:
         return read_parquet(path, name)

@@ -40,9 +40,8 @@ class Python(Source):
             _refuse(error, context.folder / path, path)
         return _tables(result, self.function)
 
-    def files(self, context: Context) -> Mapping[str, Path]:
-        path = self.function.rpartition(":")[0]
-        return {path: context.folder / path}
+    def files(self, context: Context) -> list[Path]:
+        return [context.folder / self.function.rpartition(":")[0]]
 
     def rebased(self, old: Path, new: Path) -> Self:
         path, _, name = self.function.rpartition(":")

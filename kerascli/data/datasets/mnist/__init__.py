@@ -29,8 +29,8 @@ class Mnist(Source):
             tables[split] = table_of(columns, f"mnist {split}")
         return tables
 
-    def files(self, context: Context) -> Mapping[str, Path]:
-        return {f"mnist/{path.name}": path for path in sorted(_FOLDER.glob("*.xz"))}
+    def files(self, context: Context) -> list[Path]:
+        return sorted(_FOLDER.glob("*.xz"))
 
 
 @functools.cache

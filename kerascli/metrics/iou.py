@@ -1,0 +1,108 @@
+"""Intersection over union: how well regions of classes overlap."""
+
+from typing import Annotated, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from kerascli.losses.ranks import matched, spread
+from kerascli.metrics.base import Metric, count_dtype, metric
+from kerascli.shapes import Ints, TensorSpec
+
+_EPSILON = 1e-7
+Classes = Annotated[int, Field(ge=2, le=10_000)]
+
+
+class _Overlap(Metric):
+    """The state counts (true class, predicted class); values outside the classes do not count, as in Keras."""
+
+    direction = "max"
+
+    def count(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None, classes: int) -> Tensor:
+        y_true, y_pred = matched(y_true.long(), y_pred.long())
+        dtype = count_dtype(y_pred)
+        weight = torch.ones((), dtype=dtype, device=y_pred.device)
+        if sample_weight is not None:
+            weight = spread(sample_weight.to(dtype), y_true, "sample weights or a mask")
+        inside = (y_true >= 0) & (y_true < classes) & (y_pred >= 0) & (y_pred < classes)
+        weight = torch.where(inside, weight, 0.0)
+        cell = torch.where(inside, y_true * classes + y_pred, 0)
+        counts = torch.zeros(classes * classes, dtype=dtype, device=y_pred.device)
+        return counts.scatter_add_(0, cell.flatten(), weight.flatten()).view(classes, classes)
+
+    def mean_overlap(self, state: Tensor, classes: tuple[int, ...]) -> Tensor:
+        """The mean over those of `classes` that occur at all."""
+        both = state.diagonal()
+        either = state.sum(0) + state.sum(1) - both
+        chosen = list(classes)
+        both, either = both[chosen], either[chosen]
+        occurs = either > 1e-9
+        return torch.where(occurs, both / (either + _EPSILON), 0.0).sum() / (occurs.sum() + _EPSILON)
+
+
+class _OfClasses(_Overlap):
+    num_classes: Classes
+    ignore_class: int | None = None
+    sparse_y_true: bool = True
+    sparse_y_pred: bool = True
+    axis: Annotated[int, Field(ge=-8, le=8)] = -1
+
+    def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
+        y_true = y_true if self.sparse_y_true else y_true.argmax(self.axis)
+        y_pred = y_pred if self.sparse_y_pred else y_pred.argmax(self.axis)
+        y_true, y_pred = matched(y_true, y_pred)
+        if self.ignore_class is not None:
+            y_true = torch.where(y_true == self.ignore_class, -1, y_true)
+        return self.count(y_true, y_pred, sample_weight, self.num_classes)
+
+    def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        if self.sparse_y_pred and output.shape and output.shape[-1] == self.num_classes != 1:
+            return f"'{self.component_name}' takes the output {output} for class numbers; set sparse_y_pred: false"
+        return None
+
+    def result(self, state: Tensor) -> Tensor:
+        return self.mean_overlap(state, tuple(range(self.num_classes)))
+
+
+@metric(name="mean_iou")
+class MeanIoU(_OfClasses):
+    """The mean over all classes. An output of one value a class needs `sparse_y_pred: false`."""
+
+
+@metric(name="iou")
+class IoU(_OfClasses):
+    """The mean over `target_class_ids`."""
+
+    target_class_ids: Ints
+
+    @model_validator(mode="after")
+    def _are_classes(self) -> Self:
+        if not self.target_class_ids or not all(0 <= i < self.num_classes for i in self.target_class_ids):
+            ids = list(self.target_class_ids)
+            raise ValueError(f"target_class_ids: expected class numbers from 0 to {self.num_classes - 1}, got {ids}")
+        return self
+
+    def result(self, state: Tensor) -> Tensor:
+        return self.mean_overlap(state, self.target_class_ids)
+
+
+@metric(name="binary_iou")
+class BinaryIoU(_Overlap):
+    """The mean over no (0) and yes (1), told apart by `threshold`."""
+
+    target_class_ids: Ints = (0, 1)
+    threshold: float = 0.5
+
+    @model_validator(mode="after")
+    def _are_classes(self) -> Self:
+        if not self.target_class_ids or not set(self.target_class_ids) <= {0, 1}:
+            raise ValueError(f"target_class_ids: expected 0, 1 or both, got {list(self.target_class_ids)}")
+        return self
+
+    def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
+        y_true, y_pred = matched(y_true, y_pred)
+        return self.count(y_true, y_pred >= self.threshold, sample_weight, 2)
+
+    def result(self, state: Tensor) -> Tensor:
+        return self.mean_overlap(state, self.target_class_ids)
