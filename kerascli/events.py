@@ -52,8 +52,8 @@ class EpochEnd:
     """What callbacks had to say."""
     slots: tuple[str, ...] = ()
     """Named slots that are to be kept on disk."""
-    rows: tuple[tuple[str, Logs, bool, str], ...] = ()
-    """Rows for files in logs/: (file, row, append to what is there, separator)."""
+    rows: tuple[tuple[str, Logs, str], ...] = ()
+    """Rows for files in logs/: (file, row, separator)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -18,11 +19,17 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy_format
 
-from kerascli.errors import DataError, Fault, FileRefused, nearest, safe_text
+from kerascli.errors import DataError, FileRefused, nearest, safe_text
 
 MAX_JSON_BYTES = 256 * 2**20
 MAX_JSON_DEPTH = 64
 MAX_MEMBERS = 10_000
+
+# What zipfile, zlib and numpy raise at damaged archives, found by changing bytes at random.
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, struct.error, ValueError, EOFError, OSError, NotImplementedError, RuntimeError,
+    OverflowError,
+)  # fmt: skip
 
 
 def open_regular(path: Path, shown: str | None = None) -> BufferedReader:
@@ -91,7 +98,7 @@ def load_npz(source: IO[bytes], name: str, limit: int | None = None) -> dict[str
     try:
         with zipfile.ZipFile(source) as archive:
             return {key: _read_member(archive, key, name) for key in headers}
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, zlib.error) as error:
+    except _DAMAGED as error:
         raise FileRefused(f"'{name}' is damaged: {safe_text(str(error), 120)}") from None
 
 
@@ -109,7 +116,7 @@ def npz_headers(source: IO[bytes], name: str) -> dict[str, tuple[tuple[int, ...]
                     raise FileRefused(f"'{name}' has the array '{safe_text(key)}' twice")
                 with archive.open(member) as file:
                     headers[key] = npy_header(file, key, name, member.file_size)
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except _DAMAGED as error:
         raise FileRefused(f"'{name}' is not a sound npz file: {safe_text(str(error), 120)}") from None
     return headers
 
@@ -121,10 +128,10 @@ def npy_header(file: IO[bytes], key: str, name: str, size: int) -> tuple[tuple[i
         version = npy_format.read_magic(file)  # type: ignore[arg-type]
         read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
         shape, _, dtype = read(file)  # type: ignore[arg-type]
-    except ValueError as error:
+    except (ValueError, SyntaxError, TypeError) as error:
         raise FileRefused(f"{where} is not an npy array: {safe_text(str(error), 120)}") from None
     if dtype.hasobject:
-        raise FileRefused(Fault(f"{where} holds Python objects; pickled arrays are never loaded", place=None))
+        raise FileRefused(f"{where} holds Python objects; pickled arrays are never loaded")
     expected = math.prod(shape) * dtype.itemsize
     if expected > size:
         raise FileRefused(f"{where} says {expected:,} bytes of data (shape {shape}) and has {size:,}")

@@ -164,7 +164,10 @@ def test_early_stopping_says_why_and_what_it_restores() -> None:
     for epoch, loss in enumerate([0.5, 0.4, 0.6, 0.7], start=1):
         decisions, state = callback.epoch_end(facts(epoch, {"val_loss": loss}), state)
     assert decisions == [Stop("early stopping: 'val_loss' has not improved for 2 epochs")]
-    assert callback.train_end(state) == [Say("restoring the weights of epoch 2"), RestoreSlot("early_stopping")]
+    assert callback.train_end(state) == [
+        Say("restoring the weights of epoch 2"),
+        RestoreSlot("early_stopping-val_loss"),
+    ]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -229,7 +232,7 @@ def test_logged_rows_are_those_of_keras_s_file(tmp_path: Path) -> None:
     with open(tmp_path / "keras.csv", newline="") as file:
         theirs = list(csv.DictReader(file, delimiter=";"))
     assert [{name: str(value) for name, value in row.row.items()} for row in ours.rows] == theirs
-    assert {(row.file, row.append, row.separator) for row in ours.rows} == {("log.csv", True, ";")}
+    assert {(row.file, row.separator) for row in ours.rows} == {("log.csv", ";")}
 
 
 def test_a_loss_that_is_no_number_stops() -> None:

@@ -3,13 +3,15 @@
 import io
 import resource
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kerascli import files
-from kerascli.errors import DataError, FileRefused
+from kerascli.data.csv_text import read_csv
+from kerascli.errors import DataError, FileRefused, KerasCliError
 
 
 def test_a_deflate_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
@@ -27,6 +29,52 @@ def test_a_deflate_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None
     text = "'bomb.npz' holds arrays of 268,435,456 bytes; the limit here is 134,217,728"
     assert caught.value.faults[0].text == text
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
+
+
+def mutated(data: bytes, random: np.random.Generator) -> bytes:
+    """A few bytes changed, cut out or put in, or the end cut off."""
+    out = bytearray(data)
+    for _ in range(random.choice([1, 1, 2, 8])):
+        spot = int(random.integers(len(out) or 1))
+        match random.integers(4):
+            case 0:
+                out[spot : spot + 1] = random.bytes(1)
+            case 1:
+                del out[spot : spot + int(random.choice([1, 4, 50]))]
+            case 2:
+                out[spot:spot] = bytes(random.choice(list(b'",\n\r\0;9-'), 2).tolist())
+            case _:
+                del out[spot:]
+    return bytes(out)
+
+
+def _read_csv(data: bytes) -> None:
+    table = read_csv(data, "t.csv")
+    assert all(len(table[name]) == table.rows == len(table.numbers()) for name in table)
+
+
+def _read_npz(data: bytes) -> None:
+    files.load_npz(io.BytesIO(data), "t.npz")
+
+
+def _npz() -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, x=np.arange(50.0), t=np.array(["a", "bc"]))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("read", "data"), [(_read_csv, b'a,b,k\n1,2.5,"x, y"\n2,,"z\nq"\n\n3,4,w\n' * 2), (_read_npz, _npz())]
+)
+def test_changed_bytes_are_refused_or_read_and_nothing_else(read: Callable[[bytes], None], data: bytes) -> None:
+    random = np.random.default_rng(8)
+    refused = 0
+    for _ in range(500):
+        try:
+            read(mutated(data, random))
+        except KerasCliError:
+            refused += 1
+    assert 100 < refused < 500
 
 
 def test_many_small_members_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

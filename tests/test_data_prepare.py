@@ -325,3 +325,11 @@ def test_damaged_learned_facts_are_refused(content: bytes) -> None:
     files = save_learned({})
     with pytest.raises(FileRefused):
         load_learned({**files, "preprocessing.json": content})
+
+
+def test_learned_facts_of_another_make_are_refused() -> None:
+    spec, _ = penguins()
+    for content in (b"{}", b'{"columns": {"a": {}}}', b'{"columns": {"a": {"shape": [], "classes": null, "odd": 1}}}'):
+        learned = load_learned({**save_learned({}), "preprocessing.json": content})
+        with pytest.raises(FileRefused, match="is not what kerascli writes there"):
+            stages(spec, learned)

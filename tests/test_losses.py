@@ -149,7 +149,7 @@ def test_ctc_is_keras_s() -> None:
     logits = random.normal(size=(4, 9, 5))
     ours, theirs = (torch.tensor(logits, requires_grad=True) for _ in range(2))
     got = LOSSES.parse("ctc")(torch.tensor(labels), ours)
-    want = keras.losses.CTC()(torch.tensor(labels, dtype=torch.int32), theirs)
+    want: Any = keras.losses.CTC()(torch.tensor(labels, dtype=torch.int32), theirs)
     assert got.item() == pytest.approx(want.item(), abs=1e-9)
     got.backward()
     want.backward()
@@ -249,6 +249,11 @@ CLASSES, ONE_HOT, OUTPUT = TensorSpec((), "int64"), TensorSpec((10,)), TensorSpe
         (
             "sparse_categorical_crossentropy", CLASSES, TensorSpec((1,)),
             "'sparse_categorical_crossentropy' needs one output per class, got (None, 1); "
+            "use 'binary_crossentropy' for one output",
+        ),
+        (
+            "categorical_crossentropy", TensorSpec(()), TensorSpec(()),
+            "'categorical_crossentropy' needs one output per class, got (None,); "
             "use 'binary_crossentropy' for one output",
         ),
         (

@@ -17,7 +17,7 @@ from keras.src.backend.common.dtypes import BIT64_TO_BIT32_DTYPE
 from torch import Tensor, nn
 
 from kerascli.component import Invalid
-from kerascli.errors import FileRefused
+from kerascli.errors import ConfigError, FileRefused
 from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.optimizers.base import OPTIMIZERS
 from kerascli.parts.base import Constraint
@@ -291,6 +291,11 @@ def test_weights_of_two_dtypes_share_one_clipped_norm() -> None:
     norm = (2 * 9 + 2 * 16) ** 0.5
     np.testing.assert_allclose(parameters[0].detach().numpy(), -3 / norm, rtol=1e-6)
     np.testing.assert_allclose(parameters[1].detach().numpy(), -4 / norm, rtol=1e-6)
+
+
+def test_a_model_of_nothing_to_train_is_refused() -> None:
+    with pytest.raises(ConfigError, match="the model has no trainable weight"):
+        FlatOptimizer(OPTIMIZERS.parse("sgd"), [])
 
 
 def test_the_rate_can_be_set_but_not_over_a_schedule() -> None:

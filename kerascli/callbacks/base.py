@@ -58,7 +58,6 @@ class AppendRow:
 
     file: str
     row: Mapping[str, float]
-    append: bool = True
     separator: str = ","
 
 

@@ -14,6 +14,7 @@ class CSVLogger(Callback):
     filename: str
     separator: Annotated[str, Field(min_length=1, max_length=1)] = ","
     append: bool = False
+    """Makes no difference: every run has a file of its own, and a resumed run goes on in it."""
 
     @field_validator("filename")
     @classmethod
@@ -25,4 +26,4 @@ class CSVLogger(Callback):
 
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
         row = {"epoch": facts.epoch - 1, **{name: facts.logs[name] for name in sorted(facts.logs)}}
-        return [AppendRow(self.filename, row, self.append, self.separator)], state
+        return [AppendRow(self.filename, row, self.separator)], state

@@ -4,8 +4,6 @@ from kerascli.callbacks.base import Decision, EpochFacts, RestoreSlot, SaveSlot,
 from kerascli.callbacks.monitor import Monitor, from_json, to_json
 from kerascli.shapes import NonNegativeInt
 
-_SLOT = "early_stopping"
-
 
 @callback()
 class EarlyStopping(Monitor):
@@ -34,7 +32,7 @@ class EarlyStopping(Monitor):
         wait, margin = state["wait"] + 1, abs(self.min_delta)
         if self.improves(current, from_json(state["best"]), facts, by=margin):
             beats_baseline = self.baseline is None or self.improves(current, self.baseline, facts, by=margin)
-            saves: list[Decision] = [SaveSlot(_SLOT)] if self.restore_best_weights else []
+            saves: list[Decision] = [SaveSlot(self._slot)] if self.restore_best_weights else []
             best = {"best": to_json(current), "best_epoch": facts.epoch}
             return saves, {"wait": 0 if beats_baseline else wait, **best}
         state = {**state, "wait": wait}
@@ -47,4 +45,9 @@ class EarlyStopping(Monitor):
         if not self.restore_best_weights or state["best_epoch"] is None:
             return []
         says: list[Decision] = [Say(f"restoring the weights of epoch {state['best_epoch']}")] if self.verbose else []
-        return [*says, RestoreSlot(_SLOT)]
+        return [*says, RestoreSlot(self._slot)]
+
+    @property
+    def _slot(self) -> str:
+        """Two that watch different figures keep different weights."""
+        return f"early_stopping-{self.monitor}"

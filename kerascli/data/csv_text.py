@@ -56,20 +56,20 @@ def read_csv(
     """
     text = _decode(data, name, encoding, delimiter)
     rows = _rows(text, name, delimiter)
+    lines = np.arange(1, len(rows) + 1)
+    if text.count("\n") + (not text.endswith("\n")) != len(rows) or not all(rows):
+        lines, rows = _lines(text, delimiter)
     if not rows:
         raise DataError(Fault("the file is empty", place=Place(name, 1)))
-    first = 0 if header else 1
     names = header or tuple(rows[0])
-    _check_names(names, name)
-    if len(rows) == first:
+    _check_names(names, name, delimiter)
+    if not header:
+        lines, rows = lines[1:], rows[1:]
+    if not rows:
         raise DataError(Fault("a header but no rows", place=Place(name)))
-    body = rows[first:]
-    lines = np.arange(first + 1, len(rows) + 1)
-    if text.count("\n") + (not text.endswith("\n")) != len(rows) or not all(body):
-        lines, body = _lines(text, delimiter, first)
-    _check_widths(body, lines, len(names), name)
-    columns = dict(zip(names, zip(*body, strict=True), strict=True))
-    return Table(TextColumns(columns), len(body), name=name, numbers=lines)
+    _check_widths(rows, lines, len(names), name)
+    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    return Table(TextColumns(columns), len(rows), name=name, numbers=lines)
 
 
 def _numbers(fields: tuple[str, ...]) -> np.ndarray | None:
@@ -149,7 +149,7 @@ def _refuse(text: str, name: str, delimiter: str, reason: str) -> NoReturn:
     raise DataError(Fault(fault, place=Place(name, line)))
 
 
-def _lines(text: str, delimiter: str, skip: int) -> tuple[np.ndarray, list[list[str]]]:
+def _lines(text: str, delimiter: str) -> tuple[np.ndarray, list[list[str]]]:
     """Rows and the lines they begin on, where some take several lines or lines are blank."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     lines, rows, line = [], [], 1
@@ -158,10 +158,15 @@ def _lines(text: str, delimiter: str, skip: int) -> tuple[np.ndarray, list[list[
             lines.append(line)
             rows.append(row)
         line = reader.line_num + 1
-    return np.array(lines[skip:], np.int64), rows[skip:]
+    return np.array(lines, np.int64), rows
 
 
-def _check_names(names: tuple[str, ...], name: str) -> None:
+def _check_names(names: tuple[str, ...], name: str, delimiter: str) -> None:
+    other = next((mark for mark in ";\t|," if mark in names[0]), None)
+    if len(names) == 1 and other and other != delimiter:
+        text = f"a single column '{safe_text(names[0], 40)}'"
+        hint = f"set 'delimiter' of the source to '{safe_text(other)}'"
+        raise DataError(Fault(text, place=Place(name, 1), hint=hint))
     seen: dict[str, int] = {}
     for position, column in enumerate(names, 1):
         if column in seen:

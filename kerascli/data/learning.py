@@ -92,11 +92,14 @@ def _advance(walk: _Walk, table: Table, learned: Learned) -> None:
 
 
 def known_columns(learned: Mapping[str, Learned]) -> dict[str, Field]:
-    """The fields of the training columns, as they were remembered."""
+    """The fields of the training columns, as they were remembered. Raises FileRefused."""
     found: dict[str, Field] = {}
-    for name, facts in learned[COLUMNS].facts.items():
-        classes = facts["classes"]
-        found[name] = Field(**{**facts, "shape": tuple(facts["shape"]), "classes": classes and tuple(classes)})
+    try:
+        for name, facts in learned[COLUMNS].facts.items():
+            classes = facts["classes"]
+            found[name] = Field(**{**facts, "shape": tuple(facts["shape"]), "classes": classes and tuple(classes)})
+    except (KeyError, TypeError):
+        raise FileRefused(f"'{_JSON_FILE}' is not what kerascli writes there") from None
     return found
 
 

@@ -1,8 +1,10 @@
 """Batches: rows of a split on a device, in an order that depends on (seed, epoch) alone."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -11,6 +13,9 @@ from torch import Tensor
 from kerascli.data.prepare import Split
 from kerascli.data.split import shuffled
 from kerascli.draws import key_seed
+
+Part = slice | np.ndarray | Tensor
+"""Some rows of a split."""
 
 
 @dataclass(slots=True)
@@ -51,16 +56,20 @@ class BatchSource:
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of epoch `epoch` from number `start` on; both count from 0."""
+        parts = self._parts(epoch, start)
+        return map(self._batch, parts) if self._resident is not None else _ahead(self._batch, parts)
+
+    def _parts(self, epoch: int, start: int) -> Iterator[Part]:
+        """The rows of every batch: a slice where they are in order, else their numbers."""
+        firsts = range(start * self.batch_size, self.rows, self.batch_size)
         if not self.shuffle:
-            for first in range(start * self.batch_size, self.rows, self.batch_size):
-                yield self._batch(slice(first, min(first + self.batch_size, self.rows)))
+            yield from (slice(first, min(first + self.batch_size, self.rows)) for first in firsts)
             return
         rows = order(self.rows, self.seed, epoch, shuffle=True)
-        indices = None if self._resident is None else torch.from_numpy(rows).to(self.device)
-        for first in range(start * self.batch_size, self.rows, self.batch_size):
-            yield self._batch((rows if indices is None else indices)[first : first + self.batch_size])
+        numbers = rows if self._resident is None else torch.from_numpy(rows).to(self.device)
+        yield from (numbers[first : first + self.batch_size] for first in firsts)
 
-    def _batch(self, rows: slice | np.ndarray | Tensor) -> Batch:
+    def _batch(self, rows: Part) -> Batch:
         found: dict[str, dict[str, Tensor]] = {}
         for section, columns in self._sections.items():
             if self._resident is None:
@@ -96,7 +105,17 @@ class BatchSource:
         return sum(values.nbytes for values in arrays) <= torch.cuda.mem_get_info(self.device)[0] // 4
 
 
-def _pick(values: Tensor, rows: slice | np.ndarray | Tensor) -> Tensor:
+def _ahead(make: Callable[[Part], Batch], parts: Iterator[Part]) -> Iterator[Batch]:
+    """`map`, with the next batch made in a thread while this one is in use: reading a file takes its time."""
+    with ThreadPoolExecutor(1) as pool:
+        pending = [pool.submit(make, part) for part in islice(parts, 1)]
+        while pending:
+            batch = pending.pop().result()
+            pending = [pool.submit(make, part) for part in islice(parts, 1)]
+            yield batch
+
+
+def _pick(values: Tensor, rows: Part) -> Tensor:
     return values[rows] if isinstance(rows, slice) else values.index_select(0, torch.as_tensor(rows))
 
 

@@ -36,9 +36,8 @@ class Route:
 
     def fault(self, text: str, index: int | None = None, hint: str | None = None) -> DataError:
         step = "" if index is None else f" ({self.pipeline.steps[index].transform.component_name})"
-        return DataError(
-            Fault(f"{self.section}.{self.name}{step}: {text}", ("data", self.section, self.name), hint=hint)
-        )
+        path = ("data", self.section, self.name)
+        return DataError(Fault(f"{self.section}.{self.name}{step}: {text}", path, hint=hint))
 
 
 def column_field(route: Route, known: Mapping[str, Field]) -> Field:
@@ -50,9 +49,8 @@ def column_field(route: Route, known: Mapping[str, Field]) -> Field:
     if len({field.is_text for field in fields if field.dtype != "unknown"}) > 1:
         number = next(c for c, f in zip(columns, fields, strict=True) if not f.is_text)
         text = next(c for c, f in zip(columns, fields, strict=True) if f.is_text)
-        raise route.fault(
-            f"column '{text}' holds text, column '{number}' holds numbers", hint="make two inputs of them"
-        )
+        said = f"column '{text}' holds text, column '{number}' holds numbers"
+        raise route.fault(said, hint="make two inputs of them")
     shapes = [field.shape or (1,) for field in fields]
     if len({shape[:-1] for shape in shapes}) > 1 or any(shape[-1] is None for shape in shapes):
         raise route.fault(f"columns of shapes {', '.join(str(f.shape) for f in fields)} cannot stand side by side")

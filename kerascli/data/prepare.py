@@ -178,9 +178,7 @@ def _column_fields(spec: DataSpec, routes: list[Route], table: Table, context: C
         for column in route.pipeline.columns:
             values = table.column(column)
             dtype = "string" if values.dtype == object else values.dtype.name
-            given = said.get(column)
-            if given is None or given.dtype == "unknown":
-                given = Field(values.shape[1:], dtype)
+            given = found.get(column) or said.get(column) or Field(values.shape[1:], dtype)
             if route.section == "targets" and given.num_classes is None:
                 given = replace(given, num_classes=_count_classes(values))
             found[column] = replace(given, shape=values.shape[1:], dtype=dtype)
@@ -206,9 +204,8 @@ def _split(spec: DataSpec, tables: dict[str, Table], context: Context) -> dict[s
     strata = None if column is None else train.column(column)
     if strata is not None and (strata.ndim > 1 or strata.dtype.kind == "f"):
         text = f"split.stratify: column '{column}' has no classes"
-        raise DataError(
-            Fault(text, ("data", "split", "stratify"), hint="expected words or whole numbers, none missing")
-        )
+        hint = "expected words or whole numbers, none missing"
+        raise DataError(Fault(text, ("data", "split", "stratify"), hint=hint))
     seed = context.seed if spec.split.seed is None else spec.split.seed
     rows = random_split(train.rows, spec.split.parts(), seed, strata, column or "")
     return {**tables, **{name: train.take(chosen) for name, chosen in rows.items()}}

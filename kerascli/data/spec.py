@@ -21,7 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from kerascli.component import Invalid, fault_list
 from kerascli.data.base import SOURCES, TRANSFORMS, Source, Transform
-from kerascli.errors import Fault, show
+from kerascli.errors import Fault, show, suggestion
 from kerascli.shapes import NonNegativeInt
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -92,7 +92,7 @@ class DataSpec(BaseModel):
     inputs: dict[str, PipelineField]
     targets: dict[str, PipelineField] = Field(default={})
     sample_weight: dict[str, PipelineField] = Field(default={})
-    """By target (or output) name; what comes out is one number a row."""
+    """By the name of the target; what comes out is one number a row."""
 
     @field_validator("split", mode="before")
     @classmethod
@@ -130,6 +130,19 @@ class DataSpec(BaseModel):
         if faults:
             raise PydanticCustomError("component", "invalid pipeline", {"faults": tuple(faults)})
         return pipelines
+
+    @field_validator("sample_weight", mode="after")
+    @classmethod
+    def _weighs_targets(cls, value: dict[str, Pipeline], info: ValidationInfo) -> dict[str, Pipeline]:
+        targets = info.data.get("targets", value)
+        faults = tuple(
+            Fault(f"sample_weight: there is no target '{name}'{suggestion(name, targets)}", (name,), "key")
+            for name in value
+            if name not in targets
+        )
+        if faults:
+            raise PydanticCustomError("component", "invalid weights", {"faults": faults})
+        return value
 
     @model_validator(mode="after")
     def _complete(self) -> "DataSpec":

@@ -123,7 +123,7 @@ def _refuse_bad_step(trainer: Trainer, plan: Plan, epoch: int) -> None:
 class _Carried:
     messages: tuple[str, ...] = ()
     slots: tuple[str, ...] = ()
-    rows: tuple[tuple[str, dict[str, float], bool, str], ...] = ()
+    rows: tuple[tuple[str, dict[str, float], str], ...] = ()
 
 
 def _decide(trainer: Trainer, plan: Plan, progress: Progress, logs: dict[str, float], number: int) -> _Carried:
@@ -138,7 +138,7 @@ def _decide(trainer: Trainer, plan: Plan, progress: Progress, logs: dict[str, fl
     return _Carried(
         messages=tuple(d.text if isinstance(d, Say) else d.reason for d in all_decisions if isinstance(d, (Say, Stop))),
         slots=tuple(d.slot for d in all_decisions if isinstance(d, SaveSlot) and d.to_disk),
-        rows=tuple((d.file, dict(d.row), d.append, d.separator) for d in all_decisions if isinstance(d, AppendRow)),
+        rows=tuple((d.file, dict(d.row), d.separator) for d in all_decisions if isinstance(d, AppendRow)),
     )
 
 
@@ -149,7 +149,7 @@ def _carry_out(decisions: Iterable[Decision], trainer: Trainer, progress: Progre
                 trainer.optimizer.set_learning_rate(value)
             case Stop(reason):
                 progress.stopped = reason
-            case SaveSlot(slot):
+            case SaveSlot(slot, to_disk=False):
                 progress.slots[slot] = trainer.snapshot()
             case RestoreSlot(slot):
                 trainer.restore(progress.slots[slot])

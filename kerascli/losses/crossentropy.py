@@ -33,7 +33,7 @@ def smoothed(y_true: Tensor, label_smoothing: float) -> Tensor:
 
 def one_hot_fault(name: str, sparse: str | None, target: TensorSpec, output: TensorSpec) -> str | None:
     """What keeps `target` from being one-hot targets for `output`."""
-    if output.shape and output.shape[-1] == 1:
+    if not output.shape or output.shape[-1] == 1:
         return f"'{name}' needs one output per class, got {output}; use 'binary_crossentropy' for one output"
     if len(target.shape) == len(output.shape) and same_shape(target.shape, output.shape):
         return None

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from kerascli.errors import FileRefused
+from kerascli.errors import ConfigError, FileRefused
 from kerascli.optimizers.base import Moment, Optimizer
 from kerascli.optimizers.clipping import clip_each_norm, clip_global_norm
 from kerascli.optimizers.flat import FlatGroup, NamedWeight, Stretch, grouped
@@ -19,11 +19,13 @@ _AVERAGE = "average"
 class FlatOptimizer:
     """An optimizer bound to a model's trainable weights, whose parameters become views of flat vectors.
 
-    All weights are on one device. `iterations` counts the steps done, from 0, as Keras's does: with
-    gradient accumulation every batch is one.
+    All weights are on one device; none at all is a ConfigError. `iterations` counts the steps done, from 0, as
+    Keras's does: with gradient accumulation every batch is one.
     """
 
     def __init__(self, optimizer: Optimizer, weights: Sequence[NamedWeight]) -> None:
+        if not weights:
+            raise ConfigError("there is nothing to train: the model has no trainable weight")
         self.optimizer = optimizer
         self._iterations = 0
         self._rate: float | Schedule = optimizer.learning_rate

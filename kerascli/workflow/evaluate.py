@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from kerascli.builder.experiment import Experiment
+from kerascli.builder.values import check_values
 from kerascli.data.base import Context
 from kerascli.data.loader import Batch, BatchSource
 from kerascli.data.prepare import Split, prepare_rows
@@ -47,6 +48,7 @@ def evaluate_run(run: OpenedRun, what: str) -> Evaluation:
 
 def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
     """The same for prepared rows; `name` is what the result is called."""
+    check_values(run.experiment.spec, {name: rows})
     started = time.monotonic()
     experiment = run.experiment
     source = batches_of(experiment, rows)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from kerascli.builder.values import check_values
 from kerascli.data.prepare import Split
 from kerascli.fit.classes import class_reading
 from kerascli.fit.predict import predict
@@ -35,6 +36,7 @@ def predict_run(run: OpenedRun, what: str) -> Predictions:
 
 def predict_rows(run: OpenedRun, rows: Split) -> Predictions:
     """The same for prepared rows."""
+    check_values(run.experiment.spec, {"data": rows})
     experiment = run.experiment
     assert experiment.spec.compile is not None
     outputs = predict(experiment.update, batches_of(experiment, rows).epoch(0), seed=experiment.spec.seed)

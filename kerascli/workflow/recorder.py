@@ -1,7 +1,9 @@
 """The recorder carries the loop's events into the run folder: history, checkpoints, logs."""
 
+import csv
+import io
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -46,8 +48,8 @@ class Recorder:
 
     def _epoch_end(self, event: EpochEnd) -> Iterator[Event]:
         self.record.write_history(self.progress.rows)
-        for file, row, append, separator in event.rows:
-            self._log_row(file, dict(row), append=append, separator=separator)
+        for file, row, separator in event.rows:
+            self._log_row(file, row, separator)
         last = event.epoch >= self.epochs or self.progress.stopped is not None
         if event.slots:
             yield self.save(f"kept as {', '.join(event.slots)}", slots=event.slots)
@@ -64,14 +66,17 @@ class Recorder:
         self._saved_step = self.progress.step
         return Saved(f"step {self.progress.step}", self.progress.epoch, self.progress.batch, reason)
 
-    def _log_row(self, file: str, row: dict[str, float], *, append: bool, separator: str) -> None:
-        """A line of a csv_logger's file; the first epoch of a fresh start begins it anew."""
-        known = self.record.log(file) if append or self.progress.epoch > 1 else None
-        header = separator.join(row)
-        line = separator.join(repr(value) if isinstance(value, float) else str(value) for value in row.values())
-        lines = (known or header).splitlines()
-        kept = [text for text in lines[1:] if int(text.split(separator)[0]) < row["epoch"]] if "epoch" in row else lines[1:]
-        self.record.write_log(file, "\n".join([lines[0], *kept, line]) + "\n")
+    def _log_row(self, file: str, row: Mapping[str, float], separator: str) -> None:
+        """Add an epoch's row to a file in logs/; rows of epochs that are trained again after a resume are replaced."""
+        known = list(csv.DictReader(io.StringIO(self.record.log(file) or ""), delimiter=separator))
+        kept = [old for old in known if int(old["epoch"]) < row["epoch"]]
+        rows = [*kept, row]
+        names = dict.fromkeys(name for each in rows for name in each)  # an epoch without validation has fewer
+        text = io.StringIO()
+        writer = csv.DictWriter(text, names, restval="NA", delimiter=separator, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        self.record.write_log(file, text.getvalue())
 
 
 def restore(record: RunRecord, trainer: Trainer, *, first_epoch: int) -> tuple[Progress, list[Note]]:

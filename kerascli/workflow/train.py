@@ -14,6 +14,7 @@ from torch import nn
 from kerascli.builder.experiment import Experiment, build_experiment
 from kerascli.data.loader import Batch, BatchSource
 from kerascli.builder.tier import Compiled, choose_tier
+from kerascli.builder.values import check_values
 from kerascli.data.learning import load_learned, save_learned
 from kerascli.data.prepare import PreparedData
 from kerascli.device import Choice, choose_device, choose_threads, prepare
@@ -52,7 +53,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     prepared = config.load_data()
     yield from _data_notes(prepared)
     device = choose_device(options.device)
-    experiment = _experiment(config, prepared, device)
+    experiment = experiment_of(config, prepared, device)
     plan = make_plan(experiment, prepared, options.limits)
     trainer, tier = bind(experiment, plan)
     record = RunRecord.create(options.runs_dir, options.name or config.name)
@@ -81,7 +82,7 @@ def resume(record: RunRecord, options: Options, sets: Sequence[str]) -> Iterator
         _refuse_other_data(known.get("data", {}), prepared)
         device = choose_device(options.device, recorded=known.get("device"))
         choose_threads(known.get("threads"))
-        experiment = _experiment(config, prepared, device)
+        experiment = experiment_of(config, prepared, device)
         plan = make_plan(experiment, prepared, options.limits)
         trainer, tier = bind(experiment, plan, known.get("tier"))
         progress, notes = restore(record, trainer, first_epoch=experiment.spec.fit.initial_epoch)
@@ -116,10 +117,11 @@ def bind(experiment: Experiment, plan: Plan, recorded_tier: str | None = None) -
     return Trainer(experiment.update, optimizer, experiment.weights, seed=spec.seed, run=run), tier
 
 
-def _experiment(config: Config, prepared: PreparedData, device: Choice) -> Experiment:
+def experiment_of(config: Config, prepared: PreparedData, device: Choice) -> Experiment:
     spec = config.describe(prepared.facts, {name: split.rows for name, split in prepared.splits.items()})
     if spec.compile is None:
         raise config.error([Fault("the config has no 'compile' section", (), hint="add compile: {loss: ..., optimizer: ...}")])
+    check_values(spec, prepared.splits)
     torch_device = torch.device(device.value)
     prepare(torch_device, deterministic=spec.fit.deterministic)
     with config.faults():

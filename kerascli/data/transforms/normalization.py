@@ -10,7 +10,7 @@ from torch import nn
 
 from kerascli.data.base import EXACT_IN_FLOAT32, Field, Learned, Transform, transform
 from kerascli.data.table import BadRow
-from kerascli.data.transforms.fitting import need_numbers
+from kerascli.data.transforms.fitting import float_dtype, need_numbers
 from kerascli.preprocessing.normalization import NormalizationModule, mean_and_variance, normalize
 from kerascli.shapes import Floats
 
@@ -50,8 +50,7 @@ class Normalization(Transform):
         for name, given in (("mean", self.mean), ("variance", self.variance)):
             if given is not None and features is not None and len(given) not in (1, features):
                 raise ValueError(f"{name}: expected {features} values, one a feature, got {len(given)}")
-        dtype = field.dtype if field.dtype in {"float64", "unknown"} else "float32"
-        return replace(field, dtype=dtype, num_classes=None, classes=None)
+        return replace(field, dtype=float_dtype(field), num_classes=None, classes=None)
 
     def learn(self, values: np.ndarray, field: Field, *, target: bool) -> Learned:
         if self.mean is not None and self.variance is not None:

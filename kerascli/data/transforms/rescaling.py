@@ -6,7 +6,7 @@ import numpy as np
 from torch import nn
 
 from kerascli.data.base import EXACT_IN_FLOAT32, Field, Learned, Transform, transform
-from kerascli.data.transforms.fitting import need_numbers
+from kerascli.data.transforms.fitting import float_dtype, need_numbers
 from kerascli.preprocessing.rescaling import RescalingModule
 
 
@@ -22,8 +22,7 @@ class Rescaling(Transform):
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         need_numbers(field)
-        dtype = field.dtype if field.dtype in {"float64", "unknown"} else "float32"
-        return replace(field, dtype=dtype, num_classes=None, classes=None)
+        return replace(field, dtype=float_dtype(field), num_classes=None, classes=None)
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         return values * np.float64(self.scale) + np.float64(self.offset)

@@ -1,0 +1,257 @@
+"""What the documentation shows is so: configs are valid, commands exist, messages read as told, the plugin trains."""
+
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
+import keras
+import numpy as np
+import pytest
+import typer
+from safetensors.numpy import load
+
+from kerascli.cli.app import app
+from kerascli.component import REGISTRIES
+from kerascli.data.base import Context
+from kerascli.data.sources.blobs import Blobs
+from kerascli.errors import ConfigError, Interrupted, KerasCliError
+from kerascli.runs.index import find_run
+from kerascli.spec.load import open_config
+from kerascli.workflow.check import check
+from tests.runs_harness import kerascli, train, write
+from tests.test_architecture import FLOORS, PACKAGE
+
+ROOT = Path(__file__).parent.parent
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [*DOCS, *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "configs/README.md"))]
+
+_FENCE = re.compile(
+    r"(?:^<!-- (?P<mark>[^:\n]+): (?P<value>[^\n]+?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block; the comment before it says what it is, if it is not a whole config."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+    mark: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.page.stem}:{self.line}"
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    text = page.read_text(encoding="utf-8")
+    for found in _FENCE.finditer(text):
+        line = text.count("\n", 0, found.start("text"))
+        yield Block(page, line, found["language"], found["text"], found["mark"] or "", found["value"] or "")
+
+
+BLOCKS = [block for page in DOCS for block in blocks(page)]
+CONFIGS = [b for b in BLOCKS if b.language == "yaml" and b.mark in {"", "file"} and "plugins:" not in b.text]
+FRAGMENTS = [b for b in BLOCKS if b.mark == "fragment of"]
+FAULTY = [b for b in BLOCKS if b.mark == "faulty"]
+
+BASES = {
+    "model": "model:\n  inputs: {x: [28, 28, 1]}\n",
+    "data": "model: {layers: [flatten]}\ndata: {inputs: {x: []}}\n",
+    "compile": next(b.text for b in CONFIGS if "mnist_mlp.yaml" in b.text),
+}
+BASES["fit"] = BASES["compile"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the pages' commands are given: with the table of penguins, and all files that the pages show."""
+    shutil.copytree(ROOT / "configs" / "data", tmp_path / "data")
+    for block in BLOCKS:
+        if block.mark in {"file", "faulty"}:
+            write(tmp_path, block.text, block.value)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_every_mark_is_known() -> None:
+    assert {block.mark for block in BLOCKS} == {"", "file", "fragment of", "faulty", "said of"}
+    assert min(len(CONFIGS), len(FRAGMENTS)) >= 10
+    comments = sum(page.read_text(encoding="utf-8").count("<!--") for page in DOCS)
+    assert comments == sum(1 for block in BLOCKS if block.mark), "a comment that no block follows"
+
+
+@pytest.mark.parametrize("block", CONFIGS, ids=str)
+def test_a_whole_config_is_valid(block: Block, folder: Path) -> None:
+    said = check(write(folder, block.text), sets=[], flags=[])
+    assert said[0] == "config.yaml: ok" or said[0].endswith("/config.yaml: ok")
+    assert [line for line in said if "not checked" in line and "data:" in block.text] == []
+
+
+@pytest.mark.parametrize("block", FRAGMENTS, ids=str)
+def test_a_fragment_is_valid_on_top_of_a_config(block: Block, folder: Path) -> None:
+    """It is merged by the language's own `extends`; one without its section's key is put below it."""
+    section, *below = block.value.split(".")
+    text = block.text
+    for key in reversed([section, *below]) if below else []:
+        text = f"{key}:\n" + "".join(f"  {line}\n" for line in text.splitlines())
+    write(folder, BASES[section], "below.yaml")
+    path = write(folder, f"extends: below.yaml\n{text}")
+    if section == "data":  # the fragment alone: what it needs of a model is not known
+        open_config(path).facts()
+    else:
+        assert check(path, sets=[], flags=[])[0].endswith("config.yaml: ok")
+
+
+@pytest.mark.parametrize("block", FAULTY, ids=str)
+def test_a_faulty_config_is_refused_in_these_words(block: Block, folder: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
+        check(Path(block.value), sets=[], flags=[])
+    said = "\n\n".join("\n".join(fault.lines()) for fault in refused.value.faults) + "\n"
+    assert said == next(b.text for b in BLOCKS if b.mark == "said of" and b.value == block.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model: {shared: {tower: {layers: [flatten]}}, layers: [flatten]}",
+        "model: {blocks: {b: {layers: [relu]}}, layers: [flatten]}",
+        "model: {views: {v: {outputs: [flatten]}}, layers: [flatten]}",
+        "model: {init_from: {run: latest}, layers: [flatten]}",
+        "fit: {phases: [{epochs: 5}]}",
+        "fit: {train_step: []}",
+        *(f"model: {{layers: [{{{name}: 1}}, flatten]}}" for name in ("repeat", "expr", "add_loss", "add_metric")),
+        *(f"model: {{layers: [{{{name}: 1}}, flatten]}}" for name in ("weight", "update", "rnn")),
+    ],
+)
+def test_what_is_not_built_yet_is_refused(text: str, folder: Path) -> None:
+    write(folder, BASES["fit"], "below.yaml")
+    with pytest.raises(ConfigError):
+        check(write(folder, f"extends: below.yaml\n{text}\n"), sets=[], flags=[])
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """(where, arguments) of every `kerascli ...` that a page shows."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for block in blocks(page):
+            if block.language in {"console", "sh", "yaml"}:
+                for found in re.finditer(r"(?:^|[ /])kerascli (.+)$", block.text, re.M):
+                    yield f"{block}", found[1]
+        for found in re.finditer(r"`kerascli ([^`]+)`", _FENCE.sub("", text)):
+            yield page.stem, found[1]
+
+
+@pytest.mark.parametrize(("where", "line"), list(dict.fromkeys(commands())))
+def test_a_command_and_its_options_exist(where: str, line: str) -> None:
+    command, arguments = typer.main.get_command(app), shlex.split(line, comments=True)
+    name = "kerascli"
+    while arguments and arguments[0] in getattr(command, "commands", {}):
+        name = arguments.pop(0)
+        command = command.commands[name]  # pyright: ignore[reportAttributeAccessIssue]
+    assert name != "kerascli", f"there is no command '{arguments[0]}'"
+    command.make_context(name, arguments)  # raises for an unknown option and for too many arguments
+
+
+def test_the_plugin_trains_and_its_run_needs_nothing_else(folder: Path) -> None:
+    (block,) = (b for b in BLOCKS if b.language == "yaml" and "plugins:" in b.text and b.mark == "file")
+    trained = kerascli("train", block.value, "--set", "fit.epochs=1", "--set", "fit.steps_per_epoch=2", cwd=folder)
+    assert trained.returncode == 0, trained.stderr
+    run = find_run("latest", folder / "runs")
+    assert run.checkpoints.newest().step == 2
+    assert {"loss", "share_below", "val_loss", "val_share_below"} <= run.history()[0].keys()
+    listing = next(b.text for b in BLOCKS if b.page.stem == "runs" and b.language == "text")
+    assert {path.name for path in run.path.iterdir()} - {".lock"} <= set(re.findall(r"[\w.]+", listing))
+    for file in run.facts()["plugins"]:
+        (folder / file["file"]).unlink()
+    evaluated = kerascli("evaluate", "latest", "validation", cwd=folder)
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert "share_below" in evaluated.stdout
+
+
+def test_every_source_transform_and_callback_is_in_the_language() -> None:
+    language = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(\w+)`", language))
+    for kind in ("source", "transform", "callback"):
+        assert set(REGISTRIES[kind].names()) <= named, kind
+
+
+def test_exit_codes_are_those_of_the_errors() -> None:
+    codes = {kind.exit_code for kind in KerasCliError.__subclasses__() if kind is not Interrupted}
+    codes |= {0, 1, *(Interrupted("", signal_number=number).code for number in (2, 15))}
+    errors, runs = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("errors.md", "runs.md"))
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", errors, re.M)} == codes
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", runs, re.M)} <= codes
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", _FENCE.sub("", page.read_text(encoding="utf-8"))):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        file = page.parent / path if path else page
+        assert file.exists(), target
+        if anchor:
+            titles = re.findall(r"^#+ (.+)$", _FENCE.sub("", file.read_text(encoding="utf-8")), re.M)
+            assert anchor in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}, target
+
+
+def test_the_house_is_as_contributors_are_told() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 100
+    told = {room: int(floor) for floor, room in re.findall(r"^(\d+) +(\w+)(?:/|\.py) +\S", text, re.M)}
+    assert told == {room: number for number, rooms in enumerate(FLOORS, 1) for room in rooms}
+    rooms = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or any(path.glob("**/*.py"))}
+    assert told.keys() == rooms - {"__init__"}
+
+
+def test_the_layer_that_contributors_see_is_the_real_one() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (path,) = re.findall(r"`(kerascli/layers/\S+\.py)`", text)
+    (shown,) = (b.text for b in blocks(ROOT / "CONTRIBUTING.md") if b.language == "python")
+    assert (ROOT / path).read_text(encoding="utf-8").endswith("\n\n" + shown)
+
+
+WHOLE_TRAINING = """
+data:
+  source: {blobs: {rows: 500, features: 6, classes: 3, spread: 8.0, seed: 1}}
+  inputs: {x: []}
+  targets: {y: []}
+model:
+  layers:
+    - dense: {units: 16, activation: relu, kernel_regularizer: {l2: 0.01}, kernel_initializer: {identity: 0.3}}
+    - batch_normalization
+    - dense: {units: 3, activation: softmax, kernel_initializer: {identity: 0.5}}
+compile: {loss: sparse_categorical_crossentropy, optimizer: {adam: 0.01}, metrics: [accuracy]}
+fit: {epochs: 4, batch_size: 32, validation_split: 0.2, shuffle: false}
+"""
+
+
+def test_a_whole_training_gives_keras_s_history_and_weights(tmp_path: Path) -> None:
+    """The claim of numbers.md: batches, their last smaller one, penalties, statistics, validation and all."""
+    run, _ = train(write(tmp_path, WHOLE_TRAINING), tmp_path / "runs")
+    table = Blobs(rows=500, features=6, classes=3, spread=8.0, seed=1).load(Context(tmp_path, 0))["train"]
+    identity, layers = keras.initializers.Identity, keras.layers
+    hidden = layers.Dense(16, "relu", kernel_regularizer=keras.regularizers.L2(0.01), kernel_initializer=identity(0.3))
+    last = layers.Dense(3, "softmax", kernel_initializer=identity(0.5))
+    model = keras.Sequential([keras.Input((6,)), hidden, layers.BatchNormalization(), last])
+    loss = "sparse_categorical_crossentropy"
+    model.compile(optimizer=keras.optimizers.Adam(0.01), loss=loss, metrics=["accuracy"])
+    theirs = model.fit(
+        table["x"], table["y"], epochs=4, batch_size=32, validation_split=0.2, shuffle=False, verbose=0
+    ).history
+    for name, values in theirs.items():
+        np.testing.assert_allclose([row[name] for row in run.history()], values, rtol=5e-6, err_msg=name)
+    ours = load(run.weights())
+    expected = {"dense/kernel": hidden.kernel, "dense/bias": hidden.bias, "dense_1/kernel": last.kernel}
+    for name, weight in expected.items():
+        np.testing.assert_allclose(ours[name], weight.numpy(), atol=1e-5, err_msg=name)
