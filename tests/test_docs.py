@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
@@ -116,7 +117,9 @@ def test_a_faulty_config_is_refused_in_these_words(block: Block, folder: Path) -
     with pytest.raises(ConfigError) as refused:
         check(Path(block.value), sets=[], flags=[])
     said = "\n\n".join("\n".join(fault.lines()) for fault in refused.value.faults) + "\n"
-    assert said == next(b.text for b in BLOCKS if b.mark == "said of" and b.value == block.value)
+    told = next(b.text for b in BLOCKS if b.mark == "said of" and b.value == block.value)
+    count = re.compile(r"shows all \d+")  # grows with every component
+    assert count.sub("shows all", said) == count.sub("shows all", told)
 
 
 @pytest.mark.parametrize(
@@ -241,17 +244,18 @@ def test_a_whole_training_gives_keras_s_history_and_weights(tmp_path: Path) -> N
     run, _ = train(write(tmp_path, WHOLE_TRAINING), tmp_path / "runs")
     table = Blobs(rows=500, features=6, classes=3, spread=8.0, seed=1).load(Context(tmp_path, 0))["train"]
     identity, layers = keras.initializers.Identity, keras.layers
-    hidden = layers.Dense(16, "relu", kernel_regularizer=keras.regularizers.L2(0.01), kernel_initializer=identity(0.3))
-    last = layers.Dense(3, "softmax", kernel_initializer=identity(0.5))
-    model = keras.Sequential([keras.Input((6,)), hidden, layers.BatchNormalization(), last])
+    hidden = layers.Dense(
+        16, "relu", kernel_regularizer=keras.regularizers.L2(0.01), kernel_initializer=identity(0.3), name="dense"
+    )
+    last = layers.Dense(3, "softmax", kernel_initializer=identity(0.5), name="dense_1")
+    model = keras.Sequential([keras.Input((6,)), hidden, layers.BatchNormalization(name="batch_normalization"), last])
     loss = "sparse_categorical_crossentropy"
     model.compile(optimizer=keras.optimizers.Adam(0.01), loss=loss, metrics=["accuracy"])
-    theirs = model.fit(
-        table["x"], table["y"], epochs=4, batch_size=32, validation_split=0.2, shuffle=False, verbose=0
-    ).history
-    for name, values in theirs.items():
+    how: dict[str, Any] = {"epochs": 4, "batch_size": 32, "validation_split": 0.2, "shuffle": False, "verbose": 0}
+    for name, values in model.fit(table["x"], table["y"], **how).history.items():
         np.testing.assert_allclose([row[name] for row in run.history()], values, rtol=5e-6, err_msg=name)
     ours = load(run.weights())
-    expected = {"dense/kernel": hidden.kernel, "dense/bias": hidden.bias, "dense_1/kernel": last.kernel}
-    for name, weight in expected.items():
-        np.testing.assert_allclose(ours[name], weight.numpy(), atol=1e-5, err_msg=name)
+    theirs = {weight.path.partition("/")[2]: weight.value.detach().numpy() for weight in model.weights}
+    assert ours.keys() == theirs.keys()
+    for name, values in theirs.items():
+        np.testing.assert_allclose(ours[name], values, rtol=5e-6, atol=5e-6, err_msg=name)

@@ -1,9 +1,10 @@
 """Values that a model would choke on in mid-training: class numbers and token ids out of range. Looked for before."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
+from kerascli.data.pipeline import Stage
 from kerascli.data.prepare import Split
 from kerascli.errors import DataError
 from kerascli.graph.model import Node
@@ -13,29 +14,29 @@ from kerascli.spec.compile import Goal
 from kerascli.spec.run import RunSpec
 
 
-def check_values(spec: RunSpec, splits: Mapping[str, Split]) -> None:
-    """Raises DataError naming the split, the row (from 1) and the value. Data mapped from disk is not read for it."""
+def check_values(spec: RunSpec, splits: Mapping[str, Split], input_stage: Stage, target_stage: Stage) -> None:
+    """Raises DataError naming the split, the row (from 1) and the value.
+
+    Data mapped from disk is not read for it, and what a stage still changes in the batch is not judged.
+    """
     for name, split in splits.items():
         for node in spec.model.nodes:
-            for values in _token_ids(node, split):
-                _refuse_tokens(node, values, name)
+            values = _final(split.inputs, node.inputs[0], input_stage)
+            if isinstance(node.layer, Embedding) and values is not None and values.dtype.kind in "iu":
+                _refuse_tokens(node, node.layer.input_dim, values, name)
         for goal in spec.compile.goals if spec.compile is not None else ():
-            if goal.target in split.targets and not isinstance(split.targets[goal.target], np.memmap):
-                _refuse_labels(spec, goal, split.targets[goal.target], name)
+            values = _final(split.targets, goal.target, target_stage)
+            if values is not None:
+                _refuse_labels(spec, goal, values, name)
 
 
-def _token_ids(node: Node, split: Split) -> Iterator[np.ndarray]:
-    """What an embedding looks up, where it looks up data as it is."""
-    if isinstance(node.layer, Embedding):
-        for name in node.inputs:
-            values = split.inputs.get(name)
-            if values is not None and values.dtype.kind in "iu" and not isinstance(values, np.memmap):
-                yield values
+def _final(values: Mapping[str, np.ndarray], name: str, stage: Stage) -> np.ndarray | None:
+    """An input or target in memory that reaches the model as it is."""
+    found = values.get(name)
+    return None if name in stage.names or isinstance(found, np.memmap) else found
 
 
-def _refuse_tokens(node: Node, values: np.ndarray, split: str) -> None:
-    assert isinstance(node.layer, Embedding)
-    rows = node.layer.input_dim
+def _refuse_tokens(node: Node, rows: int, values: np.ndarray, split: str) -> None:
     place = _outside(values, 0, rows - 1)
     if place is not None:
         row, value = place

@@ -231,12 +231,12 @@ class Stage(nn.Module):
 
     def __init__(self, suffixes: Mapping[str, nn.Module]) -> None:
         super().__init__()
-        self._names = tuple(suffixes)
+        self.names = tuple(suffixes)
         self.suffixes = nn.ModuleList(suffixes.values())
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:  # (N, *) -> (N, *)
         out = dict(batch)
-        for name, suffix in zip(self._names, self.suffixes, strict=True):
+        for name, suffix in zip(self.names, self.suffixes, strict=True):
             if name in out:
                 out[name] = suffix(out[name])
         return out

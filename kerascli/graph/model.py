@@ -19,7 +19,8 @@ class Input:
 
     name: str
     spec: TensorSpec
-    path: Path = ()
+    path: Path = field(default=(), compare=False)
+    """Where it is written: for messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Node:
     outputs: tuple[str, ...]
     """A name for each result; None of them is `_`, which stands for a dropped one."""
     call: Mapping[str, CallValue] = field(default_factory=dict)
-    path: Path = ()
+    path: Path = field(default=(), compare=False)
 
     def used_names(self) -> list[str]:
         """Every tensor that a call of this node needs."""

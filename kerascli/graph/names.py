@@ -69,7 +69,9 @@ class Names:
         """The tensor that a name means here. Raises Invalid."""
         if not isinstance(name, str):
             raise Invalid([Fault(f"expected the name of a node, got {show(name)}")])
-        if name == "prev" and self.previous is not None:
+        if name == "prev":
+            if self.previous is None:
+                raise Invalid([Fault("'prev': there is no single node before this one")])
             name = self.previous
         if name in self._tensors:
             return self._tensors[name]

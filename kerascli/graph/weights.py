@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.draws import key_seed
-from kerascli.layers.base import WeightedModule, WeightSpec
+from kerascli.layers.base import MAX_PARAMETERS, WeightedModule, WeightSpec
 
-MAX_PARAMETERS = 2**31
+__all__ = ["MAX_PARAMETERS", "Weight", "initial_value", "materialize", "weights_of"]
 
 
 @dataclass(frozen=True, slots=True)

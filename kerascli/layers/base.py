@@ -1,5 +1,6 @@
 """What a layer is: frozen settings that build a torch module, weights in Keras's number and meaning."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,10 @@ from kerascli.component import Component, Registry
 from kerascli.errors import Fault
 from kerascli.parts.base import Constraint, Initializer, Regularizer
 from kerascli.shapes import Shape, TensorSpec, show_shape
+
+
+MAX_PARAMETERS = 2**31
+"""Of a whole model: a typing error in `units` must not take the machine down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +166,9 @@ class WeightedModule(nn.Module):
         `F.linear` uses, (3, 2, 0, 1) for a Conv2D kernel. `dtype` None: the model's. Raises ShapeMismatch
         if the initializer, regularizer or constraint cannot take such a weight.
         """
+        if (count := math.prod(shape)) > MAX_PARAMETERS:
+            text = f"needs a {name} of {show_shape(shape)}, {count:,} numbers; the limit is {MAX_PARAMETERS:,} a model"
+            raise ShapeMismatch(text)
         spec = WeightSpec(name, shape, initializer, regularizer, constraint, trainable, axes, dtype)
         _check_parts(spec)
         self.weight_specs[name] = spec

@@ -48,7 +48,7 @@ def evaluate_run(run: OpenedRun, what: str) -> Evaluation:
 
 def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
     """The same for prepared rows; `name` is what the result is called."""
-    check_values(run.experiment.spec, {name: rows})
+    check_values(run.experiment.spec, {name: rows}, run.stages.input_stage, run.stages.target_stage)
     started = time.monotonic()
     experiment = run.experiment
     source = batches_of(experiment, rows)
@@ -94,7 +94,7 @@ def _classify(run: OpenedRun, source: BatchSource) -> Iterator[Classified]:
     assert experiment.spec.compile is not None
     outputs = predict(experiment.update, source.epoch(0), seed=experiment.spec.seed)
     for goal in experiment.spec.compile.goals:
-        reading = class_reading(outputs[goal.output], run.facts.targets.get(goal.target), goal.loss)
+        reading = class_reading(outputs[goal.output], run.stages.facts.targets.get(goal.target), goal.loss)
         if reading is None:
             continue
         truth = torch.cat([true_numbers(t) for t in _targets(experiment, source.epoch(0), goal.target)])

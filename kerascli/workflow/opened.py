@@ -10,7 +10,7 @@ from torch import Tensor
 from kerascli.builder.experiment import Experiment, build_experiment
 from kerascli.data.base import Learned
 from kerascli.data.learning import load_learned
-from kerascli.data.prepare import DataFacts, stages
+from kerascli.data.prepare import Stages, stages
 from kerascli.data.spec import DataSpec
 from kerascli.device import choose_device, prepare
 from kerascli.errors import FileRefused
@@ -25,7 +25,7 @@ class OpenedRun:
     record: RunRecord
     config: Config
     experiment: Experiment
-    facts: DataFacts
+    stages: Stages
     data: DataSpec
     learned: dict[str, Learned]
 
@@ -48,7 +48,7 @@ def open_run(record: RunRecord, *, device: str = "auto", checkpoint: str | None 
         targets=ready.facts.targets,
     )
     assign_weights(experiment.weights, _weights(record, checkpoint))
-    return OpenedRun(record, config, experiment, ready.facts, config.data, learned)
+    return OpenedRun(record, config, experiment, ready, config.data, learned)
 
 
 def _weights(record: RunRecord, checkpoint: str | None) -> dict[str, Tensor]:

@@ -36,7 +36,7 @@ def predict_run(run: OpenedRun, what: str) -> Predictions:
 
 def predict_rows(run: OpenedRun, rows: Split) -> Predictions:
     """The same for prepared rows."""
-    check_values(run.experiment.spec, {"data": rows})
+    check_values(run.experiment.spec, {"data": rows}, run.stages.input_stage, run.stages.target_stage)
     experiment = run.experiment
     assert experiment.spec.compile is not None
     outputs = predict(experiment.update, batches_of(experiment, rows).epoch(0), seed=experiment.spec.seed)
@@ -45,7 +45,7 @@ def predict_rows(run: OpenedRun, rows: Split) -> Predictions:
     for name, output in outputs.items():
         prefix = f"{name}." if len(outputs) > 1 else ""
         goal = goals.get(name)
-        field = run.facts.targets.get(goal.target) if goal is not None else None
+        field = run.stages.facts.targets.get(goal.target) if goal is not None else None
         reading = class_reading(output, field, goal.loss if goal is not None else None)
         if reading is None:
             alone = goal is not None and len(outputs) == 1

@@ -121,7 +121,7 @@ def experiment_of(config: Config, prepared: PreparedData, device: Choice) -> Exp
     spec = config.describe(prepared.facts, {name: split.rows for name, split in prepared.splits.items()})
     if spec.compile is None:
         raise config.error([Fault("the config has no 'compile' section", (), hint="add compile: {loss: ..., optimizer: ...}")])
-    check_values(spec, prepared.splits)
+    check_values(spec, prepared.splits, prepared.input_stage, prepared.target_stage)
     torch_device = torch.device(device.value)
     prepare(torch_device, deterministic=spec.fit.deterministic)
     with config.faults():
