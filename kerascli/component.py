@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError, core_schema
 
-from kerascli.errors import Fault, Path, nearest, show
+from kerascli.errors import Fault, Path, a_or_an, nearest, show
 
 
 class Component(BaseModel):
@@ -115,6 +115,11 @@ class Registry(Generic[C]):
     def aliases(self, name: str) -> tuple[str, ...]:
         return self._aliases[name]
 
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """R's prefixes, without their underscores."""
+        return self._prefixes
+
     def find(self, name: str) -> type[C] | None:
         """The class of a name in any spelling, R's prefix included; None if there is none."""
         self.load()
@@ -126,8 +131,9 @@ class Registry(Generic[C]):
     def get(self, name: str, path: Path = ()) -> type[C]:
         cls = self.find(name)
         if cls is None:
-            text = f"there is no {self.kind} '{name}'{self.suggestion(name)}"
-            hint = f"'kerascli list {_plural(self.kind)}' shows all {len(self._classes)}"
+            meant = self.suggestion(name)
+            hint = None if meant else f"'kerascli list {_plural(self.kind)}' shows all {len(self._classes)}"
+            text = f"there is no {self.kind} '{name}'{meant}"
             raise Invalid([Fault(text, path, "key" if path else "value", hint=hint)])
         return cls
 
@@ -160,7 +166,10 @@ class Registry(Generic[C]):
         try:
             return cls.model_validate(settings)
         except ValidationError as error:
-            raise Invalid(_faults(error, cls, path)) from None
+            faults = _faults(error, cls, path)
+            if not path:  # a bare name has no key of its own
+                faults = (replace(fault, at="value") for fault in faults)
+            raise Invalid(faults) from None
 
     def field(self) -> Any:
         """The annotation for a field that holds a component of this kind."""
@@ -181,11 +190,14 @@ def split_form(value: Any, kind: str) -> tuple[str, Any]:
         return next(iter(value.items()))
     if isinstance(value, dict) and len(value) > 1:
         first = next(iter(value))
-        hint = f"indent the arguments below '{first}:', or write {first}: {{...}}" if value[first] is None else None
-        raise Invalid(
-            [Fault(f"expected one {kind}, got a mapping of {len(value)} keys: {', '.join(map(str, value))}", hint=hint)]
-        )
-    raise Invalid([Fault(f"expected a {kind} (a name, or name: arguments), got {show(value)}")])
+        hint = None
+        if value[first] is None:
+            hint = f"indent the arguments below '{first}:', or write {first}: {{...}}"
+        elif isinstance(value[first], dict):
+            hint = f"arguments stand inside: {first}: {{..., {list(value)[1]}: ...}}"
+        text = f"expected one {kind}, got a mapping of {len(value)} keys: {', '.join(map(str, value))}"
+        raise Invalid([Fault(text, hint=hint)])
+    raise Invalid([Fault(f"expected {a_or_an(kind)} (a name, or name: arguments), got {show(value)}")])
 
 
 def arguments_of(cls: type[Component], written: str, arguments: Any) -> tuple[dict[str, Any], Path]:
@@ -195,8 +207,10 @@ def arguments_of(cls: type[Component], written: str, arguments: Any) -> tuple[di
     if arguments is _NO_ARGUMENTS:
         return {}, ()
     if arguments is None:
-        text = f"{cls.component_name} has no arguments here (null)"
-        raise Invalid([Fault(text, path, hint=f"write '{written}' alone for the defaults, or {written}: {{...}}")])
+        text = f"{cls.component_name} has no arguments here"
+        alone = not any(field.is_required() for field in cls.model_fields.values())
+        hint = f"write '{written}' alone for the defaults" if alone else f"write {written}: {{...}}"
+        raise Invalid([Fault(text, path, "key", hint=hint)])
     if isinstance(arguments, dict) and not _is_first_argument(cls, first, arguments):
         return arguments, path
     if first is None:
@@ -246,7 +260,7 @@ def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = (
 def _faults(error: ValidationError, owner: type[BaseModel], written: Path) -> Iterator[Fault]:
     from kerascli.wording import describe
 
-    seen: set[Path] = set()
+    found: list[Fault] = []
     details = error.errors(include_url=False)
     unknown = [str(d["loc"][-1]) for d in details if d["type"] == "extra_forbidden"]
     meant = {word for key in unknown if (word := nearest(key, owner.model_fields))}
@@ -256,13 +270,21 @@ def _faults(error: ValidationError, owner: type[BaseModel], written: Path) -> It
         context = detail.get("ctx", {})
         if detail["type"] == "component":
             where = tuple(detail["loc"])
-            yield from (_moved(fault, written + where) for fault in context["faults"])
-            continue
-        fault = describe(dict(detail), owner)
-        if fault.path in seen:  # a union reports each member; the first says enough
-            continue
-        seen.add(fault.path)
-        yield _moved(fault, written)
+            found += [_moved(fault, where) for fault in context["faults"]]
+        else:
+            found.append(describe(dict(detail), owner))
+    yield from (_moved(fault, written) for fault in _without_repeats(found))
+
+
+def _without_repeats(faults: list[Fault]) -> Iterator[Fault]:
+    """A union reports each member: of faults at one place the first says enough, and one further down says more."""
+    seen = {fault.path[:length] for fault in faults for length in range(len(fault.path))}
+    for fault in faults:
+        if fault.at == "value":
+            if fault.path in seen:
+                continue
+            seen.add(fault.path)
+        yield fault
 
 
 def _moved(fault: Fault, path: Path) -> Fault:

@@ -67,10 +67,17 @@ def choose_threads(recorded: int | None = None) -> Choice:
     return Choice(str(torch.get_num_threads()), "one a core")
 
 
-def prepare(device: torch.device, *, deterministic: bool) -> None:
-    """Process-wide switches, set before the first tensor: denormals are zero, as in XLA."""
+def flush_denormals() -> None:
+    """Take denormal numbers for zero, as XLA does: averages that decay towards zero are many times slower otherwise.
+
+    Threads inherit the setting when they start, so this comes before the first tensor.
+    """
     torch.set_flush_denormal(True)
-    if deterministic and device.type == "cuda":
+
+
+def make_deterministic(device: torch.device) -> None:
+    """Bit-identical repeats on CUDA, at some cost; the CPU needs nothing."""
+    if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False

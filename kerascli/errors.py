@@ -142,10 +142,29 @@ def show(value: object) -> str:
         case dict():
             return f"a mapping of {_count(len(value), 'key')}"
         case list() | tuple():
-            inner = ", ".join("null" if item is None else str(item) for item in value)
-            return f"the list [{_cut(safe_text(inner))}]"
+            return f"the list {_cut(safe_text(_written(value)))}"
         case _:
             return _cut(safe_text(str(value)))
+
+
+def a_or_an(noun: str) -> str:
+    """`a layer`, `an optimizer`."""
+    return f"an {noun}" if noun[:1] in "aeiou" else f"a {noun}"
+
+
+def _written(value: object) -> str:
+    """A value in YAML's flow style, near enough for an error."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case dict():
+            return "{" + ", ".join(f"{_written(key)}: {_written(item)}" for key, item in value.items()) + "}"
+        case list() | tuple():
+            return "[" + ", ".join(map(_written, value)) + "]"
+        case _:
+            return str(value)
 
 
 def safe_text(text: str, limit: int = 500) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from kerascli.errors import Fault, one_of, show, suggestion
+from kerascli.errors import Fault, Path, one_of, show, suggestion
 
 _KINDS = {
     "int_type": "a whole number", "int_parsing": "a whole number", "int_from_float": "a whole number",
@@ -33,7 +33,7 @@ def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
         text = f"{title} needs '{name}'"
         return Fault(text, path[:-1], "key", hint=f"add {path[-1]}: {_example(owner, str(path[0]))}")
     if kind == "extra_forbidden":
-        return Fault(_unknown_key(str(path[-1]), title, owner), path, "key")
+        return _unknown_key(str(path[-1]), path, title, owner)
     if kind in _KINDS:
         return Fault(f"{name}: expected {_KINDS[kind]}, got {show(value)}", path, hint=_type_hint(kind, value))
     if kind in _BOUNDS:
@@ -59,12 +59,15 @@ def _without_union_tags(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
     return tuple(p for p in loc if not (isinstance(p, str) and (p in tags or "[" in p or "(" in p)))
 
 
-def _unknown_key(key: str, title: str, owner: type[BaseModel]) -> str:
+def _unknown_key(key: str, path: Path, title: str, owner: type[BaseModel]) -> Fault:
     known = list(owner.model_fields)
-    close = suggestion(key, known)
-    if not close and known and len(known) <= 6:
-        close = f"; it takes {', '.join(known)}"
-    return f"unknown key '{key}' in {title}{close}"
+    more = suggestion(key, known)
+    hint = None
+    if not more and known and len(known) <= 6:
+        more = f"; it takes {', '.join(known)}"
+    elif not more and hasattr(owner, "component_name"):
+        hint = f"'kerascli explain {title}' shows all that it takes"
+    return Fault(f"unknown key '{key}' in {title}{more}", path, "key", hint=hint)
 
 
 def _type_hint(kind: str, value: Any) -> str | None:
@@ -73,6 +76,10 @@ def _type_hint(kind: str, value: Any) -> str | None:
             return f"remove the quotes: {value}"
         if _is_number(value.replace(",", ".")):
             return f"use a decimal point: {value.replace(',', '.')}"
+        if value.endswith("%") and _is_number(value[:-1]):
+            return f"write {float(value[:-1]) / 100:g}"
+    if kind in {"tuple_type", "list_type"} and not isinstance(value, dict):
+        return f"write [{value}]"
     if kind == "bool_type" and isinstance(value, str) and value.lower() in {"yes", "on", "no", "off"}:
         return f"'{value}' is a word here; write {'true' if value.lower() in {'yes', 'on'} else 'false'}"
     return None
@@ -97,6 +104,9 @@ def _literals(expected: str) -> list[str]:
 def _example(owner: type[BaseModel], field: str) -> str:
     annotation = owner.model_fields[field].annotation if field in owner.model_fields else None
     members = typing.get_args(annotation) or (annotation,)
+    words = [word for member in members for word in (member, *typing.get_args(member)) if isinstance(word, str)]
+    if words:
+        return words[0]
     if int in members:
         return "64"
     if float in members:

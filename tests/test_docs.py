@@ -1,31 +1,22 @@
 """What the documentation shows is so: configs are valid, commands exist, messages read as told, the plugin trains."""
 
-import os
 import re
 import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
-
-import keras
-import numpy as np
 import pytest
 import typer
-from safetensors.numpy import load
 
 from kerascli.cli.app import app
 from kerascli.component import REGISTRIES
-from kerascli.data.base import Context
-from kerascli.data.sources.blobs import Blobs
 from kerascli.errors import ConfigError, Interrupted, KerasCliError
 from kerascli.runs.index import find_run
 from kerascli.spec.load import open_config
 from kerascli.workflow.check import check
-from tests.runs_harness import kerascli, train, write
+from tests.runs_harness import kerascli, write
 from tests.test_architecture import FLOORS, PACKAGE
 
 ROOT = Path(__file__).parent.parent
@@ -60,7 +51,8 @@ def blocks(page: Path) -> Iterator[Block]:
 
 
 BLOCKS = [block for page in DOCS for block in blocks(page)]
-CONFIGS = [b for b in BLOCKS if b.language == "yaml" and b.mark in {"", "file"} and "plugins:" not in b.text]
+README = next(block for block in blocks(ROOT / "README.md") if block.language == "yaml")
+CONFIGS = [README, *(b for b in BLOCKS if b.language == "yaml" and b.mark in {"", "file"} and "plugins:" not in b.text)]
 FRAGMENTS = [b for b in BLOCKS if b.mark == "fragment of"]
 FAULTY = [b for b in BLOCKS if b.mark == "faulty"]
 
@@ -69,7 +61,7 @@ BASES = {
     "data": "model: {layers: [flatten]}\ndata: {inputs: {x: []}}\n",
     "compile": next(b.text for b in CONFIGS if "mnist_mlp.yaml" in b.text),
 }
-BASES["fit"] = BASES["compile"]
+BASES["fit"] = BASES["compile"].partition("fit:")[0]
 
 
 @pytest.fixture
@@ -117,9 +109,7 @@ def test_a_faulty_config_is_refused_in_these_words(block: Block, folder: Path) -
     with pytest.raises(ConfigError) as refused:
         check(Path(block.value), sets=[], flags=[])
     said = "\n\n".join("\n".join(fault.lines()) for fault in refused.value.faults) + "\n"
-    told = next(b.text for b in BLOCKS if b.mark == "said of" and b.value == block.value)
-    count = re.compile(r"shows all \d+")  # grows with every component
-    assert count.sub("shows all", said) == count.sub("shows all", told)
+    assert said == next(b.text for b in BLOCKS if b.mark == "said of" and b.value == block.value)
 
 
 @pytest.mark.parametrize(
@@ -222,40 +212,3 @@ def test_the_layer_that_contributors_see_is_the_real_one() -> None:
     (path,) = re.findall(r"`(kerascli/layers/\S+\.py)`", text)
     (shown,) = (b.text for b in blocks(ROOT / "CONTRIBUTING.md") if b.language == "python")
     assert (ROOT / path).read_text(encoding="utf-8").endswith("\n\n" + shown)
-
-
-WHOLE_TRAINING = """
-data:
-  source: {blobs: {rows: 500, features: 6, classes: 3, spread: 8.0, seed: 1}}
-  inputs: {x: []}
-  targets: {y: []}
-model:
-  layers:
-    - dense: {units: 16, activation: relu, kernel_regularizer: {l2: 0.01}, kernel_initializer: {identity: 0.3}}
-    - batch_normalization
-    - dense: {units: 3, activation: softmax, kernel_initializer: {identity: 0.5}}
-compile: {loss: sparse_categorical_crossentropy, optimizer: {adam: 0.01}, metrics: [accuracy]}
-fit: {epochs: 4, batch_size: 32, validation_split: 0.2, shuffle: false}
-"""
-
-
-def test_a_whole_training_gives_keras_s_history_and_weights(tmp_path: Path) -> None:
-    """The claim of numbers.md: batches, their last smaller one, penalties, statistics, validation and all."""
-    run, _ = train(write(tmp_path, WHOLE_TRAINING), tmp_path / "runs")
-    table = Blobs(rows=500, features=6, classes=3, spread=8.0, seed=1).load(Context(tmp_path, 0))["train"]
-    identity, layers = keras.initializers.Identity, keras.layers
-    hidden = layers.Dense(
-        16, "relu", kernel_regularizer=keras.regularizers.L2(0.01), kernel_initializer=identity(0.3), name="dense"
-    )
-    last = layers.Dense(3, "softmax", kernel_initializer=identity(0.5), name="dense_1")
-    model = keras.Sequential([keras.Input((6,)), hidden, layers.BatchNormalization(name="batch_normalization"), last])
-    loss = "sparse_categorical_crossentropy"
-    model.compile(optimizer=keras.optimizers.Adam(0.01), loss=loss, metrics=["accuracy"])
-    how: dict[str, Any] = {"epochs": 4, "batch_size": 32, "validation_split": 0.2, "shuffle": False, "verbose": 0}
-    for name, values in model.fit(table["x"], table["y"], **how).history.items():
-        np.testing.assert_allclose([row[name] for row in run.history()], values, rtol=5e-6, err_msg=name)
-    ours = load(run.weights())
-    theirs = {weight.path.partition("/")[2]: weight.value.detach().numpy() for weight in model.weights}
-    assert ours.keys() == theirs.keys()
-    for name, values in theirs.items():
-        np.testing.assert_allclose(ours[name], values, rtol=5e-6, atol=5e-6, err_msg=name)

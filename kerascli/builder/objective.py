@@ -74,9 +74,7 @@ class Objective(nn.Module):
         return dict(zip(self.names, flat.tolist(), strict=True))
 
 
-def _measure(
-    goal: Goal, y_true: Tensor, y_pred: Tensor, weight: Tensor | None, mask: Tensor | None
-) -> list[Tensor]:
+def _measure(goal: Goal, y_true: Tensor, y_pred: Tensor, weight: Tensor | None, mask: Tensor | None) -> list[Tensor]:
     if not goal.metrics:
         return []
     y_pred = y_pred.detach()

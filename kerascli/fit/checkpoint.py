@@ -44,4 +44,3 @@ def reinstate(trainer: Trainer, tensors: dict[str, Tensor], facts: dict[str, Any
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-

@@ -11,7 +11,9 @@ from kerascli.data.loader import Batch
 from kerascli.events import Tick
 
 
-def evaluate(update: Update, batches: Iterable[Batch], *, seed: int, step: int = 0) -> Generator[Tick, None, dict[str, float]]:
+def evaluate(
+    update: Update, batches: Iterable[Batch], *, seed: int, step: int = 0
+) -> Generator[Tick, None, dict[str, float]]:
     """Yield a Tick a batch, return the figures. `step` keys the draws of models that sample in inference."""
     update.eval()
     sums: list[Tensor] | None = None

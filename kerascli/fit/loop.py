@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from kerascli.data.loader import Batch
 from kerascli.callbacks.base import (
     AppendRow,
     Callback,
@@ -16,6 +15,7 @@ from kerascli.callbacks.base import (
     SetLearningRate,
     Stop,
 )
+from kerascli.data.loader import Batch
 from kerascli.errors import Fault, TrainingStopped
 from kerascli.events import BatchEnd, EpochBegin, EpochEnd, Event, Stopped
 from kerascli.fit.evaluate import add_states, evaluate
@@ -51,9 +51,9 @@ def train(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
         progress.callbacks = [dict(callback.start()) for callback in plan.callbacks]
     while progress.epoch < plan.epochs and progress.stopped is None:
         yield from _epoch(trainer, plan, progress)
+    trainer.optimizer.finish()  # first, as in Keras: weights that a callback restores are those of its best epoch
     for callback, state in zip(plan.callbacks, progress.callbacks, strict=True):
         _carry_out(callback.train_end(state), trainer, progress)
-    trainer.optimizer.finish()
     if progress.stopped is not None:
         yield Stopped("callback", progress.stopped, progress.epoch)
     else:

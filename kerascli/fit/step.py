@@ -18,7 +18,13 @@ class Trainer:
     """An update with its optimizer: what changes weights."""
 
     def __init__(
-        self, update: Update, optimizer: FlatOptimizer, weights: Sequence[Weight], *, seed: int, run: Runner | None = None
+        self,
+        update: Update,
+        optimizer: FlatOptimizer,
+        weights: Sequence[Weight],
+        *,
+        seed: int,
+        run: Runner | None = None,
     ) -> None:
         self.update = update
         self.optimizer = optimizer

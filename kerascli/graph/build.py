@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from kerascli.component import Invalid
 from kerascli.errors import Fault, Related
 from kerascli.graph.model import Model, Node
-from kerascli.layers.base import BaseLayer, Layer, MergeLayer, Outcome, ShapeMismatch
+from kerascli.graph.weights import weights_of
+from kerascli.layers.base import MAX_PARAMETERS, BaseLayer, Layer, MergeLayer, Outcome, ShapeMismatch
 from kerascli.shapes import Shape, TensorSpec
 
 _BATCH_SIZES = (2, 3)
@@ -41,14 +42,31 @@ def build(model: Model) -> Built:
             faults.append(_fault(mismatch, node, model, specs))
             continue
         specs.update({n: spec for n, spec in zip(node.outputs, results, strict=True) if n != "_"})
+    faults += _too_many(model, modules)
     if faults:
         raise Invalid(faults)
     return Built(model, modules, specs)
 
 
+def _too_many(model: Model, modules: Mapping[str, nn.Module]) -> list[Fault]:
+    """A typing error in `units` must not take the machine down: nothing has been allocated yet."""
+    counts = {
+        node.name: sum(weight.count for weight in weights_of(modules[node.name], node.name, trainable=True))
+        for node in model.nodes
+        if node.name in modules
+    }
+    total = sum(counts.values())
+    if total <= MAX_PARAMETERS:
+        return []
+    largest = max(model.nodes, key=lambda node: counts.get(node.name, 0))
+    text = f"the model has {total:,} parameters, {counts[largest.name]:,} of them in '{largest.name}'"
+    return [Fault(f"{text}; the limit is {MAX_PARAMETERS:,}", largest.path, "key")]
+
+
 def _build_node(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[nn.Module, tuple[TensorSpec, ...]]:
     inputs = tuple(specs[name] for name in node.inputs)
     layer = node.layer
+    _check_mask(node, specs)
     seen = tuple(_as_seen(layer, spec) for spec in inputs)
     with torch.device("meta"):
         module = make_module(layer, seen)
@@ -90,11 +108,34 @@ def _try_out(
         except (RuntimeError, IndexError, ValueError) as error:
             if isinstance(error, ShapeMismatch):
                 raise
-            raise ShapeMismatch(f"cannot take {' and '.join(map(str, inputs))}: {_first_sentence(error)}") from error
+            raise ShapeMismatch(f"cannot take {_taken(node, specs)}: {_first_sentence(error)}") from error
         if isinstance(result, Outcome):
             result = result.value
         runs.append(result if isinstance(result, tuple) else (result,))
     return tuple(_compare(first, second) for first, second in zip(*runs, strict=True))
+
+
+def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:
+    """A mask given by hand has a value for each step of the input."""
+    given = node.call.get("mask")
+    if not isinstance(given, str):
+        return
+    mask, x = specs[given], specs[node.inputs[0]]
+    steps = x.shape[: mask.rank]
+    fits = 0 < mask.rank == len(steps) and all(None in (a, b) or a == b for a, b in zip(mask.shape, steps, strict=True))
+    if not fits:
+        text = f"needs a mask of {TensorSpec(x.shape[:1])} for an input of {x}, got {mask}"
+        raise ShapeMismatch(text, argument="mask")
+
+
+def _taken(node: Node, specs: Mapping[str, TensorSpec]) -> str:
+    """What a node is called on, in words: (None, 5, 3) with initial_state (None, 4)."""
+    words = " and ".join(str(specs[name]) for name in node.inputs)
+    for key, value in node.call.items():
+        names = [value] if isinstance(value, str) else [] if isinstance(value, bool) else value
+        if names:
+            words += f" with {key} {' and '.join(str(specs[name]) for name in names)}"
+    return words
 
 
 def _stand_in(spec: TensorSpec, batch: int, unknown: int) -> Tensor:
@@ -127,12 +168,10 @@ def _first_sentence(error: Exception) -> str:
 
 
 def _fault(mismatch: ShapeMismatch, node: Node, model: Model, specs: Mapping[str, TensorSpec]) -> Fault:
-    """Name the node, and where its input comes from."""
-    givers = {output: other for other in model.nodes for output in other.outputs}
-    related = []
-    for name in node.inputs:
-        path = givers[name].path if name in givers else next(i.path for i in model.inputs if i.name == name)
-        related.append(Related(f"{specs[name]} comes from '{name}'", path))
-    text = f"'{node.name}' {mismatch.fault.text}"
+    """Name the node, and where what it is called on comes from."""
+    places = {given.name: given.path for given in model.inputs}
+    places |= {output: other.path for other in model.nodes for output in other.outputs}
+    related = tuple(Related(f"{specs[name]} is '{name}'", places[name]) for name in dict.fromkeys(node.used_names()))
     path = (*node.path, *mismatch.fault.path)
-    return Fault(text, path, "key", hint=mismatch.fault.hint, related=tuple(related))
+    at = "value" if mismatch.fault.path else "key"
+    return Fault(f"'{node.name}' {mismatch.fault.text}", path, at, hint=mismatch.fault.hint, related=related)

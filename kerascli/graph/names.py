@@ -53,7 +53,9 @@ class Names:
         if name != own and LAYERS.find(name) is not None:
             return Fault(f"'{name}' is the name of a layer; choose another name")
         if name in self._places:
-            return Fault(f"there is a node '{name}' already", related=(Related(f"the other '{name}'", self._places[name]),))
+            return Fault(
+                f"there is a node '{name}' already", related=(Related(f"the other '{name}'", self._places[name]),)
+            )
         return None
 
     def automatic(self, base: str) -> str:

@@ -119,6 +119,9 @@ class _Parser:
                 self.names.give(output, place)
         self.nodes.append(Node(name, layer, inputs, outputs, call, place))
         self.names.previous = next((output for output in outputs if output != "_"), None)
+        if len(self.faults.found) > faults_before:  # names of results that cannot be
+            self.names.spoil(["?"])
+            self.names.previous = self.names.previous or "?"
 
     def _is_wanted(self, node: WrittenNode) -> bool:
         wanted = node.beside.get("when", True)

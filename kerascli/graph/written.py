@@ -79,9 +79,7 @@ def _divide(
                 text = "input_shape: only the first layer has one; the other shapes follow"
                 faults.add(text, (*path, key), at="key", hint="take it out")
         elif key not in cls.model_fields and (meant := nearest(str(key), [*cls.model_fields, *known])) in known:
-            faults.add(
-                f"unknown key '{key}' in {cls.component_name}; did you mean '{meant}'?", (*path, key), at="key"
-            )
+            faults.add(f"unknown key '{key}' in {cls.component_name}; did you mean '{meant}'?", (*path, key), at="key")
             beside.setdefault(str(meant), value)
         else:
             settings[key] = value

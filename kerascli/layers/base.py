@@ -167,8 +167,8 @@ class WeightedModule(nn.Module):
         if the initializer, regularizer or constraint cannot take such a weight.
         """
         if (count := math.prod(shape)) > MAX_PARAMETERS:
-            text = f"needs a {name} of {show_shape(shape)}, {count:,} numbers; the limit is {MAX_PARAMETERS:,} a model"
-            raise ShapeMismatch(text)
+            text = f"needs {count:,} parameters for its {name} {show_shape(shape)}"
+            raise ShapeMismatch(f"{text}; the limit is {MAX_PARAMETERS:,} for a whole model")
         spec = WeightSpec(name, shape, initializer, regularizer, constraint, trainable, axes, dtype)
         _check_parts(spec)
         self.weight_specs[name] = spec

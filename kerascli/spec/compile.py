@@ -1,16 +1,17 @@
 """The `compile:` section: for every output its target, loss and metrics; the optimizer; precision."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kerascli.component import Invalid, plain
-from kerascli.errors import Fault, Path, one_of, show, suggestion
+from kerascli.component import Invalid, Registry, plain
+from kerascli.errors import Fault, Path, nearest, one_of, show, suggestion
 from kerascli.losses.base import LOSSES, Loss
 from kerascli.metrics.base import METRICS, Metric
 from kerascli.optimizers.base import OPTIMIZERS, Optimizer
 from kerascli.optimizers.rmsprop import RMSprop
 from kerascli.shapes import TensorSpec
+from kerascli.spec.per_output import Written, per_output
 
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 _PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -72,11 +73,16 @@ class CompileSpec:
 
 
 def parse_compile(
-    section: Any, outputs: Mapping[str, TensorSpec], targets: Mapping[str, TensorSpec] | None, *, extra_losses: bool
+    section: Any,
+    outputs: Mapping[str, TensorSpec | None] | None,
+    targets: Mapping[str, TensorSpec] | None,
+    *,
+    extra_losses: bool,
 ) -> CompileSpec:
     """The section as written -> CompileSpec. Raises Invalid with every fault.
 
-    `targets` is None when nothing is known of the data; `extra_losses` says that the model adds its own.
+    What is not known is not checked: `outputs` and `targets` may be None, as may an output's shape.
+    `extra_losses` says that the model adds its own.
     """
     if not isinstance(section, dict):
         raise Invalid([Fault(f"compile: expected a mapping with 'loss', got {show(section)}", ("compile",))])
@@ -85,7 +91,10 @@ def parse_compile(
 
 class _Reader:
     def __init__(
-        self, section: dict[str, Any], outputs: Mapping[str, TensorSpec], targets: Mapping[str, TensorSpec] | None
+        self,
+        section: dict[str, Any],
+        outputs: Mapping[str, TensorSpec | None] | None,
+        targets: Mapping[str, TensorSpec] | None,
     ) -> None:
         self.section = section
         self.outputs = outputs
@@ -93,21 +102,23 @@ class _Reader:
         self.faults: list[Fault] = []
 
     def read(self, *, extra_losses: bool) -> CompileSpec:
-        for key in self.section:
-            if key not in _KEYS:
-                self.fault(f"unknown key '{key}' in compile{suggestion(str(key), _KEYS)}", (key,), at="key")
+        self._check_keys()
         optimizer = self._optimizer()
         pairs = self._pairs()
         losses = self._losses(extra_losses=extra_losses)
         weights = self._loss_weights(losses)
+        metrics = self._metrics("metrics", pairs)
+        weighted = self._metrics("weighted_metrics", pairs)
         goals = []
-        for output, target in pairs.items():
-            loss = losses.get(output)
-            self._check_loss(output, target, loss)
-            uses = (*self._metrics("metrics", output, target), *self._metrics("weighted_metrics", output, target))
-            if loss is not None or uses:
-                goals.append(Goal(output, target, loss, weights.get(output, 1.0), uses))
-        precision = self._choice("precision", _PRECISIONS, "float32")
+        for output in self.outputs or ():
+            loss, path = losses.get(output, (None, ("metrics", output)))
+            uses = (*metrics.get(output, ()), *weighted.get(output, ()))
+            if loss is None and not uses:
+                continue
+            target = self._target(output, pairs, path)
+            self._check_loss(output, target, loss, path)
+            goals.append(Goal(output, target, loss, weights.get(output, 1.0), uses))
+        precision = self._precision()
         jit = self.section.get("jit_compile", "auto")
         if jit != "auto" and not isinstance(jit, bool):
             self.fault(f"jit_compile: expected true, false or auto, got {show(jit)}", ("jit_compile",))
@@ -116,11 +127,16 @@ class _Reader:
         assert optimizer is not None
         return CompileSpec(optimizer, tuple(goals), precision, jit)  # pyright: ignore[reportArgumentType]
 
-    def fault(self, text: str, path: Path, *, at: Any = "value", hint: str | None = None) -> None:
+    def fault(self, text: str, path: Path, *, at: Literal["key", "value"] = "value", hint: str | None = None) -> None:
         self.faults.append(Fault(text, ("compile", *path), at, hint=hint))
 
     def _absorb(self, invalid: Invalid, path: Path) -> None:
         self.faults += invalid.below(("compile", *path)).faults
+
+    def _check_keys(self) -> None:
+        for key in self.section:
+            if key not in _KEYS:
+                self.fault(f"unknown key '{key}' in compile{suggestion(str(key), _KEYS)}", (key,), at="key")
 
     def _optimizer(self) -> Optimizer | None:
         if "optimizer" not in self.section:
@@ -131,15 +147,16 @@ class _Reader:
             self._absorb(invalid, ("optimizer",))
             return None
 
-    def _choice(self, key: str, words: tuple[str, ...], default: str) -> Any:
-        value = self.section.get(key, default)
-        if value not in words:
-            close = suggestion(value, words) if isinstance(value, str) else ""
-            self.fault(f"{key}: expected {one_of(words)}, got {show(value)}{close}", (key,))
+    def _precision(self) -> Any:
+        value = self.section.get("precision", "float32")
+        if value not in _PRECISIONS:
+            self.fault(f"precision: expected {one_of(_PRECISIONS)}, got {show(value)}", ("precision",))
         return value
 
     def _pairs(self) -> dict[str, str]:
         """The target of each output: one goes with one whatever their names, else the names agree."""
+        if self.outputs is None:
+            return {}
         if self.targets is None:
             return {name: name for name in self.outputs}
         if len(self.outputs) == 1 and len(self.targets) == 1:
@@ -151,43 +168,32 @@ class _Reader:
                 self.faults.append(Fault(text, ("data", "targets", name), "key", hint=hint))
         return {name: name for name in self.outputs if name in self.targets}
 
-    def _per_output(self, key: str) -> dict[str, tuple[Any, Path]]:
+    def _per_output(self, key: str, registry: Registry[Any] | None = None) -> Written:
         """What is written under `key` for each output, with its path."""
-        value = self.section.get(key)
-        if value is None:
+        targets = self.targets or ()
+        try:
+            return per_output(key, self.section.get(key), self.outputs, registry=registry, targets=targets)
+        except Invalid as invalid:
+            self._absorb(invalid, ())
             return {}
-        if isinstance(value, dict) and value and all(name in self.outputs for name in value):
-            return {name: (value[name], (key, name)) for name in value}
-        if len(self.outputs) == 1:
-            return {next(iter(self.outputs)): (value, (key,))}
-        if isinstance(value, dict):
-            wrong = [name for name in value if name not in self.outputs]
-            close = suggestion(str(wrong[0]), self.outputs)
-            self.fault(f"there is no output '{wrong[0]}'{close}", (key, wrong[0]), at="key",
-                       hint=f"outputs: {', '.join(self.outputs)}")  # fmt: skip
-            return {}
-        if key == "loss" and not isinstance(value, list):
-            return {name: (value, (key,)) for name in self.outputs}
-        if isinstance(value, list) and len(value) == len(self.outputs) and key != "metrics":
-            return {name: (value[i], (key, i)) for i, name in enumerate(self.outputs)}
-        self.fault(f"{key}: the model has {len(self.outputs)} outputs; say which", (key,),
-                   hint=f"{key}: {{{next(iter(self.outputs))}: ...}}")  # fmt: skip
-        return {}
 
-    def _losses(self, *, extra_losses: bool) -> dict[str, Loss]:
-        found: dict[str, Loss] = {}
-        for output, (value, path) in self._per_output("loss").items():
+    def _losses(self, *, extra_losses: bool) -> dict[str, tuple[Loss, Path]]:
+        """By output, with where it is written."""
+        faults_before = len(self.faults)
+        found: dict[str, tuple[Loss, Path]] = {}
+        for output, (value, path) in self._per_output("loss", LOSSES).items():
             if value is None:
                 continue
             try:
-                found[output] = LOSSES.parse(value)
+                found[output] = LOSSES.parse(value), path
             except Invalid as invalid:
                 self._absorb(invalid, path)
-        if "loss" not in self.section and not extra_losses:
+        misspelt = any(nearest(str(key), _KEYS) == "loss" for key in self.section if key not in _KEYS)
+        if not found and not extra_losses and not misspelt and len(self.faults) == faults_before:
             self.fault("compile needs 'loss'", (), at="key", hint="add loss: mse, categorical_crossentropy ...")
         return found
 
-    def _loss_weights(self, losses: dict[str, Loss]) -> dict[str, float]:
+    def _loss_weights(self, losses: Collection[str]) -> dict[str, float]:
         found: dict[str, float] = {}
         for output, (value, path) in self._per_output("loss_weights").items():
             if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -198,39 +204,43 @@ class _Reader:
                 found[output] = float(value)
         return found
 
-    def _check_loss(self, output: str, target: str, loss: Loss | None) -> None:
-        if loss is None or self.targets is None or target not in self.targets:
-            return
-        problem = loss.check(self.targets[target], self.outputs[output])
-        if problem:
-            where = ("loss", output) if _is_mapping_of(self.section.get("loss"), output) else ("loss",)
-            self.fault(f"{loss.component_name} {problem}", where)
+    def _target(self, output: str, pairs: Mapping[str, str], path: Path) -> str:
+        """The target of an output that has a loss or metrics."""
+        if output in pairs or self.targets is None:
+            return pairs.get(output, output)
+        if not self.targets:
+            hint = "add targets to data: targets: {y: []}"
+            self.fault(f"there is no target for output '{output}': the data has none", path, hint=hint)
+        elif all(name in (self.outputs or ()) for name in self.targets):  # else that was said of the target
+            text = f"there is no target for output '{output}': the targets are {', '.join(self.targets)}"
+            self.fault(text, path, hint="targets and outputs go together by name")
+        return output
 
-    def _metrics(self, key: str, output: str, target: str) -> tuple[MetricUse, ...]:
-        written = self._per_output(key).get(output)
-        if written is None or written[0] is None:
-            return ()
-        value, path = written
-        entries = value if isinstance(value, list) else [value]
-        uses: list[MetricUse] = []
-        spec = self.targets.get(target) if self.targets is not None else None
-        for index, entry in enumerate(entries):
-            where = (*path, index) if isinstance(value, list) else path
-            try:
-                metric = METRICS.parse(entry)
-            except Invalid as invalid:
-                self._absorb(invalid, where)
-                continue
-            name = metric.log_name()
-            problem = metric.check(spec, self.outputs[output]) if spec is not None else None
+    def _check_loss(self, output: str, target: str, loss: Loss | None, path: Path) -> None:
+        expected, given = (self.targets or {}).get(target), (self.outputs or {}).get(output)
+        if loss is not None and expected is not None and given is not None:
+            problem = loss.check(expected, given)
             if problem:
-                self.fault(f"{metric.component_name} {problem}", where)
-            if any(use.name == name for use in uses):
-                self.fault(f"two metrics are called '{name}'", where, hint="give one of them a name: of its own")
-            uses.append(MetricUse(name, metric, key == "weighted_metrics"))
-        return tuple(uses)
+                self.fault(problem, path)
 
-
-def _is_mapping_of(value: Any, output: str) -> bool:
-    return isinstance(value, dict) and output in value
-
+    def _metrics(self, key: str, pairs: Mapping[str, str]) -> dict[str, list[MetricUse]]:
+        found: dict[str, list[MetricUse]] = {}
+        for output, (value, path) in self._per_output(key, METRICS).items():
+            expected = (self.targets or {}).get(pairs.get(output, ""))
+            given = (self.outputs or {}).get(output)
+            uses = found.setdefault(output, [])
+            for index, entry in enumerate(value if isinstance(value, list) else [] if value is None else [value]):
+                where = (*path, index) if isinstance(value, list) else path
+                try:
+                    metric = METRICS.parse(entry)
+                except Invalid as invalid:
+                    self._absorb(invalid, where)
+                    continue
+                name = metric.log_name()
+                problem = metric.check(expected, given) if expected is not None and given is not None else None
+                if problem:
+                    self.fault(problem, where)
+                if any(use.name == name for use in uses):
+                    self.fault(f"two metrics are called '{name}'", where, hint="give one of them a name: of its own")
+                uses.append(MetricUse(name, metric, key == "weighted_metrics"))
+        return found

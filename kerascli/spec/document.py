@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, Literal
 
 from kerascli.errors import ConfigError, Fault, Path, Place
 
@@ -37,13 +37,12 @@ class Document:
 
     def locate(self, fault: Fault) -> Fault:
         """The fault with its place, as far as the path was written."""
-        if fault.place is not None:
-            return fault
-        path, mark = self._mark(fault.path)
-        place = mark.value
-        if mark.key is not None and path == fault.path and fault.at == "key":
-            place = mark.key
-        return replace(fault, place=place)
+        related = tuple(replace(r, place=self._place(r.path, "key")) if r.place is None else r for r in fault.related)
+        return replace(fault, place=fault.place or self._place(fault.path, fault.at), related=related)
+
+    def _place(self, path: Path, at: Literal["key", "value"]) -> Place:
+        written, mark = self._mark(path)
+        return mark.key if mark.key is not None and written == path and at == "key" else mark.value
 
     def point(self, path: Path, column: int, length: int) -> Place:
         """A spot inside the text at `path`, `column` counting from 1; the whole value where that cannot be told."""

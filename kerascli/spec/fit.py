@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from kerascli.callbacks.base import CALLBACKS, Callback
 from kerascli.component import Invalid, fault_list, plain
@@ -12,12 +13,6 @@ from kerascli.shapes import NonNegativeFloat, NonNegativeInt, OpenFraction, Posi
 
 def _listed(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
-
-
-def _weights(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): weight for key, weight in value.items()}
-    return value
 
 
 CallbackField = Annotated[Callback, CALLBACKS.field()]
@@ -43,7 +38,7 @@ class FitSpec(BaseModel):
     steps_per_epoch: PositiveInt | None = None
     initial_epoch: NonNegativeInt = 0
     shuffle: bool = True
-    class_weight: Annotated[dict[str, NonNegativeFloat], BeforeValidator(_weights)] | None = None
+    class_weight: dict[int | str, NonNegativeFloat] | None = None
     """Weights by class number or class name."""
     deterministic: bool = False
     """Bit-identical on CUDA too, at some cost."""
@@ -52,7 +47,10 @@ class FitSpec(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> "FitSpec":
         if self.initial_epoch >= self.epochs:
-            raise ValueError(f"initial_epoch {self.initial_epoch} leaves nothing to do: epochs is {self.epochs}")
+            text = f"initial_epoch: {self.initial_epoch} leaves nothing to do, epochs is {self.epochs}"
+            hint = "epochs is the number of the last epoch, not how many there are"
+            fault = Fault(text, ("initial_epoch",), hint=hint)
+            raise PydanticCustomError("component", "nothing to do", {"faults": (fault,)})
         return self
 
     def validates(self) -> bool:
@@ -72,7 +70,4 @@ def parse_fit(section: Any) -> FitSpec:
     try:
         return FitSpec.model_validate(section)
     except ValidationError as error:
-        faults = fault_list(error, FitSpec, ("fit",))
-        raise Invalid(faults) from None
-
-
+        raise Invalid(fault_list(error, FitSpec, ("fit",))) from None

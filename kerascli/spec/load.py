@@ -1,9 +1,9 @@
 """A config file, with everything that is said on the command line, as an object to ask."""
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +11,24 @@ from kerascli.component import Invalid
 from kerascli.data.base import Context, Field, Learned
 from kerascli.data.prepare import DataFacts, PreparedData, data_facts, load_data
 from kerascli.data.spec import DataSpec, parse_data
-from kerascli.errors import ConfigError, DataError, Fault, show, suggestion
+from kerascli.errors import ConfigError, DataError, Fault, nearest, show, suggestion
+from kerascli.errors import Path as FaultPath
 from kerascli.expressions import Value
 from kerascli.runs.record import NAME
+from kerascli.spec.describe import describe, faults_without_data
 from kerascli.spec.document import Document
 from kerascli.spec.extends import read_extended
 from kerascli.spec.fit import FitSpec
 from kerascli.spec.overrides import override
-from kerascli.spec.plugins import import_plugins
-from kerascli.spec.references import UNKNOWN, Facts, Flag, Unknown, read_flags, resolve
-from kerascli.spec.run import RunSpec, describe, resolved
+from kerascli.spec.plugins import import_plugin
+from kerascli.spec.references import UNKNOWN, Facts, Flag, Unknown, in_template, read_flags, try_resolve
+from kerascli.spec.run import RunSpec, resolved
 
 _SECTIONS = ("extends", "plugins", "name", "seed", "flags", "data", "model", "compile", "fit")
 MAX_SEED = 2**53
+
+Progress = Callable[[str, int, int], None]
+"""(what, bytes so far, bytes in all), while something long goes on."""
 
 
 @dataclass(slots=True)
@@ -40,6 +45,8 @@ class Config:
     data: DataSpec | None
     spec: RunSpec | None = None
     """The last description."""
+    unknown: tuple[str, ...] = ()
+    """References that it could not follow for lack of data, with their places."""
 
     @property
     def context(self) -> Context:
@@ -61,7 +68,9 @@ class Config:
         with self.faults():
             return data_facts(self.data, self.context)
 
-    def load_data(self, *, learned: Mapping[str, Learned] | None = None, progress: Any = None) -> PreparedData:
+    def load_data(
+        self, *, learned: Mapping[str, Learned] | None = None, progress: Progress | None = None
+    ) -> PreparedData:
         """The data, prepared. `learned` is what an earlier run's transforms learned."""
         if self.data is None:
             hint = "add data: {source: ..., inputs: ..., targets: ...}"
@@ -72,8 +81,16 @@ class Config:
             return load_data(self.data, context, validation_split=split, learned=learned)
 
     def describe(self, facts: DataFacts, splits: Mapping[str, int] | None = None) -> RunSpec:
-        """The whole run, checked. Raises ConfigError with every fault of every section."""
-        document = resolve(self.document, self.flags, _lookup(facts))
+        """The whole run, checked. Raises ConfigError with every fault of every section.
+
+        `splits` None: the data was not read, and a figure that only its reading would tell is stood in for.
+        """
+        document, broken = try_resolve(self.document, self.flags, _lookup(facts))
+        if broken:
+            raise self.error(_with_others(broken, faults_without_data(document.data)))
+        if splits is not None and document.unknown:
+            raise self.error([self._untold(path) for path in sorted(document.unknown, key=str)])
+        self.unknown = tuple(f"{self.document.mark(p).value}: {self.document.at(p)}" for p in document.unknown)
         with self.faults():
             self.spec = describe(
                 document.data,
@@ -85,6 +102,9 @@ class Config:
                 splits=splits,
             )
         return self.spec
+
+    def _untold(self, path: FaultPath) -> Fault:
+        return Fault(f"'{self.document.at(path)}': the data does not tell", path)
 
     def resolved(self, folder: Path) -> dict[str, Any]:
         """The complete config of what `describe` told, to lie in a run's `folder` beside its copies of plugins."""
@@ -108,15 +128,23 @@ class Config:
 
 
 def open_config(path: Path, *, sets: Sequence[str] = (), flags: Sequence[str] = ()) -> Config:
-    """Read a config file with `extends`, `--set` and `--flag` applied. Raises ConfigError."""
+    """Read a config file with `extends`, `--set` and `--flag` applied.
+
+    Raises ConfigError: of sections, flags, plugins and data, and then also with what can be told of the rest.
+    """
     document = override(read_extended(path), sets)
     faults = _section_faults(document.data)
+    try:
+        values = read_flags(document, flags)
+        files = _plugin_files(document)
+    except ConfigError as error:
+        raise document.error([*faults, *error.faults]) from None
+    data, data_faults = _read_data(document, values)
+    faults += data_faults
     if faults:
-        raise document.error(faults)
-    values = read_flags(document, flags)
-    files = _plugin_files(document)
-    import_plugins(files)
-    config = Config(
+        rest, broken = try_resolve(document, values, skip=lambda path: path[:1] == ("data",) or in_template(path))
+        raise document.error([*faults, *_with_others(broken, faults_without_data(rest.data))])
+    return Config(
         path=path,
         document=document,
         text=path.read_text(encoding="utf-8-sig"),
@@ -124,23 +152,47 @@ def open_config(path: Path, *, sets: Sequence[str] = (), flags: Sequence[str] = 
         name=document.data.get("name") or _name_of(path),
         seed=_seed(document),
         plugins=files,
-        data=None,
+        data=data,
     )
-    if "data" in document.data:
-        section = resolve(document, values, _refuse_facts, skip=lambda path: path[:1] not in {(), ("data",)})
-        with config.faults():
-            config.data = parse_data(section.data["data"])
-    return config
+
+
+def _read_data(document: Document, flags: Mapping[str, Flag]) -> tuple[DataSpec | None, list[Fault]]:
+    """The data section, in which no facts of the data can be named."""
+    if "data" not in document.data:
+        return None, []
+    skip = lambda path: path[:1] not in {(), ("data",)}  # noqa: E731
+    section, broken = try_resolve(document, flags, _refuse_facts, skip)
+    broken = [replace(fault, hint=_NO_FACTS) if _names_fact(fault) else fault for fault in broken]
+    try:
+        data = parse_data(section.data["data"])
+    except Invalid as invalid:
+        return None, _with_others(broken, invalid.faults)
+    return (None, broken) if broken else (data, [])
+
+
+_NO_FACTS = "facts of the data can be used in model, compile and fit, not in data itself"
+
+
+def _names_fact(fault: Fault) -> bool:
+    return fault.text.startswith(("unknown name 'inputs.", "unknown name 'targets."))
+
+
+def _with_others(broken: Sequence[Fault], others: Sequence[Fault]) -> list[Fault]:
+    """Faults of references, and those others that do not come of them."""
+    paths = [fault.path for fault in broken]
+    rest = (fault for fault in others if not any(fault.path[: len(path)] == path for path in paths))
+    return [*broken, *rest]
 
 
 def _section_faults(data: Mapping[Any, Any]) -> list[Fault]:
     faults = [
         Fault(f"unknown section '{key}'{suggestion(str(key), _SECTIONS)}", (key,), "key",
-              hint=f"a config has {', '.join(_SECTIONS)}")
+              hint=None if nearest(str(key), _SECTIONS) else f"a config has {', '.join(_SECTIONS)}")
         for key in data
         if key not in _SECTIONS
     ]  # fmt: skip
-    if "model" not in data:
+    misspelt = {nearest(str(key), _SECTIONS) for key in data if key not in _SECTIONS}
+    if "model" not in data and "model" not in misspelt:
         faults.append(Fault("the config has no 'model' section", (), hint="add model: {layers: [...]}"))
     name = data.get("name")
     if name is not None and (not isinstance(name, str) or not NAME.fullmatch(name)):
@@ -163,17 +215,26 @@ def _name_of(path: Path) -> str:
 
 
 def _plugin_files(document: Document) -> tuple[Path, ...]:
+    """The files under `plugins`, imported. Raises ConfigError."""
     written = document.data.get("plugins")
     if written is None:
         return ()
     if not isinstance(written, list) or not all(isinstance(name, str) for name in written):
-        raise document.error([Fault(f"plugins: expected a list of Python files, got {show(written)}", ("plugins",))])
-    files = []
-    for index, name in enumerate(written):
-        file = document.folder_of(("plugins", index)) / name
+        hint = f"write [{written}]" if isinstance(written, str) else None
+        text = f"plugins: expected a list of Python files, got {show(written)}"
+        raise document.error([Fault(text, ("plugins",), hint=hint)])
+    files = [document.folder_of(("plugins", index)) / name for index, name in enumerate(written)]
+    faults: list[Fault] = []
+    for index, file in enumerate(files):
         if not file.is_file():
-            raise document.error([Fault(f"plugins: there is no file '{name}'", ("plugins", index))])
-        files.append(file)
+            faults.append(Fault(f"plugins: there is no file '{written[index]}'", ("plugins", index)))
+            continue
+        try:
+            import_plugin(file, ("plugins", index))
+        except Invalid as invalid:
+            faults += invalid.faults
+    if faults:
+        raise document.error(faults)
     return tuple(files)
 
 

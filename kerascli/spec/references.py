@@ -70,11 +70,23 @@ def resolve(
 
     `facts` None: nothing is known of the data yet. Where a stand-in went in, the path is in `unknown`.
     """
+    resolved, faults = try_resolve(document, flags, facts, skip)
+    if faults:
+        raise document.error(faults)
+    return resolved
+
+
+def try_resolve(
+    document: Document,
+    flags: Mapping[str, Flag],
+    facts: Facts | None = None,
+    skip: Callable[[Path], bool] = in_template,
+) -> tuple[Document, list[Fault]]:
+    """`resolve` with its faults as a result: where one is, the text stays as it was written."""
     resolver = _Resolver(document, flags, facts, skip)
     data = resolver.resolve({**document.data, "flags": dict(flags)} if "flags" in document.data else document.data, ())
-    if resolver.faults:
-        raise document.error(resolver.faults)
-    return replace(document, data=data, unknown=document.unknown | frozenset(resolver.unknown))
+    unknown = document.unknown | frozenset(resolver.unknown)
+    return replace(document, data=data, unknown=unknown), resolver.faults
 
 
 def escape_references(value: Any) -> Any:
@@ -154,7 +166,10 @@ class _Resolver:
                 result = STAND_IN
             else:
                 place = self.document.point(path, error.column, error.length)
-                hint = None if self._names or "unknown name" not in error.text else _DECLARE
+                is_flag = (
+                    error.text.startswith("unknown name") and "." not in error.text and "did you" not in error.text
+                )
+                hint = _DECLARE if is_flag and not self._names else None
                 self.faults.append(Fault(error.text, path, place=place, hint=hint))
                 return text
         if scope.used_unknown:

@@ -12,7 +12,7 @@ from kerascli.data.base import Learned
 from kerascli.data.learning import load_learned
 from kerascli.data.prepare import Stages, stages
 from kerascli.data.spec import DataSpec
-from kerascli.device import choose_device, prepare
+from kerascli.device import choose_device, flush_denormals
 from kerascli.errors import FileRefused
 from kerascli.fit.step import assign_weights
 from kerascli.runs.record import RunRecord
@@ -32,6 +32,7 @@ class OpenedRun:
 
 def open_run(record: RunRecord, *, device: str = "auto", checkpoint: str | None = None) -> OpenedRun:
     """Build the run's model and load its final weights, or those of a named checkpoint. Raises KerasCliError."""
+    flush_denormals()
     record.plugin_paths()  # refuses copies that were changed
     config = open_config(record.resolved_path)
     if config.data is None:
@@ -39,7 +40,6 @@ def open_run(record: RunRecord, *, device: str = "auto", checkpoint: str | None 
     learned = load_learned(record.preprocessing())
     ready = stages(config.data, learned)
     chosen = torch.device(choose_device(device).value)
-    prepare(chosen, deterministic=False)
     experiment = build_experiment(
         config.describe(ready.facts),
         device=chosen,

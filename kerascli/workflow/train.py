@@ -2,8 +2,8 @@
 
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -12,12 +12,12 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from kerascli.builder.experiment import Experiment, build_experiment
-from kerascli.data.loader import Batch, BatchSource
 from kerascli.builder.tier import Compiled, choose_tier
 from kerascli.builder.values import check_values
 from kerascli.data.learning import load_learned, save_learned
+from kerascli.data.loader import Batch, BatchSource
 from kerascli.data.prepare import PreparedData
-from kerascli.device import Choice, choose_device, choose_threads, prepare
+from kerascli.device import Choice, choose_device, choose_threads, flush_denormals, make_deterministic
 from kerascli.errors import ConfigError, DataError, Fault, Interrupted, KerasCliError, TrainingStopped
 from kerascli.events import Began, Evaluated, Event, Note, Stopped, Tick
 from kerascli.fit.evaluate import evaluate
@@ -28,9 +28,9 @@ from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.report.summary import render, summarize
 from kerascli.runs.manifest import run_facts
 from kerascli.runs.record import RunRecord
+from kerascli.spec.dump import dump_yaml
 from kerascli.spec.fit import FitSpec
 from kerascli.spec.load import Config, open_config
-from kerascli.spec.dump import dump_yaml
 from kerascli.spec.references import escape_references
 from kerascli.workflow.recorder import Recorder, restore
 from kerascli.workflow.signals import Stop, deferred
@@ -44,13 +44,16 @@ class Options:
     device: str = "auto"
     name: str | None = None
     command: Sequence[str] = ()
+    progress: Callable[[str, int, int], None] | None = None
+    """Told of downloads: (what, bytes so far, bytes in all)."""
     limits: Mapping[str, int] = field(default_factory=dict)
     """For a smoke run: `epochs`, `steps_per_epoch`, `validation_steps` at most."""
 
 
 def start(config: Config, options: Options) -> Iterator[Event]:
     """A new run, from its folder to its result. Raises KerasCliError of any kind."""
-    prepared = config.load_data()
+    flush_denormals()
+    prepared = config.load_data(progress=options.progress)
     yield from _data_notes(prepared)
     device = choose_device(options.device)
     experiment = experiment_of(config, prepared, device)
@@ -74,6 +77,7 @@ def resume(record: RunRecord, options: Options, sets: Sequence[str]) -> Iterator
             f"--set {refused[0]}: a resumed run keeps its settings; only fit.epochs may change",
             hint="start a new run for other settings",
         )
+    flush_denormals()
     with record.locked():
         known = record.facts()
         record.plugin_paths()  # refuses copies that were changed
@@ -120,10 +124,13 @@ def bind(experiment: Experiment, plan: Plan, recorded_tier: str | None = None) -
 def experiment_of(config: Config, prepared: PreparedData, device: Choice) -> Experiment:
     spec = config.describe(prepared.facts, {name: split.rows for name, split in prepared.splits.items()})
     if spec.compile is None:
-        raise config.error([Fault("the config has no 'compile' section", (), hint="add compile: {loss: ..., optimizer: ...}")])
+        raise config.error(
+            [Fault("the config has no 'compile' section", (), hint="add compile: {loss: ..., optimizer: ...}")]
+        )
     check_values(spec, prepared.splits, prepared.input_stage, prepared.target_stage)
     torch_device = torch.device(device.value)
-    prepare(torch_device, deterministic=spec.fit.deterministic)
+    if spec.fit.deterministic:
+        make_deterministic(torch_device)
     with config.faults():
         return build_experiment(
             spec,
@@ -174,10 +181,13 @@ def _run(
         raise
     except torch.OutOfMemoryError as error:
         hint = "a smaller fit.batch_size needs less"
-        raise _failed(record, TrainingStopped(f"the device has no memory left: {_first_line(error)}", hint=hint)) from None
+        raise _failed(
+            record, TrainingStopped(f"the device has no memory left: {_first_line(error)}", hint=hint)
+        ) from None
     except TrainingStopped as error:
         record.write_weights(save_tensors(trainer.snapshot()))
-        raise _failed(record, error) from None
+        kept = [replace(f, text=f"{f.text}; the weights from before it are kept in {record.path}") for f in error.faults]
+        raise _failed(record, TrainingStopped(kept)) from None
     except KerasCliError as error:
         raise _failed(record, error) from None
 
@@ -203,9 +213,7 @@ def _interruptible(events: Iterator[Event], recorder: Recorder, stop: Stop) -> I
             raise Interrupted(f"interrupted at {where}; saved", signal_number=stop.number, hint=hint)
 
 
-def _finish(
-    experiment: Experiment, prepared: PreparedData, record: RunRecord, options: Options
-) -> Iterator[Event]:
+def _finish(experiment: Experiment, prepared: PreparedData, record: RunRecord, options: Options) -> Iterator[Event]:
     """The final weights, and what they are worth on the test split."""
     snapshot = {w.name: w.keras().to("cpu", copy=True).contiguous() for w in experiment.weights}
     record.write_weights(save_tensors(snapshot))
@@ -213,7 +221,9 @@ def _finish(
     if test is None:
         return {}
     started = time.monotonic()
-    batches = islice(source_of(experiment, prepared, "test", shuffle=False).epoch(0), options.limits.get("validation_steps"))
+    batches = islice(
+        source_of(experiment, prepared, "test", shuffle=False).epoch(0), options.limits.get("validation_steps")
+    )
     figures: dict[str, float] = yield from evaluate(experiment.update, batches, seed=experiment.spec.seed)
     yield Evaluated("test", figures, test.rows, time.monotonic() - started)
     return {"test": figures}

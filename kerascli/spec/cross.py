@@ -1,0 +1,113 @@
+"""What no section of a config can know alone."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kerascli.callbacks.base import Callback
+from kerascli.data.base import Field
+from kerascli.errors import Fault, Path, suggestion
+from kerascli.schedules.base import Schedule
+from kerascli.spec.compile import Goal
+from kerascli.spec.run import RunSpec
+
+
+def cross_faults(
+    spec: RunSpec,
+    sections: Mapping[Any, Any],
+    targets: Mapping[str, Field] | None,
+    splits: Mapping[str, int] | None,
+) -> list[Fault]:
+    """Faults of sections that are sound but do not go together; `sections` says how things are written."""
+    faults = [*_input_faults(spec, sections), *_validation_faults(spec, splits)]
+    if spec.compile is not None:
+        for goal in spec.compile.goals:
+            faults += _class_faults(spec, goal, targets)
+        for index, callback in enumerate(spec.fit.callbacks):
+            path: Path = ("fit", "callbacks", index)
+            faults += _callback_faults(spec, callback, path, sections["fit"]["callbacks"][index])
+        faults += _weight_faults(spec, targets)
+    return faults
+
+
+def _input_faults(spec: RunSpec, sections: Mapping[Any, Any]) -> Iterator[Fault]:
+    """Inputs that the model declares are those of the data, by name."""
+    if spec.data is None or sections["model"].get("inputs") is None:
+        return
+    declared = [given.name for given in spec.model.inputs]
+    for name in declared:
+        if name not in spec.data.inputs:
+            text = f"the data has no input '{name}'{suggestion(name, spec.data.inputs)}"
+            yield Fault(text, ("model", "inputs", name), "key", hint=f"data.inputs has {', '.join(spec.data.inputs)}")
+    for name in spec.data.inputs:
+        if name not in declared:
+            hint = f"add it to model.inputs, which has {', '.join(declared)}"
+            yield Fault(f"input '{name}' is not used by the model", ("data", "inputs", name), "key", hint=hint)
+
+
+def _validation_faults(spec: RunSpec, splits: Mapping[str, int] | None) -> Iterator[Fault]:
+    wanted = spec.fit.validation_data
+    if wanted is not None and splits is not None and wanted not in splits:
+        text = f"validation_data: there is no split '{wanted}'{suggestion(wanted, splits)}"
+        yield Fault(text, ("fit", "validation_data"), hint=f"the data has {', '.join(splits)}")
+
+
+def _class_faults(spec: RunSpec, goal: Goal, targets: Mapping[str, Field] | None) -> Iterator[Fault]:
+    """Class numbers go up to the number of outputs."""
+    field = None if targets is None else targets.get(goal.target)
+    output = spec.built.specs[goal.output].shape
+    size = output[-1] if output else None
+    if goal.loss is None or field is None or field.num_classes is None or size in (None, 1):
+        return
+    by_number = len(field.shape) < len(output) or field.shape[-1] == 1
+    if goal.loss.sparse_targets and by_number and field.num_classes > size:
+        node = next(node for node in spec.model.nodes if goal.output in node.outputs)
+        text = f"'{goal.output}' has {size} outputs, target '{goal.target}' has {field.num_classes} classes"
+        yield Fault(text, node.path, "key", hint=f"one output a class: units: $targets.{goal.target}.num_classes")
+
+
+def _callback_faults(spec: RunSpec, callback: Callback, path: Path, written: Any) -> Iterator[Fault]:
+    """`written` is the callback's entry in the list."""
+    assert spec.compile is not None
+    name, arguments = next(iter(written.items())) if isinstance(written, dict) else (written, None)
+    below = (*path, name)
+    problem = callback.check(spec.log_names())
+    if problem:
+        is_said = isinstance(arguments, dict) and "monitor" in arguments
+        yield Fault(problem, (*below, "monitor") if is_said else below, "value" if is_said else "key")
+    rate = spec.compile.optimizer.learning_rate
+    if callback.sets_learning_rate and isinstance(rate, Schedule):
+        text = f"{callback.component_name} sets the learning rate, but the optimizer follows '{rate.component_name}'"
+        hint = "give the optimizer a number as learning_rate, or drop the callback"
+        yield Fault(text, below, "key", hint=hint)
+
+
+def _weight_faults(spec: RunSpec, targets: Mapping[str, Field] | None) -> Iterator[Fault]:
+    """Sample weights and class weights."""
+    assert spec.compile is not None
+    given = spec.data.sample_weight if spec.data is not None else {}
+    names = {name for goal in spec.compile.goals for name in (goal.target, goal.output)}
+    for name in given:
+        if name not in names:
+            text = f"sample_weight: there is no target '{name}'{suggestion(name, names)}"
+            yield Fault(text, ("data", "sample_weight", name), "key", hint=f"targets: {', '.join(sorted(names))}")
+    if spec.fit.class_weight is None:
+        return
+    path: Path = ("fit", "class_weight")
+    if len(spec.compile.goals) > 1:
+        text = "class_weight: only for a model with one output, as in Keras"
+        yield Fault(text, path, "key", hint="use data.sample_weight for several outputs")
+    elif given:
+        yield Fault("class_weight: give either this or data.sample_weight, not both", path, "key")
+    else:
+        yield from _unknown_classes(spec.fit.class_weight, path, next(iter((targets or {}).values()), None))
+
+
+def _unknown_classes(weights: Mapping[int | str, float], path: Path, field: Field | None) -> Iterator[Fault]:
+    if field is None or field.num_classes is None:
+        return
+    known = [*map(str, range(field.num_classes)), *(field.classes or ())]
+    words = ", ".join(field.classes) if field.classes else f"0 to {field.num_classes - 1}"
+    for key in weights:
+        if str(key) not in known:
+            text = f"class_weight: there is no class '{key}'{suggestion(str(key), field.classes or ())}"
+            yield Fault(text, (*path, key), "key", hint=f"the classes are {words}")

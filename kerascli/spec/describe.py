@@ -1,0 +1,76 @@
+"""Sections become a RunSpec: each is read, then all are held against each other."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from kerascli.component import Invalid
+from kerascli.data.base import Field
+from kerascli.data.spec import DataSpec
+from kerascli.errors import Fault
+from kerascli.graph.build import build
+from kerascli.graph.parse import model_faults, parse_model
+from kerascli.shapes import TensorSpec
+from kerascli.spec.compile import parse_compile
+from kerascli.spec.cross import cross_faults
+from kerascli.spec.fit import parse_fit
+from kerascli.spec.run import RunSpec
+
+
+def describe(
+    sections: Mapping[Any, Any],
+    *,
+    name: str,
+    seed: int,
+    data: DataSpec | None,
+    inputs: Mapping[str, Field],
+    targets: Mapping[str, Field] | None,
+    splits: Mapping[str, int] | None = None,
+) -> RunSpec:
+    """Sections with every reference resolved -> RunSpec. Raises Invalid with all faults that can be found.
+
+    `inputs` and `targets` are what is known of the data; `splits` are the names of its splits, if known.
+    """
+    faults: list[Fault] = []
+    model = _try(faults, lambda: parse_model(sections.get("model"), _specs(inputs)))
+    built = None if model is None else _try(faults, lambda: build(model))
+    fit = _try(faults, lambda: parse_fit(sections.get("fit")))
+    compiled = None
+    if "compile" in sections:
+        outputs = None if model is None else {name: built.specs[name] if built else None for name in model.outputs}
+        wanted = None if targets is None else _specs(targets)
+        extra = model is None or any(getattr(node.layer, "activity_regularizer", None) for node in model.nodes)
+        compiled = _try(faults, lambda: parse_compile(sections["compile"], outputs, wanted, extra_losses=extra))
+    if faults:
+        raise Invalid(faults)
+    assert model is not None
+    assert built is not None
+    assert fit is not None
+    spec = RunSpec(name, seed, data, model, built, compiled, fit)
+    faults = cross_faults(spec, sections, targets, splits)
+    if faults:
+        raise Invalid(faults)
+    return spec
+
+
+def faults_without_data(sections: Mapping[str, Any]) -> list[Fault]:
+    """What is wrong with a run whose data section cannot be read."""
+    faults = model_faults(sections["model"]) if "model" in sections else []
+    _try(faults, lambda: parse_fit(sections.get("fit")))
+    if "compile" in sections:
+        _try(faults, lambda: parse_compile(sections["compile"], None, None, extra_losses=True))
+    return faults
+
+
+T = TypeVar("T")
+
+
+def _try(faults: list[Fault], read: Callable[[], T]) -> T | None:
+    try:
+        return read()
+    except Invalid as invalid:
+        faults += invalid.faults
+        return None
+
+
+def _specs(fields: Mapping[str, Field]) -> dict[str, TensorSpec]:
+    return {name: TensorSpec(f.shape, "float32" if f.dtype == "unknown" else f.dtype) for name, f in fields.items()}

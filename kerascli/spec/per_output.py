@@ -1,0 +1,74 @@
+"""What is written in `compile` for each output of the model: by name, by position, or one thing for all."""
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from kerascli.component import Invalid, Registry
+from kerascli.errors import Fault, Path, suggestion
+
+Written = dict[str, tuple[Any, Path]]
+"""By output: what is written, and where below `compile`."""
+
+ANY = "?"
+"""Stands for the output when the outputs are not known."""
+
+
+def per_output(
+    key: str,
+    value: Any,
+    outputs: Collection[str] | None,
+    *,
+    registry: Registry[Any] | None = None,
+    targets: Collection[str] = (),
+) -> Written:
+    """Raises Invalid, with paths below `compile`. `registry` None: numbers are written here.
+
+    `outputs` None: the model cannot be read, what is written may be for any.
+    """
+    if value is None:
+        return {}
+    if isinstance(value, dict) and value and _is_by_output(value, outputs, registry):
+        wrong = [] if outputs is None else [name for name in value if name not in outputs]
+        if wrong:
+            raise Invalid(_unknown(key, name, outputs or (), targets) for name in wrong)
+        return {name: (written, (key, name)) for name, written in value.items()}
+    if outputs is None or len(outputs) == 1:
+        name = ANY if outputs is None else next(iter(outputs))
+        alone = isinstance(value, list) and len(value) == 1 and key in {"loss", "loss_weights"}
+        return {name: (value[0], (key, 0)) if alone else (value, (key,))}
+    if isinstance(value, list) and len(value) == len(outputs) and _is_by_position(key, value):
+        return {name: (value[index], (key, index)) for index, name in enumerate(outputs)}
+    if key == "loss" and not isinstance(value, list):
+        return dict.fromkeys(outputs, (value, (key,)))
+    hint = f"{key}: {{{next(iter(outputs))}: ...}}"
+    raise Invalid([Fault(f"{key}: the model has {len(outputs)} outputs; say which", (key,), hint=hint)])
+
+
+def _is_by_output(value: dict[Any, Any], outputs: Collection[str] | None, registry: Registry[Any] | None) -> bool:
+    """Whether the keys are outputs, or were meant to be; otherwise they are a thing and its arguments."""
+    if registry is None or any(name in (outputs or ()) for name in value):
+        return True
+    if any(registry.find(str(name)) for name in value):
+        return False
+    return all(_is_thing(written, registry) for written in value.values())
+
+
+def _is_thing(written: Any, registry: Registry[Any]) -> bool:
+    """`mse`, `{mse: ...}` or a list of such."""
+    if isinstance(written, list):
+        return all(_is_thing(item, registry) for item in written)
+    name = next(iter(written)) if isinstance(written, dict) and len(written) == 1 else written
+    return isinstance(name, str) and registry.find(name) is not None
+
+
+def _is_by_position(key: str, value: Iterable[Any]) -> bool:
+    """A list of metrics is one output's; a list of lists is one for each."""
+    return key in {"loss", "loss_weights"} or all(isinstance(item, list) for item in value)
+
+
+def _unknown(key: str, name: Any, outputs: Collection[str], targets: Collection[str]) -> Fault:
+    if name in targets:
+        text = f"'{name}' is a target; here stands the name of an output"
+    else:
+        text = f"there is no output '{name}'{suggestion(str(name), outputs)}"
+    return Fault(text, (key, name), "key", hint=f"outputs: {', '.join(outputs)}")

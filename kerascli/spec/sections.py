@@ -1,0 +1,137 @@
+"""The sections of a config and the keys beside a layer's settings, as facts for the reference and the editor."""
+
+from dataclasses import dataclass, replace
+from typing import get_args
+
+from kerascli.data.spec import DataSpec, SplitSpec
+from kerascli.graph.written import call_arguments
+from kerascli.layers.base import BaseLayer, MergeLayer
+from kerascli.shapes import DType
+from kerascli.spec.compile import Precision
+from kerascli.spec.fit import FitSpec
+from kerascli.spec.settings import Schema, Setting, settings
+
+NAME_PATTERN = "^[A-Za-z_][A-Za-z0-9_]*$"
+
+_TEXT: Schema = {"type": "string"}
+_NUMBER: Schema = {"type": "number"}
+_BOOL: Schema = {"type": "boolean"}
+_NULL: Schema = {"type": "null"}
+_NODE: Schema = {"type": "string", "pattern": NAME_PATTERN}
+_SHAPE: Schema = {"type": "array", "items": {"anyOf": [{"type": "integer", "minimum": 1}, _NULL]}}
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a config: its keys in the order in which the reference shows them."""
+
+    name: str
+    meaning: str
+    settings: tuple[Setting, ...]
+
+
+def sections() -> dict[str, Section]:
+    """Every section by its name; `config` is the file as a whole."""
+    found = (
+        Section("config", "One file describes one experiment.", _config()),
+        Section("data", "A source, how it is split, and a pipeline for every input and target.", _data()),
+        Section("data.split", _SPLIT, tuple(settings(SplitSpec, "split"))),
+        Section("model", "The layers: a list in which each takes the one before it, or the inputs it names.", _model()),
+        Section("compile", "What the model is trained towards, how, and in what precision.", _compile()),
+        Section("fit", "How long, in what batches, validated on what, watched by whom.", tuple(settings(FitSpec, "fit"))),
+    )  # fmt: skip
+    return {section.name: section for section in found}
+
+
+_SPLIT = "Parts of the training rows, drawn at random once."
+
+
+def node_settings(cls: type[BaseLayer]) -> list[Setting]:
+    """What may stand beside a layer's settings in `model.layers`: node keys and call arguments."""
+    merges = issubclass(cls, MergeLayer)
+    several: Schema = {"type": "array", "items": _NODE}
+    inputs = {**several, "minItems": 2} if merges else {"anyOf": [_NODE, several]}
+    what = "The nodes that are merged." if merges else "The node it takes; none: the one before."
+    keys = [
+        Setting("name", _NODE, "What other nodes and the summary call it."),
+        Setting("inputs", inputs, what, required=merges),
+        Setting("outputs", {"anyOf": [_NODE, several]}, "A name for every result; '_' drops one."),
+        Setting("when", _BOOL, "False: left out, its input is passed on under its name.", default=True),
+    ]
+    kinds: dict[str, Schema] = {"bool": _BOOL, "tensor": _NODE, "tensors": {"anyOf": [_NODE, several]}}
+    calls = call_arguments(cls).items()
+    return [*keys, *(Setting(name, kinds[call.kind], _sentence(call.description)) for name, call in calls)]
+
+
+def input_shape() -> Setting:
+    """The key that the first layer alone may have."""
+    return Setting("input_shape", _SHAPE, "Of the first layer: the shape of the model's input, without the batch axis.")
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _config() -> tuple[Setting, ...]:
+    def part(name: str) -> Schema:
+        return {"x-section": name}
+
+    flag: Schema = {"anyOf": [_TEXT, _NUMBER, _BOOL]}
+    return (
+        Setting("extends", _TEXT, "A config that this one is put on top of: mappings merge, lists are replaced."),
+        Setting("plugins", {"type": "array", "items": _TEXT}, "Python files with components of your own; they are run."),
+        Setting("name", _TEXT, "Part of the run folder's name; none: the file's name."),
+        Setting("seed", {"type": "integer", "minimum": 0}, "What every random number follows from; none: drawn, recorded."),
+        Setting("flags", _by_name(flag), "Hyper-parameters with their defaults, used as $name."),
+        Setting("data", part("data"), "A source, how it is split, and a pipeline for every input and target."),
+        Setting("model", part("model"), "The layers.", required=True),
+        Setting("compile", part("compile"), "Loss, optimizer, metrics, precision."),
+        Setting("fit", part("fit"), "Epochs, batches, validation, callbacks."),
+    )  # fmt: skip
+
+
+def _data() -> tuple[Setting, ...]:
+    split: Schema = {"x-section": "data.split"}
+    return tuple(replace(s, schema=split) if s.name == "split" else s for s in settings(DataSpec, "data"))
+
+
+def _model() -> tuple[Setting, ...]:
+    dtypes = [dtype for dtype in get_args(DType) if dtype != "string"]
+    declared: Schema = {
+        "type": "object",
+        "properties": {"shape": _SHAPE, "dtype": {"type": "string", "enum": dtypes}},
+        "required": ["shape"],
+        "additionalProperties": False,
+    }
+    layers: Schema = {"type": "array", "items": {"x-node": True}, "minItems": 1}
+    outputs: Schema = {"anyOf": [_NODE, {"type": "array", "items": _NODE, "minItems": 1}]}
+    return (
+        Setting("inputs", _by_name({"anyOf": [_SHAPE, declared]}), "Shapes by name, without the batch axis; none: the data's."),
+        Setting("layers", layers, "The nodes, from the inputs on.", required=True),
+        Setting("outputs", outputs, "The nodes that the model returns; none: the last one."),
+    )  # fmt: skip
+
+
+def _compile() -> tuple[Setting, ...]:
+    loss, metric = {"x-component": "loss"}, {"x-component": "metric"}
+    metrics: Schema = {"anyOf": [metric, {"type": "array", "items": metric}]}
+    numbers = {"type": "array", "items": _NUMBER}
+    jit: Schema = {"anyOf": [_BOOL, {"const": "auto"}]}
+    return (
+        Setting("optimizer", {"x-component": "optimizer"}, "The rule that changes the weights.", default="rmsprop"),
+        Setting("loss", _each(loss, {"type": "array", "items": loss}), "What is made small: one for all outputs, or by output."),
+        Setting("loss_weights", _each(_NUMBER, numbers), "What each output's loss counts in the sum.", default=1.0),
+        Setting("metrics", _each(*metrics["anyOf"]), "Figures to log, as plain means over the samples."),
+        Setting("weighted_metrics", _each(*metrics["anyOf"]), "Figures to log that respect sample and class weights."),
+        Setting("precision", {"type": "string", "enum": list(get_args(Precision))}, "What is computed in.", default="float32"),
+        Setting("jit_compile", jit, "Use torch.compile.", default="auto"),
+    )  # fmt: skip
+
+
+def _each(*forms: Schema) -> Schema:
+    """One for all outputs, or one by the name of each."""
+    return {"anyOf": [*forms, _by_name({"anyOf": [*forms, _NULL]})]}
+
+
+def _by_name(value: Schema) -> Schema:
+    return {"type": "object", "additionalProperties": value}

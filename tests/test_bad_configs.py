@@ -1,0 +1,176 @@
+"""What a person reads who wrote a config that cannot be: the files of `bad_configs`, whole output by whole output.
+
+Such a file starts with a good config. A case changes it (lines with - are replaced by the lines with + below them),
+perhaps with arguments of the command line ($), and shows what is said. A case may be a whole config instead.
+"""
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from kerascli.errors import ConfigError, KerasCliError
+from kerascli.workflow.check import check
+
+FOLDER = Path(__file__).parent / "bad_configs"
+
+
+@dataclass(frozen=True)
+class Case:
+    file: str
+    name: str
+    text: str
+    sets: tuple[str, ...]
+    flags: tuple[str, ...]
+    said: str
+    exit_code: int
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.name}"
+
+
+def read_cases(path: Path) -> Iterator[Case]:
+    good, *parts = re.split(r"^=== ", path.read_text(encoding="utf-8"), flags=re.M)
+    yield Case(path.stem, "the good config", good, (), (), "", 0)
+    for part in parts:
+        title, rest = part.split("\n", 1)
+        written, _, said = rest.partition("---\n")
+        name, _, code = title.partition(" -> exit ")
+        arguments = [word for line in written.splitlines() if line.startswith("$") for word in shlex.split(line[1:])]
+        pairs = list(zip(arguments[::2], arguments[1::2], strict=True))
+        sets = tuple(value for option, value in pairs if option == "--set")
+        flags = tuple(value for option, value in pairs if option == "--flag")
+        text = changed(good, [line for line in written.splitlines() if not line.startswith("$")])
+        yield Case(path.stem, name, text, sets, flags, said.strip("\n"), int(code or 2))
+
+
+def changed(good: str, change: list[str]) -> str:
+    """The good config with runs of '-' lines replaced by the '+' lines that follow; or the text itself."""
+    if not change or change[0][:1] != "-":
+        return "\n".join(change) + "\n" if change else good
+    for old, new in re.findall(r"((?:^-.*\n)+)((?:^\+.*\n)*)", "\n".join(change) + "\n", re.M):
+        old, new = (re.sub(r"^.", "", text, flags=re.M) for text in (old, new))
+        assert good.count(old) == 1, f"{good.count(old)} times in the good config: {old}"
+        good = good.replace(old, new)
+    return good
+
+
+CASES = [case for path in sorted(FOLDER.glob("*.txt")) for case in read_cases(path)]
+BAD = [case for case in CASES if case.said]
+
+
+def refused(case: Case, folder: Path, monkeypatch: pytest.MonkeyPatch) -> KerasCliError:
+    monkeypatch.chdir(folder)
+    Path("config.yaml").write_text(case.text, encoding="utf-8")
+    with pytest.raises(KerasCliError) as caught:
+        check(Path("config.yaml"), sets=list(case.sets), flags=list(case.flags))
+    return caught.value
+
+
+def said(error: KerasCliError) -> str:
+    return "\n".join(line for fault in error.faults for line in fault.lines())
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.name == "the good config"], ids=str)
+def test_what_the_cases_change_is_good(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("config.yaml").write_text(case.text, encoding="utf-8")
+    assert check(Path("config.yaml"), sets=[], flags=[])[0] == "config.yaml: ok"
+
+
+@pytest.mark.parametrize("case", BAD, ids=str)
+def test_a_bad_config_is_refused_in_these_words(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = refused(case, tmp_path, monkeypatch)
+    assert said(error) == case.said
+    assert error.exit_code == case.exit_code
+
+
+LEAKS = ("Input should", "input should", "pydantic", "Traceback", "NoneType", "<class", "object at 0x", "{'", "['", "_Reader")
+
+
+@pytest.mark.parametrize("case", BAD, ids=str)
+def test_every_fault_is_said_once_in_order_and_in_plain_words(case: Case) -> None:
+    heads = re.findall(r"^(?:config\.yaml:(\d+):(\d+)|--set .*?|--flag .*?): error: (.*)$", case.said, re.M)
+    assert heads, case.said
+    places = [(int(line), int(column)) for line, column, _ in heads if line]
+    assert places == sorted(places)
+    assert len(set(heads)) == len(heads)
+    assert len(set(places)) == len(places), "two faults at one place: one of them follows from the other"
+    for _, _, text in heads:
+        assert not text.endswith("."), text
+        assert not any(leak in text for leak in LEAKS), text
+        assert text[0].islower() or text[0] in "'\"-" or text.split()[0] in {"YAML"}, text
+
+
+@pytest.mark.parametrize("case", BAD, ids=str)
+def test_the_caret_is_below_what_is_meant(case: Case) -> None:
+    """Under the first character of a word, never under a blank or a bracket that opens nothing."""
+    for shown, caret in re.findall(r"^  \d+ \| (.*)\n +\| (.*)$", case.said, re.M):
+        start = len(caret) - len(caret.lstrip())
+        assert shown[start : start + 1].strip(), case.said
+        assert len(caret) <= len(shown), case.said
+
+
+def test_there_are_enough_cases() -> None:
+    assert len(BAD) >= 80
+
+
+# What needs a second file
+
+
+def test_a_plugin_that_fails_is_shown_at_its_own_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.py").write_text("import math\n\n\ndef half(x):\n    return x / 0\n\n\nHALF = half(1)\n")
+    case = Case("", "", f"plugins: [mine.py]\n{CASES[0].text}", (), (), "", 2)
+    assert said(refused(case, tmp_path, monkeypatch)) == (
+        "mine.py:5:5: error: plugin: ZeroDivisionError: division by zero\n"
+        "  5 |     return x / 0\n"
+        "    |     ^^^^^^^^^^^^\n"
+        "  note: the config names it (config.yaml:1:11)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        ("def f(:\n    pass\n", "mine.py:1:7: error: plugin: invalid syntax"),
+        ("import no_such_module_at_all\n", "mine.py:1:1: error: plugin: ModuleNotFoundError: No module named 'no_such_module_at_all'"),
+        ("import sys\nsys.exit(0)\n", "mine.py:2:1: error: plugin: SystemExit: 0"),
+        ("x = 1\nimport json; json.loads('{')\n", "mine.py:2:1: error: plugin: JSONDecodeError: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+    ],
+)  # fmt: skip
+def test_a_plugin_that_cannot_be_run(code: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.py").write_text(code)
+    case = Case("", "", f"plugins: [mine.py]\n{CASES[0].text}", (), (), "", 2)
+    error = refused(case, tmp_path, monkeypatch)
+    assert isinstance(error, ConfigError)
+    assert error.faults[0].lines()[0] == line
+
+
+def test_a_plugin_with_the_name_of_a_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from kerascli.layers.base import Example, Layer, layer\n\n\n"
+        "@layer(Example(input=(3,), output=(3,)))\nclass Dense(Layer):\n    pass\n"
+    )
+    case = Case("", "", f"plugins: [mine.py]\n{CASES[0].text}", (), (), "", 2)
+    (line,) = [text for text in said(refused(case, tmp_path, monkeypatch)).splitlines() if "error" in text]
+    assert line.startswith("mine.py:4:1: error: plugin: TypeError: two layers called 'dense': kerascli.layers.core")
+
+
+def test_a_fault_of_a_base_is_shown_in_the_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "base.yaml").write_text(CASES[0].text.replace("units:", "unit:"))
+    error = refused(Case("", "", "extends: base.yaml\nfit: {epoch: 3}\n", (), (), "", 2), tmp_path, monkeypatch)
+    heads = [fault.lines()[0] for fault in error.faults]
+    assert [head.split(": ")[0].rpartition(":")[0] for head in heads] == ["config.yaml:2", "base.yaml:7", "base.yaml:9"]
+
+
+def test_twenty_faults_are_shown_and_the_rest_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layers = "".join(f"    - dens: {number}\n" for number in range(30))
+    case = Case("", "", f"model:\n  inputs: {{x: [4]}}\n  layers:\n{layers}", (), (), "", 2)
+    lines = said(refused(case, tmp_path, monkeypatch)).splitlines()
+    assert sum(line.startswith("config.yaml:") for line in lines) == 20
+    assert lines[-1] == "error: ... and 10 more"
