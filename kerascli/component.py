@@ -132,7 +132,7 @@ class Registry(Generic[C]):
         cls = self.find(name)
         if cls is None:
             meant = self.suggestion(name)
-            hint = None if meant else f"'kerascli list {_plural(self.kind)}' shows all {len(self._classes)}"
+            hint = None if meant else f"'kerascli list {plural(self.kind)}' shows all"
             text = f"there is no {self.kind} '{name}'{meant}"
             raise Invalid([Fault(text, path, "key" if path else "value", hint=hint)])
         return cls
@@ -193,7 +193,7 @@ def split_form(value: Any, kind: str) -> tuple[str, Any]:
         hint = None
         if value[first] is None:
             hint = f"indent the arguments below '{first}:', or write {first}: {{...}}"
-        elif isinstance(value[first], dict):
+        elif isinstance(value[first], dict) and REGISTRIES[kind].find(str(list(value)[1])) is None:
             hint = f"arguments stand inside: {first}: {{..., {list(value)[1]}: ...}}"
         text = f"expected one {kind}, got a mapping of {len(value)} keys: {', '.join(map(str, value))}"
         raise Invalid([Fault(text, hint=hint)])
@@ -258,21 +258,25 @@ def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = (
 
 
 def _faults(error: ValidationError, owner: type[BaseModel], written: Path) -> Iterator[Fault]:
-    from kerascli.wording import describe
+    from kerascli.wording import describe, describe_missing
 
     found: list[Fault] = []
+    missing: dict[Path, list[str]] = {}
     details = error.errors(include_url=False)
     unknown = [str(d["loc"][-1]) for d in details if d["type"] == "extra_forbidden"]
     meant = {word for key in unknown if (word := nearest(key, owner.model_fields))}
     for detail in details:
-        if detail["type"] == "missing" and detail["loc"][-1] in meant:
-            continue  # it is there, misspelt: said once
+        if detail["type"] == "missing":
+            if detail["loc"][-1] not in meant:  # else it is there, misspelt: said once
+                missing.setdefault(detail["loc"][:-1], []).append(str(detail["loc"][-1]))
+            continue
         context = detail.get("ctx", {})
         if detail["type"] == "component":
             where = tuple(detail["loc"])
             found += [_moved(fault, where) for fault in context["faults"]]
         else:
             found.append(describe(dict(detail), owner))
+    found += [describe_missing(names, path, owner) for path, names in missing.items()]
     yield from (_moved(fault, written) for fault in _without_repeats(found))
 
 
@@ -301,7 +305,8 @@ def _key(name: str) -> str:
     return name.lower().replace("_", "")
 
 
-def _plural(kind: str) -> str:
+def plural(kind: str) -> str:
+    """`layers`, `losses`."""
     return {"loss": "losses"}.get(kind, kind.replace(" ", "_") + "s")
 
 

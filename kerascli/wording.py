@@ -26,12 +26,9 @@ _BOUNDS = {
 def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
     """One pydantic error detail as a fault; the path is relative to the owner's arguments."""
     path = _without_union_tags(detail["loc"])
-    name = ".".join(str(part) for part in path)
-    title = getattr(owner, "component_name", "") or owner.__name__.removesuffix("Spec").lower()
+    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+    title = _title(owner)
     kind, value, context = detail["type"], detail.get("input"), detail.get("ctx", {})
-    if kind == "missing":
-        text = f"{title} needs '{name}'"
-        return Fault(text, path[:-1], "key", hint=f"add {path[-1]}: {_example(owner, str(path[0]))}")
     if kind == "extra_forbidden":
         return _unknown_key(str(path[-1]), path, title, owner)
     if kind in _KINDS:
@@ -51,6 +48,17 @@ def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
     if kind == "value_error":
         return Fault(f"{name}: {context['error']}" if name else str(context["error"]), path)
     return Fault(f"{name}: {detail['msg'][:1].lower()}{detail['msg'][1:]}, got {show(value)}", path)
+
+
+def describe_missing(names: list[str], path: Path, owner: type[BaseModel]) -> Fault:
+    """Required arguments that are not there, as one fault."""
+    needs = " and ".join(f"'{name}'" for name in names)
+    hint = "add " + ", ".join(f"{name}: {_example(owner, name)}" for name in names)
+    return Fault(f"{_title(owner)} needs {needs}", path, "key", hint=hint)
+
+
+def _title(owner: type[BaseModel]) -> str:
+    return getattr(owner, "component_name", "") or owner.__name__.removesuffix("Spec").lower()
 
 
 def _without_union_tags(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:

@@ -59,6 +59,7 @@ def changed(good: str, change: list[str]) -> str:
 
 
 CASES = [case for path in sorted(FOLDER.glob("*.txt")) for case in read_cases(path)]
+GOOD = {case.file: case for case in CASES if case.name == "the good config"}
 BAD = [case for case in CASES if case.said]
 
 
@@ -74,7 +75,7 @@ def said(error: KerasCliError) -> str:
     return "\n".join(line for fault in error.faults for line in fault.lines())
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.name == "the good config"], ids=str)
+@pytest.mark.parametrize("case", GOOD.values(), ids=str)
 def test_what_the_cases_change_is_good(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("config.yaml").write_text(case.text, encoding="utf-8")
@@ -82,15 +83,14 @@ def test_what_the_cases_change_is_good(case: Case, tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("case", BAD, ids=str)
-def test_a_bad_config_is_refused_in_these_words(
-    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bad_config_is_refused_in_these_words(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     error = refused(case, tmp_path, monkeypatch)
     assert said(error) == case.said
     assert error.exit_code == case.exit_code
 
 
-LEAKS = ("Input should", "input should", "pydantic", "Traceback", "NoneType", "<class", "object at 0x", "{'", "['", "_Reader")
+LEAKS = re.compile(r"[Ii]nput should|pydantic|Traceback|NoneType|<class|object at 0x|\{'\w|\['\w")
+"""Words of Python and pydantic, and how Python writes mappings and lists."""
 
 
 @pytest.mark.parametrize("case", BAD, ids=str)
@@ -103,7 +103,7 @@ def test_every_fault_is_said_once_in_order_and_in_plain_words(case: Case) -> Non
     assert len(set(places)) == len(places), "two faults at one place: one of them follows from the other"
     for _, _, text in heads:
         assert not text.endswith("."), text
-        assert not any(leak in text for leak in LEAKS), text
+        assert not LEAKS.search(text), text
         assert text[0].islower() or text[0] in "'\"-" or text.split()[0] in {"YAML"}, text
 
 
@@ -125,7 +125,7 @@ def test_there_are_enough_cases() -> None:
 
 def test_a_plugin_that_fails_is_shown_at_its_own_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.py").write_text("import math\n\n\ndef half(x):\n    return x / 0\n\n\nHALF = half(1)\n")
-    case = Case("", "", f"plugins: [mine.py]\n{CASES[0].text}", (), (), "", 2)
+    case = Case("", "", f"plugins: [mine.py]\n{GOOD['sections'].text}", (), (), "", 2)
     assert said(refused(case, tmp_path, monkeypatch)) == (
         "mine.py:5:5: error: plugin: ZeroDivisionError: division by zero\n"
         "  5 |     return x / 0\n"
@@ -138,14 +138,14 @@ def test_a_plugin_that_fails_is_shown_at_its_own_line(tmp_path: Path, monkeypatc
     ("code", "line"),
     [
         ("def f(:\n    pass\n", "mine.py:1:7: error: plugin: invalid syntax"),
-        ("import no_such_module_at_all\n", "mine.py:1:1: error: plugin: ModuleNotFoundError: No module named 'no_such_module_at_all'"),
+        ("import nowhere\n", "mine.py:1:1: error: plugin: ModuleNotFoundError: No module named 'nowhere'"),
         ("import sys\nsys.exit(0)\n", "mine.py:2:1: error: plugin: SystemExit: 0"),
-        ("x = 1\nimport json; json.loads('{')\n", "mine.py:2:1: error: plugin: JSONDecodeError: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("x = 1\nint('x1')\n", "mine.py:2:1: error: plugin: ValueError: invalid literal for int() with base 10: 'x1'"),
     ],
-)  # fmt: skip
+)
 def test_a_plugin_that_cannot_be_run(code: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.py").write_text(code)
-    case = Case("", "", f"plugins: [mine.py]\n{CASES[0].text}", (), (), "", 2)
+    case = Case("", "", f"plugins: [mine.py]\n{GOOD['sections'].text}", (), (), "", 2)
     error = refused(case, tmp_path, monkeypatch)
     assert isinstance(error, ConfigError)
     assert error.faults[0].lines()[0] == line
@@ -156,13 +156,13 @@ def test_a_plugin_with_the_name_of_a_layer(tmp_path: Path, monkeypatch: pytest.M
         "from kerascli.layers.base import Example, Layer, layer\n\n\n"
         "@layer(Example(input=(3,), output=(3,)))\nclass Dense(Layer):\n    pass\n"
     )
-    case = Case("", "", f"plugins: [mine.py]\n{CASES[0].text}", (), (), "", 2)
+    case = Case("", "", f"plugins: [mine.py]\n{GOOD['sections'].text}", (), (), "", 2)
     (line,) = [text for text in said(refused(case, tmp_path, monkeypatch)).splitlines() if "error" in text]
     assert line.startswith("mine.py:4:1: error: plugin: TypeError: two layers called 'dense': kerascli.layers.core")
 
 
 def test_a_fault_of_a_base_is_shown_in_the_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "base.yaml").write_text(CASES[0].text.replace("units:", "unit:"))
+    (tmp_path / "base.yaml").write_text(GOOD["sections"].text.replace("units:", "unit:"))
     error = refused(Case("", "", "extends: base.yaml\nfit: {epoch: 3}\n", (), (), "", 2), tmp_path, monkeypatch)
     heads = [fault.lines()[0] for fault in error.faults]
     assert [head.split(": ")[0].rpartition(":")[0] for head in heads] == ["config.yaml:2", "base.yaml:7", "base.yaml:9"]

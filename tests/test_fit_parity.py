@@ -181,11 +181,13 @@ def compiled(model: keras.Model, optimizer: Any, loss: Any, **settings: Any) -> 
 
 def classifier(units: int = 3, activation: str = "softmax") -> keras.Model:
     """The model of CLASSIFIER, for tables of four features."""
-    return keras.Sequential([
-        keras.Input((4,)),
-        layers.Dense(8, "tanh", name="hidden"),
-        layers.Dense(units, activation, name="out"),
-    ])
+    return keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Dense(8, "tanh", name="hidden"),
+            layers.Dense(units, activation, name="out"),
+        ]
+    )
 
 
 CLASSIFIER = """
@@ -201,13 +203,16 @@ SPARSE = "sparse_categorical_crossentropy"
 
 def test_sgd_with_momentum_a_validation_split_and_a_smaller_last_batch(tmp_path: Path) -> None:
     data = table(50)
-    config = CLASSIFIER + """
+    config = (
+        CLASSIFIER
+        + """
 compile:
   optimizer: {sgd: {learning_rate: 0.1, momentum: 0.9, nesterov: true}}
   loss: sparse_categorical_crossentropy
   metrics: [accuracy, {sparse_top_k_categorical_accuracy: {k: 2}}]
 fit: {epochs: 3, batch_size: 8, validation_split: 0.25}
 """
+    )
     top_2 = metrics.SparseTopKCategoricalAccuracy(k=2, name="sparse_top_k_categorical_accuracy")
     optimizer = optimizers.SGD(0.1, momentum=0.9, nesterov=True)
     model = compiled(classifier(), optimizer, SPARSE, metrics=["accuracy", top_2])
@@ -228,15 +233,20 @@ model:
 compile: {optimizer: {adam: 0.02}, loss: categorical_crossentropy, metrics: [accuracy, mse]}
 fit: {epochs: 4, batch_size: 12}
 """
-    model = keras.Sequential([
-        keras.Input((4,)),
-        layers.Dense(
-            8, kernel_regularizer=regularizers.L2(0.05), kernel_constraint=keras.constraints.MaxNorm(0.7), name="hidden"
-        ),
-        layers.BatchNormalization(momentum=0.8, gamma_regularizer=regularizers.L1(0.02), name="norm"),
-        layers.ReLU(name="relu_1"),
-        layers.Dense(3, "softmax", bias_regularizer=regularizers.L1L2(0.01, 0.1), name="out"),
-    ])
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Dense(
+                8,
+                kernel_regularizer=regularizers.L2(0.05),
+                kernel_constraint=keras.constraints.MaxNorm(0.7),
+                name="hidden",
+            ),
+            layers.BatchNormalization(momentum=0.8, gamma_regularizer=regularizers.L1(0.02), name="norm"),
+            layers.ReLU(name="relu_1"),
+            layers.Dense(3, "softmax", bias_regularizer=regularizers.L1L2(0.01, 0.1), name="out"),
+        ]
+    )
     compiled(model, optimizers.Adam(0.02), "categorical_crossentropy", metrics=["accuracy", "mse"])
     y = keras.utils.to_categorical(data["y"], 3)
     compare(tmp_path, data, config, model, data["x"], y, epochs=4, batch_size=12)
@@ -258,15 +268,17 @@ model:
 compile: {optimizer: {rmsprop: {learning_rate: 0.01, rho: 0.8, centered: true}}, loss: sparse_categorical_crossentropy, metrics: [accuracy]}
 fit: {epochs: 3, batch_size: 6}
 """
-    model = keras.Sequential([
-        keras.Input((8, 8, 2)),
-        layers.Conv2D(4, 3, padding="same", activation="relu", name="conv_1"),
-        layers.BatchNormalization(name="norm"),
-        layers.MaxPooling2D(name="pool"),
-        layers.Conv2D(5, (2, 3), strides=2, use_bias=False, name="conv_2"),
-        layers.GlobalAveragePooling2D(name="mean"),
-        layers.Dense(3, "softmax", name="out"),
-    ])
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 2)),
+            layers.Conv2D(4, 3, padding="same", activation="relu", name="conv_1"),
+            layers.BatchNormalization(name="norm"),
+            layers.MaxPooling2D(name="pool"),
+            layers.Conv2D(5, (2, 3), strides=2, use_bias=False, name="conv_2"),
+            layers.GlobalAveragePooling2D(name="mean"),
+            layers.Dense(3, "softmax", name="out"),
+        ]
+    )
     compiled(model, optimizers.RMSprop(0.01, rho=0.8, centered=True), SPARSE, metrics=["accuracy"])
     compare(tmp_path, data, config, model, data["x"], data["y"], epochs=3, batch_size=6)
 
@@ -292,12 +304,14 @@ model:
 compile: {optimizer: {adam: 0.05}, loss: binary_crossentropy, metrics: [accuracy, recall]}
 fit: {epochs: 3, batch_size: 10}
 """
-    model = keras.Sequential([
-        keras.Input((6,), dtype="int64"),
-        layers.Embedding(9, 4, mask_zero=True, name="words"),
-        layers.LSTM(5, name="memory"),
-        layers.Dense(1, "sigmoid", name="out"),
-    ])
+    model = keras.Sequential(
+        [
+            keras.Input((6,), dtype="int64"),
+            layers.Embedding(9, 4, mask_zero=True, name="words"),
+            layers.LSTM(5, name="memory"),
+            layers.Dense(1, "sigmoid", name="out"),
+        ]
+    )
     compiled(model, optimizers.Adam(0.05), "binary_crossentropy", metrics=["accuracy", metrics.Recall(name="recall")])
     compare(tmp_path, data, config, model, data["x"], data["y"], epochs=3, batch_size=10)
 
@@ -315,12 +329,14 @@ model:
 compile: {optimizer: {adam: 0.05}, loss: sparse_categorical_crossentropy, metrics: [accuracy], weighted_metrics: [sparse_categorical_crossentropy]}
 fit: {epochs: 3, batch_size: 6}
 """
-    model = keras.Sequential([
-        keras.Input((5,), dtype="int64"),
-        layers.Embedding(9, 4, mask_zero=True, name="words"),
-        layers.LSTM(5, return_sequences=True, name="memory"),
-        layers.Dense(3, "softmax", name="out"),
-    ])
+    model = keras.Sequential(
+        [
+            keras.Input((5,), dtype="int64"),
+            layers.Embedding(9, 4, mask_zero=True, name="words"),
+            layers.LSTM(5, return_sequences=True, name="memory"),
+            layers.Dense(3, "softmax", name="out"),
+        ]
+    )
     compiled(model, optimizers.Adam(0.05), SPARSE, metrics=["accuracy"], weighted_metrics=[SPARSE])
     compare(tmp_path, data, config, model, data["x"], data["y"], epochs=3, batch_size=6)
 
@@ -372,10 +388,13 @@ fit: {epochs: 3, batch_size: 8, validation_split: 0.2}
 
 def test_class_weights_count_in_training_alone(tmp_path: Path) -> None:
     data = table(40)
-    config = CLASSIFIER + """
+    config = (
+        CLASSIFIER
+        + """
 compile: {optimizer: {sgd: 0.3}, loss: sparse_categorical_crossentropy, metrics: [accuracy], weighted_metrics: [{sparse_categorical_crossentropy: {name: weighted}}]}
 fit: {epochs: 3, batch_size: 16, class_weight: {0: 0.25, 2: 3.5}, validation_split: 0.25}
 """
+    )
     weighted = metrics.SparseCategoricalCrossentropy(name="weighted")
     model = compiled(classifier(), optimizers.SGD(0.3), SPARSE, metrics=["accuracy"], weighted_metrics=[weighted])
     fit = {"epochs": 3, "batch_size": 16, "class_weight": {0: 0.25, 1: 1.0, 2: 3.5}, "validation_split": 0.25}
@@ -385,10 +404,13 @@ fit: {epochs: 3, batch_size: 16, class_weight: {0: 0.25, 2: 3.5}, validation_spl
 def test_sample_weights_count_in_the_loss_and_in_weighted_metrics(tmp_path: Path) -> None:
     data = table(40)
     data["w"] = np.random.default_rng(5).uniform(0, 3, 40).astype(np.float32)
-    config = CLASSIFIER.replace("{y: []}", "{y: []}, sample_weight: {y: [{columns: w}]}") + """
+    config = (
+        CLASSIFIER.replace("{y: []}", "{y: []}, sample_weight: {y: [{columns: w}]}")
+        + """
 compile: {optimizer: {sgd: 0.3}, loss: sparse_categorical_crossentropy, metrics: [accuracy], weighted_metrics: [acc]}
 fit: {epochs: 3, batch_size: 16}
 """
+    )
     model = compiled(classifier(), optimizers.SGD(0.3), SPARSE, metrics=["accuracy"], weighted_metrics=["acc"])
     mine, _ = compare(
         tmp_path, data, config, model, data["x"], data["y"], epochs=3, batch_size=16, sample_weight=data["w"]
@@ -401,10 +423,13 @@ def test_an_epoch_of_other_length_than_the_data_goes_on_where_the_last_one_ended
     """Of 4 batches: 2 fit in evenly, 3 do not, 7 are more. Keras is given the batches over and over: from arrays it
     would leave out the rest of an epoch, with a warning."""
     data = table(30)
-    config = CLASSIFIER + f"""
+    config = (
+        CLASSIFIER
+        + f"""
 compile: {{optimizer: {{adam: 0.05}}, loss: sparse_categorical_crossentropy, metrics: [accuracy]}}
 fit: {{epochs: 5, batch_size: 8, steps_per_epoch: {steps}}}
 """
+    )
 
     def forever() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         while True:
@@ -419,11 +444,14 @@ fit: {{epochs: 5, batch_size: 8, steps_per_epoch: {steps}}}
 @pytest.mark.parametrize("frequency", [2, [1, 4]])
 def test_validation_every_so_often_in_batches_and_steps_of_its_own(tmp_path: Path, frequency: int | list[int]) -> None:
     data = table(40)
-    config = CLASSIFIER + f"""
+    config = (
+        CLASSIFIER
+        + f"""
 compile: {{optimizer: {{adam: 0.05}}, loss: sparse_categorical_crossentropy, metrics: [accuracy]}}
 fit:
   {{epochs: 4, batch_size: 8, validation_split: 0.4, validation_freq: {frequency}, validation_batch_size: 5, validation_steps: 2}}
 """
+    )
     model = compiled(classifier(), optimizers.Adam(0.05), SPARSE, metrics=["accuracy"])
     fit = {"epochs": 4, "batch_size": 8, "validation_split": 0.4, "validation_freq": frequency}
     held_out = {"validation_batch_size": 5, "validation_steps": 2, "rows": (data["x"][:24], data["y"][:24])}
@@ -433,12 +461,15 @@ fit:
 
 def test_a_rate_that_decays_with_every_update(tmp_path: Path) -> None:
     data = table(40)
-    config = CLASSIFIER + """
+    config = (
+        CLASSIFIER
+        + """
 compile:
   optimizer: {sgd: {learning_rate: {exponential_decay: {initial_learning_rate: 0.5, decay_steps: 3, decay_rate: 0.6}}}}
   loss: sparse_categorical_crossentropy
 fit: {epochs: 3, batch_size: 8}
 """
+    )
     rate = optimizers.schedules.ExponentialDecay(0.5, 3, 0.6)
     model = compiled(classifier(), optimizers.SGD(rate), SPARSE)
     compare(tmp_path, data, config, model, data["x"], data["y"], epochs=3, batch_size=8)
@@ -446,15 +477,20 @@ fit: {epochs: 3, batch_size: 8}
 
 def test_a_penalty_on_activity_is_part_of_the_loss(tmp_path: Path) -> None:
     data = table(30)
-    config = CLASSIFIER.replace("tanh,", "tanh, activity_regularizer: {l2: 0.1},") + """
+    config = (
+        CLASSIFIER.replace("tanh,", "tanh, activity_regularizer: {l2: 0.1},")
+        + """
 compile: {optimizer: {sgd: 0.2}, loss: sparse_categorical_crossentropy}
 fit: {epochs: 3, batch_size: 8, validation_split: 0.2}
 """
+    )
     model = classifier()
     model.get_layer("hidden").activity_regularizer = regularizers.L2(0.1)
     compiled(model, optimizers.SGD(0.2), SPARSE)
     rows = (data["x"][:24], data["y"][:24])
-    compare(tmp_path, data, config, model, data["x"], data["y"], epochs=3, batch_size=8, validation_split=0.2, rows=rows)
+    compare(
+        tmp_path, data, config, model, data["x"], data["y"], epochs=3, batch_size=8, validation_split=0.2, rows=rows
+    )
 
 
 @pytest.mark.parametrize("shape", [(40,), (40, 1)])
@@ -464,13 +500,16 @@ def test_binary_crossentropy_takes_targets_with_and_without_a_last_axis(
 ) -> None:
     data = {"x": table(40)["x"], "y": (table(40)["y"] > 0).astype(np.float32).reshape(shape)}
     activation = "linear" if from_logits else "sigmoid"
-    config = BINARY.replace("sigmoid", activation) + f"""
+    config = (
+        BINARY.replace("sigmoid", activation)
+        + f"""
 compile:
   optimizer: {{sgd: 0.5}}
   loss: {{binary_crossentropy: {{from_logits: {str(from_logits).lower()}, label_smoothing: 0.1}}}}
   metrics: [accuracy, mae, precision]
 fit: {{epochs: 3, batch_size: 16}}
 """
+    )
     loss = losses.BinaryCrossentropy(from_logits=from_logits, label_smoothing=0.1)
     chosen = ["accuracy", "mae", metrics.Precision(name="precision")]
     model = compiled(classifier(1, activation), optimizers.SGD(0.5), loss, metrics=chosen)
@@ -492,10 +531,13 @@ def test_accuracy_and_crossentropy_mean_what_the_shapes_say(
     """As in Keras, targets and outputs decide, not the loss."""
     data = table(40)
     config = CLASSIFIER.replace("units: 3, activation: softmax", f"units: {units}, activation: {activation}")
-    config = config.replace("{y: []}", target) + f"""
+    config = (
+        config.replace("{y: []}", target)
+        + f"""
 compile: {{optimizer: {{sgd: 0.2}}, loss: {loss}, metrics: [accuracy, {{{resolved}: {{name: resolved}}}}]}}
 fit: {{epochs: 2, batch_size: 16}}
 """
+    )
     y = keras.utils.to_categorical(data["y"], 3) if "to_categorical" in target else data["y"].astype(np.float32)
     model = compiled(classifier(units, activation), optimizers.SGD(0.2), loss, metrics=["accuracy"])
     ours = prepare(tmp_path, data, config)
@@ -528,11 +570,15 @@ def test_a_run_that_stops_early_ends_with_the_best_weights(tmp_path: Path, avera
     """With averaged weights too: Keras takes the averages first and restores the best epoch after."""
     data = table(40)
     data["y"] = np.random.default_rng(6).integers(0, 3, 40)  # nothing to learn: validation soon gets worse
-    config = CLASSIFIER + f"""
+    config = (
+        CLASSIFIER
+        + f"""
 compile:
   optimizer: {{sgd: {{learning_rate: 0.8, momentum: 0.5, use_ema: {str(averaged).lower()}, ema_momentum: 0.9}}}}
   loss: sparse_categorical_crossentropy
-""" + STOPS
+"""
+        + STOPS
+    )
     optimizer = optimizers.SGD(0.8, momentum=0.5, use_ema=averaged, ema_momentum=0.9)
     model = compiled(classifier(), optimizer, SPARSE)
     fit = {"epochs": 30, "batch_size": 8, "validation_split": 0.3, "callbacks": [_plateau(), _patience()]}
@@ -559,20 +605,26 @@ compile:
 )  # fmt: skip
 def test_what_all_optimizers_share(tmp_path: Path, settings: str, optimizer: Callable[[], Any]) -> None:
     data = table(40)
-    config = CLASSIFIER + f"""
+    config = (
+        CLASSIFIER
+        + f"""
 compile: {{optimizer: {settings}, loss: sparse_categorical_crossentropy}}
 fit: {{epochs: 3, batch_size: 8}}
 """
+    )
     model = compiled(classifier(), optimizer(), SPARSE)
     compare(tmp_path, data, config, model, data["x"], data["y"], epochs=3, batch_size=8)
 
 
 def test_epochs_are_counted_from_initial_epoch(tmp_path: Path) -> None:
     data = table(40)
-    config = CLASSIFIER + """
+    config = (
+        CLASSIFIER
+        + """
 compile: {optimizer: {sgd: 0.3}, loss: sparse_categorical_crossentropy}
 fit: {epochs: 5, initial_epoch: 3, batch_size: 8}
 """
+    )
     model = compiled(classifier(), optimizers.SGD(0.3), SPARSE)
     mine, _ = compare(tmp_path, data, config, model, data["x"], data["y"], epochs=5, initial_epoch=3, batch_size=8)
     assert len(mine.history["loss"]) == 2
@@ -590,12 +642,14 @@ model:
 compile: {optimizer: {adam: 0.05}, loss: sparse_categorical_crossentropy}
 fit: {epochs: 2, batch_size: 8}
 """
-    model = keras.Sequential([
-        keras.Input((4,)),
-        layers.Dense(8, kernel_regularizer=regularizers.L2(0.1), trainable=False, name="hidden"),
-        layers.BatchNormalization(trainable=False, name="norm"),
-        layers.Dense(3, "softmax", name="out"),
-    ])
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Dense(8, kernel_regularizer=regularizers.L2(0.1), trainable=False, name="hidden"),
+            layers.BatchNormalization(trainable=False, name="norm"),
+            layers.Dense(3, "softmax", name="out"),
+        ]
+    )
     compiled(model, optimizers.Adam(0.05), SPARSE)
     frozen = weights_of(model)["hidden/kernel"]
     mine, _ = compare(tmp_path, data, config, model, data["x"], data["y"], epochs=2, batch_size=8)
@@ -630,10 +684,13 @@ def heads() -> tuple[keras.Model, Arrays]:
 @pytest.mark.filterwarnings("ignore:Gradients do not exist for variables")  # Keras wonders whether it was forgotten
 def test_an_output_without_a_loss_is_measured_all_the_same(tmp_path: Path) -> None:
     model, data = heads()
-    config = HEADS + """
+    config = (
+        HEADS
+        + """
 compile: {optimizer: {adam: 0.05}, loss: {kind: sparse_categorical_crossentropy}, metrics: {kind: accuracy, size: mae}}
 fit: {epochs: 2, batch_size: 8}
 """
+    )
     loss = {"kind": SPARSE, "size": None}
     compiled(model, optimizers.Adam(0.05), loss, metrics={"kind": ["accuracy"], "size": ["mae"]})
     compare(tmp_path, data, config, model, data["x"], [data["kind"], data["size"]], epochs=2, batch_size=8)
@@ -643,29 +700,38 @@ fit: {epochs: 2, batch_size: 8}
 def test_an_output_without_a_target_is_only_predicted(tmp_path: Path) -> None:
     """Keras wants a target for it, and ignores it."""
     model, data = heads()
-    config = HEADS.replace("kind: [], ", "") + """
+    config = (
+        HEADS.replace("kind: [], ", "")
+        + """
 compile: {optimizer: {adam: 0.05}, loss: {size: mse}, metrics: {size: [mae]}}
 fit: {epochs: 2, batch_size: 8}
 """
+    )
     compiled(model, optimizers.Adam(0.05), {"kind": None, "size": "mse"}, metrics={"size": ["mae"]})
     compare(tmp_path, data, config, model, data["x"], [data["kind"], data["size"]], epochs=2, batch_size=8)
 
 
 def test_class_weights_find_the_classes_of_one_hot_and_of_binary_targets(tmp_path: Path) -> None:
     data = table(40)
-    config = CLASSIFIER.replace("{y: []}", "{y: [{to_categorical: 3}]}") + """
+    config = (
+        CLASSIFIER.replace("{y: []}", "{y: [{to_categorical: 3}]}")
+        + """
 compile: {optimizer: {sgd: 0.3}, loss: categorical_crossentropy}
 fit: {epochs: 2, batch_size: 16, class_weight: {0: 0.25, 2: 3.5}}
 """
+    )
     model = compiled(classifier(), optimizers.SGD(0.3), "categorical_crossentropy")
     fit = {"epochs": 2, "batch_size": 16, "class_weight": {0: 0.25, 1: 1.0, 2: 3.5}}
     compare(tmp_path, data, config, model, data["x"], keras.utils.to_categorical(data["y"], 3), **fit)
 
     data["y"] = (data["y"] == 1).astype(np.float32)
-    config = BINARY + """
+    config = (
+        BINARY
+        + """
 compile: {optimizer: {sgd: 0.3}, loss: binary_crossentropy}
 fit: {epochs: 2, batch_size: 16, class_weight: {0: 0.25, 1: 3.5}}
 """
+    )
     model = compiled(classifier(1, "sigmoid"), optimizers.SGD(0.3), "binary_crossentropy")
     fit["class_weight"] = {0: 0.25, 1: 3.5}
     compare(tmp_path, data, config, model, data["x"], data["y"], **fit)

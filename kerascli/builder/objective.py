@@ -27,7 +27,7 @@ class Objective(nn.Module):
     def __init__(self, spec: CompileSpec, weights: Sequence[Weight], class_weight: Tensor | None = None) -> None:
         super().__init__()
         self.goals = spec.goals
-        self._several = len(spec.goals) > 1
+        self._each_loss = spec.logs_each_loss
         self._penalized = [weight for weight in weights if weight.spec.regularizer is not None and weight.trainable]
         self.register_buffer("class_weight", class_weight)
         self.names = tuple(spec.log_names())
@@ -56,7 +56,7 @@ class Objective(nn.Module):
         parts += outcome.losses.values()
         parts += [_penalty(weight) for weight in self._penalized]
         total = parts[0] if len(parts) == 1 else torch.stack([part.reshape(()) for part in parts]).sum()
-        means = [total, *losses] if self._several else [total]
+        means = [total, *losses] if self._each_loss else [total]
         return Judgement(total, [*(_mean_state(value, rows) for value in means), *figures])
 
     def _sample_weight(self, goal: Goal, y_true: Tensor, given: Mapping[str, Tensor]) -> Tensor | None:

@@ -40,7 +40,7 @@ def evaluate(
     from kerascli.workflow.evaluate import evaluate_run
     from kerascli.workflow.opened import open_run
 
-    evaluation = evaluate_run(open_run(record, device=device, checkpoint=checkpoint), what)
+    evaluation = evaluate_run(open_run(record, device=device, checkpoint=checkpoint, progress=options.download_bar()), what)
     result = evaluation.result
     pictures = [_picture(record.plot_path(f"confusion_{c.output}.png"), c) for c in evaluation.classified]
     if as_json:

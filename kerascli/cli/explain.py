@@ -1,6 +1,29 @@
-"""Being written."""
+"""kerascli explain NAME|SECTION|KEY"""
+
+from typing import Annotated
 
 import typer
 
+from kerascli.cli import options
 
-def register(app: typer.Typer) -> None: ...
+
+def register(app: typer.Typer) -> None:
+    app.command("explain")(explain_command)
+
+
+def explain_command(
+    name: Annotated[str, typer.Argument(help="conv_2d, fit, fit.validation_split, initializers, ...")],
+    as_json: options.Json = False,
+) -> None:
+    """Say what a name means: its arguments, their types and defaults, an example."""
+    typer.echo(explain(name, as_json=as_json))
+
+
+def explain(name: str, *, as_json: bool = False) -> str:
+    """The reference of all that goes by a name. Raises ConfigError."""
+    import json
+
+    from kerascli.report import reference
+
+    entries = reference.explain(name)
+    return json.dumps([entry.as_json() for entry in entries]) if as_json else reference.render(entries)

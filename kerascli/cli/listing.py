@@ -1,6 +1,35 @@
-"""Being written."""
+"""kerascli list [KIND]"""
+
+from typing import Annotated
 
 import typer
 
+from kerascli.cli import options
 
-def register(app: typer.Typer) -> None: ...
+
+def register(app: typer.Typer) -> None:
+    app.command("list")(list_command)
+
+
+def list_command(
+    kind: Annotated[str | None, typer.Argument(help="layers, losses, optimizers, ...; default: the kinds.")] = None,
+    as_json: options.Json = False,
+) -> None:
+    """List what a config can ask for: the kinds, or all things of one kind."""
+    typer.echo(list_text(kind, as_json=as_json))
+
+
+def list_text(kind: str | None, *, as_json: bool = False) -> str:
+    """A line a thing, or the same as JSON. Raises ConfigError."""
+    import json
+    from dataclasses import asdict
+
+    from kerascli.report import reference
+
+    if kind is None:
+        counts = reference.kinds()
+        width = max(map(len, counts))
+        lines = [f"{name:<{width}}  {count:>3}" for name, count in counts.items()]
+        return json.dumps(counts) if as_json else "\n".join(lines)
+    found = reference.members(reference.find_kind(kind))
+    return json.dumps([asdict(member) for member in found]) if as_json else "\n".join(reference.member_lines(found))

@@ -9,6 +9,7 @@ import typer
 from kerascli.errors import ConfigError
 
 if TYPE_CHECKING:
+    from kerascli.report.downloads import DownloadBar
     from kerascli.runs.record import RunRecord
 
 RunsDir = Annotated[Path, typer.Option("--runs-dir", help="The folder that holds the runs.")]
@@ -54,3 +55,12 @@ def find_run(selector: str, runs_dir: Path) -> "RunRecord":
     if selector == LATEST:
         note(f"run: {record.path} (the latest)")
     return record
+
+
+def download_bar() -> "DownloadBar":
+    """What shows the downloads of a built-in dataset."""
+    import sys
+
+    from kerascli.report.downloads import DownloadBar
+
+    return DownloadBar(sys.stderr)

@@ -48,7 +48,7 @@ def predict(
     from kerascli.workflow.opened import open_run
     from kerascli.workflow.predict import predict_run
 
-    found = predict_run(open_run(record, device=device, checkpoint=checkpoint), what)
+    found = predict_run(open_run(record, device=device, checkpoint=checkpoint, progress=options.download_bar()), what)
     columns = _columns(found, classes=classes)
     if found.non_finite_rows:
         options.note(f"warning: {found.non_finite_rows:,} rows have an output that is nan or infinite")

@@ -1,6 +1,34 @@
-"""Being written."""
+"""kerascli schema [-o FILE]"""
+
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from kerascli.cli import options
 
-def register(app: typer.Typer) -> None: ...
+
+def register(app: typer.Typer) -> None:
+    app.command("schema")(schema_command)
+
+
+def schema_command(
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write; default: stdout.")] = None,
+) -> None:
+    """Write the JSON Schema of configs, for editors: completion, documentation and errors as you type."""
+    text = schema()
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    from kerascli.storage import write_text
+
+    write_text(output, text)
+    options.note(f"{output}: name it in a config's first line: # yaml-language-server: $schema={output}")
+
+
+def schema() -> str:
+    """The schema as text."""
+    from kerascli.spec.json_schema import json_schema
+    from kerascli.storage import json_text
+
+    return json_text(json_schema())

@@ -79,10 +79,11 @@ def _events(
     from kerascli.workflow import train as work
 
     chosen = work.Options(runs_dir=runs_dir, device=device, name=name, command=sys.argv[1:])
+    progress = options.download_bar()
     if path is None:
         assert resume is not None
-        return work.resume(find_run(resume, runs_dir), chosen, sets)
-    return work.start(open_config(path, sets=sets, flags=flags), chosen)
+        return work.resume(find_run(resume, runs_dir), chosen, sets, progress=progress)
+    return work.start(open_config(path, sets=sets, flags=flags, progress=progress), chosen)
 
 
 def _show(events: "Iterator[Event]", view: object, *, as_json: bool) -> None:

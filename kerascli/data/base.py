@@ -50,7 +50,7 @@ class Context:
     folder: Path
     seed: int
     progress: Callable[[str, int, int], None] | None = None
-    """Called with (what, bytes so far, bytes in all) while something long goes on."""
+    """Called with (what, bytes so far, bytes in all: 0 while that is not known) while something long goes on."""
 
 
 class Source(Component):

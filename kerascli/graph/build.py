@@ -15,8 +15,11 @@ from kerascli.layers.base import MAX_PARAMETERS, BaseLayer, Layer, MergeLayer, O
 from kerascli.shapes import Shape, TensorSpec
 
 _BATCH_SIZES = (2, 3)
-_UNKNOWN_SIZES = (96, 97)
-"""What an unknown dimension is taken for: two sizes, since what differs in the results is unknown too."""
+_UNKNOWN_SIZES = (720, 2160)
+"""What an unknown dimension is taken for: two sizes, since what differs in the results is unknown too.
+
+Far apart, so that strides do not make one of them; with many divisors, so that they can be reshaped.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,4 +177,6 @@ def _fault(mismatch: ShapeMismatch, node: Node, model: Model, specs: Mapping[str
     related = tuple(Related(f"{specs[name]} is '{name}'", places[name]) for name in dict.fromkeys(node.used_names()))
     path = (*node.path, *mismatch.fault.path)
     at = "value" if mismatch.fault.path else "key"
-    return Fault(f"'{node.name}' {mismatch.fault.text}", path, at, hint=mismatch.fault.hint, related=related)
+    verb = mismatch.fault.text.split()[0] in {"cannot", "has", "mixes", "needs", "takes"}
+    text = f"'{node.name}'{'' if verb else ':'} {mismatch.fault.text}"
+    return Fault(text, path, at, hint=mismatch.fault.hint, related=related)

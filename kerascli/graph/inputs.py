@@ -115,8 +115,7 @@ def _read_input(name: str, value: Any, data: TensorSpec | None) -> TensorSpec:
     elif data is not None and not _fits(shape, data.shape):
         faults.append(Fault(f"input '{name}' is declared {_bare(shape)}, the data gives {_bare(data.shape)}", path))
     if dtype not in _DTYPES:
-        close = suggestion(dtype, _DTYPES) if isinstance(dtype, str) else ""
-        text = f"input '{name}': dtype: expected {one_of(_DTYPES)}, got {show(dtype)}{close}"
+        text = f"input '{name}': dtype: expected {one_of(_DTYPES)}, got {show(dtype)}"
         faults.append(Fault(text, ("dtype",)))
     if faults:
         raise Invalid(faults)

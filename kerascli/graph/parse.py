@@ -63,7 +63,8 @@ class _Parser:
     def _layers(self, section: Any) -> list[Any] | None:
         """The list of layers, or None after a fault."""
         if not isinstance(section, dict):
-            self.faults.add(f"model: expected a mapping with 'layers', got {show(section)}", ())
+            hint = "put 'layers:' above the list" if isinstance(section, list) else None
+            self.faults.add(f"model: expected a mapping with 'layers', got {show(section)}", (), hint=hint)
             return None
         unknown = [str(key) for key in section if key not in _SECTIONS]
         for key in unknown:

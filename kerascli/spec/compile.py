@@ -36,6 +36,8 @@ class Goal:
     loss: Loss | None
     weight: float
     metrics: tuple[MetricUse, ...]
+    prefix: str = ""
+    """Before the names of metrics: `kind_` in a model of several outputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +62,18 @@ class CompileSpec:
         }
 
     def log_names(self) -> dict[str, Literal["min", "max"]]:
-        """Every figure that training logs (without `val_`), and which way it is better."""
+        """Every figure that training logs (without `val_`), and which way it is better. The names are Keras's."""
         names: dict[str, Literal["min", "max"]] = {"loss": "min"}
-        several = len(self.goals) > 1
+        if self.logs_each_loss:
+            names.update({f"{goal.output}_loss": "min" for goal in self.goals if goal.loss is not None})
         for goal in self.goals:
-            if several and goal.loss is not None:
-                names[f"{goal.output}_loss"] = "min"
-        for goal in self.goals:
-            for use in goal.metrics:
-                names[f"{goal.output}_{use.name}" if several else use.name] = use.metric.direction
+            names.update({f"{goal.prefix}{use.name}": use.metric.direction for use in goal.metrics})
         return names
+
+    @property
+    def logs_each_loss(self) -> bool:
+        """One loss alone is the whole, penalties aside."""
+        return sum(goal.loss is not None for goal in self.goals) > 1
 
 
 def parse_compile(
@@ -117,7 +121,8 @@ class _Reader:
                 continue
             target = self._target(output, pairs, path)
             self._check_loss(output, target, loss, path)
-            goals.append(Goal(output, target, loss, weights.get(output, 1.0), uses))
+            prefix = f"{output}_" if len(self.outputs or ()) > 1 else ""
+            goals.append(Goal(output, target, loss, weights.get(output, 1.0), uses, prefix))
         precision = self._precision()
         jit = self.section.get("jit_compile", "auto")
         if jit != "auto" and not isinstance(jit, bool):

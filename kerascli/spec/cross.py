@@ -1,6 +1,7 @@
 """What no section of a config can know alone."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from kerascli.callbacks.base import Callback
@@ -8,6 +9,7 @@ from kerascli.data.base import Field
 from kerascli.errors import Fault, Path, suggestion
 from kerascli.schedules.base import Schedule
 from kerascli.spec.compile import Goal
+from kerascli.spec.fit import path_as_written
 from kerascli.spec.run import RunSpec
 
 
@@ -25,7 +27,7 @@ def cross_faults(
         for index, callback in enumerate(spec.fit.callbacks):
             path: Path = ("fit", "callbacks", index)
             faults += _callback_faults(spec, callback, path, sections["fit"]["callbacks"][index])
-        faults += _weight_faults(spec, targets)
+        faults += _weight_faults(spec, sections, targets)
     return faults
 
 
@@ -81,33 +83,29 @@ def _callback_faults(spec: RunSpec, callback: Callback, path: Path, written: Any
         yield Fault(text, below, "key", hint=hint)
 
 
-def _weight_faults(spec: RunSpec, targets: Mapping[str, Field] | None) -> Iterator[Fault]:
-    """Sample weights and class weights."""
+def _weight_faults(spec: RunSpec, sections: Mapping[Any, Any], targets: Mapping[str, Field] | None) -> Iterator[Fault]:
+    """Class weights are for the classes of one target, and the only weights."""
     assert spec.compile is not None
-    given = spec.data.sample_weight if spec.data is not None else {}
-    names = {name for goal in spec.compile.goals for name in (goal.target, goal.output)}
-    for name in given:
-        if name not in names:
-            text = f"sample_weight: there is no target '{name}'{suggestion(name, names)}"
-            yield Fault(text, ("data", "sample_weight", name), "key", hint=f"targets: {', '.join(sorted(names))}")
     if spec.fit.class_weight is None:
         return
     path: Path = ("fit", "class_weight")
     if len(spec.compile.goals) > 1:
         text = "class_weight: only for a model with one output, as in Keras"
         yield Fault(text, path, "key", hint="use data.sample_weight for several outputs")
-    elif given:
+    elif spec.data is not None and spec.data.sample_weight:
         yield Fault("class_weight: give either this or data.sample_weight, not both", path, "key")
     else:
-        yield from _unknown_classes(spec.fit.class_weight, path, next(iter((targets or {}).values()), None))
+        field = next(iter((targets or {}).values()), None)
+        for fault in _unknown_classes(spec.fit.class_weight, path, field):
+            yield replace(fault, path=path_as_written(fault.path, sections["fit"]))
 
 
-def _unknown_classes(weights: Mapping[int | str, float], path: Path, field: Field | None) -> Iterator[Fault]:
+def _unknown_classes(weights: Mapping[str, float], path: Path, field: Field | None) -> Iterator[Fault]:
     if field is None or field.num_classes is None:
         return
     known = [*map(str, range(field.num_classes)), *(field.classes or ())]
     words = ", ".join(field.classes) if field.classes else f"0 to {field.num_classes - 1}"
     for key in weights:
-        if str(key) not in known:
-            text = f"class_weight: there is no class '{key}'{suggestion(str(key), field.classes or ())}"
+        if key not in known:
+            text = f"class_weight: there is no class '{key}'{suggestion(key, field.classes or ())}"
             yield Fault(text, (*path, key), "key", hint=f"the classes are {words}")

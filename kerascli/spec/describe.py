@@ -52,7 +52,7 @@ def describe(
     return spec
 
 
-def faults_without_data(sections: Mapping[str, Any]) -> list[Fault]:
+def faults_without_data(sections: Mapping[Any, Any]) -> list[Fault]:
     """What is wrong with a run whose data section cannot be read."""
     faults = model_faults(sections["model"]) if "model" in sections else []
     _try(faults, lambda: parse_fit(sections.get("fit")))

@@ -17,6 +17,11 @@ def dump_yaml(data: Mapping[Any, Any]) -> str:
     return "\n".join(_mapping(data, "")) + "\n" if data else "{}\n"
 
 
+def flow_yaml(value: Any) -> str:
+    """One value on one line, as `dump_yaml` would write it: {units: 64}, [1, null]."""
+    return _flow(value)
+
+
 def _mapping(data: Mapping[Any, Any], indent: str) -> list[str]:
     lines: list[str] = []
     for key, value in data.items():

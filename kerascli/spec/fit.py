@@ -1,18 +1,24 @@
 """The `fit:` section: how long, in what batches, validated on what, watched by whom."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from kerascli.callbacks.base import CALLBACKS, Callback
 from kerascli.component import Invalid, fault_list, plain
-from kerascli.errors import Fault, show
+from kerascli.errors import Fault, Path, show
 from kerascli.shapes import NonNegativeFloat, NonNegativeInt, OpenFraction, PositiveInt
 
 
 def _listed(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
+
+
+def _by_text(value: Any) -> Any:
+    """Classes by name or number: `{0: 1.0, owl: 2.0}`."""
+    return {str(key): weight for key, weight in value.items()} if isinstance(value, dict) else value
 
 
 CallbackField = Annotated[Callback, CALLBACKS.field()]
@@ -38,11 +44,19 @@ class FitSpec(BaseModel):
     steps_per_epoch: PositiveInt | None = None
     initial_epoch: NonNegativeInt = 0
     shuffle: bool = True
-    class_weight: dict[int | str, NonNegativeFloat] | None = None
+    class_weight: Annotated[dict[str, NonNegativeFloat], BeforeValidator(_by_text)] | None = None
     """Weights by class number or class name."""
     deterministic: bool = False
     """Bit-identical on CUDA too, at some cost."""
     callbacks: Annotated[tuple[CallbackField, ...], BeforeValidator(_listed)] = Field(default=())
+
+    @field_validator("validation_data", mode="before")
+    @classmethod
+    def _is_a_split(cls, value: Any) -> Any:
+        if isinstance(value, (int, float)):
+            text = f"expected the name of a split, got {show(value)}; a share of the rows is validation_split"
+            raise ValueError(text)
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> "FitSpec":
@@ -70,4 +84,13 @@ def parse_fit(section: Any) -> FitSpec:
     try:
         return FitSpec.model_validate(section)
     except ValidationError as error:
-        raise Invalid(fault_list(error, FitSpec, ("fit",))) from None
+        faults = fault_list(error, FitSpec, ("fit",))
+        raise Invalid(replace(fault, path=path_as_written(fault.path, section)) for fault in faults) from None
+
+
+def path_as_written(path: Path, section: dict[Any, Any]) -> Path:
+    """A path into class_weight, whose keys are texts here and may be numbers in the config."""
+    if path[:2] != ("fit", "class_weight") or len(path) < 3:
+        return path
+    keys = {str(key): key for key in section["class_weight"]}
+    return (*path[:2], keys.get(str(path[2]), path[2]), *path[3:])

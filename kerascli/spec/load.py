@@ -45,12 +45,14 @@ class Config:
     data: DataSpec | None
     spec: RunSpec | None = None
     """The last description."""
+    progress: Progress | None = None
+    """Told of downloads."""
     unknown: tuple[str, ...] = ()
     """References that it could not follow for lack of data, with their places."""
 
     @property
     def context(self) -> Context:
-        return Context(folder=self._data_folder(), seed=self.seed)
+        return Context(folder=self._data_folder(), seed=self.seed, progress=self.progress)
 
     def _data_folder(self) -> Path:
         """What the source's paths are relative to: the file (or command line) that gave the path."""
@@ -68,17 +70,14 @@ class Config:
         with self.faults():
             return data_facts(self.data, self.context)
 
-    def load_data(
-        self, *, learned: Mapping[str, Learned] | None = None, progress: Progress | None = None
-    ) -> PreparedData:
+    def load_data(self, *, learned: Mapping[str, Learned] | None = None) -> PreparedData:
         """The data, prepared. `learned` is what an earlier run's transforms learned."""
         if self.data is None:
             hint = "add data: {source: ..., inputs: ..., targets: ...}"
             raise self.error([Fault("the config has no 'data' section", (), hint=hint)])
         split = _validation_split(self.document.data.get("fit"))
-        context = Context(folder=self.context.folder, seed=self.seed, progress=progress)
         with self.faults():
-            return load_data(self.data, context, validation_split=split, learned=learned)
+            return load_data(self.data, self.context, validation_split=split, learned=learned)
 
     def describe(self, facts: DataFacts, splits: Mapping[str, int] | None = None) -> RunSpec:
         """The whole run, checked. Raises ConfigError with every fault of every section.
@@ -127,7 +126,9 @@ class Config:
             raise type(error)([self.document.locate(f) if f.path else f for f in error.faults]) from None
 
 
-def open_config(path: Path, *, sets: Sequence[str] = (), flags: Sequence[str] = ()) -> Config:
+def open_config(
+    path: Path, *, sets: Sequence[str] = (), flags: Sequence[str] = (), progress: Progress | None = None
+) -> Config:
     """Read a config file with `extends`, `--set` and `--flag` applied.
 
     Raises ConfigError: of sections, flags, plugins and data, and then also with what can be told of the rest.
@@ -153,6 +154,7 @@ def open_config(path: Path, *, sets: Sequence[str] = (), flags: Sequence[str] = 
         seed=_seed(document),
         plugins=files,
         data=data,
+        progress=progress,
     )
 
 

@@ -35,15 +35,12 @@ def sections() -> dict[str, Section]:
     found = (
         Section("config", "One file describes one experiment.", _config()),
         Section("data", "A source, how it is split, and a pipeline for every input and target.", _data()),
-        Section("data.split", _SPLIT, tuple(settings(SplitSpec, "split"))),
+        Section("data.split", "Parts of the training rows, drawn at random once.", _split()),
         Section("model", "The layers: a list in which each takes the one before it, or the inputs it names.", _model()),
         Section("compile", "What the model is trained towards, how, and in what precision.", _compile()),
-        Section("fit", "How long, in what batches, validated on what, watched by whom.", tuple(settings(FitSpec, "fit"))),
-    )  # fmt: skip
+        Section("fit", "How long, in what batches, validated on what, watched by whom.", _fit()),
+    )
     return {section.name: section for section in found}
-
-
-_SPLIT = "Parts of the training rows, drawn at random once."
 
 
 def node_settings(cls: type[BaseLayer]) -> list[Setting]:
@@ -79,9 +76,9 @@ def _config() -> tuple[Setting, ...]:
     flag: Schema = {"anyOf": [_TEXT, _NUMBER, _BOOL]}
     return (
         Setting("extends", _TEXT, "A config that this one is put on top of: mappings merge, lists are replaced."),
-        Setting("plugins", {"type": "array", "items": _TEXT}, "Python files with components of your own; they are run."),
+        Setting("plugins", {"type": "array", "items": _TEXT}, "Python files with your own components; they are run."),
         Setting("name", _TEXT, "Part of the run folder's name; none: the file's name."),
-        Setting("seed", {"type": "integer", "minimum": 0}, "What every random number follows from; none: drawn, recorded."),
+        Setting("seed", {"type": "integer", "minimum": 0}, "All random numbers follow from it; none: drawn, recorded."),
         Setting("flags", _by_name(flag), "Hyper-parameters with their defaults, used as $name."),
         Setting("data", part("data"), "A source, how it is split, and a pipeline for every input and target."),
         Setting("model", part("model"), "The layers.", required=True),
@@ -95,6 +92,14 @@ def _data() -> tuple[Setting, ...]:
     return tuple(replace(s, schema=split) if s.name == "split" else s for s in settings(DataSpec, "data"))
 
 
+def _split() -> tuple[Setting, ...]:
+    return tuple(settings(SplitSpec, "split"))
+
+
+def _fit() -> tuple[Setting, ...]:
+    return tuple(settings(FitSpec, "fit"))
+
+
 def _model() -> tuple[Setting, ...]:
     dtypes = [dtype for dtype in get_args(DType) if dtype != "string"]
     declared: Schema = {
@@ -106,7 +111,7 @@ def _model() -> tuple[Setting, ...]:
     layers: Schema = {"type": "array", "items": {"x-node": True}, "minItems": 1}
     outputs: Schema = {"anyOf": [_NODE, {"type": "array", "items": _NODE, "minItems": 1}]}
     return (
-        Setting("inputs", _by_name({"anyOf": [_SHAPE, declared]}), "Shapes by name, without the batch axis; none: the data's."),
+        Setting("inputs", _by_name({"anyOf": [_SHAPE, declared]}), "Shapes without the batch axis; none: the data's."),
         Setting("layers", layers, "The nodes, from the inputs on.", required=True),
         Setting("outputs", outputs, "The nodes that the model returns; none: the last one."),
     )  # fmt: skip
@@ -119,11 +124,11 @@ def _compile() -> tuple[Setting, ...]:
     jit: Schema = {"anyOf": [_BOOL, {"const": "auto"}]}
     return (
         Setting("optimizer", {"x-component": "optimizer"}, "The rule that changes the weights.", default="rmsprop"),
-        Setting("loss", _each(loss, {"type": "array", "items": loss}), "What is made small: one for all outputs, or by output."),
+        Setting("loss", _each(loss, {"type": "array", "items": loss}), "What is made small; may be by output."),
         Setting("loss_weights", _each(_NUMBER, numbers), "What each output's loss counts in the sum.", default=1.0),
         Setting("metrics", _each(*metrics["anyOf"]), "Figures to log, as plain means over the samples."),
         Setting("weighted_metrics", _each(*metrics["anyOf"]), "Figures to log that respect sample and class weights."),
-        Setting("precision", {"type": "string", "enum": list(get_args(Precision))}, "What is computed in.", default="float32"),
+        Setting("precision", {"type": "string", "enum": list(get_args(Precision))}, "Of the arithmetic.", default="float32"),
         Setting("jit_compile", jit, "Use torch.compile.", default="auto"),
     )  # fmt: skip
 

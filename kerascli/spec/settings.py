@@ -16,7 +16,7 @@ Schema = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One key that a user may write. `default` is as a config writes it, None too where it is required."""
+    """One key that a user may write. `default` is as a config writes it, None too where there is none."""
 
     name: str
     schema: Schema
@@ -27,7 +27,7 @@ class Setting:
     def described(self) -> Schema:
         """The schema with what an editor shows: meaning and default."""
         told: Schema = {"description": self.meaning} if self.meaning else {}
-        if not self.required:
+        if self.default is not None:
             told["default"] = self.default
         return {**told, **self.schema}
 

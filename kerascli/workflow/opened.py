@@ -16,7 +16,7 @@ from kerascli.device import choose_device, flush_denormals
 from kerascli.errors import FileRefused
 from kerascli.fit.step import assign_weights
 from kerascli.runs.record import RunRecord
-from kerascli.spec.load import Config, open_config
+from kerascli.spec.load import Config, Progress, open_config
 from kerascli.workflow.recorder import TRAINING
 
 
@@ -30,11 +30,13 @@ class OpenedRun:
     learned: dict[str, Learned]
 
 
-def open_run(record: RunRecord, *, device: str = "auto", checkpoint: str | None = None) -> OpenedRun:
+def open_run(
+    record: RunRecord, *, device: str = "auto", checkpoint: str | None = None, progress: Progress | None = None
+) -> OpenedRun:
     """Build the run's model and load its final weights, or those of a named checkpoint. Raises KerasCliError."""
     flush_denormals()
     record.plugin_paths()  # refuses copies that were changed
-    config = open_config(record.resolved_path)
+    config = open_config(record.resolved_path, progress=progress)
     if config.data is None:
         raise FileRefused(f"the resolved config of {record.path} has no data section")
     learned = load_learned(record.preprocessing())

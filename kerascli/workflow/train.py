@@ -2,7 +2,7 @@
 
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -18,11 +18,11 @@ from kerascli.data.learning import load_learned, save_learned
 from kerascli.data.loader import Batch, BatchSource
 from kerascli.data.prepare import PreparedData
 from kerascli.device import Choice, choose_device, choose_threads, flush_denormals, make_deterministic
-from kerascli.errors import ConfigError, DataError, Fault, Interrupted, KerasCliError, TrainingStopped
+from kerascli.errors import ConfigError, DataError, Fault, FileRefused, Interrupted, KerasCliError, TrainingStopped
 from kerascli.events import Began, Evaluated, Event, Note, Stopped, Tick
 from kerascli.fit.evaluate import evaluate
 from kerascli.fit.loop import Plan, train
-from kerascli.fit.progress import Progress
+from kerascli.fit.progress import Progress as Reached
 from kerascli.fit.step import Trainer
 from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.report.summary import render, summarize
@@ -30,8 +30,9 @@ from kerascli.runs.manifest import run_facts
 from kerascli.runs.record import RunRecord
 from kerascli.spec.dump import dump_yaml
 from kerascli.spec.fit import FitSpec
-from kerascli.spec.load import Config, open_config
+from kerascli.spec.load import Config, Progress, open_config
 from kerascli.spec.references import escape_references
+from kerascli.workflow.memory import memory_for_model, out_of_memory
 from kerascli.workflow.recorder import Recorder, restore
 from kerascli.workflow.signals import Stop, deferred
 
@@ -44,8 +45,6 @@ class Options:
     device: str = "auto"
     name: str | None = None
     command: Sequence[str] = ()
-    progress: Callable[[str, int, int], None] | None = None
-    """Told of downloads: (what, bytes so far, bytes in all)."""
     limits: Mapping[str, int] = field(default_factory=dict)
     """For a smoke run: `epochs`, `steps_per_epoch`, `validation_steps` at most."""
 
@@ -53,7 +52,7 @@ class Options:
 def start(config: Config, options: Options) -> Iterator[Event]:
     """A new run, from its folder to its result. Raises KerasCliError of any kind."""
     flush_denormals()
-    prepared = config.load_data(progress=options.progress)
+    prepared = config.load_data()
     yield from _data_notes(prepared)
     device = choose_device(options.device)
     experiment = experiment_of(config, prepared, device)
@@ -65,11 +64,13 @@ def start(config: Config, options: Options) -> Iterator[Event]:
         record.note(tier=tier.value, tier_reason=tier.reason)
         yield from _choice_notes(device, tier)
         yield Began(str(record.path), record.summary())
-        progress = Progress(epoch=experiment.spec.fit.initial_epoch)
-        yield from _run(experiment, prepared, record, trainer, plan, progress, options)
+        reached = Reached(epoch=experiment.spec.fit.initial_epoch)
+        yield from _run(experiment, prepared, record, trainer, plan, reached, options)
 
 
-def resume(record: RunRecord, options: Options, sets: Sequence[str]) -> Iterator[Event]:
+def resume(
+    record: RunRecord, options: Options, sets: Sequence[str], *, progress: Progress | None = None
+) -> Iterator[Event]:
     """Go on with a run that was killed, interrupted or finished; `sets` may raise `fit.epochs`."""
     refused = [text for text in sets if text.partition("=")[0].strip() != "fit.epochs"]
     if refused:
@@ -78,10 +79,15 @@ def resume(record: RunRecord, options: Options, sets: Sequence[str]) -> Iterator
             hint="start a new run for other settings",
         )
     flush_denormals()
+    if not record.resolved_path.exists():
+        hint = "start it again: kerascli train CONFIG"
+        raise FileRefused(
+            f"the run '{record.path}' died before its first step: there is nothing to go on with", hint=hint
+        )
     with record.locked():
         known = record.facts()
         record.plugin_paths()  # refuses copies that were changed
-        config = open_config(record.resolved_path, sets=sets)
+        config = open_config(record.resolved_path, sets=sets, progress=progress)
         prepared = config.load_data(learned=load_learned(record.preprocessing()))
         _refuse_other_data(known.get("data", {}), prepared)
         device = choose_device(options.device, recorded=known.get("device"))
@@ -89,16 +95,17 @@ def resume(record: RunRecord, options: Options, sets: Sequence[str]) -> Iterator
         experiment = experiment_of(config, prepared, device)
         plan = make_plan(experiment, prepared, options.limits)
         trainer, tier = bind(experiment, plan, known.get("tier"))
-        progress, notes = restore(record, trainer, first_epoch=experiment.spec.fit.initial_epoch)
+        reached, notes = restore(record, trainer, first_epoch=experiment.spec.fit.initial_epoch)
         yield from notes
         record.begin({"device": device.value, "device_reason": device.reason})
         if sets:
             record.write_resolved(dump_yaml(escape_references(config.resolved(record.path))))
         yield from _choice_notes(device, tier)
         yield Began(str(record.path), record.summary(), resumed=True)
-        yield from _run(experiment, prepared, record, trainer, plan, progress, options)
+        yield from _run(experiment, prepared, record, trainer, plan, reached, options)
 
 
+@memory_for_model()
 def bind(experiment: Experiment, plan: Plan, recorded_tier: str | None = None) -> tuple[Trainer, Choice]:
     """Give the experiment its optimizer and its tier; the choice of the tier comes with its reason."""
     spec = experiment.spec
@@ -112,15 +119,16 @@ def bind(experiment: Experiment, plan: Plan, recorded_tier: str | None = None) -
     tier = choose_tier(spec.compile.jit_compile, experiment.device, recorded_tier)
     run = None
     if tier.value == "compiled":
-        run = Compiled(experiment.update, full_rows=spec.fit.batch_size)
         batch = next(iter(plan.batches(0, 0)))
         try:
+            run = Compiled(experiment.update, full_rows=spec.fit.batch_size)
             run.warm(batch, [tensor for _, tensor, _ in trainable])
         except Exception as error:  # whatever torch's compilers raise, the eager tier does the same work
             tier, run = Choice("eager", f"compiling failed: {type(error).__name__}: {_first_line(error)}"), None
     return Trainer(experiment.update, optimizer, experiment.weights, seed=spec.seed, run=run), tier
 
 
+@memory_for_model()
 def experiment_of(config: Config, prepared: PreparedData, device: Choice) -> Experiment:
     spec = config.describe(prepared.facts, {name: split.rows for name, split in prepared.splits.items()})
     if spec.compile is None:
@@ -167,26 +175,25 @@ def _run(
     record: RunRecord,
     trainer: Trainer,
     plan: Plan,
-    progress: Progress,
+    reached: Reached,
     options: Options,
 ) -> Iterator[Event]:
-    recorder = Recorder(record, trainer, progress, epochs=plan.epochs)
+    recorder = Recorder(record, trainer, reached, epochs=plan.epochs)
     try:
         with deferred() as stop:
-            yield from _interruptible(recorder.follow(train(trainer, plan, progress)), recorder, stop)
+            yield from _interruptible(recorder.follow(train(trainer, plan, reached)), recorder, stop)
         results = yield from _finish(experiment, prepared, record, options)
-        record.finish("completed" if progress.stopped is None else "stopped", reason=progress.stopped, results=results)
+        record.finish("completed" if reached.stopped is None else "stopped", reason=reached.stopped, results=results)
     except Interrupted as error:
         record.finish("interrupted", reason=str(error))
         raise
-    except torch.OutOfMemoryError as error:
-        hint = "a smaller fit.batch_size needs less"
-        raise _failed(
-            record, TrainingStopped(f"the device has no memory left: {_first_line(error)}", hint=hint)
-        ) from None
+    except (RuntimeError, MemoryError) as error:
+        raise _failed(record, out_of_memory(error, hint="a smaller fit.batch_size needs less")) from None
     except TrainingStopped as error:
         record.write_weights(save_tensors(trainer.snapshot()))
-        kept = [replace(f, text=f"{f.text}; the weights from before it are kept in {record.path}") for f in error.faults]
+        kept = [
+            replace(f, text=f"{f.text}; the weights from before it are kept in {record.path}") for f in error.faults
+        ]
         raise _failed(record, TrainingStopped(kept)) from None
     except KerasCliError as error:
         raise _failed(record, error) from None

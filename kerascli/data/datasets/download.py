@@ -69,8 +69,8 @@ def _download(remote: Remote, context: Context) -> bytes:
                 done += len(block)
                 if done > remote.limit:
                     raise _failed(remote, f"more than {remote.limit:,} bytes")
-                if context.progress:
-                    context.progress(remote.local.name, done, max(size, done))
+                if context.progress and done != size:
+                    context.progress(remote.local.name, done, size)
     except urllib.error.HTTPError as error:
         error.close()
         raise _failed(remote, f"the server says {error.code} {error.reason}") from None
@@ -80,6 +80,8 @@ def _download(remote: Remote, context: Context) -> bytes:
         raise _failed(remote, str(error) or type(error).__name__) from None
     if done < size:
         raise _failed(remote, f"the connection ended after {done:,} of {size:,} bytes")
+    if context.progress:
+        context.progress(remote.local.name, done, done)
     return b"".join(blocks)
 
 

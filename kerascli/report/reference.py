@@ -1,0 +1,242 @@
+"""What kerascli knows, by name: kinds, components, sections, keys; all of it from the registries and the specs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kerascli.component import REGISTRIES, Component, Registry, plural
+from kerascli.errors import ConfigError, suggestion
+from kerascli.layers.base import BaseLayer, MergeLayer
+from kerascli.report.type_words import type_words
+from kerascli.shapes import Shape, show_shape
+from kerascli.spec.dump import flow_yaml
+from kerascli.spec.json_schema import first_line
+from kerascli.spec.sections import node_settings, sections
+from kerascli.spec.settings import Setting, options, settings
+
+_USED = {
+    "layer": "- {}", "loss": "loss: {}", "metric": "metrics: [{}]", "optimizer": "optimizer: {}",
+    "schedule": "learning_rate: {}", "callback": "callbacks: [{}]", "source": "source: {}", "transform": "x: [{}]",
+    "activation": "activation: {}", "initializer": "kernel_initializer: {}",
+    "regularizer": "kernel_regularizer: {}", "constraint": "kernel_constraint: {}",
+}  # fmt: skip
+"""Where a thing of each kind stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key: what it takes in words, its default as YAML (None: there is none), whether it is required."""
+
+    name: str
+    takes: str
+    default: str | None
+    required: bool
+    meaning: str
+
+    @classmethod
+    def of(cls, setting: Setting) -> "Key":
+        may_be_null = any(option.get("type") == "null" for option in options(setting.schema))
+        has_default = setting.default is not None or (may_be_null and not setting.required)
+        default = flow_yaml(setting.default) if has_default else None
+        return cls(setting.name, type_words(setting.schema), default, setting.required, setting.meaning)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that can be asked for; `beside` are node keys and call arguments, `members` what a kind has."""
+
+    kind: str
+    name: str
+    meaning: str
+    aliases: tuple[str, ...] = ()
+    keys: tuple[Key, ...] = ()
+    beside: tuple[Key, ...] = ()
+    example: str = ""
+    members: tuple["Member", ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A line of a list."""
+
+    name: str
+    aliases: tuple[str, ...]
+    meaning: str
+
+
+def kinds() -> dict[str, int]:
+    """Every kind and how many things it has."""
+    return {kind: len(registry.names()) for kind, registry in sorted(REGISTRIES.items())}
+
+
+def find_kind(word: str) -> Registry[Any]:
+    """The registry of a kind, in the singular or the plural. Raises ConfigError."""
+    found = _kind(word)
+    if found is None:
+        hint = f"kinds: {', '.join(map(plural, sorted(REGISTRIES)))}"
+        raise ConfigError(f"there is no kind '{word}'{suggestion(word, _kind_words())}", hint=hint)
+    return found
+
+
+def members(registry: Registry[Any]) -> tuple[Member, ...]:
+    """The things of a kind, by name."""
+    return tuple(Member(cls.component_name, registry.aliases(cls.component_name), first_line(cls)) for cls in registry)
+
+
+def explain(word: str) -> list[Entry]:
+    """All that goes by a name: a section, a kind, components in any spelling, else keys. Raises ConfigError."""
+    found = [*_of_sections(word), *_of_kinds(word), *_of_components(word)]
+    found = found or [*_of_dotted(word), *_of_keys(word)]
+    if not found:
+        raise ConfigError(f"there is nothing called '{word}'{suggestion(word, _known())}", hint=_hint(word))
+    return found
+
+
+def render(entries: Sequence[Entry]) -> str:
+    """Entries as plain text, an empty line between them."""
+    return "\n\n".join("\n".join(_lines(entry)) for entry in entries)
+
+
+def _of_sections(word: str) -> Iterator[Entry]:
+    section = sections().get(word.lower())
+    if section is not None:
+        beside = tuple(map(Key.of, node_settings(BaseLayer))) if section.name == "model" else ()
+        keys = tuple(map(Key.of, section.settings))
+        yield Entry("section", section.name, section.meaning, keys=keys, beside=beside)
+
+
+def _of_kinds(word: str) -> Iterator[Entry]:
+    registry = _kind(word)
+    if registry is not None:
+        yield Entry("kind", plural(registry.kind), _KIND_MEANING, members=members(registry))
+
+
+_KIND_MEANING = "A name, a name with its first argument (name: value), or with its arguments (name: {...})."
+
+
+def _of_components(word: str) -> Iterator[Entry]:
+    for kind, registry in sorted(REGISTRIES.items(), key=lambda item: (item[0] != "layer", item[0])):
+        cls = registry.find(word)
+        if cls is not None:
+            beside = tuple(map(Key.of, node_settings(cls))) if issubclass(cls, BaseLayer) else ()
+            found = settings(cls, kind)
+            yield Entry(
+                kind,
+                cls.component_name,
+                (cls.__dict__.get("__doc__") or "").strip(),
+                registry.aliases(cls.component_name),
+                tuple(map(Key.of, found)),
+                beside,
+                _example(kind, cls, found),
+            )
+
+
+def _of_dotted(word: str) -> Iterator[Entry]:
+    """`fit.epochs`, `dense.units`."""
+    owner, dot, name = word.rpartition(".")
+    if dot:
+        for entry in (*_of_sections(owner), *_of_components(owner)):
+            for key in (*entry.keys, *entry.beside):
+                if key.name == name:
+                    yield Entry(f"key of {entry.name}", name, "", keys=(key,))
+
+
+def _of_keys(word: str) -> Iterator[Entry]:
+    """A key alone: of the sections that have it, or else of the components, told once where they agree."""
+    owners = [(section.name, tuple(map(Key.of, section.settings))) for section in sections().values()]
+    owners.append(("a node", tuple(map(Key.of, node_settings(BaseLayer)))))
+    found = [(owner, key) for owner, keys in owners for key in keys if key.name == word]
+    if not found:
+        every = ((kind, cls) for kind, registry in sorted(REGISTRIES.items()) for cls in registry)
+        found = [(cls.component_name, key) for kind, cls in every for key in _keys(cls, kind) if key.name == word]
+    by_key: dict[Key, list[str]] = {}
+    for owner, key in found:
+        by_key.setdefault(key, []).append(owner)
+    for key, names in by_key.items():
+        yield Entry(f"key of {', '.join(dict.fromkeys(names))}", word, "", keys=(key,))
+
+
+def _keys(cls: type[Component], kind: str) -> Iterator[Key]:
+    beside = node_settings(cls) if issubclass(cls, BaseLayer) else []
+    return map(Key.of, (*settings(cls, kind), *beside))
+
+
+def _kind(word: str) -> Registry[Any] | None:
+    return next((r for kind, r in REGISTRIES.items() if word.lower() in {kind, plural(kind)}), None)
+
+
+def _kind_words() -> list[str]:
+    return [spelling for kind in REGISTRIES for spelling in (kind, plural(kind))]
+
+
+def _known() -> list[str]:
+    """Everything that can be explained."""
+    parts = sections()
+    keys = [spelling for s in parts.values() for key in s.settings for spelling in (key.name, f"{s.name}.{key.name}")]
+    names = [name for registry in REGISTRIES.values() for name in registry.names()]
+    spellings = [
+        alias for registry in REGISTRIES.values() for name in registry.names() for alias in registry.aliases(name)
+    ]
+    return [*parts, *_kind_words(), *names, *spellings, *keys]
+
+
+def _hint(word: str) -> str | None:
+    return None if suggestion(word, _known()) else "'kerascli list' shows the kinds of things"
+
+
+def _example(kind: str, cls: type[Component], found: list[Setting]) -> str:
+    """YAML to copy; of a layer its documented use with the shapes, of others the shortest form."""
+    name = cls.component_name
+    if not issubclass(cls, BaseLayer):
+        needed = ", ".join(f"{setting.name}: ..." for setting in found if setting.required)
+        return _USED.get(kind, "{}").format(f"{{{name}: {{{needed}}}}}" if needed else name)
+    example = cls.examples[0]
+    config = dict(example.config)
+    if issubclass(cls, MergeLayer):
+        config["inputs"] = [f"x{number}" for number in range(1, len(example.input) + 1)]
+    written = flow_yaml({name: config})[1:-1] if config else name
+    return f"- {written}   # {_shapes(example.input)} -> {_shapes(example.output)}"
+
+
+def _shapes(shapes: Shape | list[Shape]) -> str:
+    several = shapes if isinstance(shapes, list) else [shapes]
+    return ", ".join(show_shape((None, *shape)) for shape in several)
+
+
+def _lines(entry: Entry) -> Iterator[str]:
+    yield f"{entry.name}: {entry.kind}"
+    yield from (f"  {line.strip()}".rstrip() for line in entry.meaning.splitlines())
+    if entry.aliases:
+        yield f"  also: {', '.join(entry.aliases)}"
+    if entry.keys:
+        yield ""
+        yield from _key_lines(entry.keys)
+    if entry.beside:
+        yield ""
+        yield "beside them:" if entry.keys and entry.kind == "layer" else "beside a layer's settings:"
+        yield from _key_lines(entry.beside)
+    if entry.members:
+        yield ""
+        yield from member_lines(entry.members)
+    if entry.example:
+        yield ""
+        yield "example:"
+        yield f"  {entry.example}"
+
+
+def _key_lines(keys: Sequence[Key]) -> Iterator[str]:
+    for key in keys:
+        ending = " (required)" if key.required else f" (default {key.default})" if key.default is not None else ""
+        yield f"  {key.name}: {key.takes}{ending}"
+        yield from (f"      {line}" for line in key.meaning.splitlines())
+
+
+def member_lines(found: Sequence[Member]) -> Iterator[str]:
+    """Names, what they are, aliases: in columns."""
+    width = max((len(member.name) for member in found), default=0)
+    for member in found:
+        also = f" (also {', '.join(member.aliases)})" if member.aliases else ""
+        yield f"{member.name:<{width}}  {member.meaning}{also}".rstrip()

@@ -1,0 +1,105 @@
+"""What a setting takes, in words: `positive whole number or 2 of them`, `valid or same`."""
+
+from typing import Any
+
+from kerascli.component import plural
+from kerascli.errors import one_of
+from kerascli.spec.settings import Schema, options
+
+_LARGEST = 2**53
+_TYPES = {"string": "text", "boolean": "true or false", "null": "null", "object": "mapping"}
+
+
+def type_words(schema: Schema) -> str:
+    """The alternatives in order, null last."""
+    found = list(options(schema))
+    kept = [option for option in found if not _is_several(option, found)]
+    words = [f"{_one(option)} or {_count(option, found)} of them" if _count(option, found) else _one(option)
+             for option in sorted(kept, key=lambda option: option.get("type") == "null")]  # fmt: skip
+    return one_of(list(dict.fromkeys(words)))
+
+
+def _is_several(option: Schema, among: list[Schema]) -> bool:
+    """A list of a fixed number of what another alternative is one of."""
+    return "minItems" in option and option["minItems"] == option.get("maxItems") and option.get("items") in among
+
+
+def _count(option: Schema, among: list[Schema]) -> int | None:
+    """How many of these may stand in a list instead."""
+    lists = (other for other in among if other.get("items") == option and _is_several(other, among))
+    return next((other["minItems"] for other in lists), None)
+
+
+def _one(schema: Schema) -> str:
+    kind = schema.get("type")
+    if "x-component" in schema:
+        return schema["x-component"]
+    if "x-section" in schema:
+        return "section"
+    if "x-pipeline" in schema:
+        return "pipeline"
+    if "enum" in schema:
+        return one_of(schema["enum"])
+    if "const" in schema:
+        return str(schema["const"])
+    if kind in {"integer", "number"}:
+        return _number(schema)
+    if kind == "array":
+        return _list(schema)
+    if kind == "object" and isinstance(schema.get("additionalProperties"), dict):
+        return f"mapping of names to {_many(schema['additionalProperties'])}"
+    if kind == "object" and "properties" in schema:
+        return f"mapping of {' and '.join(schema['properties'])}"
+    return "name" if "pattern" in schema else _TYPES.get(str(kind), "anything")
+
+
+def _number(schema: Schema) -> str:
+    noun = "whole number" if schema["type"] == "integer" else "number"
+    low, above = schema.get("minimum"), schema.get("exclusiveMinimum")
+    high, below = schema.get("maximum", _LARGEST), schema.get("exclusiveMaximum")
+    high = None if high >= _LARGEST else high
+    if (above == 0 or (low == 1 and schema["type"] == "integer")) and high is None and below is None:
+        return f"positive {noun}"
+    bounds = {"above": above, "from": low, "up to": high, "below": below}
+    return " ".join([noun, *(f"{word} {_plain(bound)}" for word, bound in bounds.items() if bound is not None)])
+
+
+def _list(schema: Schema) -> str:
+    if _is_shape(schema):
+        return "shape"
+    if "prefixItems" in schema:
+        return f"[{', '.join(_one(item) for item in schema['prefixItems'])}]"
+    count = schema.get("minItems")
+    several = _many(schema["items"])
+    return f"list of {count} {several}" if count and count == schema.get("maxItems") else f"list of {several}"
+
+
+def _is_shape(schema: Schema) -> bool:
+    """A list of sizes, null for those that are not known."""
+    return {option.get("type") for option in options(schema.get("items", {}))} == {"integer", "null"}
+
+
+def _many(schema: Schema) -> str:
+    """The plural of every alternative but null."""
+    several = (option for option in options(schema) if option.get("type") != "null")
+    return one_of(list(dict.fromkeys(map(_plural, several))))
+
+
+def _plural(schema: Schema) -> str:
+    kind = schema.get("type")
+    if "x-component" in schema:
+        return plural(schema["x-component"])
+    if "x-node" in schema:
+        return "layers, as nodes"
+    word = _one(schema)
+    if kind == "array":
+        return word.replace("list ", "lists ", 1) if word.startswith("list ") else f"{word}s"
+    if kind in {"integer", "number"}:
+        return word.replace("number", "numbers", 1)
+    if kind == "object":
+        return word.replace("mapping", "mappings", 1)
+    return {"text": "texts", "name": "names", "pipeline": "pipelines"}.get(word, word)
+
+
+def _plain(bound: Any) -> str:
+    return f"{bound:g}"
