@@ -8,7 +8,6 @@ import os
 os.environ["KERAS_BACKEND"] = "torch"
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +18,10 @@ import torch
 from keras import layers, losses, metrics, optimizers, regularizers
 from keras.src.backend.common import dtypes
 
-from kerascli.builder.experiment import Experiment
-from kerascli.data.prepare import PreparedData
-from kerascli.device import Choice
-from kerascli.fit.evaluate import evaluate
-from kerascli.fit.loop import train
-from kerascli.fit.predict import predict
-from kerascli.fit.progress import Progress
-from kerascli.spec.load import open_config
-from kerascli.workflow.train import bind, experiment_of, make_plan, source_of
+from tests.fit_harness import Arrays, assert_same, compare, prepare, train_keras, weights_of
 
 # Keras's predict hands torch's tensors to numpy, which finds them old-fashioned.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
-
-Arrays = dict[str, np.ndarray]
-CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 
 
 @pytest.fixture(autouse=True)
@@ -44,121 +32,6 @@ def _in_float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     keras.config.set_floatx("float32")
     torch.set_default_dtype(torch.float32)
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a training came to."""
-
-    history: dict[str, list[float]]
-    weights: dict[str, np.ndarray]
-    evaluated: dict[str, float]
-    predicted: dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Ours:
-    """A config with its data and its model in float64, not trained yet."""
-
-    experiment: Experiment
-    prepared: PreparedData
-
-    def take_weights(self, model: keras.Model) -> None:
-        """Start from the very weights that Keras starts from."""
-        theirs = weights_of(model)
-        assert {weight.name for weight in self.experiment.weights} == theirs.keys()
-        for weight in self.experiment.weights:
-            assert tuple(weight.spec.shape) == theirs[weight.name].shape
-            weight.assign(torch.from_numpy(theirs[weight.name]))
-
-    def train(self) -> Trained:
-        experiment, seed = self.experiment, self.experiment.spec.seed
-        torch.set_default_dtype(torch.float64)
-        plan = make_plan(experiment, self.prepared, {})
-        trainer, _ = bind(experiment, plan)
-        progress = Progress(epoch=experiment.spec.fit.initial_epoch)
-        for _ in train(trainer, plan, progress):
-            pass
-        rows = source_of(experiment, self.prepared, "train", shuffle=False)
-        outputs = predict(experiment.update, rows.epoch(0), seed=seed)
-        own = ("epoch", "learning_rate", "epoch_seconds")
-        names = {name: None for row in progress.rows for name in row if name not in own}
-        return Trained(
-            history={name: [row[name] for row in progress.rows if name in row] for name in names},
-            weights={weight.name: weight.keras().numpy() for weight in experiment.weights},
-            evaluated=_result(evaluate(experiment.update, rows.epoch(0), seed=seed)),
-            predicted={name: value.numpy() for name, value in outputs.items()},
-        )
-
-
-def _result(work: Any) -> Any:
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
-
-
-def prepare(folder: Path, data: Arrays, config: str) -> Ours:
-    """`config` reads its arrays from data.npz; its batches come in the order of the rows."""
-    np.savez(folder / "data.npz", allow_pickle=False, **data)  # type: ignore[arg-type]
-    path = folder / "config.yaml"
-    path.write_text(config, encoding="utf-8")
-    opened = open_config(path, sets=["fit.shuffle=false"])
-    prepared = opened.load_data()
-    experiment = experiment_of(opened, prepared, Choice("cpu", "a test"))
-    experiment.update.double()  # the weights, still of float32
-    return Ours(experiment, prepared)
-
-
-def weights_of(model: keras.Model) -> Arrays:
-    """All weights by `layer/weight`, copied."""
-    return {
-        f"{layer.name}/{weight.name}": weight.value.detach().numpy().copy()
-        for layer in model.layers
-        for weight in layer.weights
-    }
-
-
-def train_keras(model: keras.Model, x: Any, y: Any, fit: dict[str, Any]) -> Trained:
-    """`x` and `y` may be a generator of batches and nothing; `fit` then tells what to evaluate as `rows`."""
-    fit = dict(fit)
-    rows_x, rows_y = fit.pop("rows", (x, y))
-    sizes = {"batch_size": fit.get("batch_size", 32), "verbose": 0}
-    history = model.fit(x, y, shuffle=False, verbose=0, **fit).history
-    evaluated = model.evaluate(rows_x, rows_y, sample_weight=fit.get("sample_weight"), return_dict=True, **sizes)
-    outputs = model.predict(rows_x, **sizes)
-    listed = outputs if isinstance(outputs, list) else [outputs]
-    names = model.output_names if len(listed) > 1 else [model.layers[-1].name]
-    return Trained(history, weights_of(model), evaluated, dict(zip(names, listed, strict=True)))
-
-
-def assert_same(ours: Trained, theirs: Trained) -> None:
-    assert set(ours.history) == set(theirs.history)
-    for name, values in theirs.history.items():
-        np.testing.assert_allclose(ours.history[name], values, err_msg=name, **CLOSE)
-    for name, weight in theirs.weights.items():
-        np.testing.assert_allclose(ours.weights[name], weight, err_msg=name, **CLOSE)
-    assert set(ours.evaluated) == set(theirs.evaluated)
-    for name, value in theirs.evaluated.items():
-        np.testing.assert_allclose(ours.evaluated[name], value, err_msg=name, **CLOSE)
-    assert set(ours.predicted) == set(theirs.predicted)
-    for name, output in theirs.predicted.items():
-        assert output.dtype == np.float64
-        np.testing.assert_allclose(ours.predicted[name], output, err_msg=name, **CLOSE)
-
-
-def compare(
-    folder: Path, data: Arrays, config: str, model: keras.Model, x: Any, y: Any, **fit: Any
-) -> tuple[Trained, Trained]:
-    """Train on both sides from Keras's first weights, which are random; returns what both came to."""
-    ours = prepare(folder, data, config)
-    ours.take_weights(model)
-    before = weights_of(model)
-    mine, theirs = ours.train(), train_keras(model, x, y, fit)
-    assert_same(mine, theirs)
-    assert any(not np.array_equal(before[name], value) for name, value in theirs.weights.items()), "nothing was learned"
-    return mine, theirs
 
 
 def table(rows: int, features: int = 4, classes: int = 3) -> Arrays:
@@ -203,21 +76,20 @@ SPARSE = "sparse_categorical_crossentropy"
 
 def test_sgd_with_momentum_a_validation_split_and_a_smaller_last_batch(tmp_path: Path) -> None:
     data = table(50)
-    config = (
-        CLASSIFIER
-        + """
+    rest = """
 compile:
   optimizer: {sgd: {learning_rate: 0.1, momentum: 0.9, nesterov: true}}
   loss: sparse_categorical_crossentropy
   metrics: [accuracy, {sparse_top_k_categorical_accuracy: {k: 2}}]
 fit: {epochs: 3, batch_size: 8, validation_split: 0.25}
 """
-    )
     top_2 = metrics.SparseTopKCategoricalAccuracy(k=2, name="sparse_top_k_categorical_accuracy")
     optimizer = optimizers.SGD(0.1, momentum=0.9, nesterov=True)
     model = compiled(classifier(), optimizer, SPARSE, metrics=["accuracy", top_2])
     fit = {"epochs": 3, "batch_size": 8, "validation_split": 0.25}
-    compare(tmp_path, data, config, model, data["x"], data["y"], rows=(data["x"][:37], data["y"][:37]), **fit)
+    compare(
+        tmp_path, data, CLASSIFIER + rest, model, data["x"], data["y"], rows=(data["x"][:37], data["y"][:37]), **fit
+    )
 
 
 def test_adam_with_penalties_a_constraint_batch_normalization_and_one_hot_targets(tmp_path: Path) -> None:
@@ -239,7 +111,7 @@ fit: {epochs: 4, batch_size: 12}
             layers.Dense(
                 8,
                 kernel_regularizer=regularizers.L2(0.05),
-                kernel_constraint=keras.constraints.MaxNorm(0.7),
+                kernel_constraint=keras.constraints.MaxNorm(0.7),  # type: ignore[arg-type]
                 name="hidden",
             ),
             layers.BatchNormalization(momentum=0.8, gamma_regularizer=regularizers.L1(0.02), name="norm"),
@@ -265,7 +137,10 @@ model:
     - conv_2d: {filters: 5, kernel_size: [2, 3], strides: 2, use_bias: false, name: conv_2}
     - global_average_pooling_2d: {name: mean}
     - dense: {units: 3, activation: softmax, name: out}
-compile: {optimizer: {rmsprop: {learning_rate: 0.01, rho: 0.8, centered: true}}, loss: sparse_categorical_crossentropy, metrics: [accuracy]}
+compile:
+  optimizer: {rmsprop: {learning_rate: 0.01, rho: 0.8, centered: true}}
+  loss: sparse_categorical_crossentropy
+  metrics: [accuracy]
 fit: {epochs: 3, batch_size: 6}
 """
     model = keras.Sequential(
@@ -326,7 +201,11 @@ model:
     - embedding: {input_dim: 9, output_dim: 4, mask_zero: true, name: words}
     - lstm: {units: 5, return_sequences: true, name: memory}
     - dense: {units: 3, activation: softmax, name: out}
-compile: {optimizer: {adam: 0.05}, loss: sparse_categorical_crossentropy, metrics: [accuracy], weighted_metrics: [sparse_categorical_crossentropy]}
+compile:
+  optimizer: {adam: 0.05}
+  loss: sparse_categorical_crossentropy
+  metrics: [accuracy]
+  weighted_metrics: [sparse_categorical_crossentropy]
 fit: {epochs: 3, batch_size: 6}
 """
     model = keras.Sequential(
@@ -388,33 +267,34 @@ fit: {epochs: 3, batch_size: 8, validation_split: 0.2}
 
 def test_class_weights_count_in_training_alone(tmp_path: Path) -> None:
     data = table(40)
-    config = (
-        CLASSIFIER
-        + """
-compile: {optimizer: {sgd: 0.3}, loss: sparse_categorical_crossentropy, metrics: [accuracy], weighted_metrics: [{sparse_categorical_crossentropy: {name: weighted}}]}
+    rest = """
+compile:
+  optimizer: {sgd: 0.3}
+  loss: sparse_categorical_crossentropy
+  metrics: [accuracy]
+  weighted_metrics: [{sparse_categorical_crossentropy: {name: weighted}}]
 fit: {epochs: 3, batch_size: 16, class_weight: {0: 0.25, 2: 3.5}, validation_split: 0.25}
 """
-    )
     weighted = metrics.SparseCategoricalCrossentropy(name="weighted")
     model = compiled(classifier(), optimizers.SGD(0.3), SPARSE, metrics=["accuracy"], weighted_metrics=[weighted])
     fit = {"epochs": 3, "batch_size": 16, "class_weight": {0: 0.25, 1: 1.0, 2: 3.5}, "validation_split": 0.25}
-    compare(tmp_path, data, config, model, data["x"], data["y"], rows=(data["x"][:30], data["y"][:30]), **fit)
+    compare(
+        tmp_path, data, CLASSIFIER + rest, model, data["x"], data["y"], rows=(data["x"][:30], data["y"][:30]), **fit
+    )
 
 
 def test_sample_weights_count_in_the_loss_and_in_weighted_metrics(tmp_path: Path) -> None:
     data = table(40)
     data["w"] = np.random.default_rng(5).uniform(0, 3, 40).astype(np.float32)
-    config = (
-        CLASSIFIER.replace("{y: []}", "{y: []}, sample_weight: {y: [{columns: w}]}")
-        + """
+    base = CLASSIFIER.replace("{y: []}", "{y: []}, sample_weight: {y: [{columns: w}]}")
+    rest = """
 compile: {optimizer: {sgd: 0.3}, loss: sparse_categorical_crossentropy, metrics: [accuracy], weighted_metrics: [acc]}
-fit: {epochs: 3, batch_size: 16}
+fit: {epochs: 3, batch_size: 16, validation_split: 0.25}
 """
-    )
     model = compiled(classifier(), optimizers.SGD(0.3), SPARSE, metrics=["accuracy"], weighted_metrics=["acc"])
-    mine, _ = compare(
-        tmp_path, data, config, model, data["x"], data["y"], epochs=3, batch_size=16, sample_weight=data["w"]
-    )
+    fit = {"epochs": 3, "batch_size": 16, "sample_weight": data["w"], "validation_split": 0.25}
+    rows = (data["x"][:30], data["y"][:30])
+    mine, _ = compare(tmp_path, data, base + rest, model, data["x"], data["y"], rows=rows, **fit)
     assert mine.history["accuracy"] != mine.history["acc"]
 
 
@@ -423,13 +303,10 @@ def test_an_epoch_of_other_length_than_the_data_goes_on_where_the_last_one_ended
     """Of 4 batches: 2 fit in evenly, 3 do not, 7 are more. Keras is given the batches over and over: from arrays it
     would leave out the rest of an epoch, with a warning."""
     data = table(30)
-    config = (
-        CLASSIFIER
-        + f"""
+    rest = f"""
 compile: {{optimizer: {{adam: 0.05}}, loss: sparse_categorical_crossentropy, metrics: [accuracy]}}
 fit: {{epochs: 5, batch_size: 8, steps_per_epoch: {steps}}}
 """
-    )
 
     def forever() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         while True:
@@ -438,58 +315,60 @@ fit: {{epochs: 5, batch_size: 8, steps_per_epoch: {steps}}}
 
     model = compiled(classifier(), optimizers.Adam(0.05), SPARSE, metrics=["accuracy"])
     rows = (data["x"], data["y"])
-    compare(tmp_path, data, config, model, forever(), None, epochs=5, steps_per_epoch=steps, rows=rows)
+    compare(tmp_path, data, CLASSIFIER + rest, model, forever(), None, epochs=5, steps_per_epoch=steps, rows=rows)
 
 
 @pytest.mark.parametrize("frequency", [2, [1, 4]])
 def test_validation_every_so_often_in_batches_and_steps_of_its_own(tmp_path: Path, frequency: int | list[int]) -> None:
     data = table(40)
-    config = (
-        CLASSIFIER
-        + f"""
+    rest = f"""
 compile: {{optimizer: {{adam: 0.05}}, loss: sparse_categorical_crossentropy, metrics: [accuracy]}}
 fit:
-  {{epochs: 4, batch_size: 8, validation_split: 0.4, validation_freq: {frequency}, validation_batch_size: 5, validation_steps: 2}}
+  {{epochs: 4, batch_size: 8, validation_split: 0.4, validation_freq: {frequency},
+    validation_batch_size: 5, validation_steps: 2}}
 """
-    )
     model = compiled(classifier(), optimizers.Adam(0.05), SPARSE, metrics=["accuracy"])
     fit = {"epochs": 4, "batch_size": 8, "validation_split": 0.4, "validation_freq": frequency}
     held_out = {"validation_batch_size": 5, "validation_steps": 2, "rows": (data["x"][:24], data["y"][:24])}
-    mine, _ = compare(tmp_path, data, config, model, data["x"], data["y"], **fit, **held_out)
+    mine, _ = compare(tmp_path, data, CLASSIFIER + rest, model, data["x"], data["y"], **fit, **held_out)
     assert len(mine.history["val_loss"]) == 2
 
 
 def test_a_rate_that_decays_with_every_update(tmp_path: Path) -> None:
     data = table(40)
-    config = (
-        CLASSIFIER
-        + """
+    rest = """
 compile:
   optimizer: {sgd: {learning_rate: {exponential_decay: {initial_learning_rate: 0.5, decay_steps: 3, decay_rate: 0.6}}}}
   loss: sparse_categorical_crossentropy
 fit: {epochs: 3, batch_size: 8}
 """
-    )
     rate = optimizers.schedules.ExponentialDecay(0.5, 3, 0.6)
-    model = compiled(classifier(), optimizers.SGD(rate), SPARSE)
-    compare(tmp_path, data, config, model, data["x"], data["y"], epochs=3, batch_size=8)
+    model = compiled(classifier(), optimizers.SGD(rate), SPARSE)  # type: ignore[arg-type]
+    compare(tmp_path, data, CLASSIFIER + rest, model, data["x"], data["y"], epochs=3, batch_size=8)
 
 
 def test_a_penalty_on_activity_is_part_of_the_loss(tmp_path: Path) -> None:
     data = table(30)
-    config = (
-        CLASSIFIER.replace("tanh,", "tanh, activity_regularizer: {l2: 0.1},")
-        + """
+    base = CLASSIFIER.replace("tanh,", "tanh, activity_regularizer: {l2: 0.1},")
+    rest = """
 compile: {optimizer: {sgd: 0.2}, loss: sparse_categorical_crossentropy}
 fit: {epochs: 3, batch_size: 8, validation_split: 0.2}
 """
-    )
     model = classifier()
     model.get_layer("hidden").activity_regularizer = regularizers.L2(0.1)
     compiled(model, optimizers.SGD(0.2), SPARSE)
     rows = (data["x"][:24], data["y"][:24])
     compare(
-        tmp_path, data, config, model, data["x"], data["y"], epochs=3, batch_size=8, validation_split=0.2, rows=rows
+        tmp_path,
+        data,
+        base + rest,
+        model,
+        data["x"],
+        data["y"],
+        epochs=3,
+        batch_size=8,
+        validation_split=0.2,
+        rows=rows,
     )
 
 
@@ -500,20 +379,18 @@ def test_binary_crossentropy_takes_targets_with_and_without_a_last_axis(
 ) -> None:
     data = {"x": table(40)["x"], "y": (table(40)["y"] > 0).astype(np.float32).reshape(shape)}
     activation = "linear" if from_logits else "sigmoid"
-    config = (
-        BINARY.replace("sigmoid", activation)
-        + f"""
+    base = BINARY.replace("sigmoid", activation)
+    rest = f"""
 compile:
   optimizer: {{sgd: 0.5}}
   loss: {{binary_crossentropy: {{from_logits: {str(from_logits).lower()}, label_smoothing: 0.1}}}}
   metrics: [accuracy, mae, precision]
 fit: {{epochs: 3, batch_size: 16}}
 """
-    )
     loss = losses.BinaryCrossentropy(from_logits=from_logits, label_smoothing=0.1)
     chosen = ["accuracy", "mae", metrics.Precision(name="precision")]
     model = compiled(classifier(1, activation), optimizers.SGD(0.5), loss, metrics=chosen)
-    compare(tmp_path, data, config, model, data["x"], data["y"], epochs=3, batch_size=16)
+    compare(tmp_path, data, base + rest, model, data["x"], data["y"], epochs=3, batch_size=16)
 
 
 @pytest.mark.parametrize(
@@ -525,22 +402,20 @@ fit: {{epochs: 3, batch_size: 16}}
         ("{y: [cast: float32]}", 1, "sigmoid", "mse", "binary_accuracy"),
     ],
 )
-def test_accuracy_and_crossentropy_mean_what_the_shapes_say(
+def test_accuracy_means_what_the_shapes_say(
     tmp_path: Path, target: str, units: int, activation: str, loss: str, resolved: str
 ) -> None:
     """As in Keras, targets and outputs decide, not the loss."""
     data = table(40)
-    config = CLASSIFIER.replace("units: 3, activation: softmax", f"units: {units}, activation: {activation}")
-    config = (
-        config.replace("{y: []}", target)
-        + f"""
+    base = CLASSIFIER.replace("units: 3, activation: softmax", f"units: {units}, activation: {activation}")
+    base = base.replace("{y: []}", target)
+    rest = f"""
 compile: {{optimizer: {{sgd: 0.2}}, loss: {loss}, metrics: [accuracy, {{{resolved}: {{name: resolved}}}}]}}
 fit: {{epochs: 2, batch_size: 16}}
 """
-    )
     y = keras.utils.to_categorical(data["y"], 3) if "to_categorical" in target else data["y"].astype(np.float32)
     model = compiled(classifier(units, activation), optimizers.SGD(0.2), loss, metrics=["accuracy"])
-    ours = prepare(tmp_path, data, config)
+    ours = prepare(tmp_path, data, base + rest)
     ours.take_weights(model)
     mine, theirs = ours.train(), train_keras(model, data["x"], y, {"epochs": 2, "batch_size": 16})
     assert mine.history.pop("resolved") == mine.history["accuracy"]
@@ -561,7 +436,9 @@ fit:
   epochs: 30
   batch_size: 8
   validation_split: 0.3
-  callbacks: [{reduce_lr_on_plateau: {factor: 0.5, patience: 1}}, {early_stopping: {patience: 3, restore_best_weights: true}}]
+  callbacks:
+    - reduce_lr_on_plateau: {factor: 0.5, patience: 1}
+    - early_stopping: {patience: 3, restore_best_weights: true}
 """
 
 
@@ -570,19 +447,15 @@ def test_a_run_that_stops_early_ends_with_the_best_weights(tmp_path: Path, avera
     """With averaged weights too: Keras takes the averages first and restores the best epoch after."""
     data = table(40)
     data["y"] = np.random.default_rng(6).integers(0, 3, 40)  # nothing to learn: validation soon gets worse
-    config = (
-        CLASSIFIER
-        + f"""
+    rest = f"""
 compile:
   optimizer: {{sgd: {{learning_rate: 0.8, momentum: 0.5, use_ema: {str(averaged).lower()}, ema_momentum: 0.9}}}}
   loss: sparse_categorical_crossentropy
 """
-        + STOPS
-    )
     optimizer = optimizers.SGD(0.8, momentum=0.5, use_ema=averaged, ema_momentum=0.9)
     model = compiled(classifier(), optimizer, SPARSE)
     fit = {"epochs": 30, "batch_size": 8, "validation_split": 0.3, "callbacks": [_plateau(), _patience()]}
-    ours = prepare(tmp_path, data, config)
+    ours = prepare(tmp_path, data, CLASSIFIER + rest + STOPS)
     ours.take_weights(model)
     mine = ours.train()
     theirs = train_keras(model, data["x"], data["y"], {**fit, "rows": (data["x"][:28], data["y"][:28])})
@@ -605,28 +478,24 @@ compile:
 )  # fmt: skip
 def test_what_all_optimizers_share(tmp_path: Path, settings: str, optimizer: Callable[[], Any]) -> None:
     data = table(40)
-    config = (
-        CLASSIFIER
-        + f"""
+    rest = f"""
 compile: {{optimizer: {settings}, loss: sparse_categorical_crossentropy}}
 fit: {{epochs: 3, batch_size: 8}}
 """
-    )
     model = compiled(classifier(), optimizer(), SPARSE)
-    compare(tmp_path, data, config, model, data["x"], data["y"], epochs=3, batch_size=8)
+    compare(tmp_path, data, CLASSIFIER + rest, model, data["x"], data["y"], epochs=3, batch_size=8)
 
 
 def test_epochs_are_counted_from_initial_epoch(tmp_path: Path) -> None:
     data = table(40)
-    config = (
-        CLASSIFIER
-        + """
+    rest = """
 compile: {optimizer: {sgd: 0.3}, loss: sparse_categorical_crossentropy}
 fit: {epochs: 5, initial_epoch: 3, batch_size: 8}
 """
-    )
     model = compiled(classifier(), optimizers.SGD(0.3), SPARSE)
-    mine, _ = compare(tmp_path, data, config, model, data["x"], data["y"], epochs=5, initial_epoch=3, batch_size=8)
+    mine, _ = compare(
+        tmp_path, data, CLASSIFIER + rest, model, data["x"], data["y"], epochs=5, initial_epoch=3, batch_size=8
+    )
     assert len(mine.history["loss"]) == 2
 
 
@@ -684,54 +553,44 @@ def heads() -> tuple[keras.Model, Arrays]:
 @pytest.mark.filterwarnings("ignore:Gradients do not exist for variables")  # Keras wonders whether it was forgotten
 def test_an_output_without_a_loss_is_measured_all_the_same(tmp_path: Path) -> None:
     model, data = heads()
-    config = (
-        HEADS
-        + """
+    rest = """
 compile: {optimizer: {adam: 0.05}, loss: {kind: sparse_categorical_crossentropy}, metrics: {kind: accuracy, size: mae}}
 fit: {epochs: 2, batch_size: 8}
 """
-    )
     loss = {"kind": SPARSE, "size": None}
     compiled(model, optimizers.Adam(0.05), loss, metrics={"kind": ["accuracy"], "size": ["mae"]})
-    compare(tmp_path, data, config, model, data["x"], [data["kind"], data["size"]], epochs=2, batch_size=8)
+    compare(tmp_path, data, HEADS + rest, model, data["x"], [data["kind"], data["size"]], epochs=2, batch_size=8)
 
 
 @pytest.mark.filterwarnings("ignore:Gradients do not exist for variables")
 def test_an_output_without_a_target_is_only_predicted(tmp_path: Path) -> None:
     """Keras wants a target for it, and ignores it."""
     model, data = heads()
-    config = (
-        HEADS.replace("kind: [], ", "")
-        + """
+    base = HEADS.replace("kind: [], ", "")
+    rest = """
 compile: {optimizer: {adam: 0.05}, loss: {size: mse}, metrics: {size: [mae]}}
 fit: {epochs: 2, batch_size: 8}
 """
-    )
     compiled(model, optimizers.Adam(0.05), {"kind": None, "size": "mse"}, metrics={"size": ["mae"]})
-    compare(tmp_path, data, config, model, data["x"], [data["kind"], data["size"]], epochs=2, batch_size=8)
+    compare(tmp_path, data, base + rest, model, data["x"], [data["kind"], data["size"]], epochs=2, batch_size=8)
 
 
 def test_class_weights_find_the_classes_of_one_hot_and_of_binary_targets(tmp_path: Path) -> None:
     data = table(40)
-    config = (
-        CLASSIFIER.replace("{y: []}", "{y: [{to_categorical: 3}]}")
-        + """
+    base = CLASSIFIER.replace("{y: []}", "{y: [{to_categorical: 3}]}")
+    rest = """
 compile: {optimizer: {sgd: 0.3}, loss: categorical_crossentropy}
 fit: {epochs: 2, batch_size: 16, class_weight: {0: 0.25, 2: 3.5}}
 """
-    )
     model = compiled(classifier(), optimizers.SGD(0.3), "categorical_crossentropy")
     fit = {"epochs": 2, "batch_size": 16, "class_weight": {0: 0.25, 1: 1.0, 2: 3.5}}
-    compare(tmp_path, data, config, model, data["x"], keras.utils.to_categorical(data["y"], 3), **fit)
+    compare(tmp_path, data, base + rest, model, data["x"], keras.utils.to_categorical(data["y"], 3), **fit)
 
     data["y"] = (data["y"] == 1).astype(np.float32)
-    config = (
-        BINARY
-        + """
+    rest = """
 compile: {optimizer: {sgd: 0.3}, loss: binary_crossentropy}
 fit: {epochs: 2, batch_size: 16, class_weight: {0: 0.25, 1: 3.5}}
 """
-    )
     model = compiled(classifier(1, "sigmoid"), optimizers.SGD(0.3), "binary_crossentropy")
     fit["class_weight"] = {0: 0.25, 1: 3.5}
-    compare(tmp_path, data, config, model, data["x"], data["y"], **fit)
+    compare(tmp_path, data, BINARY + rest, model, data["x"], data["y"], **fit)

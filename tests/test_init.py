@@ -1,12 +1,13 @@
 """Configs to start from are valid, say what they found, and replace nothing."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from kerascli.cli.app import app
+from kerascli.cli.commands import app
 from kerascli.cli.init import from_table, template_names, write_new
 from kerascli.errors import ConfigError, DataError
 from kerascli.spec.load import open_config
@@ -183,3 +184,8 @@ def test_a_table_of_no_use_is_refused(text: str, target: str, said: str) -> None
 def test_a_target_that_is_not_there_is_a_fault_of_the_command() -> None:
     with pytest.raises(ConfigError, match=r"there is no column 'kindd'; did you mean 'kind'\?"):
         from_table(table("a,kind\n1,p\n2,q\n"), "kindd", Path("config.yaml"))
+
+
+def test_the_help_names_every_template() -> None:
+    said = CliRunner().invoke(app, ["init", "--help"]).stdout.partition("--template")[2].partition("--from")[0]
+    assert set(template_names()) == set(re.findall(r"[a-z]+", said)) - {"or", "default", "str"}

@@ -10,7 +10,7 @@ import pytest
 from pydantic import Field, TypeAdapter
 from typer.testing import CliRunner
 
-from kerascli.cli.app import app
+from kerascli.cli.commands import app
 from kerascli.cli.explain import explain
 from kerascli.cli.init import template_names
 from kerascli.cli.listing import list_text
@@ -24,6 +24,7 @@ from kerascli.report.type_words import type_words
 from kerascli.shapes import TensorSpec
 from kerascli.spec.compile import CompileSpec, parse_compile
 from kerascli.spec.json_schema import json_schema
+from kerascli.spec.meanings import _OWN, _SHARED
 from kerascli.spec.sections import node_settings, sections
 from kerascli.spec.settings import settings
 from kerascli.spec.text import parse_document, read_document
@@ -393,3 +394,11 @@ def test_the_schema_goes_to_stdout_or_to_a_file(tmp_path: Path) -> None:
     written = CliRunner().invoke(app, ["schema", "-o", str(path)], catch_exceptions=False)
     assert written.stdout == ""
     assert path.read_text(encoding="utf-8") == schema()
+
+
+def test_every_meaning_in_the_tables_is_that_of_a_setting_that_exists() -> None:
+    fields = {(kind, cls.component_name, name) for kind, cls in COMPONENTS for name in cls.model_fields}
+    known = {name for _, _, name in fields} | {".".join(field) for field in fields}
+    known |= {f"{kind}.{name}" for kind, _, name in fields}
+    known |= {f"{section.rpartition('.')[2]}.{s.name}" for section, part in sections().items() for s in part.settings}
+    assert {*_SHARED, *_OWN} <= known

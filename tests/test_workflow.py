@@ -1,7 +1,6 @@
 """From a config to a run folder and on to its figures and predictions: everything agrees, failures are told."""
 
 import csv
-import json
 import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +16,8 @@ from torch.nn import functional as F
 
 from kerascli.builder import tier
 from kerascli.cli.predict import predict as predict_command
-from kerascli.errors import ConfigError, DataError, KerasCliError, StorageError, TrainingStopped
-from kerascli.events import Began, EpochBegin, EpochEnd, Evaluated, Event, Note, Stopped
+from kerascli.errors import ConfigError, DataError, StorageError, TrainingStopped
+from kerascli.events import Began, EpochBegin, Evaluated, Event, Note, Stopped
 from kerascli.fit.step import Trainer
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
@@ -477,7 +476,7 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_leaves_the_last_good_weight
     assert run.status() == "failed"
     assert run.facts()["reason"] == str(caught.value)
     good, _ = train(config, tmp_path / "good", ["fit.epochs=1", "fit.steps_per_epoch=2"])
-    assert run.weights() and outcome(run)[1] == outcome(good)[1], "statistics too"
+    assert outcome(run)[1] == outcome(good)[1], "moving statistics too"
     assert predict_run(open_run(run), "train").non_finite_rows == 1
 
 

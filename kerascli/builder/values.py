@@ -40,8 +40,8 @@ def _refuse_tokens(node: Node, rows: int, values: np.ndarray, split: str) -> Non
     place = _outside(values, 0, rows - 1)
     if place is not None:
         row, value = place
-        text = f"{split} row {row + 1}: '{node.inputs[0]}' holds {value}; the embedding '{node.name}' has rows 0 to {rows - 1}"
-        raise DataError(text, hint=f"input_dim: {int(values.max()) + 1} would take every value of this split")
+        text = f"'{node.inputs[0]}' holds {value}; the embedding '{node.name}' has rows 0 to {rows - 1}"
+        raise DataError(f"{split} row {row + 1}: {text}", hint=f"input_dim: {int(values.max()) + 1} would take every value of this split")
 
 
 def _refuse_labels(spec: RunSpec, goal: Goal, values: np.ndarray, split: str) -> None:

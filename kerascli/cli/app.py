@@ -1,94 +1,117 @@
-"""The `kerascli` command: its sub-commands, and what happens to errors."""
+"""The `kerascli` program: its signals, its streams, and what happens to errors."""
 
+import contextlib
+import errno
+import io
 import os
 import signal
 import sys
 from types import FrameType
 
-import typer
+from kerascli.errors import Interrupted, KerasCliError, safe_text
 
-from kerascli import __version__
-from kerascli.cli import (
-    evaluate,
-    explain,
-    init,
-    listing,
-    plot,
-    predict,
-    runs,
-    schema,
-    summary,
-    train,
-    validate,
-)
-from kerascli.errors import Interrupted, KerasCliError
-
-_HELP = "Deep learning described, not programmed: one YAML file in Keras's words becomes a trained PyTorch model."
-
-app = typer.Typer(
-    help=_HELP, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=True
-)
-
-for command in (train, evaluate, predict, summary, plot, validate, init, listing, explain, schema, runs):
-    command.register(app)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_MACHINE = {
+    errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE,
+}  # fmt: skip
+"""Errors of the disk, its permissions and its limits: nobody's bug."""
 
 
-def _version(value: bool) -> None:
-    if value:
-        typer.echo(f"kerascli {__version__}")
-        raise typer.Exit
+class _Signal(BaseException):
+    """A signal came where nothing can be saved; no exception, lest a library's `except Exception` swallows it."""
 
-
-@app.callback()
-def _global_options(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
-) -> None:
-    """Options of the program itself."""
+    def __init__(self, number: int) -> None:
+        self.code = 128 + number
 
 
 def main() -> None:
     """Run a command; every error that a user can cause ends in a few lines and its exit code."""
-    signal.signal(signal.SIGINT, _interrupt)
-    signal.signal(signal.SIGTERM, _interrupt)
+    handled = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # as nohup leaves them
+    for number in handled:
+        signal.signal(number, _interrupt)
     try:
+        _prepare_streams()
+        code = _run()
+    except _Signal as found:
+        _say("error: interrupted")
+        code = found.code
+    finally:
+        for number in handled:  # leaving takes a moment, in which a signal should simply end it
+            signal.signal(number, signal.SIG_DFL)
+    sys.exit(code)
+
+
+def _run() -> int | str | None:
+    """The exit code of the command."""
+    try:
+        from kerascli.cli.commands import app  # here, so that a signal during this import is told as any other
+
         app()
+    except SystemExit as end:
+        return end.code
     except KerasCliError as error:
         _tell(error)
-        sys.exit(error.code if isinstance(error, Interrupted) else error.exit_code)
-    except BrokenPipeError:  # `| head`: nobody listens any more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        return error.code if isinstance(error, Interrupted) else error.exit_code
     except MemoryError:
-        typer.echo("error: no memory is left\n  hint: a smaller fit.batch_size needs less", err=True)
-        sys.exit(5)
+        _say("error: no memory is left\n  hint: a smaller fit.batch_size needs less")
+        return 5
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _MACHINE:
+            where = f"'{safe_text(str(error.filename))}': " if error.filename else ""
+            _say(f"error: {where}{(error.strerror or str(error)).lower()}")
+            return 6
         _report_bug(error)
-        sys.exit(1)
+        return 1
+    return 0
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Before there is anything to save, a signal just ends the program."""
-    raise Interrupted("interrupted", signal_number=number)
+    """Before there is anything to save, a signal just ends the program; a second one at once."""
+    for each in _SIGNALS:
+        signal.signal(each, signal.SIG_DFL)
+    raise _Signal(number)
+
+
+def _prepare_streams() -> None:
+    """A closed stream is as /dev/null; a character that the terminal does not know is written as its escape."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # as long as the program
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # nobody listens: the exit code still tells
+        sys.stderr.write(f"{text}\n")
 
 
 def _tell(error: KerasCliError) -> None:
-    for index, fault in enumerate(error.faults):
-        if index:
-            typer.echo("", err=True)
-        for line in fault.lines():
-            typer.echo(line, err=True)
+    _say("\n\n".join("\n".join(fault.lines()) for fault in error.faults))
 
 
 def _report_bug(error: Exception) -> None:
     """A bug of ours: say where, keep the traceback in a file."""
-    import tempfile
     import traceback
     from pathlib import Path
 
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    with tempfile.NamedTemporaryFile("w", prefix="kerascli-crash-", suffix=".txt", delete=False) as file:
+    text = safe_text(f"{type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno})")
+    _say(f"internal error: {text}")
+    try:
+        _say(f"  hint: this is a bug of kerascli; please report it with {_write_traceback(error)}")
+    except OSError:
+        _say("  hint: this is a bug of kerascli; please report it")
+
+
+def _write_traceback(error: Exception) -> str:
+    import tempfile
+    import traceback
+
+    from kerascli import __version__
+
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="kerascli-crash-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
+    ) as file:
         file.write(f"kerascli {__version__}: {' '.join(sys.argv[1:])}\n")
         traceback.print_exception(error, file=file)
-    where = f"{Path(frame.filename).name}:{frame.lineno}"
-    typer.echo(f"internal error: {type(error).__name__}: {error} ({where})", err=True)
-    typer.echo(f"  hint: this is a bug of kerascli; please report it with {file.name}", err=True)
+    return file.name

@@ -6,9 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kerascli.cli import options
+from kerascli.errors import ConfigError, safe_text
 
 if TYPE_CHECKING:
-    from kerascli.workflow.evaluate import Classified
+    from kerascli.data.prepare import Split
+    from kerascli.runs.record import RunRecord
+    from kerascli.workflow.evaluate import Classified, Evaluation
+    from kerascli.workflow.opened import OpenedRun
+
+_SPLITS = ("test", "validation", "train")
 
 
 def register(app: typer.Typer) -> None:
@@ -16,44 +22,81 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate_command(
-    run: Annotated[str, typer.Argument(help="latest, a run's name, a prefix of it, or its path.")] = "latest",
-    what: Annotated[str, typer.Argument(metavar="[FILE|SPLIT]", help="test, validation, train, or a file.")] = "test",
-    checkpoint: Annotated[str | None, typer.Option(help="The weights of a named checkpoint: best.")] = None,
+    run: Annotated[
+        str, typer.Argument(metavar="[RUN]", help="latest, a run's name, a prefix of it, or its path.")
+    ] = "latest",
+    what: Annotated[
+        str | None,
+        typer.Argument(metavar="[FILE|SPLIT]", help="A file, or test, validation or train; default: the first it has."),
+    ] = None,
+    checkpoint: options.Checkpoint = None,
     device: options.Device = "auto",
-    runs_dir: options.RunsDir = Path("runs"),
+    runs_dir: options.RunsDir = options.RUNS_DIR,
     as_json: options.Json = False,
 ) -> None:
-    """Compute loss and metrics of a run; for classes a table and a confusion matrix as a picture."""
+    """Compute a run's loss and metrics, and how it does on each class."""
     evaluate(run, what, checkpoint=checkpoint, device=device, runs_dir=runs_dir, as_json=as_json)
 
 
 def evaluate(
-    run: str, what: str, *, checkpoint: str | None, device: str, runs_dir: Path, as_json: bool = False
+    run: str, what: str | None, *, checkpoint: str | None, device: str, runs_dir: Path, as_json: bool = False
 ) -> None:
-    """Print the figures; write plots/confusion_OUTPUT.png into the run."""
-    import dataclasses
-    import json
-
-    record = options.find_run(run, runs_dir)
-    from kerascli.report.classes import class_table
-    from kerascli.report.console import figures
-    from kerascli.workflow.evaluate import evaluate_run
+    """Print the figures, and for classes a table; write plots/confusion_OUTPUT.png into the run."""
+    record = _record(run, what, runs_dir, checkpoint)
+    from kerascli.workflow.evaluate import evaluate_rows
     from kerascli.workflow.opened import open_run
 
-    evaluation = evaluate_run(open_run(record, device=device, checkpoint=checkpoint, progress=options.download_bar()), what)
-    result = evaluation.result
+    opened = open_run(record, device=device, checkpoint=checkpoint, progress=options.download_bar())
+    name, rows = _rows(opened, what)
+    evaluation = evaluate_rows(opened, rows, name)
     pictures = [_picture(record.plot_path(f"confusion_{c.output}.png"), c) for c in evaluation.classified]
-    if as_json:
-        classes = {c.output: [dataclasses.asdict(row) for row in c.rows] for c in evaluation.classified}
-        facts = {"run": str(record.path), "split": result.split, "rows": result.rows, **result.logs}
-        typer.echo(json.dumps({**facts, "classes": classes}))
-        return
-    typer.echo(f"{result.split}  {figures(result.logs)}  ({result.rows:,} rows)")
-    for classified in evaluation.classified:
-        title = f"\n{classified.output}\n" if len(evaluation.classified) > 1 else "\n"
-        typer.echo(title + class_table(classified.rows))
+    typer.echo(_json(record, evaluation) if as_json else _text(evaluation), nl=False)
     for picture in pictures:
         options.note(f"confusion matrix: {picture}")
+
+
+def _record(run: str, what: str | None, runs_dir: Path, checkpoint: str | None) -> "RunRecord":
+    try:
+        return options.trained_run(run, runs_dir, checkpoint)
+    except ConfigError:
+        if what is None and run in _SPLITS:
+            raise ConfigError(f"there is no run '{run}'", hint=f"kerascli evaluate latest {run}") from None
+        raise
+
+
+def _rows(run: "OpenedRun", what: str | None) -> tuple[str, "Split"]:
+    """What was asked for; else the split that says most, of those that the run's data has."""
+    from kerascli.workflow.evaluate import rows_of
+
+    if what is not None:
+        return what, rows_of(run, what, targets=True)
+    splits = run.config.load_data(learned=run.learned).splits
+    name = next(name for name in _SPLITS if name in splits)
+    if name != _SPLITS[0]:
+        options.note(f"split: {name} (the run's data has no '{_SPLITS[0]}' split)")
+    return name, splits[name]
+
+
+def _text(evaluation: "Evaluation") -> str:
+    from kerascli.report.classes import class_table
+    from kerascli.report.console import figures
+
+    result = evaluation.result
+    lines = [f"{safe_text(result.split)}  {figures(result.logs)}  ({result.rows:,} rows)"]
+    for classified in evaluation.classified:
+        lines += ["", *([classified.output] if len(evaluation.classified) > 1 else []), class_table(classified.rows)]
+    return "\n".join([*lines, ""])
+
+
+def _json(record: "RunRecord", evaluation: "Evaluation") -> str:
+    import dataclasses
+
+    from kerascli.storage import json_text
+
+    result = evaluation.result
+    classes = {c.output: [dataclasses.asdict(row) for row in c.rows] for c in evaluation.classified}
+    facts = {"run": str(record.path), "split": result.split, "rows": result.rows, "results": dict(result.logs)}
+    return json_text({**facts, "classes": classes})
 
 
 def _picture(path: Path, classified: "Classified") -> Path:

@@ -1,19 +1,28 @@
 """Options that several commands share, and what a missing argument means."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kerascli.errors import ConfigError
+from kerascli.errors import ConfigError, safe_text
 
 if TYPE_CHECKING:
     from kerascli.report.downloads import DownloadBar
     from kerascli.runs.record import RunRecord
 
-RunsDir = Annotated[Path, typer.Option("--runs-dir", help="The folder that holds the runs.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
+RUNS_DIR = Path("runs")
+
+Config = Annotated[
+    Path | None, typer.Argument(metavar="[CONFIG]", help="The config; default: the only one in this folder.")
+]
+RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="FOLDER", help="The folder that holds the runs.")]
+Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")]
+Checkpoint = Annotated[
+    str | None, typer.Option("--checkpoint", metavar="NAME", help="Take the weights of a named checkpoint: best.")
+]
 Sets = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a value: fit.epochs=2.")]
 Flags = Annotated[list[str], typer.Option("--flag", metavar="NAME=VALUE", help="Set a flag that the config declares.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -30,7 +39,7 @@ def config_or_only(config: Path | None) -> Path:
         return config
     found = sorted(path for pattern in ("*.yaml", "*.yml") for path in Path().glob(pattern))
     if len(found) == 1:
-        note(f"config: {found[0]} (the only one here)")
+        note(f"config: {safe_text(str(found[0]))} (the only one here)")
         return found[0]
     if not found:
         raise ConfigError("which config? there is none in this folder", hint="'kerascli init' writes one")
@@ -53,8 +62,31 @@ def find_run(selector: str, runs_dir: Path) -> "RunRecord":
 
     record = find(selector, runs_dir)
     if selector == LATEST:
-        note(f"run: {record.path} (the latest)")
+        note(f"run: {safe_text(str(record.path))} (the latest)")
     return record
+
+
+def trained_run(selector: str, runs_dir: Path, checkpoint: str | None) -> "RunRecord":
+    """A run whose weights can be used: its training has ended, or a checkpoint is named. Raises ConfigError."""
+    record = find_run(selector, runs_dir)
+    status = record.status()
+    if checkpoint is not None or status not in {"running", "interrupted", "killed"}:
+        return record
+    slots = record.checkpoints.slots()
+    if slots:
+        hint = f"take a checkpoint of it: --checkpoint {slots[0]}"
+    elif status == "running":
+        hint = "wait for its end"
+    else:
+        hint = f"go on with it: kerascli train --resume {shlex.quote(str(record.path))}"
+    raise ConfigError(f"the training of '{record.path}' has not ended (it is {status})", hint=hint)
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that is not there before any work is done. Raises ConfigError."""
+    from kerascli.device import choose_device
+
+    choose_device(device)
 
 
 def download_bar() -> "DownloadBar":

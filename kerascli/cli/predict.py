@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kerascli.cli import options
+from kerascli.errors import ConfigError, StorageError, one_of, safe_text
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from kerascli.workflow.predict import Predictions
 
 
@@ -16,15 +19,18 @@ def register(app: typer.Typer) -> None:
 
 
 def predict_command(
-    run: Annotated[str, typer.Argument(help="latest, a run's name, a prefix of it, or its path.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="latest, a run's name, a prefix of it, or its path.")],
     what: Annotated[str, typer.Argument(metavar="FILE|SPLIT", help="A file as the run's source reads it, or a split.")],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help=".csv, .npy, .npz or .parquet; else stdout.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="A .csv, .npy, .npz or .parquet file; default: stdout."),
+    ] = None,
     classes: Annotated[bool, typer.Option("--classes", help="Only the most probable class of each row.")] = False,
-    checkpoint: Annotated[str | None, typer.Option(help="The weights of a named checkpoint: best.")] = None,
+    checkpoint: options.Checkpoint = None,
     device: options.Device = "auto",
-    runs_dir: options.RunsDir = Path("runs"),
+    runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
-    """Predict raw rows: class labels and probabilities by name, or numbers."""
+    """Predict the classes or numbers of raw rows."""
     predict(run, what, output=output, classes=classes, checkpoint=checkpoint, device=device, runs_dir=runs_dir)
 
 
@@ -39,12 +45,11 @@ def predict(
     runs_dir: Path,
 ) -> None:
     """Write the predictions to a file, or as CSV to stdout."""
-    from kerascli.errors import ConfigError
-    from kerascli.report.predictions import FORMATS, csv_text, write_predictions
+    from kerascli.report.predictions import csv_text, write_predictions
 
-    if output is not None and output.suffix.lower() not in FORMATS:
-        raise ConfigError(f"-o {output}: expected a name that ends in {', '.join(FORMATS)}")
-    record = options.find_run(run, runs_dir)
+    if output is not None:
+        _check_output(output, classes=classes)
+    record = options.trained_run(run, runs_dir, checkpoint)
     from kerascli.workflow.opened import open_run
     from kerascli.workflow.predict import predict_run
 
@@ -56,12 +61,25 @@ def predict(
         typer.echo(csv_text(columns), nl=False)
         return
     write_predictions(output, columns, found.outputs)
-    options.note(f"{found.rows:,} rows: {output}")
+    options.note(f"{found.rows:,} rows: {safe_text(str(output))}")
 
 
-def _columns(found: "Predictions", *, classes: bool) -> "dict":
-    from kerascli.errors import ConfigError
+def _check_output(output: Path, *, classes: bool) -> None:
+    """Before any work: whether the file can be what it is to be. Raises ConfigError, StorageError."""
+    from kerascli.report.predictions import FORMATS, TABLES
 
+    kind = output.suffix.lower()
+    if kind not in FORMATS:
+        raise ConfigError(f"-o {output}: expected a name that ends in {one_of(FORMATS)}")
+    if classes and kind not in TABLES:
+        raise ConfigError(f"-o {output}: {kind} holds the outputs; --classes goes with {one_of(TABLES)}")
+    if output.is_dir():
+        raise StorageError(f"cannot write '{output}': it is a folder")
+    if not output.parent.is_dir():
+        raise StorageError(f"cannot write '{output}': there is no folder '{output.parent}'")
+
+
+def _columns(found: "Predictions", *, classes: bool) -> "dict[str, np.ndarray]":
     if not classes:
         return found.columns
     if not found.class_columns:

@@ -1,11 +1,15 @@
-"""kerascli summary CONFIG|RUN"""
+"""kerascli summary [CONFIG|RUN]"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kerascli.cli import options
+from kerascli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from kerascli.report.summary import Summary
 
 
 def register(app: typer.Typer) -> None:
@@ -13,39 +17,40 @@ def register(app: typer.Typer) -> None:
 
 
 def summary_command(
-    what: Annotated[str | None, typer.Argument(metavar="[CONFIG|RUN]", help="A config, or a run: latest, a name.")] = None,
-    runs_dir: options.RunsDir = Path("runs"),
+    what: Annotated[
+        str | None, typer.Argument(metavar="[CONFIG|RUN]", help="A config, or a run: latest, a name.")
+    ] = None,
+    runs_dir: options.RunsDir = options.RUNS_DIR,
     sets: options.Sets = [],  # noqa: B006  # typer reads it once
     flags: options.Flags = [],  # noqa: B006
     as_json: options.Json = False,
 ) -> None:
-    """Print a model's layers, output shapes and parameters; no data is needed."""
-    typer.echo(summary(what, runs_dir=runs_dir, sets=sets, flags=flags, as_json=as_json).rstrip())
+    """Print a model's layers, shapes and parameters; needs no data."""
+    typer.echo(summary(what, runs_dir=runs_dir, sets=sets, flags=flags, as_json=as_json), nl=False)
 
 
 def summary(what: str | None, *, runs_dir: Path, sets: list[str], flags: list[str], as_json: bool = False) -> str:
-    """The table of a config or a run, or the same facts as JSON."""
+    """The table of a config or a run, or the same facts as JSON. A file is a config; anything else names a run."""
+    if what is None or Path(what).is_file() or Path(what).suffix in {".yaml", ".yml"}:
+        path = options.config_or_only(None if what is None else Path(what))
+        options.refuse_bad_text(path, sets, flags)
+        from kerascli.workflow.check import summary_of
+
+        return _shown(summary_of(path, sets=sets, flags=flags, progress=options.download_bar()), as_json=as_json)
+    if sets or flags:
+        raise ConfigError(f"{'--set' if sets else '--flag'} goes with a config: a run keeps its settings")
+    record = options.find_run(what, runs_dir)
+    if not as_json:
+        return record.summary()
+    from kerascli.workflow.check import summary_of_run
+
+    return _shown(summary_of_run(record), as_json=True)
+
+
+def _shown(found: "Summary", *, as_json: bool) -> str:
     import dataclasses
-    import json
 
-    path = _config_path(what, runs_dir)
-    options.refuse_bad_text(path, sets, flags)
     from kerascli.report.summary import render
-    from kerascli.workflow.check import summary_of
+    from kerascli.storage import json_text
 
-    found = summary_of(path, sets=sets, flags=flags)
-    if as_json:
-        return json.dumps({**dataclasses.asdict(found), "total": found.total})
-    return render(found)
-
-
-def _config_path(what: str | None, runs_dir: Path) -> Path:
-    """A file is a config; anything else names a run, whose complete config is taken."""
-    if what is None:
-        return options.config_or_only(None)
-    path = Path(what)
-    if path.is_file() or path.suffix in {".yaml", ".yml"}:
-        return path
-    from kerascli.runs.index import find_run
-
-    return find_run(what, runs_dir).resolved_path
+    return json_text({**dataclasses.asdict(found), "total": found.total}) if as_json else render(found)

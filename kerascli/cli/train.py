@@ -1,16 +1,18 @@
-"""kerascli train CONFIG"""
+"""kerascli train [CONFIG]"""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kerascli.cli import options
+from kerascli.errors import ConfigError, safe_text
 
 if TYPE_CHECKING:
     from kerascli.events import Event
+    from kerascli.report.console import TrainingView
 
 
 def register(app: typer.Typer) -> None:
@@ -18,81 +20,111 @@ def register(app: typer.Typer) -> None:
 
 
 def train_command(
-    config: Annotated[Path | None, typer.Argument(help="The config; default: the only one in this folder.")] = None,
+    config: options.Config = None,
     device: options.Device = "auto",
-    name: Annotated[str | None, typer.Option(help="Part of the run folder's name; default: the config's.")] = None,
-    runs_dir: options.RunsDir = Path("runs"),
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Part of the run folder's name; default: the config's.")
+    ] = None,
+    runs_dir: options.RunsDir = options.RUNS_DIR,
     sets: options.Sets = [],  # noqa: B006  # typer reads it once
     flags: options.Flags = [],  # noqa: B006
-    resume: Annotated[str | None, typer.Option(help="Go on with a run: latest, a name, a prefix or a path.")] = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Go on with a run: latest, a name, a prefix or a path.")
+    ] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="Two steps of everything in a temporary run, for CI.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Train the model that a config describes; or go on with a run."""
+    """Train the model that a config describes, or go on with a run."""
+    given = {
+        "a config": config is not None, "--name": name is not None, "--runs-dir": runs_dir != options.RUNS_DIR,
+        "--flag": bool(flags), "--json": as_json, "--resume": resume is not None,
+    }  # fmt: skip
     if smoke:
+        _refuse(given, ["--resume", "--name", "--runs-dir", "--json"], "--smoke: it trains a run of its own")
         smoke_test(options.config_or_only(config), sets=sets, flags=flags, device=device)
-        return
-    train(config, device=device, name=name, runs_dir=runs_dir, sets=sets, flags=flags, resume=resume, as_json=as_json)
+    elif resume is not None:
+        _refuse(given, ["a config", "--flag", "--name"], "--resume: a run keeps its settings")
+        resume_run(resume, device=device, runs_dir=runs_dir, sets=sets, as_json=as_json)
+    else:
+        path = options.config_or_only(config)
+        train(path, device=device, name=name, runs_dir=runs_dir, sets=sets, flags=flags, as_json=as_json)
+
+
+def _refuse(given: dict[str, bool], names: list[str], why: str) -> None:
+    """No option is ignored in silence."""
+    for name in names:
+        if given[name]:
+            raise ConfigError(f"{name} cannot go with {why}")
 
 
 def train(
-    config: Path | None,
+    config: Path,
     *,
     device: str = "auto",
     name: str | None = None,
-    runs_dir: Path = Path("runs"),
-    sets: list[str] | None = None,
-    flags: list[str] | None = None,
-    resume: str | None = None,
+    runs_dir: Path = options.RUNS_DIR,
+    sets: Sequence[str] = (),
+    flags: Sequence[str] = (),
     as_json: bool = False,
 ) -> None:
-    """Run the training and show it; results go to stdout, everything else to stderr."""
-    from kerascli.errors import ConfigError
+    """Train and show it; results go to stdout, everything else to stderr. What can be refused at once, is."""
+    from kerascli.runs.record import check_name
+
+    if name is not None:
+        check_name(name)
+    options.refuse_bad_text(config, sets, flags)
+    options.check_device(device)
+    from kerascli.spec.load import open_config
+    from kerascli.workflow.train import Options, start
+
+    chosen = Options(runs_dir=runs_dir, device=device, name=name, command=sys.argv[1:])
+    opened = open_config(config, sets=sets, flags=flags, progress=options.download_bar())
+    _follow(start(opened, chosen), as_json=as_json)
+
+
+def resume_run(
+    run: str,
+    *,
+    device: str = "auto",
+    runs_dir: Path = options.RUNS_DIR,
+    sets: Sequence[str] = (),
+    as_json: bool = False,
+) -> None:
+    """Go on with a run, as `train`."""
+    from kerascli.runs.index import find_run
+
+    record = find_run(run, runs_dir)  # its name is said when it goes on
+    options.check_device(device)
+    from kerascli.workflow.train import Options, resume
+
+    chosen = Options(runs_dir=runs_dir, device=device, command=sys.argv[1:])
+    _follow(resume(record, chosen, sets, progress=options.download_bar()), as_json=as_json)
+
+
+def _follow(events: "Iterator[Event]", *, as_json: bool) -> None:
     from kerascli.report.console import TrainingView
 
-    if resume is not None and config is not None:
-        raise ConfigError("give either a config or --resume, not both", hint="a run has its own config")
-    if resume is not None and (flags or name):
-        raise ConfigError(f"{'--flag' if flags else '--name'} cannot go with --resume: a run keeps its settings")
     view = TrainingView(sys.stderr, quiet=as_json)
     try:
-        events = _events(config, device, name, runs_dir, sets or [], flags or [], resume)
-        _show(events, view, as_json=as_json)
+        run, results = _show(events, view)
     finally:
         view.close()
+    if as_json:
+        from kerascli.storage import json_text
+
+        typer.echo(json_text({"run": run, "results": results}), nl=False)
+        return
+    from kerascli.report.console import figures
+
+    for split, logs in results.items():
+        typer.echo(f"{split}  {figures(logs)}")
+    typer.echo(f"run   {safe_text(run)}")
 
 
-def _events(
-    config: Path | None,
-    device: str,
-    name: str | None,
-    runs_dir: Path,
-    sets: list[str],
-    flags: list[str],
-    resume: str | None,
-) -> "Iterator[Event]":
-    path = None if resume is not None else options.config_or_only(config)
-    if path is not None:
-        options.refuse_bad_text(path, sets, flags)
-    from kerascli.runs.index import find_run
-    from kerascli.spec.load import open_config
-    from kerascli.workflow import train as work
-
-    chosen = work.Options(runs_dir=runs_dir, device=device, name=name, command=sys.argv[1:])
-    progress = options.download_bar()
-    if path is None:
-        assert resume is not None
-        return work.resume(find_run(resume, runs_dir), chosen, sets, progress=progress)
-    return work.start(open_config(path, sets=sets, flags=flags, progress=progress), chosen)
-
-
-def _show(events: "Iterator[Event]", view: object, *, as_json: bool) -> None:
-    import json
-
+def _show(events: "Iterator[Event]", view: "TrainingView") -> tuple[str, dict[str, dict[str, float]]]:
+    """Where the run is, and split -> figure -> value."""
     from kerascli.events import Began, Evaluated
-    from kerascli.report.console import TrainingView, figures
 
-    assert isinstance(view, TrainingView)
     run, results = "", {}
     for event in events:
         view.show(event)
@@ -100,18 +132,15 @@ def _show(events: "Iterator[Event]", view: object, *, as_json: bool) -> None:
             run = event.run
         if isinstance(event, Evaluated):
             results[event.split] = dict(event.logs)
-    if as_json:
-        typer.echo(json.dumps({"run": run, "results": results}))
-        return
-    for split, logs in results.items():
-        typer.echo(f"{split}  {figures(logs)}")
-    typer.echo(f"run   {run}")
+    return run, results
 
 
-def smoke_test(config: Path, *, sets: list[str], flags: list[str], device: str = "auto") -> None:
+def smoke_test(config: Path, *, sets: Sequence[str], flags: Sequence[str], device: str = "auto") -> None:
     """Two steps of everything that a run can do, in a temporary folder."""
+    options.refuse_bad_text(config, sets, flags)
+    options.check_device(device)
     from kerascli.workflow.smoke import smoke
 
-    for line in smoke(config, sets=sets, flags=flags, device=device):
-        typer.echo(line, err=True)
-    typer.echo(f"smoke test passed: {config}")
+    for line in smoke(config, sets=sets, flags=flags, device=device, progress=options.download_bar()):
+        options.note(line)
+    typer.echo(f"smoke test passed: {safe_text(str(config))}")

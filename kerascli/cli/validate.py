@@ -1,7 +1,6 @@
-"""kerascli validate CONFIG"""
+"""kerascli validate [CONFIG]"""
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -13,11 +12,11 @@ def register(app: typer.Typer) -> None:
 
 
 def validate_command(
-    config: Annotated[Path | None, typer.Argument(help="The config; default: the only one in this folder.")] = None,
+    config: options.Config = None,
     sets: options.Sets = [],  # noqa: B006  # typer reads it once
     flags: options.Flags = [],  # noqa: B006
 ) -> None:
-    """Say everything that is wrong with a config, before any training."""
+    """Say all that is wrong with a config, before training."""
     path = options.config_or_only(config)
     for line in validate(path, sets=sets, flags=flags):
         typer.echo(line)
@@ -28,4 +27,4 @@ def validate(path: Path, *, sets: list[str], flags: list[str]) -> list[str]:
     options.refuse_bad_text(path, sets, flags)
     from kerascli.workflow.check import check
 
-    return check(path, sets=sets, flags=flags)
+    return check(path, sets=sets, flags=flags, progress=options.download_bar())

@@ -20,6 +20,8 @@ _UNKNOWN_SIZES = (720, 2160)
 
 Far apart, so that strides do not make one of them; with many divisors, so that they can be reshaped.
 """
+_UNKNOWN_STEPS = (96, 288)
+"""The same for sequences, which recurrent layers go through step by step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,8 @@ def _try_out(
 ) -> tuple[TensorSpec, ...]:
     """Run the module twice, with two sizes for every unknown dimension."""
     runs = []
-    for batch, unknown in zip(_BATCH_SIZES, _UNKNOWN_SIZES, strict=True):
+    sizes = _UNKNOWN_SIZES if any(spec.rank > 2 for spec in inputs) else _UNKNOWN_STEPS
+    for batch, unknown in zip(_BATCH_SIZES, sizes, strict=True):
         tensors = [_stand_in(spec, batch, unknown) for spec in inputs]
         call = {key: _call_stand_in(value, specs, batch, unknown) for key, value in node.call.items()}
         call.pop("training", None)
@@ -143,7 +146,8 @@ def _taken(node: Node, specs: Mapping[str, TensorSpec]) -> str:
 
 def _stand_in(spec: TensorSpec, batch: int, unknown: int) -> Tensor:
     sizes = [unknown if size is None else size for size in spec.shape]
-    return torch.empty((batch, *sizes), dtype=getattr(torch, spec.dtype), device="meta")
+    dtype = getattr(torch, spec.dtype) if spec.is_integer else torch.get_default_dtype()
+    return torch.empty((batch, *sizes), dtype=dtype, device="meta")
 
 
 def _call_stand_in(value: Any, specs: Mapping[str, TensorSpec], batch: int, unknown: int) -> Any:

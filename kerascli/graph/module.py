@@ -86,10 +86,9 @@ class Graph(nn.Module):
 
 
 def _as_input(tensor: Tensor, dtype: str) -> Tensor:
-    """Data is cast to the dtype of the input, as Keras casts it."""
+    """Data is cast to the dtype of the input; of floats there is one dtype, that of the weights, as in Keras."""
     wanted = getattr(torch, dtype)
-    if wanted.is_floating_point:
-        wanted = torch.get_default_dtype() if dtype == "float32" else wanted
+    wanted = torch.get_default_dtype() if wanted.is_floating_point else wanted
     return tensor if tensor.dtype == wanted else tensor.to(wanted)
 
 

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from rich.cells import cell_len, set_cell_size
+
+from kerascli.errors import safe_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +40,10 @@ def class_rows(matrix: np.ndarray, names: Sequence[str]) -> list[ClassRow]:
 
 def class_table(rows: Sequence[ClassRow]) -> str:
     """The rows as aligned text."""
-    width = max(5, *(len(row.name) for row in rows))
+    names = [safe_text(row.name) for row in rows]
+    width = max(5, *map(cell_len, names))
     lines = [f"{'class':<{width}}  precision  recall      f1  support"]
-    for row in rows:
+    for name, row in zip(names, rows, strict=True):
         figures = f"{row.precision:>9.4f}  {row.recall:>6.4f}  {row.f1:>6.4f}  {row.support:>7,}"
-        lines.append(f"{row.name:<{width}}  {figures}")
+        lines.append(f"{set_cell_size(name, width)}  {figures}")
     return "\n".join(lines)

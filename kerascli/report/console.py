@@ -7,78 +7,105 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from kerascli.errors import safe_text
-from kerascli.events import BatchEnd, Began, EpochBegin, EpochEnd, Event, Logs, Note
+from kerascli.events import BatchEnd, Began, EpochBegin, EpochEnd, Event, Logs, Note, Stopped
+
+_TIME_WIDTH = 7  # 1:23:45
 
 
 class TrainingView:
-    """Shows events as they come; nothing is computed here."""
+    """Shows events as they come; nothing is computed here. When nobody can see it any more, training goes on."""
 
     def __init__(self, stream: TextIO, *, quiet: bool = False) -> None:
-        self.console = Console(file=stream, highlight=False, markup=False, soft_wrap=True)
-        self.live = self.console.is_terminal and not quiet
+        self.console = _Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
         self.quiet = quiet
+        self.live = self.console.is_terminal and not quiet
         self._progress: Progress | None = None
         self._task = TaskID(0)
         self._began = time.monotonic()
-        self._width = 1
+        self._width, self._taken = 1, 0
+        self._resumed = False
 
     def show(self, event: Event) -> None:
-        match event:
-            case Began():
-                self._begin(event)
-            case EpochBegin():
-                self._epoch(event)
-            case BatchEnd() if event.logs is not None and self._progress is not None:
-                self._advance(event)
-            case EpochEnd():
-                self._epoch_end(event)
-            case Note():
-                self.close()
-                self._say(f"warning: {event.text}" if event.level == "warning" else event.text,
-                          style="yellow" if event.level == "warning" else None)  # fmt: skip
-            case _:
-                pass  # results are data and go to stdout; why training stopped was said with its epoch
+        try:
+            self._show(event)
+        except OSError:  # the terminal or the reader of a pipe has gone, or the disk under a log is full
+            self.quiet, self.live, self._progress = True, False, None
 
     def close(self) -> None:
         """Take the bar away."""
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        progress, self._progress = self._progress, None
+        if progress is not None:
+            progress.stop()
 
-    def _begin(self, event: Began) -> None:
-        self._say(event.summary.rstrip())
-        self._say(f"{'resuming' if event.resumed else 'run'}: {event.run}")
+    def _show(self, event: Event) -> None:
+        match event:
+            case Began():
+                self._say(event.summary.rstrip())
+                self._say(f"{'resuming' if event.resumed else 'run'}: {safe_text(event.run)}")
+                self._resumed = event.resumed
+            case EpochBegin():
+                self._epoch(event)
+            case BatchEnd() if event.logs is not None and self._progress is not None:
+                self._advance(event, event.logs, self._progress)
+            case EpochEnd():
+                self._epoch_end(event)
+            case Stopped() if self._resumed:
+                self._say(f"nothing was left to train: {event.text}")
+            case Note():
+                self._note(event)
+            case _:
+                pass  # results are data and go to stdout; why training stopped was said with its epoch
 
     def _epoch(self, event: EpochBegin) -> None:
         self._began = time.monotonic()
         self._width = len(str(event.epochs))
+        self._resumed = False
         if not self.live:
             return
+        bar = BarColumn(bar_width=max(4, min(24, self.console.width - 56)))
         self._progress = Progress(
-            TextColumn(f"epoch {event.epoch:>{self._width}}/{event.epochs}"), BarColumn(bar_width=24),
-            MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[figures]}"), console=self.console, transient=True, auto_refresh=False,
+            TextColumn("{task.description}"), bar, MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(compact=True), TextColumn("{task.fields[figures]}"),
+            console=self.console, transient=True, auto_refresh=False,
         )  # fmt: skip
         self._progress.start()
-        self._task = self._progress.add_task("", total=event.steps, rate="", figures="")
+        text = f"epoch {event.epoch:>{self._width}}/{event.epochs}"
+        self._task = self._progress.add_task(text, total=event.steps, rate="", figures="")
+        self._taken = len(text) + (bar.bar_width or 0) + 2 * len(str(event.steps)) + 1 + _TIME_WIDTH + len("     ")
 
-    def _advance(self, event: BatchEnd) -> None:
-        assert self._progress is not None
-        rate = event.step / max(1e-9, time.monotonic() - self._began)
-        shown = figures(event.logs or {})
-        self._progress.update(self._task, completed=event.step, rate=f"{rate:,.0f} steps/s", figures=shown, refresh=True)
+    def _advance(self, event: BatchEnd, logs: Logs, progress: Progress) -> None:
+        rate = f"{event.step / max(1e-9, time.monotonic() - self._began):,.0f} steps/s"
+        shown = fitting(logs, self.console.width - self._taken - len(rate))
+        progress.update(self._task, completed=event.step, rate=rate, figures=shown, refresh=True)
 
     def _epoch_end(self, event: EpochEnd) -> None:
         self.close()
-        self._say(
-            f"epoch {event.epoch:>{self._width}}/{event.epochs}  {figures(event.logs)}  {event.seconds:.1f} s"
-        )
+        self._say(f"epoch {event.epoch:>{self._width}}/{event.epochs}  {figures(event.logs)}  {event.seconds:.1f} s")
         for message in event.messages:
-            self._say(f"  {message}")
+            self._say(f"  {safe_text(message)}")
+
+    def _note(self, event: Note) -> None:
+        self.close()
+        warns = event.level == "warning"
+        text = safe_text(event.text, 2000)
+        self._say(f"warning: {text}" if warns else text, style="yellow" if warns else None)
 
     def _say(self, text: str, style: str | None = None) -> None:
         if not self.quiet:
             self.console.print(text, style=style)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # rich would end the program
+
+
+def fitting(logs: Logs, room: int) -> str:
+    """As many of the first figures as fit into `room` characters."""
+    names = list(logs)
+    while names and len(figures({name: logs[name] for name in names})) > room:
+        names.pop()
+    return figures({name: logs[name] for name in names})
 
 
 def figures(logs: Logs) -> str:

@@ -10,7 +10,9 @@ import numpy as np
 from kerascli import storage
 from kerascli.errors import ConfigError
 
-FORMATS = (".csv", ".npy", ".npz", ".parquet")
+TABLES = (".csv", ".parquet")
+"""Files of named columns."""
+FORMATS = (*TABLES, ".npy", ".npz")
 
 
 def csv_text(columns: Mapping[str, np.ndarray]) -> str:

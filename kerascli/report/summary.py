@@ -75,7 +75,7 @@ def _bytes(weights: list[Weight]) -> int:
     return sum(w.count * (w.spec.dtype or torch.get_default_dtype()).itemsize for w in weights)
 
 
-def render(summary: Summary, *, width: int = 100) -> str:
+def render(summary: Summary, *, width: int = 80) -> str:
     """The table and the totals as plain text; no line is cut."""
     table = Table(box=box.HEAVY_HEAD, show_lines=True, pad_edge=True)
     table.add_column("Layer (type)", overflow="fold")

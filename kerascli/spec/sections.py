@@ -121,6 +121,7 @@ def _compile() -> tuple[Setting, ...]:
     loss, metric = {"x-component": "loss"}, {"x-component": "metric"}
     metrics: Schema = {"anyOf": [metric, {"type": "array", "items": metric}]}
     numbers = {"type": "array", "items": _NUMBER}
+    precision: Schema = {"type": "string", "enum": list(get_args(Precision))}
     jit: Schema = {"anyOf": [_BOOL, {"const": "auto"}]}
     return (
         Setting("optimizer", {"x-component": "optimizer"}, "The rule that changes the weights.", default="rmsprop"),
@@ -128,7 +129,7 @@ def _compile() -> tuple[Setting, ...]:
         Setting("loss_weights", _each(_NUMBER, numbers), "What each output's loss counts in the sum.", default=1.0),
         Setting("metrics", _each(*metrics["anyOf"]), "Figures to log, as plain means over the samples."),
         Setting("weighted_metrics", _each(*metrics["anyOf"]), "Figures to log that respect sample and class weights."),
-        Setting("precision", {"type": "string", "enum": list(get_args(Precision))}, "Of the arithmetic.", default="float32"),
+        Setting("precision", precision, "Of the arithmetic.", default="float32"),
         Setting("jit_compile", jit, "Use torch.compile.", default="auto"),
     )  # fmt: skip
 

@@ -1,51 +1,81 @@
-"""What can be known of a config before training."""
+"""What can be known of a config before training, and of a run without its data."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from kerascli.builder.experiment import refuse_huge
-from kerascli.data.prepare import DataFacts
+from kerascli.builder.values import check_values
+from kerascli.data.learning import load_learned
+from kerascli.data.prepare import DataFacts, PreparedData, stages
+from kerascli.errors import FileRefused, safe_text
 from kerascli.graph.module import Graph
 from kerascli.report.summary import Summary, summarize
-from kerascli.spec.load import Config, open_config
+from kerascli.runs.record import RunRecord
+from kerascli.spec.load import Config, Progress, open_config
+from kerascli.spec.run import RunSpec
 
 
-def check(path: Path, *, sets: list[str], flags: list[str]) -> list[str]:
+def check(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Progress | None = None) -> list[str]:
     """Lines that say what is sound and what could not be checked. Raises ConfigError, DataError."""
-    config = open_config(path, sets=sets, flags=flags)
-    facts, splits, unchecked = _best_facts(config)
-    spec = config.describe(facts, splits)
-    graph = Graph(spec.built)
-    with config.faults():
-        refuse_huge(graph.weights())
-    found = summarize(graph, spec.name)
-    lines = [f"{path}: ok", f"  model: {len(spec.model.nodes)} layers, {found.total:,} parameters"]
+    config = open_config(path, sets=sets, flags=flags, progress=progress)
+    facts, prepared, unchecked = _best_facts(config)
+    spec = config.describe(facts, prepared and _rows(prepared))
+    found = _summary(config, spec)
+    lines = [
+        f"{safe_text(str(path))}: ok",
+        f"  model: {_counted(len(spec.model.nodes), 'layer')}, {found.total:,} parameters",
+    ]
+    if prepared is not None:
+        check_values(spec, prepared.splits, prepared.input_stage, prepared.target_stage)
+        rows = ", ".join(f"{name} {count:,}" for name, count in _rows(prepared).items())
+        lines.append(f"  data: {rows} rows")
     if spec.compile is None:
-        lines.append("  not checked: there is no 'compile' section")
+        unchecked.append("there is no 'compile' section")
     return [*lines, *(f"  not checked: {text}" for text in unchecked)]
 
 
-def summary_of(path: Path, *, sets: list[str], flags: list[str]) -> Summary:
+def summary_of(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Progress | None = None) -> Summary:
     """The summary of a config's model, with or without its data."""
-    config = open_config(path, sets=sets, flags=flags)
+    config = open_config(path, sets=sets, flags=flags, progress=progress)
     config.document.data.pop("compile", None)
     facts, _, _ = _best_facts(config)
-    spec = config.describe(facts)
+    return _summary(config, config.describe(facts))
+
+
+def summary_of_run(record: RunRecord) -> Summary:
+    """The summary of a run's model, from its folder alone."""
+    record.plugin_paths()  # refuses copies that were changed
+    config = open_config(record.resolved_path)
+    if config.data is None:
+        raise FileRefused(f"the resolved config of {record.path} has no data section")
+    facts = stages(config.data, load_learned(record.preprocessing())).facts
+    return _summary(config, config.describe(facts))
+
+
+def _summary(config: Config, spec: RunSpec) -> Summary:
     graph = Graph(spec.built)
     with config.faults():
         refuse_huge(graph.weights())
     return summarize(graph, spec.name)
 
 
-def _best_facts(config: Config) -> tuple[DataFacts, dict[str, int] | None, list[str]]:
+def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[str]]:
     """Facts from the source if it knows them, else from the data itself, else nothing but the reason."""
-    if config.data is None:
-        return config.facts(), None, ["there is no 'data' section"]
     facts = config.facts()
+    if config.data is None:
+        return facts, None, ["there is no 'data' section"]
     if facts.known:
         return facts, None, []
     absent = [path for path in config.data.source.files(config.context) if not path.exists()]
     if absent:
-        return facts, None, [f"the data, and what depends on it: there is no file '{absent[0]}'"]
+        return facts, None, [f"the data, and what depends on it: there is no file '{safe_text(str(absent[0]))}'"]
     prepared = config.load_data()
-    return prepared.facts, {name: split.rows for name, split in prepared.splits.items()}, []
+    return prepared.facts, prepared, []
 
+
+def _rows(prepared: PreparedData) -> dict[str, int]:
+    return {name: split.rows for name, split in prepared.splits.items()}
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -48,8 +48,8 @@ def predict_rows(run: OpenedRun, rows: Split) -> Predictions:
         field = run.stages.facts.targets.get(goal.target) if goal is not None else None
         reading = class_reading(output, field, goal.loss if goal is not None else None)
         if reading is None:
-            alone = goal is not None and len(outputs) == 1
-            columns.update(_plain_columns(goal.target if alone else name, output))
+            label = goal.target if goal is not None and len(outputs) == 1 else name
+            columns.update(_plain_columns(label, output))
             continue
         names = np.array(reading.names, dtype=object)
         columns[f"{prefix}class"] = names[reading.numbers(output).numpy()]

@@ -111,7 +111,7 @@ def bind(experiment: Experiment, plan: Plan, recorded_tier: str | None = None) -
     spec = experiment.spec
     assert spec.compile is not None
     trained = [(w.name, w.tensor, w.spec) for w in experiment.weights if w.trainable]
-    trainable = [(name, tensor, spec) for name, tensor, spec in trained if isinstance(tensor, nn.Parameter)]
+    trainable = [(name, tensor, layout) for name, tensor, layout in trained if isinstance(tensor, nn.Parameter)]
     if not trainable:
         raise ConfigError("the model has no trainable weights: there is nothing to fit")
     optimizer = FlatOptimizer(spec.compile.optimizer, trainable)

@@ -1,0 +1,65 @@
+"""The commands as one typer program."""
+
+import os
+import signal
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from kerascli import __version__
+from kerascli.cli import (
+    evaluate,
+    explain,
+    init,
+    listing,
+    plot,
+    predict,
+    runs,
+    schema,
+    summary,
+    train,
+    validate,
+)
+
+_HELP = "Deep learning described, not programmed: one YAML file in Keras's words becomes a trained PyTorch model."
+
+
+class Program(TyperGroup):
+    """All commands; when the reader of the output has gone (`| head`), they end as SIGPIPE ends others: in silence."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered has to go somewhere
+            raise typer.Exit(128 + signal.SIGPIPE) from None
+        return result
+
+
+app = typer.Typer(
+    cls=Program,
+    help=_HELP,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+)
+
+for command in (train, evaluate, predict, summary, plot, validate, init, listing, explain, schema, runs):
+    command.register(app)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"kerascli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Options of the program itself."""
