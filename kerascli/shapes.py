@@ -41,6 +41,8 @@ def _to_tuple(value: Any) -> Any:
 def _repeat(count: int) -> BeforeValidator:
     def repeat(value: Any) -> Any:
         if isinstance(value, int) and not isinstance(value, bool):
+            if value < 1:  # said once, not for every axis
+                raise ValueError(f"must be at least 1, got {value}")
             return (value,) * count
         return _to_tuple(value)
 

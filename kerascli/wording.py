@@ -26,7 +26,7 @@ _BOUNDS = {
 def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
     """One pydantic error detail as a fault; the path is relative to the owner's arguments."""
     path = _without_union_tags(detail["loc"])
-    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+    name = _dotted(path)
     title = _title(owner)
     kind, value, context = detail["type"], detail.get("input"), detail.get("ctx", {})
     if kind == "extra_forbidden":
@@ -51,10 +51,16 @@ def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
 
 
 def describe_missing(names: list[str], path: Path, owner: type[BaseModel]) -> Fault:
-    """Required arguments that are not there, as one fault."""
+    """Required arguments that are not there, as one fault; numbers are places in a list that is too short."""
+    if names[0].isdigit():
+        return Fault(f"{_dotted(path)}: expected {int(names[-1]) + 1} values, got {names[0]}", path)
     needs = " and ".join(f"'{name}'" for name in names)
     hint = "add " + ", ".join(f"{name}: {_example(owner, name)}" for name in names)
     return Fault(f"{_title(owner)} needs {needs}", path, "key", hint=hint)
+
+
+def _dotted(path: Path) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
 def _title(owner: type[BaseModel]) -> str:

@@ -4,15 +4,22 @@ Such a file starts with a good config. A case changes it (lines with - are repla
 perhaps with arguments of the command line ($), and shows what is said. A case may be a whole config instead.
 """
 
+import copy
+import itertools
+import operator
 import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kerascli.errors import ConfigError, KerasCliError
+from kerascli.spec.load import open_config
+from kerascli.spec.text import dump_yaml, parse_document
 from kerascli.workflow.check import check
 
 FOLDER = Path(__file__).parent / "bad_configs"
@@ -174,3 +181,63 @@ def test_twenty_faults_are_shown_and_the_rest_counted(tmp_path: Path, monkeypatc
     lines = said(refused(case, tmp_path, monkeypatch)).splitlines()
     assert sum(line.startswith("config.yaml:") for line in lines) == 20
     assert lines[-1] == "error: ... and 10 more"
+
+
+# Laws
+
+
+ODD = (None, [], {}, -1, "x", [[1]], {"x": {"y": None}})
+
+
+def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Every path of a config."""
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in entries:
+        yield (*path, key)
+        yield from places(item, (*path, key))
+
+
+@pytest.mark.parametrize("name", ["sections", "graph", "outputs", "shapes"])
+def test_whatever_stands_in_a_config_it_is_valid_or_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An odd value at every place, one at a time: nothing but a KerasCliError, in no words of Python's."""
+    monkeypatch.chdir(tmp_path)
+    data = parse_document(GOOD[name].text, name).data
+    refusals = []
+    for path, odd in itertools.product(places(data), ODD):
+        harmed: Any = copy.deepcopy(data)
+        reduce(operator.getitem, path[:-1], harmed)[path[-1]] = odd
+        Path("config.yaml").write_text(dump_yaml(harmed), encoding="utf-8")
+        try:
+            check(Path("config.yaml"), sets=[], flags=[])
+        except KerasCliError as error:
+            refusals.append(said(error))
+    assert len(refusals) > 50
+    assert [text for text in refusals if LEAKS.search(text)] == []
+
+
+def test_a_fact_that_the_data_does_not_tell_is_stood_in_for_until_the_data_is_read(tmp_path: Path) -> None:
+    text = GOOD["sections"].text.replace("units: 8", "units: $targets.y.max_length")
+    (tmp_path / "config.yaml").write_text(text)
+    config = open_config(tmp_path / "config.yaml")
+    config.describe(config.facts())
+    assert config.unknown == (f"{tmp_path}/config.yaml:7:22: $targets.y.max_length",)
+    with pytest.raises(ConfigError) as caught:
+        config.describe(config.facts(), {"train": 800, "validation": 200})
+    assert [fault.text for fault in caught.value.faults] == ["'$targets.y.max_length': the data does not tell"]
+
+
+def test_a_split_that_there_is_not_is_said_once_the_data_is_read(tmp_path: Path) -> None:
+    text = GOOD["sections"].text.replace("validation_split: 0.2", "validation_data: tset")
+    (tmp_path / "config.yaml").write_text(text)
+    config = open_config(tmp_path / "config.yaml")
+    with pytest.raises(ConfigError) as caught:
+        config.describe(config.facts(), {"train": 800, "test": 200})
+    (fault,) = caught.value.faults
+    assert (fault.text, fault.hint) == (
+        "validation_data: there is no split 'tset'; did you mean 'test'?",
+        "the data has train, test",
+    )
+    assert fault.place is not None
+    assert (fault.place.line, fault.place.column) == (15, 20)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from kerascli.cli.app import app
+from kerascli.cli.commands import app
 from kerascli.component import REGISTRIES
 from kerascli.errors import ConfigError, Interrupted, KerasCliError
 from kerascli.runs.index import find_run

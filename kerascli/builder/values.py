@@ -41,7 +41,8 @@ def _refuse_tokens(node: Node, rows: int, values: np.ndarray, split: str) -> Non
     if place is not None:
         row, value = place
         text = f"'{node.inputs[0]}' holds {value}; the embedding '{node.name}' has rows 0 to {rows - 1}"
-        raise DataError(f"{split} row {row + 1}: {text}", hint=f"input_dim: {int(values.max()) + 1} would take every value of this split")
+        hint = f"input_dim: {int(values.max()) + 1} would take every value of this split"
+        raise DataError(f"{split} row {row + 1}: {text}", hint=hint)
 
 
 def _refuse_labels(spec: RunSpec, goal: Goal, values: np.ndarray, split: str) -> None:

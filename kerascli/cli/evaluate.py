@@ -23,11 +23,11 @@ def register(app: typer.Typer) -> None:
 
 def evaluate_command(
     run: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="latest, a run's name, a prefix of it, or its path.")
+        str, typer.Argument(metavar="RUN", help="latest, a run's name, a prefix of it, or its path.")
     ] = "latest",
     what: Annotated[
         str | None,
-        typer.Argument(metavar="[FILE|SPLIT]", help="A file, or test, validation or train; default: the first it has."),
+        typer.Argument(metavar="FILE|SPLIT", help="A file, or test, validation or train; default: the first it has."),
     ] = None,
     checkpoint: options.Checkpoint = None,
     device: options.Device = "auto",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 RUNS_DIR = Path("runs")
 
 Config = Annotated[
-    Path | None, typer.Argument(metavar="[CONFIG]", help="The config; default: the only one in this folder.")
+    Path | None, typer.Argument(metavar="CONFIG", help="The config; default: the only one in this folder.")
 ]
 RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="FOLDER", help="The folder that holds the runs.")]
 Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")]

@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 def summary_command(
     what: Annotated[
-        str | None, typer.Argument(metavar="[CONFIG|RUN]", help="A config, or a run: latest, a name.")
+        str | None, typer.Argument(metavar="CONFIG|RUN", help="A config, or a run: latest, a name.")
     ] = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
     sets: options.Sets = [],  # noqa: B006  # typer reads it once

@@ -162,7 +162,7 @@ class _Parser:
         elif not merges and len(names) != 1:
             hint = "join them first: concatenate, add ..." if names else None
             self.faults.add(f"{kind} takes one input, got {len(names)}", node.inputs, hint=hint)
-        return self._tensors(written, node.inputs)
+        return self._tensors(written, node.inputs) if names else ()
 
     def _tensors(self, written: Any, path: Path) -> tuple[str, ...]:
         """The tensors that one name, or a list of names, means here."""

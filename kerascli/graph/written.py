@@ -42,6 +42,8 @@ def take_apart(entry: Any, path: Path, faults: Faults) -> WrittenNode:
     below = (*path, written)
     if issubclass(cls, MergeLayer) and isinstance(settings, list):  # add: [a, b]
         return WrittenNode(cls, written, {}, {"inputs": settings}, path, below)
+    if issubclass(cls, MergeLayer) and settings is None:  # what it lacks are inputs, not settings
+        settings = {}
     beside: dict[str, Any] = {}
     if isinstance(settings, dict):
         beside, settings = _divide(cls, settings, below, faults)

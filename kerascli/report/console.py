@@ -62,15 +62,15 @@ class TrainingView:
         self._resumed = False
         if not self.live:
             return
-        bar = BarColumn(bar_width=max(4, min(24, self.console.width - 56)))
-        self._progress = Progress(
+        bar = BarColumn(bar_width=max(4, min(24, self.console.width - 70)))
+        progress = Progress(
             TextColumn("{task.description}"), bar, MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(compact=True), TextColumn("{task.fields[figures]}"),
             console=self.console, transient=True, auto_refresh=False,
         )  # fmt: skip
-        self._progress.start()
+        progress.start()
         text = f"epoch {event.epoch:>{self._width}}/{event.epochs}"
-        self._task = self._progress.add_task(text, total=event.steps, rate="", figures="")
+        self._progress, self._task = progress, progress.add_task(text, total=event.steps, rate="", figures="")
         self._taken = len(text) + (bar.bar_width or 0) + 2 * len(str(event.steps)) + 1 + _TIME_WIDTH + len("     ")
 
     def _advance(self, event: BatchEnd, logs: Logs, progress: Progress) -> None:
@@ -80,7 +80,9 @@ class TrainingView:
 
     def _epoch_end(self, event: EpochEnd) -> None:
         self.close()
-        self._say(f"epoch {event.epoch:>{self._width}}/{event.epochs}  {figures(event.logs)}  {event.seconds:.1f} s")
+        head = f"epoch {event.epoch:>{self._width}}/{event.epochs}"
+        parts = [*_pairs(event.logs), f"{event.seconds:.1f} s"]
+        self._say(_wrapped(head, parts, self.console.width) if self.live else "  ".join([head, *parts]))
         for message in event.messages:
             self._say(f"  {safe_text(message)}")
 
@@ -102,15 +104,29 @@ class _Console(Console):
 
 def fitting(logs: Logs, room: int) -> str:
     """As many of the first figures as fit into `room` characters."""
-    names = list(logs)
-    while names and len(figures({name: logs[name] for name in names})) > room:
-        names.pop()
-    return figures({name: logs[name] for name in names})
+    pairs = _pairs(logs)
+    while pairs and len("  ".join(pairs)) > room:
+        pairs.pop()
+    return "  ".join(pairs)
 
 
 def figures(logs: Logs) -> str:
     """loss 0.1234  accuracy 0.9640"""
-    return "  ".join(f"{safe_text(name)} {figure(value)}" for name, value in logs.items())
+    return "  ".join(_pairs(logs))
+
+
+def _pairs(logs: Logs) -> list[str]:
+    return [f"{safe_text(name)} {figure(value)}" for name, value in logs.items()]
+
+
+def _wrapped(head: str, parts: list[str], width: int) -> str:
+    """The parts after the head, in as many lines as it takes; no part is torn."""
+    lines = [head]
+    for part in parts:
+        if len(lines[-1]) + len(part) + 2 > width:
+            lines.append(" " * len(head))
+        lines[-1] += f"  {part}"
+    return "\n".join(lines)
 
 
 def figure(value: float) -> str:

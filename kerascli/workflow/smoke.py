@@ -41,6 +41,7 @@ def smoke(
 
 
 def _fit(events: Iterator[Event]) -> Iterator[str]:
+    steps = 0
     for event in events:
         match event:
             case EpochBegin():
