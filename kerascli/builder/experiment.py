@@ -12,7 +12,7 @@ from kerascli.component import Invalid
 from kerascli.data.base import Field
 from kerascli.errors import Fault
 from kerascli.graph.module import Graph
-from kerascli.graph.weights import MAX_PARAMETERS, Weight, materialize
+from kerascli.graph.weights import Weight, materialize
 from kerascli.spec.run import RunSpec
 
 
@@ -35,24 +35,14 @@ def build_experiment(
     target_stage: nn.Module,
     targets: Mapping[str, Field],
 ) -> Experiment:
-    """Make the weights (by the spec's seed) and the update. Raises Invalid for a model too large."""
+    """Make the weights (by the spec's seed) and the update."""
     assert spec.compile is not None
     graph = Graph(spec.built)
     weights = graph.weights()
-    refuse_huge(weights)
     materialize(graph, weights, seed=spec.seed, device=device)
     objective = Objective(spec.compile, weights, _class_weight(spec, targets)).to(device)
     update = Update(graph, objective, input_stage.to(device), target_stage.to(device), spec.compile.precision)
     return Experiment(spec, graph, update, weights, device)
-
-
-def refuse_huge(weights: Sequence[Weight]) -> None:
-    """A typing error in `units` must not take the machine down: nothing has been allocated yet."""
-    total = sum(weight.count for weight in weights)
-    if total > MAX_PARAMETERS:
-        largest = max(weights, key=lambda weight: weight.count)
-        text = f"this model has {total:,} parameters; the limit is {MAX_PARAMETERS:,}"
-        raise Invalid([Fault(text, ("model",), hint=f"the largest is '{largest.name}' with {largest.count:,}")])
 
 
 def _class_weight(spec: RunSpec, targets: Mapping[str, Field]) -> Tensor | None:

@@ -13,6 +13,9 @@ from kerascli.component import Component, Registry
 from kerascli.data.table import Table
 from kerascli.shapes import Shape
 
+SPLITS = ("train", "validation", "test")
+"""What the parts of a source's rows are called."""
+
 EXACT_IN_FLOAT32 = frozenset({"bool", "uint8", "int8", "uint16", "int16", "float16", "float32"})
 """Dtypes whose values float32 holds exactly: arithmetic on them may wait for the batch."""
 

@@ -63,11 +63,11 @@ def train(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
 def _epoch(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
     number = progress.epoch + 1
     started = time.monotonic() - progress.seconds
-    if progress.batch == 0:
+    yield EpochBegin(number, plan.epochs, plan.steps)
+    if progress.batch == 0:  # after the event, at which a run may be left: to go on from there must not do it twice
         facts = _facts(trainer, plan, progress, progress.rows[-1] if progress.rows else {}, number)
         for callback in plan.callbacks:
             _carry_out(callback.begin(facts), trainer, progress)
-    yield EpochBegin(number, plan.epochs, plan.steps)
     yield from _batches(trainer, plan, progress, started)
     assert progress.states is not None
     logs = trainer.update.objective.figures(progress.states)

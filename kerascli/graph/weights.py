@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.draws import key_seed
-from kerascli.layers.base import MAX_PARAMETERS as MAX_PARAMETERS  # what counts weights refers to it here
 from kerascli.layers.base import WeightedModule, WeightSpec
 
 

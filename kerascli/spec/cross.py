@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from kerascli.callbacks.base import Callback
-from kerascli.data.base import Field
+from kerascli.data.base import SPLITS, Field
 from kerascli.errors import Fault, Path, suggestion
 from kerascli.schedules.base import Schedule
 from kerascli.spec.compile import Goal
@@ -47,10 +47,10 @@ def _input_faults(spec: RunSpec, sections: Mapping[Any, Any]) -> Iterator[Fault]
 
 
 def _validation_faults(spec: RunSpec, splits: Mapping[str, int] | None) -> Iterator[Fault]:
-    wanted = spec.fit.validation_data
-    if wanted is not None and splits is not None and wanted not in splits:
-        text = f"validation_data: there is no split '{wanted}'{suggestion(wanted, splits)}"
-        yield Fault(text, ("fit", "validation_data"), hint=f"the data has {', '.join(splits)}")
+    wanted, known = spec.fit.validation_data, splits or SPLITS
+    if wanted is not None and wanted not in known:
+        text = f"validation_data: there is no split '{wanted}'{suggestion(wanted, known)}"
+        yield Fault(text, ("fit", "validation_data"), hint=f"the data has {', '.join(known)}" if splits else None)
 
 
 def _class_faults(spec: RunSpec, goal: Goal, targets: Mapping[str, Field] | None) -> Iterator[Fault]:

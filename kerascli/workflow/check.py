@@ -1,13 +1,13 @@
 """What can be known of a config before training, and of a run without its data."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from kerascli.builder.experiment import refuse_huge
 from kerascli.builder.values import check_values
 from kerascli.data.learning import load_learned
 from kerascli.data.prepare import DataFacts, PreparedData, stages
-from kerascli.errors import FileRefused, safe_text
+from kerascli.errors import ConfigError, Fault, FileRefused, safe_text
 from kerascli.graph.module import Graph
 from kerascli.report.summary import Summary, summarize
 from kerascli.runs.record import RunRecord
@@ -19,8 +19,9 @@ def check(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Pr
     """Lines that say what is sound and what could not be checked. Raises ConfigError, DataError."""
     config = open_config(path, sets=sets, flags=flags, progress=progress)
     facts, prepared, unchecked = _best_facts(config)
-    spec = config.describe(facts, prepared and _rows(prepared))
-    found = _summary(config, spec)
+    with _said(unchecked):
+        spec = config.describe(facts, prepared and _rows(prepared))
+    found = _summary(spec)
     lines = [
         f"{safe_text(str(path))}: ok",
         f"  model: {_counted(len(spec.model.nodes), 'layer')}, {found.total:,} parameters",
@@ -29,6 +30,8 @@ def check(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Pr
         check_values(spec, prepared.splits, prepared.input_stage, prepared.target_stage)
         rows = ", ".join(f"{name} {count:,}" for name, count in _rows(prepared).items())
         lines.append(f"  data: {rows} rows")
+    if config.data is None:
+        unchecked.append("there is no 'data' section")
     if spec.compile is None:
         unchecked.append("there is no 'compile' section")
     return [*lines, *(f"  not checked: {text}" for text in unchecked)]
@@ -38,8 +41,10 @@ def summary_of(path: Path, *, sets: Sequence[str], flags: Sequence[str], progres
     """The summary of a config's model, with or without its data."""
     config = open_config(path, sets=sets, flags=flags, progress=progress)
     config.document.data.pop("compile", None)
-    facts, _, _ = _best_facts(config)
-    return _summary(config, config.describe(facts))
+    facts, _, unchecked = _best_facts(config)
+    with _said(unchecked):
+        spec = config.describe(facts)
+    return _summary(spec)
 
 
 def summary_of_run(record: RunRecord) -> Summary:
@@ -49,21 +54,28 @@ def summary_of_run(record: RunRecord) -> Summary:
     if config.data is None:
         raise FileRefused(f"the resolved config of {record.path} has no data section")
     facts = stages(config.data, load_learned(record.preprocessing())).facts
-    return _summary(config, config.describe(facts))
+    return _summary(config.describe(facts))
 
 
-def _summary(config: Config, spec: RunSpec) -> Summary:
-    graph = Graph(spec.built)
-    with config.faults():
-        refuse_huge(graph.weights())
-    return summarize(graph, spec.name)
+@contextmanager
+def _said(unchecked: Sequence[str]) -> Iterator[None]:
+    """With faults it is said, too, what was not known: it may be why."""
+    try:
+        yield
+    except ConfigError as error:
+        missing = [Fault(f"not checked: {text}", level="warning") for text in unchecked]
+        raise ConfigError([*error.faults, *missing]) from None
+
+
+def _summary(spec: RunSpec) -> Summary:
+    return summarize(Graph(spec.built), spec.name)
 
 
 def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[str]]:
     """Facts from the source if it knows them, else from the data itself, else nothing but the reason."""
     facts = config.facts()
     if config.data is None:
-        return facts, None, ["there is no 'data' section"]
+        return facts, None, []
     if facts.known:
         return facts, None, []
     absent = [path for path in config.data.source.files(config.context) if not path.exists()]

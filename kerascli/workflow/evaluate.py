@@ -10,7 +10,7 @@ import torch
 
 from kerascli.builder.experiment import Experiment
 from kerascli.builder.values import check_values
-from kerascli.data.base import Context
+from kerascli.data.base import SPLITS, Context
 from kerascli.data.loader import Batch, BatchSource
 from kerascli.data.prepare import Split, prepare_rows
 from kerascli.data.read import read_raw
@@ -21,9 +21,6 @@ from kerascli.fit.evaluate import evaluate
 from kerascli.fit.predict import predict
 from kerascli.report.classes import ClassRow, class_rows, confusion
 from kerascli.workflow.opened import OpenedRun
-
-SPLITS = ("train", "validation", "test")
-
 
 @dataclass(frozen=True, slots=True)
 class Classified:

@@ -24,7 +24,7 @@ from kerascli.parts.activations import Linear, Sigmoid, Tanh
 from kerascli.parts.base import Initializer
 from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import GlorotUniform, Orthogonal, Zeros
-from kerascli.shapes import Fraction, PositiveInt, TensorSpec
+from kerascli.shapes import Fraction, PositiveInt, TensorSpec, show_shape
 
 
 @layer(
@@ -141,14 +141,25 @@ class LSTMModule(WeightedModule):
         if self.settings.go_backwards:
             x = x.flip(1)
             mask = None if mask is None else mask.flip(1)
-        if initial_state is None:
-            h = c = x.new_zeros(x.shape[0], self.settings.units)
+        h, c = self._start(x, initial_state)
+        if x.is_meta:  # shape inference: there torch would take its kernel apart, one step after the other
+            outputs = x.new_empty(*x.shape[:2], self.settings.units)
         else:
-            h, c = (state.to(x.dtype) for state in initial_state)
-        run = self._run_fused if self.settings.fused else self._run_steps
-        outputs, (h, c) = run(x, (h, c), mask)
+            run = self._run_fused if self.settings.fused else self._run_steps
+            outputs, (h, c) = run(x, (h, c), mask)
         output = outputs if self.settings.return_sequences else outputs[:, -1]
         return (output, h, c) if self.settings.return_state else output
+
+    def _start(self, x: Tensor, given: Sequence[Tensor] | None) -> State:
+        units = self.settings.units
+        if given is None:
+            zeros = x.new_zeros(x.shape[0], units)
+            return zeros, zeros
+        if len(given) != 2 or any(state.shape != (x.shape[0], units) for state in given):
+            shapes = ", ".join(show_shape((None, *state.shape[1:])) for state in given)
+            raise ShapeMismatch(f"needs two initial states of shape (None, {units}), got {shapes}")
+        h, c = (state.to(x.dtype) for state in given)
+        return h, c
 
     def _run_fused(self, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
         if self.training and self.settings.dropout:
