@@ -46,7 +46,7 @@ def _run() -> int | str | None:
     try:
         from kerascli.cli.commands import app  # here, so that a signal during this import is told as any other
 
-        app()
+        app(prog_name="kerascli")
     except SystemExit as end:
         return end.code
     except KerasCliError as error:

@@ -74,7 +74,7 @@ def trained_run(selector: str, runs_dir: Path, checkpoint: str | None) -> "RunRe
         return record
     slots = record.checkpoints.slots()
     if slots:
-        hint = f"take a checkpoint of it: --checkpoint {slots[0]}"
+        hint = f"take a checkpoint of it: --checkpoint {'best' if 'best' in slots else slots[-1]}"
     elif status == "running":
         hint = "wait for its end"
     else:

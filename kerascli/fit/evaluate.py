@@ -17,14 +17,13 @@ def evaluate(
     """Yield a Tick a batch, return the figures. `step` keys the draws of models that sample in inference."""
     update.eval()
     sums: list[Tensor] | None = None
-    with torch.inference_mode():
-        for number, batch in enumerate(batches):
-            with draws.using(draws.Draws(seed, f"evaluate/{number}", step)):
-                outcome = update(batch)
-            sums = add_states(sums, outcome.judgement.states)
-            yield Tick()
-        assert sums is not None, "a split has rows"
-        return update.objective.figures(sums)
+    for number, batch in enumerate(batches):
+        # not around the yield: whoever gets the event would be in inference mode too
+        with torch.inference_mode(), draws.using(draws.Draws(seed, f"evaluate/{number}", step)):
+            sums = add_states(sums, update(batch).judgement.states)
+        yield Tick()
+    assert sums is not None, "a split has rows"
+    return update.objective.figures(sums)
 
 
 def add_states(sums: list[Tensor] | None, states: list[Tensor]) -> list[Tensor]:

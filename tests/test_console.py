@@ -1,0 +1,96 @@
+"""What people look at: progress at a terminal and in a log, tables that keep their columns."""
+
+import io
+import re
+
+import pytest
+
+from kerascli.events import BatchEnd, Began, EpochBegin, EpochEnd, Event, Note, Stopped
+from kerascli.report.classes import ClassRow, class_table
+from kerascli.report.console import TrainingView, fitting
+from kerascli.report.summary import Row, Summary, render
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def view_of(stream: io.StringIO, events: list[Event]) -> list[str]:
+    """The lines, whether drawn over or not, without escapes."""
+    view = TrainingView(stream)
+    for event in events:
+        view.show(event)
+    view.close()
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue())
+    return [line.rstrip() for line in re.split(r"[\r\n]+", text) if line.strip()]
+
+
+MANY = dict.fromkeys(("loss", "accuracy", "precision", "recall", "top_k_categorical_accuracy", "auc", "f1_score"), 0.25)
+STEPS = [BatchEnd(1, step, 100, MANY) for step in (40, 80)]
+EPOCH = [EpochBegin(1, 30, 100), *STEPS, EpochEnd(1, 30, MANY, 2.04, messages=("keeping best",))]
+
+
+def test_a_terminal_sees_a_bar_that_fits_and_lines_that_are_not_torn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    lines = view_of(Terminal(), list(EPOCH))
+    assert max(map(len, lines)) <= 80
+    bars = [line for line in lines if "steps/s" in line]
+    assert all(re.match(r"epoch  1/30 \S+ +(40|80)/100 [\d,]+ steps/s \S+ loss 0\.2500", bar) for bar in bars)
+    assert bars
+    assert lines[-4:] == [
+        "epoch  1/30  loss 0.2500  accuracy 0.2500  precision 0.2500  recall 0.2500",
+        "             top_k_categorical_accuracy 0.2500  auc 0.2500  f1_score 0.2500",
+        "             2.0 s",
+        "  keeping best",
+    ]
+
+
+def test_a_log_gets_a_line_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    figures = "  ".join(f"{name} 0.2500" for name in MANY)
+    assert view_of(io.StringIO(), list(EPOCH)) == [f"epoch  1/30  {figures}  2.0 s", "  keeping best"]
+
+
+def test_notes_and_names_are_shown_without_escapes() -> None:
+    events: list[Event] = [Note("a\x1b[31m", "warning"), Began("runs/\x1b[31m", "Model"), Stopped("completed", "", 1)]
+    assert view_of(io.StringIO(), events) == ["warning: a\\x1b[31m", "Model", "run: runs/\\x1b[31m"]
+
+
+def test_figures_are_cut_between_themselves() -> None:
+    assert fitting({"loss": 1.0, "accuracy": 0.5}, 30) == "loss 1.0000  accuracy 0.5000"
+    assert fitting({"loss": 1.0, "accuracy": 0.5}, 27) == "loss 1.0000"
+    assert fitting({"loss": 1.0}, 10) == ""
+
+
+def test_a_view_that_cannot_write_falls_silent() -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    view = TrainingView(Full())
+    for event in EPOCH:
+        view.show(event)
+    assert view.quiet
+
+
+def test_class_names_of_any_width_keep_the_columns() -> None:
+    table = class_table([ClassRow("猫", 1.0, 0.5, 2 / 3, 10), ClassRow("a\x1b[31m", 0.0, 0.0, 0.0, 1234)])
+    assert table.splitlines() == [
+        "class      precision  recall      f1  support",
+        "猫            1.0000  0.5000  0.6667       10",
+        "a\\x1b[31m     0.0000  0.0000  0.0000    1,234",
+    ]
+
+
+def test_a_summary_fits_eighty_columns() -> None:
+    rows = tuple(
+        Row(f"{'long_name_' * 4}{n}", "batch_normalization", "(None, 128, 128, 64)", n, ("a" * 40,), True)
+        for n in (1, 2)
+    )
+    lines = render(Summary("model", rows, False, 3, 0, 12, 0)).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "".join(line.split("│")[1].strip() for line in lines[4:7]).startswith("long_name_" * 4 + "1")
