@@ -28,7 +28,9 @@ def view_of(stream: io.StringIO, events: list[Event]) -> list[str]:
     return [line.rstrip() for line in re.split(r"[\r\n]+", text) if line.strip()]
 
 
-MANY = dict.fromkeys(("loss", "accuracy", "precision", "recall", "top_k_categorical_accuracy", "auc", "f1_score"), 0.25)
+MANY: dict[str, float] = dict.fromkeys(
+    ("loss", "accuracy", "precision", "recall", "top_k_categorical_accuracy", "auc", "f1_score"), 0.25
+)
 STEPS = [BatchEnd(1, step, 100, MANY) for step in (40, 80)]
 EPOCH = [EpochBegin(1, 30, 100), *STEPS, EpochEnd(1, 30, MANY, 2.04, messages=("keeping best",))]
 

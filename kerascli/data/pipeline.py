@@ -67,9 +67,13 @@ def _common(dtypes: list[str]) -> str:
 def read_columns(route: Route, table: Table, field: Field) -> np.ndarray:
     """The route's columns as one array like `field` (the training rows'). Raises DataError."""
     parts = [_column(table, name, field) for name in route.pipeline.columns]
-    if not route.pipeline.stacked:
-        return parts[0]
-    return np.concatenate([part[:, None] if part.ndim == 1 else part for part in parts], axis=-1)
+    if route.pipeline.stacked:
+        values = np.concatenate([part[:, None] if part.ndim == 1 else part for part in parts], axis=-1)
+    else:
+        values = parts[0]
+    if values.shape[1:] != field.shape:
+        raise route.fault(f"rows are of shape {values.shape[1:]}, those in training of {field.shape}")
+    return values
 
 
 def _column(table: Table, name: str, field: Field) -> np.ndarray:

@@ -15,6 +15,7 @@ from kerascli.spec.per_output import Written, per_output
 
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 _PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+_COLUMNS = ("loss", "epoch", "learning_rate", "epoch_seconds")
 _KEYS = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "precision", "jit_compile")
 
 
@@ -104,6 +105,8 @@ class _Reader:
         self.outputs = outputs
         self.targets = targets
         self.faults: list[Fault] = []
+        self.names: set[str] = set()
+        """Of the figures that are logged."""
 
     def read(self, *, extra_losses: bool) -> CompileSpec:
         self._check_keys()
@@ -111,6 +114,7 @@ class _Reader:
         pairs = self._pairs()
         losses = self._losses(extra_losses=extra_losses)
         weights = self._loss_weights(losses)
+        self.names = {f"{output}_loss" for output in losses} if len(losses) > 1 else set()
         metrics = self._metrics("metrics", pairs)
         weighted = self._metrics("weighted_metrics", pairs)
         goals = []
@@ -124,6 +128,10 @@ class _Reader:
             prefix = f"{output}_" if len(self.outputs or ()) > 1 else ""
             goals.append(Goal(output, target, loss, weights.get(output, 1.0), uses, prefix))
         precision = self._precision()
+        if precision == "mixed_float16" and optimizer is not None and optimizer.loss_scale_factor is None:
+            hint = "set loss_scale_factor on the optimizer (1024 is common), or take mixed_bfloat16, which needs none"
+            self.fault("precision: in mixed_float16 small gradients become zero unless the loss is scaled",
+                       ("precision",), hint=hint)  # fmt: skip
         jit = self.section.get("jit_compile", "auto")
         if jit != "auto" and not isinstance(jit, bool):
             self.fault(f"jit_compile: expected true, false or auto, got {show(jit)}", ("jit_compile",))
@@ -228,6 +236,14 @@ class _Reader:
             if problem:
                 self.fault(problem, path)
 
+    def _check_name(self, name: str, path: Path) -> None:
+        """A column of the history belongs to one figure."""
+        if name in _COLUMNS or name.startswith("val_"):
+            self.fault(f"'{name}' is a column of the history already; call the metric something else", path)
+        elif name in self.names:
+            self.fault(f"two metrics are called '{name}'", path, hint="give one of them a name: of its own")
+        self.names.add(name)
+
     def _metrics(self, key: str, pairs: Mapping[str, str]) -> dict[str, list[MetricUse]]:
         found: dict[str, list[MetricUse]] = {}
         for output, (value, path) in self._per_output(key, METRICS).items():
@@ -245,7 +261,6 @@ class _Reader:
                 problem = metric.check(expected, given) if expected is not None and given is not None else None
                 if problem:
                     self.fault(problem, where)
-                if any(use.name == name for use in uses):
-                    self.fault(f"two metrics are called '{name}'", where, hint="give one of them a name: of its own")
+                self._check_name(f"{output}_{name}" if len(self.outputs or ()) > 1 else name, where)
                 uses.append(MetricUse(name, metric, key == "weighted_metrics"))
         return found
