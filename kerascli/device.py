@@ -1,6 +1,7 @@
 """Device, threads and determinism: every automatic choice comes with its reason."""
 
 import os
+import re
 from dataclasses import dataclass
 
 import torch
@@ -25,8 +26,7 @@ def choose_device(wanted: str = "auto", *, recorded: str | None = None) -> Choic
         return Choice(choose_device(recorded).value, "as in the run")
     if wanted == "auto":
         return _best_device()
-    kind = wanted.partition(":")[0]
-    if kind not in {"cpu", "cuda", "mps"}:
+    if not re.fullmatch(r"cpu|mps|cuda(:\d{1,3})?", wanted, re.ASCII):
         raise ConfigError(f"--device: expected auto, cpu, cuda, cuda:N or mps, got '{wanted}'")
     missing = _missing(wanted)
     if missing:
@@ -47,24 +47,20 @@ def _best_device() -> Choice:
 def _missing(wanted: str) -> str | None:
     kind, _, index = wanted.partition(":")
     if kind == "cpu":
-        return None if not index else "the CPU has no number"
+        return None
     if kind == "mps":
         return None if torch.backends.mps.is_available() else "no Apple GPU found"
     if not torch.cuda.is_available():
         return "no CUDA device found"
-    if index and (not index.isdigit() or int(index) >= torch.cuda.device_count()):
+    if index and int(index) >= torch.cuda.device_count():
         return f"there are {torch.cuda.device_count()} CUDA devices, numbered from 0"
     return None
 
 
-def choose_threads(recorded: int | None = None) -> Choice:
-    """Threads for the CPU: the recorded number on resume, since sums depend on it; else torch's own choice."""
+def use_threads(recorded: int | None) -> None:
+    """On resume as many threads on the CPU as the run began with: the last bits of sums depend on it."""
     if recorded is not None and recorded != torch.get_num_threads():
         torch.set_num_threads(recorded)
-        return Choice(str(recorded), "as in the run")
-    if "OMP_NUM_THREADS" in os.environ:
-        return Choice(str(torch.get_num_threads()), "OMP_NUM_THREADS")
-    return Choice(str(torch.get_num_threads()), "one a core")
 
 
 def flush_denormals() -> None:

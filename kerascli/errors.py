@@ -62,7 +62,7 @@ class Fault:
         out = [f"{where}{self.level}: {safe_text(self.text, 2000)}"]
         if self.place and self.place.line is not None and self.place.source:
             out += _excerpt(self.place)
-        out += [f"  note: {other.text} ({other.place})" for other in self.related if other.place]
+        out += [f"  note: {safe_text(other.text, 2000)} ({other.place})" for other in self.related if other.place]
         if self.hint:
             out.append(f"  hint: {safe_text(self.hint, 2000)}")
         return out
@@ -167,10 +167,20 @@ def _written(value: object) -> str:
             return str(value)
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says first; its kind where it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 def safe_text(text: str, limit: int = 500) -> str:
     """Text from a file, fit for a terminal: controls, escapes and bidi marks become \\x1b forms."""
     text = text if len(text) <= limit else text[: limit - 3] + "..."
     return "".join(c if _printable(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def safe_lines(text: str) -> str:
+    """As `safe_text`, of any length and with its lines."""
+    return "\n".join(safe_text(line, len(line)) for line in text.split("\n"))
 
 
 def _printable(character: str) -> bool:

@@ -68,11 +68,13 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Training is over: `completed`, `callback` or `signal`, and in words why."""
+    """Training is over: `completed` or by a `callback`, and in words why."""
 
     reason: str
     text: str
     epoch: int
+    messages: tuple[str, ...] = ()
+    """What callbacks had to say at the end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -38,6 +39,14 @@ def _write(descriptor: int, data: memoryview) -> int:
 
 
 def _fsync(descriptor: int) -> None:
+    full = getattr(fcntl, "F_FULLFSYNC", None)  # macOS, whose fsync leaves the data in the drive's cache
+    if full is not None:
+        try:
+            fcntl.fcntl(descriptor, full)
+            return
+        except OSError as error:
+            if error.errno not in {errno.ENOTSUP, errno.EINVAL, errno.ENOTTY}:  # network file systems do not know it
+                raise
     os.fsync(descriptor)
 
 
@@ -62,7 +71,10 @@ def _rmtree(path: Path) -> None:
 
 
 def write_bytes(path: Path, data: bytes | memoryview) -> None:
-    """Replace the file at `path` whole; on StorageError the old one is intact."""
+    """Replace the file at `path` whole.
+
+    After a StorageError the old one is intact, or, where only the folder could not be synced, the new one is there.
+    """
     temporary = _temporary(path)
     with _reported("write", path, needed_bytes=len(data)):
         try:
@@ -85,9 +97,21 @@ def write_json(path: Path, data: Any) -> None:
     write_text(path, json_text(data))
 
 
-def json_text(data: Any) -> str:
+def json_text(data: Any, *, ascii_only: bool = False) -> str:
     """JSON that every reader accepts: a number that is not finite becomes null."""
-    return json.dumps(_finite(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(_finite(data), indent=2, ensure_ascii=ascii_only, allow_nan=False) + "\n"
+
+
+def output_file(path: Path) -> Path:
+    """The file that a path given by the user means. Links are followed; StorageError for what is no regular file."""
+    file = Path(os.path.realpath(path))
+    with _reported("write", path), contextlib.suppress(FileNotFoundError):
+        mode = os.lstat(file).st_mode
+        if stat.S_ISDIR(mode):
+            raise StorageError(f"cannot write '{safe_text(str(path))}': it is a folder")
+        if not stat.S_ISREG(mode):
+            raise StorageError(f"cannot write '{safe_text(str(path))}': it is not a regular file")
+    return file
 
 
 def make_folder(path: Path) -> None:
@@ -161,7 +185,8 @@ def lock(folder: Path) -> Iterator[None]:
 def locked(folder: Path) -> bool:
     """Whether a process holds `folder`."""
     try:
-        descriptor = os.open(folder / _LOCK_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        # A FIFO of that name must not hang us.
+        descriptor = os.open(folder / _LOCK_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:

@@ -53,5 +53,4 @@ def _class_weight(spec: RunSpec, targets: Mapping[str, Field]) -> Tensor | None:
     field = next(iter(targets.values()))
     names = {name: number for number, name in enumerate(field.classes or ())}
     numbers = {names[key] if key in names else int(key): weight for key, weight in given.items()}
-    count = field.num_classes or max(numbers) + 1
-    return torch.tensor([numbers.get(number, 1.0) for number in range(count)])
+    return torch.tensor([numbers.get(number, 1.0) for number in range(max(numbers) + 2)])

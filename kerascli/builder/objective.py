@@ -61,17 +61,20 @@ class Objective(nn.Module):
 
     def _sample_weight(self, goal: Goal, y_true: Tensor, given: Mapping[str, Tensor]) -> Tensor | None:
         if self.class_weight is not None and self.training:
-            return self.class_weight[_class_numbers(y_true)]
+            last = len(self.class_weight) - 1  # where classes that were not named are weighted 1, as in Keras
+            return self.class_weight[_class_numbers(y_true).clamp(max=last)]
         return given.get(goal.target)
 
     def figures(self, states: Sequence[Tensor]) -> dict[str, float]:
-        """Added-up states as the figures of logs; waits for the device once."""
+        """Added-up states as the figures of logs; waits for the device once, and computes on the CPU."""
+        flat = torch.cat([state.detach().reshape(-1) for state in states]).cpu().double()
+        parts = flat.split([state.numel() for state in states])
+        here = [part.view(state.shape) for part, state in zip(parts, states, strict=True)]
         metrics = [use.metric for goal in self.goals for use in goal.metrics]
-        means = len(states) - len(metrics)
-        values = [state[0] / state[1] for state in states[:means]]
-        values += [metric.result(state) for metric, state in zip(metrics, states[means:], strict=True)]
-        flat = torch.stack([value.detach().to(torch.float64).mean().cpu() for value in values])
-        return dict(zip(self.names, flat.tolist(), strict=True))
+        means = len(here) - len(metrics)
+        values = [state[0] / state[1] for state in here[:means]]
+        values += [metric.result(state) for metric, state in zip(metrics, here[means:], strict=True)]
+        return {name: float(value) for name, value in zip(self.names, values, strict=True)}
 
 
 def _measure(goal: Goal, y_true: Tensor, y_pred: Tensor, weight: Tensor | None, mask: Tensor | None) -> list[Tensor]:

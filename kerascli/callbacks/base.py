@@ -81,6 +81,10 @@ class Callback(Component):
         """Before an epoch (`logs` is the epoch before's)."""
         return []
 
+    def claims(self) -> tuple[str, ...]:
+        """What it alone may write, in words: a slot, a file of logs/."""
+        return ()
+
     def watched(self) -> tuple[str, ...]:
         """The figures that must exist (`val_loss`); `validate` checks them."""
         return ()

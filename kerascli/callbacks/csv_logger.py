@@ -1,5 +1,6 @@
 """CSVLogger: the figures of each epoch in a file of the run folder's logs/."""
 
+import re
 from typing import Annotated
 
 from pydantic import Field, field_validator
@@ -19,10 +20,12 @@ class CSVLogger(Callback):
     @field_validator("filename")
     @classmethod
     def _is_a_plain_name(cls, value: str) -> str:
-        plain = value.isascii() and value.replace(".", "").replace("-", "").replace("_", "").isalnum()
-        if not plain or value.startswith("."):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
             raise ValueError(f"expected a plain file name such as training.csv (it goes into logs/), got '{value}'")
         return value
+
+    def claims(self) -> tuple[str, ...]:
+        return (f"the file '{self.filename}'",)
 
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
         row = {"epoch": facts.epoch - 1, **{name: facts.logs[name] for name in sorted(facts.logs)}}

@@ -20,6 +20,9 @@ class EarlyStopping(Monitor):
     restore_best_weights: bool = False
     start_from_epoch: NonNegativeInt = 0
 
+    def claims(self) -> tuple[str, ...]:
+        return (f"the best weights by '{self.monitor}'",) if self.restore_best_weights else ()
+
     def start(self) -> State:
         return {"wait": 0, "best": None, "best_epoch": None}
 

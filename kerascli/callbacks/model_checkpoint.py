@@ -38,6 +38,9 @@ class ModelCheckpoint(Monitor):
             raise ValueError("save_freq: expected epoch; a run saves itself every few seconds without being asked")
         return settings
 
+    def claims(self) -> tuple[str, ...]:
+        return ("the checkpoint 'best'",) if self.save_best_only else ("a checkpoint of every epoch",)
+
     def watched(self) -> tuple[str, ...]:
         return super().watched() if self.save_best_only else ()
 

@@ -1,7 +1,7 @@
 """kerascli evaluate [RUN] [FILE|SPLIT]"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -50,7 +50,10 @@ def evaluate(
     name, rows = _rows(opened, what)
     evaluation = evaluate_rows(opened, rows, name)
     pictures = [_picture(record.plot_path(f"confusion_{c.output}.png"), c) for c in evaluation.classified]
-    typer.echo(_json(record, evaluation) if as_json else _text(evaluation), nl=False)
+    if as_json:
+        options.say_json(_facts(record, evaluation))
+    else:
+        options.say(_text(evaluation))
     for picture in pictures:
         options.note(f"confusion matrix: {picture}")
 
@@ -88,15 +91,13 @@ def _text(evaluation: "Evaluation") -> str:
     return "\n".join([*lines, ""])
 
 
-def _json(record: "RunRecord", evaluation: "Evaluation") -> str:
+def _facts(record: "RunRecord", evaluation: "Evaluation") -> dict[str, Any]:
     import dataclasses
-
-    from kerascli.storage import json_text
 
     result = evaluation.result
     classes = {c.output: [dataclasses.asdict(row) for row in c.rows] for c in evaluation.classified}
     facts = {"run": str(record.path), "split": result.split, "rows": result.rows, "results": dict(result.logs)}
-    return json_text({**facts, "classes": classes})
+    return {**facts, "classes": classes}
 
 
 def _picture(path: Path, classified: "Classified") -> Path:

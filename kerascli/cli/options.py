@@ -1,13 +1,14 @@
 """Options that several commands share, and what a missing argument means."""
 
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kerascli.errors import ConfigError, safe_text
+from kerascli.errors import ConfigError, safe_lines
 
 if TYPE_CHECKING:
     from kerascli.report.downloads import DownloadBar
@@ -29,8 +30,20 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 def note(text: str) -> None:
-    """Say what was chosen for the user."""
-    typer.echo(text, err=True)
+    """Say what was chosen for the user, on stderr."""
+    typer.echo(safe_lines(text), err=True)
+
+
+def say(text: str) -> None:
+    """Print data on stdout: as it is for a program, without control characters for a terminal."""
+    sys.stdout.write(safe_lines(text) if sys.stdout.isatty() else text)
+
+
+def say_json(data: Any) -> None:
+    """Print facts as JSON, in ASCII: fit for any terminal."""
+    from kerascli.storage import json_text
+
+    sys.stdout.write(json_text(data, ascii_only=True))
 
 
 def config_or_only(config: Path | None) -> Path:
@@ -39,7 +52,7 @@ def config_or_only(config: Path | None) -> Path:
         return config
     found = sorted(path for pattern in ("*.yaml", "*.yml") for path in Path().glob(pattern))
     if len(found) == 1:
-        note(f"config: {safe_text(str(found[0]))} (the only one here)")
+        note(f"config: {found[0]} (the only one here)")
         return found[0]
     if not found:
         raise ConfigError("which config? there is none in this folder", hint="'kerascli init' writes one")
@@ -62,7 +75,7 @@ def find_run(selector: str, runs_dir: Path) -> "RunRecord":
 
     record = find(selector, runs_dir)
     if selector == LATEST:
-        note(f"run: {safe_text(str(record.path))} (the latest)")
+        note(f"run: {record.path} (the latest)")
     return record
 
 
@@ -91,8 +104,6 @@ def check_device(device: str) -> None:
 
 def download_bar() -> "DownloadBar":
     """What shows the downloads of a built-in dataset."""
-    import sys
-
     from kerascli.report.downloads import DownloadBar
 
     return DownloadBar(sys.stderr)

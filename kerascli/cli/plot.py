@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from kerascli.cli.options import RunsDir, note
-from kerascli.errors import ConfigError, safe_text
+from kerascli.cli import options
+from kerascli.errors import ConfigError
 from kerascli.report import plots
-from kerascli.runs import index
+from kerascli.runs.index import LATEST
 from kerascli.runs.record import RunRecord
+from kerascli.storage import output_file, write_bytes
 
 
 def register(app: typer.Typer) -> None:
@@ -25,16 +26,11 @@ def _command(
     ] = None,
     metric: Annotated[list[str] | None, typer.Option("--metric", help="A figure to show; may be repeated.")] = None,
     log: Annotated[bool, typer.Option("--log", help="A logarithmic scale.")] = False,
-    runs_dir: RunsDir = Path("runs"),
+    runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Draw loss and metrics over the epochs, training against validation."""
-    if not runs:
-        latest = index.find_run(index.LATEST, runs_dir)
-        note(f"using latest run: {safe_text(latest.folder_name)}")
-        chosen = [latest]
-    else:
-        chosen = [index.find_run(run, runs_dir) for run in runs]
-    typer.echo(draw(chosen, output, metric, log_scale=log))
+    chosen = [options.find_run(run, runs_dir) for run in runs or [LATEST]]
+    options.say(f"{draw(chosen, output, metric, log_scale=log)}\n")
 
 
 def draw(
@@ -44,11 +40,13 @@ def draw(
     if output is None:
         if len(runs) > 1:
             raise ConfigError("several runs have no folder in common", hint="name the picture: -o curves.png")
-        output = runs[0].plot_path("history.png")
+        output = file = runs[0].plot_path("history.png")
+    else:
+        file = output_file(output)
     plots.check_suffix(output)
     histories = [run.history() for run in runs]
     figure = plots.plot_history(list(zip(_labels(runs), histories, strict=True)), metrics or None, log_scale=log_scale)
-    plots.save(figure, output)
+    write_bytes(file, plots.encoded(figure, output.suffix))
     return output
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kerascli.cli import options
-from kerascli.errors import ConfigError, StorageError, one_of, safe_text
+from kerascli.errors import ConfigError, StorageError, one_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,23 +58,23 @@ def predict(
     if found.non_finite_rows:
         options.note(f"warning: {found.non_finite_rows:,} rows have an output that is nan or infinite")
     if output is None:
-        typer.echo(csv_text(columns), nl=False)
+        options.say(csv_text(columns))
         return
     write_predictions(output, columns, found.outputs)
-    options.note(f"{found.rows:,} rows: {safe_text(str(output))}")
+    options.note(f"{found.rows:,} rows: {output}")
 
 
 def _check_output(output: Path, *, classes: bool) -> None:
     """Before any work: whether the file can be what it is to be. Raises ConfigError, StorageError."""
     from kerascli.report.predictions import FORMATS, TABLES
+    from kerascli.storage import output_file
 
     kind = output.suffix.lower()
     if kind not in FORMATS:
         raise ConfigError(f"-o {output}: expected a name that ends in {one_of(FORMATS)}")
     if classes and kind not in TABLES:
         raise ConfigError(f"-o {output}: {kind} holds the outputs; --classes goes with {one_of(TABLES)}")
-    if output.is_dir():
-        raise StorageError(f"cannot write '{output}': it is a folder")
+    output_file(output)
     if not output.parent.is_dir():
         raise StorageError(f"cannot write '{output}': there is no folder '{output.parent}'")
 

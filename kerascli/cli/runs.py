@@ -1,23 +1,22 @@
 """kerascli runs: list, show, compare and remove runs."""
 
+import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from kerascli.cli.options import Json, RunsDir, note
-from kerascli.errors import ConfigError, safe_text
+from kerascli.cli.options import RUNS_DIR, Json, RunsDir, find_run, note, say_json
+from kerascli.errors import ConfigError
 from kerascli.report import tables
 from kerascli.report.compare import compare
 from kerascli.runs import index
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord
-from kerascli.storage import json_text
 
-_RUNS_DIR = Path("runs")
 _SHOWN_LAST = ("versions", "machine")
 
 
@@ -31,57 +30,62 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="runs")
 
 
-def _list(context: typer.Context, json: Json = False, runs_dir: RunsDir = _RUNS_DIR) -> None:
+def _list(context: typer.Context, json: Json = False, runs_dir: RunsDir = RUNS_DIR) -> None:
     """List the runs, the first started first."""
     if context.invoked_subcommand is None:
         list_all(runs_dir, as_json=json)
-    elif json or runs_dir != _RUNS_DIR:
+    elif json or runs_dir != RUNS_DIR:
         raise ConfigError(f"options of '{context.invoked_subcommand}' stand after it, not before")
 
 
 def _show(
     run: Annotated[str, typer.Argument(help="A run: path, name, prefix or latest.")] = index.LATEST,
     json: Json = False,
-    runs_dir: RunsDir = _RUNS_DIR,
+    runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
     """Show what is recorded of a run."""
-    found = index.find_run(run, runs_dir)
-    if run == index.LATEST:
-        note(f"using latest run: {safe_text(found.folder_name)}")
-    show(found, as_json=json)
+    show(find_run(run, runs_dir), as_json=json)
 
 
 def _compare(
     runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Two or more runs.")],
     json: Json = False,
-    runs_dir: RunsDir = _RUNS_DIR,
+    runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
     """Show the settings in which runs differ, and their results."""
     if len(runs) < 2:
         raise ConfigError("compare: expected at least two runs, got 1")
-    side_by_side([index.find_run(run, runs_dir) for run in runs], as_json=json)
+    side_by_side([find_run(run, runs_dir) for run in runs], as_json=json)
 
 
 def _remove(
     runs: Annotated[list[str], typer.Argument(metavar="RUN", help="The runs to remove.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    runs_dir: RunsDir = _RUNS_DIR,
+    runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
     """Remove runs with all their files."""
-    found = [index.find_run(run, runs_dir) for run in runs]
-    if not yes:
-        note("\n".join(safe_text(str(run.path)) for run in found))
-        typer.confirm("Remove with all files?", abort=True, err=True)
-    for run in found:
+    found = {os.path.abspath(run.path): run for run in (find_run(name, runs_dir) for name in dict.fromkeys(runs))}
+    if not yes and not _agreed(found.values()):
+        note("nothing was removed")
+        return
+    for run in found.values():
         index.remove(run)
-        note(f"removed {safe_text(str(run.path))}")
+        note(f"removed {run.path}")
+
+
+def _agreed(runs: Iterable[RunRecord]) -> bool:
+    note("\n".join(str(run.path) for run in runs))
+    try:
+        return typer.confirm("Remove with all files?", err=True)
+    except typer.Abort:
+        raise ConfigError("there was no answer, and nothing was removed", hint="--yes removes without asking") from None
 
 
 def list_all(runs_dir: Path, *, as_json: bool = False) -> None:
     """Print the runs of a folder."""
     lines = [tables.RunLine.of(run) for run in index.list_runs(runs_dir)]
     if as_json:
-        _print_json([asdict(line) for line in lines])
+        say_json([asdict(line) for line in lines])
     elif lines:
         tables.show(tables.list_table(lines))
     else:
@@ -92,7 +96,7 @@ def show(run: RunRecord, *, as_json: bool = False) -> None:
     """Print the facts of a run; as JSON with its history."""
     facts: dict[str, Any] = {"path": str(run.path), **run.facts(), "status": run.status()}
     if as_json:
-        _print_json({**facts, "history": run.history()})
+        say_json({**facts, "history": run.history()})
         return
     facts["seconds"] = tables.duration_text(facts.get("seconds"))
     facts["last_epoch"] = (run.history() or [{}])[-1]
@@ -107,7 +111,7 @@ def side_by_side(runs: Sequence[RunRecord], *, as_json: bool = False) -> None:
     """Print a comparison."""
     found = compare(runs)
     if as_json:
-        _print_json(found.as_json())
+        say_json(found.as_json())
         return
     settings, results = found.tables()
     if found.settings:
@@ -116,7 +120,3 @@ def side_by_side(runs: Sequence[RunRecord], *, as_json: bool = False) -> None:
     else:
         note("the settings do not differ")
     tables.show(results)
-
-
-def _print_json(data: Any) -> None:
-    typer.echo(json_text(data), nl=False)

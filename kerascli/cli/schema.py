@@ -18,11 +18,11 @@ def schema_command(
     """Write the JSON Schema of configs, for editors: completion, documentation and errors as you type."""
     text = schema()
     if output is None:
-        typer.echo(text, nl=False)
+        options.say(text)
         return
-    from kerascli.storage import write_text
+    from kerascli.storage import output_file, write_text
 
-    write_text(output, text)
+    write_text(output_file(output), text)
     options.note(f"{output}: name it in a config's first line: # yaml-language-server: $schema={output}")
 
 

@@ -26,7 +26,7 @@ def summary_command(
     as_json: options.Json = False,
 ) -> None:
     """Print a model's layers, shapes and parameters; needs no data."""
-    typer.echo(summary(what, runs_dir=runs_dir, sets=sets, flags=flags, as_json=as_json), nl=False)
+    options.say(summary(what, runs_dir=runs_dir, sets=sets, flags=flags, as_json=as_json))
 
 
 def summary(what: str | None, *, runs_dir: Path, sets: list[str], flags: list[str], as_json: bool = False) -> str:
@@ -53,4 +53,4 @@ def _shown(found: "Summary", *, as_json: bool) -> str:
     from kerascli.report.summary import render
     from kerascli.storage import json_text
 
-    return json_text({**dataclasses.asdict(found), "total": found.total}) if as_json else render(found)
+    return json_text({**dataclasses.asdict(found), "total": found.total}, ascii_only=True) if as_json else render(found)

@@ -110,9 +110,7 @@ def _follow(events: "Iterator[Event]", *, as_json: bool) -> None:
     finally:
         view.close()
     if as_json:
-        from kerascli.storage import json_text
-
-        typer.echo(json_text({"run": run, "results": results}), nl=False)
+        options.say_json({"run": run, "results": results})
         return
     from kerascli.report.console import figures
 

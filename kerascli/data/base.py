@@ -101,6 +101,8 @@ class Transform(Component):
 
     needs_rows: ClassVar[bool] = False
     """`learn` or `check` wants to see all rows as they reach this step."""
+    fills_missing: ClassVar[bool] = False
+    """As a pipeline's first step this takes missing values (nan) in columns of whole numbers, too."""
 
     def in_batch(self, field: Field) -> bool:
         """Whether this is cheap and done batch by batch on the device (`batch`), not once over all rows (`apply`)."""

@@ -7,9 +7,10 @@ import numpy as np
 from torch import Tensor, nn
 
 from kerascli.data.base import NOTHING_LEARNED, Field, Learned
+from kerascli.data.convert import converted
 from kerascli.data.spec import Pipeline
 from kerascli.data.table import BadRow, Table
-from kerascli.errors import DataError, Fault, safe_text
+from kerascli.errors import DataError, Fault, Place, safe_text
 
 _NARROW = {"float64": "float32", "float16": "float32", "uint16": "int32", "uint32": "int64", "uint64": "int64"}
 """What torch has no full support for, or a model would not compute in."""
@@ -44,6 +45,9 @@ def column_field(route: Route, known: Mapping[str, Field]) -> Field:
     """The field of the route's columns as one array. Raises DataError."""
     columns = route.pipeline.columns
     fields = [known[column] for column in columns]
+    empty = next((field for field in fields if 0 in field.shape), None)
+    if empty is not None:
+        raise route.fault(f"the rows hold nothing (shape {empty.shape})")
     if not route.pipeline.stacked:
         return fields[0]
     if len({field.is_text for field in fields if field.dtype != "unknown"}) > 1:
@@ -73,7 +77,23 @@ def read_columns(route: Route, table: Table, field: Field) -> np.ndarray:
         values = parts[0]
     if values.shape[1:] != field.shape:
         raise route.fault(f"rows are of shape {values.shape[1:]}, those in training of {field.shape}")
-    return values
+    return values if field.is_text else _as_in_training(route, table, values, np.dtype(field.dtype))
+
+
+def _as_in_training(route: Route, table: Table, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Numbers in the training rows' type; missing ones are left to a step that fills them. Raises DataError."""
+    missing = np.zeros((), bool)
+    if dtype.kind != "f" and values.dtype.kind == "f":
+        if route.pipeline.steps and route.pipeline.steps[0].transform.fills_missing:
+            missing = np.isnan(values)
+        else:
+            check_finite(route, values, table)
+    try:
+        alike = converted(np.where(missing, 0, values) if missing.any() else values, dtype)
+    except BadRow as bad:
+        text = f"{bad.text}; the training rows hold {dtype}"
+        raise located(BadRow(bad.row, text), route, table) from None
+    return values if missing.any() else alike
 
 
 def _column(table: Table, name: str, field: Field) -> np.ndarray:
@@ -88,6 +108,9 @@ def _column(table: Table, name: str, field: Field) -> np.ndarray:
 def not_numbers(table: Table, name: str, values: np.ndarray) -> DataError:
     """A column of text where numbers are wanted: the first value that is none, and how many there are."""
     bad = [row for row, value in enumerate(values.tolist()) if value != "" and not is_number(value)]
+    if not bad:
+        text = f"column '{name}' holds text, the training rows numbers"
+        return DataError(Fault(text, place=Place(table.name or "data")))
     text = f"'{safe_text(values[bad[0]], 40)}' is not a number ({len(bad)} of {len(values)} rows)"
     hint = "string_lookup turns words into numbers" if len(bad) > len(values) // 2 else None
     return DataError(Fault(text, place=table.place(bad[0], name), hint=hint))
@@ -173,19 +196,22 @@ def prepare(route: Route, table: Table, fields: list[Field], learned: Mapping[st
             step.check(values, fields[until], learned.get(route.key(until), NOTHING_LEARNED), target=route.target)
         except BadRow as bad:
             raise located(bad, route, table) from None
-    if route.section == "sample_weight":
-        return _weights(route, values, table)
-    return values.astype(_NARROW.get(values.dtype.name, values.dtype.name), copy=False)
+    narrow = "float32" if route.section == "sample_weight" else _NARROW.get(values.dtype.name, values.dtype.name)
+    try:
+        values = converted(values, np.dtype(narrow))
+    except BadRow as bad:
+        raise located(bad, route, table) from None
+    return _weights(route, values, table) if route.section == "sample_weight" else values
 
 
 def _weights(route: Route, values: np.ndarray, table: Table) -> np.ndarray:
     """One number a row, none of them negative. Raises DataError."""
     if values.size != len(values):
         raise route.fault(f"expected one weight a row, got an array of shape {values.shape}")
-    weights = values.reshape(len(values)).astype(np.float32)
+    weights = values.reshape(len(values))
     if (weights < 0).any():
         row = int((weights < 0).argmax())
-        raise located(BadRow(row, f"a weight cannot be negative, got {values.flat[row]:g}"), route, table)
+        raise located(BadRow(row, f"a weight cannot be negative, got {weights[row]:g}"), route, table)
     return weights
 
 

@@ -52,12 +52,13 @@ def train(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
     while progress.epoch < plan.epochs and progress.stopped is None:
         yield from _epoch(trainer, plan, progress)
     trainer.optimizer.finish()  # first, as in Keras: weights that a callback restores are those of its best epoch
+    said: list[str] = []
     for callback, state in zip(plan.callbacks, progress.callbacks, strict=True):
-        _carry_out(callback.train_end(state), trainer, progress)
+        said += _carry_out(callback.train_end(state), trainer, progress)
     if progress.stopped is not None:
-        yield Stopped("callback", progress.stopped, progress.epoch)
+        yield Stopped("callback", progress.stopped, progress.epoch, tuple(said))
     else:
-        yield Stopped("completed", f"{progress.epoch} epochs done", progress.epoch)
+        yield Stopped("completed", f"{progress.epoch} epochs done", progress.epoch, tuple(said))
 
 
 def _epoch(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
@@ -67,11 +68,11 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
     if progress.batch == 0:  # after the event, at which a run may be left: to go on from there must not do it twice
         facts = _facts(trainer, plan, progress, progress.rows[-1] if progress.rows else {}, number)
         for callback in plan.callbacks:
-            _carry_out(callback.begin(facts), trainer, progress)
+            progress.said += _carry_out(callback.begin(facts), trainer, progress)
     yield from _batches(trainer, plan, progress, started)
     assert progress.states is not None
     logs = trainer.update.objective.figures(progress.states)
-    _refuse_bad_step(trainer, plan, number)
+    refuse_bad_step(trainer, plan, number)
     if plan.validation is not None and plan.validates(number):
         figures = yield from _validate(trainer, plan.validation, progress)
         logs.update({f"val_{name}": value for name, value in figures.items()})
@@ -80,7 +81,9 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
     seconds = time.monotonic() - started
     progress.rows.append({"epoch": number, **logs, "learning_rate": rate, "epoch_seconds": seconds})
     progress.epoch, progress.batch, progress.states, progress.seconds = number, 0, None, 0.0
-    yield EpochEnd(number, plan.epochs, logs, seconds, carried.messages, carried.slots, carried.rows)
+    messages = (*progress.said, *carried.messages)
+    progress.said = []
+    yield EpochEnd(number, plan.epochs, logs, seconds, messages, carried.slots, carried.rows)
 
 
 def _batches(trainer: Trainer, plan: Plan, progress: Progress, started: float) -> Iterator[Event]:
@@ -97,7 +100,7 @@ def _batches(trainer: Trainer, plan: Plan, progress: Progress, started: float) -
         if now - drawn >= _REDRAW_SECONDS:
             drawn = now
             progress.seconds = now - started
-            _refuse_bad_step(trainer, plan, number)
+            refuse_bad_step(trainer, plan, number)
             logs = trainer.update.objective.figures(progress.states)
         yield BatchEnd(number, progress.batch, plan.steps, logs)
 
@@ -109,7 +112,7 @@ def _validate(
     return figures
 
 
-def _refuse_bad_step(trainer: Trainer, plan: Plan, epoch: int) -> None:
+def refuse_bad_step(trainer: Trainer, plan: Plan, epoch: int) -> None:
     """A loss or gradient that is no number stops training; the bad step has changed no weights."""
     bad = trainer.optimizer.bad_step()
     if bad is None:
@@ -129,32 +132,39 @@ class _Carried:
 def _decide(trainer: Trainer, plan: Plan, progress: Progress, logs: dict[str, float], number: int) -> _Carried:
     """Ask every callback in order; what one decides, the next one sees."""
     all_decisions: list[Decision] = []
+    said: list[str] = []
     for index, callback in enumerate(plan.callbacks):
         facts = _facts(trainer, plan, progress, logs, number)
         decisions, state = callback.epoch_end(facts, progress.callbacks[index])
         progress.callbacks[index] = dict(state)
-        _carry_out(decisions, trainer, progress)
+        said += _carry_out(decisions, trainer, progress)
         all_decisions += decisions
     return _Carried(
-        messages=tuple(d.text if isinstance(d, Say) else d.reason for d in all_decisions if isinstance(d, (Say, Stop))),
+        messages=tuple(said),
         slots=tuple(d.slot for d in all_decisions if isinstance(d, SaveSlot) and d.to_disk),
         rows=tuple((d.file, dict(d.row), d.separator) for d in all_decisions if isinstance(d, AppendRow)),
     )
 
 
-def _carry_out(decisions: Iterable[Decision], trainer: Trainer, progress: Progress) -> None:
+def _carry_out(decisions: Iterable[Decision], trainer: Trainer, progress: Progress) -> list[str]:
+    """Do what is to be done to weights, rate and progress; returns what is to be said."""
+    said = []
     for decision in decisions:
         match decision:
             case SetLearningRate(value):
                 trainer.optimizer.set_learning_rate(value)
             case Stop(reason):
                 progress.stopped = reason
+                said.append(reason)
             case SaveSlot(slot, to_disk=False):
                 progress.slots[slot] = trainer.snapshot()
             case RestoreSlot(slot):
                 trainer.restore(progress.slots[slot])
+            case Say(text):
+                said.append(text)
             case _:
-                pass
+                pass  # slots on disk and rows of logs are the recorder's
+    return said
 
 
 def _facts(trainer: Trainer, plan: Plan, progress: Progress, logs: dict[str, float], number: int) -> EpochFacts:

@@ -26,5 +26,7 @@ class Progress:
     """History: a row an epoch."""
     slots: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     """Weights kept under a name, in Keras's layout, on the CPU."""
+    said: list[str] = field(default_factory=list)
+    """What callbacks said when the running epoch began."""
     stopped: str | None = None
     """Why a callback stopped training."""

@@ -11,7 +11,7 @@ from kerascli.component import Invalid
 from kerascli.errors import Fault, Related
 from kerascli.graph.model import Model, Node
 from kerascli.graph.weights import weights_of
-from kerascli.layers.base import MAX_PARAMETERS, BaseLayer, Layer, MergeLayer, Outcome, ShapeMismatch
+from kerascli.layers.base import MAX_PARAMETERS, BaseLayer, Layer, MergeLayer, Outcome, ShapeMismatch, WeightedModule
 from kerascli.shapes import Shape, TensorSpec
 
 _BATCH_SIZES = (2, 3)
@@ -78,9 +78,21 @@ def _build_node(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[nn.Module,
         module.eval()
         stated = layer.output_spec(seen)
         results = stated if stated is not None else _try_out(node, module, seen, specs)
+    _refuse_undeclared(module)
     if len(results) != layer.result_count():
         raise AssertionError(f"{layer.component_name} returned {len(results)} results")
     return module, results
+
+
+def _refuse_undeclared(module: nn.Module) -> None:
+    """Weights that `add_weight` did not declare would be filled by nobody, named by nobody and saved by nobody."""
+    declared = {
+        id(getattr(m, name)) for m in module.modules() if isinstance(m, WeightedModule) for name in m.weight_specs
+    }
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if id(tensor) not in declared:
+            hint = "derive the module from WeightedModule and declare its weights by add_weight"
+            raise ShapeMismatch(f"has a weight '{name}' that it does not declare", hint=hint)
 
 
 def make_module(layer: BaseLayer, inputs: tuple[TensorSpec, ...]) -> nn.Module:

@@ -1,6 +1,7 @@
 """What a model is given: `model.inputs`, else the data's inputs, else the first layer's `input_shape`."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, get_args
 
 from kerascli.component import Invalid
@@ -35,6 +36,9 @@ def read_inputs(
         hint = "add input_shape to the first layer, or model.inputs"
         faults.add("the shape of the model's input is not known", ("layers", 0), at="key", hint=hint)
     for given in inputs.values():
+        fault = names.refuse(given.name)
+        if fault is not None:
+            faults.found.append(replace(fault, path=given.path, at="key"))
         names.give(given.name, given.path)
     if len(inputs) == 1:
         names.previous = next(iter(inputs))
@@ -116,6 +120,9 @@ def _read_input(name: str, value: Any, data: TensorSpec | None) -> TensorSpec:
         faults.append(Fault(f"input '{name}' is declared {_bare(shape)}, the data gives {_bare(data.shape)}", path))
     if dtype not in _DTYPES:
         text = f"input '{name}': dtype: expected {one_of(_DTYPES)}, got {show(dtype)}"
+        faults.append(Fault(text, ("dtype",)))
+    elif data is not None and not data.is_integer and TensorSpec((), dtype).is_integer:
+        text = f"input '{name}': dtype {dtype} would cut off the fractions of the data, which is {data.dtype}"
         faults.append(Fault(text, ("dtype",)))
     if faults:
         raise Invalid(faults)

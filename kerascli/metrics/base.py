@@ -1,16 +1,25 @@
 """What a metric is: a state for each batch, states that add up, a value of the sum."""
 
+import re
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import torch
+from pydantic import AfterValidator
 from torch import Tensor
 
 from kerascli.component import Component, Registry
+from kerascli.errors import show
 from kerascli.losses.base import same_shape
 from kerascli.losses.ranks import match_ranks, spread
 from kerascli.shapes import TensorSpec
+
+
+def _log_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,60}", name):
+        raise ValueError(f"expected letters, digits, '_', '-' and '.', got {show(name)}")
+    return name
 
 
 class Metric(Component):
@@ -20,7 +29,7 @@ class Metric(Component):
     'mean_squared_error'; `name` says otherwise.
     """
 
-    name: str | None = None
+    name: Annotated[str, AfterValidator(_log_name)] | None = None
 
     direction: ClassVar[Literal["min", "max"]] = "min"
     """Which way is better: what `mode: auto` of callbacks goes by."""

@@ -7,7 +7,8 @@ from typing import Any
 from rich.table import Table
 
 from kerascli.errors import safe_text
-from kerascli.report.tables import is_figure, new_table, value_text
+from kerascli.report.tables import new_table, value_text
+from kerascli.runs.history import is_figure
 from kerascli.runs.record import RunRecord
 
 ABSENT = "absent"

@@ -6,7 +6,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from kerascli.errors import safe_text
+from kerascli.errors import safe_lines, safe_text
 from kerascli.events import BatchEnd, Began, EpochBegin, EpochEnd, Event, Logs, Note, Stopped
 
 _TIME_WIDTH = 7  # 1:23:45
@@ -40,7 +40,7 @@ class TrainingView:
     def _show(self, event: Event) -> None:
         match event:
             case Began():
-                self._say(event.summary.rstrip())
+                self._say(safe_lines(event.summary.rstrip()))
                 self._say(f"{'resuming' if event.resumed else 'run'}: {safe_text(event.run)}")
                 self._resumed = event.resumed
             case EpochBegin():
@@ -64,8 +64,9 @@ class TrainingView:
             return
         bar = BarColumn(bar_width=max(4, min(24, self.console.width - 70)))
         progress = Progress(
-            TextColumn("{task.description}"), bar, MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(compact=True), TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.description}"), bar, MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}", markup=False), TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[figures]}", markup=False),
             console=self.console, transient=True, auto_refresh=False,
         )  # fmt: skip
         progress.start()

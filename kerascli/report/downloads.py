@@ -3,7 +3,15 @@
 from typing import TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 
 class DownloadBar:
@@ -24,7 +32,12 @@ class DownloadBar:
 
     def _begin(self, what: str, total: int) -> None:
         if self._console.is_terminal and self._progress is None:
-            columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+            columns = (
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+            )
             self._progress = Progress(
                 *columns, TimeRemainingColumn(compact=True), console=self._console, transient=True, auto_refresh=False
             )

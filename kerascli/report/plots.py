@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kerascli import storage
 from kerascli.errors import ConfigError, one_of, safe_text, suggestion
-from kerascli.runs.history import Row, is_clock
+from kerascli.runs.history import Row, is_figure
 from kerascli.runs.reading import quoted
 
 if TYPE_CHECKING:
@@ -59,8 +59,7 @@ Runs = Sequence[tuple[str, Sequence[Row]]]
 def panels(runs: Runs) -> list[str]:
     """The figures of the runs that get a panel of themselves: the loss first, no clock, no learning rate."""
     names = dict.fromkeys(name.removeprefix("val_") for _, rows in runs for row in rows for name in row)
-    shown = [name for name in names if name not in {"epoch", "learning_rate"} and not is_clock(name)]
-    return sorted(shown, key=lambda name: name != "loss")
+    return sorted(filter(is_figure, names), key=lambda name: name != "loss")
 
 
 def plot_history(runs: Runs, metrics: Sequence[str] | None = None, *, log_scale: bool = False) -> "Figure":
@@ -121,10 +120,15 @@ def confusion_matrix(matrix: Sequence[Sequence[float]], classes: Sequence[str]) 
 
 def save(figure: "Figure", path: Path) -> None:
     """Write the picture in the form that the suffix says; the file appears whole or not at all."""
+    check_suffix(path)
+    storage.write_bytes(path, encoded(figure, path.suffix))
+
+
+def encoded(figure: "Figure", suffix: str) -> bytes:
+    """The picture as the contents of a file of that kind."""
     import matplotlib
 
-    check_suffix(path)
-    form = path.suffix.lower().removeprefix(".")
+    form = suffix.lower().removeprefix(".")
     out = io.BytesIO()
     # Without a date, the same figures give the same file.
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
@@ -132,7 +136,7 @@ def save(figure: "Figure", path: Path) -> None:
         # A letter that the font lacks is drawn as a box: nothing that a warning at the terminal would help.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(out, format=form, metadata=metadata, facecolor="white")
-    storage.write_bytes(path, out.getvalue())
+    return out.getvalue()
 
 
 def check_suffix(path: Path) -> None:

@@ -46,7 +46,7 @@ def write_predictions(path: Path, columns: Mapping[str, np.ndarray], outputs: Ma
             data = buffer.getvalue()
         case _:
             data = _parquet(columns)
-    storage.write_bytes(path, data)
+    storage.write_bytes(storage.output_file(path), data)
 
 
 def _npy(outputs: Mapping[str, np.ndarray]) -> bytes:

@@ -103,13 +103,13 @@ def render(summary: Summary, *, width: int = 80) -> str:
 def _totals(summary: Summary) -> str:
     total_bytes = summary.trainable_bytes + summary.non_trainable_bytes
     return "\n".join([
-        f" Total params: {summary.total:,} ({size_text(total_bytes)})",
-        f" Trainable params: {summary.trainable:,} ({size_text(summary.trainable_bytes)})",
-        f" Non-trainable params: {summary.non_trainable:,} ({size_text(summary.non_trainable_bytes)})",
+        f" Total params: {summary.total:,} ({_size(total_bytes)})",
+        f" Trainable params: {summary.trainable:,} ({_size(summary.trainable_bytes)})",
+        f" Non-trainable params: {summary.non_trainable:,} ({_size(summary.non_trainable_bytes)})",
     ])  # fmt: skip
 
 
-def size_text(size: float) -> str:
+def _size(size: float) -> str:
     """918.54 KB, as Keras writes sizes."""
     for unit in ("B", "KB", "MB", "GB"):
         if size < 1024 or unit == "GB":

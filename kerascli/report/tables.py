@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kerascli.errors import FileRefused, safe_text
-from kerascli.runs.history import is_clock
+from kerascli.runs.history import is_figure
 from kerascli.runs.record import RunRecord
 
 _PIPE_WIDTH = 1000  # in a pipe no line is folded
@@ -48,11 +48,6 @@ class RunLine:
         """The figures of the last epoch that say most: those of validation, where there are any."""
         shown = {name: value for name, value in self.last.items() if is_figure(name)}
         return {name: value for name, value in shown.items() if name.startswith("val_")} or shown
-
-
-def is_figure(name: str) -> bool:
-    """Whether a column of the history is a loss or a metric."""
-    return name not in {"epoch", "phase", "learning_rate"} and not is_clock(name)
 
 
 def list_table(lines: Sequence[RunLine]) -> Table:

@@ -36,22 +36,33 @@ def is_clock(name: str) -> bool:
     return name.endswith("seconds")
 
 
+def is_figure(name: str) -> bool:
+    """Whether a column is a loss or a metric."""
+    return name not in {"epoch", "phase", "learning_rate"} and not is_clock(name)
+
+
 def read(path: Path) -> list[dict[str, int | float]]:
     """The rows, each with the cells that are not empty, equal to the numbers written."""
     try:
         lines = list(csv.reader(io.StringIO(read_text(path)), strict=True))
     except csv.Error as error:
         raise FileRefused(f"{quoted(path)} is damaged: {error}") from None
-    if not lines:
+    if not any(lines):
         return []
     names, *rows = lines
+    if "epoch" not in names:
+        raise FileRefused(f"{quoted(path)} is damaged: it has no column 'epoch'")
     for number, cells in enumerate(rows, start=2):
         if len(cells) != len(names):
             raise FileRefused(f"{quoted(path)} is damaged: line {number} has {len(cells)} cells, expected {len(names)}")
-    return [
+    found = [
         {name: _number(cell, path, line, name) for name, cell in zip(names, cells, strict=True) if cell}
         for line, cells in enumerate(rows, start=2)
     ]
+    for line, row in enumerate(found, start=2):
+        if not isinstance(row.get("epoch"), int):
+            raise FileRefused(f"{quoted(path)} is damaged: line {line}, column 'epoch': expected a whole number")
+    return found
 
 
 def _rank(name: str) -> int:

@@ -20,7 +20,8 @@ from kerascli import storage
 from kerascli.errors import ConfigError, FileRefused, StorageError
 from kerascli.runs import history
 from kerascli.runs.checkpoints import Checkpoints
-from kerascli.runs.reading import quoted, read_bytes, read_json, read_text
+from kerascli.runs.facts import read_facts
+from kerascli.runs.reading import quoted, read_bytes, read_text
 
 Status = Literal["running", "completed", "stopped", "interrupted", "failed"]
 
@@ -85,8 +86,8 @@ class RunRecord:
         return found[2] if found else self.path.name
 
     def facts(self) -> dict[str, Any]:
-        """What run.json says."""
-        return read_json(self.path / _FACTS)
+        """What run.json says, see `runs/facts.py`."""
+        return read_facts(self.path / _FACTS)
 
     def status(self) -> Status | Literal["killed", "unknown"]:
         """As recorded; `killed` when it began and no process holds it any more, `unknown` when run.json is damaged."""

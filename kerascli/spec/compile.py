@@ -51,13 +51,15 @@ class CompileSpec:
     def dump(self) -> dict[str, Any]:
         """As YAML-ready data, defaults included, per output."""
         goals = self.goals
-        losses = {goal.output: plain(goal.loss) for goal in goals if goal.loss is not None}
-        return {
-            "optimizer": self.optimizer.dump(),
-            "loss": losses,
-            "loss_weights": {goal.output: goal.weight for goal in goals if goal.loss is not None},
+        by_output = {
+            "loss": {g.output: plain(g.loss) for g in goals if g.loss is not None},
+            "loss_weights": {g.output: g.weight for g in goals if g.loss is not None},
             "metrics": {g.output: [u.metric.dump() for u in g.metrics if not u.weighted] for g in goals},
             "weighted_metrics": {g.output: [u.metric.dump() for u in g.metrics if u.weighted] for g in goals},
+        }
+        return {
+            "optimizer": self.optimizer.dump(),
+            **{key: value for key, value in by_output.items() if value},
             "precision": self.precision,
             "jit_compile": self.jit_compile,
         }

@@ -1,6 +1,6 @@
 """What no section of a config can know alone."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,7 @@ def cross_faults(
     if spec.compile is not None:
         for goal in spec.compile.goals:
             faults += _class_faults(spec, goal, targets)
+        faults += _rival_faults(spec.fit.callbacks)
         for index, callback in enumerate(spec.fit.callbacks):
             path: Path = ("fit", "callbacks", index)
             faults += _callback_faults(spec, callback, path, sections["fit"]["callbacks"][index])
@@ -67,6 +68,16 @@ def _class_faults(spec: RunSpec, goal: Goal, targets: Mapping[str, Field] | None
         yield Fault(text, node.path, "key", hint=f"one output a class: units: $targets.{goal.target}.num_classes")
 
 
+def _rival_faults(callbacks: Sequence[Callback]) -> Iterator[Fault]:
+    """Two callbacks that keep something in one place would overwrite each other's."""
+    taken: set[str] = set()
+    for index, callback in enumerate(callbacks):
+        for place in callback.claims():
+            if place in taken:
+                yield Fault(f"two callbacks keep {place}", ("fit", "callbacks", index), "key")
+            taken.add(place)
+
+
 def _callback_faults(spec: RunSpec, callback: Callback, path: Path, written: Any) -> Iterator[Fault]:
     """`written` is the callback's entry in the list."""
     assert spec.compile is not None
@@ -101,7 +112,13 @@ def _weight_faults(spec: RunSpec, sections: Mapping[Any, Any], targets: Mapping[
 
 
 def _unknown_classes(weights: Mapping[str, float], path: Path, field: Field | None) -> Iterator[Fault]:
-    if field is None or field.num_classes is None:
+    if field is None:
+        return
+    if field.num_classes is None:
+        for key in weights:
+            if not key.isdigit():
+                text = f"class_weight: '{key}' is no class number, and the classes of the target have no names"
+                yield Fault(text, (*path, key), "key")
         return
     known = [*map(str, range(field.num_classes)), *(field.classes or ())]
     words = ", ".join(field.classes) if field.classes else f"0 to {field.num_classes - 1}"

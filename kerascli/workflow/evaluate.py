@@ -22,6 +22,7 @@ from kerascli.fit.predict import predict
 from kerascli.report.classes import ClassRow, class_rows, confusion
 from kerascli.workflow.opened import OpenedRun
 
+
 @dataclass(frozen=True, slots=True)
 class Classified:
     """How an output's classes were told apart: counts (true, predicted), and a row a class."""
@@ -95,8 +96,11 @@ def _classify(run: OpenedRun, source: BatchSource) -> Iterator[Classified]:
         if reading is None:
             continue
         truth = torch.cat([true_numbers(t) for t in _targets(experiment, source.epoch(0), goal.target)])
-        count = len(reading.names)
-        matrix = confusion(truth.numpy(), reading.numbers(outputs[goal.output]).numpy(), count)
+        predicted = reading.numbers(outputs[goal.output])
+        counted = goal.loss.counted(truth) if goal.loss is not None else None
+        if counted is not None:  # a row that the loss leaves out may have a number that is no class
+            truth, predicted = truth[counted], predicted[counted]
+        matrix = confusion(truth.numpy(), predicted.numpy(), len(reading.names))
         yield Classified(goal.output, reading.names, matrix, tuple(class_rows(matrix, reading.names)))
 
 

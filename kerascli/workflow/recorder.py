@@ -11,6 +11,7 @@ from safetensors.torch import save as save_tensors
 from kerascli.errors import FileRefused
 from kerascli.events import BatchEnd, EpochEnd, Event, Note, Saved
 from kerascli.fit.checkpoint import capture, reinstate
+from kerascli.fit.loop import Plan, refuse_bad_step
 from kerascli.fit.progress import Progress
 from kerascli.fit.step import Trainer
 from kerascli.runs.record import RunRecord
@@ -26,50 +27,57 @@ TRAINING = "training.safetensors"
 class Recorder:
     """Writes what happens to one run; holds no lock, its caller does."""
 
-    def __init__(self, record: RunRecord, trainer: Trainer, progress: Progress, *, epochs: int) -> None:
+    def __init__(self, record: RunRecord, trainer: Trainer, progress: Progress, plan: Plan) -> None:
         self.record = record
         self.trainer = trainer
         self.progress = progress
-        self.epochs = epochs
+        self.plan = plan
         self._saved_at = time.monotonic()
-        self._saved_step = -1
 
     def follow(self, events: Iterator[Event]) -> Iterator[Event]:
-        """Hand every event on after it is recorded; a save is an event of its own."""
+        """Hand every event on after it is recorded: a run may be left at any of them. A save is an event of its own."""
         for event in events:
+            saved = self._record(event)
             yield event
-            match event:
-                case EpochEnd():
-                    yield from self._epoch_end(event)
-                case BatchEnd() if time.monotonic() - self._saved_at > BATCH_SECONDS:
-                    yield self.save("five minutes have passed")
-                case _:
-                    pass
+            if saved is not None:
+                yield saved
 
-    def _epoch_end(self, event: EpochEnd) -> Iterator[Event]:
+    def _record(self, event: Event) -> Saved | None:
+        if isinstance(event, EpochEnd):
+            return self._epoch_end(event)
+        if isinstance(event, BatchEnd) and time.monotonic() - self._saved_at > BATCH_SECONDS:
+            return self.save("five minutes have passed")
+        return None
+
+    def _epoch_end(self, event: EpochEnd) -> Saved | None:
         self.record.write_history(self.progress.rows)
         for file, row, separator in event.rows:
             self._log_row(file, row, separator)
-        last = event.epoch >= self.epochs or self.progress.stopped is not None
+        last = event.epoch >= self.plan.epochs or self.progress.stopped is not None
         if event.slots:
-            yield self.save(f"kept as {', '.join(event.slots)}", slots=event.slots)
-        elif last:
-            yield self.save("the last epoch")
-        elif time.monotonic() - self._saved_at > EPOCH_SECONDS:
-            yield self.save("an epoch's end")
+            return self.save(f"kept as {', '.join(event.slots)}", slots=event.slots)
+        if last:
+            return self.save("the last epoch")
+        if time.monotonic() - self._saved_at > EPOCH_SECONDS:
+            return self.save("an epoch's end")
+        return None
 
     def save(self, reason: str, *, slots: tuple[str, ...] = ()) -> Saved:
-        """Write a checkpoint of the present moment."""
+        """Write a checkpoint of the present moment. Raises TrainingStopped where a step was bad: none is kept of that."""
+        refuse_bad_step(self.trainer, self.plan, self.progress.epoch + 1)
         tensors, facts = capture(self.trainer, self.progress)
         self.record.checkpoints.save(self.progress.step, {TRAINING: save_tensors(tensors)}, facts, slots=slots)
         self._saved_at = time.monotonic()
-        self._saved_step = self.progress.step
         return Saved(f"step {self.progress.step}", self.progress.epoch, self.progress.batch, reason)
 
     def _log_row(self, file: str, row: Mapping[str, float], separator: str) -> None:
         """Add an epoch's row to a file in logs/; rows of epochs that are trained again after a resume are replaced."""
-        known = list(csv.DictReader(io.StringIO(self.record.log(file) or ""), delimiter=separator))
-        kept = [old for old in known if int(old["epoch"]) < row["epoch"]]
+        known = csv.DictReader(io.StringIO(self.record.log(file) or ""), delimiter=separator, strict=True)
+        try:
+            kept = [old for old in known if int(old["epoch"]) < row["epoch"]]
+        except (csv.Error, KeyError, TypeError, ValueError):
+            what = f"the run's log '{file}' is damaged: expected the number of an 'epoch' in every row"
+            raise FileRefused(what, hint="the run can go on without it") from None
         rows = [*kept, row]
         names = dict.fromkeys(name for each in rows for name in each)  # an epoch without validation has fewer
         text = io.StringIO()

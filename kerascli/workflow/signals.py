@@ -29,7 +29,8 @@ def deferred() -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: signal.signal(number, stop.handle) for number in _SIGNALS}
+    heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # as nohup leaves them
+    before = {number: signal.signal(number, stop.handle) for number in heeded}
     try:
         yield stop
     finally:

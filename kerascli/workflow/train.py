@@ -2,7 +2,7 @@
 
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -17,9 +17,18 @@ from kerascli.builder.values import check_values
 from kerascli.data.learning import load_learned, save_learned
 from kerascli.data.loader import Batch, BatchSource
 from kerascli.data.prepare import PreparedData
-from kerascli.device import Choice, choose_device, choose_threads, flush_denormals, make_deterministic
-from kerascli.errors import ConfigError, DataError, Fault, FileRefused, Interrupted, KerasCliError, TrainingStopped
-from kerascli.events import Began, Evaluated, Event, Note, Stopped, Tick
+from kerascli.device import Choice, choose_device, flush_denormals, make_deterministic, use_threads
+from kerascli.errors import (
+    ConfigError,
+    DataError,
+    Fault,
+    FileRefused,
+    Interrupted,
+    KerasCliError,
+    TrainingStopped,
+    first_line,
+)
+from kerascli.events import Began, Evaluated, Event, Note, Stopped
 from kerascli.fit.evaluate import evaluate
 from kerascli.fit.loop import Plan, train
 from kerascli.fit.progress import Progress as Reached
@@ -33,6 +42,7 @@ from kerascli.spec.fit import FitSpec
 from kerascli.spec.load import Config, Progress, open_config
 from kerascli.spec.references import escape_references
 from kerascli.workflow.memory import memory_for_model, out_of_memory
+from kerascli.workflow.plan import make_plan, source_of
 from kerascli.workflow.recorder import Recorder, restore
 from kerascli.workflow.signals import Stop, deferred
 
@@ -65,7 +75,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     with record.locked():
         _write_start(record, config, experiment, prepared, device, options)
         record.note(tier=tier.value, tier_reason=tier.reason)
-        yield from _choice_notes(device, tier)
+        yield from _choice_notes(device, tier, experiment)
         yield Began(str(record.path), record.summary())
         reached = Reached(epoch=experiment.spec.fit.initial_epoch)
         yield from _run(experiment, prepared, record, trainer, plan, reached, options)
@@ -94,16 +104,17 @@ def resume(
         prepared = config.load_data(learned=load_learned(record.preprocessing()))
         _refuse_other_data(known.get("data", {}), prepared)
         device = choose_device(options.device, recorded=known.get("device"))
-        choose_threads(known.get("threads"))
+        use_threads(known.get("threads"))
         experiment = experiment_of(config, prepared, device)
         plan = make_plan(experiment, prepared, options.limits)
         trainer, tier = bind(experiment, plan, known.get("tier"))
         reached, notes = restore(record, trainer, first_epoch=experiment.spec.fit.initial_epoch)
         yield from notes
         record.begin({"device": device.value, "device_reason": device.reason})
+        record.write_history(reached.rows)  # what the checkpoint knows; an epoch after it is trained again
         if sets:
             record.write_resolved(dump_yaml(escape_references(config.resolved(record.path))))
-        yield from _choice_notes(device, tier)
+        yield from _choice_notes(device, tier, experiment)
         yield Began(str(record.path), record.summary(), resumed=True)
         yield from _run(experiment, prepared, record, trainer, plan, reached, options)
 
@@ -117,6 +128,7 @@ def bind(experiment: Experiment, plan: Plan, recorded_tier: str | None = None) -
     trainable = [(name, tensor, layout) for name, tensor, layout in trained if isinstance(tensor, nn.Parameter)]
     if not trainable:
         raise ConfigError("the model has no trainable weights: there is nothing to fit")
+    _refuse_idle(experiment)
     optimizer = FlatOptimizer(spec.compile.optimizer, trainable)
     experiment.update.train()
     tier = choose_tier(spec.compile.jit_compile, experiment.device, recorded_tier)
@@ -127,11 +139,27 @@ def bind(experiment: Experiment, plan: Plan, recorded_tier: str | None = None) -
             run = Compiled(experiment.update, full_rows=spec.fit.batch_size)
             run.warm(batch, [tensor for _, tensor, _ in trainable])
         except Exception as error:  # whatever torch's compilers raise, the eager tier does the same work
-            tier, run = Choice("eager", f"compiling failed: {type(error).__name__}: {_first_line(error)}"), None
+            tier, run = Choice("eager", f"compiling failed: {type(error).__name__}: {first_line(error)}"), None
     return Trainer(experiment.update, optimizer, experiment.weights, seed=spec.seed, run=run), tier
 
 
 @memory_for_model()
+def _refuse_idle(experiment: Experiment) -> None:
+    """There must be something to descend: a trainable weight that a loss depends on."""
+    spec = experiment.spec
+    reached = {goal.output for goal in (spec.compile.goals if spec.compile else ()) if goal.loss is not None}
+    reached |= {node.outputs[0] for node in spec.model.nodes if getattr(node.layer, "activity_regularizer", None)}
+    owners = {weight.name.split("/")[0] for weight in experiment.weights if weight.trainable}
+    penalized = any(weight.spec.regularizer is not None for weight in experiment.weights if weight.trainable)
+    for node in reversed(spec.model.nodes):
+        if reached.intersection(node.outputs):
+            reached.update(node.used_names())
+            if node.name in owners:
+                return
+    if not penalized:
+        raise ConfigError("no trainable weight has a part in any loss: there is nothing to fit")
+
+
 def experiment_of(config: Config, prepared: PreparedData, device: Choice) -> Experiment:
     spec = config.describe(prepared.facts, {name: split.rows for name, split in prepared.splits.items()})
     if spec.compile is None:
@@ -181,17 +209,16 @@ def _run(
     reached: Reached,
     options: Options,
 ) -> Iterator[Event]:
-    recorder = Recorder(record, trainer, reached, epochs=plan.epochs)
+    recorder = Recorder(record, trainer, reached, plan)
     try:
         with deferred() as stop:
-            yield from _interruptible(recorder.follow(train(trainer, plan, reached)), recorder, stop)
-        results = yield from _finish(experiment, prepared, record, options)
+            yield from _saved_on_signal(recorder.follow(train(trainer, plan, reached)), recorder, stop)
+            record.write_weights(save_tensors(trainer.snapshot()))
+            results = yield from _judge(experiment, prepared, record, options, stop)
         record.finish("completed" if reached.stopped is None else "stopped", reason=reached.stopped, results=results)
     except Interrupted as error:
         record.finish("interrupted", reason=str(error))
         raise
-    except (RuntimeError, MemoryError) as error:
-        raise _failed(record, out_of_memory(error, hint="a smaller fit.batch_size needs less")) from None
     except TrainingStopped as error:
         record.write_weights(save_tensors(trainer.snapshot()))
         kept = [
@@ -200,6 +227,11 @@ def _run(
         raise _failed(record, TrainingStopped(kept)) from None
     except KerasCliError as error:
         raise _failed(record, error) from None
+    except Exception as error:
+        record.finish("failed", reason=f"{type(error).__name__}: {error}")
+        if isinstance(error, (RuntimeError, MemoryError)):
+            raise _failed(record, out_of_memory(error, hint="a smaller fit.batch_size needs less")) from None
+        raise
 
 
 def _failed(record: RunRecord, error: KerasCliError) -> KerasCliError:
@@ -207,87 +239,49 @@ def _failed(record: RunRecord, error: KerasCliError) -> KerasCliError:
     return error
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
-
-
-def _interruptible(events: Iterator[Event], recorder: Recorder, stop: Stop) -> Iterator[Event]:
+def _saved_on_signal(events: Iterator[Event], recorder: Recorder, stop: Stop) -> Iterator[Event]:
     """After a signal the step is finished and saved, then the run is left."""
     for event in events:
         yield event
-        if stop.number is not None and not isinstance(event, Stopped):
+        if stop.number is not None and not isinstance(event, Stopped):  # at the last event there is nothing to save
             recorder.save("a signal")
             progress = recorder.progress
             where = f"epoch {progress.epoch + 1}, step {progress.batch}"
-            hint = f"go on with: kerascli train --resume {recorder.record.path}"
-            raise Interrupted(f"interrupted at {where}; saved", signal_number=stop.number, hint=hint)
+            raise _interrupted(f"interrupted at {where}; saved", recorder.record, stop.number)
 
 
-def _finish(experiment: Experiment, prepared: PreparedData, record: RunRecord, options: Options) -> Iterator[Event]:
-    """The final weights, and what they are worth on the test split."""
-    snapshot = {w.name: w.keras().to("cpu", copy=True).contiguous() for w in experiment.weights}
-    record.write_weights(save_tensors(snapshot))
+def _interrupted(text: str, record: RunRecord, number: int) -> Interrupted:
+    command = shlex.join(["kerascli", "train", "--resume", str(record.path)])
+    return Interrupted(text, signal_number=number, hint=f"go on with: {command}")
+
+
+def _judge(
+    experiment: Experiment, prepared: PreparedData, record: RunRecord, options: Options, stop: Stop
+) -> Generator[Event, None, dict[str, dict[str, float]]]:
+    """What the final weights are worth on the test split, if there is one."""
     test = prepared.splits.get("test")
     if test is None:
         return {}
     started = time.monotonic()
-    batches = islice(
-        source_of(experiment, prepared, "test", shuffle=False).epoch(0), options.limits.get("validation_steps")
-    )
-    figures: dict[str, float] = yield from evaluate(experiment.update, batches, seed=experiment.spec.seed)
+    source = source_of(experiment, prepared, "test", shuffle=False)
+    batches = islice(source.epoch(0), options.limits.get("validation_steps"))
+    work = evaluate(experiment.update, _while_wanted(batches, record, stop), seed=experiment.spec.seed)
+    figures = yield from work
     yield Evaluated("test", figures, test.rows, time.monotonic() - started)
     return {"test": figures}
 
 
-def source_of(experiment: Experiment, prepared: PreparedData, split: str, *, shuffle: bool) -> BatchSource:
-    """The batches of a split on the experiment's device."""
-    fit = experiment.spec.fit
-    size = fit.batch_size if shuffle or split == "train" else fit.validation_batch_size or fit.batch_size
-    return BatchSource(
-        prepared.splits[split], batch_size=size, device=experiment.device, shuffle=shuffle, seed=experiment.spec.seed
-    )
+def _while_wanted(batches: Iterator[Batch], record: RunRecord, stop: Stop) -> Iterator[Batch]:
+    for batch in batches:
+        if stop.number is not None:
+            raise _interrupted("interrupted: trained and saved, but not judged on the test split", record, stop.number)
+        yield batch
 
 
-def make_plan(experiment: Experiment, prepared: PreparedData, limits: Mapping[str, int]) -> Plan:
-    """The fit section, with what the data decides."""
-    spec, fit = experiment.spec, experiment.spec.fit
-    source = source_of(experiment, prepared, "train", shuffle=fit.shuffle)
-    steps = fit.steps_per_epoch or source.steps
-    steps = min(steps, limits.get("steps_per_epoch", steps))
-    held_out = None
-    if fit.validates():
-        held_out = source_of(experiment, prepared, fit.validation_data or "validation", shuffle=False)
-    limit = min((n for n in (fit.validation_steps, limits.get("validation_steps")) if n), default=None)
-    return Plan(
-        epochs=min(fit.epochs, limits.get("epochs", fit.epochs)),
-        steps=steps,
-        batches=lambda epoch, first: _batches(source, steps, epoch, first),
-        validation=None if held_out is None else lambda: islice(held_out.epoch(0), limit),
-        validates=lambda epoch: _is_due(fit, epoch),
-        callbacks=fit.callbacks,
-        directions=spec.log_names(),
-    )
-
-
-def _batches(source: BatchSource, steps: int, epoch: int, first: int) -> Iterator[Batch]:
-    """Batches `first` to `steps` of an epoch; one of another length than the rows goes on where the last ended."""
-    number, end = epoch * steps + first, (epoch + 1) * steps
-    while number < end:
-        passes, position = divmod(number, source.steps)
-        for batch in islice(source.epoch(passes, position), end - number):
-            yield batch
-            number += 1
-
-
-def _is_due(fit: FitSpec, epoch: int) -> bool:
-    """Whether `validation_freq` calls for a validation after this epoch (from 1)."""
-    frequency = fit.validation_freq
-    return epoch in frequency if isinstance(frequency, tuple) else epoch % frequency == 0
-
-
-def _choice_notes(device: Choice, tier: Choice) -> Iterator[Event]:
+def _choice_notes(device: Choice, tier: Choice, experiment: Experiment) -> Iterator[Event]:
     yield Note(f"device: {device.value} ({device.reason})")
-    if "auto" not in tier.reason:
+    asked = experiment.spec.compile is not None and experiment.spec.compile.jit_compile is True
+    if tier.value == "compiled" or asked:
         yield Note(f"tier: {tier.value} ({tier.reason})")
 
 
@@ -300,9 +294,7 @@ def _data_notes(prepared: PreparedData) -> Iterator[Event]:
 
 def _refuse_other_data(known: Mapping[str, str], prepared: PreparedData) -> None:
     """A run goes on with the very rows that it began with, wherever their files lie now."""
-    for name, digest in prepared.digests.items():
-        if digest not in known.values():
-            raise DataError(f"the data has changed since the run began: {name}", hint="start a new run")
-
-
-__all__ = ["Options", "Tick", "make_plan", "resume", "source_of", "start"]
+    if list(known.values()) != list(prepared.digests.values()):
+        changed = [name for name, digest in prepared.digests.items() if digest not in known.values()]
+        what = f": {changed[0]}" if changed else ""
+        raise DataError(f"the data has changed since the run began{what}", hint="start a new run")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.data.base import EXACT_IN_FLOAT32, Field, Learned, Transform, transform
+from kerascli.data.convert import converted
 from kerascli.data.pipeline import is_number
 from kerascli.data.table import BadRow
 from kerascli.errors import safe_text
@@ -28,16 +29,7 @@ class Cast(Transform):
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         numbers = _parsed(values) if values.dtype == object else values
-        wanted = np.dtype(self.dtype)
-        if wanted.kind in "iu" and numbers.dtype.kind == "f":
-            _refuse(numbers, ~np.isfinite(numbers) | (numbers != np.trunc(numbers)), "is no whole number")
-        if wanted.kind in "iu":
-            limits = np.iinfo(wanted)
-            outside = (numbers < limits.min) | (numbers > limits.max)
-            _refuse(numbers, outside, f"is outside {limits.min}..{limits.max} ({self.dtype})")
-        if wanted.kind == "b":
-            _refuse(numbers, (numbers != 0) & (numbers != 1), "is neither 0 nor 1")
-        return numbers.astype(wanted)
+        return converted(numbers, np.dtype(self.dtype))
 
     def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
         return _ToFloat()
@@ -55,13 +47,3 @@ def _parsed(values: np.ndarray) -> np.ndarray:
         if word != "" and not is_number(word):
             raise BadRow(index // (len(words) // len(values)), f"'{safe_text(word, 40)}' is not a number")
     return np.array([float(word) if word else np.nan for word in words]).reshape(values.shape)
-
-
-def _refuse(values: np.ndarray, bad: np.ndarray, what: str) -> None:
-    rows = bad.reshape(len(values), -1)
-    wrong = rows.any(axis=1)
-    if wrong.any():
-        row = int(wrong.argmax())
-        value = values.reshape(len(values), -1)[row][rows[row]][0]
-        shown = "a missing value" if value != value else f"{value:g}" if values.dtype.kind == "f" else str(value)
-        raise BadRow(row, f"{shown} {what}")

@@ -1,11 +1,13 @@
 """Impute: a value in place of every missing one, learned from the training rows."""
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import model_validator
 
 from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.transforms.fitting import float_dtype
 
 
 @transform()
@@ -13,6 +15,7 @@ class Impute(Transform):
     """By feature of the last axis, as scikit-learn's SimpleImputer; missing is nan, or the empty text."""
 
     needs_rows = True
+    fills_missing = True
 
     strategy: Literal["mean", "median", "most_frequent", "constant"] = "mean"
     fill_value: float | str | None = None
@@ -33,7 +36,7 @@ class Impute(Transform):
             and isinstance(self.fill_value, str) != field.is_text
         ):
             raise ValueError(f"fill_value {self.fill_value!r} does not go with {field.dtype}")
-        return field
+        return field if field.is_text or self._fills_alike() else replace(field, dtype=float_dtype(field))
 
     def learn(self, values: np.ndarray, field: Field, *, target: bool) -> Learned:
         if field.is_text:
@@ -42,14 +45,16 @@ class Impute(Transform):
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         missing = _missing(values)
-        if not missing.any():
-            return values
-        if field.is_text:
-            fill = np.array(learned.facts["fill"], object)
-        else:
-            values = values.astype(np.result_type(values, np.float32), copy=False)
-            fill = learned.arrays["fill"].astype(values.dtype)
-        return np.where(missing, fill if values.ndim > 1 else fill[0], values)
+        fill = np.array(learned.facts["fill"], object) if field.is_text else learned.arrays["fill"]
+        filled = np.where(missing, fill if values.ndim > 1 else fill[0], values) if missing.any() else values
+        wanted = self.infer(field, learned, target=target).dtype
+        return filled if field.is_text else filled.astype(wanted, copy=False)
+
+    def _fills_alike(self) -> bool:
+        """Whether whole numbers stay whole: what is put in is one of them, not a mean that lies between."""
+        if isinstance(self.fill_value, float):
+            return self.fill_value.is_integer()
+        return self.strategy == "most_frequent"
 
     def _number(self, column: np.ndarray) -> float:
         if isinstance(self.fill_value, float):

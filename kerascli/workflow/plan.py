@@ -1,0 +1,56 @@
+"""What the fit section comes to, once the data is there: batches, steps, validations."""
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+
+from kerascli.builder.experiment import Experiment
+from kerascli.data.loader import Batch, BatchSource
+from kerascli.data.prepare import PreparedData
+from kerascli.fit.loop import Plan
+from kerascli.spec.fit import FitSpec
+
+
+def source_of(experiment: Experiment, prepared: PreparedData, split: str, *, shuffle: bool) -> BatchSource:
+    """The batches of a split on the experiment's device."""
+    fit = experiment.spec.fit
+    size = fit.batch_size if shuffle or split == "train" else fit.validation_batch_size or fit.batch_size
+    return BatchSource(
+        prepared.splits[split], batch_size=size, device=experiment.device, shuffle=shuffle, seed=experiment.spec.seed
+    )
+
+
+def make_plan(experiment: Experiment, prepared: PreparedData, limits: Mapping[str, int]) -> Plan:
+    """The fit section, with what the data decides."""
+    spec, fit = experiment.spec, experiment.spec.fit
+    source = source_of(experiment, prepared, "train", shuffle=fit.shuffle)
+    steps = fit.steps_per_epoch or source.steps
+    steps = min(steps, limits.get("steps_per_epoch", steps))
+    held_out = None
+    if fit.validates():
+        held_out = source_of(experiment, prepared, fit.validation_data or "validation", shuffle=False)
+    limit = min((n for n in (fit.validation_steps, limits.get("validation_steps")) if n), default=None)
+    return Plan(
+        epochs=min(fit.epochs, fit.initial_epoch + limits["epochs"]) if "epochs" in limits else fit.epochs,
+        steps=steps,
+        batches=lambda epoch, first: _batches(source, steps, epoch, first),
+        validation=None if held_out is None else lambda: islice(held_out.epoch(0), limit),
+        validates=lambda epoch: _is_due(fit, epoch),
+        callbacks=fit.callbacks,
+        directions=spec.log_names(),
+    )
+
+
+def _batches(source: BatchSource, steps: int, epoch: int, first: int) -> Iterator[Batch]:
+    """Batches `first` to `steps` of an epoch; one of another length than the rows goes on where the last ended."""
+    number, end = epoch * steps + first, (epoch + 1) * steps
+    while number < end:
+        passes, position = divmod(number, source.steps)
+        for batch in islice(source.epoch(passes, position), end - number):
+            yield batch
+            number += 1
+
+
+def _is_due(fit: FitSpec, epoch: int) -> bool:
+    """Whether `validation_freq` calls for a validation after this epoch (from 1)."""
+    frequency = fit.validation_freq
+    return epoch in frequency if isinstance(frequency, tuple) else epoch % frequency == 0
