@@ -25,6 +25,8 @@ MAX_JSON_BYTES = 256 * 2**20
 MAX_JSON_DEPTH = 64
 MAX_MEMBERS = 10_000
 
+_CONTAINER_MEMORY = Path("/sys/fs/cgroup/memory.max")
+
 # What zipfile, zlib and numpy raise at damaged archives, found by changing bytes at random.
 _DAMAGED = (
     zipfile.BadZipFile, zlib.error, struct.error, ValueError, EOFError, OSError, NotImplementedError, RuntimeError,
@@ -58,8 +60,13 @@ def read_bytes(path: Path, limit: int, shown: str | None = None) -> bytes:
 
 
 def memory_limit() -> int:
-    """How many bytes the arrays of one file may take: half of the machine's memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    """How many bytes the arrays of one file may take: half of the machine's memory, or of the container's."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        allowed = _CONTAINER_MEMORY.read_text().strip()
+    except OSError:
+        return machine // 2
+    return min(machine, int(allowed) if allowed.isdecimal() else machine) // 2  # 'max' where there is no limit
 
 
 _digests: dict[tuple[str, int, int], str] = {}
@@ -89,17 +96,15 @@ def load_json(data: bytes, name: str) -> Any:
 
 def load_npz(source: IO[bytes], name: str, limit: int | None = None) -> dict[str, np.ndarray]:
     """All arrays of an npz file. Raises FileRefused before anything larger than `limit` bytes is allocated."""
-    headers = npz_headers(source, name)
-    total = sum(math.prod(shape) * dtype.itemsize for shape, dtype in headers.values())
     allowed = memory_limit() if limit is None else limit
-    if total > allowed:
-        raise FileRefused(f"'{name}' holds arrays of {total:,} bytes; the limit here is {allowed:,}")
-    source.seek(0)
     try:
         with zipfile.ZipFile(source) as archive:
-            return {key: _read_member(archive, key, name) for key in headers}
+            total = sum(member.file_size for member in archive.infolist())
+            if total > allowed:
+                raise FileRefused(f"'{name}' holds arrays of {total:,} bytes; the limit here is {allowed:,}")
+            return {key: _read_member(archive, key) for key in npz_headers(source, name)}
     except _DAMAGED as error:
-        raise FileRefused(f"'{name}' is damaged: {safe_text(str(error), 120)}") from None
+        raise FileRefused(f"'{name}' is not a sound npz file: {safe_text(str(error), 120)}") from None
 
 
 def npz_headers(source: IO[bytes], name: str) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
@@ -132,13 +137,15 @@ def npy_header(file: IO[bytes], key: str, name: str, size: int) -> tuple[tuple[i
         raise FileRefused(f"{where} is not an npy array: {safe_text(str(error), 120)}") from None
     if dtype.hasobject:
         raise FileRefused(f"{where} holds Python objects; pickled arrays are never loaded")
-    expected = math.prod(shape) * dtype.itemsize
-    if expected > size:
-        raise FileRefused(f"{where} says {expected:,} bytes of data (shape {shape}) and has {size:,}")
+    expected, found = math.prod(shape) * dtype.itemsize, size - file.tell()
+    if min(shape, default=0) < 0:
+        raise FileRefused(f"{where} is not an npy array: a negative size in the shape {shape}")
+    if expected > found:
+        raise FileRefused(f"{where} says {expected:,} bytes of data (shape {shape}) and has {found:,}")
     return shape, dtype
 
 
-def _read_member(archive: zipfile.ZipFile, key: str, name: str) -> np.ndarray:
+def _read_member(archive: zipfile.ZipFile, key: str) -> np.ndarray:
     member = f"{key}.npy" if f"{key}.npy" in archive.NameToInfo else key
     with archive.open(member) as file:
         array = npy_format.read_array(file, allow_pickle=False)  # type: ignore[arg-type]

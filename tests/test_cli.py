@@ -313,6 +313,11 @@ WRONG = {
     ),
     "predict config test -o no/x.csv": (6, "error: cannot write 'no/x.csv': there is no folder 'no'\n"),
     "predict config test -o folder.csv": (6, "error: cannot write 'folder.csv': it is a folder\n"),
+    "predict config test -o fifo.csv": (6, "error: cannot write 'fifo.csv': it is not a regular file\n"),
+    "schema -o fifo.csv": (6, "error: cannot write 'fifo.csv': it is not a regular file\n"),
+    "plot -o fifo.png": (
+        6, "run: runs/TIME-config (the latest)\nerror: cannot write 'fifo.png': it is not a regular file\n"
+    ),
     "predict config test -o x.npy --classes": (
         2, "error: -o x.npy: .npy holds the outputs; --classes goes with .csv or .parquet\n"
     ),
@@ -338,6 +343,8 @@ WRONG = {
 def test_a_mistake_is_told_in_a_few_lines_with_its_code(line: str, kerascli: Kerascli, here: Path) -> None:
     Path("few.csv").write_text("a,kind\n1.0,left\n", encoding="utf-8")
     Path("folder.csv").mkdir()
+    for name in ("fifo.csv", "fifo.png"):
+        os.mkfifo(name)
     code, err = WRONG[line]
     assert kerascli(line) == Said(code, "", err)
 
@@ -359,6 +366,31 @@ def test_names_from_outside_cannot_speak_to_the_terminal(kerascli: Kerascli, her
         assert (code, out) == (2, "")
         assert "\x1b" not in err
         assert "x\\x1b[31m" in err
+
+
+def test_a_terminal_gets_data_without_controls_and_a_program_gets_it_whole(
+    kerascli: Kerascli, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = Path("points.csv").read_text(encoding="utf-8")
+    Path("points.csv").write_text(points.replace("left", "le\x1b[31mft"), encoding="utf-8")
+    assert kerascli("train config.yaml --device cpu --name odd").code == 0
+    run = find_run("odd", here / "runs").path
+    edit_facts(run, config="\u202e\x9b")
+    (run / "summary.txt").write_text("a\x1b[31m\nb\n", encoding="utf-8")
+    lines = ("predict odd test", "summary odd")
+    whole = [kerascli(line).out for line in lines]
+    assert all("\x1b" in out for out in whole)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert [kerascli(line).out for line in lines] == [out.replace("\x1b", "\\x1b") for out in whole]
+    shown = kerascli("runs show odd --json").out
+    assert shown.isascii()
+    assert json.loads(shown)["config"] == "\u202e\x9b"
+
+
+def test_a_path_in_a_note_cannot_speak_to_the_terminal(kerascli: Kerascli, run_folder: Path) -> None:
+    odd = run_folder.rename(run_folder.with_name("odd\x1b[31m"))
+    error = kerascli(f"evaluate '{odd}'").err
+    assert error == f"confusion matrix: {odd}/plots/confusion_answer.png\n".replace("\x1b", "\\x1b")
 
 
 def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_weights(kerascli: Kerascli, here: Path) -> None:

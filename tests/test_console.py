@@ -8,6 +8,7 @@ import pytest
 from kerascli.events import BatchEnd, Began, EpochBegin, EpochEnd, Event, Note, Stopped
 from kerascli.report.classes import ClassRow, class_table
 from kerascli.report.console import TrainingView, fitting
+from kerascli.report.downloads import DownloadBar
 from kerascli.report.summary import Row, Summary, render
 
 
@@ -51,6 +52,16 @@ def test_a_terminal_sees_a_bar_that_fits_and_lines_that_are_not_torn(monkeypatch
     ]
 
 
+def test_names_with_brackets_are_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("TERM", "xterm")
+    lines = view_of(Terminal(), [EpochBegin(1, 1, 100), BatchEnd(1, 40, 100, {"[/x]": 0.25})])
+    assert any("[/x] 0.2500" in line for line in lines)
+    stream = Terminal()
+    DownloadBar(stream)("[/x]", 1, 2)
+    assert "[/x]" in stream.getvalue()
+
+
 def test_a_log_gets_a_line_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     figures = "  ".join(f"{name} 0.2500" for name in MANY)
@@ -58,8 +69,12 @@ def test_a_log_gets_a_line_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_notes_and_names_are_shown_without_escapes() -> None:
-    events: list[Event] = [Note("a\x1b[31m", "warning"), Began("runs/\x1b[31m", "Model"), Stopped("completed", "", 1)]
-    assert view_of(io.StringIO(), events) == ["warning: a\\x1b[31m", "Model", "run: runs/\\x1b[31m"]
+    events: list[Event] = [
+        Note("a\x1b[31m", "warning"),
+        Began("runs/\x1b[31m", "Model\x1b[31m\nend\n"),
+        Stopped("completed", "", 1),
+    ]
+    assert view_of(io.StringIO(), events) == ["warning: a\\x1b[31m", "Model\\x1b[31m", "end", "run: runs/\\x1b[31m"]
 
 
 def test_figures_are_cut_between_themselves() -> None:

@@ -1,5 +1,6 @@
 """Configs to start from are valid, say what they found, and replace nothing."""
 
+import os
 import re
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from typer.testing import CliRunner
 
 from kerascli.cli.commands import app
 from kerascli.cli.init import from_table, template_names, write_new
-from kerascli.errors import ConfigError, DataError
+from kerascli.errors import ConfigError, DataError, StorageError
 from kerascli.spec.load import open_config
 from kerascli.spec.run import RunSpec
 from kerascli.workflow.check import check
@@ -184,6 +185,16 @@ def test_a_table_of_no_use_is_refused(text: str, target: str, said: str) -> None
 def test_a_target_that_is_not_there_is_a_fault_of_the_command() -> None:
     with pytest.raises(ConfigError, match=r"there is no column 'kindd'; did you mean 'kind'\?"):
         from_table(table("a,kind\n1,p\n2,q\n"), "kindd", Path("config.yaml"))
+
+
+def test_force_replaces_what_a_link_leads_to_and_only_a_file(folder: Path) -> None:
+    Path("link.yaml").symlink_to("mine.yaml")
+    init("link.yaml", "--force")
+    assert Path("link.yaml").is_symlink()
+    assert "kerascli train" in Path("mine.yaml").read_text(encoding="utf-8")
+    os.mkfifo("fifo.yaml")
+    with pytest.raises(StorageError, match=r"cannot write 'fifo\.yaml': it is not a regular file"):
+        init("fifo.yaml", "--force")
 
 
 def test_the_help_names_every_template() -> None:

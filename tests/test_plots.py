@@ -247,7 +247,7 @@ def invoke(*arguments: str) -> tuple[str, str]:
 def test_plot_takes_the_latest_run_says_so_and_prints_the_path(two_runs: list[RunRecord]) -> None:
     latest = two_runs[1]
     path = latest.path / "plots" / "history.png"
-    assert invoke() == (f"{path}\n", f"using latest run: {latest.folder_name}\n")
+    assert invoke() == (f"{path}\n", f"run: {latest.path} (the latest)\n")
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
@@ -260,6 +260,13 @@ def test_plot_draws_several_runs_into_the_file_that_is_named(two_runs: list[RunR
         invoke("a", "-o", "both.jpg")
 
 
+def test_plot_follows_a_link_to_where_the_picture_shall_lie(two_runs: list[RunRecord]) -> None:
+    Path("link.svg").symlink_to("picture")
+    assert invoke("a", "-o", "link.svg") == ("link.svg\n", "")
+    assert Path("link.svg").is_symlink()
+    assert Path("picture").read_bytes().startswith(b"<?xml")
+
+
 def test_runs_are_named_by_what_tells_them_apart(two_runs: list[RunRecord], tmp_path: Path) -> None:
     a, b = two_runs
     other = RunRecord.create(tmp_path / "other", "a")
@@ -269,3 +276,7 @@ def test_runs_are_named_by_what_tells_them_apart(two_runs: list[RunRecord], tmp_
     assert plot._labels([a, again]) == [a.folder_name, again.folder_name]
     assert plot._labels([a, same]) == [str(a.path), str(same.path)]
     assert plot._labels([other]) == [other.folder_name]
+
+
+def test_the_phase_and_the_rate_get_no_panel() -> None:
+    assert plots.panels([("run", rows(2, phase=1))]) == ["loss", "accuracy"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kerascli.errors import ConfigError, DataError, FileRefused
+from kerascli.errors import ConfigError, DataError, FileRefused, Interrupted, TrainingStopped
 from kerascli.events import BatchEnd, EpochEnd, Note
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
@@ -147,3 +147,32 @@ def test_a_signal_saves_says_how_to_go_on_and_exits_by_the_table(tmp_path: Path,
     assert tail[1] == f"  hint: go on with: kerascli train --resume runs/{run.folder_name}"
     assert run.status() == "interrupted"
     assert RunRecord.open(run.path).checkpoints.newest().step > 0
+
+
+@pytest.mark.parametrize("epoch", [2, 4])
+def test_a_signal_at_an_epochs_end_loses_nothing_of_the_epoch(tmp_path: Path, epoch: int) -> None:
+    """Its row, its log, the checkpoint that a callback wanted kept: in the middle and at the last epoch."""
+    keeps = HARD.replace("monitor: val_accuracy, save_best_only: true", "verbose: 0")
+    config = write(tmp_path, keeps)
+    whole, _ = train(config, tmp_path / "whole", ["fit.epochs=4"])
+    with pytest.raises(Interrupted):
+        for event in start(open_config(config, sets=["fit.epochs=4"]), Options(runs_dir=tmp_path / "left")):
+            if isinstance(event, EpochEnd) and event.epoch == epoch:
+                signal.raise_signal(signal.SIGTERM)
+    left = find_run("latest", tmp_path / "left")
+    assert len(left.history()) == epoch
+    go_on(left)
+    assert outcome(left) == outcome(whole)
+    assert left.log("log.csv") == whole.log("log.csv")
+    assert left.checkpoints.slots() == whole.checkpoints.slots()
+    assert len(left.checkpoints.slots()) == 4
+
+
+def test_a_bad_step_is_never_saved(tmp_path: Path) -> None:
+    """Not even by a signal in the moment before the loop finds out."""
+    config = write(tmp_path, HARD.replace("learning_rate: 0.01", "learning_rate: 1.0e+30"))
+    with pytest.raises(TrainingStopped, match="nan or infinite"):
+        for event in start(open_config(config), Options(runs_dir=tmp_path)):
+            if isinstance(event, BatchEnd) and event.step == 3:
+                signal.raise_signal(signal.SIGTERM)
+    assert find_run("latest", tmp_path).checkpoints.steps() == []

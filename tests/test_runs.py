@@ -255,6 +255,9 @@ def test_pandas_like_readers_see_numbers_of_numpy_as_numbers() -> None:
         ("epoch,loss\n1,0.5,3\n", "line 2 has 3 cells, expected 2"),
         ("epoch,loss\n1,0.5\n2,abc\n", "line 3, column 'loss': expected a number, got the text 'abc'"),
         ('epoch,loss\n1,"0.5\n', "unexpected end of data"),
+        ("loss\n0.5\n", "it has no column 'epoch'"),
+        ("epoch,loss\n1,0.5\n,0.5\n", "line 3, column 'epoch': expected a whole number"),
+        ("epoch,loss\nNaN,0.5\n", "line 2, column 'epoch': expected a whole number"),
     ],
 )
 def test_a_damaged_history_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
@@ -262,6 +265,12 @@ def test_a_damaged_history_is_refused_with_its_line(tmp_path: Path, text: str, m
     path.write_text(text)
     with pytest.raises(FileRefused, match=re.escape(f"'{path}' is damaged: {message}")):
         history.read(path)
+
+
+def test_a_history_of_no_epoch_has_no_rows(tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    path.write_text(history.to_csv([]))
+    assert history.read(path) == []
 
 
 # Records
@@ -314,6 +323,37 @@ def test_a_resumed_run_keeps_its_start_and_adds_up_its_time(runs_dir: Path, monk
     assert facts["seconds"] == 400
     assert (facts["started"], facts["seed"], len(facts["resumed"])) == (first["started"], 3, 1)
     assert first["resumed"] == []
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"results": [1]}, "'results' cannot be the list [1]"),
+        ({"results": {"test": {"loss": "\x1b"}}}, "'results.test.loss' cannot be the text '\\x1b'"),
+        ({"seconds": "x"}, "'seconds' cannot be the text 'x'"),
+        ({"seconds": math.inf}, "'seconds' cannot be inf"),
+        ({"seconds": 10**400}, "'seconds' cannot be 1000"),
+        ({"seconds": None}, "'seconds' cannot be nothing (null)"),
+        ({"status": []}, "'status' cannot be the list []"),
+        ({"resumed": 1}, "'resumed' cannot be 1"),
+        ({"device": 1}, "'device' cannot be 1"),
+        ({"threads": 0}, "'threads' cannot be 0"),
+        ({"data": ["a"]}, "'data' cannot be the list [a]"),
+        ({"directions": {"loss": "up"}}, "'directions.loss' cannot be the text 'up'"),
+        ({"plugins": [{"file": 1, "sha256": ""}]}, "'plugins.0.file' cannot be 1"),
+        ({"plugins": [{"file": "a.py"}]}, "'plugins.0.sha256' is missing"),
+    ],
+)
+def test_a_run_json_that_says_what_cannot_be_is_refused(runs_dir: Path, said: dict[str, Any], message: str) -> None:
+    run = RunRecord.create(runs_dir, "a")
+    path = run.path / "run.json"
+    path.write_text(json.dumps({"unknown": [{}], **said}))
+    run.write_resolved("a: 1\n")
+    for read in (run.facts, lambda: run.begin({}), run.plugin_paths, lambda: compare([run])):
+        with pytest.raises(FileRefused, match=re.escape(f"'{path}' is damaged: {message}")):
+            read()
+    assert run.status() == "unknown"
+    assert [found.path for found in index.list_runs(runs_dir)] == [run.path]
 
 
 def test_a_run_that_says_running_and_is_held_by_nobody_was_killed(runs_dir: Path) -> None:
@@ -594,7 +634,7 @@ def test_no_runs_is_said_and_prints_no_data(tmp_path: Path, app: typer.Typer) ->
 
 def test_show_prints_a_run_and_says_which_it_took(home: Path, app: typer.Typer) -> None:
     out, err = invoke(app, "runs show")
-    assert err == "using latest run: 2026-01-02T00-00-00Z-r1\n"
+    assert err == "run: runs/2026-01-02T00-00-00Z-r1 (the latest)\n"
     assert "status                   completed\n" in out
     assert "results.test             {loss: 0.5}\n" in out
     data = json.loads(invoke(app, "runs show r0 --json")[0])
@@ -616,10 +656,19 @@ def test_compare_prints_both_runs(home: Path, app: typer.Typer) -> None:
 
 def test_rm_asks_unless_told_not_to(home: Path, app: typer.Typer) -> None:
     asked = CliRunner().invoke(app, ["runs", "rm", "r0"], input="n\n")
-    assert asked.exit_code == 1
+    assert (asked.exit_code, asked.stderr.endswith("nothing was removed\n")) == (0, True)
+    with pytest.raises(ConfigError, match="there was no answer, and nothing was removed"):
+        invoke(app, "runs rm r0")
     assert len(os.listdir("runs")) == 2
     assert invoke(app, "runs rm r0 -y") == ("", "removed runs/2026-01-01T00-00-00Z-r0\n")
     assert os.listdir("runs") == ["2026-01-02T00-00-00Z-r1"]
+
+
+def test_a_run_that_is_named_twice_is_removed_once(home: Path, app: typer.Typer) -> None:
+    latest = "runs/2026-01-02T00-00-00Z-r1"
+    said = f"run: {latest} (the latest)\nremoved {latest}\n"
+    assert invoke(app, f"runs rm latest latest r1 ./{latest} ../{home.name}/{latest} -y") == ("", said)
+    assert os.listdir("runs") == ["2026-01-01T00-00-00Z-r0"]
 
 
 def test_an_option_before_the_command_is_not_ignored(home: Path, app: typer.Typer) -> None:

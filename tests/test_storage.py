@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
 import resource
@@ -197,6 +198,46 @@ def test_a_limit_set_by_the_kernel_is_told_with_the_space_that_is_needed(tmp_pat
     assert in_child(work) == 0
     assert path.read_bytes() == OLD
     assert os.listdir(tmp_path) == ["a"]
+
+
+def test_where_the_system_has_a_full_sync_it_is_asked_for_and_else_the_usual_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    answers = iter([None, errno.ENOTSUP, errno.EIO])
+
+    def control(descriptor: int, command: object) -> None:
+        asked.append(command)
+        answer = next(answers)
+        if answer is not None:
+            raise OSError(answer, os.strerror(answer))
+
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)  # macOS's
+    monkeypatch.setattr(fcntl, "fcntl", control)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: asked.append("fsync"))
+    with (tmp_path / "a").open("w") as file:
+        storage._fsync(file.fileno())
+        storage._fsync(file.fileno())
+        with pytest.raises(OSError, match="Input/output error"):
+            storage._fsync(file.fileno())
+    assert asked == [51, 51, "fsync", 51]
+
+
+def test_a_path_of_the_users_is_written_through_links_and_only_where_a_file_is_or_none(tmp_path: Path) -> None:
+    link, fifo = tmp_path / "link", tmp_path / "fifo"
+    link.symlink_to("folder/file")
+    (tmp_path / "folder").mkdir()
+    for text in ("new", "again"):
+        storage.write_text(storage.output_file(link), text)
+        assert (link.is_symlink(), (tmp_path / "folder" / "file").read_text()) == (True, text)
+    os.mkfifo(fifo)
+    (tmp_path / "device").symlink_to(os.devnull)
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("fifo", "device", "loop"):
+        with pytest.raises(StorageError, match=rf"cannot write '.*/{name}': it is not a regular file"):
+            storage.output_file(tmp_path / name)
+    with pytest.raises(StorageError, match="cannot write '.*/folder': it is a folder"):
+        storage.output_file(tmp_path / "folder")
 
 
 def test_an_interrupt_leaves_no_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -476,3 +517,13 @@ def test_the_holder_itself_keeps_the_lock_when_a_worker_ends(tmp_path: Path) -> 
     with storage.lock(tmp_path):
         assert in_child(lambda: None) == 0
         assert storage.locked(tmp_path)
+
+
+def test_a_fifo_in_the_place_of_the_lock_hangs_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".lock")
+
+    def work() -> None:
+        signal.alarm(5)  # ends the child
+        assert not storage.locked(tmp_path)
+
+    assert in_child(work) == 0

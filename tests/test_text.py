@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kerascli.errors import ConfigError, Fault, KerasCliError, Place
+from kerascli.errors import ConfigError, Fault, KerasCliError, Place, Related
 from kerascli.spec.document import MAX_FAULTS
 from kerascli.spec.text import MAX_BYTES, dump_yaml, parse_document, parse_value, read_document
 
@@ -284,6 +284,13 @@ def test_every_key_and_value_has_its_place() -> None:
 def test_a_fault_is_placed_as_far_as_its_path_was_written(fault: Fault, place: str) -> None:
     document = parse_document("fit:\n  epochs: abc\nlayers:\n  - dense: 3.5\n  - desne: {units: 3}\n", "c.yaml")
     assert str(document.locate(fault).place) == place
+
+
+def test_no_line_of_a_fault_speaks_to_the_terminal() -> None:
+    said = "a\x1b[31m"
+    fault = Fault(said, place=Place(said, 1, 1, said), hint=said, related=(Related(said, place=Place(said)),))
+    assert [line.count("a\\x1b[31m") for line in fault.lines()] == [2, 1, 0, 2, 1]
+    assert all(line.isprintable() for line in fault.lines())
 
 
 def test_equal_faults_are_said_once_and_other_files_after_the_config() -> None:

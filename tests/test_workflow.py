@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from kerascli.builder import tier
 from kerascli.cli.predict import predict as predict_command
-from kerascli.errors import ConfigError, DataError, StorageError, TrainingStopped
+from kerascli.errors import ConfigError, DataError, FileRefused, StorageError, TrainingStopped
 from kerascli.events import Began, EpochBegin, Evaluated, Event, Note, Stopped
 from kerascli.fit.step import Trainer
 from kerascli.runs.index import find_run
@@ -293,6 +293,18 @@ fit: {epochs: 1, batch_size: 8}
     assert np.trace(by_output["level"].matrix) == right
 
 
+def test_rows_of_a_class_that_the_loss_ignores_are_in_no_table(tmp_path: Path) -> None:
+    size = np.arange(40, dtype=np.int64) % 3 - 1  # -1, 0, 1
+    data = arrays(tmp_path, size=size)
+    loss = "loss: {sparse_categorical_crossentropy: {ignore_class: -1, from_logits: true}}"
+    run, _ = train(write(tmp_path, LINEAR.replace("loss: mse, metrics: [mae]", loss)), tmp_path / "runs")
+    w = load_tensors(run.weights())
+    most = (torch.from_numpy(data["x"]) @ w["out/kernel"] + w["out/bias"]).argmax(1).numpy()
+    (classified,) = evaluate_run(open_run(run), "train").classified
+    by_hand = [[int(((size == true) & (most == predicted)).sum()) for predicted in (0, 1)] for true in (0, 1)]
+    assert classified.matrix.tolist() == by_hand
+
+
 @pytest.mark.parametrize("loss", ["binary_crossentropy", "binary_focal_crossentropy"])
 def test_labels_that_may_hold_at_once_are_not_taken_for_classes(tmp_path: Path, loss: str) -> None:
     arrays(tmp_path, tags=np.random.default_rng(1).integers(0, 2, (40, 3)).astype(np.float32))
@@ -445,6 +457,15 @@ def test_a_csv_log_has_a_row_an_epoch(tmp_path: Path) -> None:
         }
 
 
+@pytest.mark.parametrize("text", ["loss\n0.5\n", "epoch,loss\nx,0.5\n", "epoch,loss\n0\n\n,1\n", 'epoch\n"0'])
+def test_a_damaged_csv_log_is_refused_when_a_row_is_added(tmp_path: Path, text: str) -> None:
+    run, _ = train(write(tmp_path, CALLBACKS), tmp_path, ["fit.epochs=1"])
+    run.write_log("log.csv", text)
+    with pytest.raises(FileRefused, match=r"the run's log 'log\.csv' is damaged: expected the number of an 'epoch'"):
+        go_on(run, ["fit.epochs=2"])
+    assert run.log("log.csv") == text
+
+
 # What goes wrong
 
 DIVERGES = """
@@ -587,3 +608,33 @@ def test_two_processes_never_hold_one_run(tmp_path: Path) -> None:
     assert run.status() == "killed"
     go_on(run, ["fit.epochs=1"])
     assert run.status() == "completed"
+
+
+def test_a_run_imports_the_plugins_it_was_made_with_and_no_others(tmp_path: Path) -> None:
+    plugin = write(tmp_path, "WAS_RUN = True\n", "mine.py")
+    run, _ = train(write(tmp_path, f"plugins: [{plugin.name}]\n" + HARD), tmp_path / "runs", ["fit.epochs=1"])
+    canary = tmp_path / "canary"
+    write(run.path / "plugins", f"open({str(canary)!r}, 'w').close()\n", "evil.py")
+    resolved = run.resolved().replace("plugins: [plugins/mine.py]", "plugins: [plugins/mine.py, plugins/evil.py]")
+    assert resolved != run.resolved()
+    run.write_resolved(resolved)
+    for use in (lambda: open_run(run), lambda: go_on(run)):
+        with pytest.raises(FileRefused, match="names other plugins than the run was made with"):
+            use()
+    assert not canary.exists()
+
+
+def test_plugins_of_one_name_are_refused_before_a_run_is_made(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder, "", "parts.py")
+    with pytest.raises(ConfigError, match=r"two files are called 'parts\.py'"):
+        train(write(tmp_path, "plugins: [one/parts.py, two/parts.py]\n" + HARD), tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_weights_that_no_loss_depends_on_cannot_be_trained(tmp_path: Path) -> None:
+    frozen = HARD.replace("units: 24,", "units: 24, trainable: false,").replace("units: 4,", "units: 4, trainable: false,")
+    frozen = frozen.replace("- batch_normalization", "- batch_normalization: {trainable: false}")
+    with pytest.raises(ConfigError, match="nothing to fit"):
+        train(write(tmp_path, frozen), tmp_path / "runs")

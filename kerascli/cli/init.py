@@ -67,12 +67,12 @@ def from_table(data: Path, target: str | None, config: Path) -> str:
 
 def write_new(config: Path, text: str, *, force: bool) -> None:
     """Write the file; one that is there already is only replaced by force. Raises ConfigError, StorageError."""
-    from kerascli.storage import make_folder, write_text
+    from kerascli.storage import make_folder, output_file, write_text
 
     if config.exists() and not force:
         raise ConfigError(f"'{config}' is there already", hint="--force replaces it")
     make_folder(config.parent)
-    write_text(config, text)
+    write_text(output_file(config), text)
 
 
 def _delimiter(data: Path) -> str:

@@ -64,7 +64,10 @@ def _remove(
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
     """Remove runs with all their files."""
-    found = {os.path.abspath(run.path): run for run in (find_run(name, runs_dir) for name in dict.fromkeys(runs))}
+    found: dict[str, RunRecord] = {}
+    for selector in dict.fromkeys(runs):  # one run may be named in several ways
+        run = find_run(selector, runs_dir)
+        found.setdefault(os.path.abspath(run.path), run)
     if not yes and not _agreed(found.values()):
         note("nothing was removed")
         return

@@ -19,7 +19,7 @@ def validate_command(
     """Say all that is wrong with a config, before training."""
     path = options.config_or_only(config)
     for line in validate(path, sets=sets, flags=flags):
-        typer.echo(line)
+        options.say(f"{line}\n")
 
 
 def validate(path: Path, *, sets: list[str], flags: list[str]) -> list[str]:

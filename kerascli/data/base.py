@@ -1,7 +1,8 @@
 """What data is made of: fields (facts), sources and transforms."""
 
+import os
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
@@ -62,6 +63,11 @@ class Source(Component):
     any_column: ClassVar[Field | None] = None
     """What every column is like, whatever its name, when `facts` does not know more."""
 
+    paths: ClassVar[tuple[str, ...]] = ()
+    """Fields that hold a file's path, or one with more after the file's name; they are relative to the config."""
+    in_files: ClassVar[bool] = True
+    """Whether the data is what stands in `files`, and nothing else."""
+
     def facts(self, context: Context) -> Mapping[str, Field] | None:
         """The columns' fields if they are known without loading, else None; raises DataError."""
         return None
@@ -70,17 +76,26 @@ class Source(Component):
     def load(self, context: Context) -> Mapping[str, Table]:
         """Tables by split; raises DataError."""
 
-    def read(self, path: Path) -> Table | None:
-        """One raw file as a table, if the source has its own way of reading one (a delimiter, an encoding)."""
+    def read(self, path: Path, name: str) -> Table | None:
+        """A file, called `name` in messages, if the source has its own way of reading it (a delimiter, an encoding)."""
         return None
 
     def files(self, context: Context) -> list[Path]:
         """The files whose digests identify the data of a run."""
         return []
 
-    def rebased(self, old: Path, new: Path) -> Self:
-        """The same source for a config in the folder `new` instead of `old`."""
-        return self
+    def rebased(self, old: Path, new: Path, fields: Sequence[str] | None = None) -> Self:
+        """The same source with its paths (or those in `fields`) relative to the folder `new` instead of `old`."""
+        paths = {field: getattr(self, field) for field in (self.paths if fields is None else fields)}
+        return self.model_copy(update={f: _rebase(path, old, new) for f, path in paths.items() if path is not None})
+
+
+def _rebase(path: str, old: Path, new: Path) -> str:
+    """A path that was written for the folder `old`, for `new`: the way between the folders that links stand for."""
+    if os.path.isabs(path):
+        return path
+    folder, name = os.path.split(old / path)
+    return os.path.relpath(os.path.join(os.path.realpath(folder), name), os.path.realpath(new))
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ def not_numbers(table: Table, name: str, values: np.ndarray) -> DataError:
     """A column of text where numbers are wanted: the first value that is none, and how many there are."""
     bad = [row for row, value in enumerate(values.tolist()) if value != "" and not is_number(value)]
     if not bad:
-        text = f"column '{name}' holds text, the training rows numbers"
+        text = f"column '{name}' holds text; expected numbers"
         return DataError(Fault(text, place=Place(table.name or "data")))
     text = f"'{safe_text(values[bad[0]], 40)}' is not a number ({len(bad)} of {len(values)} rows)"
     hint = "string_lookup turns words into numbers" if len(bad) > len(values) // 2 else None

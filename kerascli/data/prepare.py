@@ -61,7 +61,7 @@ class PreparedData:
     input_stage: Stage
     target_stage: Stage
     digests: dict[str, str]
-    """SHA-256 by file, or by the name of the source when it has no files."""
+    """SHA-256 by file, and by the name of the source where the rows do not come from files alone."""
     warnings: list[str] = field(default_factory=list)
 
 
@@ -267,21 +267,25 @@ def _section(fields: Mapping[tuple[str, str], Field], section: str) -> dict[str,
 
 
 def _digests(spec: DataSpec, context: Context, tables: Mapping[str, Table]) -> dict[str, str]:
-    """SHA-256 of the files, or of the columns in use where the source has none."""
-    files = spec.source.files(context)
-    if files:
-        return {name: file_digest(path) for name, path in _recorded(files).items()}
+    """SHA-256 of the files, and of the columns in use where the files are not the data."""
+    found = {name: file_digest(path) for name, path in _recorded(spec.source.files(context)).items()}
+    if found and spec.source.in_files:
+        return found
     digest = hashlib.sha256()
     used = sorted({column for pipeline in spec.all_pipelines().values() for column in pipeline.columns})
     for split, table in sorted(tables.items()):
         for column in used:
             values = table.column(column)
             digest.update(f"{split}/{column}/{values.dtype}/{values.shape}".encode())
-            digest.update("\0".join(values.flat).encode() if values.dtype == object else values.tobytes())
-    return {spec.source.component_name: digest.hexdigest()}
+            text = values.dtype == object
+            digest.update("\0".join(values.flat).encode(errors="surrogatepass") if text else np.ascontiguousarray(values))
+    return {**found, spec.source.component_name: digest.hexdigest()}
 
 
 def _recorded(paths: list[Path]) -> dict[str, Path]:
     """Files by names that stay the same wherever the config lies: the file's own, with its folder where two agree."""
     names = [path.name for path in paths]
-    return {path.name if names.count(path.name) == 1 else f"{path.parent.name}/{path.name}": path for path in paths}
+    return {
+        path.name if names.count(path.name) == 1 else f"{path.parent.resolve().name}/{path.name}": path
+        for path in paths
+    }

@@ -1,12 +1,12 @@
 """One raw file as a table, whatever format it has: what `predict` and `evaluate` are given."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 
 from kerascli.data.base import Context
 from kerascli.data.csv_text import read_csv
-from kerascli.data.sources.csv import Csv
 from kerascli.data.sources.npz import read_npz
 from kerascli.data.sources.parquet import read_parquet
 from kerascli.data.spec import DataSpec
@@ -20,7 +20,7 @@ _TEXT = {".csv": ",", ".tsv": "\t", ".txt": ","}
 def read_raw(spec: DataSpec, path: Path, context: Context) -> Table:
     """The file at `path`, by its content where that tells, else by its suffix. Raises DataError, FileRefused.
 
-    A csv file is read with the settings of the run's own csv source.
+    Text is read in the way of the run's own source, if that has one: with its delimiter and encoding.
     """
     full, name = context.folder / path, str(path)
     with open_regular(full, name) as file:
@@ -31,8 +31,9 @@ def read_raw(spec: DataSpec, path: Path, context: Context) -> Table:
         return _npy(spec, full, name)
     if head.startswith(b"PAR1"):
         return read_parquet(full, name)
-    if isinstance(spec.source, Csv):
-        return spec.source.read_file(full, name)
+    table = spec.source.read(full, name)
+    if table is not None:
+        return table
     if path.suffix.lower() in _TEXT:
         data = read_bytes(full, memory_limit() // 8, name)
         return read_csv(data, name, delimiter=_TEXT[path.suffix.lower()])
@@ -42,7 +43,7 @@ def read_raw(spec: DataSpec, path: Path, context: Context) -> Table:
 def _npy(spec: DataSpec, path: Path, name: str) -> Table:
     """A lone array is the one column that the inputs are made of; it is mapped, not read."""
     with open_regular(path, name) as file:
-        npy_header(file, "", name, path.stat().st_size)
+        npy_header(file, "", name, os.fstat(file.fileno()).st_size)
     columns = {column for pipeline in spec.inputs.values() for column in pipeline.columns}
     if len(columns) != 1:
         text = f"a lone array, but the inputs are made of {len(columns)} columns: {', '.join(sorted(columns))}"

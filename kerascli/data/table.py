@@ -121,7 +121,11 @@ def as_column(values: np.ndarray, column: str, name: str) -> np.ndarray:
     if values.dtype.kind in "biuf" and values.dtype.itemsize <= 8:
         return values
     if values.dtype.kind in "US" or (values.dtype == object and all(isinstance(v, str) for v in values.flat)):
-        return as_text(values)
+        try:
+            return as_text(values)
+        except UnicodeDecodeError as error:
+            text = f"'{column}' is not UTF-8 (byte {error.object[error.start]:#04x})"
+            raise DataError(Fault(text, place=Place(name))) from None
     what = "Python objects" if values.dtype == object else values.dtype.name
     hint = "pickled arrays are never loaded" if values.dtype == object else None
     raise DataError(Fault(f"'{column}' holds {what}; expected numbers or text", place=Place(name), hint=hint))

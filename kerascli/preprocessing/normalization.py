@@ -7,11 +7,22 @@ from torch import Tensor, nn
 EPSILON = 1e-7
 """Keras's `epsilon()`: the least standard deviation that is divided by."""
 
+_BLOCK = 2**20
+"""Values that are looked at together."""
+
 
 def mean_and_variance(values: np.ndarray, *, by_feature: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Of every feature (the last axis of (N, *, F), all of (N,)) or of all values together, in float64."""
+    """Of every feature (the last axis of (N, *, F), all of (N,)) or of all values together, in float64.
+
+    Two passes over blocks of rows: files that are mapped stay on disk, and no copy in float64 is made of the whole.
+    """
     axes = tuple(range(values.ndim - 1)) if by_feature and values.ndim > 1 else None
-    return values.mean(axes, dtype=np.float64), values.var(axes, dtype=np.float64)
+    count = values.size if axes is None else values.size // values.shape[-1]
+    rows = max(1, _BLOCK // max(1, values[0].size))
+    blocks = [values[start : start + rows] for start in range(0, len(values), rows)]
+    mean = np.sum([block.sum(axes, dtype=np.float64) for block in blocks], axis=0) / count
+    squares = [np.square(block - mean, dtype=np.float64).sum(axes) for block in blocks]
+    return mean, np.sum(squares, axis=0) / count
 
 
 def normalize(values: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ from kerascli.runs.reading import quoted, read_bytes, read_text
 Status = Literal["running", "completed", "stopped", "interrupted", "failed"]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9 ._-]{0,149}")
+FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9 ._-]{0,149}")
 FOLDER = re.compile(r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)-(.+)", re.DOTALL)
 
 _CONFIG, _RESOLVED, _FACTS = "config.yaml", "resolved.yaml", "run.json"
@@ -210,7 +210,7 @@ class RunRecord:
         return self._inside(_PLOTS, file)
 
     def _inside(self, folder: str, file: str, *, make: bool = True) -> Path:
-        if not _FILE.fullmatch(file):
+        if not FILE.fullmatch(file):
             raise StorageError(f"{quoted(file)} cannot name a file in {folder}/")
         if make:
             storage.make_folder(self.path / folder)
@@ -218,7 +218,7 @@ class RunRecord:
 
     def _names(self, folder: str) -> list[str]:
         path = self.path / folder
-        return sorted(entry.name for entry in path.iterdir() if _FILE.fullmatch(entry.name)) if path.is_dir() else []
+        return sorted(entry.name for entry in path.iterdir() if FILE.fullmatch(entry.name)) if path.is_dir() else []
 
     def _bytes(self, path: Path) -> bytes:
         try:

@@ -11,10 +11,10 @@ from kerascli.component import Invalid
 from kerascli.data.base import Context, Field, Learned
 from kerascli.data.prepare import DataFacts, PreparedData, data_facts, load_data
 from kerascli.data.spec import DataSpec, parse_data
-from kerascli.errors import ConfigError, DataError, Fault, nearest, show, suggestion
+from kerascli.errors import ConfigError, DataError, Fault, FileRefused, nearest, show, suggestion
 from kerascli.errors import Path as FaultPath
 from kerascli.expressions import Value
-from kerascli.runs.record import NAME
+from kerascli.runs.record import FILE, NAME
 from kerascli.spec.describe import describe, faults_without_data
 from kerascli.spec.document import Document
 from kerascli.spec.extends import read_extended
@@ -52,16 +52,7 @@ class Config:
 
     @property
     def context(self) -> Context:
-        return Context(folder=self._data_folder(), seed=self.seed, progress=self.progress)
-
-    def _data_folder(self) -> Path:
-        """What the source's paths are relative to: the file (or command line) that gave the path."""
-        source = self.document.at(("data", "source"))
-        where: tuple[str, ...] = ("data", "source")
-        if isinstance(source, dict) and len(source) == 1:
-            where = (*where, str(next(iter(source))))
-            where = (*where, "path") if self.document.at((*where, "path")) is not None else where
-        return self.document.folder_of(where)
+        return Context(folder=_data_folder(self.document), seed=self.seed, progress=self.progress)
 
     def facts(self) -> DataFacts:
         """What is known of the data without loading it."""
@@ -127,10 +118,16 @@ class Config:
 
 
 def open_config(
-    path: Path, *, sets: Sequence[str] = (), flags: Sequence[str] = (), progress: Progress | None = None
+    path: Path,
+    *,
+    sets: Sequence[str] = (),
+    flags: Sequence[str] = (),
+    progress: Progress | None = None,
+    recorded_plugins: Sequence[Path] | None = None,
 ) -> Config:
     """Read a config file with `extends`, `--set` and `--flag` applied.
 
+    Of a run's own config `recorded_plugins` are the files that may be imported: those that the run vouches for.
     Raises ConfigError: of sections, flags, plugins and data, and then also with what can be told of the rest.
     """
     document = override(read_extended(path), sets)
@@ -138,6 +135,9 @@ def open_config(
     try:
         values = read_flags(document, flags)
         files = _plugin_files(document)
+        if recorded_plugins is not None and [f.resolve() for f in files] != [f.resolve() for f in recorded_plugins]:
+            raise FileRefused(f"'{path}' names other plugins than the run was made with")
+        _import_plugins(document, files)
     except ConfigError as error:
         raise document.error([*faults, *error.faults]) from None
     data, data_faults = _read_data(document, values)
@@ -169,7 +169,29 @@ def _read_data(document: Document, flags: Mapping[str, Flag]) -> tuple[DataSpec 
         data = parse_data(section.data["data"])
     except Invalid as invalid:
         return None, _with_others(broken, invalid.faults)
-    return (None, broken) if broken else (data, [])
+    return (None, broken) if broken else (_in_one_folder(data, document), [])
+
+
+def _source_path(document: Document) -> FaultPath:
+    """Where the source's own settings stand."""
+    source = document.at(("data", "source"))
+    name = (str(next(iter(source))),) if isinstance(source, dict) and len(source) == 1 else ()
+    return ("data", "source", *name)
+
+
+def _data_folder(document: Document) -> Path:
+    """What the source's paths are relative to: the folder of the file (or command line) that gave the first."""
+    where = _source_path(document)
+    return document.folder_of((*where, "path") if document.at((*where, "path")) is not None else where)
+
+
+def _in_one_folder(data: DataSpec, document: Document) -> DataSpec:
+    """The data with paths that other files (or the command line) gave made relative to that folder, too."""
+    where, home, source = _source_path(document), _data_folder(document), data.source
+    for field in source.paths:
+        folder = document.folder_of((*where, field))
+        source = source if folder == home else source.rebased(folder, home, [field])
+    return data.model_copy(update={"source": source})
 
 
 _NO_FACTS = "facts of the data can be used in model, compile and fit, not in data itself"
@@ -217,7 +239,7 @@ def _name_of(path: Path) -> str:
 
 
 def _plugin_files(document: Document) -> tuple[Path, ...]:
-    """The files under `plugins`, imported. Raises ConfigError."""
+    """The files under `plugins`. Raises ConfigError."""
     written = document.data.get("plugins")
     if written is None:
         return ()
@@ -226,18 +248,36 @@ def _plugin_files(document: Document) -> tuple[Path, ...]:
         text = f"plugins: expected a list of Python files, got {show(written)}"
         raise document.error([Fault(text, ("plugins",), hint=hint)])
     files = [document.folder_of(("plugins", index)) / name for index, name in enumerate(written)]
+    faults = [
+        Fault(f"plugins: {problem}", ("plugins", index))
+        for index, file in enumerate(files)
+        if (problem := _plugin_problem(file, written[index], [earlier.name for earlier in files[:index]]))
+    ]
+    if faults:
+        raise document.error(faults)
+    return tuple(files)
+
+
+def _plugin_problem(file: Path, written: str, earlier: Sequence[str]) -> str | None:
+    """Why a run could not keep its copy of a plugin."""
+    if not file.is_file():
+        return f"there is no file '{written}'"
+    if file.name in earlier:
+        return f"two files are called '{file.name}'; a run keeps its copies side by side"
+    if not FILE.fullmatch(file.name):
+        return f"'{file.name}': expected a name of letters, digits, '.', '_' and '-'"
+    return None
+
+
+def _import_plugins(document: Document, files: Sequence[Path]) -> None:
     faults: list[Fault] = []
     for index, file in enumerate(files):
-        if not file.is_file():
-            faults.append(Fault(f"plugins: there is no file '{written[index]}'", ("plugins", index)))
-            continue
         try:
             import_plugin(file, ("plugins", index))
         except Invalid as invalid:
             faults += invalid.faults
     if faults:
         raise document.error(faults)
-    return tuple(files)
 
 
 def _validation_split(section: Any) -> float:

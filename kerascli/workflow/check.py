@@ -49,8 +49,7 @@ def summary_of(path: Path, *, sets: Sequence[str], flags: Sequence[str], progres
 
 def summary_of_run(record: RunRecord) -> Summary:
     """The summary of a run's model, from its folder alone."""
-    record.plugin_paths()  # refuses copies that were changed
-    config = open_config(record.resolved_path)
+    config = open_config(record.resolved_path, recorded_plugins=record.plugin_paths())
     if config.data is None:
         raise FileRefused(f"the resolved config of {record.path} has no data section")
     facts = stages(config.data, load_learned(record.preprocessing())).facts

@@ -35,8 +35,7 @@ def open_run(
 ) -> OpenedRun:
     """Build the run's model and load its final weights, or those of a named checkpoint. Raises KerasCliError."""
     flush_denormals()
-    record.plugin_paths()  # refuses copies that were changed
-    config = open_config(record.resolved_path, progress=progress)
+    config = open_config(record.resolved_path, progress=progress, recorded_plugins=record.plugin_paths())
     if config.data is None:
         raise FileRefused(f"the resolved config of {record.path} has no data section")
     learned = load_learned(record.preprocessing())

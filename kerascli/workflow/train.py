@@ -99,8 +99,9 @@ def resume(
         )
     with record.locked():
         known = record.facts()
-        record.plugin_paths()  # refuses copies that were changed
-        config = open_config(record.resolved_path, sets=sets, progress=progress)
+        config = open_config(
+            record.resolved_path, sets=sets, progress=progress, recorded_plugins=record.plugin_paths()
+        )
         prepared = config.load_data(learned=load_learned(record.preprocessing()))
         _refuse_other_data(known.get("data", {}), prepared)
         device = choose_device(options.device, recorded=known.get("device"))

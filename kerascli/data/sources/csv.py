@@ -1,6 +1,5 @@
 """Csv: delimited text with a header."""
 
-import codecs
 from pathlib import Path
 from typing import Annotated
 
@@ -17,8 +16,8 @@ from kerascli.shapes import Words
 
 def _known_encoding(encoding: str) -> str:
     try:
-        codecs.lookup(encoding)
-    except LookupError:
+        bytes(4).decode(encoding)  # there are codecs that are none of text, and one that always fails
+    except (LookupError, ValueError):
         raise ValueError(f"there is no encoding '{encoding}'; for example utf-8, latin-1 or cp1252") from None
     return encoding
 
@@ -33,6 +32,9 @@ class Csv(FileSource):
     encoding: Annotated[str, AfterValidator(_known_encoding)] = "utf-8"
     names: Words = ()
     """Column names, for a file whose first line is data."""
+
+    def read(self, path: Path, name: str) -> Table:
+        return self.read_file(path, name)
 
     def read_file(self, path: Path, name: str) -> Table:
         data = read_bytes(path, memory_limit() // 8, name)  # as Python objects, fields take several times their bytes

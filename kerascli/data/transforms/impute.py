@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import model_validator
 
+from kerascli.data.convert import converted
 from kerascli.data.base import Field, Learned, Transform, transform
 from kerascli.data.transforms.fitting import float_dtype
 
@@ -48,7 +49,7 @@ class Impute(Transform):
         fill = np.array(learned.facts["fill"], object) if field.is_text else learned.arrays["fill"]
         filled = np.where(missing, fill if values.ndim > 1 else fill[0], values) if missing.any() else values
         wanted = self.infer(field, learned, target=target).dtype
-        return filled if field.is_text else filled.astype(wanted, copy=False)
+        return filled if field.is_text else converted(filled, np.dtype(wanted))
 
     def _fills_alike(self) -> bool:
         """Whether whole numbers stay whole: what is put in is one of them, not a mean that lies between."""
