@@ -55,9 +55,8 @@ def plain_epoch() -> Callable[[], None]:
     train, held_out = prepared.splits["train"], prepared.splits["validation"]
     x, x_val = (torch.from_numpy(s.inputs["x"].copy()).reshape(-1, 784).float() / 255 for s in (train, held_out))
     y, y_val = (torch.from_numpy(s.targets["y"].copy()).long() for s in (train, held_out))
-    model = nn.Sequential(
-        nn.Linear(784, 256), nn.ReLU(), nn.Dropout(0.4), nn.Linear(256, 128), nn.ReLU(), nn.Dropout(0.3), nn.Linear(128, 10)
-    )  # fmt: skip
+    first, second = (nn.Linear(784, 256), nn.ReLU(), nn.Dropout(0.4)), (nn.Linear(256, 128), nn.ReLU(), nn.Dropout(0.3))
+    model = nn.Sequential(*first, *second, nn.Linear(128, 10))
     optimizer = torch.optim.RMSprop(model.parameters(), lr=1e-3, alpha=0.9, eps=1e-7)
     loss_function = nn.CrossEntropyLoss()
 

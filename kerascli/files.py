@@ -101,7 +101,7 @@ def load_npz(source: IO[bytes], name: str, limit: int | None = None) -> dict[str
         with zipfile.ZipFile(source) as archive:
             total = sum(member.file_size for member in archive.infolist())
             if total > allowed:
-                raise FileRefused(f"'{name}' holds arrays of {total:,} bytes; the limit here is {allowed:,}")
+                raise FileRefused(f"'{name}' unpacks to {total:,} bytes; the limit here is {allowed:,}")
             return {key: _read_member(archive, key) for key in npz_headers(source, name)}
     except _DAMAGED as error:
         raise FileRefused(f"'{name}' is not a sound npz file: {safe_text(str(error), 120)}") from None

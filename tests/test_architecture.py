@@ -14,7 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Each floor may import those above it; the members of a floor do not import each other unless they stand in MAY.
 FLOORS = [
     ["errors", "events", "shapes", "wording", "storage", "files"],
-    ["component", "expressions", "device", "draws"],
+    ["component", "expressions", "device", "draws", "user_code"],
     ["parts", "preprocessing"],
     ["layers", "losses", "metrics", "schedules", "optimizers", "data", "runs"],
     ["graph", "callbacks"],

@@ -195,6 +195,10 @@ def test_predict_writes_the_same_numbers_to_stdout_and_to_every_kind_of_file(
         assert kerascli(f"predict {run_folder} points.csv -o {name}") == Said(0, "", f"100 rows: {name}\n")
     table = pq.read_table("o.parquet").to_pydict()
     assert list(table) == ["class", "p(left)", "p(right)"]
+    Path("link.csv").symlink_to("elsewhere")
+    assert kerascli(f"predict {run_folder} points.csv -o link.csv").code == 0
+    assert Path("link.csv").is_symlink()
+    assert Path("elsewhere").read_bytes() == Path("o.csv").read_bytes()
     plain = np.load("o.npy", allow_pickle=False)
     np.testing.assert_array_equal(plain, np.load("o.npz", allow_pickle=False)["answer"])
     np.testing.assert_array_equal(plain, np.array([table["p(left)"], table["p(right)"]], dtype=np.float32).T)
@@ -249,7 +253,7 @@ def test_smoke_leaves_nothing_behind(kerascli: Kerascli, here: Path, monkeypatch
 
 
 def test_a_finished_run_says_that_nothing_is_left_and_goes_on_when_asked(kerascli: Kerascli, here: Path) -> None:
-    resumed = f"device: cpu (as in the run)\ntier: eager (as in the run)\n{TABLE}resuming: runs/TIME-config\n"
+    resumed = f"device: cpu (as in the run)\n{TABLE}resuming: runs/TIME-config\n"
     results = f"test  {FIGURES}\nrun   runs/TIME-config\n"
     assert kerascli("train --resume latest") == Said(0, results, f"{resumed}nothing was left to train: 2 epochs done\n")
     longer = f"{resumed}epoch 3/3  {FIGURES}  val_loss N  val_accuracy N  N s\n"
@@ -313,7 +317,7 @@ WRONG = {
     ),
     "predict config test -o no/x.csv": (6, "error: cannot write 'no/x.csv': there is no folder 'no'\n"),
     "predict config test -o folder.csv": (6, "error: cannot write 'folder.csv': it is a folder\n"),
-    "predict config test -o fifo.csv": (6, "error: cannot write 'fifo.csv': it is not a regular file\n"),
+    "predict nope test -o fifo.csv": (6, "error: cannot write 'fifo.csv': it is not a regular file\n"),
     "schema -o fifo.csv": (6, "error: cannot write 'fifo.csv': it is not a regular file\n"),
     "plot -o fifo.png": (
         6, "run: runs/TIME-config (the latest)\nerror: cannot write 'fifo.png': it is not a regular file\n"

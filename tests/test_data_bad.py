@@ -106,6 +106,34 @@ def test_a_word_in_a_number_column_of_the_test_file(tmp_path: Path) -> None:
     assert line == "test.csv:2:b: error: 'two' is not a number (1 of 1 rows)"
 
 
+WHOLE = "1,0,1,5\n2,1,2,6\n"
+LATER = {
+    "a label with a fraction": ("1,1.5,1,5\n", {"targets": {"y": {"to_categorical": 3}}}, "later.csv:2:y: error: 1.5 is no whole number; the training rows hold int64"),
+    "a plain label with a fraction": ("1,1,1,5\n1,1.5,1,5\n", {"targets": {"y": []}}, "later.csv:3:y: error: 1.5 is no whole number; the training rows hold int64"),
+    "no label": ("1,1,1,5\n1,,1,5\n", {"targets": {"y": []}}, "later.csv:3:y: error: no label (1 row)"),
+    "a missing number to look up": ("1,1,,5\n", {"inputs": {"k": "integer_lookup"}}, "later.csv:2:k: error: missing value (1 row)"),
+    "a fraction to look up": ("1,1,1.5,5\n", {"inputs": {"k": "integer_lookup"}}, "later.csv:2:k: error: 1.5 is no whole number; the training rows hold int64"),
+    "missing in one of two": ("1,1,1,\n", {"inputs": {"x": {"columns": ["k", "m"]}}}, "later.csv:2:m: error: missing value (1 row)"),
+    "a fraction to impute": (",1,1,5\n1.5,1,1,5\n", {"inputs": {"a": {"impute": "most_frequent"}}}, "later.csv:3:a: error: 1.5 is no whole number; the training rows hold int64"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LATER)
+def test_later_rows_are_held_to_what_the_training_rows_were(case: str, tmp_path: Path) -> None:
+    rows, section, line = LATER[case]
+    (tmp_path / "t.csv").write_text(f"a,y,k,m\n{WHOLE}")
+    (tmp_path / "later.csv").write_text(f"a,y,k,m\n{rows}")
+    section = {"inputs": {"a": []}, **section}
+    assert first_line(tmp_path, {"csv": {"path": "t.csv", "test": "later.csv"}}, **section) == line
+
+
+def test_numbers_as_text_in_a_later_file(tmp_path: Path) -> None:
+    (tmp_path / "t.npz").write_bytes(npz(x=np.zeros(2)))
+    (tmp_path / "later.npz").write_bytes(npz(x=np.array(["1", "2"])))
+    line = first_line(tmp_path, {"npz": {"path": "t.npz", "test": "later.npz"}}, **X)
+    assert line == "later.npz: error: column 'x' holds text; expected numbers"
+
+
 def test_a_row_is_named_by_its_line_in_the_file_after_splitting(tmp_path: Path) -> None:
     rows = "".join(f"{i},{i}\n" for i in range(50))
     (tmp_path / "t.csv").write_text(f'a,note\n1,"two\nlines"\n\n{rows},1\n')
@@ -151,12 +179,19 @@ NPZ = {
     "complex": (npz(x=np.zeros(3, complex)), X, "t.npz: error: 'x' holds complex128; expected numbers or text"),
     "a scalar": (npz(x=np.array(3)), X, "t.npz: error: 'x' is a single value, not rows"),
     "nothing inside": (npz(), X, "t.npz: error: there are no arrays"),
-    "says more than it has": (bomb(), X, f"error: 'a' in 't.npz' says {2**50:,} bytes of data (shape ({2**50},)) and has {len('x') * 128:,}"),
+    "says more than it has": (bomb(), X, f"error: 'a' in 't.npz' says {2**50:,} bytes of data (shape ({2**50},)) and has 0"),
     "no zip": (b"not a zip at all", X, "error: 't.npz' is not a sound npz file: File is not a zip file"),
     "no arrays in the zip": (b"", X, "error: 't.npz' is not a sound npz file: File is not a zip file"),
     "of no split": (npz(x_train=np.zeros(3), w=np.zeros(3)), X, "t.npz: error: 'w' belongs to no split; the other arrays end in '_train', '_test', ..."),
     "no training rows": (npz(x_test=np.zeros(3)), X, "error: the source 'npz' has no 'train' split, only test"),
     "infinite": (npz(x=np.array([[1.0], [np.inf]])), X, "t.npz:2:x: error: infinite value (1 row)"),
+    "empty rows": (npz(x=np.zeros((5, 0))), X, "error: inputs.x: the rows hold nothing (shape (0,))"),
+    "bytes that are no text": (npz(x=np.array([b"a", b"\xe9"])), X, "t.npz: error: 'x' is not UTF-8 (byte 0xe9)"),
+    "numbers as text": (npz(x=np.array(["1", "2"])), X, "error: inputs.x: ends in text ('1'); a model takes numbers"),
+    "too large for a float": (npz(x=np.array([1.0, 1e300])), X, "t.npz:2:x: error: 1e+300 is too large for float32"),
+    "too large for a whole number": (npz(x=np.array([1, 2**64 - 1], np.uint64)), X, f"t.npz:2:x: error: {2**64 - 1} is outside -{2**63}..{2**63 - 1} (int64)"),
+    "too large to cast": (npz(x=np.array([1.0, 2.0**63])), {"inputs": {"x": {"cast": "int64"}}}, f"t.npz:2:x: error: {2.0**63:g} is outside -{2**63}..{2**63 - 1} (int64)"),
+    "too large a weight": (npz(x=np.zeros(2), y=np.zeros(2), w=np.array([1.0, 1e300])), {**X, "targets": {"y": []}, "sample_weight": {"y": {"columns": "w"}}}, "t.npz:2:w: error: 1e+300 is too large for float32"),
     "no rows": (npz(x=np.zeros((0, 3))), X, "error: 't.npz' has no rows"),
 }  # fmt: skip
 
@@ -181,15 +216,25 @@ def test_bad_parquet(tmp_path: Path) -> None:
     assert first_line(tmp_path, {"parquet": "lists.parquet"}, **X) == (
         "lists.parquet: error: 'x' holds list<element: int64>; expected numbers or text"
     )
+    twice = pyarrow.Table.from_arrays([pyarrow.array([1]), pyarrow.array([2])], names=["x", "x"])
+    parquet.write_table(twice, tmp_path / "twice.parquet")
+    assert first_line(tmp_path, {"parquet": "twice.parquet"}, **X) == "twice.parquet: error: column 'x' appears twice"
+    parquet.write_table(pyarrow.table({"x": [2**53 + 1, None]}), tmp_path / "large.parquet")
+    assert first_line(tmp_path, {"parquet": "large.parquet"}, **X) == (
+        "large.parquet: error: 'x' has missing values and numbers beyond 2**53, which floats cannot hold"
+    )
     (tmp_path / "t.parquet").write_bytes(b"PAR1" + struct.pack("<I", 9) + b"PAR1")
     assert first_line(tmp_path, {"parquet": "t.parquet"}, **X).startswith("error: 't.parquet' is damaged: ")
 
 
 CODE = {
-    "raises": ("def load():\n    return 1 / 0\n", "code.py:2: error: ZeroDivisionError: division by zero"),
-    "raises deeper": ("import json\ndef load():\n    return json.loads('{')\n", "code.py:3: error: JSONDecodeError: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
-    "does not parse": ("x = 1\ndef load(:\n", "code.py:2: error: SyntaxError: invalid syntax (code.py, line 2)"),
+    "raises": ("def load():\n    return 1 / 0\n", "code.py:2:5: error: ZeroDivisionError: division by zero"),
+    "raises deeper": ("import json\ndef load():\n    return json.loads('{')\n", "code.py:3:5: error: JSONDecodeError: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+    "does not parse": ("x = 1\ndef load(:\n", "code.py:2:10: error: invalid syntax"),
     "has another name": ("def loads():\n    return {}\n", "code.py: error: there is no function 'load'; did you mean 'loads'?"),
+    "leaves": ("import sys\ndef load():\n    sys.exit(0)\n", "code.py:3:5: error: SystemExit: 0"),
+    "leaves at once": ("import sys\nsys.exit(0)\n", "code.py:2:1: error: SystemExit: 0"),
+    "returns ragged rows": ("def load():\n    return {'x': [[1], [1, 2]]}\n", "code.py:load: error: 'x' does not become an array: setting an array element with a sequence. The requested array has an inhomogeneous shape after 1 dimensions. The detected shape was (2,) + inhomogeneous part."),
     "returns no columns": ("def load():\n    return [1]\n", "code.py:load: error: expected columns by name, got the list [1]"),
     "returns an odd split": ("def load():\n    return {'train': {'x': [1]}, 'dev': {'x': [1]}}\n", "code.py:load: error: there is no split the text 'dev'; expected train, validation, test"),
     "returns objects": ("def load():\n    return {'x': [{}, {}]}\n", "code.py:load train: error: 'x' holds Python objects; expected numbers or text"),
@@ -216,6 +261,8 @@ SECTIONS = {
     "a shared one called like a transform": ({"shared": {"reshape": "string_lookup"}}, "error: shared: 'reshape' is the name of a transform; give the shared one another name"),
     "arguments for a shared one": ({"shared": {"words": "string_lookup"}, "inputs": {"x": [{"words": 3}]}}, "error: 'words' is a shared transform and takes no arguments here"),
     "a split the source has": ({"source": "mnist", "inputs": {"x": []}, "split": {"test": 0.1}}, "error: split.test: the source has its own 'test' split of 10000 rows"),
+    "an encoding of bytes": ({"source": {"csv": {"path": "a", "encoding": "hex"}}}, "error: encoding: there is no encoding 'hex'; for example utf-8, latin-1 or cp1252"),
+    "an encoding of nothing": ({"source": {"csv": {"path": "a", "encoding": "undefined"}}}, "error: encoding: there is no encoding 'undefined'; for example utf-8, latin-1 or cp1252"),
     "an unknown encoding": ({"source": {"csv": {"path": "a", "encoding": "utf-7000"}}}, "error: encoding: there is no encoding 'utf-7000'; for example utf-8, latin-1 or cp1252"),
 }  # fmt: skip
 

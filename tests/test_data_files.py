@@ -26,7 +26,7 @@ def test_a_deflate_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with files.open_regular(path) as file, pytest.raises(FileRefused) as caught:
         files.load_npz(file, "bomb.npz", limit=2**27)
-    text = "'bomb.npz' holds arrays of 268,435,456 bytes; the limit here is 134,217,728"
+    text = "'bomb.npz' unpacks to 268,435,584 bytes; the limit here is 134,217,728"
     assert caught.value.faults[0].text == text
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
 
@@ -94,6 +94,44 @@ def test_a_member_that_stands_twice_is_refused() -> None:
         archive.writestr("x", one.getvalue())
     with pytest.raises(FileRefused, match="'t' has the array 'x' twice"):
         files.load_npz(buffer, "t")
+
+
+def npy(shape: tuple[int, ...], data: bytes) -> bytes:
+    """An npy file of float64 that says of itself what it likes."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": shape})
+    return header.getvalue() + data
+
+
+def test_a_negative_size_does_not_make_room_for_another_array() -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("x.npy", npy((100,), bytes(800)))
+        archive.writestr("y.npy", npy((-100,), b""))
+    with pytest.raises(FileRefused, match=r"'t' unpacks to 1,056 bytes; the limit here is 700"):
+        files.load_npz(buffer, "t", limit=700)
+    with pytest.raises(FileRefused, match=r"'y' in 't' is not an npy array: a negative size in the shape \(-100,\)"):
+        files.load_npz(buffer, "t")
+
+
+def test_bytes_after_an_array_count_too() -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("x.npy", npy((1,), bytes(8 + 10_000)))
+    with pytest.raises(FileRefused, match="'t' unpacks to 10,136 bytes"):
+        files.load_npz(buffer, "t", limit=1000)
+
+
+def test_memory_is_what_the_container_may_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(files, "_CONTAINER_MEMORY", limit)
+    machine = files.memory_limit()
+    limit.write_text("max\n")
+    assert files.memory_limit() == machine
+    limit.write_text("2097152\n")
+    assert files.memory_limit() == 2**20
+    limit.write_text(f"{2**62}\n")
+    assert files.memory_limit() == machine
 
 
 def test_arrays_come_back_as_they_were_saved() -> None:

@@ -1,12 +1,14 @@
 """The data section: its forms, and faults at the place where they were written."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kerascli.component import Invalid
-from kerascli.data.base import SOURCES
+from kerascli.data.base import SOURCES, Context
 from kerascli.data.spec import DataSpec, parse_data
+from kerascli.spec.load import open_config
 
 
 def parse(**section: Any) -> DataSpec:
@@ -74,3 +76,33 @@ def test_rs_names_of_data_sets_work(spelling: str) -> None:
 def test_the_schema_can_be_made() -> None:
     properties = DataSpec.model_json_schema()["properties"]
     assert set(properties) == {"source", "split", "shared", "inputs", "targets", "sample_weight"}
+
+
+def test_every_path_is_relative_to_the_file_that_gave_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder, value in (("sub", 1), ("", 2), ("here", 3)):
+        (tmp_path / folder / "data").mkdir(parents=True)
+        for name in ("train", "validation", "test"):
+            (tmp_path / folder / "data" / f"{name}.csv").write_text(f"x\n{value}\n")
+    (tmp_path / "sub/base.yaml").write_text(
+        "data: {source: {csv: {path: data/train.csv}}, inputs: {x: []}}\nmodel: {layers: [{dense: 1}]}\n"
+    )
+    (tmp_path / "top.yaml").write_text("extends: sub/base.yaml\ndata: {source: {csv: {test: data/test.csv}}}\n")
+    monkeypatch.chdir(tmp_path / "here")
+    config = open_config(tmp_path / "top.yaml", sets=["data.source.csv.validation=data/validation.csv"])
+    found = {name: split.inputs["x"].tolist() for name, split in config.load_data().splits.items()}
+    assert found == {"train": [1], "test": [2], "validation": [3]}
+    assert config.data is not None
+    run = tmp_path / "sub/runs/one"
+    run.mkdir(parents=True)
+    moved = config.data.rebased(config.context.folder, run).source.load(Context(run, 1))
+    assert {name: table["x"].tolist() for name, table in moved.items()} == found
+
+
+def test_a_functions_file_is_relative_to_the_config_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "top.py").write_text("def load():\n    return {'x': [7.0]}\n")
+    (tmp_path / "sub/base.yaml").write_text(
+        "data: {source: {python: {function: 'base.py:load'}}, inputs: {x: []}}\nmodel: {layers: [{dense: 1}]}\n"
+    )
+    (tmp_path / "top.yaml").write_text("extends: sub/base.yaml\ndata: {source: {python: {function: 'top.py:load'}}}\n")
+    assert open_config(tmp_path / "top.yaml").load_data().splits["train"].inputs["x"].tolist() == [7.0]

@@ -4,6 +4,7 @@ import os
 
 os.environ["KERAS_BACKEND"] = "torch"
 
+import tracemalloc
 from typing import Any
 
 import keras
@@ -15,6 +16,7 @@ from sklearn.impute import SimpleImputer
 from kerascli.component import Invalid
 from kerascli.data.base import TRANSFORMS, Field
 from kerascli.data.table import BadRow
+from kerascli.preprocessing import normalization
 
 RANDOM = np.random.default_rng(3)
 
@@ -52,6 +54,29 @@ def test_rescaling_equals_keras() -> None:
     np.testing.assert_allclose(
         run({"rescaling": {"scale": 1 / 127.5, "offset": -1.0}}, x), expected, rtol=1e-6, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("shape", [(50, 4), (20, 3, 4), (90,)])
+@pytest.mark.parametrize("by_feature", [True, False])
+def test_moments_are_those_of_the_whole_whatever_the_blocks(
+    shape: tuple[int, ...], by_feature: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(normalization, "_BLOCK", 30)
+    x = RANDOM.normal(3, 5, shape).astype(np.float32)
+    axes = tuple(range(x.ndim - 1)) if by_feature and x.ndim > 1 else None
+    mean, variance = normalization.mean_and_variance(x, by_feature=by_feature)
+    np.testing.assert_allclose(mean, x.astype(np.float64).mean(axes), rtol=1e-12)
+    np.testing.assert_allclose(variance, x.astype(np.float64).var(axes), rtol=1e-12)
+
+
+def test_moments_take_no_copy_of_the_whole() -> None:
+    x = np.zeros((2**23, 2), np.uint8)  # 16 MiB, 128 in float64
+    tracemalloc.start()
+    try:
+        normalization.mean_and_variance(x)
+        assert tracemalloc.get_traced_memory()[1] < 2**25
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("shape", [(50, 4), (20, 3, 4), (10, 5, 5, 2)])
@@ -111,6 +136,18 @@ def test_impute_equals_scikit_learn(strategy: str) -> None:
     x[RANDOM.random((40, 3)) < 0.2] = np.nan
     expected = SimpleImputer(strategy=strategy).fit_transform(x)
     np.testing.assert_allclose(run({"impute": strategy}, x), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("strategy", "dtype"), [("mean", "float64"), ("median", "float64"), ("most_frequent", "int64"),
+                                                 ("constant", "int64")])  # fmt: skip
+def test_impute_keeps_whole_numbers_where_it_puts_in_one(strategy: str, dtype: str) -> None:
+    x = np.array([1, 2, 2])
+    step = TRANSFORMS.parse({"impute": {"strategy": strategy, "fill_value": 2.0 if strategy == "constant" else None}})
+    learned = step.learn(x, field_of(x), target=False)
+    assert step.infer(field_of(x), learned, target=False).dtype == dtype
+    assert step.infer(field_of(x), None, target=False).dtype == dtype
+    for values in (x, np.array([1.0, np.nan, 2.0])):
+        assert step.apply(values, field_of(x), learned, target=False).dtype.name == dtype
 
 
 def test_impute_fills_words() -> None:

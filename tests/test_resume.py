@@ -5,12 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from kerascli.errors import ConfigError, DataError, FileRefused, Interrupted, TrainingStopped
-from kerascli.events import BatchEnd, EpochEnd, Note
+from kerascli.events import BatchEnd, EpochEnd, Event, Note
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.spec.load import open_config
@@ -61,6 +62,13 @@ def _leave(config: Path, runs: Path, steps: int) -> None:
         events.close()  # type: ignore[attr-defined]
     finally:
         recorder.BATCH_SECONDS = save
+
+
+def _signal_at(events: Iterator[Event], moment: Callable[[Event], bool]) -> None:
+    """Run on, but for a SIGTERM at each such moment."""
+    for event in events:
+        if moment(event):
+            signal.raise_signal(signal.SIGTERM)
 
 
 def test_a_finished_run_is_extended_as_if_it_had_been_longer(tmp_path: Path) -> None:
@@ -155,10 +163,9 @@ def test_a_signal_at_an_epochs_end_loses_nothing_of_the_epoch(tmp_path: Path, ep
     keeps = HARD.replace("monitor: val_accuracy, save_best_only: true", "verbose: 0")
     config = write(tmp_path, keeps)
     whole, _ = train(config, tmp_path / "whole", ["fit.epochs=4"])
+    events = start(open_config(config, sets=["fit.epochs=4"]), Options(runs_dir=tmp_path / "left"))
     with pytest.raises(Interrupted):
-        for event in start(open_config(config, sets=["fit.epochs=4"]), Options(runs_dir=tmp_path / "left")):
-            if isinstance(event, EpochEnd) and event.epoch == epoch:
-                signal.raise_signal(signal.SIGTERM)
+        _signal_at(events, lambda event: isinstance(event, EpochEnd) and event.epoch == epoch)
     left = find_run("latest", tmp_path / "left")
     assert len(left.history()) == epoch
     go_on(left)
@@ -171,8 +178,7 @@ def test_a_signal_at_an_epochs_end_loses_nothing_of_the_epoch(tmp_path: Path, ep
 def test_a_bad_step_is_never_saved(tmp_path: Path) -> None:
     """Not even by a signal in the moment before the loop finds out."""
     config = write(tmp_path, HARD.replace("learning_rate: 0.01", "learning_rate: 1.0e+30"))
+    events = start(open_config(config), Options(runs_dir=tmp_path))
     with pytest.raises(TrainingStopped, match="nan or infinite"):
-        for event in start(open_config(config), Options(runs_dir=tmp_path)):
-            if isinstance(event, BatchEnd) and event.step == 3:
-                signal.raise_signal(signal.SIGTERM)
+        _signal_at(events, lambda event: isinstance(event, BatchEnd) and event.step == 3)
     assert find_run("latest", tmp_path).checkpoints.steps() == []

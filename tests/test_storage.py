@@ -236,7 +236,7 @@ def test_a_path_of_the_users_is_written_through_links_and_only_where_a_file_is_o
     for name in ("fifo", "device", "loop"):
         with pytest.raises(StorageError, match=rf"cannot write '.*/{name}': it is not a regular file"):
             storage.output_file(tmp_path / name)
-    with pytest.raises(StorageError, match="cannot write '.*/folder': it is a folder"):
+    with pytest.raises(StorageError, match=r"cannot write '.*/folder': it is a folder"):
         storage.output_file(tmp_path / "folder")
 
 

@@ -634,7 +634,9 @@ def test_plugins_of_one_name_are_refused_before_a_run_is_made(tmp_path: Path) ->
 
 
 def test_weights_that_no_loss_depends_on_cannot_be_trained(tmp_path: Path) -> None:
-    frozen = HARD.replace("units: 24,", "units: 24, trainable: false,").replace("units: 4,", "units: 4, trainable: false,")
+    frozen = HARD.replace("units: 24,", "units: 24, trainable: false,").replace(
+        "units: 4,", "units: 4, trainable: false,"
+    )
     frozen = frozen.replace("- batch_normalization", "- batch_normalization: {trainable: false}")
     with pytest.raises(ConfigError, match="nothing to fit"):
         train(write(tmp_path, frozen), tmp_path / "runs")

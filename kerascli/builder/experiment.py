@@ -1,6 +1,6 @@
 """RunSpec + prepared data + device -> everything that fit needs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -8,9 +8,7 @@ from torch import Tensor, nn
 
 from kerascli.builder.objective import Objective
 from kerascli.builder.update import Update
-from kerascli.component import Invalid
 from kerascli.data.base import Field
-from kerascli.errors import Fault
 from kerascli.graph.module import Graph
 from kerascli.graph.weights import Weight, materialize
 from kerascli.spec.run import RunSpec

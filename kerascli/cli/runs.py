@@ -1,7 +1,6 @@
 """kerascli runs: list, show, compare and remove runs."""
 
 import os
-import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -103,8 +102,6 @@ def show(run: RunRecord, *, as_json: bool = False) -> None:
         return
     facts["seconds"] = tables.duration_text(facts.get("seconds"))
     facts["last_epoch"] = (run.history() or [{}])[-1]
-    if isinstance(facts.get("command"), list):
-        facts["command"] = shlex.join(["kerascli", *map(str, facts["command"])])
     last = {name: facts.pop(name) for name in _SHOWN_LAST if name in facts}
     said = {name: value for name, value in {**facts, **last}.items() if value not in (None, [], {})}
     tables.show(tables.facts_table(said))

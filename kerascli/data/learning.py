@@ -98,6 +98,8 @@ def known_columns(learned: Mapping[str, Learned]) -> dict[str, Field]:
         for name, facts in learned[COLUMNS].facts.items():
             classes = facts["classes"]
             found[name] = Field(**{**facts, "shape": tuple(facts["shape"]), "classes": classes and tuple(classes)})
+            if not found[name].is_text:
+                np.dtype(found[name].dtype)
     except (KeyError, TypeError):
         raise FileRefused(f"'{_JSON_FILE}' is not what kerascli writes there") from None
     return found

@@ -122,7 +122,7 @@ def mostly_numbers(route: Route, table: Table) -> DataError | None:
         values = table.column(name)
         words = values.tolist() if values.dtype == object and values.ndim == 1 else []
         present = [word for word in words if word != ""]
-        if sum(map(is_number, present)) > len(present) / 2:
+        if len(present) / 2 < sum(map(is_number, present)) < len(present):
             return not_numbers(table, name, values)
     return None
 

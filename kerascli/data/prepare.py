@@ -277,8 +277,10 @@ def _digests(spec: DataSpec, context: Context, tables: Mapping[str, Table]) -> d
         for column in used:
             values = table.column(column)
             digest.update(f"{split}/{column}/{values.dtype}/{values.shape}".encode())
-            text = values.dtype == object
-            digest.update("\0".join(values.flat).encode(errors="surrogatepass") if text else np.ascontiguousarray(values))
+            if values.dtype == object:
+                digest.update("\0".join(values.flat).encode(errors="surrogatepass"))
+            else:
+                digest.update(np.ascontiguousarray(values).data)
     return {**found, spec.source.component_name: digest.hexdigest()}
 
 

@@ -11,7 +11,7 @@ from kerascli.data.sources.npz import read_npz
 from kerascli.data.sources.parquet import read_parquet
 from kerascli.data.spec import DataSpec
 from kerascli.data.table import Table, table_of
-from kerascli.errors import DataError, Fault, Place
+from kerascli.errors import DataError, Fault, FileRefused, Place, safe_text
 from kerascli.files import memory_limit, npy_header, open_regular, read_bytes
 
 _TEXT = {".csv": ",", ".tsv": "\t", ".txt": ","}
@@ -48,4 +48,8 @@ def _npy(spec: DataSpec, path: Path, name: str) -> Table:
     if len(columns) != 1:
         text = f"a lone array, but the inputs are made of {len(columns)} columns: {', '.join(sorted(columns))}"
         raise DataError(Fault(text, place=Place(name), hint="save them by name with numpy.savez"))
-    return table_of({columns.pop(): np.load(path, mmap_mode="r", allow_pickle=False)}, name)
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError) as error:
+        raise FileRefused(f"'{name}' cannot be mapped: {safe_text(str(error), 120)}") from None
+    return table_of({columns.pop(): array}, name)

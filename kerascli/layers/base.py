@@ -15,7 +15,6 @@ from kerascli.errors import Fault
 from kerascli.parts.base import Constraint, Initializer, Regularizer
 from kerascli.shapes import Shape, TensorSpec, show_shape
 
-
 MAX_PARAMETERS = 2**31
 """Of a whole model: a typing error in `units` must not take the machine down."""
 

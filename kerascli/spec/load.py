@@ -19,6 +19,7 @@ from kerascli.spec.describe import describe, faults_without_data
 from kerascli.spec.document import Document
 from kerascli.spec.extends import read_extended
 from kerascli.spec.fit import FitSpec
+from kerascli.spec.folders import data_folder, in_one_folder
 from kerascli.spec.overrides import override
 from kerascli.spec.plugins import import_plugin
 from kerascli.spec.references import UNKNOWN, Facts, Flag, Unknown, in_template, read_flags, try_resolve
@@ -52,7 +53,7 @@ class Config:
 
     @property
     def context(self) -> Context:
-        return Context(folder=_data_folder(self.document), seed=self.seed, progress=self.progress)
+        return Context(folder=data_folder(self.document), seed=self.seed, progress=self.progress)
 
     def facts(self) -> DataFacts:
         """What is known of the data without loading it."""
@@ -169,29 +170,7 @@ def _read_data(document: Document, flags: Mapping[str, Flag]) -> tuple[DataSpec 
         data = parse_data(section.data["data"])
     except Invalid as invalid:
         return None, _with_others(broken, invalid.faults)
-    return (None, broken) if broken else (_in_one_folder(data, document), [])
-
-
-def _source_path(document: Document) -> FaultPath:
-    """Where the source's own settings stand."""
-    source = document.at(("data", "source"))
-    name = (str(next(iter(source))),) if isinstance(source, dict) and len(source) == 1 else ()
-    return ("data", "source", *name)
-
-
-def _data_folder(document: Document) -> Path:
-    """What the source's paths are relative to: the folder of the file (or command line) that gave the first."""
-    where = _source_path(document)
-    return document.folder_of((*where, "path") if document.at((*where, "path")) is not None else where)
-
-
-def _in_one_folder(data: DataSpec, document: Document) -> DataSpec:
-    """The data with paths that other files (or the command line) gave made relative to that folder, too."""
-    where, home, source = _source_path(document), _data_folder(document), data.source
-    for field in source.paths:
-        folder = document.folder_of((*where, field))
-        source = source if folder == home else source.rebased(folder, home, [field])
-    return data.model_copy(update={"source": source})
+    return (None, broken) if broken else (in_one_folder(data, document), [])
 
 
 _NO_FACTS = "facts of the data can be used in model, compile and fit, not in data itself"

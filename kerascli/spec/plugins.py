@@ -9,7 +9,10 @@ from kerascli.user_code import import_file, told
 
 
 def import_plugin(file: Path, written: ConfigPath) -> None:
-    """Run a file once; what it registers can be used by name. `written` is where the config names it. Raises Invalid."""
+    """Run a file once; what it registers can be used by name.
+
+    `written` is where the config names it. Raises Invalid.
+    """
     if file.suffix != ".py":
         raise Invalid([Fault(f"plugins: '{file.name}' is not a Python file", written, hint="its name ends in .py")])
     try:

@@ -63,7 +63,7 @@ class Recorder:
         return None
 
     def save(self, reason: str, *, slots: tuple[str, ...] = ()) -> Saved:
-        """Write a checkpoint of the present moment. Raises TrainingStopped where a step was bad: none is kept of that."""
+        """Write a checkpoint of the present moment. Raises TrainingStopped after a bad step: none is kept of that."""
         refuse_bad_step(self.trainer, self.plan, self.progress.epoch + 1)
         tensors, facts = capture(self.trainer, self.progress)
         self.record.checkpoints.save(self.progress.step, {TRAINING: save_tensors(tensors)}, facts, slots=slots)

@@ -15,7 +15,7 @@ from kerascli.builder.experiment import Experiment, build_experiment
 from kerascli.builder.tier import Compiled, choose_tier
 from kerascli.builder.values import check_values
 from kerascli.data.learning import load_learned, save_learned
-from kerascli.data.loader import Batch, BatchSource
+from kerascli.data.loader import Batch
 from kerascli.data.prepare import PreparedData
 from kerascli.device import Choice, choose_device, flush_denormals, make_deterministic, use_threads
 from kerascli.errors import (
@@ -38,7 +38,6 @@ from kerascli.report.summary import render, summarize
 from kerascli.runs.manifest import run_facts
 from kerascli.runs.record import RunRecord
 from kerascli.spec.dump import dump_yaml
-from kerascli.spec.fit import FitSpec
 from kerascli.spec.load import Config, Progress, open_config
 from kerascli.spec.references import escape_references
 from kerascli.workflow.memory import memory_for_model, out_of_memory
@@ -99,9 +98,7 @@ def resume(
         )
     with record.locked():
         known = record.facts()
-        config = open_config(
-            record.resolved_path, sets=sets, progress=progress, recorded_plugins=record.plugin_paths()
-        )
+        config = open_config(record.resolved_path, sets=sets, progress=progress, recorded_plugins=record.plugin_paths())
         prepared = config.load_data(learned=load_learned(record.preprocessing()))
         _refuse_other_data(known.get("data", {}), prepared)
         device = choose_device(options.device, recorded=known.get("device"))

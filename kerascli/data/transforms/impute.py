@@ -6,8 +6,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import model_validator
 
-from kerascli.data.convert import converted
 from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.convert import converted
 from kerascli.data.transforms.fitting import float_dtype
 
 
