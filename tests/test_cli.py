@@ -468,7 +468,7 @@ def remove_preprocessing(run: Path) -> None:
 
 
 DAMAGED = [
-    (truncate, 4, "error: the weights of 'runs/TIME-config' are damaged: "),
+    (truncate, 4, "error: 'runs/TIME-config/model.safetensors' is damaged: "),
     (remove_weights, 4, "error: cannot read 'runs/TIME-config/model.safetensors': no such file or directory\n"),
     (widen, 4, "error: the weights are of another model: "),
     (break_yaml, 2, "runs/TIME-config/resolved.yaml:2:1: error: "),

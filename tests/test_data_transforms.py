@@ -220,6 +220,7 @@ def test_in_targets_classes_are_sorted_and_have_no_place_for_unknown_ones() -> N
     [
         ({"cast": "int64"}, words("1", "2.0"), [1, 2]),
         ({"cast": "float64"}, words("1.5", ""), [1.5, np.nan]),
+        ({"cast": "int64"}, np.array([1, 2], np.float16), [1, 2]),
         ({"cast": "uint8"}, np.array([0, 255]), [0, 255]),
         ({"cast": "bool"}, np.array([0, 1]), [False, True]),
         ({"cast": "float32"}, np.array([3], np.uint8), [3.0]),

@@ -15,7 +15,7 @@ def explain_command(
     name: Annotated[str, typer.Argument(help="conv_2d, fit, fit.validation_split, initializers, ...")],
     as_json: options.Json = False,
 ) -> None:
-    """Say what a name means: its arguments, their types and defaults, an example."""
+    """Say what a name means, its arguments, an example."""
     typer.echo(explain(name, as_json=as_json))
 
 

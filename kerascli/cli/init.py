@@ -23,7 +23,7 @@ def init_command(
     target: Annotated[str | None, typer.Option("--target", help="The column to predict; default: the last.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file of that name.")] = False,
 ) -> None:
-    """Write a config to start from: an example, or one for a table of your own."""
+    """Write a config to start from, or for a CSV file."""
     if data is not None and template is not None:
         raise ConfigError("give --template or --from, not both")
     if target is not None and data is None:

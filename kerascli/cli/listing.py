@@ -15,7 +15,7 @@ def list_command(
     kind: Annotated[str | None, typer.Argument(help="layers, losses, optimizers, ...; default: the kinds.")] = None,
     as_json: options.Json = False,
 ) -> None:
-    """List what a config can ask for: the kinds, or all things of one kind."""
+    """List what a config can ask for, by kind."""
     typer.echo(list_text(kind, as_json=as_json))
 
 

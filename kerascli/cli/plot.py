@@ -28,7 +28,7 @@ def _command(
     log: Annotated[bool, typer.Option("--log", help="A logarithmic scale.")] = False,
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
-    """Draw loss and metrics over the epochs, training against validation."""
+    """Draw loss and metrics over the epochs of runs."""
     chosen = [options.find_run(run, runs_dir) for run in runs or [LATEST]]
     options.say(f"{draw(chosen, output, metric, log_scale=log)}\n")
 

@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
 def schema_command(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write; default: stdout.")] = None,
 ) -> None:
-    """Write the JSON Schema of configs, for editors: completion, documentation and errors as you type."""
+    """Write the JSON Schema of configs, for your editor."""
     text = schema()
     if output is None:
         options.say(text)

@@ -15,7 +15,8 @@ def converted(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
         if values.dtype.kind == "f":
             _refuse(values, ~np.isfinite(values) | (values != np.trunc(values)), "is no whole number")
         limits = np.iinfo(dtype)
-        outside = (values < limits.min) | (values >= limits.max + 1)  # as a float, int64's greatest is 2**63
+        with np.errstate(over="ignore"):  # to float16 these limits are infinite
+            outside = (values < limits.min) | (values >= limits.max + 1)  # as a float, int64's greatest is 2**63
         _refuse(values, outside, f"is outside {limits.min}..{limits.max} ({dtype})")
     with np.errstate(over="ignore"):
         out = values.astype(dtype)

@@ -30,6 +30,7 @@ class _Facts(BaseModel):
     tier: str | None = None
     data: dict[str, str] = {}
     plugins: list[_Plugin] = []
+    weights_sha256: str | None = None
     directions: dict[str, Literal["min", "max"]] = {}
     results: dict[str, dict[str, float | None]] | None = None
 

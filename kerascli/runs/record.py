@@ -177,10 +177,15 @@ class RunRecord:
 
     def write_weights(self, data: bytes) -> None:
         storage.write_bytes(self.path / _WEIGHTS, data)
+        self.note(weights_sha256=hashlib.sha256(data).hexdigest())
 
     def weights(self) -> bytes:
-        """The final model.safetensors; FileRefused when the run has none."""
-        return self._bytes(self.path / _WEIGHTS)
+        """The final model.safetensors; FileRefused when the run has none, or not the one that it wrote."""
+        path = self.path / _WEIGHTS
+        data = self._bytes(path)
+        if hashlib.sha256(data).hexdigest() != self.facts().get("weights_sha256"):
+            raise FileRefused(f"{quoted(path)} is damaged: its sha256 is not the one that run.json has")
+        return data
 
     def write_preprocessing(self, file: str, data: bytes) -> None:
         """Keep what a transform has learnt."""

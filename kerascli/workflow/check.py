@@ -75,9 +75,10 @@ def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[st
     facts = config.facts()
     if config.data is None:
         return facts, None, []
-    if facts.known:
-        return facts, None, []
-    absent = [path for path in config.data.source.files(config.context) if not path.exists()]
+    files = config.data.source.files(config.context)
+    if facts.known and not files:
+        return facts, None, []  # it is generated, or one that everybody knows
+    absent = [path for path in files if not path.exists()]
     if absent:
         return facts, None, [f"the data, and what depends on it: there is no file '{safe_text(str(absent[0]))}'"]
     prepared = config.load_data()

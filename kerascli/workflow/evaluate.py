@@ -20,6 +20,7 @@ from kerascli.fit.classes import class_reading, true_numbers
 from kerascli.fit.evaluate import evaluate
 from kerascli.fit.predict import predict
 from kerascli.report.classes import ClassRow, class_rows, confusion
+from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.opened import OpenedRun
 
 
@@ -44,6 +45,7 @@ def evaluate_run(run: OpenedRun, what: str) -> Evaluation:
     return evaluate_rows(run, rows_of(run, what, targets=True), what)
 
 
+@memory_for_batches()
 def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
     """The same for prepared rows; `name` is what the result is called."""
     check_values(run.experiment.spec, {name: rows}, run.stages.input_stage, run.stages.target_stage)
@@ -57,7 +59,7 @@ def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
 
 def rows_of(run: OpenedRun, what: str, *, targets: bool) -> Split:
     """The prepared rows of a split or a file. Raises DataError, ConfigError."""
-    if what in SPLITS and not Path(what).exists():
+    if what in SPLITS and not Path(what).is_file():
         prepared = run.config.load_data(learned=run.learned)
         if what not in prepared.splits:
             known = ", ".join(prepared.splits)

@@ -26,3 +26,12 @@ def memory_for_model() -> Iterator[None]:
         yield
     except (RuntimeError, MemoryError) as error:
         raise out_of_memory(error, hint="a smaller model, or a device with more memory") from None
+
+
+@contextmanager
+def memory_for_batches() -> Iterator[None]:
+    """Around running a model over rows."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        raise out_of_memory(error, hint="a smaller fit.validation_batch_size needs less") from None

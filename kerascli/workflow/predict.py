@@ -11,6 +11,7 @@ from kerascli.data.prepare import Split
 from kerascli.fit.classes import class_reading
 from kerascli.fit.predict import predict
 from kerascli.workflow.evaluate import batches_of, rows_of
+from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.opened import OpenedRun
 
 
@@ -34,6 +35,7 @@ def predict_run(run: OpenedRun, what: str) -> Predictions:
     return predict_rows(run, rows_of(run, what, targets=False))
 
 
+@memory_for_batches()
 def predict_rows(run: OpenedRun, rows: Split) -> Predictions:
     """The same for prepared rows."""
     check_values(run.experiment.spec, {"data": rows}, run.stages.input_stage, run.stages.target_stage)
