@@ -31,6 +31,10 @@ def summary_command(
 
 def summary(what: str | None, *, runs_dir: Path, sets: list[str], flags: list[str], as_json: bool = False) -> str:
     """The table of a config or a run, or the same facts as JSON. A file is a config; anything else names a run."""
+    from kerascli.runs.index import LATEST, list_runs
+
+    if what is None and not sets and not flags and list_runs(runs_dir):
+        what = LATEST
     if what is None or Path(what).is_file() or Path(what).suffix in {".yaml", ".yml"}:
         path = options.config_or_only(None if what is None else Path(what))
         options.refuse_bad_text(path, sets, flags)
