@@ -8,7 +8,7 @@ its arguments in Keras's words; a registry per kind finds it by name and reads i
 import importlib
 import pkgutil
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -312,6 +312,3 @@ def plural(kind: str) -> str:
 
 def _full_name(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
-
-
-Decorator = Callable[[type[C]], type[C]]

@@ -137,7 +137,8 @@ def test_train_shows_its_epochs_on_stderr_and_its_results_on_stdout(kerascli: Ke
 def test_the_only_config_of_the_folder_is_taken_and_said(kerascli: Kerascli, here: Path) -> None:
     code, _, err = kerascli("train --device cpu --set fit.epochs=1")
     assert (code, err.splitlines()[0]) == (0, "config: config.yaml (the only one here)")
-    assert kerascli("summary") == Said(0, TABLE, "run: runs/TIME-config (the latest)\n")
+    assert kerascli("train --device cpu --set fit.epochs=1 --name mine")[0] == 0
+    assert kerascli("summary") == Said(0, TABLE, "run: runs/TIME-mine (the latest)\n")
 
 
 def test_train_json_prints_json_and_no_progress(kerascli: Kerascli, here: Path) -> None:

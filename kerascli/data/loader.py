@@ -28,10 +28,8 @@ class Batch:
     rows: int
 
 
-def order(rows: int, seed: int, epoch: int, shuffle: bool) -> np.ndarray:
-    """The rows of an epoch in the order of their use (int64); the same in every process and after a resume."""
-    if not shuffle:
-        return np.arange(rows)
+def order(rows: int, seed: int, epoch: int) -> np.ndarray:
+    """The rows of a shuffled epoch in the order of their use (int64); the same in every process and after a resume."""
     return shuffled(rows, key_seed(f"{seed}/shuffle/{epoch}"))
 
 
@@ -65,7 +63,7 @@ class BatchSource:
         if not self.shuffle:
             yield from (slice(first, min(first + self.batch_size, self.rows)) for first in firsts)
             return
-        rows = order(self.rows, self.seed, epoch, shuffle=True)
+        rows = order(self.rows, self.seed, epoch)
         numbers = rows if self._resident is None else torch.from_numpy(rows).to(self.device)
         yield from (numbers[first : first + self.batch_size] for first in firsts)
 

@@ -50,7 +50,10 @@ class CallArgument:
     description: str
 
 
-MASK_ARGUMENT: Mapping[str, CallArgument] = {"mask": CallArgument("tensor", "true where a value counts")}
+MASK_ARGUMENT: Mapping[str, CallArgument] = {
+    "mask": CallArgument("tensor", "a tensor (batch, time): steps that are not 0 count, the others are skipped")
+}
+"""What every layer takes that `uses_mask`."""
 """What a layer that uses masks declares: a mask given by hand instead of the one that came along the edge."""
 
 

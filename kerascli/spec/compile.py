@@ -238,6 +238,9 @@ class _Reader:
             if problem:
                 self.fault(problem, path)
 
+    def _full(self, output: str, name: str) -> str:
+        return f"{output}_{name}" if len(self.outputs or ()) > 1 else name
+
     def _check_name(self, name: str, path: Path) -> None:
         """A column of the history belongs to one figure."""
         if name in _COLUMNS or name.startswith("val_"):
@@ -260,9 +263,11 @@ class _Reader:
                     self._absorb(invalid, where)
                     continue
                 name = metric.log_name()
+                if key == "weighted_metrics" and self._full(output, name) in self.names:
+                    name = f"weighted_{name}"  # as in Keras, where both are asked for
                 problem = metric.check(expected, given) if expected is not None and given is not None else None
                 if problem:
                     self.fault(problem, where)
-                self._check_name(f"{output}_{name}" if len(self.outputs or ()) > 1 else name, where)
+                self._check_name(self._full(output, name), where)
                 uses.append(MetricUse(name, metric, key == "weighted_metrics"))
         return found

@@ -18,7 +18,6 @@ from kerascli.runs.record import FILE, NAME
 from kerascli.spec.describe import describe, faults_without_data
 from kerascli.spec.document import Document
 from kerascli.spec.extends import read_extended
-from kerascli.spec.fit import FitSpec
 from kerascli.spec.folders import data_folder, in_one_folder
 from kerascli.spec.overrides import override
 from kerascli.spec.plugins import import_plugin
@@ -289,6 +288,3 @@ def _lookup(facts: DataFacts) -> Facts:
         return UNKNOWN if value is None else value
 
     return look
-
-
-__all__ = ["MAX_SEED", "Config", "FitSpec", "open_config"]

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from kerascli.layers.base import MASK_ARGUMENT, Example, Layer, layer
+from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.geometry import Axes, broadcast_mask, positive_axes
 from kerascli.shapes import TensorSpec
 
@@ -19,7 +19,6 @@ class Softmax(Layer):
 
     mask = "pass"
     uses_mask = True
-    call_arguments = MASK_ARGUMENT
 
     axis: Axes = -1
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from kerascli.layers.base import MASK_ARGUMENT, Example, Layer, Outcome, ShapeMismatch, WeightedModule, layer
+from kerascli.layers.base import Example, Layer, Outcome, ShapeMismatch, WeightedModule, layer
 from kerascli.layers.geometry import broadcast_mask, positive_axes
 from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import Ones, Zeros
@@ -25,7 +25,6 @@ class BatchNormalization(Layer):
 
     mask = "pass"
     uses_mask = True
-    call_arguments = MASK_ARGUMENT
 
     axis: int = -1
     momentum: Fraction = 0.99

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kerascli.layers.base import (
-    MASK_ARGUMENT,
     CallArgument,
     Example,
     Layer,
@@ -42,7 +41,6 @@ class LSTM(Layer):
 
     uses_mask = True
     call_arguments = {  # noqa: RUF012
-        **MASK_ARGUMENT,
         "initial_state": CallArgument("tensors", "the output and the memory to start from"),
     }
 
