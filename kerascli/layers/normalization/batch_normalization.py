@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from kerascli.layers.base import Example, Layer, Outcome, ShapeMismatch, WeightedModule, layer
+from kerascli.layers.base import Example, Layer, Outcome, ShapeMismatch, layer
 from kerascli.layers.geometry import broadcast_mask, positive_axes
+from kerascli.layers.normalization.base import ScaledModule
 from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import Ones, Zeros
 from kerascli.shapes import Fraction, PositiveFloat, TensorSpec
@@ -48,33 +49,17 @@ class BatchNormalization(Layer):
         return BatchNormalizationModule(self, axis, channels)
 
 
-class BatchNormalizationModule(WeightedModule):
-    gamma: Tensor | None
-    beta: Tensor | None
+class BatchNormalizationModule(ScaledModule):
     moving_mean: Tensor
     moving_variance: Tensor
 
     def __init__(self, settings: BatchNormalization, axis: int, channels: int) -> None:
-        super().__init__()
+        shape = (channels,)
+        super().__init__(settings, shape)
         self.axis = axis
         self.momentum = settings.momentum
         self.epsilon = settings.epsilon
         self.trainable = settings.trainable
-        shape = (channels,)
-        if settings.scale:
-            self.add_weight(
-                "gamma", shape, initializer=settings.gamma_initializer,
-                regularizer=settings.gamma_regularizer, constraint=settings.gamma_constraint,
-            )  # fmt: skip
-        else:
-            self.gamma = None
-        if settings.center:
-            self.add_weight(
-                "beta", shape, initializer=settings.beta_initializer,
-                regularizer=settings.beta_regularizer, constraint=settings.beta_constraint,
-            )  # fmt: skip
-        else:
-            self.beta = None
         self.add_weight("moving_mean", shape, initializer=settings.moving_mean_initializer, trainable=False)
         self.add_weight("moving_variance", shape, initializer=settings.moving_variance_initializer, trainable=False)
 

@@ -3,8 +3,9 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
+from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.layers.geometry import Axes, positive_axes
+from kerascli.layers.normalization.base import ScaledModule
 from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import Ones, Zeros
 from kerascli.shapes import PositiveFloat, TensorSpec
@@ -39,29 +40,12 @@ class LayerNormalization(Layer):
         return LayerNormalizationModule(self, axes, sizes)
 
 
-class LayerNormalizationModule(WeightedModule):
-    gamma: Tensor | None
-    beta: Tensor | None
-
+class LayerNormalizationModule(ScaledModule):
     def __init__(self, settings: LayerNormalization, axes: tuple[int, ...], sizes: tuple[int, ...]) -> None:
-        super().__init__()
+        super().__init__(settings, sizes)
         self.axes = axes
         self.sizes = sizes
         self.epsilon = settings.epsilon
-        if settings.scale:
-            self.add_weight(
-                "gamma", sizes, initializer=settings.gamma_initializer,
-                regularizer=settings.gamma_regularizer, constraint=settings.gamma_constraint,
-            )  # fmt: skip
-        else:
-            self.gamma = None
-        if settings.center:
-            self.add_weight(
-                "beta", sizes, initializer=settings.beta_initializer,
-                regularizer=settings.beta_regularizer, constraint=settings.beta_constraint,
-            )  # fmt: skip
-        else:
-            self.beta = None
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
         last = tuple(range(x.ndim - len(self.axes), x.ndim))
