@@ -640,3 +640,14 @@ def test_weights_that_no_loss_depends_on_cannot_be_trained(tmp_path: Path) -> No
     frozen = frozen.replace("- batch_normalization", "- batch_normalization: {trainable: false}")
     with pytest.raises(ConfigError, match="nothing to fit"):
         train(write(tmp_path, frozen), tmp_path / "runs")
+
+
+def test_a_misspelt_key_is_told_before_the_data_is_read(tmp_path: Path) -> None:
+    config = write(
+        tmp_path,
+        "data: {source: {csv: nowhere.csv}, inputs: {a: []}, targets: {b: []}}\n"
+        "model: {layers: [{dense: {unit: 1}}]}\ncompile: {loss: mse, optimizer: {adm: 1}}\nfit: {epocs: 2}\n",
+    )
+    with pytest.raises(ConfigError) as caught:
+        train(config, tmp_path / "runs")
+    assert [fault.place and fault.place.line for fault in caught.value.faults] == [2, 3, 4]

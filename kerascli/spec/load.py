@@ -70,6 +70,17 @@ class Config:
         with self.faults():
             return load_data(self.data, self.context, validation_split=split, learned=learned)
 
+    def check_early(self) -> None:
+        """What can be told before the data is downloaded or read. Raises ConfigError."""
+        facts = self.facts()
+        if facts.known:
+            self.describe(facts)
+            return
+        document, broken = try_resolve(self.document, self.flags, _lookup(facts))
+        faults = _with_others(broken, faults_without_data(document.data))
+        if faults:
+            raise self.error(faults)
+
     def describe(self, facts: DataFacts, splits: Mapping[str, int] | None = None) -> RunSpec:
         """The whole run, checked. Raises ConfigError with every fault of every section.
 

@@ -61,9 +61,7 @@ class Options:
 def start(config: Config, options: Options) -> Iterator[Event]:
     """A new run, from its folder to its result. Raises KerasCliError of any kind."""
     flush_denormals()
-    facts = config.facts()
-    if facts.known:
-        config.describe(facts)  # what is wrong is told before anything is downloaded or read
+    config.check_early()
     prepared = config.load_data()
     yield from _data_notes(prepared)
     device = choose_device(options.device)
