@@ -94,6 +94,17 @@ def test_a_resumed_run_keeps_its_settings(tmp_path: Path) -> None:
         go_on(run, ["fit.batch_size=8"])
 
 
+def test_a_run_cannot_be_made_shorter_than_it_is(tmp_path: Path) -> None:
+    """Its weights are no longer those of the epoch that it would end with."""
+    config = write(tmp_path, HARD)
+    _leave(config, tmp_path, 40)
+    left = find_run("latest", tmp_path)
+    with pytest.raises(ConfigError, match=r"has reached epoch 2, step 8: it cannot be made shorter"):
+        go_on(left, ["fit.epochs=1"])
+    go_on(left, ["fit.epochs=2"])
+    assert len(left.history()) == 2
+
+
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
     config = write(tmp_path, HARD)
     whole, _ = train(config, tmp_path / "whole", ["fit.epochs=3"])

@@ -105,6 +105,11 @@ def resume(
         plan = make_plan(experiment, prepared, options.limits)
         trainer, tier = bind(experiment, plan, known.get("tier"))
         reached, notes = restore(record, trainer, first_epoch=experiment.spec.fit.initial_epoch)
+        if plan.epochs < reached.epoch + (reached.batch > 0):
+            where = f"epoch {reached.epoch + 1}, step {reached.batch}" if reached.batch else f"epoch {reached.epoch}"
+            raise ConfigError(
+                f"fit.epochs is {plan.epochs}, but the run has reached {where}: it cannot be made shorter"
+            )
         yield from notes
         record.begin({"device": device.value, "device_reason": device.reason})
         record.write_history(reached.rows)  # what the checkpoint knows; an epoch after it is trained again
