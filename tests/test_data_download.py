@@ -123,7 +123,13 @@ def idx(array: np.ndarray) -> bytes:
     return gzip.compress(header + array.tobytes(), 1)
 
 
-def test_fashion_mnist_is_read_from_keras_files(server: Server, tmp_path: Path) -> None:
+def sha256_of_contents(packed: bytes) -> str:
+    return hashlib.sha256(gzip.decompress(packed)).hexdigest()
+
+
+def test_fashion_mnist_is_read_from_keras_files(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "keras/datasets/fashion-mnist"
     folder.mkdir(parents=True)
     for prefix, rows in (("train", 60_000), ("t10k", 10_000)):
@@ -131,6 +137,8 @@ def test_fashion_mnist_is_read_from_keras_files(server: Server, tmp_path: Path) 
         images[:, 3, 4] = np.arange(rows) % 251
         (folder / f"{prefix}-images-idx3-ubyte.gz").write_bytes(idx(images))
         (folder / f"{prefix}-labels-idx1-ubyte.gz").write_bytes(idx((np.arange(rows) % 10).astype(np.uint8)))
+    digests = {path.name: sha256_of_contents(path.read_bytes()) for path in folder.iterdir()}
+    monkeypatch.setattr(fashion_mnist, "SHA256", digests)
     tables = SOURCES.parse("fashion_mnist").load(CONTEXT)
     assert not server.asked
     for split, rows in (("train", 60_000), ("test", 10_000)):
@@ -145,11 +153,15 @@ def test_fashion_mnist_is_read_from_keras_files(server: Server, tmp_path: Path) 
         (lambda data: data[:-6] + b"\0\0" + data[-4:], "the file is damaged (gzip)"),
         (lambda data: idx(np.zeros(4, np.uint8)), "expected an array of shape (3,), the file has (4,)"),
         (lambda data: gzip.compress(b"\0" * 60), "this is not an IDX file of bytes"),
+        (lambda data: idx(np.array([1, 2, 4], np.uint8)), "its sha256 is not that of Fashion-MNIST"),
         (lambda data: gzip.compress(b"\0" * 10**6), "the file is incomplete or too large (gzip)"),
     ],
 )
-def test_spoilt_idx_files_are_noticed(spoil: Callable[[bytes], bytes], reason: str) -> None:
+def test_spoilt_idx_files_are_noticed(
+    spoil: Callable[[bytes], bytes], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = idx(np.array([1, 2, 3], np.uint8))
+    monkeypatch.setattr(fashion_mnist, "SHA256", {"t": sha256_of_contents(data)})
     assert fashion_mnist._problem(data, "t", (3,)) is None
     assert fashion_mnist._problem(spoil(data), "t", (3,)) == reason
 

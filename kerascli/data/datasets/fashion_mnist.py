@@ -1,6 +1,7 @@
 """Fashion-MNIST: 70,000 pictures of clothes, 28 x 28 grey values; Zalando SE, MIT licence."""
 
 import functools
+import hashlib
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,13 @@ _FILES = {
     "train": (("train-images-idx3-ubyte.gz", (60_000, 28, 28)), ("train-labels-idx1-ubyte.gz", (60_000,))),
     "test": (("t10k-images-idx3-ubyte.gz", (10_000, 28, 28)), ("t10k-labels-idx1-ubyte.gz", (10_000,))),
 }
+SHA256 = {
+    "train-images-idx3-ubyte.gz": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "train-labels-idx1-ubyte.gz": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "t10k-images-idx3-ubyte.gz": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "t10k-labels-idx1-ubyte.gz": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+}
+"""Of what the files unpack to, as Zalando published it; the packing differs between mirrors."""
 
 
 @source()
@@ -48,7 +56,7 @@ def _remote(name: str, shape: tuple[int, ...]) -> Remote:
 
 
 def _problem(data: bytes, name: str, shape: tuple[int, ...]) -> str | None:
-    """gzip carries a checksum, so sound contents of the right shape are the right contents."""
+    """What is wrong with a file, or None."""
     try:
         _unpack(data, name, shape)
     except DataError as error:
@@ -68,4 +76,6 @@ def _unpack(data: bytes, name: str, shape: tuple[int, ...]) -> np.ndarray:
     array = parse_idx(raw, name)
     if array.shape != shape:
         raise DataError(f"expected an array of shape {shape}, the file has {array.shape}")
+    if hashlib.sha256(raw).hexdigest() != SHA256[name]:
+        raise DataError("its sha256 is not that of Fashion-MNIST")
     return array
