@@ -140,7 +140,7 @@ def show(value: object) -> str:
         case str():
             return f"the text '{_cut(safe_text(value))}'"
         case dict():
-            return f"a mapping of {_count(len(value), 'key')}"
+            return f"a mapping of {counted(len(value), 'key')}"
         case list() | tuple():
             return f"the list {_cut(safe_text(_written(value)))}"
         case _:
@@ -191,7 +191,8 @@ def _cut(text: str, limit: int = 60) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """`1 key`, `2 keys`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 

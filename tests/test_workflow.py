@@ -22,8 +22,8 @@ from kerascli.fit.step import Trainer
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.spec.load import open_config
-from kerascli.workflow.evaluate import evaluate_run
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.evaluate import Evaluation, evaluate_rows, rows_of
+from kerascli.workflow.opened import OpenedRun, open_run
 from kerascli.workflow.predict import predict_run
 from kerascli.workflow.train import Options, start
 from tests.runs_harness import HARD, go_on, kerascli, outcome, train, write
@@ -47,6 +47,11 @@ model:
 compile: {optimizer: {adam: 0.05}, loss: sparse_categorical_crossentropy, metrics: [accuracy]}
 fit: {epochs: 4, batch_size: 16, validation_split: 0.2}
 """
+
+
+def evaluate_run(run: OpenedRun, what: str) -> Evaluation:
+    """As the command does it: `what` is a split or a file."""
+    return evaluate_rows(run, rows_of(run, what, targets=True), what)
 
 
 def write_flowers(path: Path, rows: int, seed: int) -> list[dict[str, str]]:

@@ -62,7 +62,7 @@ class Objective(nn.Module):
     def _sample_weight(self, goal: Goal, y_true: Tensor, given: Mapping[str, Tensor]) -> Tensor | None:
         if self.class_weight is not None and self.training:
             last = len(self.class_weight) - 1  # where classes that were not named are weighted 1, as in Keras
-            return self.class_weight[_class_numbers(y_true).clamp(max=last)]
+            return self.class_weight[class_numbers(y_true).clamp(max=last)]
         return given.get(goal.target)
 
     def figures(self, states: Sequence[Tensor]) -> dict[str, float]:
@@ -111,7 +111,8 @@ def _penalty(weight: Weight) -> Tensor:
     return regularizer(weight.spec.to_keras(weight.tensor))
 
 
-def _class_numbers(y_true: Tensor) -> Tensor:
+def class_numbers(y_true: Tensor) -> Tensor:
+    """Class numbers (rows,) from targets as the loss sees them: numbers, or one-hot rows."""
     if y_true.dim() > 1:
         y_true = y_true.argmax(-1) if y_true.shape[-1] != 1 else y_true.squeeze(-1)
     return y_true.round().long() if y_true.is_floating_point() else y_true.long()

@@ -1,6 +1,7 @@
 """Which classes a model's outputs mean."""
 
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
@@ -31,9 +32,14 @@ class ClassReading:
         return self.probabilities(output).argmax(-1)
 
 
+def tells_classes(loss: Loss | None) -> TypeGuard[Loss]:
+    """Whether a loss is one between classes."""
+    return loss is not None and "crossentropy" in loss.component_name
+
+
 def class_reading(output: Tensor, field: Field | None, loss: Loss | None) -> ClassReading | None:
     """How to read an output (rows, units) as classes; None where it is none."""
-    if loss is None or "crossentropy" not in loss.component_name or output.dim() > 2:
+    if not tells_classes(loss) or output.dim() > 2:
         return None
     units = output.shape[1] if output.dim() == 2 else 1
     count = 2 if units == 1 else units
@@ -42,10 +48,3 @@ def class_reading(output: Tensor, field: Field | None, loss: Loss | None) -> Cla
     known = field.classes if field is not None else None
     names = known if known is not None and len(known) == count else tuple(str(number) for number in range(count))
     return ClassReading(names, bool(getattr(loss, "from_logits", False)), units == 1)
-
-
-def true_numbers(y_true: Tensor) -> Tensor:
-    """Class numbers (rows,) from targets as the loss sees them: numbers, or one-hot rows."""
-    if y_true.dim() > 1:
-        y_true = y_true.squeeze(-1) if y_true.shape[-1] == 1 else y_true.argmax(-1)
-    return y_true.long()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.component import Invalid
-from kerascli.errors import Fault, Related
+from kerascli.errors import Fault, Related, first_line
 from kerascli.graph.model import Model, Node
 from kerascli.graph.weights import weights_of
 from kerascli.layers.base import MAX_PARAMETERS, BaseLayer, Layer, MergeLayer, Outcome, ShapeMismatch, WeightedModule
@@ -126,7 +126,7 @@ def _try_out(
         except (RuntimeError, IndexError, ValueError) as error:
             if isinstance(error, ShapeMismatch):
                 raise
-            raise ShapeMismatch(f"cannot take {_taken(node, specs)}: {_first_sentence(error)}") from error
+            raise ShapeMismatch(f"cannot take {_taken(node, specs)}: {first_line(error).rstrip('.')}") from error
         if isinstance(result, Outcome):
             result = result.value
         runs.append(result if isinstance(result, tuple) else (result,))
@@ -180,10 +180,6 @@ def _compare(first: Tensor, second: Tensor) -> TensorSpec:
 
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
-
-
-def _first_sentence(error: Exception) -> str:
-    return str(error).splitlines()[0].rstrip(".")
 
 
 def _fault(mismatch: ShapeMismatch, node: Node, model: Model, specs: Mapping[str, TensorSpec]) -> Fault:

@@ -37,6 +37,7 @@ class _Step:
     casts: tuple[bool, ...]
     tensors_in_call: tuple[tuple[str, str | tuple[str, ...]], ...]
     switches: Mapping[str, bool]
+    training: bool | None
     activity: Any
     last_uses: tuple[str, ...]
     """Tensors that no later node needs: dropped, so that inference holds no more memory than it must."""
@@ -97,7 +98,9 @@ def _step(node: Node, module: nn.Module, built: Built, last_uses: tuple[str, ...
     casts = tuple(built.specs[name].is_integer and not layer.takes_integers for name in node.inputs)
     tensors = tuple((key, value) for key, value in node.call.items() if not isinstance(value, bool))
     switches = {key: value for key, value in node.call.items() if isinstance(value, bool)}
-    return _Step(node, module, casts, tensors, switches, getattr(layer, "activity_regularizer", None), last_uses)
+    training = switches.pop("training", None)
+    activity = getattr(layer, "activity_regularizer", None)
+    return _Step(node, module, casts, tensors, switches, training, activity, last_uses)
 
 
 def _run(step: _Step, values: dict[str, Tensor], masks: dict[str, Tensor], outcome: GraphOutcome) -> None:
@@ -134,14 +137,12 @@ def _run(step: _Step, values: dict[str, Tensor], masks: dict[str, Tensor], outco
 
 def _call(step: _Step, arguments: list[Tensor], call: dict[str, Any]) -> Any:
     """`training:` beside a layer runs it in that mode, whatever mode the model is in."""
-    training = step.switches.get("training")
-    switches = {key: value for key, value in step.switches.items() if key != "training"}
-    if training is None or training == step.module.training:
-        return step.module(*arguments, **call, **switches)
+    if step.training is None or step.training == step.module.training:
+        return step.module(*arguments, **call, **step.switches)
     before = step.module.training
-    step.module.train(training)
+    step.module.train(step.training)
     try:
-        return step.module(*arguments, **call, **switches)
+        return step.module(*arguments, **call, **step.switches)
     finally:
         step.module.train(before)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from kerascli.builder.values import check_values
 from kerascli.data.learning import load_learned
 from kerascli.data.prepare import DataFacts, PreparedData, stages
-from kerascli.errors import ConfigError, Fault, FileRefused, safe_text
+from kerascli.errors import ConfigError, Fault, FileRefused, counted, safe_text
 from kerascli.graph.module import Graph
 from kerascli.report.summary import Summary, summarize
 from kerascli.runs.record import RunRecord
@@ -24,7 +24,7 @@ def check(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Pr
     found = _summary(spec)
     lines = [
         f"{safe_text(str(path))}: ok",
-        f"  model: {_counted(len(spec.model.nodes), 'layer')}, {found.total:,} parameters",
+        f"  model: {counted(len(spec.model.nodes), 'layer')}, {found.total:,} parameters",
     ]
     if prepared is not None:
         check_values(spec, prepared.splits, prepared.input_stage, prepared.target_stage)
@@ -87,7 +87,3 @@ def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[st
 
 def _rows(prepared: PreparedData) -> dict[str, int]:
     return {name: split.rows for name, split in prepared.splits.items()}
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from kerascli.builder.experiment import Experiment
+from kerascli.builder.objective import class_numbers
 from kerascli.builder.values import check_values
 from kerascli.data.base import SPLITS, Context
 from kerascli.data.loader import Batch, BatchSource
@@ -16,7 +17,7 @@ from kerascli.data.prepare import Split, prepare_rows
 from kerascli.data.read import read_raw
 from kerascli.errors import ConfigError, DataError, suggestion
 from kerascli.events import Evaluated
-from kerascli.fit.classes import class_reading, true_numbers
+from kerascli.fit.classes import class_reading, tells_classes
 from kerascli.fit.evaluate import evaluate
 from kerascli.fit.predict import predict
 from kerascli.report.classes import ClassRow, class_rows, confusion
@@ -40,14 +41,9 @@ class Evaluation:
     classified: tuple[Classified, ...]
 
 
-def evaluate_run(run: OpenedRun, what: str) -> Evaluation:
-    """`what` is a split of the run's data, or a file of the same kind. Raises KerasCliError."""
-    return evaluate_rows(run, rows_of(run, what, targets=True), what)
-
-
 @memory_for_batches()
 def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
-    """The same for prepared rows; `name` is what the result is called."""
+    """Judge a run on prepared rows; `name` is what the result is called. Raises KerasCliError."""
     check_values(run.experiment.spec, {name: rows}, run.stages.input_stage, run.stages.target_stage)
     started = time.monotonic()
     experiment = run.experiment
@@ -92,12 +88,13 @@ def _classify(run: OpenedRun, source: BatchSource) -> Iterator[Classified]:
     """One row of Classified for every output that is read as classes."""
     experiment = run.experiment
     assert experiment.spec.compile is not None
-    outputs = predict(experiment.update, source.epoch(0), seed=experiment.spec.seed)
-    for goal in experiment.spec.compile.goals:
+    goals = [goal for goal in experiment.spec.compile.goals if tells_classes(goal.loss)]
+    outputs = predict(experiment.update, source.epoch(0), seed=experiment.spec.seed) if goals else {}
+    for goal in goals:
         reading = class_reading(outputs[goal.output], run.stages.facts.targets.get(goal.target), goal.loss)
         if reading is None:
             continue
-        truth = torch.cat([true_numbers(t) for t in _targets(experiment, source.epoch(0), goal.target)])
+        truth = torch.cat([class_numbers(t) for t in _targets(experiment, source.epoch(0), goal.target)])
         predicted = reading.numbers(outputs[goal.output])
         counted = goal.loss.counted(truth) if goal.loss is not None else None
         if counted is not None:  # a row that the loss leaves out may have a number that is no class

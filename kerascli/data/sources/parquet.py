@@ -9,7 +9,7 @@ import numpy as np
 from kerascli.data.base import Field, source
 from kerascli.data.sources.file_source import FileSource
 from kerascli.data.table import Table, as_column
-from kerascli.errors import DataError, Fault, FileRefused, Place, safe_text
+from kerascli.errors import DataError, Fault, FileRefused, Place, first_line, safe_text
 from kerascli.files import memory_limit, open_regular
 
 
@@ -40,7 +40,7 @@ def read_parquet(path: Path, name: str) -> Table:
                 raise FileRefused(f"'{name}' has {rows:,} rows of {columns} columns: more than half of the memory")
             table = opened.read()
         except (pyarrow.ArrowException, OSError) as error:
-            raise FileRefused(f"'{name}' is damaged: {safe_text(str(error).splitlines()[0], 120)}") from None
+            raise FileRefused(f"'{name}' is damaged: {safe_text(first_line(error), 120)}") from None
     names = table.column_names
     twice = next((column for column in names if names.count(column) > 1), None)
     if twice is not None:
