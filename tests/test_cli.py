@@ -103,6 +103,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [sys.executable, "-m", "kerascli", "train", "config.yaml", "--device", "cpu"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    made = next((folder / "runs").iterdir())
+    made.rename(made.with_name("2026-01-01T00-00-00Z-config"))  # a run of this second would be called `config-2`
     return folder
 
 
