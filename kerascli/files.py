@@ -11,7 +11,8 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
@@ -25,13 +26,18 @@ MAX_JSON_BYTES = 256 * 2**20
 MAX_JSON_DEPTH = 64
 MAX_MEMBERS = 10_000
 
-_CONTAINER_MEMORY = Path("/sys/fs/cgroup/memory.max")
+SAMPLED_BYTES = 2**30
+"""A larger file is known by a sample of its bytes: to read it whole would take longer than many a training."""
+_SAMPLES, _SAMPLE_BYTES = 1024, 2**16
 
-# What zipfile, zlib and numpy raise at damaged archives, found by changing bytes at random.
-_DAMAGED = (
+_CONTAINER_MEMORY = Path("/sys/fs/cgroup/memory.max")
+_MEMORY_INFO = Path("/proc/meminfo")
+
+DAMAGED = (
     zipfile.BadZipFile, zlib.error, struct.error, ValueError, EOFError, OSError, NotImplementedError, RuntimeError,
     OverflowError,
 )  # fmt: skip
+"""What zipfile, zlib and numpy raise at damaged archives, found by changing bytes at random."""
 
 
 def open_regular(path: Path, shown: str | None = None) -> BufferedReader:
@@ -69,17 +75,46 @@ def memory_limit() -> int:
     return min(machine, int(allowed) if allowed.isdecimal() else machine) // 2  # 'max' where there is no limit
 
 
+def available_memory() -> int:
+    """How many bytes can be taken now without anything being swapped out; half of all where the system does not say."""
+    try:
+        said = dict(line.split(":") for line in _MEMORY_INFO.read_text().splitlines())
+        return min(int(said["MemAvailable"].split()[0]) * 1024, 2 * memory_limit())
+    except (OSError, KeyError):
+        return memory_limit()
+
+
 _digests: dict[tuple[str, int, int], str] = {}
 
 
 def file_digest(path: Path) -> str:
-    """The SHA-256 of a file, computed once per process as long as it does not change. Raises DataError."""
+    """The SHA-256 of a file, or `sampled:` and that of a sample; computed once per process. Raises DataError.
+
+    The sample is the size, the end, and 1,024 blocks from the first byte on. At their ends npz files keep checksums of
+    all their arrays and parquet files the statistics of their columns, so that a file written anew differs there.
+    """
     with open_regular(path) as file:
         status = os.fstat(file.fileno())
         key = (str(path), status.st_size, status.st_mtime_ns)
         if key not in _digests:
-            _digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
+            sampled = status.st_size > SAMPLED_BYTES
+            _digests[key] = (
+                _sample(file, status.st_size) if sampled else hashlib.file_digest(file, "sha256").hexdigest()
+            )
     return _digests[key]
+
+
+def _sample(file: BufferedReader, size: int) -> str:
+    digest = hashlib.sha256(str(size).encode())
+    for start in sample_starts(size, _SAMPLE_BYTES):
+        file.seek(start)
+        digest.update(file.read(_SAMPLE_BYTES))
+    return f"sampled:{digest.hexdigest()}"
+
+
+def sample_starts(size: int, block: int) -> Iterator[int]:
+    """Where the blocks of a sample begin: 1,024 at even distances and one at the end."""
+    return (number * (size - block) // _SAMPLES for number in range(_SAMPLES + 1))
 
 
 def load_json(data: bytes, name: str) -> Any:
@@ -94,55 +129,77 @@ def load_json(data: bytes, name: str) -> Any:
         raise FileRefused(f"'{name}' is not valid JSON: {safe_text(str(error), 120)}") from None
 
 
-def load_npz(source: IO[bytes], name: str, limit: int | None = None) -> dict[str, np.ndarray]:
-    """All arrays of an npz file. Raises FileRefused before anything larger than `limit` bytes is allocated."""
+@dataclass(frozen=True, slots=True)
+class NpyHeader:
+    """What an npy stream says of itself, and where its data begins."""
+
+    shape: tuple[int, ...]
+    fortran_order: bool
+    dtype: np.dtype[Any]
+    start: int
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def load_npz(
+    source: IO[bytes], name: str, limit: int | None = None, *, without: Collection[str] = ()
+) -> dict[str, np.ndarray]:
+    """The arrays of an npz file. Raises FileRefused before anything larger than `limit` bytes is allocated."""
     allowed = memory_limit() if limit is None else limit
     try:
         with zipfile.ZipFile(source) as archive:
-            total = sum(member.file_size for member in archive.infolist())
+            total = sum(member.file_size for member in archive.infolist() if array_name(member) not in without)
             if total > allowed:
-                raise FileRefused(f"'{name}' unpacks to {total:,} bytes; the limit here is {allowed:,}")
-            return {key: _read_member(archive, key) for key in npz_headers(source, name)}
-    except _DAMAGED as error:
+                text = f"'{name}' unpacks to {total:,} bytes; the limit here is {allowed:,}"
+                raise FileRefused(text, hint="numbers that numpy.savez wrote, uncompressed, are read in pieces")
+            return {key: _read_member(archive, key) for key in npz_headers(source, name) if key not in without}
+    except DAMAGED as error:
         raise FileRefused(f"'{name}' is not a sound npz file: {safe_text(str(error), 120)}") from None
 
 
-def npz_headers(source: IO[bytes], name: str) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
-    """Shape and dtype of every array of an npz file, without reading the arrays. Raises FileRefused."""
-    headers: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
+def array_name(member: zipfile.ZipInfo) -> str:
+    """What numpy calls an array of an npz file."""
+    return member.filename.removesuffix(".npy")
+
+
+def npz_headers(source: IO[bytes], name: str) -> dict[str, NpyHeader]:
+    """What the arrays of an npz file say of themselves, without reading them. Raises FileRefused."""
+    headers: dict[str, NpyHeader] = {}
     try:
         with zipfile.ZipFile(source) as archive:
             members = archive.infolist()
             if len(members) > MAX_MEMBERS:
                 raise FileRefused(f"'{name}' has {len(members):,} members; the limit here is {MAX_MEMBERS:,}")
             for member in members:
-                key = member.filename.removesuffix(".npy")
+                key = array_name(member)
                 if key in headers:
                     raise FileRefused(f"'{name}' has the array '{safe_text(key)}' twice")
                 with archive.open(member) as file:
                     headers[key] = npy_header(file, key, name, member.file_size)
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise FileRefused(f"'{name}' is not a sound npz file: {safe_text(str(error), 120)}") from None
     return headers
 
 
-def npy_header(file: IO[bytes], key: str, name: str, size: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and dtype of an npy stream of `size` bytes; leaves the stream after the header. Raises FileRefused."""
+def npy_header(file: IO[bytes], key: str, name: str, size: int) -> NpyHeader:
+    """The header of an npy stream of `size` bytes; leaves the stream after it. Raises FileRefused."""
     where = f"'{safe_text(key)}' in '{name}'" if key else f"'{name}'"
     try:
         version = npy_format.read_magic(file)  # type: ignore[arg-type]
         read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
-        shape, _, dtype = read(file)  # type: ignore[arg-type]
+        header = NpyHeader(*read(file), start=file.tell())  # type: ignore[arg-type]
     except (ValueError, SyntaxError, TypeError) as error:
         raise FileRefused(f"{where} is not an npy array: {safe_text(str(error), 120)}") from None
-    if dtype.hasobject:
+    if header.dtype.hasobject:
         raise FileRefused(f"{where} holds Python objects; pickled arrays are never loaded")
-    expected, found = math.prod(shape) * dtype.itemsize, size - file.tell()
+    shape, found = header.shape, size - header.start
     if min(shape, default=0) < 0:
         raise FileRefused(f"{where} is not an npy array: a negative size in the shape {shape}")
-    if expected > found:
-        raise FileRefused(f"{where} says {expected:,} bytes of data (shape {shape}) and has {found:,}")
-    return shape, dtype
+    if header.nbytes > found:
+        raise FileRefused(f"{where} says {header.nbytes:,} bytes of data (shape {shape}) and has {found:,}")
+    return header
 
 
 def _read_member(archive: zipfile.ZipFile, key: str) -> np.ndarray:

@@ -20,7 +20,9 @@ from kerascli.fit.loop import train
 from kerascli.fit.predict import predict
 from kerascli.fit.progress import Progress
 from kerascli.spec.load import open_config
-from kerascli.workflow.train import bind, experiment_of, make_plan, source_of
+from kerascli.workflow.plan import judged
+from kerascli.workflow.train import bind, experiment_of, make_plan
+from tests.runs_harness import outcome_of
 
 Arrays = dict[str, np.ndarray]
 
@@ -58,24 +60,16 @@ class Ours:
         progress = Progress(epoch=experiment.spec.fit.initial_epoch)
         for _ in train(trainer, plan, progress):
             pass
-        rows = source_of(experiment, self.prepared, "train", shuffle=False)
+        rows = judged(experiment, self.prepared.splits["train"])
         outputs = predict(experiment.update, rows.epoch(0), seed=seed)
         own = ("epoch", "learning_rate", "epoch_seconds")
         names = {name: None for row in progress.rows for name in row if name not in own}
         return Trained(
             history={name: [row[name] for row in progress.rows if name in row] for name in names},
             weights={weight.name: weight.keras().numpy() for weight in experiment.weights},
-            evaluated=_result(evaluate(experiment.update, rows.epoch(0), seed=seed)),
+            evaluated=outcome_of(evaluate(experiment.update, rows.epoch(0), seed=seed)),
             predicted={name: value.numpy() for name, value in outputs.items()},
         )
-
-
-def _result(work: Any) -> Any:
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
 
 
 def prepare(folder: Path, data: Arrays, config: str) -> Ours:

@@ -3,8 +3,9 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from safetensors.numpy import load
 
@@ -13,6 +14,8 @@ from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.spec.load import open_config
 from kerascli.workflow.train import Options, resume, start
+
+T = TypeVar("T")
 
 # Everything that makes resuming hard: dropout, shuffling, moving statistics, Adam's moments, averaged weights,
 # callbacks with a memory.
@@ -72,3 +75,12 @@ def kerascli(*arguments: str, cwd: Path, **environment: str) -> subprocess.Compl
     command = [sys.executable, "-m", "kerascli", *arguments]
     env = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False)
+
+
+def outcome_of(work: Generator[object, None, T]) -> T:
+    """What a generator comes to in the end."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value

@@ -142,8 +142,8 @@ def test_fashion_mnist_is_read_from_keras_files(
     tables = SOURCES.parse("fashion_mnist").load(CONTEXT)
     assert not server.asked
     for split, rows in (("train", 60_000), ("test", 10_000)):
-        assert tables[split]["x"][:, 3, 4].tolist() == (np.arange(rows) % 251).tolist()
-        assert tables[split]["y"].tolist() == (np.arange(rows) % 10).tolist()
+        assert tables[split].array("x")[:, 3, 4].tolist() == (np.arange(rows) % 251).tolist()
+        assert tables[split].array("y").tolist() == (np.arange(rows) % 10).tolist()
 
 
 @pytest.mark.parametrize(
@@ -219,9 +219,9 @@ def test_cifar10_comes_from_keras_archive_in_keras_layout(
     monkeypatch.setattr(cifar10, "SHA256", hashlib.sha256(buffer.getvalue()).hexdigest())
     tables = SOURCES.parse("cifar10").load(CONTEXT)
     assert (tmp_path / "keras/datasets/cifar-10-batches-py-target_archive").exists()
-    np.testing.assert_array_equal(tables["train"]["x"], pictures[:10].transpose(0, 2, 3, 1))
-    np.testing.assert_array_equal(tables["test"]["x"], pictures[10:].transpose(0, 2, 3, 1))
-    assert tables["train"]["y"].tolist() == [[0], [0], [1], [1], [2], [2], [3], [3], [4], [4]]
+    np.testing.assert_array_equal(tables["train"].array("x"), pictures[:10].transpose(0, 2, 3, 1))
+    np.testing.assert_array_equal(tables["test"].array("x"), pictures[10:].transpose(0, 2, 3, 1))
+    assert tables["train"].array("y").tolist() == [[0], [0], [1], [1], [2], [2], [3], [3], [4], [4]]
 
 
 def test_keras_finds_what_we_keep() -> None:

@@ -1,20 +1,20 @@
 """Batches: every row once, in an order that any process and any resume finds again."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
-from kerascli.data.loader import Batch, BatchSource, order
-from kerascli.data.prepare import Split
+from kerascli.data import loader, order
+from kerascli.data.loader import Batch, BatchSource
+from kerascli.data.order import Order
+from kerascli.data.rows import MemorySplit
 
 CPU = torch.device("cpu")
 
 
-def split(rows: int = 10) -> Split:
+def split(rows: int = 10) -> MemorySplit:
     x = np.arange(rows * 3, dtype=np.uint8).reshape(rows, 3)
-    return Split({"x": x}, {"y": np.arange(rows)}, {"y": np.linspace(0, 1, rows, dtype=np.float32)}, rows)
+    return MemorySplit({"x": x}, {"y": np.arange(rows)}, {"y": np.linspace(0, 1, rows, dtype=np.float32)}, rows)
 
 
 def rows_of(batches: list[Batch]) -> list[int]:
@@ -43,30 +43,51 @@ def test_an_epoch_goes_on_at_any_batch(shuffle: bool) -> None:
     assert not list(BatchSource(split(), 4, CPU, shuffle=shuffle, seed=1).epoch(3, start=3))
 
 
+@pytest.fixture(params=[order.MANY_ROWS, 0])
+def few_or_many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Orders that are listed, and orders that are computed row by row."""
+    monkeypatch.setattr(order, "MANY_ROWS", request.param)
+
+
+@pytest.mark.usefixtures("few_or_many")
+@pytest.mark.parametrize("rows", [1, 2, 3, 100, 127, 128, 129, 70_000])
+def test_an_order_is_a_permutation_and_any_part_of_it_can_be_had(rows: int) -> None:
+    whole = Order(rows, 4, 2)[:]
+    assert whole.dtype == np.int64
+    assert sorted(whole.tolist()) == list(range(rows))
+    assert Order(rows, 4, 2)[rows // 3 : rows // 2].tolist() == whole[rows // 3 : rows // 2].tolist()
+
+
+@pytest.mark.usefixtures("few_or_many")
+@pytest.mark.parametrize("numbers", [1, 5, 8, 2**16])
+def test_row_numbers_are_made_for_any_number_of_batches_at_once(numbers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader, "_NUMBERS", numbers)
+    for start in (0, 1, 4):
+        rows = rows_of(list(BatchSource(split(18), 4, CPU, shuffle=True, seed=6).epoch(1, start)))
+        assert rows == Order(18, 6, 1)[:].tolist()[4 * start :]
+
+
+@pytest.mark.usefixtures("few_or_many")
 def test_the_order_changes_with_epoch_and_seed_and_nothing_else() -> None:
-    assert order(50, 1, 2).tolist() == order(50, 1, 2).tolist()
-    assert len({tuple(order(50, seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
+    assert Order(50, 1, 2)[:].tolist() == Order(50, 1, 2)[:].tolist()
+    assert len({tuple(Order(50, seed, epoch)[:]) for seed in range(3) for epoch in range(3)}) == 9
 
 
-def test_a_mapped_file_gives_the_batches_that_memory_gives(tmp_path: Path) -> None:
-    there = split(100)
-    np.save(tmp_path / "x.npy", there.inputs["x"])
-    mapped = Split({"x": np.load(tmp_path / "x.npy", mmap_mode="r")}, there.targets, there.sample_weight, 100)
-    for shuffle in (False, True):
-        pairs = zip(
-            BatchSource(there, 7, CPU, shuffle=shuffle).epoch(0),
-            BatchSource(mapped, 7, CPU, shuffle=shuffle).epoch(0),
-            strict=True,
-        )
-        for one, other in pairs:
-            torch.testing.assert_close(one.inputs, other.inputs)
-            torch.testing.assert_close(one.targets, other.targets)
-    left = BatchSource(mapped, 7, CPU).epoch(0)
-    assert next(left).rows == 7  # an epoch may be left in the middle
-
-
+@pytest.mark.usefixtures("few_or_many")
 def test_shuffled_batches_are_evenly_mixed() -> None:
     """The mean position of a row over 400 epochs is the middle, within four standard errors."""
-    positions = np.stack([np.argsort(order(20, 5, epoch)) for epoch in range(400)])
+    positions = np.stack([np.argsort(Order(20, 5, epoch)[:]) for epoch in range(400)])
     error = np.sqrt((20**2 - 1) / 12 / 400)
     assert np.abs(positions.mean(axis=0) - 9.5).max() < 4 * error
+
+
+@pytest.mark.usefixtures("few_or_many")
+def test_neighbours_in_the_file_are_no_neighbours_in_an_epoch() -> None:
+    """How far apart two rows are used, and which rows a tenth of the epoch sees, is as in a random order."""
+    rows = 50_000
+    numbers = Order(rows, 5, 0)[:]
+    places = np.argsort(numbers)
+    apart = np.abs(np.diff(places))  # of two places at random: a third of the rows on average
+    assert abs(apart.mean() / rows - 1 / 3) < 4 * np.sqrt(1 / 18 / rows)
+    seen = np.histogram(numbers[: rows // 10], bins=100, range=(0, rows))[0]  # 50 in each hundredth of the file
+    assert 60 < np.square(seen - 50).sum() / (50 * 0.9) < 145  # chi-squared with 99 degrees of freedom: 0.1 and 99.8 %

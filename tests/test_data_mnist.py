@@ -30,9 +30,9 @@ def test_mnist_has_the_columns_its_facts_promise() -> None:
         for name, field in facts.items():
             assert table[name].shape[1:] == field.shape
             assert table[name].dtype.name == field.dtype
-        assert np.unique(table["y"]).tolist() == list(range(10))
+        assert np.unique(table.array("y")).tolist() == list(range(10))
 
 
 def test_mnist_images_are_where_the_idx_file_has_them() -> None:
-    image = SOURCES.parse("mnist").load(Context(Path(), 0))["test"]["x"][9_999]
+    image = SOURCES.parse("mnist").load(Context(Path(), 0))["test"].array("x")[9_999]
     assert image.tobytes() == idx_bytes("t10k-images-idx3-ubyte")[-784:]

@@ -25,6 +25,7 @@ from kerascli.data.read import read_raw
 from kerascli.data.spec import DataSpec, parse_data
 from kerascli.data.split import random_split, shuffled
 from kerascli.errors import ConfigError, DataError, FileRefused
+from tests.data_harness import whole
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
@@ -62,7 +63,7 @@ def test_penguins_come_out_as_the_language_says() -> None:
     assert data.facts.inputs["measures"] == Field((3,), "float32")
     assert data.facts.inputs["island"].shape == (4,)
     assert data.facts.targets["species"].classes == ("Adelie", "Chinstrap", "Gentoo")
-    train = data.splits["train"]
+    train = whole(data.splits["train"])
     np.testing.assert_allclose(train.inputs["measures"].mean(axis=0), 0, atol=1e-6)
     np.testing.assert_allclose(train.inputs["measures"].std(axis=0), 1, atol=1e-6)
     assert set(np.unique(train.sample_weight["species"])) == {0.5, 1.0}
@@ -110,15 +111,15 @@ def test_validation_split_cuts_where_keras_cuts(rows: int, part: float, tmp_path
     parts: Any = train_validation_split([x], part)  # lists of one array each
     head, tail = parts
     data = load(tmp_path, {"inputs": {"x": []}}, validation_split=part, x=x)
-    np.testing.assert_array_equal(data.splits["train"].inputs["x"], head[0])
-    np.testing.assert_array_equal(data.splits["validation"].inputs["x"], tail[0])
+    np.testing.assert_array_equal(whole(data.splits["train"]).inputs["x"], head[0])
+    np.testing.assert_array_equal(whole(data.splits["validation"]).inputs["x"], tail[0])
 
 
 def test_transforms_learn_from_training_rows_alone(tmp_path: Path) -> None:
     x = np.array([1.0, 3.0, 1.0, 3.0, 1000.0])
     data = load(tmp_path, {"inputs": {"x": "normalization"}}, validation_split=0.2, x=x)
     assert data.learned["inputs.x.0"].arrays["mean"] == 2.0
-    np.testing.assert_allclose(data.splits["validation"].inputs["x"], [998.0])
+    np.testing.assert_allclose(whole(data.splits["validation"]).inputs["x"], [998.0])
 
 
 def test_class_numbers_tell_how_many_classes_there_are(tmp_path: Path) -> None:
@@ -143,21 +144,23 @@ def test_two_validation_sets_are_one_too_many(tmp_path: Path) -> None:
 
 
 def finish(data: PreparedData, split: str) -> dict[str, Tensor]:
-    return data.input_stage({name: torch.from_numpy(values) for name, values in data.splits[split].inputs.items()})
+    return data.input_stage(
+        {name: torch.from_numpy(values) for name, values in whole(data.splits[split]).inputs.items()}
+    )
 
 
 def test_bytes_stay_bytes_until_the_batch(tmp_path: Path) -> None:
     x = np.random.default_rng(0).integers(0, 256, (6, 4, 4)).astype(np.uint8)
     steps = [{"reshape": [16]}, {"rescaling": 1 / 255}, "normalization"]
     data = load(tmp_path, {"inputs": {"x": steps}}, x=x)
-    kept = data.splits["train"].inputs["x"]
+    kept = whole(data.splits["train"]).inputs["x"]
     # What normalization learns from has to be rescaled; from there on, the batch goes on.
     assert (kept.shape, kept.dtype.name) == ((6, 16), "float32")
     scaled = x.reshape(6, 16) / 255.0
     expected = (scaled - scaled.mean(0)) / np.maximum(scaled.std(0), 1e-7)
     np.testing.assert_allclose(finish(data, "train")["x"].numpy(), expected, atol=1e-5)
     data = load(tmp_path, {"inputs": {"x": steps[:2]}}, x=x)
-    assert data.splits["train"].inputs["x"].dtype == np.uint8
+    assert whole(data.splits["train"]).inputs["x"].dtype == np.uint8
     np.testing.assert_allclose(finish(data, "train")["x"].numpy(), scaled, atol=1e-7)
     assert data.facts.inputs["x"] == Field((16,), "float32")
 
@@ -165,7 +168,7 @@ def test_bytes_stay_bytes_until_the_batch(tmp_path: Path) -> None:
 def test_a_step_for_all_rows_takes_what_stands_before_it_along(tmp_path: Path) -> None:
     x = np.arange(6, dtype=np.uint8)
     data = load(tmp_path, {"inputs": {"x": [{"rescaling": 2.0}, {"cast": "int64"}]}}, x=x)
-    assert data.splits["train"].inputs["x"].tolist() == [0, 2, 4, 6, 8, 10]
+    assert whole(data.splits["train"]).inputs["x"].tolist() == [0, 2, 4, 6, 8, 10]
     assert not len(data.input_stage.suffixes)
 
 
@@ -173,8 +176,8 @@ def test_a_shared_transform_learns_from_all_who_use_it(tmp_path: Path) -> None:
     section = {"shared": {"words": "string_lookup"}, "inputs": {"a": "words", "b": ["words"]}}
     data = load(tmp_path, section, a=["x", "y"], b=["z", "z"])
     assert data.learned["shared.words"].facts == {"vocabulary": ["z", "y", "x"]}
-    assert data.splits["train"].inputs["a"].tolist() == [3, 2]
-    assert data.splits["train"].inputs["b"].tolist() == [1, 1]
+    assert whole(data.splits["train"]).inputs["a"].tolist() == [3, 2]
+    assert whole(data.splits["train"]).inputs["b"].tolist() == [1, 1]
 
 
 def test_shared_transforms_in_crossed_order_are_refused(tmp_path: Path) -> None:
@@ -190,13 +193,15 @@ def test_a_run_keeps_all_that_raw_rows_need() -> None:
     kept = stages(spec, learned)
     assert kept.facts == data.facts
     table = read_raw(spec, Path("data/penguins.csv"), context)
-    rows = prepare_rows(spec, learned, table, targets=True)
+    rows = whole(prepare_rows(spec, learned, table, targets=True))
     again = load_data(spec, context, learned=learned)
     for split in again.splits:
-        np.testing.assert_array_equal(again.splits[split].inputs["measures"], data.splits[split].inputs["measures"])
+        np.testing.assert_array_equal(
+            whole(again.splits[split]).inputs["measures"], whole(data.splits[split]).inputs["measures"]
+        )
     assert rows.rows == 400
     inside = {row.tobytes() for row in rows.inputs["measures"]}
-    assert all(row.tobytes() in inside for row in data.splits["test"].inputs["measures"])
+    assert all(row.tobytes() in inside for row in whole(data.splits["test"]).inputs["measures"])
 
 
 def test_predict_needs_no_label_but_every_input(tmp_path: Path) -> None:
@@ -204,7 +209,7 @@ def test_predict_needs_no_label_but_every_input(tmp_path: Path) -> None:
     learned = load_data(spec, context).learned
     header = ",".join(["island", *MEASURES])
     (tmp_path / "new.csv").write_text(f"{header}\nDream,40,18,\nMoon,41,17,3000\n")
-    rows = prepare_rows(spec, learned, read_raw(spec, tmp_path / "new.csv", context), targets=False)
+    rows = whole(prepare_rows(spec, learned, read_raw(spec, tmp_path / "new.csv", context), targets=False))
     dream = 1 + learned["inputs.island.0"].facts["vocabulary"].index("Dream")
     assert rows.inputs["island"].tolist() == [[int(i == dream) for i in range(4)], [1, 0, 0, 0]]
     assert not rows.targets
@@ -221,7 +226,7 @@ def test_words_that_look_like_numbers_stay_words_in_later_files(tmp_path: Path) 
     spec = parse_data({"source": {"csv": "train.csv"}, "inputs": {"code": "string_lookup"}})
     context = Context(tmp_path, 1)
     learned = load_data(spec, context).learned
-    rows = prepare_rows(spec, learned, read_raw(spec, Path("later.csv"), context), targets=False)
+    rows = whole(prepare_rows(spec, learned, read_raw(spec, Path("later.csv"), context), targets=False))
     assert rows.inputs["code"].tolist() == [1, 0]
 
 
@@ -240,7 +245,7 @@ def test_raw_files_are_read_by_what_they_are(suffix: str, tmp_path: Path) -> Non
         parquet.write_table(pyarrow.table({"x": x}), path)
     hidden = path.rename(tmp_path / "raw.data")  # the content tells
     np.testing.assert_array_equal(
-        prepare_rows(spec, learned, read_raw(spec, hidden, context), targets=False).inputs["x"], x
+        whole(prepare_rows(spec, learned, read_raw(spec, hidden, context), targets=False)).inputs["x"], x
     )
 
 
@@ -307,7 +312,7 @@ def test_a_file_of_the_users_own_may_import_its_neighbours_at_any_time(tmp_path:
     (tmp_path / "neighbour_of_mine.py").write_text("ROWS = [5.0]\n")
     (tmp_path / "mine.py").write_text("def load():\n    from neighbour_of_mine import ROWS\n    return {'x': ROWS}\n")
     spec = parse_data({"source": {"python": "mine.py:load"}, "inputs": {"x": []}})
-    assert load_data(spec, Context(tmp_path, 1)).splits["train"].inputs["x"].tolist() == [5.0]
+    assert whole(load_data(spec, Context(tmp_path, 1)).splits["train"]).inputs["x"].tolist() == [5.0]
     assert str(tmp_path) not in sys.path
 
 
@@ -319,7 +324,7 @@ def test_a_file_of_the_users_own_may_hold_dataclasses_and_change(tmp_path: Path)
             "@dataclass\nclass Row:\n    x: float\n"
             f"def load():\n    return {{'x': [Row({value}).x]}}\n"
         )
-        assert load_data(spec, Context(tmp_path, 1)).splits["train"].inputs["x"].tolist() == [value]
+        assert whole(load_data(spec, Context(tmp_path, 1)).splits["train"]).inputs["x"].tolist() == [value]
 
 
 @pytest.mark.parametrize("nested", [False, True])
@@ -327,7 +332,7 @@ def test_a_function_of_the_users_own_gives_columns(nested: bool, tmp_path: Path)
     body = "{'train': {'x': [[1.0], [2.0]]}, 'test': {'x': [[3.0]]}}" if nested else "{'x': [[1.0], [2.0]]}"
     (tmp_path / "mine.py").write_text(f"def load(folder):\n    assert folder.is_dir()\n    return {body}\n")
     data = load_data(parse_data({"source": {"python": "mine.py:load"}, "inputs": {"x": []}}), Context(tmp_path, 1))
-    assert data.splits["train"].inputs["x"].tolist() == [[1.0], [2.0]]
+    assert whole(data.splits["train"]).inputs["x"].tolist() == [[1.0], [2.0]]
     assert set(data.splits) == ({"train", "test"} if nested else {"train"})
 
 
@@ -335,16 +340,16 @@ def test_csv_settings(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes("1;caf\xe9\n2;th\xe9\n".encode("latin-1"))
     source = {"csv": {"path": "t.csv", "delimiter": ";", "encoding": "latin-1", "names": ["n", "drink"]}}
     table = SOURCES.parse(source).load(Context(tmp_path, 1))["train"]
-    assert table["n"].tolist() == [1, 2]
-    assert table["drink"].tolist() == ["café", "thé"]
+    assert table.array("n").tolist() == [1, 2]
+    assert table.array("drink").tolist() == ["café", "thé"]
 
 
 def test_csv_types_and_the_byte_order_mark(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(b"\xef\xbb\xbfi,f,g,t\r\n1,1.5,,NA\r\n-2,2,3,\r\n")
     table = SOURCES.parse({"csv": "t.csv"}).load(Context(tmp_path, 1))["train"]
     assert [table[name].dtype.name for name in table] == ["int64", "float64", "float64", "object"]
-    assert table["t"].tolist() == ["NA", ""]
-    assert np.isnan(table["g"][0])
+    assert table.array("t").tolist() == ["NA", ""]
+    assert np.isnan(table.array("g")[0])
 
 
 @pytest.mark.parametrize("source", [{"csv": "data/t.csv"}, {"npz": {"path": "data/t.npz", "test": "/abs/u.npz"}},
@@ -375,10 +380,10 @@ def test_later_numbers_come_in_the_training_rows_type(tmp_path: Path) -> None:
     np.savez(tmp_path / "later.npz", x=np.array([1, 2]), y=np.array([1.0, 0.0]), z=np.array([5.0, np.nan]))
     section = {"inputs": {"x": [], "z": {"impute": "most_frequent"}}, "targets": {"y": []}}
     data = load_data(parse_data({"source": {"npz": x["x"]}, **section}), Context(tmp_path, 1))
-    for split in data.splits.values():
+    for split in map(whole, data.splits.values()):
         kinds = {name: values.dtype.name for name, values in {**split.inputs, **split.targets}.items()}
         assert kinds == {"x": "float32", "y": "int64", "z": "int64"}
-    assert data.splits["test"].inputs["z"].tolist() == [5, 4]
+    assert whole(data.splits["test"]).inputs["z"].tolist() == [5, 4]
 
 
 def test_an_imputed_mean_is_no_whole_number(tmp_path: Path) -> None:
@@ -388,8 +393,8 @@ def test_an_imputed_mean_is_no_whole_number(tmp_path: Path) -> None:
     spec = parse_data({"source": source, "inputs": {"x": {"impute": "mean"}}})
     data = load_data(spec, Context(tmp_path, 1))
     assert data.facts.inputs["x"].dtype == "float32"
-    assert data.splits["train"].inputs["x"].dtype == np.float32
-    assert data.splits["test"].inputs["x"].tolist() == [5.0, 1.5]
+    assert whole(data.splits["train"]).inputs["x"].dtype == np.float32
+    assert whole(data.splits["test"]).inputs["x"].tolist() == [5.0, 1.5]
 
 
 def test_parquet_columns_are_read_when_they_are_used(tmp_path: Path) -> None:
@@ -423,7 +428,7 @@ def test_raw_text_is_read_as_the_runs_own_source_reads_it(tmp_path: Path) -> Non
     (tmp_path / "raw.csv").write_text("1;2\n")
     source = {"csv": {"path": "t.csv", "delimiter": ";", "names": ["x", "y"]}}
     spec = parse_data({"source": source, "inputs": {"x": []}})
-    assert read_raw(spec, Path("raw.csv"), Context(tmp_path, 1))["y"].tolist() == [2]
+    assert read_raw(spec, Path("raw.csv"), Context(tmp_path, 1)).array("y").tolist() == [2]
 
 
 @pytest.mark.parametrize(

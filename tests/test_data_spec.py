@@ -9,6 +9,7 @@ from kerascli.component import Invalid
 from kerascli.data.base import SOURCES, Context
 from kerascli.data.spec import DataSpec, parse_data
 from kerascli.spec.load import open_config
+from tests.data_harness import whole
 
 
 def parse(**section: Any) -> DataSpec:
@@ -89,13 +90,13 @@ def test_every_path_is_relative_to_the_file_that_gave_it(tmp_path: Path, monkeyp
     (tmp_path / "top.yaml").write_text("extends: sub/base.yaml\ndata: {source: {csv: {test: data/test.csv}}}\n")
     monkeypatch.chdir(tmp_path / "here")
     config = open_config(tmp_path / "top.yaml", sets=["data.source.csv.validation=data/validation.csv"])
-    found = {name: split.inputs["x"].tolist() for name, split in config.load_data().splits.items()}
+    found = {name: whole(split).inputs["x"].tolist() for name, split in config.load_data().splits.items()}
     assert found == {"train": [1], "test": [2], "validation": [3]}
     assert config.data is not None
     run = tmp_path / "sub/runs/one"
     run.mkdir(parents=True)
     moved = config.data.rebased(config.context.folder, run).source.load(Context(run, 1))
-    assert {name: table["x"].tolist() for name, table in moved.items()} == found
+    assert {name: table.array("x").tolist() for name, table in moved.items()} == found
 
 
 def test_a_functions_file_is_relative_to_the_config_that_names_it(tmp_path: Path) -> None:
@@ -105,4 +106,4 @@ def test_a_functions_file_is_relative_to_the_config_that_names_it(tmp_path: Path
         "data: {source: {python: {function: 'base.py:load'}}, inputs: {x: []}}\nmodel: {layers: [{dense: 1}]}\n"
     )
     (tmp_path / "top.yaml").write_text("extends: sub/base.yaml\ndata: {source: {python: {function: 'top.py:load'}}}\n")
-    assert open_config(tmp_path / "top.yaml").load_data().splits["train"].inputs["x"].tolist() == [7.0]
+    assert whole(open_config(tmp_path / "top.yaml").load_data().splits["train"]).inputs["x"].tolist() == [7.0]

@@ -15,6 +15,7 @@ from sklearn.impute import SimpleImputer
 
 from kerascli.component import Invalid
 from kerascli.data.base import TRANSFORMS, Field
+from kerascli.data.blocks import Blocks
 from kerascli.data.table import BadRow
 from kerascli.preprocessing import normalization
 
@@ -29,7 +30,7 @@ def run(written: Any, values: np.ndarray, *, target: bool = False, train: np.nda
     """Learn, check, apply; where there is a batch module, it must agree with `apply`, and both with the facts."""
     step = TRANSFORMS.parse(written)
     field = field_of(values)
-    learned = step.learn(values if train is None else train, field, target=target)
+    learned = step.learn(Blocks.of(values if train is None else train), field, target=target)
     step.check(values, field, learned, target=target)
     result = step.apply(values, field, learned, target=target)
     after = step.infer(field, learned, target=target)
@@ -58,13 +59,12 @@ def test_rescaling_equals_keras() -> None:
 
 @pytest.mark.parametrize("shape", [(50, 4), (20, 3, 4), (90,)])
 @pytest.mark.parametrize("by_feature", [True, False])
-def test_moments_are_those_of_the_whole_whatever_the_blocks(
-    shape: tuple[int, ...], by_feature: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(normalization, "_BLOCK", 30)
+def test_moments_are_those_of_the_whole_whatever_the_blocks(shape: tuple[int, ...], by_feature: bool) -> None:
     x = RANDOM.normal(3, 5, shape).astype(np.float32)
     axes = tuple(range(x.ndim - 1)) if by_feature and x.ndim > 1 else None
-    mean, variance = normalization.mean_and_variance(x, by_feature=by_feature)
+    mean, variance = normalization.mean_and_variance(Blocks.of(x).parts(30), by_feature=by_feature)
+    again = normalization.mean_and_variance(Blocks.of(x[:7], x[7:8], x[8:]).parts(30), by_feature=by_feature)
+    assert (mean.tolist(), variance.tolist()) == (again[0].tolist(), again[1].tolist())  # to the last bit
     np.testing.assert_allclose(mean, x.astype(np.float64).mean(axes), rtol=1e-12)
     np.testing.assert_allclose(variance, x.astype(np.float64).var(axes), rtol=1e-12)
 
@@ -73,7 +73,7 @@ def test_moments_take_no_copy_of_the_whole() -> None:
     x = np.zeros((2**23, 2), np.uint8)  # 16 MiB, 128 in float64
     tracemalloc.start()
     try:
-        normalization.mean_and_variance(x)
+        normalization.mean_and_variance(Blocks.of(x).parts())
         assert tracemalloc.get_traced_memory()[1] < 2**25
     finally:
         tracemalloc.stop()
@@ -109,7 +109,7 @@ def test_normalization_keeps_the_precision_of_large_float64_columns() -> None:
 
 def test_a_constant_feature_becomes_zero_with_a_warning() -> None:
     x = np.stack([np.full(9, 5.0), np.arange(9.0)], axis=1)
-    learned = TRANSFORMS.parse("normalization").learn(x, field_of(x), target=False)
+    learned = TRANSFORMS.parse("normalization").learn(Blocks.of(x), field_of(x), target=False)
     assert learned.warnings == ("feature 1 of 2 is constant; it becomes 0",)
     assert not run("normalization", x)[:, 0].any()
 
@@ -143,7 +143,7 @@ def test_impute_equals_scikit_learn(strategy: str) -> None:
 def test_impute_keeps_whole_numbers_where_it_puts_in_one(strategy: str, dtype: str) -> None:
     x = np.array([1, 2, 2])
     step = TRANSFORMS.parse({"impute": {"strategy": strategy, "fill_value": 2.0 if strategy == "constant" else None}})
-    learned = step.learn(x, field_of(x), target=False)
+    learned = step.learn(Blocks.of(x), field_of(x), target=False)
     assert step.infer(field_of(x), learned, target=False).dtype == dtype
     assert step.infer(field_of(x), None, target=False).dtype == dtype
     for values in (x, np.array([1.0, np.nan, 2.0])):
@@ -206,7 +206,7 @@ def test_integer_lookup_spreads_unknown_numbers_over_the_places_as_keras_does() 
 def test_in_targets_classes_are_sorted_and_have_no_place_for_unknown_ones() -> None:
     y = words("owl", "cat", "owl", "dog")
     step = TRANSFORMS.parse("string_lookup")
-    learned = step.learn(y, field_of(y), target=True)
+    learned = step.learn(Blocks.of(y), field_of(y), target=True)
     assert step.apply(y, field_of(y), learned, target=True).tolist() == [2, 0, 2, 1]
     field = step.infer(field_of(y), learned, target=True)
     assert (field.num_classes, field.classes) == (3, ("cat", "dog", "owl"))

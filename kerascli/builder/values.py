@@ -1,11 +1,13 @@
 """Values that a model would choke on in mid-training: class numbers and token ids out of range. Looked for before."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 
+from kerascli.data.on_disk import Rows
 from kerascli.data.pipeline import Stage
-from kerascli.data.prepare import Split
+from kerascli.data.rows import MemorySplit, Split
 from kerascli.errors import DataError
 from kerascli.graph.model import Node
 from kerascli.layers.core.embedding import Embedding
@@ -17,35 +19,39 @@ from kerascli.spec.run import RunSpec
 def check_values(spec: RunSpec, splits: Mapping[str, Split], input_stage: Stage, target_stage: Stage) -> None:
     """Raises DataError naming the split, the row (from 1) and the value.
 
-    Data mapped from disk is not read for it, and what a stage still changes in the batch is not judged.
+    Rows on disk are looked at when they are read. What a stage still changes in the batch is not judged.
     """
     for name, split in splits.items():
-        for node in spec.model.nodes:
-            values = _final(split.inputs, node.inputs[0], input_stage)
-            if isinstance(node.layer, Embedding) and values is not None and values.dtype.kind in "iu":
-                _refuse_tokens(node, node.layer.input_dim, values, name)
-        for goal in spec.compile.goals if spec.compile is not None else ():
-            values = _final(split.targets, goal.target, target_stage)
-            if values is not None:
-                _refuse_labels(spec, goal, values, name)
+        split.watch(partial(_check, spec, name, (input_stage, target_stage)))
+
+
+def _check(spec: RunSpec, name: str, stages: tuple[Stage, Stage], split: MemorySplit, rows: Rows) -> None:
+    input_stage, target_stage = stages
+    for node in spec.model.nodes:
+        values = _final(split.inputs, node.inputs[0], input_stage)
+        if isinstance(node.layer, Embedding) and values is not None and values.dtype.kind in "iu":
+            _refuse_tokens(node, node.layer.input_dim, values, name, rows)
+    for goal in spec.compile.goals if spec.compile is not None else ():
+        values = _final(split.targets, goal.target, target_stage)
+        if values is not None:
+            _refuse_labels(spec, goal, values, name, rows)
 
 
 def _final(values: Mapping[str, np.ndarray], name: str, stage: Stage) -> np.ndarray | None:
-    """An input or target in memory that reaches the model as it is."""
-    found = values.get(name)
-    return None if name in stage.names or isinstance(found, np.memmap) else found
+    """An input or target that reaches the model as it is."""
+    return None if name in stage.names else values.get(name)
 
 
-def _refuse_tokens(node: Node, rows: int, values: np.ndarray, split: str) -> None:
-    place = _outside(values, 0, rows - 1)
+def _refuse_tokens(node: Node, entries: int, values: np.ndarray, split: str, rows: Rows) -> None:
+    place = _outside(values, 0, entries - 1)
     if place is not None:
         row, value = place
-        text = f"'{node.inputs[0]}' holds {value}; the embedding '{node.name}' has rows 0 to {rows - 1}"
-        hint = f"input_dim: {int(values.max()) + 1} would take every value of this split"
-        raise DataError(f"{split} row {row + 1}: {text}", hint=hint)
+        text = f"'{node.inputs[0]}' holds {value}; the embedding '{node.name}' has rows 0 to {entries - 1}"
+        hint = f"input_dim: {int(values.max()) + 1}, or more, would take it"
+        raise DataError(f"{split} row {_number(rows, row)}: {text}", hint=hint)
 
 
-def _refuse_labels(spec: RunSpec, goal: Goal, values: np.ndarray, split: str) -> None:
+def _refuse_labels(spec: RunSpec, goal: Goal, values: np.ndarray, split: str, rows: Rows) -> None:
     bounds = _bounds(goal.loss, spec.built.specs[goal.output].shape)
     if bounds is None:
         return
@@ -53,7 +59,7 @@ def _refuse_labels(spec: RunSpec, goal: Goal, values: np.ndarray, split: str) ->
     place = _outside(values, low, high)
     if place is not None:
         row, value = place
-        raise DataError(f"{split} row {row + 1}: target '{goal.target}' is {value}; {words}")
+        raise DataError(f"{split} row {_number(rows, row)}: target '{goal.target}' is {value}; {words}")
 
 
 def _bounds(loss: Loss | None, output: tuple[int | None, ...]) -> tuple[int, int, str] | None:
@@ -74,3 +80,8 @@ def _outside(values: np.ndarray, low: int, high: int) -> tuple[int, object] | No
     wrong = (flat < low) | (flat > high)
     row = int(wrong.any(axis=1).argmax())
     return row, flat[row][wrong[row]][0].item()
+
+
+def _number(rows: Rows, place: int) -> int:
+    """Which row of the split stands at a place among `rows`, from 1."""
+    return 1 + (rows.start + place if isinstance(rows, slice) else int(rows[place]))

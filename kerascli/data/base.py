@@ -3,7 +3,7 @@
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -11,6 +11,7 @@ import numpy as np
 from torch import nn
 
 from kerascli.component import Component, Registry
+from kerascli.data.blocks import Blocks
 from kerascli.data.table import Table
 from kerascli.shapes import Shape
 
@@ -55,6 +56,8 @@ class Context:
     seed: int
     progress: Callable[[str, int, int], None] | None = None
     """Called with (what, bytes so far, bytes in all: 0 while that is not known) while something long goes on."""
+    columns: frozenset[str] | None = None
+    """The columns that are used; None where that is not known."""
 
 
 class Source(Component):
@@ -106,6 +109,8 @@ class Learned:
     arrays: Mapping[str, np.ndarray]
     warnings: tuple[str, ...] = ()
     """What the user should know of the training rows; not saved."""
+    memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What `apply` makes of it once, since it may be called for every batch; not saved."""
 
 
 NOTHING_LEARNED = Learned({}, {})
@@ -120,7 +125,7 @@ class Transform(Component):
     """As a pipeline's first step this takes missing values (nan) in columns of whole numbers, too."""
 
     def in_batch(self, field: Field) -> bool:
-        """Whether this is cheap and done batch by batch on the device (`batch`), not once over all rows (`apply`)."""
+        """Whether this is cheap and done batch by batch on the device (`batch`), not before that (`apply`)."""
         return False
 
     @abstractmethod
@@ -130,16 +135,22 @@ class Transform(Component):
         `learned` is None before the data was seen: then what it would tell is None in the result.
         """
 
-    def learn(self, values: np.ndarray, field: Field, *, target: bool) -> Learned:
-        """What there is to learn from all training rows; raises BadRow or ValueError."""
+    def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
+        """What there is to learn from the training rows, which come in blocks and can be gone through again.
+
+        Raises ValueError, and BadRow, which counts from 0 within the block that was given last.
+        """
         return NOTHING_LEARNED
 
     def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
-        """Look at all rows of a split for what a batch could not report; raises BadRow."""
+        """Look at rows for what a batch could not report; raises BadRow."""
 
     @abstractmethod
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
-        """All rows at once, vectorised; raises BadRow or ValueError."""
+        """Rows, vectorised; raises BadRow or ValueError.
+
+        Each row by itself: these are all rows of a split, or those of a batch where the data is on disk.
+        """
 
     def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
         """The torch module that does the same to a batch on its device; only where `in_batch`."""

@@ -2,12 +2,13 @@
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
 from kerascli.data.base import Field, Learned
+from kerascli.data.blocks import Blocks
 from kerascli.data.pipeline import Route, column_field, infer_step, located, read_columns, run_step
 from kerascli.data.table import BadRow, Table
 from kerascli.errors import FileRefused
@@ -24,14 +25,31 @@ class _Walk:
     """A pipeline on its way through the training rows, as far as its last step that wants to see them."""
 
     route: Route
-    values: np.ndarray
-    field: Field
+    fields: list[Field]
+    """Those before every step up to the one at `position`."""
     position: int
     end: int
+    values: np.ndarray | None
+    """The rows as they are before the step at `position`; None where they are on disk."""
 
     @property
     def key(self) -> str:
         return self.route.key(self.position)
+
+    @property
+    def field(self) -> Field:
+        return self.fields[self.position]
+
+    def blocks(self, table: Table, learned: Mapping[str, Learned]) -> Iterator[np.ndarray]:
+        """The rows before the step at `position`; from disk they go through the steps before it once more."""
+        if self.values is not None:
+            yield self.values
+            return
+        for part in table.parts(self.route.pipeline.columns):
+            values = read_columns(self.route, part, self.fields[0])
+            for index in range(self.position):
+                values = run_step(self.route, index, values, self.fields[index], learned[self.route.key(index)], part)
+            yield values
 
 
 def learn(routes: Sequence[Route], table: Table, columns: Mapping[str, Field]) -> dict[str, Learned]:
@@ -48,7 +66,7 @@ def learn(routes: Sequence[Route], table: Table, columns: Mapping[str, Field]) -
         if ready is None:
             raise walks[0].route.fault("shared transforms stand in another order in another pipeline")
         if ready not in learned:
-            learned[ready] = _learn_step(users[ready], table)
+            learned[ready] = _learn_step(users[ready], table, learned)
         for walk in users[ready]:
             _advance(walk, table, learned[ready])
         walks = [walk for walk in walks if walk.position <= walk.end]
@@ -60,34 +78,41 @@ def _start(route: Route, table: Table, columns: Mapping[str, Field]) -> _Walk | 
     if not wanting:
         return None
     field = column_field(route, columns)
-    return _Walk(route, read_columns(route, table, field), field, 0, wanting[-1])
+    values = None if table.on_disk(route.pipeline.columns) else read_columns(route, table, field)
+    return _Walk(route, [field], 0, wanting[-1], values)
 
 
 def _still_uses(walk: _Walk, key: str) -> bool:
     return any(walk.route.key(index) == key for index in range(walk.position, walk.end + 1))
 
 
-def _learn_step(walks: list[_Walk], table: Table) -> Learned:
+def _learn_step(walks: list[_Walk], table: Table, learned: Mapping[str, Learned]) -> Learned:
     first = walks[0]
     step = first.route.pipeline.steps[first.position].transform
-    values = first.values
-    if len(walks) > 1:
-        same = len({walk.values.shape[1:] for walk in walks}) == 1
-        values = np.concatenate([walk.values if same else walk.values.reshape(-1) for walk in walks])
+    alike = len({walk.field.shape for walk in walks}) == 1
+
+    def make() -> Iterator[np.ndarray]:
+        for walk in walks:
+            for block in walk.blocks(table, learned):
+                yield block if alike else block.reshape(-1)
+
+    rows = Blocks(make)
     try:
-        learned = step.learn(values, first.field, target=first.route.target)
+        found = step.learn(rows, first.field, target=first.route.target)
     except BadRow as bad:
-        raise located(BadRow(bad.row % table.rows, bad.text, hint=bad.hint), first.route, table) from None
+        place = BadRow((rows.first + bad.row) % table.rows, bad.text, hint=bad.hint)
+        raise located(place, first.route, table) from None
     except ValueError as error:
         raise first.route.fault(str(error), first.position) from None
     where = f"{first.route.section}.{first.route.name} ({step.component_name})"
-    return replace(learned, warnings=tuple(f"{where}: {warning}" for warning in learned.warnings))
+    return replace(found, warnings=tuple(f"{where}: {warning}" for warning in found.warnings))
 
 
 def _advance(walk: _Walk, table: Table, learned: Learned) -> None:
     if walk.position < walk.end:
-        walk.values = run_step(walk.route, walk.position, walk.values, walk.field, learned, table)
-        walk.field = infer_step(walk.route, walk.position, walk.field, learned)
+        if walk.values is not None:
+            walk.values = run_step(walk.route, walk.position, walk.values, walk.field, learned, table)
+        walk.fields.append(infer_step(walk.route, walk.position, walk.field, learned))
     walk.position += 1
 
 

@@ -1,21 +1,29 @@
 """Batches: rows of a split on a device, in an order that depends on (seed, epoch) alone."""
 
 import math
+import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from kerascli.data.prepare import Split
-from kerascli.data.split import shuffled
-from kerascli.draws import key_seed
+from kerascli.data.on_disk import BLOCK_BYTES, Rows
+from kerascli.data.order import Order
+from kerascli.data.prefetch import ahead
+from kerascli.data.rows import MemorySplit, Split
 
-Part = slice | np.ndarray | Tensor
+Part = Rows | Tensor
 """Some rows of a split."""
+
+Sections = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]
+
+_NUMBERS = 2**16
+"""How many row numbers are made, and sent to the device, at once."""
+_THREADS = min(4, os.cpu_count() or 1)
+_AHEAD_BYTES = 64 * 2**20
+"""What the batches made ahead may take; two are made in any case."""
 
 
 @dataclass(slots=True)
@@ -26,11 +34,6 @@ class Batch:
     targets: dict[str, Tensor]
     sample_weight: dict[str, Tensor]
     rows: int
-
-
-def order(rows: int, seed: int, epoch: int) -> np.ndarray:
-    """The rows of a shuffled epoch in the order of their use (int64); the same in every process and after a resume."""
-    return shuffled(rows, key_seed(f"{seed}/shuffle/{epoch}"))
 
 
 class BatchSource:
@@ -44,8 +47,8 @@ class BatchSource:
         self.device = device
         self.shuffle = shuffle
         self.seed = seed
-        self._sections = {"inputs": split.inputs, "targets": split.targets, "sample_weight": split.sample_weight}
-        self._resident = self._load() if self._fits() else None
+        self._split = split
+        self._resident = _load(split, device) if _fits(split, device) else None
 
     @property
     def steps(self) -> int:
@@ -54,78 +57,93 @@ class BatchSource:
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of epoch `epoch` from number `start` on; both count from 0."""
-        parts = self._parts(epoch, start)
-        return map(self._batch, parts) if self._resident is not None else _ahead(self._batch, parts)
+        if self._resident is not None:
+            return map(self._pick, self._parts(epoch, start))
+        batch_bytes = self._split.nbytes // max(1, self.rows) * self.batch_size
+        depth = min(2 * _THREADS, max(2, _AHEAD_BYTES // max(1, batch_bytes)))
+        return ahead(self._read, self._rows(epoch, start), threads=min(_THREADS, depth), depth=depth)
+
+    def _slices(self, start: int) -> Iterator[slice]:
+        firsts = range(start * self.batch_size, self.rows, self.batch_size)
+        return (slice(first, min(first + self.batch_size, self.rows)) for first in firsts)
+
+    def _rows(self, epoch: int, start: int) -> Iterator[Rows]:
+        """The rows of every batch: a slice where they are in order, else their numbers."""
+        if not self.shuffle:
+            return self._slices(start)
+        chunks = self._numbers(epoch, start)
+        return (
+            rows for chunk in chunks for rows in np.split(chunk, range(self.batch_size, len(chunk), self.batch_size))
+        )
 
     def _parts(self, epoch: int, start: int) -> Iterator[Part]:
-        """The rows of every batch: a slice where they are in order, else their numbers."""
-        firsts = range(start * self.batch_size, self.rows, self.batch_size)
+        """The same for rows that are on the device: so are their numbers."""
         if not self.shuffle:
-            yield from (slice(first, min(first + self.batch_size, self.rows)) for first in firsts)
-            return
-        rows = order(self.rows, self.seed, epoch)
-        numbers = rows if self._resident is None else torch.from_numpy(rows).to(self.device)
-        yield from (numbers[first : first + self.batch_size] for first in firsts)
+            return self._slices(start)
+        chunks = (torch.from_numpy(chunk).to(self.device) for chunk in self._numbers(epoch, start))
+        return (rows for chunk in chunks for rows in chunk.split(self.batch_size))
 
-    def _batch(self, rows: Part) -> Batch:
-        found: dict[str, dict[str, Tensor]] = {}
-        for section, columns in self._sections.items():
-            if self._resident is None:
-                assert not isinstance(rows, Tensor)
-                found[section] = {name: self._copy(values[rows]) for name, values in columns.items()}
-            else:
-                found[section] = {name: _pick(values, rows) for name, values in self._resident[section].items()}
-        count = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
-        return Batch(found["inputs"], found["targets"], found["sample_weight"], count)
+    def _numbers(self, epoch: int, start: int) -> Iterator[np.ndarray]:
+        """The shuffled rows of the batches from `start` on, those of many batches together."""
+        order = Order(self.rows, self.seed, epoch)
+        length = self.batch_size * max(1, _NUMBERS // self.batch_size)
+        firsts = range(start * self.batch_size, self.rows, length)
+        return (order[slice(first, first + length)] for first in firsts)
 
-    def _load(self) -> dict[str, dict[str, Tensor]]:
-        return {
-            section: {name: _tensor(values).to(self.device) for name, values in columns.items()}
-            for section, columns in self._sections.items()
-        }
+    def _pick(self, rows: Part) -> Batch:
+        assert self._resident is not None
+        inputs, targets, weights = (_picked(section, rows) for section in self._resident)
+        return Batch(inputs, targets, weights, rows.stop - rows.start if isinstance(rows, slice) else len(rows))
 
-    def _copy(self, values: np.ndarray) -> Tensor:
-        """Gathered rows on their way to the device, without waiting for them to arrive."""
-        tensor = _tensor(np.ascontiguousarray(values))
+    def _read(self, rows: Rows) -> Batch:
+        """Rows on their way to the device, without waiting for them to arrive."""
+        part = self._split.read(rows)
+        inputs, targets, weights = _sections(part, self._sent)
+        return Batch(inputs, targets, weights, part.rows)
+
+    def _sent(self, values: np.ndarray) -> Tensor:
+        tensor = _tensor(values)
         if self.device.type != "cuda":
             return tensor.to(self.device)
         return tensor.pin_memory().to(self.device, non_blocking=True)
 
-    def _fits(self) -> bool:
-        """Whether the split is kept on the device: on the CPU unless mapped, on CUDA if it takes up to a quarter."""
-        arrays = [values for columns in self._sections.values() for values in columns.values()]
-        if any(_is_mapped(values) for values in arrays):
-            return False
-        if self.device.type == "cpu":
-            return True
-        if self.device.type != "cuda":
-            return False
-        return sum(values.nbytes for values in arrays) <= torch.cuda.mem_get_info(self.device)[0] // 4
+
+def _fits(split: Split, device: torch.device) -> bool:
+    """Whether a split is kept on the device: on the CPU if it is in memory, on CUDA if it takes up to a quarter."""
+    if device.type == "cpu":
+        return isinstance(split, MemorySplit)
+    return device.type == "cuda" and split.nbytes <= torch.cuda.mem_get_info(device)[0] // 4
 
 
-def _ahead(make: Callable[[Part], Batch], parts: Iterator[Part]) -> Iterator[Batch]:
-    """`map`, with the next batch made in a thread while this one is in use: reading a file takes its time."""
-    with ThreadPoolExecutor(1) as pool:
-        pending = [pool.submit(make, part) for part in islice(parts, 1)]
-        while pending:
-            batch = pending.pop().result()
-            pending = [pool.submit(make, part) for part in islice(parts, 1)]
-            yield batch
+def _load(split: Split, device: torch.device) -> Sections:
+    """All rows on the device. Raises DataError."""
+    if isinstance(split, MemorySplit):
+        return _sections(split, lambda values: _tensor(values).to(device))
+    found = _sections(split.read(slice(0, 1)), lambda values: _room(values, split.rows, device))
+    rows = max(1, BLOCK_BYTES * split.rows // split.nbytes)
+    for first in range(0, split.rows, rows):
+        part = split.read(slice(first, first + rows))
+        for section, there in zip(_sections(part, _tensor), found, strict=True):
+            for name, values in section.items():
+                there[name][first : first + part.rows] = values
+    return found
 
 
-def _pick(values: Tensor, rows: Part) -> Tensor:
-    return values[rows] if isinstance(rows, slice) else values.index_select(0, torch.as_tensor(rows))
+def _sections(split: MemorySplit, make: Callable[[np.ndarray], Tensor]) -> Sections:
+    inputs, targets, weights = ({name: make(values) for name, values in s.items()} for s in split.sections())
+    return inputs, targets, weights
+
+
+def _room(values: np.ndarray, rows: int, device: torch.device) -> Tensor:
+    return torch.empty((rows, *values.shape[1:]), dtype=torch.from_numpy(values).dtype, device=device)
+
+
+def _picked(section: dict[str, Tensor], rows: Part) -> dict[str, Tensor]:
+    if isinstance(rows, slice):
+        return {name: values[rows] for name, values in section.items()}
+    return {name: values.index_select(0, torch.as_tensor(rows)) for name, values in section.items()}
 
 
 def _tensor(values: np.ndarray) -> Tensor:
     """The same memory as a tensor; a copy of what is read-only, which torch knows no word for."""
     return torch.from_numpy(values if values.flags.writeable else values.copy())
-
-
-def _is_mapped(values: np.ndarray) -> bool:
-    base: object = values
-    while isinstance(base, np.ndarray):
-        if isinstance(base, np.memmap):
-            return True
-        base = base.base
-    return False

@@ -69,7 +69,7 @@ def _common(dtypes: list[str]) -> str:
 
 
 def read_columns(route: Route, table: Table, field: Field) -> np.ndarray:
-    """The route's columns as one array like `field` (the training rows'). Raises DataError."""
+    """The route's columns as one array like `field` (the training rows'); they are in memory. Raises DataError."""
     parts = [_column(table, name, field) for name in route.pipeline.columns]
     if route.pipeline.stacked:
         values = np.concatenate([part[:, None] if part.ndim == 1 else part for part in parts], axis=-1)
@@ -99,7 +99,7 @@ def _as_in_training(route: Route, table: Table, values: np.ndarray, dtype: np.dt
 def _column(table: Table, name: str, field: Field) -> np.ndarray:
     if field.is_text:
         return table.text(name)
-    values = table.column(name)
+    values = table.array(name)
     if values.dtype == object:
         raise not_numbers(table, name, values)
     return values
@@ -117,9 +117,13 @@ def not_numbers(table: Table, name: str, values: np.ndarray) -> DataError:
 
 
 def mostly_numbers(route: Route, table: Table) -> DataError | None:
-    """A text column of the route that was meant to be numbers, told by its values; says which value spoils it."""
+    """A text column of the route that was meant to be numbers, told by its values; says which value spoils it.
+
+    Of a table on disk the first rows are looked at.
+    """
+    table = next(table.parts(route.pipeline.columns))
     for name in route.pipeline.columns:
-        values = table.column(name)
+        values = table.array(name)
         words = values.tolist() if values.dtype == object and values.ndim == 1 else []
         present = [word for word in words if word != ""]
         if len(present) / 2 < sum(map(is_number, present)) < len(present):
@@ -183,7 +187,7 @@ def located(bad: BadRow, route: Route, table: Table) -> DataError:
 
 
 def prepare(route: Route, table: Table, fields: list[Field], learned: Mapping[str, Learned]) -> np.ndarray:
-    """Columns through the prefix, checked for missing values: what is kept in memory. Raises DataError."""
+    """Columns in memory through the prefix, checked for missing values: what a split holds. Raises DataError."""
     values = read_columns(route, table, fields[0])
     steps = route.pipeline.steps
     until = boundary(route, fields)
@@ -224,7 +228,7 @@ def check_finite(route: Route, values: np.ndarray, table: Table) -> None:
         raise route.fault(text, hint="add string_lookup (words) or cast (numbers in text)")
     if values.dtype.kind != "f":
         return
-    bad = np.flatnonzero(~_finite_rows(values))
+    bad = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))
     if not len(bad):
         return
     row = int(bad[0])
@@ -236,16 +240,6 @@ def check_finite(route: Route, values: np.ndarray, table: Table) -> None:
     what = ("no label" if route.section == "targets" else "missing value") if missing else "infinite value"
     hint = "add impute to the pipeline" if missing and route.section != "targets" else None
     raise DataError(Fault(f"{what} ({count})", place=table.place(row, column), hint=hint))
-
-
-def _finite_rows(values: np.ndarray) -> np.ndarray:
-    """Which rows are finite throughout, found block by block: files that are mapped are not read into memory."""
-    block = max(1, 2**24 // max(1, values[0].nbytes))
-    parts = [
-        np.isfinite(values[start : start + block]).reshape(-1, values[0].size).all(axis=1)
-        for start in range(0, len(values), block)
-    ]
-    return np.concatenate(parts)
 
 
 def finished(fields: list[Field]) -> Field:

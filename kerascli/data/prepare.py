@@ -1,24 +1,26 @@
-"""From a data section to arrays: load, split, learn, prepare; and the facts of it all."""
+"""From a data section to rows: load, split, learn, prepare; and the facts of it all."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 from torch import nn
 
 from kerascli.data.base import Context, Field, Learned
+from kerascli.data.blocks import distinct, extremes
+from kerascli.data.digests import digests
 from kerascli.data.learning import known_columns, learn
-from kerascli.data.pipeline import Route, Stage, column_field, finished, infer, mostly_numbers, prepare, suffix
+from kerascli.data.on_disk import Values
+from kerascli.data.pipeline import Route, Stage, column_field, finished, infer, mostly_numbers, suffix
+from kerascli.data.preparer import Fields, Preparer
+from kerascli.data.rows import Split
 from kerascli.data.spec import DataSpec
 from kerascli.data.split import random_split, tail_start
 from kerascli.data.table import Table
 from kerascli.errors import ConfigError, DataError, Fault, safe_text
-from kerascli.files import file_digest
 
-Fields = Mapping[tuple[str, str], list[Field]]
-"""The fields before every step and after the last, by section and name."""
+_MOST_CLASSES = 100_000
+"""A column of more distinct values holds no classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +32,6 @@ class DataFacts:
     known: bool = True
     """False when the data would have to be read to know more; `reason` says why."""
     reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """The prepared rows of one split: arrays with the rows on the first axis, by input, target and weight name."""
-
-    inputs: dict[str, np.ndarray]
-    targets: dict[str, np.ndarray]
-    sample_weight: dict[str, np.ndarray]
-    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +53,7 @@ class PreparedData:
     input_stage: Stage
     target_stage: Stage
     digests: dict[str, str]
-    """SHA-256 by file, and by the name of the source where the rows do not come from files alone."""
+    """What tells this data from other data: by file, and by source where the rows do not come from files alone."""
     warnings: list[str] = field(default_factory=list)
 
 
@@ -93,8 +85,12 @@ def data_facts(spec: DataSpec, context: Context) -> DataFacts:
 def load_data(
     spec: DataSpec, context: Context, *, validation_split: float = 0.0, learned: Mapping[str, Learned] | None = None
 ) -> PreparedData:
-    """Load, split, learn (unless `learned` is given) and prepare every split. Raises DataError, ConfigError."""
+    """Load, split, learn (unless `learned` is given) and prepare every split.
+
+    Raises DataError, ConfigError, FileRefused, StorageError.
+    """
     warnings: list[str] = []
+    context = replace(context, columns=spec.columns())
     tables = _split(spec, dict(spec.source.load(context)), context)
     routes = _routes(spec)
     if "train" not in tables:
@@ -108,12 +104,13 @@ def load_data(
         _infer_all(routes, columns, {}, train)
         learned = learn(routes, train, columns)
     fields = _infer_all(routes, known_columns(learned), learned, train)
-    splits = {name: _prepare(routes, table, fields, learned) for name, table in tables.items()}
+    preparer = Preparer(routes, fields, learned, context.progress)
+    splits = {name: preparer.split(table) for name, table in tables.items()}
     found = _stages(routes, fields, learned)
     warnings += [warning for item in learned.values() for warning in item.warnings]
     return PreparedData(
         found.facts, splits, dict(learned), found.input_stage, found.target_stage,
-        _digests(spec, context, tables), warnings,
+        digests(spec, context, tables), warnings,
     )  # fmt: skip
 
 
@@ -130,7 +127,7 @@ def prepare_rows(spec: DataSpec, learned: Mapping[str, Learned], table: Table, *
     columns = known_columns(learned)
     routes = [route for route in _routes(spec) if targets or route.section == "inputs"]
     fields = _infer_all(routes, columns, learned)
-    return _prepare(routes, table, fields, learned)
+    return Preparer(routes, fields, learned).split(table)
 
 
 def _routes(spec: DataSpec) -> list[Route]:
@@ -185,11 +182,12 @@ def _column_fields(spec: DataSpec, routes: list[Route], table: Table, context: C
     return found
 
 
-def _count_classes(values: np.ndarray) -> int | None:
+def _count_classes(values: Values) -> int | None:
     """How many classes there are, if these are class numbers: whole, from 0 on, one a row."""
-    if values.dtype.kind not in "iu" or values.size != len(values) or not len(values) or values.min() < 0:
+    if values.dtype.kind not in "iu" or values.size != len(values) or not len(values):
         return None
-    return int(values.max()) + 1
+    least, greatest = extremes(values)
+    return greatest + 1 if least >= 0 else None
 
 
 def _split(spec: DataSpec, tables: dict[str, Table], context: Context) -> dict[str, Table]:
@@ -226,28 +224,20 @@ def _cut_tail(spec: DataSpec, tables: dict[str, Table], part: float) -> tuple[di
 def _sorted_warnings(spec: DataSpec, head: Table, tail: Table) -> list[str]:
     """A file sorted by its label leaves whole classes to the tail, which Keras does not notice."""
     said = []
+    most = min(max(20, head.rows // 10), _MOST_CLASSES)
     for pipeline in spec.targets.values():
         column = pipeline.columns[0]
         if len(pipeline.columns) > 1 or head.column(column).ndim > 1 or head.column(column).dtype.kind == "f":
             continue
-        classes = set(np.unique(head.column(column)).tolist())
-        new = sorted(set(np.unique(tail.column(column)).tolist()) - classes)
-        if new and len(classes) + len(new) <= max(20, head.rows // 10):
+        classes, there = distinct(head.column(column), most), distinct(tail.column(column), most)
+        new = sorted(there - classes) if classes is not None and there is not None else []
+        if new and len(classes or ()) + len(new) <= most:
             names = ", ".join(f"'{safe_text(str(name), 40)}'" for name in new[:5]) + (", ..." if len(new) > 5 else "")
             said.append(
                 f"validation_split takes the last rows, and they have classes of '{column}' that the training rows "
                 f"lack: {names}; the rows seem to be sorted (data.split draws at random)"
             )
     return said
-
-
-def _prepare(routes: list[Route], table: Table, fields: Fields, learned: Mapping[str, Learned]) -> Split:
-    found: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
-    if table.rows == 0:
-        raise DataError(f"'{safe_text(table.name)}' has no rows")
-    for route in routes:
-        found[route.section][route.name] = prepare(route, table, fields[route.id], learned)
-    return Split(found["inputs"], found["targets"], found["sample_weight"], table.rows)
 
 
 def _stages(routes: list[Route], fields: Fields, learned: Mapping[str, Learned]) -> Stages:
@@ -264,30 +254,3 @@ def _stages(routes: list[Route], fields: Fields, learned: Mapping[str, Learned])
 
 def _section(fields: Mapping[tuple[str, str], Field], section: str) -> dict[str, Field]:
     return {name: found for (where, name), found in fields.items() if where == section}
-
-
-def _digests(spec: DataSpec, context: Context, tables: Mapping[str, Table]) -> dict[str, str]:
-    """SHA-256 of the files, and of the columns in use where the files are not the data."""
-    found = {name: file_digest(path) for name, path in _recorded(spec.source.files(context)).items()}
-    if found and spec.source.in_files:
-        return found
-    digest = hashlib.sha256()
-    used = sorted({column for pipeline in spec.all_pipelines().values() for column in pipeline.columns})
-    for split, table in sorted(tables.items()):
-        for column in used:
-            values = table.column(column)
-            digest.update(f"{split}/{column}/{values.dtype}/{values.shape}".encode())
-            if values.dtype == object:
-                digest.update("\0".join(values.flat).encode(errors="surrogatepass"))
-            else:
-                digest.update(np.ascontiguousarray(values).data)
-    return {**found, spec.source.component_name: digest.hexdigest()}
-
-
-def _recorded(paths: list[Path]) -> dict[str, Path]:
-    """Files by names that stay the same wherever the config lies: the file's own, with its folder where two agree."""
-    names = [path.name for path in paths]
-    return {
-        path.name if names.count(path.name) == 1 else f"{path.parent.resolve().name}/{path.name}": path
-        for path in paths
-    }

@@ -1,18 +1,16 @@
 """One raw file as a table, whatever format it has: what `predict` and `evaluate` are given."""
 
-import os
 from pathlib import Path
 
-import numpy as np
-
+from kerascli.data.array_files import read_arrays
 from kerascli.data.base import Context
 from kerascli.data.csv_text import read_csv
 from kerascli.data.sources.npz import read_npz
 from kerascli.data.sources.parquet import read_parquet
 from kerascli.data.spec import DataSpec
 from kerascli.data.table import Table, table_of
-from kerascli.errors import DataError, Fault, FileRefused, Place, safe_text
-from kerascli.files import memory_limit, npy_header, open_regular, read_bytes
+from kerascli.errors import DataError, Fault, Place
+from kerascli.files import memory_limit, open_regular, read_bytes
 
 _TEXT = {".csv": ",", ".tsv": "\t", ".txt": ","}
 
@@ -30,7 +28,7 @@ def read_raw(spec: DataSpec, path: Path, context: Context) -> Table:
     if head.startswith(b"\x93NUMPY"):
         return _npy(spec, full, name)
     if head.startswith(b"PAR1"):
-        return read_parquet(full, name)
+        return read_parquet(full, name, spec.columns())
     table = spec.source.read(full, name)
     if table is not None:
         return table
@@ -41,15 +39,10 @@ def read_raw(spec: DataSpec, path: Path, context: Context) -> Table:
 
 
 def _npy(spec: DataSpec, path: Path, name: str) -> Table:
-    """A lone array is the one column that the inputs are made of; it is mapped, not read."""
-    with open_regular(path, name) as file:
-        npy_header(file, "", name, os.fstat(file.fileno()).st_size)
+    """A lone array is the one column that the inputs are made of."""
     columns = {column for pipeline in spec.inputs.values() for column in pipeline.columns}
     if len(columns) != 1:
         text = f"a lone array, but the inputs are made of {len(columns)} columns: {', '.join(sorted(columns))}"
         raise DataError(Fault(text, place=Place(name), hint="save them by name with numpy.savez"))
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError) as error:
-        raise FileRefused(f"'{name}' cannot be mapped: {safe_text(str(error), 120)}") from None
+    (array,) = read_arrays(path, name).values()
     return table_of({columns.pop(): array}, name)

@@ -159,6 +159,11 @@ class DataSpec(BaseModel):
         sections = (("inputs", self.inputs), ("targets", self.targets), ("sample_weight", self.sample_weight))
         return {(section, name): pipeline for section, found in sections for name, pipeline in found.items()}
 
+    def columns(self) -> frozenset[str]:
+        """The columns that are used."""
+        used = {column for pipeline in self.all_pipelines().values() for column in pipeline.columns}
+        return frozenset(used | ({self.split.stratify} if self.split and self.split.stratify else set()))
+
     def dump(self) -> dict[str, Any]:
         """As YAML-ready data that reads back as an equal spec."""
         out: dict[str, Any] = {"source": self.source.dump()}

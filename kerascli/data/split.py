@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from kerascli.data.blocks import coded
+from kerascli.data.on_disk import Values
 from kerascli.errors import DataError, Fault, safe_text
 
 
@@ -17,7 +19,7 @@ def shuffled(count: int, seed: int) -> np.ndarray:
 
 
 def random_split(
-    rows: int, parts: dict[str, float], seed: int, strata: np.ndarray | None = None, column: str = ""
+    rows: int, parts: dict[str, float], seed: int, strata: Values | None = None, column: str = ""
 ) -> dict[str, np.ndarray]:
     """Row numbers of `train` and of every part, each in the order of the file. Raises DataError.
 
@@ -41,8 +43,8 @@ def random_split(
     return found
 
 
-def _groups(strata: np.ndarray, column: str, names: tuple[str, ...]) -> list[np.ndarray]:
-    values, numbers = np.unique(strata, return_inverse=True)
+def _groups(strata: Values, column: str, names: tuple[str, ...]) -> list[np.ndarray]:
+    values, numbers = coded(strata)
     order = np.argsort(numbers, kind="stable")
     groups = np.split(order, np.cumsum(np.bincount(numbers))[:-1])
     for value, group in zip(values, groups, strict=True):

@@ -1,17 +1,16 @@
-"""Tables: named columns with the rows on the first axis, and where each row came from.
+"""Tables: named columns with the rows on the first axis, in memory or on disk, and where each row came from.
 
 Text columns are object arrays of `str`: numpy's 'U' arrays take four bytes times the longest text for every row,
 so one long review would cost gigabytes. Objects come from our own readers only, never out of a file.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
+from kerascli.data.mapped import kept
+from kerascli.data.on_disk import Direct, OnDisk, Rows, Values, chosen, count, pieces, rows_a_block
 from kerascli.errors import DataError, Fault, Place, suggestion
-
-Rows = slice | np.ndarray
-"""Some rows of a table: a slice (a view) or their numbers (a copy)."""
 
 
 class BadRow(Exception):
@@ -24,19 +23,29 @@ class BadRow(Exception):
         self.hint = hint
 
 
-class Table(Mapping[str, np.ndarray]):
+class Table(Mapping[str, Values]):
     """Columns of one file or array source; a column is read when it is asked for."""
 
     def __init__(
-        self, columns: Mapping[str, np.ndarray], rows: int, *, name: str = "", numbers: np.ndarray | None = None
+        self,
+        columns: Mapping[str, Values],
+        rows: int,
+        *,
+        name: str = "",
+        numbers: np.ndarray | None = None,
+        taken: tuple["Table", Rows] | None = None,
     ) -> None:
-        """`name` is the file (or the source) in messages; `numbers` are the rows' lines there (None: 1, 2, ...)."""
+        """`name` is the file (or the source) in messages; `numbers` are the rows' lines there (None: 1, 2, ...).
+
+        `taken` says of which table these rows are a part, and which they are there.
+        """
         self._columns = columns
         self.rows = rows
         self.name = name
         self._numbers = numbers
+        self._taken = taken
 
-    def __getitem__(self, column: str) -> np.ndarray:
+    def __getitem__(self, column: str) -> Values:
         return self._columns[column]
 
     def __contains__(self, column: object) -> bool:
@@ -48,7 +57,7 @@ class Table(Mapping[str, np.ndarray]):
     def __len__(self) -> int:
         return len(self._columns)
 
-    def column(self, name: str) -> np.ndarray:
+    def column(self, name: str) -> Values:
         """A column by name. Raises DataError naming the file and the nearest column."""
         if name not in self._columns:
             listed = ", ".join(self._columns) if len(self._columns) <= 20 else f"{len(self._columns)} of them"
@@ -56,36 +65,88 @@ class Table(Mapping[str, np.ndarray]):
             raise DataError(Fault(text, place=Place(self.name or "data"), hint=f"the columns are: {listed}"))
         return self._columns[name]
 
+    def array(self, name: str) -> np.ndarray:
+        """A column that is in memory. Raises DataError as `column` does."""
+        values = self.column(name)
+        assert isinstance(values, np.ndarray)
+        return values
+
     def text(self, name: str) -> np.ndarray:
-        """A column as text, as it stands in the file, also where it looks like numbers."""
-        self.column(name)
+        """A column in memory as text, as it stands in the file, also where it looks like numbers."""
+        values = self.array(name)
         raw = getattr(self._columns, "text", None)
-        values = raw(name) if raw else self._columns[name]
+        values = raw(name) if raw else values
         return values if values.dtype == object else as_text(values)
 
+    def on_disk(self, columns: Iterable[str]) -> bool:
+        """Whether one of the columns is not in memory."""
+        return any(isinstance(self.column(name), OnDisk) for name in columns)
+
+    def streams(self, columns: Iterable[str]) -> bool:
+        """Whether one of the columns can only be read in order."""
+        return any(not isinstance(self.column(name), np.ndarray | Direct) for name in columns)
+
     def take(self, rows: Rows) -> "Table":
-        """Some of the rows, in that order."""
-        numbers = self.numbers()[rows]
-        return Table(_Rows(self._columns, rows), len(numbers), name=self.name, numbers=numbers)
+        """Some of the rows, in that order; what is on disk stays there."""
+        rows = chosen(slice(0, self.rows), rows)
+        return Table(_Rows(self._columns, rows), count(rows), name=self.name, taken=(self, rows))
+
+    def load(self, rows: Rows, columns: Iterable[str]) -> "Table":
+        """Some rows of some columns, in memory; none of the columns is a stream."""
+        rows = chosen(slice(0, self.rows), rows)
+        found = {name: values[rows] for name in columns if isinstance(values := self.column(name), np.ndarray | Direct)}
+        return Table(found, count(rows), name=self.name, taken=(self, rows))
+
+    def parts(self, columns: Iterable[str], rows: int | None = None) -> Iterator["Table"]:
+        """The rows of some columns in memory: at most `rows` at a time, or all at once where they are there already."""
+        columns = list(columns)
+        if not self.on_disk(columns):
+            yield self
+            return
+        fitting = min(rows_a_block(self.column(name)) for name in columns) // len(columns)
+        rows = max(1, min(fitting, rows or fitting))
+        first = 0
+        for found in zip(*(pieces(self.column(name), rows) for name in columns), strict=True):
+            part = slice(first, first + len(found[0]))
+            yield Table(dict(zip(columns, found, strict=True)), len(found[0]), name=self.name, taken=(self, part))
+            first = part.stop
+
+    def whole(self) -> tuple["Table", Rows]:
+        """The table of the file, and which of its rows are in this one."""
+        if self._taken is None:
+            return self, slice(0, self.rows)
+        table, rows = self._taken
+        whole, there = table.whole()
+        return whole, chosen(there, rows)
 
     def numbers(self) -> np.ndarray:
         """Where each row stands in the file: lines of a text file, else rows counted from 1."""
+        if self._taken is not None:
+            whole, rows = self.whole()
+            return whole.numbers()[rows]
         return np.arange(1, self.rows + 1) if self._numbers is None else self._numbers
 
     def place(self, row: int, column: str) -> Place:
         """`train.csv:17:age`."""
-        return Place(f"{self.name or 'data'}:{int(self.numbers()[row])}:{column}")
+        return Place(f"{self.name or 'data'}:{self._number(row)}:{column}")
+
+    def _number(self, row: int) -> int:
+        if self._taken is not None:
+            table, rows = self._taken
+            return table._number(rows.start + row if isinstance(rows, slice) else int(rows[row]))
+        return row + 1 if self._numbers is None else int(self._numbers[row])
 
 
-class _Rows(Mapping[str, np.ndarray]):
+class _Rows(Mapping[str, Values]):
     """Some rows of columns, gathered when a column is asked for."""
 
-    def __init__(self, columns: Mapping[str, np.ndarray], rows: Rows) -> None:
+    def __init__(self, columns: Mapping[str, Values], rows: Rows) -> None:
         self._columns = columns
         self._rows = rows
 
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self._columns[name][self._rows]
+    def __getitem__(self, name: str) -> Values:
+        values = self._columns[name]
+        return values.take(self._rows) if isinstance(values, OnDisk) else values[self._rows]
 
     def __contains__(self, name: object) -> bool:
         return name in self._columns
@@ -98,14 +159,16 @@ class _Rows(Mapping[str, np.ndarray]):
 
     def text(self, name: str) -> np.ndarray:
         raw = getattr(self._columns, "text", None)
-        return (raw(name) if raw else as_text(self._columns[name]))[self._rows]
+        values = raw(name) if raw else self._columns[name]
+        assert isinstance(values, np.ndarray)
+        return as_text(values)[self._rows]
 
 
 def table_of(columns: Mapping[str, np.ndarray], name: str) -> Table:
     """Arrays as a table. Raises DataError when their lengths differ or they cannot be columns."""
     if not columns:
         raise DataError(Fault("there are no columns", place=Place(name)))
-    clean = {key: as_column(np.asanyarray(values), key, name) for key, values in columns.items()}
+    clean = kept({key: as_column(np.asanyarray(values), key, name) for key, values in columns.items()}, name)
     first, *others = clean
     for other in others:
         if len(clean[other]) != len(clean[first]):

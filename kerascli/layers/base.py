@@ -72,6 +72,10 @@ class BaseLayer(Component):
 
     trainable: bool = True
 
+    def makes_mask(self) -> bool:
+        """Whether masks begin here, with these settings."""
+        return self.mask == "make"
+
     def result_count(self) -> int:
         """How many tensors a call returns; their module then returns a tuple."""
         return 1

@@ -1,5 +1,7 @@
 """Normalization: (x - mean) / sqrt(variance), by feature of the last axis."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -7,22 +9,28 @@ from torch import Tensor, nn
 EPSILON = 1e-7
 """Keras's `epsilon()`: the least standard deviation that is divided by."""
 
-_BLOCK = 2**20
-"""Values that are looked at together."""
 
-
-def mean_and_variance(values: np.ndarray, *, by_feature: bool = True) -> tuple[np.ndarray, np.ndarray]:
+def mean_and_variance(parts: Iterable[np.ndarray], *, by_feature: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Of every feature (the last axis of (N, *, F), all of (N,)) or of all values together, in float64.
 
-    Two passes over blocks of rows: files that are mapped stay on disk, and no copy in float64 is made of the whole.
+    One pass over parts of the rows, with Chan's formula for the moments of two samples together: files that are mapped
+    stay on disk, and no copy in float64 is made of the whole. Distances from a mean of the first rows are summed, not
+    the values: of 1000.001 and 1000.002, too, all digits count.
     """
-    axes = tuple(range(values.ndim - 1)) if by_feature and values.ndim > 1 else None
-    count = values.size if axes is None else values.size // values.shape[-1]
-    rows = max(1, _BLOCK // max(1, values[0].size))
-    blocks = [values[start : start + rows] for start in range(0, len(values), rows)]
-    mean = np.sum([block.sum(axes, dtype=np.float64) for block in blocks], axis=0) / count
-    squares = [np.square(block - mean, dtype=np.float64).sum(axes) for block in blocks]
-    return mean, np.sum(squares, axis=0) / count
+    count, near, mean, squares = 0, None, np.zeros(()), np.zeros(())
+    for part in parts:
+        axes = tuple(range(part.ndim - 1)) if by_feature and part.ndim > 1 else None
+        new = part.size if axes is None else part.size // part.shape[-1]
+        near = part.mean(axes, dtype=np.float64) if near is None else near
+        distance = np.subtract(part, near, dtype=np.float64)
+        middle = distance.mean(axes)
+        around = np.square(distance - middle).sum(axes)
+        step = middle - mean
+        mean = mean + step * (new / (count + new))
+        squares = squares + around + np.square(step) * (count * new / (count + new))
+        count += new
+    assert near is not None, "there are no rows"
+    return near + mean, squares / count
 
 
 def normalize(values: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:

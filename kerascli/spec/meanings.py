@@ -146,7 +146,7 @@ _OWN = {
     "transform.to_categorical.num_classes": "The length of the vectors; null: known from the data.",
     "fit.batch_size": "Rows that an update is made from.",
     "fit.validation_steps": "Batches of a validation; null: all.",
-    "fit.validation_batch_size": "Null: as batch_size.",
+    "fit.validation_batch_size": "Rows judged at once; null: as many as change no figure.",
     "fit.steps_per_epoch": "Batches of an epoch; null: all.",
     "fit.initial_epoch": "Epochs that count as done already.",
     "fit.shuffle": "A new order of the training rows in every epoch.",

@@ -53,7 +53,7 @@ def study(table: Table, target: str) -> Starter:
     if target not in table:
         hint = f"the columns are: {', '.join(map(safe_text, list(table)[:20]))}"
         raise ConfigError(f"--target: there is no column '{target}'{suggestion(target, table)}", hint=hint)
-    values = table[target]
+    values = table.array(target)
     missing = _missing(values)
     if missing.any():
         place = table.place(int(missing.argmax()), target)
@@ -68,7 +68,7 @@ def study(table: Table, target: str) -> Starter:
     if len(found) == 1 or (is_text and 2 * len(found) > len(values)):
         what = "has one value" if len(found) == 1 else f"has {len(found):,} different words in {len(values):,} rows"
         raise DataError(Fault(f"the target '{target}' {what}; nothing to learn", place=Place(table.name)))
-    columns = [_study(name, table[name]) for name in table if name != target]
+    columns = [_study(name, table.array(name)) for name in table if name != target]
     if all(column.role == "left out" for column in columns):
         raise DataError(Fault("no column to learn from", place=Place(table.name), hint=_reasons(columns)))
     classes = len(found) if is_classes else None

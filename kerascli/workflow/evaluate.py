@@ -13,8 +13,9 @@ from kerascli.builder.objective import class_numbers
 from kerascli.builder.values import check_values
 from kerascli.data.base import SPLITS, Context
 from kerascli.data.loader import Batch, BatchSource
-from kerascli.data.prepare import Split, prepare_rows
+from kerascli.data.prepare import prepare_rows
 from kerascli.data.read import read_raw
+from kerascli.data.rows import Split
 from kerascli.errors import ConfigError, DataError, suggestion
 from kerascli.events import Evaluated
 from kerascli.fit.classes import class_reading, tells_classes
@@ -23,6 +24,7 @@ from kerascli.fit.predict import predict
 from kerascli.report.classes import ClassRow, class_rows, confusion
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.opened import OpenedRun
+from kerascli.workflow.plan import judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
     check_values(run.experiment.spec, {name: rows}, run.stages.input_stage, run.stages.target_stage)
     started = time.monotonic()
     experiment = run.experiment
-    source = batches_of(experiment, rows)
+    source = judged(experiment, rows)
     figures = _finished(evaluate(experiment.update, source.epoch(0), seed=experiment.spec.seed))
     seconds = time.monotonic() - started
     return Evaluation(Evaluated(name, figures, rows.rows, seconds), tuple(_classify(run, source)))
@@ -67,12 +69,6 @@ def rows_of(run: OpenedRun, what: str, *, targets: bool) -> Split:
         raise ConfigError(text, hint=f"splits: {', '.join(SPLITS)}")
     context = Context(folder=Path(), seed=run.experiment.spec.seed)
     return prepare_rows(run.data, run.learned, read_raw(run.data, path, context), targets=targets)
-
-
-def batches_of(experiment: Experiment, rows: Split) -> BatchSource:
-    """The rows in order, in the batches of the fit section."""
-    fit = experiment.spec.fit
-    return BatchSource(rows, fit.validation_batch_size or fit.batch_size, experiment.device)
 
 
 def _finished(work: Iterator[object]) -> dict[str, float]:

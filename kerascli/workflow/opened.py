@@ -12,7 +12,7 @@ from kerascli.data.base import Learned
 from kerascli.data.learning import load_learned
 from kerascli.data.prepare import Stages, stages
 from kerascli.data.spec import DataSpec
-from kerascli.device import choose_device, flush_denormals
+from kerascli.device import choose_device, prepare_cpu
 from kerascli.errors import FileRefused
 from kerascli.fit.step import assign_weights
 from kerascli.runs.record import RunRecord
@@ -34,7 +34,7 @@ def open_run(
     record: RunRecord, *, device: str = "auto", checkpoint: str | None = None, progress: Progress | None = None
 ) -> OpenedRun:
     """Build the run's model and load its final weights, or those of a named checkpoint. Raises KerasCliError."""
-    flush_denormals()
+    prepare_cpu()
     config = open_config(record.resolved_path, progress=progress, recorded_plugins=record.plugin_paths())
     if config.data is None:
         raise FileRefused(f"the resolved config of {record.path} has no data section")

@@ -4,30 +4,30 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 
 from kerascli.builder.experiment import Experiment
+from kerascli.builder.judging import rows_at_once
 from kerascli.data.loader import Batch, BatchSource
 from kerascli.data.prepare import PreparedData
+from kerascli.data.rows import Split
 from kerascli.fit.loop import Plan
 from kerascli.spec.fit import FitSpec
 
 
-def source_of(experiment: Experiment, prepared: PreparedData, split: str, *, shuffle: bool) -> BatchSource:
-    """The batches of a split on the experiment's device."""
-    fit = experiment.spec.fit
-    size = fit.batch_size if shuffle or split == "train" else fit.validation_batch_size or fit.batch_size
-    return BatchSource(
-        prepared.splits[split], batch_size=size, device=experiment.device, shuffle=shuffle, seed=experiment.spec.seed
-    )
+def judged(experiment: Experiment, rows: Split, *, figures: bool = True) -> BatchSource:
+    """Rows in order, in the batches in which they are judged or (without `figures`) predicted."""
+    return BatchSource(rows, rows_at_once(experiment.spec, figures=figures), experiment.device)
 
 
 def make_plan(experiment: Experiment, prepared: PreparedData, limits: Mapping[str, int]) -> Plan:
     """The fit section, with what the data decides."""
     spec, fit = experiment.spec, experiment.spec.fit
-    source = source_of(experiment, prepared, "train", shuffle=fit.shuffle)
+    source = BatchSource(
+        prepared.splits["train"], fit.batch_size, experiment.device, shuffle=fit.shuffle, seed=spec.seed
+    )
     steps = fit.steps_per_epoch or source.steps
     steps = min(steps, limits.get("steps_per_epoch", steps))
     held_out = None
     if fit.validates():
-        held_out = source_of(experiment, prepared, fit.validation_data or "validation", shuffle=False)
+        held_out = judged(experiment, prepared.splits[fit.validation_data or "validation"])
     limit = min((n for n in (fit.validation_steps, limits.get("validation_steps")) if n), default=None)
     return Plan(
         epochs=min(fit.epochs, fit.initial_epoch + limits["epochs"]) if "epochs" in limits else fit.epochs,

@@ -7,12 +7,13 @@ import numpy as np
 import torch
 
 from kerascli.builder.values import check_values
-from kerascli.data.prepare import Split
+from kerascli.data.rows import Split
 from kerascli.fit.classes import class_reading
 from kerascli.fit.predict import predict
-from kerascli.workflow.evaluate import batches_of, rows_of
+from kerascli.workflow.evaluate import rows_of
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.opened import OpenedRun
+from kerascli.workflow.plan import judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def predict_rows(run: OpenedRun, rows: Split) -> Predictions:
     check_values(run.experiment.spec, {"data": rows}, run.stages.input_stage, run.stages.target_stage)
     experiment = run.experiment
     assert experiment.spec.compile is not None
-    outputs = predict(experiment.update, batches_of(experiment, rows).epoch(0), seed=experiment.spec.seed)
+    outputs = predict(experiment.update, judged(experiment, rows, figures=False).epoch(0), seed=experiment.spec.seed)
     goals = {goal.output: goal for goal in experiment.spec.compile.goals}
     columns: dict[str, np.ndarray] = {}
     for name, output in outputs.items():

@@ -4,7 +4,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from kerascli.data.prepare import Split
 from kerascli.errors import Interrupted
 from kerascli.events import EpochBegin, EpochEnd, Evaluated, Event, Note
 from kerascli.report.plots import plot_history, save
@@ -57,17 +56,10 @@ def _fit(events: Iterator[Event]) -> Iterator[str]:
 
 
 def _use(run: OpenedRun) -> Iterator[str]:
-    rows = _head(rows_of(run, "train", targets=True), _STEPS * run.experiment.spec.fit.batch_size)
+    rows = rows_of(run, "train", targets=True).read(slice(0, _STEPS * run.experiment.spec.fit.batch_size))
     evaluate_rows(run, rows, "train")
     yield f"evaluate: {rows.rows:,} rows"
     yield f"predict: {predict_rows(run, rows).rows:,} rows"
     record = run.record
     save(plot_history([(record.name, record.history())]), record.plot_path("history.png"))
     yield "plot: history.png"
-
-
-def _head(split: Split, rows: int) -> Split:
-    sections = (
-        {name: values[:rows] for name, values in s.items()} for s in (split.inputs, split.targets, split.sample_weight)
-    )
-    return Split(*sections, rows=min(rows, split.rows))

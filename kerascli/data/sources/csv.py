@@ -36,6 +36,6 @@ class Csv(FileSource):
     def read(self, path: Path, name: str) -> Table:
         return self.read_file(path, name)
 
-    def read_file(self, path: Path, name: str) -> Table:
+    def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
         data = read_bytes(path, memory_limit() // 8, name)  # as Python objects, fields take several times their bytes
         return read_csv(data, name, delimiter=self.delimiter, encoding=self.encoding, header=self.names)

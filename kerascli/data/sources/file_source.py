@@ -18,11 +18,12 @@ class FileSource(Source):
     test: str | None = None
 
     def load(self, context: Context) -> Mapping[str, Table]:
-        return {split: self.read_file(context.folder / path, path) for split, path in self._paths().items()}
+        paths = self._paths()
+        return {split: self.read_file(context.folder / path, path, context.columns) for split, path in paths.items()}
 
     @abstractmethod
-    def read_file(self, path: Path, name: str) -> Table:
-        """One file as a table that is called `name` in messages; raises DataError."""
+    def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
+        """One file as a table that is called `name` in messages; `columns` are those in use. Raises DataError."""
 
     def files(self, context: Context) -> list[Path]:
         return [context.folder / path for path in self._paths().values()]

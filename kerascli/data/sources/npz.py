@@ -1,16 +1,14 @@
-"""Npz: named arrays of one file, in Keras's manner: x_train, y_train, x_test, y_test, or columns alone."""
+"""Npz: arrays by name, in Keras's manner: x_train, y_train, x_test, y_test, or columns alone."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
+from kerascli.data.array_files import array_headers, array_paths, read_arrays
 from kerascli.data.base import Context, Field, source
 from kerascli.data.sources.file_source import FileSource
 from kerascli.data.table import Table, table_of
 from kerascli.errors import DataError, Fault, Place, safe_text
-from kerascli.files import load_npz, npz_headers, open_regular
 
 V = TypeVar("V")
 
@@ -19,19 +17,18 @@ _SUFFIXES = {"_train": "train", "_val": "validation", "_validation": "validation
 
 @source()
 class Npz(FileSource):
-    """Arrays by name, the rows on the first axis; never pickled objects."""
+    """Arrays of an npz file, of an npy file, or of a folder of npy files; the rows on the first axis, no objects."""
 
     def facts(self, context: Context) -> Mapping[str, Field] | None:
-        with open_regular(context.folder / self.path, self.path) as file:
-            headers = npz_headers(file, self.path)
-        columns = _by_split(dict(headers), self.path).get("train", {})
+        headers = array_headers(context.folder / self.path, self.path)
+        columns = _by_split(headers, self.path).get("train", {})
         return {
-            column: Field(shape[1:], "string" if dtype.kind in "US" else dtype.name)
-            for column, (shape, dtype) in columns.items()
+            column: Field(header.shape[1:], "string" if header.dtype.kind in "US" else header.dtype.name)
+            for column, header in columns.items()
         }
 
     def load(self, context: Context) -> Mapping[str, Table]:
-        arrays = _by_split(_read(context.folder / self.path, self.path), self.path)
+        arrays = _by_split(read_arrays(context.folder / self.path, self.path), self.path)
         tables = {split: table_of(columns, self.path) for split, columns in arrays.items()}
         for split, path in self._paths().items():
             if split == "train":
@@ -42,22 +39,20 @@ class Npz(FileSource):
             tables[split] = self.read_file(context.folder / path, path)
         return tables
 
-    def read_file(self, path: Path, name: str) -> Table:
+    def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
         return read_npz(path, name)
+
+    def files(self, context: Context) -> list[Path]:
+        return [file for path in super().files(context) for file in array_paths(path)]
 
 
 def read_npz(path: Path, name: str) -> Table:
     """All arrays as columns of one table; `x_test` is called `x`. Raises DataError, FileRefused."""
-    splits = _by_split(_read(path, name), name)
+    splits = _by_split(read_arrays(path, name), name)
     if len(splits) > 1:
         text = f"there are arrays of {len(splits)} splits ({', '.join(splits)}); expected one"
         raise DataError(Fault(text, place=Place(name)))
     return table_of(next(iter(splits.values())), name)
-
-
-def _read(path: Path, name: str) -> dict[str, np.ndarray]:
-    with open_regular(path, name) as file:
-        return load_npz(file, name)
 
 
 def _by_split(arrays: dict[str, V], name: str) -> dict[str, dict[str, V]]:

@@ -7,7 +7,9 @@ import numpy as np
 from pydantic import model_validator
 
 from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.blocks import Blocks, counted
 from kerascli.data.convert import converted
+from kerascli.data.median import medians
 from kerascli.data.transforms.fitting import float_dtype
 
 
@@ -39,10 +41,18 @@ class Impute(Transform):
             raise ValueError(f"fill_value {self.fill_value!r} does not go with {field.dtype}")
         return field if field.is_text or self._fills_alike() else replace(field, dtype=float_dtype(field))
 
-    def learn(self, values: np.ndarray, field: Field, *, target: bool) -> Learned:
-        if field.is_text:
-            return Learned({"fill": [self._word(column) for column in _columns(values)]}, {})
-        return Learned({}, {"fill": np.array([self._number(column) for column in _columns(values)])})
+    def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
+        features = (field.shape[-1] or 0) if field.shape else 1
+        fill = [self.fill_value] * features if self.fill_value is not None else self._found(rows)
+        return Learned({"fill": fill}, {}) if field.is_text else Learned({}, {"fill": np.array(fill, np.float64)})
+
+    def _found(self, rows: Blocks) -> list[Any]:
+        """A value for every feature. Raises ValueError for one that is missing in all rows."""
+        columns = Blocks(lambda: map(_columns, rows))
+        fill = _FOUND[self.strategy](columns)
+        if None in fill:
+            raise ValueError("a column without a single value; there is nothing to learn from")
+        return fill
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         missing = _missing(values)
@@ -57,28 +67,10 @@ class Impute(Transform):
             return self.fill_value.is_integer()
         return self.strategy == "most_frequent"
 
-    def _number(self, column: np.ndarray) -> float:
-        if isinstance(self.fill_value, float):
-            return self.fill_value
-        present = column[~_missing(column)]
-        if not len(present):
-            raise ValueError("a column without a single value; there is nothing to learn from")
-        if self.strategy == "most_frequent":
-            return float(_most_frequent(present))
-        return float(np.median(present) if self.strategy == "median" else np.mean(present, dtype=np.float64))
 
-    def _word(self, column: np.ndarray) -> str:
-        if isinstance(self.fill_value, str):
-            return self.fill_value
-        present = column[~_missing(column)]
-        if not len(present):
-            raise ValueError("a column without a single value; there is nothing to learn from")
-        return str(_most_frequent(present))
-
-
-def _columns(values: np.ndarray) -> list[np.ndarray]:
-    """One flat array a feature."""
-    return [values] if values.ndim == 1 else list(values.reshape(-1, values.shape[-1]).T)
+def _columns(values: np.ndarray) -> np.ndarray:
+    """(N, *, F) as (M, F), (N,) as (N, 1): a column a feature."""
+    return values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
 
 
 def _missing(values: np.ndarray) -> np.ndarray:
@@ -87,7 +79,32 @@ def _missing(values: np.ndarray) -> np.ndarray:
     return np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, bool)
 
 
-def _most_frequent(present: np.ndarray) -> Any:
+def _present(column: np.ndarray) -> np.ndarray:
+    return column[~_missing(column)]
+
+
+def _means(columns: Blocks) -> list[Any]:
+    sums = [
+        [(column.sum(dtype=np.float64), len(column)) for column in map(_present, part.T)] for part in columns.parts()
+    ]
+    totals = np.sum(sums, axis=0)  # (F, 2): of every feature the sum and the rows
+    return [total / rows if rows else None for total, rows in totals.tolist()]
+
+
+def _medians(columns: Blocks) -> list[Any]:
+    whole = columns.alone()
+    if whole is None:
+        return [value if value == value else None for value in medians(columns).tolist()]
+    return [float(np.median(column)) if len(column) else None for column in map(_present, whole.T)]
+
+
+def _most_frequent(columns: Blocks) -> list[Any]:
     """The smallest of the most frequent values, as in scikit-learn."""
-    found, counts = np.unique(present, return_counts=True)
-    return found[counts.argmax()]
+    fill: list[Any] = []
+    for number in range(next(iter(columns)).shape[1]):
+        found, counts = counted(_present(block[:, number]) for block in columns)
+        fill += found[counts.argmax() :][:1].tolist() if len(found) else [None]
+    return fill
+
+
+_FOUND = {"mean": _means, "median": _medians, "most_frequent": _most_frequent}

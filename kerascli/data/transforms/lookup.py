@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from kerascli.data.base import Field, Learned, Transform
+from kerascli.data.blocks import Blocks, counted
 from kerascli.data.table import BadRow
 from kerascli.shapes import NonNegativeInt, PositiveInt
 
@@ -62,10 +63,10 @@ class Lookup(Transform):
             case "count":
                 return replace(known, shape=(*field.shape[:-1], size), dtype="float32")
 
-    def learn(self, values: np.ndarray, field: Field, *, target: bool) -> Learned:
+    def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
         if self.given() is not None:
             return Learned({"vocabulary": list(self.given() or ())}, {})
-        found, counts = np.unique(values[self._present(values)], return_counts=True)
+        found, counts = counted(block[self._present(block)] for block in rows)
         order = np.arange(len(found)) if target else np.lexsort((np.arange(len(found)), counts))[::-1]
         if self.max_tokens is not None:
             order = order[: max(0, self.max_tokens - self._first(target))]
@@ -83,14 +84,20 @@ class Lookup(Transform):
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         vocabulary = self._vocabulary(learned)
         assert vocabulary is not None
-        indices = self._indices(values, vocabulary, target)
+        indices = self._indices(values, vocabulary, learned, target)
         return self._encode(indices, len(vocabulary) + self._first(target))
 
-    def _indices(self, values: np.ndarray, vocabulary: Sequence[Any], target: bool) -> np.ndarray:
+    def _table(self, vocabulary: Sequence[Any], target: bool) -> dict[Any, int]:
         first = self._first(target)
         table = {value: index for index, value in enumerate(vocabulary, first)}
         if self.mask() is not None:
             table[self.mask()] = 0 if self._masks_index() else first + len(vocabulary)  # beyond all: dropped
+        return table
+
+    def _indices(self, values: np.ndarray, vocabulary: Sequence[Any], learned: Learned, target: bool) -> np.ndarray:
+        if "table" not in learned.memo:
+            learned.memo["table"] = self._table(vocabulary, target)
+        table = learned.memo["table"]
         found, inverse = np.unique(values, return_inverse=True)
         numbers = np.array([table.get(value, -1) for value in found.tolist()], np.int64)
         unknown = numbers < 0

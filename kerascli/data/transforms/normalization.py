@@ -1,6 +1,6 @@
 """Normalization: every feature to mean 0 and variance 1, as learned from the training rows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, model_validator
 from torch import nn
 
 from kerascli.data.base import EXACT_IN_FLOAT32, Field, Learned, Transform, transform
+from kerascli.data.blocks import Blocks
 from kerascli.data.table import BadRow
 from kerascli.data.transforms.fitting import float_dtype, need_numbers
 from kerascli.preprocessing.normalization import NormalizationModule, mean_and_variance, normalize
@@ -52,13 +53,10 @@ class Normalization(Transform):
                 raise ValueError(f"{name}: expected {features} values, one a feature, got {len(given)}")
         return replace(field, dtype=float_dtype(field), num_classes=None, classes=None)
 
-    def learn(self, values: np.ndarray, field: Field, *, target: bool) -> Learned:
+    def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
         if self.mean is not None and self.variance is not None:
             return Learned({}, {"mean": _vector(self.mean), "variance": _vector(self.variance)})
-        bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
-        if bad.any():
-            raise BadRow(int(bad.argmax()), "missing value", hint="put impute before normalization")
-        mean, variance = mean_and_variance(values, by_feature=self.axis is not None)
+        mean, variance = mean_and_variance(_present(rows), by_feature=self.axis is not None)
         constant = np.flatnonzero(np.atleast_1d(variance) == 0)
         warnings = (_constant(constant, np.size(variance)),) if len(constant) else ()
         return Learned({}, {"mean": mean, "variance": variance}, warnings)
@@ -68,6 +66,14 @@ class Normalization(Transform):
 
     def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
         return NormalizationModule(learned.arrays["mean"], learned.arrays["variance"])
+
+
+def _present(rows: Blocks) -> Iterator[np.ndarray]:
+    for part in rows.parts():
+        bad = ~np.isfinite(part).reshape(len(part), -1).all(axis=1)
+        if bad.any():
+            raise BadRow(int(bad.argmax()), "missing value", hint="put impute before normalization")
+        yield part
 
 
 def _vector(values: Sequence[float]) -> np.ndarray:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.blocks import Blocks
 from kerascli.data.table import BadRow
 from kerascli.data.transforms.fitting import need_integers
 from kerascli.shapes import PositiveInt
@@ -29,8 +30,8 @@ class ToCategorical(Transform):
         leading = field.shape[:-1] if len(field.shape) > 0 and field.shape[-1] == 1 else field.shape
         return replace(field, shape=(*leading, count), dtype="float32", num_classes=count)
 
-    def learn(self, values: np.ndarray, field: Field, *, target: bool) -> Learned:
-        return Learned({"num_classes": int(values.max()) + 1}, {})
+    def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
+        return Learned({"num_classes": int(max(block.max() for block in rows)) + 1}, {})
 
     def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
         count = self._count(field, learned)

@@ -30,6 +30,9 @@ class Embedding(Layer):
     embeddings_constraint: ConstraintField | None = None
     mask_zero: bool = False
 
+    def makes_mask(self) -> bool:
+        return self.mask_zero
+
     def build(self, x: TensorSpec) -> nn.Module:
         return EmbeddingModule(self)
 

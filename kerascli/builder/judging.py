@@ -1,0 +1,38 @@
+"""How many rows are judged or predicted at once, where the config does not say: more than are trained on."""
+
+import math
+
+from kerascli.spec.run import RunSpec
+
+_CACHED_BYTES = 2**21
+"""Of a node's inputs and outputs together: what a core's cache holds. Beyond it, larger batches gain nothing."""
+
+
+def rows_at_once(spec: RunSpec, *, figures: bool) -> int:
+    """Rows in a batch without training. With `figures`, only as many as leave these what batch_size makes them."""
+    fit = spec.fit
+    if fit.validation_batch_size is not None:
+        return fit.validation_batch_size
+    if figures and (fit.validation_steps is not None or not _adds_up(spec)):
+        return fit.batch_size
+    return max(fit.batch_size, _CACHED_BYTES // max(1, _widest(spec)))
+
+
+def _adds_up(spec: RunSpec) -> bool:
+    """Whether the mean over all rows is the mean of batches' means: not where a batch counts what it divides by."""
+    if spec.compile is None or any(node.layer.makes_mask() or "mask" in node.call for node in spec.model.nodes):
+        return False
+    losses = [goal.loss for goal in spec.compile.goals if goal.loss is not None]
+    return all(
+        loss.reduction == "sum_over_batch_size" and getattr(loss, "ignore_class", None) is None for loss in losses
+    )
+
+
+def _widest(spec: RunSpec) -> int:
+    """Bytes of a row where a node's inputs and outputs take the most; sizes that are unknown count as 1."""
+    specs = spec.built.specs
+
+    def size(name: str) -> int:
+        return 4 * math.prod(n or 1 for n in specs[name].shape) if name in specs else 0
+
+    return max(sum(map(size, {*node.inputs, *node.outputs})) for node in spec.model.nodes)

@@ -1,0 +1,58 @@
+"""What tells the data of a run from other data: digests of its files, or of its rows."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from kerascli.data.base import Context
+from kerascli.data.on_disk import Direct, Values, blocks
+from kerascli.data.spec import DataSpec
+from kerascli.data.table import Table
+from kerascli.files import SAMPLED_BYTES, file_digest, sample_starts
+
+_SAMPLE_BYTES = 2**16
+
+
+def digests(spec: DataSpec, context: Context, tables: Mapping[str, Table]) -> dict[str, str]:
+    """SHA-256 of the files, and of the columns in use where the files are not the data.
+
+    Of what is very large a sample is taken; the digest says so (`sampled:...`).
+    """
+    found = {name: file_digest(path) for name, path in _recorded(spec.source.files(context)).items()}
+    if found and spec.source.in_files:
+        return found
+    digest = hashlib.sha256()
+    used = sorted({column for pipeline in spec.all_pipelines().values() for column in pipeline.columns})
+    columns = [(split, column, table.column(column)) for split, table in sorted(tables.items()) for column in used]
+    for split, column, values in columns:
+        digest.update(f"{split}/{column}/{values.dtype}/{values.shape}".encode())
+        for block in _looked_at(values):
+            if block.dtype == object:
+                digest.update("\0".join(block.flat).encode(errors="surrogatepass"))
+            else:
+                digest.update(np.ascontiguousarray(block).data)
+    sampled = "sampled:" if any(_is_sampled(values) for _, _, values in columns) else ""
+    return {**found, spec.source.component_name: sampled + digest.hexdigest()}
+
+
+def _looked_at(values: Values) -> Iterator[np.ndarray]:
+    if isinstance(values, Direct) and _is_sampled(values):
+        rows = max(1, _SAMPLE_BYTES // values.row_bytes)
+        starts = sample_starts(len(values), min(rows, len(values)))
+        return (values[slice(start, start + rows)] for start in starts)
+    return blocks(values)
+
+
+def _is_sampled(values: Values) -> bool:
+    return isinstance(values, Direct) and len(values) * values.row_bytes > SAMPLED_BYTES
+
+
+def _recorded(paths: list[Path]) -> dict[str, Path]:
+    """Files by names that stay the same wherever the config lies: the file's own, with its folder where two agree."""
+    names = [path.name for path in paths]
+    return {
+        path.name if names.count(path.name) == 1 else f"{path.parent.resolve().name}/{path.name}": path
+        for path in paths
+    }

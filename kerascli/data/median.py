@@ -1,0 +1,57 @@
+"""Medians of more rows than memory holds: exact, found digit by digit in a few passes."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+_DIGIT = 11
+"""Bits that a pass settles: fewer take more passes over the file, more take more memory (32 KiB a feature)."""
+_SHIFTS = range(55, -1, -_DIGIT)
+
+
+def medians(blocks: Iterable[np.ndarray]) -> np.ndarray:
+    """Of every feature of blocks (N, F), which are gone through several times; nan is left out, and given for none."""
+    present, dtype = 0, np.dtype(np.float64)
+    for block in blocks:
+        present = present + (~np.isnan(block)).sum(0)
+        dtype = block.dtype if block.dtype.kind == "f" else dtype
+    ranks = np.array([(np.maximum(present, 1) - 1) // 2, present // 2])
+    middle = np.mean(_select(blocks, ranks).astype(dtype), axis=0)  # in the type of the values, as numpy.median
+    return np.where(present, middle, np.nan)
+
+
+def _select(blocks: Iterable[np.ndarray], ranks: np.ndarray) -> np.ndarray:
+    """The values (K, F) that so many others precede in order, each among its feature's.
+
+    Read as binary numbers, the keys of the values have the values' order. Of the keys that begin as the wanted one
+    does, a pass counts how many go on with each digit.
+    """
+    left = ranks.copy()
+    known = np.zeros(ranks.shape, np.uint64)
+    for shift in _SHIFTS:
+        counts = np.zeros((*ranks.shape, 2**_DIGIT), np.int64)
+        for block in blocks:
+            keys = _keys(block) >> np.uint64(shift)
+            begins, digits = keys >> np.uint64(_DIGIT), (keys & np.uint64(2**_DIGIT - 1)).astype(np.int64)
+            for number, wanted in enumerate(known):
+                rows, columns = np.nonzero((begins == wanted) & ~np.isnan(block))
+                found = np.bincount(columns * 2**_DIGIT + digits[rows, columns], minlength=counts[number].size)
+                counts[number] += found.reshape(counts[number].shape)
+        upto = counts.cumsum(-1)
+        digit = (upto <= left[..., None]).sum(-1).clip(max=2**_DIGIT - 1)
+        left -= np.take_along_axis(upto - counts, digit[..., None], -1)[..., 0]
+        known = known << np.uint64(_DIGIT) | digit.astype(np.uint64)
+    return _values(known)
+
+
+_SIGN = np.uint64(2**63)
+
+
+def _keys(values: np.ndarray) -> np.ndarray:
+    """float64 as whole numbers in the same order."""
+    bits = values.astype(np.float64).view(np.uint64)
+    return np.where(bits & _SIGN, ~bits, bits | _SIGN)
+
+
+def _values(keys: np.ndarray) -> np.ndarray:
+    return np.where(keys & _SIGN, keys ^ _SIGN, ~keys).view(np.float64)

@@ -1,0 +1,70 @@
+"""Rows that are prepared once and kept in a temporary file, mapped: for data that can only be read in order."""
+
+import errno
+import mmap
+import os
+import tempfile
+from collections.abc import Iterator
+from typing import IO
+
+import numpy as np
+
+from kerascli.errors import StorageError, safe_text
+
+
+def spill(chunks: Iterator[np.ndarray], rows: int) -> np.ndarray:
+    """Arrays with `rows` rows in all as one array in a mapped file. Raises StorageError where there is no room.
+
+    The file has no name any more: whatever becomes of this process, its room is free afterwards.
+    """
+    folder = _folder()
+    first = next(chunks)
+    _refuse_full(folder, needed=rows * first.nbytes // len(first))
+    try:
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+            _write(file, first)
+            for chunk in chunks:
+                assert chunk.dtype == first.dtype, "the bytes would be read as something else"
+                _write(file, chunk)
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise _failed(folder, error) from None
+    return np.ndarray((rows, *first.shape[1:]), first.dtype, mapped)
+
+
+def _folder() -> str:
+    """TMPDIR, else /var/tmp: that is on a disk, while /tmp is a part of the memory in many systems."""
+    return next(
+        (folder for folder in (os.environ.get("TMPDIR"), "/var/tmp") if folder and os.access(folder, os.W_OK)),
+        tempfile.gettempdir(),
+    )
+
+
+def _write(file: IO[bytes], chunk: np.ndarray) -> None:
+    """Not through the mapping: on a full disk that ends the process."""
+    data = np.ascontiguousarray(chunk).view(np.uint8).reshape(-1).data
+    while data:
+        data = data[file.write(data) :]
+
+
+def _refuse_full(folder: str, needed: int) -> None:
+    try:
+        status = os.statvfs(folder)
+    except OSError as error:
+        raise _failed(folder, error) from None
+    free = status.f_bavail * status.f_frsize
+    if needed > free:
+        text = (
+            f"{needed / 1e9:.1f} GB of prepared rows do not fit into '{safe_text(folder)}', which has {free / 1e9:.1f}"
+        )
+        raise StorageError(f"{text} GB left", hint=_HINT)
+
+
+def _failed(folder: str, error: OSError) -> StorageError:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        return StorageError(f"no room is left in '{safe_text(folder)}' for prepared rows", hint=_HINT)
+    reason = (error.strerror or str(error)).lower()
+    return StorageError(f"cannot keep prepared rows in '{safe_text(folder)}': {reason}")
+
+
+_HINT = "set TMPDIR to a folder with more room"

@@ -1,0 +1,80 @@
+"""How many rows are judged at once: as many as change no figure."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kerascli.builder.judging import rows_at_once
+from kerascli.data.loader import BatchSource
+from kerascli.device import Choice
+from kerascli.fit.evaluate import evaluate
+from kerascli.spec.load import open_config
+from kerascli.workflow.plan import judged
+from kerascli.workflow.train import experiment_of
+from tests.runs_harness import HARD, outcome_of, write
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+MASKED = """
+data:
+  source: {npz: words.npz}
+  inputs: {x: []}
+  targets: {y: []}
+model:
+  layers:
+    - embedding: {input_dim: 9, output_dim: 4, mask_zero: true}
+    - lstm: 3
+    - dense: 1
+compile: {loss: mse}
+"""
+
+
+def rows(path: Path, *sets: str, figures: bool = True) -> int:
+    config = open_config(path, sets=sets)
+    experiment = experiment_of(config, config.load_data(), Choice("cpu", "a test"))
+    return rows_at_once(experiment.spec, figures=figures)
+
+
+def test_small_rows_are_judged_many_at_once(tmp_path: Path) -> None:
+    """24 units and their 24 activations of 4 bytes are the widest: two million bytes hold 10,922 such rows."""
+    assert rows(write(tmp_path, HARD)) == 2**21 // (2 * 24 * 4)
+
+
+def test_never_fewer_than_are_trained_on(tmp_path: Path) -> None:
+    assert rows(write(tmp_path, HARD), "fit.batch_size=20000") == 20000
+
+
+@pytest.mark.parametrize("figures", [True, False])
+def test_the_config_decides_where_it_says(tmp_path: Path, figures: bool) -> None:
+    assert rows(write(tmp_path, HARD), "fit.validation_batch_size=7", figures=figures) == 7
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["fit.validation_steps=2", "compile.loss={sparse_categorical_crossentropy: {reduction: sum}}"],
+)
+def test_figures_that_depend_on_batches_keep_them(tmp_path: Path, said: str) -> None:
+    path = write(tmp_path, HARD)
+    assert rows(path, said) == 16
+    assert rows(path, said, figures=False) > 16
+
+
+def test_masked_figures_keep_their_batches(tmp_path: Path) -> None:
+    """A masked mean divides by what a batch counts: Keras averages these over batches."""
+    np.savez(tmp_path / "words.npz", x=np.ones((40, 5), np.int64), y=np.ones((40, 1), np.float32))
+    assert rows(write(tmp_path, MASKED)) == 32
+    assert rows(write(tmp_path, MASKED.replace(", mask_zero: true", ""))) > 32
+
+
+@pytest.mark.parametrize("config", ["two_inputs", "tiny"])
+def test_figures_do_not_depend_on_how_many_are_judged_at_once(config: str) -> None:
+    """Sums of float32 losses in another order: equal to six digits."""
+    opened = open_config(CONFIGS / f"{config}.yaml")
+    prepared = opened.load_data()
+    experiment = experiment_of(opened, prepared, Choice("cpu", "a test"))
+    split = prepared.splits["train"]
+    at_once, few = (
+        outcome_of(evaluate(experiment.update, source.epoch(0), seed=1))
+        for source in (judged(experiment, split), BatchSource(split, 7, experiment.device))
+    )
+    assert at_once == pytest.approx(few, rel=1e-6)
