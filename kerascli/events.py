@@ -95,4 +95,67 @@ class Note:
     level: Literal["info", "warning"] = "info"
 
 
-Event = Began | EpochBegin | BatchEnd | Tick | EpochEnd | Saved | Stopped | Evaluated | Note
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One kind of work: the median time of the steps or epochs that had it, its share of all time."""
+
+    name: str
+    milliseconds: float
+    per: Literal["step", "epoch"]
+    times: int
+    """How many of them had such work, ..."""
+    of: int
+    """... of how many that were timed."""
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What torch does under one name in one place (a layer, forward or backward), a step."""
+
+    name: str
+    place: str
+    calls: float
+    milliseconds: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTime:
+    """What a step's operations of one layer take, and their share of those of all layers."""
+
+    name: str
+    forward_milliseconds: float
+    backward_milliseconds: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Profiled:
+    """Where the time of a training went."""
+
+    tier: str
+    """How steps were run: compiled, traced or eager."""
+    steps: int
+    """All that were trained ..."""
+    counted: int
+    """... and those whose times are given: not the first one, nor those that torch's profiler slowed."""
+    step_milliseconds: float
+    once: Mapping[str, float]
+    """What happened once, in seconds: it is part of no share."""
+    phases: tuple[Phase, ...]
+    layers: tuple[LayerTime, ...]
+    """The most expensive ones."""
+    layers_in: str
+    """What they were seen in: steps of the training, or steps run layer by layer before it."""
+    operations: tuple[Operation, ...]
+    """The most expensive ones."""
+    operations_in: str
+    """The steps that they were seen in; empty where there are none."""
+    advice: tuple[str, ...]
+    notes: tuple[str, ...]
+    """What could not be measured, and what to bear in mind."""
+    files: tuple[str, ...] = ()
+
+
+Event = Began | EpochBegin | BatchEnd | Tick | EpochEnd | Saved | Stopped | Evaluated | Note | Profiled

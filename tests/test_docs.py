@@ -13,6 +13,8 @@ import typer
 from kerascli.cli.commands import app
 from kerascli.component import REGISTRIES
 from kerascli.errors import ConfigError, Interrupted, KerasCliError
+from kerascli.profiling.advice import RULES
+from kerascli.profiling.ledger import ORDER, REST
 from kerascli.runs.index import find_run
 from kerascli.spec.load import open_config
 from kerascli.workflow.check import check
@@ -175,6 +177,13 @@ def test_every_source_transform_and_callback_is_in_the_language() -> None:
     named = set(re.findall(r"`(\w+)`", language))
     for kind in ("source", "transform", "callback"):
         assert set(REGISTRIES[kind].names()) <= named, kind
+
+
+def test_every_phase_of_a_profile_is_explained() -> None:
+    page = (ROOT / "docs" / "profile.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"`([a-z ]+)`", "".join(re.findall(r"^\| (`.+?) \|", page, re.M))))
+    assert told == {*ORDER, REST} - {"forward and backward"}
+    assert {rule.phase for rule in RULES} <= told
 
 
 def test_exit_codes_are_those_of_the_errors() -> None:

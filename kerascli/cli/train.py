@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,8 +12,7 @@ from kerascli.cli import options
 from kerascli.errors import ConfigError, safe_text
 
 if TYPE_CHECKING:
-    from kerascli.events import Event
-    from kerascli.report.console import TrainingView
+    from kerascli.events import Event, Profiled
 
 
 def register(app: typer.Typer) -> None:
@@ -31,6 +31,9 @@ def train_command(
     resume: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on with a run: latest, a name, a prefix or a path.")
     ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Say where the time goes, and write a trace of some steps into the run.")
+    ] = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="Two steps of everything in a temporary run, for CI.")] = False,
     as_json: options.Json = False,
 ) -> None:
@@ -38,16 +41,20 @@ def train_command(
     given = {
         "a config": config is not None, "--name": name is not None, "--runs-dir": runs_dir != options.RUNS_DIR,
         "--flag": bool(flags), "--json": as_json, "--resume": resume is not None,
+        "--profile": profile,
     }  # fmt: skip
     if smoke:
-        _refuse(given, ["--resume", "--name", "--runs-dir", "--json"], "--smoke: it trains a run of its own")
+        _refuse(
+            given, ["--resume", "--name", "--runs-dir", "--json", "--profile"], "--smoke: it trains a run of its own"
+        )
         smoke_test(options.config_or_only(config), sets=sets, flags=flags, device=device)
     elif resume is not None:
         _refuse(given, ["a config", "--flag", "--name"], "--resume: a run keeps its settings")
-        resume_run(resume, device=device, runs_dir=runs_dir, sets=sets, as_json=as_json)
+        resume_run(resume, device=device, runs_dir=runs_dir, sets=sets, profile=profile, as_json=as_json)
     else:
         path = options.config_or_only(config)
-        train(path, device=device, name=name, runs_dir=runs_dir, sets=sets, flags=flags, as_json=as_json)
+        chosen = {"device": device, "runs_dir": runs_dir, "profile": profile, "as_json": as_json}
+        train(path, name=name, sets=sets, flags=flags, **chosen)
 
 
 def _refuse(given: dict[str, bool], names: list[str], why: str) -> None:
@@ -65,6 +72,7 @@ def train(
     runs_dir: Path = options.RUNS_DIR,
     sets: Sequence[str] = (),
     flags: Sequence[str] = (),
+    profile: bool = False,
     as_json: bool = False,
 ) -> None:
     """Train and show it; results go to stdout, everything else to stderr. What can be refused at once, is."""
@@ -77,7 +85,7 @@ def train(
     from kerascli.spec.load import open_config
     from kerascli.workflow.train import Options, start
 
-    chosen = Options(runs_dir=runs_dir, device=device, name=name, command=sys.argv[1:])
+    chosen = Options(runs_dir=runs_dir, device=device, name=name, command=sys.argv[1:], profile=profile)
     opened = open_config(config, sets=sets, flags=flags, progress=options.download_bar())
     _follow(start(opened, chosen), as_json=as_json)
 
@@ -88,6 +96,7 @@ def resume_run(
     device: str = "auto",
     runs_dir: Path = options.RUNS_DIR,
     sets: Sequence[str] = (),
+    profile: bool = False,
     as_json: bool = False,
 ) -> None:
     """Go on with a run, as `train`."""
@@ -97,40 +106,65 @@ def resume_run(
     options.check_device(device)
     from kerascli.workflow.train import Options, resume
 
-    chosen = Options(runs_dir=runs_dir, device=device, command=sys.argv[1:])
+    chosen = Options(runs_dir=runs_dir, device=device, command=sys.argv[1:], profile=profile)
     _follow(resume(record, chosen, sets, progress=options.download_bar()), as_json=as_json)
 
 
-def _follow(events: "Iterator[Event]", *, as_json: bool) -> None:
-    from kerascli.report.console import TrainingView
+@dataclass(slots=True)
+class _Outcome:
+    """What is known so far: where the run is, split -> figure -> value, the profile if there is one."""
 
-    view = TrainingView(sys.stderr, quiet=as_json)
+    run: str = ""
+    results: dict[str, dict[str, float]] = field(default_factory=dict)
+    profile: "Profiled | None" = None
+
+    def take(self, event: "Event") -> None:
+        from kerascli.events import Began, Evaluated, Profiled
+
+        match event:
+            case Began():
+                self.run = event.run
+            case Evaluated():
+                self.results[event.split] = dict(event.logs)
+            case Profiled():
+                self.profile = event
+            case _:
+                pass
+
+
+def _follow(events: "Iterator[Event]", *, as_json: bool) -> None:
+    from kerascli.report.console import TrainingView, figures
+
+    view, outcome = TrainingView(sys.stderr, quiet=as_json), _Outcome()
     try:
-        run, results = _show(events, view)
+        for event in events:
+            view.show(event)
+            outcome.take(event)
+        view.close()
+        if as_json:
+            profile = {"profile": asdict(outcome.profile)} if outcome.profile is not None else {}
+            options.say_json({"run": outcome.run, "results": outcome.results, **profile})
+            return
+        for split, logs in outcome.results.items():
+            typer.echo(f"{split}  {figures(logs)}")
+        typer.echo(f"run   {safe_text(outcome.run)}")
+        if outcome.profile is not None:
+            typer.echo()
     finally:
         view.close()
-    if as_json:
-        options.say_json({"run": run, "results": results})
-        return
-    from kerascli.report.console import figures
-
-    for split, logs in results.items():
-        typer.echo(f"{split}  {figures(logs)}")
-    typer.echo(f"run   {safe_text(run)}")
+        if outcome.profile is not None and not as_json:  # of a training that failed, too
+            _say_profile(outcome.profile)
 
 
-def _show(events: "Iterator[Event]", view: "TrainingView") -> tuple[str, dict[str, dict[str, float]]]:
-    """Where the run is, and split -> figure -> value."""
-    from kerascli.events import Began, Evaluated
+def _say_profile(profile: "Profiled") -> None:
+    from kerascli.report.profile import profile_text
 
-    run, results = "", {}
-    for event in events:
-        view.show(event)
-        if isinstance(event, Began):
-            run = event.run
-        if isinstance(event, Evaluated):
-            results[event.split] = dict(event.logs)
-    return run, results
+    options.say(profile_text(profile))
+    typer.echo()
+    for file in map(Path, profile.files):
+        typer.echo(f"{file.name.partition('.')[0]:<7}  {safe_text(str(file))}")
+    if profile.operations_in:
+        options.note("the trace can be opened in ui.perfetto.dev or chrome://tracing")
 
 
 def smoke_test(config: Path, *, sets: Sequence[str], flags: Sequence[str], device: str = "auto") -> None:

@@ -21,6 +21,7 @@ from kerascli.events import BatchEnd, EpochBegin, EpochEnd, Event, Stopped
 from kerascli.fit.evaluate import add_states, evaluate
 from kerascli.fit.progress import Progress
 from kerascli.fit.step import Trainer
+from kerascli.spans import span
 
 _REDRAW_SECONDS = 0.1
 
@@ -67,17 +68,21 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
     yield EpochBegin(number, plan.epochs, plan.steps)
     if progress.batch == 0:  # after the event, at which a run may be left: to go on from there must not do it twice
         facts = _facts(trainer, plan, progress, progress.rows[-1] if progress.rows else {}, number)
-        for callback in plan.callbacks:
-            progress.said += _carry_out(callback.begin(facts), trainer, progress)
+        with span("callbacks"):
+            for callback in plan.callbacks:
+                progress.said += _carry_out(callback.begin(facts), trainer, progress)
     yield from _batches(trainer, plan, progress, started)
     assert progress.states is not None
-    logs = trainer.update.objective.figures(progress.states)
-    refuse_bad_step(trainer, plan, number)
+    with span("metrics"):
+        logs = trainer.update.objective.figures(progress.states)
+        refuse_bad_step(trainer, plan, number)
     if plan.validation is not None and plan.validates(number):
-        figures = yield from _validate(trainer, plan.validation, progress)
+        with span("validation"):
+            figures = yield from _validate(trainer, plan.validation, progress)
         logs.update({f"val_{name}": value for name, value in figures.items()})
     rate = trainer.optimizer.learning_rate
-    carried = _decide(trainer, plan, progress, logs, number)
+    with span("callbacks"):
+        carried = _decide(trainer, plan, progress, logs, number)
     seconds = time.monotonic() - started
     progress.rows.append({"epoch": number, **logs, "learning_rate": rate, "epoch_seconds": seconds})
     progress.epoch, progress.batch, progress.states, progress.seconds = number, 0, None, 0.0
@@ -90,9 +95,10 @@ def _batches(trainer: Trainer, plan: Plan, progress: Progress, started: float) -
     trainer.update.train()
     drawn = time.monotonic()
     number = progress.epoch + 1
-    for batch in plan.batches(progress.epoch, progress.batch):
+    for batch in _awaited(plan.batches(progress.epoch, progress.batch)):
         states = trainer.step(batch, progress.step)
-        progress.states = add_states(progress.states, states)
+        with span("metrics"):
+            progress.states = add_states(progress.states, states)
         progress.batch += 1
         progress.step += 1
         now = time.monotonic()
@@ -100,9 +106,21 @@ def _batches(trainer: Trainer, plan: Plan, progress: Progress, started: float) -
         if now - drawn >= _REDRAW_SECONDS:
             drawn = now
             progress.seconds = now - started
-            refuse_bad_step(trainer, plan, number)
-            logs = trainer.update.objective.figures(progress.states)
+            with span("metrics"):
+                refuse_bad_step(trainer, plan, number)
+                logs = trainer.update.objective.figures(progress.states)
         yield BatchEnd(number, progress.batch, plan.steps, logs)
+
+
+def _awaited(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """The batches; waiting for one is work of its own, and may be the most of it."""
+    iterator = iter(batches)
+    while True:
+        with span("data"):
+            batch = next(iterator, None)
+        if batch is None:
+            return
+        yield batch
 
 
 def _validate(

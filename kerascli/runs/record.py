@@ -2,7 +2,7 @@
 
 runs/2026-11-24T22-17-58Z-mnist_mlp/
   config.yaml   resolved.yaml   run.json   history.csv   summary.txt   model.safetensors
-  preprocessing/   plugins/   checkpoints/   plots/   logs/
+  preprocessing/   plugins/   checkpoints/   plots/   logs/   profile/
 """
 
 import contextlib
@@ -32,7 +32,8 @@ FOLDER = re.compile(r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)-(.+)", re.DOTALL)
 _CONFIG, _RESOLVED, _FACTS = "config.yaml", "resolved.yaml", "run.json"
 _HISTORY, _SUMMARY, _WEIGHTS = "history.csv", "summary.txt", "model.safetensors"
 _PREPROCESSING, _PLUGINS, _CHECKPOINTS, _PLOTS, _LOGS = "preprocessing", "plugins", "checkpoints", "plots", "logs"
-_FOLDERS = (_PREPROCESSING, _PLUGINS, _CHECKPOINTS, _PLOTS, _LOGS)
+_PROFILE = "profile"
+_FOLDERS = (_PREPROCESSING, _PLUGINS, _CHECKPOINTS, _PLOTS, _LOGS, _PROFILE)
 
 
 class RunRecord:
@@ -213,6 +214,15 @@ class RunRecord:
     def plot_path(self, file: str) -> Path:
         """Where a plot of this run goes; its folder exists."""
         return self._inside(_PLOTS, file)
+
+    def write_profile(self, files: Mapping[str, bytes]) -> list[Path]:
+        """Keep the files of a profile, instead of those of an earlier one; returns where they are."""
+        for name in self._names(_PROFILE):
+            storage.remove_file(self.path / _PROFILE / name)
+        paths = [self._inside(_PROFILE, name) for name in files]
+        for path, data in zip(paths, files.values(), strict=True):
+            storage.write_bytes(path, data)
+        return paths
 
     def _inside(self, folder: str, file: str, *, make: bool = True) -> Path:
         if not FILE.fullmatch(file):

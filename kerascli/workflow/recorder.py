@@ -15,6 +15,7 @@ from kerascli.fit.loop import Plan, refuse_bad_step
 from kerascli.fit.progress import Progress
 from kerascli.fit.step import Trainer
 from kerascli.runs.record import RunRecord
+from kerascli.spans import span
 
 EPOCH_SECONDS = 10.0
 """A checkpoint is written at an epoch's end when the last is older than this ..."""
@@ -50,9 +51,10 @@ class Recorder:
         return None
 
     def _epoch_end(self, event: EpochEnd) -> Saved | None:
-        self.record.write_history(self.progress.rows)
-        for file, row, separator in event.rows:
-            self._log_row(file, row, separator)
+        with span("records"):
+            self.record.write_history(self.progress.rows)
+            for file, row, separator in event.rows:
+                self._log_row(file, row, separator)
         last = event.epoch >= self.plan.epochs or self.progress.stopped is not None
         if event.slots:
             return self.save(f"kept as {', '.join(event.slots)}", slots=event.slots)
@@ -65,8 +67,9 @@ class Recorder:
     def save(self, reason: str, *, slots: tuple[str, ...] = ()) -> Saved:
         """Write a checkpoint of the present moment. Raises TrainingStopped after a bad step: none is kept of that."""
         refuse_bad_step(self.trainer, self.plan, self.progress.epoch + 1)
-        tensors, facts = capture(self.trainer, self.progress)
-        self.record.checkpoints.save(self.progress.step, {TRAINING: save_tensors(tensors)}, facts, slots=slots)
+        with span("checkpoints"):
+            tensors, facts = capture(self.trainer, self.progress)
+            self.record.checkpoints.save(self.progress.step, {TRAINING: save_tensors(tensors)}, facts, slots=slots)
         self._saved_at = time.monotonic()
         return Saved(f"step {self.progress.step}", self.progress.epoch, self.progress.batch, reason)
 

@@ -1,0 +1,168 @@
+"""The profiler of one training: it follows the events, hears of marked work, and says where the time went."""
+
+from collections.abc import Callable, Iterator, Mapping
+from statistics import median
+
+import torch
+from torch import nn
+
+from kerascli.events import BatchEnd, EpochBegin, EpochEnd, Event, Profiled
+from kerascli.profiling.advice import Facts, advice
+from kerascli.profiling.clock import Clock
+from kerascli.profiling.ledger import Pages, phases
+from kerascli.profiling.operations import Seen
+from kerascli.profiling.replay import layer_by_layer
+from kerascli.profiling.window import LEAST_STEPS, Window, synchronize
+
+_MAKING = ("tracing", "compiling")
+"""What is done once for all steps; when a program is tried, phases of steps are heard as well."""
+_SLOWED = 1.5
+"""Torch's profiler adds microseconds to each operation. Above this, its milliseconds mislead."""
+
+
+class Profiler:
+    """Listens to the spans of a training on `device`; `follow` tells it where steps and epochs end.
+
+    The first step is a matter of its own, some are seen by torch's profiler, which slows them; the rest are timed.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._clock = Clock(self._wait)
+        self._window = Window(device)
+        self._tier, self._jit_compile = "eager", False
+        self._first, self._steps, self._epochs = Pages(), Pages(), Pages()
+        self._before: dict[str, float] = {}
+        self._apart: Seen | None = None
+        self._apart_refusal = ""
+        self._seen = self._epochs_left = 0
+
+    def know(
+        self, tier: str, jit_compile: bool | str, layers: Mapping[str, nn.Module], step: Callable[[], object]
+    ) -> None:
+        """How steps are run, and by which setting; the modules by the names under which their operations are told.
+
+        `step` runs forward and backward as modules, whatever the tier is, and changes nothing.
+        """
+        self._tier, self._jit_compile = tier, jit_compile
+        if tier == "eager":
+            self._window.layers = layers
+        else:
+            self._apart, self._apart_refusal = layer_by_layer(self._device, layers, step)
+
+    def begin(self, name: str) -> None:
+        self._clock.begin(name)
+        if self._window.open:
+            self._window.begin(name)
+
+    def end(self, name: str) -> None:
+        if self._window.open:
+            self._window.end()
+        self._clock.end(name)
+
+    def _wait(self) -> None:
+        if not self._window.open:  # its trace shows what runs beside what, as without us
+            synchronize(self._device)
+
+    def follow(self, events: Iterator[Event], batches_done: int) -> Iterator[Event]:
+        """Hand every event on. `batches_done`: those of the first epoch that were trained in an earlier process."""
+        self._before = self._clock.lap().parts
+        for event in events:
+            match event:
+                case EpochBegin():
+                    self._epoch_begin(event, batches_done)
+                case BatchEnd():
+                    self._batch_end(event)
+                case EpochEnd():
+                    self._epochs.add(self._clock.lap())
+                case _:
+                    pass
+            self.begin("showing progress")
+            yield event
+            self.end("showing progress")
+
+    def _epoch_begin(self, event: EpochBegin, batches_done: int) -> None:
+        self._epochs_left = event.epochs - event.epoch
+        if self._seen == 0:
+            self._window.plan(event.steps + self._epochs_left * event.steps - batches_done)
+        else:
+            self._open_if_due(event.epoch, 0, event.steps)
+
+    def _batch_end(self, event: BatchEnd) -> None:
+        self._seen += 1
+        lap = self._clock.lap()
+        if self._window.open:
+            self._window.step_done(last=event.step == event.steps)
+            self._clock.restart()
+        elif self._seen == 1:
+            self._first.add(lap)
+        else:
+            self._steps.add(lap)
+        self._open_if_due(event.epoch, event.step, event.steps)
+
+    def _open_if_due(self, epoch: int, step: int, steps: int) -> None:
+        if self._window.is_due(self._seen, steps - step, steps, last_epoch=self._epochs_left == 0):
+            self._window.start(epoch, step + 1)
+            self._clock.restart()
+
+    def finish(self) -> Profiled | None:
+        """What was found; None where nothing was trained."""
+        self._window.stop()
+        if self._seen == 0:
+            return None
+        steps = self._steps if self._steps.laps else self._first
+        once = {name: seconds for name, seconds in self._before.items() if name in _MAKING}
+        if steps is self._steps:
+            once["first step"] = self._first.seconds
+        found = phases(steps, self._epochs, self._seen)
+        work = self._window.work()
+        by_layer = work if self._apart is None else self._apart
+        facts = Facts(
+            phases=found,
+            layers=by_layer.layers(),
+            step_seconds=steps.median_seconds,
+            seconds=steps.seconds / steps.laps * self._seen + self._epochs.seconds,
+            compiling_seconds=once.get("compiling", 0.0),
+            operations=work.started(),
+            tier=self._tier,
+            jit_compile=self._jit_compile,
+        )
+        return Profiled(
+            tier=self._tier,
+            steps=self._seen,
+            counted=steps.laps,
+            step_milliseconds=steps.median_seconds * 1000,
+            once=once,
+            phases=found,
+            layers=facts.layers,
+            layers_in=str(self._window) if self._apart is None else "steps run layer by layer, before the training",
+            operations=work.most_expensive(),
+            operations_in=str(self._window),
+            advice=advice(facts),
+            notes=tuple(self._notes(work, steps)),
+        )
+
+    def _notes(self, work: Seen, steps: Pages) -> Iterator[str]:
+        if self._seen == 1:
+            yield "there was one step alone: its times are those of a first step, which takes longer than others"
+        if self._tier != "eager":
+            yield f"steps run as one program (tier: {self._tier}): forward and backward cannot be timed apart in it"
+        if self._apart_refusal:
+            yield f"layers were not measured: {self._apart_refusal}"
+        if self._window.refusal:
+            yield f"operations were not measured: {self._window.refusal}"
+        elif not self._window.steps:
+            yield f"operations were not measured: that takes {LEAST_STEPS} steps in all"
+        elif not work.most_expensive():
+            yield "torch's profiler does not tell the device's time by operation here: look at the trace"
+        elif (slower := median(work.lasted) / (steps.median_seconds * 1000)) > _SLOWED:
+            yield (
+                f"steps took {slower:.1f} times as long while torch's profiler noted operations: of those, and of "
+                "layers, trust the shares more than the times"
+            )
+        if self._device.type != "cpu":
+            yield "each phase was waited for: without --profile they overlap, and steps take less"
+
+    def trace(self) -> tuple[str, bytes] | None:
+        """A file of the Chrome trace format: its name and contents; None where no operations were seen."""
+        return self._window.trace() if self._window.steps else None

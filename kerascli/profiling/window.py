@@ -1,0 +1,140 @@
+"""Torch's profiler over a few steps: what their operations cost, and a trace to look at."""
+
+import gzip
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.autograd.profiler import record_function
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.hooks import RemovableHandle
+
+from kerascli.errors import first_line
+from kerascli.profiling.operations import LAYER, STEP, Seen, seen
+
+LEAST_STEPS = 3
+"""The first, which is never like the others, one that is timed, and one that torch's profiler sees."""
+
+_WARM_UP_STEPS = 10
+"""By then memory is taken, kernels are chosen and processors run at their speed."""
+_STEPS = 20
+"""Enough for a mean, and few enough for a trace that opens at once."""
+LARGE_BYTES = 16_000_000
+"""A trace above this is compressed; what shows traces reads both."""
+
+
+class Window:
+    """Consecutive steps of one epoch, once in a training: opened and closed between two steps."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.layers: Mapping[str, nn.Module] = {}
+        self.open = False
+        self.steps = 0
+        """Complete ones that were seen."""
+        self.refusal = ""
+        """Why torch's profiler did not start."""
+        self._device = device
+        self._warm_up = self._size = 0
+        self._epoch = self._first = 0
+        self._profile: Any = None
+        self._marks: list[record_function] = []
+        self._hooks: list[RemovableHandle] = []
+
+    def plan(self, steps: int) -> None:
+        """Of a short training of so many steps, a third comes before the window and a third is in it."""
+        self._warm_up, self._size = min(_WARM_UP_STEPS, steps // LEAST_STEPS), min(_STEPS, steps // LEAST_STEPS)
+
+    def is_due(self, steps_done: int, left: int, steps: int, *, last_epoch: bool) -> bool:
+        """Whether to open now, after so many steps in all, with `left` of the epoch's `steps` to come."""
+        if self._first or steps_done < self._warm_up or not self._warm_up:
+            return False
+        return left >= min(self._size, steps) or (last_epoch and left > 0)
+
+    def start(self, epoch: int, step: int) -> None:
+        """Open before that step. Where torch's profiler cannot start, `refusal` says why."""
+        self._epoch, self._first = epoch, step
+        os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else its library says on stderr that it starts and stops
+        activities = [ProfilerActivity.CPU]
+        if self._device.type == "cuda":
+            activities.append(ProfilerActivity.CUDA)
+        started = profile(activities=activities)
+        try:
+            started.start()
+        except RuntimeError as error:  # another profiler is at work in this process, or the device allows none
+            self.refusal = f"torch's profiler did not start: {first_line(error)}"
+            return
+        self._profile = started
+        self.open = True
+        for name, module in self.layers.items():
+            self._hooks.append(module.register_forward_pre_hook(lambda *_, name=name: self.begin(LAYER + name)))
+            self._hooks.append(module.register_forward_hook(lambda *_: self.end()))
+        self.begin(f"{STEP}{step}")
+
+    def step_done(self, *, last: bool) -> None:
+        """A step has ended; the window closes when it has seen enough, or with the epoch."""
+        self.end()
+        self.steps += 1
+        if last or self.steps == self._size:
+            self.stop()
+        else:
+            self.begin(f"{STEP}{self._first + self.steps}")
+
+    def stop(self) -> None:
+        if not self.open:
+            return
+        while self._marks:
+            self.end()
+        for hook in self._hooks:
+            hook.remove()
+        self.open = False
+        synchronize(self._device)
+        try:
+            self._profile.stop()
+        except RuntimeError as error:  # the training has not failed
+            self.steps, self.refusal = 0, f"torch's profiler did not end well: {first_line(error)}"
+
+    def begin(self, name: str) -> None:
+        """Work of that name begins: a bar in the trace."""
+        mark = record_function(name)
+        mark.__enter__()
+        self._marks.append(mark)
+
+    def end(self) -> None:
+        self._marks.pop().__exit__(None, None, None)
+
+    def work(self) -> Seen:
+        """All operations of the steps that were seen."""
+        if not self.steps:
+            return Seen()
+        return seen(self._profile.events(), self.steps, on_device=self._device.type == "cuda")
+
+    def trace(self) -> tuple[str, bytes]:
+        """A file of the Chrome trace format: its name and contents."""
+        with tempfile.TemporaryDirectory(prefix="kerascli-profile-") as folder:
+            path = Path(folder) / "trace.json"
+            self._profile.export_chrome_trace(str(path))
+            return trace_file(path.read_bytes())
+
+    def __str__(self) -> str:
+        """`epoch 1, steps 11 to 30`, or nothing."""
+        last = self._first + self.steps - 1
+        steps = f"step {last}" if self.steps == 1 else f"steps {self._first} to {last}"
+        return f"epoch {self._epoch}, {steps}" if self.steps else ""
+
+
+def trace_file(trace: bytes) -> tuple[str, bytes]:
+    """What to call the file of a trace, and what it holds."""
+    if len(trace) <= LARGE_BYTES:
+        return "trace.json", trace
+    return "trace.json.gz", gzip.compress(trace, compresslevel=6, mtime=0)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for what the device still has to do; not while its work is recorded for replay, where waiting is refused."""
+    if device.type == "cpu" or (device.type == "cuda" and torch.cuda.is_current_stream_capturing()):
+        return
+    torch.accelerator.synchronize()

@@ -1,0 +1,79 @@
+"""A profile as text: where the time went, what it went into in torch, what to do about it."""
+
+import textwrap
+from collections.abc import Sequence
+
+from kerascli.errors import safe_text
+from kerascli.events import Profiled
+
+_WIDTH = 100
+"""Of sentences; tables are as wide as their names."""
+_NAME = 48
+"""A longer name of an operation is cut."""
+
+
+def profile_text(profile: Profiled) -> str:
+    """Tables and sentences for a terminal and for a file."""
+    parts = [_head(profile), _phases(profile)]
+    if profile.layers:
+        parts += [f"layers ({profile.layers_in})", _layers(profile)]
+    if profile.operations:
+        parts += [f"operations ({profile.operations_in})", _operations(profile)]
+    parts += ["advice", _list(profile.advice)]
+    if profile.notes:
+        parts += ["notes", _list(profile.notes)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _head(profile: Profiled) -> str:
+    each = f"{milliseconds(profile.step_milliseconds)} each"
+    of = f" (median of {profile.counted:,})" if profile.counted > 1 else ""
+    steps = "1 step" if profile.steps == 1 else f"{profile.steps:,} steps"
+    return f"profile: {steps}, {each}{of}; tier: {profile.tier}"
+
+
+def _phases(profile: Profiled) -> str:
+    rows = [("phase", "median", "", "share")]
+    for phase in profile.phases:
+        each = "a step" if phase.per == "step" else "an epoch"
+        some = f"in {phase.times:,} of {phase.of:,} {phase.per}s"
+        per = each if phase.times == phase.of else some
+        rows.append((phase.name, milliseconds(phase.milliseconds), per, f"{phase.share:.1%}"))
+    rows += [(name, milliseconds(seconds * 1000), "once", "-") for name, seconds in profile.once.items()]
+    return _aligned(rows, "<><>")
+
+
+def _layers(profile: Profiled) -> str:
+    rows = [("layer", "forward", "backward", "share")]
+    for layer in profile.layers:
+        both = milliseconds(layer.forward_milliseconds), milliseconds(layer.backward_milliseconds)
+        rows.append((safe_text(layer.name), *both, f"{layer.share:.1%}"))
+    return _aligned(rows, "<>>>")
+
+
+def _operations(profile: Profiled) -> str:
+    rows = [("operation", "where", "calls", "a step", "share")]
+    for operation in profile.operations:
+        numbers = f"{operation.calls:,.1f}", milliseconds(operation.milliseconds), f"{operation.share:.1%}"
+        rows.append((safe_text(operation.name, _NAME), safe_text(operation.place), *numbers))
+    return _aligned(rows, "<<>>>")
+
+
+def milliseconds(value: float) -> str:
+    """Three digits or more: 0.025 ms, 2.62 ms, 3,848 ms."""
+    places = 3 if value < 1 else 2 if value < 10 else 1 if value < 100 else 0
+    return f"{value:,.{places}f} ms"
+
+
+def _list(sentences: Sequence[str]) -> str:
+    items = (textwrap.wrap(f"- {safe_text(text, 1000)}", _WIDTH, subsequent_indent="  ") for text in sentences)
+    return "\n".join(line for item in items for line in item)
+
+
+def _aligned(rows: Sequence[Sequence[str]], sides: str) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = (f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True))
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)

@@ -1,0 +1,81 @@
+"""A training that is profiled: its events, and at its end, however it comes, what was found and where it is kept."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+
+import torch
+from torch import nn
+
+from kerascli import draws
+from kerascli.builder.experiment import Experiment
+from kerascli.data.loader import Batch
+from kerascli.errors import StorageError
+from kerascli.events import Event, Note
+from kerascli.fit.loop import Plan
+from kerascli.profiling.profiler import Profiler
+from kerascli.report.profile import profile_text
+from kerascli.runs.record import RunRecord
+from kerascli.spans import listening
+
+
+def profiled(events: Iterator[Event], profiler: Profiler, record: RunRecord) -> Iterator[Event]:
+    """The events, and a Profiled at their end: after a signal or a failure, too, which then goes its way."""
+    try:
+        with listening(profiler):
+            yield from events
+    except Exception:
+        yield from _told(profiler, record, "the training was left early: this is what was seen of it")
+        raise
+    yield from _told(profiler, record)
+
+
+def _told(profiler: Profiler, record: RunRecord, *notes: str) -> Iterator[Event]:
+    found = profiler.finish()
+    if found is None:
+        yield Note("no step was trained: there is nothing to profile")
+        return
+    found = replace(found, notes=(*found.notes, *notes))
+    files = {"summary.txt": profile_text(found).encode()}
+    trace = profiler.trace()
+    if trace is not None:
+        files |= [trace]
+    try:
+        paths = record.write_profile(files)
+    except StorageError as error:  # the training itself is safe, and what was found is shown
+        yield Note(f"the profile is not kept: {error}", "warning")
+        paths = []
+    yield replace(found, files=tuple(map(str, paths)))
+
+
+def know_model(profiler: Profiler, tier: str, experiment: Experiment, plan: Plan) -> None:
+    """Tell a profiler of the model whose training it will see."""
+    assert experiment.spec.compile is not None
+    trained = [weight.tensor for weight in experiment.weights if weight.trainable]
+    update = experiment.update
+
+    @cache
+    def batch() -> Batch:
+        return next(iter(plan.batches(0, 0)))
+
+    def step() -> None:
+        update.train()
+        with draws.using(draws.Draws(experiment.spec.seed, "profile", 0)):
+            total = update(batch()).judgement.total
+        torch.autograd.grad(total, trained, allow_unused=True)
+
+    profiler.know(tier, experiment.spec.compile.jit_compile, _layers(experiment), step)
+
+
+def _layers(experiment: Experiment) -> dict[str, nn.Module]:
+    """The modules that a step calls one after the other; one that stands in several nodes goes by its first name."""
+    update, graph = experiment.update, experiment.graph
+    found = {
+        "transforms of inputs": update.input_stage,
+        "transforms of targets": update.target_stage,
+        "loss and metrics": update.objective,
+    }
+    for node, module in zip(graph.model.nodes, graph.nodes, strict=True):
+        if module not in found.values():
+            found[node.name] = module
+    return found
