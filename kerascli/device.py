@@ -1,12 +1,17 @@
 """Device, threads and determinism: every automatic choice comes with its reason."""
 
+import ctypes
 import os
 import re
+import sys
 from dataclasses import dataclass
 
 import torch
 
 from kerascli.errors import ConfigError
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""Numbers of glibc's malloc.h."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +68,28 @@ def use_threads(recorded: int | None) -> None:
         torch.set_num_threads(recorded)
 
 
-def flush_denormals() -> None:
-    """Take denormal numbers for zero, as XLA does: averages that decay towards zero are many times slower otherwise.
+def prepare_cpu() -> None:
+    """Settings of the processor and the allocator that training is faster with; before the first tensor.
 
-    Threads inherit the setting when they start, so this comes before the first tensor.
+    Denormal numbers are taken for zero, as XLA does: averages that decay towards zero are many times slower
+    otherwise. Threads inherit that when they start.
     """
     torch.set_flush_denormal(True)
+    _keep_memory()
+
+
+def _keep_memory() -> None:
+    """Let glibc keep the memory of freed tensors for the next ones.
+
+    By default it maps each tensor above some size anew and gives it back at once: a convolutional network then
+    spends a sixth of its time in the kernel, which fills new pages with zeros.
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 2**30)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def make_deterministic(device: torch.device) -> None:

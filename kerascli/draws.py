@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -56,8 +57,7 @@ class Draws:
 
     def make_at(self, place: str, draw: Draw) -> Tensor:
         """The numbers of a node's n-th draw: `dropout_1/0`."""
-        seed = key_seed(f"{self._prefix}/{place}")
-        return _FILL[draw.kind](draw, torch.Generator(draw.device).manual_seed(seed))
+        return _FILL[draw.kind](draw, key_seed(f"{self._prefix}/{place}"))
 
 
 class Tape:
@@ -129,10 +129,11 @@ def bernoulli(like: Tensor, probability: float, shape: tuple[int, ...] | None = 
     """1 with `probability`, else 0, in the dtype and on the device of `like`; `shape` if not like's.
 
     Sixteen random bits decide, four decisions to one 64-bit draw: several times faster than
-    `Tensor.bernoulli_`, and wrong in the probability by less than 2**-17.
+    `Tensor.bernoulli_`, and wrong in the probability by less than 2**-17. What is drawn are bytes, so that a
+    program which is given its numbers reads a quarter of the memory.
     """
     shape = tuple(like.shape) if shape is None else shape
-    return _draw(Draw("bernoulli", shape, like.dtype, like.device, (probability,)))
+    return _draw(Draw("bernoulli", shape, torch.uint8, like.device, (probability,))).to(like.dtype)
 
 
 def _draw(draw: Draw) -> Tensor:
@@ -143,24 +144,33 @@ def _draw(draw: Draw) -> Tensor:
     return _current.make(draw)
 
 
-def _normal(draw: Draw, generator: torch.Generator) -> Tensor:
-    return torch.empty(draw.shape, dtype=draw.dtype, device=draw.device).normal_(generator=generator)
+def _generator(draw: Draw, seed: int) -> torch.Generator:
+    return torch.Generator(draw.device).manual_seed(seed)
 
 
-def _uniform(draw: Draw, generator: torch.Generator) -> Tensor:
+def _normal(draw: Draw, seed: int) -> Tensor:
+    numbers = torch.empty(draw.shape, dtype=draw.dtype, device=draw.device)
+    return numbers.normal_(generator=_generator(draw, seed))
+
+
+def _uniform(draw: Draw, seed: int) -> Tensor:
     low, high = draw.parameters
-    return torch.empty(draw.shape, dtype=draw.dtype, device=draw.device).uniform_(low, high, generator=generator)
+    numbers = torch.empty(draw.shape, dtype=draw.dtype, device=draw.device)
+    return numbers.uniform_(low, high, generator=_generator(draw, seed))
 
 
-def _bernoulli(draw: Draw, generator: torch.Generator) -> Tensor:
-    threshold = round(draw.parameters[0] * 2**16) - 2**15
-    if threshold >= 2**15:
+def _bernoulli(draw: Draw, seed: int) -> Tensor:
+    threshold = round(draw.parameters[0] * 2**16)
+    if threshold >= 2**16:
         return torch.ones(draw.shape, dtype=draw.dtype, device=draw.device)
     count = math.prod(draw.shape)
-    words = torch.empty(-(-count // _LANES), dtype=torch.int64, device=draw.device)
-    words.random_(-(2**63), None, generator=generator)
-    lanes = words.view(torch.int16)[:count].view(draw.shape)
-    return (lanes < threshold).to(draw.dtype)
+    words = -(-count // _LANES)
+    if draw.device.type == "cpu":  # NumPy draws and compares 16-bit numbers in a quarter of torch's time
+        lanes = np.random.SFC64(seed).random_raw(words).view(np.uint16)[:count]
+        return torch.from_numpy(np.less(lanes, threshold).view(np.uint8)).view(draw.shape)
+    drawn = torch.empty(words, dtype=torch.int64, device=draw.device)
+    drawn.random_(-(2**63), None, generator=_generator(draw, seed))
+    return (drawn.view(torch.int16)[:count].view(draw.shape) < threshold - 2**15).to(draw.dtype)
 
 
 _FILL = {"normal": _normal, "uniform": _uniform, "bernoulli": _bernoulli}

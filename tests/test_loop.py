@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from kerascli import draws
 from kerascli.builder.objective import Judgement, Objective
+from kerascli.builder.tier import Eager
 from kerascli.builder.update import Update, UpdateOutcome
 from kerascli.callbacks.base import (
     AppendRow,
@@ -108,7 +109,8 @@ class Work:
             self.update.line.seen.zero_()
         named = [(w.name, w.tensor, w.spec) for w in weights if isinstance(w.tensor, nn.Parameter)]
         self.optimizer = FlatOptimizer(self.settings, named)
-        self.trainer = Trainer(self.update, self.optimizer, weights, seed=self.seed)
+        run = Eager(self.update, [weight.tensor for weight in weights if weight.trainable])
+        self.trainer = Trainer(self.update, self.optimizer, weights, seed=self.seed, run=run)
         batches = [batch_of(*row) for row in self.rows]
         self.plan = Plan(
             epochs=self.epochs,

@@ -5,7 +5,7 @@ import os
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 import torch
 from keras.src.backend.common.dtypes import BIT64_TO_BIT32_DTYPE
 from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from kerascli.component import Invalid
 from kerascli.errors import ConfigError, FileRefused
@@ -328,3 +329,57 @@ def test_defaults_are_keras_s() -> None:
     for cls in OPTIMIZERS:
         parameters = inspect.signature(getattr(keras.optimizers, cls.__name__)).parameters
         assert cls.model_validate({}).model_dump() == {f: parameters[f].default for f in cls.model_fields}
+
+
+def traced(function: Callable[..., None], examples: Sequence[Tensor]) -> Callable[..., object]:
+    """Stands for a compiler: the operations alone, without the rule's Python."""
+    return make_fx(function)(*(tensor.clone() for tensor in examples))
+
+
+RULES = [
+    "sgd", {"sgd": {"momentum": 0.9, "nesterov": True}}, "rmsprop", {"rmsprop": {"momentum": 0.9, "centered": True}},
+    "adagrad", "adadelta", "adamax", "lion",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("config", RULES, ids=str)
+def test_a_compiled_rule_follows_step_and_rate(config: Any) -> None:
+    """The rate changes from step to step, and is nevertheless no constant of what was compiled."""
+    ours, plain = Ours(config), Ours(config)
+    ours.optimizer.compile(traced)
+    (group,) = ours.optimizer._groups
+    assert group.rule is not None
+    for step in range(5):
+        for each in (ours, plain):
+            each.optimizer.set_learning_rate(0.1 / (1 + step))
+            each.step(gradients_of(each.weights(), step))
+    for found, wanted in zip(ours.weights(), plain.weights(), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["adam", "lamb"])
+def test_a_rule_of_one_operation_or_of_whole_weights_is_not_compiled(name: str) -> None:
+    ours = Ours(name)
+    ours.optimizer.compile(traced)
+    assert all(group.rule is None for group in ours.optimizer._groups)
+
+
+def test_a_rule_that_was_compiled_wrongly_is_refused() -> None:
+    ours = Ours("rmsprop")
+
+    def wrong(function: Callable[..., None], _: Sequence[Tensor]) -> Callable[..., object]:
+        return lambda *flat: flat[0].add_(1e-3)
+
+    with pytest.raises(ValueError, match="other numbers"):
+        ours.optimizer.compile(wrong)
+    assert all(group.rule is None for group in ours.optimizer._groups)
+
+
+def test_a_compiled_rule_leaves_a_weight_without_a_gradient_alone() -> None:
+    ours, plain = Ours("rmsprop"), Ours("rmsprop")
+    ours.optimizer.compile(traced)
+    for each in (ours, plain):
+        gradients = [torch.ones_like(p) for p in each.parameters]
+        each.optimizer.apply([gradients[0], None, *gradients[2:]], loss=FINE)
+    for found, wanted in zip(ours.weights(), plain.weights(), strict=True):
+        np.testing.assert_array_equal(found, wanted)

@@ -14,7 +14,6 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor
 from torch.nn import functional as F
 
-from kerascli.builder import tier
 from kerascli.cli.predict import predict as predict_command
 from kerascli.errors import ConfigError, DataError, FileRefused, StorageError, TrainingStopped
 from kerascli.events import Began, EpochBegin, Evaluated, Event, Note, Stopped
@@ -348,42 +347,6 @@ def test_a_drawn_seed_is_recorded_and_gives_the_run_again(tmp_path: Path) -> Non
     again, _ = train(run.resolved_path, tmp_path / "again")
     assert run.facts()["seed"] == again.facts()["seed"]
     assert outcome(again) == outcome(run)
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # torch's compiler warns about itself
-@pytest.mark.skipif(shutil.which("c++") is None and shutil.which("g++") is None, reason="compiling needs C++")
-def test_the_compiled_tier_draws_and_computes_as_the_eager_one(tmp_path: Path) -> None:
-    """With dropout and a smaller last batch; sums are added in another order, so it is not equal to the bit."""
-    config = write(tmp_path, HARD.replace("rows: 640", "rows: 90").replace("clipnorm: 1.0", "epsilon: 1e-3"))
-    compiled, _ = train(config, tmp_path / "compiled", ["fit.epochs=3", "compile.jit_compile=true"])
-    plain, _ = train(config, tmp_path / "eager", ["fit.epochs=3", "compile.jit_compile=false"])
-    assert compiled.facts()["tier"] == "compiled", compiled.facts()["tier_reason"]
-    assert plain.facts()["tier"] == "eager"
-    ours, theirs = (load_tensors(run.weights()) for run in (compiled, plain))
-    for name, weight in theirs.items():
-        torch.testing.assert_close(ours[name], weight, atol=1e-6, rtol=1e-5)
-    for row, other in zip(compiled.history(), plain.history(), strict=True):
-        assert row["loss"] == pytest.approx(other["loss"], abs=1e-6)
-        assert row["val_loss"] == pytest.approx(other["val_loss"], abs=1e-6)
-
-
-@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")  # torch's compiler uses it
-def test_a_failed_compilation_is_told_and_the_run_goes_on_eagerly(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fails(*arguments: object) -> None:
-        raise RuntimeError("no such kernel\nand many lines more")
-
-    monkeypatch.setattr(tier.shutil, "which", lambda name: "/usr/bin/" + name)
-    monkeypatch.setattr(tier.Compiled, "warm", fails)
-    config = write(tmp_path, HARD)
-    run, events = train(config, tmp_path / "runs", ["fit.epochs=1", "compile.jit_compile=true"])
-    said = "tier: eager (compiling failed: RuntimeError: no such kernel)"
-    assert said in [note.text for note in only(events, Note)]
-    assert run.facts()["tier"] == "eager"
-    plain, _ = train(config, tmp_path / "eager", ["fit.epochs=1"])
-    assert outcome(run) == outcome(plain)
 
 
 def test_half_precision_computes_in_half_and_keeps_weights_and_figures_in_full(tmp_path: Path) -> None:

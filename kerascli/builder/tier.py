@@ -1,76 +1,227 @@
-"""How an update is run: eagerly, or as one compiled graph. The choice is made once, said, and kept on resume."""
+"""How a step is run: as the module it is, as a traced program, or as a compiled one. Chosen once and kept on resume.
 
+The choice depends on the machine and the config, never on a clock, or two runs with one seed would differ. Every tier
+draws the same numbers; a smaller last batch runs as the module in all of them.
+"""
+
+import os
 import shutil
-from collections.abc import Callable, Sequence
-from typing import Literal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from kerascli import draws
-from kerascli.builder.update import Update, UpdateOutcome
+from kerascli.builder.cuda_graph import Replayed
+from kerascli.builder.experiment import Experiment
+from kerascli.builder.passes import costly_operations, simplify
+from kerascli.builder.products import onednn_is_faster, use_onednn
+from kerascli.builder.program import Program, Runner, StepOutcome, largest_difference, run_plain, trace
+from kerascli.builder.update import Update
+from kerascli.component import Component
 from kerascli.data.loader import Batch
 from kerascli.device import Choice
+from kerascli.errors import first_line
+from kerascli.spans import span
+from kerascli.spec.compile import CompileSpec
 
-Runner = Callable[[Batch, draws.Draws], UpdateOutcome]
-"""(batch, this step's numbers) -> the update's outcome."""
+Run = Callable[..., Sequence[Tensor | None]]
+"""(*inputs of a program) -> what its code returns."""
+
+_TOLERANCE = 1e-3
+"""How far a program's numbers may be from the module's, by the largest of a tensor. Other kernels add in another
+order, which leaves sums that cancel with fewer digits; a wrong program is off by far more."""
+_SECONDS_TO_COMPILE = 4.0
+"""Between a cold cache (8 s for a small model here) and a warm one (2 s)."""
+_SECONDS_SAVED = 5e-6
+"""By compiling, for each operation of a step that is fused away."""
 
 
-def choose_tier(wanted: bool | Literal["auto"], device: torch.device, recorded: str | None = None) -> Choice:
-    """`eager` or `compiled`, with the reason."""
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be run: an experiment's update over batches, so many times."""
+
+    experiment: Experiment
+    batches: Sequence[Batch]
+    """The first one, and another where there is one: programs are noted on the one and tried on the other."""
+    steps: int
+
+    @property
+    def scale(self) -> float | None:
+        """Of the loss that is differentiated."""
+        return self._compile.optimizer.loss_scale_factor
+
+    @property
+    def wanted(self) -> bool | Literal["auto"]:
+        return self._compile.jit_compile
+
+    @property
+    def _compile(self) -> CompileSpec:
+        assert self.experiment.spec.compile is not None
+        return self.experiment.spec.compile
+
+    def components(self) -> list[Component]:
+        """What computes in a step."""
+        found: list[Component] = [node.layer for node in self.experiment.spec.model.nodes]
+        for goal in self._compile.goals:
+            found += [goal.loss] if goal.loss is not None else []
+            found += [use.metric for use in goal.metrics]
+        return found
+
+
+def make_runner(job: Job, recorded: str | None = None) -> tuple[Runner, Choice]:
+    """The best runner that is there, and its tier: `compiled`, `traced` or `eager`, with the reason."""
+    experiment = job.experiment
+    trained = [weight.tensor for weight in experiment.weights if weight.trainable]
+    module = Eager(experiment.update, trained, job.scale)
+    if recorded == "eager":
+        return module, Choice("eager", "as in the run")
+    foreign = next(_foreign(job.components()), None)
+    if foreign is not None:
+        return module, Choice("eager", f"'{foreign}' is not kerascli's own: Python code runs as it is")
+    with span("tracing"):
+        try:
+            program = trace(experiment.update, experiment.weights, job.batches[0], job.scale)
+        except Exception as error:  # whatever torch raises, the module does the same work
+            return module, Choice("eager", _failure("tracing", error))
+    if onednn_is_faster():
+        use_onednn(program.code.graph)
+    tier = _tier(job, program, recorded)
+    if tier.value == "compiled":
+        with span("compiling"):
+            try:
+                return _tried(job, module, program, _compiled(program, job)), tier
+            except Exception as error:
+                tier = Choice("traced", _failure("compiling", error))
+    simplify(program.code, on_cpu=experiment.device.type == "cpu")
+    try:
+        return _tried(job, module, program, program.code.forward), tier
+    except Exception as error:
+        return module, Choice("eager", _failure("the traced program", error))
+
+
+class Eager:
+    """Runs the update as it is. `scale` multiplies the loss that is differentiated."""
+
+    def __init__(self, update: Update, trained: Sequence[Tensor], scale: float | None = None) -> None:
+        self._update = update
+        self._trained = trained
+        self._scale = scale
+
+    def __call__(self, batch: Batch, numbers: draws.Draws) -> StepOutcome:
+        with draws.using(numbers):
+            return run_plain(self._update, self._trained, batch, self._scale)
+
+
+class Programmed:
+    """Runs full batches through a program."""
+
+    def __init__(self, program: Program, run: Run, module: Runner) -> None:
+        self._program = program
+        self._run = run
+        self._module = module
+
+    def __call__(self, batch: Batch, numbers: draws.Draws) -> StepOutcome:
+        with span("forward and backward"):
+            if batch.rows != self._program.rows:
+                return self._module(batch, numbers)
+            with torch.no_grad():
+                return self._program.outcome(self._run(*self._program.inputs(batch, numbers)))
+
+
+def _tier(job: Job, program: Program, recorded: str | None) -> Choice:
     if recorded is not None:
         return Choice(recorded, "as in the run")
-    if wanted is False:
-        return Choice("eager", "jit_compile is false")
-    if wanted == "auto":
-        return Choice("eager", "jit_compile is auto, and compiling takes longer than most runs save")
-    if device.type == "cpu" and not any(shutil.which(name) for name in ("g++", "clang++", "c++", "cl")):
-        return Choice("eager", "jit_compile is true, but there is no C++ compiler")
+    if job.wanted is False:
+        return Choice("traced", "jit_compile is false")
+    missing = _missing(job.experiment.device)
+    if missing:
+        return Choice("traced", f"jit_compile is {'true' if job.wanted is True else 'auto'}, but {missing}")
+    if job.wanted is True:
+        return Choice("compiled", "jit_compile is true")
+    saved = costly_operations(program.code.graph) * _SECONDS_SAVED * job.steps
+    if saved < _SECONDS_TO_COMPILE:
+        return Choice("traced", f"compiling would take longer than {job.steps:,} steps save")
+    return Choice("compiled", f"{job.steps:,} steps save more time than compiling takes")
+
+
+def _missing(device: torch.device) -> str | None:
+    """What compiling needs and this machine lacks."""
     if device.type == "mps":
-        return Choice("eager", "jit_compile is true, but torch does not compile for Apple's GPU reliably")
-    return Choice("compiled", "jit_compile is true")
+        return "torch does not compile for Apple's GPU reliably"
+    if device.type == "cpu" and not any(shutil.which(name) for name in ("g++", "clang++", "c++")):
+        return "there is no C++ compiler"
+    return None
 
 
-def eager(update: Update) -> Runner:
-    """Run the module as it is."""
-
-    def run(batch: Batch, numbers: draws.Draws) -> UpdateOutcome:
-        with draws.using(numbers):
-            return update(batch)
-
-    return run
+def _compiled(program: Program, job: Job) -> Run:
+    return _compile(program.code, program.inputs(job.batches[0], draws.Draws(0, "compile", 0)))
 
 
-class Compiled:
-    """Run full batches through one graph. Random numbers are made outside of it and are those of the eager tier;
-    a smaller last batch runs eagerly, since compiling it too would take longer than it saves."""
+def compile_function(function: Callable[..., None], examples: Sequence[Tensor]) -> Run:
+    """A function that writes into its arguments, compiled for such as these."""
+    return _compile(make_fx(function)(*(tensor.clone() for tensor in examples)), examples)
 
-    def __init__(self, update: Update, *, full_rows: int) -> None:
-        self._update = update
-        self._eager = eager(update)
-        self._full_rows = full_rows
-        self._tape: list[tuple[str, draws.Draw]] | None = None
-        self._graph = torch.compile(self._run, dynamic=False)
 
-    def warm(self, batch: Batch, trained: Sequence[Tensor]) -> None:
-        """Compile forward and backward on a batch whose results are thrown away. Raises what torch raises."""
-        self._tape = self._record(batch)
-        numbers = draws.Draws(0, "warm", 0)
-        outcome = self._graph(batch, [numbers.make_at(place, draw) for place, draw in self._tape])
-        torch.autograd.grad(outcome.judgement.total, trained, allow_unused=True)
+def _compile(code: fx.GraphModule, examples: Sequence[Tensor]) -> Run:
+    """What is compiled is kept in the user's cache for the next run."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(_cache_folder()))
+    from torch._inductor import standalone_compile
 
-    def __call__(self, batch: Batch, numbers: draws.Draws) -> UpdateOutcome:
-        if batch.rows != self._full_rows or self._tape is None:
-            return self._eager(batch, numbers)
-        return self._graph(batch, [numbers.make_at(place, draw) for place, draw in self._tape])
+    inputs: list[Any] = list(examples)
+    with torch.no_grad():
+        return standalone_compile(code, inputs, dynamic_shapes="from_example_inputs")
 
-    def _record(self, batch: Batch) -> list[tuple[str, draws.Draw]]:
-        """What a step draws, found by a run whose results are thrown away: nothing is stashed on modules."""
-        tape = draws.Tape()
-        with torch.no_grad(), draws.using(tape):
-            self._update(batch)
-        return tape.draws
 
-    def _run(self, batch: Batch, numbers: list[Tensor]) -> UpdateOutcome:
-        with draws.using(draws.Replay(numbers)):
-            return self._update(batch)
+def _cache_folder() -> Path:
+    """A folder of the user's own: what lies in a shared one could be another's, and it is executed."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / (
+        "Library/Caches" if sys.platform == "darwin" else ".cache"
+    )
+    folder = Path(base) / "kerascli" / "compiled"
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    return folder
+
+
+def _tried(job: Job, module: Runner, program: Program, run: Run) -> Runner:
+    """A runner, once it has done a step as the module does it. Raises ValueError where it has not."""
+    batch = next(batch for batch in reversed(job.batches) if batch.rows == program.rows)
+    if job.experiment.device.type == "cuda":
+        inputs = program.inputs(job.batches[0], draws.Draws(0, "capture", 0))
+        with torch.no_grad():
+            run = Replayed(run, inputs, fixed=len(program.weights))
+    runner = Programmed(program, run, module)
+    found, wanted = (each(batch, draws.Draws(0, "try", 0)) for each in (runner, module))
+    apart = largest_difference(found, wanted)
+    if not apart <= _TOLERANCE:
+        raise ValueError(f"its numbers differ by {apart:.0e} from those of the module")
+    return runner
+
+
+def _failure(what: str, error: Exception) -> str:
+    return f"{what} failed: {type(error).__name__}: {first_line(error)}"
+
+
+def _foreign(components: Sequence[Component]) -> Iterator[str]:
+    """The names of components, and of those inside them, that a plugin has brought."""
+    for component in components:
+        if not type(component).__module__.startswith("kerascli."):
+            yield component.component_name
+        inner = [value for name in type(component).model_fields for value in _flat(getattr(component, name))]
+        yield from _foreign([value for value in inner if isinstance(value, Component)])
+
+
+def _flat(value: object) -> Iterator[object]:
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _flat(item)
+    elif isinstance(value, dict):
+        yield from _flat(list(value.values()))
+    else:
+        yield value

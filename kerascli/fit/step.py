@@ -6,42 +6,35 @@ import torch
 from torch import Tensor
 
 from kerascli import draws
-from kerascli.builder.tier import Runner, eager
+from kerascli.builder.program import Runner
 from kerascli.builder.update import Update
 from kerascli.data.loader import Batch
 from kerascli.errors import FileRefused
 from kerascli.graph.weights import Weight
 from kerascli.optimizers.apply import FlatOptimizer
+from kerascli.spans import span
 
 
 class Trainer:
-    """An update with its optimizer: what changes weights."""
+    """A runner of steps with its optimizer: what changes weights."""
 
     def __init__(
-        self,
-        update: Update,
-        optimizer: FlatOptimizer,
-        weights: Sequence[Weight],
-        *,
-        seed: int,
-        run: Runner | None = None,
+        self, update: Update, optimizer: FlatOptimizer, weights: Sequence[Weight], *, seed: int, run: Runner
     ) -> None:
         self.update = update
         self.optimizer = optimizer
         self.weights = list(weights)
         self.seed = seed
-        self._run = run or eager(update)
-        self._trained = [weight.tensor for weight in weights if weight.trainable]
+        self._run = run
         self._by_name = {weight.name: weight for weight in weights}
 
     def step(self, batch: Batch, number: int) -> list[Tensor]:
         """Update `number` (from 0) on a batch; returns the states of its figures."""
         outcome = self._run(batch, draws.Draws(self.seed, "train", number))
-        total = outcome.judgement.total
-        gradients = torch.autograd.grad(self.optimizer.scale_loss(total), self._trained, allow_unused=True)
-        self.optimizer.apply(gradients, loss=total)
-        self._store(outcome.updates)
-        return outcome.judgement.states
+        with span("optimizer"):
+            self.optimizer.apply(outcome.gradients, loss=outcome.total)
+            self._store(outcome.updates)
+        return outcome.states
 
     def _store(self, updates: dict[str, Tensor]) -> None:
         """New moving statistics and the like; a bad step leaves them as they are."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from kerascli.optimizers import scaled
 from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
 from kerascli.shapes import Fraction, NonNegativeFloat
 
@@ -25,4 +26,4 @@ class Adadelta(Optimizer):
         steps = state["accumulated_delta_var"]
         step = torch.add(steps, self.epsilon).div_(squares + self.epsilon).sqrt_().mul_(gradient)
         steps.mul_(self.rho).addcmul_(step, step, value=1 - self.rho)
-        weight.add_(step, alpha=-moment.learning_rate)
+        scaled.add(weight, step, -moment.learning_rate)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from kerascli.optimizers import scaled
 from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
 from kerascli.shapes import NonNegativeFloat
 
@@ -25,4 +26,4 @@ class Adagrad(Optimizer):
 
     def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
         accumulator = state["accumulator"].addcmul_(gradient, gradient)
-        weight.addcdiv_(gradient, torch.add(accumulator, self.epsilon).sqrt_(), value=-moment.learning_rate)
+        scaled.add_product(weight, gradient, torch.add(accumulator, self.epsilon).rsqrt_(), -moment.learning_rate)

@@ -22,6 +22,8 @@ class Adam(Optimizer):
     epsilon: NonNegativeFloat = 1e-7
     amsgrad: bool = False
 
+    one_pass = True
+
     def slots(self) -> tuple[str, ...]:
         return ("momentum", "velocity", *(("velocity_hat",) if self.amsgrad else ()))
 

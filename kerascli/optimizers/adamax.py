@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from kerascli.optimizers import scaled
 from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
 from kerascli.shapes import NonNegativeFloat, OpenFraction
 
@@ -26,4 +27,4 @@ class Adamax(Optimizer):
         norm = state["norm"].mul_(self.beta_2)
         torch.maximum(norm, gradient.abs(), out=norm)
         rate = moment.learning_rate / (1 - self.beta_1**moment.step)
-        weight.addcdiv_(momentum, norm + self.epsilon, value=-rate)
+        scaled.add_quotient(weight, momentum, norm + self.epsilon, -rate)

@@ -10,10 +10,14 @@ from kerascli.optimizers.base import Moment, Optimizer
 from kerascli.optimizers.clipping import clip_each_norm, clip_global_norm
 from kerascli.optimizers.flat import FlatGroup, NamedWeight, Stretch, grouped
 from kerascli.optimizers.guard import Guard
+from kerascli.optimizers.rule import Compiler, compiled_rule
 from kerascli.schedules.base import Schedule
 
 _ACCUMULATOR = "gradient_accumulator"
 _AVERAGE = "average"
+_COPIED_ELEMENTS = 2**20
+"""Up to so many weights on the CPU, gradients are copied into one vector and updated in one go; copying the
+gradients of larger models takes longer than starting some more operations."""
 
 
 class FlatOptimizer:
@@ -31,7 +35,8 @@ class FlatOptimizer:
         self._rate: float | Schedule = optimizer.learning_rate
         self._positions = grouped(weights)
         on_cpu = all(parameter.is_cpu for _, parameter, _ in weights)
-        own_gradient = not on_cpu or not optimizer.elementwise or _changes_gradients(optimizer)
+        small = sum(parameter.numel() for _, parameter, _ in weights) <= _COPIED_ELEMENTS
+        own_gradient = small or not on_cpu or not optimizer.elementwise or _changes_gradients(optimizer)
         self._groups = [
             FlatGroup([weights[i] for i in positions], own_gradient=own_gradient) for positions in self._positions
         ]
@@ -62,14 +67,11 @@ class FlatOptimizer:
             raise ValueError(f"the learning rate follows the schedule '{name}' and cannot be set to {value}")
         self._rate = value
 
-    def scale_loss(self, loss: Tensor) -> Tensor:
-        """The loss to differentiate: `loss_scale_factor` is taken out of the gradients by `apply`."""
-        factor = self.optimizer.loss_scale_factor
-        return loss if factor is None else loss * factor
-
     @torch.no_grad()
     def apply(self, gradients: Sequence[Tensor | None], *, loss: Tensor) -> None:
         """One step, from gradients in the order of the weights; a weight without one is left alone.
+
+        With a `loss_scale_factor` they are those of the loss times that factor.
 
         A loss or gradient that is not finite: this step and those after it change nothing (`bad_step`).
         """
@@ -85,6 +87,16 @@ class FlatOptimizer:
     def bad_step(self) -> int | None:
         """The first step, counted from 1, that was not finite, or None. Waits for the device."""
         return self._guard.bad_step()
+
+    @torch.no_grad()
+    def compile(self, compiler: Compiler) -> None:
+        """Make one pass of a rule of several, for vectors on the CPU. Raises what `compiled_rule` raises."""
+        if self.optimizer.one_pass or not self.optimizer.elementwise:
+            return
+        for group in self._groups:
+            if group.gradient is not None and group.weights.is_cpu:
+                slots = {slot: group.slots[slot] for slot in self.optimizer.slots()}
+                group.rule = compiled_rule(self.optimizer, group.weights, slots, compiler)
 
     @torch.no_grad()
     def finish(self) -> None:
@@ -156,11 +168,12 @@ class FlatOptimizer:
         self._clip()
         moment = Moment(self._updates + 1, self.learning_rate)
         for group in self._groups:
+            rule = group.rule if group.rule is not None and group.is_complete else self.optimizer.update
             parts = group.stretches() if self.optimizer.elementwise else _one_by_one(group)
             for part in parts:
                 if self.optimizer.weight_decay is not None:
                     part.weights.mul_(1 - self.optimizer.weight_decay * moment.learning_rate)
-                self.optimizer.update(part.weights, part.gradient, part.slots, moment)
+                rule(part.weights, part.gradient, part.slots, moment)
 
     def _clip(self) -> None:
         optimizer = self.optimizer

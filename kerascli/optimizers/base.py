@@ -33,7 +33,10 @@ LearningRate = Annotated[float | Annotated[Schedule, SCHEDULES.field()], BeforeV
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Where an update stands: `step` counts updates from 1, `learning_rate` is this update's."""
+    """Where an update stands: `step` counts updates from 1, `learning_rate` is this update's.
+
+    While a rule is compiled, tensors of one number stand for both.
+    """
 
     step: int
     learning_rate: float
@@ -55,6 +58,8 @@ class Optimizer(Component):
 
     elementwise: ClassVar[bool] = True
     """`update` may be given all weights as one flat vector; otherwise it gets each weight in Keras's layout."""
+    one_pass: ClassVar[bool] = False
+    """`update` is one operation of torch's already, which compiling would not make quicker."""
 
     @model_validator(mode="after")
     def _one_way_to_clip(self) -> Self:

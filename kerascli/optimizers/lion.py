@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from kerascli.optimizers import scaled
 from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
 from kerascli.shapes import Fraction
 
@@ -24,5 +25,5 @@ class Lion(Optimizer):
 
     def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
         mix = torch.lerp(gradient, state["momentum"], self.beta_1)
-        weight.add_(mix.sign_(), alpha=-moment.learning_rate)
+        scaled.add(weight, mix.sign_(), -moment.learning_rate)
         state["momentum"].lerp_(gradient, 1 - self.beta_2)

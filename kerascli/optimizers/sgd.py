@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from kerascli.optimizers import scaled
 from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
 from kerascli.shapes import Fraction
 
@@ -22,10 +23,12 @@ class SGD(Optimizer):
     def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
         rate = moment.learning_rate
         if self.momentum == 0:
-            weight.add_(gradient, alpha=-rate)
+            scaled.add(weight, gradient, -rate)
             return
-        momentum = state["momentum"].mul_(self.momentum).add_(gradient, alpha=-rate)
+        momentum = state["momentum"].mul_(self.momentum)
+        scaled.add(momentum, gradient, -rate)
         if self.nesterov:
-            weight.add_(momentum, alpha=self.momentum).add_(gradient, alpha=-rate)
+            weight.add_(momentum, alpha=self.momentum)
+            scaled.add(weight, gradient, -rate)
         else:
             weight.add_(momentum)

@@ -13,4 +13,5 @@ class RescalingModule(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
         x = x if x.is_floating_point() else x.float()
-        return x * self.scale + self.offset
+        x = x * self.scale
+        return x + self.offset if self.offset else x

@@ -3,6 +3,7 @@
 import shlex
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -12,12 +13,13 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from kerascli.builder.experiment import Experiment, build_experiment
-from kerascli.builder.tier import Compiled, choose_tier
+from kerascli.builder.tier import Job, compile_function, make_runner
 from kerascli.builder.values import check_values
 from kerascli.data.learning import load_learned, save_learned
 from kerascli.data.loader import Batch
 from kerascli.data.prepare import PreparedData
-from kerascli.device import Choice, choose_device, flush_denormals, make_deterministic, use_threads
+from kerascli.data.rows import DiskSplit
+from kerascli.device import Choice, choose_device, make_deterministic, prepare_cpu, use_threads
 from kerascli.errors import (
     ConfigError,
     DataError,
@@ -26,7 +28,6 @@ from kerascli.errors import (
     Interrupted,
     KerasCliError,
     TrainingStopped,
-    first_line,
 )
 from kerascli.events import Began, Evaluated, Event, Note, Stopped
 from kerascli.fit.evaluate import evaluate
@@ -34,14 +35,17 @@ from kerascli.fit.loop import Plan, train
 from kerascli.fit.progress import Progress as Reached
 from kerascli.fit.step import Trainer
 from kerascli.optimizers.apply import FlatOptimizer
+from kerascli.profiling.profiler import Profiler
 from kerascli.report.summary import render, summarize
 from kerascli.runs.manifest import run_facts
 from kerascli.runs.record import RunRecord
+from kerascli.spans import listening
 from kerascli.spec.dump import dump_yaml
 from kerascli.spec.load import Config, Progress, open_config
 from kerascli.spec.references import escape_references
 from kerascli.workflow.memory import memory_for_model, out_of_memory
-from kerascli.workflow.plan import make_plan, source_of
+from kerascli.workflow.plan import judged, make_plan
+from kerascli.workflow.profiled import know_model, profiled
 from kerascli.workflow.recorder import Recorder, restore
 from kerascli.workflow.signals import Stop, deferred
 
@@ -56,18 +60,19 @@ class Options:
     command: Sequence[str] = ()
     limits: Mapping[str, int] = field(default_factory=dict)
     """For a smoke run: `epochs`, `steps_per_epoch`, `validation_steps` at most."""
+    profile: bool = False
 
 
 def start(config: Config, options: Options) -> Iterator[Event]:
     """A new run, from its folder to its result. Raises KerasCliError of any kind."""
-    flush_denormals()
+    prepare_cpu()
     config.check_early()
     prepared = config.load_data()
     yield from _data_notes(prepared)
     device = choose_device(options.device)
     experiment = experiment_of(config, prepared, device)
     plan = make_plan(experiment, prepared, options.limits)
-    trainer, tier = bind(experiment, plan)
+    trainer, tier, profiler = _bind(experiment, plan, options)
     record = RunRecord.create(options.runs_dir, options.name or config.name)
     with record.locked():
         _write_start(record, config, experiment, prepared, device, options)
@@ -75,7 +80,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
         yield from _choice_notes(device, tier, experiment)
         yield Began(str(record.path), record.summary())
         reached = Reached(epoch=experiment.spec.fit.initial_epoch)
-        yield from _run(experiment, prepared, record, trainer, plan, reached, options)
+        yield from _run(experiment, prepared, record, trainer, plan, reached, options, profiler)
 
 
 def resume(
@@ -88,7 +93,7 @@ def resume(
             f"--set {refused[0]}: a resumed run keeps its settings; only fit.epochs may change",
             hint="start a new run for other settings",
         )
-    flush_denormals()
+    prepare_cpu()
     if not record.resolved_path.exists():
         hint = "start it again: kerascli train CONFIG"
         raise FileRefused(
@@ -103,7 +108,7 @@ def resume(
         use_threads(known.get("threads"))
         experiment = experiment_of(config, prepared, device)
         plan = make_plan(experiment, prepared, options.limits)
-        trainer, tier = bind(experiment, plan, known.get("tier"))
+        trainer, tier, profiler = _bind(experiment, plan, options, known.get("tier"))
         reached, notes = restore(record, trainer, first_epoch=experiment.spec.fit.initial_epoch)
         if plan.epochs < reached.epoch + (reached.batch > 0):
             where = f"epoch {reached.epoch + 1}, step {reached.batch}" if reached.batch else f"epoch {reached.epoch}"
@@ -117,7 +122,20 @@ def resume(
             record.write_resolved(dump_yaml(escape_references(config.resolved(record.path))))
         yield from _choice_notes(device, tier, experiment)
         yield Began(str(record.path), record.summary(), resumed=True)
-        yield from _run(experiment, prepared, record, trainer, plan, reached, options)
+        yield from _run(experiment, prepared, record, trainer, plan, reached, options, profiler)
+
+
+def _bind(
+    experiment: Experiment, plan: Plan, options: Options, recorded_tier: str | None = None
+) -> tuple[Trainer, Choice, Profiler | None]:
+    """`bind`, heard by a profiler where one is wanted: compiling takes its time, too."""
+    if not options.profile:
+        return (*bind(experiment, plan, recorded_tier), None)
+    profiler = Profiler(experiment.device)
+    with listening(profiler):
+        trainer, tier = bind(experiment, plan, recorded_tier)
+    know_model(profiler, tier.value, experiment, plan)
+    return trainer, tier, profiler
 
 
 @memory_for_model()
@@ -132,15 +150,11 @@ def bind(experiment: Experiment, plan: Plan, recorded_tier: str | None = None) -
     _refuse_idle(experiment)
     optimizer = FlatOptimizer(spec.compile.optimizer, trainable)
     experiment.update.train()
-    tier = choose_tier(spec.compile.jit_compile, experiment.device, recorded_tier)
-    run = None
+    job = Job(experiment, list(islice(plan.batches(0, 0), 2)), steps=plan.epochs * plan.steps)
+    run, tier = make_runner(job, recorded_tier)
     if tier.value == "compiled":
-        batch = next(iter(plan.batches(0, 0)))
-        try:
-            run = Compiled(experiment.update, full_rows=spec.fit.batch_size)
-            run.warm(batch, [tensor for _, tensor, _ in trainable])
-        except Exception as error:  # whatever torch's compilers raise, the eager tier does the same work
-            tier, run = Choice("eager", f"compiling failed: {type(error).__name__}: {first_line(error)}"), None
+        with suppress(Exception):  # whatever is raised, the rule as it is does the same work
+            optimizer.compile(compile_function)
     return Trainer(experiment.update, optimizer, experiment.weights, seed=spec.seed, run=run), tier
 
 
@@ -209,11 +223,17 @@ def _run(
     plan: Plan,
     reached: Reached,
     options: Options,
+    profiler: Profiler | None,
 ) -> Iterator[Event]:
     recorder = Recorder(record, trainer, reached, plan)
     try:
         with deferred() as stop:
-            yield from _saved_on_signal(recorder.follow(train(trainer, plan, reached)), recorder, stop)
+            events = recorder.follow(train(trainer, plan, reached))
+            if profiler is None:
+                yield from _saved_on_signal(events, recorder, stop)
+            else:
+                events = profiler.follow(events, batches_done=reached.batch)
+                yield from profiled(_saved_on_signal(events, recorder, stop), profiler, record)
             record.write_weights(save_tensors(trainer.snapshot()))
             results = yield from _judge(experiment, prepared, record, options, stop)
         record.finish("completed" if reached.stopped is None else "stopped", reason=reached.stopped, results=results)
@@ -264,8 +284,7 @@ def _judge(
     if test is None:
         return {}
     started = time.monotonic()
-    source = source_of(experiment, prepared, "test", shuffle=False)
-    batches = islice(source.epoch(0), options.limits.get("validation_steps"))
+    batches = islice(judged(experiment, test).epoch(0), options.limits.get("validation_steps"))
     work = evaluate(experiment.update, _while_wanted(batches, record, stop), seed=experiment.spec.seed)
     figures = yield from work
     yield Evaluated("test", figures, test.rows, time.monotonic() - started)
@@ -290,7 +309,8 @@ def _data_notes(prepared: PreparedData) -> Iterator[Event]:
     for text in prepared.warnings:
         yield Note(text, "warning")
     rows = ", ".join(f"{name} {split.rows:,}" for name, split in prepared.splits.items())
-    yield Note(f"data: {rows} rows")
+    on_disk = any(isinstance(split, DiskSplit) for split in prepared.splits.values())
+    yield Note(f"data: {rows} rows{', read from disk as they are used' if on_disk else ''}")
 
 
 def _refuse_other_data(known: Mapping[str, str], prepared: PreparedData) -> None:

@@ -1,0 +1,149 @@
+"""An update as a flat program: forward and backward as one list of torch operations, with no Python between them."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from kerascli import draws
+from kerascli.builder.update import Update
+from kerascli.data.loader import Batch
+from kerascli.graph.weights import Weight
+from kerascli.spans import span
+
+Numbers = list[tuple[str, draws.Draw]]
+"""What a step draws, and where."""
+
+
+@dataclass(slots=True)
+class StepOutcome:
+    """What a step comes to before the weights change."""
+
+    total: Tensor
+    """The loss that was descended, a scalar."""
+    states: list[Tensor]
+    """Of the figures; those of batches add up."""
+    gradients: list[Tensor | None]
+    """In the order of the trainable weights; None where the loss does not depend on one."""
+    updates: dict[str, Tensor]
+    """New values of non-trainable weights, by weight name."""
+
+
+def run_plain(update: Update, trained: Sequence[Tensor], batch: Batch, scale: float | None) -> StepOutcome:
+    """Forward and backward by torch's autograd. `scale` multiplies the loss that is differentiated."""
+    with span("forward"):
+        outcome = update(batch)
+    total = outcome.judgement.total
+    with span("backward"):
+        scaled = total if scale is None else total * scale
+        gradients = torch.autograd.grad(scaled, trained, allow_unused=True)
+    return StepOutcome(total.detach(), outcome.judgement.states, list(gradients), outcome.updates)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The operations of `run_plain` for batches of one size: (weights, batch, numbers) -> outcome.
+
+    The program reads the weights where they lie, and nothing else of the model.
+    """
+
+    code: fx.GraphModule
+    numbers: Numbers
+    weights: tuple[Tensor, ...]
+    rows: int
+    states: int
+    gradients: int
+    updates: tuple[str, ...]
+
+    def inputs(self, batch: Batch, numbers: draws.Draws) -> list[Tensor]:
+        """The flat arguments of the code for a step."""
+        drawn = [numbers.make_at(place, draw) for place, draw in self.numbers]
+        return [*self.weights, *_leaves(batch), *drawn]
+
+    def outcome(self, found: Sequence[Tensor | None]) -> StepOutcome:
+        """What the code has returned, in order."""
+        first, second = 1 + self.states, 1 + self.states + self.gradients
+        total, states, updates = found[0], found[1:first], found[second:]
+        assert total is not None
+        return StepOutcome(
+            total,
+            [state for state in states if state is not None],
+            list(found[first:second]),
+            {name: value for name, value in zip(self.updates, updates, strict=True) if value is not None},
+        )
+
+
+def trace(update: Update, weights: Sequence[Weight], batch: Batch, scale: float | None) -> Program:
+    """Note the operations of a step on a batch. Raises what torch raises where Python looks at a value."""
+    tape = draws.Tape()
+    with torch.no_grad(), draws.using(tape):
+        update(batch)
+    step = draws.Draws(0, "trace", 0)
+    drawn = [step.make_at(place, draw) for place, draw in tape.draws]
+    tensors = [weight.tensor for weight in weights]
+    trained = [weight.tensor for weight in weights if weight.trainable]
+    noted: list[StepOutcome] = []
+    size = len(tensors) + len(_leaves(batch))
+
+    def run(*flat: Tensor) -> list[Tensor | None]:
+        # The weights are known by identity: the model reads its own, which are the first arguments.
+        with torch.enable_grad(), draws.using(draws.Replay(flat[size:])):
+            found = run_plain(update, trained, _like(batch, flat[len(tensors) : size]), scale)
+        noted.append(found)
+        return [found.total, *found.states, *found.gradients, *found.updates.values()]
+
+    code = make_fx(run)(*tensors, *_leaves(batch), *drawn)
+    found = noted[0]
+    return Program(
+        code, tape.draws, tuple(tensor.detach() for tensor in tensors), batch.rows,
+        len(found.states), len(found.gradients), tuple(found.updates),
+    )  # fmt: skip
+
+
+def largest_difference(found: StepOutcome, wanted: StepOutcome) -> float:
+    """How far two outcomes are apart: the largest difference, by the largest number of its kind.
+
+    Gradients are one kind: one that is zero but for rounding, such as that of a bias before a batch normalization,
+    is small by the others.
+    """
+    kinds: list[list[tuple[Tensor | None, Tensor | None]]] = [
+        [(found.total, wanted.total)],
+        *([pair] for pair in zip(found.states, wanted.states, strict=True)),
+        list(zip(found.gradients, wanted.gradients, strict=True)),
+        *([(found.updates.get(name), value)] for name, value in wanted.updates.items()),
+    ]
+    return max(map(_apart, kinds))
+
+
+def _apart(pairs: Sequence[tuple[Tensor | None, Tensor | None]]) -> float:
+    apart = size = 0.0
+    for found, wanted in pairs:
+        if found is None or wanted is None:
+            if found is not wanted:
+                return math.inf
+        elif found.shape != wanted.shape or found.dtype != wanted.dtype:
+            return math.inf
+        elif wanted.numel():
+            size = max(size, wanted.double().abs().max().item())
+            apart = max(apart, (found.double() - wanted.double()).abs().nan_to_num(math.inf).max().item())
+    return apart / size if size else apart
+
+
+def _leaves(batch: Batch) -> list[Tensor]:
+    return [*batch.inputs.values(), *batch.targets.values(), *batch.sample_weight.values()]
+
+
+def _like(batch: Batch, leaves: Sequence[Tensor]) -> Batch:
+    """The same batch with other tensors."""
+    remaining = iter(leaves)
+    inputs, targets, weights = (
+        {name: next(remaining) for name in section} for section in (batch.inputs, batch.targets, batch.sample_weight)
+    )
+    return Batch(inputs, targets, weights, batch.rows)
+
+
+Runner = Callable[[Batch, draws.Draws], StepOutcome]
+"""(batch, this step's numbers) -> what the step comes to."""

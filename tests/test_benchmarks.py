@@ -1,0 +1,304 @@
+"""The benchmarks compare like with like, take fair turns and survive a peer that does not."""
+
+import json
+import sys
+import textwrap
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as program
+from benchmarks import processes, scaling, whole
+from benchmarks.digits import load_digits, write_digits
+from benchmarks.epochs import in_turn, is_due, take_turns
+from benchmarks.equality import accuracy_table, difference_lines, distance, holds
+from benchmarks.machine import environment
+from benchmarks.outcomes import Outcome, best_rival, outcome_table, ratio_table, ratios, table
+from benchmarks.peers import load
+from benchmarks.peers.with_kerascli import config_of
+from benchmarks.processes import Died, Worker
+from benchmarks.results import Record, append, latest
+from benchmarks.scaling import Point, proportional
+from benchmarks.workloads import WORKLOADS, Job
+from kerascli.workflow.check import check
+
+LSTM_BIASES = 4 * 128  # torch's LSTM has two biases where Keras's has one
+MOVING = 8 * 2 * 32  # Keras counts the moving statistics of its eight normalizations, torch keeps them as buffers
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("digits") / "digits.npz"
+    write_digits(path, 320)
+    return path
+
+
+def test_every_round_has_everyone_once_and_nobody_always_comes_first_or_after_the_same() -> None:
+    members = list("abcd")
+    rounds = [in_turn(members, number) for number in range(8)]
+    assert all(sorted(order) == members for order in rounds)
+    assert set(Counter(order[0] for order in rounds).values()) == {2}
+    before_a = {order[order.index("a") - 1] for order in rounds if order[0] != "a"}
+    assert before_a == {"b", "d"}
+    assert in_turn([], 3) == []
+
+
+def test_the_slow_have_their_rounds_evenly_among_those_of_the_fast() -> None:
+    def due(wanted: int) -> list[int]:
+        return [number for number in range(1, 10) if is_due(number, 9, wanted)]
+
+    assert due(9) == list(range(1, 10))
+    assert due(3) == [1, 4, 7]
+    assert due(2) == [1, 5]
+
+
+def test_ratios_are_those_of_medians_and_leave_out_who_failed() -> None:
+    found = [
+        Outcome("kerascli-eager", [4.0, 1.0, 2.0]),
+        Outcome("keras-jax", [4.0, 4.0, 400.0]),
+        Outcome("lightning", [0.1], error="ImportError"),
+        Outcome("pytorch", [1.0]),
+    ]
+    assert ratios(found) == {"kerascli-eager / keras-jax": 0.5, "kerascli-eager / pytorch": 2.0}
+    best = best_rival(found)
+    assert best is not None
+    assert best.peer == "pytorch"
+
+
+def test_a_table_leads_with_the_fastest_and_ends_with_who_failed() -> None:
+    found = [
+        Outcome("pytorch", [2.0], first=3.0, loss=0.5, peak_mib=1000.4),
+        Outcome("kerascli-auto", [1.0, 1.5, 0.5], first=2.0, loss=0.25, peak_mib=500.2, compiled=True),
+        Outcome("lightning", error="ImportError: no module"),
+    ]
+    assert outcome_table(found, "seconds") == textwrap.dedent("""\
+        | seconds                      | median |   min |   max | rounds | / best peer | first |   loss | peak MiB | / pytorch |
+        |------------------------------|-------:|------:|------:|-------:|------------:|------:|-------:|---------:|----------:|
+        | **kerascli-auto** (compiled) |  1.000 | 0.500 | 1.500 |      3 |        0.50 | 2.000 | 0.2500 |      500 |      0.50 |
+        | pytorch                      |  2.000 | 2.000 | 2.000 |      1 |        1.00 | 3.000 | 0.5000 |    1,000 |      1.00 |
+
+        lightning failed: `ImportError: no module`""")  # noqa: E501
+    assert ratio_table({"cnn": found}).splitlines()[2] == "| kerascli-auto / pytorch | 0.50 |"
+
+
+def test_columns_that_nobody_fills_are_left_out() -> None:
+    found = outcome_table([Outcome("kerascli --help", [0.25])], "seconds")
+    assert found.splitlines()[0] == "| seconds             | median |   min |   max | rounds |"
+
+
+def test_all_figures_are_kept_and_the_report_is_made_of_the_latest(tmp_path: Path) -> None:
+    for seconds, commit in ((4.0, "old"), (2.0, "new")):
+        found = [asdict(Outcome("kerascli-eager", [1.0])), asdict(Outcome("pytorch", [seconds]))]
+        append(tmp_path, Record("epochs", "cnn", {"commit": commit}, {"rows": 640, "outcomes": found}))
+    append(tmp_path, Record("scaling", "samples", {"commit": "new"}, []))
+    assert len(json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))) == 3
+    assert list(latest(tmp_path, "epochs")) == ["cnn"]
+    report = program.report(tmp_path)
+    assert "| kerascli-eager / pytorch | 0.50 |" in report
+    assert "- cnn: commit: new" in report
+    assert "old" not in report
+    assert (tmp_path / "epochs.png").stat().st_size > 1000
+
+
+def test_a_job_survives_the_command_line() -> None:
+    job = Job("kerascli-eager", "cnn", "some digits.npz", 3, 7, (5, 6), ('model.layers=[{dense: "10"}]',))
+    assert Job.from_json(job.to_json()) == job
+
+
+FAKE = """
+import sys
+from benchmarks.child import serve
+
+name, diary, epochs = sys.argv[1], sys.argv[2], int(sys.argv[3])
+
+def run(on_epoch):
+    for epoch in range(epochs):
+        with open(diary, "a") as file:
+            print(name, file=file)
+        on_epoch(1 / (epoch + 1))
+    raise SystemExit("all is lost")
+
+serve(run, sys.stdin, sys.stdout)
+"""
+
+
+def _fake(name: str, diary: Path, *, epochs: int) -> Worker:
+    return Worker([sys.executable, "-c", FAKE, name, str(diary), str(epochs)], environment(diary.parent))
+
+
+def test_workers_train_when_it_is_their_turn_and_one_that_dies_stops_nobody(tmp_path: Path) -> None:
+    diary = tmp_path / "diary"
+    with _fake("a", diary, epochs=9) as a, _fake("b", diary, epochs=2) as b, _fake("c", diary, epochs=9) as c:
+        found = take_turns({"a": a, "b": b, "c": c}, rounds=3, settle=0.0)
+    # b has two epochs in it: it is asked for a third in round 2, and dies of it
+    assert diary.read_text(encoding="utf-8").split() == [*"abc", *"bca", *"ca", *"ac"]
+    assert [each.error for each in found] == [None, "all is lost", None]
+    assert [len(each.seconds) for each in found] == [3, 1, 3]
+    assert all(each.first is not None for each in found)
+    assert [each.loss for each in found] == [1 / 4, 1 / 2, 1 / 4]
+    assert all(each.peak_mib is not None and each.peak_mib > 1 for each in (found[0], found[2]))
+
+
+def test_a_worker_that_cannot_even_start_is_a_finding(tmp_path: Path) -> None:
+    with Worker([sys.executable, "-c", "import nothing_like_this"], environment(tmp_path)) as worker:
+        (found,) = take_turns({"lightning": worker}, rounds=1, settle=0.0)
+    assert found.error == "ModuleNotFoundError: No module named 'nothing_like_this'"
+
+
+SMALL_DRIVER = """
+import os, sys
+from benchmarks import processes
+
+for code in ("print('hello')", "x = bytearray(128 << 20)"):
+    found = processes.run([sys.executable, "-c", code], os.environ)
+    print(found.peak_mib, found.stdout.strip())
+"""
+
+
+def test_a_whole_process_is_measured_with_its_memory(tmp_path: Path) -> None:
+    # from a process that holds little, as the driver does: a child counts what its parent held
+    said = processes.run([sys.executable, "-c", SMALL_DRIVER], environment(tmp_path)).stdout
+    (small, hello), (large,) = (line.split() for line in said.splitlines())
+    assert hello == "hello"
+    assert float(small) < 40
+    assert 128 < float(large) < 160
+
+
+def test_a_process_that_fails_is_told_by_its_last_words(tmp_path: Path) -> None:
+    with pytest.raises(Died) as caught:
+        processes.run(
+            [sys.executable, "-c", "raise SystemExit('so\\nit ends\\n\\nhint: do not')"], environment(tmp_path)
+        )
+    assert str(caught.value) == "it ends"
+
+
+def test_what_should_have_been_compiled_and_was_not_is_no_figure(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "import sys; print('tier: traced (no compiler)', file=sys.stderr)"]
+    program = whole.Program(command, lambda: environment(tmp_path))
+    names = ("kerascli-compiled-warm", "kerascli-auto-warm", "pytorch")
+    compiled, auto, other = whole.run_all(dict.fromkeys(names, program), rounds=1, settle=0.0)
+    assert compiled.error == "not compiled: tier: traced (no compiler)"
+    assert (auto.error, auto.compiled, other.compiled) == (None, False, None)
+
+
+def test_the_last_fifth_is_held_out_and_pixels_go_from_0_to_1(digits: Path) -> None:
+    found = load_digits(Job("pytorch", "mnist_mlp", str(digits)))
+    whole_set = load_digits(Job("pytorch", "cnn", str(digits)))
+    assert (found.x.shape, found.x_val.shape, found.x_test.shape) == ((256, 784), (64, 784), (10_000, 784))
+    assert (whole_set.x.shape, len(whole_set.x_val)) == ((320, 28, 28, 1), 0)
+    assert (whole_set.x[256:].reshape(64, 784) == found.x_val).all()
+    assert (found.x.min(), found.x.max()) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("work", WORKLOADS)
+def test_all_peers_train_a_model_of_the_same_size(work: str) -> None:
+    from benchmarks.peers import torch_models, with_keras
+
+    told = check(WORKLOADS[work].config, sets=[], flags=[])[1]
+    ours = int(told.rpartition(", ")[2].removesuffix(" parameters").replace(",", ""))
+    torch_count = sum(parameter.numel() for parameter in torch_models.build(Job("pytorch", work, "")).parameters())
+    assert with_keras.build(work).count_params() == ours
+    assert torch_count == ours + {"lstm": LSTM_BIASES, "residual": -MOVING}.get(work, 0)
+
+
+@pytest.mark.parametrize("peer", ["kerascli-eager", "pytorch"])
+def test_a_peer_tells_of_every_epoch_and_learns(peer: str, digits: Path) -> None:
+    losses: list[float] = []
+    accuracy = load(peer)(Job(peer, "mnist_mlp", str(digits), epochs=4), losses.append)
+    assert len(losses) == 4
+    assert losses[-1] < losses[0]
+    assert 0.3 < accuracy < 1.0
+
+
+def test_kerascli_and_a_plain_loop_have_the_same_losses(digits: Path) -> None:
+    from benchmarks.steps import compare
+
+    found = compare(Job("kerascli-eager", "mnist_mlp", str(digits), epochs=2))
+    assert len(found["kerascli"]) == 2
+    assert found["kerascli"][1] != found["kerascli"][0]
+    assert distance(**found).small
+
+
+def test_a_distance_is_the_largest_of_the_first_steps_and_the_relative_one_of_the_means() -> None:
+    found = distance([1.0] * 20 + [5.0], [1.0] * 19 + [1.5] + [1.0])
+    assert found.steps == 0.5
+    assert found.epoch == pytest.approx(abs(25 / 21 - 21.5 / 21) / (21.5 / 21))
+    assert not found.small
+
+
+def test_equality_holds_when_all_losses_are_close_and_nobody_failed() -> None:
+    near, far = ({"kerascli": [1.0, 1.0], "pytorch": [1.0, 1.0 + apart]} for apart in (1e-6, 1e-4))
+    assert holds({"losses": {"found": {"kerascli-eager": near}, "failed": {}}})
+    assert not holds({"losses": {"found": {"kerascli-eager": far}, "failed": {}}})
+    assert not holds({"losses": {"found": {"kerascli-eager": near}, "failed": {"kerascli-compiled": "no compiler"}}})
+
+
+def test_accuracies_have_a_mean_and_its_standard_error() -> None:
+    found = {"kerascli-eager": [0.5, 0.5], "keras-jax": [0.25, 0.75], "keras-torch": [0.5]}
+    assert accuracy_table(found).splitlines()[3].split() == [
+        "|", "keras-jax", "|", "0.5000", "|", "0.2500", "|", "0.2500", "|", "0.7500", "|",
+    ]  # fmt: skip
+    assert difference_lines(found) == ["kerascli-eager - keras-jax: +0.0000 ± 0.2500"]
+
+
+def test_a_point_of_the_scaling_is_the_same_model_for_all_and_counts_its_work(digits: Path) -> None:
+    from benchmarks.peers import torch_models
+
+    point = Point(rows=10, widths=(3, 5))
+    assert point.multiplications == 3 * 10 * (784 * 3 + 3 * 5 + 5 * 10)
+    plain = torch_models.build(Job("pytorch", "wide_mlp", str(digits), widths=point.widths))
+    config = config_of(Job("kerascli-eager", "wide_mlp", str(digits), widths=point.widths))
+    facts = config.load_data().facts
+    layers = [node.layer for node in config.describe(facts, {"train": 320}).model.nodes]
+    assert [getattr(layer, "units", None) for layer in layers] == [3, 5, 10]
+    assert [weight.shape[0] for name, weight in plain.named_parameters() if name.endswith("weight")] == [3, 5, 10]
+
+
+def test_time_is_proportional_around_the_cheapest_unit_of_work() -> None:
+    fixed_cost = [(work, 10 + work) for work in (1.0, 10.0, 100.0, 1000.0)]
+    assert proportional(fixed_cost) == slice(2, 4)
+    slow_caches = [(1.0, 1.0), (10.0, 11.0), (100.0, 130.0), (1000.0, 1000.0)]
+    assert proportional(slow_caches) == slice(0, 2)
+
+
+def test_the_report_of_scaling_says_where_proportion_ends(tmp_path: Path) -> None:
+    points = [
+        {"size": size, "rows": size, "multiplications": size, "outcomes": [asdict(Outcome("pytorch", [seconds]))]}
+        for size, seconds in ((1, 11.0), (100, 110.0), (1000, 1010.0))
+    ]
+    points[0]["outcomes"].append(asdict(Outcome("kerascli-eager", error="out of memory")))
+    text = "\n".join(scaling.page({"samples": points}, tmp_path))
+    assert "- pytorch: proportional for samples from 100 to 1,000" in text
+    assert "- kerascli-eager failed for samples 1: `out of memory`" in text
+
+
+def test_a_table_needs_no_renderer() -> None:
+    assert table(["name", "n"], [["a", "1"], ["bcdef", "20"]]) == textwrap.dedent("""\
+        | name  |  n |
+        |-------|---:|
+        | a     |  1 |
+        | bcdef | 20 |""")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["whole", "--works", "cnn"],
+        ["epochs", "--epochs", "3"],
+        ["scaling", "--peers", "lightning"],
+        ["--rounds", "0"],
+        ["--rounds", "30"],
+        ["report", "--peers", "pytorch"],
+        ["epochs", "report"],
+        ["memory"],
+    ],
+)
+def test_no_option_is_ignored_in_silence(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *arguments])
+    with pytest.raises(SystemExit, match="2"):
+        program.main()
+    assert "error" in capsys.readouterr().err
