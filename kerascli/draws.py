@@ -57,7 +57,7 @@ class Draws:
 
     def make_at(self, place: str, draw: Draw) -> Tensor:
         """The numbers of a node's n-th draw: `dropout_1/0`."""
-        return _FILL[draw.kind](draw, key_seed(f"{self._prefix}/{place}"))
+        return _FILL[draw.kind](draw, f"{self._prefix}/{place}")
 
 
 class Tape:
@@ -144,33 +144,43 @@ def _draw(draw: Draw) -> Tensor:
     return _current.make(draw)
 
 
-def _generator(draw: Draw, seed: int) -> torch.Generator:
-    return torch.Generator(draw.device).manual_seed(seed)
+def _generator(draw: Draw, key: str) -> torch.Generator:
+    return torch.Generator(draw.device).manual_seed(key_seed(key))
 
 
-def _normal(draw: Draw, seed: int) -> Tensor:
+def _normal(draw: Draw, key: str) -> Tensor:
     numbers = torch.empty(draw.shape, dtype=draw.dtype, device=draw.device)
-    return numbers.normal_(generator=_generator(draw, seed))
+    return numbers.normal_(generator=_generator(draw, key))
 
 
-def _uniform(draw: Draw, seed: int) -> Tensor:
+def _uniform(draw: Draw, key: str) -> Tensor:
     low, high = draw.parameters
     numbers = torch.empty(draw.shape, dtype=draw.dtype, device=draw.device)
-    return numbers.uniform_(low, high, generator=_generator(draw, seed))
+    return numbers.uniform_(low, high, generator=_generator(draw, key))
 
 
-def _bernoulli(draw: Draw, seed: int) -> Tensor:
+def _bernoulli(draw: Draw, key: str) -> Tensor:
     threshold = round(draw.parameters[0] * 2**16)
     if threshold >= 2**16:
         return torch.ones(draw.shape, dtype=draw.dtype, device=draw.device)
     count = math.prod(draw.shape)
     words = -(-count // _LANES)
     if draw.device.type == "cpu":  # NumPy draws and compares 16-bit numbers in a quarter of torch's time
-        lanes = np.random.SFC64(seed).random_raw(words).view(np.uint16)[:count]
+        lanes = _bits(words, key).view(np.uint16)[:count]
         return torch.from_numpy(np.less(lanes, threshold).view(np.uint8)).view(draw.shape)
     drawn = torch.empty(words, dtype=torch.int64, device=draw.device)
-    drawn.random_(-(2**63), None, generator=_generator(draw, seed))
+    drawn.random_(-(2**63), None, generator=_generator(draw, key))
     return (drawn.view(torch.int16)[:count].view(draw.shape) < threshold - 2**15).to(draw.dtype)
+
+
+_sfc64 = np.random.SFC64(0)
+
+
+def _bits(words: int, key: str) -> np.ndarray:
+    """64-bit numbers. The generator's state is a hash already: to make one from a seed takes longer than to draw."""
+    state = np.frombuffer(hashlib.blake2b(key.encode(), digest_size=32).digest(), "<u8")
+    _sfc64.state = {"bit_generator": "SFC64", "state": {"state": state}, "has_uint32": 0, "uinteger": 0}
+    return _sfc64.random_raw(words)
 
 
 _FILL = {"normal": _normal, "uniform": _uniform, "bernoulli": _bernoulli}

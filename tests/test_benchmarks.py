@@ -92,13 +92,14 @@ def test_all_figures_are_kept_and_the_report_is_made_of_the_latest(tmp_path: Pat
     for seconds, commit in ((4.0, "old"), (2.0, "new")):
         found = [asdict(Outcome("kerascli-eager", [1.0])), asdict(Outcome("pytorch", [seconds]))]
         append(tmp_path, Record("epochs", "cnn", {"commit": commit}, {"rows": 640, "outcomes": found}))
-    append(tmp_path, Record("scaling", "samples", {"commit": "new"}, []))
+    append(tmp_path, Record("equality", "losses", {"commit": "new"}, {"found": {}, "failed": {"pytorch": "no torch"}}))
     assert len(json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))) == 3
     assert list(latest(tmp_path, "epochs")) == ["cnn"]
     report = program.report(tmp_path)
     assert "| kerascli-eager / pytorch | 0.50 |" in report
     assert "- cnn: commit: new" in report
     assert "old" not in report
+    assert "pytorch failed: `no torch`" in report
     assert (tmp_path / "epochs.png").stat().st_size > 1000
 
 

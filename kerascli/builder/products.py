@@ -59,13 +59,23 @@ def use_onednn(graph: fx.Graph) -> None:
         with graph.inserting_before(node):
             turned = graph.call_function(aten.t.default, (found.right,))
             turned.meta["val"] = found.right.meta["val"].t()
-            arguments = (found.left, turned, found.bias, activation)
+            arguments = (_contiguous(graph, found.left), turned, found.bias, activation)
             fused = graph.call_function(torch.ops.kerascli.linear.default, arguments)
         fused.meta = dict(node.meta)
         for replaced in (relu, node):
             if replaced is not None:
                 replaced.replace_all_uses_with(fused)
                 graph.erase_node(replaced)
+
+
+def _contiguous(graph: fx.Graph, node: fx.Node) -> fx.Node:
+    """oneDNN copies a left side that is not; a copy in the program is one that a compiler can fuse."""
+    value = node.meta["val"]
+    if value.is_contiguous():
+        return node
+    copied = graph.call_function(aten.clone.default, (node,), {"memory_format": torch.contiguous_format})
+    copied.meta["val"] = value.contiguous()
+    return copied
 
 
 class Product(NamedTuple):

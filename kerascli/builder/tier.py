@@ -84,6 +84,7 @@ def make_runner(job: Job, recorded: str | None = None) -> tuple[Runner, Choice]:
     foreign = next(_foreign(job.components()), None)
     if foreign is not None:
         return module, Choice("eager", f"'{foreign}' is not kerascli's own: Python code runs as it is")
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(_cache_folder()))  # tracing fixes it already
     with span("tracing"):
         try:
             program = trace(experiment.update, experiment.weights, job.batches[0], job.scale)
@@ -170,23 +171,26 @@ def compile_function(function: Callable[..., None], examples: Sequence[Tensor]) 
 
 def _compile(code: fx.GraphModule, examples: Sequence[Tensor]) -> Run:
     """What is compiled is kept in the user's cache for the next run."""
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(_cache_folder()))
     from torch._inductor import standalone_compile
 
+    _own_cache_folder()
     inputs: list[Any] = list(examples)
     with torch.no_grad():
         return standalone_compile(code, inputs, dynamic_shapes="from_example_inputs")
 
 
 def _cache_folder() -> Path:
-    """A folder of the user's own: what lies in a shared one could be another's, and it is executed."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / (
         "Library/Caches" if sys.platform == "darwin" else ".cache"
     )
-    folder = Path(base) / "kerascli" / "compiled"
+    return Path(base) / "kerascli" / "compiled"
+
+
+def _own_cache_folder() -> None:
+    """A folder of the user's own: what lies in a shared one could be another's, and it is executed."""
+    folder = _cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
-    return folder
 
 
 def _tried(job: Job, module: Runner, program: Program, run: Run) -> Runner:

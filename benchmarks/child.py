@@ -1,0 +1,106 @@
+"""What runs in a process of its own, so that it can be timed and measured; answers are lines of JSON.
+
+python -m benchmarks.child epochs JOB              an epoch for every line "go" on stdin
+python -m benchmarks.child script JOB              all epochs in one go, as a script of the peer's would
+python -m benchmarks.child first_step PEER FOLDER  how long kerascli takes from an imported torch to its first step
+python -m benchmarks.child steps JOB               kerascli's losses beside those of a plain loop (`steps`)
+python -m benchmarks.child digits FILE ROWS        write the digits, lest the driver grow by reading them
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
+
+from benchmarks.peers import TIERS, OnEpoch, load
+from benchmarks.processes import mebibytes
+from benchmarks.workloads import EPOCHS, WORKLOADS, Job
+
+
+class _End(BaseException):
+    """The orders are over; no exception, lest a peer's `except Exception` swallows it."""
+
+
+def serve(run: Callable[[OnEpoch], object], orders: TextIO, answers: TextIO) -> None:
+    """Say that all is imported, then do as told. The first epoch includes reading, building and compiling."""
+    started = 0.0
+
+    def wait() -> None:
+        nonlocal started
+        if orders.readline() != "go\n":
+            raise _End
+        started = time.perf_counter()
+
+    def on_epoch(loss: float) -> None:
+        _tell(answers, seconds=time.perf_counter() - started, loss=loss)
+        wait()
+
+    _tell(answers, ready=True)
+    try:
+        wait()
+        run(on_epoch)
+    except _End:
+        _tell(answers, peak_mib=mebibytes(resource.getrusage(resource.RUSAGE_SELF)))
+
+
+def _epochs(answers: TextIO, text: str) -> None:
+    job = Job.from_json(text)
+    run = load(job.peer)
+    serve(lambda on_epoch: run(job, on_epoch), sys.stdin, answers)
+
+
+def _script(answers: TextIO, text: str) -> None:
+    job = Job.from_json(text)
+    losses: list[float] = []
+    accuracy = load(job.peer)(job, losses.append)
+    _tell(answers, accuracy=accuracy, losses=losses)
+
+
+def _first_step(answers: TextIO, peer: str, folder: str) -> None:
+    import torch  # noqa: F401  # what is timed comes after it
+
+    started = time.perf_counter()
+    from benchmarks.peers.with_kerascli import say
+    from kerascli.events import BatchEnd
+    from kerascli.spec.load import open_config
+    from kerascli.workflow.train import Options, start
+
+    config = open_config(WORKLOADS["mnist_mlp"].config, sets=["seed=1", f"fit.epochs={EPOCHS}", TIERS[peer]])
+    for event in start(config, Options(runs_dir=Path(folder))):
+        say(event)
+        if isinstance(event, BatchEnd):
+            break
+    _tell(answers, seconds=time.perf_counter() - started)
+
+
+def _steps(answers: TextIO, text: str) -> None:
+    from benchmarks.steps import compare
+
+    _tell(answers, **compare(Job.from_json(text)))
+
+
+def _digits(answers: TextIO, path: str, rows: str) -> None:
+    from benchmarks.digits import write_digits
+
+    write_digits(Path(path), int(rows))
+
+
+def _tell(answers: TextIO, **facts: object) -> None:
+    print(json.dumps(facts), file=answers, flush=True)
+
+
+def _private_stdout() -> TextIO:
+    """stdout for answers alone: what libraries print there goes to stderr from here on."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    return answers
+
+
+_TASKS = {"epochs": _epochs, "script": _script, "first_step": _first_step, "steps": _steps, "digits": _digits}
+
+if __name__ == "__main__":
+    _TASKS[sys.argv[1]](_private_stdout(), *sys.argv[2:])

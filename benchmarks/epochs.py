@@ -1,0 +1,99 @@
+"""Seconds an epoch: all peers of a workload alive at once, one at work at a time."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+from benchmarks.outcomes import Outcome, outcome_table, ratio_table
+from benchmarks.picture import draw_bars
+from benchmarks.processes import Worker
+from benchmarks.session import Session
+from benchmarks.workloads import WORKLOADS, Job
+
+UNIT = "seconds an epoch"
+SETTLE_SECONDS = 0.2
+"""Before a turn, so that the threads of the one before have stopped spinning."""
+LEAST_ROUNDS, MOST_ROUNDS = 2, 9
+SHARE_SECONDS = 6.0
+"""Of each peer of a workload, within these bounds: the slow have fewer rounds, spread over those of the fast."""
+
+T = TypeVar("T")
+
+
+def measure(session: Session) -> Iterator[tuple[str, Any]]:
+    for name in session.works:
+        rows = WORKLOADS[name].quick_rows if session.quick else WORKLOADS[name].rows
+        found = race(session, {peer: session.job(peer, name, rows=rows) for peer in session.peers})
+        yield name, {"rows": rows, "outcomes": [asdict(each) for each in found]}
+
+
+def page(found: Mapping[str, Any], folder: Path) -> list[str]:
+    """Markdown; the picture lies beside it."""
+    outcomes = {work: [Outcome(**each) for each in data["outcomes"]] for work, data in found.items()}
+    draw_bars(folder / "epochs.png", UNIT, outcomes)
+    tables = [
+        f"### {work}\n\n{WORKLOADS[work].title}: {found[work]['rows']:,} digits\n\n{outcome_table(each, UNIT)}"
+        for work, each in outcomes.items()
+    ]
+    return [ratio_table(outcomes), "![seconds an epoch](epochs.png)", *tables]
+
+
+def race(session: Session, jobs: Mapping[str, Job]) -> list[Outcome]:
+    with ExitStack() as stack:
+        workers = {
+            peer: stack.enter_context(Worker(session.child("epochs", job.to_json()), session.env(peer)))
+            for peer, job in jobs.items()
+        }
+        return take_turns(workers, session.rounds)
+
+
+def take_turns(workers: Mapping[str, Worker], rounds: int | None, *, settle: float = SETTLE_SECONDS) -> list[Outcome]:
+    """Let all train an epoch a round, in turn; round 0 is the warm-up. Who dies is left out from there on."""
+    found = {name: Outcome(name) for name in workers}
+    for name, worker in workers.items():
+        with found[name].noting_death():
+            worker.wait_ready()
+    most = rounds or MOST_ROUNDS
+    for number in range(most + 1):
+        for name in in_turn([name for name, each in found.items() if each.error is None], number):
+            if number < 2 or is_due(number, most, rounds or _affordable(found[name].seconds[0])):
+                time.sleep(settle)
+                with found[name].noting_death():
+                    _turn(found[name], workers[name], warm_up=number == 0)
+    for name, worker in workers.items():
+        if found[name].error is None:
+            with found[name].noting_death():
+                found[name].peak_mib = worker.end()
+                found[name].hear(worker.said())
+    return list(found.values())
+
+
+def in_turn(members: Sequence[T], number: int) -> list[T]:
+    """The order of a round (from 0): rotated by one each round, and every second time round backwards, so that no one
+    always follows the same load."""
+    if not members:
+        return []
+    first = number % len(members)
+    order = [*members[first:], *members[:first]]
+    return order[::-1] if number // len(members) % 2 else order
+
+
+def is_due(number: int, rounds: int, wanted: int) -> bool:
+    """Whether round `number` (from 1) is one of the `wanted`, which lie evenly among the rounds and hold the first."""
+    return -(-number * wanted // rounds) > -(-(number - 1) * wanted // rounds)
+
+
+def _affordable(seconds: float) -> int:
+    return max(LEAST_ROUNDS, min(int(SHARE_SECONDS / seconds), MOST_ROUNDS))
+
+
+def _turn(outcome: Outcome, worker: Worker, *, warm_up: bool) -> None:
+    epoch = worker.epoch()
+    outcome.loss = epoch.loss
+    if warm_up:
+        outcome.first = epoch.seconds
+    else:
+        outcome.seconds.append(epoch.seconds)

@@ -1,0 +1,129 @@
+"""What was found of one peer, how the peers compare, and the tables that say so."""
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from benchmarks.peers import is_ours
+from benchmarks.processes import Died, last_line
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Seconds of every round; a peer that failed says why."""
+
+    peer: str
+    seconds: list[float] = field(default_factory=list)
+    first: float | None = None
+    """Seconds of the warm-up round, where there is one."""
+    loss: float | None = None
+    peak_mib: float | None = None
+    compiled: bool | None = None
+    """Whether kerascli said that it compiles; None of others."""
+    error: str | None = None
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    @contextmanager
+    def noting_death(self) -> Iterator[None]:
+        """A process that dies is a finding, not the end of the benchmark."""
+        try:
+            yield
+        except Died as error:
+            self.error = str(error)
+
+    def hear(self, stderr: str) -> None:
+        """Learn how kerascli ran. Raises Died where it should have compiled and did not: right for a user, but a
+        wrong figure in a column of compiled ones."""
+        if not is_ours(self.peer) or "--help" in self.peer:
+            return
+        told = [line for line in stderr.splitlines() if line.startswith("tier: ")]
+        self.compiled = any(line.startswith("tier: compiled") for line in told)
+        if self.peer.startswith("kerascli-compiled") and not self.compiled:
+            raise Died(f"not compiled: {told[0] if told else last_line(stderr)}")
+
+
+def sound(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    return [each for each in outcomes if each.error is None]
+
+
+def best_rival(outcomes: Sequence[Outcome]) -> Outcome | None:
+    """The fastest that is not kerascli."""
+    return min((o for o in sound(outcomes) if not is_ours(o.peer)), key=lambda each: each.median, default=None)
+
+
+def ratios(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    """`kerascli-... / rival` -> ratio of the medians; below 1 kerascli is faster."""
+    known = sound(outcomes)
+    return {
+        f"{ours.peer} / {rival.peer}": ours.median / rival.median
+        for ours in known if is_ours(ours.peer)
+        for rival in known if not is_ours(rival.peer)
+    }  # fmt: skip
+
+
+def outcome_table(outcomes: Sequence[Outcome], unit: str) -> str:
+    """A line a peer, the fastest first; who failed comes last, with the reason.
+
+    Columns that nobody fills are left out.
+    """
+    best = best_rival(outcomes)
+    plain = next((each.peak_mib for each in sound(outcomes) if each.peer == "pytorch"), None)
+    head = [unit, "median", "min", "max", "rounds", "/ best peer", "first", "loss", "peak MiB", "/ pytorch"]
+    rows = [_row(each, best, plain) for each in sorted(sound(outcomes), key=lambda each: each.median)]
+    kept = [column for column in range(len(head)) if any(row[column] for row in rows)]
+    found = [table([head[c] for c in kept], [[row[c] for c in kept] for row in rows])] if rows else []
+    failed = [f"{each.peer} failed: `{each.error}`" for each in outcomes if each.error is not None]
+    return "\n\n".join([*found, *failed])
+
+
+def _row(outcome: Outcome, best: Outcome | None, plain_mib: float | None) -> list[str]:
+    """What is not known is an empty cell."""
+    peak = outcome.peak_mib
+    return [
+        _label(outcome),
+        seconds(outcome.median),
+        seconds(min(outcome.seconds)),
+        seconds(max(outcome.seconds)),
+        str(len(outcome.seconds)),
+        "" if best is None else f"{outcome.median / best.median:.2f}",
+        "" if outcome.first is None else seconds(outcome.first),
+        "" if outcome.loss is None else f"{outcome.loss:.4f}",
+        "" if peak is None else f"{peak:,.0f}",
+        "" if peak is None or plain_mib is None else f"{peak / plain_mib:.2f}",
+    ]
+
+
+def _label(outcome: Outcome) -> str:
+    if not is_ours(outcome.peer):
+        return outcome.peer
+    chosen = {None: "", True: " (compiled)", False: " (not compiled)"}[outcome.compiled]
+    return f"**{outcome.peer}**{chosen if outcome.peer.startswith('kerascli-auto') else ''}"
+
+
+def ratio_table(works: Mapping[str, Sequence[Outcome]]) -> str:
+    """A line a pair: kerascli's time as a multiple of the peer's, for every workload."""
+    found = {work: ratios(outcomes) for work, outcomes in works.items()}
+    pairs = list(dict.fromkeys(pair for each in found.values() for pair in each))
+    rows = [[pair, *(f"{each[pair]:.2f}" if pair in each else "" for each in found.values())] for pair in pairs]
+    return table(["ratio of medians", *found], rows) if rows else "Nothing to compare."
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table that can be read as it is: the first column to the left, figures to the right."""
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+
+    def line(row: Sequence[str]) -> str:
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        return f"| {' | '.join(cells)} |"
+
+    rule = "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])])
+    return "\n".join([line(head), f"|{rule}|", *map(line, rows)])
+
+
+def seconds(value: float) -> str:
+    """Three digits that mean something."""
+    return f"{value:.3f}" if value < 10 else f"{value:.1f}"

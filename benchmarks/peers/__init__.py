@@ -1,0 +1,58 @@
+"""Who is compared: each trains a job in its own words and tells of every epoch."""
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from benchmarks.workloads import Job
+
+OnEpoch = Callable[[float], None]
+"""Called after every epoch (and its validation, if there is one) with the training loss."""
+Run = Callable[[Job, OnEpoch], float]
+"""Trains all epochs of a job; returns the share of the test digits that are right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    entry: str
+    """`module:function` in this package; the function is a `Run`."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    hidden: tuple[str, ...] = ()
+    """Modules that it shall not find."""
+
+
+_BACKENDS = ("torch", "jax", "tensorflow")
+
+
+def _keras(backend: str) -> Peer:
+    """Keras imports every backend that is installed, for a second and 500 MiB; its users have just the one."""
+    hidden = tuple(other for other in _BACKENDS if other != backend)
+    return Peer("with_keras:run", {"KERAS_BACKEND": backend}, hidden)
+
+
+TIERS = {
+    "kerascli-eager": "compile.jit_compile=false",
+    "kerascli-compiled": "compile.jit_compile=true",
+    "kerascli-auto": "compile.jit_compile=auto",
+}
+"""What `--set` says."""
+
+PEERS = {
+    **{name: Peer("with_kerascli:run") for name in TIERS},
+    "pytorch": Peer("with_torch:run"),
+    "lightning": Peer("with_lightning:run"),
+    **{f"keras-{backend}": _keras(backend) for backend in _BACKENDS},
+}
+
+
+def is_ours(name: str) -> bool:
+    return name.startswith("kerascli")  # also what `whole` calls its runs
+
+
+def load(name: str) -> Run:
+    """Import what the peer needs."""
+    for hidden in PEERS[name].hidden:
+        sys.modules[hidden] = None  # pyright: ignore[reportArgumentType]  # an import fails, as if it were not installed
+    module, function = PEERS[name].entry.split(":")
+    return getattr(importlib.import_module(f"benchmarks.peers.{module}"), function)

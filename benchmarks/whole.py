@@ -1,0 +1,113 @@
+"""Whole processes, from prompt to prompt: configs/mnist_mlp.yaml to its end, by kerascli and by its peers' scripts."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks import processes
+from benchmarks.epochs import SETTLE_SECONDS, in_turn
+from benchmarks.outcomes import Outcome, outcome_table, ratio_table
+from benchmarks.peers import TIERS, is_ours
+from benchmarks.picture import draw_bars
+from benchmarks.processes import Died, Finished
+from benchmarks.session import Session
+from benchmarks.workloads import WORKLOADS
+
+WORK = WORKLOADS["mnist_mlp"]
+ROUNDS, QUICK_ROUNDS = 3, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    command: list[str]
+    env: Callable[[], dict[str, str]]
+    """Made anew for every run: a cold cache is one that nothing has used."""
+    seconds: Callable[[Finished], float] = lambda finished: finished.seconds
+    """What of its time counts."""
+
+
+def measure(session: Session) -> Iterator[tuple[str, Any]]:
+    rounds = session.rounds or (QUICK_ROUNDS if session.quick else ROUNDS)
+    for title, programs in (("training", _training(session)), ("starting", _starting(session))):
+        if programs:
+            found = run_all(programs, rounds)
+            yield title, {"epochs": session.epochs, "outcomes": [asdict(each) for each in found]}
+
+
+def page(found: Mapping[str, Any], folder: Path) -> list[str]:
+    """Markdown; the picture lies beside it."""
+    outcomes = {title: [Outcome(**each) for each in data["outcomes"]] for title, data in found.items()}
+    draw_bars(folder / "whole.png", "seconds", outcomes)
+    sections = ["Every figure is a new process. Memory is that of the largest process at its peak.", "![](whole.png)"]
+    if "training" in outcomes:
+        about = f"configs/mnist_mlp.yaml ({WORK.title}): {found['training']['epochs']} epochs, then the test digits."
+        tables = [outcome_table(outcomes["training"], "seconds"), ratio_table({"training": outcomes["training"]})]
+        sections += ["### training", about, *tables]
+    if "starting" in outcomes:
+        sections += ["### starting", outcome_table(outcomes["starting"], "seconds")]
+    return sections
+
+
+def run_all(programs: Mapping[str, Program], rounds: int, *, settle: float = SETTLE_SECONDS) -> list[Outcome]:
+    """Run every program once a round, in turn."""
+    found = {name: Outcome(name, peak_mib=0.0) for name in programs}
+    for number in range(rounds):
+        for name in in_turn([name for name, each in found.items() if each.error is None], number):
+            time.sleep(settle)
+            with found[name].noting_death():
+                finished = processes.run(programs[name].command, programs[name].env())
+                found[name].hear(finished.stderr)
+                found[name].seconds.append(programs[name].seconds(finished))
+                found[name].peak_mib = max(found[name].peak_mib or 0.0, finished.peak_mib)
+    return list(found.values())
+
+
+def _training(session: Session) -> dict[str, Program]:
+    programs: dict[str, Program] = {}
+    for name in session.peers:
+        if is_ours(name):
+            programs |= _by_cache(session, name, _kerascli_train(session, name))
+        else:
+            job = session.job(name, "mnist_mlp", rows=WORK.rows, epochs=session.epochs)
+            programs[name] = Program(session.child("script", job.to_json()), lambda name=name: session.env(name))
+    return programs
+
+
+def _starting(session: Session) -> dict[str, Program]:
+    """The terminal's first words, and the way from an imported torch to the end of the first step."""
+    ours = [name for name in session.peers if is_ours(name)]
+    programs: dict[str, Program] = {}
+    if ours:
+        programs["kerascli --help"] = Program([str(session.python), "-m", "kerascli", "--help"], session.env)
+    for name in ours:
+        found = _by_cache(session, name, _first_step(session, name))
+        programs |= {f"{each}, torch to first step": program for each, program in found.items()}
+    return programs
+
+
+def _by_cache(session: Session, name: str, program: Program) -> dict[str, Program]:
+    """What compiles is run twice: with empty caches, and with those that a run has filled."""
+    if name == "kerascli-eager":
+        return {name: program}
+    warm = session.env(caches=session.empty_caches())
+    with suppress(Died):  # the measured run will die of the same
+        processes.run(program.command, warm)
+    return {
+        f"{name}-cold": replace(program, env=lambda: session.env(caches=session.empty_caches())),
+        f"{name}-warm": replace(program, env=lambda: warm),
+    }
+
+
+def _kerascli_train(session: Session, name: str) -> Program:
+    sets = ("seed=1", f"fit.epochs={session.epochs}", TIERS[name])
+    options = ["--runs-dir", str(session.folder), *(word for each in sets for word in ("--set", each))]
+    return Program([str(session.python), "-m", "kerascli", "train", str(WORK.config), *options], session.env)
+
+
+def _first_step(session: Session, name: str) -> Program:
+    command = session.child("first_step", name, str(session.folder))
+    return Program(command, session.env, seconds=lambda finished: json.loads(finished.stdout)["seconds"])
