@@ -76,7 +76,7 @@ def _measure(part: str, session: Session, folder: Path) -> None:
 
 def _session(given: argparse.Namespace, part: str, folder: Path) -> Session:
     peers = given.peers or (QUICK_PEERS if given.quick else tuple(DEFAULTS[part]))
-    light = all(is_ours(peer) or peer == "pytorch" for peer in peers)  # kerascli's own environment has these
+    light = all(is_ours(peer) or peer.startswith("pytorch") for peer in peers)  # kerascli's own environment has these
     return Session(
         python=given.python or (Path(sys.executable) if light else machine.peers_python()),
         folder=folder,

@@ -12,7 +12,7 @@ from benchmarks.peers import TIERS
 from benchmarks.picture import Curve, Panel, draw_panels
 from benchmarks.session import Session
 
-KNOWN = (*TIERS, "pytorch")
+KNOWN = (*TIERS, "pytorch", "pytorch-tuned")
 DEFAULT_PEERS = ("kerascli-eager", "kerascli-compiled", "pytorch")
 SLACK = 1.25
 """How much more than the least a unit of work may cost, for time to be called proportional to work."""

@@ -13,7 +13,7 @@ from benchmarks.workloads import Job
 def build(job: Job) -> nn.Module:
     model = _dense(job.widths) if job.widths else _BUILDERS[job.work]()
     model.apply(_initialize)
-    return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # torch's overloads lack it
+    return model
 
 
 def _mnist_mlp() -> nn.Module:

@@ -16,7 +16,7 @@ from benchmarks.workloads import BATCH, Job
 class _Classifier(pl.LightningModule):
     def __init__(self, job: Job) -> None:
         super().__init__()
-        self.model = build(job)
+        self.model = build(job).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.optimizer = job.workload.optimizer
         self.loss_function = nn.CrossEntropyLoss()
 
