@@ -13,16 +13,18 @@ from torch import Tensor
 
 from kerascli import draws
 from kerascli.builder import products, tier
+from kerascli.builder.cache import use_own_cache
 from kerascli.builder.program import Program, largest_difference
 from kerascli.builder.tier import Job, Programmed, make_runner
 from kerascli.device import Choice
 from kerascli.events import Note
+from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.spec.load import open_config
 from kerascli.workflow import train as workflow
 from kerascli.workflow.plan import make_plan
 from kerascli.workflow.train import Plan, experiment_of
-from tests.runs_harness import HARD, go_on, outcome, train, write
+from tests.runs_harness import HARD, go_on, kerascli, outcome, train, write
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
@@ -112,6 +114,7 @@ def test_a_half_precision_step_is_traced(tmp_path: Path) -> None:
 def test_a_compiled_step_is_the_module_s_step(tmp_path: Path, onednn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    use_own_cache()
     monkeypatch.setattr(tier, "onednn_is_faster", lambda: onednn)
     monkeypatch.setattr(products, "_LARGE", 0)
     job, plan = job_of(write(tmp_path, CONVOLUTIONAL), "compile.jit_compile=true")
@@ -127,10 +130,22 @@ def test_a_compiled_step_is_the_module_s_step(tmp_path: Path, onednn: bool, monk
 @pytest.mark.filterwarnings("ignore")  # torch's compiler warns about itself
 @pytest.mark.skipif(not HAS_COMPILER, reason="compiling needs C++")
 def test_a_compiled_run_comes_to_what_a_traced_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With dropout and a smaller last batch; sums are added in another order, so it is not equal to the bit."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    """With dropout and a smaller last batch; sums are added in another order, so it is not equal to the bit.
+
+    What was compiled lies in the user's own cache, not in a folder that others could write to.
+    """
     config = write(tmp_path, HARD.replace("rows: 640", "rows: 90").replace("clipnorm: 1.0", "epsilon: 1e-3"))
-    compiled, _ = train(config, tmp_path / "compiled", ["fit.epochs=3", "compile.jit_compile=true"])
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)  # runs in this process have set it
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    done = kerascli(
+        "train", str(config), "--set", "fit.epochs=3", "--set", "compile.jit_compile=true", "--runs-dir", "compiled",
+        cwd=tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache"), TMPDIR=str(shared),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "cache" / "kerascli" / "compiled").iterdir())
+    assert not [path for path in shared.iterdir() if path.name.startswith("torchinductor")]
+    compiled = find_run("latest", tmp_path / "compiled")
     traced, _ = train(config, tmp_path / "traced", ["fit.epochs=3", "compile.jit_compile=false"])
     assert compiled.facts()["tier"] == "compiled", compiled.facts()["tier_reason"]
     assert traced.facts()["tier"] == "traced"

@@ -127,8 +127,8 @@ def _apart(pairs: Sequence[tuple[Tensor | None, Tensor | None]]) -> float:
         elif found.shape != wanted.shape or found.dtype != wanted.dtype:
             return math.inf
         elif wanted.numel():
-            size = max(size, wanted.double().abs().max().item())
-            apart = max(apart, (found.double() - wanted.double()).abs().nan_to_num(math.inf).max().item())
+            size = max(size, wanted.abs().max().item())
+            apart = max(apart, (found - wanted).abs_().nan_to_num_(math.inf).max().item())
     return apart / size if size else apart
 
 

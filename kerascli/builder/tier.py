@@ -4,12 +4,9 @@ The choice depends on the machine and the config, never on a clock, or two runs 
 draws the same numbers; a smaller last batch runs as the module in all of them.
 """
 
-import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -17,6 +14,7 @@ from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from kerascli import draws
+from kerascli.builder.cache import make_own_cache
 from kerascli.builder.cuda_graph import Replayed
 from kerascli.builder.experiment import Experiment
 from kerascli.builder.passes import costly_operations, simplify
@@ -37,7 +35,7 @@ _TOLERANCE = 1e-3
 """How far a program's numbers may be from the module's, by the largest of a tensor. Other kernels add in another
 order, which leaves sums that cancel with fewer digits; a wrong program is off by far more."""
 _SECONDS_TO_COMPILE = 4.0
-"""Between a cold cache (8 s for a small model here) and a warm one (2 s)."""
+"""Between a cold cache (10 s for a small model on two cores) and a warm one (2 s)."""
 _SECONDS_SAVED = 5e-6
 """By compiling, for each operation of a step that is fused away."""
 
@@ -84,7 +82,6 @@ def make_runner(job: Job, recorded: str | None = None) -> tuple[Runner, Choice]:
     foreign = next(_foreign(job.components()), None)
     if foreign is not None:
         return module, Choice("eager", f"'{foreign}' is not kerascli's own: Python code runs as it is")
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(_cache_folder()))  # tracing fixes it already
     with span("tracing"):
         try:
             program = trace(experiment.update, experiment.weights, job.batches[0], job.scale)
@@ -171,26 +168,13 @@ def compile_function(function: Callable[..., None], examples: Sequence[Tensor]) 
 
 def _compile(code: fx.GraphModule, examples: Sequence[Tensor]) -> Run:
     """What is compiled is kept in the user's cache for the next run."""
-    from torch._inductor import standalone_compile
+    from torch._inductor import config, standalone_compile
 
-    _own_cache_folder()
+    make_own_cache()
     inputs: list[Any] = list(examples)
-    with torch.no_grad():
+    # Headers that are compiled ahead would save a second, but lie in the shared folder for temporary files.
+    with torch.no_grad(), config.patch(cpp_cache_precompile_headers=False):
         return standalone_compile(code, inputs, dynamic_shapes="from_example_inputs")
-
-
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / (
-        "Library/Caches" if sys.platform == "darwin" else ".cache"
-    )
-    return Path(base) / "kerascli" / "compiled"
-
-
-def _own_cache_folder() -> None:
-    """A folder of the user's own: what lies in a shared one could be another's, and it is executed."""
-    folder = _cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
 
 
 def _tried(job: Job, module: Runner, program: Program, run: Run) -> Runner:

@@ -44,8 +44,10 @@ def main() -> None:
 def _run() -> int | str | None:
     """The exit code of the command."""
     try:
-        from kerascli.cli.commands import app  # here, so that a signal during this import is told as any other
+        from kerascli.builder.cache import use_own_cache  # here, so that a signal during imports is told as any other
+        from kerascli.cli.commands import app
 
+        use_own_cache()
         app(prog_name="kerascli")
     except SystemExit as end:
         return end.code

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import nn
 
+from kerascli.builder.cache import use_own_cache
 from kerascli.builder.experiment import Experiment, build_experiment
 from kerascli.builder.tier import Job, compile_function, make_runner
 from kerascli.builder.values import check_values
@@ -66,6 +67,7 @@ class Options:
 def start(config: Config, options: Options) -> Iterator[Event]:
     """A new run, from its folder to its result. Raises KerasCliError of any kind."""
     prepare_cpu()
+    use_own_cache()
     config.check_early()
     prepared = config.load_data()
     yield from _data_notes(prepared)
@@ -94,6 +96,7 @@ def resume(
             hint="start a new run for other settings",
         )
     prepare_cpu()
+    use_own_cache()
     if not record.resolved_path.exists():
         hint = "start it again: kerascli train CONFIG"
         raise FileRefused(

@@ -145,8 +145,9 @@ class LSTMModule(WeightedModule):
         else:
             run = self._run_fused if self.settings.fused else self._run_steps
             outputs, (h, c) = run(x, (h, c), mask)
-        output = outputs if self.settings.return_sequences else outputs[:, -1]
-        return (output, h, c) if self.settings.return_state else output
+        if not self.settings.return_sequences:  # the last one is the state, but for a mask or where nothing was run
+            outputs = h if mask is None and not x.is_meta else outputs[:, -1]
+        return (outputs, h, c) if self.settings.return_state else outputs
 
     def _start(self, x: Tensor, given: Sequence[Tensor] | None) -> State:
         units = self.settings.units
