@@ -67,11 +67,11 @@ def assert_steps_agree(job: Job, plan: Plan, runner: tier.Runner, apart: float) 
         assert largest_difference(found, wanted) <= apart
 
 
-@pytest.mark.parametrize("config", ["mnist_mlp", "tiny", "penguins", "two_inputs"])
+@pytest.mark.parametrize("config", ["mnist_mlp", "mnist_lstm", "tiny", "penguins", "two_inputs"])
 def test_a_traced_step_is_the_module_s_step(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """To the last bit where the kernels are the same ones, which an AMD processor's are not."""
     monkeypatch.setattr(tier, "onednn_is_faster", lambda: False)
-    sets = ["compile.jit_compile=false", *(["fit.steps_per_epoch=3"] if config == "mnist_mlp" else [])]
+    sets = ["compile.jit_compile=false", *(["fit.steps_per_epoch=3"] if config.startswith("mnist") else [])]
     job, plan = job_of(CONFIGS / f"{config}.yaml", *sets)
     runner, choice = make_runner(job)
     assert choice == Choice("traced", "jit_compile is false")

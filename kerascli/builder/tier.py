@@ -128,7 +128,8 @@ class Programmed:
         with span("forward and backward"):
             if batch.rows != self._program.rows:
                 return self._module(batch, numbers)
-            with torch.no_grad():
+            # No input asks for gradients. With them off altogether, oneDNN's LSTM would keep nothing for its backward.
+            with torch.enable_grad():
                 return self._program.outcome(self._run(*self._program.inputs(batch, numbers)))
 
 
