@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,3 +17,14 @@ def _keras_forgets_its_policy() -> None:
         from keras.src.backend.common import global_state
 
         global_state.set_global_attribute("dtype_policy", None)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--parity-report", type=Path, help="write what was compared with Keras, as a page of tables")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if path := session.config.getoption("--parity-report"):
+        from tests.parity.ledger import write_report
+
+        write_report(path)

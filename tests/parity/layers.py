@@ -1,0 +1,82 @@
+"""A layer beside Keras's: the same weights and inputs give the same outputs, gradients and updates, in float64."""
+
+import os
+
+os.environ["KERAS_BACKEND"] = "torch"
+
+from typing import Any
+
+import keras
+import numpy as np
+import torch
+
+from kerascli.layers.base import LAYERS, Outcome
+from kerascli.shapes import TensorSpec
+from tests import layer_harness as harness
+from tests.parity import ledger
+
+
+def keras_layer(name: str, config: dict[str, Any]) -> Any:
+    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
+    return getattr(keras.layers, name)(**plain, dtype="float64")
+
+
+def assert_same(
+    name: str, config: dict[str, Any], *shapes: tuple[int, ...], training: bool = True, **given: Any
+) -> None:
+    """Outputs and gradients, of weights and inputs, equal Keras's in float64.
+
+    `inputs` are arrays instead of shapes; `theirs` is Keras's layer where the config does not say how it is made
+    (a layer within a layer). What else is given are call arguments.
+    """
+    case = ledger.describe(config, *shapes, training=training, **given)
+    rng = np.random.default_rng(0)
+    arrays = given.pop("inputs", None) or [rng.normal(size=shape) for shape in shapes]
+    theirs = given.pop("theirs", None) or keras_layer(name, config)
+    xs = [torch.tensor(a, requires_grad=a.dtype == np.float64) for a in arrays]
+    argument = xs if len(xs) > 1 else xs[0]
+    theirs.build([x.shape for x in xs] if len(xs) > 1 else xs[0].shape)
+    for weight in theirs.weights:
+        weight.assign(
+            np.abs(rng.normal(size=weight.shape)) + 0.1 if "variance" in weight.name else rng.normal(size=weight.shape)
+        )
+
+    layer = LAYERS.parse({name: config} if config else name)
+    kind = {np.dtype("float64"): "float64", np.dtype("int64"): "int64"}
+    module = harness.make(layer, *[TensorSpec(a.shape[1:], kind[a.dtype]) for a in arrays])
+    harness.materialise(module, dtype=torch.float64).train(training)
+    declared = [(spec.name, spec.shape) for _, spec in harness.weights(module)]
+    assert declared == [(weight.name, tuple(weight.shape)) for weight in theirs.weights]
+    harness.set_weights(module, [weight.value.detach().numpy() for weight in theirs.weights])
+
+    ys = [torch.tensor(a, requires_grad=a.dtype == np.float64) for a in arrays]
+    keras_arguments = {k: v for k, v in given.items() if v is not None}
+    if theirs._call_has_training_arg:
+        keras_arguments["training"] = training
+    expected = theirs(argument, **keras_arguments)
+    got = module(*ys, **given)
+    outcome = got if isinstance(got, Outcome) else Outcome(got)
+    expected_list, got_list = ([v] if isinstance(v, torch.Tensor) else list(v) for v in (expected, outcome.value))
+    compared = ledger.Comparison()
+    for a, b in zip(expected_list, got_list, strict=True):
+        compared.same(b, a)
+    cotangents = [torch.tensor(rng.normal(size=tuple(a.shape))) for a in expected_list]
+    if any(a.requires_grad for a in expected_list):
+        torch.autograd.backward(expected_list, cotangents)
+        torch.autograd.backward(got_list, cotangents)
+    for x, y in zip(xs, ys, strict=True):
+        if x.grad is not None:
+            assert y.grad is not None
+            compared.same(y.grad, x.grad)
+    mine = harness.gradients(module)
+    for weight in theirs.trainable_weights:
+        compared.same(mine[weight.name], weight.value.grad)
+    for update, value in outcome.updates.items():
+        after = next(w for w in theirs.weights if w.name == update)
+        compared.same(value, after.value.detach())
+    ledger.note("layer", layer.component_name, case, compared.gap)
+
+
+def mask_of(*rows: str) -> torch.Tensor:
+    """'1101': which steps count."""
+    return torch.tensor([[c == "1" for c in row] for row in rows])

@@ -1,0 +1,79 @@
+"""What was compared with Keras and how far apart it was: `pytest tests --parity-report parity.md` writes it down."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import kerascli.spec.run  # noqa: F401  # with it comes every registry
+from kerascli.component import REGISTRIES, plural
+
+LEFT_OUT: dict[tuple[str, str], str] = {}
+"""(kind, name) of what has no case, and why: drawn at random and tested by its moments, ours alone, ..."""
+
+_KINDS = (
+    "layer", "activation", "loss", "metric", "optimizer", "schedule", "initializer", "regularizer", "constraint",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One case that held: `gap` is the largest difference from Keras (relative above 1), None where none is measured."""
+
+    kind: str
+    name: str
+    case: str
+    gap: float | None
+
+
+ENTRIES: list[Entry] = []
+
+
+def note(kind: str, name: str, case: str, gap: float | None = None) -> None:
+    """Called at the end of a parity test, when it has held; `name` is our canonical one."""
+    ENTRIES.append(Entry(kind, name, case, gap))
+
+
+def describe(config: dict[str, Any], *shapes: tuple[int, ...], **given: Any) -> str:
+    """A case in a few words; arrays and tensors by name alone."""
+    words = [f"{key}={value}" for key, value in config.items()] + [str(shape) for shape in shapes]
+    return ", ".join(words + [f"{k}={v}" if isinstance(v, (bool, str)) else k for k, v in given.items()])
+
+
+@dataclass(slots=True)
+class Comparison:
+    """Asserts that tensors agree and keeps the largest gap; float64 sums in another order differ by less than 1e-9."""
+
+    atol: float = 1e-9
+    rtol: float = 1e-9
+    gap: float = field(default=0.0, init=False)
+
+    def same(self, ours: Tensor, theirs: Tensor) -> None:
+        torch.testing.assert_close(ours, theirs, atol=self.atol, rtol=self.rtol)
+        if ours.numel() and ours.is_floating_point():
+            gaps = (ours - theirs).abs() / theirs.abs().clamp(min=1)
+            self.gap = max(self.gap, float(gaps.detach().nan_to_num().max()))
+
+
+def write_report(path: Path) -> None:
+    """A table a kind: every registered component with its cases, largest gap, or the reason why it has none."""
+    by_name: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    for entry in ENTRIES:
+        by_name[entry.kind, entry.name].append(entry)
+    lines = ["# Parity with Keras", ""]
+    for kind in _KINDS:
+        names = REGISTRIES[kind].names()
+        compared = [name for name in names if by_name[kind, name]]
+        count = sum(len(by_name[kind, name]) for name in compared)
+        lines += [f"## {plural(kind).capitalize()}: {len(compared)} of {len(names)} compared, {count} cases", ""]
+        lines += ["| name | cases | largest gap |", "|---|---|---|"]
+        for name in names:
+            entries = by_name[kind, name]
+            gaps = [entry.gap for entry in entries if entry.gap is not None]
+            gap = f"{max(gaps):.1e}" if gaps else LEFT_OUT.get((kind, name), "not compared")
+            lines.append(f"| {name} | {len(entries)} | {gap} |")
+        lines.append("")
+    path.write_text("\n".join(lines), encoding="utf-8")
