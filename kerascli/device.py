@@ -92,6 +92,13 @@ def _keep_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def prepare_gpu(device: torch.device) -> None:
+    """Products of float32 matrices on CUDA in TF32, as in TensorFlow and JAX, and as torch's convolutions already are:
+    several times faster, with ten bits of each factor's fraction and sums in float32."""
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+
+
 def make_deterministic(device: torch.device) -> None:
     """Bit-identical repeats on CUDA, at some cost; the CPU needs nothing."""
     if device.type == "cuda":

@@ -20,8 +20,9 @@ from kerascli.fit.loop import train
 from kerascli.fit.predict import predict
 from kerascli.fit.progress import Progress
 from kerascli.spec.load import open_config
+from kerascli.workflow.binding import bind
 from kerascli.workflow.plan import judged
-from kerascli.workflow.train import bind, experiment_of, make_plan
+from kerascli.workflow.train import experiment_of, make_plan
 from tests.runs_harness import outcome_of
 
 Arrays = dict[str, np.ndarray]

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from kerascli.component import Invalid
@@ -10,6 +11,7 @@ from kerascli.data.base import SOURCES, Context
 from kerascli.data.spec import DataSpec, parse_data
 from kerascli.spec.load import open_config
 from tests.data_harness import whole
+from tests.runs_harness import train, write
 
 
 def parse(**section: Any) -> DataSpec:
@@ -107,3 +109,16 @@ def test_a_functions_file_is_relative_to_the_config_that_names_it(tmp_path: Path
     )
     (tmp_path / "top.yaml").write_text("extends: sub/base.yaml\ndata: {source: {python: {function: 'top.py:load'}}}\n")
     assert whole(open_config(tmp_path / "top.yaml").load_data().splits["train"]).inputs["x"].tolist() == [7.0]
+
+
+def test_a_function_is_given_the_folder_of_its_file_by_the_run_s_own_config_too(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    np.save(tmp_path / "sub/x.npy", np.arange(40, dtype=np.float32).reshape(20, 2))
+    code = "import numpy as np\n\ndef load(folder):\n    x = np.load(folder / 'x.npy')\n"
+    code += "    return {'x': x, 'y': x[:, :1]}\n"
+    (tmp_path / "sub/own.py").write_text(code)
+    text = "data: {source: {python: 'sub/own.py:load'}, inputs: {x: []}, targets: {y: []}}\n"
+    text += "model: {layers: [{dense: 1}]}\ncompile: {loss: mse}\nfit: {epochs: 1}\n"
+    run, _ = train(write(tmp_path, text), tmp_path / "runs")
+    again = open_config(run.resolved_path).load_data()
+    assert again.splits["train"].rows == 20

@@ -21,7 +21,7 @@ from kerascli.events import Note
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.spec.load import open_config
-from kerascli.workflow import train as workflow
+from kerascli.workflow import binding
 from kerascli.workflow.plan import make_plan
 from kerascli.workflow.train import Plan, experiment_of
 from tests.runs_harness import HARD, go_on, kerascli, outcome, train, write
@@ -274,6 +274,22 @@ def test_a_run_goes_on_in_its_tier(tmp_path: Path, recorded: str, monkeypatch: p
         made.append(choice)
         return runner, choice
 
-    monkeypatch.setattr(workflow, "make_runner", noting)
+    monkeypatch.setattr(binding, "make_runner", noting)
     go_on(run, ["fit.epochs=3"])
     assert made == [Choice(recorded, "as in the run")]
+
+
+def test_nobody_waits_for_a_compiler_that_does_not_know_a_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("tried")
+
+    monkeypatch.setattr(tier.shutil, "which", lambda name: "/usr/bin/" + name)
+    monkeypatch.setattr(tier, "_compiled", never)
+    text = CONVOLUTIONAL.replace("[{reshape: [8, 8, 1]}]", "[{reshape: [8, 8]}]")
+    head, _, rest = text.partition("    - conv_2d")
+    text = f"{head}    - lstm: 4\n{rest[rest.index('    - dense') :]}"
+    job, _ = job_of(write(tmp_path, text), "compile.jit_compile=true")
+    reason = "jit_compile is true, but torch does not compile oneDNN's recurrent kernel"
+    assert make_runner(job)[1] == Choice("traced", reason)

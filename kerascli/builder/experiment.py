@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from kerascli.builder.objective import Objective
 from kerascli.builder.update import Update
 from kerascli.data.base import Field
+from kerascli.device import prepare_gpu
 from kerascli.graph.module import Graph
 from kerascli.graph.weights import Weight, materialize
 from kerascli.spec.run import RunSpec
@@ -35,6 +36,7 @@ def build_experiment(
 ) -> Experiment:
     """Make the weights (by the spec's seed) and the update."""
     assert spec.compile is not None
+    prepare_gpu(device)
     graph = Graph(spec.built)
     weights = graph.weights()
     materialize(graph, weights, seed=spec.seed, device=device)

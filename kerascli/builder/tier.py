@@ -138,7 +138,7 @@ def _tier(job: Job, program: Program, recorded: str | None) -> Choice:
         return Choice(recorded, "as in the run")
     if job.wanted is False:
         return Choice("traced", "jit_compile is false")
-    missing = _missing(job.experiment.device)
+    missing = _missing(job.experiment.device) or _uncompilable(program.code.graph)
     if missing:
         return Choice("traced", f"jit_compile is {'true' if job.wanted is True else 'auto'}, but {missing}")
     if job.wanted is True:
@@ -156,6 +156,12 @@ def _missing(device: torch.device) -> str | None:
     if device.type == "cpu" and not any(shutil.which(name) for name in ("g++", "clang++", "c++")):
         return "there is no C++ compiler"
     return None
+
+
+def _uncompilable(graph: fx.Graph) -> str | None:
+    """What torch's compiler would only find out after seconds."""
+    fused = any(node.target is torch.ops.aten.mkldnn_rnn_layer.default for node in graph.nodes)
+    return "torch does not compile oneDNN's recurrent kernel" if fused else None
 
 
 def _compiled(program: Program, job: Job) -> Run:

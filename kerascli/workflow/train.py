@@ -3,18 +3,15 @@
 import shlex
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 import torch
 from safetensors.torch import save as save_tensors
-from torch import nn
 
 from kerascli.builder.cache import use_own_cache
 from kerascli.builder.experiment import Experiment, build_experiment
-from kerascli.builder.tier import Job, compile_function, make_runner
 from kerascli.builder.values import check_values
 from kerascli.data.learning import load_learned, save_learned
 from kerascli.data.loader import Batch
@@ -35,18 +32,17 @@ from kerascli.fit.evaluate import evaluate
 from kerascli.fit.loop import Plan, train
 from kerascli.fit.progress import Progress as Reached
 from kerascli.fit.step import Trainer
-from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.profiling.profiler import Profiler
 from kerascli.report.summary import render, summarize
 from kerascli.runs.manifest import run_facts
 from kerascli.runs.record import RunRecord
-from kerascli.spans import listening
 from kerascli.spec.dump import dump_yaml
 from kerascli.spec.load import Config, Progress, open_config
 from kerascli.spec.references import escape_references
-from kerascli.workflow.memory import memory_for_model, out_of_memory
+from kerascli.workflow.binding import bind_heard
+from kerascli.workflow.memory import out_of_memory
 from kerascli.workflow.plan import judged, make_plan
-from kerascli.workflow.profiled import know_model, profiled
+from kerascli.workflow.profiled import profiled
 from kerascli.workflow.recorder import Recorder, restore
 from kerascli.workflow.signals import Stop, deferred
 
@@ -74,7 +70,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     device = choose_device(options.device)
     experiment = experiment_of(config, prepared, device)
     plan = make_plan(experiment, prepared, options.limits)
-    trainer, tier, profiler = _bind(experiment, plan, options)
+    trainer, tier, profiler = bind_heard(experiment, plan, profile=options.profile)
     record = RunRecord.create(options.runs_dir, options.name or config.name)
     with record.locked():
         _write_start(record, config, experiment, prepared, device, options)
@@ -111,7 +107,7 @@ def resume(
         use_threads(known.get("threads"))
         experiment = experiment_of(config, prepared, device)
         plan = make_plan(experiment, prepared, options.limits)
-        trainer, tier, profiler = _bind(experiment, plan, options, known.get("tier"))
+        trainer, tier, profiler = bind_heard(experiment, plan, profile=options.profile, recorded_tier=known.get("tier"))
         reached, notes = restore(record, trainer, first_epoch=experiment.spec.fit.initial_epoch)
         if plan.epochs < reached.epoch + (reached.batch > 0):
             where = f"epoch {reached.epoch + 1}, step {reached.batch}" if reached.batch else f"epoch {reached.epoch}"
@@ -126,56 +122,6 @@ def resume(
         yield from _choice_notes(device, tier, experiment)
         yield Began(str(record.path), record.summary(), resumed=True)
         yield from _run(experiment, prepared, record, trainer, plan, reached, options, profiler)
-
-
-def _bind(
-    experiment: Experiment, plan: Plan, options: Options, recorded_tier: str | None = None
-) -> tuple[Trainer, Choice, Profiler | None]:
-    """`bind`, heard by a profiler where one is wanted: compiling takes its time, too."""
-    if not options.profile:
-        return (*bind(experiment, plan, recorded_tier), None)
-    profiler = Profiler(experiment.device)
-    with listening(profiler):
-        trainer, tier = bind(experiment, plan, recorded_tier)
-    know_model(profiler, tier.value, experiment, plan)
-    return trainer, tier, profiler
-
-
-@memory_for_model()
-def bind(experiment: Experiment, plan: Plan, recorded_tier: str | None = None) -> tuple[Trainer, Choice]:
-    """Give the experiment its optimizer and its tier; the choice of the tier comes with its reason."""
-    spec = experiment.spec
-    assert spec.compile is not None
-    trained = [(w.name, w.tensor, w.spec) for w in experiment.weights if w.trainable]
-    trainable = [(name, tensor, layout) for name, tensor, layout in trained if isinstance(tensor, nn.Parameter)]
-    if not trainable:
-        raise ConfigError("the model has no trainable weights: there is nothing to fit")
-    _refuse_idle(experiment)
-    optimizer = FlatOptimizer(spec.compile.optimizer, trainable)
-    experiment.update.train()
-    job = Job(experiment, list(islice(plan.batches(0, 0), 2)), steps=plan.epochs * plan.steps)
-    run, tier = make_runner(job, recorded_tier)
-    if tier.value == "compiled":
-        with suppress(Exception):  # whatever is raised, the rule as it is does the same work
-            optimizer.compile(compile_function)
-    return Trainer(experiment.update, optimizer, experiment.weights, seed=spec.seed, run=run), tier
-
-
-@memory_for_model()
-def _refuse_idle(experiment: Experiment) -> None:
-    """There must be something to descend: a trainable weight that a loss depends on."""
-    spec = experiment.spec
-    reached = {goal.output for goal in (spec.compile.goals if spec.compile else ()) if goal.loss is not None}
-    reached |= {node.outputs[0] for node in spec.model.nodes if getattr(node.layer, "activity_regularizer", None)}
-    owners = {weight.name.split("/")[0] for weight in experiment.weights if weight.trainable}
-    penalized = any(weight.spec.regularizer is not None for weight in experiment.weights if weight.trainable)
-    for node in reversed(spec.model.nodes):
-        if reached.intersection(node.outputs):
-            reached.update(node.used_names())
-            if node.name in owners:
-                return
-    if not penalized:
-        raise ConfigError("no trainable weight has a part in any loss: there is nothing to fit")
 
 
 def experiment_of(config: Config, prepared: PreparedData, device: Choice) -> Experiment:

@@ -21,7 +21,7 @@ _KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One case that held: `gap` is the largest difference from Keras (relative above 1), None where none is measured."""
+    """One case that held; `gap` is the largest difference from Keras (relative above 1), None: none was measured."""
 
     kind: str
     name: str

@@ -27,7 +27,7 @@ def _check_form(value: str) -> str:
 
 @source()
 class Python(Source):
-    """The function takes nothing, or the config's folder, and returns columns, or columns by split."""
+    """The function takes nothing, or the folder of its file, and returns columns, or columns by split."""
 
     paths = ("function",)
     in_files = False
@@ -41,7 +41,8 @@ class Python(Source):
         try:
             with _neighbours(path):
                 function = _find(import_file(path), name, shown)
-                result = function(context.folder) if inspect.signature(function).parameters else function()
+                # the file's folder, not the config's: a run's own config lies elsewhere and must give the same data
+                result = function(path.parent) if inspect.signature(function).parameters else function()
         except DataError:
             raise
         except (Exception, SystemExit) as error:
