@@ -255,6 +255,12 @@ def test_auto_compiles_what_is_long_enough(
     assert f"{steps:,} steps" in choice.reason
 
 
+def test_auto_does_not_compile_convolutions_on_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tier.shutil, "which", lambda name: "/usr/bin/" + name)
+    job, _ = job_of(write(tmp_path, CONVOLUTIONAL), steps=10**6)
+    assert make_runner(job)[1] == Choice("traced", "convolutions, and what stands between them, are slower compiled")
+
+
 def test_auto_does_not_compile_without_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tier.shutil, "which", lambda _: None)
     job, _ = job_of(write(tmp_path, HARD), steps=10**6)
