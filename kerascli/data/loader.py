@@ -2,6 +2,7 @@
 
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -145,5 +146,7 @@ def _picked(section: dict[str, Tensor], rows: Part) -> dict[str, Tensor]:
 
 
 def _tensor(values: np.ndarray) -> Tensor:
-    """The same memory as a tensor; a copy of what is read-only, which torch knows no word for."""
-    return torch.from_numpy(values if values.flags.writeable else values.copy())
+    """The same memory as a tensor, only to be read from: torch knows no word for that, and warns."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.from_numpy(values)

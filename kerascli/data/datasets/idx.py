@@ -10,7 +10,7 @@ from kerascli.errors import DataError, Fault, Place
 _UINT8 = 0x08
 
 
-def parse_idx(data: bytes, name: str) -> np.ndarray:
+def parse_idx(data: bytes | bytearray, name: str) -> np.ndarray:
     """The array of uint8 in an IDX file; read-only. Raises DataError."""
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] != _UINT8 or not 1 <= data[3] <= 4:
         raise DataError(Fault("this is not an IDX file of bytes", place=Place(name)))
@@ -19,4 +19,6 @@ def parse_idx(data: bytes, name: str) -> np.ndarray:
     if math.prod(shape) != len(data) - start:
         text = f"the file says {math.prod(shape):,} values and has {max(0, len(data) - start):,}"
         raise DataError(Fault(text, place=Place(name)))
-    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+    values = np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+    values.flags.writeable = False
+    return values

@@ -12,6 +12,7 @@ from kerascli.data.datasets.idx import parse_idx
 from kerascli.data.table import Table, table_of
 
 _FOLDER = Path(__file__).parent
+_PIECE = 2**22
 _PREFIXES = {"train": "train", "test": "t10k"}
 
 
@@ -39,6 +40,12 @@ def _array(name: str) -> np.ndarray:
     return parse_idx(idx_bytes(name), name)
 
 
-def idx_bytes(name: str) -> bytes:
-    """One of the four original files, byte by byte."""
-    return lzma.decompress((_FOLDER / f"{name}.xz").read_bytes())
+def idx_bytes(name: str) -> bytearray:
+    """One of the four original files, byte by byte; unpacked in pieces, or it would lie in memory twice."""
+    rows = 60_000 if name.startswith("train") else 10_000
+    unpacked = bytearray(16 + 784 * rows if "images" in name else 8 + rows)
+    view = memoryview(unpacked)
+    with lzma.open(_FOLDER / f"{name}.xz") as file:
+        for start in range(0, len(view), _PIECE):
+            file.readinto(view[start : start + _PIECE])
+    return unpacked
