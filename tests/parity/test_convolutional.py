@@ -13,7 +13,7 @@ from kerascli.layers.base import LAYERS, Layer, ShapeMismatch
 from kerascli.shapes import TensorSpec
 from tests import layer_harness as harness
 from tests.parity import ledger
-from tests.parity.layers import assert_same
+from tests.parity.layers import assert_same, keras_layer
 
 FAMILY = [cls for cls in LAYERS if cls.__module__.startswith("kerascli.layers.convolutional.")]
 
@@ -174,8 +174,8 @@ def test_causal_padding_is_padding_in_front(name, more):
     front = 2 * more.get("dilation_rate", 1)
     theirs = keras.Sequential(
         [
-            keras.layers.ZeroPadding1D((front, 0), dtype="float64"),
-            getattr(keras.layers, name)(**config, dtype="float64"),
+            keras_layer("ZeroPadding1D", {"padding": [front, 0]}),
+            keras_layer(name, config),
         ]
     )
     assert_same(name, {**config, "padding": "causal"}, (2, 7, 3), theirs=theirs)
@@ -206,7 +206,7 @@ class TestLocallyConnected:
     def test_equal_weights_everywhere_are_a_convolution(self, name, config, shape):
         case = ledger.describe(config, shape)
         module, x = self.made(name, config, shape)
-        theirs = getattr(keras.layers, "Conv1D" if name.endswith("1d") else "Conv2D")(**config, dtype="float64")
+        theirs = keras_layer("Conv1D" if name.endswith("1d") else "Conv2D", config)
         theirs.build((None, *shape))
         rng = np.random.default_rng(2)
         kernel, *bias = [rng.normal(size=weight.shape) for weight in theirs.weights]
