@@ -1,5 +1,6 @@
 """Padding, cropping and up-sampling give Keras's outputs and gradients."""
 
+import inspect
 from typing import Any
 
 import keras
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from kerascli.component import Invalid
-from kerascli.layers.base import ShapeMismatch
+from kerascli.layers.base import LAYERS, ShapeMismatch
 from kerascli.shapes import TensorSpec
 from tests import layer_harness as harness
 from tests.parity.layers import assert_same
@@ -111,6 +112,25 @@ def test_interpolation_in_float32_agrees_with_that_in_float64(interpolation):
 def test_whole_numbers_stay_whole_numbers(name):
     x = torch.arange(12).reshape(1, 6, 2)
     assert harness.make(harness.parse(name), TensorSpec((6, 2), "int64"))(x).dtype == torch.int64
+
+
+FAMILIES = (".convolutional.", ".pooling.", ".reshaping.cropping", ".reshaping.zero_padding", ".reshaping.up_sampling")
+EXPORTED = [(name, cls) for name, cls in sorted(vars(keras.layers).items()) if any(f in str(cls) for f in FAMILIES)]
+
+
+@pytest.mark.parametrize(("name", "theirs"), EXPORTED, ids=[name for name, _ in EXPORTED])
+def test_every_name_of_keras_is_a_layer_with_keras_s_arguments_in_keras_s_order(name, theirs):
+    ours = LAYERS.find(name)
+    assert ours is not None
+    given = {k: p.default for k, p in inspect.signature(theirs).parameters.items() if k not in {"name", "kwargs"}}
+    fields = [field for field in ours.model_fields if field != "trainable"]
+    if name.startswith("Con") and name.endswith("3DTranspose"):  # the only one that has these two the other way round
+        assert sorted(fields) == sorted(given)
+    else:
+        assert fields == list(given)
+    required = [field for field in fields if ours.model_fields[field].is_required()]
+    wanted = [field for field, default in given.items() if default is inspect.Parameter.empty]
+    assert set(required) == set(wanted) - {"pool_size"}  # that of averages is optional with Keras 2 and R
 
 
 @pytest.mark.parametrize(

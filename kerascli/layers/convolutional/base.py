@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from kerascli.layers.base import ShapeMismatch, WeightedModule
 from kerascli.layers.geometry import Window, even, flat, from_channels_first, spatial_shape, to_channels_first
 from kerascli.parts.base import Activation, Constraint, Initializer, Regularizer
-from kerascli.shapes import DataFormat, TensorSpec
+from kerascli.shapes import DataFormat, Shape, TensorSpec
 
 KERNEL_AXES = {1: (2, 1, 0), 2: (3, 2, 0, 1), 3: (4, 3, 0, 1, 2)}
 """Keras has a kernel's channels last, torch first and in the other order."""
@@ -27,13 +27,12 @@ class ConvolutionSettings(Protocol):
     bias_constraint: Constraint | None
 
 
-def known_channels(x: TensorSpec, window: Window, data_format: DataFormat) -> int:
-    """The number of channels of `x`, which the window fits into; raises ShapeMismatch."""
-    sizes, channels = spatial_shape(x, len(window.size), data_format)
+def sizes_and_channels(x: TensorSpec, rank: int, data_format: DataFormat) -> tuple[Shape, int]:
+    """The spatial sizes of `x` and its number of channels, which has to be known; raises ShapeMismatch."""
+    sizes, channels = spatial_shape(x, rank, data_format)
     if channels is None:
         raise ShapeMismatch(f"needs a known number of channels, got {x}")
-    window.check(sizes)
-    return channels
+    return sizes, channels
 
 
 class ConvolvingModule(WeightedModule):

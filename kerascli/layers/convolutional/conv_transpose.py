@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
-from kerascli.layers.convolutional.base import KERNEL_AXES, ConvolvingModule
-from kerascli.layers.geometry import Window, spatial_shape
+from kerascli.layers.convolutional.base import KERNEL_AXES, ConvolvingModule, sizes_and_channels
+from kerascli.layers.geometry import Window
 from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import GlorotUniform, Zeros
 from kerascli.shapes import (
@@ -61,28 +61,17 @@ class TransposedConvolution(Layer):
 
     def build(self, x: TensorSpec) -> nn.Module:
         window = Window(self.kernel_size, self.strides, self.padding, self.dilation_rate)
-        sizes, channels = spatial_shape(x, self.rank, self.data_format)
-        if channels is None:
-            raise ShapeMismatch(f"needs a known number of channels, got {x}")
-        module = TransposedConvolutionModule(self, window, channels)
-        grown = [
-            None if size is None else (size - 1) * stride + reach - before - after
-            for size, stride, reach, (before, after) in zip(
-                sizes, window.strides, window.reach, self.cuts(), strict=True
-            )
-        ]
-        if 0 in grown:
-            raise ShapeMismatch(f"leaves nothing of {x}", hint="use a larger output_padding", argument="output_padding")
-        return module
-
-    def cuts(self) -> tuple[tuple[int, int], ...]:
-        """What is cut off each axis before and after; below 0: added."""
-        window = Window(self.kernel_size, self.strides, self.padding, self.dilation_rate)
+        sizes, channels = sizes_and_channels(x, self.rank, self.data_format)
         extras = self.output_padding or (None,) * self.rank
-        return tuple(map(self._cut, window.reach, window.strides, extras))
+        cuts = tuple(map(self._cut, window.reach, window.strides, extras))
+        for size, reach, stride, cut in zip(sizes, window.reach, window.strides, cuts, strict=True):
+            if size is not None and (size - 1) * stride + reach <= sum(cut):
+                hint = "use a larger output_padding"
+                raise ShapeMismatch(f"leaves nothing of {x}", hint=hint, argument="output_padding")
+        return TransposedConvolutionModule(self, window, cuts, channels)
 
     def _cut(self, reach: int, stride: int, extra: int | None) -> tuple[int, int]:
-        """Of all n * stride + reach - stride places that n inputs reach; as TensorFlow and JAX have it."""
+        """What is cut off before and after the (n - 1) * stride + reach places that n inputs reach; below 0: added."""
         if self.padding == "valid":
             return 0, -(max(stride - reach, 0) if extra is None else extra)
         total = reach - stride if extra is None else reach - reach % 2 - extra
@@ -95,10 +84,12 @@ class TransposedConvolutionModule(ConvolvingModule):
 
     kernel: Tensor
 
-    def __init__(self, settings: TransposedConvolution, window: Window, channels: int) -> None:
+    def __init__(
+        self, settings: TransposedConvolution, window: Window, cuts: tuple[tuple[int, int], ...], channels: int
+    ) -> None:
         super().__init__(settings)
         window = window.over_images()
-        cuts = (*((0, 0),) * (len(window.size) - settings.rank), *settings.cuts())
+        cuts = ((0, 0), *cuts) if self.of_sequences else cuts
         self.strides, self.dilation = window.strides, window.dilation
         self.padding = tuple(before for before, _ in cuts)
         self.output_padding = tuple(max(before - after, 0) for before, after in cuts)

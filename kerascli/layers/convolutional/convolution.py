@@ -6,7 +6,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
-from kerascli.layers.convolutional.base import KERNEL_AXES, ConvolvingModule, convolve, known_channels
+from kerascli.layers.convolutional.base import KERNEL_AXES, ConvolvingModule, convolve, sizes_and_channels
 from kerascli.layers.geometry import Window
 from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import GlorotUniform, Zeros
@@ -45,7 +45,8 @@ class Convolution(Layer):
 
     def build(self, x: TensorSpec) -> nn.Module:
         window = Window(self.kernel_size, self.strides, self.padding, self.dilation_rate)
-        channels = known_channels(x, window, self.data_format)
+        sizes, channels = sizes_and_channels(x, self.rank, self.data_format)
+        window.check(sizes)
         if channels % self.groups:
             raise ShapeMismatch(
                 f"has {self.groups} groups, which do not divide the {channels} channels of {x}", argument="groups"

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.layers.convolutional.base import ConvolvingModule, convolve, known_channels
+from kerascli.layers.convolutional.base import ConvolvingModule, convolve, sizes_and_channels
 from kerascli.layers.geometry import Window
 from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import GlorotUniform, Zeros
@@ -43,7 +43,9 @@ class DepthwiseConvolution(Layer):
 
     def build(self, x: TensorSpec) -> nn.Module:
         window = Window(self.kernel_size, self.strides, self.padding, self.dilation_rate)
-        return DepthwiseConvolutionModule(self, window, known_channels(x, window, self.data_format))
+        sizes, channels = sizes_and_channels(x, self.rank, self.data_format)
+        window.check(sizes)
+        return DepthwiseConvolutionModule(self, window, channels)
 
 
 class DepthwiseConvolutionModule(ConvolvingModule):

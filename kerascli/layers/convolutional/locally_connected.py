@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
-from kerascli.layers.convolutional.base import known_channels
-from kerascli.layers.geometry import Window, spatial_shape
+from kerascli.layers.convolutional.base import sizes_and_channels
+from kerascli.layers.geometry import Window
 from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import GlorotUniform, Zeros
 from kerascli.shapes import DataFormat, PositiveInt, Size1D, Size2D, Sizes, TensorSpec
@@ -38,12 +38,12 @@ class LocallyConnected(Layer):
     """1: weights for each place, the first of Keras's ways; the others keep them in other shapes."""
 
     def build(self, x: TensorSpec) -> nn.Module:
-        window = Window(self.kernel_size, self.strides, self.padding, (1,) * self.rank)
-        channels = known_channels(x, window, self.data_format)
-        sizes = [size for size in spatial_shape(x, self.rank, self.data_format)[0] if size is not None]
-        if len(sizes) < self.rank:
+        sizes, channels = sizes_and_channels(x, self.rank, self.data_format)
+        Window(self.kernel_size, self.strides, self.padding, (1,) * self.rank).check(sizes)
+        known = [size for size in sizes if size is not None]
+        if len(known) < self.rank:
             raise ShapeMismatch(f"needs known sizes, since it has weights for each place, got {x}")
-        places = tuple((n - k) // s + 1 for n, k, s in zip(sizes, self.kernel_size, self.strides, strict=True))
+        places = tuple((n - k) // s + 1 for n, k, s in zip(known, self.kernel_size, self.strides, strict=True))
         return LocallyConnectedModule(self, places, channels)
 
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.layers.convolutional.base import KERNEL_AXES, ConvolvingModule, convolve, known_channels
+from kerascli.layers.convolutional.base import KERNEL_AXES, ConvolvingModule, convolve, sizes_and_channels
 from kerascli.layers.convolutional.depthwise_conv import DEPTHWISE_AXES, grouped
 from kerascli.layers.geometry import Window
 from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
@@ -44,7 +44,9 @@ class SeparableConvolution(Layer):
 
     def build(self, x: TensorSpec) -> nn.Module:
         window = Window(self.kernel_size, self.strides, self.padding, self.dilation_rate)
-        return SeparableConvolutionModule(self, window, known_channels(x, window, self.data_format))
+        sizes, channels = sizes_and_channels(x, self.rank, self.data_format)
+        window.check(sizes)
+        return SeparableConvolutionModule(self, window, channels)
 
 
 class SeparableConvolutionModule(ConvolvingModule):
