@@ -1,5 +1,9 @@
 """Padding, cropping and up-sampling give Keras's outputs and gradients."""
 
+import os
+
+os.environ["KERAS_BACKEND"] = "torch"
+
 import inspect
 from typing import Any
 
