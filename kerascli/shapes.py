@@ -38,11 +38,11 @@ def _to_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _repeat(count: int) -> BeforeValidator:
+def _repeat(count: int, least: int = 1) -> BeforeValidator:
     def repeat(value: Any) -> Any:
         if isinstance(value, int) and not isinstance(value, bool):
-            if value < 1:  # said once, not for every axis
-                raise ValueError(f"must be at least 1, got {value}")
+            if value < least:  # said once, not for every axis
+                raise ValueError(f"must be at least {least}, got {value}")
             return (value,) * count
         return _to_tuple(value)
 
@@ -67,6 +67,17 @@ AnyShape = Annotated[tuple[PositiveInt | None, ...], BeforeValidator(_to_tuple)]
 Size1D = Annotated[tuple[PositiveInt], _repeat(1)]
 Size2D = Annotated[tuple[PositiveInt, PositiveInt], _repeat(2)]
 """One number for all axes, or one an axis."""
+Size3D = Annotated[tuple[PositiveInt, PositiveInt, PositiveInt], _repeat(3)]
+
+Count1D = Annotated[tuple[NonNegativeInt], _repeat(1, least=0)]
+Count2D = Annotated[tuple[NonNegativeInt, NonNegativeInt], _repeat(2, least=0)]
+"""As Size2D, 0 included."""
+Count3D = Annotated[tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt], _repeat(3, least=0)]
+
+Margin1D = Count2D
+"""What is put before and after an axis: one number for both sides, or one a side."""
+Margin2D = Annotated[tuple[Margin1D, Margin1D], _repeat(2, least=0)]
+Margin3D = Annotated[tuple[Margin1D, Margin1D, Margin1D], _repeat(3, least=0)]
 
 DataFormat = Literal["channels_last", "channels_first"]
 DType = Literal[

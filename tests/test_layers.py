@@ -112,26 +112,6 @@ class TestContracts:
         assert cls.__doc__
 
 
-class TestWhatKerasOnTorchCannotShow:
-    """Its average pooling repeats the border where TensorFlow's, and ours, leaves the padding out."""
-
-    @pytest.mark.parametrize(("size", "strides"), [(2, 1), (2, 2), (3, 2), (4, 3), (5, 4)])
-    @pytest.mark.parametrize("length", [5, 6, 7, 8])
-    def test_average_pooling_with_uneven_padding_is_the_mean_of_what_is_there(self, size, strides, length):
-        x = torch.randn(2, length, length + 1, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-        layer = harness.parse("average_pooling_2d", {"pool_size": size, "strides": strides, "padding": "same"})
-        got = harness.make(layer, TensorSpec(tuple(x.shape[1:])))(x)
-
-        def ranges(total: int) -> list[slice]:
-            count = -(-total // strides)
-            before = max(0, (count - 1) * strides + size - total) // 2
-            starts = [i * strides - before for i in range(count)]
-            return [slice(max(0, start), min(total, start + size)) for start in starts]
-
-        rows = [torch.stack([x[:, r, c].mean((1, 2)) for c in ranges(x.shape[2])], 1) for r in ranges(x.shape[1])]
-        torch.testing.assert_close(got, torch.stack(rows, 1), atol=1e-12, rtol=1e-12)
-
-
 class TestDropout:
     def dropped(self, config: dict[str, Any], shape: tuple[int, ...], *, seed: int = 0) -> Tensor:
         x = torch.ones(shape)

@@ -77,6 +77,11 @@ class Window:
         """The size of the window, gaps of the dilation included."""
         return tuple((size - 1) * step + 1 for size, step in zip(self.size, self.dilation, strict=True))
 
+    def over_images(self) -> "Window":
+        """The same window where a sequence is seen as an image of height 1."""
+        ones = (1,) * (2 - len(self.size))
+        return Window((*ones, *self.size), (*ones, *self.strides), self.padding, (*ones, *self.dilation))
+
     def check(self, sizes: Shape) -> None:
         """Raise ShapeMismatch if nothing is left of an input of these sizes."""
         if self.padding != "valid":

@@ -52,7 +52,7 @@ def _setting(cls: type[BaseModel], kind: str | None, name: str, whole: Schema) -
     required = info.is_required()
     default = None if required else _written(info.get_default(call_default_factory=True))
     text = meaning(cls, name, kind)
-    if _is_one_for_all(schema) and isinstance(default, list) and len(set(default)) == 1:
+    while _is_one_for_all(schema) and isinstance(default, list) and all(item == default[0] for item in default):
         default = default[0]
     return Setting(name, schema, text, required, default)
 
@@ -77,10 +77,13 @@ def _cleaned(schema: Schema, definitions: Schema) -> Schema:
 def _with_short_form(schema: Schema) -> Schema:
     """A size for each axis may be one number for all (`shapes.Size2D`); pydantic tells of the list alone."""
     items = schema.get("prefixItems", [])
-    if not items or any(item != items[0] for item in items) or items[0].get("type") != "integer":
+    if not items or any(item != items[0] for item in items):
+        return schema
+    number = next(options(items[0]))  # of `shapes.Margin2D` each item has a short form of its own
+    if number.get("type") != "integer" or (items[0] != number and not _is_one_for_all(items[0])):
         return schema
     count = len(items)
-    return {"anyOf": [items[0], {"type": "array", "items": items[0], "minItems": count, "maxItems": count}]}
+    return {"anyOf": [number, {"type": "array", "items": items[0], "minItems": count, "maxItems": count}]}
 
 
 def _is_one_for_all(schema: Schema) -> bool:

@@ -1,25 +1,43 @@
-"""What the poolings share: windows, padding, and the global kinds."""
+"""What the poolings share: windows, adaptive windows, and all of it at once."""
 
 from abc import abstractmethod
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from kerascli.layers.base import Layer
-from kerascli.layers.geometry import Window, even, flat, from_channels_first, spatial_shape, to_channels_first
+from kerascli.layers.geometry import Window, from_channels_first, spatial_shape, to_channels_first
 from kerascli.shapes import DataFormat, Sizes, TensorSpec
+
+
+class PoolingModule(nn.Module):
+    """Rank 1 runs as rank 2 with a height of 1: the same kernels, in the fast memory format."""
+
+    def __init__(self, rank: int, data_format: DataFormat) -> None:
+        super().__init__()
+        self.of_sequences = rank == 1
+        self.data_format: DataFormat = data_format
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *sizes, C) -> (N, *sizes, C), or channels first
+        x = to_channels_first(x, self.data_format)
+        y = self.pool(x.unsqueeze(2)).squeeze(2) if self.of_sequences else self.pool(x)
+        return from_channels_first(y, self.data_format)
+
+    @abstractmethod
+    def pool(self, x: Tensor) -> Tensor:
+        """Pool (N, C, *sizes) of at least two sizes."""
 
 
 class Pooling(Layer):
     """Settings of a pooling over windows; `strides` null: the windows touch."""
 
     rank: ClassVar[int]
-    module: ClassVar[type["PoolingModule"]]
+    module: ClassVar[type["WindowPoolingModule"]]
 
     pool_size: Sizes
     strides: Sizes | None = None
+    """How far the window moves; null: by its size."""
     padding: Literal["valid", "same"] = "valid"
     data_format: DataFormat = "channels_last"
 
@@ -30,44 +48,31 @@ class Pooling(Layer):
         return self.module(window, self.data_format)
 
 
-class PoolingModule(nn.Module):
+class WindowPoolingModule(PoolingModule):
     def __init__(self, window: Window, data_format: DataFormat) -> None:
-        super().__init__()
-        self.window = window
-        self.data_format: DataFormat = data_format
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *sizes, C) -> (N, *sizes, C), or channels first
-        return from_channels_first(self.pool(to_channels_first(x, self.data_format)), self.data_format)
-
-    @abstractmethod
-    def pool(self, x: Tensor) -> Tensor:
-        """Pool (N, C, *sizes)."""
+        super().__init__(len(window.size), data_format)
+        self.window = window.over_images()
 
 
-_MAX = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
-_AVERAGE = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+class AdaptivePooling(Layer):
+    """Settings of a pooling to a size; the windows follow from it."""
+
+    rank: ClassVar[int]
+    module: ClassVar[type["AdaptivePoolingModule"]]
+
+    output_size: Sizes
+    """How many windows there are along each axis."""
+    data_format: DataFormat = "channels_last"
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        spatial_shape(x, self.rank, self.data_format)
+        return self.module(self.output_size, self.data_format)
 
 
-class MaxPoolingModule(PoolingModule):
-    def pool(self, x: Tensor) -> Tensor:
-        window, pads = self.window, self.window.pads(tuple(x.shape[2:]))
-        padding = even(pads)
-        if padding is None:
-            x, padding = F.pad(x, flat(pads), value=-torch.inf), 0
-        return _MAX[len(pads)](x, window.size, window.strides, padding)
-
-
-class AveragePoolingModule(PoolingModule):
-    """What is padded does not count."""
-
-    def pool(self, x: Tensor) -> Tensor:
-        window, pads = self.window, self.window.pads(tuple(x.shape[2:]))
-        average = _AVERAGE[len(pads)]
-        padding = even(pads)
-        if padding is not None:
-            return average(x, window.size, window.strides, padding, count_include_pad=False)
-        share = average(F.pad(torch.ones_like(x[:1, :1]), flat(pads)), window.size, window.strides)
-        return average(F.pad(x, flat(pads)), window.size, window.strides) / share
+class AdaptivePoolingModule(PoolingModule):
+    def __init__(self, output_size: tuple[int, ...], data_format: DataFormat) -> None:
+        super().__init__(len(output_size), data_format)
+        self.output_size: Any = (1, *output_size) if self.of_sequences else output_size
 
 
 class GlobalPooling(Layer):

@@ -1,0 +1,170 @@
+"""Conv1DTranspose, Conv2DTranspose, Conv3DTranspose: the way back of a convolution, to larger sizes."""
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
+from kerascli.layers.convolutional.base import KERNEL_AXES, ConvolvingModule, sizes_and_channels
+from kerascli.layers.geometry import Window
+from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
+from kerascli.parts.initializers import GlorotUniform, Zeros
+from kerascli.shapes import (
+    Count1D,
+    Count2D,
+    Count3D,
+    DataFormat,
+    NonNegativeInt,
+    PositiveInt,
+    Size1D,
+    Size2D,
+    Size3D,
+    Sizes,
+    TensorSpec,
+)
+
+
+class TransposedConvolution(Layer):
+    """Settings of a transposed convolution; the classes for each rank narrow the sizes."""
+
+    rank: ClassVar[int]
+
+    filters: PositiveInt
+    kernel_size: Sizes
+    strides: Sizes
+    padding: Literal["valid", "same"] = "valid"
+    """valid: all that the window reaches; same: strides times as many as there are inputs."""
+    output_padding: tuple[NonNegativeInt, ...] | None = None
+    """What is added to the end of each axis; null: with padding same what makes it strides times as long."""
+    data_format: DataFormat = "channels_last"
+    dilation_rate: Sizes
+    activation: ActivationField | None = None
+    use_bias: bool = True
+    kernel_initializer: InitializerField = GlorotUniform()
+    bias_initializer: InitializerField = Zeros()
+    kernel_regularizer: RegularizerField | None = None
+    bias_regularizer: RegularizerField | None = None
+    activity_regularizer: RegularizerField | None = None
+    kernel_constraint: ConstraintField | None = None
+    bias_constraint: ConstraintField | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
+            raise ValueError("strides and dilation_rate cannot both be above 1")
+        if any(extra >= stride for extra, stride in zip(self.output_padding or (), self.strides, strict=False)):
+            given, strides = list(self.output_padding or ()), list(self.strides)
+            raise ValueError(f"output_padding must be less than strides on every axis, got {given} and {strides}")
+        return self
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        window = Window(self.kernel_size, self.strides, self.padding, self.dilation_rate)
+        sizes, channels = sizes_and_channels(x, self.rank, self.data_format)
+        extras = self.output_padding or (None,) * self.rank
+        cuts = tuple(map(self._cut, window.reach, window.strides, extras))
+        for size, reach, stride, cut in zip(sizes, window.reach, window.strides, cuts, strict=True):
+            if size is not None and (size - 1) * stride + reach <= sum(cut):
+                hint = "use a larger output_padding"
+                raise ShapeMismatch(f"leaves nothing of {x}", hint=hint, argument="output_padding")
+        return TransposedConvolutionModule(self, window, cuts, channels)
+
+    def _cut(self, reach: int, stride: int, extra: int | None) -> tuple[int, int]:
+        """What is cut off before and after the (n - 1) * stride + reach places that n inputs reach; below 0: added."""
+        if self.padding == "valid":
+            return 0, -(max(stride - reach, 0) if extra is None else extra)
+        total = reach - stride if extra is None else reach - reach % 2 - extra
+        before = max(total // 2, 0)
+        return before, total - before
+
+
+class TransposedConvolutionModule(ConvolvingModule):
+    """torch cuts the same off both sides and adds at the end; what is left to cut at the end is cut afterwards."""
+
+    kernel: Tensor
+
+    def __init__(
+        self, settings: TransposedConvolution, window: Window, cuts: tuple[tuple[int, int], ...], channels: int
+    ) -> None:
+        super().__init__(settings)
+        window = window.over_images()
+        cuts = ((0, 0), *cuts) if self.of_sequences else cuts
+        self.strides, self.dilation = window.strides, window.dilation
+        self.padding = tuple(before for before, _ in cuts)
+        self.output_padding = tuple(max(before - after, 0) for before, after in cuts)
+        self.rest = tuple(max(after - before, 0) for before, after in cuts)
+        self.add_weight(
+            "kernel", (*settings.kernel_size, settings.filters, channels), axes=KERNEL_AXES[settings.rank],
+            initializer=settings.kernel_initializer,
+            regularizer=settings.kernel_regularizer, constraint=settings.kernel_constraint,
+        )  # fmt: skip
+        self.add_bias(settings, (settings.filters,))
+
+    def convolve(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, filters, *sizes)
+        function = F.conv_transpose2d if x.ndim == 4 else F.conv_transpose3d
+        y = function(
+            x, self.over_images(self.kernel), self.bias,
+            self.strides, self.padding, self.output_padding, 1, self.dilation,
+        )  # fmt: skip
+        for axis, rest in enumerate(self.rest, 2):
+            y = y.narrow(axis, 0, y.shape[axis] - rest) if rest else y
+        return y
+
+
+@layer(
+    Example(input=(8, 4), output=(10, 6), config={"filters": 6, "kernel_size": 3}),
+    Example(input=(8, 4), output=(16, 6), config={"filters": 6, "kernel_size": 3, "strides": 2, "padding": "same"}),
+    aliases=("convolution_1d_transpose",),
+)
+class Conv1DTranspose(TransposedConvolution):
+    """The transpose of a convolution of sequences: strides of 2 make them twice as long."""
+
+    rank = 1
+
+    kernel_size: Size1D
+    strides: Size1D = (1,)
+    output_padding: Count1D | None = None
+    dilation_rate: Size1D = (1,)
+
+
+@layer(
+    Example(
+        input=(7, 7, 4), output=(14, 14, 6), config={"filters": 6, "kernel_size": 5, "strides": 2, "padding": "same"}
+    ),
+    Example(
+        input=(5, 4, 4),
+        output=(12, 12, 2),
+        config={"filters": 2, "kernel_size": 3, "strides": [2, 3], "output_padding": [1, 0]},
+    ),
+    aliases=("convolution_2d_transpose",),
+)
+class Conv2DTranspose(TransposedConvolution):
+    """The transpose of a convolution of images: strides of 2 make them twice as high and wide."""
+
+    rank = 2
+
+    kernel_size: Size2D
+    strides: Size2D = (1, 1)
+    output_padding: Count2D | None = None
+    dilation_rate: Size2D = (1, 1)
+
+
+@layer(
+    Example(
+        input=(2, 3, 4, 2),
+        output=(4, 6, 8, 3),
+        config={"filters": 3, "kernel_size": 3, "strides": 2, "padding": "same"},
+    ),
+    Example(input=(2, 3, 4, 2), output=(4, 5, 6, 3), config={"filters": 3, "kernel_size": 3}),
+    aliases=("convolution_3d_transpose",),
+)
+class Conv3DTranspose(TransposedConvolution):
+    """The transpose of a convolution of volumes."""
+
+    rank = 3
+
+    kernel_size: Size3D
+    strides: Size3D = (1, 1, 1)
+    output_padding: Count3D | None = None
+    dilation_rate: Size3D = (1, 1, 1)

@@ -1,0 +1,131 @@
+"""Conv1D, Conv2D, Conv3D: filters that slide over sequences, images and volumes."""
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import model_validator
+from torch import Tensor, nn
+
+from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
+from kerascli.layers.convolutional.base import KERNEL_AXES, ConvolvingModule, convolve, sizes_and_channels
+from kerascli.layers.geometry import Window
+from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
+from kerascli.parts.initializers import GlorotUniform, Zeros
+from kerascli.shapes import DataFormat, PositiveInt, Size1D, Size2D, Size3D, Sizes, TensorSpec
+
+
+class Convolution(Layer):
+    """Settings of a convolution; the classes for each rank narrow the sizes."""
+
+    rank: ClassVar[int]
+
+    filters: PositiveInt
+    kernel_size: Sizes
+    strides: Sizes
+    padding: Literal["valid", "same"] = "valid"
+    data_format: DataFormat = "channels_last"
+    dilation_rate: Sizes
+    groups: PositiveInt = 1
+    activation: ActivationField | None = None
+    use_bias: bool = True
+    kernel_initializer: InitializerField = GlorotUniform()
+    bias_initializer: InitializerField = Zeros()
+    kernel_regularizer: RegularizerField | None = None
+    bias_regularizer: RegularizerField | None = None
+    activity_regularizer: RegularizerField | None = None
+    kernel_constraint: ConstraintField | None = None
+    bias_constraint: ConstraintField | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.filters % self.groups:
+            raise ValueError(f"filters ({self.filters}) must be a multiple of groups ({self.groups})")
+        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
+            raise ValueError("strides and dilation_rate cannot both be above 1")
+        return self
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        window = Window(self.kernel_size, self.strides, self.padding, self.dilation_rate)
+        sizes, channels = sizes_and_channels(x, self.rank, self.data_format)
+        window.check(sizes)
+        if channels % self.groups:
+            raise ShapeMismatch(
+                f"has {self.groups} groups, which do not divide the {channels} channels of {x}", argument="groups"
+            )
+        return ConvolutionModule(self, window, channels)
+
+
+class ConvolutionModule(ConvolvingModule):
+    kernel: Tensor
+
+    def __init__(self, settings: Convolution, window: Window, channels: int) -> None:
+        super().__init__(settings)
+        self.window = window.over_images()
+        self.groups = settings.groups
+        self.add_weight(
+            "kernel", (*window.size, channels // settings.groups, settings.filters), axes=KERNEL_AXES[settings.rank],
+            initializer=settings.kernel_initializer,
+            regularizer=settings.kernel_regularizer, constraint=settings.kernel_constraint,
+        )  # fmt: skip
+        self.add_bias(settings, (settings.filters,))
+
+    def convolve(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, filters, *sizes)
+        return convolve(x, self.over_images(self.kernel), self.bias, self.window, self.groups)
+
+
+@layer(
+    Example(input=(10, 4), output=(8, 6), config={"filters": 6, "kernel_size": 3}),
+    Example(input=(10, 4), output=(5, 6), config={"filters": 6, "kernel_size": 4, "strides": 2, "padding": "causal"}),
+    aliases=("convolution_1d",),
+)
+class Conv1D(Convolution):
+    """Convolves sequences with `filters` kernels; padding `causal` lets no step see the steps after it."""
+
+    rank = 1
+
+    kernel_size: Size1D
+    strides: Size1D = (1,)
+    padding: Literal["valid", "same", "causal"] = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
+    dilation_rate: Size1D = (1,)
+
+
+@layer(
+    Example(input=(28, 28, 1), output=(26, 26, 8), config={"filters": 8, "kernel_size": 3, "activation": "relu"}),
+    Example(
+        input=(8, 7, 4),
+        output=(4, 3, 6),
+        config={"filters": 6, "kernel_size": [4, 3], "strides": [2, 3], "padding": "same", "groups": 2},
+    ),
+    Example(
+        input=(3, 8, 8),
+        output=(2, 4, 4),
+        config={"filters": 2, "kernel_size": 3, "dilation_rate": 2, "data_format": "channels_first"},
+    ),
+    aliases=("convolution_2d",),
+)
+class Conv2D(Convolution):
+    """Convolves images with `filters` kernels and adds a bias."""
+
+    rank = 2
+
+    kernel_size: Size2D
+    strides: Size2D = (1, 1)
+    dilation_rate: Size2D = (1, 1)
+
+
+@layer(
+    Example(input=(8, 8, 8, 1), output=(6, 6, 6, 4), config={"filters": 4, "kernel_size": 3}),
+    Example(
+        input=(6, 5, 4, 2),
+        output=(3, 3, 2, 4),
+        config={"filters": 4, "kernel_size": [3, 2, 4], "strides": 2, "padding": "same", "groups": 2},
+    ),
+    aliases=("convolution_3d",),
+)
+class Conv3D(Convolution):
+    """Convolves volumes, or images over time, with `filters` kernels."""
+
+    rank = 3
+
+    kernel_size: Size3D
+    strides: Size3D = (1, 1, 1)
+    dilation_rate: Size3D = (1, 1, 1)

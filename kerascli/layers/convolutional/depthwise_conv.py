@@ -1,0 +1,102 @@
+"""DepthwiseConv1D, DepthwiseConv2D: each channel is convolved with kernels of its own."""
+
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+
+from kerascli.layers.base import Example, Layer, layer
+from kerascli.layers.convolutional.base import ConvolvingModule, convolve, sizes_and_channels
+from kerascli.layers.geometry import Window
+from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
+from kerascli.parts.initializers import GlorotUniform, Zeros
+from kerascli.shapes import DataFormat, PositiveInt, Size1D, Size2D, Sizes, TensorSpec
+
+DEPTHWISE_AXES = {1: (1, 2, 0), 2: (2, 3, 0, 1)}
+"""(*size, channels, multiplier) -> (channels, multiplier, *size)."""
+
+
+def grouped(kernel: Tensor) -> Tensor:
+    """(channels, multiplier, *size) -> (channels * multiplier, 1, *size): the kernel of a group for each channel."""
+    return kernel.flatten(0, 1).unsqueeze(1)
+
+
+class DepthwiseConvolution(Layer):
+    """Settings of a depthwise convolution; the classes for each rank narrow the sizes."""
+
+    rank: ClassVar[int]
+
+    kernel_size: Sizes
+    strides: Sizes
+    padding: Literal["valid", "same"] = "valid"
+    depth_multiplier: PositiveInt = 1
+    data_format: DataFormat = "channels_last"
+    dilation_rate: Sizes
+    activation: ActivationField | None = None
+    use_bias: bool = True
+    depthwise_initializer: InitializerField = GlorotUniform()
+    bias_initializer: InitializerField = Zeros()
+    depthwise_regularizer: RegularizerField | None = None
+    bias_regularizer: RegularizerField | None = None
+    activity_regularizer: RegularizerField | None = None
+    depthwise_constraint: ConstraintField | None = None
+    bias_constraint: ConstraintField | None = None
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        window = Window(self.kernel_size, self.strides, self.padding, self.dilation_rate)
+        sizes, channels = sizes_and_channels(x, self.rank, self.data_format)
+        window.check(sizes)
+        return DepthwiseConvolutionModule(self, window, channels)
+
+
+class DepthwiseConvolutionModule(ConvolvingModule):
+    kernel: Tensor
+
+    def __init__(self, settings: DepthwiseConvolution, window: Window, channels: int) -> None:
+        super().__init__(settings)
+        self.window = window.over_images()
+        self.channels = channels
+        self.add_weight(
+            "kernel", (*window.size, channels, settings.depth_multiplier), axes=DEPTHWISE_AXES[settings.rank],
+            initializer=settings.depthwise_initializer,
+            regularizer=settings.depthwise_regularizer, constraint=settings.depthwise_constraint,
+        )  # fmt: skip
+        self.add_bias(settings, (channels * settings.depth_multiplier,))
+
+    def convolve(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, C * multiplier, *sizes)
+        return convolve(x, self.over_images(grouped(self.kernel)), self.bias, self.window, self.channels)
+
+
+@layer(
+    Example(input=(10, 4), output=(8, 4), config={"kernel_size": 3}),
+    Example(
+        input=(10, 4), output=(5, 8), config={"kernel_size": 3, "strides": 2, "padding": "same", "depth_multiplier": 2}
+    ),
+)
+class DepthwiseConv1D(DepthwiseConvolution):
+    """Convolves each channel of a sequence with `depth_multiplier` kernels of its own."""
+
+    rank = 1
+
+    kernel_size: Size1D
+    strides: Size1D = (1,)
+    padding: Literal["valid", "same", "causal"] = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
+    """valid: only whole windows; same: as many as there are steps; causal: none looks ahead."""
+    dilation_rate: Size1D = (1,)
+
+
+@layer(
+    Example(input=(8, 8, 3), output=(6, 6, 3), config={"kernel_size": 3}),
+    Example(
+        input=(8, 7, 3),
+        output=(4, 4, 6),
+        config={"kernel_size": 3, "strides": 2, "padding": "same", "depth_multiplier": 2},
+    ),
+)
+class DepthwiseConv2D(DepthwiseConvolution):
+    """Convolves each channel of an image with `depth_multiplier` kernels of its own."""
+
+    rank = 2
+
+    kernel_size: Size2D
+    strides: Size2D = (1, 1)
+    dilation_rate: Size2D = (1, 1)

@@ -1,0 +1,120 @@
+"""LocallyConnected1D, LocallyConnected2D: a convolution with other kernels at each place (Keras 2)."""
+
+import math
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
+from kerascli.layers.convolutional.base import sizes_and_channels
+from kerascli.layers.geometry import Window
+from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
+from kerascli.parts.initializers import GlorotUniform, Zeros
+from kerascli.shapes import DataFormat, PositiveInt, Size1D, Size2D, Sizes, TensorSpec
+
+
+class LocallyConnected(Layer):
+    """Settings of a locally connected layer; the classes for each rank narrow the sizes."""
+
+    rank: ClassVar[int]
+
+    filters: PositiveInt
+    kernel_size: Sizes
+    strides: Sizes
+    padding: Literal["valid"] = "valid"
+    """valid: only whole windows, as in Keras with implementation 1."""
+    data_format: DataFormat = "channels_last"
+    activation: ActivationField | None = None
+    use_bias: bool = True
+    kernel_initializer: InitializerField = GlorotUniform()
+    bias_initializer: InitializerField = Zeros()
+    kernel_regularizer: RegularizerField | None = None
+    bias_regularizer: RegularizerField | None = None
+    activity_regularizer: RegularizerField | None = None
+    kernel_constraint: ConstraintField | None = None
+    bias_constraint: ConstraintField | None = None
+    implementation: Literal[1] = 1
+    """1: weights for each place, the first of Keras's ways; the others keep them in other shapes."""
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        sizes, channels = sizes_and_channels(x, self.rank, self.data_format)
+        Window(self.kernel_size, self.strides, self.padding, (1,) * self.rank).check(sizes)
+        known = [size for size in sizes if size is not None]
+        if len(known) < self.rank:
+            raise ShapeMismatch(f"needs known sizes, since it has weights for each place, got {x}")
+        places = tuple((n - k) // s + 1 for n, k, s in zip(known, self.kernel_size, self.strides, strict=True))
+        return LocallyConnectedModule(self, places, channels)
+
+
+class LocallyConnectedModule(WeightedModule):
+    """The windows are laid out in the order of the data (channels last or first), as Keras's kernel expects."""
+
+    kernel: Tensor
+    bias: Tensor | None
+
+    def __init__(self, settings: LocallyConnected, places: tuple[int, ...], channels: int) -> None:
+        super().__init__()
+        self.windows = tuple(zip(settings.kernel_size, settings.strides, strict=True))
+        self.places = places
+        self.channels_first = settings.data_format == "channels_first"
+        self.activation = settings.activation
+        fan_in = math.prod(settings.kernel_size) * channels
+        self.add_weight(
+            "kernel", (math.prod(places), fan_in, settings.filters), initializer=settings.kernel_initializer,
+            regularizer=settings.kernel_regularizer, constraint=settings.kernel_constraint,
+        )  # fmt: skip
+        if settings.use_bias:
+            self.add_weight(
+                "bias", (*places, settings.filters), initializer=settings.bias_initializer,
+                regularizer=settings.bias_regularizer, constraint=settings.bias_constraint,
+            )  # fmt: skip
+        else:
+            self.bias = None
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *sizes, C) -> (N, *places, filters), or channels first
+        y = torch.bmm(self._patches(x), self.kernel).transpose(0, 1)  # (N, places, filters)
+        y = y.reshape(-1, *self.places, self.kernel.shape[-1])
+        y = y if self.bias is None else y + self.bias
+        y = y.movedim(-1, 1) if self.channels_first else y
+        return y if self.activation is None else self.activation(y)
+
+    def _patches(self, x: Tensor) -> Tensor:
+        """(N, *sizes, C) or (N, C, *sizes) -> (places, N, values of a window)."""
+        rank, first = len(self.windows), 2 if self.channels_first else 1
+        for axis, (size, stride) in enumerate(self.windows, first):
+            x = x.unfold(axis, size, stride)
+        sites = list(range(first, first + rank))
+        inside = list(range(rank + 2, 2 * rank + 2))
+        order = [1, *inside] if self.channels_first else [*inside, rank + 1]
+        return x.permute(*sites, 0, *order).flatten(rank + 1).flatten(0, rank - 1)
+
+
+@layer(
+    Example(input=(10, 4), output=(8, 6), config={"filters": 6, "kernel_size": 3}),
+    Example(input=(10, 4), output=(4, 6), config={"filters": 6, "kernel_size": 4, "strides": 2, "use_bias": False}),
+)
+class LocallyConnected1D(LocallyConnected):
+    """As conv_1d, but with other weights at each step."""
+
+    rank = 1
+
+    kernel_size: Size1D
+    strides: Size1D = (1,)
+
+
+@layer(
+    Example(input=(6, 5, 3), output=(4, 3, 4), config={"filters": 4, "kernel_size": 3}),
+    Example(
+        input=(3, 6, 5),
+        output=(4, 2, 2),
+        config={"filters": 4, "kernel_size": [4, 2], "strides": [2, 3], "data_format": "channels_first"},
+    ),
+)
+class LocallyConnected2D(LocallyConnected):
+    """As conv_2d, but with other weights at each place."""
+
+    rank = 2
+
+    kernel_size: Size2D
+    strides: Size2D = (1, 1)

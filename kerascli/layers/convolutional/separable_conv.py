@@ -1,0 +1,111 @@
+"""SeparableConv1D, SeparableConv2D: each channel on its own first, then across the channels point by point."""
+
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kerascli.layers.base import Example, Layer, layer
+from kerascli.layers.convolutional.base import KERNEL_AXES, ConvolvingModule, convolve, sizes_and_channels
+from kerascli.layers.convolutional.depthwise_conv import DEPTHWISE_AXES, grouped
+from kerascli.layers.geometry import Window
+from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
+from kerascli.parts.initializers import GlorotUniform, Zeros
+from kerascli.shapes import DataFormat, PositiveInt, Size1D, Size2D, Sizes, TensorSpec
+
+
+class SeparableConvolution(Layer):
+    """Settings of a separable convolution; the classes for each rank narrow the sizes."""
+
+    rank: ClassVar[int]
+
+    filters: PositiveInt
+    kernel_size: Sizes
+    strides: Sizes
+    padding: Literal["valid", "same"] = "valid"
+    data_format: DataFormat = "channels_last"
+    dilation_rate: Sizes
+    depth_multiplier: PositiveInt = 1
+    activation: ActivationField | None = None
+    use_bias: bool = True
+    depthwise_initializer: InitializerField = GlorotUniform()
+    pointwise_initializer: InitializerField = GlorotUniform()
+    """What the kernel across the channels starts from."""
+    bias_initializer: InitializerField = Zeros()
+    depthwise_regularizer: RegularizerField | None = None
+    pointwise_regularizer: RegularizerField | None = None
+    """A penalty on the kernel across the channels, added to the loss."""
+    bias_regularizer: RegularizerField | None = None
+    activity_regularizer: RegularizerField | None = None
+    depthwise_constraint: ConstraintField | None = None
+    pointwise_constraint: ConstraintField | None = None
+    """What the kernel across the channels is held to after each update."""
+    bias_constraint: ConstraintField | None = None
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        window = Window(self.kernel_size, self.strides, self.padding, self.dilation_rate)
+        sizes, channels = sizes_and_channels(x, self.rank, self.data_format)
+        window.check(sizes)
+        return SeparableConvolutionModule(self, window, channels)
+
+
+class SeparableConvolutionModule(ConvolvingModule):
+    depthwise_kernel: Tensor
+    pointwise_kernel: Tensor
+
+    def __init__(self, settings: SeparableConvolution, window: Window, channels: int) -> None:
+        super().__init__(settings)
+        self.window = window.over_images()
+        self.channels = channels
+        rank, depth = settings.rank, settings.depth_multiplier
+        self.add_weight(
+            "depthwise_kernel", (*window.size, channels, depth), axes=DEPTHWISE_AXES[rank],
+            initializer=settings.depthwise_initializer,
+            regularizer=settings.depthwise_regularizer, constraint=settings.depthwise_constraint,
+        )  # fmt: skip
+        self.add_weight(
+            "pointwise_kernel", (*(1,) * rank, channels * depth, settings.filters), axes=KERNEL_AXES[rank],
+            initializer=settings.pointwise_initializer,
+            regularizer=settings.pointwise_regularizer, constraint=settings.pointwise_constraint,
+        )  # fmt: skip
+        self.add_bias(settings, (settings.filters,))
+
+    def convolve(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, filters, *sizes)
+        y = convolve(x, self.over_images(grouped(self.depthwise_kernel)), None, self.window, self.channels)
+        return F.conv2d(y, self.over_images(self.pointwise_kernel), self.bias)
+
+
+@layer(
+    Example(input=(10, 4), output=(8, 6), config={"filters": 6, "kernel_size": 3}),
+    Example(input=(10, 4), output=(5, 6), config={"filters": 6, "kernel_size": 3, "strides": 2, "padding": "causal"}),
+    aliases=("separable_convolution_1d",),
+)
+class SeparableConv1D(SeparableConvolution):
+    """Convolves each channel of a sequence on its own, then mixes the channels of each step."""
+
+    rank = 1
+
+    kernel_size: Size1D
+    strides: Size1D = (1,)
+    padding: Literal["valid", "same", "causal"] = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
+    """valid: only whole windows; same: as many as there are steps; causal: none looks ahead."""
+    dilation_rate: Size1D = (1,)
+
+
+@layer(
+    Example(input=(8, 8, 3), output=(6, 6, 5), config={"filters": 5, "kernel_size": 3}),
+    Example(
+        input=(8, 7, 3),
+        output=(4, 4, 5),
+        config={"filters": 5, "kernel_size": 3, "strides": 2, "padding": "same", "depth_multiplier": 2},
+    ),
+    aliases=("separable_convolution_2d",),
+)
+class SeparableConv2D(SeparableConvolution):
+    """Convolves each channel of an image on its own, then mixes the channels of each point."""
+
+    rank = 2
+
+    kernel_size: Size2D
+    strides: Size2D = (1, 1)
+    dilation_rate: Size2D = (1, 1)

@@ -1,0 +1,79 @@
+"""Cropping1D, Cropping2D, Cropping3D: sequences, images and volumes without their margins."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
+from kerascli.layers.geometry import spatial_shape
+from kerascli.shapes import DataFormat, Margin1D, Margin2D, Margin3D, TensorSpec
+
+
+@layer(
+    Example(input=(5, 3), output=(3, 3)),
+    Example(input=(5, 3), output=(3, 3), config={"cropping": [2, 0]}),
+)
+class Cropping1D(Layer):
+    """Cuts steps off both ends of a sequence."""
+
+    takes_integers = True
+
+    cropping: Margin1D = (1, 1)
+    """How many steps: one number, or [before, after]."""
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        return _cropped(x, (self.cropping,), "channels_last")
+
+
+@layer(
+    Example(input=(5, 6, 3), output=(3, 4, 3), config={"cropping": 1}),
+    Example(input=(3, 5, 6), output=(3, 3, 1), config={"cropping": [[2, 0], [1, 4]], "data_format": "channels_first"}),
+)
+class Cropping2D(Layer):
+    """Cuts off the margins of an image."""
+
+    takes_integers = True
+
+    cropping: Margin2D = ((0, 0), (0, 0))
+    """How many pixels: one number, [height, width], or [[top, bottom], [left, right]]."""
+    data_format: DataFormat = "channels_last"
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        return _cropped(x, self.cropping, self.data_format)
+
+
+@layer(
+    Example(input=(4, 5, 6, 2), output=(2, 3, 4, 2)),
+    Example(input=(4, 5, 6, 2), output=(4, 3, 3, 2), config={"cropping": [0, 1, [1, 2]]}),
+)
+class Cropping3D(Layer):
+    """Cuts off the margins of a volume."""
+
+    takes_integers = True
+
+    cropping: Margin3D = ((1, 1), (1, 1), (1, 1))
+    """How many voxels: one number, or for each axis one number or [before, after]."""
+    data_format: DataFormat = "channels_last"
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        return _cropped(x, self.cropping, self.data_format)
+
+
+def _cropped(x: TensorSpec, margins: Sequence[tuple[int, int]], data_format: DataFormat) -> nn.Module:
+    sizes, _ = spatial_shape(x, len(margins), data_format)
+    if any(size is not None and size <= sum(margin) for size, margin in zip(sizes, margins, strict=True)):
+        shown = " x ".join("?" if size is None else str(size) for size in sizes)
+        cut = ", ".join(f"{before} and {after}" for before, after in margins)
+        raise ShapeMismatch(f"input is {shown}, cutting off {cut} leaves nothing", argument="cropping")
+    first = 1 if data_format == "channels_last" else 2
+    kept = [slice(before, -after or None) for before, after in margins]
+    return CroppingModule((*[slice(None)] * first, *kept))
+
+
+class CroppingModule(nn.Module):
+    def __init__(self, kept: tuple[slice, ...]) -> None:
+        super().__init__()
+        self.kept = kept
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *sizes, C) -> (N, *sizes, C), or channels first
+        return x[self.kept]

@@ -1,0 +1,76 @@
+"""ZeroPadding1D, ZeroPadding2D, ZeroPadding3D: zeros around sequences, images and volumes."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kerascli.layers.base import Example, Layer, layer
+from kerascli.layers.geometry import flat, spatial_shape
+from kerascli.shapes import DataFormat, Margin1D, Margin2D, Margin3D, TensorSpec
+
+
+@layer(
+    Example(input=(5, 3), output=(7, 3)),
+    Example(input=(3, 5), output=(3, 7), config={"padding": [2, 0], "data_format": "channels_first"}),
+)
+class ZeroPadding1D(Layer):
+    """Puts steps of zeros before and after a sequence."""
+
+    takes_integers = True
+
+    padding: Margin1D = (1, 1)
+    """How many steps: one number, or [before, after]."""
+    data_format: DataFormat = "channels_last"
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        return _padded(x, (self.padding,), self.data_format)
+
+
+@layer(
+    Example(input=(5, 6, 3), output=(7, 8, 3)),
+    Example(input=(5, 6, 3), output=(7, 11, 3), config={"padding": [[2, 0], [1, 4]]}),
+)
+class ZeroPadding2D(Layer):
+    """Puts zeros around an image."""
+
+    takes_integers = True
+
+    padding: Margin2D = ((1, 1), (1, 1))
+    """How many pixels: one number, [height, width], or [[top, bottom], [left, right]]."""
+    data_format: DataFormat = "channels_last"
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        return _padded(x, self.padding, self.data_format)
+
+
+@layer(
+    Example(input=(4, 5, 6, 2), output=(6, 7, 8, 2)),
+    Example(input=(4, 5, 6, 2), output=(4, 7, 9, 2), config={"padding": [0, 1, [1, 2]]}),
+)
+class ZeroPadding3D(Layer):
+    """Puts zeros around a volume."""
+
+    takes_integers = True
+
+    padding: Margin3D = ((1, 1), (1, 1), (1, 1))
+    """How many voxels: one number, or for each axis one number or [before, after]."""
+    data_format: DataFormat = "channels_last"
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        return _padded(x, self.padding, self.data_format)
+
+
+def _padded(x: TensorSpec, margins: Sequence[tuple[int, int]], data_format: DataFormat) -> nn.Module:
+    spatial_shape(x, len(margins), data_format)
+    channels = [(0, 0)] if data_format == "channels_last" else []
+    return ZeroPaddingModule(flat([*margins, *channels]))
+
+
+class ZeroPaddingModule(nn.Module):
+    def __init__(self, pads: list[int]) -> None:
+        super().__init__()
+        self.pads = pads
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *sizes, C) -> (N, *sizes, C), or channels first
+        return F.pad(x, self.pads)
