@@ -99,8 +99,7 @@ def _step(node: Node, module: nn.Module, built: Built, last_uses: tuple[str, ...
     tensors = tuple((key, value) for key, value in node.call.items() if not isinstance(value, bool))
     switches = {key: value for key, value in node.call.items() if isinstance(value, bool)}
     training = switches.pop("training", None)
-    activity = getattr(layer, "activity_regularizer", None)
-    return _Step(node, module, casts, tensors, switches, training, activity, last_uses)
+    return _Step(node, module, casts, tensors, switches, training, layer.activity_penalty(), last_uses)
 
 
 def _run(step: _Step, values: dict[str, Tensor], masks: dict[str, Tensor], outcome: GraphOutcome) -> None:
@@ -112,9 +111,15 @@ def _run(step: _Step, values: dict[str, Tensor], masks: dict[str, Tensor], outco
     call: dict[str, Any] = {}
     for key, name in step.tensors_in_call:
         call[key] = values[name] if isinstance(name, str) else [values[n] for n in name]
-    mask_in = _mask_in(node, arguments, masks, call)
-    if layer.uses_mask:
-        call["mask"] = mask_in
+    if isinstance(layer, MergeLayer):
+        each = _masks_in(node, masks, call)
+        mask_in = layer.merge_masks(each, arguments)
+        if layer.uses_masks:
+            call["masks"] = each
+    else:
+        mask_in = _mask_in(node, masks, call)
+        if layer.uses_mask:
+            call["mask"] = mask_in
     result = _call(step, arguments, call)
     if isinstance(result, Outcome):
         prefix = node.name
@@ -147,22 +152,28 @@ def _call(step: _Step, arguments: list[Tensor], call: dict[str, Any]) -> Any:
         step.module.train(before)
 
 
-def _mask_in(node: Node, arguments: list[Tensor], masks: dict[str, Tensor], call: dict[str, Any]) -> Tensor | None:
-    """The mask that a node sees: the one it is called with, else its inputs'."""
+def _mask_in(node: Node, masks: dict[str, Tensor], call: dict[str, Any]) -> Tensor | None:
+    """The mask that a node sees: the one it is called with, else its input's."""
+    return _as_mask(call.pop("mask")) if "mask" in call else masks.get(node.inputs[0])
+
+
+def _masks_in(node: Node, masks: dict[str, Tensor], call: dict[str, Any]) -> list[Tensor | None]:
+    """The mask of each input of a node: those that it is called with, else those that came along the edges."""
     if "mask" in call:
-        given = call.pop("mask")
-        return given if given.dtype == torch.bool else given != 0
-    if not masks:
-        return None
-    if isinstance(node.layer, MergeLayer):
-        return node.layer.merge_masks([masks.get(name) for name in node.inputs], arguments)
-    return masks.get(node.inputs[0])
+        given = [_as_mask(mask) for mask in call.pop("mask")]
+        return [*given, *[None] * (len(node.inputs) - len(given))]
+    return [masks.get(name) for name in node.inputs]
+
+
+def _as_mask(given: Tensor) -> Tensor:
+    return given if given.dtype == torch.bool else given != 0
 
 
 def _mask_out(step: _Step, x: Tensor, mask_in: Tensor | None) -> Tensor | None:
     match step.node.layer.mask:
         case "make":
-            return step.module.make_mask(x)  # pyright: ignore[reportCallIssue]  # declared by `mask = "make"`
+            make_mask: Any = step.module.make_mask  # declared by `mask = "make"`
+            return make_mask(x, **step.switches)
         case "pass":
             return mask_in
         case _:
