@@ -103,7 +103,7 @@ def _step(node: Node, module: nn.Module, built: Built, last_uses: tuple[str, ...
 
 
 def _run(step: _Step, values: dict[str, Tensor], masks: dict[str, Tensor], outcome: GraphOutcome) -> None:
-    node, layer = step.node, step.node.layer
+    node = step.node
     arguments = [values[name] for name in node.inputs]
     if any(step.casts):
         default = torch.get_default_dtype()
@@ -111,15 +111,7 @@ def _run(step: _Step, values: dict[str, Tensor], masks: dict[str, Tensor], outco
     call: dict[str, Any] = {}
     for key, name in step.tensors_in_call:
         call[key] = values[name] if isinstance(name, str) else [values[n] for n in name]
-    if isinstance(layer, MergeLayer):
-        each = _masks_in(node, masks, call)
-        mask_in = layer.merge_masks(each, arguments)
-        if layer.uses_masks:
-            call["masks"] = each
-    else:
-        mask_in = _mask_in(node, masks, call)
-        if layer.uses_mask:
-            call["mask"] = mask_in
+    mask_in = _mask_in(node, arguments, masks, call)
     result = _call(step, arguments, call)
     if isinstance(result, Outcome):
         prefix = node.name
@@ -152,17 +144,21 @@ def _call(step: _Step, arguments: list[Tensor], call: dict[str, Any]) -> Any:
         step.module.train(before)
 
 
-def _mask_in(node: Node, masks: dict[str, Tensor], call: dict[str, Any]) -> Tensor | None:
-    """The mask that a node sees: the one it is called with, else its input's."""
-    return _as_mask(call.pop("mask")) if "mask" in call else masks.get(node.inputs[0])
-
-
-def _masks_in(node: Node, masks: dict[str, Tensor], call: dict[str, Any]) -> list[Tensor | None]:
-    """The mask of each input of a node: those that it is called with, else those that came along the edges."""
-    if "mask" in call:
-        given = [_as_mask(mask) for mask in call.pop("mask")]
-        return [*given, *[None] * (len(node.inputs) - len(given))]
-    return [masks.get(name) for name in node.inputs]
+def _mask_in(node: Node, arguments: list[Tensor], masks: dict[str, Tensor], call: dict[str, Any]) -> Tensor | None:
+    """The mask that a node sees: what it is called with, else its inputs'; into `call`, if its module wants it."""
+    layer = node.layer
+    given = call.pop("mask", None)
+    if not isinstance(layer, MergeLayer):
+        mask = masks.get(node.inputs[0]) if given is None else _as_mask(given)
+        if layer.uses_mask:
+            call["mask"] = mask
+        return mask
+    each = [masks.get(name) for name in node.inputs]
+    if given is not None:
+        each = [_as_mask(mask) for mask in given] + [None] * (len(each) - len(given))
+    if layer.uses_masks:
+        call["masks"] = each
+    return layer.merge_masks(each, arguments)
 
 
 def _as_mask(given: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""AdditiveAttention: values in shares that are the softmax of sum(scale * tanh(query + key)) (Bahdanau et al., 2015)."""
+"""AdditiveAttention: attention scored by a small network (Bahdanau et al., 2015)."""
 
 import torch
 from torch import Tensor, nn

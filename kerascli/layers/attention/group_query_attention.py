@@ -64,14 +64,12 @@ class GroupQueryAttention(HeadsLayer):
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
         query, value, key = query_value_key(xs, rank=2)
         heads, shared = (self.num_query_heads, self.head_dim), (self.num_key_value_heads, self.head_dim)
-        projections = {
-            "query": Projection(self, (last_size(query),), heads),
-            "key": Projection(self, (last_size(key),), shared),
-            **({"gate": Projection(self, (last_size(query),), heads)} if self.use_gate else {}),
-            "value": Projection(self, (last_size(value),), shared),
-            "attention_output": Projection(self, heads, (last_size(query),)),
-        }
         return HeadsModule(
-            projections, size=self.head_dim, axes=(1,), window=self.sliding_window, flash=self.flash_attention,
+            query=Projection(self, (last_size(query),), heads),
+            key=Projection(self, (last_size(key),), shared),
+            gate=Projection(self, (last_size(query),), heads) if self.use_gate else None,
+            value=Projection(self, (last_size(value),), shared),
+            attention_output=Projection(self, heads, (last_size(query),)),
+            size=self.head_dim, axes=(1,), window=self.sliding_window, flash=self.flash_attention,
             rate=self.dropout, seed=self.seed, penalty=self.activity_regularizer,
         )  # fmt: skip

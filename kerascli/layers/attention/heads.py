@@ -45,8 +45,12 @@ class HeadsModule(nn.Module):
 
     def __init__(
         self,
-        projections: dict[str, Projection],
         *,
+        query: Projection,
+        key: Projection,
+        gate: Projection | None,
+        value: Projection,
+        attention_output: Projection,
         size: int,
         axes: tuple[int, ...],
         window: int | None,
@@ -56,8 +60,8 @@ class HeadsModule(nn.Module):
         penalty: Regularizer | None,
     ) -> None:
         super().__init__()
-        for name, projection in projections.items():
-            self.add_module(name, projection)
+        self.query, self.key, self.gate, self.value = query, key, gate, value
+        self.attention_output = attention_output
         self.scale = inverse_root(size)
         self.axes = axes
         self.window = window
@@ -87,7 +91,7 @@ class HeadsModule(nn.Module):
         steps = [self._of_steps(of_query, query, -1), self._of_steps(of_value, value, -2)]
         steps += [self._of_steps(of_key, value if key is None else key, -2)]
         q, k, v = self.query(query), self.key(value if key is None else key), self.value(value)
-        gate = torch.sigmoid(self.gate(query)) if hasattr(self, "gate") else None
+        gate = None if self.gate is None else torch.sigmoid(self.gate(query))
         projected = [q, k, v] if gate is None else [q, k, v, gate]
         q, k, v = (self._along_steps(x) for x in (q, k, v))
         seen = all_of([*steps, self._given(_as_mask(attention_mask), query, value)])

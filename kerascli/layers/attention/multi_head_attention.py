@@ -1,8 +1,8 @@
 """MultiHeadAttention: attention in several learned projections at once (Vaswani et al., 2017)."""
 
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import model_validator
 from torch import nn
 
 from kerascli.layers.attention.base import last_size, query_value_key
@@ -12,11 +12,7 @@ from kerascli.layers.base import Example, ShapeMismatch, layer
 from kerascli.layers.geometry import Axes, positive_axes
 from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import GlorotUniform, Zeros
-from kerascli.shapes import Fraction, PositiveInt, TensorSpec
-
-
-def _as_tuple(value: object) -> object:
-    return (value,) if isinstance(value, int) else tuple(value) if isinstance(value, list) else value
+from kerascli.shapes import Fraction, PositiveInt, Sizes, TensorSpec
 
 
 @layer(
@@ -44,7 +40,7 @@ class MultiHeadAttention(HeadsLayer):
     dropout: Fraction = 0.0
     """The share of the scores that is dropped while training."""
     use_bias: bool = True
-    output_shape: Annotated[tuple[PositiveInt, ...], BeforeValidator(_as_tuple), Field(min_length=1)] | None = None
+    output_shape: PositiveInt | Sizes | None = None
     """What each step comes out as; null: as many features as the query has."""
     attention_axes: Axes | None = None
     """The axes of steps to attend along; null: all between the batch and the features."""
@@ -80,15 +76,14 @@ class MultiHeadAttention(HeadsLayer):
         axes = self._axes(query, value)
         of_value = self.value_dim or self.key_dim
         heads, gated = (self.num_heads, self.key_dim), (self.num_heads, of_value)
-        projections = {
-            "query": Projection(self, (last_size(query),), heads),
-            "key": Projection(self, (last_size(key),), heads),
-            **({"gate": Projection(self, (last_size(query),), gated)} if self.use_gate else {}),
-            "value": Projection(self, (last_size(value),), gated),
-            "attention_output": Projection(self, gated, self.output_shape or (last_size(query),)),
-        }
+        results = self.output_shape or last_size(query)
         return HeadsModule(
-            projections, size=self.key_dim, axes=axes, window=self.sliding_window, flash=self.flash_attention,
+            query=Projection(self, (last_size(query),), heads),
+            key=Projection(self, (last_size(key),), heads),
+            gate=Projection(self, (last_size(query),), gated) if self.use_gate else None,
+            value=Projection(self, (last_size(value),), gated),
+            attention_output=Projection(self, gated, (results,) if isinstance(results, int) else results),
+            size=self.key_dim, axes=axes, window=self.sliding_window, flash=self.flash_attention,
             rate=self.dropout, seed=self.seed, penalty=self.activity_regularizer,
         )  # fmt: skip
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator
 from torch import Tensor, nn
 
 from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
 from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import GlorotUniform, Zeros, with_fans
-from kerascli.shapes import PositiveInt, Shape, TensorSpec
+from kerascli.shapes import AnyShape, PositiveInt, Shape, TensorSpec
 
 _FORM = re.compile(r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-zA-Z]+)(\.\.\.)?\Z")
 
@@ -53,10 +53,6 @@ def _check_equation(text: str) -> str:
     return text
 
 
-def _as_tuple(value: object) -> object:
-    return (value,) if isinstance(value, int) else tuple(value) if isinstance(value, list) else value
-
-
 @layer(
     Example(input=(8,), output=(4,), config={"equation": "ab,bc->ac", "output_shape": 4, "bias_axes": "c"}),
     Example(input=(5, 8), output=(5, 2, 3), config={
@@ -74,7 +70,7 @@ class EinsumDense(Layer):
 
     equation: Annotated[str, AfterValidator(_check_equation)]
     """The axes of the input (batch first), of the kernel and of the output, by letters."""
-    output_shape: Annotated[tuple[PositiveInt | None, ...], BeforeValidator(_as_tuple)]
+    output_shape: PositiveInt | AnyShape
     """The sizes of the output's axes, without the batch and those of an ellipsis; null: as the input's."""
     activation: ActivationField | None = None
     bias_axes: str | None = None
@@ -89,7 +85,8 @@ class EinsumDense(Layer):
 
     def build(self, x: TensorSpec) -> nn.Module:
         equation = read_equation(self.equation)
-        sizes = _sizes(equation, self.output_shape, x)
+        given = self.output_shape
+        sizes = _sizes(equation, (given,) if isinstance(given, int) else given, x)
         kernel = tuple(_known(letter, sizes, x) for letter in equation.kernel)
         return EinsumDenseModule(self, kernel, self._bias_shape(equation, sizes, x))
 

@@ -60,5 +60,10 @@ class GroupNormalizationModule(ScaledModule):
         self.epsilon = settings.epsilon
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
-        y = F.group_norm(x.movedim(self.axis, 1), self.groups, self.gamma, self.beta, self.epsilon)
-        return y.movedim(1, self.axis)
+        last = x.movedim(self.axis, 1)
+        if x.requires_grad:
+            return F.group_norm(last, self.groups, self.gamma, self.beta, self.epsilon).movedim(1, self.axis)
+        # torch 2.13's backward breaks off, or breaks the process, if the weights have a gradient and the input has none
+        y = F.group_norm(last, self.groups, eps=self.epsilon).movedim(1, -1)
+        y = y if self.gamma is None else y * self.gamma
+        return (y if self.beta is None else y + self.beta).movedim(-1, self.axis)

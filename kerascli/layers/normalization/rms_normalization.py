@@ -37,5 +37,6 @@ class RMSNormalizationModule(WeightedModule):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
         last = tuple(range(x.ndim - len(self.axes), x.ndim))
-        y = F.rms_norm(x.movedim(self.axes, last), self.sizes, self.scale, self.epsilon)
-        return y.movedim(last, self.axes)
+        wide = x.movedim(self.axes, last).to(self.scale.dtype)  # in half precision the squares would overflow
+        y = F.rms_norm(wide, self.sizes, self.scale, self.epsilon)
+        return y.movedim(last, self.axes).to(x.dtype)
