@@ -35,9 +35,7 @@ def assert_same(
     arrays = given.pop("inputs", None) or [rng.normal(size=shape) for shape in shapes]
     theirs = given.pop("theirs", None) or keras_layer(name, config)
     xs = [torch.tensor(a, requires_grad=a.dtype == np.float64) for a in arrays]
-    apart = next(iter(inspect.signature(theirs.call).parameters)) == "query"  # not a list of inputs
-    several = len(xs) > 1 and not apart
-    theirs.build(*([[x.shape for x in xs]] if several else [x.shape for x in xs]))
+    _build(theirs, xs)
     for weight in theirs.weights:
         weight.assign(
             np.abs(rng.normal(size=weight.shape)) + 0.1 if "variance" in weight.name else rng.normal(size=weight.shape)
@@ -52,15 +50,7 @@ def assert_same(
     harness.set_weights(module, [weight.value.detach().numpy() for weight in theirs.weights])
 
     ys = [torch.tensor(a, requires_grad=a.dtype == np.float64) for a in arrays]
-    keras_arguments = {k: v for k, v in given.items() if v is not None}
-    if theirs._call_has_training_arg:
-        keras_arguments["training"] = training
-    if apart:
-        for x, mask in zip(xs, keras_arguments.pop("masks", ()), strict=False):
-            x._keras_mask = mask
-    elif "masks" in keras_arguments:
-        keras_arguments["mask"] = keras_arguments.pop("masks")
-    expected = theirs(*([xs] if several else xs), **keras_arguments)
+    expected = _call(theirs, xs, training, {key: value for key, value in given.items() if value is not None})
     got = module(*ys, **given)
     outcome = got if isinstance(got, Outcome) else Outcome(got)
     expected_list, got_list = ([v] if isinstance(v, torch.Tensor) else list(v) for v in (expected, outcome.value))
@@ -84,6 +74,28 @@ def assert_same(
         after = next(w for w in theirs.weights if w.name == update)
         compared.same(value, after.value.detach())
     ledger.note("layer", layer.component_name, case, compared.gap)
+
+
+def _takes_them_apart(theirs: Any) -> bool:
+    """Several inputs as arguments, not as one list."""
+    return next(iter(inspect.signature(theirs.call).parameters)) == "query"
+
+
+def _build(theirs: Any, xs: list[torch.Tensor]) -> None:
+    shapes = [x.shape for x in xs]
+    theirs.build(*(shapes if len(xs) == 1 or _takes_them_apart(theirs) else [shapes]))
+
+
+def _call(theirs: Any, xs: list[torch.Tensor], training: bool, arguments: dict[str, Any]) -> Any:
+    """Keras's layer with the same arguments; masks of single inputs stand on the tensors there."""
+    if theirs._call_has_training_arg:
+        arguments["training"] = training
+    masks = arguments.pop("masks", None)
+    if not _takes_them_apart(theirs):
+        return theirs(xs if len(xs) > 1 else xs[0], **arguments, **({} if masks is None else {"mask": masks}))
+    for x, mask in zip(xs, masks or (), strict=False):
+        x._keras_mask = mask
+    return theirs(*xs, **arguments)
 
 
 def mask_of(*rows: str) -> torch.Tensor:

@@ -10,7 +10,7 @@ from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, 
 from kerascli.parts.base import Constraint, Initializer, Regularizer
 from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import RandomUniform
-from kerascli.shapes import Floats, PositiveInt, TensorSpec
+from kerascli.shapes import Matrix, PositiveInt, TensorSpec
 
 
 @layer(
@@ -33,7 +33,7 @@ class Embedding(Layer):
     activity_regularizer: RegularizerField | None = None
     embeddings_constraint: ConstraintField | None = None
     mask_zero: bool = False
-    weights: tuple[Floats, ...] | None = None
+    weights: Matrix | None = None
     """The vectors to start from, a list of input_dim lists; null: embeddings_initializer's."""
 
     def makes_mask(self) -> bool:
@@ -51,7 +51,7 @@ class Embedding(Layer):
 class Values(Initializer):
     """The numbers themselves."""
 
-    values: tuple[Floats, ...]
+    values: Matrix
 
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
         return torch.tensor(self.values, dtype=dtype)
