@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import torch
+from keras.src import backend
 
 from kerascli.layers.base import LAYERS, Outcome
 from kerascli.shapes import TensorSpec
@@ -94,7 +95,7 @@ def _call(theirs: Any, xs: list[torch.Tensor], training: bool, arguments: dict[s
     if not _takes_them_apart(theirs):
         return theirs(xs if len(xs) > 1 else xs[0], **arguments, **({} if masks is None else {"mask": masks}))
     for x, mask in zip(xs, masks or (), strict=False):
-        x._keras_mask = mask
+        backend.set_keras_mask(x, mask)
     return theirs(*xs, **arguments)
 
 

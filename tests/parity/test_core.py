@@ -120,7 +120,7 @@ def test_kernels_with_several_axes_start_in_the_range_of_keras():
         config = {"equation": equation, "output_shape": output}
         module = harness.materialise(harness.make(harness.parse("einsum_dense", config), TensorSpec(shape)))
         limit = (6 / sum(fans)) ** 0.5
-        theirs = keras.layers.EinsumDense(equation, output)
+        theirs: Any = keras.layers.EinsumDense(equation, output)
         theirs.build((None, *shape))
         for kernel in (module.get_parameter("kernel"), theirs.kernel.value):
             assert 0.99 * limit < kernel.abs().max().item() <= limit

@@ -28,6 +28,7 @@ def _not_synchronized(synchronized: bool) -> bool:
     Example(input=(8,), output=(8,)),
     Example(input=(4, 4, 3), output=(4, 4, 3), config={"momentum": 0.9, "scale": False}),
     Example(input=(3, 4, 4), output=(3, 4, 4), config={"axis": 1}),
+    Example(input=(8,), output=(8,), config={"renorm": True, "renorm_clipping": {"rmax": 3.0, "dmax": 5.0}}),
 )
 class BatchNormalization(Layer):
     """Brings each channel to mean 0 and variance 1 over the batch, then scales and shifts it.
