@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from kerascli.layers.base import ShapeMismatch
 from kerascli.shapes import TensorSpec
 from tests import layer_harness as harness
 from tests.parity.layers import assert_same, mask_of
@@ -55,6 +56,7 @@ HEADS: list[dict[str, Any]] = [
     {"num_heads": 2, "key_dim": 3, "sliding_window": 2, "output_shape": 7},
     {"num_heads": 1, "key_dim": 4, "dropout": 0.5},
 ]
+PLAIN = {"num_heads": 2, "key_dim": 3}
 GIVEN = torch.from_numpy(np.random.default_rng(3).integers(0, 2, (2, 3, 5)))
 CALLS: list[dict[str, Any]] = [
     {},
@@ -159,3 +161,41 @@ def test_dropout_keeps_the_mean_of_the_result_and_evaluation_has_none(name, conf
     many = harness.call(module.train(), q.expand(20_000, -1, -1), v.expand(20_000, -1, -1))
     assert ((many.mean(0) - expected[0]).abs() < 5 * many.std(0) / 20_000**0.5).all()
     assert (many.std(0) > 0).all()
+
+
+@pytest.mark.parametrize("flash", [True, False, None])
+def test_flash_attention_is_a_choice_of_kernels_not_of_numbers(flash):
+    x = torch.randn(2, 3, 6, dtype=torch.float64)
+    results = []
+    for config in (PLAIN, {**PLAIN, "flash_attention": flash}):
+        module = harness.make(harness.parse("multi_head_attention", config), TensorSpec((3, 6)), TensorSpec((3, 6)))
+        results.append(harness.materialise(module, dtype=torch.float64)(x, x, use_causal_mask=True))
+    torch.testing.assert_close(results[0], results[1], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("config", "shape", "call", "text"),
+    [
+        (
+            {},
+            (3, 6),
+            {"attention_mask": torch.ones(2, 3, 4)},
+            "needs an attention_mask of (None, 3, 3), got (None, 3, 4)",
+        ),
+        ({}, (3, 6), {"attention_mask": torch.ones(2, 3)}, "needs an attention_mask of (None, 3, 3), got (None, 3)"),
+        ({}, (3, 2, 6), {"use_causal_mask": True}, "needs one attention axis for use_causal_mask"),
+        (
+            {"flash_attention": True},
+            (3, 6),
+            {"return_attention_scores": True},
+            "cannot return scores with flash_attention: true",
+        ),
+    ],
+)
+def test_calls_that_cannot_be_say_why(config, shape, call, text):
+    layer = harness.parse("multi_head_attention", {**PLAIN, **config})
+    module = harness.materialise(harness.make(layer, TensorSpec(shape), TensorSpec(shape)))
+    x = torch.randn(2, *shape)
+    with pytest.raises(ShapeMismatch) as caught:
+        module(x, x, **call)
+    assert caught.value.fault.text == text

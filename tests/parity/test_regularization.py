@@ -5,6 +5,7 @@ import math
 import keras
 import pytest
 import torch
+from keras.src import ops
 from torch import Tensor
 
 from kerascli.shapes import TensorSpec
@@ -95,9 +96,7 @@ class TestAlphaDropout:
         y = drawn("alpha_dropout", {"rate": rate}, x)
         dropped_value = y.flatten().mode().values
         kept = y != dropped_value
-        monkeypatch.setattr(
-            keras.src.ops.random, "uniform", lambda shape, seed=None: kept.double()
-        )  # 1 is above any rate
+        monkeypatch.setattr(ops.random, "uniform", lambda shape, seed=None: kept.double())  # 1 is above any rate
         expected = keras.layers.AlphaDropout(rate, dtype="float64")(x, training=True)
         torch.testing.assert_close(y, expected, rtol=1e-9, atol=1e-9)
         ledger.note("layer", "alpha_dropout", f"rate={rate}, given draws", float((y - expected).abs().max()))
