@@ -61,6 +61,7 @@ OpenFraction = Annotated[float, Field(ge=0, lt=1)]
 Ints = Annotated[tuple[int, ...], BeforeValidator(_to_tuple)]
 Sizes = Annotated[tuple[PositiveInt, ...], BeforeValidator(_to_tuple)]
 Floats = Annotated[tuple[float, ...], BeforeValidator(_to_tuple)]
+Matrix = Annotated[tuple[Floats, ...], BeforeValidator(_to_tuple)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_to_tuple)]
 AnyShape = Annotated[tuple[PositiveInt | None, ...], BeforeValidator(_to_tuple)]
 

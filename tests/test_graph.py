@@ -160,6 +160,8 @@ class TestLikeKeras:
         assert_like_keras(graph, model, {"source": torch.randn(3, 5, 3), "target": torch.randn(3, 4, 2)})
 
 
+SCORES = {"return_attention_scores": True}
+GROUPED = {"head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2}
 TOKENS = torch.tensor([[1, 2, 3, 0, 0], [4, 0, 2, 1, 0], [0, 0, 1, 1, 1]])
 
 
@@ -187,6 +189,59 @@ class TestMasks:
         torch.testing.assert_close(outcome.outputs["answer"], expected, rtol=1e-9, atol=1e-9)
         assert outcome.masks["answer"].tolist() == (TOKENS != 0).tolist()
         assert expected._keras_mask.tolist() == outcome.masks["answer"].tolist()
+
+    def test_each_input_of_an_attention_brings_its_mask_and_that_of_the_query_goes_on(self):
+        graph = graph_of(
+            """
+            inputs: {words: {shape: [5], dtype: int64}, others: {shape: [3], dtype: int64}}
+            layers:
+              - embedding: {input_dim: 6, output_dim: 4, mask_zero: true, inputs: words, name: source}
+              - embedding: {input_dim: 6, output_dim: 4, mask_zero: true, inputs: others, name: target}
+              - multi_head_attention: {num_heads: 2, key_dim: 3, inputs: [target, target], use_causal_mask: true,
+                  return_attention_scores: true, outputs: [itself, scores]}
+              - attention: {inputs: [itself, source], name: both}
+            outputs: [both, scores]
+            """
+        )
+        layers = keras.layers
+        words, others = keras.Input([5], name="words", dtype="int64"), keras.Input([3], name="others", dtype="int64")
+        source = layers.Embedding(6, 4, mask_zero=True, name="source")(words)
+        target = layers.Embedding(6, 4, mask_zero=True, name="target")(others)
+        attend = layers.MultiHeadAttention(2, 3, name="multi_head_attention")
+        itself, scores = attend(target, target, use_causal_mask=True, return_attention_scores=True)
+        both = layers.Attention(name="both")([itself, source])
+        model = keras.Model({"words": words, "others": others}, {"both": both, "scores": scores})
+        inputs = {"words": TOKENS, "others": torch.tensor([[1, 0, 2], [3, 4, 0], [5, 5, 1]])}
+        assert_like_keras(graph, model, inputs)
+        assert run(graph, inputs).masks["both"].tolist() == (inputs["others"] != 0).tolist()
+        ours = [weight.name for weight in graph.weights() if weight.name.startswith("multi")]
+        assert ours == [weight.path for weight in attend.weights]
+
+    def test_a_reversed_embedding_makes_no_mask(self):
+        text = "inputs: {{x: {}}}\nlayers: [{{reversible_embedding: {{{}, name: y}}}}]"
+        table = "input_dim: 6, output_dim: 4, mask_zero: true"
+        back = run(graph_of(text.format("[5, 4]", f"{table}, reverse: true")), {"x": torch.randn(2, 5, 4)})
+        there = run(graph_of(text.format("{shape: [5], dtype: int64}", table)), {"x": TOKENS})
+        assert back.outputs["y"].shape == (2, 5, 6)
+        assert back.masks == {}
+        assert there.masks["y"].tolist() == (TOKENS != 0).tolist()
+
+    def test_masks_given_by_hand_replace_those_of_the_inputs_of_an_attention(self):
+        text = """
+        inputs: {{x: [3, 4], y: [5, 4], of_x: [3], of_y: {{shape: [5], dtype: int64}}}}
+        layers: [{{attention: {{inputs: [x, y], mask: [{}], name: z}}}}]
+        outputs: z
+        """
+        graph = graph_of(text.format("of_x, of_y"))
+        x, y = torch.randn(2, 3, 4), torch.randn(2, 5, 4)
+        of_x, of_y = torch.tensor([[1.0, 0, 1], [0, 1, 1]]), torch.tensor([[1, 1, 0, 1, 0], [0, 0, 0, 1, 1]])
+        outcome = run(graph, {"x": x, "y": y, "of_x": of_x, "of_y": of_y})
+        expected: Any = keras.layers.Attention()([x, y], mask=[of_x != 0, of_y != 0])
+        torch.testing.assert_close(outcome.outputs["z"], expected, rtol=1e-9, atol=1e-9)
+        assert outcome.masks["z"].tolist() == (of_x != 0).tolist()
+        assert faults(text.format("of_y, of_x")) == [
+            "'z' needs a mask of (None, 3) for an input of (None, 3, 4), got (None, 5)"
+        ]
 
     def test_the_mask_of_the_output_is_that_of_the_loss(self):
         graph, model = graph_of(self.TEXT), self.keras_model()
@@ -520,3 +575,29 @@ def test_values_of_numpy_reach_the_graph_as_they_are() -> None:
     graph = graph_of("inputs: {x: [3]}\nlayers: [relu]")
     x = np.random.default_rng(0).normal(size=(2, 3)) ** 2
     assert np.array_equal(run(graph, {"x": torch.from_numpy(x)}).outputs["relu"].numpy(), x)
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "call"),
+    [
+        ("ActivityRegularization", {"l1": 0.1, "l2": 0.2}, {}),
+        ("MultiHeadAttention", {"num_heads": 2, "key_dim": 3, "activity_regularizer": "l2"}, {}),
+        ("MultiHeadAttention", {"num_heads": 2, "key_dim": 3, "activity_regularizer": "l1"}, SCORES),
+        ("GroupQueryAttention", {**GROUPED, "activity_regularizer": "l2"}, {}),
+        ("GroupQueryAttention", {**GROUPED, "activity_regularizer": "l2"}, SCORES),
+    ],
+)
+def test_penalties_of_results_are_those_of_keras(name, config, call):
+    inputs = "[x, y]" if "Attention" in name else "x"
+    settings = ", ".join(f"{key}: {str(value).lower()}" for key, value in {**config, **call}.items())
+    use = "inputs: {x: [3, 4], y: [5, 4]}" if "y" in inputs else "inputs: {x: [3, 4]}"
+    graph = graph_of(f"{use}\nlayers: [{{{name}: {{{settings}, inputs: {inputs}, name: z}}}}]\noutputs: z")
+    theirs = getattr(keras.layers, name)(**config)
+    given = {"x": torch.randn(2, 3, 4), "y": torch.randn(2, 5, 4)}
+    xs = [given[key] for key in graph.model.nodes[0].inputs]
+    theirs(*xs, **call)
+    for weight, other in zip(graph.weights(), theirs.weights, strict=True):
+        other.assign(weight.keras().numpy())
+    theirs(*xs, **call)
+    losses = run(graph, given).losses
+    torch.testing.assert_close(sum(losses.values()), sum(theirs.losses), rtol=1e-9, atol=1e-9)

@@ -8,6 +8,7 @@ from kerascli.shapes import TensorSpec
 from tests import layer_harness as harness
 
 SMALLER = "use padding: same, a smaller window, or fewer poolings and strides before it"
+SEQUENCES = "needs sequences (steps, features) for query, value and key"
 AXES = "axis 0 is the batch; negative axes count from the end"
 
 SHAPE_FAULTS = [
@@ -93,6 +94,93 @@ SHAPE_FAULTS = [
         "noise_shape (None, 3) does not fit an input of (None, 4)",
         "one entry an axis, batch first: null (as the input) or 1 (dropped together)",
     ),
+    ("attention", {}, [(4,), (4, 5)], f"{SEQUENCES}, got (None, 4) and (None, 4, 5)", None),
+    (
+        "attention",
+        {},
+        [(4, 5), (4, 6)],
+        "needs a query and a key with equal features, got (None, 4, 5) and (None, 4, 6)",
+        None,
+    ),
+    (
+        "multi_head_attention",
+        {"num_heads": 1, "key_dim": 2},
+        [(4, 5), (4, 6), (3, 6)],
+        "needs value and key with the same steps, got (None, 4, 6) and (None, 3, 6)",
+        None,
+    ),
+    (
+        "multi_head_attention",
+        {"num_heads": 1, "key_dim": 2, "attention_axes": 2},
+        [(4, 5), (4, 6)],
+        "cannot attend along the features",
+        None,
+    ),
+    (
+        "multi_head_attention",
+        {"num_heads": 1, "key_dim": 2},
+        [(4, 5)] * 4,
+        "needs 2 or 3 inputs, got 4",
+        "write inputs: [query, value, key]",
+    ),
+    ("group_normalization", {}, [(4, 6)], "has 32 groups, which do not divide the 6 channels of (None, 4, 6)", None),
+    ("rms_normalization", {}, [(None,)], "needs a known size of axis 1, got (None, None)", None),
+    (
+        "prelu",
+        {},
+        [(None, 3)],
+        "needs a known size for each axis with slopes of its own, got (None, None, 3)",
+        "share it: shared_axes: [1]",
+    ),
+    (
+        "spatial_dropout_1d",
+        {"rate": 0.5},
+        [(4,)],
+        "needs sequences (steps, channels), got (None, 4)",
+        "put reshape: [4, 1] before it",
+    ),
+    (
+        "embedding",
+        {"input_dim": 2, "output_dim": 2, "weights": [[1, 2]]},
+        [(3,)],
+        "needs 2 lists of 2 numbers as weights",
+        None,
+    ),
+    (
+        "einsum_dense",
+        {"equation": "abc,cd->abd", "output_shape": [5, 2]},
+        [(4, 3)],
+        "has 5 in output_shape for axis 'b', which is 4 in the input (None, 4, 3)",
+        None,
+    ),
+    (
+        "einsum_dense",
+        {"equation": "abc,cd->abd", "output_shape": 2},
+        [(4, 3)],
+        "has an output_shape of 1 sizes for the axes 'bd' of its equation",
+        None,
+    ),
+    (
+        "einsum_dense",
+        {"equation": "ab,bc->ac", "output_shape": 2},
+        [(4, 3)],
+        "has 2 axes for its input in 'ab,bc', got (None, 4, 3)",
+        "the first letter is the batch",
+    ),
+    (
+        "einsum_dense",
+        {"equation": "ab,bc->ac", "output_shape": 2, "bias_axes": "b"},
+        [(4,)],
+        "has no axis 'b' in the output 'ac' of its equation",
+        None,
+    ),
+    (
+        "einsum_dense",
+        {"equation": "ab,bc->ac", "output_shape": 2},
+        [(None,)],
+        "needs to know the size of axis 'b' for its weights, got (None, None)",
+        None,
+    ),
     ("subtract", {}, [(4,), (4,), (4,)], "needs 2 inputs, got 3", "write inputs: [a, b]"),
     (
         "dot",
@@ -138,6 +226,39 @@ def test_what_does_not_fit_is_said(name, config, shapes, text, hint):
         (
             {"conv_1d": {"filters": 3, "kernel_size": 3, "strides": 2, "dilation_rate": 2}},
             "strides and dilation_rate cannot both be above 1",
+        ),
+        (
+            {"einsum_dense": {"equation": "ab,bc", "output_shape": 2}},
+            "equation: expected ab,bc->ac, ...ab,bc->...ac or ab...,bc->ac..., got 'ab,bc'",
+        ),
+        (
+            {"einsum_dense": {"equation": "ab,bc->acd", "output_shape": 2}},
+            "equation: 'd' of the output is in neither the input nor the kernel",
+        ),
+        (
+            {"einsum_dense": {"equation": "ab,bcd->ac", "output_shape": 2}},
+            "equation: 'd' of the kernel is in neither the input nor the output",
+        ),
+        (
+            {"einsum_dense": {"equation": "ab,bc->ca", "output_shape": 2}},
+            "equation: the first axis is the batch: it stays first and is not in the kernel, got 'a'",
+        ),
+        ({"group_normalization": 0}, "groups: must be at least 1, or -1 for a group a channel, got 0"),
+        (
+            {"batch_normalization": {"synchronized": True}},
+            "synchronized: true is not supported: a run trains on one device, whose batch is the whole batch",
+        ),
+        (
+            {"batch_normalization": {"renorm_clipping": {"rmin": 2.0, "rmax": 1.0}}},
+            "renorm_clipping: rmin 2.0 is above rmax 1.0",
+        ),
+        (
+            {"multi_head_attention": {"num_heads": 2, "key_dim": 3, "dropout": 0.1, "flash_attention": True}},
+            "flash_attention: true goes with dropout 0 only: its kernel has no dropout",
+        ),
+        (
+            {"group_query_attention": {"head_dim": 2, "num_query_heads": 3, "num_key_value_heads": 2}},
+            "num_query_heads (3) must be a multiple of num_key_value_heads (2)",
         ),
         (
             {"lstm": {"units": 3, "stateful": True}},

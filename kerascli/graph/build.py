@@ -79,7 +79,7 @@ def _build_node(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[nn.Module,
         stated = layer.output_spec(seen)
         results = stated if stated is not None else _try_out(node, module, seen, specs)
     _refuse_undeclared(module)
-    if len(results) != layer.result_count():
+    if len(results) != layer.results_of(node.call):
         raise AssertionError(f"{layer.component_name} returned {len(results)} results")
     return module, results
 
@@ -134,16 +134,18 @@ def _try_out(
 
 
 def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:
-    """A mask given by hand has a value for each step of the input."""
-    given = node.call.get("mask")
-    if not isinstance(given, str):
-        return
-    mask, x = specs[given], specs[node.inputs[0]]
-    steps = x.shape[: mask.rank]
-    fits = 0 < mask.rank == len(steps) and all(None in (a, b) or a == b for a, b in zip(mask.shape, steps, strict=True))
-    if not fits:
-        text = f"needs a mask of {TensorSpec(x.shape[:1])} for an input of {x}, got {mask}"
-        raise ShapeMismatch(text, argument="mask")
+    """A mask given by hand has a value for each step of its input."""
+    given = node.call.get("mask", ())
+    names = (given,) if isinstance(given, str) else given
+    assert not isinstance(names, bool)
+    if len(names) > len(node.inputs):
+        raise ShapeMismatch(f"takes a mask for each of {len(node.inputs)} inputs, got {len(names)}", argument="mask")
+    for name, of in zip(names, node.inputs, strict=False):
+        mask, x = specs[name], specs[of]
+        steps = zip(mask.shape, x.shape, strict=False)
+        if not 0 < mask.rank <= x.rank or any(None not in (a, b) and a != b for a, b in steps):
+            text = f"needs a mask of {TensorSpec(x.shape[:1])} for an input of {x}, got {mask}"
+            raise ShapeMismatch(text, argument="mask")
 
 
 def _taken(node: Node, specs: Mapping[str, TensorSpec]) -> str:

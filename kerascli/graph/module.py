@@ -99,12 +99,11 @@ def _step(node: Node, module: nn.Module, built: Built, last_uses: tuple[str, ...
     tensors = tuple((key, value) for key, value in node.call.items() if not isinstance(value, bool))
     switches = {key: value for key, value in node.call.items() if isinstance(value, bool)}
     training = switches.pop("training", None)
-    activity = getattr(layer, "activity_regularizer", None)
-    return _Step(node, module, casts, tensors, switches, training, activity, last_uses)
+    return _Step(node, module, casts, tensors, switches, training, layer.activity_penalty(), last_uses)
 
 
 def _run(step: _Step, values: dict[str, Tensor], masks: dict[str, Tensor], outcome: GraphOutcome) -> None:
-    node, layer = step.node, step.node.layer
+    node = step.node
     arguments = [values[name] for name in node.inputs]
     if any(step.casts):
         default = torch.get_default_dtype()
@@ -113,8 +112,6 @@ def _run(step: _Step, values: dict[str, Tensor], masks: dict[str, Tensor], outco
     for key, name in step.tensors_in_call:
         call[key] = values[name] if isinstance(name, str) else [values[n] for n in name]
     mask_in = _mask_in(node, arguments, masks, call)
-    if layer.uses_mask:
-        call["mask"] = mask_in
     result = _call(step, arguments, call)
     if isinstance(result, Outcome):
         prefix = node.name
@@ -148,21 +145,31 @@ def _call(step: _Step, arguments: list[Tensor], call: dict[str, Any]) -> Any:
 
 
 def _mask_in(node: Node, arguments: list[Tensor], masks: dict[str, Tensor], call: dict[str, Any]) -> Tensor | None:
-    """The mask that a node sees: the one it is called with, else its inputs'."""
-    if "mask" in call:
-        given = call.pop("mask")
-        return given if given.dtype == torch.bool else given != 0
-    if not masks:
-        return None
-    if isinstance(node.layer, MergeLayer):
-        return node.layer.merge_masks([masks.get(name) for name in node.inputs], arguments)
-    return masks.get(node.inputs[0])
+    """The mask that a node sees: what it is called with, else its inputs'; into `call`, if its module wants it."""
+    layer = node.layer
+    given = call.pop("mask", None)
+    if not isinstance(layer, MergeLayer):
+        mask = masks.get(node.inputs[0]) if given is None else _as_mask(given)
+        if layer.uses_mask:
+            call["mask"] = mask
+        return mask
+    each = [masks.get(name) for name in node.inputs]
+    if given is not None:
+        each = [_as_mask(mask) for mask in given] + [None] * (len(each) - len(given))
+    if layer.uses_masks:
+        call["masks"] = each
+    return layer.merge_masks(each, arguments)
+
+
+def _as_mask(given: Tensor) -> Tensor:
+    return given if given.dtype == torch.bool else given != 0
 
 
 def _mask_out(step: _Step, x: Tensor, mask_in: Tensor | None) -> Tensor | None:
     match step.node.layer.mask:
         case "make":
-            return step.module.make_mask(x)  # pyright: ignore[reportCallIssue]  # declared by `mask = "make"`
+            make_mask: Any = step.module.make_mask  # declared by `mask = "make"`
+            return make_mask(x, **step.switches)
         case "pass":
             return mask_in
         case _:

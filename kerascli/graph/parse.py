@@ -113,7 +113,7 @@ class _Parser:
             self.names.give(name, place, means=inputs[0])
             self.names.previous = inputs[0]
             return
-        outputs = self._results(layer, name, node)
+        outputs = self._results(layer, name, node, call)
         self.names.take(name, place)
         for output in outputs:
             if output != "_":
@@ -199,9 +199,11 @@ class _Parser:
                 call[key] = self._tensors(value, path)
         return call
 
-    def _results(self, layer: BaseLayer, name: str, node: WrittenNode) -> tuple[str, ...]:
+    def _results(
+        self, layer: BaseLayer, name: str, node: WrittenNode, call: Mapping[str, CallValue]
+    ) -> tuple[str, ...]:
         """A name for every result."""
-        count = layer.result_count()
+        count = layer.results_of(call)
         if "outputs" not in node.beside:
             return (name, *("_" for _ in range(count - 1)))
         written, path = node.beside["outputs"], (*node.path, "outputs")

@@ -53,8 +53,7 @@ class CallArgument:
 MASK_ARGUMENT: Mapping[str, CallArgument] = {
     "mask": CallArgument("tensor", "a tensor (batch, time): steps that are not 0 count, the others are skipped")
 }
-"""What every layer takes that `uses_mask`."""
-"""What a layer that uses masks declares: a mask given by hand instead of the one that came along the edge."""
+"""What every layer takes that `uses_mask`: a mask given by hand instead of the one that came along the edge."""
 
 
 class BaseLayer(Component):
@@ -80,6 +79,18 @@ class BaseLayer(Component):
         """How many tensors a call returns; their module then returns a tuple."""
         return 1
 
+    def results_of(self, call: Mapping[str, Any]) -> int:
+        """The same for one call, where a call argument (`return_attention_scores`) has a say."""
+        return self.result_count()
+
+    def activity_penalty(self) -> Regularizer | None:
+        """What the graph adds to the loss for each result, as a mean over the batch."""
+        return getattr(self, "activity_regularizer", None)
+
+    def adds_losses(self) -> bool:
+        """Whether a call has losses of its own, penalties of weights aside."""
+        return self.activity_penalty() is not None
+
     def output_spec(self, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...] | None:
         """Only for a layer whose torch code cannot run on the meta device; None: the graph finds out."""
         return None
@@ -99,6 +110,9 @@ class Layer(BaseLayer):
 
 class MergeLayer(BaseLayer):
     """A layer of several inputs; its module's forward takes them one by one."""
+
+    uses_masks: ClassVar[bool] = False
+    """The module's forward takes `masks=`: for each input its mask (N, T) bool, or None."""
 
     @abstractmethod
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:

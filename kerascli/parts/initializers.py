@@ -265,3 +265,12 @@ def _normal(shape: tuple[int, ...], dtype: torch.dtype, source: torch.Generator)
 
 def _truncated(shape: tuple[int, ...], dtype: torch.dtype, source: torch.Generator) -> Tensor:
     return trunc_normal_(torch.empty(shape, dtype=dtype), 0.0, 1.0, -2.0, 2.0, generator=source)
+
+
+def with_fans(initializer: Initializer, input_axes: tuple[int, ...], output_axes: tuple[int, ...]) -> Initializer:
+    """The same initializer for a weight with several axes of inputs or outputs, unless it says which they are."""
+    if not isinstance(initializer, (VarianceScaling, FixedScaling)):
+        return initializer
+    if initializer.input_axes is not None and initializer.output_axes is not None:
+        return initializer
+    return initializer.model_copy(update={"input_axes": input_axes, "output_axes": output_axes})

@@ -38,7 +38,7 @@ def describe(
     if "compile" in sections:
         outputs = None if model is None else {name: built.specs[name] if built else None for name in model.outputs}
         wanted = None if targets is None else _specs(targets)
-        extra = model is None or any(getattr(node.layer, "activity_regularizer", None) for node in model.nodes)
+        extra = model is None or any(node.layer.adds_losses() for node in model.nodes)
         compiled = _try(faults, lambda: parse_compile(sections["compile"], outputs, wanted, extra_losses=extra))
     if faults:
         raise Invalid(faults)

@@ -1,5 +1,6 @@
 """A layer beside Keras's: the same weights and inputs give the same outputs, gradients and updates, in float64."""
 
+import inspect
 import os
 
 os.environ["KERAS_BACKEND"] = "torch"
@@ -9,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import torch
+from keras.src import backend
 
 from kerascli.layers.base import LAYERS, Outcome
 from kerascli.shapes import TensorSpec
@@ -27,15 +29,14 @@ def assert_same(
     """Outputs and gradients, of weights and inputs, equal Keras's in float64.
 
     `inputs` are arrays instead of shapes; `theirs` is Keras's layer where the config does not say how it is made
-    (a layer within a layer). What else is given are call arguments.
+    (a layer within a layer); `masks` are those that came along the edges. What else is given are call arguments.
     """
     case = ledger.describe(config, *shapes, training=training, **given)
     rng = np.random.default_rng(0)
     arrays = given.pop("inputs", None) or [rng.normal(size=shape) for shape in shapes]
     theirs = given.pop("theirs", None) or keras_layer(name, config)
     xs = [torch.tensor(a, requires_grad=a.dtype == np.float64) for a in arrays]
-    argument = xs if len(xs) > 1 else xs[0]
-    theirs.build([x.shape for x in xs] if len(xs) > 1 else xs[0].shape)
+    _build(theirs, xs)
     for weight in theirs.weights:
         weight.assign(
             np.abs(rng.normal(size=weight.shape)) + 0.1 if "variance" in weight.name else rng.normal(size=weight.shape)
@@ -50,10 +51,7 @@ def assert_same(
     harness.set_weights(module, [weight.value.detach().numpy() for weight in theirs.weights])
 
     ys = [torch.tensor(a, requires_grad=a.dtype == np.float64) for a in arrays]
-    keras_arguments = {k: v for k, v in given.items() if v is not None}
-    if theirs._call_has_training_arg:
-        keras_arguments["training"] = training
-    expected = theirs(argument, **keras_arguments)
+    expected = _call(theirs, xs, training, {key: value for key, value in given.items() if value is not None})
     got = module(*ys, **given)
     outcome = got if isinstance(got, Outcome) else Outcome(got)
     expected_list, got_list = ([v] if isinstance(v, torch.Tensor) else list(v) for v in (expected, outcome.value))
@@ -68,13 +66,37 @@ def assert_same(
         if x.grad is not None:
             assert y.grad is not None
             compared.same(y.grad, x.grad)
-    mine = harness.gradients(module)
-    for weight in theirs.trainable_weights:
-        compared.same(mine[weight.name], weight.value.grad)
+    for (owner, spec), weight in zip(harness.weights(module), theirs.weights, strict=True):
+        if weight.trainable and weight.value.grad is not None:
+            compared.same(spec.to_keras(getattr(owner, spec.name).grad), weight.value.grad)
+    if theirs.losses and outcome.losses:
+        compared.same(torch.stack(list(outcome.losses.values())).sum(), torch.stack(theirs.losses).sum())
     for update, value in outcome.updates.items():
         after = next(w for w in theirs.weights if w.name == update)
         compared.same(value, after.value.detach())
     ledger.note("layer", layer.component_name, case, compared.gap)
+
+
+def _takes_them_apart(theirs: Any) -> bool:
+    """Several inputs as arguments, not as one list."""
+    return next(iter(inspect.signature(theirs.call).parameters)) == "query"
+
+
+def _build(theirs: Any, xs: list[torch.Tensor]) -> None:
+    shapes = [x.shape for x in xs]
+    theirs.build(*(shapes if len(xs) == 1 or _takes_them_apart(theirs) else [shapes]))
+
+
+def _call(theirs: Any, xs: list[torch.Tensor], training: bool, arguments: dict[str, Any]) -> Any:
+    """Keras's layer with the same arguments; masks of single inputs stand on the tensors there."""
+    if theirs._call_has_training_arg:
+        arguments["training"] = training
+    masks = arguments.pop("masks", None)
+    if not _takes_them_apart(theirs):
+        return theirs(xs if len(xs) > 1 else xs[0], **arguments, **({} if masks is None else {"mask": masks}))
+    for x, mask in zip(xs, masks or (), strict=False):
+        backend.set_keras_mask(x, mask)
+    return theirs(*xs, **arguments)
 
 
 def mask_of(*rows: str) -> torch.Tensor:

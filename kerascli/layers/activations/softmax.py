@@ -32,11 +32,12 @@ class SoftmaxModule(nn.Module):
         self.axes = axes
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, *) -> (N, *)
-        if mask is not None:
-            mask = broadcast_mask(mask, x)
-            x = torch.where(mask, x, -3e4 if x.dtype == torch.float16 else -1e9)
-        if len(self.axes) == 1:
-            y = torch.softmax(x, self.axes[0])
-        else:
-            y = torch.exp(x - torch.logsumexp(x, self.axes, keepdim=True))
-        return y if mask is None else torch.where(mask, y, 0.0)  # all hidden: zeros, not a uniform distribution
+        return softmax(x, self.axes, None if mask is None else broadcast_mask(mask, x))
+
+
+def softmax(x: Tensor, axes: tuple[int, ...], mask: Tensor | None = None) -> Tensor:
+    """Probabilities over `axes`; `mask` broadcasts with `x`."""
+    if mask is not None:
+        x = torch.where(mask, x, -3e4 if x.dtype == torch.float16 else -1e9)
+    y = torch.softmax(x, axes[0]) if len(axes) == 1 else torch.exp(x - torch.logsumexp(x, axes, keepdim=True))
+    return y if mask is None else torch.where(mask, y, 0.0)  # all hidden: zeros, not a uniform distribution

@@ -1,12 +1,16 @@
 """Embedding: a trained vector for each whole number."""
 
+from typing import Protocol
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kerascli.layers.base import Example, Layer, WeightedModule, layer
+from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
+from kerascli.parts.base import Constraint, Initializer, Regularizer
 from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import RandomUniform
-from kerascli.shapes import PositiveInt, TensorSpec
+from kerascli.shapes import Matrix, PositiveInt, TensorSpec
 
 
 @layer(
@@ -29,22 +33,56 @@ class Embedding(Layer):
     activity_regularizer: RegularizerField | None = None
     embeddings_constraint: ConstraintField | None = None
     mask_zero: bool = False
+    weights: Matrix | None = None
+    """The vectors to start from, a list of input_dim lists; null: embeddings_initializer's."""
 
     def makes_mask(self) -> bool:
         return self.mask_zero
 
     def build(self, x: TensorSpec) -> nn.Module:
-        return EmbeddingModule(self)
+        if self.weights is None:
+            return EmbeddingModule(self)
+        if len(self.weights) != self.input_dim or any(len(vector) != self.output_dim for vector in self.weights):
+            text = f"needs {self.input_dim} lists of {self.output_dim} numbers as weights"
+            raise ShapeMismatch(text, argument="weights")
+        return EmbeddingModule(self, Values(values=self.weights))
+
+
+class Values(Initializer):
+    """The numbers themselves."""
+
+    values: Matrix
+
+    def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
+        return torch.tensor(self.values, dtype=dtype)
+
+
+class Vectors(Protocol):
+    """Settings of a table of vectors."""
+
+    @property
+    def input_dim(self) -> int: ...
+    @property
+    def output_dim(self) -> int: ...
+    @property
+    def mask_zero(self) -> bool: ...
+    @property
+    def embeddings_initializer(self) -> Initializer: ...
+    @property
+    def embeddings_regularizer(self) -> Regularizer | None: ...
+    @property
+    def embeddings_constraint(self) -> Constraint | None: ...
 
 
 class EmbeddingModule(WeightedModule):
     embeddings: Tensor
 
-    def __init__(self, settings: Embedding) -> None:
+    def __init__(self, settings: Vectors, start: Initializer | None = None) -> None:
         super().__init__()
         self.mask_zero = settings.mask_zero
         self.add_weight(
-            "embeddings", (settings.input_dim, settings.output_dim), initializer=settings.embeddings_initializer,
+            "embeddings", (settings.input_dim, settings.output_dim),
+            initializer=start or settings.embeddings_initializer,
             regularizer=settings.embeddings_regularizer, constraint=settings.embeddings_constraint,
         )  # fmt: skip
 

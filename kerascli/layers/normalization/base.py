@@ -4,8 +4,18 @@ from typing import Protocol
 
 from torch import Tensor
 
-from kerascli.layers.base import WeightedModule
+from kerascli.layers.base import ShapeMismatch, WeightedModule
 from kerascli.parts.base import Constraint, Initializer, Regularizer
+from kerascli.shapes import TensorSpec
+
+
+def known_sizes(axes: tuple[int, ...], x: TensorSpec) -> tuple[int, ...]:
+    """The sizes of `x` along axes counted from 1; raises ShapeMismatch if one is unknown."""
+    sizes = tuple(size for axis in axes if (size := x.shape[axis - 1]) is not None)
+    if len(sizes) != len(axes):
+        shown = f"a known size of axis {axes[0]}" if len(axes) == 1 else f"known sizes of axes {list(axes)}"
+        raise ShapeMismatch(f"needs {shown}, got {x}", argument="axis")
+    return sizes
 
 
 class Scaled(Protocol):

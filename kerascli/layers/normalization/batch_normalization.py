@@ -1,22 +1,34 @@
 """BatchNormalization: each channel at mean 0 and variance 1 over the batch (Ioffe and Szegedy, 2015)."""
 
+import math
+from typing import Annotated, Self
+
 import torch
+from pydantic import AfterValidator, model_validator
 from torch import Tensor, nn
 
-from kerascli.layers.base import Example, Layer, Outcome, ShapeMismatch, layer
+from kerascli.layers.base import Example, Layer, Outcome, layer
 from kerascli.layers.geometry import broadcast_mask, positive_axes
-from kerascli.layers.normalization.base import ScaledModule
+from kerascli.layers.normalization.base import ScaledModule, known_sizes
+from kerascli.parts.base import Initializer
 from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import Ones, Zeros
-from kerascli.shapes import Fraction, PositiveFloat, TensorSpec
+from kerascli.shapes import Fraction, NonNegativeFloat, PositiveFloat, TensorSpec
 
 _MASK_EPSILON = 1e-7  # Keras's guard against a mask that hides everything
+
+
+def _not_synchronized(synchronized: bool) -> bool:
+    if synchronized:
+        raise ValueError("true is not supported: a run trains on one device, whose batch is the whole batch")
+    return synchronized
 
 
 @layer(
     Example(input=(8,), output=(8,)),
     Example(input=(4, 4, 3), output=(4, 4, 3), config={"momentum": 0.9, "scale": False}),
     Example(input=(3, 4, 4), output=(3, 4, 4), config={"axis": 1}),
+    Example(input=(8,), output=(8,), config={"renorm": True, "renorm_clipping": {"rmax": 3.0, "dmax": 5.0}}),
 )
 class BatchNormalization(Layer):
     """Brings each channel to mean 0 and variance 1 over the batch, then scales and shifts it.
@@ -40,18 +52,36 @@ class BatchNormalization(Layer):
     gamma_regularizer: RegularizerField | None = None
     beta_constraint: ConstraintField | None = None
     gamma_constraint: ConstraintField | None = None
+    renorm: bool = False
+    """Correct each batch towards moving averages, so that training sees what evaluation does (Ioffe, 2017)."""
+    renorm_clipping: dict[str, NonNegativeFloat] | None = None
+    """Bounds of the correction: its factor stays from rmin to rmax, its shift from -dmax to dmax; null: none."""
+    renorm_momentum: Fraction = 0.99
+    """How slowly the averages of the correction forget."""
+    synchronized: Annotated[bool, AfterValidator(_not_synchronized)] = False
+    """Statistics over all devices; one device is all that there is, so only false is possible."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        bounds = self.renorm_clipping or {}
+        if unknown := set(bounds) - {"rmin", "rmax", "dmax"}:
+            raise ValueError(f"renorm_clipping: expected rmin, rmax and dmax, got {', '.join(sorted(unknown))}")
+        if bounds.get("rmin", 0.0) > bounds.get("rmax", math.inf):
+            raise ValueError(f"renorm_clipping: rmin {bounds['rmin']} is above rmax {bounds['rmax']}")
+        return self
 
     def build(self, x: TensorSpec) -> nn.Module:
         (axis,) = positive_axes(self.axis, x)
-        channels = x.shape[axis - 1]
-        if channels is None:
-            raise ShapeMismatch(f"needs a known size of axis {self.axis}, got {x}", argument="axis")
+        (channels,) = known_sizes((axis,), x)
         return BatchNormalizationModule(self, axis, channels)
 
 
 class BatchNormalizationModule(ScaledModule):
     moving_mean: Tensor
     moving_variance: Tensor
+    moving_stddev: Tensor
+    renorm_mean: Tensor
+    renorm_stddev: Tensor
 
     def __init__(self, settings: BatchNormalization, axis: int, channels: int) -> None:
         shape = (channels,)
@@ -62,23 +92,51 @@ class BatchNormalizationModule(ScaledModule):
         self.trainable = settings.trainable
         self.add_weight("moving_mean", shape, initializer=settings.moving_mean_initializer, trainable=False)
         self.add_weight("moving_variance", shape, initializer=settings.moving_variance_initializer, trainable=False)
+        self.renorm = settings.renorm
+        self.renorm_momentum = settings.renorm_momentum
+        self.bounds = settings.renorm_clipping or {}
+        if self.renorm:
+            deviation = Root(of=settings.moving_variance_initializer)
+            self.add_weight("moving_stddev", shape, initializer=deviation, trainable=False)
+            self.add_weight("renorm_mean", shape, initializer=settings.moving_mean_initializer, trainable=False)
+            self.add_weight("renorm_stddev", shape, initializer=deviation, trainable=False)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor | Outcome:  # (N, *) -> (N, *)
         if not (self.training and self.trainable):
             return self._fused(x, self.moving_mean, self.moving_variance, training=False)
         values = x.numel() // x.shape[self.axis]
-        if mask is None and values > 1:
+        if mask is None and values > 1 and not self.renorm:
             mean, variance = torch.zeros_like(self.moving_mean), torch.zeros_like(self.moving_variance)
             y = self._fused(x, mean, variance, training=True)  # fills them
             variance = variance * ((values - 1) / values)  # torch's is unbiased there, Keras's is not
         else:
             mean, variance = self._moments(x, mask)
-            y = self._normalize(x, mean, variance)
+            if self.renorm:
+                return self._renormalized(x, mean, variance)
+            y = self._normalize(x, mean, variance, self.gamma, self.beta)
         updates = {
             "moving_mean": torch.lerp(self.moving_mean, mean.detach(), 1 - self.momentum),
             "moving_variance": torch.lerp(self.moving_variance, variance.detach(), 1 - self.momentum),
         }
         return Outcome(y, updates=updates)
+
+    def _renormalized(self, x: Tensor, mean: Tensor, variance: Tensor) -> Outcome:
+        """The batch's statistics, corrected towards their averages; no gradient flows through the correction."""
+        at, deviation = mean.detach(), torch.sqrt(variance.detach() + self.epsilon)
+        usual = self.renorm_stddev.clamp(min=math.sqrt(self.epsilon))
+        factor = (deviation / usual).clamp(self.bounds.get("rmin", 0.0), self.bounds.get("rmax"))
+        shift, most = (at - self.renorm_mean) / usual, self.bounds.get("dmax")
+        shift = shift if most is None else shift.clamp(-most, most)
+        gamma, beta = (factor, shift) if self.gamma is None else (factor * self.gamma, shift * self.gamma)
+        y = self._normalize(x, mean, variance, gamma, beta if self.beta is None else beta + self.beta)
+        moving_stddev = torch.lerp(self.moving_stddev, deviation, 1 - self.momentum)
+        return Outcome(y, updates={
+            "renorm_mean": torch.lerp(self.renorm_mean, at, 1 - self.renorm_momentum),
+            "renorm_stddev": torch.lerp(self.renorm_stddev, deviation, 1 - self.renorm_momentum),
+            "moving_mean": torch.lerp(self.moving_mean, at, 1 - self.momentum),
+            "moving_stddev": moving_stddev,
+            "moving_variance": torch.relu(moving_stddev.square() - self.epsilon),
+        })  # fmt: skip
 
     def _fused(self, x: Tensor, mean: Tensor, variance: Tensor, *, training: bool) -> Tensor:
         """torch's kernel; in training it stores the batch's mean and (unbiased) variance in the two tensors."""
@@ -102,13 +160,24 @@ class BatchNormalizationModule(ScaledModule):
         squares = torch.where(seen, x - self._aligned(mean, x), 0.0).square()
         return mean, squares.sum(axes) / count
 
-    def _normalize(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+    def _normalize(
+        self, x: Tensor, mean: Tensor, variance: Tensor, gamma: Tensor | None, beta: Tensor | None
+    ) -> Tensor:
         factor = torch.rsqrt(variance + self.epsilon)
-        if self.gamma is not None:
-            factor = factor * self.gamma
+        if gamma is not None:
+            factor = factor * gamma
         y = (x - self._aligned(mean, x)) * self._aligned(factor, x)
-        return (y if self.beta is None else y + self._aligned(self.beta, x)).to(x.dtype)
+        return (y if beta is None else y + self._aligned(beta, x)).to(x.dtype)
 
     def _aligned(self, values: Tensor, x: Tensor) -> Tensor:
         """One value a channel, with as many axes as `x`."""
         return values.reshape([-1 if axis == self.axis else 1 for axis in range(x.ndim)])
+
+
+class Root(Initializer):
+    """The square roots of what another one fills in: deviations of variances."""
+
+    of: InitializerField
+
+    def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
+        return self.of(shape, dtype=dtype, generator=generator).sqrt()

@@ -1,11 +1,12 @@
 """LayerNormalization: each sample at mean 0 and variance 1 along some axes (Ba et al., 2016)."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
+from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.geometry import Axes, positive_axes
-from kerascli.layers.normalization.base import ScaledModule
+from kerascli.layers.normalization.base import ScaledModule, known_sizes
 from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import Ones, Zeros
 from kerascli.shapes import PositiveFloat, TensorSpec
@@ -31,23 +32,30 @@ class LayerNormalization(Layer):
     gamma_regularizer: RegularizerField | None = None
     beta_constraint: ConstraintField | None = None
     gamma_constraint: ConstraintField | None = None
+    rms_scaling: bool = False
+    """Keras's old way: divide by the deviation and scale, but leave the mean; better: rms_normalization."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         axes = positive_axes(self.axis, x)
-        sizes = tuple(size for axis in axes if (size := x.shape[axis - 1]) is not None)
-        if len(sizes) != len(axes):
-            raise ShapeMismatch(f"needs known sizes along axis {self.axis}, got {x}", argument="axis")
-        return LayerNormalizationModule(self, axes, sizes)
+        return LayerNormalizationModule(self, axes, known_sizes(axes, x))
 
 
 class LayerNormalizationModule(ScaledModule):
     def __init__(self, settings: LayerNormalization, axes: tuple[int, ...], sizes: tuple[int, ...]) -> None:
-        super().__init__(settings, sizes)
+        rms = settings.rms_scaling  # has gamma and no beta, whatever `scale` and `center` say
+        super().__init__(settings.model_copy(update={"scale": True, "center": False}) if rms else settings, sizes)
+        self.rms_scaling = rms
         self.axes = axes
         self.sizes = sizes
         self.epsilon = settings.epsilon
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
         last = tuple(range(x.ndim - len(self.axes), x.ndim))
-        y = F.layer_norm(x.movedim(self.axes, last), self.sizes, self.gamma, self.beta, self.epsilon)
+        x = x.movedim(self.axes, last)
+        if self.rms_scaling:
+            assert self.gamma is not None
+            factor = torch.rsqrt(x.var(last, correction=0, keepdim=True) + self.epsilon)
+            y = (x * factor * self.gamma).to(x.dtype)
+        else:
+            y = F.layer_norm(x, self.sizes, self.gamma, self.beta, self.epsilon)
         return y.movedim(last, self.axes)

@@ -64,7 +64,11 @@ def dropout(x: Tensor, rate: float, noise_shape: Shape | None = None, seed: int 
 def dropout_mask(x: Tensor, rate: float, noise_shape: Shape | None = None, seed: int | None = None) -> Tensor:
     """0 with probability `rate`, else 1 / (1 - rate)."""
     keep = 1 - rate
-    shape = tuple(noise or size for noise, size in zip(noise_shape or x.shape, x.shape, strict=True))
     with seeded(seed):
-        mask = draws.bernoulli(x, keep, shape)
+        mask = draws.bernoulli(x, keep, concrete(noise_shape, x))
     return mask.mul_(1 / keep) if keep else mask
+
+
+def concrete(noise_shape: Shape | None, x: Tensor) -> tuple[int, ...]:
+    """The shape of the noise for `x`."""
+    return tuple(noise or size for noise, size in zip(noise_shape or x.shape, x.shape, strict=True))

@@ -1,0 +1,43 @@
+"""AdditiveAttention: attention scored by a small network (Bahdanau et al., 2015)."""
+
+import torch
+from torch import Tensor, nn
+
+from kerascli.layers.attention.base import last_size
+from kerascli.layers.attention.scored import ScoredAttention, ScoredModule, check_inputs
+from kerascli.layers.base import Example, layer
+from kerascli.parts.initializers import GlorotUniform
+from kerascli.shapes import Fraction, TensorSpec
+
+
+@layer(
+    Example(input=[(4, 6), (5, 6)], output=(4, 6)),
+    Example(input=[(4, 6), (5, 3), (5, 6)], output=(4, 3), config={"use_scale": False}),
+)
+class AdditiveAttention(ScoredAttention):
+    """Attention whose score of a key is sum(scale * tanh(query + key)); otherwise as `attention`."""
+
+    use_scale: bool = True
+    """Learn a factor for each feature of the scores."""
+    dropout: Fraction = 0.0
+    """The share of the shares that is dropped while training."""
+    seed: int | None = None
+
+    def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
+        check_inputs(xs)
+        return AdditiveAttentionModule(self, last_size(xs[0]))
+
+
+class AdditiveAttentionModule(ScoredModule):
+    scale: Tensor | None
+
+    def __init__(self, settings: AdditiveAttention, features: int) -> None:
+        super().__init__(settings.dropout, settings.seed)
+        if settings.use_scale:
+            self.add_weight("scale", (features,), initializer=GlorotUniform())
+        else:
+            self.scale = None
+
+    def scores(self, query: Tensor, key: Tensor) -> Tensor:
+        z = torch.tanh(query.unsqueeze(-2) + key.unsqueeze(-3))  # (N, T, S, D)
+        return z.sum(-1) if self.scale is None else z @ self.scale

@@ -1,0 +1,68 @@
+"""Attention: values in shares that are the softmax of query times key (Luong et al., 2015)."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from kerascli.layers.attention.base import fused
+from kerascli.layers.attention.scored import ScoredAttention, ScoredModule, check_inputs, hidden_score
+from kerascli.layers.base import Example, layer
+from kerascli.parts.initializers import Ones
+from kerascli.shapes import Fraction, TensorSpec
+
+
+@layer(
+    Example(input=[(4, 6), (5, 6)], output=(4, 6)),
+    Example(input=[(4, 6), (5, 3), (5, 6)], output=(4, 3), config={"use_scale": True, "score_mode": "concat"}),
+)
+class Attention(ScoredAttention):
+    """For each step of the query the values, added up in shares that tell how well their keys match.
+
+    Called on [query, value] or [query, value, key]. Masked steps of the value take no part; those of the query
+    come out as 0.
+    """
+
+    use_scale: bool = False
+    """Learn a factor of the scores."""
+    score_mode: Literal["dot", "concat"] = "dot"
+    """The score of a key: its dot product with the query, or a factor times sum(tanh(query + key))."""
+    dropout: Fraction = 0.0
+    """The share of the shares that is dropped while training."""
+    seed: int | None = None
+
+    def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
+        check_inputs(xs)
+        return AttentionModule(self)
+
+
+class AttentionModule(ScoredModule):
+    scale: Tensor | None
+    concat_score_weight: Tensor | None
+
+    def __init__(self, settings: Attention) -> None:
+        super().__init__(settings.dropout, settings.seed)
+        if settings.use_scale:
+            self.add_weight("scale", (), initializer=Ones())
+        else:
+            self.scale = None
+        if settings.score_mode == "concat":
+            self.add_weight("concat_score_weight", (), initializer=Ones())
+        else:
+            self.concat_score_weight = None
+
+    def scores(self, query: Tensor, key: Tensor) -> Tensor:
+        if self.concat_score_weight is None:
+            return self._scaled(query) @ key.mT
+        sums = query.unsqueeze(-2) + key.unsqueeze(-3)
+        return self.concat_score_weight * torch.tanh(self._scaled(sums)).sum(-1)
+
+    def at_once(self, query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None) -> Tensor | None:
+        if self.concat_score_weight is not None:
+            return None
+        query, key, value = (x.unsqueeze(1) for x in (self._scaled(query), key, value))  # the kernel wants heads: one
+        seen = seen if seen is None or seen.ndim == 2 else seen.unsqueeze(1)
+        return fused(query, key, value, seen, scale=1.0, is_causal=False, hidden=hidden_score(query.dtype)).squeeze(1)
+
+    def _scaled(self, x: Tensor) -> Tensor:
+        return x if self.scale is None else x * self.scale

@@ -1,0 +1,81 @@
+"""What attention and additive_attention share: they differ in how they score a key for a query."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from kerascli.layers.attention.base import CALL, AttentionLayer, all_of, causal, query_value_key
+from kerascli.layers.base import CallArgument, ShapeMismatch, WeightedModule
+from kerascli.layers.regularization.dropout import dropout
+from kerascli.shapes import TensorSpec
+
+
+class ScoredAttention(AttentionLayer):
+    """Settings of an attention without projections."""
+
+    call_arguments = {  # noqa: RUF012
+        "mask": CallArgument("tensors", "[query mask, value mask]: steps that are not 0 count, the others are skipped"),
+        **CALL,
+    }
+
+
+def check_inputs(xs: tuple[TensorSpec, ...]) -> None:
+    """Raise ShapeMismatch unless the keys can be scored for the queries."""
+    query, _, key = query_value_key(xs, rank=2)
+    if query.shape[-1] != key.shape[-1]:
+        raise ShapeMismatch(f"needs a query and a key with equal features, got {query} and {key}")
+
+
+class ScoredModule(WeightedModule):
+    """Softmax over scores, and the values added up in these shares."""
+
+    def __init__(self, rate: float, seed: int | None) -> None:
+        super().__init__()
+        self.rate = rate
+        self.seed = seed
+
+    def forward(
+        self,
+        query: Tensor,
+        value: Tensor,
+        key: Tensor | None = None,
+        *,
+        masks: Sequence[Tensor | None] = (None, None),
+        return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:  # (N, T, D), (N, S, V), (N, S, D) -> (N, T, V)
+        key = value if key is None else key
+        query_mask, value_mask = masks[:2]
+        order = causal(query, key) if use_causal_mask else None
+        seen = all_of([None if value_mask is None else value_mask.unsqueeze(-2), order])
+        y, shares = None, None
+        if not return_attention_scores and not (self.training and self.rate):
+            y = self.at_once(query, key, value, seen)
+        if y is None:
+            shares = self._shares(query, key, seen)
+            y = shares @ value
+        if query_mask is not None:
+            y = torch.where(query_mask.unsqueeze(-1), y, 0.0)
+        return (y, shares) if return_attention_scores and shares is not None else y
+
+    def _shares(self, query: Tensor, key: Tensor, seen: Tensor | None) -> Tensor:  # -> (N, T, S)
+        scores = self.scores(query, key)
+        if seen is not None:
+            scores = torch.where(seen, scores, scores + hidden_score(scores.dtype))
+        shares = torch.softmax(scores, -1)
+        return dropout(shares, self.rate, seed=self.seed) if self.training else shares
+
+    @abstractmethod
+    def scores(self, query: Tensor, key: Tensor) -> Tensor:
+        """(N, T, S): how well each key answers each query."""
+
+    def at_once(self, query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None) -> Tensor | None:
+        """The values in their shares without scores in memory, where there is a kernel for it."""
+        return None
+
+
+def hidden_score(dtype: torch.dtype) -> float:
+    """Keras adds it to the scores of what a mask hides; where all is hidden, they decide as if nothing were."""
+    return -65504.0 if dtype == torch.float16 else -1e9

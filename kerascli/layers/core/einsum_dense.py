@@ -1,0 +1,164 @@
+"""EinsumDense: activation(einsum(equation, x, kernel) + bias), a dense layer over any axes."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from pydantic import AfterValidator
+from torch import Tensor, nn
+
+from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
+from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
+from kerascli.parts.initializers import GlorotUniform, Zeros, with_fans
+from kerascli.shapes import AnyShape, PositiveInt, Shape, TensorSpec
+
+_FORM = re.compile(r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-zA-Z]+)(\.\.\.)?\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Equation:
+    """`abc,cd->abd`, taken apart: a letter an axis, the batch is the first."""
+
+    x: str
+    kernel: str
+    y: str
+    rest: Literal["first", "last"] | None
+    """Where the axes stand that an ellipsis leaves out; `first` takes the batch with it."""
+
+    def __post_init__(self) -> None:
+        for letter in self.kernel:
+            if letter not in self.x + self.y:
+                raise ValueError(f"'{letter}' of the kernel is in neither the input nor the output")
+        for letter in self.y:
+            if letter not in self.x + self.kernel:
+                raise ValueError(f"'{letter}' of the output is in neither the input nor the kernel")
+        if any(len(set(letters)) < len(letters) for letters in (self.x, self.kernel, self.y)):
+            raise ValueError("a letter stands twice in one place")
+        if self.rest != "first" and (self.x[0] != self.y[0] or self.x[0] in self.kernel):
+            raise ValueError(f"the first axis is the batch: it stays first and is not in the kernel, got '{self.x[0]}'")
+
+
+def read_equation(text: str) -> Equation:
+    """Raises ValueError for what is no equation of a dense layer."""
+    match = _FORM.match(text.replace(" ", ""))
+    first_x, x, last_x, kernel, first_y, y, last_y = match.groups() if match else ("",) * 7
+    if not match or bool(first_x) != bool(first_y) or bool(last_x) != bool(last_y) or (first_x and last_x):
+        raise ValueError(f"expected ab,bc->ac, ...ab,bc->...ac or ab...,bc->ac..., got '{text}'")
+    return Equation(x, kernel, y, "first" if first_x else "last" if last_x else None)
+
+
+def _check_equation(text: str) -> str:
+    read_equation(text)
+    return text
+
+
+@layer(
+    Example(input=(8,), output=(4,), config={"equation": "ab,bc->ac", "output_shape": 4, "bias_axes": "c"}),
+    Example(input=(5, 8), output=(5, 2, 3), config={
+        "equation": "abc,cde->abde", "output_shape": [None, 2, 3], "bias_axes": "de", "activation": "relu",
+    }),
+    Example(input=(5, 8), output=(5, 4), config={"equation": "...x,xy->...y", "output_shape": 4, "bias_axes": "y"}),
+    Example(input=(5, 8, 3), output=(6, 8, 3), config={"equation": "ab...,bc->ac...", "output_shape": 6}),
+)  # fmt: skip
+class EinsumDense(Layer):
+    """A dense layer over any axes: activation(einsum(equation, x, kernel) + bias).
+
+    The equation names the axes of the input, of the kernel and of the output: `abc,cd->abd` acts on the last of
+    three. `...` stands for any number of axes, first or last.
+    """
+
+    equation: Annotated[str, AfterValidator(_check_equation)]
+    """The axes of the input (batch first), of the kernel and of the output, by letters."""
+    output_shape: PositiveInt | AnyShape
+    """The sizes of the output's axes, without the batch and those of an ellipsis; null: as the input's."""
+    activation: ActivationField | None = None
+    bias_axes: str | None = None
+    """The letters of the output's axes that have a bias; null: none."""
+    kernel_initializer: InitializerField = GlorotUniform()
+    bias_initializer: InitializerField = Zeros()
+    kernel_regularizer: RegularizerField | None = None
+    bias_regularizer: RegularizerField | None = None
+    activity_regularizer: RegularizerField | None = None
+    kernel_constraint: ConstraintField | None = None
+    bias_constraint: ConstraintField | None = None
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        equation = read_equation(self.equation)
+        given = self.output_shape
+        sizes = _sizes(equation, (given,) if isinstance(given, int) else given, x)
+        kernel = tuple(_known(letter, sizes, x) for letter in equation.kernel)
+        return EinsumDenseModule(self, kernel, self._bias_shape(equation, sizes, x))
+
+    def _bias_shape(self, equation: Equation, sizes: dict[str, int | None], x: TensorSpec) -> tuple[int, ...] | None:
+        """One number for each place along `bias_axes`; it has 1 for the axes between and after them."""
+        if not self.bias_axes:
+            return None
+        for letter in self.bias_axes:
+            if letter not in equation.y:
+                text = f"has no axis '{letter}' in the output '{equation.y}' of its equation"
+                raise ShapeMismatch(text, argument="bias_axes")
+        after = equation.y[min(map(equation.y.index, self.bias_axes)) :]
+        shape = tuple(_known(letter, sizes, x) if letter in self.bias_axes else 1 for letter in after)
+        return shape + (1,) * (x.rank + 1 - len(equation.x)) if equation.rest == "last" else shape
+
+
+def _sizes(equation: Equation, output_shape: Shape, x: TensorSpec) -> dict[str, int | None]:
+    """The size of each axis that has a letter."""
+    axes = (None, *x.shape)
+    left_out = len(axes) - len(equation.x)
+    if left_out < 0 or (left_out and not equation.rest):
+        text = f"has {len(equation.x)} axes for its input in '{','.join((equation.x, equation.kernel))}', got {x}"
+        raise ShapeMismatch(text, hint="the first letter is the batch", argument="equation")
+    with_batch = equation.rest != "first" or not left_out  # else the batch is one of those left out
+    named = equation.y[1:] if with_batch else equation.y
+    if len(output_shape) != len(named):
+        text = f"has an output_shape of {len(output_shape)} sizes for the axes '{named}' of its equation"
+        raise ShapeMismatch(text, argument="output_shape")
+    of_x = axes[left_out:] if equation.rest == "first" else axes[: len(equation.x)]
+    sizes: dict[str, int | None] = dict(zip(equation.x, of_x, strict=True))
+    for letter, size in zip(named, output_shape, strict=True):
+        seen = sizes.setdefault(letter, size)
+        if seen is None:
+            sizes[letter] = size
+        elif size not in (None, seen):
+            text = f"has {size} in output_shape for axis '{letter}', which is {seen} in the input {x}"
+            raise ShapeMismatch(text, argument="output_shape")
+    return sizes
+
+
+def _known(letter: str, sizes: dict[str, int | None], x: TensorSpec) -> int:
+    size = sizes.get(letter)
+    if size is None:
+        raise ShapeMismatch(f"needs to know the size of axis '{letter}' for its weights, got {x}")
+    return size
+
+
+class EinsumDenseModule(WeightedModule):
+    kernel: Tensor
+    bias: Tensor | None
+
+    def __init__(self, settings: EinsumDense, kernel: tuple[int, ...], bias: tuple[int, ...] | None) -> None:
+        super().__init__()
+        self.equation = settings.equation
+        self.activation = settings.activation
+        letters, outputs = read_equation(settings.equation).kernel, read_equation(settings.equation).y
+        ins = tuple(i for i, letter in enumerate(letters) if letter not in outputs)
+        outs = tuple(i for i, letter in enumerate(letters) if letter in outputs)
+        self.add_weight(
+            "kernel", kernel, initializer=with_fans(settings.kernel_initializer, ins, outs),
+            regularizer=settings.kernel_regularizer, constraint=settings.kernel_constraint,
+        )  # fmt: skip
+        if bias is not None:
+            self.add_weight(
+                "bias", bias, initializer=settings.bias_initializer,
+                regularizer=settings.bias_regularizer, constraint=settings.bias_constraint,
+            )  # fmt: skip
+        else:
+            self.bias = None
+
+    def forward(self, x: Tensor) -> Tensor:  # as the equation says
+        y = torch.einsum(self.equation, x, self.kernel)
+        if self.bias is not None:
+            y = y + self.bias
+        return y if self.activation is None else self.activation(y)

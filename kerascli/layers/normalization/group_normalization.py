@@ -1,0 +1,69 @@
+"""GroupNormalization: each group of a sample's channels at mean 0 and variance 1 (Wu and He, 2018)."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
+from kerascli.layers.geometry import positive_axes
+from kerascli.layers.normalization.base import ScaledModule, known_sizes
+from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
+from kerascli.parts.initializers import Ones, Zeros
+from kerascli.shapes import PositiveFloat, TensorSpec
+
+
+def _check_groups(groups: int) -> int:
+    if groups < 1 and groups != -1:
+        raise ValueError(f"must be at least 1, or -1 for a group a channel, got {groups}")
+    return groups
+
+
+@layer(
+    Example(input=(4, 4, 6), output=(4, 4, 6), config={"groups": 3}),
+    Example(input=(6, 4), output=(6, 4), config={"groups": -1, "axis": 1, "scale": False}),
+)
+class GroupNormalization(Layer):
+    """Brings each group of a sample's channels to mean 0 and variance 1, then scales and shifts each channel."""
+
+    mask = "pass"
+
+    groups: Annotated[int, AfterValidator(_check_groups)] = 32
+    """Groups that the channels are divided into; -1: a group a channel."""
+    axis: int = -1
+    epsilon: PositiveFloat = 1e-3
+    center: bool = True
+    scale: bool = True
+    beta_initializer: InitializerField = Zeros()
+    gamma_initializer: InitializerField = Ones()
+    beta_regularizer: RegularizerField | None = None
+    gamma_regularizer: RegularizerField | None = None
+    beta_constraint: ConstraintField | None = None
+    gamma_constraint: ConstraintField | None = None
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        axes = positive_axes(self.axis, x)
+        (channels,) = known_sizes(axes, x)
+        groups = channels if self.groups == -1 else self.groups
+        if channels % groups:
+            text = f"has {groups} groups, which do not divide the {channels} channels of {x}"
+            raise ShapeMismatch(text, argument="groups")
+        return GroupNormalizationModule(self, axes[0], channels, groups)
+
+
+class GroupNormalizationModule(ScaledModule):
+    def __init__(self, settings: GroupNormalization, axis: int, channels: int, groups: int) -> None:
+        super().__init__(settings, (channels,))
+        self.axis = axis
+        self.groups = groups
+        self.epsilon = settings.epsilon
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
+        last = x.movedim(self.axis, 1)
+        if x.requires_grad and self.gamma is not None and self.beta is not None:
+            return F.group_norm(last, self.groups, self.gamma, self.beta, self.epsilon).movedim(1, self.axis)
+        # torch 2.13's backward breaks off, or breaks the process, if one of the three has no gradient
+        y = F.group_norm(last, self.groups, eps=self.epsilon).movedim(1, -1)
+        y = y if self.gamma is None else y * self.gamma
+        return (y if self.beta is None else y + self.beta).movedim(-1, self.axis)

@@ -1,0 +1,42 @@
+"""RMSNormalization: each sample at a root mean square of 1 along some axes (Zhang and Sennrich, 2019)."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kerascli.layers.base import Example, Layer, WeightedModule, layer
+from kerascli.layers.geometry import Axes, positive_axes
+from kerascli.layers.normalization.base import known_sizes
+from kerascli.parts.initializers import Ones
+from kerascli.shapes import PositiveFloat, TensorSpec
+
+
+@layer(
+    Example(input=(8,), output=(8,)),
+    Example(input=(5, 4, 3), output=(5, 4, 3), config={"axis": [1, 3]}),
+)
+class RMSNormalization(Layer):
+    """Brings each sample to a root mean square of 1 along `axis`, then scales it; the mean is left alone."""
+
+    axis: Axes = -1
+    epsilon: PositiveFloat = 1e-6
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        axes = positive_axes(self.axis, x)
+        return RMSNormalizationModule(axes, known_sizes(axes, x), self.epsilon)
+
+
+class RMSNormalizationModule(WeightedModule):
+    scale: Tensor
+
+    def __init__(self, axes: tuple[int, ...], sizes: tuple[int, ...], epsilon: float) -> None:
+        super().__init__()
+        self.axes = axes
+        self.sizes = sizes
+        self.epsilon = epsilon
+        self.add_weight("scale", sizes, initializer=Ones())
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
+        last = tuple(range(x.ndim - len(self.axes), x.ndim))
+        wide = x.movedim(self.axes, last).to(self.scale.dtype)  # in half precision the squares would overflow
+        y = F.rms_norm(wide, self.sizes, self.scale, self.epsilon)
+        return y.movedim(last, self.axes).to(x.dtype)

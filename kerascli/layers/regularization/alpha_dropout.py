@@ -1,0 +1,46 @@
+"""AlphaDropout: dropout that keeps mean and variance, for selu (Klambauer et al., 2017)."""
+
+from torch import Tensor, nn
+
+from kerascli import draws
+from kerascli.layers.base import Example, Layer, layer
+from kerascli.layers.regularization.dropout import check_noise_shape, concrete
+from kerascli.layers.seeding import seeded
+from kerascli.shapes import AnyShape, OpenFraction, Shape, TensorSpec
+
+_SATURATED = -1.6732632423543772848170429916717 * 1.0507009873554804934193349852946  # selu of minus infinity
+
+
+@layer(Example(input=(8,), output=(8,), config={"rate": 0.1}))
+class AlphaDropout(Layer):
+    """Sets a share `rate` of the values to what selu saturates at, while training; mean and variance stay.
+
+    `noise_shape` is that of `dropout`.
+    """
+
+    mask = "pass"
+
+    rate: OpenFraction
+    noise_shape: AnyShape | None = None
+    seed: int | None = None
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        if self.noise_shape is not None:
+            check_noise_shape(self.noise_shape, x)
+        return AlphaDropoutModule(self.rate, self.noise_shape, self.seed)
+
+
+class AlphaDropoutModule(nn.Module):
+    def __init__(self, rate: float, noise_shape: Shape | None, seed: int | None) -> None:
+        super().__init__()
+        self.rate = rate
+        self.noise_shape = noise_shape
+        self.seed = seed
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
+        if not self.training or self.rate == 0:
+            return x
+        factor = ((1 - self.rate) * (1 + self.rate * _SATURATED**2)) ** -0.5
+        with seeded(self.seed):
+            kept = draws.bernoulli(x, 1 - self.rate, concrete(self.noise_shape, x))
+        return factor * (x * kept + _SATURATED * (1 - kept)) - factor * _SATURATED * self.rate

@@ -1,0 +1,63 @@
+"""SpatialDropout: dropout of whole channels (Tompson et al., 2015)."""
+
+from typing import ClassVar
+
+from torch import nn
+
+from kerascli.layers.base import Example, Layer, layer
+from kerascli.layers.geometry import spatial_shape
+from kerascli.layers.regularization.dropout import DropoutModule
+from kerascli.shapes import DataFormat, Fraction, TensorSpec
+
+
+@layer(Example(input=(5, 8), output=(5, 8), config={"rate": 0.2}), name="spatial_dropout_1d")
+class SpatialDropout1D(Layer):
+    """Drops whole channels of sequences while training: the same ones in all steps."""
+
+    mask = "pass"
+
+    rate: Fraction
+    seed: int | None = None
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        spatial_shape(x, 1, "channels_last")
+        return DropoutModule(self.rate, (None, 1, None), self.seed)
+
+
+class SpatialDropout(Layer):
+    """Settings of a dropout whose channels may come first."""
+
+    mask = "pass"
+    rank: ClassVar[int]
+
+    rate: Fraction
+    data_format: DataFormat = "channels_last"
+    seed: int | None = None
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        spatial_shape(x, self.rank, self.data_format)
+        together = (1,) * self.rank
+        noise = (None, *together, None) if self.data_format == "channels_last" else (None, None, *together)
+        return DropoutModule(self.rate, noise, self.seed)
+
+
+@layer(
+    Example(input=(4, 4, 3), output=(4, 4, 3), config={"rate": 0.2}),
+    Example(input=(3, 4, 4), output=(3, 4, 4), config={"rate": 0.2, "data_format": "channels_first"}),
+    name="spatial_dropout_2d",
+)
+class SpatialDropout2D(SpatialDropout):
+    """Drops whole channels of images while training."""
+
+    rank = 2
+
+
+@layer(
+    Example(input=(4, 4, 4, 3), output=(4, 4, 4, 3), config={"rate": 0.2}),
+    Example(input=(3, 4, 4, 4), output=(3, 4, 4, 4), config={"rate": 0.2, "data_format": "channels_first"}),
+    name="spatial_dropout_3d",
+)
+class SpatialDropout3D(SpatialDropout):
+    """Drops whole channels of volumes while training."""
+
+    rank = 3
