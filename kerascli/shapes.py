@@ -66,6 +66,7 @@ AnyShape = Annotated[tuple[PositiveInt | None, ...], BeforeValidator(_to_tuple)]
 
 Size1D = Annotated[tuple[PositiveInt], _repeat(1)]
 Size2D = Annotated[tuple[PositiveInt, PositiveInt], _repeat(2)]
+Size3D = Annotated[tuple[PositiveInt, PositiveInt, PositiveInt], _repeat(3)]
 """One number for all axes, or one an axis."""
 
 DataFormat = Literal["channels_last", "channels_first"]

@@ -56,7 +56,7 @@ def assert_same(
     expected = theirs(argument, **keras_arguments)
     got = module(*ys, **given)
     outcome = got if isinstance(got, Outcome) else Outcome(got)
-    expected_list, got_list = ([v] if isinstance(v, torch.Tensor) else list(v) for v in (expected, outcome.value))
+    expected_list, got_list = (keras.tree.flatten(v) for v in (expected, outcome.value))
     compared = ledger.Comparison()
     for a, b in zip(expected_list, got_list, strict=True):
         compared.same(b, a)
@@ -68,11 +68,11 @@ def assert_same(
         if x.grad is not None:
             assert y.grad is not None
             compared.same(y.grad, x.grad)
-    mine = harness.gradients(module)
-    for weight in theirs.trainable_weights:
-        compared.same(mine[weight.name], weight.value.grad)
+    for (owner, spec), weight in zip(harness.weights(module), theirs.weights, strict=True):
+        if weight.trainable:
+            compared.same(spec.to_keras(getattr(owner, spec.name).grad), weight.value.grad)
     for update, value in outcome.updates.items():
-        after = next(w for w in theirs.weights if w.name == update)
+        after = next(w for w in theirs.weights if w.path.endswith(update))
         compared.same(value, after.value.detach())
     ledger.note("layer", layer.component_name, case, compared.gap)
 
