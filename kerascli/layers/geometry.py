@@ -88,11 +88,11 @@ class Window:
                 hint="use padding: same, a smaller window, or fewer poolings and strides before it",
             )
 
-    def results(self, sizes: Shape) -> Shape:
+    def results(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
         """How often the window fits along each axis."""
         spans = [0 if self.padding == "valid" else reach - 1 for reach in self.reach]
         return tuple(
-            None if size is None else (size + span - reach) // stride + 1
+            (size + span - reach) // stride + 1
             for size, span, reach, stride in zip(sizes, spans, self.reach, self.strides, strict=True)
         )
 

@@ -72,7 +72,7 @@ def assert_same(
         if weight.trainable:
             compared.same(spec.to_keras(getattr(owner, spec.name).grad), weight.value.grad)
     for update, value in outcome.updates.items():
-        after = next(w for w in theirs.weights if w.path.endswith(update))
+        after = next(w for w in theirs.weights if w.name == update.rpartition("/")[2])
         compared.same(value, after.value.detach())
     ledger.note("layer", layer.component_name, case, compared.gap)
 

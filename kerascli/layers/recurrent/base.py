@@ -67,34 +67,31 @@ class Cell(Layer):
         return 1 + self.state_count
 
     @abstractmethod
-    def build(self, x: TensorSpec) -> "Recurrence":
+    def build(self, x: TensorSpec) -> "StepModule":
         """The module for steps like `x`, which has no time axis."""
 
 
 class Recurrence(nn.Module):
-    """What turns the steps of sequences into outputs and a last state; called by itself it takes one step."""
+    """What turns the steps of sequences into outputs and a last state: of a layer, or of a cell."""
 
     output_at = 0
     """Which tensor of the state is the output."""
 
     @abstractmethod
-    def state_shapes(self, step: Shape) -> list[Shape]:
+    def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
         """The shapes of its states for steps of a shape, all without the batch axis."""
+
+    def output_shape(self, step: TensorSpec) -> tuple[int, ...]:
+        """The shape of an output for steps that the recurrence was built for: their sizes are known."""
+        return self.state_shapes(tuple(size for size in step.shape if size is not None))[self.output_at]
 
     @abstractmethod
     def run(self, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
         """Sequences (N, T, *), the state before them, mask (N, T) -> outputs (N, T, *) and the state after them."""
 
-    def forward(
-        self, x: Tensor, states: Sequence[Tensor] | None = None
-    ) -> tuple[Tensor, ...]:  # (N, *) -> (N, units) and the states
-        steps = x.unsqueeze(1)
-        outputs, state = self.run(steps, self.start(steps, states, "state"), None)
-        return outputs[:, 0], *state
-
     def start(self, x: Tensor, given: Sequence[Tensor] | None, word: str = "initial state") -> State:
         """The given states, checked, or zeros."""
-        shapes: list[Shape] = [(x.shape[0], *shape) for shape in self.state_shapes(tuple(x.shape[2:]))]
+        shapes: list[tuple[int, ...]] = [(x.shape[0], *shape) for shape in self.state_shapes(tuple(x.shape[2:]))]
         if given is None:
             return tuple(x.new_zeros(shape) for shape in shapes)
         if (received := [tuple(state.shape) for state in given]) != shapes:
@@ -108,6 +105,17 @@ def _shown(shapes: Sequence[Shape]) -> str:
     return ", ".join(show_shape((None, *shape[1:])) for shape in shapes)
 
 
+class StepModule(Recurrence):
+    """A cell, called by itself."""
+
+    def forward(
+        self, x: Tensor, states: Sequence[Tensor] | None = None
+    ) -> tuple[Tensor, ...]:  # (N, *) -> (N, units) and the states
+        steps = x.unsqueeze(1)
+        outputs, state = self.run(steps, self.start(steps, states, "state"), None)
+        return outputs[:, 0], *state
+
+
 class SequenceModule(Recurrence):
     """A recurrent layer: a recurrence, and what its settings make of it."""
 
@@ -115,7 +123,7 @@ class SequenceModule(Recurrence):
     zero_output_for_mask = False
     """Masked steps give zeros instead of the output before them."""
 
-    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(
         self, x: Tensor, mask: Tensor | None = None, initial_state: Sequence[Tensor] | None = None
     ) -> Tensor | tuple[Tensor, ...]:  # (N, T, *) -> (N, units), or (N, T, units)
         settings = self.sequence

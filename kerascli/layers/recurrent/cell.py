@@ -14,7 +14,7 @@ from kerascli.layers.recurrent.masks import back_in_time, seen_first
 from kerascli.layers.recurrent.steps import State, run_steps
 from kerascli.layers.regularization.dropout import dropout_mask
 from kerascli.parts.base import Constraint, Initializer, Regularizer
-from kerascli.shapes import Shape, TensorSpec
+from kerascli.shapes import TensorSpec
 
 SHUT = 1e4
 """sigmoid(-SHUT) is 0 in every precision, and float16 still holds it."""
@@ -60,7 +60,7 @@ class CellSettings(Protocol):
         ...
 
 
-class CellModule(Recurrence, WeightedModule):
+class WeightedRecurrence(Recurrence, WeightedModule):
     """The weights hold one gate after the other, in Keras's order.
 
     Masked steps of a fused kernel have one more feature, which is 1 there: its weights, `hold`, keep the memory as it
@@ -114,7 +114,7 @@ class CellModule(Recurrence, WeightedModule):
     def all_steps(self, x: Tensor, state: State, kernel: Tensor) -> tuple[Tensor, State]:
         """torch's fused kernel, for layers that are `fused`."""
 
-    def state_shapes(self, step: Shape) -> list[Shape]:
+    def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
         return [(self.settings.units,)] * self.states
 
     def run(self, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:

@@ -17,7 +17,7 @@ from kerascli.layers.regularization.dropout import dropout_mask
 from kerascli.parts.activations import Linear, Sigmoid, Tanh
 from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import GlorotUniform, Orthogonal, Zeros
-from kerascli.shapes import DataFormat, Fraction, PositiveInt, Shape, Size1D, Size2D, Size3D, Sizes, TensorSpec
+from kerascli.shapes import DataFormat, Fraction, PositiveInt, Size1D, Size2D, Size3D, Sizes, TensorSpec
 
 _CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _KERNEL_AXES = {1: (2, 1, 0), 2: (3, 2, 0, 1), 3: (4, 3, 0, 1, 2)}
@@ -110,7 +110,7 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
         else:
             self.bias = None
 
-    def state_shapes(self, step: Shape) -> list[Shape]:
+    def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
         last = self.settings.data_format == "channels_last"
         sizes = self.window.results(step[:-1] if last else step[1:])
         shape = (*sizes, self.settings.filters) if last else (self.settings.filters, *sizes)

@@ -7,8 +7,8 @@ from pydantic import model_validator
 from torch import Tensor
 
 from kerascli.layers.base import Example, layer
-from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule
-from kerascli.layers.recurrent.cell import SHUT, CellModule, Products, features_of, features_of_sequence
+from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
+from kerascli.layers.recurrent.cell import SHUT, Products, WeightedRecurrence, features_of, features_of_sequence
 from kerascli.layers.recurrent.steps import State
 from kerascli.parts.activations import Linear, Sigmoid, Tanh
 from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
@@ -103,7 +103,7 @@ class GRUCell(Cell):
     def fused(self) -> bool:
         return _fits_kernel(self)
 
-    def build(self, x: TensorSpec) -> "GRUCellModule":
+    def build(self, x: TensorSpec) -> StepModule:
         return GRUCellModule(self, features_of(x))
 
 
@@ -116,7 +116,7 @@ def _fits_kernel(settings: GRU | GRUCell) -> bool:
     )
 
 
-class GRUCellModule(CellModule):
+class GRURecurrence(WeightedRecurrence):
     """Gates stand in Keras's order: update, reset, new. torch's kernel has reset first, so it is given copies:
     weights that are Keras's but for their axes stay views of each other, which constraints rely on."""
 
@@ -157,7 +157,13 @@ def _reset_first(weight: Tensor) -> Tensor:
     return torch.cat([r, z, new])
 
 
-class GRUModule(SequenceModule, GRUCellModule):
+class GRUCellModule(StepModule, GRURecurrence):
+    """The cell as a layer."""
+
+
+class GRUModule(SequenceModule, GRURecurrence):
+    """The layer."""
+
     def __init__(self, settings: GRU, features: int) -> None:
         super().__init__(settings, features)
         self.sequence = settings

@@ -7,8 +7,8 @@ from pydantic import model_validator
 from torch import Tensor
 
 from kerascli.layers.base import Example, layer
-from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule
-from kerascli.layers.recurrent.cell import SHUT, CellModule, Products, features_of, features_of_sequence
+from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
+from kerascli.layers.recurrent.cell import SHUT, Products, WeightedRecurrence, features_of, features_of_sequence
 from kerascli.layers.recurrent.steps import State
 from kerascli.parts.activations import Linear, Sigmoid, Tanh
 from kerascli.parts.base import Initializer
@@ -111,7 +111,7 @@ class LSTMCell(Cell):
     def fused(self) -> bool:
         return _fits_kernel(self)
 
-    def build(self, x: TensorSpec) -> "LSTMCellModule":
+    def build(self, x: TensorSpec) -> StepModule:
         return LSTMCellModule(self, features_of(x))
 
 
@@ -123,7 +123,7 @@ def _fits_kernel(settings: LSTM | LSTMCell) -> bool:
     )
 
 
-class LSTMCellModule(CellModule):
+class LSTMRecurrence(WeightedRecurrence):
     """Gates stand in the order input, forget, memory, output, in Keras as in torch."""
 
     hold = (-SHUT, SHUT, 0.0, 0.0)
@@ -148,7 +148,13 @@ class LSTMCellModule(CellModule):
         return outputs, (h.squeeze(0), c.squeeze(0))
 
 
-class LSTMModule(SequenceModule, LSTMCellModule):
+class LSTMCellModule(StepModule, LSTMRecurrence):
+    """The cell as a layer."""
+
+
+class LSTMModule(SequenceModule, LSTMRecurrence):
+    """The layer."""
+
     def __init__(self, settings: LSTM, features: int) -> None:
         super().__init__(settings, features)
         self.sequence = settings

@@ -10,9 +10,9 @@ from torch import Tensor
 from kerascli.component import Invalid
 from kerascli.layers.base import LAYERS, BaseLayer, Example, ShapeMismatch, layer
 from kerascli.layers.nesting import build_inner
-from kerascli.layers.recurrent.base import Cell, Recurrence, Recurrent, SequenceModule
+from kerascli.layers.recurrent.base import Cell, Recurrence, Recurrent, SequenceModule, StepModule
 from kerascli.layers.recurrent.steps import State
-from kerascli.shapes import Shape, TensorSpec
+from kerascli.shapes import TensorSpec
 
 
 def _is_cell(value: BaseLayer) -> Cell:
@@ -97,7 +97,7 @@ class StackedRNNCells(Cell):
     def state_count(self) -> int:
         return sum(cell.state_count for cell in self.cells)
 
-    def build(self, x: TensorSpec) -> "StackModule":
+    def build(self, x: TensorSpec) -> StepModule:
         return StackModule(self, x)
 
 
@@ -116,14 +116,14 @@ class RNNModule(SequenceModule):
         assert isinstance(cell, Recurrence)
         return cell
 
-    def state_shapes(self, step: Shape) -> list[Shape]:
+    def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
         return self._cell.state_shapes(step)
 
     def run(self, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
         return self._cell.run(x, state, mask)
 
 
-class StackModule(Recurrence):
+class StackModule(StepModule):
     """One cell goes through all steps before the next one does: the same numbers, and kernels stay fused."""
 
     def __init__(self, settings: StackedRNNCells, step: TensorSpec) -> None:
@@ -137,7 +137,7 @@ class StackModule(Recurrence):
             name += f"_{number}" if (number := sum(n.startswith(name) for n in self._names)) else ""
             self.add_module(name, module)
             self._names.append(name)
-            step = TensorSpec(module.state_shapes(step.shape)[module.output_at], step.dtype)
+            step = TensorSpec(module.output_shape(step), step.dtype)
         self.output_at = sum(self._counts[:-1]) + self._cells[-1].output_at
 
     @property
@@ -145,8 +145,8 @@ class StackModule(Recurrence):
         cells = [self.get_submodule(name) for name in self._names]
         return [cell for cell in cells if isinstance(cell, Recurrence)]
 
-    def state_shapes(self, step: Shape) -> list[Shape]:
-        shapes: list[Shape] = []
+    def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
+        shapes: list[tuple[int, ...]] = []
         for cell in self._cells:
             own = cell.state_shapes(step)
             shapes += own

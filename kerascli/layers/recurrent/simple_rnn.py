@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from kerascli.layers.base import Example, layer
-from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule
-from kerascli.layers.recurrent.cell import SHUT, CellModule, Products, features_of, features_of_sequence
+from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
+from kerascli.layers.recurrent.cell import SHUT, Products, WeightedRecurrence, features_of, features_of_sequence
 from kerascli.layers.recurrent.steps import State
 from kerascli.parts.activations import Linear, ReLU, Tanh
 from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
@@ -87,7 +87,7 @@ class SimpleRNNCell(Cell):
     def fused(self) -> bool:
         return _fits_kernel(self)
 
-    def build(self, x: TensorSpec) -> "SimpleRNNCellModule":
+    def build(self, x: TensorSpec) -> StepModule:
         return SimpleRNNCellModule(self, features_of(x))
 
 
@@ -95,7 +95,7 @@ def _fits_kernel(settings: SimpleRNN | SimpleRNNCell) -> bool:
     return settings.recurrent_dropout == 0 and (isinstance(settings.activation, Tanh) or settings.activation == ReLU())
 
 
-class SimpleRNNCellModule(CellModule):
+class SimpleRNNRecurrence(WeightedRecurrence):
     hold = (-SHUT,)  # relu gives 0 then, so that no output grows without end
 
     settings: SimpleRNN | SimpleRNNCell  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -110,7 +110,13 @@ class SimpleRNNCellModule(CellModule):
         return outputs, (h.squeeze(0),)
 
 
-class SimpleRNNModule(SequenceModule, SimpleRNNCellModule):
+class SimpleRNNCellModule(StepModule, SimpleRNNRecurrence):
+    """The cell as a layer."""
+
+
+class SimpleRNNModule(SequenceModule, SimpleRNNRecurrence):
+    """The layer."""
+
     def __init__(self, settings: SimpleRNN, features: int) -> None:
         super().__init__(settings, features)
         self.sequence = settings

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from kerascli.layers.base import LAYERS, BaseLayer, CallArgument, Example, Layer, ShapeMismatch, layer
 from kerascli.layers.nesting import InnerCalls, build_inner
 from kerascli.layers.recurrent.base import Recurrent, SequenceModule
-from kerascli.shapes import Shape, TensorSpec, show_shape
+from kerascli.shapes import TensorSpec, show_shape
 
 
 def _is_recurrent(value: BaseLayer) -> Recurrent:
@@ -85,15 +85,11 @@ class Bidirectional(Layer):
 
     def build(self, x: TensorSpec) -> nn.Module:
         module = BidirectionalModule(self, x)
-        forward, backward = (_output_shape(part, x) for part in module.directions)
+        forward, backward = (part.output_shape(TensorSpec(x.shape[1:])) for part in module.directions)
         if self.merge_mode not in (None, "concat") and forward != backward:
             got = f"{show_shape((None, *forward))} and {show_shape((None, *backward))}"
             raise ShapeMismatch(f"needs two outputs of one shape to merge them, got {got}", argument="merge_mode")
         return module
-
-
-def _output_shape(module: SequenceModule, x: TensorSpec) -> Shape:
-    return module.state_shapes(x.shape[1:])[module.output_at]
 
 
 class BidirectionalModule(nn.Module):
