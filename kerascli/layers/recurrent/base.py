@@ -18,6 +18,7 @@ class Recurrent(Layer):
     """A layer that goes through the steps of a sequence. Its fields stand where Keras has them, so in each class."""
 
     uses_mask = True
+    loops = True
     call_arguments = {  # noqa: RUF012
         "initial_state": CallArgument("tensors", "the states to start from, in the order in which they are returned"),
     }

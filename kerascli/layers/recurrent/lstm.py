@@ -63,6 +63,11 @@ class LSTM(Recurrent):
     def fused(self) -> bool:
         return self.use_cudnn is not False and _fits_kernel(self)
 
+    @property
+    def loops(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Of torch's kernels this one alone is one operation on the CPU."""
+        return not self.fused
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if self.use_cudnn is True and not self.fused:

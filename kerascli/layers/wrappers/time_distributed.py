@@ -43,6 +43,10 @@ class TimeDistributed(Layer):
     def mixes_samples(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.layer.mixes_samples
 
+    @property
+    def loops(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.layer.mixes_samples
+
     def result_count(self) -> int:
         return self.layer.result_count()
 
