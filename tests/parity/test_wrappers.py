@@ -133,7 +133,8 @@ def test_spectral_normalization(layer, config, shape, training, scale):
     cotangent = torch.tensor(rng.normal(size=tuple(got.shape)))
     for value in (got, expected):
         torch.autograd.backward(value, cotangent)
-    assert ys.grad is not None and xs.grad is not None
+    assert ys.grad is not None
+    assert xs.grad is not None
     compared.same(ys.grad, xs.grad)
     for owner, spec in harness.weights(module):
         if spec.trainable:
