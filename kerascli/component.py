@@ -223,7 +223,13 @@ def _is_first_argument(cls: type[Component], first: str | None, arguments: dict[
     if first is None or len(arguments) != 1:
         return False
     key = next(iter(arguments))
-    if not isinstance(key, str) or key in cls.model_fields:
+    return key not in cls.model_fields and names_first_argument(cls, key)
+
+
+def names_first_argument(cls: type[Component], key: Any) -> bool:
+    """Whether `key` is a component that the first argument of `cls` takes."""
+    first = cls.first_argument()
+    if first is None or not isinstance(key, str):
         return False
     registries = [m.registry for m in _metadata(cls.model_fields[first]) if isinstance(m, _ComponentField)]
     return any(registry.find(key) is not None for registry in registries)

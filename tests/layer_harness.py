@@ -75,6 +75,15 @@ def specs_of(example: Example) -> list[TensorSpec]:
     return [TensorSpec(shape, example.dtype) for shape in shapes_of(example.input)]
 
 
+def call_of(example: Example, batch: int, *, dtype: torch.dtype = torch.float32) -> dict[str, list[Tensor]]:
+    """Random call arguments like the example's."""
+    generator = torch.Generator().manual_seed(2)
+    return {
+        argument: [torch.randn(batch, *shape, generator=generator, dtype=dtype) for shape in shapes]  # type: ignore[arg-type]
+        for argument, shapes in example.call.items()
+    }
+
+
 def inputs_of(example: Example, batch: int, *, dtype: torch.dtype = torch.float32) -> list[Tensor]:
     """Random inputs like the example's."""
     generator = torch.Generator().manual_seed(1)

@@ -6,9 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kerascli import draws
 from kerascli.layers.base import LAYERS, Example, Outcome
-from kerascli.layers.recurrent.lstm import LSTMModule
 from kerascli.shapes import TensorSpec
 from tests import layer_harness as harness
 
@@ -41,7 +39,10 @@ class TestContracts:
     @pytest.mark.parametrize("training", [False, True])
     def test_documented_shape_is_real_shape(self, cls, example, batch, training):
         module = built(cls, example).train(training)
-        got = [tuple(y.shape) for y in results(module, *harness.inputs_of(example, batch))]
+        got = [
+            tuple(y.shape)
+            for y in results(module, *harness.inputs_of(example, batch), **harness.call_of(example, batch))
+        ]
         assert got == [(batch, *shape) for shape in harness.shapes_of(example.output)]
 
     @each_example
@@ -51,7 +52,8 @@ class TestContracts:
         module = harness.make(layer, *harness.specs_of(example)).train(training)
         for batch in (2, 3):
             xs = [x.to("meta") for x in harness.inputs_of(example, batch)]
-            got = [tuple(y.shape) for y in results(module, *xs)]
+            call = {key: [x.to("meta") for x in given] for key, given in harness.call_of(example, batch).items()}
+            got = [tuple(y.shape) for y in results(module, *xs, **call)]
             assert got == [(batch, *shape) for shape in harness.shapes_of(example.output)]
 
     @each_example
@@ -67,7 +69,7 @@ class TestContracts:
     @each_example
     def test_gradients_reach_every_trainable_weight(self, cls, example):
         module = built(cls, example).train()
-        ys = results(module, *harness.inputs_of(example, 3))
+        ys = results(module, *harness.inputs_of(example, 3), **harness.call_of(example, 3))
         found = list(harness.weights(module))
         if found:
             torch.autograd.backward(ys, [torch.randn_like(y) for y in ys])
@@ -90,17 +92,17 @@ class TestContracts:
     def test_calling_changes_no_weight(self, cls, example):
         module = built(cls, example).train()
         before = {name: value.clone() for name, value in module.state_dict().items()}
-        results(module, *harness.inputs_of(example, 3))
+        results(module, *harness.inputs_of(example, 3), **harness.call_of(example, 3))
         assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
 
     @each_example
     @pytest.mark.parametrize("training", [False, True])
     def test_it_runs_in_bfloat16(self, cls, example, training):
         module = built(cls, example).train(training)
-        exact = results(module, *harness.inputs_of(example, 3))
+        exact = results(module, *harness.inputs_of(example, 3), **harness.call_of(example, 3))
         with torch.autocast("cpu", torch.bfloat16):
             xs = [x.bfloat16() if x.is_floating_point() else x for x in harness.inputs_of(example, 3)]
-            rough = results(module, *xs)
+            rough = results(module, *xs, **harness.call_of(example, 3))
         assert all(z.isfinite().all() for z in rough)
         if training and "seed" in cls.model_fields:
             return  # in another precision the random numbers are others
@@ -159,76 +161,6 @@ class TestNoise:
         y = harness.call(harness.make(harness.parse(name, config), TensorSpec((500,))).train(), x)
         assert y.mean().item() == pytest.approx(mean, abs=5 * stddev / 100_000**0.5)
         assert y.std().item() == pytest.approx(stddev, rel=5 / 200_000**0.5)
-
-
-class TestLSTM:
-    def pair(self, config: dict[str, Any]) -> list[LSTMModule]:
-        """The fused kernel and the loop over steps, with equal weights."""
-        modules = []
-        for use_cudnn in ("auto", False):
-            layer = harness.parse("lstm", {"units": 6, **config, "use_cudnn": use_cudnn})
-            module = harness.materialise(harness.make(layer, TensorSpec((9, 4))))
-            assert isinstance(module, LSTMModule)
-            modules.append(module)
-        return modules
-
-    @pytest.mark.parametrize("masked", [True, False])
-    def test_fused_kernel_and_loop_agree_in_float32(self, masked):
-        fused, loop = self.pair({"return_sequences": True, "return_state": True})
-        mask = torch.rand(5, 9, generator=torch.Generator().manual_seed(2)) < 0.6 if masked else None
-        x = torch.randn(5, 9, 4)
-        for module in (fused, loop):
-            torch.autograd.backward(module(x, mask=mask), [torch.ones(5, 9, 6), torch.ones(5, 6), torch.ones(5, 6)])
-        for a, b in zip(fused(x, mask=mask), loop(x, mask=mask), strict=True):
-            torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
-        for name, gradient in harness.gradients(fused).items():
-            torch.testing.assert_close(gradient, harness.gradients(loop)[name], atol=1e-5, rtol=1e-4)
-
-    def test_masked_steps_leave_the_memory_alone_in_bfloat16(self):
-        fused, loop = self.pair({"return_state": True})
-        x, mask = torch.randn(5, 9, 4), torch.arange(9) < torch.tensor([[9], [5], [1], [0], [7]])
-        with torch.autocast("cpu", torch.bfloat16):
-            for a, b in zip(fused(x.bfloat16(), mask=mask), loop(x.bfloat16(), mask=mask), strict=True):
-                torch.testing.assert_close(a.float(), b.float(), atol=0.05, rtol=0.05)
-
-    def test_fused_kernel_and_loop_drop_the_same_inputs(self):
-        fused, loop = self.pair({"return_sequences": True, "dropout": 0.5})
-        x = torch.randn(5, 9, 4)
-        y = harness.call(fused.train(), x)
-        torch.testing.assert_close(y, harness.call(loop.train(), x))
-        assert not torch.allclose(y, harness.call(fused.eval(), x))
-
-    def test_dropout_is_the_same_at_each_step(self):
-        module, _ = self.pair({"dropout": 0.5})
-        with draws.using(draws.Draws(0, "test", 0)):
-            mask = module._dropout_masks(torch.ones(50, 9, 4), 0.5, 1)
-        assert mask.shape == (1, 50, 1, 4)
-        assert 0.35 < (mask == 0).double().mean() < 0.65
-
-    @pytest.mark.parametrize("dropout", [0.0, 0.4])
-    def test_recurrent_dropout_keeps_the_mean_of_a_linear_layer(self, dropout):
-        """Without gates to bend it, the expected output is that without dropout."""
-        config = {"units": 3, "activation": None, "recurrent_activation": None, "recurrent_dropout": 0.4}
-        layer = harness.parse("lstm", {**config, "dropout": dropout, "return_state": True})
-        module = harness.materialise(harness.make(layer, TensorSpec((2, 4))), dtype=torch.float64)
-        x = torch.full((1, 2, 4), 0.1, dtype=torch.float64)
-        state = [torch.full((1, 3), 0.2, dtype=torch.float64), torch.zeros(1, 3, dtype=torch.float64)]
-        many = [s.expand(40_000, -1) for s in state]
-        one_step = x[:, :1]
-        _, _, c = harness.call(module.train(), one_step.expand(40_000, -1, -1), initial_state=many)
-        _, _, expected = harness.call(module.eval(), one_step, initial_state=state)
-        error = c.std(0) / 200
-        assert ((c.mean(0) - expected[0]).abs() < 5 * error).all()
-        assert (error > 0).all()
-
-    def test_forget_gates_start_open(self):
-        module, _ = self.pair({"bias_initializer": {"constant": 0.5}})
-        assert module.bias is not None
-        assert module.bias.tolist() == [0.5] * 6 + [1.0] * 6 + [0.5] * 12
-
-    def test_mask_goes_on_only_with_a_whole_sequence(self):
-        assert harness.parse("lstm", {"units": 2}).mask == "stop"
-        assert harness.parse("lstm", {"units": 2, "return_sequences": True}).mask == "pass"
 
 
 class TestBatchNormalization:

@@ -25,6 +25,7 @@ from kerascli.component import Component
 from kerascli.data.loader import Batch
 from kerascli.device import Choice
 from kerascli.errors import first_line
+from kerascli.layers.base import BaseLayer
 from kerascli.spans import span
 from kerascli.spec.compile import CompileSpec
 
@@ -80,9 +81,9 @@ def make_runner(job: Job, recorded: str | None = None) -> tuple[Runner, Choice]:
     module = Eager(experiment.update, trained, job.scale)
     if recorded == "eager":
         return module, Choice("eager", "as in the run")
-    foreign = next(_foreign(job.components()), None)
-    if foreign is not None:
-        return module, Choice("eager", f"'{foreign}' is not kerascli's own: Python code runs as it is")
+    untraced = _untraced(job)
+    if untraced is not None:
+        return module, Choice("eager", untraced)
     with span("tracing"):
         try:
             program = trace(experiment.update, experiment.weights, job.batches[0], job.scale)
@@ -211,13 +212,23 @@ def _failure(what: str, error: Exception) -> str:
     return f"{what} failed: {type(error).__name__}: {first_line(error)}"
 
 
-def _foreign(components: Sequence[Component]) -> Iterator[str]:
-    """The names of components, and of those inside them, that a plugin has brought."""
-    for component in components:
+def _untraced(job: Job) -> str | None:
+    """Why a step is not even tried as a program; None where it is."""
+    for component in _with_inner(job.components()):
+        name = component.component_name
         if not type(component).__module__.startswith("kerascli."):
-            yield component.component_name
+            return f"'{name}' is not kerascli's own: Python code runs as it is"
+        if isinstance(component, BaseLayer) and component.loops and job.experiment.device.type == "cpu":
+            return f"'{name}' goes step by step on the CPU: as a program it would be as long as its sequences"
+    return None
+
+
+def _with_inner(components: Sequence[Component]) -> Iterator[Component]:
+    """Components and those inside them."""
+    for component in components:
+        yield component
         inner = [value for name in type(component).model_fields for value in _flat(getattr(component, name))]
-        yield from _foreign([value for value in inner if isinstance(value, Component)])
+        yield from _with_inner([value for value in inner if isinstance(value, Component)])
 
 
 def _flat(value: object) -> Iterator[object]:

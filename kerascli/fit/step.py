@@ -32,8 +32,9 @@ class Trainer:
         """Update `number` (from 0) on a batch; returns the states of its figures."""
         outcome = self._run(batch, draws.Draws(self.seed, "train", number))
         with span("optimizer"):
-            self.optimizer.apply(outcome.gradients, loss=outcome.total)
-            self._store(outcome.updates)
+            assigned = [(w.tensor, v) for name, v in outcome.updates.items() if (w := self._by_name[name]).trainable]
+            self.optimizer.apply(outcome.gradients, loss=outcome.total, assigned=assigned)
+            self._store({name: v for name, v in outcome.updates.items() if not self._by_name[name].trainable})
         return outcome.states
 
     def _store(self, updates: dict[str, Tensor]) -> None:

@@ -11,7 +11,7 @@ from kerascli import draws
 from kerascli.graph.build import Built
 from kerascli.graph.model import Node
 from kerascli.graph.weights import Weight, weights_of
-from kerascli.layers.base import MergeLayer, Outcome
+from kerascli.layers.base import MergeLayer, Outcome, activity_loss
 
 
 @dataclass(slots=True)
@@ -38,7 +38,8 @@ class _Step:
     tensors_in_call: tuple[tuple[str, str | tuple[str, ...]], ...]
     switches: Mapping[str, bool]
     training: bool | None
-    activity: Any
+    masked: int
+    """How many of the results have the mask that is handed on."""
     last_uses: tuple[str, ...]
     """Tensors that no later node needs: dropped, so that inference holds no more memory than it must."""
 
@@ -99,7 +100,7 @@ def _step(node: Node, module: nn.Module, built: Built, last_uses: tuple[str, ...
     tensors = tuple((key, value) for key, value in node.call.items() if not isinstance(value, bool))
     switches = {key: value for key, value in node.call.items() if isinstance(value, bool)}
     training = switches.pop("training", None)
-    return _Step(node, module, casts, tensors, switches, training, layer.activity_penalty(), last_uses)
+    return _Step(node, module, casts, tensors, switches, training, layer.masked_results(), last_uses)
 
 
 def _run(step: _Step, values: dict[str, Tensor], masks: dict[str, Tensor], outcome: GraphOutcome) -> None:
@@ -120,15 +121,13 @@ def _run(step: _Step, values: dict[str, Tensor], masks: dict[str, Tensor], outco
         outcome.updates.update({f"{prefix}/{name}": value for name, value in result.updates.items()})
         result = result.value
     results = result if isinstance(result, tuple) else (result,)
-    if step.activity is not None:
-        # the mean over the batch, as in Keras (keras/src/layers/layer.py)
-        penalties = [step.activity(result) / result.shape[0] for result in results]
-        outcome.losses[f"{node.name}/activity"] = sum(penalties[1:], penalties[0])
+    if (loss := activity_loss(node.layer, results)) is not None:
+        outcome.losses[f"{node.name}/activity"] = loss
     mask_out = _mask_out(step, arguments[0], mask_in)
     for index, (name, value) in enumerate(zip(node.outputs, results, strict=True)):
         if name != "_":
             values[name] = value
-            if mask_out is not None and index == 0:
+            if mask_out is not None and index < step.masked:
                 masks[name] = mask_out
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kerascli.component import split_form
+from kerascli.component import names_first_argument, split_form
 from kerascli.errors import Path, nearest
 from kerascli.graph.faults import Faults
 from kerascli.layers.base import LAYERS, MASK_ARGUMENT, BaseLayer, CallArgument, MergeLayer
@@ -79,7 +79,9 @@ def _divide(
             if path[:2] != ("layers", 0):
                 text = "input_shape: only the first layer has one; the other shapes follow"
                 faults.add(text, (*path, key), at="key", hint="take it out")
-        elif key not in cls.model_fields and (meant := nearest(str(key), [*cls.model_fields, *known])) in known:
+        elif key in cls.model_fields or names_first_argument(cls, key):
+            settings[key] = value
+        elif (meant := nearest(str(key), [*cls.model_fields, *known])) in known:
             faults.add(f"unknown key '{key}' in {cls.component_name}; did you mean '{meant}'?", (*path, key), at="key")
             beside.setdefault(str(meant), value)
         else:

@@ -3,7 +3,7 @@
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -32,6 +32,8 @@ class Example:
     dtype: str = "float32"
     high: int = 10
     """Integer inputs are drawn from 0 to high - 1."""
+    call: Mapping[str, list[Shape]] = field(default_factory=dict)
+    """Call arguments that are lists of tensors, by their shapes."""
 
 
 class ShapeMismatch(ValueError):
@@ -65,6 +67,10 @@ class BaseLayer(Component):
     """The module's forward takes `mask=` (N, T) bool or None."""
     takes_integers: ClassVar[bool] = False
     """Integer inputs are handed over as they are; otherwise they are cast to the compute dtype."""
+    mixes_samples: ClassVar[bool] = False
+    """In training a sample's result depends on the batch it is in: `time_distributed` then goes step by step."""
+    loops: ClassVar[bool] = False
+    """On the CPU a call is as many operations as a sequence has steps: too many to be noted as a program."""
     call_arguments: ClassVar[Mapping[str, CallArgument]] = {}
     """What may stand beside the settings of a node; the module's forward takes them by name."""
     examples: ClassVar[tuple[Example, ...]] = ()
@@ -90,6 +96,10 @@ class BaseLayer(Component):
     def adds_losses(self) -> bool:
         """Whether a call has losses of its own, penalties of weights aside."""
         return self.activity_penalty() is not None
+
+    def masked_results(self) -> int:
+        """How many of the results, counted from the first, have the mask that is handed on."""
+        return 1
 
     def output_spec(self, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...] | None:
         """Only for a layer whose torch code cannot run on the meta device; None: the graph finds out."""
@@ -133,7 +143,16 @@ class Outcome:
     """Scalars to add to the total loss, by name."""
     metrics: Mapping[str, Tensor] = field(default_factory=dict)
     updates: Mapping[str, Tensor] = field(default_factory=dict)
-    """New values of the module's non-trainable weights, by weight name; the step stores them."""
+    """New values of the module's weights, by weight name; the step stores them, and trains the trainable on."""
+
+
+def activity_loss(layer: BaseLayer, results: Sequence[Tensor]) -> Tensor | None:
+    """What a layer's activity adds to the loss: the mean over the batch, as in Keras."""
+    regularizer = layer.activity_penalty()
+    if regularizer is None:
+        return None
+    penalties = [regularizer(result) / result.shape[0] for result in results]
+    return sum(penalties[1:], penalties[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +216,10 @@ class WeightedModule(nn.Module):
             self.register_parameter(name, nn.Parameter(tensor))
         else:
             self.register_buffer(name, tensor)
+
+    def freeze(self) -> None:
+        """Let its weights keep their values from now on."""
+        self.weight_specs = {name: replace(spec, trainable=False) for name, spec in self.weight_specs.items()}
 
 
 def _check_parts(spec: WeightSpec) -> None:

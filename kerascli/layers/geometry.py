@@ -93,6 +93,14 @@ class Window:
                 hint="use padding: same, a smaller window, or fewer poolings and strides before it",
             )
 
+    def results(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        """How often the window fits along each axis."""
+        spans = [0 if self.padding == "valid" else reach - 1 for reach in self.reach]
+        return tuple(
+            (size + span - reach) // stride + 1
+            for size, span, reach, stride in zip(sizes, spans, self.reach, self.strides, strict=True)
+        )
+
     def pads(self, sizes: tuple[int, ...]) -> list[tuple[int, int]]:
         """Padding before and after each spatial axis; for `same` the odd one out comes after."""
         if self.padding == "valid":

@@ -68,8 +68,16 @@ class FlatOptimizer:
         self._rate = value
 
     @torch.no_grad()
-    def apply(self, gradients: Sequence[Tensor | None], *, loss: Tensor) -> None:
+    def apply(
+        self,
+        gradients: Sequence[Tensor | None],
+        *,
+        loss: Tensor,
+        assigned: Sequence[tuple[Tensor, Tensor]] = (),
+    ) -> None:
         """One step, from gradients in the order of the weights; a weight without one is left alone.
+
+        `assigned` are weights with the values that the forward pass gave them, from which the step starts.
 
         With a `loss_scale_factor` they are those of the loss times that factor.
 
@@ -78,7 +86,13 @@ class FlatOptimizer:
         for group, positions in zip(self._groups, self._positions, strict=True):
             group.take([gradients[i] for i in positions])
         live = [vector for group in self._groups for vector in (group.weights, *group.slots.values())]
-        self._guard.run(self._step, loss, [gradient for group in self._groups for gradient in group.given], live)
+
+        def step() -> None:
+            for weight, value in assigned:
+                weight.copy_(value)
+            self._step()
+
+        self._guard.run(step, loss, [gradient for group in self._groups for gradient in group.given], live)
 
     def keep_if_good(self, new: Tensor, old: Tensor) -> Tensor:
         """`new`, or `old` where this step or one before it was bad; without waiting for the device."""

@@ -195,6 +195,8 @@ def _example(kind: str, cls: type[Component], found: list[Setting]) -> str:
         return _USED.get(kind, "{}").format(f"{{{name}: {{{needed}}}}}" if needed else name)
     example = cls.examples[0]
     config = dict(example.config)
+    for argument, shapes in example.call.items():
+        config[argument] = [f"{argument}_{number}" for number in range(1, len(shapes) + 1)]
     if issubclass(cls, MergeLayer):
         config["inputs"] = [f"x{number}" for number in range(1, len(example.input) + 1)]
     written = flow_yaml({name: config})[1:-1] if config else name

@@ -54,7 +54,7 @@ def assert_same(
     expected = _call(theirs, xs, training, {key: value for key, value in given.items() if value is not None})
     got = module(*ys, **given)
     outcome = got if isinstance(got, Outcome) else Outcome(got)
-    expected_list, got_list = ([v] if isinstance(v, torch.Tensor) else list(v) for v in (expected, outcome.value))
+    expected_list, got_list = (keras.tree.flatten(v) for v in (expected, outcome.value))
     compared = ledger.Comparison()
     for a, b in zip(expected_list, got_list, strict=True):
         compared.same(b, a)
@@ -72,7 +72,7 @@ def assert_same(
     if theirs.losses and outcome.losses:
         compared.same(torch.stack(list(outcome.losses.values())).sum(), torch.stack(theirs.losses).sum())
     for update, value in outcome.updates.items():
-        after = next(w for w in theirs.weights if w.name == update)
+        after = next(w for w in theirs.weights if w.name == update.rpartition("/")[2])
         compared.same(value, after.value.detach())
     ledger.note("layer", layer.component_name, case, compared.gap)
 

@@ -38,6 +38,7 @@ class BatchNormalization(Layer):
 
     mask = "pass"
     uses_mask = True
+    mixes_samples = True
 
     axis: int = -1
     momentum: Fraction = 0.99

@@ -1,4 +1,4 @@
-"""Masks for fused recurrent kernels, which know none: seen steps first, then back to where they were.
+"""Masks for recurrent layers; above all for fused kernels, which know none.
 
 Moving the seen steps to the front serves any mask, front padding too, and, unlike packed sequences, needs no
 lengths on the host.
@@ -6,6 +6,16 @@ lengths on the host.
 
 import torch
 from torch import Tensor
+
+
+def mask_of_steps(mask: Tensor, x: Tensor) -> Tensor:
+    """A mask (N,) of whole sequences, or one (N, T, *) of parts of steps, as one of steps (N, T).
+
+    Such masks come from `time_distributed`, and from an embedding before it: a step counts if any part of it does.
+    """
+    if mask.ndim == 1:
+        return mask.unsqueeze(1).expand(x.shape[:2])
+    return mask.flatten(2).any(2) if mask.ndim > 2 else mask
 
 
 def seen_first(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,13 +5,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from kerascli.layers.geometry import broadcast_mask
+
 State = tuple[Tensor, ...]
 Step = Callable[[int, State], State]
 """(time, state before) -> state after; the first tensor of a state is the output."""
 
 
 def run_steps(step: Step, state: State, mask: Tensor | None, steps: int) -> tuple[Tensor, State]:
-    """Outputs (N, T, units) and the last state; a masked step keeps the state and repeats the output before it."""
+    """Outputs (N, T, *) and the last state; a masked step keeps the state and repeats the output before it."""
     outputs: list[Tensor] = []
     output = torch.zeros_like(state[0])
     for time in range(steps):
@@ -19,7 +21,7 @@ def run_steps(step: Step, state: State, mask: Tensor | None, steps: int) -> tupl
         if mask is None:
             state, output = new, new[0]
         else:
-            seen = mask[:, time].unsqueeze(-1)
+            seen = broadcast_mask(mask[:, time], output)
             state = tuple(torch.where(seen, after, before) for after, before in zip(new, state, strict=True))
             output = torch.where(seen, new[0], output)
         outputs.append(output)

@@ -1,0 +1,67 @@
+"""Layers inside layers: how they are written, built, frozen with their owner, and called as the graph calls nodes."""
+
+from typing import Annotated, Any
+
+from torch import Tensor, nn
+
+from kerascli.layers.base import LAYERS, BaseLayer, Layer, Outcome, ShapeMismatch, WeightedModule, activity_loss
+from kerascli.shapes import TensorSpec
+
+LayerField = Annotated[BaseLayer, LAYERS.field()]
+
+
+def check_inner(layer: BaseLayer) -> None:
+    """Raise ValueError for a layer that cannot stand inside another one: it takes several inputs."""
+    if not isinstance(layer, Layer):
+        raise ValueError(f"layer: expected a layer of one input, got {layer.component_name}")
+
+
+def build_inner(layer: BaseLayer, x: TensorSpec, *, trainable: bool) -> nn.Module:
+    """The module of a layer inside another one; what is not `trainable` is as frozen as if its settings said so."""
+    assert isinstance(layer, Layer)
+    layer = layer if trainable else layer.model_copy(update={"trainable": False})
+    try:
+        module = layer.build(x)
+    except ShapeMismatch as mismatch:
+        raise ShapeMismatch(f"its {layer.component_name} {mismatch.fault.text}", hint=mismatch.fault.hint) from None
+    if not layer.trainable:
+        for part in module.modules():
+            if isinstance(part, WeightedModule):
+                part.freeze()
+    return module
+
+
+def with_value(weight: Tensor, value: Tensor) -> Tensor:
+    """`value` in the place of a weight; its gradient is the weight's."""
+    return weight + (value - weight).detach() if weight.requires_grad else value
+
+
+class InnerCalls:
+    """Gathers what layers inside a layer have to say beside their values."""
+
+    def __init__(self) -> None:
+        self._losses: dict[str, Tensor] = {}
+        self._metrics: dict[str, Tensor] = {}
+        self._updates: dict[str, Tensor] = {}
+
+    def note(self, name: str, result: Any) -> Any:
+        """The value of what a module returned; `name` is the module's in its owner."""
+        if not isinstance(result, Outcome):
+            return result
+        prefix = f"{name}/" if name else ""
+        self._losses.update({f"{prefix}{key}": loss for key, loss in result.losses.items()})
+        self._metrics.update({f"{prefix}{key}": value for key, value in result.metrics.items()})
+        self._updates.update({f"{prefix}{key}": value for key, value in result.updates.items()})
+        return result.value
+
+    def penalize(self, name: str, layer: BaseLayer, value: Any) -> None:
+        """Add the loss of a layer's `activity_regularizer`."""
+        loss = activity_loss(layer, value if isinstance(value, tuple) else (value,))
+        if loss is not None:
+            self._losses[f"{name}/activity"] = loss
+
+    def outcome(self, value: Any) -> Any:
+        """What the owner's forward returns."""
+        if not (self._losses or self._metrics or self._updates):
+            return value
+        return Outcome(value, self._losses, self._metrics, self._updates)

@@ -1,0 +1,144 @@
+"""What recurrent layers and cells share: their settings' manners, states, masks, and what is done with the outputs."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, Self
+
+from pydantic import model_validator
+from torch import Tensor, nn
+
+from kerascli.layers.base import CallArgument, Layer, ShapeMismatch
+from kerascli.layers.geometry import broadcast_mask
+from kerascli.layers.recurrent.masks import mask_of_steps
+from kerascli.layers.recurrent.steps import State
+from kerascli.shapes import Shape, TensorSpec, show_shape
+
+
+class Recurrent(Layer):
+    """A layer that goes through the steps of a sequence. Its fields stand where Keras has them, so in each class."""
+
+    uses_mask = True
+    loops = True
+    call_arguments = {  # noqa: RUF012
+        "initial_state": CallArgument("tensors", "the states to start from, in the order in which they are returned"),
+    }
+
+    if TYPE_CHECKING:
+        return_sequences: bool
+        return_state: bool
+        go_backwards: bool
+        stateful: bool
+
+    @property
+    def mask(self) -> Literal["pass", "stop"]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Of a whole sequence the mask goes on; one output a sample has none."""
+        return "pass" if self.return_sequences else "stop"
+
+    @property
+    def state_count(self) -> int:
+        """How many tensors its state has."""
+        return 1
+
+    def result_count(self) -> int:
+        return 1 + self.state_count if self.return_state else 1
+
+    @model_validator(mode="after")
+    def _forgets(self) -> Self:
+        if self.stateful:
+            raise ValueError("stateful: true is not supported yet; pass states with return_state and initial_state")
+        return self
+
+    @abstractmethod
+    def build(self, x: TensorSpec) -> "SequenceModule": ...
+
+
+class Cell(Layer):
+    """One step of a recurrence. As a node of its own it returns its output and the states after the step."""
+
+    call_arguments = {  # noqa: RUF012
+        "states": CallArgument("tensors", "the states before the step; none: zeros"),
+    }
+
+    @property
+    def state_count(self) -> int:
+        """How many tensors its state has."""
+        return 1
+
+    def result_count(self) -> int:
+        return 1 + self.state_count
+
+    @abstractmethod
+    def build(self, x: TensorSpec) -> "StepModule":
+        """The module for steps like `x`, which has no time axis."""
+
+
+class Recurrence(nn.Module):
+    """What turns the steps of sequences into outputs and a last state: of a layer, or of a cell."""
+
+    output_at = 0
+    """Which tensor of the state is the output."""
+
+    @abstractmethod
+    def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """The shapes of its states for steps of a shape, all without the batch axis."""
+
+    def output_shape(self, step: TensorSpec) -> tuple[int, ...]:
+        """The shape of an output for steps that the recurrence was built for: their sizes are known."""
+        return self.state_shapes(tuple(size for size in step.shape if size is not None))[self.output_at]
+
+    @abstractmethod
+    def run(self, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
+        """Sequences (N, T, *), the state before them, mask (N, T) -> outputs (N, T, *) and the state after them."""
+
+    def start(self, x: Tensor, given: Sequence[Tensor] | None, word: str = "initial state") -> State:
+        """The given states, checked, or zeros."""
+        shapes: list[tuple[int, ...]] = [(x.shape[0], *shape) for shape in self.state_shapes(tuple(x.shape[2:]))]
+        if given is None:
+            return tuple(x.new_zeros(shape) for shape in shapes)
+        if (received := [tuple(state.shape) for state in given]) != shapes:
+            wanted = _shown(list(dict.fromkeys(shapes)) if len(set(shapes)) == 1 else shapes)
+            count = {1: f"one {word}", 2: f"two {word}s"}.get(len(shapes), f"{len(shapes)} {word}s")
+            raise ShapeMismatch(f"needs {count} of shape {wanted}, got {_shown(received)}")
+        return tuple(state.to(x.dtype) for state in given)
+
+
+def _shown(shapes: Sequence[Shape]) -> str:
+    return ", ".join(show_shape((None, *shape[1:])) for shape in shapes)
+
+
+class StepModule(Recurrence):
+    """A cell, called by itself."""
+
+    def forward(
+        self, x: Tensor, states: Sequence[Tensor] | None = None
+    ) -> tuple[Tensor, ...]:  # (N, *) -> (N, units) and the states
+        steps = x.unsqueeze(1)
+        outputs, state = self.run(steps, self.start(steps, states, "state"), None)
+        return outputs[:, 0], *state
+
+
+class SequenceModule(Recurrence):
+    """A recurrent layer: a recurrence, and what its settings make of it."""
+
+    sequence: Recurrent
+    zero_output_for_mask = False
+    """Masked steps give zeros instead of the output before them."""
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, initial_state: Sequence[Tensor] | None = None
+    ) -> Tensor | tuple[Tensor, ...]:  # (N, T, *) -> (N, units), or (N, T, units)
+        settings = self.sequence
+        mask = None if mask is None else mask_of_steps(mask, x)
+        if settings.go_backwards:
+            x = x.flip(1)
+            mask = None if mask is None else mask.flip(1)
+        state = self.start(x, initial_state)
+        if x.is_meta:  # shape inference: there torch would take its kernels apart, one step after the other
+            outputs = x.new_empty(*x.shape[:2], *state[self.output_at].shape[1:])
+        else:
+            outputs, state = self.run(x, state, mask)
+        if mask is not None and self.zero_output_for_mask:
+            outputs = outputs.masked_fill(~broadcast_mask(mask, outputs), 0)
+        if not settings.return_sequences:  # the last one is in the state, but for a mask or where nothing was run
+            outputs = state[self.output_at] if mask is None and not x.is_meta else outputs[:, -1]
+        return (outputs, *state) if settings.return_state else outputs

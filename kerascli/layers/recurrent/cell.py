@@ -1,0 +1,191 @@
+"""What the cells share: weights, dropout the same at every step, and all steps at once or one after the other."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kerascli.layers.base import ShapeMismatch, WeightedModule
+from kerascli.layers.recurrent.base import Recurrence
+from kerascli.layers.recurrent.masks import back_in_time, seen_first
+from kerascli.layers.recurrent.steps import State, run_steps
+from kerascli.layers.regularization.dropout import dropout_mask
+from kerascli.parts.base import Constraint, Initializer, Regularizer
+from kerascli.shapes import TensorSpec
+
+SHUT = 1e4
+"""sigmoid(-SHUT) is 0 in every precision, and float16 still holds it."""
+
+Products = Callable[[Tensor, int, int], Tensor]
+"""(output before, first gate, end) -> what it adds to these gates: (N, units) -> (N, gates * units)."""
+
+
+class CellSettings(Protocol):
+    """Settings of a cell, or of a layer that has one; all weights are kernels of several gates and their bias."""
+
+    @property
+    def units(self) -> int: ...
+    @property
+    def use_bias(self) -> bool: ...
+    @property
+    def kernel_initializer(self) -> Initializer: ...
+    @property
+    def recurrent_initializer(self) -> Initializer: ...
+    @property
+    def bias_initializer(self) -> Initializer: ...
+    @property
+    def kernel_regularizer(self) -> Regularizer | None: ...
+    @property
+    def recurrent_regularizer(self) -> Regularizer | None: ...
+    @property
+    def bias_regularizer(self) -> Regularizer | None: ...
+    @property
+    def kernel_constraint(self) -> Constraint | None: ...
+    @property
+    def recurrent_constraint(self) -> Constraint | None: ...
+    @property
+    def bias_constraint(self) -> Constraint | None: ...
+    @property
+    def dropout(self) -> float: ...
+    @property
+    def recurrent_dropout(self) -> float: ...
+    @property
+    def seed(self) -> int | None: ...
+    @property
+    def fused(self) -> bool:
+        """Whether torch has a kernel for all steps at once."""
+        ...
+
+
+class WeightedRecurrence(Recurrence, WeightedModule):
+    """The weights hold one gate after the other, in Keras's order.
+
+    Masked steps of a fused kernel have one more feature, which is 1 there: its weights, `hold`, keep the memory as it
+    is to the last bit, or the output within bounds where it is taken from before the masked steps anyway.
+    """
+
+    hold: ClassVar[tuple[float, ...]]
+    """A number a gate."""
+    states: ClassVar[int] = 1
+
+    kernel: Tensor
+    recurrent_kernel: Tensor
+    bias: Tensor | None
+
+    def __init__(self, settings: CellSettings, features: int) -> None:
+        super().__init__()
+        self.settings = settings
+        self.gates = len(self.hold)
+        columns = self.gates * settings.units
+        self.add_weight(
+            "kernel", (features, columns), axes=(1, 0), initializer=settings.kernel_initializer,
+            regularizer=settings.kernel_regularizer, constraint=settings.kernel_constraint,
+        )  # fmt: skip
+        self.add_weight(
+            "recurrent_kernel", (settings.units, columns), axes=(1, 0), initializer=settings.recurrent_initializer,
+            regularizer=settings.recurrent_regularizer, constraint=settings.recurrent_constraint,
+        )  # fmt: skip
+        if settings.use_bias:
+            self.add_weight(
+                "bias", self.bias_shape(columns), initializer=self.bias_start(),
+                regularizer=settings.bias_regularizer, constraint=settings.bias_constraint,
+            )  # fmt: skip
+        else:
+            self.bias = None
+
+    def bias_shape(self, columns: int) -> tuple[int, ...]:
+        return (columns,)
+
+    def bias_start(self) -> Initializer:
+        return self.settings.bias_initializer
+
+    def biases(self) -> tuple[Tensor | None, Tensor | None]:
+        """What is added to the products with the inputs, and to those with the output before: Keras has one bias."""
+        return self.bias, None
+
+    @abstractmethod
+    def step(self, x: Tensor, state: State, products: Products) -> State:
+        """`x` (N, gates * units) is what the inputs of the step add to the gates."""
+
+    @abstractmethod
+    def all_steps(self, x: Tensor, state: State, kernel: Tensor) -> tuple[Tensor, State]:
+        """torch's fused kernel, for layers that are `fused`."""
+
+    def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
+        return [(self.settings.units,)] * self.states
+
+    def run(self, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
+        if self.settings.fused:
+            return self._run_fused(x, state, mask)
+        projected, products = self._project(x), self._products(state[0])
+        return run_steps(lambda time, s: self.step(projected[:, time], s, products), state, mask, x.shape[1])
+
+    def _run_fused(self, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
+        if self.training and self.settings.dropout:
+            x = x * self.dropout_masks(x, self.settings.dropout, 1)[0]
+        if mask is None:
+            return self.all_steps(x, state, self.kernel)
+        x, seen = seen_first(x, mask)
+        x = torch.cat([x, (~seen).unsqueeze(-1).to(x.dtype)], dim=-1)
+        hold = torch.cat([self.kernel.new_full((self.settings.units, 1), gate) for gate in self.hold])
+        outputs, (_, *memory) = self.all_steps(x, state, torch.cat([self.kernel, hold], dim=1))
+        outputs = back_in_time(outputs, mask)
+        return outputs, (torch.where(mask.any(1, keepdim=True), outputs[:, -1], state[0]), *memory)
+
+    def fused_weights(self, kernel: Tensor) -> list[Tensor]:
+        """As torch's kernels want them: two kernels and two biases, or none."""
+        bias, second = self.biases()
+        if bias is None:
+            return [kernel, self.recurrent_kernel]
+        return [kernel, self.recurrent_kernel, bias, torch.zeros_like(bias) if second is None else second]
+
+    def _project(self, x: Tensor) -> Tensor:  # (N, T, F) -> (N, T, gates * units)
+        """What the inputs add to the gates, for all steps at once."""
+        rate, bias = self.settings.dropout if self.training else 0.0, self.biases()[0]
+        if rate and self.settings.recurrent_dropout:  # then each gate has a dropout of its own, as in Keras
+            kernel = self.kernel.unflatten(0, (self.gates, -1))
+            y = torch.einsum("gntf,guf->ntgu", x * self.dropout_masks(x, rate, self.gates), kernel).flatten(2)
+            return y if bias is None else y + bias
+        return F.linear(x * self.dropout_masks(x, rate, 1)[0] if rate else x, self.kernel, bias)
+
+    def _products(self, h: Tensor) -> Products:
+        """What the output before adds to the gates; with a dropout for each that stays the same over the steps."""
+        units, rate, bias = h.shape[-1], self.settings.recurrent_dropout if self.training else 0.0, self.biases()[1]
+        if not rate:
+            kernel = self.recurrent_kernel
+
+            def plain(h: Tensor, first: int, end: int) -> Tensor:
+                gates = slice(first * units, end * units)
+                return F.linear(h, kernel[gates], None if bias is None else bias[gates])
+
+            return plain
+        masks = self.dropout_masks(h.unsqueeze(1), rate, self.gates).squeeze(2)
+        kernels = self.recurrent_kernel.unflatten(0, (self.gates, -1))
+
+        def dropped(h: Tensor, first: int, end: int) -> Tensor:
+            y = torch.einsum("gnv,guv->ngu", h * masks[first:end], kernels[first:end]).flatten(1)
+            return y if bias is None else y + bias[first * units : end * units]
+
+        return dropped
+
+    def dropout_masks(self, x: Tensor, rate: float, count: int) -> Tensor:  # (N, T, *) -> (count, N, 1, *)
+        """The same for all steps of a sequence."""
+        return dropout_mask(x[:, :1].expand(count, *x[:, :1].shape), rate, seed=self.settings.seed)
+
+
+def features_of(x: TensorSpec) -> int:
+    """The number of features of a step; raises ShapeMismatch."""
+    if x.rank != 1 or x.shape[0] is None:
+        raise ShapeMismatch(f"needs the features of one step, got {x}")
+    return x.shape[0]
+
+
+def features_of_sequence(x: TensorSpec) -> int:
+    """The number of features of each step of a sequence; raises ShapeMismatch."""
+    if x.rank != 2 or x.shape[1] is None:
+        hint = "put an embedding before it" if x.rank == 1 else None
+        raise ShapeMismatch(f"needs sequences (steps, features), got {x}", hint=hint)
+    return x.shape[1]

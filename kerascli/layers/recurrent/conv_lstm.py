@@ -1,0 +1,228 @@
+"""ConvLSTM1D, ConvLSTM2D, ConvLSTM3D: LSTMs whose products are convolutions (Shi et al., 2015)."""
+
+from collections.abc import Callable
+from typing import ClassVar, Literal, Self
+
+import torch
+from pydantic import model_validator
+from torch import Tensor
+from torch.nn import functional as F
+
+from kerascli.layers.base import Example, ShapeMismatch, WeightedModule, layer
+from kerascli.layers.geometry import Window, flat, from_channels_first, spatial_shape, to_channels_first
+from kerascli.layers.recurrent.base import Recurrent, SequenceModule
+from kerascli.layers.recurrent.lstm import ForgetBias
+from kerascli.layers.recurrent.steps import State, run_steps
+from kerascli.layers.regularization.dropout import dropout_mask
+from kerascli.parts.activations import Linear, Sigmoid, Tanh
+from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
+from kerascli.parts.initializers import GlorotUniform, Orthogonal, Zeros
+from kerascli.shapes import DataFormat, Fraction, PositiveInt, Size1D, Size2D, Size3D, Sizes, TensorSpec
+
+_CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_KERNEL_AXES = {1: (2, 1, 0), 2: (3, 2, 0, 1), 3: (4, 3, 0, 1, 2)}
+_GATES = 4
+
+
+class ConvLSTM(Recurrent):
+    """Settings of a convolutional LSTM; the classes for each rank narrow the sizes."""
+
+    rank: ClassVar[int]
+
+    filters: PositiveInt
+    kernel_size: Sizes
+    strides: Sizes
+    padding: Literal["valid", "same"] = "valid"
+    data_format: DataFormat = "channels_last"
+    dilation_rate: Sizes
+    activation: ActivationField | None = Tanh()
+    recurrent_activation: ActivationField | None = Sigmoid()
+    use_bias: bool = True
+    kernel_initializer: InitializerField = GlorotUniform()
+    recurrent_initializer: InitializerField = Orthogonal()
+    bias_initializer: InitializerField = Zeros()
+    unit_forget_bias: bool = True
+    kernel_regularizer: RegularizerField | None = None
+    recurrent_regularizer: RegularizerField | None = None
+    bias_regularizer: RegularizerField | None = None
+    activity_regularizer: RegularizerField | None = None
+    kernel_constraint: ConstraintField | None = None
+    recurrent_constraint: ConstraintField | None = None
+    bias_constraint: ConstraintField | None = None
+    dropout: Fraction = 0.0
+    recurrent_dropout: Fraction = 0.0
+    seed: int | None = None
+    return_sequences: bool = False
+    return_state: bool = False
+    go_backwards: bool = False
+    stateful: bool = False
+
+    @property
+    def state_count(self) -> int:
+        return 2
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
+            raise ValueError("strides and dilation_rate cannot both be above 1")
+        return self
+
+    def build(self, x: TensorSpec) -> SequenceModule:
+        if x.rank != self.rank + 2:
+            raise ShapeMismatch(f"needs sequences of {self.rank}-D frames (steps, frame, channels), got {x}")
+        sizes, channels = spatial_shape(TensorSpec(x.shape[1:]), self.rank, self.data_format)
+        if channels is None or None in sizes:
+            raise ShapeMismatch(f"needs frames of known sizes, got {x}")
+        window = Window(self.kernel_size, self.strides, self.padding, self.dilation_rate)
+        window.check(sizes)
+        return ConvLSTMModule(self, window, channels)
+
+
+class ConvLSTMModule(SequenceModule, WeightedModule):
+    """Gates stand in the order input, forget, memory, output; frames run with their channels first."""
+
+    kernel: Tensor
+    recurrent_kernel: Tensor
+    bias: Tensor | None
+
+    def __init__(self, settings: ConvLSTM, window: Window, channels: int) -> None:
+        super().__init__()
+        self.sequence = self.settings = settings
+        self.window = window
+        self.again = Window(window.size, (1,) * settings.rank, "same", (1,) * settings.rank)
+        columns = _GATES * settings.filters
+        axes = _KERNEL_AXES[settings.rank]
+        self.add_weight(
+            "kernel", (*window.size, channels, columns), axes=axes, initializer=settings.kernel_initializer,
+            regularizer=settings.kernel_regularizer, constraint=settings.kernel_constraint,
+        )  # fmt: skip
+        self.add_weight(
+            "recurrent_kernel", (*window.size, settings.filters, columns), axes=axes,
+            initializer=settings.recurrent_initializer,
+            regularizer=settings.recurrent_regularizer, constraint=settings.recurrent_constraint,
+        )  # fmt: skip
+        if settings.use_bias:
+            fill = settings.bias_initializer
+            self.add_weight(
+                "bias", (columns,), initializer=ForgetBias(rest=fill) if settings.unit_forget_bias else fill,
+                regularizer=settings.bias_regularizer, constraint=settings.bias_constraint,
+            )  # fmt: skip
+        else:
+            self.bias = None
+
+    def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
+        last = self.settings.data_format == "channels_last"
+        sizes = self.window.results(step[:-1] if last else step[1:])
+        shape = (*sizes, self.settings.filters) if last else (self.settings.filters, *sizes)
+        return [shape, shape]
+
+    def run(self, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
+        activate, gate = self.settings.activation or Linear(), self.settings.recurrent_activation or Linear()
+        data_format: DataFormat = self.settings.data_format
+        projected = self._project(x)
+        product = self._product(state[0])
+
+        def step(time: int, state: State) -> State:
+            h, c = (to_channels_first(one, data_format) for one in state)
+            i, f, g, o = (projected[:, time] + product(h)).chunk(_GATES, dim=1)
+            c = gate(f) * c + gate(i) * activate(g)
+            h = gate(o) * activate(c)
+            return from_channels_first(h, data_format), from_channels_first(c, data_format)
+
+        return run_steps(step, state, mask, x.shape[1])
+
+    def _project(self, x: Tensor) -> Tensor:  # (N, T, *) -> (N, T, gates * filters, *)
+        """What the inputs add to the gates, for all steps at once."""
+        rate = self.settings.dropout if self.training else 0.0
+        masks = self._dropout_masks(x[:, 0], rate) if rate else None
+        frames = to_channels_first(x.flatten(0, 1), self.settings.data_format)
+        if masks is not None:
+            masks = masks.repeat_interleave(x.shape[1], dim=0)
+        return self._convolve(frames, masks, self.kernel, self.bias, self.window).unflatten(0, x.shape[:2])
+
+    def _product(self, h: Tensor) -> Callable[[Tensor], Tensor]:
+        """What the output before adds to the gates."""
+        rate = self.settings.recurrent_dropout if self.training else 0.0
+        masks = self._dropout_masks(h, rate) if rate else None
+        return lambda h: self._convolve(h, masks, self.recurrent_kernel, None, self.again)
+
+    def _dropout_masks(self, frame: Tensor, rate: float) -> Tensor:  # (N, *) -> (N, gates * C, *)
+        """One for each gate, the same for all steps of a sequence."""
+        masks = dropout_mask(frame.expand(_GATES, *frame.shape), rate, seed=self.settings.seed)
+        return torch.cat([to_channels_first(mask, self.settings.data_format) for mask in masks], dim=1)
+
+    def _convolve(self, x: Tensor, masks: Tensor | None, kernel: Tensor, bias: Tensor | None, window: Window) -> Tensor:
+        """With masks, each gate sees inputs of its own: a convolution of that many groups."""
+        groups = 1
+        if masks is not None:
+            x, groups = torch.cat([x] * _GATES, dim=1) * masks, _GATES
+        pads = window.pads(tuple(x.shape[2:]))
+        x = F.pad(x, flat(pads)) if any(map(any, pads)) else x
+        return _CONVOLVE[self.settings.rank](x, kernel, bias, window.strides, 0, window.dilation, groups)
+
+
+@layer(
+    Example(input=(5, 7, 3), output=(5, 4), config={"filters": 4, "kernel_size": 3}),
+    Example(
+        input=(3, 7, 3),
+        output=[(3, 4, 2), (4, 2), (4, 2)],
+        config={
+            "filters": 2,
+            "kernel_size": 2,
+            "strides": 2,
+            "padding": "same",
+            "dropout": 0.2,
+            "recurrent_dropout": 0.2,
+            "return_sequences": True,
+            "return_state": True,
+        },
+    ),
+    name="conv_lstm_1d",
+)
+class ConvLSTM1D(ConvLSTM):
+    """An LSTM whose frames are sequences: `conv_1d` in place of its products. Returns the last frame, or all."""
+
+    rank = 1
+
+    kernel_size: Size1D
+    strides: Size1D = (1,)
+    dilation_rate: Size1D = (1,)
+
+
+@layer(
+    Example(input=(5, 7, 6, 3), output=(5, 4, 4), config={"filters": 4, "kernel_size": 3}),
+    Example(
+        input=(3, 2, 5, 6),
+        output=(3, 4, 5, 6),
+        config={
+            "filters": 4,
+            "kernel_size": [2, 3],
+            "padding": "same",
+            "data_format": "channels_first",
+            "return_sequences": True,
+        },
+    ),
+    name="conv_lstm_2d",
+)
+class ConvLSTM2D(ConvLSTM):
+    """An LSTM whose frames are images: `conv_2d` in place of its products. Returns the last frame, or all."""
+
+    rank = 2
+
+    kernel_size: Size2D
+    strides: Size2D = (1, 1)
+    dilation_rate: Size2D = (1, 1)
+
+
+@layer(
+    Example(input=(3, 4, 5, 6, 2), output=(2, 3, 4, 4), config={"filters": 4, "kernel_size": 3}),
+    name="conv_lstm_3d",
+)
+class ConvLSTM3D(ConvLSTM):
+    """An LSTM whose frames are volumes: `conv_3d` in place of its products. Returns the last frame, or all."""
+
+    rank = 3
+
+    kernel_size: Size3D
+    strides: Size3D = (1, 1, 1)
+    dilation_rate: Size3D = (1, 1, 1)

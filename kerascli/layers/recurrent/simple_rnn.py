@@ -1,0 +1,122 @@
+"""SimpleRNN: the output is fed back as it is (Elman, 1990)."""
+
+import torch
+from torch import Tensor
+
+from kerascli.layers.base import Example, layer
+from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
+from kerascli.layers.recurrent.cell import SHUT, Products, WeightedRecurrence, features_of, features_of_sequence
+from kerascli.layers.recurrent.steps import State
+from kerascli.parts.activations import Linear, ReLU, Tanh
+from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
+from kerascli.parts.initializers import GlorotUniform, Orthogonal, Zeros
+from kerascli.shapes import Fraction, PositiveInt, TensorSpec
+
+
+@layer(
+    Example(input=(5, 3), output=(4,), config={"units": 4}),
+    Example(input=(5, 3), output=(5, 4), config={"units": 4, "return_sequences": True, "recurrent_dropout": 0.2}),
+    Example(input=(5, 3), output=[(4,), (4,)], config={"units": 4, "return_state": True, "activation": "relu"}),
+)
+class SimpleRNN(Recurrent):
+    """A recurrent layer that feeds its output back; returns its last output, or with `return_sequences` all.
+
+    `return_state` adds the last output as a result. Masked steps change nothing. With `tanh` or `relu` and without
+    `recurrent_dropout` it runs in one fused kernel, else step by step; `unroll` is accepted and changes nothing.
+    """
+
+    units: PositiveInt
+    activation: ActivationField | None = Tanh()
+    use_bias: bool = True
+    kernel_initializer: InitializerField = GlorotUniform()
+    recurrent_initializer: InitializerField = Orthogonal()
+    bias_initializer: InitializerField = Zeros()
+    kernel_regularizer: RegularizerField | None = None
+    recurrent_regularizer: RegularizerField | None = None
+    bias_regularizer: RegularizerField | None = None
+    activity_regularizer: RegularizerField | None = None
+    kernel_constraint: ConstraintField | None = None
+    recurrent_constraint: ConstraintField | None = None
+    bias_constraint: ConstraintField | None = None
+    dropout: Fraction = 0.0
+    recurrent_dropout: Fraction = 0.0
+    return_sequences: bool = False
+    return_state: bool = False
+    go_backwards: bool = False
+    stateful: bool = False
+    unroll: bool = False
+    seed: int | None = None
+
+    @property
+    def fused(self) -> bool:
+        return _fits_kernel(self)
+
+    def build(self, x: TensorSpec) -> SequenceModule:
+        return SimpleRNNModule(self, features_of_sequence(x))
+
+
+@layer(
+    Example(input=(3,), output=[(4,), (4,)], config={"units": 4}, call={"states": [(4,)]}),
+    Example(
+        input=(3,),
+        output=[(4,), (4,)],
+        config={"units": 4, "dropout": 0.2, "recurrent_dropout": 0.2},
+        call={"states": [(4,)]},
+    ),
+)
+class SimpleRNNCell(Cell):
+    """One step of a `simple_rnn`: for `rnn`, or with `states` [output] as a node of its own."""
+
+    units: PositiveInt
+    activation: ActivationField | None = Tanh()
+    use_bias: bool = True
+    kernel_initializer: InitializerField = GlorotUniform()
+    recurrent_initializer: InitializerField = Orthogonal()
+    bias_initializer: InitializerField = Zeros()
+    kernel_regularizer: RegularizerField | None = None
+    recurrent_regularizer: RegularizerField | None = None
+    bias_regularizer: RegularizerField | None = None
+    kernel_constraint: ConstraintField | None = None
+    recurrent_constraint: ConstraintField | None = None
+    bias_constraint: ConstraintField | None = None
+    dropout: Fraction = 0.0
+    recurrent_dropout: Fraction = 0.0
+    seed: int | None = None
+
+    @property
+    def fused(self) -> bool:
+        return _fits_kernel(self)
+
+    def build(self, x: TensorSpec) -> StepModule:
+        return SimpleRNNCellModule(self, features_of(x))
+
+
+def _fits_kernel(settings: SimpleRNN | SimpleRNNCell) -> bool:
+    return settings.recurrent_dropout == 0 and (isinstance(settings.activation, Tanh) or settings.activation == ReLU())
+
+
+class SimpleRNNRecurrence(WeightedRecurrence):
+    hold = (-SHUT,)  # relu gives 0 then, so that no output grows without end
+
+    settings: SimpleRNN | SimpleRNNCell  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def step(self, x: Tensor, state: State, products: Products) -> State:
+        return ((self.settings.activation or Linear())(x + products(state[0], 0, 1)),)
+
+    def all_steps(self, x: Tensor, state: State, kernel: Tensor) -> tuple[Tensor, State]:
+        run = torch.rnn_tanh if isinstance(self.settings.activation, Tanh) else torch.rnn_relu
+        weights = self.fused_weights(kernel)
+        outputs, h = run(x, state[0].unsqueeze(0), weights, self.bias is not None, 1, 0.0, self.training, False, True)
+        return outputs, (h.squeeze(0),)
+
+
+class SimpleRNNCellModule(StepModule, SimpleRNNRecurrence):
+    """The cell as a layer."""
+
+
+class SimpleRNNModule(SequenceModule, SimpleRNNRecurrence):
+    """The layer."""
+
+    def __init__(self, settings: SimpleRNN, features: int) -> None:
+        super().__init__(settings, features)
+        self.sequence = settings

@@ -1,0 +1,1 @@
+"""Layers: wrappers of other layers."""

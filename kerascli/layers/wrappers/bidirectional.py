@@ -1,0 +1,147 @@
+"""Bidirectional: a recurrent layer read forwards and another read backwards (Schuster and Paliwal, 1997)."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
+
+import torch
+from pydantic import AfterValidator, model_validator
+from torch import Tensor, nn
+
+from kerascli.layers.base import LAYERS, BaseLayer, CallArgument, Example, Layer, ShapeMismatch, layer
+from kerascli.layers.nesting import InnerCalls, build_inner
+from kerascli.layers.recurrent.base import Recurrent, SequenceModule
+from kerascli.shapes import TensorSpec, show_shape
+
+
+def _is_recurrent(value: BaseLayer) -> Recurrent:
+    if not isinstance(value, Recurrent):
+        raise ValueError(f"expected a recurrent layer (lstm, gru ...), got {value.component_name}")
+    return value
+
+
+RecurrentField = Annotated[Recurrent, LAYERS.field(), AfterValidator(_is_recurrent)]
+
+
+@layer(
+    Example(input=(5, 3), output=(8,), config={"layer": {"lstm": 4}}),
+    Example(
+        input=(5, 3),
+        output=[(5, 4), (5, 4), (4,), (4,)],
+        config={"layer": {"gru": {"units": 4, "return_sequences": True, "return_state": True}}, "merge_mode": None},
+    ),
+    Example(
+        input=(5, 3),
+        output=(4,),
+        config={
+            "layer": {"simple_rnn": 4},
+            "merge_mode": "sum",
+            "backward_layer": {"gru": {"units": 4, "go_backwards": True}},
+        },
+    ),
+)
+class Bidirectional(Layer):
+    """Reads a sequence in both directions, with weights for each, and merges the two outputs.
+
+    Without a `backward_layer` the second one is like the first. The states that `return_state` adds, and those of
+    `initial_state`, are the forward layer's and then the backward layer's. Outputs of masked steps are 0.
+    """
+
+    uses_mask = True
+    call_arguments = {  # noqa: RUF012
+        "initial_state": CallArgument("tensors", "the states to start from: the forward layer's, then the backward's"),
+    }
+
+    layer: RecurrentField
+    """The recurrent layer that reads forwards."""
+    merge_mode: Literal["sum", "mul", "concat", "ave"] | None = "concat"
+    """How the two outputs become one; null: both are results."""
+    backward_layer: RecurrentField | None = None
+    """The one that reads backwards, with go_backwards: true; null: like the first."""
+
+    @model_validator(mode="after")
+    def _fit_each_other(self) -> Self:
+        if self.layer.go_backwards == self.backward.go_backwards:
+            raise ValueError("layer and backward_layer must differ in go_backwards")
+        for name in ("return_sequences", "return_state"):
+            if getattr(self.layer, name) != getattr(self.backward, name):
+                raise ValueError(f"layer and backward_layer must have the same {name}")
+        return self
+
+    @property
+    def backward(self) -> Recurrent:
+        """The layer that reads backwards."""
+        return self.backward_layer or self.layer.model_copy(update={"go_backwards": True})
+
+    @property
+    def mask(self) -> Literal["pass", "stop"]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.layer.mask
+
+    def masked_results(self) -> int:
+        return 2 if self.merge_mode is None else 1
+
+    def result_count(self) -> int:
+        states = self.layer.state_count + self.backward.state_count if self.layer.return_state else 0
+        return self.masked_results() + states
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        module = BidirectionalModule(self, x)
+        forward, backward = (part.output_shape(TensorSpec(x.shape[1:])) for part in module.directions)
+        if self.merge_mode not in (None, "concat") and forward != backward:
+            got = f"{show_shape((None, *forward))} and {show_shape((None, *backward))}"
+            raise ShapeMismatch(f"needs two outputs of one shape to merge them, got {got}", argument="merge_mode")
+        return module
+
+
+class BidirectionalModule(nn.Module):
+    def __init__(self, settings: Bidirectional, x: TensorSpec) -> None:
+        super().__init__()
+        self.settings = settings
+        self.layers = (settings.layer, settings.backward)
+        words = ("forward", "backward")
+        self.names = [f"{word}_{one.component_name}" for word, one in zip(words, self.layers, strict=True)]
+        for name, one in zip(self.names, self.layers, strict=True):
+            module = build_inner(one, x, trainable=settings.trainable)
+            assert isinstance(module, SequenceModule)
+            module.zero_output_for_mask = one.return_sequences
+            self.add_module(name, module)
+
+    @property
+    def directions(self) -> list[SequenceModule]:
+        modules = [self.get_submodule(name) for name in self.names]
+        return [module for module in modules if isinstance(module, SequenceModule)]
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, initial_state: Sequence[Tensor] | None = None
+    ) -> Any:  # (N, T, *) -> (N, units), or (N, T, units)
+        calls, outputs, after = InnerCalls(), [], []
+        states = self._halves(initial_state)
+        for name, one, module, state in zip(self.names, self.layers, self.directions, states, strict=True):
+            result = calls.note(name, module(x, mask=mask, initial_state=state))
+            calls.penalize(name, one, result)
+            output, *rest = result if isinstance(result, tuple) else (result,)
+            outputs.append(output)
+            after += rest
+        y, z = outputs
+        merged = self._merge(y, z.flip(1) if self.settings.layer.return_sequences else z)
+        return calls.outcome((*merged, *after) if len(merged) + len(after) > 1 else merged[0])
+
+    def _halves(self, given: Sequence[Tensor] | None) -> tuple[Sequence[Tensor] | None, Sequence[Tensor] | None]:
+        if given is None:
+            return None, None
+        first, second = (one.state_count for one in self.layers)
+        if len(given) != first + second:
+            raise ShapeMismatch(f"needs {first + second} initial states, {first} for each direction, got {len(given)}")
+        return given[:first], given[first:]
+
+    def _merge(self, y: Tensor, z: Tensor) -> tuple[Tensor, ...]:
+        match self.settings.merge_mode:
+            case "concat":
+                return (torch.cat([y, z], dim=-1),)
+            case "sum":
+                return (y + z,)
+            case "ave":
+                return ((y + z) / 2,)
+            case "mul":
+                return (y * z,)
+            case None:
+                return (y, z)

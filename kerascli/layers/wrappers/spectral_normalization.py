@@ -1,0 +1,112 @@
+"""SpectralNormalization: a layer whose kernel has a largest singular value of 1 (Miyato et al., 2018)."""
+
+from typing import Any, Self
+
+import torch
+from pydantic import model_validator
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from kerascli.layers.base import Example, Layer, Outcome, ShapeMismatch, WeightedModule, layer
+from kerascli.layers.nesting import InnerCalls, LayerField, build_inner, check_inner, with_value
+from kerascli.layers.recurrent.base import Recurrent
+from kerascli.parts.initializers import TruncatedNormal
+from kerascli.shapes import PositiveInt, TensorSpec
+
+_EPSILON = 1e-7  # Keras's least length of a vector
+
+
+@layer(
+    Example(input=(8,), output=(4,), config={"layer": {"dense": 4}}),
+    Example(
+        input=(6, 6, 2),
+        output=(4, 4, 5),
+        config={"layer": {"conv_2d": {"filters": 5, "kernel_size": 3}}, "power_iterations": 2},
+    ),
+)
+class SpectralNormalization(Layer):
+    """In training divides the kernel of a layer by its largest singular value, which is found bit by bit.
+
+    As in Keras the divided kernel takes the place of the old one, and gradients do not see the division. A layer that
+    is not trainable keeps its kernel.
+    """
+
+    uses_mask = True
+    mixes_samples = True
+
+    layer: LayerField
+    """The layer, with a kernel or embeddings."""
+    power_iterations: PositiveInt = 1
+    """Steps towards the largest singular value, each time."""
+
+    @model_validator(mode="after")
+    def _takes_one(self) -> Self:
+        check_inner(self.layer)
+        return self
+
+    @property
+    def takes_integers(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.layer.takes_integers
+
+    def result_count(self) -> int:
+        return self.layer.result_count()
+
+    def output_spec(self, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...] | None:
+        return self.layer.output_spec(inputs)
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        inner = build_inner(self.layer, x, trainable=self.trainable)
+        names = inner.weight_specs if isinstance(inner, WeightedModule) else {}
+        kernel = next((name for name in ("kernel", "embeddings") if name in names), None)
+        if kernel is None or isinstance(self.layer, Recurrent):
+            text = f"needs a layer with a kernel or embeddings, got {self.layer.component_name}"
+            raise ShapeMismatch(text, argument="layer")
+        assert isinstance(inner, WeightedModule)
+        return SpectralNormalizationModule(self, inner, kernel)
+
+
+class SpectralNormalizationModule(WeightedModule):
+    vector_u: Tensor
+
+    def __init__(self, settings: SpectralNormalization, inner: WeightedModule, kernel: str) -> None:
+        super().__init__()
+        self.layer = settings.layer
+        self.iterations = settings.power_iterations
+        self.name = settings.layer.component_name
+        self.spec = inner.weight_specs[kernel]
+        self.add_module(self.name, inner)
+        columns = self.spec.shape[-1]
+        self.add_weight("vector_u", (1, columns), initializer=TruncatedNormal(stddev=0.02), trainable=False)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Any:  # as the layer's
+        calls, inner = InnerCalls(), self.get_submodule(self.name)
+        arguments = {"mask": mask} if self.layer.uses_mask else {}
+        weights: dict[str, Tensor] = {}
+        if self.training and self.spec.trainable:
+            old = getattr(inner, self.spec.name)
+            with torch.no_grad():
+                kernel, vector_u = self._normalized(old)
+            weights[self.spec.name] = with_value(old, kernel)
+            calls.note(self.name, Outcome(None, updates={self.spec.name: kernel}))
+            calls.note("", Outcome(None, updates={"vector_u": vector_u}))
+        result = calls.note(self.name, functional_call(inner, weights, (x,), arguments))
+        calls.penalize(self.name, self.layer, result)
+        return calls.outcome(result)
+
+    def _normalized(self, kernel: Tensor) -> tuple[Tensor, Tensor]:
+        """The divided kernel, in torch's layout, and the next vector; a kernel of zeros leaves both as they are.
+
+        Sums of products, since mixed precision would round the results of matrix products.
+        """
+        matrix = self.spec.to_keras(kernel).reshape(-1, self.spec.shape[-1])
+        left = right = self.vector_u
+        for _ in range(self.iterations):
+            left = _unit((matrix * right).sum(1, keepdim=True))
+            right = _unit((matrix * left).sum(0, keepdim=True))
+        largest = (matrix * left * right).sum()
+        is_zero = (matrix == 0).all()
+        return kernel / torch.where(is_zero, 1.0, largest), torch.where(is_zero, self.vector_u, right)
+
+
+def _unit(vector: Tensor) -> Tensor:
+    return vector / vector.norm().clamp(min=_EPSILON)

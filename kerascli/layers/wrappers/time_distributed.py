@@ -1,0 +1,113 @@
+"""TimeDistributed: one layer for every step of a sequence."""
+
+from typing import Any, Self
+
+import torch
+from pydantic import model_validator
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from kerascli.layers.base import BaseLayer, Example, Layer, Outcome, ShapeMismatch, layer
+from kerascli.layers.nesting import InnerCalls, LayerField, build_inner, check_inner, with_value
+from kerascli.shapes import TensorSpec
+
+
+@layer(
+    Example(input=(5, 8), output=(5, 4), config={"layer": {"dense": 4}}),
+    Example(input=(3, 6, 6, 2), output=(3, 4, 4, 5), config={"layer": {"conv_2d": {"filters": 5, "kernel_size": 3}}}),
+    Example(input=(5, 4), output=(5, 4), config={"layer": "batch_normalization"}),
+)
+class TimeDistributed(Layer):
+    """Calls a layer on every step of a sequence, with the same weights.
+
+    Steps are computed together, unless the layer in training mixes the samples of a batch, as `batch_normalization`
+    does: then one after the other, as in Keras.
+    """
+
+    mask = "pass"
+    uses_mask = True
+
+    layer: LayerField
+    """The layer that is called on every step."""
+
+    @model_validator(mode="after")
+    def _takes_one(self) -> Self:
+        check_inner(self.layer)
+        return self
+
+    @property
+    def takes_integers(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.layer.takes_integers
+
+    @property
+    def mixes_samples(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.layer.mixes_samples
+
+    @property
+    def loops(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.layer.mixes_samples
+
+    def result_count(self) -> int:
+        return self.layer.result_count()
+
+    def output_spec(self, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...] | None:
+        steps, step = self._parts(inputs[0])
+        stated = self.layer.output_spec((step,))
+        return None if stated is None else tuple(TensorSpec((steps, *one.shape), one.dtype) for one in stated)
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        return TimeDistributedModule(self.layer, self._parts(x)[1], trainable=self.trainable)
+
+    def _parts(self, x: TensorSpec) -> tuple[int | None, TensorSpec]:
+        """How many steps there are, and what one is like."""
+        if x.rank < 2:
+            raise ShapeMismatch(f"needs sequences (steps, features), got {x}")
+        return x.shape[0], TensorSpec(x.shape[1:], x.dtype)
+
+
+class TimeDistributedModule(nn.Module):
+    def __init__(self, layer: BaseLayer, step: TensorSpec, *, trainable: bool) -> None:
+        super().__init__()
+        self.layer = layer
+        self.name = layer.component_name
+        self.add_module(self.name, build_inner(layer, step, trainable=trainable))
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Any:  # (N, T, *) -> (N, T, *)
+        calls = InnerCalls()
+        mask = mask if self.layer.uses_mask else None
+        if self.training and self.layer.mixes_samples:
+            result = calls.note(self.name, self._one_by_one(x, mask))
+        else:
+            arguments = {} if mask is None else {"mask": mask.flatten(0, 1)}
+            result = calls.note(self.name, self.get_submodule(self.name)(x.flatten(0, 1), **arguments))
+            several = result if isinstance(result, tuple) else (result,)
+            several = tuple(one.unflatten(0, x.shape[:2]) for one in several)
+            result = several if isinstance(result, tuple) else several[0]
+        calls.penalize(self.name, self.layer, result)
+        return calls.outcome(result)
+
+    def _one_by_one(self, x: Tensor, mask: Tensor | None) -> Outcome:
+        """Each step sees the weights as the step before left them."""
+        module, seen = self.get_submodule(self.name), [Outcome(())]
+        weights = dict((*module.named_parameters(), *module.named_buffers()))
+        carried: dict[str, Tensor] = {}
+        for time in range(x.shape[1]):
+            arguments = {} if mask is None else {"mask": mask[:, time]}
+            result = functional_call(module, carried, (x[:, time],), arguments)
+            seen.append(result if isinstance(result, Outcome) else Outcome(result))
+            for name, value in seen[-1].updates.items():
+                key = name.replace("/", ".")
+                carried[key] = with_value(weights[key], value)
+        del seen[0]
+        return Outcome(
+            _stacked([outcome.value for outcome in seen]),
+            {key: torch.stack([outcome.losses[key] for outcome in seen]).sum(0) for key in seen[-1].losses},
+            {key: torch.stack([outcome.metrics[key] for outcome in seen]).mean(0) for key in seen[-1].metrics},
+            seen[-1].updates,
+        )
+
+
+def _stacked(values: list[Any]) -> Any:
+    if isinstance(values[0], tuple):
+        return tuple(torch.stack(parts, dim=1) for parts in zip(*values, strict=True))
+    return torch.stack(values, dim=1)
