@@ -1,6 +1,5 @@
 """Correlations: how predictions go along with targets, whatever their scale, or on the same scale."""
 
-import torch
 from torch import Tensor
 
 from kerascli.losses.crossentropy import EPSILON, Axis
@@ -44,10 +43,11 @@ class PearsonCorrelation(_Correlation):
 
 @metric()
 class ConcordanceCorrelation(_Correlation):
-    """The mean of the concordance coefficients: 1 where predictions equal targets, less where they are off by a shift."""
+    """The mean of the concordance coefficients: 1 where predictions equal targets, less where they are shifted."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         y_true, y_pred, true_mean, mean = self.both(y_true, y_pred)
-        spread = sum((x - x.mean(self.axis, keepdim=True)).square().mean(self.axis, keepdim=True) for x in (y_true, y_pred))
+        spread = (y_true - true_mean).square().mean(self.axis, keepdim=True)
+        spread = spread + (y_pred - mean).square().mean(self.axis, keepdim=True)
         covariance = (y_true - mean) * (y_pred - mean)  # its mean is the same with either mean of the targets
         return (2 * covariance / (spread + (true_mean - mean).square() + EPSILON)).mean(self.axis)

@@ -7,7 +7,7 @@ from torch import Tensor
 from kerascli.losses import cosine, crossentropy, focal, hinge, regression
 from kerascli.losses.base import Loss
 from kerascli.losses.crossentropy import Axis
-from kerascli.losses.ranks import matched
+from kerascli.losses.ranks import matched, spread
 from kerascli.metrics.base import MeanMetric, metric, shape_fault
 from kerascli.shapes import Floats, Fraction, NonNegativeFloat, PositiveFloat, TensorSpec
 
@@ -196,11 +196,20 @@ class CategoricalCrossentropy(LossMetric):
 
 @metric()
 class SparseCategoricalCrossentropy(LossMetric):
-    """The mean categorical cross-entropy; targets are class numbers. An ignored class counts as 0, as in Keras."""
+    """The mean categorical cross-entropy; targets are class numbers.
+
+    As in Keras, an ignored class counts as 0, or not at all where there are sample weights.
+    """
 
     from_logits: bool = False
     ignore_class: int | None = None
     axis: Axis = -1
+
+    def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
+        if sample_weight is not None and self.ignore_class is not None:
+            classes = crossentropy.class_numbers(y_true, y_pred, self.axis)
+            sample_weight = spread(sample_weight, classes, "sample weights or a mask") * (classes != self.ignore_class)
+        return super().measure(y_true, y_pred, sample_weight)
 
     def loss(self) -> Loss:
         return crossentropy.SparseCategoricalCrossentropy(

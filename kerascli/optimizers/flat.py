@@ -98,7 +98,7 @@ class FlatGroup:
             s.parameter.data = s.of(self.weights)
 
     def add_slot(self, slot: str, start: float | None = 0.0, shape_of: SlotShape | None = None) -> None:
-        """A state vector filled with `start`, or with the weights. `shape_of` says where its parts have other shapes."""
+        """A state vector filled with `start`, or with the weights (None). `shape_of` says how its parts are shaped."""
         own = {s.name: tuple(s.keras(self.weights).shape) for s in self.slices}
         shapes = {name: shape_of(name, shape) if shape_of else shape for name, shape in own.items()}
         if shapes == own:
