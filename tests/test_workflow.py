@@ -473,16 +473,14 @@ def test_figures_reach_a_server_and_one_that_is_away_is_said_once(tmp_path: Path
 
 
 def test_tensorboard_reads_what_a_run_and_its_resumption_wrote(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
+    reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     path = with_callbacks(tmp_path, "tensorboard: {histogram_freq: 1, update_freq: 10}")
     run, _ = train(path, tmp_path, ["fit.epochs=2"])
     go_on(run, ["fit.epochs=3"])
     found = {}
     for split in ("train", "validation"):
         folder = run.path / "logs" / "tensorboard" / split
-        found[split] = EventAccumulator(str(folder), size_guidance={"histograms": 0}).Reload()  # 0: all
+        found[split] = reading.EventAccumulator(str(folder), size_guidance={"histograms": 0}).Reload()  # 0: all
     for split, tag, column in (("train", "epoch_loss", "loss"), ("validation", "epoch_accuracy", "val_accuracy")):
         points = found[split].Scalars(tag)
         assert [point.step for point in points] == [0, 1, 2]

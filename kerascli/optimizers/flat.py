@@ -107,6 +107,7 @@ class FlatGroup:
         else:
             known = {name: shape for name, shape in shapes.items() if shape is not None}
             sizes = [math.prod(shape) for shape in known.values()]
+            assert start is not None, "only a state of the weights' own shapes can start as they do"
             vector = self.weights.new_full((sum(sizes),), start)
             views = {n: part.view(known[n]) for n, part in zip(known, vector.split(sizes), strict=True)}
         self.slots[slot] = vector
