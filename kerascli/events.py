@@ -26,6 +26,45 @@ class EpochBegin:
 
 
 @dataclass(frozen=True, slots=True)
+class AppendRow:
+    """Add a row to a CSV file in the run folder's logs/."""
+
+    file: str
+    row: Logs
+    separator: str = ","
+
+
+@dataclass(frozen=True, slots=True)
+class WriteScalars:
+    """Add figures of a step to TensorBoard's files in a folder of logs/."""
+
+    folder: str
+    step: int
+    values: Logs
+
+
+@dataclass(frozen=True, slots=True)
+class WriteHistograms:
+    """Add histograms of all weights to them."""
+
+    folder: str
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """Send something to a server, which may fail."""
+
+    url: str
+    body: bytes
+    headers: Mapping[str, str]
+
+
+Record = AppendRow | WriteScalars | WriteHistograms | Post
+"""What a callback wants to be written outside of checkpoints."""
+
+
+@dataclass(frozen=True, slots=True)
 class BatchEnd:
     """A step is done; `logs` is given at most ten times a second, since reading it may wait."""
 
@@ -33,6 +72,9 @@ class BatchEnd:
     step: int
     steps: int
     logs: Logs | None = None
+    slots: tuple[str, ...] = ()
+    """Named slots that are to be kept on disk."""
+    records: tuple[Record, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +94,7 @@ class EpochEnd:
     """What callbacks had to say."""
     slots: tuple[str, ...] = ()
     """Named slots that are to be kept on disk."""
-    rows: tuple[tuple[str, Logs, str], ...] = ()
-    """Rows for files in logs/: (file, row, separator)."""
+    records: tuple[Record, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
+from urllib.parse import parse_qsl
 
 import keras
 import numpy as np
@@ -22,11 +23,14 @@ from kerascli.callbacks.base import (
     Callback,
     Decision,
     EpochFacts,
+    Post,
     RestoreSlot,
     SaveSlot,
     Say,
     SetLearningRate,
     Stop,
+    WriteHistograms,
+    WriteScalars,
 )
 from kerascli.component import Invalid
 from kerascli.errors import ConfigError
@@ -273,7 +277,13 @@ def test_a_figure_of_no_known_direction_needs_a_mode() -> None:
     [
         ({"model_checkpoint": {"filepath": "m.keras"}}, "have their place in the run folder"),
         ({"model_checkpoint": {"save_weights_only": True}}, "always complete"),
-        ({"model_checkpoint": {"save_freq": 100}}, "save_freq: expected epoch"),
+        ({"model_checkpoint": {"save_freq": 100, "save_best_only": True}}, "set monitor: loss, or save_freq: epoch"),
+        ({"model_checkpoint": {"save_freq": 0}}, "save_freq: expected epoch"),
+        ({"backup_and_restore": {"backup_dir": "/tmp/backup"}}, "leave 'backup_dir' out"),
+        ({"swap_ema_weights": {"swap_on_epoch": True}}, "leave 'swap_on_epoch' out"),
+        ({"remote_monitor": "file:///etc/passwd"}, "expected an address such as http://localhost:9000"),
+        ({"tensorboard": {"write_graph": True}}, "'kerascli summary' shows the model"),
+        ({"tensorboard": "../board"}, "expected a plain folder name"),
         ({"learning_rate_scheduler": "lr * epch"}, "unknown name 'epch'; did you mean 'epoch'"),
         ({"learning_rate_scheduler": "0 * lr"}, "expected a number greater than 0"),
         ({"learning_rate_scheduler": [[5, 0.1], [0, 0.2]]}, "in rising order of epochs"),
@@ -287,3 +297,100 @@ def test_a_figure_of_no_known_direction_needs_a_mode() -> None:
 def test_settings_that_make_no_sense_are_refused(written: Any, text: str) -> None:
     with pytest.raises(Invalid, match=text):
         CALLBACKS.parse(written)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_checkpoints_every_few_batches_are_those_of_keras(seed: int) -> None:
+    """Batches of all epochs are counted; the best is that of the figures so far."""
+    best, every, steps = seed % 2 == 1, 2 + seed % 4, 5
+    arguments = {"monitor": "loss", "save_best_only": best, "save_freq": every}
+    theirs: Any = keras.callbacks.ModelCheckpoint("model.keras", **arguments)
+    model = Model(0.1)
+    theirs.set_model(model)
+    ours = CALLBACKS.parse({"model_checkpoint": arguments})
+    state, saved, step = ours.start(), [], 0
+    losses = np.random.default_rng(seed).uniform(size=(4, steps)).round(2)
+    for epoch in range(4):
+        theirs.on_epoch_begin(epoch)
+        for batch in range(steps):
+            step += 1
+            model.epoch = step
+            logs = {"loss": float(losses[epoch, batch])}
+            theirs.on_train_batch_end(batch, logs)
+            if step % (ours.batch_period() or 1) == 0:
+                now = EpochFacts(epoch + 1, 4, logs, 0.1, steps, DIRECTIONS, step)
+                decisions, state = ours.batch_end(now, state)
+                saved += [step for decision in decisions if isinstance(decision, SaveSlot) and decision.to_disk]
+        theirs.on_epoch_end(epoch, {})
+        decisions, state = ours.epoch_end(facts(epoch + 1, {}), state)
+        assert decisions == []
+    assert saved == model.saved
+    assert saved
+
+
+def test_a_backup_is_made_after_every_epoch_or_every_few_batches() -> None:
+    backup = [SaveSlot("backup", to_disk=True)]
+    each = CALLBACKS.parse("backup_and_restore")
+    assert (each.batch_period(), each.epoch_end(facts(1, {}), {})[0]) == (None, backup)
+    often = CALLBACKS.parse({"backup_and_restore": {"save_freq": 50, "double_checkpoint": True}})
+    assert (often.batch_period(), often.epoch_end(facts(1, {}), {})[0]) == (50, [])
+    assert often.batch_end(facts(1, {}), {})[0] == backup
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_figures_are_sent_as_keras_sends_them(as_json: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the library that Keras sends with it gives a form's fields, or what is to become JSON."""
+    sent: list[Any] = []
+    requests = SimpleNamespace(
+        post=lambda url, data=None, *, json=None, headers: sent.append((url, data, json, headers)),
+        exceptions=SimpleNamespace(RequestException=OSError),
+    )
+    monkeypatch.setattr("keras.src.callbacks.remote_monitor.requests", requests)
+    arguments = {"root": "http://there", "headers": {"X-Key": "1"}, "send_as_json": as_json, "field": "told"}
+    Theirs(keras.callbacks.RemoteMonitor(**arguments), history(1, epochs=2))
+    callback = CALLBACKS.parse({"remote_monitor": arguments})
+    for epoch, (logs, (url, data, figures, headers)) in enumerate(
+        zip(history(1, epochs=2), sent, strict=True), start=1
+    ):
+        (ours,), _ = callback.epoch_end(facts(epoch, logs), {})
+        assert isinstance(ours, Post)
+        assert (ours.url, ours.headers["X-Key"]) == (url, headers["X-Key"])
+        assert ours.headers["Content-Type"].endswith("json" if as_json else "x-www-form-urlencoded")
+        body = ours.body.decode()
+        if as_json:
+            assert json.loads(body) == figures
+        else:
+            ((name, text),) = parse_qsl(body)
+            assert (name, json.loads(text)) == ("told", json.loads(data["told"]))
+
+
+def test_a_figure_that_is_no_number_is_sent_as_null() -> None:
+    (ours,), _ = CALLBACKS.parse({"remote_monitor": {"send_as_json": True}}).epoch_end(
+        facts(1, {"a": float("nan")}), {}
+    )
+    assert isinstance(ours, Post)
+    assert json.loads(ours.body) == {"epoch": 0, "a": None}
+
+
+def test_boards_are_given_figures_by_split_and_weights_now_and_then() -> None:
+    board = CALLBACKS.parse({"tensorboard": {"histogram_freq": 2, "update_freq": 10, "write_steps_per_second": True}})
+    now = EpochFacts(3, 9, {"loss": 0.5, "val_loss": 0.7}, 0.1, 20, DIRECTIONS, 60, 4.0)
+    assert board.epoch_end(now, {})[0] == [
+        WriteScalars(
+            "tensorboard/train", 2,
+            {"epoch_loss": 0.5, "epoch_learning_rate": 0.1, "epoch_steps_per_second": 5.0},
+        ),
+        WriteScalars("tensorboard/validation", 2, {"epoch_loss": 0.7}),
+        WriteHistograms("tensorboard/train", 2),
+    ]  # fmt: skip
+    assert board.batch_period() == 10
+    assert board.batch_end(now, {})[0] == [
+        WriteScalars("tensorboard/train", 60, {"batch_loss": 0.5, "batch_val_loss": 0.7})
+    ]
+    assert CALLBACKS.parse({"tensorboard": {"update_freq": "batch"}}).batch_period() == 1
+
+
+def test_a_missing_package_is_said_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kerascli.callbacks.tensorboard.find_spec", lambda name: None)
+    said = CALLBACKS.parse("tensorboard").check({"loss"})
+    assert said == "tensorboard: the package is not installed; pip install 'kerascli[tensorboard]'"

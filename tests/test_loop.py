@@ -355,7 +355,7 @@ def test_the_epoch_s_event_carries_what_others_have_to_do() -> None:
     end = epoch_ends(work.run())[0]
     assert end.messages == ("a", "b")
     assert end.slots == ("kept",)
-    assert end.rows == (("log.csv", row, ";"),)
+    assert end.records == (AppendRow("log.csv", row, ";"),)
     assert list(work.progress.slots) == ["in memory"]
 
 

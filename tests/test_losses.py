@@ -1,163 +1,12 @@
-"""Losses give Keras's numbers, whatever the reduction, the weights and the mask."""
+"""Losses keep their promises about weights, masks and shapes; that their numbers are Keras's is in tests/parity."""
 
-import inspect
-import os
-
-os.environ.setdefault("KERAS_BACKEND", "torch")
-
-from collections.abc import Iterator
-from typing import Any
-
-import keras
 import numpy as np
 import pytest
 import torch
-from keras.src.backend.common.dtypes import BIT64_TO_BIT32_DTYPE
-from torch import Tensor
 
 from kerascli.losses.base import LOSSES
 from kerascli.shapes import TensorSpec
-
-REDUCTIONS = ["sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none"]
-
-
-@pytest.fixture(autouse=True)
-def _float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Keras in float64 all through: by itself it promotes 64-bit results to 32 bits, as JAX does."""
-    monkeypatch.setitem(BIT64_TO_BIT32_DTYPE, "float64", "float64")
-    before = keras.config.floatx()
-    keras.config.set_floatx("float64")
-    yield
-    keras.config.set_floatx(before)
-
-
-class Data:
-    """Targets and predictions of one kind: (6, 4) or, over time, (6, 3, 4)."""
-
-    def __init__(self, kind: str, shape: tuple[int, ...]) -> None:
-        random = np.random.default_rng(5)
-        logits = random.normal(size=shape)
-        classes = random.integers(0, shape[-1], size=shape[:-1])
-        one_hot = np.eye(shape[-1])[classes]
-        exponentials = np.exp(logits)
-        softmax = exponentials / exponentials.sum(-1, keepdims=True)
-        sigmoid = 1 / (1 + np.exp(-logits))
-        sigmoid.flat[0], sigmoid.flat[1] = 0.0, 1.0  # what clipping is for
-        yes_no = random.integers(0, 2, size=shape).astype(float)
-        self.true, self.pred = {
-            "numbers": (random.normal(size=shape), logits),
-            "counts": (random.poisson(3.0, size=shape).astype(float), np.exp(logits)),
-            "one_hot": (one_hot, softmax * 1.3),  # sums to 1.3: Keras divides by the sum
-            "one_hot_logits": (one_hot, logits),
-            "classes": (classes, softmax),
-            "classes_logits": (classes, logits),
-            "yes_no": (yes_no, sigmoid),
-            "yes_no_logits": (yes_no, logits),
-            "signs": (2 * yes_no - 1, logits),
-        }[kind]
-
-
-CASES: list[tuple[str, str, dict[str, Any]]] = [
-    ("CategoricalCrossentropy", "one_hot", {}),
-    ("CategoricalCrossentropy", "one_hot", {"label_smoothing": 0.1}),
-    ("CategoricalCrossentropy", "one_hot_logits", {"from_logits": True}),
-    ("CategoricalCrossentropy", "one_hot", {"axis": 1}),
-    ("SparseCategoricalCrossentropy", "classes", {}),
-    ("SparseCategoricalCrossentropy", "classes", {"ignore_class": 2}),
-    ("SparseCategoricalCrossentropy", "classes_logits", {"from_logits": True}),
-    ("SparseCategoricalCrossentropy", "classes_logits", {"from_logits": True, "ignore_class": 1}),
-    ("BinaryCrossentropy", "yes_no", {}),
-    ("BinaryCrossentropy", "yes_no", {"label_smoothing": 0.2}),
-    ("BinaryCrossentropy", "yes_no_logits", {"from_logits": True}),
-    ("BinaryFocalCrossentropy", "yes_no", {"gamma": 1.5}),
-    ("BinaryFocalCrossentropy", "yes_no_logits", {"from_logits": True, "apply_class_balancing": True, "alpha": 0.3}),
-    ("CategoricalFocalCrossentropy", "one_hot", {"alpha": 0.4, "label_smoothing": 0.1}),
-    ("CategoricalFocalCrossentropy", "one_hot_logits", {"from_logits": True, "gamma": 1.0}),
-    ("MeanSquaredError", "numbers", {}),
-    ("MeanAbsoluteError", "numbers", {}),
-    ("MeanAbsolutePercentageError", "numbers", {}),
-    ("MeanSquaredLogarithmicError", "counts", {}),
-    ("Huber", "numbers", {}),
-    ("Huber", "numbers", {"delta": 0.3}),
-    ("LogCosh", "numbers", {}),
-    ("Poisson", "counts", {}),
-    ("KLDivergence", "one_hot", {}),
-    ("CosineSimilarity", "numbers", {}),
-    ("CosineSimilarity", "numbers", {"axis": 1}),
-    ("Hinge", "signs", {}),
-    ("Hinge", "yes_no_logits", {}),
-    ("SquaredHinge", "signs", {}),
-    ("CategoricalHinge", "one_hot_logits", {}),
-    ("Dice", "yes_no", {}),
-    ("Tversky", "yes_no", {"alpha": 0.3, "beta": 0.8}),
-]
-
-
-@pytest.mark.parametrize("shape", [(6, 4), (6, 3, 4)])
-@pytest.mark.parametrize(("name", "kind", "arguments"), CASES)
-def test_a_loss_and_its_gradient_are_keras_s(
-    name: str, kind: str, arguments: dict[str, Any], shape: tuple[int, ...]
-) -> None:
-    data = Data(kind, shape)
-    ours = torch.tensor(data.pred, requires_grad=True)
-    theirs = torch.tensor(data.pred, requires_grad=True)
-    got = LOSSES.parse({name: arguments})(torch.tensor(data.true), ours)
-    want = getattr(keras.losses, name)(**arguments)(torch.tensor(data.true), theirs)
-    assert got.item() == pytest.approx(want.item(), abs=1e-9)
-    got.backward()
-    want.backward()
-    assert ours.grad is not None
-    torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-9, atol=1e-9)
-
-
-def keras_loss(name: str, data: Data, reduction: str, weight: Any, mask: Any, **arguments: Any) -> Tensor:
-    y_pred = torch.tensor(data.pred)
-    if mask is not None:
-        y_pred._keras_mask = torch.tensor(mask)  # pyright: ignore[reportAttributeAccessIssue]
-    weight = None if weight is None else torch.tensor(weight)
-    loss = getattr(keras.losses, name)(reduction=reduction, **arguments)
-    return loss(torch.tensor(data.true), y_pred, sample_weight=weight)
-
-
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize(
-    ("masked", "ignore_class", "weight_shape"),
-    [(masked, ignored, shape) for masked in (False, True) for ignored in (None, 1) for shape in (None, (6, 3))]
-    + [(False, None, (6, 1))],  # with a mask Keras cannot spread these; ours is checked below
-)
-def test_weights_and_masks_are_merged_and_reduced_as_in_keras(
-    reduction: str, masked: bool, ignore_class: int | None, weight_shape: tuple[int, ...] | None
-) -> None:
-    data = Data("classes", (6, 3, 4))
-    random = np.random.default_rng(7)
-    mask = random.integers(0, 2, size=(6, 3)).astype(bool) if masked else None
-    weight = None if weight_shape is None else random.uniform(size=weight_shape)
-    name = "SparseCategoricalCrossentropy"
-    want = keras_loss(name, data, reduction, weight, mask, ignore_class=ignore_class)
-    got = LOSSES.parse({name: {"reduction": reduction, "ignore_class": ignore_class}})(
-        torch.tensor(data.true),
-        torch.tensor(data.pred),
-        sample_weight=None if weight is None else torch.tensor(weight),
-        mask=None if mask is None else torch.tensor(mask),
-    )
-    np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-9, atol=1e-12)
-
-
-def test_ctc_is_keras_s() -> None:
-    random = np.random.default_rng(4)
-    labels = np.array([[1, 2, 0], [3, 0, 0], [2, 2, 1], [1, 3, 2]])
-    logits = random.normal(size=(4, 9, 5))
-    ours, theirs = (torch.tensor(logits, requires_grad=True) for _ in range(2))
-    got = LOSSES.parse("ctc")(torch.tensor(labels), ours)
-    want: Any = keras.losses.CTC()(torch.tensor(labels, dtype=torch.int32), theirs)
-    assert got.item() == pytest.approx(want.item(), abs=1e-9)
-    got.backward()
-    want.backward()
-    torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-9, atol=1e-9)
-    assert LOSSES.parse("ctc").check(TensorSpec((3,), "int64"), TensorSpec((9, 5))) is None
-    assert LOSSES.parse("ctc").check(TensorSpec((), "int64"), TensorSpec((5,))) == (
-        "'ctc' needs targets (None, labels) and an output (None, steps, classes), got (None,) and (None, 5)"
-    )
+from tests.parity.losses import Data
 
 
 def test_means_over_what_counts_are_what_they_say() -> None:
@@ -216,18 +65,6 @@ def test_half_precision_is_lifted_and_class_numbers_stay_exact() -> None:
     value = loss(torch.tensor([1, 0]), torch.tensor([[0.25, 0.75], [0.5, 0.5]], dtype=torch.bfloat16))
     assert value.dtype == torch.float32
     assert value.item() == pytest.approx(-(np.log(0.75) + np.log(0.5)) / 2, abs=1e-6)
-
-
-@pytest.mark.parametrize(("kind", "meant"), [
-    ("one_hot", "CategoricalCrossentropy"), ("classes", "SparseCategoricalCrossentropy"),
-])  # fmt: skip
-def test_crossentropy_is_the_one_that_fits(kind: str, meant: str) -> None:
-    data = Data(kind, (6, 4))
-    got = LOSSES.parse("ce")(torch.tensor(data.true), torch.tensor(data.pred))
-    assert got.item() == pytest.approx(keras_loss(meant, data, "mean", None, None).item(), abs=1e-9)
-    column = torch.tensor([[0.3], [0.8]])
-    want = LOSSES.parse("binary_crossentropy")(torch.tensor([0.0, 1.0]), column)
-    assert LOSSES.parse("crossentropy")(torch.tensor([0.0, 1.0]), column).item() == want.item()
 
 
 CLASSES, ONE_HOT, OUTPUT = TensorSpec((), "int64"), TensorSpec((10,)), TensorSpec((10,))
@@ -296,13 +133,3 @@ def test_what_fits_is_let_through(name: str, target: TensorSpec, output: TensorS
 def test_the_first_argument_is_the_loss_s_own() -> None:
     assert LOSSES.parse({"huber": 0.5}).dump() == {"huber": {"reduction": "sum_over_batch_size", "delta": 0.5}}
     assert LOSSES.parse({"mse": "sum"}).reduction == "sum"
-
-
-def test_defaults_are_keras_s() -> None:
-    for cls in LOSSES:
-        theirs = getattr(keras.losses, cls.__name__, None)
-        if theirs is None:
-            assert cls.component_name == "crossentropy"
-            continue
-        defaults = {name: p.default for name, p in inspect.signature(theirs).parameters.items()}
-        assert cls.model_validate({}).model_dump() == {field: defaults[field] for field in cls.model_fields}

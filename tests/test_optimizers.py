@@ -1,19 +1,11 @@
-"""Optimizers give Keras's numbers, and a bound optimizer keeps its promises."""
+"""A bound optimizer keeps its promises; that its numbers are Keras's is in tests/parity."""
 
-import inspect
-import os
-
-os.environ.setdefault("KERAS_BACKEND", "torch")
-
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import torch
-from keras.src.backend.common.dtypes import BIT64_TO_BIT32_DTYPE
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -21,161 +13,7 @@ from kerascli.component import Invalid
 from kerascli.errors import ConfigError, FileRefused
 from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.optimizers.base import OPTIMIZERS
-from kerascli.parts.base import Constraint
-
-# Keras's Nadam reads a variable in a way that numpy 2 warns of
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
-FINE = torch.zeros(())
-SHAPES = {"a/kernel": (3, 4), "a/bias": (4,), "b/kernel": (2, 2, 3, 5), "b/scale": ()}
-AXES: dict[str, tuple[int, ...]] = {"a/kernel": (1, 0), "b/kernel": (3, 2, 0, 1)}
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What layers' WeightSpec is to an optimizer."""
-
-    axes: tuple[int, ...] | None = None
-    constraint: Constraint | None = None
-
-    def to_torch(self, weight: Tensor) -> Tensor:
-        return weight if self.axes is None else weight.permute(self.axes)
-
-    def to_keras(self, tensor: Tensor) -> Tensor:
-        return tensor if self.axes is None else tensor.permute(list(np.argsort(self.axes)))
-
-
-class UnitColumns(Constraint):
-    """Keras's UnitNorm over the first axis: wrong in any other layout."""
-
-    def __call__(self, weight: Tensor) -> Tensor:
-        return weight / (1e-7 + weight.square().sum(0, keepdim=True).sqrt())
-
-
-class Ours:
-    """Weights of SHAPES with their optimizer, seen in Keras's layout."""
-
-    def __init__(self, written: Any, *, dtype: torch.dtype = torch.float64, constraint: Constraint | None = None):
-        self.layouts = {name: Layout(AXES.get(name), constraint if name == "a/kernel" else None) for name in SHAPES}
-        self.parameters = [
-            nn.Parameter(self.layouts[n].to_torch(torch.from_numpy(value)).to(dtype).contiguous())
-            for n, value in first_weights().items()
-        ]
-        named = list(zip(SHAPES, self.parameters, self.layouts.values(), strict=True))
-        self.optimizer = FlatOptimizer(OPTIMIZERS.parse(written), named)
-
-    def step(self, gradients: list[np.ndarray], loss: Tensor = FINE) -> None:
-        layouts = self.layouts.values()
-        self.optimizer.apply(
-            [
-                layout.to_torch(torch.from_numpy(g)).to(p)
-                for layout, g, p in zip(layouts, gradients, self.parameters, strict=True)
-            ],
-            loss=loss,
-        )
-
-    def weights(self) -> list[np.ndarray]:
-        pairs = zip(self.layouts.values(), self.parameters, strict=True)
-        return [layout.to_keras(p.detach()).numpy().copy() for layout, p in pairs]
-
-
-def first_weights() -> dict[str, np.ndarray]:
-    random = np.random.default_rng(3)
-    return {name: np.asarray(random.normal(size=shape)) for name, shape in SHAPES.items()}
-
-
-def gradients_of(weights: list[np.ndarray], step: int) -> list[np.ndarray]:
-    """Those of a noisy bowl: they depend on the weights, so that errors add up."""
-    random = np.random.default_rng(100 + step)
-    return [np.asarray(0.5 * w + random.normal(size=w.shape)) for w in weights]
-
-
-@pytest.fixture(autouse=True)
-def _float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Keras in float64 all through: by itself it promotes 64-bit results to 32 bits, as JAX does."""
-    monkeypatch.setitem(BIT64_TO_BIT32_DTYPE, "float64", "float64")
-    before = keras.config.floatx()
-    keras.config.set_floatx("float64")
-    yield
-    keras.config.set_floatx(before)
-
-
-CASES: list[tuple[str, dict[str, Any]]] = [
-    ("SGD", {}),
-    ("SGD", {"momentum": 0.9}),
-    ("SGD", {"momentum": 0.9, "nesterov": True}),
-    ("RMSprop", {}),
-    ("RMSprop", {"rho": 0.8, "momentum": 0.5, "centered": True, "epsilon": 1e-3}),
-    ("Adam", {}),
-    ("Adam", {"beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-2, "amsgrad": True}),
-    ("AdamW", {}),
-    ("AdamW", {"weight_decay": 0.1}),
-    ("Nadam", {}),
-    ("Adamax", {}),
-    ("Adagrad", {}),
-    ("Adagrad", {"initial_accumulator_value": 0.0}),
-    ("Adadelta", {"learning_rate": 1.0}),
-    ("Lion", {}),
-    ("Lamb", {}),
-    ("Ftrl", {}),
-    (
-        "Ftrl",
-        {"l1_regularization_strength": 0.1, "l2_regularization_strength": 0.01, "learning_rate_power": -0.7}
-        | {"l2_shrinkage_regularization_strength": 0.1, "beta": 0.2},
-    ),
-    ("SGD", {"clipnorm": 0.7}),
-    ("Adam", {"clipvalue": 0.3}),
-    ("RMSprop", {"global_clipnorm": 1.5}),
-    ("SGD", {"weight_decay": 0.2, "momentum": 0.9}),
-    ("Adam", {"use_ema": True, "ema_momentum": 0.9}),
-    ("Adam", {"use_ema": True, "ema_momentum": 0.9, "ema_overwrite_frequency": 3}),
-    ("Adam", {"gradient_accumulation_steps": 3, "clipnorm": 0.5, "weight_decay": 0.1}),
-    ("Nadam", {"gradient_accumulation_steps": 2}),
-    ("SGD", {"gradient_accumulation_steps": 2, "use_ema": True, "ema_overwrite_frequency": 2}),
-    ("SGD", {"loss_scale_factor": 128.0}),
-]
-
-
-@pytest.mark.parametrize(("name", "arguments"), CASES)
-def test_twenty_steps_give_keras_s_weights(name: str, arguments: dict[str, Any]) -> None:
-    arguments = {"learning_rate": 0.05, **arguments}
-    compare(Ours({name: arguments}), getattr(keras.optimizers, name)(**arguments))
-
-
-def test_a_schedule_is_asked_before_the_step_counts() -> None:
-    decay = {"initial_learning_rate": 0.1, "decay_steps": 3, "decay_rate": 0.7}
-    schedule: Any = keras.optimizers.schedules.ExponentialDecay(**decay)
-    theirs = keras.optimizers.Adam(schedule, gradient_accumulation_steps=2)
-    ours = Ours({"adam": {"learning_rate": {"exponential_decay": decay}, "gradient_accumulation_steps": 2}})
-    compare(ours, theirs)
-    assert ours.optimizer.learning_rate == pytest.approx(float(theirs.learning_rate), abs=1e-12)
-
-
-def test_a_constraint_acts_in_keras_s_layout() -> None:
-    ours = Ours({"adam": {"learning_rate": 0.05}}, constraint=UnitColumns())
-    compare(ours, keras.optimizers.Adam(0.05), constraint=keras.constraints.UnitNorm(axis=0))
-
-
-def numbers(variable: Any) -> np.ndarray:
-    return variable.value.detach().numpy().copy()
-
-
-def compare(ours: Ours, theirs: Any, *, constraint: Any = None) -> None:
-    variables = [
-        keras.Variable(value, dtype="float64", name=n.replace("/", "_")) for n, value in first_weights().items()
-    ]
-    variables[0].constraint = constraint
-    for step in range(20):
-        now = [numbers(v) for v in variables]
-        ours.step(gradients_of(ours.weights(), step))
-        theirs.apply([keras.ops.convert_to_tensor(g) for g in gradients_of(now, step)], variables)
-        for name, got, want in zip(SHAPES, ours.weights(), variables, strict=True):
-            np.testing.assert_allclose(got, numbers(want), rtol=1e-9, atol=1e-9, err_msg=f"{name} {step}")
-    ours.optimizer.finish()
-    theirs.finalize_variable_values(variables)
-    for got, want in zip(ours.weights(), variables, strict=True):
-        np.testing.assert_allclose(got, numbers(want), rtol=1e-9, atol=1e-9)
-
+from tests.optimizer_harness import FINE, SHAPES, Layout, Ours, first_weights_list, gradients_of
 
 EVERYTHING = {
     "learning_rate": 0.05, "amsgrad": True, "use_ema": True, "gradient_accumulation_steps": 3, "global_clipnorm": 1.0,
@@ -199,10 +37,6 @@ def test_training_goes_on_from_a_saved_state_to_the_last_bit(dtype: torch.dtype)
     want, got = whole.optimizer.state_dict(), second.optimizer.state_dict()
     assert want.keys() == got.keys()
     assert all(torch.equal(want[name], got[name]) for name in want)
-
-
-def first_weights_list() -> list[np.ndarray]:
-    return list(first_weights().values())
 
 
 def test_state_is_named_by_weight_and_laid_out_as_in_keras() -> None:
@@ -323,12 +157,6 @@ def test_the_rate_can_be_set_but_not_over_a_schedule() -> None:
 def test_settings_that_make_no_sense_are_refused(written: dict[str, Any], text: str) -> None:
     with pytest.raises(Invalid, match=text):
         OPTIMIZERS.parse(written)
-
-
-def test_defaults_are_keras_s() -> None:
-    for cls in OPTIMIZERS:
-        parameters = inspect.signature(getattr(keras.optimizers, cls.__name__)).parameters
-        assert cls.model_validate({}).model_dump() == {f: parameters[f].default for f in cls.model_fields}
 
 
 def traced(function: Callable[..., None], examples: Sequence[Tensor]) -> Callable[..., object]:

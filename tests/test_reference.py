@@ -294,7 +294,8 @@ def test_the_keys_beside_a_layer_s_settings_are_those_that_are_read(cls: type[An
 def test_every_component_says_what_it_is_and_explains_itself_under_every_name(kind: str, cls: type[Component]) -> None:
     for spelling in (cls.component_name, cls.__name__, *REGISTRIES[kind].aliases(cls.component_name)):
         found = [e for e in reference.explain(spelling) if e.kind == kind]
-        assert [entry.meaning != "" for entry in found if entry.name == cls.component_name] == [True]
+        told = [(entry.meaning != "", entry.example != "") for entry in found if entry.name == cls.component_name]
+        assert told == [(True, True)]
         assert {key.name for entry in found for key in entry.keys} == cls.model_fields.keys()
 
 
@@ -302,6 +303,25 @@ def test_nearly_every_setting_has_a_meaning() -> None:
     told = [bool(setting.meaning) for kind, cls in COMPONENTS for setting in settings(cls, kind)]
     assert sum(told) / len(told) > 0.95
     assert all(setting.meaning for section in sections().values() for setting in section.settings)
+
+
+TRAINING = [
+    "loss", "metric", "optimizer", "schedule", "callback", "activation", "initializer", "regularizer", "constraint",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TRAINING)
+def test_every_setting_of_what_training_is_made_of_has_a_meaning(kind: str) -> None:
+    without = [(cls.component_name, s.name) for cls in REGISTRIES[kind] for s in settings(cls, kind) if not s.meaning]
+    assert without == []
+
+
+@pytest.mark.parametrize("kind", TRAINING)
+def test_the_example_of_a_thing_names_all_that_it_needs(kind: str) -> None:
+    for cls in REGISTRIES[kind]:
+        (entry,) = (e for e in reference.explain(cls.component_name) if e.kind == kind)
+        assert cls.component_name in entry.example
+        assert all(f"{name}: ..." in entry.example for name, field in cls.model_fields.items() if field.is_required())
 
 
 def test_an_example_of_a_layer_can_be_pasted_into_a_config() -> None:

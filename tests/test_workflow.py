@@ -1,11 +1,14 @@
 """From a config to a run folder and on to its figures and predictions: everything agrees, failures are told."""
 
 import csv
+import json
 import math
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pytest
@@ -411,6 +414,79 @@ def test_the_best_checkpoint_opens_with_the_best_weights(tmp_path: Path) -> None
     )
     assert final == values[-1]
     assert best == min(values) < final
+
+
+def with_callbacks(folder: Path, *written: str) -> Path:
+    before, after = HARD.split("  callbacks:\n")
+    assert after.count("- ") == 4
+    return write(folder, before + "  callbacks:\n" + "".join(f"    - {each}\n" for each in written))
+
+
+def test_checkpoints_of_batches_are_kept_and_a_run_goes_on_from_any_moment(tmp_path: Path) -> None:
+    path = with_callbacks(tmp_path, "model_checkpoint: {save_freq: 20}", "backup_and_restore", "progbar_logger")
+    run, _ = train(path, tmp_path, ["fit.epochs=2"])
+    assert run.checkpoints.slots() == ["backup", "batch-00000020", "batch-00000040", "batch-00000060"]
+    kept = run.checkpoints.named("batch-00000040")
+    assert (kept.step, kept.facts["epoch"], kept.facts["batch"]) == (40, 1, 8)
+    assert run.checkpoints.named("backup").step == 64
+
+
+def test_averages_that_are_not_kept_cannot_be_judged(tmp_path: Path) -> None:
+    path = with_callbacks(tmp_path, "swap_ema_weights")
+    with pytest.raises(ConfigError, match="swap_ema_weights needs moving averages of the weights") as refused:
+        train(path, tmp_path, ["compile.optimizer.adam.use_ema=false"])
+    assert refused.value.faults[0].hint == "set use_ema: true on adam"
+
+
+class Listener(BaseHTTPRequestHandler):
+    heard: ClassVar[list[dict[str, Any]]] = []
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.heard.append(json.loads(body))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_figures_reach_a_server_and_one_that_is_away_is_said_once(tmp_path: Path) -> None:
+    with HTTPServer(("127.0.0.1", 0), Listener) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        there = f"http://127.0.0.1:{server.server_port}"
+        away = "http://127.0.0.1:9"
+        path = with_callbacks(
+            tmp_path, f'remote_monitor: {{root: "{there}", send_as_json: true}}', f'remote_monitor: "{away}"'
+        )
+        run, events = train(path, tmp_path, ["fit.epochs=3"])
+        server.shutdown()
+        thread.join()
+    columns = ("accuracy", "loss", "val_accuracy", "val_loss")
+    assert Listener.heard == [
+        {"epoch": row["epoch"] - 1, **{name: row[name] for name in columns}} for row in run.history()
+    ]
+    warnings = [note.text for note in only(events, Note) if note.level == "warning"]
+    assert [text.partition(": ")[0] for text in warnings] == ["remote_monitor"]
+    assert f"could not send figures to {away}/publish/epoch/end/" in warnings[0]
+
+
+def test_tensorboard_reads_what_a_run_and_its_resumption_wrote(tmp_path: Path) -> None:
+    reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    path = with_callbacks(tmp_path, "tensorboard: {histogram_freq: 1, update_freq: 10}")
+    run, _ = train(path, tmp_path, ["fit.epochs=2"])
+    go_on(run, ["fit.epochs=3"])
+    found = {}
+    for split in ("train", "validation"):
+        folder = run.path / "logs" / "tensorboard" / split
+        found[split] = reading.EventAccumulator(str(folder), size_guidance={"histograms": 0}).Reload()  # 0: all
+    for split, tag, column in (("train", "epoch_loss", "loss"), ("validation", "epoch_accuracy", "val_accuracy")):
+        points = found[split].Scalars(tag)
+        assert [point.step for point in points] == [0, 1, 2]
+        assert [point.value for point in points] == pytest.approx([row[column] for row in run.history()], rel=1e-6)
+    assert [point.step for point in found["train"].Scalars("batch_loss")] == list(range(10, 97, 10))
+    assert [point.step for point in found["train"].Histograms("dense/kernel")] == [0, 1, 2]
 
 
 def test_a_csv_log_has_a_row_an_epoch(tmp_path: Path) -> None:

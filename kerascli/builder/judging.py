@@ -22,10 +22,9 @@ def _adds_up(spec: RunSpec) -> bool:
     """Whether the mean over all rows is the mean of batches' means: not where a batch counts what it divides by."""
     if spec.compile is None or any(node.layer.makes_mask() or "mask" in node.call for node in spec.model.nodes):
         return False
-    losses = [goal.loss for goal in spec.compile.goals if goal.loss is not None]
-    return all(
-        loss.reduction == "sum_over_batch_size" and getattr(loss, "ignore_class", None) is None for loss in losses
-    )
+    goals = spec.compile.goals
+    losses = all(goal.loss.adds_up() for goal in goals if goal.loss is not None)
+    return losses and all(use.metric.adds_up() for goal in goals for use in goal.metrics)
 
 
 def _widest(spec: RunSpec) -> int:

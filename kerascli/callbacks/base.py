@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from kerascli.component import Component, Registry
 from kerascli.errors import suggestion
+from kerascli.events import AppendRow, Post, WriteHistograms, WriteScalars
 
 State = Mapping[str, Any]
 """A callback's memory between epochs: JSON, part of every checkpoint."""
@@ -14,7 +15,7 @@ State = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class EpochFacts:
-    """What is known when an epoch ends. Epochs count from 1."""
+    """What is known when an epoch ends, or so far within it. Epochs count from 1."""
 
     epoch: int
     epochs: int
@@ -23,6 +24,10 @@ class EpochFacts:
     steps: int
     directions: Mapping[str, Literal["min", "max"]]
     """Which way each logged figure is better; what `mode: auto` goes by."""
+    step: int = 0
+    """Steps done so far, over all epochs."""
+    seconds: float = 0.0
+    """What the epoch has taken so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +58,13 @@ class RestoreSlot:
 
 
 @dataclass(frozen=True, slots=True)
-class AppendRow:
-    """Add a row to a CSV file in the run folder's logs/."""
-
-    file: str
-    row: Mapping[str, float]
-    separator: str = ","
-
-
-@dataclass(frozen=True, slots=True)
 class Say:
     """A line for the person at the terminal."""
 
     text: str
 
 
-Decision = SetLearningRate | Stop | SaveSlot | RestoreSlot | AppendRow | Say
+Decision = SetLearningRate | Stop | SaveSlot | RestoreSlot | Say | AppendRow | WriteScalars | WriteHistograms | Post
 
 
 class Callback(Component):
@@ -76,6 +72,8 @@ class Callback(Component):
 
     sets_learning_rate: ClassVar[bool] = False
     """Its decisions change the rate: not with an optimizer that follows a schedule."""
+    judges_averages: ClassVar[bool] = False
+    """Validations see the moving averages of the weights: needs an optimizer with `use_ema`."""
 
     def begin(self, facts: EpochFacts) -> list[Decision]:
         """Before an epoch (`logs` is the epoch before's)."""
@@ -107,6 +105,14 @@ class Callback(Component):
     @abstractmethod
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
         """After an epoch and its validation."""
+
+    def batch_period(self) -> int | None:
+        """Every how many steps `batch_end` is asked; None: never. Each time waits for the device."""
+        return None
+
+    def batch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+        """Within an epoch, with its figures so far: what to save, to write or to say; nothing stops or changes here."""
+        return [], state
 
     def train_end(self, state: State) -> list[Decision]:
         """After the last epoch, or after a stop."""

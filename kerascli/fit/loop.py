@@ -2,10 +2,9 @@
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kerascli.callbacks.base import (
-    AppendRow,
     Callback,
     Decision,
     EpochFacts,
@@ -13,11 +12,12 @@ from kerascli.callbacks.base import (
     SaveSlot,
     Say,
     SetLearningRate,
+    State,
     Stop,
 )
 from kerascli.data.loader import Batch
 from kerascli.errors import Fault, TrainingStopped
-from kerascli.events import BatchEnd, EpochBegin, EpochEnd, Event, Stopped
+from kerascli.events import BatchEnd, EpochBegin, EpochEnd, Event, Record, Stopped, Tick
 from kerascli.fit.evaluate import add_states, evaluate
 from kerascli.fit.progress import Progress
 from kerascli.fit.step import Trainer
@@ -78,23 +78,26 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
         refuse_bad_step(trainer, plan, number)
     if plan.validation is not None and plan.validates(number):
         with span("validation"):
-            figures = yield from _validate(trainer, plan.validation, progress)
+            figures = yield from _validate(trainer, plan, progress)
         logs.update({f"val_{name}": value for name, value in figures.items()})
     rate = trainer.optimizer.learning_rate
     with span("callbacks"):
-        carried = _decide(trainer, plan, progress, logs, number)
+        facts = replace(_facts(trainer, plan, progress, logs, number), seconds=time.monotonic() - started)
+        asked = range(len(plan.callbacks))
+        carried = _decide(trainer, plan, progress, asked, lambda callback: callback.epoch_end, facts)
     seconds = time.monotonic() - started
     progress.rows.append({"epoch": number, **logs, "learning_rate": rate, "epoch_seconds": seconds})
     progress.epoch, progress.batch, progress.states, progress.seconds = number, 0, None, 0.0
     messages = (*progress.said, *carried.messages)
     progress.said = []
-    yield EpochEnd(number, plan.epochs, logs, seconds, messages, carried.slots, carried.rows)
+    yield EpochEnd(number, plan.epochs, logs, seconds, messages, carried.slots, carried.records)
 
 
 def _batches(trainer: Trainer, plan: Plan, progress: Progress, started: float) -> Iterator[Event]:
     trainer.update.train()
     drawn = time.monotonic()
     number = progress.epoch + 1
+    periods = {i: n for i, callback in enumerate(plan.callbacks) if (n := callback.batch_period()) is not None}
     for batch in _awaited(plan.batches(progress.epoch, progress.batch)):
         states = trainer.step(batch, progress.step)
         with span("metrics"):
@@ -109,7 +112,16 @@ def _batches(trainer: Trainer, plan: Plan, progress: Progress, started: float) -
             with span("metrics"):
                 refuse_bad_step(trainer, plan, number)
                 logs = trainer.update.objective.figures(progress.states)
-        yield BatchEnd(number, progress.batch, plan.steps, logs)
+        carried = _Carried()
+        if due := [i for i, period in periods.items() if progress.step % period == 0]:
+            progress.seconds = now - started
+            with span("callbacks"):
+                refuse_bad_step(trainer, plan, number)
+                so_far = trainer.update.objective.figures(progress.states)
+                facts = replace(_facts(trainer, plan, progress, so_far, number), seconds=progress.seconds)
+                carried = _decide(trainer, plan, progress, due, lambda callback: callback.batch_end, facts)
+                progress.said += carried.messages
+        yield BatchEnd(number, progress.batch, plan.steps, logs, carried.slots, carried.records)
 
 
 def _awaited(batches: Iterable[Batch]) -> Iterator[Batch]:
@@ -123,11 +135,28 @@ def _awaited(batches: Iterable[Batch]) -> Iterator[Batch]:
         yield batch
 
 
-def _validate(
-    trainer: Trainer, batches: Callable[[], Iterable[Batch]], progress: Progress
-) -> Generator[Event, None, dict[str, float]]:
-    figures = yield from evaluate(trainer.update, batches(), seed=trainer.seed, step=progress.step)
+def _validate(trainer: Trainer, plan: Plan, progress: Progress) -> Generator[Event, None, dict[str, float]]:
+    assert plan.validation is not None
+    work = evaluate(trainer.update, plan.validation(), seed=trainer.seed, step=progress.step)
+    if any(callback.judges_averages for callback in plan.callbacks):
+        work = _on_averages(work, trainer)
+    figures = yield from work
     return figures
+
+
+def _on_averages(
+    work: Generator[Tick, None, dict[str, float]], trainer: Trainer
+) -> Generator[Tick, None, dict[str, float]]:
+    """An evaluation of the weights' moving averages; at its events, at which a run is saved, the weights are back."""
+    while True:
+        trainer.optimizer.swap_averages()
+        try:
+            tick = next(work)
+        except StopIteration as done:
+            return done.value
+        finally:
+            trainer.optimizer.swap_averages()
+        yield tick
 
 
 def refuse_bad_step(trainer: Trainer, plan: Plan, epoch: int) -> None:
@@ -144,23 +173,30 @@ def refuse_bad_step(trainer: Trainer, plan: Plan, epoch: int) -> None:
 class _Carried:
     messages: tuple[str, ...] = ()
     slots: tuple[str, ...] = ()
-    rows: tuple[tuple[str, dict[str, float], str], ...] = ()
+    records: tuple[Record, ...] = ()
 
 
-def _decide(trainer: Trainer, plan: Plan, progress: Progress, logs: dict[str, float], number: int) -> _Carried:
-    """Ask every callback in order; what one decides, the next one sees."""
+def _decide(
+    trainer: Trainer,
+    plan: Plan,
+    progress: Progress,
+    asked: Iterable[int],
+    question: Callable[[Callback], Callable[[EpochFacts, State], tuple[list[Decision], State]]],
+    facts: EpochFacts,
+) -> _Carried:
+    """Ask callbacks in order; the rate that one sets, the next one sees."""
     all_decisions: list[Decision] = []
     said: list[str] = []
-    for index, callback in enumerate(plan.callbacks):
-        facts = _facts(trainer, plan, progress, logs, number)
-        decisions, state = callback.epoch_end(facts, progress.callbacks[index])
+    for index in asked:
+        facts = replace(facts, learning_rate=trainer.optimizer.learning_rate)
+        decisions, state = question(plan.callbacks[index])(facts, progress.callbacks[index])
         progress.callbacks[index] = dict(state)
         said += _carry_out(decisions, trainer, progress)
         all_decisions += decisions
     return _Carried(
         messages=tuple(said),
         slots=tuple(d.slot for d in all_decisions if isinstance(d, SaveSlot) and d.to_disk),
-        rows=tuple((d.file, dict(d.row), d.separator) for d in all_decisions if isinstance(d, AppendRow)),
+        records=tuple(decision for decision in all_decisions if isinstance(decision, Record)),
     )
 
 
@@ -181,7 +217,7 @@ def _carry_out(decisions: Iterable[Decision], trainer: Trainer, progress: Progre
             case Say(text):
                 said.append(text)
             case _:
-                pass  # slots on disk and rows of logs are the recorder's
+                pass  # slots on disk and records are the recorder's
     return said
 
 
@@ -193,4 +229,5 @@ def _facts(trainer: Trainer, plan: Plan, progress: Progress, logs: dict[str, flo
         learning_rate=trainer.optimizer.learning_rate,
         steps=plan.steps,
         directions=plan.directions,  # pyright: ignore[reportArgumentType]
+        step=progress.step,
     )

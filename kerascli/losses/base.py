@@ -30,6 +30,10 @@ class Loss(Component):
         """Which values count, where a loss leaves some out; None: all."""
         return None
 
+    def adds_up(self) -> bool:
+        """Whether the mean over all rows is the mean of batches' means, however rows are put into batches."""
+        return self.reduction == "sum_over_batch_size"
+
     def sample_values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """`values` of tensors as they come: half precision is lifted to float32, (N,) meets (N, 1) as (N, 1)."""
         return self.values(*self._aligned(y_true, y_pred))

@@ -88,8 +88,30 @@ class SparseCategoricalCrossentropy(Loss):
     def counted(self, y_true: Tensor) -> Tensor | None:
         return None if self.ignore_class is None else y_true != self.ignore_class
 
+    def adds_up(self) -> bool:
+        return super().adds_up() and self.ignore_class is None
+
     def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
         return class_number_fault(self.component_name, target, output, self.axis)
+
+
+@loss()
+class CategoricalGeneralizedCrossEntropy(Loss):
+    """(1 - p ** q) / q, p the predicted probability of the target's class: wrong labels harm less.
+
+    Targets are class numbers, outputs probabilities. q towards 0: cross-entropy, towards 1: an absolute error.
+    """
+
+    sparse_targets = True
+
+    q: Annotated[float, Field(gt=0, lt=1)] = 0.5
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        p = y_pred.gather(-1, class_numbers(y_true, y_pred).unsqueeze(-1)).squeeze(-1)
+        return (1 - p**self.q) / self.q
+
+    def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        return class_number_fault(self.component_name, target, output)
 
 
 @loss()

@@ -13,8 +13,17 @@ Axes = Annotated[int, Field(ge=-8, le=8)] | Ints | None
 """Axes that are summed; None: all, the batch too, as in Keras."""
 
 
+class _Overlap(Loss):
+    """One value for all that is summed; by default that is the batch."""
+
+    def adds_up(self) -> bool:
+        axes = getattr(self, "axis", None)
+        axes = (axes,) if isinstance(axes, int) else axes
+        return super().adds_up() and axes is not None and all(axis > 0 for axis in axes)
+
+
 @loss()
-class Dice(Loss):
+class Dice(_Overlap):
     """1 - 2 * overlap / (size of one + size of the other)."""
 
     axis: Axes = None
@@ -25,7 +34,7 @@ class Dice(Loss):
 
 
 @loss()
-class Tversky(Loss):
+class Tversky(_Overlap):
     """1 - overlap / (overlap + alpha * missed + beta * invented)."""
 
     alpha: NonNegativeFloat = 0.5

@@ -45,6 +45,10 @@ class Metric(Component):
     def result(self, state: Tensor) -> Tensor:
         """The figure of an added-up state, a scalar (or a vector for per-class figures)."""
 
+    def adds_up(self) -> bool:
+        """Whether the figure is the same however rows are put into batches."""
+        return True
+
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         """What does not fit (in words that name the remedy), or None. `validate` adds the place."""
         return None

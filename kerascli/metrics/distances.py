@@ -4,12 +4,12 @@ from abc import abstractmethod
 
 from torch import Tensor
 
-from kerascli.losses import cosine, crossentropy, hinge, regression
+from kerascli.losses import cosine, crossentropy, focal, hinge, regression
 from kerascli.losses.base import Loss
 from kerascli.losses.crossentropy import Axis
-from kerascli.losses.ranks import matched
+from kerascli.losses.ranks import matched, spread
 from kerascli.metrics.base import MeanMetric, metric, shape_fault
-from kerascli.shapes import Fraction, TensorSpec
+from kerascli.shapes import Floats, Fraction, NonNegativeFloat, PositiveFloat, TensorSpec
 
 
 class LossMetric(MeanMetric):
@@ -79,6 +79,38 @@ class LogCoshError(LossMetric):
 
     def loss(self) -> Loss:
         return regression.LogCosh()
+
+
+@metric()
+class Huber(LossMetric):
+    """The mean Huber loss."""
+
+    delta: PositiveFloat = 1.0
+
+    def loss(self) -> Loss:
+        return regression.Huber(delta=self.delta)
+
+
+@metric()
+class MeanRelativeError(MeanMetric):
+    """The mean of |error| / `normalizer`: one number for each output, or one for all; 0 where that is 0."""
+
+    normalizer: NonNegativeFloat | Floats
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        y_true, y_pred = matched(y_true.to(y_pred.dtype), y_pred)
+        inverse = [1 / n if n else 0.0 for n in self._numbers()]
+        error = (y_true - y_pred).abs()
+        return error * inverse[0] if len(inverse) == 1 else error * error.new_tensor(inverse)
+
+    def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        numbers, outputs = len(self._numbers()), output.shape[-1] if output.shape else 1
+        if numbers != 1 and outputs is not None and numbers != outputs:
+            return f"'{self.component_name}' has {numbers} normalizers for the output {output}; give {outputs} or one"
+        return shape_fault(self.component_name, target, output)
+
+    def _numbers(self) -> tuple[float, ...]:
+        return self.normalizer if isinstance(self.normalizer, tuple) else (self.normalizer,)
 
 
 @metric()
@@ -164,13 +196,51 @@ class CategoricalCrossentropy(LossMetric):
 
 @metric()
 class SparseCategoricalCrossentropy(LossMetric):
-    """The mean categorical cross-entropy; targets are class numbers. An ignored class counts as 0, as in Keras."""
+    """The mean categorical cross-entropy; targets are class numbers.
+
+    As in Keras, an ignored class counts as 0, or not at all where there are sample weights.
+    """
 
     from_logits: bool = False
     ignore_class: int | None = None
     axis: Axis = -1
 
+    def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
+        if sample_weight is not None and self.ignore_class is not None:
+            classes = crossentropy.class_numbers(y_true, y_pred, self.axis)
+            sample_weight = spread(sample_weight, classes, "sample weights or a mask") * (classes != self.ignore_class)
+        return super().measure(y_true, y_pred, sample_weight)
+
     def loss(self) -> Loss:
         return crossentropy.SparseCategoricalCrossentropy(
             from_logits=self.from_logits, ignore_class=self.ignore_class, axis=self.axis
         )
+
+
+@metric()
+class BinaryFocalCrossentropy(LossMetric):
+    """The mean binary focal cross-entropy."""
+
+    apply_class_balancing: bool = False
+    alpha: Fraction = 0.25
+    gamma: NonNegativeFloat = 2.0
+    from_logits: bool = False
+    label_smoothing: Fraction = 0.0
+    axis: Axis = -1
+
+    def loss(self) -> Loss:
+        return focal.BinaryFocalCrossentropy(**self.model_dump(exclude={"name"}))
+
+
+@metric()
+class CategoricalFocalCrossentropy(LossMetric):
+    """The mean categorical focal cross-entropy; targets are one-hot."""
+
+    alpha: NonNegativeFloat = 0.25
+    gamma: NonNegativeFloat = 2.0
+    from_logits: bool = False
+    label_smoothing: Fraction = 0.0
+    axis: Axis = -1
+
+    def loss(self) -> Loss:
+        return focal.CategoricalFocalCrossentropy(**self.model_dump(exclude={"name"}))

@@ -12,6 +12,7 @@ from kerascli.shapes import Ints, TensorSpec
 
 _EPSILON = 1e-7
 Classes = Annotated[int, Field(ge=2, le=10_000)]
+Axis = Annotated[int, Field(ge=-8, le=8)]
 
 
 class _Overlap(Metric):
@@ -42,37 +43,24 @@ class _Overlap(Metric):
 
 
 class _OfClasses(_Overlap):
+    """Targets and predictions as class numbers, or with a value for each class on `axis`."""
+
     num_classes: Classes
-    ignore_class: int | None = None
-    sparse_y_true: bool = True
-    sparse_y_pred: bool = True
-    axis: Annotated[int, Field(ge=-8, le=8)] = -1
-
-    def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
-        y_true = y_true if self.sparse_y_true else y_true.argmax(self.axis)
-        y_pred = y_pred if self.sparse_y_pred else y_pred.argmax(self.axis)
-        y_true, y_pred = matched(y_true, y_pred)
-        if self.ignore_class is not None:
-            y_true = torch.where(y_true == self.ignore_class, -1, y_true)
-        return self.count(y_true, y_pred, sample_weight, self.num_classes)
-
-    def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        if self.sparse_y_pred and output.shape and output.shape[-1] == self.num_classes != 1:
-            return f"'{self.component_name}' takes the output {output} for class numbers; set sparse_y_pred: false"
-        return None
 
     def result(self, state: Tensor) -> Tensor:
         return self.mean_overlap(state, tuple(range(self.num_classes)))
 
+    def count_classes(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None, ignore_class: int | None
+    ) -> Tensor:
+        y_true, y_pred = matched(y_true, y_pred)
+        if ignore_class is not None:
+            y_true = torch.where(y_true == ignore_class, -1, y_true)
+        return self.count(y_true, y_pred, sample_weight, self.num_classes)
 
-@metric(name="mean_iou")
-class MeanIoU(_OfClasses):
-    """The mean over all classes. An output of one value a class needs `sparse_y_pred: false`."""
 
-
-@metric(name="iou")
-class IoU(_OfClasses):
-    """The mean over `target_class_ids`."""
+class _Chosen(_OfClasses):
+    """The mean over `target_class_ids` alone."""
 
     target_class_ids: Ints
 
@@ -85,6 +73,61 @@ class IoU(_OfClasses):
 
     def result(self, state: Tensor) -> Tensor:
         return self.mean_overlap(state, self.target_class_ids)
+
+
+class _Numbers(_OfClasses):
+    ignore_class: int | None = None
+    sparse_y_true: bool = True
+    sparse_y_pred: bool = True
+    axis: Axis = -1
+
+    def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
+        y_true = y_true if self.sparse_y_true else y_true.argmax(self.axis)
+        y_pred = y_pred if self.sparse_y_pred else y_pred.argmax(self.axis)
+        return self.count_classes(y_true, y_pred, sample_weight, self.ignore_class)
+
+    def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        if self.sparse_y_pred and output.shape and output.shape[-1] == self.num_classes != 1:
+            return f"'{self.component_name}' takes the output {output} for class numbers; set sparse_y_pred: false"
+        return None
+
+
+class _OneHot(_OfClasses):
+    """Targets, and without `sparse_y_pred` predictions, have one value for each class."""
+
+    ignore_class: int | None = None
+    sparse_y_pred: bool = False
+    axis: Axis = -1
+
+    def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
+        y_pred = y_pred if self.sparse_y_pred else y_pred.argmax(self.axis)
+        return self.count_classes(y_true.argmax(self.axis), y_pred, sample_weight, self.ignore_class)
+
+    def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        if self.axis == -1 and (not target.shape or target.shape[-1] not in (self.num_classes, None)):
+            classes = self.num_classes
+            return f"'{self.component_name}' needs one-hot targets (None, ..., {classes}), got {target}"
+        return None
+
+
+@metric(name="mean_iou")
+class MeanIoU(_Numbers):
+    """The mean over all classes. An output of one value a class needs `sparse_y_pred: false`."""
+
+
+@metric(name="iou")
+class IoU(_Numbers, _Chosen):
+    """The mean over `target_class_ids`."""
+
+
+@metric(name="one_hot_mean_iou")
+class OneHotMeanIoU(_OneHot):
+    """The mean over all classes, of one-hot targets."""
+
+
+@metric(name="one_hot_iou")
+class OneHotIoU(_OneHot, _Chosen):
+    """The mean over `target_class_ids`, of one-hot targets."""
 
 
 @metric(name="binary_iou")

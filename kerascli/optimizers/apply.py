@@ -1,6 +1,7 @@
 """Applying gradients as Keras does: clip, decay, update, average, constrain, over flat vectors."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -43,11 +44,11 @@ class FlatOptimizer:
         self._guard = Guard(weights[0][1].device)
         for group in self._groups:
             for slot in optimizer.slots():
-                group.slots[slot] = torch.full_like(group.weights, optimizer.slot_start(slot))
+                group.add_slot(slot, optimizer.slot_start(slot), partial(optimizer.slot_shape, slot))
             if optimizer.gradient_accumulation_steps:
-                group.slots[_ACCUMULATOR] = torch.zeros_like(group.weights)
+                group.add_slot(_ACCUMULATOR)
             if optimizer.use_ema:
-                group.slots[_AVERAGE] = torch.zeros_like(group.weights)
+                group.add_slot(_AVERAGE)
 
     @property
     def iterations(self) -> int:
@@ -119,6 +120,14 @@ class FlatOptimizer:
             for group in self._groups:
                 group.weights.copy_(group.slots[_AVERAGE])
 
+    @torch.no_grad()
+    def swap_averages(self) -> None:
+        """Exchange the weights and their moving averages."""
+        for group in self._groups:
+            weights = group.weights.clone()
+            group.weights.copy_(group.slots[_AVERAGE])
+            group.slots[_AVERAGE].copy_(weights)
+
     def state_dict(self) -> dict[str, Tensor]:
         """All state: `adam/dense/kernel/velocity` ... in Keras's layout, `iterations`, `learning_rate`. Copies."""
         state = {name: view.clone(memory_format=torch.contiguous_format) for name, view in self._named_state()}
@@ -148,9 +157,9 @@ class FlatOptimizer:
 
     def _named_state(self) -> Iterator[tuple[str, Tensor]]:
         for group in self._groups:
-            for s in group.slices:
-                for slot, vector in group.slots.items():
-                    yield f"{self.optimizer.component_name}/{s.name}/{slot}", s.keras(vector)
+            for name, state in group.state.items():
+                for slot, view in state.items():
+                    yield f"{self.optimizer.component_name}/{name}/{slot}", view
 
     def _step(self) -> None:
         every = self.optimizer.gradient_accumulation_steps
@@ -185,8 +194,9 @@ class FlatOptimizer:
             rule = group.rule if group.rule is not None and group.is_complete else self.optimizer.update
             parts = group.stretches() if self.optimizer.elementwise else _one_by_one(group)
             for part in parts:
-                if self.optimizer.weight_decay is not None:
-                    part.weights.mul_(1 - self.optimizer.weight_decay * moment.learning_rate)
+                decay = self.optimizer.decay(part.slots)
+                if decay is not None:
+                    part.weights.mul_(1 - decay * moment.learning_rate)
                 rule(part.weights, part.gradient, part.slots, moment)
 
     def _clip(self) -> None:
@@ -228,4 +238,4 @@ def _one_by_one(group: FlatGroup) -> Iterator[Stretch]:
     """Each weight in Keras's shape, for rules that look at a weight as a whole."""
     assert group.gradient is not None
     for s in group.present:
-        yield Stretch(s.keras(group.weights), {k: s.keras(v) for k, v in group.slots.items()}, s.keras(group.gradient))
+        yield Stretch(s.keras(group.weights), group.state[s.name], s.keras(group.gradient))

@@ -76,9 +76,20 @@ class Optimizer(Component):
     def slots(self) -> tuple[str, ...]:
         """Names of the state vectors that go with each weight (`momentum`, `velocity`)."""
 
-    def slot_start(self, slot: str) -> float:
-        """What a state vector is filled with."""
+    def slot_start(self, slot: str) -> float | None:
+        """What a state vector is filled with; None: the weights."""
         return 0.0
+
+    def slot_shape(self, slot: str, name: str, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+        """The shape of a state of the weight `name` (`dense/kernel`), whose own is `shape`; None: it has no such state.
+
+        Only a rule that is not `elementwise` may say another than `shape`.
+        """
+        return shape
+
+    def decay(self, state: Mapping[str, Tensor]) -> float | None:
+        """`weight_decay` of the weight that has this state."""
+        return self.weight_decay
 
     @abstractmethod
     def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:

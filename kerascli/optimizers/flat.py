@@ -1,6 +1,7 @@
 """Weights side by side in one vector: an update is then a few passes over memory, not a few per weight."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,6 +30,10 @@ class Layout(Protocol):
 
 NamedWeight = tuple[str, nn.Parameter, Layout]
 """Canonical name (`dense/kernel`), torch's parameter, how Keras sees it."""
+
+
+SlotShape = Callable[[str, tuple[int, ...]], tuple[int, ...] | None]
+"""(a weight's name, its shape in Keras) -> the shape of a state of it; None: it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,9 @@ class FlatGroup:
         self.weights = torch.zeros(end, dtype=first.dtype, device=first.device)
         self.gradient = torch.zeros_like(self.weights) if own_gradient else None
         self.slots: dict[str, Tensor] = {}
+        """The state vectors, by name ..."""
+        self.state: dict[str, dict[str, Tensor]] = {s.name: {} for s in self.slices}
+        """... and each weight's parts of them, in Keras's layout: views."""
         self.present: list[Slice] = []
         """The weights that have a gradient in this step."""
         self.given: list[Tensor] = []
@@ -88,6 +96,23 @@ class FlatGroup:
         for s in self.slices:
             s.of(self.weights).copy_(s.parameter.data)
             s.parameter.data = s.of(self.weights)
+
+    def add_slot(self, slot: str, start: float | None = 0.0, shape_of: SlotShape | None = None) -> None:
+        """A state vector filled with `start`, or with the weights (None). `shape_of` says how its parts are shaped."""
+        own = {s.name: tuple(s.keras(self.weights).shape) for s in self.slices}
+        shapes = {name: shape_of(name, shape) if shape_of else shape for name, shape in own.items()}
+        if shapes == own:
+            vector = self.weights.clone() if start is None else torch.full_like(self.weights, start)
+            views = {s.name: s.keras(vector) for s in self.slices}
+        else:
+            known = {name: shape for name, shape in shapes.items() if shape is not None}
+            sizes = [math.prod(shape) for shape in known.values()]
+            assert start is not None, "only a state of the weights' own shapes can start as they do"
+            vector = self.weights.new_full((sum(sizes),), start)
+            views = {n: part.view(known[n]) for n, part in zip(known, vector.split(sizes), strict=True)}
+        self.slots[slot] = vector
+        for name, view in views.items():
+            self.state[name][slot] = view
 
     def take(self, gradients: Sequence[Tensor | None]) -> None:
         """Note the gradients of a step, in the order of the weights; None: the weight is left alone."""

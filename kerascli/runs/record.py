@@ -174,6 +174,17 @@ class RunRecord:
         path = self._inside(_LOGS, file, make=False)
         return read_text(path) if path.exists() else None
 
+    def log_folder(self, folder: str) -> Path:
+        """A folder in logs/ (`board/train`) for who writes files of its own; it exists."""
+        path = self.path / _LOGS
+        for name in folder.split("/"):
+            if not FILE.fullmatch(name):
+                raise StorageError(f"{quoted(folder)} cannot name a folder in {_LOGS}/")
+            storage.make_folder(path)
+            path /= name
+        storage.make_folder(path)
+        return path
+
     # Files of bytes
 
     def write_weights(self, data: bytes) -> None:

@@ -9,13 +9,26 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from kerascli.errors import FileRefused
-from kerascli.events import BatchEnd, EpochEnd, Event, Note, Saved
+from kerascli.events import (
+    AppendRow,
+    BatchEnd,
+    EpochEnd,
+    Event,
+    Note,
+    Post,
+    Record,
+    Saved,
+    WriteHistograms,
+    WriteScalars,
+)
 from kerascli.fit.checkpoint import capture, reinstate
 from kerascli.fit.loop import Plan, refuse_bad_step
 from kerascli.fit.progress import Progress
 from kerascli.fit.step import Trainer
 from kerascli.runs.record import RunRecord
 from kerascli.spans import span
+from kerascli.workflow.boards import Boards
+from kerascli.workflow.sending import post
 
 EPOCH_SECONDS = 10.0
 """A checkpoint is written at an epoch's end when the last is older than this ..."""
@@ -34,27 +47,35 @@ class Recorder:
         self.progress = progress
         self.plan = plan
         self._saved_at = time.monotonic()
+        self._boards = Boards(record)
+        self._unreachable: set[str] = set()
 
     def follow(self, events: Iterator[Event]) -> Iterator[Event]:
         """Hand every event on after it is recorded: a run may be left at any of them. A save is an event of its own."""
         for event in events:
-            saved = self._record(event)
+            notes: list[Note] = []
+            saved = self._record(event, notes)
             yield event
+            yield from notes
             if saved is not None:
                 yield saved
 
-    def _record(self, event: Event) -> Saved | None:
+    def _record(self, event: Event, notes: list[Note]) -> Saved | None:
+        if isinstance(event, EpochEnd):
+            with span("records"):
+                self.record.write_history(self.progress.rows)
+        if isinstance(event, (BatchEnd, EpochEnd)) and event.records:
+            with span("records"):
+                notes += filter(None, map(self._write, event.records))
         if isinstance(event, EpochEnd):
             return self._epoch_end(event)
+        if isinstance(event, BatchEnd) and event.slots:
+            return self.save(f"kept as {', '.join(event.slots)}", slots=event.slots)
         if isinstance(event, BatchEnd) and time.monotonic() - self._saved_at > BATCH_SECONDS:
             return self.save("five minutes have passed")
         return None
 
     def _epoch_end(self, event: EpochEnd) -> Saved | None:
-        with span("records"):
-            self.record.write_history(self.progress.rows)
-            for file, row, separator in event.rows:
-                self._log_row(file, row, separator)
         last = event.epoch >= self.plan.epochs or self.progress.stopped is not None
         if event.slots:
             return self.save(f"kept as {', '.join(event.slots)}", slots=event.slots)
@@ -72,6 +93,22 @@ class Recorder:
             self.record.checkpoints.save(self.progress.step, {TRAINING: save_tensors(tensors)}, facts, slots=slots)
         self._saved_at = time.monotonic()
         return Saved(f"step {self.progress.step}", self.progress.epoch, self.progress.batch, reason)
+
+    def _write(self, record: Record) -> Note | None:
+        """One record; what could not be sent is said once for each server."""
+        match record:
+            case AppendRow(file, row, separator):
+                self._log_row(file, row, separator)
+            case WriteScalars(folder, step, values):
+                self._boards.write_scalars(folder, step, values)
+            case WriteHistograms(folder, step):
+                self._boards.write_histograms(folder, step, self.trainer.snapshot())
+            case Post(url):
+                problem = post(record)
+                if problem is not None and url not in self._unreachable:
+                    self._unreachable.add(url)
+                    return Note(f"remote_monitor: could not send figures to {url}: {problem}", "warning")
+        return None
 
     def _log_row(self, file: str, row: Mapping[str, float], separator: str) -> None:
         """Add an epoch's row to a file in logs/; rows of epochs that are trained again after a resume are replaced."""

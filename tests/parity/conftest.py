@@ -1,9 +1,23 @@
+import keras
 import pytest
+from keras.src.backend.common import dtypes
 
 
 @pytest.fixture(autouse=True)
 def _keras_in_float64(monkeypatch):
     """On torch Keras computes 64-bit types in 32 bits; with TensorFlow it does not, and here it does not either."""
-    from keras.src.backend.common import dtypes
-
     monkeypatch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", "float64")
+
+
+@pytest.fixture
+def keras_makes_float64():
+    """What Keras makes by itself (constants, variables, states) is float64, too."""
+    before = keras.config.floatx()
+    keras.config.set_floatx("float64")
+    yield
+    keras.config.set_floatx(before)
+
+
+def pytest_collection_modifyitems(items):
+    """What asks whether everything was compared comes last."""
+    items.sort(key=lambda item: item.path.name == "test_whole.py")

@@ -1,0 +1,83 @@
+"""TensorBoard: figures and histograms of weights in event files, which `tensorboard --logdir RUN/logs` shows."""
+
+import re
+from collections.abc import Collection
+from importlib.util import find_spec
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, field_validator, model_validator
+
+from kerascli.callbacks.base import Callback, Decision, EpochFacts, State, WriteHistograms, WriteScalars, callback
+from kerascli.shapes import NonNegativeInt, PositiveInt
+
+_ELSEWHERE = {
+    "write_graph": "'kerascli summary' shows the model",
+    "write_images": "weights are shown as histograms: set histogram_freq",
+    "profile_batch": "'kerascli train --profile' says where the time goes",
+    "embeddings_freq": "embeddings are among the run's weights, in model.safetensors",
+    "embeddings_metadata": "embeddings are among the run's weights, in model.safetensors",
+}
+
+
+@callback(name="tensorboard")
+class TensorBoard(Callback):
+    """Figures under `epoch_loss` ... in the folders `train` and `validation`; steps are epochs from 0, as in Keras.
+
+    With a number as `update_freq` also `batch_loss` ... every so many batches, by the number of batches done. Needs
+    the package tensorboard (the extra `kerascli[tensorboard]`).
+    """
+
+    log_dir: str = "tensorboard"
+    """The folder inside the run's logs/."""
+    histogram_freq: NonNegativeInt = 0
+    """Every how many epochs to write histograms of the weights; 0: never."""
+    write_steps_per_second: bool = False
+    """Write how many steps an epoch made in a second."""
+    update_freq: Annotated[Literal["epoch"] | PositiveInt, BeforeValidator(lambda v: 1 if v == "batch" else v)] = (
+        "epoch"
+    )
+    """epoch, batch, or every how many batches."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_shown_elsewhere(cls, settings: Any) -> Any:
+        for name, text in _ELSEWHERE.items():
+            if isinstance(settings, dict) and name in settings:
+                raise ValueError(f"{name} is not there: {text}; leave '{name}' out")
+        return settings
+
+    @field_validator("log_dir")
+    @classmethod
+    def _is_a_plain_name(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
+            raise ValueError(f"expected a plain folder name such as board (it goes into logs/), got '{value}'")
+        return value
+
+    def claims(self) -> tuple[str, ...]:
+        return (f"the folder '{self.log_dir}'",)
+
+    def check(self, names: Collection[str]) -> str | None:
+        if find_spec("tensorboard") is None:
+            return "tensorboard: the package is not installed; pip install 'kerascli[tensorboard]'"
+        return super().check(names)
+
+    def batch_period(self) -> int | None:
+        return None if self.update_freq == "epoch" else self.update_freq
+
+    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+        epoch, train = facts.epoch - 1, f"{self.log_dir}/train"
+        figures = {f"epoch_{name}": value for name, value in facts.logs.items() if not name.startswith("val_")}
+        figures["epoch_learning_rate"] = facts.learning_rate
+        if self.write_steps_per_second:
+            figures["epoch_steps_per_second"] = facts.steps / max(facts.seconds, 1e-9)
+        decisions: list[Decision] = [WriteScalars(train, epoch, figures)]
+        judged = {f"epoch_{n.removeprefix('val_')}": v for n, v in facts.logs.items() if n.startswith("val_")}
+        if judged:
+            decisions.append(WriteScalars(f"{self.log_dir}/validation", epoch, judged))
+        if self.histogram_freq and epoch % self.histogram_freq == 0:
+            decisions.append(WriteHistograms(train, epoch))
+        return decisions, state
+
+    def batch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+        figures = {f"batch_{name}": value for name, value in facts.logs.items()}
+        return [WriteScalars(f"{self.log_dir}/train", facts.step, figures)], state

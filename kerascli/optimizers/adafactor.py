@@ -1,0 +1,59 @@
+"""Adafactor: Adam's step sizes from the means of rows and columns, which take less memory (Shazeer and Stern, 2018)."""
+
+import math
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor
+
+from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
+from kerascli.shapes import NonNegativeFloat, PositiveFloat
+
+
+@optimizer()
+class Adafactor(Optimizer):
+    """Keeps one number for each row and column of a kernel (its last two axes), not one for each value.
+
+    The rate of an update is at most 1 / sqrt(its number).
+    """
+
+    elementwise = False
+
+    learning_rate: LearningRate = 0.001
+    beta_2_decay: Annotated[float, Field(lt=0)] = -0.8
+    """The power of the update number that `beta_2` comes near to 1 by."""
+    epsilon_1: NonNegativeFloat = 1e-30
+    """Added to the squares of the gradients."""
+    epsilon_2: NonNegativeFloat = 1e-3
+    """The smallest size of a weight that steps are in proportion to."""
+    clip_threshold: PositiveFloat = 1.0
+    """Steps whose root mean square is greater are scaled down to it."""
+    relative_step: bool = True
+    """Makes no difference, as in Keras 3: the rate is held below 1 / sqrt(update) in any case."""
+
+    def slots(self) -> tuple[str, ...]:
+        return ("row", "column", "velocity")
+
+    def slot_shape(self, slot: str, name: str, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+        if len(shape) < 2:
+            return shape if slot == "velocity" else None
+        return {"row": shape[:-1], "column": (*shape[:-2], shape[-1])}.get(slot)
+
+    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
+        rate = min(moment.learning_rate, 1 / math.sqrt(moment.step))
+        kept = 1 - moment.step**self.beta_2_decay
+        squares = gradient.square().add_(self.epsilon_1)
+        if weight.ndim < 2:
+            velocity = state["velocity"].lerp_(squares, 1 - kept)
+        else:
+            row = state["row"].lerp_(squares.mean(-1), 1 - kept)
+            column = state["column"].lerp_(squares.mean(-2), 1 - kept)
+            velocity = (row / row.mean(-1, keepdim=True)).unsqueeze(-1) * column.unsqueeze(-2)
+        step = gradient / velocity.sqrt()
+        size = _rms(weight).clamp(min=self.epsilon_2) * rate
+        weight.sub_(step.mul_(size / (_rms(step) / self.clip_threshold).clamp(min=1)))
+
+
+def _rms(x: Tensor) -> Tensor:
+    return x.square().mean().sqrt()

@@ -1,0 +1,100 @@
+"""Muon: momentum whose matrix is made orthogonal before it is a step (Jordan et al., 2024; Liu et al., 2025)."""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Annotated
+
+import torch
+from pydantic import AfterValidator
+from torch import Tensor
+
+from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
+from kerascli.shapes import Fraction, NonNegativeFloat, NonNegativeInt, OpenFraction, PositiveFloat, Words
+
+
+def _patterns(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        try:
+            re.compile(text)
+        except re.error as error:
+            raise ValueError(f"expected regular expressions, got '{text}': {error}") from None
+    return texts
+
+
+@optimizer()
+class Muon(Optimizer):
+    """Orthogonal steps for matrices, Adam's for all other weights: biases, convolutions, embeddings, `exclude_layers`.
+
+    Name the output layer in `exclude_layers`: it, too, is better off with Adam.
+    """
+
+    elementwise = False
+
+    learning_rate: LearningRate = 0.001
+    adam_beta_1: OpenFraction = 0.9
+    """How slowly Adam's mean of the gradients forgets."""
+    adam_beta_2: OpenFraction = 0.999
+    """How slowly Adam's mean of their squares forgets."""
+    adam_weight_decay: NonNegativeFloat | None = 0.004
+    """`weight_decay` of the weights that Adam moves."""
+    epsilon: NonNegativeFloat = 1e-7
+    weight_decay: NonNegativeFloat | None = 0.004
+    exclude_layers: Annotated[Words, AfterValidator(_patterns)] | None = None
+    """Regular expressions; a weight (`dense_1/kernel`) in which one is found is moved by Adam."""
+    exclude_embeddings: bool = True
+    """Leave weights with `embedding` in their names to Adam."""
+    muon_a: float = 3.4445
+    """The first coefficient of the iteration that makes a matrix orthogonal ..."""
+    muon_b: float = -4.7750
+    """... the second ..."""
+    muon_c: float = 2.0315
+    """... and the third."""
+    adam_lr_ratio: PositiveFloat = 1.0
+    """What Adam's rate is multiplied by."""
+    momentum: Fraction = 0.95
+    ns_steps: NonNegativeInt = 5
+    """How often that iteration is done."""
+    nesterov: bool = True
+    rms_rate: PositiveFloat | None = 0.2
+    """Scales steps to the size of Adam's, times this; null: not."""
+
+    def slots(self) -> tuple[str, ...]:
+        return ("momentum", "velocity")
+
+    def slot_shape(self, slot: str, name: str, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+        return shape if slot == "momentum" or self._is_adam_s(name, shape) else None
+
+    def decay(self, state: Mapping[str, Tensor]) -> float | None:
+        return self.adam_weight_decay if "velocity" in state else self.weight_decay
+
+    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
+        if "velocity" in state:
+            self._adam(weight, gradient, state, moment)
+            return
+        momentum = state["momentum"].mul_(self.momentum).add_(gradient)
+        step = self._orthogonal(gradient + self.momentum * momentum if self.nesterov else momentum)
+        size = 1.0 if self.rms_rate is None else math.sqrt(max(weight.shape)) * self.rms_rate
+        weight.sub_(step, alpha=moment.learning_rate * size)
+
+    def _adam(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
+        momentum = state["momentum"].lerp_(gradient, 1 - self.adam_beta_1)
+        velocity = state["velocity"].mul_(self.adam_beta_2).addcmul_(gradient, gradient, value=1 - self.adam_beta_2)
+        correction = math.sqrt(1 - self.adam_beta_2**moment.step) / (1 - self.adam_beta_1**moment.step)
+        rate = moment.learning_rate * self.adam_lr_ratio * correction
+        weight.addcdiv_(momentum, velocity.sqrt().add_(self.epsilon), value=-rate)
+
+    def _orthogonal(self, x: Tensor) -> Tensor:
+        """Newton and Schulz's iteration: singular values of a matrix come near to 1, its directions stay."""
+        tall = x.shape[0] > x.shape[1]
+        x = x.T if tall else x
+        x = x / (torch.linalg.matrix_norm(x) + 1e-7)
+        for _ in range(self.ns_steps):
+            square = x @ x.T
+            x = self.muon_a * x + (self.muon_b * square + self.muon_c * square @ square) @ x
+        return x.T if tall else x
+
+    def _is_adam_s(self, name: str, shape: tuple[int, ...]) -> bool:
+        if len(shape) != 2 or (self.exclude_embeddings and "embedding" in name.lower()):
+            return True
+        return any(re.search(pattern, name) for pattern in self.exclude_layers or ())

@@ -1,0 +1,17 @@
+"""Sending something to a server, without waiting for long and without ever failing."""
+
+from kerascli.events import Post
+
+TIMEOUT_SECONDS = 3.0
+
+
+def post(request: Post) -> str | None:
+    """Send it; returns what went wrong, or None."""
+    from http.client import HTTPException
+    from urllib.request import Request, urlopen
+
+    try:
+        with urlopen(Request(request.url, request.body, dict(request.headers)), timeout=TIMEOUT_SECONDS):
+            return None
+    except (OSError, HTTPException, ValueError) as error:
+        return str(getattr(error, "reason", None) or error) or type(error).__name__
