@@ -19,6 +19,8 @@ class AutoContrast(ImageOperation):
     data_format: DataFormat = "channels_last"
 
     def apply(self, x: Tensor, drawn: None) -> Tensor:
-        low, high = x.amin((-2, -1), keepdim=True), x.amax((-2, -1), keepdim=True)
-        stretched = (x - low) / torch.where(high > low, high - low, 1.0)
-        return torch.where(high > low, rescaled(stretched, (0, 1), self.value_range), x)
+        shades = rescaled(x, self.value_range, (0, 255))
+        low, high = shades.amin((-2, -1), keepdim=True), shades.amax((-2, -1), keepdim=True)
+        scale = 255 / torch.where(high > low, high - low, 1.0)
+        stretched = (shades * scale - low * scale).clamp(0, 255)
+        return torch.where(high > low, rescaled(stretched, (0, 255), self.value_range), x)
