@@ -87,7 +87,7 @@ def test_mel_spectrogram(config, shape):
         ("mel_spectrogram", {"min_freq": 9000.0}, (3000,), "max_freq"),
         ("mel_spectrogram", {}, (1024,), "1024"),
         ("mel_spectrogram", {}, (2, 3, 4000), "waves"),
-        ("normalization", {}, (3,), "needs 'mean'"),
+        ("normalization", {}, (3,), "mean"),
         ("normalization", {"mean": 1.0, "variance": [1.0]}, (3,), "differ in shape"),
         ("normalization", {"mean": [1.0, 2.0], "variance": [1.0, 2.0]}, (3,), "do not fit"),
         ("normalization", {"axis": None, "mean": [1.0], "variance": [1.0]}, (3,), "do not fit"),

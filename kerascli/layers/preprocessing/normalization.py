@@ -27,27 +27,22 @@ Statistics = float | Annotated[tuple[float, ...] | tuple[tuple[float, ...], ...]
 class Normalization(Layer):
     """Shifts and scales to mean 0 and variance 1 by the `mean` and `variance` given.
 
-    The transform of the same name, in the data section, learns them.
+    To learn them from the training rows, put normalization into the pipeline of the input, in the data section.
     """
 
     mask = "pass"
 
     axis: Axes | None = -1
     """The axes whose places have a mean and a variance each; null: one of each for all values."""
-    mean: Statistics | None = None
+    mean: Statistics
     """The means: a number, or one for each place of the axis."""
-    variance: Statistics | None = None
+    variance: Statistics
     """The variances, shaped as the means."""
     invert: bool = False
     """The way back: multiply by the deviation and add the mean."""
 
     @model_validator(mode="after")
-    def _given(self) -> Self:
-        if self.mean is None or self.variance is None:
-            raise ValueError(
-                "needs 'mean' and 'variance'; to learn them from the training rows, put normalization into the "
-                "pipeline of the input (data.inputs)"
-            )
+    def _alike(self) -> Self:
         shapes = [_shape(given) for given in (self.mean, self.variance)]
         if shapes[0] != shapes[1]:
             raise ValueError(f"mean {show_shape(shapes[0])} and variance {show_shape(shapes[1])} differ in shape")

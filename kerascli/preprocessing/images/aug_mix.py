@@ -62,7 +62,7 @@ class AugMix(ImageOperation):
         ]
         return versions, image.view(-1, 1, 1, 1), chains
 
-    def apply(self, x: Tensor, drawn: tuple[Tensor, Tensor, list[Chain]]) -> Tensor:
+    def change(self, x: Tensor, drawn: tuple[Tensor, Tensor, list[Chain]]) -> Tensor:
         versions, image, chains = drawn
         parts = self.parts()
         mixed = torch.zeros_like(x)

@@ -18,7 +18,7 @@ class AutoContrast(ImageOperation):
     """The lowest and the highest value of the images."""
     data_format: DataFormat = "channels_last"
 
-    def apply(self, x: Tensor, drawn: None) -> Tensor:
+    def change(self, x: Tensor, drawn: None) -> Tensor:
         shades = rescaled(x, self.value_range, (0, 255))
         low, high = shades.amin((-2, -1), keepdim=True), shades.amax((-2, -1), keepdim=True)
         scale = 255 / torch.where(high > low, high - low, 1.0)

@@ -77,7 +77,7 @@ class ImageOperation(Component):
         """The random parameters, one of each a sample."""
         return None
 
-    def apply(self, x: Tensor, drawn: Any) -> Tensor:
+    def change(self, x: Tensor, drawn: Any) -> Tensor:
         """What is done, given what was drawn."""
         raise NotImplementedError
 
@@ -117,7 +117,7 @@ class ImageModule(nn.Module):
             if self.training or operation.always:
                 with draws.seeded(getattr(operation, "seed", None)):
                     drawn = operation.draw(images)
-                images = operation.apply(images, drawn)
+                images = operation.change(images, drawn)
             else:
                 images = operation.rest(images)
         images = images.movedim(1, -1) if last else images

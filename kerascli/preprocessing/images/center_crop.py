@@ -25,7 +25,7 @@ class CenterCrop(ImageOperation):
     def size(self, height: int | None, width: int | None) -> tuple[int | None, int | None]:
         return self.height, self.width
 
-    def apply(self, x: Tensor, drawn: None) -> Tensor:
+    def change(self, x: Tensor, drawn: None) -> Tensor:
         rows, columns = x.shape[-2:]
         if rows < self.height or columns < self.width:
             return smart_resize(x, self.height, self.width)

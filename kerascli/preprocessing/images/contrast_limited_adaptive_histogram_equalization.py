@@ -27,7 +27,7 @@ class ContrastLimitedAdaptiveHistogramEqualization(ImageOperation):
     """How many tiles there are, down and across."""
     data_format: DataFormat = "channels_last"
 
-    def apply(self, x: Tensor, drawn: None) -> Tensor:
+    def change(self, x: Tensor, drawn: None) -> Tensor:
         rows, columns = x.shape[-2:]
         down, across = self.tile_grid_size
         high, wide = -(-rows // down), -(-columns // across)

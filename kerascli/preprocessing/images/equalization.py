@@ -24,7 +24,7 @@ class Equalization(ImageOperation):
     """How many shades are told apart."""
     data_format: DataFormat = "channels_last"
 
-    def apply(self, x: Tensor, drawn: None) -> Tensor:
+    def change(self, x: Tensor, drawn: None) -> Tensor:
         shades = rescaled(x, self.value_range, (0, 255)).flatten(2)  # (N, C, H * W)
         last = self.bins - 1
         counted = (shades * last / 255).long().clamp(0, last)

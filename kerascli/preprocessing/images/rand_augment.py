@@ -55,7 +55,7 @@ class RandAugment(ImageOperation):
         parts = augmentations(span(self.factor), self.value_range, self.interpolation)
         return [(which(x, len(parts)), [part.draw(x) for part in parts]) for _ in range(self.num_ops)]
 
-    def apply(self, x: Tensor, drawn: list[tuple[Tensor, list[Any]]]) -> Tensor:
+    def change(self, x: Tensor, drawn: list[tuple[Tensor, list[Any]]]) -> Tensor:
         parts = augmentations(span(self.factor), self.value_range, self.interpolation)
         for index, numbers in drawn:
             x = one_of(parts, x, index, numbers)
@@ -88,5 +88,5 @@ def one_of(parts: list[ImageOperation], x: Tensor, index: Tensor, drawn: list[An
     """Each image after the operation of its index; an index beyond the last: as it is."""
     result = x
     for number, (part, numbers) in enumerate(zip(parts, drawn, strict=True)):
-        result = torch.where(index == number, part.apply(x, numbers), result)
+        result = torch.where(index == number, part.change(x, numbers), result)
     return result

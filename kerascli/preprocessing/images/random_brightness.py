@@ -29,5 +29,5 @@ class RandomBrightness(ImageOperation):
         low, high = self.value_range
         return uniform(x, signed_span(self.factor)) * (high - low)
 
-    def apply(self, x: Tensor, drawn: Tensor) -> Tensor:
+    def change(self, x: Tensor, drawn: Tensor) -> Tensor:
         return (x + drawn).clamp(*self.value_range)

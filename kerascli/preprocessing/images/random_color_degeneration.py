@@ -23,5 +23,5 @@ class RandomColorDegeneration(ImageOperation):
     def draw(self, x: Tensor) -> Tensor:
         return uniform(x, span(self.factor))
 
-    def apply(self, x: Tensor, drawn: Tensor) -> Tensor:
+    def change(self, x: Tensor, drawn: Tensor) -> Tensor:
         return (x + drawn * (grayscale(x) - x)).clamp(*self.value_range)

@@ -49,7 +49,7 @@ class RandomColorJitter(ImageOperation):
     def draw(self, x: Tensor) -> list[Any]:
         return [part.draw(x) for part in self.parts()]
 
-    def apply(self, x: Tensor, drawn: list[Any]) -> Tensor:
+    def change(self, x: Tensor, drawn: list[Any]) -> Tensor:
         for part, numbers in zip(self.parts(), drawn, strict=True):
-            x = part.apply(x, numbers)
+            x = part.change(x, numbers)
         return x

@@ -21,6 +21,6 @@ class RandomContrast(ImageOperation):
         lower, upper = sorted(self.factor) if isinstance(self.factor, tuple) else (self.factor, self.factor)
         return uniform(x, (1 - lower, 1 + upper))
 
-    def apply(self, x: Tensor, drawn: Tensor) -> Tensor:
+    def change(self, x: Tensor, drawn: Tensor) -> Tensor:
         mean = x.mean((-2, -1), keepdim=True)
         return ((x - mean) * drawn + mean).clamp(*self.value_range)

@@ -33,7 +33,7 @@ class RandomCrop(ImageOperation):
         """Where the parts begin: rows (N, 1), columns (N, 1)."""
         return _starts(x, x.shape[-2] - self.height), _starts(x, x.shape[-1] - self.width)
 
-    def apply(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
+    def change(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
         rows, columns = x.shape[-2:]
         if rows <= self.height or columns <= self.width:
             return self.rest(x)

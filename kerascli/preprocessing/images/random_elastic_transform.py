@@ -45,7 +45,7 @@ class RandomElasticTransform(ImageOperation):
         noise = x.new_empty((x.shape[0], 2, *x.shape[-2:]))
         return chosen(x, self.factor), uniform(x, span(self.scale), 1), draws.normal(noise)
 
-    def apply(self, x: Tensor, drawn: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    def change(self, x: Tensor, drawn: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         which, strength, noise = drawn
         height, width = x.shape[-2:]
         largest = span(self.scale)[1]

@@ -53,7 +53,7 @@ class RandomErasing(ImageOperation):
         noise = draws.normal(x) if self.fill_value is None else None
         return chosen(x, self.factor), parts, uniform(x, (0, 1), 2), noise
 
-    def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
+    def change(self, x: Tensor, drawn: Drawn) -> Tensor:
         which, parts, starts, noise = drawn
         across, down = pixels(x)
         inside = _within(down, x.shape[-2], parts[:, 0], starts[:, 0])

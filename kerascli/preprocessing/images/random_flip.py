@@ -27,5 +27,5 @@ class RandomFlip(ImageOperation):
     def draw(self, x: Tensor) -> Tensor:
         return draws.bernoulli(x, 0.5, (x.shape[0], 1, 1, 1)).bool()
 
-    def apply(self, x: Tensor, drawn: Tensor) -> Tensor:
+    def change(self, x: Tensor, drawn: Tensor) -> Tensor:
         return torch.where(drawn, x.flip(_AXES[self.mode]), x)

@@ -22,5 +22,5 @@ class RandomGrayscale(ImageOperation):
     def draw(self, x: Tensor) -> Tensor:
         return uniform(x, (0, 1)) < self.factor
 
-    def apply(self, x: Tensor, drawn: Tensor) -> Tensor:
+    def change(self, x: Tensor, drawn: Tensor) -> Tensor:
         return torch.where(drawn, grayscale(x), x)

@@ -26,7 +26,7 @@ class RandomHue(ImageOperation):
         sign = torch.where(uniform(x, (0, 1), 1, 1) > 0.5, -0.5, 0.5)
         return sign * uniform(x, span(self.factor), 1, 1)
 
-    def apply(self, x: Tensor, drawn: Tensor) -> Tensor:
+    def change(self, x: Tensor, drawn: Tensor) -> Tensor:
         hue, saturation, value = to_hsv(rescaled(x, self.value_range, (0, 1)))
         turned = from_hsv(hue + drawn, saturation, value).clamp(0, 1)
         return rescaled(turned, (0, 1), self.value_range)

@@ -21,5 +21,5 @@ class RandomInvert(ImageOperation):
     def draw(self, x: Tensor) -> Tensor:
         return chosen(x, self.factor)
 
-    def apply(self, x: Tensor, drawn: Tensor) -> Tensor:
+    def change(self, x: Tensor, drawn: Tensor) -> Tensor:
         return torch.where(drawn, self.value_range[1] - x, x)

@@ -32,7 +32,7 @@ class RandomPerspective(ImageOperation):
         """Which images (N, 1, 1, 1), and by what their four corners' (x, y) grow (N, 4, 2)."""
         return chosen(x, self.factor), uniform(x, (-self.scale / 2, self.scale / 2), 4, 2)
 
-    def apply(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
+    def change(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
         which, growth = drawn
         height, width = x.shape[-2:]
         across, down = _sources(x, growth, width - 1, height - 1)

@@ -31,6 +31,6 @@ class RandomPosterization(ImageOperation):
         bits = uniform(x, (low, last + 1)).floor().clamp(max=last)
         return 2 ** (8 - bits)
 
-    def apply(self, x: Tensor, drawn: Tensor) -> Tensor:
+    def change(self, x: Tensor, drawn: Tensor) -> Tensor:
         shades = rescaled(x, self.value_range, (0, 255)).clamp(0, 255).floor()
         return rescaled((shades / drawn).floor() * drawn, (0, 255), self.value_range)

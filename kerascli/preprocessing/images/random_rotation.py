@@ -29,7 +29,7 @@ class RandomRotation(ImageOperation):
         low, high = signed_span(self.factor)
         return uniform(x, (2 * math.pi * low, 2 * math.pi * high), 1, 1)
 
-    def apply(self, x: Tensor, drawn: Tensor) -> Tensor:
+    def change(self, x: Tensor, drawn: Tensor) -> Tensor:
         cos, sin = drawn.cos(), drawn.sin()
         middle_y, middle_x = ((size - 1) / 2 for size in x.shape[-2:])
         return affine(

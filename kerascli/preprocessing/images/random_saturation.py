@@ -27,6 +27,6 @@ class RandomSaturation(ImageOperation):
         factor = uniform(x, span(self.factor), 1, 1)
         return factor / (1 - factor + _EPSILON)
 
-    def apply(self, x: Tensor, drawn: Tensor) -> Tensor:
+    def change(self, x: Tensor, drawn: Tensor) -> Tensor:
         hue, saturation, value = to_hsv(x)
         return from_hsv(hue, (saturation * drawn).clamp(*self.value_range), value)

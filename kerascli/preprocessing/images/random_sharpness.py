@@ -21,7 +21,7 @@ class RandomSharpness(ImageOperation):
     def draw(self, x: Tensor) -> Tensor:
         return 2 * uniform(x, span(self.factor))
 
-    def apply(self, x: Tensor, drawn: Tensor) -> Tensor:
+    def change(self, x: Tensor, drawn: Tensor) -> Tensor:
         # a window of 3 x 3 with weights 1/13, in the middle 5/13; around the image there are zeros
         smooth = (9 * F.avg_pool2d(x, 3, 1, 1) + 4 * x) / 13
         return (x + (1 - drawn) * (smooth - x)).clamp(*self.value_range)

@@ -34,7 +34,7 @@ class RandomShear(ImageOperation):
         across, down = (uniform(x, signed_span(factor), 1, 1) for factor in (self.x_factor, self.y_factor))
         return sign * across, sign * down
 
-    def apply(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
+    def change(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
         across, down = drawn
         return affine(
             x, (1, across, 0), (down, 1, 0),

@@ -33,7 +33,7 @@ class RandomTranslation(ImageOperation):
         down, right = (uniform(x, signed_span(factor), 1, 1) for factor in (self.height_factor, self.width_factor))
         return down * height, right * width
 
-    def apply(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
+    def change(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
         down, right = drawn
         return affine(
             x, (1, 0, -right), (0, 1, -down),

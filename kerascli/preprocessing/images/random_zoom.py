@@ -46,7 +46,7 @@ class RandomZoom(ImageOperation):
             return high, high
         return high, 1 + uniform(x, signed_span(self.width_factor), 1, 1)
 
-    def apply(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
+    def change(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
         high, wide = drawn
         middle_y, middle_x = ((size - 1) / 2 for size in x.shape[-2:])
         return affine(

@@ -53,7 +53,7 @@ class Resizing(ImageOperation):
     def size(self, height: int | None, width: int | None) -> tuple[int | None, int | None]:
         return self.height, self.width
 
-    def apply(self, x: Tensor, drawn: None) -> Tensor:
+    def change(self, x: Tensor, drawn: None) -> Tensor:
         if self.crop_to_aspect_ratio:
             x = crop_to_aspect_ratio(x, self.height, self.width)
         elif self.pad_to_aspect_ratio:

@@ -25,7 +25,7 @@ class Solarization(ImageOperation):
         """What is added, and the threshold."""
         return 255 * uniform(x, span(self.addition_factor)), 255 * uniform(x, span(self.threshold_factor))
 
-    def apply(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
+    def change(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
         addition, threshold = drawn
         x = (rescaled(x, self.value_range, (0, 255)) + addition).clamp(0, 255)
         return rescaled(torch.where(x < threshold, x, 255 - x), (0, 255), self.value_range)
