@@ -1,5 +1,7 @@
 """Spectrograms, rescaling and normalization give Keras's numbers and gradients."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -125,6 +127,6 @@ def test_rescaling(config, shape):
     ],
 )  # fmt: skip
 def test_normalization(config, shape, invert):
-    plain = {k: tuple(v) if k == "axis" and isinstance(v, list) else v for k, v in config.items()}
+    plain: dict[str, Any] = {k: tuple(v) if k == "axis" and isinstance(v, list) else v for k, v in config.items()}
     theirs = keras.layers.Normalization(**plain, invert=invert, dtype="float64")
     assert_same("Normalization", {**config, "invert": invert}, shape, theirs=theirs)

@@ -78,8 +78,9 @@ class STFTSpectrogramModule(WeightedModule):
         length = settings.frame_length
         self.frames = Window((length,), (settings.frame_step or length // 2,), settings.padding, (1,))
         transform = settings.fft_length or 2 ** math.ceil(math.log2(length))
-        for side, unneeded in (("real", "imag"), ("imag", "real")):
-            if self.mode != unneeded:
+        sides: tuple[Literal["real", "imag"], ...] = ("real", "imag")
+        for side in sides:
+            if self.mode == side or self.mode not in sides:
                 made = STFT(side=side, window=settings.window, scaling=settings.scaling, periodic=settings.periodic)
                 shape = (length, 1, transform // 2 + 1)
                 self.add_weight(f"{side}_kernel", shape, initializer=made, axes=(2, 1, 0))
