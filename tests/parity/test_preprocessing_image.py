@@ -8,18 +8,15 @@ import keras
 import numpy as np
 import pytest
 import torch
-from keras.src.backend.torch import nn, numpy
 from torch import Tensor
 
-from kerascli import draws
 from kerascli.preprocessing.images import operations
 from kerascli.preprocessing.images.base import ImageOperation
 from kerascli.preprocessing.images.rand_augment import augmentations
-from kerascli.preprocessing.images.resizing import Resizing
-from kerascli.shapes import TensorSpec
 from tests import layer_harness as harness
 from tests.parity import ledger
-from tests.parity.layers import assert_same, keras_layer
+from tests.parity.images import FIRST, UNIT, drawn_for, images_for, operation_of, ours
+from tests.parity.layers import keras_layer
 
 pytestmark = pytest.mark.filterwarnings("ignore:Tensor.T is deprecated")  # in Keras's count of shades
 
@@ -93,8 +90,6 @@ TRANSLATE: dict[str, Translate] = {
     "Equalization": lambda theirs, drawn, x: None,
 }
 
-FIRST = {"data_format": "channels_first"}
-UNIT = {"value_range": [0.0, 1.0]}
 CASES = [
     ("RandomFlip", {}),
     ("RandomFlip", {"mode": "horizontal"}),
@@ -173,31 +168,6 @@ CASES = [
     ("Solarization", {"addition_factor": [0.1, 0.2], "threshold_factor": 0.8, **UNIT}),
     ("Solarization", {"threshold_factor": 0.8, **FIRST}),
 ]
-
-
-def images_for(config: dict[str, Any], count: int = 6, height: int = 7, width: int = 9) -> Tensor:
-    """Whole numbers from 0 to 255, or what is left of them in another range of values."""
-    shape = (count, 3, height, width) if config.get("data_format") == "channels_first" else (count, height, width, 3)
-    values = np.random.default_rng(3).integers(0, 256, shape).astype(np.float64)
-    return torch.tensor(values / 255 if config.get("value_range") == [0.0, 1.0] else values)
-
-
-def drawn_for(operation: ImageOperation, images: Tensor) -> tuple[Any, Tensor]:
-    """What the module of an operation draws for images, and the images as it sees them."""
-    x = images.movedim(-1, 1) if operation.data_format == "channels_last" else images
-    with draws.using(draws.Draws(0, "test", 0)):
-        return operation.draw(x), x
-
-
-def ours(name: str, config: dict[str, Any], images: Tensor, training: bool = True) -> Tensor:
-    module = harness.make(harness.parse(name, config), TensorSpec(tuple(images.shape[1:]), "float64"))
-    return harness.call(module.train(training), images)
-
-
-def operation_of(name: str, config: dict[str, Any]) -> ImageOperation:
-    operation = harness.parse(name, config)
-    assert isinstance(operation, ImageOperation)
-    return operation
 
 
 @pytest.mark.parametrize(("name", "config"), CASES)
@@ -360,126 +330,6 @@ def test_aug_mix_mixes_what_keras_layers_make_of_an_image(config):
     ledger.note("layer", operation.component_name, ledger.describe(config), compared.gap)
 
 
-RESIZINGS = [
-    {"height": 5, "width": 4},
-    {"height": 15, "width": 14, "interpolation": "nearest"},
-    {"height": 5, "width": 14, "interpolation": "bicubic"},
-    {"height": 4, "width": 4, "antialias": True},
-    {"height": 4, "width": 4, "interpolation": "bicubic", "antialias": True},
-    {"height": 4, "width": 4, "interpolation": "nearest", "antialias": True},
-    {"height": 8, "width": 3, "crop_to_aspect_ratio": True},
-    {"height": 3, "width": 8, "crop_to_aspect_ratio": True, "interpolation": "nearest"},
-    {"height": 8, "width": 3, "pad_to_aspect_ratio": True, "fill_value": 4.0},
-    {"height": 3, "width": 8, "pad_to_aspect_ratio": True, "antialias": True},
-    {"height": 5, "width": 4, **FIRST},
-]
-
-
-@pytest.mark.parametrize("config", RESIZINGS)
-def test_resizing(config):
-    shape = (2, 3, 7, 9) if "data_format" in config else (2, 7, 9, 3)
-    assert_same("Resizing", config, shape)
-
-
-@pytest.mark.parametrize("config", RESIZINGS)
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
-def test_resizing_keeps_whole_numbers(config, dtype):
-    shape = (2, 3, 7, 9) if "data_format" in config else (2, 7, 9, 3)
-    x = torch.tensor(np.random.default_rng(0).integers(0, 256, shape)).to(dtype)
-    expected: Any = keras_layer("Resizing", config)(x)
-    got = ours("Resizing", config, x)
-    assert got.dtype == expected.dtype == dtype
-    assert torch.equal(got, expected)
-
-
-@pytest.mark.parametrize("interpolation", ["lanczos3", "lanczos5"])
-@pytest.mark.parametrize("antialias", [True, False])
-@pytest.mark.parametrize("size", [(5, 4), (12, 17), (7, 9)])
-def test_resizing_by_lanczos_is_keras_scale_and_translate(interpolation, antialias, size):
-    """Keras's resizing has no lanczos on torch; its scale_and_translate has."""
-    x = torch.tensor(np.random.default_rng(0).normal(size=(2, 7, 9, 3)))
-    scale = torch.tensor([size[0] / 7, size[1] / 9], dtype=torch.float64)
-    expected = keras.ops.image.scale_and_translate(
-        x, (2, *size, 3), scale, torch.zeros(2, dtype=torch.float64), (1, 2), interpolation, antialias=antialias
-    )
-    config = {"height": size[0], "width": size[1], "interpolation": interpolation, "antialias": antialias}
-    torch.testing.assert_close(ours("Resizing", config, x), expected, atol=1e-9, rtol=1e-9)
-
-
-def test_resizing_cannot_crop_and_pad():
-    with pytest.raises(ValueError, match="exclude each other"):
-        Resizing(height=2, width=2, crop_to_aspect_ratio=True, pad_to_aspect_ratio=True)
-
-
-@pytest.mark.parametrize(
-    ("config", "shape"),
-    [
-        ({"height": 4, "width": 5}, (2, 7, 9, 3)),
-        ({"height": 7, "width": 9}, (2, 7, 9, 3)),
-        ({"height": 3, "width": 4, **FIRST}, (2, 3, 8, 9)),
-        ({"height": 8, "width": 5}, (2, 7, 9, 3)),
-        ({"height": 12, "width": 20}, (2, 7, 9, 3)),
-        ({"height": 4, "width": 20, **FIRST}, (2, 3, 7, 9)),
-    ],
-)
-@pytest.mark.parametrize("training", [True, False])
-def test_center_crop(config, shape, training):
-    assert_same("CenterCrop", config, shape, training=training)
-
-
-@pytest.mark.parametrize("config", [{"height": 4, "width": 5}, {"height": 8, "width": 20}, {"height": 4, "width": 12}])
-def test_random_crop_rests_as_keras_documents_it(config):
-    """At inference, and of what is too small, the largest window of the right aspect ratio, resized."""
-    x = torch.tensor(np.random.default_rng(0).normal(size=(2, 7, 9, 3)))
-    size = (config["height"], config["width"])
-    expected = keras.preprocessing.image.smart_resize(x, size)
-    module = harness.make(harness.parse("random_crop", config), TensorSpec((7, 9, 3)))
-    for training in (False, True):
-        if training and size < (7, 9) and size[1] < 9:
-            continue
-        torch.testing.assert_close(harness.call(module.train(training), x), expected, atol=1e-9, rtol=1e-9)
-    ledger.note("layer", "random_crop", ledger.describe(config))
-
-
-@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
-def test_random_crop_cuts_each_image_elsewhere(data_format):
-    """Every crop is a window of its own image; all windows come up."""
-    config = {"height": 4, "width": 5, "data_format": data_format}
-    x = torch.arange(6 * 7 * 3, dtype=torch.float64).view(1, 6, 7, 3).expand(400, -1, -1, -1)
-    windows = [x[0, i : i + 4, j : j + 5].tolist() for i in range(3) for j in range(3)]
-    images = x if data_format == "channels_last" else x.movedim(-1, 1)
-    got = ours("RandomCrop", config, images)
-    got = got if data_format == "channels_last" else got.movedim(1, -1)
-    found = [windows.index(crop.tolist()) for crop in got]
-    assert np.bincount(found, minlength=9).min() > 400 / 9 - 5 * (400 / 9) ** 0.5
-
-
-@pytest.mark.parametrize(
-    "config", [{}, {"value_range": [0.0, 1.0]}, {"bins": 16}, {"value_range": [-1.0, 1.0], "bins": 7}, FIRST]
-)
-def test_equalization_is_that_of_keras_image_by_image(config):
-    images = images_for(config)
-    images[0] = images[0] * 0 + 0.25  # one shade stays
-    if config.get("value_range") == [-1.0, 1.0]:
-        images = images / 127.5 - 1
-    theirs = keras_layer("Equalization", config)
-    expected = [theirs.transform_images(image, None, training=True) for image in images]
-    compared = ledger.Comparison()
-    compared.same(ours("Equalization", config, images), torch.stack(expected))
-    ledger.note("layer", "equalization", ledger.describe(config), compared.gap)
-
-
-@pytest.mark.parametrize("config", [{}, UNIT, {"value_range": [0.0, 300.0]}, {"value_range": [-1.0, 4.0]}])
-@pytest.mark.parametrize("training", [True, False])
-def test_auto_contrast(config, training):
-    images = images_for(config)
-    images[0, ..., 1] = 0.5
-    expected = keras_layer("AutoContrast", config)(images, training=training)
-    compared = ledger.Comparison()
-    compared.same(ours("AutoContrast", config, images, training), expected)
-    ledger.note("layer", "auto_contrast", ledger.describe(config, training=training), compared.gap)
-
-
 @pytest.mark.parametrize("name", sorted(SNAKE))
 def test_channels_first_is_channels_last_moved(name):
     """Keras's auto contrast, for one, looks along the wrong axes then."""
@@ -487,31 +337,3 @@ def test_channels_first_is_channels_last_moved(name):
     images = images_for({})
     got = ours(name, {**config, **FIRST}, images.movedim(-1, 1))
     torch.testing.assert_close(got.movedim(1, -1), ours(name, config, images), atol=1e-9, rtol=1e-9)
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        {"tile_grid_size": [2, 3]},
-        {"tile_grid_size": [8, 8]},
-        {"tile_grid_size": 2, "clip_limit": 0.0},
-        {"tile_grid_size": [3, 2], "clip_limit": 1.5, **UNIT},
-        {"tile_grid_size": [2, 2], **FIRST},
-    ],
-)
-@pytest.mark.parametrize("size", [(16, 18), (13, 11)])
-def test_adaptive_equalization(config, size, monkeypatch):
-    """Keras computes in float32. Where its torch differs from its TensorFlow we are with the latter: a limit on counts
-    may have a fraction, and images are reflected beyond their border."""
-    one_hot = nn.one_hot
-    monkeypatch.setattr(nn, "one_hot", lambda x, count: one_hot(x, count, dtype="float32"))
-    monkeypatch.setattr(numpy, "pad", lambda x, width, mode: torch.tensor(np.pad(x.numpy(), width, mode)))
-    name = "ContrastLimitedAdaptiveHistogramEqualization"
-    images = images_for(config, 2, *size).float()
-    written = {
-        key: (value, value) if key == "tile_grid_size" and value == 2 else value for key, value in config.items()
-    }
-    expected = keras_layer(name, written).transform_images(images)
-    compared = ledger.Comparison(atol=1e-3, rtol=1e-5)
-    compared.same(ours(name, config, images), expected)
-    ledger.note("layer", harness.parse(name).component_name, ledger.describe(config), compared.gap)
