@@ -115,6 +115,24 @@ def node_stack() -> list[str]:
     return [] if _current is None else _current.nodes
 
 
+@contextmanager
+def seeded(seed: int | None) -> Iterator[None]:
+    """Draws inside the block follow `seed` too: another seed gives other numbers, the rest of the key stays.
+
+    Keras's layer seeds replace the global seed; here they refine the run's, so that every step, rank and call
+    still draws its own numbers and a resumed run repeats them.
+    """
+    if seed is None:
+        yield
+        return
+    nodes = node_stack()
+    nodes.append(f"seed={seed}")
+    try:
+        yield
+    finally:
+        nodes.pop()
+
+
 def normal(like: Tensor) -> Tensor:
     """Standard normal numbers of the shape, dtype and device of `like`."""
     return _draw(Draw("normal", tuple(like.shape), like.dtype, like.device))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor, nn
 
+from kerascli import draws
 from kerascli.data.base import NOTHING_LEARNED, Field, Learned
 from kerascli.data.convert import converted
 from kerascli.data.spec import Pipeline
@@ -260,9 +261,12 @@ class Stage(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:  # (N, *) -> (N, *)
         out = dict(batch)
+        nodes = draws.node_stack()
         for name, suffix in zip(self.names, self.suffixes, strict=True):
             if name in out:
+                nodes.append(f"data.{name}")
                 out[name] = suffix(out[name])
+                nodes.pop()
         return out
 
 

@@ -114,13 +114,23 @@ def _definitions(kind: str, registry: Registry[Any], forms: dict[str, Schema], p
 
 
 def _any_spelling(registry: Registry[Any], names: Iterable[str]) -> str:
-    """A pattern for the spellings that the registry takes for one of `names`: any case, any underscores, R's prefix."""
+    """A pattern for the spellings that the registry takes for one of `names`: any case, any underscores, R's prefix.
+
+    Not R's prefix where another component is called so: layer_normalization is no normalization.
+    """
 
     def loosely(word: str) -> str:
         return "_?".join(f"[{c}{c.upper()}]" if c.isalpha() else c for c in word.replace("_", ""))
 
-    prefix = "".join(f"(?:{loosely(prefix)}_?)?" for prefix in registry.prefixes)
-    return f"^{prefix}(?:{'|'.join(map(loosely, names))})$"
+    def spelling(name: str) -> str:
+        free = [prefix for prefix in registry.prefixes if registry.find(prefix + name) is registry.find(name)]
+        return "".join(f"(?:{loosely(prefix)}_?)?" for prefix in free)
+
+    by_prefix: dict[str, list[str]] = {}
+    for name in names:
+        by_prefix.setdefault(spelling(name), []).append(loosely(name))
+    parts = [f"{prefix}(?:{'|'.join(words)})" for prefix, words in by_prefix.items()]
+    return f"^{parts[0]}$" if len(parts) == 1 else f"^(?:{'|'.join(parts)})$"
 
 
 def first_line(cls: type[Component]) -> str:

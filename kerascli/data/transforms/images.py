@@ -1,0 +1,46 @@
+"""The operations on images (kerascli/preprocessing/images) as transforms of batches, on their device."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.transforms.fitting import float_dtype, need_numbers
+from kerascli.preprocessing.images import operations
+from kerascli.preprocessing.images.base import ImageModule, ImageOperation
+
+
+class ImageTransform(Transform):
+    """An operation on the images of an input; what is random is done to training batches only."""
+
+    def in_batch(self, field: Field) -> bool:
+        return True
+
+    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+        assert isinstance(self, ImageOperation)
+        need_numbers(field)
+        if target and not self.always:
+            raise ValueError("does to a target something else than to its input; only inputs can be changed at random")
+        dtype = field.dtype if self.keeps_integers and field.is_integer else float_dtype(field)
+        return replace(field, shape=self.shape(field.shape), dtype=dtype, num_classes=None, classes=None)
+
+    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+        assert isinstance(self, ImageOperation)
+        if not self.always:
+            raise ValueError("is done batch by batch: put it behind the steps that are done once, before training")
+        return ImageModule(self).eval()(torch.from_numpy(np.ascontiguousarray(values))).numpy()
+
+    def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
+        assert isinstance(self, ImageOperation)
+        return ImageModule(self)
+
+
+def _as_transform(operation: type[ImageOperation]) -> None:
+    settings = {"__doc__": operation.__doc__, "__module__": operation.__module__}
+    transform()(type(operation.__name__, (operation, ImageTransform), settings))
+
+
+for _operation in operations():
+    _as_transform(_operation)

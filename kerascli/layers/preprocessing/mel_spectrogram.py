@@ -1,0 +1,122 @@
+"""MelSpectrogram: how strong sound is in bands as wide as ears tell them apart."""
+
+import math
+from typing import Annotated, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
+from kerascli.shapes import NonNegativeFloat, PositiveFloat, PositiveInt, TensorSpec
+
+
+@layer(
+    Example(input=(200,), output=(8, 13), config={"fft_length": 64, "sequence_stride": 16, "num_mel_bins": 8}),
+    Example(
+        input=(2, 100),
+        output=(2, 6, 5),
+        config={
+            "fft_length": 64, "sequence_stride": 24, "sequence_length": 40, "window": "hamming", "num_mel_bins": 6,
+            "power_to_db": False,
+        },
+    ),
+)  # fmt: skip
+class MelSpectrogram(Layer):
+    """The spectrogram of waves (time) or (channels, time) on the mel scale: (mel bins, frames)."""
+
+    fft_length: Annotated[int, Field(ge=2, le=2**24)] = 2048
+    """Steps of a Fourier transform."""
+    sequence_stride: PositiveInt = 512
+    """Steps from one frame to the next."""
+    sequence_length: PositiveInt | None = None
+    """Steps of a frame; null: fft_length."""
+    window: Literal["hann", "hamming"] | None = "hann"
+    """How a frame fades in and out; null: it does not."""
+    sampling_rate: PositiveInt = 16000
+    """Steps of a second."""
+    num_mel_bins: PositiveInt = 128
+    """How many bands there are."""
+    min_freq: NonNegativeFloat = 20.0
+    """Where the lowest band begins, in hertz."""
+    max_freq: PositiveFloat | None = None
+    """Where the highest band ends, in hertz; null: at half the sampling rate."""
+    power_to_db: bool = True
+    """Tell the power in decibels."""
+    top_db: NonNegativeFloat = 80.0
+    """The lowest value told, in decibels below the highest of the batch."""
+    mag_exp: PositiveFloat = 2.0
+    """The exponent of the magnitudes: 2 for power, 1 for the magnitudes themselves."""
+    min_power: PositiveFloat = 1e-10
+    """The lowest power that is told."""
+    ref_power: float = 1.0
+    """The power of 0 decibels."""
+
+    @model_validator(mode="after")
+    def _lengths(self) -> Self:
+        if self.sequence_length is not None and self.fft_length < self.sequence_length:
+            text = f"({self.fft_length}) must not be below sequence_length ({self.sequence_length})"
+            raise ValueError(f"fft_length {text}")
+        if self.min_freq >= self.highest():
+            raise ValueError(f"min_freq ({self.min_freq:g}) must be below max_freq ({self.highest():g})")
+        return self
+
+    def highest(self) -> float:
+        """Where the highest band ends, in hertz."""
+        return self.max_freq or self.sampling_rate // 2
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        if x.rank not in (1, 2):
+            raise ShapeMismatch(f"needs waves (time) or (channels, time), got {x}")
+        steps, border = x.shape[-1], self.fft_length // 2
+        if steps is not None and steps <= border:
+            raise ShapeMismatch(
+                f"needs waves of more than {border} steps (half of fft_length), got {steps}", argument="fft_length"
+            )
+        return MelSpectrogramModule(self)
+
+
+class MelSpectrogramModule(nn.Module):
+    """In float32 at least: a spectrogram spans more powers of ten than half precision has."""
+
+    def __init__(self, settings: MelSpectrogram) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *, T) -> (N, *, bins, T')
+        waves = x if x.dtype == torch.float64 else x.float()
+        power = self._magnitudes(waves).pow(self.settings.mag_exp)
+        bands = torch.einsum("...ft,fb->...bt", power, self._bands(power))
+        told = self._decibels(bands) if self.settings.power_to_db else bands
+        return told.to(x.dtype) if x.is_floating_point() else told
+
+    def _magnitudes(self, waves: Tensor) -> Tensor:
+        """(N, *, T) -> (N, *, frequencies, frames)"""
+        length = self.settings.sequence_length or self.settings.fft_length
+        make = {"hann": torch.hann_window, "hamming": torch.hamming_window, None: torch.ones}[self.settings.window]
+        window = make(length, dtype=waves.dtype, device=waves.device)
+        found = torch.stft(
+            waves.flatten(0, -2), self.settings.fft_length, self.settings.sequence_stride, length, window,
+            return_complex=True,
+        )  # fmt: skip
+        return found.abs().unflatten(0, waves.shape[:-1])
+
+    def _bands(self, like: Tensor) -> Tensor:
+        """(frequencies, bins): triangles over the mel scale, each from its neighbours' middles; without frequency 0."""
+        count = self.settings.fft_length // 2 + 1
+        kind = {"dtype": like.dtype, "device": like.device}
+        frequencies = torch.linspace(0, self.settings.sampling_rate / 2, count, **kind)[1:]
+        ends = _mel(self.settings.min_freq), _mel(self.settings.highest())
+        low, middle, high = torch.linspace(*ends, self.settings.num_mel_bins + 2, **kind).unfold(0, 3, 1).unbind(1)
+        place = 1127 * torch.log1p(frequencies / 700).unsqueeze(1)
+        triangles = torch.minimum((place - low) / (middle - low), (high - place) / (high - middle)).clamp(min=0)
+        return nn.functional.pad(triangles, (0, 0, 1, 0))
+
+    def _decibels(self, power: Tensor) -> Tensor:
+        told = 10 * power.clamp(min=self.settings.min_power).log10()
+        told = told - 10 * math.log10(max(abs(self.settings.ref_power), self.settings.min_power))
+        return torch.maximum(told, told.max() - self.settings.top_db)
+
+
+def _mel(hertz: float) -> float:
+    return 1127 * math.log1p(hertz / 700)

@@ -1,0 +1,94 @@
+"""Pipeline: layers one after the other, as one layer."""
+
+from typing import Annotated
+
+import torch
+from pydantic import BeforeValidator, Field
+from torch import Tensor, nn
+
+from kerascli import draws
+from kerascli.layers.base import LAYERS, BaseLayer, Example, Layer, Outcome, ShapeMismatch, layer
+from kerascli.shapes import Shape, TensorSpec
+
+_TRIALS = ((2, 61), (3, 67))
+"""Sizes of the batch and of what is unknown: what differs between two trials is unknown in the result."""
+
+
+def _listed(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@layer(
+    Example(
+        input=(8, 6, 3),
+        output=(4, 4, 3),
+        config={"layers": [{"random_crop": {"height": 4, "width": 4}}, "random_flip", {"rescaling": 0.1}]},
+    ),
+    Example(input=(6,), output=(2,), config={"layers": [{"dense": {"units": 3}}, {"dense": {"units": 2}}]}),
+)
+class Pipeline(Layer):
+    """Runs layers of one input and one result each, one after the other; masks stay outside."""
+
+    takes_integers = True
+
+    layers: Annotated[
+        tuple[Annotated[BaseLayer, LAYERS.field()], ...], BeforeValidator(_listed), Field(min_length=1, max_length=1000)
+    ]
+    """The layers, in order."""
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        modules, casts = [], []
+        for number, made in enumerate(self.layers, 1):
+            if not isinstance(made, Layer) or made.result_count() != 1 or made.makes_mask():
+                text = f"takes layers of one input and one result, without masks; {made.component_name} is none"
+                raise ShapeMismatch(text, hint="make it a node of its own", argument="layers")
+            if not made.trainable:
+                text = f"cannot freeze {made.component_name} alone"
+                raise ShapeMismatch(text, hint="set trainable for the whole pipeline", argument="layers")
+            casts.append(x.is_integer and not made.takes_integers)
+            x = TensorSpec(x.shape, "float32") if casts[-1] else x
+            module = made.build(x).eval()
+            x = _result(f"{made.component_name} (number {number})", module, x)
+            modules.append(module)
+        return PipelineModule(modules, casts)
+
+
+def _result(name: str, module: nn.Module, x: TensorSpec) -> TensorSpec:
+    """What comes out, found by running the module on the meta device with two sizes for all that is unknown."""
+    found: list[tuple[Shape, str]] = []
+    for batch, unknown in _TRIALS:
+        sizes = [batch, *(unknown if size is None else size for size in x.shape)]
+        dtype = getattr(torch, x.dtype) if x.is_integer else torch.get_default_dtype()
+        try:
+            with torch.no_grad():
+                result = module(torch.empty(sizes, dtype=dtype, device="meta"))
+        except (RuntimeError, IndexError) as error:
+            raise ShapeMismatch(f"{name} cannot take {x}: {str(error).splitlines()[0]}") from error
+        value = result.value if isinstance(result, Outcome) else result
+        found.append((tuple(value.shape[1:]), str(value.dtype).removeprefix("torch.")))
+    (first, dtype), (second, _) = found
+    return TensorSpec(tuple(a if a == b else None for a, b in zip(first, second, strict=True)), dtype)
+
+
+class PipelineModule(nn.Module):
+    def __init__(self, modules: list[nn.Module], casts: list[bool]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(modules)
+        self.casts = casts
+
+    def forward(self, x: Tensor) -> Tensor | Outcome:  # (N, *) -> (N, *)
+        nodes = draws.node_stack()
+        whole = Outcome(x)
+        for number, (module, cast) in enumerate(zip(self.layers, self.casts, strict=True)):
+            nodes.append(str(number))
+            result = module(x.to(torch.get_default_dtype()) if cast else x)
+            nodes.pop()
+            if isinstance(result, Outcome):
+                whole = Outcome(
+                    x,
+                    {**whole.losses, **{f"{number}/{name}": loss for name, loss in result.losses.items()}},
+                    {**whole.metrics, **{f"{number}/{name}": value for name, value in result.metrics.items()}},
+                    {**whole.updates, **{f"layers/{number}/{name}": value for name, value in result.updates.items()}},
+                )
+            x = result.value if isinstance(result, Outcome) else result
+        return Outcome(x, whole.losses, whole.metrics, whole.updates)

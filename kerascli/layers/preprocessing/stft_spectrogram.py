@@ -1,0 +1,116 @@
+"""STFTSpectrogram: how strong each frequency is in each stretch of a signal, by a convolution that can be trained."""
+
+import math
+from typing import Literal, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import model_validator
+from torch import Tensor, nn
+
+from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
+from kerascli.layers.geometry import Window, flat, spatial_shape
+from kerascli.parts.initializers import STFT
+from kerascli.shapes import DataFormat, PositiveInt, TensorSpec
+
+_EPSILON = 1e-7
+
+
+@layer(
+    Example(input=(40, 2), output=(4, 18), config={"frame_length": 16}),
+    Example(
+        input=(2, 40),
+        output=(2, 10, 17),
+        config={
+            "mode": "psd", "frame_length": 12, "frame_step": 4, "fft_length": 32, "padding": "same",
+            "expand_dims": True, "data_format": "channels_first",
+        },
+    ),
+)  # fmt: skip
+class STFTSpectrogram(Layer):
+    """The short-time Fourier transform of signals (time, channels): (frames, channels x frequencies)."""
+
+    mode: Literal["log", "magnitude", "psd", "real", "imag", "angle", "stft"] = "log"
+    """What is told of each frequency; stft: real and imaginary part one after the other."""
+    frame_length: PositiveInt = 256
+    """Steps of a frame."""
+    frame_step: PositiveInt | None = None
+    """Steps from one frame to the next; null: half a frame."""
+    fft_length: PositiveInt | None = None
+    """Twice as many frequencies as come out, but one; null: the power of 2 from frame_length on."""
+    window: Literal["hann", "hamming", "blackman", "bartlett", "cosine", "nuttall"] | None = "hann"
+    """How a frame fades in and out; null: it does not."""
+    periodic: bool = False
+    """The window is one period of a wave, not a whole bell."""
+    scaling: Literal["density", "spectrum"] | None = "density"
+    """What the window is divided by: the root of the sum of its squares, or its sum; null: nothing."""
+    padding: Literal["valid", "same"] = "valid"
+    """valid: only whole frames; same: as many as there are steps (with a frame_step of 1)."""
+    expand_dims: bool = False
+    """Keep channels and frequencies on axes of their own."""
+    data_format: DataFormat = "channels_last"
+
+    @model_validator(mode="after")
+    def _lengths(self) -> Self:
+        if self.frame_step is not None and self.frame_step > self.frame_length:
+            raise ValueError(f"frame_step ({self.frame_step}) must not be above frame_length ({self.frame_length})")
+        if self.fft_length is not None and self.fft_length < self.frame_length:
+            raise ValueError(f"fft_length ({self.fft_length}) must not be below frame_length ({self.frame_length})")
+        if self.frame_length == 1:
+            raise ValueError("frame_length must be at least 2")
+        return self
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        sizes, channels = spatial_shape(x, 1, self.data_format)
+        if channels is None:
+            raise ShapeMismatch(f"needs a known number of channels, got {x}")
+        module = STFTSpectrogramModule(self)
+        module.frames.check(sizes)
+        return module
+
+
+class STFTSpectrogramModule(WeightedModule):
+    def __init__(self, settings: STFTSpectrogram) -> None:
+        super().__init__()
+        self.mode = settings.mode
+        self.expand_dims = settings.expand_dims
+        self.last = settings.data_format == "channels_last"
+        length = settings.frame_length
+        self.frames = Window((length,), (settings.frame_step or length // 2,), settings.padding, (1,))
+        transform = settings.fft_length or 2 ** math.ceil(math.log2(length))
+        sides: tuple[Literal["real", "imag"], ...] = ("real", "imag")
+        for side in sides:
+            if self.mode == side or self.mode not in sides:
+                made = STFT(side=side, window=settings.window, scaling=settings.scaling, periodic=settings.periodic)
+                shape = (length, 1, transform // 2 + 1)
+                self.add_weight(f"{side}_kernel", shape, initializer=made, axes=(2, 1, 0))
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, T, C) -> (N, T', C * F) or (N, T', F, C)
+        x = x.mT if self.last else x
+        channels, steps = x.shape[1:]
+        padded = F.pad(x.reshape(-1, 1, steps), flat(self.frames.pads((steps,))))
+        parts = {
+            side: F.conv1d(padded, getattr(self, f"{side}_kernel"), stride=self.frames.strides)
+            for side in ("real", "imag")
+            if f"{side}_kernel" in self.weight_specs
+        }
+        told = self._tell(**parts).unflatten(0, (-1, channels))  # (N, C, F, T')
+        if self.expand_dims:
+            return told.permute(0, 3, 2, 1) if self.last else told.mT
+        told = told.flatten(1, 2)
+        return told.mT if self.last else told
+
+    def _tell(self, real: Tensor | None = None, imag: Tensor | None = None) -> Tensor:  # (N * C, F, T') each
+        if real is None or imag is None:
+            only = imag if real is None else real
+            assert only is not None
+            return only
+        if self.mode == "stft":
+            return torch.cat([real, imag], 1)
+        if self.mode == "angle":
+            return torch.atan2(imag, real)
+        power = real.square() + imag.square()
+        if self.mode == "psd":  # every frequency but the first and the last stands for its negative, too
+            return power + F.pad(power[:, 1:-1], (0, 0, 1, 1))
+        magnitude = power.clamp(min=_EPSILON).sqrt()
+        return magnitude if self.mode == "magnitude" else magnitude.clamp(min=_EPSILON).log()

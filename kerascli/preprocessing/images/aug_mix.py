@@ -1,0 +1,74 @@
+"""AugMix: images mixed with what chains of operations make of them (Hendrycks et al., 2019)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, ValueRange, operation, span
+from kerascli.preprocessing.images.gamma import log_gamma_numbers
+from kerascli.preprocessing.images.rand_augment import augmentations, one_of, which
+from kerascli.preprocessing.images.warp import Interpolation
+from kerascli.shapes import DataFormat, PositiveFloat, PositiveInt
+
+_WITHOUT_COLOURS = 7
+
+Chain = list[tuple[Tensor, list[Any]]]
+
+
+@operation(
+    Use({"num_chains": 2, "chain_depth": 1}),
+    Use({"num_chains": 1, "all_ops": False, "factor": [0.1, 0.3], "value_range": [0.0, 1.0]}),
+)
+class AugMix(ImageOperation):
+    """Mixes each image with several versions of itself while training, each changed by a few operations.
+
+    All operations are computed for all images in each place of each chain, and one, or none, is taken: no step
+    waits to see what was drawn. In Keras a batch shares one choice.
+    """
+
+    channels = (1, 3)
+
+    value_range: ValueRange = (0, 255)
+    """The lowest and the highest value of the images."""
+    num_chains: PositiveInt = 3
+    """How many changed versions are mixed."""
+    chain_depth: PositiveInt = 3
+    """How many operations make one."""
+    factor: Factor = 0.3
+    """How strong they are: the factor of each of them."""
+    alpha: PositiveFloat = 1.0
+    """How evenly versions and image are mixed; small: mostly one of them."""
+    all_ops: bool = True
+    """Change brightness, colour, contrast and sharpness, too."""
+    interpolation: Interpolation = "bilinear"
+    """How values between pixels are found."""
+    seed: int | None = None
+    data_format: DataFormat = "channels_last"
+
+    def parts(self) -> list[ImageOperation]:
+        """The operations that a chain is made of."""
+        found = augmentations(span(self.factor), self.value_range, self.interpolation)
+        return found if self.all_ops else found[:_WITHOUT_COLOURS]
+
+    def draw(self, x: Tensor) -> tuple[Tensor, Tensor, list[Chain]]:
+        """The parts of the versions (N, chains) and of the image (N, 1, 1, 1), and the chains."""
+        versions = log_gamma_numbers(x.new_empty((x.shape[0], self.num_chains)), self.alpha).softmax(1)
+        image = log_gamma_numbers(x.new_empty((x.shape[0], 2)), self.alpha).softmax(1)[:, :1]
+        parts = self.parts()
+        chains = [
+            [(which(x, len(parts) + 1), [part.draw(x) for part in parts]) for _ in range(self.chain_depth)]
+            for _ in range(self.num_chains)
+        ]
+        return versions, image.view(-1, 1, 1, 1), chains
+
+    def change(self, x: Tensor, drawn: tuple[Tensor, Tensor, list[Chain]]) -> Tensor:
+        versions, image, chains = drawn
+        parts = self.parts()
+        mixed = torch.zeros_like(x)
+        for weight, chain in zip(versions.unbind(1), chains, strict=True):
+            changed = x
+            for index, numbers in chain:
+                changed = one_of(parts, changed, index, numbers)
+            mixed = mixed + changed * weight.view(-1, 1, 1, 1)
+        return torch.lerp(mixed, x, image).clamp(*self.value_range)

@@ -1,0 +1,54 @@
+"""RandomCrop: a part of each image, from anywhere."""
+
+import torch
+from torch import Tensor
+
+from kerascli.preprocessing.images.base import ImageOperation, Use, operation, uniform
+from kerascli.preprocessing.images.resizing import smart_resize
+from kerascli.shapes import DataFormat, PositiveInt
+
+
+@operation(
+    Use({"height": 4, "width": 5}, output=(4, 5, 3)),
+    Use({"height": 9, "width": 5, "data_format": "channels_first"}, (3, 8, 6), (3, 9, 5)),
+)
+class RandomCrop(ImageOperation):
+    """Cuts `height` x `width` out of each image while training, elsewhere in each.
+
+    At inference, and of images that are not larger, it takes the largest part in the middle that has the right
+    aspect ratio and scales it.
+    """
+
+    height: PositiveInt
+    """The height of the result."""
+    width: PositiveInt
+    """The width of the result."""
+    seed: int | None = None
+    data_format: DataFormat = "channels_last"
+
+    def size(self, height: int | None, width: int | None) -> tuple[int | None, int | None]:
+        return self.height, self.width
+
+    def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the parts begin: rows (N, 1), columns (N, 1)."""
+        return _starts(x, x.shape[-2] - self.height), _starts(x, x.shape[-1] - self.width)
+
+    def change(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
+        rows, columns = x.shape[-2:]
+        if rows <= self.height or columns <= self.width:
+            return self.rest(x)
+        down, across = (
+            start + torch.arange(size, device=x.device)
+            for start, size in zip(drawn, (self.height, self.width), strict=True)
+        )
+        x = x.gather(2, down[:, None, :, None].expand(-1, x.shape[1], -1, columns))
+        return x.gather(3, across[:, None, None, :].expand(-1, x.shape[1], self.height, -1))
+
+    def rest(self, x: Tensor) -> Tensor:
+        return smart_resize(x, self.height, self.width)
+
+
+def _starts(x: Tensor, last: int) -> Tensor:
+    """Whole numbers from 0 to `last` (N, 1)."""
+    last = max(last, 0)
+    return uniform(x, (0, last + 1), 1).floor().clamp(max=last).long()

@@ -1,0 +1,64 @@
+"""RandomElasticTransform: images bent as if they were of rubber (Simard et al., 2003)."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from kerascli import draws
+from kerascli.preprocessing.images.base import (
+    Factor,
+    ImageOperation,
+    Use,
+    ValueRange,
+    chosen,
+    operation,
+    span,
+    uniform,
+)
+from kerascli.preprocessing.images.blur import blur, gaussian_taps
+from kerascli.preprocessing.images.warp import FillMode, Interpolation, pixels, warp
+from kerascli.shapes import DataFormat
+
+
+@operation(Use(), Use({"factor": [0.5, 1.0], "scale": 0.5, "interpolation": "nearest", "fill_mode": "mirror"}))
+class RandomElasticTransform(ImageOperation):
+    """Bends some images while training: every pixel moves a little, much like its neighbours."""
+
+    factor: Factor = 1.0
+    """Each image's probability to be changed is drawn from 0 to this, or from [lowest, highest]."""
+    scale: Factor = 1.0
+    """How strongly an image is bent: drawn from 0 to this, or from [lowest, highest]."""
+    interpolation: Interpolation = "bilinear"
+    """How values between pixels are found."""
+    fill_mode: FillMode | Literal["mirror"] = "reflect"
+    """What lies outside of an image: its reflection (mirror: without the border), copies, fill_value or its border."""
+    fill_value: float = 0.0
+    """What lies outside with fill_mode constant."""
+    value_range: ValueRange = (0, 255)
+    """The lowest and the highest value of the images."""
+    seed: int | None = None
+    data_format: DataFormat = "channels_last"
+
+    def draw(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Which images (N, 1, 1, 1), how strongly (N, 1), and noise across and down (N, 2, H, W)."""
+        noise = x.new_empty((x.shape[0], 2, *x.shape[-2:]))
+        return chosen(x, self.factor), uniform(x, span(self.scale), 1), draws.normal(noise)
+
+    def change(self, x: Tensor, drawn: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        which, strength, noise = drawn
+        height, width = x.shape[-2:]
+        largest = span(self.scale)[1]
+        if largest == 0:
+            return x
+        length = 0.05 * min(height, width)
+        sigma = (strength * length).clamp(min=1e-6)
+        taps = gaussian_taps(sigma, int(3 * (largest * length)), reach=(3 * sigma).floor())
+        shift = blur(noise * sigma.view(-1, 1, 1, 1), taps, taps)
+        shift = shift * (strength * 0.1 * max(height, width)).view(-1, 1, 1, 1)
+        across, down = pixels(x)
+        bent = warp(
+            x, across + shift[:, 0], down + shift[:, 1],
+            interpolation=self.interpolation, fill_mode=self.fill_mode, fill_value=self.fill_value,
+        )  # fmt: skip
+        return torch.where(which, bent, x).clamp(*self.value_range)

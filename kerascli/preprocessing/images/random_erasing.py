@@ -1,0 +1,76 @@
+"""RandomErasing: a hole in some images (Zhong et al., 2017)."""
+
+from typing import Annotated
+
+import torch
+from pydantic import BeforeValidator
+from torch import Tensor
+
+from kerascli import draws
+from kerascli.preprocessing.images.base import (
+    Factor,
+    ImageOperation,
+    Use,
+    ValueRange,
+    chosen,
+    operation,
+    span,
+    to_tuple,
+    uniform,
+)
+from kerascli.preprocessing.images.warp import pixels
+from kerascli.shapes import DataFormat
+
+Drawn = tuple[Tensor, Tensor, Tensor, Tensor | None]
+
+
+@operation(Use(), Use({"factor": [0.5, 1.0], "scale": [0.1, 0.5], "fill_value": [1.0, 2.0, 3.0]}))
+class RandomErasing(ImageOperation):
+    """Puts noise, or one colour, into a rectangle of some images while training."""
+
+    factor: Factor = 1.0
+    """Each image's probability to be changed is drawn from 0 to this, or from [lowest, highest]."""
+    scale: Factor = (0.02, 0.33)
+    """The square of the rectangle's part of each side: drawn from 0 to this, or from [lowest, highest]."""
+    fill_value: float | Annotated[tuple[float, float, float], BeforeValidator(to_tuple)] | None = None
+    """What is put there: null: noise; a number; or one for each of three channels."""
+    value_range: ValueRange = (0, 255)
+    """The lowest and the highest value of the images; what is put there is held to it."""
+    seed: int | None = None
+    data_format: DataFormat = "channels_last"
+
+    def shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        shape = super().shape(shape)
+        count = shape[-1] if self.data_format == "channels_last" else shape[0]
+        if isinstance(self.fill_value, tuple) and count not in (None, 3):
+            raise ValueError(f"fill_value has 3 numbers, the images have {count} channels")
+        return shape
+
+    def draw(self, x: Tensor) -> Drawn:
+        """Which images (N, 1, 1, 1); the rectangle's parts of height and width, and of the way to the end it starts
+        at, down and across (N, 2); noise like the images."""
+        parts = uniform(x, span(self.scale), 2).sqrt()
+        noise = draws.normal(x) if self.fill_value is None else None
+        return chosen(x, self.factor), parts, uniform(x, (0, 1), 2), noise
+
+    def change(self, x: Tensor, drawn: Drawn) -> Tensor:
+        which, parts, starts, noise = drawn
+        across, down = pixels(x)
+        inside = _within(down, x.shape[-2], parts[:, 0], starts[:, 0])
+        inside = inside & _within(across, x.shape[-1], parts[:, 1], starts[:, 1])
+        return torch.where(which & inside.unsqueeze(1), self._filling(x, noise), x)
+
+    def _filling(self, x: Tensor, noise: Tensor | None) -> Tensor:
+        low, high = self.value_range
+        if noise is not None:
+            return (noise * high).clamp(low, high)
+        values = self.fill_value if isinstance(self.fill_value, tuple) else (self.fill_value,)
+        shape = (1, 1, 1, 1)
+        return torch.cat([x.new_full(shape, min(max(value or 0.0, low), high)) for value in values], 1)
+
+
+def _within(place: Tensor, size: int, part: Tensor, start: Tensor) -> Tensor:
+    """Whether pixels lie in a stretch of `part` of the size; `start` says where it begins, 1 at the latest place."""
+    length = part * size
+    first = start * (size - length)
+    return (place >= first.view(-1, 1, 1)) & (place < (first + length).view(-1, 1, 1))

@@ -1,0 +1,31 @@
+"""RandomFlip: half of the images mirrored."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from kerascli import draws
+from kerascli.preprocessing.images.base import ImageOperation, Use, operation
+from kerascli.shapes import DataFormat
+
+_AXES = {"horizontal": (-1,), "vertical": (-2,), "horizontal_and_vertical": (-1, -2)}
+
+
+@operation(Use(), Use({"mode": "vertical", "data_format": "channels_first"}, (3, 8, 6), (3, 8, 6)))
+class RandomFlip(ImageOperation):
+    """Mirrors each image with probability 1/2 while training.
+
+    As in Keras 3 horizontal_and_vertical does both or none; two layers flip independently.
+    """
+
+    mode: Literal["horizontal", "vertical", "horizontal_and_vertical"] = "horizontal_and_vertical"
+    """Left to right, upside down, or both at once."""
+    seed: int | None = None
+    data_format: DataFormat = "channels_last"
+
+    def draw(self, x: Tensor) -> Tensor:
+        return draws.bernoulli(x, 0.5, (x.shape[0], 1, 1, 1)).bool()
+
+    def change(self, x: Tensor, drawn: Tensor) -> Tensor:
+        return torch.where(drawn, x.flip(_AXES[self.mode]), x)

@@ -1,0 +1,26 @@
+"""RandomGrayscale: some images grey."""
+
+import torch
+from torch import Tensor
+
+from kerascli.preprocessing.images.base import ImageOperation, Use, operation, uniform
+from kerascli.preprocessing.images.color import grayscale
+from kerascli.shapes import DataFormat, Fraction
+
+
+@operation(Use(), Use({"factor": 0.9, "data_format": "channels_first"}, (3, 8, 6), (3, 8, 6)))
+class RandomGrayscale(ImageOperation):
+    """Makes some images grey while training; they keep their three channels."""
+
+    channels = (1, 3)
+
+    factor: Fraction = 0.5
+    """Each image's probability to become grey."""
+    data_format: DataFormat = "channels_last"
+    seed: int | None = None
+
+    def draw(self, x: Tensor) -> Tensor:
+        return uniform(x, (0, 1)) < self.factor
+
+    def change(self, x: Tensor, drawn: Tensor) -> Tensor:
+        return torch.where(drawn, grayscale(x), x)

@@ -1,0 +1,32 @@
+"""RandomHue: colours turned on the colour wheel."""
+
+import torch
+from torch import Tensor
+
+from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, ValueRange, operation, span, uniform
+from kerascli.preprocessing.images.color import from_hsv, rescaled, to_hsv
+from kerascli.shapes import DataFormat
+
+
+@operation(Use({"factor": 0.2}), Use({"factor": [0.2, 0.5], "value_range": [0.0, 1.0]}))
+class RandomHue(ImageOperation):
+    """Turns all colours of an image the same way on the colour wheel while training."""
+
+    channels = (3,)
+
+    factor: Factor
+    """How far, to either side: 1 is half the wheel. Drawn from 0 to this, or from [lowest, highest]."""
+    value_range: ValueRange = (0, 255)
+    """The lowest and the highest value of the images."""
+    data_format: DataFormat = "channels_last"
+    seed: int | None = None
+
+    def draw(self, x: Tensor) -> Tensor:
+        """Parts of the wheel (N, 1, 1)."""
+        sign = torch.where(uniform(x, (0, 1), 1, 1) > 0.5, -0.5, 0.5)
+        return sign * uniform(x, span(self.factor), 1, 1)
+
+    def change(self, x: Tensor, drawn: Tensor) -> Tensor:
+        hue, saturation, value = to_hsv(rescaled(x, self.value_range, (0, 1)))
+        turned = from_hsv(hue + drawn, saturation, value).clamp(0, 1)
+        return rescaled(turned, (0, 1), self.value_range)

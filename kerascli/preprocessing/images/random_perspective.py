@@ -1,0 +1,61 @@
+"""RandomPerspective: images as if seen at an angle."""
+
+import torch
+from torch import Tensor
+
+from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, chosen, operation, uniform
+from kerascli.preprocessing.images.warp import Interpolation, pixels, warp
+from kerascli.shapes import DataFormat, Fraction
+
+
+@operation(Use(), Use({"factor": [0.5, 1.0], "scale": 0.4, "interpolation": "nearest", "fill_value": 2.0}))
+class RandomPerspective(ImageOperation):
+    """Moves the corners of some images while training, and the image with them; the upper left one stays."""
+
+    factor: Factor = 1.0
+    """Each image's probability to be changed is drawn from 0 to this, or from [lowest, highest]."""
+    scale: Fraction = 1.0
+    """How far the corners move: by up to half of this, as a fraction of their coordinates."""
+    interpolation: Interpolation = "bilinear"
+    """How values between pixels are found."""
+    fill_value: float = 0.0
+    """What lies outside of an image."""
+    seed: int | None = None
+    data_format: DataFormat = "channels_last"
+
+    def size(self, height: int | None, width: int | None) -> tuple[int | None, int | None]:
+        if height == 1 or width == 1:
+            raise ValueError("needs images of at least 2 x 2 pixels: a line has no perspective")
+        return height, width
+
+    def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Which images (N, 1, 1, 1), and by what their four corners' (x, y) grow (N, 4, 2)."""
+        return chosen(x, self.factor), uniform(x, (-self.scale / 2, self.scale / 2), 4, 2)
+
+    def change(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
+        which, growth = drawn
+        height, width = x.shape[-2:]
+        across, down = _sources(x, growth, width - 1, height - 1)
+        bent = warp(x, across, down, interpolation=self.interpolation, fill_mode="constant", fill_value=self.fill_value)
+        return torch.where(which, bent, x)
+
+
+def _sources(x: Tensor, growth: Tensor, right: int, bottom: int) -> tuple[Tensor, Tensor]:
+    """Where each pixel comes from, if the corners (0, 0), (right, 0), (0, bottom), (right, bottom) have grown.
+
+    In closed form: the map from the unit square to the quadrilateral, then its inverse by cofactors (Heckbert,
+    Fundamentals of Texture Mapping and Image Warping, 1989, section 2.2.3). Corners in his order.
+    """
+    ones = torch.ones_like(growth[:, 0, 0])
+    x1, y1 = right * (1 + growth[:, 1, 0]), 0 * ones
+    x2, y2 = right * (1 + growth[:, 3, 0]), bottom * (1 + growth[:, 3, 1])
+    x3, y3 = 0 * ones, bottom * (1 + growth[:, 2, 1])
+    dx1, dx2, dx3 = x1 - x2, x3 - x2, x2 - x1 - x3
+    dy1, dy2, dy3 = y1 - y2, y3 - y2, y2 - y1 - y3
+    turn = dx1 * dy2 - dx2 * dy1
+    g, h = (dx3 * dy2 - dx2 * dy3) / turn, (dx1 * dy3 - dx3 * dy1) / turn
+    a, b, d, e = (part.view(-1, 1, 1) for part in (x1 + g * x1, x3 + h * x3, y1 + g * y1, y3 + h * y3))
+    g, h = g.view(-1, 1, 1), h.view(-1, 1, 1)
+    i, j = pixels(x)
+    depth = (d * h - e * g) * i + (b * g - a * h) * j + (a * e - b * d)
+    return right * (e * i - b * j) / depth, bottom * (a * j - d * i) / depth

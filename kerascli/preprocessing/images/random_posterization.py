@@ -1,0 +1,36 @@
+"""RandomPosterization: fewer shades."""
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+from torch import Tensor
+
+from kerascli.preprocessing.images.base import ImageOperation, Use, ValueRange, operation, to_tuple, uniform
+from kerascli.preprocessing.images.color import rescaled
+from kerascli.shapes import DataFormat
+
+_Bits = Annotated[int, Field(ge=1, le=8)]
+Bits = _Bits | Annotated[tuple[_Bits, _Bits], BeforeValidator(to_tuple)]
+
+
+@operation(Use({"factor": 5}), Use({"factor": [2, 5], "value_range": [0.0, 1.0]}))
+class RandomPosterization(ImageOperation):
+    """Keeps the highest bits of values from 0 to 255 while training, and clears the others."""
+
+    factor: Bits
+    """How many bits are kept: from 1 to below this (1: just 1), or from the first to below the second of [a, b]."""
+    value_range: ValueRange = (0, 255)
+    """The lowest and the highest value of the images."""
+    data_format: DataFormat = "channels_last"
+    seed: int | None = None
+
+    def draw(self, x: Tensor) -> Tensor:
+        """The distance of the shades that are left: a power of 2."""
+        low, high = sorted(self.factor) if isinstance(self.factor, tuple) else (1, self.factor)
+        last = max(low, high - 1)
+        bits = uniform(x, (low, last + 1)).floor().clamp(max=last)
+        return 2 ** (8 - bits)
+
+    def change(self, x: Tensor, drawn: Tensor) -> Tensor:
+        shades = rescaled(x, self.value_range, (0, 255)).clamp(0, 255).floor()
+        return rescaled((shades / drawn).floor() * drawn, (0, 255), self.value_range)

@@ -1,0 +1,112 @@
+"""Resizing: images of another size."""
+
+import math
+from typing import Literal, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import model_validator
+from torch import Tensor
+
+from kerascli.preprocessing.images.base import ImageOperation, Use, operation
+from kerascli.shapes import DataFormat, PositiveInt
+
+_TORCH_MODES = {"nearest": "nearest-exact", "bilinear": "bilinear", "bicubic": "bicubic"}
+
+
+@operation(
+    Use({"height": 4, "width": 5}, output=(4, 5, 3)),
+    Use({"height": 12, "width": 9, "interpolation": "bicubic"}, output=(12, 9, 3), dtype="int64"),
+    Use({"height": 4, "width": 6, "pad_to_aspect_ratio": True, "antialias": True}, output=(4, 6, 3)),
+    Use({"height": 5, "width": 4, "interpolation": "lanczos3", "data_format": "channels_first"}, (3, 8, 6), (3, 5, 4)),
+)
+class Resizing(ImageOperation):
+    """Scales images to `height` x `width`. Whole numbers stay whole numbers."""
+
+    always = True
+    keeps_integers = True
+
+    height: PositiveInt
+    """The height of the result."""
+    width: PositiveInt
+    """The width of the result."""
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"] = "bilinear"
+    """How values between pixels are found."""
+    crop_to_aspect_ratio: bool = False
+    """Cut what is too long off both ends first, so that nothing is distorted."""
+    pad_to_aspect_ratio: bool = False
+    """Fill up what is too short at both ends first, so that nothing is distorted."""
+    fill_mode: Literal["constant"] = "constant"
+    """What is filled up with; Keras knows only constant."""
+    fill_value: float = 0.0
+    """The value that is filled up with."""
+    antialias: bool = False
+    """Blur before images get smaller (bilinear, bicubic and lanczos)."""
+    data_format: DataFormat = "channels_last"
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if self.crop_to_aspect_ratio and self.pad_to_aspect_ratio:
+            raise ValueError("crop_to_aspect_ratio and pad_to_aspect_ratio exclude each other; set one")
+        return self
+
+    def size(self, height: int | None, width: int | None) -> tuple[int | None, int | None]:
+        return self.height, self.width
+
+    def change(self, x: Tensor, drawn: None) -> Tensor:
+        if self.crop_to_aspect_ratio:
+            x = crop_to_aspect_ratio(x, self.height, self.width)
+        elif self.pad_to_aspect_ratio:
+            x = _pad_to_aspect_ratio(x, self.height, self.width, self.fill_value)
+        if self.interpolation in ("lanczos3", "lanczos5"):
+            return _lanczos(x, self.height, self.width, int(self.interpolation[-1]), self.antialias)
+        smooth = self.interpolation != "nearest"
+        return F.interpolate(
+            x,
+            (self.height, self.width),
+            mode=_TORCH_MODES[self.interpolation],
+            align_corners=False if smooth else None,
+            antialias=self.antialias and smooth,
+        )
+
+
+def smart_resize(x: Tensor, height: int, width: int) -> Tensor:
+    """The largest part in the middle that has the aspect ratio of the result, scaled to its size."""
+    x = crop_to_aspect_ratio(x, height, width)
+    return F.interpolate(x, (height, width), mode="bilinear", align_corners=False)
+
+
+def crop_to_aspect_ratio(x: Tensor, height: int, width: int) -> Tensor:
+    """The largest part in the middle of (N, C, H, W) that is as wide for its height as height x width."""
+    rows, columns = x.shape[-2:]
+    high = max(min(rows, int(columns * height / width)), 1)
+    wide = max(min(columns, int(rows * width / height)), 1)
+    top, left = (rows - high) // 2, (columns - wide) // 2
+    return x[..., top : top + high, left : left + wide]
+
+
+def _pad_to_aspect_ratio(x: Tensor, height: int, width: int, value: float) -> Tensor:
+    rows, columns = x.shape[-2:]
+    top = (max(rows, int(columns * height / width)) - rows) // 2
+    left = (max(columns, int(rows * width / height)) - columns) // 2
+    return F.pad(x, (left, left, top, top), value=value)
+
+
+def _lanczos(x: Tensor, height: int, width: int, radius: int, antialias: bool) -> Tensor:
+    """torch has no such kernel: a product with a matrix of weights along each axis."""
+    down = _lanczos_weights(x, x.shape[-2], height, radius, antialias)
+    across = _lanczos_weights(x, x.shape[-1], width, radius, antialias)
+    return down.mT @ (x @ across)
+
+
+def _lanczos_weights(x: Tensor, size: int, new: int, radius: int, antialias: bool) -> Tensor:
+    """(size, new): what each pixel gives to each new one."""
+    scale = size / new
+    place = (torch.arange(new, dtype=x.dtype, device=x.device) + 0.5) * scale - 0.5
+    pixel = torch.arange(size, dtype=x.dtype, device=x.device).unsqueeze(1)
+    distance = (place - pixel).abs() / (max(scale, 1.0) if antialias else 1.0)
+    wave = radius * torch.sin(math.pi * distance) * torch.sin(math.pi * distance / radius)
+    near = distance <= 1e-3
+    weights = torch.where(near, 1.0, wave / torch.where(near, 1.0, (math.pi * distance) ** 2))
+    weights = weights * (distance <= radius)
+    return weights / weights.sum(0, keepdim=True)
