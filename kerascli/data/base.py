@@ -33,6 +33,8 @@ class Field:
     max_length: int | None = None
     classes: tuple[str, ...] | None = None
     """Class names in order of their numbers, where there are names."""
+    columns: tuple[tuple[str, "Field"], ...] = ()
+    """Of records (dtype "record"): the columns side by side, each with its own field."""
 
     def fact(self, name: str) -> Any:
         """`$inputs.x.<name>`: None while it is not known."""
@@ -60,14 +62,31 @@ class Context:
     """The columns that are used; None where that is not known."""
 
 
-class Source(Component):
+class InFolder(Component):
+    """What may name files, by paths that are relative to the config."""
+
+    paths: ClassVar[tuple[str, ...]] = ()
+    """Fields that hold a file's path, or one with more after the file's name."""
+
+    def rebased(self, old: Path, new: Path, fields: Sequence[str] | None = None) -> Self:
+        """The same with its paths (or those in `fields`) relative to the folder `new` instead of `old`."""
+        found = {field: getattr(self, field) for field in (self.paths if fields is None else fields)}
+        return self.model_copy(
+            update={f: _rebase(path, old, new) for f, path in found.items() if isinstance(path, str)}
+        )
+
+    def located(self, folder: Path) -> Self:
+        """The same with paths that hold wherever the process stands."""
+        found = {field: getattr(self, field) for field in self.paths}
+        return self.model_copy(update={f: str(folder / path) for f, path in found.items() if isinstance(path, str)})
+
+
+class Source(InFolder):
     """Named columns in named splits (`train`, `validation`, `test`)."""
 
     any_column: ClassVar[Field | None] = None
     """What every column is like, whatever its name, when `facts` does not know more."""
 
-    paths: ClassVar[tuple[str, ...]] = ()
-    """Fields that hold a file's path, or one with more after the file's name; they are relative to the config."""
     in_files: ClassVar[bool] = True
     """Whether the data is what stands in `files`, and nothing else."""
 
@@ -86,11 +105,6 @@ class Source(Component):
     def files(self, context: Context) -> list[Path]:
         """The files whose digests identify the data of a run."""
         return []
-
-    def rebased(self, old: Path, new: Path, fields: Sequence[str] | None = None) -> Self:
-        """The same source with its paths (or those in `fields`) relative to the folder `new` instead of `old`."""
-        paths = {field: getattr(self, field) for field in (self.paths if fields is None else fields)}
-        return self.model_copy(update={f: _rebase(path, old, new) for f, path in paths.items() if path is not None})
 
 
 def _rebase(path: str, old: Path, new: Path) -> str:
@@ -116,13 +130,20 @@ class Learned:
 NOTHING_LEARNED = Learned({}, {})
 
 
-class Transform(Component):
+class Transform(InFolder):
     """A step of a pipeline: one column in, one column out."""
 
     needs_rows: ClassVar[bool] = False
     """`learn` or `check` wants to see all rows as they reach this step."""
     fills_missing: ClassVar[bool] = False
     """As a pipeline's first step this takes missing values (nan) in columns of whole numbers, too."""
+
+    takes_columns: ClassVar[bool] = False
+    """As a pipeline's first step this takes columns of any types: a record array, its field a column each."""
+
+    def own_columns(self) -> tuple[str, ...]:
+        """The columns that this takes as a pipeline's first step, if it names them itself."""
+        return ()
 
     def in_batch(self, field: Field) -> bool:
         """Whether this is cheap and done batch by batch on the device (`batch`), not before that (`apply`)."""

@@ -1,0 +1,149 @@
+"""The kinds of features that a feature_space is made of: what is done to a column, and how it enters the vector."""
+
+from abc import abstractmethod
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field as Setting
+
+from kerascli.component import Component, Registry
+from kerascli.data.base import TRANSFORMS, Transform
+from kerascli.data.transforms.cast import Cast
+from kerascli.data.transforms.discretization import Discretization
+from kerascli.data.transforms.hashing import Hashing
+from kerascli.data.transforms.integer_lookup import IntegerLookup
+from kerascli.data.transforms.normalization import Normalization
+from kerascli.data.transforms.rescaling import Rescaling
+from kerascli.data.transforms.string_lookup import StringLookup
+from kerascli.shapes import Floats, NonNegativeInt, PositiveInt
+
+Encoding = Literal["int", "one_hot"]
+
+
+class Feature(Component):
+    """A column of a feature space."""
+
+    default_bins: ClassVar[str] = "num_discretization_bins"
+    """The setting of the feature space that says how many bins there are where the feature does not."""
+
+    @abstractmethod
+    def transform(self, bins: int) -> Transform:
+        """What is done to the column; `bins` is the number for a kind that says none itself."""
+
+    def encoding(self) -> str:
+        """float: part of the vector as it comes out; one_hot: as a vector; int: for crosses alone."""
+        return "float"
+
+
+FEATURES: Registry[Feature] = Registry("feature", Feature, ("kerascli.data.features",), ("feature_",))
+
+
+class Float(Feature):
+    """Numbers as they are."""
+
+    def transform(self, bins: int) -> Transform:
+        return Cast(dtype="float32")
+
+
+class FloatRescaled(Feature):
+    """Numbers, multiplied and shifted."""
+
+    scale: float = 1.0
+    offset: float = 0.0
+
+    def transform(self, bins: int) -> Transform:
+        return Rescaling(scale=self.scale, offset=self.offset)
+
+
+class FloatNormalized(Feature):
+    """Numbers with mean 0 and variance 1 in the training rows."""
+
+    def transform(self, bins: int) -> Transform:
+        return Normalization()
+
+
+class FloatDiscretized(Feature):
+    """Numbers in bins of about equal counts, or between boundaries."""
+
+    num_bins: Annotated[int, Setting(ge=2, le=2**20)] | None = None
+    """How many bins; null: what the feature space says."""
+    bin_boundaries: Floats | None = None
+    """Where one bin ends and the next begins."""
+    output_mode: Encoding = "one_hot"
+
+    def transform(self, bins: int) -> Transform:
+        learned = self.bin_boundaries is None
+        return Discretization(num_bins=(self.num_bins or bins) if learned else None, bin_boundaries=self.bin_boundaries)
+
+    def encoding(self) -> str:
+        return self.output_mode
+
+
+class Categorical(Feature):
+    """What the lookups share."""
+
+    max_tokens: Annotated[int, Setting(ge=2, le=2**53)] | None = None
+    """The size of the vocabulary, places for unknown values included."""
+    num_oov_indices: NonNegativeInt = 1
+    """Places for unknown values."""
+    output_mode: Encoding = "one_hot"
+
+    def encoding(self) -> str:
+        return self.output_mode
+
+
+class IntegerCategorical(Categorical):
+    """Whole numbers by their places in a vocabulary."""
+
+    def transform(self, bins: int) -> Transform:
+        return IntegerLookup(max_tokens=self.max_tokens, num_oov_indices=self.num_oov_indices)
+
+
+class StringCategorical(Categorical):
+    """Words by their places in a vocabulary."""
+
+    def transform(self, bins: int) -> Transform:
+        return StringLookup(max_tokens=self.max_tokens, num_oov_indices=self.num_oov_indices)
+
+
+class Hashed(Feature):
+    """What the hashes share."""
+
+    default_bins = "hashing_dim"
+
+    num_bins: PositiveInt | None = None
+    """How many numbers there are; null: what the feature space says."""
+    output_mode: Encoding = "one_hot"
+
+    def transform(self, bins: int) -> Transform:
+        return Hashing(num_bins=self.num_bins or bins)
+
+    def encoding(self) -> str:
+        return self.output_mode
+
+
+class IntegerHashed(Hashed):
+    """Whole numbers by their hashes."""
+
+
+class StringHashed(Hashed):
+    """Words by their hashes."""
+
+
+class Custom(Feature):
+    """What a transform of your choice makes of the column."""
+
+    preprocessor: Annotated[Transform, TRANSFORMS.field()]
+    """The transform."""
+    output_mode: Literal["int", "one_hot", "float"] = "float"
+
+    def transform(self, bins: int) -> Transform:
+        return self.preprocessor
+
+    def encoding(self) -> str:
+        return self.output_mode
+
+
+for _kind in (Float, FloatRescaled, FloatNormalized, FloatDiscretized, IntegerCategorical, StringCategorical,
+              IntegerHashed, StringHashed):  # fmt: skip
+    FEATURES.register(_kind)
+FEATURES.register(Custom, name="feature", aliases=("custom",))
