@@ -290,6 +290,11 @@ def test_settings_that_cannot_be_are_refused(written: Any, text: str) -> None:
 
 @pytest.mark.parametrize("name", TRANSFORMS.names())
 def test_every_transform_reads_back_what_it_writes(name: str) -> None:
-    written = {"reshape": {"reshape": [2]}, "rescaling": {"rescaling": 2.0}, "cast": {"cast": "bool"}}.get(name, name)
+    required: dict[str, Any] = {
+        "reshape": [2], "rescaling": 2.0, "cast": "bool", "category_encoding": 3, "hashing": 3, "hashed_crossing": 3,
+        "discretization": {"num_bins": 3},
+        "feature_space": {"features": {"a": "float", "b": ["impute", "string_hashed"]}},
+    }  # fmt: skip
+    written = {name: required[name]} if name in required else name
     step = TRANSFORMS.parse(written)
     assert TRANSFORMS.parse(step.dump()) == step

@@ -1,4 +1,4 @@
-"""What data is made of: fields (facts), sources and transforms."""
+"""What data is made of: fields (facts), sources, transforms and the features of a feature space."""
 
 import os
 from abc import abstractmethod
@@ -70,15 +70,17 @@ class InFolder(Component):
 
     def rebased(self, old: Path, new: Path, fields: Sequence[str] | None = None) -> Self:
         """The same with its paths (or those in `fields`) relative to the folder `new` instead of `old`."""
-        found = {field: getattr(self, field) for field in (self.paths if fields is None else fields)}
-        return self.model_copy(
-            update={f: _rebase(path, old, new) for f, path in found.items() if isinstance(path, str)}
-        )
+        return self._moved(self.paths if fields is None else fields, lambda path: _rebase(path, old, new))
 
     def located(self, folder: Path) -> Self:
         """The same with paths that hold wherever the process stands."""
-        found = {field: getattr(self, field) for field in self.paths}
-        return self.model_copy(update={f: str(folder / path) for f, path in found.items() if isinstance(path, str)})
+        return self._moved(self.paths, lambda path: str(folder / path))
+
+    def _moved(self, fields: Sequence[str], move: Callable[[str], str]) -> Self:
+        """With other paths; made anew, since a copy would keep what was worked out from the old ones."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        values |= {name: move(values[name]) for name in fields if isinstance(values[name], str)}
+        return type(self).model_construct(**values)
 
 
 class Source(InFolder):
@@ -178,10 +180,26 @@ class Transform(InFolder):
         raise NotImplementedError
 
 
+class Feature(Component):
+    """A column of a feature space."""
+
+    default_bins: ClassVar[str] = "num_discretization_bins"
+    """The setting of the feature space that says how many bins there are where the feature does not."""
+
+    @abstractmethod
+    def transform(self, bins: int) -> Transform:
+        """What is done to the column; `bins` is the number for a kind that says none itself."""
+
+    def encoding(self) -> str:
+        """float: part of the vector as it comes out; one_hot: as a vector; int: for crosses alone."""
+        return "float"
+
+
 SOURCES: Registry[Source] = Registry(
     "source", Source, ("kerascli.data.sources", "kerascli.data.datasets"), ("dataset_",)
 )
 TRANSFORMS: Registry[Transform] = Registry("transform", Transform, ("kerascli.data.transforms",), ("layer_",))
+FEATURES: Registry[Feature] = Registry("feature", Feature, ("kerascli.data.features",), ("feature_",))
 
 S = TypeVar("S", bound=type[Source])
 T = TypeVar("T", bound=type[Transform])

@@ -1,12 +1,11 @@
 """The kinds of features that a feature_space is made of: what is done to a column, and how it enters the vector."""
 
-from abc import abstractmethod
-from typing import Annotated, ClassVar, Literal
+from functools import partial
+from typing import Annotated, Literal
 
 from pydantic import Field as Setting
 
-from kerascli.component import Component, Registry
-from kerascli.data.base import TRANSFORMS, Transform
+from kerascli.data.base import FEATURES, TRANSFORMS, Feature, Transform
 from kerascli.data.transforms.cast import Cast
 from kerascli.data.transforms.discretization import Discretization
 from kerascli.data.transforms.hashing import Hashing
@@ -19,24 +18,7 @@ from kerascli.shapes import Floats, NonNegativeInt, PositiveInt
 Encoding = Literal["int", "one_hot"]
 
 
-class Feature(Component):
-    """A column of a feature space."""
-
-    default_bins: ClassVar[str] = "num_discretization_bins"
-    """The setting of the feature space that says how many bins there are where the feature does not."""
-
-    @abstractmethod
-    def transform(self, bins: int) -> Transform:
-        """What is done to the column; `bins` is the number for a kind that says none itself."""
-
-    def encoding(self) -> str:
-        """float: part of the vector as it comes out; one_hot: as a vector; int: for crosses alone."""
-        return "float"
-
-
-FEATURES: Registry[Feature] = Registry("feature", Feature, ("kerascli.data.features",), ("feature_",))
-
-
+@FEATURES.register
 class Float(Feature):
     """Numbers as they are."""
 
@@ -44,6 +26,7 @@ class Float(Feature):
         return Cast(dtype="float32")
 
 
+@FEATURES.register
 class FloatRescaled(Feature):
     """Numbers, multiplied and shifted."""
 
@@ -54,6 +37,7 @@ class FloatRescaled(Feature):
         return Rescaling(scale=self.scale, offset=self.offset)
 
 
+@FEATURES.register
 class FloatNormalized(Feature):
     """Numbers with mean 0 and variance 1 in the training rows."""
 
@@ -61,6 +45,7 @@ class FloatNormalized(Feature):
         return Normalization()
 
 
+@FEATURES.register
 class FloatDiscretized(Feature):
     """Numbers in bins of about equal counts, or between boundaries."""
 
@@ -91,6 +76,7 @@ class Categorical(Feature):
         return self.output_mode
 
 
+@FEATURES.register
 class IntegerCategorical(Categorical):
     """Whole numbers by their places in a vocabulary."""
 
@@ -98,6 +84,7 @@ class IntegerCategorical(Categorical):
         return IntegerLookup(max_tokens=self.max_tokens, num_oov_indices=self.num_oov_indices)
 
 
+@FEATURES.register
 class StringCategorical(Categorical):
     """Words by their places in a vocabulary."""
 
@@ -121,14 +108,17 @@ class Hashed(Feature):
         return self.output_mode
 
 
+@FEATURES.register
 class IntegerHashed(Hashed):
     """Whole numbers by their hashes."""
 
 
+@FEATURES.register
 class StringHashed(Hashed):
     """Words by their hashes."""
 
 
+@partial(FEATURES.register, name="feature", aliases=("custom",))
 class Custom(Feature):
     """What a transform of your choice makes of the column."""
 
@@ -141,9 +131,3 @@ class Custom(Feature):
 
     def encoding(self) -> str:
         return self.output_mode
-
-
-for _kind in (Float, FloatRescaled, FloatNormalized, FloatDiscretized, IntegerCategorical, StringCategorical,
-              IntegerHashed, StringHashed):  # fmt: skip
-    FEATURES.register(_kind)
-FEATURES.register(Custom, name="feature", aliases=("custom",))

@@ -12,9 +12,8 @@ from pydantic import BeforeValidator, PlainValidator, WithJsonSchema, model_vali
 from pydantic_core import PydanticCustomError
 
 from kerascli.component import Component, Invalid
-from kerascli.data.base import TRANSFORMS, Field, Learned, Transform, transform
+from kerascli.data.base import FEATURES, TRANSFORMS, Feature, Field, Learned, Transform, transform
 from kerascli.data.blocks import Blocks
-from kerascli.data.features import FEATURES, Feature
 from kerascli.data.table import BadRow
 from kerascli.data.transforms.discretization import Discretization
 from kerascli.data.transforms.hashed_crossing import to_cross
@@ -174,7 +173,10 @@ class FeatureSpace(Transform):
         whole: dict[str, np.ndarray] = {}
         for name, way in self._ways.items():
             fields = self._fields(name, columns[name], inner)
-            out = _run(name, way.steps, values[name], fields, inner[name])
+            try:
+                out = _run(way.steps, values[name], fields, inner[name])
+            except BadRow as bad:
+                raise BadRow(bad.row, f"{name}: {bad.text}", hint=bad.hint) from None
             if way.encoding == "float":
                 parts.append(out.reshape(len(out), -1))
                 continue
@@ -247,7 +249,7 @@ def _learn_step(
 
     def make() -> Iterator[np.ndarray]:
         for block in rows:
-            yield _run(name, before, block[name], fields, found)
+            yield _run(before, block[name], fields, found)
 
     blocks = Blocks(make)
     try:
@@ -258,14 +260,9 @@ def _learn_step(
         raise ValueError(f"{name} ({step.component_name}): {error}") from None
 
 
-def _run(
-    name: str, steps: tuple[Transform, ...], values: np.ndarray, fields: list[Field], learned: list[Learned]
-) -> np.ndarray:
+def _run(steps: tuple[Transform, ...], values: np.ndarray, fields: list[Field], learned: list[Learned]) -> np.ndarray:
     """A column through steps. Raises BadRow, ValueError."""
-    try:
-        for step, field, found in zip(steps, fields, learned, strict=False):
-            step.check(values, field, found, target=False)
-            values = step.apply(values, field, found, target=False)
-    except BadRow as bad:
-        raise BadRow(bad.row, f"{name}: {bad.text}", hint=bad.hint) from None
+    for step, field, found in zip(steps, fields, learned, strict=False):
+        step.check(values, field, found, target=False)
+        values = step.apply(values, field, found, target=False)
     return values

@@ -119,7 +119,7 @@ class Lookup(Transform):
             raise ValueError(f"there is no {self.word} to learn")
         if target and len(found) == 1:
             raise ValueError(f"there is one class, '{found[0]}'; nothing to learn")
-        arrays = {"idf_weights": census.idf(found)} if self.output_mode == "tf_idf" else {}
+        arrays = {"idf_weights": self._weights(census.idf(found), target)} if self.output_mode == "tf_idf" else {}
         return Learned({"vocabulary": found, "max_length": census.longest}, arrays)
 
     def _given(self, target: bool) -> Learned:
@@ -134,8 +134,15 @@ class Lookup(Transform):
                              f"max_tokens is {self.max_tokens}")  # fmt: skip
         if self.idf_weights is not None and len(self.idf_weights) != len(written):
             raise ValueError(f"idf_weights: expected {len(written)}, one an entry, got {len(self.idf_weights)}")
-        weights = np.array(self.idf_weights or (), np.float32)[len(written) - len(entries) :]
-        return Learned({"vocabulary": list(entries)}, {"idf_weights": weights} if self.idf_weights is not None else {})
+        facts = {"vocabulary": list(entries)}
+        if self.idf_weights is None:
+            return Learned(facts, {})
+        weights = np.array(self.idf_weights, np.float32)
+        return Learned(facts, {"idf_weights": weights if len(weights) == size else self._weights(weights, target)})
+
+    def _weights(self, weights: np.ndarray, target: bool) -> np.ndarray:
+        """With the mean of all in front, for unknown values."""
+        return np.pad(weights, (self._first(target), 0), constant_values=weights.mean())
 
     def entries(self, written: Sequence[Any]) -> Sequence[Any]:
         """A vocabulary without the mask token and the places for unknown values, if it begins with them."""
@@ -179,10 +186,7 @@ class Lookup(Transform):
         if self.output_mode != "tf_idf":
             return found
         weights = learned.arrays["idf_weights"]
-        padded = np.zeros(width, np.float32)  # for unknown words: the mean of all
-        first = self._first(target)
-        padded[: first + len(weights)] = np.concatenate([np.full(first, weights.mean()), weights])
-        return found * padded
+        return found * np.pad(weights, (0, width - len(weights)))
 
     def width(self, learned: Learned, *, target: bool) -> int:
         """How long vectors are."""
