@@ -164,6 +164,7 @@ def test_settings_that_cannot_be_are_refused(written: Any, text: str) -> None:
 @pytest.mark.parametrize(
     ("written", "field", "text"),
     [
+        ("discretization", Field((), "float32"), "needs 'bin_boundaries' or 'num_bins'"),
         ("text_vectorization", Field((), "int64"), "needs text, got numbers (int64)"),
         ("text_vectorization", Field((3,), "string"), "splits one text a row, got (3,)"),
         ({"hashing": 3}, Field((), "float32"), "needs whole numbers, got float32"),

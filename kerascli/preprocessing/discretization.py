@@ -33,9 +33,9 @@ class DiscretizationSettings(Component):
     sparse: Dense = False
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> "DiscretizationSettings":
-        if (self.bin_boundaries is None) == (self.num_bins is None):
-            raise ValueError("give 'bin_boundaries' or 'num_bins', one of them")
+    def _not_both(self) -> "DiscretizationSettings":
+        if self.bin_boundaries is not None and self.num_bins is not None:
+            raise ValueError("give 'bin_boundaries' or 'num_bins', not both")
         return self
 
 

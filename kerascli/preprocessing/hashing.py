@@ -20,17 +20,14 @@ Key = tuple[int, int]
 
 
 def _pair(salt: object) -> object:
+    if isinstance(salt, int) and not isinstance(salt, bool):
+        return (salt, salt)
     return tuple(salt) if isinstance(salt, list) else salt
 
 
 _Word = Annotated[int, Field(ge=0, le=_ALL)]
-Salt = Annotated[_Word | tuple[_Word, _Word], BeforeValidator(_pair)]
+Salt = Annotated[tuple[_Word, _Word], BeforeValidator(_pair)]
 """SipHash's key: two numbers, or one that is both."""
-
-
-def key_of(salt: int | Key | None) -> Key | None:
-    """A salt as a key."""
-    return (salt, salt) if isinstance(salt, int) else salt
 
 
 def decimals(numbers: np.ndarray) -> list[bytes]:

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor, nn
 
 from kerascli.component import Component
-from kerascli.shapes import Shape
+from kerascli.shapes import Ints, Shape
 
 EPSILON = 1e-7
 """Keras's `epsilon()`: the least standard deviation that is divided by."""
@@ -22,10 +22,6 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
 
 
-def _as_tuple(axis: Any) -> Any:
-    return (axis,) if isinstance(axis, int) and not isinstance(axis, bool) else _tuples(axis)
-
-
 _Row = Annotated[tuple[float, ...], Field(min_length=1)]
 Numbers = Annotated[float | _Row | tuple[_Row, ...], BeforeValidator(_tuples)]
 """A number, numbers, or rows of numbers."""
@@ -34,7 +30,7 @@ Numbers = Annotated[float | _Row | tuple[_Row, ...], BeforeValidator(_tuples)]
 class NormalizationSettings(Component):
     """The settings, for the layer and the transform."""
 
-    axis: Annotated[tuple[int, ...], BeforeValidator(_as_tuple)] | None = (-1,)
+    axis: int | Ints | None = -1
     """The axis (or axes) along which each position has a mean of its own; the batch is 0. null: one mean for all."""
     mean: Numbers | None = None
     """What is subtracted; given with `variance`."""
@@ -58,9 +54,10 @@ class NormalizationSettings(Component):
     def kept(self, shape: Shape) -> tuple[int, ...]:
         """The axes with means of their own, in rising order, counted with the batch as 0. Raises ValueError."""
         rank = len(shape) + 1
-        kept = sorted({axis % rank for axis in self.axis or () if -rank <= axis < rank})
-        if len(kept) < len(self.axis or ()):
-            raise ValueError(f"axis: expected different axes of {rank} (the batch is 0), got {list(self.axis or ())}")
+        axes = (self.axis,) if isinstance(self.axis, int) else self.axis or ()
+        kept = sorted({axis % rank for axis in axes if -rank <= axis < rank})
+        if len(kept) < len(axes):
+            raise ValueError(f"axis: expected different axes of {rank} (the batch is 0), got {list(axes)}")
         if rank == 1:  # a row is one number: of all of them there is one mean
             return ()
         if 0 in kept:

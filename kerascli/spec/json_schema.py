@@ -119,8 +119,12 @@ def _any_spelling(registry: Registry[Any], names: Iterable[str]) -> str:
     def loosely(word: str) -> str:
         return "_?".join(f"[{c}{c.upper()}]" if c.isalpha() else c for c in word.replace("_", ""))
 
-    prefix = "".join(f"(?:{loosely(prefix)}_?)?" for prefix in registry.prefixes)
-    return f"^{prefix}(?:{'|'.join(map(loosely, names))})$"
+    def with_prefix(name: str) -> str:
+        """Where prefix and name are not the name of another: `layer_normalization` is no `normalization`."""
+        free = [prefix for prefix in registry.prefixes if registry.find(prefix + name) is registry.find(name)]
+        return "".join(f"(?:{loosely(prefix)}_?)?" for prefix in free) + loosely(name)
+
+    return f"^(?:{'|'.join(map(with_prefix, names))})$"
 
 
 def first_line(cls: type[Component]) -> str:

@@ -19,6 +19,8 @@ class Discretization(DiscretizationSettings, Transform):
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         need_numbers(field)
+        if self.bin_boundaries is None and self.num_bins is None:
+            raise ValueError("needs 'bin_boundaries' or 'num_bins'")
         bounds = self._bounds(learned)
         bins = None if bounds is None else len(bounds) + 1
         dtype = {"int": "int32", "count": "float32"}.get(self.output_mode, "uint8")

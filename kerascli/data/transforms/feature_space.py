@@ -63,6 +63,10 @@ class Cross(Component):
         return {"feature_names": list(self.feature_names), "crossing_dim": self.crossing_dim, "output_mode": "one_hot"}
 
 
+_NAMES = {"type": "array", "items": {"type": "string"}}
+_CROSS = {"type": "object", "properties": {"feature_names": _NAMES, "crossing_dim": {"type": "integer", "minimum": 1}}}
+
+
 def _crosses(value: Any) -> Any:
     if not isinstance(value, list | tuple):
         return value
@@ -88,7 +92,11 @@ class FeatureSpace(Transform):
     """What each column is: a feature, or a list of transforms that ends in one."""
     output_mode: Literal["concat"] = "concat"
     """One vector; for features apart write an input for each."""
-    crosses: Annotated[tuple[Cross, ...], BeforeValidator(_crosses)] = ()
+    crosses: Annotated[
+        tuple[Cross, ...],
+        BeforeValidator(_crosses),
+        WithJsonSchema({"type": "array", "items": {"anyOf": [_NAMES, _CROSS]}}),
+    ] = ()
     """Features that are hashed together: lists of names, or with `crossing_dim`."""
     crossing_dim: PositiveInt = 32
     """How many numbers a cross has that says none itself."""

@@ -9,7 +9,7 @@ from pydantic import model_validator
 from kerascli.data.base import Field, Learned, Transform, transform
 from kerascli.data.transforms.fitting import need_integers
 from kerascli.preprocessing.categories import Dense, OutputMode, encode, encoded_shape
-from kerascli.preprocessing.hashing import Salt, buckets, decimals, key_of
+from kerascli.preprocessing.hashing import Salt, buckets, decimals
 from kerascli.shapes import PositiveInt
 
 
@@ -48,7 +48,7 @@ class Hashing(Transform):
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         found, inverse = np.unique(values, return_inverse=True)
         masks = int(self.mask_value is not None)
-        bins = buckets(as_bytes(found), self.num_bins - masks, key_of(self.salt)) + masks
+        bins = buckets(as_bytes(found), self.num_bins - masks, self.salt) + masks
         if masks:
             bins[found == self.mask_value] = 0
         return encode(bins[inverse].reshape(values.shape), self.output_mode, self.num_bins)

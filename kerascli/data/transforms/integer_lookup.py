@@ -11,7 +11,7 @@ from kerascli.data.base import Field, transform
 from kerascli.data.transforms.fitting import need_integers
 from kerascli.data.transforms.lookup import Lookup
 from kerascli.data.transforms.string_lookup import by_number
-from kerascli.preprocessing.hashing import Salt, buckets, decimals, key_of
+from kerascli.preprocessing.hashing import Salt, buckets, decimals
 from kerascli.shapes import Ints
 
 
@@ -49,7 +49,7 @@ class IntegerLookup(Lookup):
     def oov_offsets(self, unknown: np.ndarray, places: int) -> np.ndarray:
         if self.oov_method == "floormod":
             return unknown.astype(np.int64) % places
-        return buckets(decimals(unknown), places, key_of(self.salt))
+        return buckets(decimals(unknown), places, self.salt)
 
     def infer_inverse(self, field: Field) -> Field:
         need_integers(field)

@@ -9,7 +9,7 @@ import numpy as np
 from kerascli.data.base import Field, transform
 from kerascli.data.transforms.fitting import need_integers
 from kerascli.data.transforms.lookup import Lookup
-from kerascli.preprocessing.hashing import Salt, buckets, key_of
+from kerascli.preprocessing.hashing import Salt, buckets
 from kerascli.shapes import Words
 
 
@@ -36,7 +36,7 @@ class StringLookup(Lookup):
         return line
 
     def oov_offsets(self, unknown: np.ndarray, places: int) -> np.ndarray:
-        return buckets([word.encode() for word in unknown.tolist()], places, key_of(self.salt))
+        return buckets([word.encode() for word in unknown.tolist()], places, self.salt)
 
     def infer_inverse(self, field: Field) -> Field:
         need_integers(field)
