@@ -21,6 +21,10 @@ class Tokens:
         width = rows.size // max(1, len(rows))
         return cls(rows.reshape(-1), np.full(len(rows), width))
 
+    def longest(self) -> int:
+        """How much the fullest row has."""
+        return int(self.lengths.max(initial=0))
+
     def owners(self) -> np.ndarray:
         """Of every value the number of its row."""
         return np.repeat(np.arange(len(self.lengths)), self.lengths)
@@ -42,7 +46,6 @@ class Census:
     counts: Counter[Any] = field(default_factory=Counter)
     documents: Counter[Any] = field(default_factory=Counter)
     rows: int = 0
-    longest: int = 0
 
     @classmethod
     def of(cls, parts: Iterable[Tokens], *, documents: bool) -> Self:
@@ -55,7 +58,6 @@ class Census:
     def _add(self, part: Tokens, documents: bool) -> None:
         values = part.values.tolist()
         self.rows += len(part.lengths)
-        self.longest = max(self.longest, int(part.lengths.max(initial=0)))
         if not documents:
             self.counts.update(values)
             return

@@ -120,7 +120,7 @@ class Lookup(Transform):
         if target and len(found) == 1:
             raise ValueError(f"there is one class, '{found[0]}'; nothing to learn")
         arrays = {"idf_weights": self._weights(census.idf(found), target)} if self.output_mode == "tf_idf" else {}
-        return Learned({"vocabulary": found, "max_length": census.longest}, arrays)
+        return Learned({"vocabulary": found}, arrays)
 
     def _given(self, target: bool) -> Learned:
         written = self.vocabulary

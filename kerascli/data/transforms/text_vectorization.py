@@ -2,7 +2,7 @@
 
 import re
 import string
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain
@@ -106,11 +106,21 @@ class TextVectorization(Transform):
         return replace(known, shape=(longest,), max_length=longest)
 
     def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
-        learned = self.lookup.learn_tokens(map(self._tokens, rows), target=False)
-        if self.output_mode == "int" and "max_length" not in learned.facts and self.output_sequence_length is None:
-            longest = max(int(self._tokens(block).lengths.max(initial=0)) for block in rows)
-            return replace(learned, facts={**learned.facts, "max_length": longest})
-        return learned
+        lengths: list[int] = []
+
+        def parts() -> Iterator[Tokens]:
+            for block in rows:
+                tokens = self._tokens(block)
+                lengths.append(tokens.longest())
+                yield tokens
+
+        learned = self.lookup.learn_tokens(parts(), target=False)
+        if self.output_mode != "int" or self.output_sequence_length is not None:
+            return learned
+        longest = max(lengths or (part.longest() for part in parts()))
+        if not longest:
+            raise ValueError("there is no word in any text")
+        return replace(learned, facts={**learned.facts, "max_length": longest})
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         tokens = self._tokens(values)
