@@ -48,7 +48,7 @@ def column_field(route: Route, known: Mapping[str, Field]) -> Field:
     empty = next((field for field in fields if 0 in field.shape), None)
     if empty is not None:
         raise route.fault(f"the rows hold nothing (shape {empty.shape})")
-    if takes_columns(route):
+    if route.pipeline.takes_columns:
         if len(set(columns)) < len(columns):
             raise route.fault("a column stands there twice")
         return Field((), "record", columns=tuple(zip(columns, fields, strict=True)))
@@ -66,12 +66,6 @@ def column_field(route: Route, known: Mapping[str, Field]) -> Field:
     dtype = dtypes[0] if len(set(dtypes)) == 1 else _common(dtypes)
     width = sum(shape[-1] for shape in shapes if shape[-1] is not None)
     return Field((*shapes[0][:-1], width), dtype)
-
-
-def takes_columns(route: Route) -> bool:
-    """Whether the route's columns, whatever their types, are read as records."""
-    steps = route.pipeline.steps
-    return bool(steps) and steps[0].transform.takes_columns
 
 
 def _common(dtypes: list[str]) -> str:

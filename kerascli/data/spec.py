@@ -73,6 +73,11 @@ class Pipeline:
     stacked: bool
     steps: tuple[Step, ...]
 
+    @property
+    def takes_columns(self) -> bool:
+        """Whether the columns, whatever their types, are read as records."""
+        return bool(self.steps) and self.steps[0].transform.takes_columns
+
     def dump(self) -> list[Any]:
         columns: Any = list(self.columns) if self.stacked else self.columns[0]
         return [{"columns": columns}, *(step.dump() for step in self.steps)]
