@@ -1,4 +1,4 @@
-"""What data is made of: fields (facts), sources and transforms."""
+"""What data is made of: fields (facts), sources, transforms and the features of a feature space."""
 
 import os
 from abc import abstractmethod
@@ -33,6 +33,8 @@ class Field:
     max_length: int | None = None
     classes: tuple[str, ...] | None = None
     """Class names in order of their numbers, where there are names."""
+    columns: tuple[tuple[str, "Field"], ...] = ()
+    """Of records (dtype "record"): the columns side by side, each with its own field."""
 
     def fact(self, name: str) -> Any:
         """`$inputs.x.<name>`: None while it is not known."""
@@ -60,14 +62,33 @@ class Context:
     """The columns that are used; None where that is not known."""
 
 
-class Source(Component):
+class InFolder(Component):
+    """What may name files, by paths that are relative to the config."""
+
+    paths: ClassVar[tuple[str, ...]] = ()
+    """Fields that hold a file's path, or one with more after the file's name."""
+
+    def rebased(self, old: Path, new: Path, fields: Sequence[str] | None = None) -> Self:
+        """The same with its paths (or those in `fields`) relative to the folder `new` instead of `old`."""
+        return self._moved(self.paths if fields is None else fields, lambda path: _rebase(path, old, new))
+
+    def located(self, folder: Path) -> Self:
+        """The same with paths that hold wherever the process stands."""
+        return self._moved(self.paths, lambda path: str(folder / path))
+
+    def _moved(self, fields: Sequence[str], move: Callable[[str], str]) -> Self:
+        """With other paths; made anew, since a copy would keep what was worked out from the old ones."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        values |= {name: move(values[name]) for name in fields if isinstance(values[name], str)}
+        return type(self).model_construct(**values)
+
+
+class Source(InFolder):
     """Named columns in named splits (`train`, `validation`, `test`)."""
 
     any_column: ClassVar[Field | None] = None
     """What every column is like, whatever its name, when `facts` does not know more."""
 
-    paths: ClassVar[tuple[str, ...]] = ()
-    """Fields that hold a file's path, or one with more after the file's name; they are relative to the config."""
     in_files: ClassVar[bool] = True
     """Whether the data is what stands in `files`, and nothing else."""
 
@@ -86,11 +107,6 @@ class Source(Component):
     def files(self, context: Context) -> list[Path]:
         """The files whose digests identify the data of a run."""
         return []
-
-    def rebased(self, old: Path, new: Path, fields: Sequence[str] | None = None) -> Self:
-        """The same source with its paths (or those in `fields`) relative to the folder `new` instead of `old`."""
-        paths = {field: getattr(self, field) for field in (self.paths if fields is None else fields)}
-        return self.model_copy(update={f: _rebase(path, old, new) for f, path in paths.items() if path is not None})
 
 
 def _rebase(path: str, old: Path, new: Path) -> str:
@@ -116,13 +132,20 @@ class Learned:
 NOTHING_LEARNED = Learned({}, {})
 
 
-class Transform(Component):
+class Transform(InFolder):
     """A step of a pipeline: one column in, one column out."""
 
     needs_rows: ClassVar[bool] = False
     """`learn` or `check` wants to see all rows as they reach this step."""
     fills_missing: ClassVar[bool] = False
     """As a pipeline's first step this takes missing values (nan) in columns of whole numbers, too."""
+
+    takes_columns: ClassVar[bool] = False
+    """As a pipeline's first step this takes columns of any types: a record array, its field a column each."""
+
+    def own_columns(self) -> tuple[str, ...]:
+        """The columns that this takes as a pipeline's first step, if it names them itself."""
+        return ()
 
     def in_batch(self, field: Field) -> bool:
         """Whether this is cheap and done batch by batch on the device (`batch`), not before that (`apply`)."""
@@ -157,10 +180,26 @@ class Transform(Component):
         raise NotImplementedError
 
 
+class Feature(Component):
+    """A column of a feature space."""
+
+    default_bins: ClassVar[str] = "num_discretization_bins"
+    """The setting of the feature space that says how many bins there are where the feature does not."""
+
+    @abstractmethod
+    def transform(self, bins: int) -> Transform:
+        """What is done to the column; `bins` is the number for a kind that says none itself."""
+
+    def encoding(self) -> str:
+        """float: part of the vector as it comes out; one_hot: as a vector; int: for crosses alone."""
+        return "float"
+
+
 SOURCES: Registry[Source] = Registry(
     "source", Source, ("kerascli.data.sources", "kerascli.data.datasets"), ("dataset_",)
 )
 TRANSFORMS: Registry[Transform] = Registry("transform", Transform, ("kerascli.data.transforms",), ("layer_",))
+FEATURES: Registry[Feature] = Registry("feature", Feature, ("kerascli.data.features",), ("feature_",))
 
 S = TypeVar("S", bound=type[Source])
 T = TypeVar("T", bound=type[Transform])

@@ -122,7 +122,8 @@ def known_columns(learned: Mapping[str, Learned]) -> dict[str, Field]:
     try:
         for name, facts in learned[COLUMNS].facts.items():
             classes = facts["classes"]
-            found[name] = Field(**{**facts, "shape": tuple(facts["shape"]), "classes": classes and tuple(classes)})
+            given = {**facts, "shape": tuple(facts["shape"]), "classes": classes and tuple(classes), "columns": ()}
+            found[name] = Field(**given)
             if not found[name].is_text:
                 np.dtype(found[name].dtype)
     except (KeyError, TypeError):

@@ -49,6 +49,10 @@ def column_field(route: Route, known: Mapping[str, Field]) -> Field:
     empty = next((field for field in fields if 0 in field.shape), None)
     if empty is not None:
         raise route.fault(f"the rows hold nothing (shape {empty.shape})")
+    if route.pipeline.takes_columns:
+        if len(set(columns)) < len(columns):
+            raise route.fault("a column stands there twice")
+        return Field((), "record", columns=tuple(zip(columns, fields, strict=True)))
     if not route.pipeline.stacked:
         return fields[0]
     if len({field.is_text for field in fields if field.dtype != "unknown"}) > 1:
@@ -71,6 +75,8 @@ def _common(dtypes: list[str]) -> str:
 
 def read_columns(route: Route, table: Table, field: Field) -> np.ndarray:
     """The route's columns as one array like `field` (the training rows'); they are in memory. Raises DataError."""
+    if field.columns:
+        return _records(route, table, field)
     parts = [_column(table, name, field) for name in route.pipeline.columns]
     if route.pipeline.stacked:
         values = np.concatenate([part[:, None] if part.ndim == 1 else part for part in parts], axis=-1)
@@ -79,6 +85,21 @@ def read_columns(route: Route, table: Table, field: Field) -> np.ndarray:
     if values.shape[1:] != field.shape:
         raise route.fault(f"rows are of shape {values.shape[1:]}, those in training of {field.shape}")
     return values if field.is_text else _as_in_training(route, table, values, np.dtype(field.dtype))
+
+
+def _records(route: Route, table: Table, field: Field) -> np.ndarray:
+    """Columns side by side, each as it was in training. Raises DataError."""
+    arrays: dict[str, np.ndarray] = {}
+    for name, column in field.columns:
+        values = _column(table, name, column)
+        if values.shape[1:] != column.shape:
+            raise route.fault(f"rows of '{name}' are of shape {values.shape[1:]}, those in training of {column.shape}")
+        arrays[name] = values if column.is_text else _as_in_training(route, table, values, np.dtype(column.dtype))
+    dtype = np.dtype([(name, values.dtype, values.shape[1:]) for name, values in arrays.items()])
+    records = np.empty(len(next(iter(arrays.values()))), dtype)
+    for name, values in arrays.items():
+        records[name] = values
+    return records
 
 
 def _as_in_training(route: Route, table: Table, values: np.ndarray, dtype: np.dtype) -> np.ndarray:

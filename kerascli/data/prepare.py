@@ -90,6 +90,7 @@ def load_data(
     Raises DataError, ConfigError, FileRefused, StorageError.
     """
     warnings: list[str] = []
+    spec = spec.located(context.folder)
     context = replace(context, columns=spec.columns())
     tables = _split(spec, dict(spec.source.load(context)), context)
     routes = _routes(spec)

@@ -1,8 +1,8 @@
 """The `data:` section: a source, how it is split, and a pipeline for every input and target."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -72,6 +72,11 @@ class Pipeline:
     columns: tuple[str, ...]
     stacked: bool
     steps: tuple[Step, ...]
+
+    @property
+    def takes_columns(self) -> bool:
+        """Whether the columns, whatever their types, are read as records."""
+        return bool(self.steps) and self.steps[0].transform.takes_columns
 
     def dump(self) -> list[Any]:
         columns: Any = list(self.columns) if self.stacked else self.columns[0]
@@ -177,7 +182,24 @@ class DataSpec(BaseModel):
 
     def rebased(self, old: Path, new: Path) -> "DataSpec":
         """The same data for a config in the folder `new` instead of `old`."""
-        return self.model_copy(update={"source": self.source.rebased(old, new)})
+        moved = self.with_transforms(lambda _, transform: transform.rebased(old, new))
+        return moved.model_copy(update={"source": self.source.rebased(old, new)})
+
+    def located(self, folder: Path) -> "DataSpec":
+        """The same data with transforms that find their files from anywhere."""
+        return self.with_transforms(lambda _, transform: transform.located(folder))
+
+    def with_transforms(self, change: Callable[[tuple[str, str], Transform], Transform]) -> "DataSpec":
+        """The same data with other transforms; `change` is told the section and the name that each stands in."""
+        shared = {name: change(("shared", name), transform) for name, transform in self.shared.items()}
+        found: dict[str, dict[str, Pipeline]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
+        for place, pipeline in self.all_pipelines().items():
+            steps = (
+                Step(shared[step.shared] if step.shared else change(place, step.transform), step.shared)
+                for step in pipeline.steps
+            )
+            found[place[0]][place[1]] = replace(pipeline, steps=tuple(steps))
+        return self.model_copy(update={"shared": shared, **found})
 
 
 def parse_data(section: Any) -> DataSpec:
@@ -198,7 +220,7 @@ def parse_pipeline(name: Any, value: Any, shared: Mapping[str, Transform]) -> Pi
         raise Invalid([Fault(str(error), (), "key")]) from None
     listed = isinstance(value, list | tuple)
     entries: list[Any] = list(value) if listed else [] if value is None else [value]
-    columns: tuple[str, ...] = (name,)
+    columns: tuple[str, ...] = ()
     stacked = False
     steps: list[Step] = []
     faults: list[Fault] = []
@@ -214,6 +236,9 @@ def parse_pipeline(name: Any, value: Any, shared: Mapping[str, Transform]) -> Pi
             faults += invalid.below((index,) if listed else ()).faults
     if faults:
         raise Invalid(faults)
+    if not columns:
+        own = steps[0].transform.own_columns() if steps else ()
+        columns, stacked = own or (name,), bool(own)
     return Pipeline(columns, stacked, tuple(steps))
 
 

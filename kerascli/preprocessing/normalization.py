@@ -1,17 +1,101 @@
-"""Normalization: (x - mean) / sqrt(variance), by feature of the last axis."""
+"""Normalization: (x - mean) / sqrt(variance), by feature of the last axis or of others; and its inverse."""
 
+import math
 from collections.abc import Iterable
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import torch
+from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor, nn
+
+from kerascli.component import Component
+from kerascli.shapes import Ints, Shape
 
 EPSILON = 1e-7
 """Keras's `epsilon()`: the least standard deviation that is divided by."""
 
+X = TypeVar("X", np.ndarray, Tensor)
 
-def mean_and_variance(parts: Iterable[np.ndarray], *, by_feature: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Of every feature (the last axis of (N, *, F), all of (N,)) or of all values together, in float64.
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
+
+
+_Row = Annotated[tuple[float, ...], Field(min_length=1)]
+Numbers = Annotated[float | _Row | tuple[_Row, ...], BeforeValidator(_tuples)]
+"""A number, numbers, or rows of numbers."""
+
+
+class NormalizationSettings(Component):
+    """The settings, for the layer and the transform."""
+
+    axis: int | Ints | None = -1
+    """The axis (or axes) along which each position has a mean of its own; the batch is 0. null: one mean for all."""
+    mean: Numbers | None = None
+    """What is subtracted; given with `variance`."""
+    variance: Numbers | None = None
+    """The square of what is divided by; given with `mean`."""
+    invert: bool = False
+    """Multiply and add instead: what was normalized becomes what it was."""
+
+    @model_validator(mode="after")
+    def _together(self) -> "NormalizationSettings":
+        if (self.mean is None) != (self.variance is None):
+            raise ValueError("give 'mean' and 'variance' both, or neither")
+        if self.mean is None or self.variance is None:
+            return self
+        if _shape(self.mean) != _shape(self.variance):
+            raise ValueError("'mean' and 'variance' have as many numbers each")
+        if np.min(np.array(self.variance)) < 0:
+            raise ValueError("variance: must be at least 0")
+        return self
+
+    def kept(self, shape: Shape) -> tuple[int, ...]:
+        """The axes with means of their own, in rising order, counted with the batch as 0. Raises ValueError."""
+        rank = len(shape) + 1
+        axes = (self.axis,) if isinstance(self.axis, int) else self.axis or ()
+        kept = sorted({axis % rank for axis in axes if -rank <= axis < rank})
+        if len(kept) < len(axes):
+            raise ValueError(f"axis: expected different axes of {rank} (the batch is 0), got {list(axes)}")
+        if rank == 1:  # a row is one number: of all of them there is one mean
+            return ()
+        if 0 in kept:
+            raise ValueError("axis: every row would have a mean of its own; the batch is axis 0")
+        return tuple(kept)
+
+    def given(self, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+        """The mean and the variance of the config, made to broadcast over rows of `shape`. Raises ValueError."""
+        kept = self.kept(shape)
+        return tuple(  # pyright: ignore[reportReturnType]
+            _spread(name, np.array(value, np.float64), kept, shape)
+            for name, value in (("mean", self.mean), ("variance", self.variance))
+        )
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    try:
+        return np.shape(value)
+    except ValueError:
+        raise ValueError("expected rows of equal length") from None
+
+
+def _spread(name: str, value: np.ndarray, kept: tuple[int, ...], shape: Shape) -> np.ndarray:
+    """Numbers with an axis of size 1 wherever there is one mean for all positions."""
+    value = value[0] if value.shape == (1,) else value
+    if value.ndim > len(kept):
+        raise ValueError(f"{name}: expected numbers along {len(kept)} axes, got {value.ndim}")
+    sizes = [1] * len(shape)
+    for axis, size in zip(reversed(kept), reversed(value.shape), strict=False):
+        sizes[axis - 1] = size
+        wanted = shape[axis - 1]
+        if wanted is not None and size not in (1, wanted):
+            raise ValueError(f"{name}: expected {wanted} values, one a feature, got {size}")
+    return value.reshape(sizes) if value.ndim else value
+
+
+def mean_and_variance(parts: Iterable[np.ndarray], *, kept: tuple[int, ...] = ()) -> tuple[np.ndarray, np.ndarray]:
+    """Of every position along the axes `kept` (the rows are axis 0), in float64, made to broadcast over a row.
 
     One pass over parts of the rows, with Chan's formula for the moments of two samples together: files that are mapped
     stay on disk, and no copy in float64 is made of the whole. Distances from a mean of the first rows are summed, not
@@ -19,12 +103,12 @@ def mean_and_variance(parts: Iterable[np.ndarray], *, by_feature: bool = True) -
     """
     count, near, mean, squares = 0, None, np.zeros(()), np.zeros(())
     for part in parts:
-        axes = tuple(range(part.ndim - 1)) if by_feature and part.ndim > 1 else None
-        new = part.size if axes is None else part.size // part.shape[-1]
-        near = part.mean(axes, dtype=np.float64) if near is None else near
+        axes = tuple(axis for axis in range(part.ndim) if axis not in kept)
+        new = part.size // math.prod(part.shape[axis] for axis in kept)
+        near = part.mean(axes, dtype=np.float64, keepdims=True)[0] if near is None else near
         distance = np.subtract(part, near, dtype=np.float64)
-        middle = distance.mean(axes)
-        around = np.square(distance - middle).sum(axes)
+        middle = distance.mean(axes, keepdims=True)[0]
+        around = np.square(distance - middle).sum(axes, keepdims=True)[0]
         step = middle - mean
         mean = mean + step * (new / (count + new))
         squares = squares + around + np.square(step) * (count * new / (count + new))
@@ -33,23 +117,28 @@ def mean_and_variance(parts: Iterable[np.ndarray], *, by_feature: bool = True) -
     return near + mean, squares / count
 
 
-def normalize(values: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """(N, *, F) -> (N, *, F) in float64."""
-    return (values - mean) / np.maximum(np.sqrt(variance), EPSILON)
+def deviation_of(variance: np.ndarray) -> np.ndarray:
+    """What is divided by: never less than Keras's epsilon."""
+    return np.maximum(np.sqrt(variance), EPSILON)
+
+
+def normalize(x: X, mean: X, deviation: X, *, invert: bool = False) -> X:  # (N, *) -> (N, *)
+    """Of arrays and tensors."""
+    return mean + x * deviation if invert else (x - mean) / deviation
 
 
 class NormalizationModule(nn.Module):
-    """The same on tensors, in float32 unless the input is floating point."""
+    """The same on the device, in float32 unless the input is floating point."""
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, mean: np.ndarray, variance: np.ndarray) -> None:
+    def __init__(self, mean: np.ndarray, variance: np.ndarray, *, invert: bool = False) -> None:
         super().__init__()
-        deviation = np.maximum(np.sqrt(variance), EPSILON)
+        self.invert = invert
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32), persistent=False)
-        self.register_buffer("deviation", torch.tensor(deviation, dtype=torch.float32), persistent=False)
+        self.register_buffer("deviation", torch.tensor(deviation_of(variance), dtype=torch.float32), persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:  # (N, *, F) -> (N, *, F)
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
         x = x if x.is_floating_point() else x.float()
-        return (x - self.mean) / self.deviation
+        return normalize(x, self.mean, self.deviation, invert=self.invert)

@@ -1,7 +1,8 @@
-"""Where the paths of the data's source lead, when several files (or the command line) gave them."""
+"""Where the paths of the data section lead, when several files (or the command line) gave them."""
 
 from pathlib import Path
 
+from kerascli.data.base import Transform
 from kerascli.data.spec import DataSpec
 from kerascli.errors import Path as ConfigPath
 from kerascli.spec.document import Document
@@ -19,7 +20,11 @@ def in_one_folder(data: DataSpec, document: Document) -> DataSpec:
     for field in source.paths:
         folder = document.folder_of((*where, field))
         source = source if folder == home else source.rebased(folder, home, [field])
-    return data.model_copy(update={"source": source})
+
+    def rebased(place: tuple[str, str], transform: Transform) -> Transform:
+        return transform.rebased(document.folder_of(("data", *place)), home)
+
+    return data.with_transforms(rebased).model_copy(update={"source": source})
 
 
 def _source_path(document: Document) -> ConfigPath:

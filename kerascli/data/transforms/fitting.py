@@ -1,6 +1,12 @@
 """What transforms check of their inputs, in one wording."""
 
+from collections.abc import Iterator
+
+import numpy as np
+
 from kerascli.data.base import EXACT_IN_FLOAT32, Field
+from kerascli.data.blocks import Blocks
+from kerascli.data.table import BadRow
 
 
 def need_numbers(field: Field) -> None:
@@ -21,3 +27,12 @@ def need_integers(field: Field) -> None:
     need_numbers(field)
     if not field.is_integer:
         raise ValueError(f"needs whole numbers, got {field.dtype}; put cast: int64 before it")
+
+
+def present(rows: Blocks, step: str) -> Iterator[np.ndarray]:
+    """The rows in parts; raises BadRow for one that lacks a number, or has an infinite one."""
+    for part in rows.parts():
+        bad = ~np.isfinite(part).reshape(len(part), -1).all(axis=1)
+        if bad.any():
+            raise BadRow(int(bad.argmax()), "missing value", hint=f"put impute before {step}")
+        yield part

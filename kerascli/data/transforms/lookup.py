@@ -1,16 +1,25 @@
 """What the lookups share: a vocabulary, and values as numbers of it, as Keras's IndexLookup."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from itertools import repeat
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
+from pydantic import Field as Setting
+from pydantic import model_validator
 
 from kerascli.data.base import Field, Learned, Transform
-from kerascli.data.blocks import Blocks, counted
+from kerascli.data.blocks import Blocks
 from kerascli.data.table import BadRow
-from kerascli.shapes import NonNegativeInt, PositiveInt
+from kerascli.data.tokens import Census, Tokens
+from kerascli.data.vocabulary import check_vocabulary, read_vocabulary
+from kerascli.preprocessing.categories import Dense, encode, encoded_shape, tally
+from kerascli.shapes import Floats, NonNegativeInt
+
+_DROPPED, _UNKNOWN = -1, -2
 
 
 class Lookup(Transform):
@@ -21,92 +30,175 @@ class Lookup(Transform):
     """
 
     needs_rows = True
+    paths = ("vocabulary",)
     word: ClassVar[str]
     """What one entry is called in messages."""
 
-    max_tokens: PositiveInt | None = None
+    max_tokens: Annotated[int, Setting(ge=2, le=2**53)] | None = None
     """The size of the whole, places for unknown values included."""
     num_oov_indices: NonNegativeInt | None = None
     """Places for unknown values; null: one in inputs, none in targets."""
-    output_mode: Literal["int", "one_hot", "multi_hot", "count"] = "int"
+    mask_token: Any = None
+    oov_token: Any = None
+    """What stands for unknown values where numbers are turned back; it is never learned."""
+    vocabulary: Any = None
+    """The entries, or a text file with one a line; null: learned. Special tokens at its front are taken off."""
+    idf_weights: Floats | None = None
+    """What a count of each entry of a given vocabulary is multiplied by, in mode tf_idf."""
+    invert: bool = False
+    """From numbers of the vocabulary back to its entries."""
+    output_mode: Literal["int", "one_hot", "multi_hot", "count", "tf_idf"] = "int"
+    pad_to_max_tokens: bool = False
+    """Vectors are `max_tokens` long even where the vocabulary is smaller."""
+    sparse: Dense = False
 
-    @abstractmethod
-    def given(self) -> Sequence[Any] | None:
-        """The vocabulary of the config."""
-
-    @abstractmethod
-    def mask(self) -> Any:
-        """The mask token, or None."""
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if self.pad_to_max_tokens and self.max_tokens is None:
+            raise ValueError("pad_to_max_tokens needs 'max_tokens'")
+        if self.invert and self.output_mode != "int":
+            raise ValueError(f"'invert' goes with output_mode int, got {self.output_mode}")
+        if self.invert and self.vocabulary is None:
+            raise ValueError("'invert' needs a 'vocabulary'")
+        if self.idf_weights is not None and self.output_mode != "tf_idf":
+            raise ValueError(f"'idf_weights' goes with output_mode tf_idf, got {self.output_mode}")
+        if self.output_mode == "tf_idf" and (self.idf_weights is None) != (self.vocabulary is None):
+            raise ValueError("in output_mode tf_idf give 'vocabulary' and 'idf_weights' both, or neither")
+        if isinstance(self.vocabulary, tuple):
+            check_vocabulary(self.entries(self.vocabulary), self.mask_token, self.oov_token if self.invert else None)
+        return self
 
     @abstractmethod
     def check_field(self, field: Field) -> None:
         """Raises ValueError for columns of the wrong kind."""
 
     @abstractmethod
+    def parse_entry(self, line: str) -> Any:
+        """An entry of a vocabulary file. Raises ValueError."""
+
+    @abstractmethod
     def oov_offsets(self, unknown: np.ndarray, places: int) -> np.ndarray:
         """Which of several places each unknown value gets."""
 
+    @abstractmethod
+    def restore(self, entries: Sequence[Any], indices: np.ndarray) -> np.ndarray:
+        """Entries by their numbers, as a column."""
+
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+        if self.invert:
+            return self.infer_inverse(field)
         self.check_field(field)
+        if self.output_mode == "tf_idf" and len(field.shape) > 1:
+            raise ValueError(f"tf_idf needs rows of one axis, got {field.shape}")
         vocabulary = self._vocabulary(learned)
         size = None if vocabulary is None else len(vocabulary) + self._first(target)
         classes = tuple(map(str, vocabulary)) if target and vocabulary is not None else None
         known = replace(field, vocabulary_size=size, classes=classes, num_classes=size if target else None)
-        match self.output_mode:
-            case "int":
-                return replace(known, dtype="int64")
-            case "one_hot":
-                leading = field.shape[:-1] if field.shape and field.shape[-1] == 1 else field.shape
-                return replace(known, shape=(*leading, size), dtype="uint8")
-            case "multi_hot":
-                return replace(known, shape=(*field.shape[:-1], size), dtype="uint8")
-            case "count":
-                return replace(known, shape=(*field.shape[:-1], size), dtype="float32")
+        dtype = {"int": "int64", "one_hot": "uint8", "multi_hot": "uint8"}.get(self.output_mode, "float32")
+        width = self.max_tokens if self.pad_to_max_tokens else size
+        return replace(known, shape=encoded_shape(field.shape, self.output_mode, width), dtype=dtype)
+
+    @abstractmethod
+    def infer_inverse(self, field: Field) -> Field:
+        """The field of the entries that numbers are turned back into; raises ValueError."""
 
     def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
-        if self.given() is not None:
-            return Learned({"vocabulary": list(self.given() or ())}, {})
-        found, counts = counted(block[self._present(block)] for block in rows)
-        order = np.arange(len(found)) if target else np.lexsort((np.arange(len(found)), counts))[::-1]
+        return self.learn_tokens(map(Tokens.of, rows), target=target)
+
+    def learn_tokens(self, parts: Iterable[Tokens], *, target: bool) -> Learned:
+        """`learn` from rows of different lengths. Raises ValueError, DataError."""
+        if self.vocabulary is not None:
+            return self._given(target)
+        census = Census.of(parts, documents=self.output_mode == "tf_idf")
+        for special in (self.mask_token, self.oov_token):
+            census.counts.pop(special, None)
+        found = sorted(census.counts) if target else census.by_frequency()
         if self.max_tokens is not None:
-            order = order[: max(0, self.max_tokens - self._first(target))]
-        if not len(order):
+            found = found[: max(0, self.max_tokens - self._first(target))]
+        if not found:
             raise ValueError(f"there is no {self.word} to learn")
-        if target and len(order) == 1:
+        if target and len(found) == 1:
             raise ValueError(f"there is one class, '{found[0]}'; nothing to learn")
-        return Learned({"vocabulary": found[order].tolist()}, {})
+        arrays = {"idf_weights": self._weights(census.idf(found), target)} if self.output_mode == "tf_idf" else {}
+        return Learned({"vocabulary": found}, arrays)
+
+    def _given(self, target: bool) -> Learned:
+        written = self.vocabulary
+        if isinstance(written, str):
+            written = read_vocabulary(Path(written), self.parse_entry)
+        entries = self.entries(written)
+        check_vocabulary(entries, self.mask_token, self.oov_token if self.invert else None)
+        size = len(entries) + self._first(target)
+        if self.max_tokens is not None and size > self.max_tokens:
+            raise ValueError(f"vocabulary: with {size - len(entries)} special places it has {size} entries, "
+                             f"max_tokens is {self.max_tokens}")  # fmt: skip
+        if self.idf_weights is not None and len(self.idf_weights) != len(written):
+            raise ValueError(f"idf_weights: expected {len(written)}, one an entry, got {len(self.idf_weights)}")
+        facts = {"vocabulary": list(entries)}
+        if self.idf_weights is None:
+            return Learned(facts, {})
+        weights = np.array(self.idf_weights, np.float32)
+        return Learned(facts, {"idf_weights": weights if len(weights) == size else self._weights(weights, target)})
+
+    def _weights(self, weights: np.ndarray, target: bool) -> np.ndarray:
+        """With the mean of all in front, for unknown values."""
+        return np.pad(weights, (self._first(target), 0), constant_values=weights.mean())
+
+    def entries(self, written: Sequence[Any]) -> Sequence[Any]:
+        """A vocabulary without the mask token and the places for unknown values, if it begins with them."""
+        masks = [self.mask_token] if self.mask_token is not None and self.output_mode == "int" else []
+        places = 1 if self.num_oov_indices is None else self.num_oov_indices
+        special = [*masks, *[self.oov_token] * places]
+        return written[len(special) :] if list(written[: len(special)]) == special else written
 
     def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
-        if values.dtype == object and self.mask() != "" and (missing := np.asarray(values == "", bool)).any():
+        if values.dtype == object and self.mask_token != "" and (missing := np.asarray(values == "", bool)).any():
             hint = None if target else "add impute, or mask_token: '' to keep a place for missing values"
             raise BadRow(_row(missing), "no label" if target else "missing value", hint=hint)
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
-        vocabulary = self._vocabulary(learned)
-        assert vocabulary is not None
-        indices = self._indices(values, vocabulary, learned, target)
-        return self._encode(indices, len(vocabulary) + self._first(target))
+        if self.invert:
+            return self.restore(learned.facts["vocabulary"], values)
+        indices = self.numbers(values, learned, target=target)
+        if self.output_mode == "tf_idf":
+            return self.vectors(Tokens.of(indices), learned, target=target)
+        return encode(indices, self.output_mode, self.width(learned, target=target))
 
-    def _table(self, vocabulary: Sequence[Any], target: bool) -> dict[Any, int]:
-        first = self._first(target)
-        table = {value: index for index, value in enumerate(vocabulary, first)}
-        if self.mask() is not None:
-            table[self.mask()] = 0 if self._masks_index() else first + len(vocabulary)  # beyond all: dropped
-        return table
-
-    def _indices(self, values: np.ndarray, vocabulary: Sequence[Any], learned: Learned, target: bool) -> np.ndarray:
+    def numbers(self, values: np.ndarray, learned: Learned, *, target: bool) -> np.ndarray:
+        """Of every value its number; masked ones have none (-1) outside of mode int. Raises BadRow."""
         if "table" not in learned.memo:
-            learned.memo["table"] = self._table(vocabulary, target)
-        table = learned.memo["table"]
-        found, inverse = np.unique(values, return_inverse=True)
-        numbers = np.array([table.get(value, -1) for value in found.tolist()], np.int64)
-        unknown = numbers < 0
+            learned.memo["table"] = self._table(learned.facts["vocabulary"], target)
+        flat = values.reshape(-1)
+        found = np.fromiter(map(learned.memo["table"].get, flat.tolist(), repeat(_UNKNOWN)), np.int64, flat.size)
+        unknown = found == _UNKNOWN
         if unknown.any():
             places = self._places(target)
             if not places:
-                self._refuse(values, unknown[inverse.reshape(values.shape)], vocabulary, target)
-            numbers[unknown] = self._masks_index() + self.oov_offsets(found[unknown], places)
-        return numbers[inverse].reshape(values.shape)
+                self._refuse(values, unknown.reshape(values.shape), learned.facts["vocabulary"], target)
+            offsets = self.oov_offsets(flat[unknown], places) if places > 1 else 0
+            found[unknown] = self._masks_index() + offsets
+        return found.reshape(values.shape)
+
+    def vectors(self, tokens: Tokens, learned: Learned, *, target: bool) -> np.ndarray:
+        """Rows of numbers as one vector each; in mode tf_idf weighted."""
+        width = self.width(learned, target=target)
+        found = tally(tokens.values, tokens.owners(), len(tokens.lengths), self.output_mode, width)
+        if self.output_mode != "tf_idf":
+            return found
+        weights = learned.arrays["idf_weights"]
+        return found * np.pad(weights, (0, width - len(weights)))
+
+    def width(self, learned: Learned, *, target: bool) -> int:
+        """How long vectors are."""
+        if self.pad_to_max_tokens and self.max_tokens is not None:
+            return self.max_tokens
+        return len(learned.facts["vocabulary"]) + self._first(target)
+
+    def _table(self, vocabulary: Sequence[Any], target: bool) -> dict[Any, int]:
+        table = {value: index for index, value in enumerate(vocabulary, self._first(target))}
+        if self.mask_token is not None:
+            table[self.mask_token] = 0 if self._masks_index() else _DROPPED
+        return table
 
     def _refuse(self, values: np.ndarray, unknown: np.ndarray, vocabulary: Sequence[Any], target: bool) -> None:
         row = _row(unknown)
@@ -115,22 +207,10 @@ class Lookup(Transform):
         what = f"the {len(vocabulary)} classes of the training data" if target else f"the {len(vocabulary)} known ones"
         raise BadRow(row, f"{'class' if target else self.word} '{value}' is not among {what} ({names})")
 
-    def _encode(self, indices: np.ndarray, size: int) -> np.ndarray:
-        if self.output_mode == "int":
-            return indices
-        if self.output_mode == "one_hot":
-            indices = indices[..., 0] if indices.ndim > 1 and indices.shape[-1] == 1 else indices
-            return (indices[..., None] == np.arange(size)).astype(np.uint8)
-        spread = indices[:, None] if indices.ndim == 1 else indices
-        if self.output_mode == "multi_hot":
-            out = np.zeros((*spread.shape[:-1], size + 1), np.uint8)
-            np.put_along_axis(out, spread, 1, axis=-1)
-            return out[..., :size]
-        return np.stack([(spread == index).sum(-1, dtype=np.float32) for index in range(size)], axis=-1)
-
     def _vocabulary(self, learned: Learned | None) -> Sequence[Any] | None:
-        given = self.given()
-        return given if given is not None or learned is None else learned.facts["vocabulary"]
+        if isinstance(self.vocabulary, tuple):
+            return self.entries(self.vocabulary)
+        return None if learned is None else learned.facts["vocabulary"]
 
     def _places(self, target: bool) -> int:
         if self.num_oov_indices is None:
@@ -143,10 +223,7 @@ class Lookup(Transform):
 
     def _masks_index(self) -> int:
         """1 where the mask token has an index of its own; in the other modes a masked value is dropped, as in Keras."""
-        return int(self.mask() is not None and self.output_mode == "int")
-
-    def _present(self, values: np.ndarray) -> np.ndarray:
-        return np.ones(values.shape, bool) if self.mask() is None else np.asarray(values != self.mask(), bool)
+        return int(self.mask_token is not None and self.output_mode == "int")
 
 
 def _row(bad: np.ndarray) -> int:

@@ -1,12 +1,15 @@
-"""StringLookup: words to whole numbers, or to vectors over the vocabulary."""
+"""StringLookup: words to whole numbers, or to vectors over the vocabulary; and back."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import model_validator
 
 from kerascli.data.base import Field, transform
+from kerascli.data.transforms.fitting import need_integers
 from kerascli.data.transforms.lookup import Lookup
+from kerascli.preprocessing.hashing import Salt, buckets
 from kerascli.shapes import Words
 
 
@@ -17,30 +20,35 @@ class StringLookup(Lookup):
     word = "word"
 
     mask_token: str | None = None
-    vocabulary: Words | None = None
-
-    @model_validator(mode="after")
-    def _sound(self) -> "StringLookup":
-        words = self.vocabulary or ()
-        if self.vocabulary is not None and not words:
-            raise ValueError("vocabulary: expected at least one word")
-        if len(set(words)) < len(words):
-            twice = next(word for word in words if words.count(word) > 1)
-            raise ValueError(f"vocabulary: '{twice}' stands twice")
-        if (self.num_oov_indices or 0) > 1:
-            raise ValueError("num_oov_indices: expected 0 or 1 for words")
-        return self
-
-    def given(self) -> Sequence[str] | None:
-        return self.vocabulary
-
-    def mask(self) -> str | None:
-        return self.mask_token
+    oov_token: str | None = "[UNK]"
+    vocabulary: str | Words | None = None
+    encoding: Literal["utf-8"] = "utf-8"
+    """Text is decoded by the source."""
+    salt: Salt | None = None
+    """Of several places for unknown words the choice follows SipHash with this key; null: FarmHash."""
 
     def check_field(self, field: Field) -> None:
         if not field.is_text and field.dtype != "unknown":
             remedy = "integer_lookup" if field.is_integer else "a numeric transform"
             raise ValueError(f"needs text, got numbers ({field.dtype}); use {remedy}")
 
+    def parse_entry(self, line: str) -> str:
+        return line
+
     def oov_offsets(self, unknown: np.ndarray, places: int) -> np.ndarray:
-        return np.zeros(len(unknown), np.int64)
+        return buckets([word.encode() for word in unknown.tolist()], places, self.salt)
+
+    def infer_inverse(self, field: Field) -> Field:
+        need_integers(field)
+        return replace(field, dtype="string", num_classes=None, classes=None)
+
+    def restore(self, entries: Sequence[Any], indices: np.ndarray) -> np.ndarray:
+        mask = [] if self.mask_token is None else [self.mask_token]
+        unknown = "" if self.oov_token is None else self.oov_token
+        return by_number([*mask, *[unknown] * self._places(False), *entries], unknown, indices, object)
+
+
+def by_number(entries: Sequence[Any], unknown: Any, indices: np.ndarray, dtype: Any) -> np.ndarray:
+    """Entries by their places; `unknown` where there is no such place."""
+    table = np.array([*entries, unknown], dtype)
+    return table[np.where((indices >= 0) & (indices < len(entries)), indices, len(entries))]

@@ -3,9 +3,9 @@
 from torch import Tensor, nn
 
 from kerascli import draws
+from kerascli.draws import seeded
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.regularization.dropout import check_noise_shape, concrete
-from kerascli.layers.seeding import seeded
 from kerascli.shapes import AnyShape, OpenFraction, Shape, TensorSpec
 
 _SATURATED = -1.6732632423543772848170429916717 * 1.0507009873554804934193349852946  # selu of minus infinity

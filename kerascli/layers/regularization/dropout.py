@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 
 from kerascli import draws
+from kerascli.draws import seeded
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
-from kerascli.layers.seeding import seeded
 from kerascli.shapes import AnyShape, Fraction, Shape, TensorSpec, show_shape
 
 

@@ -5,8 +5,8 @@ import math
 from torch import Tensor, nn
 
 from kerascli import draws
+from kerascli.draws import seeded
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.layers.seeding import seeded
 from kerascli.shapes import OpenFraction, TensorSpec
 
 

@@ -1,0 +1,49 @@
+"""Discretization as a transform: its bins are given, or of about equal counts in the training rows."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.blocks import Blocks
+from kerascli.data.transforms.fitting import need_numbers, present
+from kerascli.preprocessing.categories import encode, encoded_shape
+from kerascli.preprocessing.discretization import DiscretizationSettings, quantile_boundaries
+
+
+@transform()
+class Discretization(DiscretizationSettings, Transform):
+    """Replaces numbers by those of the bins that they fall into, or by vectors over the bins."""
+
+    needs_rows = True
+
+    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+        need_numbers(field)
+        if self.bin_boundaries is None and self.num_bins is None:
+            raise ValueError("needs 'bin_boundaries' or 'num_bins'")
+        bounds = self._bounds(learned)
+        bins = None if bounds is None else len(bounds) + 1
+        dtype = {"int": "int32", "count": "float32"}.get(self.output_mode, "uint8")
+        shape = encoded_shape(field.shape, self.output_mode, bins)
+        return replace(field, shape=shape, dtype=dtype, vocabulary_size=bins, num_classes=bins, classes=None)
+
+    def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
+        if self.num_bins is None:
+            return Learned({}, {})
+        bounds = quantile_boundaries(present(rows, self.component_name), self.num_bins, self.epsilon)
+        return Learned({}, {"bin_boundaries": bounds})
+
+    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+        bounds = self._bounds(learned)
+        assert bounds is not None
+        bins = np.digitize(values.astype(np.float32), bounds).astype(np.int32)  # float32: as Keras
+        return encode(bins, self.output_mode, len(bounds) + 1)
+
+    def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
+        for _ in present(Blocks.of(values), self.component_name):
+            pass
+
+    def _bounds(self, learned: Learned | None) -> np.ndarray | None:
+        if self.bin_boundaries is not None:
+            return np.array(self.bin_boundaries, np.float32)
+        return None if learned is None else learned.arrays["bin_boundaries"]

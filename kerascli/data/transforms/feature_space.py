@@ -1,0 +1,276 @@
+"""FeatureSpace: columns of all kinds, each in its own way, side by side in one vector; and crosses of them."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from pydantic import BeforeValidator, PlainValidator, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
+
+from kerascli.component import Component, Invalid
+from kerascli.data.base import FEATURES, TRANSFORMS, Feature, Field, Learned, Transform, transform
+from kerascli.data.blocks import Blocks
+from kerascli.data.table import BadRow
+from kerascli.data.transforms.discretization import Discretization
+from kerascli.data.transforms.hashed_crossing import to_cross
+from kerascli.errors import Fault, suggestion
+from kerascli.preprocessing.categories import encode
+from kerascli.preprocessing.hashing import crossed
+from kerascli.shapes import PositiveInt, Words
+
+
+def _column(value: Any) -> tuple[Component, ...]:
+    """A feature, or a list of transforms that ends in one."""
+    if not isinstance(value, list | tuple):
+        return (FEATURES.validate(value),)
+    if not value:
+        raise ValueError("expected a feature")
+    found: list[Component] = []
+    faults: list[Fault] = []
+    for index, entry in enumerate(value):
+        registry: Any = FEATURES if index == len(value) - 1 else TRANSFORMS
+        try:
+            found.append(registry.parse(entry))
+        except Invalid as invalid:
+            faults += invalid.below((index,)).faults
+    if faults:
+        raise PydanticCustomError("component", "invalid feature", {"faults": tuple(faults)})
+    return tuple(found)
+
+
+_STEP = {"anyOf": [{"x-component": "transform"}, {"x-component": "feature"}]}
+_SCHEMA = {"anyOf": [{"x-component": "feature"}, {"type": "array", "items": _STEP}]}
+Column = Annotated[tuple[Component, ...], PlainValidator(_column), WithJsonSchema(_SCHEMA)]
+
+
+class Cross(Component):
+    """Features whose values are hashed together."""
+
+    feature_names: Words
+    crossing_dim: PositiveInt | None = None
+    """How many numbers there are; null: what the feature space says."""
+    output_mode: Literal["one_hot"] = "one_hot"
+
+    @property
+    def name(self) -> str:
+        return "_X_".join(self.feature_names)
+
+    def dump(self) -> dict[str, Any]:
+        return {"feature_names": list(self.feature_names), "crossing_dim": self.crossing_dim, "output_mode": "one_hot"}
+
+
+_NAMES = {"type": "array", "items": {"type": "string"}}
+_CROSS = {"type": "object", "properties": {"feature_names": _NAMES, "crossing_dim": {"type": "integer", "minimum": 1}}}
+
+
+def _crosses(value: Any) -> Any:
+    if not isinstance(value, list | tuple):
+        return value
+    return tuple({"feature_names": one} if isinstance(one, list | tuple) else one for one in value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """What a column goes through on its way into the vector."""
+
+    steps: tuple[Transform, ...]
+    encoding: str
+
+
+@transform()
+class FeatureSpace(Transform):
+    """Makes one vector of columns of all kinds: those of the features by name, then those of the crosses."""
+
+    needs_rows = True
+    takes_columns = True
+
+    features: dict[str, Column]
+    """What each column is: a feature, or a list of transforms that ends in one."""
+    output_mode: Literal["concat"] = "concat"
+    """One vector; for features apart write an input for each."""
+    crosses: Annotated[
+        tuple[Cross, ...],
+        BeforeValidator(_crosses),
+        WithJsonSchema({"type": "array", "items": {"anyOf": [_NAMES, _CROSS]}}),
+    ] = ()
+    """Features that are hashed together: lists of names, or with `crossing_dim`."""
+    crossing_dim: PositiveInt = 32
+    """How many numbers a cross has that says none itself."""
+    hashing_dim: PositiveInt = 32
+    """How many numbers a hashed feature has that says none itself."""
+    num_discretization_bins: PositiveInt = 32
+    """How many bins a float_discretized has that says none itself."""
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if not self.features:
+            raise ValueError("features: expected at least one")
+        for cross in self.crosses:
+            if len(set(cross.feature_names)) < 2:
+                raise ValueError(f"crosses: expected at least two features, got {list(cross.feature_names)}")
+            for name in cross.feature_names:
+                if name not in self.features:
+                    raise ValueError(f"crosses: there is no feature '{name}'{suggestion(name, self.features)}")
+                if self._ways[name].encoding == "float":
+                    raise ValueError(f"crosses: '{name}' has no whole numbers to cross")
+        crossing = {name for cross in self.crosses for name in cross.feature_names}
+        for name, way in self._ways.items():
+            if way.encoding == "int" and name not in crossing:
+                raise ValueError(f"features: '{name}' has output_mode int and is in no cross, so it has no effect")
+        return self
+
+    @cached_property
+    def _ways(self) -> dict[str, _Way]:
+        """By name, in the order in which they stand in the vector."""
+        found = {}
+        for name, (*before, feature) in sorted(self.features.items()):
+            assert isinstance(feature, Feature)
+            last = feature.transform(getattr(self, feature.default_bins))
+            steps = (*(step for step in before if isinstance(step, Transform)), last)
+            found[name] = _Way(steps, feature.encoding())
+        return found
+
+    def own_columns(self) -> tuple[str, ...]:
+        return tuple(self.features)
+
+    def rebased(self, old: Path, new: Path, fields: Any = None) -> Self:
+        return self._with_files(lambda step: step.rebased(old, new))
+
+    def located(self, folder: Path) -> Self:
+        return self._with_files(lambda step: step.located(folder))
+
+    def _with_files(self, change: Any) -> Self:
+        features = {name: tuple(_changed(part, change) for part in parts) for name, parts in self.features.items()}
+        return type(self).model_validate(
+            {**{f: getattr(self, f) for f in type(self).model_fields}, "features": features}
+        )
+
+    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+        columns = dict(field.columns)
+        if set(columns) != set(self.features):
+            names = ", ".join(self.features)
+            raise ValueError(f"comes first in a pipeline, over the columns of its features ({names})")
+        inner = None if learned is None else self._inner(learned)
+        widths = [self._width(name, self._fields(name, columns[name], inner)[-1]) for name in self._ways]
+        widths += [cross.crossing_dim or self.crossing_dim for cross in self.crosses]
+        known = [width for width in widths if width is not None]
+        return Field((sum(known) if len(known) == len(widths) else None,), "float32")
+
+    def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
+        facts: dict[str, list[Any]] = {}
+        arrays: dict[str, np.ndarray] = {}
+        columns = dict(field.columns)
+        for number, (name, way) in enumerate(self._ways.items()):
+            found: list[Learned] = []
+            for index, step in enumerate(way.steps):
+                fields = self._fields(name, columns[name], {name: found}, index)
+                found.append(_learn_step(name, way.steps[:index], step, rows, fields, found))
+            facts[name] = [dict(one.facts) for one in found]
+            arrays |= {
+                f"{number}.{index}.{key}": array for index, one in enumerate(found) for key, array in one.arrays.items()
+            }
+        return Learned({"features": facts}, arrays)
+
+    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+        columns, inner = dict(field.columns), self._inner(learned)
+        parts: list[np.ndarray] = []
+        whole: dict[str, np.ndarray] = {}
+        for name, way in self._ways.items():
+            fields = self._fields(name, columns[name], inner)
+            try:
+                out = _run(way.steps, values[name], fields, inner[name])
+            except BadRow as bad:
+                raise BadRow(bad.row, f"{name}: {bad.text}", hint=bad.hint) from None
+            if way.encoding == "float":
+                parts.append(out.reshape(len(out), -1))
+                continue
+            whole[name] = out
+            if way.encoding == "one_hot":
+                width = self._width(name, fields[-1])
+                assert width is not None
+                parts.append(encode(out.reshape(len(out), -1), "multi_hot", width))
+        for cross in sorted(self.crosses, key=lambda cross: cross.name):
+            size = cross.crossing_dim or self.crossing_dim
+            mixed = crossed([to_cross(whole[name].reshape(len(values))) for name in cross.feature_names], size)
+            parts.append(encode(mixed, "one_hot", size))
+        return np.concatenate(parts, axis=1, dtype=np.float32, casting="same_kind")
+
+    def _fields(
+        self, name: str, column: Field, inner: Mapping[str, list[Learned]] | None, until: int | None = None
+    ) -> list[Field]:
+        """A column's fields before every step and after the last. Raises ValueError."""
+        fields = [column]
+        for index, step in enumerate(self._ways[name].steps[:until]):
+            try:
+                fields.append(step.infer(fields[-1], None if inner is None else inner[name][index], target=False))
+            except ValueError as error:
+                raise ValueError(f"{name} ({step.component_name}): {error}") from None
+        return fields
+
+    def _width(self, name: str, field: Field) -> int | None:
+        """How many numbers of the vector are a feature's; None while that is not known. Raises ValueError."""
+        way = self._ways[name]
+        if way.encoding == "float":
+            if field.is_text:
+                raise ValueError(f"{name}: ends in text; a vector has numbers")
+            sizes = [size for size in field.shape if size is not None]
+            return math.prod(sizes) if len(sizes) == len(field.shape) else None
+        if not field.is_integer:
+            raise ValueError(f"{name}: output_mode {way.encoding} needs whole numbers, got {field.dtype}")
+        if way.encoding == "int":
+            return 0
+        last = way.steps[-1]  # of bins as many as were asked for, as in Keras, even where fewer were found
+        return (
+            getattr(last, "num_bins" if isinstance(last, Discretization) else "num_tokens", None)
+            or field.vocabulary_size
+        )
+
+    def _inner(self, learned: Learned) -> dict[str, list[Learned]]:
+        """What each feature's steps learned."""
+        if "inner" not in learned.memo:
+            found: dict[str, list[Learned]] = {}
+            for number, name in enumerate(self._ways):
+                found[name] = []
+                for index, facts in enumerate(learned.facts["features"][name]):
+                    prefix = f"{number}.{index}."
+                    arrays = {k.removeprefix(prefix): v for k, v in learned.arrays.items() if k.startswith(prefix)}
+                    found[name].append(Learned(facts, arrays))
+            learned.memo["inner"] = found
+        return learned.memo["inner"]
+
+
+def _changed(part: Component, change: Any) -> Component:
+    if isinstance(part, Transform):
+        return change(part)
+    inner = getattr(part, "preprocessor", None)
+    return part if inner is None else part.model_copy(update={"preprocessor": change(inner)})
+
+
+def _learn_step(
+    name: str, before: tuple[Transform, ...], step: Transform, rows: Blocks, fields: list[Field], found: list[Learned]
+) -> Learned:
+    """What a step learns of its column. Raises ValueError, and BadRow as `Transform.learn` does."""
+
+    def make() -> Iterator[np.ndarray]:
+        for block in rows:
+            yield _run(before, block[name], fields, found)
+
+    blocks = Blocks(make)
+    try:
+        return step.learn(blocks, fields[-1], target=False)
+    except BadRow as bad:
+        raise BadRow(blocks.first + bad.row - rows.first, f"{name}: {bad.text}", hint=bad.hint) from None
+    except ValueError as error:
+        raise ValueError(f"{name} ({step.component_name}): {error}") from None
+
+
+def _run(steps: tuple[Transform, ...], values: np.ndarray, fields: list[Field], learned: list[Learned]) -> np.ndarray:
+    """A column through steps. Raises BadRow, ValueError."""
+    for step, field, found in zip(steps, fields, learned, strict=False):
+        step.check(values, field, found, target=False)
+        values = step.apply(values, field, found, target=False)
+    return values

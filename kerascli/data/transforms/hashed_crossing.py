@@ -1,0 +1,48 @@
+"""HashedCrossing: what stands in several columns of a row, together, to the number of a bin."""
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.transforms.hashing import as_bytes
+from kerascli.preprocessing.categories import Dense, encode, encoded_shape
+from kerascli.preprocessing.hashing import crossed, fingerprints
+from kerascli.shapes import PositiveInt
+
+
+@transform()
+class HashedCrossing(Transform):
+    """Replaces the words and whole numbers of several columns by one hash, the same number as Keras's."""
+
+    takes_columns = True
+
+    num_bins: PositiveInt
+    """How many numbers there are."""
+    output_mode: Literal["int", "one_hot"] = "int"
+    sparse: Dense = False
+
+    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+        if len(field.columns) < 2:
+            raise ValueError("crosses at least two columns, and comes first: [{columns: [a, b]}, hashed_crossing]")
+        for name, column in field.columns:
+            if not column.is_text and not column.is_integer:
+                raise ValueError(f"needs words and whole numbers; column '{name}' holds {column.dtype}")
+            if column.shape not in ((), (1,)):
+                raise ValueError(f"needs one value a row; column '{name}' has {column.shape}")
+        dtype = "int64" if self.output_mode == "int" else "uint8"
+        shape = encoded_shape((), self.output_mode, self.num_bins)
+        return replace(field, shape=shape, dtype=dtype, vocabulary_size=self.num_bins, columns=())
+
+    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+        columns = [to_cross(values[name].reshape(len(values))) for name, _ in field.columns]
+        return encode(crossed(columns, self.num_bins), self.output_mode, self.num_bins)
+
+
+def to_cross(column: np.ndarray) -> np.ndarray:
+    """Words by their fingerprints, whole numbers as they are."""
+    if column.dtype != object:
+        return column.astype(np.int64)
+    found, inverse = np.unique(column, return_inverse=True)
+    return fingerprints(as_bytes(found))[inverse]

@@ -1,0 +1,152 @@
+"""TextVectorization: texts to rows of word numbers, or to vectors over the words."""
+
+import re
+import string
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import cached_property
+from itertools import chain
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from pydantic import BeforeValidator, model_validator
+from pydantic import Field as Setting
+
+from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.blocks import Blocks
+from kerascli.data.tokens import Tokens
+from kerascli.data.transforms.string_lookup import StringLookup
+from kerascli.preprocessing.categories import Dense
+from kerascli.shapes import Floats, PositiveInt, Words
+
+_LOWER = {ord(capital): small for capital, small in zip(string.ascii_uppercase, string.ascii_lowercase, strict=True)}
+_STRIP: dict[int, Any] = dict.fromkeys(map(ord, string.punctuation))
+_STANDARDS: dict[str | None, dict[int, Any]] = {
+    None: {}, "lower": _LOWER, "strip_punctuation": _STRIP, "lower_and_strip_punctuation": _LOWER | _STRIP,
+}  # fmt: skip
+
+_SPLITS: dict[str, Callable[[str], list[str]]] = {
+    "whitespace": re.compile(r"\S+", re.ASCII).findall,
+    "character": list,
+}
+
+
+def _tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _not_ragged(ragged: bool) -> bool:
+    if ragged:
+        raise ValueError("rows of different lengths are not supported; expected false, and they are padded with 0")
+    return ragged
+
+
+@transform()
+class TextVectorization(Transform):
+    """Splits texts into words, and makes numbers of the words, or a vector over the vocabulary of each text.
+
+    As in Keras with TensorFlow: lower case and white space are those of ASCII, 0 pads, 1 is an unknown word, and a
+    vocabulary is learned by frequency. Without `output_sequence_length` rows are as long as the longest training text;
+    longer ones are cut.
+    """
+
+    needs_rows = True
+    paths = ("vocabulary",)
+
+    max_tokens: Annotated[int, Setting(ge=2, le=2**53)] | None = None
+    """The size of the vocabulary, places for padding and unknown words included."""
+    standardize: Literal["lower_and_strip_punctuation", "lower", "strip_punctuation"] | None = (
+        "lower_and_strip_punctuation"
+    )
+    """What is done to a text before it is split."""
+    split: Literal["whitespace", "character"] | None = "whitespace"
+    """Where a text is split; null: it is one word, or split already."""
+    ngrams: Annotated[PositiveInt | tuple[PositiveInt, ...], BeforeValidator(_tuple)] | None = None
+    """Words are runs of so many; one number: of 1, 2, ... up to it; null: of one."""
+    output_mode: Literal["int", "multi_hot", "count", "tf_idf"] = "int"
+    output_sequence_length: PositiveInt | None = None
+    """In mode int: how many words a row has; null: as many as the longest text in training."""
+    pad_to_max_tokens: bool = False
+    """Vectors are `max_tokens` long even where the vocabulary is smaller."""
+    vocabulary: str | Words | None = None
+    """The words, or a text file with one a line; null: learned. Special tokens at its front are taken off."""
+    idf_weights: Floats | None = None
+    """What a count of each word of a given vocabulary is multiplied by, in mode tf_idf."""
+    sparse: Dense = False
+    ragged: Annotated[bool, Setting(validate_default=False), BeforeValidator(_not_ragged)] = False
+    """Rows have one length here: only false."""
+    encoding: Literal["utf-8"] = "utf-8"
+    """Text is decoded by the source."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.output_sequence_length is not None and self.output_mode != "int":
+            raise ValueError(f"'output_sequence_length' goes with output_mode int, got {self.output_mode}")
+        assert self.lookup  # what it refuses is refused here
+        return self
+
+    @cached_property
+    def lookup(self) -> StringLookup:
+        """What makes numbers of the words."""
+        return StringLookup(
+            max_tokens=self.max_tokens, num_oov_indices=1, mask_token="", vocabulary=self.vocabulary,
+            idf_weights=self.idf_weights, output_mode=self.output_mode, pad_to_max_tokens=self.pad_to_max_tokens,
+        )  # fmt: skip
+
+    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+        if not field.is_text and field.dtype != "unknown":
+            raise ValueError(f"needs text, got numbers ({field.dtype})")
+        if self.split is not None and field.shape not in ((), (1,)):
+            raise ValueError(f"splits one text a row, got {field.shape}; with split: null they are words already")
+        words = self.lookup.infer(Field((None,), "string"), learned, target=False)
+        known = replace(words, num_classes=words.vocabulary_size if target else None)
+        if self.output_mode != "int":
+            return known
+        longest = self.output_sequence_length or (None if learned is None else learned.facts["max_length"])
+        return replace(known, shape=(longest,), max_length=longest)
+
+    def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
+        lengths: list[int] = []
+
+        def parts() -> Iterator[Tokens]:
+            for block in rows:
+                tokens = self._tokens(block)
+                lengths.append(tokens.longest())
+                yield tokens
+
+        learned = self.lookup.learn_tokens(parts(), target=False)
+        if self.output_mode != "int" or self.output_sequence_length is not None:
+            return learned
+        longest = max(lengths or (part.longest() for part in parts()))
+        if not longest:
+            raise ValueError("there is no word in any text")
+        return replace(learned, facts={**learned.facts, "max_length": longest})
+
+    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+        tokens = self._tokens(values)
+        found = Tokens(self.lookup.numbers(tokens.values, learned, target=False), tokens.lengths)
+        if self.output_mode != "int":
+            return self.lookup.vectors(found, learned, target=False)
+        return found.padded(self.output_sequence_length or learned.facts["max_length"])
+
+    def _tokens(self, values: np.ndarray) -> Tokens:
+        """The words of every row."""
+        table = _STANDARDS[self.standardize]
+        texts: Iterable[str] = values.reshape(-1).tolist()
+        texts = [text.translate(table) for text in texts] if table else texts
+        if self.split is None:
+            width = values.size // max(1, len(values))
+            rows = [list(row) for row in zip(*[iter(texts)] * width, strict=True)]
+        else:
+            rows = list(map(_SPLITS[self.split], texts))
+        if self.ngrams is not None:
+            widths = range(1, self.ngrams + 1) if isinstance(self.ngrams, int) else self.ngrams
+            rows = [_runs(row, widths) for row in rows]
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        words = np.empty(int(lengths.sum()), object)
+        words[:] = list(chain.from_iterable(rows))
+        return Tokens(words, lengths)
+
+
+def _runs(words: list[str], widths: Iterable[int]) -> list[str]:
+    return [" ".join(words[i : i + width]) for width in widths for i in range(len(words) - width + 1)]

@@ -1,0 +1,29 @@
+"""CategoryEncoding as a layer."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from torch import nn
+
+from kerascli.layers.base import CallArgument, Example, Layer, ShapeMismatch, layer
+from kerascli.preprocessing.category_encoding import CategoryEncodingModule, CategoryEncodingSettings
+from kerascli.shapes import TensorSpec
+
+
+@layer(
+    Example(input=(3,), output=(10,), config={"num_tokens": 10}, dtype="int64"),
+    Example(input=(3,), output=(3, 10), config={"num_tokens": 10, "output_mode": "one_hot"}, dtype="int64"),
+    Example(input=(4, 3), output=(4, 10), config={"num_tokens": 10, "output_mode": "count"}, dtype="int64"),
+)
+class CategoryEncoding(CategoryEncodingSettings, Layer):
+    """Makes vectors over all categories of their numbers; a number beyond them counts as none."""
+
+    takes_integers = True
+    call_arguments: ClassVar[Mapping[str, CallArgument]] = {
+        "count_weights": CallArgument("tensor", "a tensor like the input: what each number adds, in output_mode count")
+    }
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        if not x.is_integer:
+            raise ShapeMismatch(f"needs whole numbers, got {x.dtype}", hint="discretization makes bins of numbers")
+        return CategoryEncodingModule(self)

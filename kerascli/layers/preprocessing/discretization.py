@@ -1,0 +1,22 @@
+"""Discretization as a layer."""
+
+from torch import nn
+
+from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
+from kerascli.preprocessing.discretization import DiscretizationModule, DiscretizationSettings
+from kerascli.shapes import TensorSpec
+
+
+@layer(
+    Example(input=(4,), output=(4,), config={"bin_boundaries": [-1.5, 0.0, 1.0]}),
+    Example(input=(4,), output=(4, 3), config={"bin_boundaries": [0.0, 1.0], "output_mode": "one_hot"}),
+    Example(input=(4,), output=(3,), config={"bin_boundaries": [0.0, 1.0], "output_mode": "count"}),
+)
+class Discretization(DiscretizationSettings, Layer):
+    """Replaces numbers by those of the bins that they fall into, or by vectors over the bins."""
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        if self.bin_boundaries is None:
+            hint = "give bin_boundaries, or put discretization into the input's pipeline under data"
+            raise ShapeMismatch("a layer does not learn bins from the data", hint=hint, argument="num_bins")
+        return DiscretizationModule(self.bin_boundaries, self.output_mode)

@@ -1,0 +1,78 @@
+"""Numbers of categories as vectors: one, each, or how many of them there are; what all encoders share."""
+
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import AfterValidator
+from torch import Tensor
+
+from kerascli.shapes import Shape
+
+OutputMode = Literal["int", "one_hot", "multi_hot", "count"]
+
+
+def _dense(sparse: bool) -> bool:
+    if sparse:
+        raise ValueError("sparse tensors are not supported; expected false")
+    return sparse
+
+
+Dense = Annotated[bool, AfterValidator(_dense)]
+"""Keras's `sparse`, which it has on TensorFlow alone."""
+
+
+def encoded_shape(shape: Shape, mode: str, size: int | None) -> Shape:
+    """The shape of rows of numbers, without the batch axis, after `encode`."""
+    if mode == "int":
+        return shape
+    leading = shape[:-1] if mode != "one_hot" or shape[-1:] == (1,) else shape
+    return (*leading, size)
+
+
+def encode(indices: np.ndarray, mode: str, size: int) -> np.ndarray:
+    """(N, *) -> (N, *) or (N, *, size); vectors in uint8, counts in float32. Numbers outside of 0..size-1 are dropped.
+
+    The last axis holds the numbers of one sample; rows that are one number have one.
+    """
+    if mode == "int":
+        return indices
+    if mode == "one_hot":
+        indices = indices[..., 0] if indices.ndim > 1 and indices.shape[-1] == 1 else indices
+        return (indices[..., None] == np.arange(size)).astype(np.uint8)
+    samples = indices[:, None] if indices.ndim == 1 else indices
+    leading, width = samples.shape[:-1], samples.shape[-1]
+    owners = np.repeat(np.arange(samples.size // max(1, width)), width)
+    return tally(samples.reshape(-1), owners, samples.size // max(1, width), mode, size).reshape(*leading, size)
+
+
+def tally(indices: np.ndarray, owners: np.ndarray, samples: int, mode: str, size: int) -> np.ndarray:
+    """Numbers and the samples that they belong to, both (M,) -> (samples, size)."""
+    there = (indices >= 0) & (indices < size)
+    cells = owners[there] * size + indices[there]
+    out = np.zeros(samples * size, np.uint8 if mode == "multi_hot" else np.float32)
+    if mode == "multi_hot":
+        out[cells] = 1
+    else:
+        np.add.at(out, cells, np.float32(1))
+    return out.reshape(samples, size)
+
+
+def encode_tensor(
+    indices: Tensor, mode: str, size: int, dtype: torch.dtype, weights: Tensor | None = None
+) -> Tensor:  # (N, *) -> (N, *) or (N, *, size)
+    """`encode` on the device, in `dtype`; `weights` are what each number counts for."""
+    if mode == "int":
+        return indices
+    indices = indices.long()
+    if mode == "one_hot":
+        indices = indices.squeeze(-1) if indices.ndim > 1 and indices.shape[-1] == 1 else indices
+        return (indices.unsqueeze(-1) == torch.arange(size, device=indices.device)).to(dtype)
+    indices = indices.unsqueeze(-1) if indices.ndim == 1 else indices
+    outside = (indices < 0) | (indices >= size)
+    cells = torch.where(outside, size, indices)
+    out = torch.zeros(*indices.shape[:-1], size + 1, dtype=dtype, device=indices.device)
+    if mode == "multi_hot":
+        return out.scatter(-1, cells, 1.0)[..., :size]
+    ones = torch.ones_like(indices, dtype=dtype) if weights is None else weights.to(dtype).reshape(indices.shape)
+    return out.scatter_add(-1, cells, ones)[..., :size]

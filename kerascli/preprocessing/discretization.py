@@ -1,0 +1,84 @@
+"""Discretization: numbers to the bins that they fall into; and bins of equal counts, found as Keras finds them."""
+
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import AfterValidator, Field, model_validator
+from torch import Tensor, nn
+
+from kerascli.component import Component
+from kerascli.preprocessing.categories import Dense, OutputMode, encode_tensor
+from kerascli.shapes import Floats
+
+
+def _rising(bounds: tuple[float, ...]) -> tuple[float, ...]:
+    if any(a > b for a, b in pairwise(bounds)):
+        raise ValueError("expected boundaries in rising order")
+    return bounds
+
+
+class DiscretizationSettings(Component):
+    """The settings, for the layer and the transform."""
+
+    bin_boundaries: Annotated[Floats, AfterValidator(_rising)] | None = None
+    """Where one bin ends and the next begins; the outer bins have no end. `[0, 1]` makes three."""
+    num_bins: Annotated[int, Field(ge=2, le=2**20)] | None = None
+    """How many bins of about equal counts to make of the training rows."""
+    epsilon: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    """By which share of the rows a bin may be off."""
+    output_mode: OutputMode = "int"
+    sparse: Dense = False
+
+    @model_validator(mode="after")
+    def _not_both(self) -> "DiscretizationSettings":
+        if self.bin_boundaries is not None and self.num_bins is not None:
+            raise ValueError("give 'bin_boundaries' or 'num_bins', not both")
+        return self
+
+
+class DiscretizationModule(nn.Module):
+    """A number on a boundary belongs to the bin above."""
+
+    def __init__(self, boundaries: tuple[float, ...], mode: str) -> None:
+        super().__init__()
+        self.boundaries, self.mode = boundaries, mode
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *) or (N, *, bins)
+        bounds = torch.tensor(self.boundaries, dtype=x.dtype, device=x.device)
+        bins = torch.bucketize(x, bounds, out_int32=True, right=True)
+        return encode_tensor(bins, self.mode, len(self.boundaries) + 1, x.dtype)
+
+
+def quantile_boundaries(parts: Iterable[np.ndarray], num_bins: int, epsilon: float) -> np.ndarray:
+    """Boundaries of about `num_bins` bins of equal counts, all values taken together, in float32.
+
+    A summary (values, and how many stand for each) of every part is merged into that of the parts before, so the whole
+    is never sorted at once.
+    """
+    summary = np.zeros((2, 0), np.float32)
+    for part in parts:
+        joined = np.concatenate([_summary(part, epsilon), summary], axis=1)
+        summary = _compressed(joined[:, np.argsort(joined[0])], epsilon)
+    return _compressed(summary, 1.0 / num_bins)[0, :-1]
+
+
+def _summary(values: np.ndarray, epsilon: float) -> np.ndarray:
+    """Every so-and-so-many-th of the sorted values, each standing for as many."""
+    ordered = np.sort(values, axis=None).astype(np.float32)
+    step = max(ordered.size / (1.0 / epsilon), 1)
+    chosen = ordered[int(step - 1) :: int(step)]
+    return np.stack([chosen, np.full_like(chosen, step)])
+
+
+def _compressed(summary: np.ndarray, epsilon: float) -> np.ndarray:
+    """A summary in steps of `epsilon` of all counts, its values interpolated."""
+    if summary.shape[1] * epsilon < 1:
+        return summary
+    shares = epsilon + np.arange(0.0, 1.0, epsilon)
+    counts = summary[1].cumsum()
+    values = np.interp(shares, counts / counts[-1], summary[0])
+    reached = np.interp(shares, counts / counts[-1], counts)
+    return np.stack([values, np.diff(reached, prepend=0)]).astype(np.float32)
