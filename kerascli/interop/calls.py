@@ -52,9 +52,12 @@ class KerasLayer:
 
     @property
     def is_operation(self) -> bool:
-        """Of keras.ops, not a layer."""
-        module = self.spec.get("module")
-        return isinstance(module, str) and ".ops" in module and self.class_name != ""
+        """Of keras.ops, not a layer. Keras 3 names no modules in .h5 files, but all its layers are `trainable` or not."""
+        module, nodes = self.spec.get("module"), self.spec.get("inbound_nodes")
+        if isinstance(module, str):
+            return ".ops" in module and self.class_name != ""
+        of_keras_3 = isinstance(nodes, list) and bool(nodes) and isinstance(nodes[0], dict)
+        return of_keras_3 and "trainable" not in self.config and not self.is_model
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ def _keras(file: BufferedReader, name: str, digest: str, stack: ExitStack) -> Mo
     found = archive.read_archive(file, name)
     model = _model(found.config, name)
     weights = found.weights
+    stack.callback(weights.file.close)
     arrays = stack.enter_context(Hdf5(weights.file.fileno(), weights.start, weights.size, name))
     compiled = model.get("compile_config")
     return ModelFile(name, digest, found.version, model, _settings(compiled), arrays, None)

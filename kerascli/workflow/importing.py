@@ -181,7 +181,6 @@ def _kept_if_done(record: RunRecord) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        record.path.joinpath("run.json").touch()
         remove(record)
         raise
 
