@@ -1,10 +1,10 @@
 """Files that mean harm, or are broken, are refused in words: nothing runs, nothing else is opened, little is read."""
 
+import contextlib
 import io
 import json
 import os
 import resource
-import struct
 import sys
 import time
 import zipfile
@@ -17,8 +17,6 @@ import numpy as np
 import pytest
 
 from kerascli.errors import DataError, FileRefused
-from kerascli.interop.architecture import read_architecture
-from kerascli.runs.reading import read_json
 from kerascli.workflow.importing import import_model
 from tests.runs_harness import kerascli
 
@@ -40,10 +38,10 @@ def sequential(*layers: dict[str, Any], compiled: Any = None) -> dict[str, Any]:
     return {**found, "compile_config": compiled} if compiled else found
 
 
-def weights(change: Callable[[h5py.File], None] | None = None, **arrays: Any) -> bytes:
+def weights(change: Callable[[Any], Any] | None = None, **arrays: Any) -> bytes:
     target = io.BytesIO()
     with h5py.File(target, "w") as file:
-        kernel = file.create_group("layers/dense/vars")
+        kernel: Any = file.create_group("layers/dense/vars")
         for name, values in {"0": np.ones((3, 2), "f4"), "1": np.zeros(2, "f4"), **arrays}.items():
             if values is not None:
                 kernel[name] = values
@@ -75,7 +73,7 @@ def dense(**config: Any) -> Callable[[Path], Path]:
     return of(sequential(start(), layer("dense", **config)))
 
 
-def h5(change: Callable[[h5py.File], None], **arrays: Any) -> Callable[[Path], Path]:
+def h5(change: Callable[[Any], Any], **arrays: Any) -> Callable[[Path], Path]:
     return lambda folder: packed(folder / "m.keras", arrays=weights(change, **arrays))
 
 
@@ -102,7 +100,7 @@ def node(name: str, *sources: str, kind: str = "Dense", call: int = 0) -> dict[s
     return {**layer(name, kind), "name": name, "inbound_nodes": [{"args": args, "kwargs": {}}]}
 
 
-def _external(file: h5py.File) -> None:
+def _external(file: Any) -> None:
     del file["layers/dense/vars/0"]
     file["layers/dense/vars"].create_dataset("0", (3, 2), "f4", external=[("/etc/passwd", 0, 24)])
 
@@ -114,8 +112,8 @@ def _virtual(file: h5py.File) -> None:
     file.create_virtual_dataset("layers/dense/vars/0", layout)
 
 
-def _replace(make: Callable[[h5py.Group], Any]) -> Callable[[h5py.File], None]:
-    def change(file: h5py.File) -> None:
+def _replace(make: Callable[[Any], Any]) -> Callable[[Any], None]:
+    def change(file: Any) -> None:
         del file["layers/dense/vars/0"]
         make(file["layers/dense/vars"])
 
@@ -123,7 +121,7 @@ def _replace(make: Callable[[h5py.Group], Any]) -> Callable[[h5py.File], None]:
 
 
 def _linked(link: Any, at: str = "layers/dense/vars/0") -> Callable[[h5py.File], None]:
-    def change(file: h5py.File) -> None:
+    def change(file: Any) -> None:
         if at in file:
             del file[at]
         file[at] = link
@@ -293,7 +291,7 @@ ATTACKS: dict[str, tuple[Callable[[Path], Path], str]] = {
         h5(_replace(lambda g: g.create_dataset("0", (30_000, 30_000), "f4", chunks=True, compression="gzip"))),
         "has the shape",
     ),
-    "shape_of_petabytes": (h5(_replace(lambda g: g.create_dataset("0", (10**9, 10**9), "f4", chunks=(10, 10)))), "shape"),
+    "shape_of_petabytes": (h5(_replace(lambda g: g.create_dataset("0", (10**9,) * 2, "f4", chunks=(9, 9)))), "shape"),
     "block_bomb": (
         h5(_replace(lambda g: g.create_dataset("0", (3, 2), "f4", maxshape=(None, None), chunks=(20_000, 20_000)))),
         "blocks larger",
@@ -392,10 +390,8 @@ def test_random_damage_to_the_arrays_never_gets_further_than_a_refusal(tmp_path:
         data = bytearray(sound)
         for at in generator.integers(0, 2500, 12):
             data[at] = generator.integers(0, 256)
-        try:
+        with contextlib.suppress(FileRefused):
             import_model(packed(tmp_path / f"{round_}.keras", arrays=bytes(data)), runs_dir=tmp_path / "runs")
-        except FileRefused:
-            pass
 
 
 def test_the_command_says_it_in_a_line_and_exits_with_4(tmp_path: Path) -> None:

@@ -1,32 +1,19 @@
 """The layers of a Keras file -> the `model` section of a config, and where each layer's weights go."""
 
 from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
 from kerascli.errors import FileRefused, safe_text
 from kerascli.interop.call_arguments import read_call
 from kerascli.interop.calls import KerasLayer, KerasModel, Ref, read_model, refs
-from kerascli.interop.masks import ImpliedMasks
-from kerascli.interop.names import Automatic, NameBook, keras_snake_case
-from kerascli.interop.objects import Refusals, brief, component, full_name, written
+from kerascli.interop.names import Automatic, NameBook
+from kerascli.interop.objects import Refusals, brief, written
 from kerascli.interop.operations import expression
+from kerascli.interop.reading import Owner, Reading
 from kerascli.layers.base import LAYERS, BaseLayer, MergeLayer
 
 _POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """A layer that may have weights."""
-
-    path: tuple[str, ...]
-    """Keras's names from the model down."""
-    place: str
-    """Where Keras 3 puts its weights: layers/dense_1."""
-    prefix: str
-    """What the names of our weights begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +99,7 @@ class _Writer:
         """Add a model's layers, called on the tensors `given`: the names of its outputs, and who has weights."""
         if len(given) != len(model.inputs):
             raise FileRefused(f"'{safe_text(model.name)}' takes {len(model.inputs)} inputs and is given {len(given)}")
-        reading = _Reading(model, path, place, wishes=wishes)
+        reading = Reading(model, path, place, wishes=wishes)
         reading.tensors.update({ref: name for (_, ref), name in zip(model.inputs, given, strict=True)})
         for layer, number in model.ordered():
             if (layer.name, number) in reading.wanted:
@@ -121,7 +108,7 @@ class _Writer:
         owners = [owner for name in model.layers for owner in reading.owners[name]]
         return [reading.tensors.get(ref, "_") for _, ref in model.outputs], owners
 
-    def _call(self, reading: "_Reading", layer: KerasLayer, number: int) -> list[str]:
+    def _call(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
         """Add one call; returns the names of its results."""
         if layer.is_operation:
             return self._operation(reading, layer, number)
@@ -147,7 +134,7 @@ class _Writer:
         reading.own(layer, names[0])
         return self._add(own, brief(settings), node, names, merges=isinstance(settings, MergeLayer), settings=settings)
 
-    def _operation(self, reading: "_Reading", layer: KerasLayer, number: int) -> list[str]:
+    def _operation(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
         """An operation of keras.ops as an `expr` node."""
         if LAYERS.find("expr") is None:
             hint = "operations of keras.ops between layers need the layer 'expr', which this version does not have"
@@ -160,7 +147,7 @@ class _Writer:
         names = self._names(reading, layer, number, reading.results(layer, number), reading.full(layer), None)
         return self._add("expr", {"value": text}, {}, names)
 
-    def _nested(self, reading: "_Reading", layer: KerasLayer, number: int) -> list[str]:
+    def _nested(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
         """A model in the model: its layers where it is called once, a shared model where it is called more often."""
         call = reading.call(layer, number)
         given = reading.names(call.args)
@@ -184,7 +171,7 @@ class _Writer:
         return self._add(thing, {}, {"inputs": given}, names)
 
     def _names(
-        self, reading: "_Reading", layer: KerasLayer, number: int, count: int, name: str, own: str | None
+        self, reading: Reading, layer: KerasLayer, number: int, count: int, name: str, own: str | None
     ) -> list[str]:
         """Names for the results of a call; the first is the node's, those that nobody uses are dropped."""
         first = self.book.give(
@@ -238,67 +225,10 @@ def _entry(kind: str, arguments: dict[str, Any], beside: dict[str, Any], setting
         return {kind: beside["inputs"]}
     if not arguments and not beside:
         return kind
-    first = None if settings is None else settings.first_argument()
-    if list(arguments) == [first] and not beside and not isinstance(arguments[first], dict | list):
-        return {kind: arguments[first]}
+    first = arguments.get((settings.first_argument() or "") if settings is not None else "")
+    if len(arguments) == 1 and not beside and first is not None and not isinstance(first, dict | list):
+        return {kind: first}
     return {kind: {**arguments, **beside}}
-
-
-class _Reading:
-    """One model while it is written."""
-
-    def __init__(self, model: KerasModel, path: tuple[str, ...], place: str, *, wishes: bool) -> None:
-        self.model = model
-        self.path = path
-        self.tensors: dict[Ref, str] = {}
-        self.places = _places(model, place)
-        self.owners: dict[str, list[Owner]] = {name: [] for name in model.layers}
-        self.things: dict[str, str] = {}
-        """The names of what is shared, by Keras's."""
-        self.counts: dict[str, int] = {}
-        self.wishes = {ref: key for key, ref in model.outputs if key is not None} if wishes else {}
-        self._masks = ImpliedMasks(model)
-        self.wanted: AbstractSet[tuple[str, int]] = self._masks.wanted()
-        self._settings: dict[str, BaseLayer | None] = {}
-        calls = [self.call(model.layers[name], number) for name, number in self.wanted]
-        self.used = {ref for call in calls for ref in refs(call)} | {ref for _, ref in model.outputs}
-        self._most: dict[tuple[str, int], int] = {}
-        for ref in self.used:
-            key = (ref.layer, ref.call)
-            self._most[key] = max(self._most.get(key, 0), ref.index)
-
-    def call(self, layer: KerasLayer, number: int) -> Any:
-        return self._masks.without(layer.calls[number])
-
-    def calls(self, layer: KerasLayer) -> int:
-        """How often a layer is called on the way to an output."""
-        return sum((layer.name, number) in self.wanted for number in range(len(layer.calls)))
-
-    def results(self, layer: KerasLayer, number: int) -> int:
-        """How many results of a call are spoken of, at least."""
-        return self._most.get((layer.name, number), 0) + 1
-
-    def names(self, value: Any) -> list[str]:
-        """Our names of the tensors in a part of a call."""
-        return [self.tensors.get(ref, "_") for ref in refs(value)]
-
-    def full(self, layer: KerasLayer) -> str:
-        """The name of a layer inside of models: tower_dense."""
-        return "_".join([*self.path, layer.name])
-
-    def prefixed(self, layer: KerasLayer, book: NameBook) -> str:
-        return book.give(self.full(layer))
-
-    def own(self, layer: KerasLayer, prefix: str) -> None:
-        """Say where a layer's weights are."""
-        self.owners[layer.name] = [Owner((*self.path, layer.name), self.places[layer.name], prefix)]
-
-    def settings(self, layer: KerasLayer, refusals: Refusals) -> BaseLayer | None:
-        """The layer in our words, read once; None after a refusal."""
-        if layer.name not in self._settings:
-            found = component(LAYERS, layer.spec, f"{layer.name} ({full_name(layer.spec)})", refusals)
-            self._settings[layer.name] = found if isinstance(found, BaseLayer) else None
-        return self._settings[layer.name]
 
 
 def _input(layer: KerasLayer) -> Any:
@@ -311,17 +241,3 @@ def _input(layer: KerasLayer) -> Any:
             raise FileRefused(f"input '{safe_text(layer.name)}' is {flag}, which is not supported")
     dtype = layer.config.get("dtype") or "float32"
     return shape[1:] if dtype == "float32" else {"shape": shape[1:], "dtype": dtype}
-
-
-def _places(model: KerasModel, above: str) -> dict[str, str]:
-    """Where Keras 3 puts the weights of each layer: by class and number, whatever its name."""
-    counts: dict[str, int] = {}
-    places: dict[str, str] = {}
-    for layer in model.layers.values():
-        if layer.is_operation:
-            continue
-        base = keras_snake_case(layer.class_name)
-        number = counts.get(base, 0)
-        counts[base] = number + 1
-        places[layer.name] = f"{above}/layers/{base}".lstrip("/") + (f"_{number}" if number else "")
-    return places

@@ -52,7 +52,7 @@ class KerasLayer:
 
     @property
     def is_operation(self) -> bool:
-        """Of keras.ops, not a layer. Keras 3 names no modules in .h5 files, but all its layers are `trainable` or not."""
+        """Of keras.ops, not a layer. In .h5 Keras 3 names no modules, but its layers are `trainable` or not."""
         module, nodes = self.spec.get("module"), self.spec.get("inbound_nodes")
         if isinstance(module, str):
             return ".ops" in module and self.class_name != ""

@@ -140,11 +140,13 @@ def _text(value: Any) -> str:
 
 def array(file: h5py.File, path: str) -> bytes:
     """The numbers of a dataset, row by row, little-endian."""
-    dataset = file[path]
+    dataset: Any = file[path]
     _limit(MEMORY_BYTES + 3 * dataset.nbytes, dataset.nbytes)
     values = np.empty(dataset.shape, dataset.dtype.newbyteorder("<"))
-    if values.size:
-        dataset.read_direct(values) if values.ndim else values.__setitem__((), dataset[()])
+    if not values.ndim:
+        values[()] = dataset[()]
+    elif values.size:
+        dataset.read_direct(values)
     return values.tobytes()
 
 

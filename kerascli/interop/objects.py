@@ -167,9 +167,9 @@ def written(thing: Component) -> Any:
     arguments = brief(thing)
     if not arguments:
         return thing.component_name
-    first = thing.first_argument()
-    if list(arguments) == [first] and not isinstance(arguments[first], dict | list):
-        return {thing.component_name: arguments[first]}
+    first = arguments.get(thing.first_argument() or "")
+    if len(arguments) == 1 and first is not None and not isinstance(first, dict | list):
+        return {thing.component_name: first}
     return {thing.component_name: arguments}
 
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from kerascli.errors import FileRefused, safe_text
 from kerascli.graph.weights import Weight
-from kerascli.interop.architecture import Owner
 from kerascli.interop.hdf5 import Dataset, Hdf5
+from kerascli.interop.reading import Owner
 
 Pairs = list[tuple[Weight, str]]
 """Our weight and the path of its numbers."""

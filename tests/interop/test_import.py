@@ -28,57 +28,57 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 FORMATS = (".keras", ".h5")
 
 
-def dense() -> keras.Model:
+def dense() -> Any:
     return keras.Sequential([
         keras.Input((6,)), L.Dense(5, activation="tanh", kernel_regularizer=keras.regularizers.L1L2(1e-3, 1e-2)),
         L.BatchNormalization(momentum=0.8), L.Dropout(0.2), L.Dense(3, kernel_initializer="he_normal", use_bias=False),
     ])  # fmt: skip
 
 
-def cnn() -> keras.Model:
+def cnn() -> Any:
     return keras.Sequential([
         keras.Input((9, 9, 2)), L.Conv2D(4, 3, padding="same", activation="relu"), L.MaxPooling2D(),
         L.Conv2D(3, (2, 3), strides=(1, 2), data_format="channels_last"), L.GlobalAveragePooling2D(), L.Dense(2),
     ])  # fmt: skip
 
 
-def conv_1d() -> keras.Model:
+def conv_1d() -> Any:
     return keras.Sequential([keras.Input((None, 3)), L.Conv1D(4, 2, padding="causal"), L.LSTM(2)])
 
 
-def lstm() -> keras.Model:
+def lstm() -> Any:
     return keras.Sequential([keras.Input((4, 3)), L.LSTM(5, return_sequences=True), L.LSTM(2, unit_forget_bias=False)])
 
 
-def masked() -> keras.Model:
+def masked() -> Any:
     x = keras.Input((5,), dtype="int32", name="words")
     h = L.Embedding(7, 4, mask_zero=True)(x)
     return keras.Model(x, L.Dense(2)(L.LSTM(3)(h)))
 
 
-def masking() -> keras.Model:
+def masking() -> Any:
     return keras.Sequential([keras.Input((5, 2)), L.Masking(0.5), L.LSTM(3)])
 
 
-def states() -> keras.Model:
+def states() -> Any:
     source, target = keras.Input((4, 2), name="source"), keras.Input((3, 2), name="target")
     _, h, c = L.LSTM(3, return_state=True, name="encoder")(source)
     return keras.Model([source, target], L.LSTM(3, name="decoder")(target, initial_state=[h, c]))
 
 
-def several() -> keras.Model:
+def several() -> Any:
     a, b = keras.Input((4,), name="left"), keras.Input((4,), name="2nd-input")
     joined = L.Concatenate(name="dense")([L.Dense(3, name="conv2d")(a), L.Dense(3, name="b-dense")(b), a])
     return keras.Model([a, b], [L.Dense(2, name="one")(joined), L.Add(name="two")([a, b])])
 
 
-def mappings() -> keras.Model:
+def mappings() -> Any:
     x = {"p": keras.Input((3,), name="p"), "q": keras.Input((3,), name="q")}
     shared = L.Multiply()([x["p"], x["q"]])
     return keras.Model(x, {"small": L.Dense(1)(shared), "wide": shared})
 
 
-def nested() -> keras.Model:
+def nested() -> Any:
     x = keras.Input((4, 4, 1))
     inner = keras.Input((3,))
     head = keras.Model(inner, L.Dense(2)(L.BatchNormalization()(L.Dense(4)(inner))), name="head")
@@ -89,7 +89,7 @@ def nested() -> keras.Model:
 MODELS = [dense, cnn, conv_1d, lstm, masked, masking, states, several, mappings, nested]
 
 
-def rows(model: keras.Model, count: int = 12) -> dict[str, np.ndarray]:
+def rows(model: Any, count: int = 12) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(3)
     found = {}
     for given in model.inputs:
@@ -101,7 +101,7 @@ def rows(model: keras.Model, count: int = 12) -> dict[str, np.ndarray]:
     return found
 
 
-def called(model: keras.Model, x: dict[str, np.ndarray]) -> Any:
+def called(model: Any, x: dict[str, np.ndarray]) -> Any:
     struct = getattr(model, "_inputs_struct", None)
     if isinstance(struct, dict):
         return {key: x[tensor.name] for key, tensor in struct.items()}
@@ -122,17 +122,16 @@ def shake(model: keras.Model) -> None:
     model.set_weights([generator.uniform(0.2, 0.9, w.shape).astype("float32") for w in model.get_weights()])
 
 
-def arrays(run: Any, model: keras.Model, x: dict[str, np.ndarray], path: Path) -> Path:
+def arrays(run: Any, model: Any, x: dict[str, np.ndarray], path: Path) -> Path:
     ours = [given.name for given in run.experiment.spec.model.inputs]
-    np.savez(path, **dict(zip(ours, (x[given.name] for given in model.inputs), strict=True)))
+    named: Any = dict(zip(ours, (x[given.name] for given in model.inputs), strict=True))
+    np.savez(path, **named)
     return path
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
-def test_an_imported_model_predicts_what_keras_predicts(
-    make: Callable[[], keras.Model], suffix: str, tmp_path: Path
-) -> None:
+def test_an_imported_model_predicts_what_keras_predicts(make: Callable[[], Any], suffix: str, tmp_path: Path) -> None:
     model = make()
     shake(model)
     x = rows(model)
@@ -166,7 +165,8 @@ def test_a_config_says_only_what_is_not_the_default(tmp_path: Path) -> None:
         assert default not in config
 
 
-OPTIMIZERS: dict[str, Callable[[], keras.optimizers.Optimizer]] = {
+SCHEDULE: Any = keras.optimizers.schedules.ExponentialDecay(0.02, 4, 0.5)
+OPTIMIZERS: dict[str, Callable[[], Any]] = {
     "adam": lambda: keras.optimizers.Adam(0.01),
     "amsgrad": lambda: keras.optimizers.Adam(0.01, amsgrad=True),
     "sgd": lambda: keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True),
@@ -178,7 +178,7 @@ OPTIMIZERS: dict[str, Callable[[], keras.optimizers.Optimizer]] = {
     "adamax": lambda: keras.optimizers.Adamax(0.01),
     "lion": lambda: keras.optimizers.Lion(0.01),
     "ftrl": lambda: keras.optimizers.Ftrl(0.05),
-    "schedule": lambda: keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(0.02, 4, 0.5)),
+    "schedule": lambda: keras.optimizers.Adam(SCHEDULE),
     "average": lambda: keras.optimizers.Adam(0.01, use_ema=True, ema_momentum=0.7, ema_overwrite_frequency=2),
 }
 
@@ -207,10 +207,10 @@ def test_three_more_steps_are_those_of_keras(kind: str, suffix: str, tmp_path: P
     model.fit(x, y, epochs=1, **fit)
     after = open_run(found.record, device="cpu").experiment.weights
     for ours, theirs in zip(after, model.weights, strict=True):
-        np.testing.assert_allclose(ours.keras().numpy(), keras.ops.convert_to_numpy(theirs), atol=1e-5, err_msg=kind)
+        np.testing.assert_allclose(ours.keras().numpy(), theirs.value.detach().numpy(), atol=1e-5, err_msg=kind)
 
 
-def dense_plain() -> keras.Model:
+def dense_plain() -> Any:
     return keras.Sequential([keras.Input((4,), name="x"), L.Dense(5, activation="tanh"), L.Dense(2, name="y")])
 
 
@@ -295,9 +295,9 @@ def test_settings_of_a_training_can_be_left_out(tmp_path: Path) -> None:
 
 def test_an_operation_between_layers_is_an_expr_or_named_in_a_refusal(tmp_path: Path) -> None:
     x = keras.Input((4,))
-    path = save(keras.Model(x, L.Dense(2)(keras.ops.tanh(x) * 2.0)), tmp_path, ".keras")
+    path = save(keras.Model(x, L.Dense(2)(keras.ops.multiply(keras.ops.tanh(x), 2.0))), tmp_path, ".keras")
     if LAYERS.find("expr") is None:
-        with pytest.raises(FileRefused, match="operation Tanh of keras.ops, operation Multiply"):
+        with pytest.raises(FileRefused, match=r"operation Tanh of keras\.ops, operation Multiply"):
             import_model(path, runs_dir=tmp_path / "runs")
         return
     assert "tanh(" in import_model(path, runs_dir=tmp_path / "runs").record.config()
@@ -316,7 +316,7 @@ def test_what_is_called_twice_is_shared_or_refused(tmp_path: Path) -> None:
     a, b = keras.Input((4,), name="a"), keras.Input((4,), name="b")
     tower = keras.Sequential([keras.Input((4,)), L.Dense(3), L.BatchNormalization()], name="tower")
     score = L.Dense(2, name="score")
-    model = keras.Model([a, b], L.Add()([score(tower(a)), score(tower(b))]))
+    model: Any = keras.Model([a, b], L.Add()([score(tower(a)), score(tower(b))]))
     shake(model)
     path = save(model, tmp_path, ".keras")
     if not _shares():
