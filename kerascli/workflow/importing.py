@@ -161,8 +161,10 @@ def _take_weights(
     if optimizer is None:
         return None
     trained = [weight.name for weight, _ in pairs if weight.trainable]
-    own = optimizer.state_dict()
-    state = optimizer_state(file.arrays, spec.compile.optimizer, trained, own, legacy=file.legacy is not None)
+    state = None
+    if file.keras_3:  # Keras 2 wrote its optimizers' state in orders of its own
+        own, legacy = optimizer.state_dict(), file.legacy is not None
+        state = optimizer_state(file.arrays, spec.compile.optimizer, trained, own, legacy=legacy)
     if state is None:
         notes.append("the file has no state of the optimizer that can be taken: it starts anew")
     return state

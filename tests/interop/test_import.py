@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -208,6 +209,27 @@ def test_three_more_steps_are_those_of_keras(kind: str, suffix: str, tmp_path: P
     after = open_run(found.record, device="cpu").experiment.weights
     for ours, theirs in zip(after, model.weights, strict=True):
         np.testing.assert_allclose(ours.keras().numpy(), theirs.value.detach().numpy(), atol=1e-5, err_msg=kind)
+
+
+def test_a_run_without_data_says_how_to_go_on(tmp_path: Path) -> None:
+    model = dense_plain()
+    model.compile("adam", loss="mse")
+    found = import_model(save(model, tmp_path, ".keras"), runs_dir=tmp_path / "runs")
+    with pytest.raises(ConfigError, match="imported without data") as refused:
+        list(resume(found.record, Options(runs_dir=tmp_path / "runs", device="cpu"), []))
+    assert "--data" in (refused.value.faults[0].hint or "")
+
+
+def test_the_optimizer_of_keras_2_starts_anew_and_that_is_said(tmp_path: Path) -> None:
+    model = dense_plain()
+    model.compile("adam", loss="mse")
+    model.fit(np.ones((4, 4)), np.ones((4, 2)), verbose=0)
+    path = save(model, tmp_path, ".h5")
+    with h5py.File(path, "r+") as file:
+        file.attrs["keras_version"] = "2.9.0"
+    found = import_model(path, runs_dir=tmp_path / "runs")
+    assert "starts anew" in found.notes[0]
+    assert found.record.checkpoints.newest().step == 0
 
 
 def dense_plain() -> Any:
