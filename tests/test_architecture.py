@@ -21,7 +21,7 @@ FLOORS = [
     ["spec"],
     ["builder"],
     ["fit"],
-    ["report", "profiling"],
+    ["interop", "report", "profiling"],
     ["workflow"],
     ["cli", "__main__"],
 ]

@@ -12,6 +12,8 @@ from kerascli.data.base import Field
 from kerascli.device import prepare_gpu
 from kerascli.graph.module import Graph
 from kerascli.graph.weights import Weight, materialize
+from kerascli.optimizers.rmsprop import RMSprop
+from kerascli.spec.compile import CompileSpec
 from kerascli.spec.run import RunSpec
 
 
@@ -34,14 +36,14 @@ def build_experiment(
     target_stage: nn.Module,
     targets: Mapping[str, Field],
 ) -> Experiment:
-    """Make the weights (by the spec's seed) and the update."""
-    assert spec.compile is not None
+    """Make the weights (by the spec's seed) and the update; without a compile section it only predicts."""
+    compiled = spec.compile or CompileSpec(RMSprop(), ())
     prepare_gpu(device)
     graph = Graph(spec.built)
     weights = graph.weights()
     materialize(graph, weights, seed=spec.seed, device=device)
-    objective = Objective(spec.compile, weights, _class_weight(spec, targets)).to(device)
-    update = Update(graph, objective, input_stage.to(device), target_stage.to(device), spec.compile.precision)
+    objective = Objective(compiled, weights, _class_weight(spec, targets)).to(device)
+    update = Update(graph, objective, input_stage.to(device), target_stage.to(device), compiled.precision)
     return Experiment(spec, graph, update, weights, device)
 
 

@@ -12,6 +12,7 @@ from kerascli import __version__
 from kerascli.cli import (
     evaluate,
     explain,
+    import_model,
     init,
     listing,
     plot,
@@ -48,7 +49,7 @@ app = typer.Typer(
     add_completion=True,
 )
 
-for command in (train, evaluate, predict, summary, plot, validate, init, listing, explain, schema, runs):
+for command in (train, evaluate, predict, import_model, summary, plot, validate, init, listing, explain, schema, runs):
     command.register(app)
 
 

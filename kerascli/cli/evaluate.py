@@ -71,8 +71,8 @@ def _rows(run: "OpenedRun", what: str | None) -> tuple[str, "Split"]:
     """What was asked for; else the split that says most, of those that the run's data has."""
     from kerascli.workflow.evaluate import rows_of
 
-    if what is not None:
-        return what, rows_of(run, what, targets=True)
+    if what is not None or run.data is None:
+        return what or "test", rows_of(run, what or "test", targets=True)
     splits = run.config.load_data(learned=run.learned).splits
     name = next(name for name in _SPLITS if name in splits)
     if name != _SPLITS[0]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from kerascli.builder.values import check_values
 from kerascli.data.learning import load_learned
 from kerascli.data.prepare import DataFacts, PreparedData, stages
-from kerascli.errors import ConfigError, Fault, FileRefused, counted, safe_text
+from kerascli.errors import ConfigError, Fault, counted, safe_text
 from kerascli.graph.module import Graph
 from kerascli.report.summary import Summary, summarize
 from kerascli.runs.record import RunRecord
@@ -51,7 +51,7 @@ def summary_of_run(record: RunRecord) -> Summary:
     """The summary of a run's model, from its folder alone."""
     config = open_config(record.resolved_path, recorded_plugins=record.plugin_paths())
     if config.data is None:
-        raise FileRefused(f"the resolved config of {record.path} has no data section")
+        return _summary(config.describe(config.facts()))
     facts = stages(config.data, load_learned(record.preprocessing())).facts
     return _summary(config.describe(facts))
 

@@ -25,6 +25,7 @@ from kerascli.report.classes import ClassRow, class_rows, confusion
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.opened import OpenedRun
 from kerascli.workflow.plan import judged
+from kerascli.workflow.raw_arrays import no_split, raw_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class Evaluation:
 @memory_for_batches()
 def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
     """Judge a run on prepared rows; `name` is what the result is called. Raises KerasCliError."""
+    if run.experiment.spec.compile is None:
+        raise ConfigError("the run has no 'compile' section: there is no loss to evaluate")
     check_values(run.experiment.spec, {name: rows}, run.stages.input_stage, run.stages.target_stage)
     started = time.monotonic()
     experiment = run.experiment
@@ -57,6 +60,10 @@ def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
 
 def rows_of(run: OpenedRun, what: str, *, targets: bool) -> Split:
     """The prepared rows of a split or a file. Raises DataError, ConfigError."""
+    if run.data is None and not Path(what).exists():
+        raise no_split(what)
+    if run.data is None:
+        return raw_rows(run.experiment, Path(what), targets=targets)
     if what in SPLITS and not Path(what).is_file():
         prepared = run.config.load_data(learned=run.learned)
         if what not in prepared.splits:

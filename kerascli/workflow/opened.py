@@ -10,7 +10,8 @@ from torch import Tensor
 from kerascli.builder.experiment import Experiment, build_experiment
 from kerascli.data.base import Learned
 from kerascli.data.learning import load_learned
-from kerascli.data.prepare import Stages, stages
+from kerascli.data.pipeline import Stage
+from kerascli.data.prepare import DataFacts, Stages, stages
 from kerascli.data.spec import DataSpec
 from kerascli.device import choose_device, prepare_cpu
 from kerascli.errors import FileRefused
@@ -26,7 +27,8 @@ class OpenedRun:
     config: Config
     experiment: Experiment
     stages: Stages
-    data: DataSpec
+    data: DataSpec | None
+    """None in a run that was imported: it takes arrays as they are."""
     learned: dict[str, Learned]
 
 
@@ -36,10 +38,8 @@ def open_run(
     """Build the run's model and load its final weights, or those of a named checkpoint. Raises KerasCliError."""
     prepare_cpu()
     config = open_config(record.resolved_path, progress=progress, recorded_plugins=record.plugin_paths())
-    if config.data is None:
-        raise FileRefused(f"the resolved config of {record.path} has no data section")
-    learned = load_learned(record.preprocessing())
-    ready = stages(config.data, learned)
+    learned = load_learned(record.preprocessing()) if config.data is not None else {}
+    ready = stages(config.data, learned) if config.data is not None else _nothing_prepared()
     chosen = torch.device(choose_device(device).value)
     experiment = build_experiment(
         config.describe(ready.facts),
@@ -50,6 +50,10 @@ def open_run(
     )
     assign_weights(experiment.weights, _weights(record, checkpoint))
     return OpenedRun(record, config, experiment, ready, config.data, learned)
+
+
+def _nothing_prepared() -> Stages:
+    return Stages(DataFacts({}, {}, known=False), Stage({}), Stage({}))
 
 
 def _weights(record: RunRecord, checkpoint: str | None) -> dict[str, Tensor]:

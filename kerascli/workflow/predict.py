@@ -41,9 +41,8 @@ def predict_rows(run: OpenedRun, rows: Split) -> Predictions:
     """The same for prepared rows."""
     check_values(run.experiment.spec, {"data": rows}, run.stages.input_stage, run.stages.target_stage)
     experiment = run.experiment
-    assert experiment.spec.compile is not None
     outputs = predict(experiment.update, judged(experiment, rows, figures=False).epoch(0), seed=experiment.spec.seed)
-    goals = {goal.output: goal for goal in experiment.spec.compile.goals}
+    goals = {goal.output: goal for goal in (experiment.spec.compile.goals if experiment.spec.compile else ())}
     columns: dict[str, np.ndarray] = {}
     for name, output in outputs.items():
         prefix = f"{name}." if len(outputs) > 1 else ""

@@ -101,6 +101,9 @@ def resume(
     with record.locked():
         known = record.facts()
         config = open_config(record.resolved_path, sets=sets, progress=progress, recorded_plugins=record.plugin_paths())
+        if config.data is None:
+            hint = "import it with the data to train on: kerascli import MODEL --data CONFIG"
+            raise ConfigError(f"the run '{record.path}' was imported without data to go on with", hint=hint)
         prepared = config.load_data(learned=load_learned(record.preprocessing()))
         _refuse_other_data(known.get("data", {}), prepared)
         device = choose_device(options.device, recorded=known.get("device"))

@@ -1,0 +1,37 @@
+"""kerascli import MODEL"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kerascli.cli import options
+from kerascli.errors import counted, safe_text
+
+
+def register(app: typer.Typer) -> None:
+    app.command("import")(import_command)
+
+
+def import_command(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A .keras, .h5 or .hdf5 file, or a model's .json.")],
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Part of the run folder's name; default: the file's.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="CONFIG", help="A config with data and fit, to go on training with."),
+    ] = None,
+    no_compile: Annotated[
+        bool, typer.Option("--no-compile", help="Leave the file's loss, metrics and optimizer.")
+    ] = False,
+    runs_dir: options.RunsDir = options.RUNS_DIR,
+) -> None:
+    """Make a run of a model that Keras saved: for predict, evaluate and further training."""
+    from kerascli.workflow.importing import import_model
+
+    found = import_model(model, runs_dir=runs_dir, name=name, data=data, compiled=not no_compile, command=sys.argv[1:])
+    for text in found.notes:
+        options.note(text)
+    typer.echo(f"run   {safe_text(str(found.record.path))}  ({counted(found.parameters, 'parameter')})")

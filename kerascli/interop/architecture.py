@@ -1,0 +1,243 @@
+"""The layers of a Keras file -> the `model` section of a config, and where each layer's weights go."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kerascli.errors import FileRefused, safe_text
+from kerascli.interop.call_arguments import read_call
+from kerascli.interop.calls import KerasLayer, KerasModel, Ref, read_model, refs
+from kerascli.interop.names import Automatic, NameBook
+from kerascli.interop.objects import Refusals, brief, written
+from kerascli.interop.operations import expression
+from kerascli.interop.reading import Owner, Reading
+from kerascli.layers.base import LAYERS, BaseLayer, MergeLayer
+
+_POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """What the file's model is in our words."""
+
+    section: dict[str, Any]
+    names: dict[str, str]
+    """Ours -> Keras's, where they differ."""
+    outputs: dict[str, str]
+    """What Keras's compile settings call an output -> our name of it."""
+    owners: list[Owner]
+    """In Keras's order."""
+    precision: str
+
+
+def read_architecture(spec: Mapping[str, Any], refusals: Refusals, *, keras_3: bool) -> Architecture:
+    """A serialised model as a model section; what cannot be taken is added to `refusals`. Raises FileRefused."""
+    model = read_model(spec, _name(spec))
+    common = _Common(refusals, keras_3)
+    writer = _Writer(common, model)
+    results, owners = writer.write(model, list(writer.inputs), (), "", wishes=True)
+    section, ends = writer.section(results)
+    called = [key or ref.layer for key, ref in model.outputs]
+    names = dict(zip(called, ends, strict=True))
+    return Architecture(section, writer.book.changed, names, owners, common.precision())
+
+
+def _name(spec: Mapping[str, Any]) -> str:
+    name = spec["config"].get("name") if isinstance(spec["config"], dict) else None
+    return name if isinstance(name, str) else "model"
+
+
+@dataclass(slots=True)
+class _Common:
+    """What all models in a file have in common while they are read."""
+
+    refusals: Refusals
+    keras_3: bool
+    policies: set[str] = field(default_factory=set)
+
+    def note_policy(self, layer: KerasLayer) -> None:
+        policy = layer.config.get("dtype")
+        policy = policy.get("config") if isinstance(policy, dict) else policy
+        policy = policy.get("name") if isinstance(policy, dict) else policy
+        self.policies.add(str(policy or "float32"))
+
+    def precision(self) -> str:
+        policies = self.policies or {"float32"}
+        if len(policies) > 1 or not policies <= set(_POLICIES):
+            text = f"its layers compute in {', '.join(sorted(policies))}; expected {', '.join(_POLICIES)} for all"
+            self.refusals.add(text)
+        return min(policies)
+
+
+class _Writer:
+    """Writes one model section. A nested model that is called once becomes part of it."""
+
+    def __init__(self, common: _Common, model: KerasModel) -> None:
+        self.common = common
+        self.book = NameBook()
+        self.inputs = {self.book.give(key or ref.layer): _input(model.layers[ref.layer]) for key, ref in model.inputs}
+        self.shared: dict[str, Any] = {}
+        self.entries: list[Any] = []
+        self._made: set[str] = set()
+        self._previous = next(iter(self.inputs)) if len(self.inputs) == 1 else None
+        self._automatic = Automatic()
+
+    def section(self, results: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+        """All that was written, and the names of the outputs."""
+        ends = self._distinct(results)
+        section: dict[str, Any] = {"inputs": self.inputs}
+        if self.shared:
+            section["shared"] = self.shared
+        section["layers"] = self.entries
+        if ends != [self._previous]:
+            section["outputs"] = ends[0] if len(ends) == 1 else ends
+        return section, ends
+
+    def write(
+        self, model: KerasModel, given: Sequence[str], path: tuple[str, ...], place: str, *, wishes: bool = False
+    ) -> tuple[list[str], list[Owner]]:
+        """Add a model's layers, called on the tensors `given`: the names of its outputs, and who has weights."""
+        if len(given) != len(model.inputs):
+            raise FileRefused(f"'{safe_text(model.name)}' takes {len(model.inputs)} inputs and is given {len(given)}")
+        reading = Reading(model, path, place, wishes=wishes)
+        reading.tensors.update({ref: name for (_, ref), name in zip(model.inputs, given, strict=True)})
+        for layer, number in model.ordered():
+            if (layer.name, number) in reading.wanted:
+                results = self._call(reading, layer, number)
+                reading.tensors.update({Ref(layer.name, number, i): name for i, name in enumerate(results)})
+        owners = [owner for name in model.layers for owner in reading.owners[name]]
+        return [reading.tensors.get(ref, "_") for _, ref in model.outputs], owners
+
+    def _call(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
+        """Add one call; returns the names of its results."""
+        if layer.is_operation:
+            return self._operation(reading, layer, number)
+        if layer.is_model:
+            return self._nested(reading, layer, number)
+        self.common.note_policy(layer)
+        settings = reading.settings(layer, self.common.refusals)
+        if settings is None:
+            return []
+        own = settings.component_name
+        call = read_call(type(settings), layer, reading.call(layer, number), reading.names, self.common)
+        node: dict[str, Any] = {"inputs": call.inputs, **call.beside}
+        results = max(settings.result_count(), reading.results(layer, number))
+        if reading.calls(layer) > 1:
+            first = layer.name not in reading.things
+            thing = reading.things.setdefault(layer.name, reading.prefixed(layer, self.book) if first else "")
+            if first:
+                self.shared[thing] = written(settings)
+                reading.own(layer, thing)
+            names = self._names(reading, layer, number, results, f"{thing}_{number + 1}", None)
+            return self._add(thing, {}, node, names)
+        names = self._names(reading, layer, number, results, reading.full(layer), own)
+        reading.own(layer, names[0])
+        return self._add(own, brief(settings), node, names, merges=isinstance(settings, MergeLayer), settings=settings)
+
+    def _operation(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
+        """An operation of keras.ops as an `expr` node."""
+        if LAYERS.find("expr") is None:
+            hint = "operations of keras.ops between layers need the layer 'expr', which this version does not have"
+            self.common.refusals.unknown(f"operation {layer.class_name} of keras.ops", hint)
+            return []
+        text = expression(layer, reading.call(layer, number), lambda ref: reading.tensors.get(ref, "_"))
+        if text is None:
+            self.common.refusals.unknown(f"operation {layer.class_name} of keras.ops")
+            return []
+        names = self._names(reading, layer, number, reading.results(layer, number), reading.full(layer), None)
+        return self._add("expr", {"value": text}, {}, names)
+
+    def _nested(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
+        """A model in the model: its layers where it is called once, a shared model where it is called more often."""
+        call = reading.call(layer, number)
+        given = reading.names(call.args)
+        for key, value in call.kwargs.items():
+            if list(refs(value)):
+                self.common.refusals.add(f"{layer.name}: a model is called with '{key}', which is not supported")
+        path, place = (*reading.path, layer.name), reading.places[layer.name]
+        model = read_model(layer.spec, layer.name)
+        if reading.calls(layer) == 1:
+            results, reading.owners[layer.name] = self.write(model, given, path, place)
+            return results
+        if layer.name not in reading.things:
+            thing = reading.things[layer.name] = reading.prefixed(layer, self.book)
+            inner = _Writer(self.common, model)
+            results, owners = inner.write(model, list(inner.inputs), path, place)
+            self.shared[thing], ends = inner.section(results)
+            reading.counts[layer.name] = len(ends)
+            reading.owners[layer.name] = [Owner(o.path, o.place, f"{thing}/{o.prefix}") for o in owners]
+        thing = reading.things[layer.name]
+        names = self._names(reading, layer, number, reading.counts[layer.name], f"{thing}_{number + 1}", None)
+        return self._add(thing, {}, {"inputs": given}, names)
+
+    def _names(
+        self, reading: Reading, layer: KerasLayer, number: int, count: int, name: str, own: str | None
+    ) -> list[str]:
+        """Names for the results of a call; the first is the node's, those that nobody uses are dropped."""
+        first = self.book.give(
+            reading.wishes.get(Ref(layer.name, number, 0), name), class_name=layer.class_name, own=own
+        )
+        others = [
+            self.book.give(reading.wishes.get(ref, f"{first}_{ref.index}")) if ref in reading.used else "_"
+            for ref in (Ref(layer.name, number, index) for index in range(1, count))
+        ]
+        return [first, *others]
+
+    def _add(
+        self,
+        kind: str,
+        arguments: dict[str, Any],
+        node: dict[str, Any],
+        names: list[str],
+        *,
+        merges: bool = False,
+        settings: BaseLayer | None = None,
+    ) -> list[str]:
+        """Write an entry as short as it can be."""
+        inputs = node.pop("inputs", None)
+        beside: dict[str, Any] = {}
+        if inputs is not None and (merges or inputs != [self._previous]):
+            beside["inputs"] = inputs[0] if len(inputs) == 1 else inputs
+        beside |= node
+        if not self._automatic.fits(kind, names[0]):
+            beside["name"] = names[0]
+        if any(name != "_" for name in names[1:]):
+            beside["outputs"] = list(names)
+        self.entries.append(_entry(kind, arguments, beside, settings))
+        self._made.update(names)
+        self._previous = names[0]
+        return names
+
+    def _distinct(self, results: Sequence[str]) -> list[str]:
+        """Outputs by names of their own: one that is an input, or stands twice, goes through an identity."""
+        found: list[str] = []
+        for name in results:
+            if name in found or (name not in self._made and name != "_"):
+                own = self.book.give(f"{name}_output")
+                self.entries.append({"identity": {"inputs": name, "name": own}})
+                self._previous = name = own
+            found.append(name)
+        return found
+
+
+def _entry(kind: str, arguments: dict[str, Any], beside: dict[str, Any], settings: BaseLayer | None) -> Any:
+    if not arguments and list(beside) == ["inputs"] and isinstance(beside["inputs"], list):
+        return {kind: beside["inputs"]}
+    if not arguments and not beside:
+        return kind
+    first = arguments.get((settings.first_argument() or "") if settings is not None else "")
+    if len(arguments) == 1 and not beside and first is not None and not isinstance(first, dict | list):
+        return {kind: first}
+    return {kind: {**arguments, **beside}}
+
+
+def _input(layer: KerasLayer) -> Any:
+    """An InputLayer as `model.inputs` has it. Raises FileRefused."""
+    shape = layer.config.get("batch_shape") or layer.config.get("batch_input_shape")
+    if layer.class_name != "InputLayer" or not isinstance(shape, list):
+        raise FileRefused(f"'{safe_text(layer.name)}' is no input whose shape the file says")
+    for flag in ("sparse", "ragged", "optional"):
+        if layer.config.get(flag):
+            raise FileRefused(f"input '{safe_text(layer.name)}' is {flag}, which is not supported")
+    dtype = layer.config.get("dtype") or "float32"
+    return shape[1:] if dtype == "float32" else {"shape": shape[1:], "dtype": dtype}

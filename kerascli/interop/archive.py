@@ -1,0 +1,118 @@
+"""A `.keras` file: a zip of two JSON texts and an HDF5 file, read in place and never unpacked to disk by name."""
+
+import os
+import shutil
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from io import BufferedReader
+from typing import IO, Any
+
+from kerascli.errors import FileRefused, safe_text
+from kerascli.files import DAMAGED, load_json
+
+MAGIC = b"PK\x03\x04"
+MAX_CONFIG_BYTES = 8 * 2**20
+MAX_VALUES = 1_000_000
+_MAX_RATIO = 100
+_CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+_MEMBERS = (_METADATA, _CONFIG, _WEIGHTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Where the bytes of a file lie in an open one."""
+
+    file: IO[bytes]
+    start: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    config: Any
+    version: str
+    weights: Stretch
+
+
+def read_archive(file: BufferedReader, name: str) -> Archive:
+    """The members of a `.keras` file. Raises FileRefused."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = _members(archive, name)
+            config = load_config(_read(archive, members[_CONFIG], name), f"{_CONFIG} in '{name}'")
+            metadata = load_config(_read(archive, members[_METADATA], name), f"{_METADATA} in '{name}'")
+            weights = _stretch(archive, members[_WEIGHTS], file, name)
+    except DAMAGED as error:
+        raise FileRefused(f"'{name}' is not a sound .keras file: {safe_text(str(error), 120)}") from None
+    version = metadata.get("keras_version") if isinstance(metadata, dict) else None
+    return Archive(config, version if isinstance(version, str) else "", weights)
+
+
+def load_config(data: bytes, what: str) -> Any:
+    """JSON of a size that a model's description has. Raises FileRefused."""
+    if len(data) > MAX_CONFIG_BYTES:
+        raise FileRefused(f"{what} has {len(data):,} bytes; the limit is {MAX_CONFIG_BYTES:,}")
+    if data.count(b",") + data.count(b"[") + data.count(b"{") > MAX_VALUES:
+        raise FileRefused(f"{what} has more than {MAX_VALUES:,} values")
+    return load_json(data, what.replace("'", ""))
+
+
+def _members(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
+    infos = archive.infolist()
+    if len(infos) > 100:
+        raise FileRefused(f"'{name}' has {len(infos):,} members; a .keras file has three")
+    found: dict[str, zipfile.ZipInfo] = {}
+    for info in infos:
+        member = info.filename
+        shown = safe_text(member, 60)
+        if member.startswith("/") or "\\" in member or ".." in member.split("/"):
+            raise FileRefused(f"'{name}' has a member '{shown}', which leads out of it")
+        if member in found:
+            raise FileRefused(f"'{name}' has two members '{shown}'")
+        if member.startswith("assets/") and not info.is_dir():
+            raise FileRefused(f"'{name}' has a member '{shown}': files beside the weights are not read")
+        if member not in _MEMBERS and not info.is_dir():
+            raise FileRefused(f"'{name}' has a member '{shown}', which is none of a .keras file")
+        if info.flag_bits & 1:
+            raise FileRefused(f"'{name}': '{shown}' is encrypted")
+        if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+            raise FileRefused(f"'{name}': '{shown}' is packed in a way that Keras does not use")
+        found[member] = info
+    missing = [member for member in _MEMBERS if member not in found]
+    if missing:
+        raise FileRefused(f"'{name}' is not a .keras file: it has no {missing[0]}")
+    return found
+
+
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> bytes:
+    """A member of text, counted while it is unpacked: what its header says is not relied on."""
+    with archive.open(info) as member:
+        data = member.read(MAX_CONFIG_BYTES + 1)
+    if len(data) > MAX_CONFIG_BYTES:
+        raise FileRefused(f"'{name}': {info.filename} unpacks to more than {MAX_CONFIG_BYTES:,} bytes")
+    return data
+
+
+def _stretch(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: BufferedReader, name: str) -> Stretch:
+    """Where the weights lie, once all of them were read and their checksum compared."""
+    if info.compress_type != zipfile.ZIP_STORED:
+        return _unpacked(archive, info, name)
+    with archive.open(info) as member:
+        while member.read(2**20):
+            pass
+    file.seek(info.header_offset)
+    header = file.read(30)
+    start = info.header_offset + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+    return Stretch(file, start, info.file_size)
+
+
+def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> Stretch:
+    """Weights that are packed go to a nameless file, as long as they stay what their size on disk lets expect."""
+    if info.file_size > _MAX_RATIO * max(info.compress_size, 2**10):
+        raise FileRefused(f"'{name}': {info.filename} is packed more than {_MAX_RATIO} to 1")
+    target = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the stretch is used
+    with archive.open(info) as member:
+        shutil.copyfileobj(member, target, 2**20)
+    target.flush()
+    return Stretch(target, 0, os.fstat(target.fileno()).st_size)

@@ -1,0 +1,99 @@
+"""HDF5 files from outside, read by a process of its own: shapes first, numbers only of what is expected."""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from kerascli.errors import ConfigError, FileRefused, safe_text
+
+_CHILD = Path(__file__).with_name("hdf5_child.py")
+MAGIC = b"\x89HDF\r\n\x1a\n"
+_MOST_PARTS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """What an array says of itself, before it is read."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+class Hdf5:
+    """An open file; every answer of the process is checked, its death is a refusal."""
+
+    def __init__(self, descriptor: int, start: int, size: int, name: str) -> None:
+        if find_spec("h5py") is None:
+            hint = 'pip install "kerascli[keras]"'
+            raise ConfigError("reading files of Keras needs the package 'h5py', which is not installed", hint=hint)
+        self._name = name
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", str(_CHILD), str(descriptor), str(start), str(size)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, pass_fds=(descriptor,),
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "HDF5_PLUGIN_PRELOAD": "::"},
+        )  # fmt: skip
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def datasets(self) -> dict[str, Dataset]:
+        """Every array by path. Raises FileRefused."""
+        said: Mapping[str, Any] = json.loads(self._ask({"do": "list"}))
+        return {path: Dataset(tuple(d["shape"]), np.dtype(d["dtype"])) for path, d in said.items()}
+
+    def text(self, path: str, name: str) -> str | None:
+        """An attribute that is one text. Raises FileRefused."""
+        value = json.loads(self._ask({"do": "attribute", "path": path, "name": name}))
+        if value is not None and not isinstance(value, str):
+            raise FileRefused(f"'{self._name}': the attribute '{safe_text(name)}' is not one text")
+        return value
+
+    def texts(self, path: str, name: str) -> list[str]:
+        """A list of texts; Keras divides a long one into `name0`, `name1` ... Raises FileRefused."""
+        value = json.loads(self._ask({"do": "attribute", "path": path, "name": name}))
+        if isinstance(value, list):
+            return value
+        found: list[str] = []
+        for number in range(_MOST_PARTS):
+            part = json.loads(self._ask({"do": "attribute", "path": path, "name": f"{name}{number}"}))
+            if not isinstance(part, list):
+                break
+            found += part
+        return found
+
+    def array(self, path: str, dataset: Dataset) -> np.ndarray:
+        """The numbers of an array whose shape was found to be what is wanted. Raises FileRefused."""
+        return np.frombuffer(self._ask({"do": "array", "path": path}), dataset.dtype).reshape(dataset.shape)
+
+    def _ask(self, request: Mapping[str, Any]) -> bytes:
+        data = json.dumps(request).encode()
+        try:
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            self._process.stdin.write(struct.pack("<q", len(data)) + data)
+            self._process.stdin.flush()
+            (length,) = struct.unpack("<q", self._process.stdout.read(8))
+            reply = self._process.stdout.read(length)
+        except (OSError, struct.error):
+            reply = b""
+        if reply[:1] == b"-":
+            raise FileRefused(f"'{self._name}' is refused: {safe_text(reply[1:].decode(errors='replace'))}")
+        if reply[:1] != b"+":
+            raise FileRefused(f"'{self._name}' is refused: the process that read it died of it")
+        return reply[1:]

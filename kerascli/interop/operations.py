@@ -1,0 +1,55 @@
+"""Operations of keras.ops in a Keras graph -> an `expr` over the names of nodes."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from kerascli.component import REGISTRIES, snake_case
+from kerascli.interop.calls import Call, KerasLayer, Ref
+
+
+def expression(layer: KerasLayer, call: Call, name_of: Callable[[Ref], str]) -> str | None:
+    """`matmul(a, b)`; None for an operation that there is none of."""
+    arguments = [_literal(arg, name_of) for arg in call.args]
+    if layer.class_name == "GetItem":
+        return f"{arguments[0]}[{_index(call.args[1], name_of)}]"
+    ops = REGISTRIES.get("op")
+    known = None if ops is None else ops.find(layer.class_name)
+    if ops is not None and known is None:
+        return None
+    function = snake_case(layer.class_name) if known is None else known.component_name
+    settings = {key: value for key, value in {**layer.config, **call.kwargs}.items() if key != "name"}
+    given = [f"{key}={_literal(value, name_of)}" for key, value in settings.items() if value is not None]
+    return f"{function}({', '.join([*arguments, *given])})"
+
+
+def _literal(value: Any, name_of: Callable[[Ref], str]) -> str:
+    match value:
+        case Ref():
+            return name_of(value)
+        case None:
+            return "None"
+        case bool():
+            return "true" if value else "false"
+        case list():
+            return "[" + ", ".join(_literal(item, name_of) for item in value) + "]"
+        case {"class_name": "__numpy__" | "__tensor__", "config": {"value": numbers}}:
+            return _literal(numbers, name_of)
+        case str():
+            return json.dumps(value)
+        case _:
+            return repr(value) if isinstance(value, int | float) else "?"
+
+
+def _index(value: Any, name_of: Callable[[Ref], str]) -> str:
+    """What stands in the brackets of x[...]."""
+    if isinstance(value, list):
+        return ", ".join(_index(item, name_of) for item in value)
+    match value:
+        case {"class_name": "__slice__", "config": {"start": start, "stop": stop, "step": step}}:
+            first, last = (("" if n is None else _literal(n, name_of)) for n in (start, stop))
+            return f"{first}:{last}" + ("" if step is None else f":{_literal(step, name_of)}")
+        case {"class_name": "__ellipsis__"}:
+            return "..."
+        case _:
+            return _literal(value, name_of)

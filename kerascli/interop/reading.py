@@ -1,0 +1,94 @@
+"""One Keras model while it is written in our words: what its tensors are called, and who has its weights."""
+
+from collections.abc import Set
+from dataclasses import dataclass
+from typing import Any
+
+from kerascli.interop.calls import Call, KerasLayer, KerasModel, Ref, refs
+from kerascli.interop.masks import ImpliedMasks
+from kerascli.interop.names import NameBook, keras_snake_case
+from kerascli.interop.objects import Refusals, component, full_name
+from kerascli.layers.base import LAYERS, BaseLayer
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A layer that may have weights."""
+
+    path: tuple[str, ...]
+    """Keras's names from the model down."""
+    place: str
+    """Where Keras 3 puts its weights: layers/dense_1."""
+    prefix: str
+    """What the names of our weights begin with."""
+
+
+class Reading:
+    """One model while it is written."""
+
+    def __init__(self, model: KerasModel, path: tuple[str, ...], place: str, *, wishes: bool) -> None:
+        self.model = model
+        self.path = path
+        self.tensors: dict[Ref, str] = {}
+        self.places = _places(model, place)
+        self.owners: dict[str, list[Owner]] = {name: [] for name in model.layers}
+        self.things: dict[str, str] = {}
+        """The names of what is shared, by Keras's."""
+        self.counts: dict[str, int] = {}
+        self.wishes = {ref: key for key, ref in model.outputs if key is not None} if wishes else {}
+        self._masks = ImpliedMasks(model)
+        self.wanted: Set[tuple[str, int]] = self._masks.wanted()
+        self._settings: dict[str, BaseLayer | None] = {}
+        calls = [self.call(model.layers[name], number) for name, number in self.wanted]
+        self.used = {ref for call in calls for ref in refs(call)} | {ref for _, ref in model.outputs}
+        self._most: dict[tuple[str, int], int] = {}
+        for ref in self.used:
+            key = (ref.layer, ref.call)
+            self._most[key] = max(self._most.get(key, 0), ref.index)
+
+    def call(self, layer: KerasLayer, number: int) -> Call:
+        return self._masks.without(layer.calls[number])
+
+    def calls(self, layer: KerasLayer) -> int:
+        """How often a layer is called on the way to an output."""
+        return sum((layer.name, number) in self.wanted for number in range(len(layer.calls)))
+
+    def results(self, layer: KerasLayer, number: int) -> int:
+        """How many results of a call are spoken of, at least."""
+        return self._most.get((layer.name, number), 0) + 1
+
+    def names(self, value: Any) -> list[str]:
+        """Our names of the tensors in a part of a call."""
+        return [self.tensors.get(ref, "_") for ref in refs(value)]
+
+    def full(self, layer: KerasLayer) -> str:
+        """The name of a layer inside of models: tower_dense."""
+        return "_".join([*self.path, layer.name])
+
+    def prefixed(self, layer: KerasLayer, book: NameBook) -> str:
+        return book.give(self.full(layer))
+
+    def own(self, layer: KerasLayer, prefix: str) -> None:
+        """Say where a layer's weights are."""
+        self.owners[layer.name] = [Owner((*self.path, layer.name), self.places[layer.name], prefix)]
+
+    def settings(self, layer: KerasLayer, refusals: Refusals) -> BaseLayer | None:
+        """The layer in our words, read once; None after a refusal."""
+        if layer.name not in self._settings:
+            found = component(LAYERS, layer.spec, f"{layer.name} ({full_name(layer.spec)})", refusals)
+            self._settings[layer.name] = found if isinstance(found, BaseLayer) else None
+        return self._settings[layer.name]
+
+
+def _places(model: KerasModel, above: str) -> dict[str, str]:
+    """Where Keras 3 puts the weights of each layer: by class and number, whatever its name."""
+    counts: dict[str, int] = {}
+    places: dict[str, str] = {}
+    for layer in model.layers.values():
+        if layer.is_operation:
+            continue
+        base = keras_snake_case(layer.class_name)
+        number = counts.get(base, 0)
+        counts[base] = number + 1
+        places[layer.name] = f"{above}/layers/{base}".lstrip("/") + (f"_{number}" if number else "")
+    return places

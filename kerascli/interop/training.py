@@ -1,0 +1,102 @@
+"""Keras's compile settings -> the `compile` section, and the state of its optimizer."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kerascli.errors import FileRefused
+from kerascli.interop.differences import LOSS, OPTIMIZER, OPTIMIZERS_APART, SLOTS_APART
+from kerascli.interop.hdf5 import Dataset, Hdf5
+from kerascli.interop.objects import Refusals, component, function_name, is_object, short_number, written
+from kerascli.losses.base import LOSSES
+from kerascli.metrics.base import METRICS
+from kerascli.optimizers.base import OPTIMIZERS, Optimizer
+from kerascli.schedules.base import Schedule
+
+
+def read_compile(config: Mapping[str, Any], outputs: Mapping[str, str], refusals: Refusals) -> dict[str, Any]:
+    """The section, as short as it can be; what cannot be taken is added to `refusals`."""
+    section: dict[str, Any] = {}
+    optimizer = config.get("optimizer", config.get("optimizer_config"))
+    if is_object(optimizer):
+        found = component(OPTIMIZERS, short_number(optimizer), "optimizer", refusals, OPTIMIZER)
+        section |= {} if found is None else {"optimizer": written(found)}
+    elif isinstance(optimizer, str):
+        section["optimizer"] = optimizer
+    for key in ("loss", "loss_weights", "metrics", "weighted_metrics"):
+        value = config.get(key)
+        if value not in (None, [], {}):
+            section[key] = _things(value, key, outputs, refusals)
+    return section
+
+
+def _things(value: Any, key: str, outputs: Mapping[str, str], refusals: Refusals) -> Any:
+    """A loss or metrics: names, objects, lists and mappings by output."""
+    registry, extra = (LOSSES, LOSS) if key == "loss" else (METRICS, LOSS)
+    if isinstance(value, list):
+        return [_things(item, key, outputs, refusals) for item in value]
+    if not is_object(value):
+        if not isinstance(value, dict):
+            return value
+        return {outputs.get(name, name): _things(item, key, outputs, refusals) for name, item in value.items()}
+    fn = function_name(value) or (value["config"] if value["class_name"] == "function" else None)
+    if isinstance(fn, str):
+        if registry.find(fn) is None:
+            refusals.unknown(f"{registry.kind} {fn}")
+        name = value["config"].get("name") if isinstance(value["config"], dict) else None
+        return fn if key == "loss" or not isinstance(name, str) or name == fn else {fn: {"name": name}}
+    found = component(registry, value, key, refusals, extra)
+    return None if found is None else written(found)
+
+
+def optimizer_state(
+    file: Hdf5, optimizer: Optimizer, trained: Sequence[str], own: Mapping[str, Tensor], *, legacy: bool
+) -> dict[str, Tensor] | None:
+    """The state of our optimizer (`own` is a fresh one) from the file's; None where it holds none that fits.
+
+    `trained` are our names of the trainable weights in Keras's order.
+    """
+    datasets = file.datasets()
+    paths = _paths(file, datasets, legacy=legacy)
+    names = ["iterations"]
+    if not isinstance(optimizer.learning_rate, Schedule):
+        names.append("learning_rate")
+    names += _slots(optimizer, trained)
+    if len(paths) != len(names) or set(names) != set(own):
+        return None
+    if any(datasets[path].shape != tuple(own[name].shape) for path, name in zip(paths, names, strict=True)):
+        return None
+    state: dict[str, Tensor] = {}
+    for path, name in zip(paths, names, strict=True):
+        array = file.array(path, datasets[path])
+        if not np.isfinite(array).all():
+            raise FileRefused(f"the optimizer's '{name}' is not finite: the file holds nan or infinite numbers")
+        state[name] = torch.from_numpy(array.astype(array.dtype.newbyteorder("="))).to(own[name].dtype)
+    if int(state["iterations"]) < 0:
+        raise FileRefused("the optimizer has done fewer than no steps")
+    return state
+
+
+def _paths(file: Hdf5, datasets: Mapping[str, Dataset], *, legacy: bool) -> list[str]:
+    """The arrays of the optimizer in order."""
+    if not legacy:
+        found = [f"optimizer/vars/{n}" for n in range(len(datasets)) if f"optimizer/vars/{n}" in datasets]
+        return found
+    if not any(path.startswith("optimizer_weights/") for path in datasets):
+        return []
+    paths = [f"optimizer_weights/{name}" for name in file.texts("optimizer_weights", "weight_names")]
+    return [path for path in paths if path in datasets]
+
+
+def _slots(optimizer: Optimizer, trained: Sequence[str]) -> list[str]:
+    """The state vectors in Keras's order: averages, sums of gradients, then weight by weight the optimizer's own."""
+    name = optimizer.component_name
+    apart = SLOTS_APART if name not in OPTIMIZERS_APART else frozenset(optimizer.slots())
+    rounds = [["average"]] if optimizer.use_ema else []
+    rounds += [["gradient_accumulator"]] if optimizer.gradient_accumulation_steps else []
+    rounds += [[slot for slot in optimizer.slots() if slot not in apart]]
+    rounds += [[slot] for slot in optimizer.slots() if slot in apart]
+    return [f"{name}/{weight}/{slot}" for slots in rounds for weight in trained for slot in slots]

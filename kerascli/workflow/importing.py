@@ -1,0 +1,235 @@
+"""Import a model of Keras: a run whose config is in our words and whose weights are the file's."""
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from kerascli.builder.experiment import Experiment, build_experiment
+from kerascli.component import Invalid
+from kerascli.data.learning import save_learned
+from kerascli.data.pipeline import Stage
+from kerascli.data.prepare import PreparedData
+from kerascli.errors import Fault, FileRefused
+from kerascli.fit.step import assign_weights
+from kerascli.interop.architecture import Architecture, read_architecture
+from kerascli.interop.model_file import ModelFile, open_model
+from kerascli.interop.objects import Refusals
+from kerascli.interop.training import optimizer_state, read_compile
+from kerascli.interop.weights import numbers, read_weights
+from kerascli.optimizers.apply import FlatOptimizer
+from kerascli.report.summary import render, summarize
+from kerascli.runs.index import remove
+from kerascli.runs.manifest import run_facts
+from kerascli.runs.record import RunRecord, check_name
+from kerascli.spec.describe import describe
+from kerascli.spec.dump import dump_yaml
+from kerascli.spec.extends import read_extended
+from kerascli.spec.load import open_config
+from kerascli.spec.references import escape_references
+from kerascli.spec.run import RunSpec, resolved
+from kerascli.workflow.recorder import TRAINING
+
+_PROGRESS: Mapping[str, Any] = {
+    "epoch": 0, "batch": 0, "seconds": 0.0, "said": [], "stopped": None, "callbacks": [], "rows": [],
+}  # fmt: skip
+"""Where a training stands that goes on from here: at its first epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    record: RunRecord
+    parameters: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A file, read and found sound; nothing is written yet."""
+
+    architecture: Architecture
+    sections: dict[str, Any]
+    experiment: Experiment
+    state: dict[str, Tensor] | None
+    """Of the optimizer; None where the file has none."""
+    notes: tuple[str, ...]
+
+
+def import_model(
+    path: Path,
+    *,
+    runs_dir: Path,
+    name: str | None = None,
+    data: Path | None = None,
+    compiled: bool = True,
+    command: Sequence[str] = (),
+) -> Imported:
+    """A new run from a Keras file. `data` is a config with the data and fit sections to go on training with.
+
+    Without `compiled` the file's loss, metrics and optimizer are left. Raises KerasCliError.
+    """
+    name = name or _name_of(path)
+    check_name(name)
+    if data is not None:
+        _check_data(data)
+    with open_model(path) as file:
+        loaded = _load(file, name, compiled=compiled)
+        record = RunRecord.create(runs_dir, name)
+        with _kept_if_done(record), record.locked():
+            _write(record, file, loaded, data, command)
+    count = sum(weight.count for weight in loaded.experiment.weights)
+    return Imported(record, count, loaded.notes)
+
+
+def _name_of(path: Path) -> str:
+    stem = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in path.stem)
+    return stem.lstrip("._-")[:60] or "imported"
+
+
+def _check_data(path: Path) -> None:
+    """The config beside a model says nothing that the file says. Raises ConfigError."""
+    document = read_extended(path)
+    for key in ("model", "compile"):
+        if key in document.data:
+            raise document.error([Fault(f"'{key}' comes from the imported file", (key,), "key", hint="take it out")])
+    if "data" not in document.data:
+        raise document.error([Fault("there is no 'data' section to go on training with", ())])
+
+
+def _load(file: ModelFile, name: str, *, compiled: bool) -> _Loaded:
+    refusals = Refusals(file.name)
+    architecture = read_architecture(file.model, refusals, keras_3=file.keras_3)
+    sections: dict[str, Any] = {"model": architecture.section}
+    notes: list[str] = []
+    if compiled and file.compile is not None:
+        section = read_compile(file.compile, architecture.outputs, refusals)
+        if "loss" in section:
+            precision = {} if architecture.precision == "float32" else {"precision": architecture.precision}
+            sections["compile"] = {**section, **precision}
+    try:
+        refusals.check()
+    except FileRefused as error:
+        raise _with_way_out(error, compiled=compiled and file.compile is not None) from None
+    if "compile" not in sections:
+        notes.append("the file has no loss: the run predicts, and cannot be evaluated or trained")
+        if architecture.precision != "float32":
+            notes.append(f"without a loss it computes in float32, not in {architecture.precision}")
+    experiment = _experiment(sections, name, file.name)
+    state = _take_weights(file, architecture, experiment, notes)
+    return _Loaded(architecture, sections, experiment, state, tuple(notes))
+
+
+def _with_way_out(error: FileRefused, *, compiled: bool) -> FileRefused:
+    about_training = any(word in str(error) for word in ("loss", "metric", "optimizer"))
+    if not (compiled and about_training) or any(fault.hint for fault in error.faults):
+        return error
+    return FileRefused([*error.faults, Fault("--no-compile imports the model without them", level="warning")])
+
+
+def _experiment(sections: Mapping[str, Any], name: str, file: str) -> Experiment:
+    """The model with memory. Raises FileRefused with what our own reader has to say of the file's model."""
+    try:
+        spec = describe(sections, name=name, seed=0, data=None, inputs={}, targets=None)
+        return build_experiment(
+            spec, device=torch.device("cpu"), input_stage=Stage({}), target_stage=Stage({}), targets={}
+        )
+    except Invalid as invalid:
+        faults = [Fault(f"'{file}' cannot be taken: {f.text}", hint=f.hint) for f in invalid.faults[:20]]
+        raise FileRefused(faults) from None
+
+
+def _take_weights(
+    file: ModelFile, architecture: Architecture, experiment: Experiment, notes: list[str]
+) -> dict[str, Tensor] | None:
+    """Fill the model with the file's weights; returns the state of its optimizer."""
+    if file.arrays is None:
+        notes.append("the file has no weights: they begin as a new model's do")
+        return None
+    pairs = read_weights(file.arrays, experiment.weights, architecture.owners, legacy=file.legacy)
+    assign_weights(experiment.weights, numbers(file.arrays, pairs))
+    spec = experiment.spec
+    if spec.compile is None:
+        return None
+    optimizer = _optimizer(experiment)
+    if optimizer is None:
+        return None
+    trained = [weight.name for weight, _ in pairs if weight.trainable]
+    state = None
+    if file.keras_3:  # Keras 2 wrote its optimizers' state in orders of its own
+        own, legacy = optimizer.state_dict(), file.legacy is not None
+        state = optimizer_state(file.arrays, spec.compile.optimizer, trained, own, legacy=legacy)
+    if state is None:
+        notes.append("the file has no state of the optimizer that can be taken: it starts anew")
+    return state
+
+
+def _optimizer(experiment: Experiment) -> FlatOptimizer | None:
+    weights = [(w.name, w.tensor, w.spec) for w in experiment.weights if w.trainable]
+    trained = [(name, tensor, spec) for name, tensor, spec in weights if isinstance(tensor, nn.Parameter)]
+    assert experiment.spec.compile is not None
+    return FlatOptimizer(experiment.spec.compile.optimizer, trained) if trained else None
+
+
+@contextmanager
+def _kept_if_done(record: RunRecord) -> Iterator[None]:
+    """A run that could not be written whole is none."""
+    try:
+        yield
+    except BaseException:
+        remove(record)
+        raise
+
+
+def _write(record: RunRecord, file: ModelFile, loaded: _Loaded, data: Path | None, command: Sequence[str]) -> None:
+    experiment, spec = loaded.experiment, loaded.experiment.spec
+    above = {} if data is None else {"extends": os.path.relpath(data, record.path)}
+    record.write_config(dump_yaml(escape_references({**above, **loaded.sections})))
+    prepared: PreparedData | None = None
+    complete = resolved(spec, None)
+    plugins: list[dict[str, str]] = []
+    if data is not None:
+        config = open_config(record.path / "config.yaml")
+        prepared = config.load_data()
+        spec = config.describe(prepared.facts, {name: split.rows for name, split in prepared.splits.items()})
+        complete = config.resolved(record.path)
+        plugins = [record.write_plugin(each.name, each.read_bytes()) for each in config.plugins]
+    record.begin({
+        **run_facts(), "command": shlex.join(["kerascli", *command]), "config": str(data) if data else None,
+        "flags": {}, "seed": spec.seed, "device": None, "threads": torch.get_num_threads(),
+        "data": dict(prepared.digests) if prepared else {}, "plugins": plugins,
+        "directions": dict(spec.log_names()) if spec.compile else {},
+        "imported": {
+            "file": file.name, "sha256": file.digest, "keras_version": file.version,
+            "names": loaded.architecture.names,
+        },
+    })  # fmt: skip
+    record.write_resolved(dump_yaml(escape_references(complete)))
+    record.write_summary(render(summarize(experiment.graph, spec.name)))
+    for item, content in save_learned(prepared.learned).items() if prepared else ():
+        record.write_preprocessing(item, content)
+    _write_weights(record, loaded, spec)
+    record.finish("completed", reason="imported")
+
+
+def _write_weights(record: RunRecord, loaded: _Loaded, spec: RunSpec) -> None:
+    """The final weights, and a checkpoint from which training goes on."""
+    weights = {w.name: w.keras().to("cpu", copy=True).contiguous() for w in loaded.experiment.weights}
+    record.write_weights(save_tensors(weights))
+    if spec.compile is None:
+        return
+    optimizer = _optimizer(loaded.experiment)
+    state = loaded.state if loaded.state is not None or optimizer is None else optimizer.state_dict()
+    if state is None:
+        return
+    tensors = {f"weights/{name}": value for name, value in weights.items()}
+    tensors |= {f"optimizer/{name}": value.contiguous() for name, value in state.items()}
+    step = int(state["iterations"])
+    facts = {**_PROGRESS, "step": step}
+    record.checkpoints.save(step, {TRAINING: save_tensors(tensors)}, facts)

@@ -1,0 +1,59 @@
+"""Rows for a run that has no data section: arrays under the names of its inputs and outputs, as they are."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from kerascli.builder.experiment import Experiment
+from kerascli.data.array_files import read_arrays
+from kerascli.data.rows import MemorySplit
+from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text, suggestion
+from kerascli.shapes import TensorSpec
+
+
+def raw_rows(experiment: Experiment, path: Path, *, targets: bool) -> MemorySplit:
+    """The arrays of an npz file, or of an npy file for a model of one input. Raises DataError, FileRefused."""
+    name = str(path)
+    inputs = {given.name: given.spec for given in experiment.spec.model.inputs}
+    arrays = dict(read_arrays(path, name))
+    if len(arrays) == 1 and len(inputs) == 1 and path.suffix == ".npy" and not targets:
+        arrays = dict(zip(inputs, arrays.values(), strict=True))
+    goals = experiment.spec.compile.goals if experiment.spec.compile is not None and targets else ()
+    names = dict.fromkeys([*inputs, *(goal.target for goal in goals)])
+    found = {key: _array(arrays, key, name) for key in names}
+    rows = len(next(iter(found.values())))
+    for key, values in found.items():
+        if len(values) != rows or not rows:
+            text = f"'{safe_text(key)}' has {len(values)} rows, '{safe_text(next(iter(found)))}' has {rows}"
+            raise DataError(Fault(text, place=Place(name)))
+    wanted = {key: _as_input(found[key], spec, key, name) for key, spec in inputs.items()}
+    return MemorySplit(wanted, {goal.target: found[goal.target] for goal in goals}, {}, rows)
+
+
+def _array(arrays: Mapping[str, np.ndarray], key: str, name: str) -> np.ndarray:
+    if key not in arrays:
+        text = f"there is no array '{safe_text(key)}'{suggestion(key, arrays)}"
+        hint = f"it has {', '.join(map(safe_text, list(arrays)[:10]))}"
+        raise DataError(Fault(text, place=Place(name), hint=hint))
+    values = np.asarray(arrays[key])
+    if not values.ndim or values.dtype.kind not in "biuf":
+        raise DataError(Fault(f"'{safe_text(key)}' has no rows of numbers", place=Place(name)))
+    return values
+
+
+def _as_input(values: np.ndarray, spec: TensorSpec, key: str, name: str) -> np.ndarray:
+    shape = values.shape[1:]
+    fits = len(shape) == spec.rank and all(n in (None, size) for n, size in zip(spec.shape, shape, strict=True))
+    if not fits:
+        found = f"{values.dtype} of shape {values.shape}"
+        raise DataError(Fault(f"'{safe_text(key)}': expected numbers of shape {spec}, got {found}", place=Place(name)))
+    if spec.is_integer and values.dtype.kind == "f" and not (values == np.floor(values)).all():
+        raise DataError(Fault(f"'{safe_text(key)}': expected whole numbers", place=Place(name)))
+    return values if spec.is_integer or values.dtype.kind != "f" else values.astype(np.float32)
+
+
+def no_split(what: str) -> ConfigError:
+    """A run without data has no splits."""
+    hint = "give a .npz file with an array for each input (and for evaluate each output), under its name"
+    return ConfigError(f"the run has no data section, and so no split '{safe_text(what)}'", hint=hint)
