@@ -8,7 +8,9 @@ from kerascli.data.base import Field
 from kerascli.data.spec import DataSpec
 from kerascli.errors import Fault
 from kerascli.graph.build import build
+from kerascli.graph.model import Node
 from kerascli.graph.parse import model_faults, parse_model
+from kerascli.layers.expressions.added import AddLoss
 from kerascli.shapes import TensorSpec
 from kerascli.spec.compile import parse_compile
 from kerascli.spec.cross import cross_faults
@@ -38,8 +40,12 @@ def describe(
     if "compile" in sections:
         outputs = None if model is None else {name: built.specs[name] if built else None for name in model.outputs}
         wanted = None if targets is None else _specs(targets)
-        extra = model is None or any(getattr(node.layer, "activity_regularizer", None) for node in model.nodes)
-        compiled = _try(faults, lambda: parse_compile(sections["compile"], outputs, wanted, extra_losses=extra))
+        extra = model is None or any(map(_adds_loss, model.nodes))
+        figures = () if model is None else model.figures
+        compiled = _try(
+            faults,
+            lambda: parse_compile(sections["compile"], outputs, wanted, extra_losses=extra, figures=figures),
+        )
     if faults:
         raise Invalid(faults)
     assert model is not None
@@ -50,6 +56,10 @@ def describe(
     if faults:
         raise Invalid(faults)
     return spec
+
+
+def _adds_loss(node: Node) -> bool:
+    return isinstance(node.layer, AddLoss) or getattr(node.layer, "activity_regularizer", None) is not None
 
 
 def faults_without_data(sections: Mapping[Any, Any]) -> list[Fault]:
