@@ -98,12 +98,9 @@ class _Parser:
     def _read_node(self, node: WrittenNode) -> None:
         faults_before = len(self.faults.found)
         name = self._name(node)
-        named = issubclass(node.cls, NamingLayer)
-        inputs: tuple[str, ...] = () if named else self._inputs(node)
-        call = self._call(node)
         layer = self._layer(node)
-        if isinstance(layer, NamingLayer):
-            inputs = self._named_inputs(node, layer)
+        inputs = self._named_inputs(node, layer) if issubclass(node.cls, NamingLayer) else self._inputs(node)
+        call = self._call(node)
         place = (*self.faults.section, *node.path)
         if layer is None or len(self.faults.found) > faults_before:
             self.names.spoil([name, *map(str, as_list(node.beside.get("outputs")))])
@@ -176,8 +173,10 @@ class _Parser:
             self.faults.add(f"{kind} takes one input, got {len(names)}", node.inputs, hint=hint)
         return self._tensors(written, node.inputs) if names else ()
 
-    def _named_inputs(self, node: WrittenNode, layer: NamingLayer) -> tuple[str, ...]:
+    def _named_inputs(self, node: WrittenNode, layer: BaseLayer | None) -> tuple[str, ...]:
         """The tensors that a layer names itself; one that names none is called on the node before it."""
+        if not isinstance(layer, NamingLayer):  # it cannot be read
+            return ()
         if "inputs" in node.beside:
             text = f"{node.cls.component_name} names its inputs in its expression"
             self.faults.add(text, (*node.path, "inputs"), at="key", hint="take 'inputs' out")
