@@ -11,7 +11,10 @@ from torch import Tensor
 import kerascli.spec.run  # noqa: F401  # with it comes every registry
 from kerascli.component import REGISTRIES, plural
 
-LEFT_OUT: dict[tuple[str, str], str] = {}
+LEFT_OUT: dict[tuple[str, str], str] = {
+    **{("layer", name): "a formula: its operations are compared" for name in ("expr", "add_loss", "add_metric")},
+    **{(kind, "expr"): "a formula: its operations are compared" for kind in ("loss", "metric")},
+}
 """(kind, name) of what has no case, and why: drawn at random and tested by its moments, ours alone, ..."""
 
 _KINDS = (
