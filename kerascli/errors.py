@@ -55,6 +55,8 @@ class Fault:
     hint: str | None = None
     level: Literal["error", "warning"] = "error"
     related: tuple[Related, ...] = ()
+    span: tuple[int, int] | None = None
+    """Column (from 1) and length inside the text at `path`, if it is about a part of it."""
 
     def lines(self) -> list[str]:
         """The fault as a person reads it: what and where, the source with a caret, a hint."""

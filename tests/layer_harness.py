@@ -8,14 +8,24 @@ import torch
 from torch import Tensor, nn
 
 from kerascli import draws
-from kerascli.layers.base import LAYERS, BaseLayer, Example, Layer, MergeLayer, Outcome, WeightedModule, WeightSpec
+from kerascli.layers.base import (
+    LAYERS,
+    BaseLayer,
+    Example,
+    Layer,
+    MergeLayer,
+    NamingLayer,
+    Outcome,
+    WeightedModule,
+    WeightSpec,
+)
 from kerascli.shapes import Shape, TensorSpec
 
 
 def make(layer: BaseLayer, *specs: TensorSpec) -> nn.Module:
     """The layer's module on the meta device."""
     with torch.device("meta"):
-        if isinstance(layer, MergeLayer):
+        if isinstance(layer, (MergeLayer, NamingLayer)):
             return layer.build(specs)
         assert isinstance(layer, Layer)
         return layer.build(specs[0])

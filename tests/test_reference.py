@@ -18,7 +18,8 @@ from kerascli.cli.schema import schema
 from kerascli.component import REGISTRIES, Component, Invalid
 from kerascli.errors import ConfigError
 from kerascli.graph.parse import model_faults
-from kerascli.layers.base import LAYERS
+from kerascli.layers.base import LAYERS, MergeLayer
+from kerascli.ops.base import OPS
 from kerascli.report import reference
 from kerascli.report.type_words import type_words
 from kerascli.shapes import TensorSpec
@@ -169,7 +170,7 @@ def test_the_defaults_of_a_component_are_valid_and_mean_the_defaults(kind: str, 
 def test_every_documented_use_of_a_layer_is_valid(cls: type[Any]) -> None:
     for example in cls.examples:
         config = json.loads(json.dumps(dict(example.config)))
-        several = {"inputs": ["a", "b"]} if isinstance(example.input, list) else {}
+        several = {"inputs": ["a", "b"]} if issubclass(cls, MergeLayer) else {}
         written = {cls.component_name: {**config, **several}} if config or several else cls.component_name
         assert valid(written, DEFINITIONS["node"])
         assert not valid({cls.component_name: {**config, **several, "name": 3}}, DEFINITIONS["node"])
@@ -377,13 +378,24 @@ def test_an_unknown_name_is_refused_with_the_nearest(name: str, meant: str) -> N
 
 def test_the_list_counts_every_kind_and_names_every_thing() -> None:
     counts = json.loads(list_text(None, as_json=True))
-    assert counts == {kind: len(registry.names()) for kind, registry in REGISTRIES.items()}
+    assert counts == {**{k: len(registry.names()) for k, registry in REGISTRIES.items()}, "op": len(OPS.names())}
     assert {line.split()[0]: int(line.split()[1]) for line in list_text(None).splitlines()} == counts
     for kind, registry in REGISTRIES.items():
         assert [
             line.split()[0] for line in list_text(f"{kind}s" if kind != "loss" else "losses").splitlines()
         ] == registry.names()
         assert [member["name"] for member in json.loads(list_text(kind, as_json=True))] == registry.names()
+
+
+def test_operations_are_listed_and_explained() -> None:
+    assert [line.split()[0] for line in list_text("ops").splitlines()] == OPS.names()
+    assert explain("ops.einsum").startswith("einsum: op\n")
+    assert "(also absolute, fabs)" in next(line for line in list_text("op").splitlines() if line.startswith("abs "))
+    assert [entry.kind for entry in reference.explain("einsum")] == ["op"]
+    for name in OPS.names():
+        (entry,) = reference.explain(f"ops.{name}")
+        assert entry.kind == "op"
+        assert entry.meaning, name
 
 
 def test_an_unknown_kind_is_refused() -> None:

@@ -27,6 +27,7 @@ class Objective(nn.Module):
     def __init__(self, spec: CompileSpec, weights: Sequence[Weight], class_weight: Tensor | None = None) -> None:
         super().__init__()
         self.goals = spec.goals
+        self._own = spec.figures
         self._each_loss = spec.logs_each_loss
         self._penalized = [weight for weight in weights if weight.spec.regularizer is not None and weight.trainable]
         self.register_buffer("class_weight", class_weight)
@@ -56,7 +57,7 @@ class Objective(nn.Module):
         parts += outcome.losses.values()
         parts += [_penalty(weight) for weight in self._penalized]
         total = parts[0] if len(parts) == 1 else torch.stack([part.reshape(()) for part in parts]).sum()
-        means = [total, *losses] if self._each_loss else [total]
+        means = [total, *(losses if self._each_loss else ()), *(outcome.metrics[name] for name in self._own)]
         return Judgement(total, [*(_mean_state(value, rows) for value in means), *figures])
 
     def _sample_weight(self, goal: Goal, y_true: Tensor, given: Mapping[str, Tensor]) -> Tensor | None:

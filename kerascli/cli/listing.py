@@ -31,5 +31,5 @@ def list_text(kind: str | None, *, as_json: bool = False) -> str:
         width = max(map(len, counts))
         lines = [f"{name:<{width}}  {count:>3}" for name, count in counts.items()]
         return json.dumps(counts) if as_json else "\n".join(lines)
-    found = reference.members(reference.find_kind(kind))
+    found = reference.members(kind)
     return json.dumps([asdict(member) for member in found]) if as_json else "\n".join(reference.member_lines(found))

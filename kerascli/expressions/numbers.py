@@ -60,13 +60,15 @@ _OF_LISTS = {"min", "max", "sum", "len"}
 
 def evaluate(tree: Node, names: Mapping[str, Value]) -> Value:
     """The value of a tree; `names` are numbers, texts, booleans or lists of them. Raises ExpressionError."""
-    value = _Evaluator(names).value(tree)
+    value = Evaluator(names).value(tree)
     if isinstance(value, int) and abs(value) > MAX_INTEGER:
         raise ExpressionError("the result is out of range: a whole number is at most 10^18", tree.column, tree.length)
     return value
 
 
-class _Evaluator:
+class Evaluator:
+    """Walks a tree; over other values (`kerascli.ops.expression`) it is derived from."""
+
     def __init__(self, names: Mapping[str, Value]) -> None:
         self._names = names
 
@@ -83,7 +85,7 @@ class _Evaluator:
             case Comparison():
                 return self._comparison(node)
             case Conditional():
-                return self.value(node.then if self.value(node.test) else node.otherwise)
+                return self.value(node.then if self._test(self.value(node.test), node) else node.otherwise)
             case Items():
                 return [self.value(item) for item in node.items]
             case Call():
@@ -101,8 +103,13 @@ class _Evaluator:
         close = suggestion(node.name, [*self._names, *CONSTANTS])
         raise ExpressionError(f"unknown name '{node.name}'{close}", node.column, node.length)
 
+    def _test(self, value: Value, node: Conditional) -> bool:
+        return bool(value)
+
     def _unary(self, node: Unary) -> Value:
-        value = self.value(node.operand)
+        return self._signed(node, self.value(node.operand))
+
+    def _signed(self, node: Unary, value: Value) -> Value:
         if node.operator == "not":
             return not value
         number = self._number(value, node)
@@ -114,34 +121,42 @@ class _Evaluator:
             return self.value(node.right) if left else left
         if node.operator == "or":
             return left if left else self.value(node.right)
+        return self._combined(node, left, self.value(node.right))
+
+    def _combined(self, node: Binary, left: Value, right: Value) -> Value:
         if node.operator not in _ARITHMETIC:
             raise ExpressionError(f"'{node.operator}' works on tensors, not on plain numbers", node.column, node.length)
-        a, b = self._number(left, node), self._number(self.value(node.right), node)
+        a, b = self._number(left, node), self._number(right, node)
         return self._compute(_ARITHMETIC[node.operator], (a, b), node)
 
     def _comparison(self, node: Comparison) -> bool:
         left = self.value(node.operands[0])
         for name, operand in zip(node.operators, node.operands[1:], strict=True):
             right = self.value(operand)
-            try:
-                holds = _COMPARISONS[name](left, right)
-            except TypeError:
-                text = f"'{name}' cannot compare {show(left)} with {show(right)}"
-                raise ExpressionError(text, node.column, node.length) from None
-            if not holds:
+            if not self._holds(name, left, right, node):
                 return False
             left = right
         return True
+
+    @staticmethod
+    def _holds(name: str, left: Value, right: Value, node: Comparison) -> bool:
+        try:
+            return _COMPARISONS[name](left, right)
+        except TypeError:
+            text = f"'{name}' cannot compare {show(left)} with {show(right)}"
+            raise ExpressionError(text, node.column, node.length) from None
 
     def _call(self, node: Call) -> Value:
         if node.function not in FUNCTIONS:
             text = f"there is no function '{node.function}' over numbers{suggestion(node.function, FUNCTIONS)}"
             raise ExpressionError(text, node.column, node.length)
-        least, most, function = FUNCTIONS[node.function]
         if node.keywords:
             text = f"{node.function} takes no argument named '{node.keywords[0][0]}'"
             raise ExpressionError(text, node.column, node.length)
-        values = [self.value(argument) for argument in node.arguments]
+        return self._applied(node, [self.value(argument) for argument in node.arguments])
+
+    def _applied(self, node: Call, values: list[Value]) -> Value:
+        least, most, function = FUNCTIONS[node.function]
         if not least <= len(values) <= most:
             wanted = f"{least}" if least == most else f"{least} or more" if most == 99 else f"{least} or {most}"
             text = f"{node.function} takes {wanted} argument{'s' if wanted != '1' else ''}, got {len(values)}"
@@ -158,7 +173,9 @@ class _Evaluator:
         return self._compute(lambda *numbers: function(numbers), tuple(self._number(v, node) for v in value), node)
 
     def _index(self, node: Index) -> Value:
-        value = self.value(node.value)
+        return self._item(node, self.value(node.value))
+
+    def _item(self, node: Index, value: Value) -> Value:
         if not isinstance(value, list) or len(node.items) != 1 or isinstance(node.items[0], Everything):
             raise ExpressionError(f"only a list has an index, got {show(value)}", node.column, node.length)
         item = node.items[0]

@@ -1,7 +1,7 @@
 """What an expression is: frozen nodes, each with the column (from 1) and length of what it stands for."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 
 class ExpressionError(ValueError):
@@ -130,6 +130,28 @@ def children(node: Node) -> tuple[Node, ...]:
             return node.items
         case _:
             return ()
+
+
+def mapped(node: Node, change: Callable[[Node], Node]) -> Node:
+    """The same node over changed ones."""
+    match node:
+        case Unary():
+            return replace(node, operand=change(node.operand))
+        case Binary():
+            return replace(node, left=change(node.left), right=change(node.right))
+        case Comparison():
+            return replace(node, operands=tuple(map(change, node.operands)))
+        case Conditional():
+            return replace(node, test=change(node.test), then=change(node.then), otherwise=change(node.otherwise))
+        case Call():
+            keywords = tuple((name, change(value)) for name, value in node.keywords)
+            return replace(node, arguments=tuple(map(change, node.arguments)), keywords=keywords)
+        case Index():
+            return replace(node, value=change(node.value), items=tuple(map(change, node.items)))
+        case Items():
+            return replace(node, items=tuple(map(change, node.items)))
+        case _:
+            return node
 
 
 def walk(root: Node) -> Iterator[tuple[Node, int]]:

@@ -11,7 +11,16 @@ from kerascli.component import Invalid
 from kerascli.errors import Fault, Related, first_line
 from kerascli.graph.model import Model, Node
 from kerascli.graph.weights import weights_of
-from kerascli.layers.base import MAX_PARAMETERS, BaseLayer, Layer, MergeLayer, Outcome, ShapeMismatch, WeightedModule
+from kerascli.layers.base import (
+    MAX_PARAMETERS,
+    BaseLayer,
+    Layer,
+    MergeLayer,
+    NamingLayer,
+    Outcome,
+    ShapeMismatch,
+    WeightedModule,
+)
 from kerascli.shapes import Shape, TensorSpec
 
 _BATCH_SIZES = (2, 3)
@@ -79,7 +88,13 @@ def _build_node(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[nn.Module,
         stated = layer.output_spec(seen)
         results = stated if stated is not None else _try_out(node, module, seen, specs)
     _refuse_undeclared(module)
-    if len(results) != layer.results_of(node.call):
+    count = layer.results_of(node.call)
+    if count is None and len(results) != len(node.outputs):
+        is_one = len(node.outputs) == 1
+        hint = None if is_one else "name every result; '_' drops one"
+        wanted = "one tensor" if is_one else f"the {len(node.outputs)} tensors that 'outputs' names"
+        raise ShapeMismatch(f"expected {wanted}, got {len(results)}", hint=hint)
+    if len(results) != (len(node.outputs) if count is None else count):
         raise AssertionError(f"{layer.component_name} returned {len(results)} results")
     return module, results
 
@@ -97,7 +112,7 @@ def _refuse_undeclared(module: nn.Module) -> None:
 
 def make_module(layer: BaseLayer, inputs: tuple[TensorSpec, ...]) -> nn.Module:
     """The module of a layer called on `inputs`; call it under the meta device."""
-    if isinstance(layer, MergeLayer):
+    if isinstance(layer, (MergeLayer, NamingLayer)):
         return layer.build(inputs)
     assert isinstance(layer, Layer)
     return layer.build(inputs[0])
@@ -191,6 +206,6 @@ def _fault(mismatch: ShapeMismatch, node: Node, model: Model, specs: Mapping[str
     related = tuple(Related(f"{specs[name]} is '{name}'", places[name]) for name in dict.fromkeys(node.used_names()))
     path = (*node.path, *mismatch.fault.path)
     at = "value" if mismatch.fault.path else "key"
-    verb = mismatch.fault.text.split()[0] in {"cannot", "has", "mixes", "needs", "takes"}
+    verb = mismatch.fault.text.split()[0] in {"cannot", "has", "makes", "mixes", "needs", "takes"}
     text = f"'{node.name}'{'' if verb else ':'} {mismatch.fault.text}"
-    return Fault(text, path, at, hint=mismatch.fault.hint, related=related)
+    return Fault(text, path, at, hint=mismatch.fault.hint, related=related, span=mismatch.fault.span)

@@ -55,6 +55,11 @@ class Model:
     outputs: tuple[str, ...]
 
     @property
+    def figures(self) -> tuple[str, ...]:
+        """The nodes that have no result, but a figure to log."""
+        return tuple(node.name for node in self.nodes if not node.outputs)
+
+    @property
     def is_sequential(self) -> bool:
         """One input, and each node is called on the one before it: Keras would call it Sequential."""
         before = self.inputs[0].name if len(self.inputs) == 1 else ""

@@ -116,8 +116,8 @@ def _run(step: _Step, values: dict[str, Tensor], masks: dict[str, Tensor], outco
     result = _call(step, arguments, call)
     if isinstance(result, Outcome):
         prefix = node.name
-        outcome.losses.update({f"{prefix}/{name}": loss for name, loss in result.losses.items()})
-        outcome.metrics.update({f"{prefix}/{name}": value for name, value in result.metrics.items()})
+        outcome.losses.update({_below(prefix, name): loss for name, loss in result.losses.items()})
+        outcome.metrics.update({_below(prefix, name): value for name, value in result.metrics.items()})
         outcome.updates.update({f"{prefix}/{name}": value for name, value in result.updates.items()})
         result = result.value
     results = result if isinstance(result, tuple) else (result,)
@@ -129,6 +129,11 @@ def _run(step: _Step, values: dict[str, Tensor], masks: dict[str, Tensor], outco
             values[name] = value
             if mask_out is not None and index < step.masked:
                 masks[name] = mask_out
+
+
+def _below(node: str, name: str) -> str:
+    """A node's one figure has the node's name."""
+    return f"{node}/{name}" if name else node
 
 
 def _call(step: _Step, arguments: list[Tensor], call: dict[str, Any]) -> Any:

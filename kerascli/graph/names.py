@@ -19,6 +19,7 @@ class Names:
         """What a name means: itself, or for a node that `when` left out, the tensor that it passes on."""
         self._places: dict[str, Path] = {}
         """Where every tensor and every node got its name."""
+        self._without_result: set[str] = set()
         self._broken: set[str] = set()
         self._later: dict[str, Path] = {}
         self._counts: dict[str, int] = {}
@@ -35,6 +36,15 @@ class Names:
     def take(self, name: str, place: Path) -> None:
         """No other node may have this name."""
         self._places.setdefault(name, place)
+
+    def take_without_result(self, name: str, place: Path) -> None:
+        """A node that can be logged, not used."""
+        self.take(name, place)
+        self._without_result.add(name)
+
+    def knows(self, name: str) -> bool:
+        """Whether there is such a tensor so far."""
+        return name in self._tensors
 
     def spoil(self, names: Iterable[str]) -> None:
         """These could not be read: that is one fault, using them is no other."""
@@ -79,6 +89,8 @@ class Names:
             return self._tensors[name]
         if name in self._broken:
             return name
+        if name in self._without_result:
+            raise Invalid([Fault(f"'{name}' has no result that could be used")])
         if name in self._later:
             text = f"'{name}' is defined further down; a node may be used only below its definition"
             raise Invalid([Fault(text, related=(Related(f"'{name}' is defined", self._later[name]),))])

@@ -1,6 +1,7 @@
 """The `model:` section as written -> a Model, or every fault that the section has."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from kerascli.component import Invalid
@@ -10,7 +11,7 @@ from kerascli.graph.inputs import read_inputs
 from kerascli.graph.model import CallValue, Input, Model, Node
 from kerascli.graph.names import Names
 from kerascli.graph.written import WrittenNode, as_list, call_arguments, take_apart
-from kerascli.layers.base import LAYERS, BaseLayer, MergeLayer
+from kerascli.layers.base import LAYERS, BaseLayer, MergeLayer, NamingLayer
 from kerascli.shapes import TensorSpec
 
 _SECTIONS = ("inputs", "layers", "outputs")
@@ -97,17 +98,18 @@ class _Parser:
     def _read_node(self, node: WrittenNode) -> None:
         faults_before = len(self.faults.found)
         name = self._name(node)
-        inputs = self._inputs(node)
+        layer = self._layer(node)
+        inputs = self._named_inputs(node, layer) if issubclass(node.cls, NamingLayer) else self._inputs(node)
         call = self._call(node)
-        try:
-            layer = LAYERS.construct(node.cls, node.written, node.settings)
-        except Invalid as invalid:
-            self.faults.absorb(invalid, node.entry)
-            layer = None
         place = (*self.faults.section, *node.path)
         if layer is None or len(self.faults.found) > faults_before:
             self.names.spoil([name, *map(str, as_list(node.beside.get("outputs")))])
             self.names.previous = name
+            return
+        if layer.result_count() == 0:
+            self.names.take_without_result(name, place)
+            if self._is_wanted(node):
+                self.nodes.append(Node(name, layer, inputs, (), call, place))
             return
         if not self._is_wanted(node):
             self.names.give(name, place, means=inputs[0])
@@ -123,6 +125,13 @@ class _Parser:
         if len(self.faults.found) > faults_before:  # names of results that cannot be
             self.names.spoil(["?"])
             self.names.previous = self.names.previous or "?"
+
+    def _layer(self, node: WrittenNode) -> BaseLayer | None:
+        try:
+            return LAYERS.construct(node.cls, node.written, node.settings)
+        except Invalid as invalid:
+            self.faults.absorb(invalid, node.entry)
+            return None
 
     def _is_wanted(self, node: WrittenNode) -> bool:
         wanted = node.beside.get("when", True)
@@ -163,6 +172,36 @@ class _Parser:
             hint = "join them first: concatenate, add ..." if names else None
             self.faults.add(f"{kind} takes one input, got {len(names)}", node.inputs, hint=hint)
         return self._tensors(written, node.inputs) if names else ()
+
+    def _named_inputs(self, node: WrittenNode, layer: BaseLayer | None) -> tuple[str, ...]:
+        """The tensors that a layer names itself; one that names none is called on the node before it."""
+        if not isinstance(layer, NamingLayer):  # it cannot be read
+            return ()
+        if "inputs" in node.beside:
+            text = f"{node.cls.component_name} names its inputs in its expression"
+            self.faults.add(text, (*node.path, "inputs"), at="key", hint="take 'inputs' out")
+            return ()
+        faults_before = len(self.faults.found)
+        for name in sorted(layer.numbers()):
+            if self.names.knows(name):
+                place = layer.place_of(name)
+                fault = Fault(f"'{name}' is a number in an expression; call the node something else", span=place.span)
+                self.faults.absorb(Invalid([fault]), (*node.path, *place.path))
+        found = [self._named(node, layer, name) for name in layer.names() or (self._nearest_input(),)]
+        return tuple(found) if len(self.faults.found) == faults_before else ()
+
+    def _named(self, node: WrittenNode, layer: NamingLayer, name: str) -> str:
+        try:
+            return self.names.find(name)
+        except Invalid as invalid:
+            place = layer.place_of(name)
+            faults = [replace(f, path=place.path, span=place.span) for f in invalid.faults]
+            self.faults.absorb(Invalid(faults), node.path)
+            return name
+
+    def _nearest_input(self) -> str:
+        """Of what a formula without names tells the size of the batch."""
+        return self.names.previous or next(iter(self.inputs))
 
     def _tensors(self, written: Any, path: Path) -> tuple[str, ...]:
         """The tensors that one name, or a list of names, means here."""
@@ -205,10 +244,10 @@ class _Parser:
         """A name for every result."""
         count = layer.results_of(call)
         if "outputs" not in node.beside:
-            return (name, *("_" for _ in range(count - 1)))
+            return (name, *("_" for _ in range((count or 1) - 1)))
         written, path = node.beside["outputs"], (*node.path, "outputs")
         names = as_list(written)
-        if len(names) != count:
+        if count is not None and len(names) != count:
             results = "1 result" if count == 1 else f"{count} results"
             hint = "name every result; '_' drops one" if count > 1 else None
             self.faults.add(f"'{name}' has {results}, 'outputs' names {len(names)}", path, hint=hint)
@@ -247,7 +286,7 @@ class _Parser:
         used = {*outputs, *(name for node in self.nodes for name in node.used_names())}
         hint = f"use it below, or name it under model.outputs (now: {', '.join(outputs)})"
         for node in self.nodes:
-            if not used.intersection(node.outputs):
+            if node.outputs and not used.intersection(node.outputs):
                 text = f"'{node.name}' leads to no output"
                 self.faults.found.append(Fault(text, node.path, "key", hint=hint))
         for name, given in self.inputs.items():

@@ -121,7 +121,7 @@ class _Writer:
         own = settings.component_name
         call = read_call(type(settings), layer, reading.call(layer, number), reading.names, self.common)
         node: dict[str, Any] = {"inputs": call.inputs, **call.beside}
-        results = max(settings.result_count(), reading.results(layer, number))
+        results = max(settings.result_count() or 1, reading.results(layer, number))
         if reading.calls(layer) > 1:
             first = layer.name not in reading.things
             thing = reading.things.setdefault(layer.name, reading.prefixed(layer, self.book) if first else "")

@@ -2,10 +2,10 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -39,9 +39,16 @@ class Example:
 class ShapeMismatch(ValueError):
     """An input that a layer cannot take; says what it wants, the graph adds the names and lines."""
 
-    def __init__(self, text: str, *, hint: str | None = None, argument: str | None = None) -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        hint: str | None = None,
+        argument: str | None = None,
+        span: tuple[int, int] | None = None,
+    ) -> None:
         super().__init__(text)
-        self.fault = Fault(text, (argument,) if argument else (), hint=hint)
+        self.fault = Fault(text, (argument,) if argument else (), hint=hint, span=span)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +88,11 @@ class BaseLayer(Component):
         """Whether masks begin here, with these settings."""
         return self.mask == "make"
 
-    def result_count(self) -> int:
-        """How many tensors a call returns; their module then returns a tuple."""
+    def result_count(self) -> int | None:
+        """How many tensors a call returns; their module then returns a tuple. None: as many as the node names."""
         return 1
 
-    def results_of(self, call: Mapping[str, Any]) -> int:
+    def results_of(self, call: Mapping[str, Any]) -> int | None:
         """The same for one call, where a call argument (`return_attention_scores`) has a say."""
         return self.result_count()
 
@@ -132,6 +139,30 @@ class MergeLayer(BaseLayer):
         """The mask that is handed on: as in Keras a step counts if it does in any input, and in one without a mask."""
         present = [mask for mask in masks if mask is not None]
         return reduce(torch.logical_or, present) if len(present) == len(masks) else None
+
+
+class NamingLayer(BaseLayer):
+    """A layer that names its inputs in its own settings; its module's forward takes them one by one."""
+
+    @abstractmethod
+    def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
+        """The torch module for inputs like `xs`; raises ShapeMismatch. Runs under the meta device."""
+
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """What it calls its inputs."""
+
+    @abstractmethod
+    def numbers(self) -> Collection[str]:
+        """Names in its settings that stand for numbers, whatever nodes there are."""
+
+    @abstractmethod
+    def place_of(self, name: str) -> Fault:
+        """Where a name stands in the settings: a fault without a text."""
+
+    @abstractmethod
+    def renamed(self, names: Mapping[str, str]) -> Self:
+        """The same, of tensors of other names."""
 
 
 @dataclass(frozen=True, slots=True)

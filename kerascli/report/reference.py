@@ -7,6 +7,7 @@ from typing import Any
 from kerascli.component import REGISTRIES, Component, Registry, plural
 from kerascli.errors import ConfigError, suggestion
 from kerascli.layers.base import BaseLayer, MergeLayer
+from kerascli.ops.base import OPS, Op
 from kerascli.report.type_words import type_words
 from kerascli.shapes import Shape, show_shape
 from kerascli.spec.dump import flow_yaml
@@ -69,7 +70,8 @@ class Member:
 
 def kinds() -> dict[str, int]:
     """Every kind and how many things it has."""
-    return {kind: len(registry.names()) for kind, registry in sorted(REGISTRIES.items())}
+    counts = {kind: len(registry.names()) for kind, registry in REGISTRIES.items()}
+    return dict(sorted({**counts, "op": len(OPS.names())}.items()))
 
 
 def find_kind(word: str) -> Registry[Any]:
@@ -81,15 +83,28 @@ def find_kind(word: str) -> Registry[Any]:
     return found
 
 
-def members(registry: Registry[Any]) -> tuple[Member, ...]:
-    """The things of a kind, by name."""
+def members(kind: str) -> tuple[Member, ...]:
+    """The things of a kind, in the singular or the plural, by name. Raises ConfigError."""
+    if kind.lower() in {"op", "ops"}:
+        return tuple(Member(name, OPS.aliases(name), operation(name).meaning) for name in OPS.names())
+    return _members(find_kind(kind))
+
+
+def operation(name: str) -> Op:
+    """An operation that there is."""
+    found = OPS.find(name)
+    assert found is not None
+    return found
+
+
+def _members(registry: Registry[Any]) -> tuple[Member, ...]:
     return tuple(Member(cls.component_name, registry.aliases(cls.component_name), first_line(cls)) for cls in registry)
 
 
 def explain(word: str) -> list[Entry]:
     """All that goes by a name: a section, a kind, components in any spelling, else keys. Raises ConfigError."""
     found = [*_of_sections(word), *_of_kinds(word), *_of_components(word)]
-    found = found or [*_of_dotted(word), *_of_keys(word)]
+    found = found or [*_of_ops(word)] or [*_of_dotted(word), *_of_keys(word)]
     if not found:
         raise ConfigError(f"there is nothing called '{word}'{suggestion(word, _known())}", hint=_hint(word))
     return found
@@ -111,7 +126,9 @@ def _of_sections(word: str) -> Iterator[Entry]:
 def _of_kinds(word: str) -> Iterator[Entry]:
     registry = _kind(word)
     if registry is not None:
-        yield Entry("kind", plural(registry.kind), _KIND_MEANING, members=members(registry))
+        yield Entry("kind", plural(registry.kind), _KIND_MEANING, members=_members(registry))
+    if word.lower() in {"op", "ops"}:
+        yield Entry("kind", "ops", "What an expression over tensors may call.", members=members("ops"))
 
 
 _KIND_MEANING = "A name, a name with its first argument (name: value), or with its arguments (name: {...})."
@@ -132,6 +149,15 @@ def _of_components(word: str) -> Iterator[Entry]:
                 beside,
                 _example(kind, cls, found),
             )
+
+
+def _of_ops(word: str) -> Iterator[Entry]:
+    """`ops.einsum`, `einsum`."""
+    op = OPS.find(word.lower())
+    if op is not None:
+        name = op.alias_of or op.name
+        written = ", ".join(str(p.replace(annotation=p.empty)) for p in op.parameters.values())
+        yield Entry("op", name, op.meaning, OPS.aliases(name), example=f'- expr: {{value: "{name}({written})"}}')
 
 
 def _of_dotted(word: str) -> Iterator[Entry]:
@@ -180,7 +206,7 @@ def _known() -> list[str]:
     spellings = [
         alias for registry in REGISTRIES.values() for name in registry.names() for alias in registry.aliases(name)
     ]
-    return [*parts, *_kind_words(), *names, *spellings, *keys]
+    return [*parts, *_kind_words(), *names, *spellings, *keys, "ops", *OPS.names()]
 
 
 def _hint(word: str) -> str | None:

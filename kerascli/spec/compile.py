@@ -1,6 +1,6 @@
 """The `compile:` section: for every output its target, loss and metrics; the optimizer; precision."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -47,6 +47,8 @@ class CompileSpec:
     goals: tuple[Goal, ...]
     precision: Precision = "float32"
     jit_compile: bool | Literal["auto"] = "auto"
+    figures: tuple[str, ...] = ()
+    """Of the model's own, from add_loss and add_metric: they are logged under their names."""
 
     def dump(self) -> dict[str, Any]:
         """As YAML-ready data, defaults included, per output."""
@@ -69,6 +71,7 @@ class CompileSpec:
         names: dict[str, Literal["min", "max"]] = {"loss": "min"}
         if self.logs_each_loss:
             names.update({f"{goal.output}_loss": "min" for goal in self.goals if goal.loss is not None})
+        names.update(dict.fromkeys(self.figures, "min"))
         for goal in self.goals:
             names.update({f"{goal.prefix}{use.name}": use.metric.direction for use in goal.metrics})
         return names
@@ -85,15 +88,16 @@ def parse_compile(
     targets: Mapping[str, TensorSpec] | None,
     *,
     extra_losses: bool,
+    figures: Sequence[str] = (),
 ) -> CompileSpec:
     """The section as written -> CompileSpec. Raises Invalid with every fault.
 
     What is not known is not checked: `outputs` and `targets` may be None, as may an output's shape.
-    `extra_losses` says that the model adds its own.
+    `extra_losses` says that the model adds its own, `figures` are those it logs.
     """
     if not isinstance(section, dict):
         raise Invalid([Fault(f"compile: expected a mapping with 'loss', got {show(section)}", ("compile",))])
-    return _Reader(section, outputs, targets).read(extra_losses=extra_losses)
+    return _Reader(section, outputs, targets, figures).read(extra_losses=extra_losses)
 
 
 class _Reader:
@@ -102,7 +106,9 @@ class _Reader:
         section: dict[str, Any],
         outputs: Mapping[str, TensorSpec | None] | None,
         targets: Mapping[str, TensorSpec] | None,
+        figures: Sequence[str],
     ) -> None:
+        self.figures = tuple(figures)
         self.section = section
         self.outputs = outputs
         self.targets = targets
@@ -117,6 +123,8 @@ class _Reader:
         losses = self._losses(extra_losses=extra_losses)
         weights = self._loss_weights(losses)
         self.names = {f"{output}_loss" for output in losses} if len(losses) > 1 else set()
+        for name in self.figures:
+            self._check_name(name, ())
         metrics = self._metrics("metrics", pairs)
         weighted = self._metrics("weighted_metrics", pairs)
         goals = []
@@ -140,7 +148,7 @@ class _Reader:
         if self.faults:
             raise Invalid(self.faults)
         assert optimizer is not None
-        return CompileSpec(optimizer, tuple(goals), precision, jit)  # pyright: ignore[reportArgumentType]
+        return CompileSpec(optimizer, tuple(goals), precision, jit, self.figures)  # pyright: ignore[reportArgumentType]
 
     def fault(self, text: str, path: Path, *, at: Literal["key", "value"] = "value", hint: str | None = None) -> None:
         self.faults.append(Fault(text, ("compile", *path), at, hint=hint))

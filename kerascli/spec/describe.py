@@ -39,7 +39,11 @@ def describe(
         outputs = None if model is None else {name: built.specs[name] if built else None for name in model.outputs}
         wanted = None if targets is None else _specs(targets)
         extra = model is None or any(node.layer.adds_losses() for node in model.nodes)
-        compiled = _try(faults, lambda: parse_compile(sections["compile"], outputs, wanted, extra_losses=extra))
+        figures = () if model is None else model.figures
+        compiled = _try(
+            faults,
+            lambda: parse_compile(sections["compile"], outputs, wanted, extra_losses=extra, figures=figures),
+        )
     if faults:
         raise Invalid(faults)
     assert model is not None

@@ -38,7 +38,16 @@ class Document:
     def locate(self, fault: Fault) -> Fault:
         """The fault with its place, as far as the path was written."""
         related = tuple(replace(r, place=self._place(r.path, "key")) if r.place is None else r for r in fault.related)
-        return replace(fault, place=fault.place or self._place(fault.path, fault.at), related=related)
+        place = fault.place or self._span(fault) or self._place(fault.path, fault.at)
+        return replace(fault, place=place, related=related, span=None)
+
+    def _span(self, fault: Fault) -> Place | None:
+        """The spot inside a text; None where that cannot be told: the text was written with references."""
+        path, _ = self._mark(fault.path)
+        text = self.at(path)
+        if fault.span is None or not isinstance(text, str) or "$" in text:
+            return None
+        return self.point(path, *fault.span)
 
     def _place(self, path: Path, at: Literal["key", "value"]) -> Place:
         written, mark = self._mark(path)

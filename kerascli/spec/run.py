@@ -7,6 +7,7 @@ from kerascli.component import plain
 from kerascli.data.spec import DataSpec
 from kerascli.graph.build import Built
 from kerascli.graph.model import Model
+from kerascli.layers.base import NamingLayer
 from kerascli.spec.compile import CompileSpec
 from kerascli.spec.fit import FitSpec
 
@@ -48,9 +49,14 @@ def dump_model(model: Model) -> dict[str, Any]:
     """A model section that reads back as an equal model; every name and input is written."""
     layers = []
     for node in model.nodes:
-        settings = {name: plain(getattr(node.layer, name)) for name in type(node.layer).model_fields}
-        entry: dict[str, Any] = {"name": node.name, "inputs": list(node.inputs)}
-        if node.outputs != (node.name, *("_" for _ in node.outputs[1:])):
+        layer = node.layer
+        entry: dict[str, Any] = {"name": node.name}
+        if isinstance(layer, NamingLayer):
+            layer = layer.renamed(dict(zip(layer.names(), node.inputs, strict=False)))
+        else:
+            entry["inputs"] = list(node.inputs)
+        settings = {name: plain(getattr(layer, name)) for name in type(layer).model_fields}
+        if node.outputs and node.outputs != (node.name, *("_" for _ in node.outputs[1:])):
             entry["outputs"] = list(node.outputs)
         entry.update({key: list(value) if isinstance(value, tuple) else value for key, value in node.call.items()})
         layers.append({node.layer.component_name: {**settings, **entry}})

@@ -56,11 +56,10 @@ def _refuse_idle(experiment: Experiment) -> None:
     """There must be something to descend: a trainable weight that a loss depends on."""
     spec = experiment.spec
     reached = {goal.output for goal in (spec.compile.goals if spec.compile else ()) if goal.loss is not None}
-    reached |= {node.outputs[0] for node in spec.model.nodes if node.layer.adds_losses()}
     owners = {weight.name.split("/")[0] for weight in experiment.weights if weight.trainable}
     penalized = any(weight.spec.regularizer is not None for weight in experiment.weights if weight.trainable)
     for node in reversed(spec.model.nodes):
-        if reached.intersection(node.outputs):
+        if node.layer.adds_losses() or reached.intersection(node.outputs):
             reached.update(node.used_names())
             if node.name in owners:
                 return

@@ -12,6 +12,7 @@ import kerascli.spec.run  # noqa: F401  # with it comes every registry
 from kerascli.component import REGISTRIES, plural
 
 _DRAWN = "drawn at random: its moments, range and seeds are tested"
+_FORMULA = "a formula: its operations are compared"
 
 LEFT_OUT: dict[tuple[str, str], str] = {
     **{
@@ -22,6 +23,8 @@ LEFT_OUT: dict[tuple[str, str], str] = {
         )
     },
     **{("layer", name): _DRAWN for name in ("dropout", "gaussian_dropout", "gaussian_noise")},
+    **{("layer", name): _FORMULA for name in ("expr", "add_loss", "add_metric")},
+    **{(kind, "expr"): _FORMULA for kind in ("loss", "metric")},
 }  # fmt: skip
 """(kind, name) of what has no case, and why: drawn at random and tested by its moments, ours alone, ..."""
 

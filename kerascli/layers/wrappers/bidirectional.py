@@ -79,7 +79,7 @@ class Bidirectional(Layer):
     def masked_results(self) -> int:
         return 2 if self.merge_mode is None else 1
 
-    def result_count(self) -> int:
+    def result_count(self) -> int | None:
         states = self.layer.state_count + self.backward.state_count if self.layer.return_state else 0
         return self.masked_results() + states
 

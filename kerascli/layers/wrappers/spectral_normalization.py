@@ -48,7 +48,7 @@ class SpectralNormalization(Layer):
     def takes_integers(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.layer.takes_integers
 
-    def result_count(self) -> int:
+    def result_count(self) -> int | None:
         return self.layer.result_count()
 
     def output_spec(self, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...] | None:

@@ -47,7 +47,7 @@ class TimeDistributed(Layer):
     def loops(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.layer.mixes_samples
 
-    def result_count(self) -> int:
+    def result_count(self) -> int | None:
         return self.layer.result_count()
 
     def output_spec(self, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...] | None:

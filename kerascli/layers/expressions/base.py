@@ -1,0 +1,51 @@
+"""What the layers made of an expression share: inputs by name, faults with a place in the text."""
+
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar, Self
+
+from torch import Tensor, nn
+
+from kerascli.errors import Fault
+from kerascli.expressions import ExpressionError
+from kerascli.layers.base import NamingLayer, ShapeMismatch
+from kerascli.ops.expression import Expression, ExpressionField, expression
+
+
+class ExpressionLayer(NamingLayer):
+    """Settings with an expression, `value`, over the nodes that it names."""
+
+    takes_integers: ClassVar[bool] = True
+
+    value: ExpressionField
+
+    def names(self) -> tuple[str, ...]:
+        return expression(self.value).names
+
+    def numbers(self) -> Collection[str]:
+        return expression(self.value).constants()
+
+    def place_of(self, name: str) -> Fault:
+        return Fault("", ("value",), span=expression(self.value).place(name))
+
+    def renamed(self, names: Mapping[str, str]) -> Self:
+        return self.model_copy(update={"value": expression(self.value).renamed(names)})
+
+    @classmethod
+    def first_argument(cls) -> str | None:
+        return "value"
+
+
+class ExpressionModule(nn.Module):
+    """Evaluates an expression; its inputs come in the order of the expression's names."""
+
+    def __init__(self, value: str) -> None:
+        super().__init__()
+        self.expression: Expression = expression(value)
+
+    def value_of(self, xs: tuple[Tensor, ...]) -> Any:
+        """The value; without names the one input only says how large the batch is. Raises ShapeMismatch."""
+        named = dict(zip(self.expression.names, xs, strict=False))
+        try:
+            return self.expression(named, xs[0], training=self.training)
+        except ExpressionError as error:
+            raise ShapeMismatch(error.text, argument="value", span=(error.column, error.length)) from None

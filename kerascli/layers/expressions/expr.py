@@ -1,0 +1,32 @@
+"""Expr: a formula over nodes, as a node."""
+
+from torch import Tensor, nn
+
+from kerascli.layers.base import Example, ShapeMismatch, layer
+from kerascli.layers.expressions.base import ExpressionLayer, ExpressionModule
+from kerascli.shapes import TensorSpec
+
+
+@layer(
+    Example(input=(3,), output=(3,), config={"value": "prev * tanh(softplus(prev))"}),
+    Example(input=[(4, 3), (4, 3)], output=(4,), config={"value": "sqrt(sum(square(a - b), axis=-1))"}),
+    Example(input=(6,), output=[(3,), (3,)], config={"value": "split(prev, 2, axis=-1)"}),
+    aliases=("lambda",),
+)
+class Expr(ExpressionLayer):
+    """The value of a formula over the nodes that it names; `kerascli list ops` shows what it may call."""
+
+    def result_count(self) -> int | None:
+        return None
+
+    def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
+        return ExprModule(self.value)
+
+
+class ExprModule(ExpressionModule):
+    def forward(self, *xs: Tensor) -> Tensor | tuple[Tensor, ...]:  # each (N, *) -> (N, *)
+        value = self.value_of(xs)
+        values = value if isinstance(value, list) else [value]
+        if not values or not all(isinstance(part, Tensor) for part in values):
+            raise ShapeMismatch("needs an expression whose value is a tensor, or several", argument="value")
+        return tuple(values) if isinstance(value, list) else value

@@ -1,0 +1,39 @@
+"""A loss that is a formula over y_true and y_pred."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from kerascli.expressions import ExpressionError
+from kerascli.losses.base import Loss, loss
+from kerascli.ops.expression import PairExpression, value_of_pair
+from kerascli.shapes import TensorSpec
+
+
+@loss()
+class Expr(Loss):
+    """A formula over y_true and y_pred with a value a sample: "mean(square(y_true - y_pred), axis=-1)"."""
+
+    value: PairExpression
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return value_of_pair(self.value, y_true, y_pred)
+
+    def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        return pair_fault(self.component_name, self.sample_values, target, output)
+
+
+def pair_fault(
+    name: str, values: Callable[[Tensor, Tensor], Tensor], target: TensorSpec, output: TensorSpec
+) -> str | None:
+    """What keeps a formula from having a value a sample, tried without numbers."""
+    for rows in (2, 3):
+        y_true, y_pred = (torch.empty((rows, *(s or 6 for s in x.shape)), device="meta") for x in (target, output))
+        try:
+            value = values(y_true, y_pred)
+        except ExpressionError as error:
+            return f"'{name}': {error.text} (targets {target}, output {output})"
+        if value.ndim == 0 or value.shape[0] != rows:
+            return f"'{name}' needs a value for each sample: take means over the other axes only"
+    return None

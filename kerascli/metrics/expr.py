@@ -1,0 +1,21 @@
+"""A metric that is a formula over y_true and y_pred."""
+
+from torch import Tensor
+
+from kerascli.losses.expr import pair_fault
+from kerascli.metrics.base import MeanMetric, metric
+from kerascli.ops.expression import PairExpression, value_of_pair
+from kerascli.shapes import TensorSpec
+
+
+@metric()
+class Expr(MeanMetric):
+    """The mean of a formula over y_true and y_pred with a value a sample: "max(abs(y_true - y_pred), axis=-1)"."""
+
+    value: PairExpression
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return value_of_pair(self.value, y_true, y_pred)
+
+    def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        return pair_fault(self.component_name, self.values, target, output)

@@ -1,0 +1,1 @@
+"""The tensor operations that expressions call: Keras's, by Keras's names."""

@@ -1,0 +1,142 @@
+"""Products and other linear algebra; of stacks of matrices each by itself."""
+
+import string
+
+import torch
+from torch import Tensor
+
+from kerascli.ops.base import ArgumentError, op
+
+
+@op()
+def matmul(x1: Tensor, x2: Tensor) -> Tensor:
+    """x1 @ x2: the product of the last two axes; the others are a stack."""
+    return torch.matmul(x1, x2)
+
+
+@op()
+def dot(x1: Tensor, x2: Tensor) -> Tensor:
+    """The sum over the last axis of x1 and the last but one of x2; all other axes stay."""
+    if x1.ndim == 0 or x2.ndim == 0:
+        return x1 * x2
+    return torch.tensordot(x1, x2, ([-1], [-1 if x2.ndim == 1 else -2]))  # type: ignore[arg-type]
+
+
+@op()
+def inner(x1: Tensor, x2: Tensor) -> Tensor:
+    """The sum over the last axes; all other axes stay."""
+    return torch.inner(x1, x2)
+
+
+@op()
+def vdot(x1: Tensor, x2: Tensor) -> Tensor:
+    """The product of both as one row each, a single value."""
+    return torch.dot(x1.reshape(-1), x2.reshape(-1))
+
+
+@op()
+def outer(x1: Tensor, x2: Tensor) -> Tensor:
+    """All products of a value of x1 (as a row) and one of x2."""
+    return torch.outer(x1.reshape(-1), x2.reshape(-1))
+
+
+@op()
+def tensordot(x1: Tensor, x2: Tensor, axes: list | int = 2) -> Tensor:  # type: ignore[type-arg]
+    """The sum over the last `axes` axes of x1 and the first of x2, or over [axes of x1, axes of x2]."""
+    if isinstance(axes, list):
+        axes = [[pair] if isinstance(pair, int) else pair for pair in axes]
+    return torch.tensordot(x1, x2, axes)  # type: ignore[arg-type]
+
+
+@op()
+def einsum(subscripts: str, /, *operands: Tensor) -> Tensor:
+    """Einstein's sum: a letter for each axis; letters that are not behind '->' are summed over."""
+    inputs = subscripts.replace(" ", "").partition("->")[0].split(",")
+    if len(inputs) != len(operands):
+        raise ArgumentError(f"einsum: '{subscripts}' is of {len(inputs)} tensors, got {len(operands)}")
+    if not set(subscripts) <= {*string.ascii_letters, *",->. "}:
+        raise ArgumentError(f"einsum: '{subscripts}': letters, ',', '->' and '...' only")
+    return torch.einsum(subscripts, *operands)
+
+
+@op()
+def kron(x1: Tensor, x2: Tensor) -> Tensor:
+    """Each value of x1 times the whole of x2."""
+    return torch.kron(x1, x2)
+
+
+@op()
+def cross(x1: Tensor, x2: Tensor, *, axis: int | None = None) -> Tensor:
+    """The cross product of vectors of three."""
+    return torch.linalg.cross(x1, x2, dim=-1 if axis is None else axis)
+
+
+@op()
+def cdist(x: Tensor, y: Tensor) -> Tensor:
+    """The distance of each row of x from each row of y."""
+    return (x.unsqueeze(-2) - y.unsqueeze(-3)).square().sum(-1).sqrt()
+
+
+@op()
+def det(x: Tensor) -> Tensor:
+    """The determinant."""
+    return torch.linalg.det(x)
+
+
+@op()
+def slogdet(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Two tensors: the sign of the determinant, and the logarithm of its size."""
+    sign, size = torch.linalg.slogdet(x)
+    return sign, size
+
+
+@op()
+def logdet(x: Tensor) -> Tensor:
+    """The logarithm of the determinant."""
+    return torch.logdet(x)
+
+
+@op()
+def inv(x: Tensor) -> Tensor:
+    """The inverse."""
+    return torch.linalg.inv(x)
+
+
+@op()
+def pinv(x: Tensor) -> Tensor:
+    """The pseudo-inverse (Moore-Penrose)."""
+    return torch.linalg.pinv(x)
+
+
+@op()
+def cholesky(x: Tensor, upper: bool = False) -> Tensor:
+    """The triangular factor of a positive definite matrix."""
+    return torch.linalg.cholesky(x, upper=upper)
+
+
+@op()
+def solve(a: Tensor, b: Tensor) -> Tensor:
+    """x in a @ x = b."""
+    return torch.linalg.solve(a, b)
+
+
+@op()
+def solve_triangular(a: Tensor, b: Tensor, lower: bool = False) -> Tensor:
+    """x in a @ x = b, a being triangular."""
+    if b.ndim == a.ndim - 1:
+        return torch.linalg.solve_triangular(a, b.unsqueeze(-1), upper=not lower).squeeze(-1)
+    return torch.linalg.solve_triangular(a, b, upper=not lower)
+
+
+@op()
+def qr(x: Tensor, mode: str = "reduced") -> tuple[Tensor, Tensor]:
+    """Two tensors: orthogonal columns, and an upper triangle, whose product is x."""
+    q, r = torch.linalg.qr(x, mode)
+    return q, r
+
+
+@op()
+def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
+    """The powers of each value, as a row."""
+    powers = torch.arange(x.shape[-1] if N is None else N, device=x.device)
+    return x.unsqueeze(-1) ** (powers if increasing else powers.flip(0))

@@ -1,0 +1,236 @@
+"""What an operation is: a function whose signature is Keras's, with checked arguments."""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kerascli.errors import counted, nearest, show, suggestion
+
+Number = int | float | bool
+Value = Tensor | Number
+"""A tensor, or a number that takes part as it is and leaves the dtype of the others alone."""
+Tensors = Sequence[Tensor]
+Axes = int | Sequence[int] | None
+Sizes = Sequence[int]
+
+
+class ArgumentError(ValueError):
+    """A call that does not fit its operation; `argument` counts the written arguments, None: the call as a whole."""
+
+    def __init__(self, text: str, argument: int | str | None = None) -> None:
+        super().__init__(text)
+        self.text = text
+        self.argument = argument
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One operation. `makes` says that it makes tensors of no other: it is given `device`."""
+
+    name: str
+    function: Callable[..., Any]
+    meaning: str
+    parameters: Mapping[str, inspect.Parameter]
+    makes: bool
+    alias_of: str | None = None
+
+    def bind(self, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
+        """Written arguments by name, several for `*x`. Raises ArgumentError."""
+        names = [name for name, p in self.parameters.items() if p.kind is not inspect.Parameter.VAR_POSITIONAL]
+        rest = next((n for n, p in self.parameters.items() if p.kind is inspect.Parameter.VAR_POSITIONAL), None)
+        first = [n for n in names if self.parameters[n].kind is not inspect.Parameter.KEYWORD_ONLY]
+        bound = dict(zip(first, arguments, strict=False))
+        if rest is not None:
+            bound[rest] = list(arguments[len(first) :])
+        elif len(arguments) > len(first):
+            text = f"{self.name} takes at most {counted(len(first), 'argument')} ({', '.join(first)})"
+            raise ArgumentError(f"{text}, got {len(arguments)}", len(first))
+        for name, value in keywords.items():
+            if name not in names:
+                meant = suggestion(name, names) or f"; it takes {', '.join(names)}"
+                raise ArgumentError(f"{self.name} has no argument '{name}'{meant}", name)
+            if name in bound:
+                raise ArgumentError(f"{self.name}: '{name}' is given twice", name)
+            bound[name] = value
+        missing = [n for n in names if self.parameters[n].default is inspect.Parameter.empty and n not in bound]
+        if missing:
+            raise ArgumentError(f"{self.name} needs {' and '.join(repr(n) for n in missing)}")
+        return bound
+
+    def call(self, arguments: Sequence[Any], keywords: Mapping[str, Any], device: torch.device) -> Any:
+        """The value for tensors, numbers, texts and lists. Raises ArgumentError and what torch raises."""
+        bound = self.bind(arguments, keywords)
+        several: list[Any] = []
+        for name, value in list(bound.items()):
+            parameter = self.parameters[name]
+            if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+                several = [self._taken(parameter, item, device) for item in bound.pop(name)]
+            elif value is not parameter.default:
+                bound[name] = self._taken(parameter, value, device)
+        if self.makes:
+            bound["device"] = device
+        leading = [bound.pop(n) for n, p in self.parameters.items() if n in bound and p.kind is p.POSITIONAL_ONLY]
+        return self.function(*leading, *several, **bound)
+
+    def _taken(self, parameter: inspect.Parameter, value: Any, device: torch.device) -> Any:
+        """An argument as the function takes it."""
+        kind = parameter.annotation
+        if kind in (Tensor, Tensor | None):
+            return as_tensor(value, device)
+        if kind is Tensors:
+            if isinstance(value, Tensor) or not isinstance(value, list):
+                raise ArgumentError(f"{self.name}: {parameter.name}: expected a list of tensors, got {told(value)}")
+            return [as_tensor(item, device) for item in value]
+        if kind in (Value, Value | None):
+            return as_tensor(value, device) if isinstance(value, list) else value
+        fits, words = _PLAIN[kind]
+        if not fits(value):
+            raise ArgumentError(f"{self.name}: {parameter.name}: expected {words}, got {told(value)}")
+        return value
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _are_whole(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_whole, value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+_PLAIN: dict[Any, tuple[Callable[[Any], bool], str]] = {
+    int: (_is_whole, "a whole number"),
+    int | None: (lambda v: v is None or _is_whole(v), "a whole number"),
+    float: (_is_number, "a number"),
+    float | None: (lambda v: v is None or _is_number(v), "a number"),
+    bool: (lambda v: isinstance(v, bool), "true or false"),
+    str: (lambda v: isinstance(v, str), "a text in quotes"),
+    str | None: (lambda v: v is None or isinstance(v, str), "a text in quotes"),
+    Axes: (lambda v: v is None or _is_whole(v) or _are_whole(v), "an axis or a list of axes"),
+    Sizes: (_are_whole, "a list of whole numbers"),
+    Sizes | None: (lambda v: v is None or _are_whole(v), "a list of whole numbers"),
+    list | int: (lambda v: isinstance(v, list) or _is_whole(v), "a whole number or a list"),
+    int | Sizes: (lambda v: _is_whole(v) or _are_whole(v), "a whole number or a list of them"),
+    int | str | None: (lambda v: v is None or _is_whole(v) or isinstance(v, str), "a whole number or a text"),
+    list: (lambda v: isinstance(v, list), "a list"),
+}  # fmt: skip
+"""What an annotation takes, and what it is called."""
+
+
+def told(value: Any) -> str:
+    """What a value is, for an error."""
+    if isinstance(value, Tensor):
+        return "a tensor"
+    if isinstance(value, list) and any(isinstance(item, Tensor) for item in value):
+        return "a list with tensors"
+    return show(value)
+
+
+def as_tensor(value: Any, device: torch.device) -> Tensor:
+    """A number or nested lists as a tensor, made on the device: nothing is copied to it."""
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, bool):
+        return torch.full((), value, dtype=torch.bool, device=device)
+    if isinstance(value, (int, float)):
+        dtype = torch.get_default_dtype() if isinstance(value, float) else torch.int64
+        return torch.full((), value, dtype=dtype, device=device)
+    if isinstance(value, list) and value:
+        parts = [as_tensor(item, device) for item in value]
+        dtype = max((part.dtype for part in parts), key=_rank)
+        return torch.stack([part.to(dtype) for part in parts])
+    raise ArgumentError(f"expected a tensor, got {told(value)}")
+
+
+def _rank(dtype: torch.dtype) -> tuple[bool, bool, int]:
+    return dtype.is_floating_point, dtype != torch.bool, dtype.itemsize
+
+
+def dtype_of(name: str | None) -> torch.dtype:
+    """A dtype by Keras's name; None: that of the model's weights."""
+    if name is None or name == "float":
+        return torch.get_default_dtype()
+    dtype = getattr(torch, {"int": "int32"}.get(name, name), None)
+    if not isinstance(dtype, torch.dtype):
+        raise ArgumentError(f"there is no dtype '{name}'{suggestion(name, _DTYPES)}")
+    if name == "float32":  # of floats there is one dtype, that of the weights
+        return torch.get_default_dtype()
+    return dtype
+
+
+_DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "float16", "bfloat16", "float32", "float64")
+
+
+def as_float(x: Tensor) -> Tensor:
+    """What has a mean: whole numbers become floats."""
+    return x if x.is_floating_point() or x.is_complex() else x.to(torch.get_default_dtype())
+
+
+def all_axes(x: Tensor, axis: Axes) -> tuple[int, ...]:
+    """Axes as a tuple; None: all."""
+    if axis is None:
+        return tuple(range(x.ndim))
+    return (axis,) if isinstance(axis, int) else tuple(axis)
+
+
+class Ops:
+    """All operations by name; the files of this package are imported when first asked."""
+
+    def __init__(self) -> None:
+        self._ops: dict[str, Op] = {}
+        self._loaded = False
+
+    def register(self, function: Callable[..., Any], name: str, aliases: Sequence[str], meaning: str) -> None:
+        parameters = dict(inspect.signature(function).parameters)
+        makes = parameters.pop("device", None) is not None
+        for spelling in (name, *aliases):
+            assert spelling not in self._ops, f"two operations called '{spelling}'"
+            alias_of = None if spelling == name else name
+            self._ops[spelling] = Op(spelling, function, meaning, parameters, makes, alias_of)
+
+    def load(self) -> None:
+        if not self._loaded:
+            self._loaded = True
+            package = importlib.import_module("kerascli.ops")
+            for info in pkgutil.iter_modules(package.__path__, "kerascli.ops."):
+                importlib.import_module(info.name)
+
+    def find(self, name: str) -> Op | None:
+        self.load()
+        return self._ops.get(name.removeprefix("ops."))
+
+    def names(self) -> list[str]:
+        """In order of the alphabet, aliases left out."""
+        self.load()
+        return sorted(name for name, op in self._ops.items() if op.alias_of is None)
+
+    def aliases(self, name: str) -> tuple[str, ...]:
+        return tuple(op.name for op in self._ops.values() if op.alias_of == name)
+
+    def suggestion(self, name: str) -> str:
+        self.load()
+        close = nearest(name, self._ops)
+        return f"; did you mean '{close}'?" if close else ""
+
+
+OPS = Ops()
+
+
+def op(name: str | None = None, *aliases: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a function under its name (or another one); its docstring says what it does."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        meaning = (function.__doc__ or "").strip()
+        OPS.register(function, name or function.__name__.strip("_"), aliases, meaning)
+        return function
+
+    return decorate

@@ -1,0 +1,162 @@
+"""The value of a tree over tensors: operations are run, and what goes wrong is told with its place."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kerascli.errors import first_line
+from kerascli.expressions.numbers import FUNCTIONS, Evaluator
+from kerascli.expressions.tree import (
+    Binary,
+    Call,
+    Comparison,
+    Conditional,
+    Everything,
+    ExpressionError,
+    Index,
+    Node,
+    Slice,
+    Unary,
+)
+from kerascli.ops.base import OPS, ArgumentError, as_tensor
+from kerascli.ops.index import index
+from kerascli.shapes import show_shape
+
+MAX_VALUES = 2**31
+"""Of one tensor: a typing error in a size must not take the machine down."""
+_OPERATORS = {
+    "+": "add", "-": "subtract", "*": "multiply", "/": "divide", "//": "floor_divide", "%": "mod", "**": "power",
+    "@": "matmul", "and": "logical_and", "or": "logical_or", "<": "less", "<=": "less_equal", ">": "greater",
+    ">=": "greater_equal", "==": "equal", "!=": "not_equal",
+}  # fmt: skip
+
+
+def at_argument(error: ArgumentError, node: Call) -> ExpressionError:
+    """An argument's fault, where the argument stands."""
+    place: Node = node
+    if isinstance(error.argument, int) and error.argument < len(node.arguments):
+        place = node.arguments[error.argument]
+    elif isinstance(error.argument, str) and error.argument in dict(node.keywords):
+        place = dict(node.keywords)[error.argument]
+    return ExpressionError(error.text, place.column, place.length)
+
+
+class TensorEvaluator(Evaluator):
+    """Numbers stay numbers as long as they meet no tensor."""
+
+    def __init__(self, names: Mapping[str, Any], device: torch.device) -> None:
+        super().__init__(names)
+        self._device = device
+
+    def _test(self, value: Any, node: Conditional) -> bool:
+        if isinstance(value, (Tensor, list)):
+            text = "'if' looks at a number; of tensors write where(test, a, b)"
+            raise ExpressionError(text, node.column, node.length)
+        return bool(value)
+
+    def _signed(self, node: Unary, value: Any) -> Any:
+        if not self._are_tensors(value):
+            return super()._signed(node, value)
+        if node.operator == "+":
+            return value
+        return self._run("logical_not" if node.operator == "not" else "negative", [value], {}, node)
+
+    def _binary(self, node: Binary) -> Any:
+        left, right = self.value(node.left), self.value(node.right)
+        if self._are_tensors(left, right):
+            return self._run(_OPERATORS[node.operator], [left, right], {}, node)
+        if node.operator in {"and", "or"}:
+            return right if bool(left) == (node.operator == "and") else left
+        return self._combined(node, left, right)
+
+    def _comparison(self, node: Comparison) -> Any:
+        values = [self.value(operand) for operand in node.operands]
+        pairs = list(zip(node.operators, values, values[1:], strict=False))
+        if not self._are_tensors(*values):
+            return all(self._holds(name, left, right, node) for name, left, right in pairs)
+        whole, *rest = [self._run(_OPERATORS[name], [left, right], {}, node) for name, left, right in pairs]
+        for part in rest:
+            whole = self._run("logical_and", [whole, part], {}, node)
+        return whole
+
+    @staticmethod
+    def _are_tensors(*values: Any) -> bool:
+        """A list beside a number is taken for a tensor, too."""
+        return any(isinstance(value, (Tensor, list)) for value in values)
+
+    def _call(self, node: Call) -> Any:
+        arguments = [self.value(argument) for argument in node.arguments]
+        keywords = {name: self.value(value) for name, value in node.keywords}
+        op = OPS.find(node.function)
+        if node.function in FUNCTIONS and not keywords and not any(map(_has_tensor, arguments)):
+            return self._applied(node, arguments)
+        if op is None:
+            raise ExpressionError(f"{node.function} works on numbers, not on tensors", node.column, node.length)
+        return self._run(node.function, arguments, keywords, node)
+
+    def _item(self, node: Index, value: Any) -> Any:
+        if not isinstance(value, Tensor) and (len(node.items) == 1 or not isinstance(value, list)):
+            return super()._item(node, value)
+        return self._guarded(lambda: index(as_tensor(value, self._device), [self._part(i) for i in node.items]), node)
+
+    def _part(self, item: Node) -> Any:
+        if isinstance(item, Everything):
+            return Ellipsis
+        if isinstance(item, Slice):
+            parts = (item.start, item.stop, item.step)
+            return slice(*(None if part is None else self._whole(part) for part in parts))
+        value = self.value(item)
+        return as_tensor(value, self._device) if isinstance(value, list) and value else value
+
+    def _run(self, name: str, arguments: Sequence[Any], keywords: Mapping[str, Any], node: Node) -> Any:
+        op = OPS.find(name)
+        assert op is not None
+        return self._guarded(lambda: op.call(arguments, keywords, self._device), node, (*arguments, *keywords.values()))
+
+    def _guarded(self, compute: Callable[[], Any], node: Node, given: Sequence[Any] = ()) -> Any:
+        """A value of ours; whatever goes wrong is an ExpressionError at the node."""
+        try:
+            value = compute()
+        except ArgumentError as error:
+            raise (at_argument(error, node) if isinstance(node, Call) else _plain(error.text, node)) from None
+        except (RuntimeError, IndexError, ValueError, TypeError, ZeroDivisionError) as error:
+            if isinstance(error, ExpressionError):
+                raise
+            raise _plain(self._refusal(node, given, first_line(error).rstrip(".")), node) from None
+        value = list(value) if isinstance(value, tuple) else value
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, Tensor) and part.numel() > MAX_VALUES:
+                raise _plain(f"makes a tensor of {part.numel():,} values; the limit is {MAX_VALUES:,}", node)
+        return value
+
+    def _refusal(self, node: Node, given: Sequence[Any], reason: str) -> str:
+        """torch's reason, behind the shapes; of two shapes that do not meet they say it all."""
+        match node:
+            case Call():
+                name = node.function
+            case Binary() | Unary():
+                name = f"'{node.operator}'"
+            case Comparison():
+                name = f"'{node.operators[0]}'"
+            case _:
+                return f"no such place: {reason}"
+        tensors = [x for value in given for x in (value if isinstance(value, list) else [value])]
+        shapes = [self._shape(x) for x in tensors if isinstance(x, Tensor)]
+        text = f"{name} cannot take {' and '.join(shapes)}" if shapes else f"{name} cannot be computed"
+        is_plain = len(shapes) == 2 and ("broadcast" in reason or "size of tensor" in reason)
+        return text if is_plain else f"{text}: {reason}"
+
+    def _shape(self, x: Tensor) -> str:
+        """With the size of the batch as a size that is not known."""
+        sizes = tuple(x.shape)
+        return show_shape((None, *sizes[1:]) if sizes[:1] == (self._names["batch_size"],) else sizes)
+
+
+def _plain(text: str, node: Node) -> ExpressionError:
+    return ExpressionError(text, node.column, node.length)
+
+
+def _has_tensor(value: Any) -> bool:
+    return isinstance(value, Tensor) or (isinstance(value, list) and any(map(_has_tensor, value)))

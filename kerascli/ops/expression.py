@@ -1,0 +1,163 @@
+"""Expressions over tensors: a text, checked once, whose value is computed by operations."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
+from torch import Tensor
+
+from kerascli.errors import Fault, suggestion
+from kerascli.expressions import ExpressionError, Node, evaluate, parse, walk
+from kerascli.expressions.numbers import CONSTANTS, FUNCTIONS
+from kerascli.expressions.tree import (
+    Binary,
+    Call,
+    Comparison,
+    Conditional,
+    Everything,
+    Index,
+    Items,
+    Literal,
+    Name,
+    Slice,
+    Unary,
+    mapped,
+)
+from kerascli.ops.base import OPS, ArgumentError
+from kerascli.ops.evaluator import TensorEvaluator, at_argument
+
+GIVEN = ("batch_size", "training")
+"""Names that every expression knows: a number, and true or false."""
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A checked text; `names` are the tensors that it is of, in the order in which they first stand in it."""
+
+    text: str
+    tree: Node
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        found = {node.name: None for node, _ in walk(self.tree) if isinstance(node, Name)}
+        return tuple(name for name in found if name not in GIVEN and name not in CONSTANTS)
+
+    def place(self, name: str) -> tuple[int, int]:
+        """The column (from 1) and the length of a name where it first stands."""
+        first = next(node for node, _ in walk(parse(self.text)) if isinstance(node, Name) and node.name == name)
+        return first.column, first.length
+
+    def constants(self) -> set[str]:
+        """`pi` and `e`, where they are used."""
+        return {node.name for node, _ in walk(parse(self.text)) if isinstance(node, Name)} & set(CONSTANTS)
+
+    def renamed(self, names: Mapping[str, str]) -> str:
+        """The text with other names for its tensors."""
+        text = self.text
+        standing = [node for node, _ in walk(parse(text)) if isinstance(node, Name) and node.name in names]
+        for node in sorted(standing, key=lambda node: -node.column):
+            start = node.column - 1
+            text = text[:start] + names[node.name] + text[start + node.length :]
+        return text
+
+    def __call__(self, tensors: Mapping[str, Tensor], like: Tensor, *, training: bool) -> Any:
+        """The value: a tensor, a number, or a list of values. New tensors are made where `like` is.
+
+        Raises ExpressionError.
+        """
+        given = {"batch_size": like.shape[0] if like.ndim else 1, "training": training}
+        return TensorEvaluator({**tensors, **given}, like.device).value(self.tree)
+
+
+@lru_cache(maxsize=512)
+def expression(text: str) -> Expression:
+    """The expression of a text, its calls checked. Raises ExpressionError."""
+    tree = _folded(parse(text))
+    for node, _ in walk(tree):
+        if isinstance(node, Call):
+            _check_call(node)
+    return Expression(text, tree)
+
+
+def _check(text: str) -> str:
+    try:
+        expression(text)
+    except ExpressionError as error:
+        fault = Fault(error.text, span=(error.column, error.length))
+        raise PydanticCustomError("component", "invalid expression", {"faults": (fault,)}) from None
+    return text
+
+
+ExpressionField = Annotated[str, AfterValidator(_check)]
+"""A field that holds an expression over tensors."""
+
+
+_PAIR = ("y_true", "y_pred")
+
+
+def _check_pair(text: str) -> str:
+    found = expression(_check(text))
+    for name in found.names:
+        if name not in _PAIR:
+            meant = suggestion(name, _PAIR) or "; here are y_true and y_pred alone"
+            fault = Fault(f"unknown name '{name}'{meant}", span=found.place(name))
+            raise PydanticCustomError("component", "invalid expression", {"faults": (fault,)})
+    return text
+
+
+PairExpression = Annotated[str, AfterValidator(_check_pair)]
+"""A field that holds an expression over y_true and y_pred."""
+
+
+def value_of_pair(text: str, y_true: Tensor, y_pred: Tensor) -> Tensor:
+    """The value of a `PairExpression`. Raises ExpressionError."""
+    value = expression(text)({"y_true": y_true, "y_pred": y_pred}, y_pred, training=False)
+    if not isinstance(value, Tensor):
+        raise ExpressionError("the value is no tensor", 1, len(text))
+    return value
+
+
+def _check_call(node: Call) -> None:
+    op = OPS.find(node.function)
+    if op is None:
+        if node.function not in FUNCTIONS:
+            close = OPS.suggestion(node.function) or suggestion(node.function, FUNCTIONS)
+            text = f"there is no operation '{node.function}'{close}"
+            raise ExpressionError(text, node.column, node.length)
+        return
+    if node.function in FUNCTIONS and not node.keywords:  # over numbers it may take others: max(2, 3)
+        return
+    try:
+        op.bind(node.arguments, dict(node.keywords))
+    except ArgumentError as error:
+        raise at_argument(error, node) from None
+
+
+def _folded(tree: Node) -> Node:
+    """What is computed of numbers alone is computed now."""
+    tree = mapped(tree, _folded)
+    if isinstance(tree, (Literal, Items, Name, Slice, Everything, Index)) or not _is_constant(tree):
+        return tree
+    value = evaluate(tree, {})
+    return tree if isinstance(value, list) else Literal(tree.column, tree.length, value)
+
+
+def _is_constant(tree: Node) -> bool:
+    """Whether numbers alone are in it; their parts are folded already."""
+    match tree:
+        case Literal():
+            return not isinstance(tree.value, str)
+        case Name():
+            return tree.name in CONSTANTS
+        case Items():
+            return all(map(_is_constant, tree.items))
+        case Unary() | Binary() | Comparison() | Conditional() | Call():
+            if isinstance(tree, Call) and (tree.function not in FUNCTIONS or tree.keywords):
+                return False
+            if isinstance(tree, Binary) and tree.operator == "@":
+                return False
+            return all(_is_constant(node) for node, depth in walk(tree) if depth == 2)
+    return False

@@ -1,0 +1,53 @@
+"""`x[...]`: NumPy's basic indexing, and whole numbers in a tensor."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kerascli.ops.base import ArgumentError, told
+
+
+def index(x: Tensor, items: Sequence[Any]) -> Tensor:
+    """Numbers, slices (steps may be negative), `...`, None for a new axis, and tensors of whole numbers."""
+    if sum(item is Ellipsis for item in items) > 1:
+        raise ArgumentError("only one '...' can stand in an index")
+    used = sum(item is not None and item is not Ellipsis for item in items)
+    if used > x.ndim:
+        raise ArgumentError(f"{used} places of a tensor of {x.ndim} axes")
+    found: list[Any] = []
+    axis = 0
+    for item in items:
+        if item is Ellipsis:
+            found += [slice(None)] * (x.ndim - used)
+            axis += x.ndim - used
+            continue
+        if isinstance(item, slice):
+            x, item = _forwards(x, item, axis)
+        found.append(_checked(item))
+        axis += item is not None
+    return x[tuple(found)]
+
+
+def _forwards(x: Tensor, part: slice, axis: int) -> tuple[Tensor, slice]:
+    """torch knows no negative steps: what one would take, taken forwards, and turned."""
+    if part.step is None or part.step > 0:
+        return x, part
+    if part.step == 0:
+        raise ArgumentError("the step of a slice cannot be 0")
+    places = range(*part.indices(x.shape[axis]))
+    if not places:
+        return x.narrow(axis, 0, 0), slice(None)
+    taken = x[(*[slice(None)] * axis, slice(places[-1], places[0] + 1, -part.step))]
+    return taken.flip(axis), slice(None)
+
+
+def _checked(item: Any) -> Any:
+    if item is None or isinstance(item, slice) or (isinstance(item, int) and not isinstance(item, bool)):
+        return item
+    if isinstance(item, Tensor) and not item.is_floating_point():
+        if item.dtype == torch.bool:
+            raise ArgumentError("how many values a true-or-false index takes is not known ahead; use where(...)")
+        return item.long()
+    raise ArgumentError(f"an index is a whole number, a slice or a tensor of whole numbers, got {told(item)}")

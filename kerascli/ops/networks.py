@@ -1,0 +1,112 @@
+"""Operations of neural networks: norms, losses, attention."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kerascli.ops.base import ArgumentError, Axes, all_axes, as_float, op
+
+_EPSILON = 1e-7
+
+
+@op()
+def normalize(x: Tensor, axis: Axes = -1, order: int = 2, epsilon: float | None = None) -> Tensor:
+    """Scaled to length 1 along axes; `order` says by which norm."""
+    least = _EPSILON if epsilon is None else epsilon
+    axes = all_axes(x, axis)
+    if order == 2:
+        return x * x.square().sum(axes, keepdim=True).rsqrt().clamp(max=1 / least)
+    if order < 1:
+        raise ArgumentError(f"normalize: order: expected 1 or more, got {order}")
+    return x / torch.linalg.vector_norm(x, order, axes, keepdim=True).clamp(min=least)
+
+
+@op()
+def layer_normalization(
+    x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, axis: Axes = -1, epsilon: float | None = None
+) -> Tensor:
+    """(x - mean) / deviation along axes, then times gamma plus beta."""
+    axes = all_axes(x, axis)
+    variance, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
+    y = (x - mean) * (variance + (_EPSILON if epsilon is None else epsilon)).rsqrt()
+    y = y if gamma is None else y * _along(gamma, x, axes)
+    return y if beta is None else y + _along(beta, x, axes)
+
+
+@op()
+def rms_normalization(x: Tensor, scale: Tensor | None = None, axis: Axes = -1, epsilon: float | None = None) -> Tensor:
+    """x over the root of its mean square along axes, times scale."""
+    axes = all_axes(x, axis)
+    y = x * (x.square().mean(axes, keepdim=True) + (_EPSILON if epsilon is None else epsilon)).rsqrt()
+    return y if scale is None else y * _along(scale, x, axes)
+
+
+@op()
+def batch_normalization(
+    x: Tensor, mean: Tensor, variance: Tensor, axis: int, offset: Tensor | None = None, scale: Tensor | None = None,
+    epsilon: float = 1e-3,
+) -> Tensor:  # fmt: skip
+    """(x - mean) / sqrt(variance + epsilon) * scale + offset; all four have the length of the axis."""
+    factor = (variance + epsilon).rsqrt() if scale is None else (variance + epsilon).rsqrt() * scale
+    shift = -mean * factor if offset is None else offset - mean * factor
+    return x * _along(factor, x, (axis,)) + _along(shift, x, (axis,))
+
+
+def _along(weight: Tensor, x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """A weight of some axes of x, made to meet x."""
+    if weight.ndim == x.ndim:
+        return weight
+    kept = {axis % x.ndim for axis in axes}
+    return weight.reshape([size if i in kept else 1 for i, size in enumerate(x.shape)])
+
+
+@op()
+def binary_crossentropy(target: Tensor, output: Tensor, from_logits: bool = False) -> Tensor:
+    """For each value; output are probabilities, or logits."""
+    target = target.to(as_float(output).dtype)
+    if from_logits:
+        return F.binary_cross_entropy_with_logits(output, target, reduction="none")
+    output = output.clamp(_EPSILON, 1 - _EPSILON)
+    return -(target * output.log() + (1 - target) * (1 - output).log())
+
+
+@op()
+def categorical_crossentropy(target: Tensor, output: Tensor, from_logits: bool = False, axis: int = -1) -> Tensor:
+    """For each sample; targets are one-hot."""
+    if target.shape != output.shape:
+        raise ArgumentError("categorical_crossentropy: target and output differ in shape")
+    return -(target * _log_probabilities(output, from_logits, axis)).sum(axis)
+
+
+@op()
+def sparse_categorical_crossentropy(
+    target: Tensor, output: Tensor, from_logits: bool = False, axis: int = -1
+) -> Tensor:
+    """For each sample; targets are class numbers."""
+    if target.ndim < output.ndim:
+        target = target.unsqueeze(axis)
+    return -torch.take_along_dim(_log_probabilities(output, from_logits, axis), target.long(), axis).squeeze(axis)
+
+
+def _log_probabilities(output: Tensor, from_logits: bool, axis: int) -> Tensor:
+    if from_logits:
+        return output.log_softmax(axis)
+    return (output / output.sum(axis, keepdim=True)).clamp(_EPSILON, 1 - _EPSILON).log()
+
+
+@op()
+def dot_product_attention(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None, mask: Tensor | None = None,
+    scale: float | None = None, is_causal: bool = False,
+) -> Tensor:  # fmt: skip
+    """Means of values, weighted by how well keys go with queries: tensors (N, T, heads, F)."""
+    if min(query.ndim, key.ndim, value.ndim) != 4:
+        raise ArgumentError("dot_product_attention needs tensors of four axes: batch, time, heads, features")
+    if bias is not None and mask is not None:
+        raise ArgumentError("dot_product_attention: give a bias or a mask, not both")
+    if mask is not None and is_causal:
+        steps = torch.ones(query.shape[1], key.shape[1], dtype=torch.bool, device=query.device)
+        mask, is_causal = mask.bool() & steps.tril(), False
+    seen = mask.bool() if mask is not None else bias
+    q, k, v = (x.transpose(1, 2) for x in (query, key, value))
+    return F.scaled_dot_product_attention(q, k, v, seen, is_causal=is_causal, scale=scale).transpose(1, 2)

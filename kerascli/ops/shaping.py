@@ -1,0 +1,285 @@
+"""Operations that move values about: shapes, order, joining and cutting."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kerascli.ops.base import ArgumentError, Axes, Sizes, Tensors, Value, all_axes, as_tensor, op
+
+
+@op()
+def shape(x: Tensor) -> list[int]:
+    """The sizes of all axes, the batch's first: a list of numbers, `shape(x)[1]` is one."""
+    return list(x.shape)
+
+
+@op()
+def ndim(x: Tensor) -> int:
+    """The number of axes, a number."""
+    return x.ndim
+
+
+@op()
+def size(x: Tensor) -> int:
+    """The number of values, a number."""
+    return x.numel()
+
+
+@op()
+def reshape(x: Tensor, newshape: int | Sizes) -> Tensor:
+    """The same values in another shape, the batch axis included; one size may be -1: what is left."""
+    return x.reshape([newshape] if isinstance(newshape, int) else list(newshape))
+
+
+@op()
+def ravel(x: Tensor) -> Tensor:
+    """All values in a row."""
+    return x.reshape(-1)
+
+
+@op()
+def transpose(x: Tensor, axes: Sizes | None = None) -> Tensor:
+    """The axes in another order; none given: the other way round."""
+    return x.permute(*(reversed(range(x.ndim)) if axes is None else axes))
+
+
+@op()
+def swapaxes(x: Tensor, axis1: int, axis2: int) -> Tensor:
+    """Two axes change places."""
+    return x.swapaxes(axis1, axis2)
+
+
+@op()
+def moveaxis(x: Tensor, source: int | Sizes, destination: int | Sizes) -> Tensor:
+    """Axes move to other places, the rest keep their order."""
+    return torch.movedim(x, source, destination)  # type: ignore[arg-type]
+
+
+@op()
+def expand_dims(x: Tensor, axis: int | Sizes) -> Tensor:
+    """New axes of size 1."""
+    axes = [axis] if isinstance(axis, int) else axis
+    rank = x.ndim + len(axes)
+    if any(not -rank <= i < rank for i in axes):
+        raise ArgumentError(f"expand_dims: axis {axis} of a tensor that would have {rank} axes")
+    for i in sorted(i % rank for i in axes):
+        x = x.unsqueeze(i)
+    return x
+
+
+@op()
+def squeeze(x: Tensor, axis: Axes = None) -> Tensor:
+    """Without axes of size 1."""
+    axes = all_axes(x, axis) if axis is not None else tuple(i for i in range(x.ndim) if x.shape[i] == 1)
+    if any(x.shape[i] != 1 for i in axes):
+        raise ArgumentError(f"squeeze: axis {axis} has a size other than 1")
+    return x.squeeze(axes)
+
+
+@op()
+def broadcast_to(x: Tensor, shape: Sizes) -> Tensor:
+    """Repeated along axes of size 1, and new axes in front, until it has the shape."""
+    return x.expand(*shape)
+
+
+@op()
+def flip(x: Tensor, axis: Axes = None) -> Tensor:
+    """The other way round along axes; none given: along all."""
+    return x.flip(all_axes(x, axis))
+
+
+@op()
+def fliplr(x: Tensor) -> Tensor:
+    """The other way round along axis 1."""
+    return x.fliplr()
+
+
+@op()
+def flipud(x: Tensor) -> Tensor:
+    """The other way round along axis 0."""
+    return x.flipud()
+
+
+@op()
+def rot90(array: Tensor, k: int = 1, axes: Sizes = (0, 1)) -> Tensor:
+    """Turned k times by a right angle, from the first axis to the second."""
+    return torch.rot90(array, k, list(axes))
+
+
+@op()
+def roll(x: Tensor, shift: int | Sizes, axis: Axes = None) -> Tensor:
+    """Moved on by `shift` places; what leaves at the end comes in at the start."""
+    return torch.roll(x, shift, axis)  # type: ignore[arg-type]
+
+
+@op()
+def repeat(x: Tensor, repeats: int, axis: int | None = None) -> Tensor:
+    """Each value so many times, one after the other; without an axis: of x as one row."""
+    x, axis = (x.reshape(-1), 0) if axis is None else (x, axis % x.ndim)
+    sizes = [*x.shape[: axis + 1], repeats, *x.shape[axis + 1 :]]
+    return x.unsqueeze(axis + 1).expand(sizes).flatten(axis, axis + 1)
+
+
+@op()
+def tile(x: Tensor, repeats: int | Sizes) -> Tensor:
+    """The whole so many times, by axis."""
+    return torch.tile(x, (repeats,) if isinstance(repeats, int) else tuple(repeats))
+
+
+@op()
+def pad(x: Tensor, pad_width: list, mode: str = "constant", constant_values: float | None = None) -> Tensor:  # type: ignore[type-arg]
+    """So many values [before, after] for each axis: 0 or `constant_values`, or 'reflect', 'symmetric' ones."""
+    widths = [list(pair) if isinstance(pair, list) else [pair, pair] for pair in pad_width]
+    widths = widths * x.ndim if len(widths) == 1 else widths
+    if len(widths) != x.ndim or any(len(pair) != 2 or not all(isinstance(n, int) for n in pair) for pair in widths):
+        raise ArgumentError(f"pad: pad_width: expected [before, after] for each of {x.ndim} axes, got {pad_width}")
+    if mode == "constant":
+        flat = [n for pair in reversed(widths) for n in pair]
+        return F.pad(x, flat, value=constant_values or 0.0)
+    if constant_values is not None or mode not in {"reflect", "symmetric"}:
+        raise ArgumentError("pad: mode is 'constant', 'reflect' or 'symmetric'; only the first has constant_values")
+    for axis, (before, after) in enumerate(widths):
+        inner = 1 if mode == "reflect" else 0
+        length = x.shape[axis]
+        if max(before, after) > length - inner:
+            raise ArgumentError(f"pad: {max(before, after)} values beside an axis of {length} cannot be {mode} ones")
+        head = x.narrow(axis, inner, before).flip(axis)
+        tail = x.narrow(axis, length - inner - after, after).flip(axis)
+        x = torch.cat([head, x, tail], axis)
+    return x
+
+
+@op()
+def concatenate(xs: Tensors, axis: int = 0) -> Tensor:
+    """Joined along an axis."""
+    return torch.cat(list(xs), axis)
+
+
+@op()
+def append(x1: Tensor, x2: Tensor, axis: int | None = None) -> Tensor:
+    """x2 behind x1; without an axis: both as one row."""
+    return torch.cat([x1, x2], axis) if axis is not None else torch.cat([x1.reshape(-1), x2.reshape(-1)])
+
+
+@op()
+def stack(x: Tensors, axis: int = 0) -> Tensor:
+    """Joined along a new axis."""
+    return torch.stack(list(x), axis)
+
+
+@op()
+def hstack(xs: Tensors) -> Tensor:
+    """Joined along axis 1, vectors along axis 0."""
+    return torch.hstack(list(xs))
+
+
+@op()
+def vstack(xs: Tensors) -> Tensor:
+    """Joined along axis 0, vectors as rows."""
+    return torch.vstack(list(xs))
+
+
+@op()
+def dstack(xs: Tensors) -> Tensor:
+    """Joined along axis 2."""
+    return torch.dstack(list(xs))
+
+
+@op()
+def unstack(x: Tensor, num: int | None = None, axis: int = 0) -> list[Tensor]:
+    """A tensor for each place of an axis."""
+    if num is not None and x.shape[axis] != num:
+        raise ArgumentError(f"unstack: the axis has {x.shape[axis]} places, not {num}")
+    return list(x.unbind(axis))
+
+
+@op()
+def split(x: Tensor, indices_or_sections: int | Sizes, axis: int = 0) -> list[Tensor]:
+    """Cut into so many equal parts, or before each of the places: several tensors."""
+    if isinstance(indices_or_sections, int) and (indices_or_sections < 1 or x.shape[axis] % indices_or_sections):
+        raise ArgumentError(f"split: an axis of {x.shape[axis]} does not fall into {indices_or_sections} equal parts")
+    return array_split(x, indices_or_sections, axis)
+
+
+@op()
+def array_split(x: Tensor, indices_or_sections: int | Sizes, axis: int = 0) -> list[Tensor]:
+    """As split, but the first parts may be longer by one."""
+    return list(torch.tensor_split(x, indices_or_sections, axis))  # type: ignore[arg-type]
+
+
+@op()
+def meshgrid(*x: Tensor, indexing: str = "xy") -> list[Tensor]:
+    """A tensor for each vector, in which it varies along one axis: all combinations."""
+    return list(torch.meshgrid(*x, indexing=indexing))
+
+
+@op()
+def diag(x: Tensor, k: int = 0) -> Tensor:
+    """A matrix with the vector on its diagonal, or the diagonal of a matrix."""
+    return torch.diag(x, k)
+
+
+@op()
+def diagonal(x: Tensor, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    """The diagonal of two axes, as a last axis."""
+    return torch.diagonal(x, offset, axis1, axis2)
+
+
+@op()
+def trace(x: Tensor, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    """The sum of the diagonal."""
+    return torch.diagonal(x, offset, axis1, axis2).sum(-1)
+
+
+@op()
+def tril(x: Tensor, k: int = 0) -> Tensor:
+    """0 above the k-th diagonal of the last two axes."""
+    return torch.tril(x, k)
+
+
+@op()
+def triu(x: Tensor, k: int = 0) -> Tensor:
+    """0 below the k-th diagonal of the last two axes."""
+    return torch.triu(x, k)
+
+
+@op("slice")
+def slice_(inputs: Tensor, start_indices: Sizes, shape: Sizes) -> Tensor:
+    """A part: from where on, and how much of each axis."""
+    for axis, (start, length) in enumerate(zip(start_indices, shape, strict=True)):
+        inputs = inputs.narrow(axis, start, length)
+    return inputs
+
+
+@op()
+def slice_update(inputs: Tensor, start_indices: Sizes, updates: Tensor) -> Tensor:
+    """The same tensor with other values from a place on."""
+    places = [slice(start, start + length) for start, length in zip(start_indices, updates.shape, strict=True)]
+    out = inputs.clone()
+    out[tuple(places)] = updates
+    return out
+
+
+@op()
+def depth_to_space(x: Tensor, block_size: int) -> Tensor:
+    """(N, H, W, C * b * b) -> (N, H * b, W * b, C)."""
+    n, h, w, c = x.shape
+    b = block_size
+    return x.reshape(n, h, w, b, b, c // b**2).permute(0, 1, 3, 2, 4, 5).reshape(n, h * b, w * b, c // b**2)
+
+
+@op()
+def space_to_depth(x: Tensor, block_size: int) -> Tensor:
+    """(N, H * b, W * b, C) -> (N, H, W, C * b * b)."""
+    n, h, w, c = x.shape
+    b = block_size
+    return x.reshape(n, h // b, b, w // b, b, c).permute(0, 1, 3, 2, 4, 5).reshape(n, h // b, w // b, c * b**2)
+
+
+@op()
+def select(condlist: Tensors, choicelist: Tensors, default: Value = 0) -> Tensor:
+    """Of each value the choice whose condition is the first that is true, else the default."""
+    out = as_tensor(default, choicelist[0].device).to(choicelist[0].dtype)
+    for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
+        out = torch.where(condition.bool(), choice, out)
+    return out

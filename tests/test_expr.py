@@ -1,0 +1,181 @@
+"""Formulas in a model, as loss and as metric: they train as a plain torch loop does, traced or not."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from kerascli import draws
+from kerascli.component import Invalid
+from kerascli.expressions import ExpressionError
+from kerascli.graph.build import Built, build
+from kerascli.graph.module import Graph
+from kerascli.graph.parse import parse_model
+from kerascli.graph.weights import materialize
+from kerascli.ops.expression import expression
+from kerascli.spec.run import dump_model
+from kerascli.spec.text import parse_document
+from tests.fit_harness import assert_close, prepare
+
+CONFIG = """
+seed: 3
+data:
+  source: {npz: data.npz}
+  inputs: {x: []}
+  targets: {y: []}
+model:
+  layers:
+    - dense: {units: 3, name: h}
+    - expr: {value: "tanh(h) * sigmoid(x[:, :1]) + 0.5 * pi", name: gated}
+    - add_loss: {value: "mean(square(h), axis=-1)", name: size, weight: 0.3}
+    - add_metric: {value: "max(abs(gated), axis=-1)", name: largest}
+    - dense: {units: 1, inputs: gated, name: out}
+compile:
+  loss: {expr: "mean(abs(y_true - y_pred) ** 3, axis=-1)"}
+  optimizer: {sgd: 0.0078125}
+  metrics: [{expr: {value: "mean(square(y_true - y_pred), axis=-1)", name: squares}}]
+fit: {epochs: 3, batch_size: 16}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _float32_after() -> Any:
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def plain_loop(data: dict[str, np.ndarray], weights: dict[str, np.ndarray]) -> dict[str, list[float]]:
+    """The same training by hand; `weights` change in place."""
+    w = {name: torch.tensor(value, requires_grad=True) for name, value in weights.items()}
+    history: dict[str, list[float]] = {"loss": [], "size": [], "largest": [], "squares": []}
+    for _ in range(3):
+        sums = dict.fromkeys(history, 0.0)
+        for start in range(0, 64, 16):
+            x, y = (torch.tensor(data[name][start : start + 16]).double() for name in ("x", "y"))
+            h = x @ w["h/kernel"] + w["h/bias"]
+            gated = h.tanh() * x[:, :1].sigmoid() + 0.5 * np.pi
+            out = gated @ w["out/kernel"] + w["out/bias"]
+            size = (h**2).mean()
+            loss = ((y - out).abs() ** 3).mean() + 0.3 * size
+            found = {"loss": loss, "size": size, "largest": gated.abs().amax(-1).mean(), "squares": (y - out) ** 2}
+            for name, value in found.items():
+                sums[name] += value.mean().item() * 16
+            for weight, gradient in zip(w.values(), torch.autograd.grad(loss, list(w.values())), strict=True):
+                weight.data -= 0.0078125 * gradient
+        for name, value in sums.items():
+            history[name].append(value / 64)
+    weights.update({name: value.detach().numpy() for name, value in w.items()})
+    return history
+
+
+@pytest.mark.parametrize("jit", ["false", "true"])
+def test_a_model_with_formulas_trains_as_a_plain_loop(jit: str, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    data = {"x": random.normal(size=(64, 4)).astype("float32"), "y": random.normal(size=(64, 1)).astype("float32")}
+    config = CONFIG.replace("compile:\n", f"compile:\n  jit_compile: {jit}\n")
+    ours = prepare(tmp_path, data, config)
+    weights = {weight.name: weight.keras().numpy().copy() for weight in ours.experiment.weights}
+    trained = ours.train()
+    wanted = plain_loop(data, weights)
+    assert trained.history.keys() == wanted.keys()
+    for name, values in wanted.items():
+        assert_close(trained.history[name], values, name)
+    for name, value in weights.items():
+        assert_close(trained.weights[name], value, name)
+    assert trained.evaluated.keys() == wanted.keys()
+
+
+def built(text: str) -> Built:
+    return build(parse_model(parse_document(text, "graph").data, {}))
+
+
+def run(text: str, seed: int = 0, **inputs: Tensor) -> dict[str, Tensor]:
+    graph = Graph(built(text))
+    materialize(graph, graph.weights(), seed=1, device=torch.device("cpu"))
+    with draws.using(draws.Draws(seed, "test", 0)):
+        return graph(inputs).outputs
+
+
+def test_an_expression_names_several_results() -> None:
+    x = torch.arange(12.0).reshape(2, 6)
+    text = 'inputs: {x: [6]}\nlayers: [{expr: {value: "top_k(x, 2)", outputs: [values, places]}}]\noutputs: [places]'
+    assert run(text, x=x)["places"].tolist() == [[5, 4], [5, 4]]
+    assert built(text).specs["places"].dtype == "int32"
+
+
+def test_unknown_sizes_stay_unknown_and_known_ones_follow() -> None:
+    text = 'inputs: {x: [null, 6]}\nlayers: [{expr: "concatenate([x, x[:, :1]], axis=1)[..., ::2]"}]'
+    assert built(text).specs["expr"].shape == (None, 3)
+
+
+def test_lambda_is_the_expression_over_the_node_before() -> None:
+    x = torch.randn(3, 4)
+    assert torch.equal(run('inputs: {x: [4]}\nlayers: [relu, {lambda: "prev * 2"}]', x=x)["expr"], 2 * x.relu())
+
+
+def test_a_formula_without_names_knows_the_size_of_the_batch() -> None:
+    text = 'inputs: {x: [4]}\nlayers: [{expr: {value: "random_normal([batch_size, 2])", name: z}}, {add: [z, x2]}]'
+    text = text.replace("{add: [z, x2]}", '{expr: "z + x[:, :2]"}')
+    first, again, other = (run(text, seed, x=torch.zeros(50, 4))["expr"] for seed in (0, 0, 1))
+    assert first.shape == (50, 2)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_a_dumped_model_says_which_nodes_it_means() -> None:
+    text = 'inputs: {x: [4]}\nlayers: [relu, {expr: "prev + prev * x"}, {add_loss: {value: "mean(prev)", name: l}}]'
+    model = parse_model(parse_document(text, "graph").data, {})
+    dumped = dump_model(model)
+    assert [layer.get("expr", {}).get("value") for layer in dumped["layers"]] == [None, "relu + relu * x", None]
+    assert dumped["layers"][2]["add_loss"]["value"] == "mean(expr)"
+    assert dump_model(parse_model(dumped, {})) == dumped
+
+
+def test_numbers_are_computed_once() -> None:
+    assert len(list(str(expression("prev * (2 ** 10 - 1) / sqrt(4)").tree).split("Binary"))) == 3
+
+
+@pytest.mark.parametrize("text", ["x[", "x + ", "x.y()", "f(", "1" * 2001, "(" * 60 + "x" + ")" * 60, "__import__(x)"])
+def test_what_is_no_expression_is_refused(text: str) -> None:
+    with pytest.raises(ExpressionError):
+        expression(text)
+
+
+def test_euler_s_number_and_a_node_of_its_name_are_told_apart() -> None:
+    with pytest.raises(Invalid, match="'e' is a number in an expression"):
+        built('inputs: {e: [4]}\nlayers: [{dense: 3}, {expr: "prev * e"}]')
+
+
+class TestRandom:
+    """Drawn by keys: repeated by the same step, and of the right moments."""
+
+    LIKE = torch.zeros(400, 250, dtype=torch.float64)
+
+    def drawn(self, text: str, **tensors: Tensor) -> Tensor:
+        with draws.using(draws.Draws(0, "test", 0)):
+            return expression(text)({"x": self.LIKE, **tensors}, self.LIKE, training=True).double()
+
+    @pytest.mark.parametrize(
+        ("text", "mean", "variance", "low", "high"),
+        [
+            ("random_normal(shape(x), 2, 3)", 2, 9, -np.inf, np.inf),
+            ("random_truncated_normal(shape(x))", 0, 0.7737, -2.0001, 2.0001),
+            ("random_uniform(shape(x), -1, 3)", 1, 16 / 12, -1, 3),
+            ("random_randint(shape(x), 2, 6)", 3.5, 15 / 12, 2, 5),
+            ("random_bernoulli(shape(x), 0.3)", 0.3, 0.21, 0, 1),
+            ("random_bernoulli(shape(x), x + 0.3)", 0.3, 0.21, 0, 1),
+            ("random_dropout(x + 1, 0.2)", 1, 0.25, 0, 1.25),
+            ("random_categorical(x[:, :4], 250)", 1.5, 15 / 12, 0, 3),
+        ],
+    )
+    def test_it_has_the_range_and_the_moments_it_should_have(self, text, mean, variance, low, high) -> None:
+        y = self.drawn(text)
+        assert y.shape == self.LIKE.shape
+        assert low <= y.min() <= y.max() <= high
+        assert y.mean().item() == pytest.approx(mean, abs=5 * (variance / y.numel()) ** 0.5)
+        assert y.var().item() == pytest.approx(variance, rel=0.03)
+        assert torch.equal(y, self.drawn(text))
+        assert abs(float(torch.corrcoef(torch.stack([y[:-1].reshape(-1), y[1:].reshape(-1)]))[0, 1])) < 0.02
