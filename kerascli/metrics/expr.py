@@ -13,6 +13,7 @@ class Expr(MeanMetric):
     """The mean of a formula over y_true and y_pred with a value a sample: "max(abs(y_true - y_pred), axis=-1)"."""
 
     value: PairExpression
+    """The formula; it needs quotes where it contains a comma, a bracket or a colon."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return value_of_pair(self.value, y_true, y_pred)
