@@ -24,7 +24,10 @@ EXACT_IN_FLOAT32 = frozenset({"bool", "uint8", "int8", "uint16", "int16", "float
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What is known of a column: its shape without the row axis, its dtype ("string" for text, "unknown")."""
+    """What is known of a column: its shape without the row axis, its dtype.
+
+    The dtype is "string" for text, "sequence" for whole numbers, another count of them in each row; or "unknown".
+    """
 
     shape: Shape
     dtype: str
@@ -43,6 +46,10 @@ class Field:
     @property
     def is_text(self) -> bool:
         return self.dtype == "string"
+
+    @property
+    def is_ragged(self) -> bool:
+        return self.dtype == "sequence"
 
     @property
     def is_integer(self) -> bool:
@@ -142,6 +149,9 @@ class Transform(InFolder):
 
     takes_columns: ClassVar[bool] = False
     """As a pipeline's first step this takes columns of any types: a record array, its field a column each."""
+
+    takes_sequences: ClassVar[bool] = False
+    """This takes rows of different lengths, too."""
 
     def own_columns(self) -> tuple[str, ...]:
         """The columns that this takes as a pipeline's first step, if it names them itself."""

@@ -10,6 +10,7 @@ from kerascli.data.base import Context
 from kerascli.data.on_disk import Direct, Values, blocks
 from kerascli.data.spec import DataSpec
 from kerascli.data.table import Table
+from kerascli.data.tokens import is_ragged
 from kerascli.files import SAMPLED_BYTES, file_digest, sample_starts
 
 _SAMPLE_BYTES = 2**16
@@ -29,7 +30,10 @@ def digests(spec: DataSpec, context: Context, tables: Mapping[str, Table]) -> di
     for split, column, values in columns:
         digest.update(f"{split}/{column}/{values.dtype}/{values.shape}".encode())
         for block in _looked_at(values):
-            if block.dtype == object:
+            if is_ragged(block):
+                digest.update(b"".join(sequence.tobytes() for sequence in block))
+                digest.update(np.fromiter(map(len, block), np.int64, len(block)).data)
+            elif block.dtype == object:
                 digest.update("\0".join(block.flat).encode(errors="surrogatepass"))
             else:
                 digest.update(np.ascontiguousarray(block).data)

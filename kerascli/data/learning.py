@@ -9,7 +9,9 @@ import numpy as np
 
 from kerascli.data.base import Field, Learned
 from kerascli.data.blocks import Blocks
-from kerascli.data.pipeline import Route, column_field, infer_step, located, read_columns, run_step
+from kerascli.data.columns import column_field, read_columns
+from kerascli.data.pipeline import infer_step, run_step
+from kerascli.data.route import Route, located
 from kerascli.data.table import BadRow, Table
 from kerascli.errors import FileRefused
 from kerascli.files import load_json, load_npz
@@ -124,7 +126,7 @@ def known_columns(learned: Mapping[str, Learned]) -> dict[str, Field]:
             classes = facts["classes"]
             given = {**facts, "shape": tuple(facts["shape"]), "classes": classes and tuple(classes), "columns": ()}
             found[name] = Field(**given)
-            if not found[name].is_text:
+            if not found[name].is_text and not found[name].is_ragged:
                 np.dtype(found[name].dtype)
     except (KeyError, TypeError):
         raise FileRefused(f"'{_JSON_FILE}' is not what kerascli writes there") from None

@@ -8,15 +8,18 @@ from torch import nn
 
 from kerascli.data.base import Context, Field, Learned
 from kerascli.data.blocks import distinct, extremes
+from kerascli.data.columns import column_field, mostly_numbers
 from kerascli.data.digests import digests
 from kerascli.data.learning import known_columns, learn
 from kerascli.data.on_disk import Values
-from kerascli.data.pipeline import Route, Stage, column_field, finished, infer, mostly_numbers, suffix
+from kerascli.data.pipeline import Stage, finished, infer, suffix
 from kerascli.data.preparer import Fields, Preparer
+from kerascli.data.route import Route
 from kerascli.data.rows import Split
 from kerascli.data.spec import DataSpec
 from kerascli.data.split import random_split, tail_start
 from kerascli.data.table import Table
+from kerascli.data.tokens import column_dtype, is_ragged
 from kerascli.errors import ConfigError, DataError, Fault, safe_text
 
 _MOST_CLASSES = 100_000
@@ -175,11 +178,12 @@ def _column_fields(spec: DataSpec, routes: list[Route], table: Table, context: C
     for route in routes:
         for column in route.pipeline.columns:
             values = table.column(column)
-            dtype = "string" if values.dtype == object else values.dtype.name
-            given = found.get(column) or said.get(column) or Field(values.shape[1:], dtype)
+            dtype = column_dtype(values)
+            shape = (None,) if is_ragged(values) else values.shape[1:]
+            given = found.get(column) or said.get(column) or Field(shape, dtype)
             if route.section == "targets" and given.num_classes is None:
                 given = replace(given, num_classes=_count_classes(values))
-            found[column] = replace(given, shape=values.shape[1:], dtype=dtype)
+            found[column] = replace(given, shape=shape, dtype=dtype)
     return found
 
 
@@ -201,13 +205,18 @@ def _split(spec: DataSpec, tables: dict[str, Table], context: Context) -> dict[s
     train = tables["train"]
     column = spec.split.stratify
     strata = None if column is None else train.column(column)
-    if strata is not None and (strata.ndim > 1 or strata.dtype.kind == "f"):
+    if strata is not None and not _has_classes(strata):
         text = f"split.stratify: column '{column}' has no classes"
         hint = "expected words or whole numbers, none missing"
         raise DataError(Fault(text, ("data", "split", "stratify"), hint=hint))
     seed = context.seed if spec.split.seed is None else spec.split.seed
     rows = random_split(train.rows, spec.split.parts(), seed, strata, column or "")
     return {**tables, **{name: train.take(chosen) for name, chosen in rows.items()}}
+
+
+def _has_classes(values: Values) -> bool:
+    """Whether a column's values can be counted: one word or whole number a row."""
+    return values.ndim == 1 and values.dtype.kind != "f" and not is_ragged(values)
 
 
 def _cut_tail(spec: DataSpec, tables: dict[str, Table], part: float) -> tuple[dict[str, Table], list[str]]:
@@ -228,7 +237,7 @@ def _sorted_warnings(spec: DataSpec, head: Table, tail: Table) -> list[str]:
     most = min(max(20, head.rows // 10), _MOST_CLASSES)
     for pipeline in spec.targets.values():
         column = pipeline.columns[0]
-        if len(pipeline.columns) > 1 or head.column(column).ndim > 1 or head.column(column).dtype.kind == "f":
+        if len(pipeline.columns) > 1 or not _has_classes(head.column(column)):
             continue
         classes, there = distinct(head.column(column), most), distinct(tail.column(column), most)
         new = sorted(there - classes) if classes is not None and there is not None else []

@@ -8,7 +8,8 @@ import numpy as np
 from kerascli.data.base import Field, Learned
 from kerascli.data.mapped import Mapped
 from kerascli.data.on_disk import BLOCK_BYTES, Rows
-from kerascli.data.pipeline import Route, prepare
+from kerascli.data.pipeline import prepare
+from kerascli.data.route import Route
 from kerascli.data.rows import DiskSplit, MemorySplit, Reader, Split
 from kerascli.data.spill import spill
 from kerascli.data.table import Table

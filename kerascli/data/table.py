@@ -10,6 +10,7 @@ import numpy as np
 
 from kerascli.data.mapped import kept
 from kerascli.data.on_disk import Direct, OnDisk, Rows, Values, chosen, count, pieces, rows_a_block
+from kerascli.data.tokens import is_ragged
 from kerascli.errors import DataError, Fault, Place, suggestion
 
 
@@ -178,7 +179,7 @@ def table_of(columns: Mapping[str, np.ndarray], name: str) -> Table:
 
 
 def as_column(values: np.ndarray, column: str, name: str) -> np.ndarray:
-    """An array in one of the dtypes that columns have: numbers as they are, all kinds of text as objects."""
+    """An array in one of the dtypes that columns have: numbers as they are, text and sequences as objects."""
     if values.ndim == 0:
         raise DataError(Fault(f"'{column}' is a single value, not rows", place=Place(name)))
     if values.dtype.kind in "biuf" and values.dtype.itemsize <= 8:
@@ -189,6 +190,8 @@ def as_column(values: np.ndarray, column: str, name: str) -> np.ndarray:
         except UnicodeDecodeError as error:
             text = f"'{column}' is not UTF-8 (byte {error.object[error.start]:#04x})"
             raise DataError(Fault(text, place=Place(name))) from None
+    if is_ragged(values) and all(isinstance(v, np.ndarray) and v.ndim == 1 and v.dtype.kind in "iu" for v in values):
+        return values
     what = "Python objects" if values.dtype == object else values.dtype.name
     hint = "pickled arrays are never loaded" if values.dtype == object else None
     raise DataError(Fault(f"'{column}' holds {what}; expected numbers or text", place=Place(name), hint=hint))

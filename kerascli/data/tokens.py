@@ -1,4 +1,7 @@
-"""Rows of different lengths, side by side; and how often things are in them."""
+"""Rows of different lengths, side by side; and how often things are in them.
+
+A column of such rows is an object array of arrays of whole numbers; its field's dtype is "sequence".
+"""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -6,6 +9,20 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
+
+from kerascli.data.on_disk import Values
+
+
+def is_ragged(values: Values) -> bool:
+    """Whether a column holds sequences."""
+    return isinstance(values, np.ndarray) and values.dtype == object and isinstance(next(values.flat, None), np.ndarray)
+
+
+def column_dtype(values: Values) -> str:
+    """What a field says of a column's values: "string", "sequence" or the name of a number type."""
+    if values.dtype != object:
+        return values.dtype.name
+    return "sequence" if is_ragged(values) else "string"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +37,33 @@ class Tokens:
         """(N, *): all of a row belongs to it."""
         width = rows.size // max(1, len(rows))
         return cls(rows.reshape(-1), np.full(len(rows), width))
+
+    @classmethod
+    def of_sequences(cls, rows: np.ndarray) -> Self:
+        """Of a column of sequences."""
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        return cls(np.concatenate(list(rows)), lengths)
+
+    def sequences(self) -> np.ndarray:
+        """As a column: a view of the values for each row."""
+        out = np.empty(len(self.lengths), object)
+        ends = np.cumsum(self.lengths)
+        for row, (start, end) in enumerate(zip(ends - self.lengths, ends, strict=True)):
+            out[row] = self.values[start:end]
+        return out
+
+    def take(self, rows: np.ndarray) -> Self:
+        """Some of the rows, in that order."""
+        starts = (np.cumsum(self.lengths) - self.lengths)[rows]
+        lengths = self.lengths[rows]
+        firsts = np.cumsum(lengths) - lengths
+        places = np.arange(lengths.sum()) + np.repeat(starts - firsts, lengths)
+        return type(self)(self.values[places], lengths)
+
+    def keep(self, wanted: np.ndarray) -> Self:
+        """Without the values that are not wanted (a truth value for each)."""
+        lengths = np.bincount(self.owners()[wanted], minlength=len(self.lengths))
+        return type(self)(self.values[wanted], lengths)
 
     def longest(self) -> int:
         """How much the fullest row has."""

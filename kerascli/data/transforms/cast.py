@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.data.base import EXACT_IN_FLOAT32, Field, Learned, Transform, transform
+from kerascli.data.columns import is_number
 from kerascli.data.convert import converted
-from kerascli.data.pipeline import is_number
 from kerascli.data.table import BadRow
 from kerascli.errors import safe_text
 

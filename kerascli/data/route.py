@@ -1,0 +1,38 @@
+"""A pipeline with its place in the data section: what errors and learned facts are named after."""
+
+from dataclasses import dataclass
+
+from kerascli.data.spec import Pipeline
+from kerascli.data.table import BadRow, Table
+from kerascli.errors import DataError, Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A pipeline of a section, by its name."""
+
+    section: str
+    name: str
+    pipeline: Pipeline
+    target: bool
+    """Whether lookups work as in targets; false for a transform that inputs and targets share."""
+
+    @property
+    def id(self) -> tuple[str, str]:
+        return self.section, self.name
+
+    def key(self, index: int) -> str:
+        """Where the facts of step `index` are kept."""
+        shared = self.pipeline.steps[index].shared
+        return f"shared.{shared}" if shared else f"{self.section}.{self.name}.{index}"
+
+    def fault(self, text: str, index: int | None = None, hint: str | None = None) -> DataError:
+        step = "" if index is None else f" ({self.pipeline.steps[index].transform.component_name})"
+        path = ("data", self.section, self.name)
+        return DataError(Fault(f"{self.section}.{self.name}{step}: {text}", path, hint=hint))
+
+
+def located(bad: BadRow, route: Route, table: Table) -> DataError:
+    """A row of an array as a place in the file."""
+    column = route.pipeline.columns[0] if len(route.pipeline.columns) == 1 else route.name
+    return DataError(Fault(bad.text, place=table.place(bad.row, column), hint=bad.hint))

@@ -1,0 +1,69 @@
+"""PadSequences: rows of different lengths to one length, as keras.utils.pad_sequences."""
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.blocks import Blocks
+from kerascli.data.convert import converted
+from kerascli.data.table import BadRow
+from kerascli.data.tokens import Tokens
+from kerascli.data.transforms.fitting import need_integers
+from kerascli.shapes import PositiveInt
+
+End = Literal["pre", "post"]
+
+
+@transform()
+class PadSequences(Transform):
+    """Cuts rows of whole numbers to `maxlen` and fills the shorter ones; null: the longest training row's length."""
+
+    needs_rows = True
+    takes_sequences = True
+
+    maxlen: PositiveInt | None = None
+    dtype: Literal["int32", "int64", "float32"] = "int32"
+    padding: End = "pre"
+    """Where the filling stands: before or after the row."""
+    truncating: End = "pre"
+    """Which end of a long row is cut off."""
+    value: float = 0.0
+    """What fills."""
+
+    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+        if not field.is_ragged:
+            need_integers(field)
+            if len(field.shape) != 1:
+                raise ValueError(f"needs a row of numbers for each sample, got {len(field.shape)} axes")
+        length = self._length(learned)
+        return replace(field, shape=(length,), dtype=self.dtype, max_length=length)
+
+    def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
+        return Learned({"max_length": max(_tokens(block).longest() for block in rows)}, {})
+
+    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+        width = self._length(learned)
+        assert width is not None
+        tokens = _tokens(values)
+        owners = tokens.owners()
+        places = np.arange(len(tokens.values)) - np.repeat(np.cumsum(tokens.lengths) - tokens.lengths, tokens.lengths)
+        over = np.maximum(tokens.lengths - width, 0)[owners]
+        places = places - over if self.truncating == "pre" else places
+        inside = (places >= 0) & (places < width)
+        if self.padding == "pre":
+            places = places + np.maximum(width - tokens.lengths, 0)[owners]
+        out = np.full((len(values), width), self.value, self.dtype)
+        try:
+            out[owners[inside], places[inside]] = converted(tokens.values[inside], out.dtype)
+        except BadRow as bad:
+            raise BadRow(int(owners[inside][bad.row]), bad.text) from None
+        return out
+
+    def _length(self, learned: Learned | None) -> int | None:
+        return self.maxlen or (None if learned is None else learned.facts["max_length"])
+
+
+def _tokens(rows: np.ndarray) -> Tokens:
+    return Tokens.of_sequences(rows) if rows.dtype == object else Tokens.of(rows)
