@@ -201,7 +201,7 @@ def test_a_cifar_batch_is_read_without_unpickling() -> None:
 )
 def test_spoilt_cifar_batches_are_refused_and_never_run(spoil: Callable[[bytes], bytes]) -> None:
     with pytest.raises(DataError, match=r"^cifar10: 'b' "):
-        parse_batch(spoil(batch(bytes(3072), [1])), "b")
+        parse_batch(spoil(batch(bytes(3072), [1])), "cifar10: 'b'")
 
 
 def test_cifar10_comes_from_keras_archive_in_keras_layout(

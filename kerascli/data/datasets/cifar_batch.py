@@ -1,13 +1,20 @@
-"""A batch file of CIFAR-10. It is a pickle, and nothing is unpickled: its opcodes are listed, not run.
+"""The archives of CIFAR-10 and CIFAR-100. Their batches are pickles: opcodes are listed, and nothing is run.
 
 What we look for stands in every batch in the same form: the pixels are the one long byte string, the labels are the
-list of small numbers after the key 'labels'.
+list of small numbers after their key.
 """
 
+import hashlib
+import io
 import pickletools
+import tarfile
+import zlib
+from collections.abc import Mapping
 
 import numpy as np
 
+from kerascli.data.datasets.download import Remote
+from kerascli.data.table import Table, table_of
 from kerascli.errors import DataError
 
 _PIXELS = 3 * 32 * 32
@@ -16,7 +23,47 @@ _TEXT = {"BINUNICODE", "SHORT_BINUNICODE", *_BYTES}
 _NUMBERS = {"BININT1", "BININT2", "BININT"}
 
 
-def parse_batch(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
+def cifar_archive(file: str, path: str, sha256: str) -> Remote:
+    """An archive of Krizhevsky's, and where Keras puts it."""
+
+    def problem(data: bytes) -> str | None:
+        return None if hashlib.sha256(data).hexdigest() == sha256 else "the file is damaged (its SHA-256 is another)"
+
+    return Remote(f"https://www.cs.toronto.edu/~kriz/{file}", path, 256 * 2**20, problem)
+
+
+def read_cifar(
+    data: bytes, name: str, splits: Mapping[str, tuple[str, ...]], key: str, classes: int
+) -> dict[str, Table]:
+    """Pictures and labels by split, from the batches that `splits` names. Raises DataError."""
+    batches = _batches(data, {batch for names in splits.values() for batch in names}, name)
+    tables: dict[str, Table] = {}
+    for split, names in splits.items():
+        found = [parse_batch(batches[batch], f"{name}: '{batch}'", key, classes) for batch in names]
+        x, y = zip(*found, strict=True)
+        pictures = np.concatenate(x).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        columns = {"x": np.ascontiguousarray(pictures), "y": np.concatenate(y)[:, None]}
+        tables[split] = table_of(columns, f"{name} {split}")
+    return tables
+
+
+def _batches(data: bytes, wanted: set[str], name: str) -> dict[str, bytes]:
+    """The batches by name, read in memory: nothing is extracted to disk."""
+    found: dict[str, bytes] = {}
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as tar:
+            for member in tar:
+                last = member.name.rpartition("/")[2]
+                if member.isreg() and last in wanted and (file := tar.extractfile(member)):
+                    found[last] = file.read()
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{name}: the archive cannot be read: {error}") from None
+    if missing := wanted - set(found):
+        raise DataError(f"{name}: the archive has no '{sorted(missing)[0]}'")
+    return found
+
+
+def parse_batch(data: bytes, where: str, key: str = "labels", classes: int = 10) -> tuple[np.ndarray, np.ndarray]:
     """Pixels (N, 3072) and labels (N,), both uint8. Raises DataError."""
     pixels = b""
     labels: list[int] = []
@@ -26,11 +73,11 @@ def parse_batch(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
             if opcode.name in _NUMBERS and in_labels and isinstance(argument, int):
                 labels.append(argument)
             elif opcode.name in _TEXT:
-                in_labels = argument in ("labels", b"labels")
+                in_labels = argument in (key, key.encode())
                 if opcode.name in _BYTES and argument is not None and len(argument) > len(pixels):
                     pixels = argument if isinstance(argument, bytes) else argument.encode("latin-1")
     except (ValueError, UnicodeError) as error:
-        raise DataError(f"cifar10: '{name}' cannot be read: {str(error)[:100]}") from None
-    if not labels or len(pixels) != _PIXELS * len(labels) or not all(0 <= label < 10 for label in labels):
-        raise DataError(f"cifar10: '{name}' has {len(pixels):,} bytes of pixels and {len(labels):,} labels")
+        raise DataError(f"{where} cannot be read: {str(error)[:100]}") from None
+    if not labels or len(pixels) != _PIXELS * len(labels) or not all(0 <= label < classes for label in labels):
+        raise DataError(f"{where} has {len(pixels):,} bytes of pixels and {len(labels):,} labels")
     return np.frombuffer(pixels, np.uint8).reshape(-1, _PIXELS), np.array(labels, np.uint8)

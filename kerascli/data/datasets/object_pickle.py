@@ -59,6 +59,6 @@ def _read(data: bytes, at: int) -> tuple[list[int], list[int]]:
             at += _STRUCTURE[code]
         else:
             raise ValueError(f"the opcode {code:#04x} stands at byte {at:,}; expected whole numbers in lists")
-    if starts and starts[0] or values and not starts:
+    if (starts and starts[0]) or (values and not starts):
         raise ValueError("there are numbers outside of a list")
     return values, np.diff([*starts, len(values)]).tolist()

@@ -53,7 +53,7 @@ class ToCategorical(Transform):
 
     def _count(self, field: Field, learned: Learned | None) -> int | None:
         found = None if learned is None else learned.facts.get("num_classes")
-        return self.num_classes or field.num_classes or found
+        return self.num_classes or field.num_classes or field.vocabulary_size or found
 
 
 class _OneHot(nn.Module):

@@ -1,0 +1,88 @@
+"""Prices of houses: Keras's boston_housing and california_housing, tables of numbers in an npz file."""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from kerascli.data.base import Context, Field, Source, source
+from kerascli.data.datasets.download import Remote, fetch
+from kerascli.data.datasets.word_sequences import remote, shuffled_rows
+from kerascli.data.table import Table, table_of
+from kerascli.errors import DataError
+from kerascli.files import load_npz
+from kerascli.shapes import NonNegativeInt, OpenFraction
+
+SHA256 = {
+    "boston_housing": "f553886a1f8d56431e820c5b82552d9d95cfcb96d1e678153f8839538947dff5",
+    "california_housing": "1a2e3a52e0398de6463aebe6f4a8da34fb21fbb6b934cf88c3425e766f2a1a6f",
+}
+_SMALL = 600
+_LIMIT = 64 * 2**20
+
+
+class Housing(Source):
+    """What both share: rows in Keras's order, the last of them to test."""
+
+    features: ClassVar[int]
+
+    def facts(self, context: Context) -> Mapping[str, Field]:
+        return {"x": Field((self.features,), "float64"), "y": Field((), "float64")}
+
+    def files(self, context: Context) -> list[Path]:
+        return [self._remote().local]
+
+    def _remote(self) -> Remote:
+        return remote(f"{self.component_name}.npz", SHA256[self.component_name])
+
+    def split(self, context: Context, test_split: float, seed: int, most: int | None = None) -> dict[str, Table]:
+        """The first `most` rows, shuffled and parted. Raises DataError."""
+        arrays = load_npz(io.BytesIO(fetch(self._remote(), context)), self.component_name, _LIMIT)
+        if not {"x", "y"} <= arrays.keys():
+            raise DataError(f"{self.component_name}: the file has no 'x' and 'y'")
+        x, y = (arrays[name][:most].astype(np.float64) for name in ("x", "y"))
+        if x.shape != (len(y), self.features) or y.ndim != 1:
+            raise DataError(f"{self.component_name}: expected {self.features} features, got {x.shape} and {y.shape}")
+        [order] = shuffled_rows(seed, len(x))
+        until = int(len(x) * (1 - test_split))
+        parts = {"train": order[:until], "test": order[until:]}
+        return {
+            name: table_of({"x": x[rows], "y": y[rows]}, f"{self.component_name} {name}")
+            for name, rows in parts.items()
+            if len(rows)
+        }
+
+
+@source()
+class BostonHousing(Housing):
+    """506 districts of Boston: `x` (13,), `y` the price in 1000 dollars; downloaded once.
+
+    One of its variables assumes that race influences prices; take `california_housing` where that is not the subject.
+    """
+
+    features = 13
+
+    test_split: OpenFraction = 0.2
+    seed: NonNegativeInt = 113
+    """Of the order of the rows."""
+
+    def load(self, context: Context) -> Mapping[str, Table]:
+        return self.split(context, self.test_split, self.seed)
+
+
+@source()
+class CaliforniaHousing(Housing):
+    """20,640 districts of California: `x` (8,), `y` the price in dollars; downloaded once."""
+
+    features = 8
+
+    version: Literal["large", "small"] = "large"
+    """small: the first 600 rows."""
+    test_split: OpenFraction = 0.2
+    seed: NonNegativeInt = 113
+    """Of the order of the rows."""
+
+    def load(self, context: Context) -> Mapping[str, Table]:
+        return self.split(context, self.test_split, self.seed, _SMALL if self.version == "small" else None)

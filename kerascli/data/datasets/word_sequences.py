@@ -1,0 +1,129 @@
+"""Texts as sequences of word numbers: what imdb and reuters share, with Keras's meaning of each setting."""
+
+import hashlib
+import io
+import zipfile
+from dataclasses import dataclass
+
+import numpy as np
+
+from kerascli.data.base import Field, Source
+from kerascli.data.datasets.download import Remote
+from kerascli.data.datasets.object_pickle import parse_sequences
+from kerascli.data.table import Table, table_of
+from kerascli.data.tokens import Tokens
+from kerascli.errors import DataError, Fault
+from kerascli.files import DAMAGED
+from kerascli.shapes import NonNegativeInt, PositiveInt
+
+BASE = "https://storage.googleapis.com/tensorflow/tf-keras-datasets"
+_LIMIT = 256 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Texts with their classes."""
+
+    texts: Tokens
+    labels: np.ndarray
+
+    def take(self, rows: np.ndarray) -> "Labelled":
+        return Labelled(self.texts.take(rows), self.labels[rows])
+
+
+class WordSequences(Source):
+    """The settings of Keras's `load_data`, in its order."""
+
+    num_words: PositiveInt | None = None
+    """Numbers from here on become `oov_char`; null: the greatest there is."""
+    skip_top: NonNegativeInt = 0
+    """So do numbers below this one."""
+    maxlen: PositiveInt | None = None
+    """Only texts that are shorter, `start_char` included, are kept."""
+
+    def field(self) -> Field:
+        return Field((None,), "sequence", vocabulary_size=self.num_words)
+
+    def prepared(self, parts: list[Labelled], start: int | None, oov: int | None, first: int) -> list[Labelled]:
+        """Marked, shifted and filtered. Raises DataError when no text is left of a part."""
+        parts = [self._short(Labelled(_marked(part.texts, start, first), part.labels)) for part in parts]
+        if not all(len(part.labels) for part in parts):
+            text = f"maxlen: no text has fewer than {self.maxlen} words"
+            raise DataError(Fault(text, ("data", "source", self.component_name, "maxlen")))
+        most = self.num_words or max(int(part.texts.values.max(initial=0)) for part in parts)
+        return [Labelled(_limited(part.texts, self.skip_top, most, oov), part.labels) for part in parts]
+
+    def _short(self, part: Labelled) -> Labelled:
+        if self.maxlen is None:
+            return part
+        return part.take(np.flatnonzero(part.texts.lengths < self.maxlen))
+
+    def table(self, part: Labelled, split: str) -> Table:
+        name = f"{self.component_name} {split}"
+        return table_of({"x": part.texts.sequences(), "y": part.labels.astype(np.int64)}, name)
+
+
+def remote(name: str, sha256: str) -> Remote:
+    """One of Keras's files, by its name and digest."""
+
+    def problem(data: bytes) -> str | None:
+        return None if hashlib.sha256(data).hexdigest() == sha256 else "the file is damaged (its SHA-256 is another)"
+
+    return Remote(f"{BASE}/{name}", name, 128 * 2**20, problem)
+
+
+def read_texts(data: bytes, name: str, suffix: str = "") -> Labelled:
+    """`x` and `y` (with `suffix`) of an npz file whose `x` are pickled lists. Raises DataError."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            texts, rows = _member(archive, f"x{suffix}.npy")
+            labels, _ = _member(archive, f"y{suffix}.npy")
+            found = np.lib.format.read_array(io.BytesIO(labels), allow_pickle=False)
+    except (KeyError, *DAMAGED) as error:
+        raise DataError(f"{name}: the file cannot be read: {str(error)[:100]}") from None
+    sequences = parse_sequences(texts, rows, f"{name}: 'x{suffix}'")
+    if found.shape != (rows,) or found.dtype.kind not in "iu":
+        raise DataError(f"{name}: {rows:,} texts and labels of shape {found.shape} ({found.dtype})")
+    return Labelled(sequences, found)
+
+
+def shuffled_rows(seed: int, *rows: int) -> list[np.ndarray]:
+    """Keras's order of so many rows, one part after the other: that of numpy's old generator, which stays as it is."""
+    random = np.random.RandomState(seed)
+    orders = [np.arange(count) for count in rows]
+    for order in orders:
+        random.shuffle(order)
+    return orders
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> tuple[bytes, int]:
+    """An array's bytes, and how many rows its header says it has."""
+    info = archive.getinfo(name)
+    if info.file_size > _LIMIT:
+        raise ValueError(f"'{name}' unpacks to {info.file_size:,} bytes; the limit is {_LIMIT:,}")
+    data = archive.read(info)
+    stream = io.BytesIO(data)
+    version = np.lib.format.read_magic(stream)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, _ = header(stream)
+    return data, int(shape[0]) if shape else 0
+
+
+def _marked(texts: Tokens, start: int | None, first: int) -> Tokens:
+    """Every number raised by `first`, with `start` before each text."""
+    if start is None:
+        return Tokens(texts.values + np.int32(first), texts.lengths)
+    lengths = texts.lengths + 1
+    values = np.empty(int(lengths.sum()), np.int32)
+    begins = np.zeros(len(values), bool)
+    begins[np.cumsum(lengths) - lengths] = True
+    values[begins] = start
+    values[~begins] = texts.values + np.int32(first)
+    return Tokens(values, lengths)
+
+
+def _limited(texts: Tokens, least: int, most: int, oov: int | None) -> Tokens:
+    known = (texts.values >= least) & (texts.values < most)
+    if oov is None:
+        return texts.keep(known)
+    return Tokens(np.where(known, texts.values, np.int32(oov)), texts.lengths)

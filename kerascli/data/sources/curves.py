@@ -1,0 +1,60 @@
+"""Moons and circles: two classes of points in the plane that no line parts."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from kerascli.data.base import Context, Field, Source, source
+from kerascli.data.table import Table, table_of
+from kerascli.shapes import NonNegativeFloat, NonNegativeInt, OpenFraction, PositiveInt
+
+
+class Curves(Source):
+    """Points along two curves, in random order."""
+
+    rows: PositiveInt = 1000
+    noise: NonNegativeFloat = 0.1
+    """Standard deviation of what is added to each coordinate."""
+
+    def facts(self, context: Context) -> Mapping[str, Field]:
+        return {"x": Field((2,), "float32"), "y": Field((), "int64", num_classes=2)}
+
+    def curves(self, first: np.ndarray, second: np.ndarray, seed: int) -> Mapping[str, Table]:
+        """A table of both."""
+        random = np.random.default_rng(seed)
+        x = np.concatenate([first, second])
+        order = random.permutation(len(x))
+        x = (x + self.noise * random.standard_normal(x.shape))[order]
+        y = (order >= len(first)).astype(np.int64)
+        return {"train": table_of({"x": x.astype(np.float32), "y": y}, self.component_name)}
+
+
+@source()
+class Moons(Curves):
+    """Two half circles that reach into each other: `x` (2,), `y` 0 or 1, in one split `train`."""
+
+    seed: NonNegativeInt = 0
+
+    def load(self, context: Context) -> Mapping[str, Table]:
+        upper = _circle(self.rows // 2, np.pi, endpoint=True)
+        lower = _circle(self.rows - self.rows // 2, np.pi, endpoint=True)
+        return self.curves(upper, np.array([1.0, 0.5]) - lower, self.seed)
+
+
+@source()
+class Circles(Curves):
+    """A circle within another: `x` (2,), `y` 0 (outer) or 1, in one split `train`."""
+
+    factor: OpenFraction = 0.5
+    """The inner radius; the outer one is 1."""
+    seed: NonNegativeInt = 0
+
+    def load(self, context: Context) -> Mapping[str, Table]:
+        outer = _circle(self.rows // 2, 2 * np.pi, endpoint=False)
+        inner = _circle(self.rows - self.rows // 2, 2 * np.pi, endpoint=False)
+        return self.curves(outer, self.factor * inner, self.seed)
+
+
+def _circle(points: int, angle: float, *, endpoint: bool) -> np.ndarray:
+    angles = np.linspace(0, angle, points, endpoint=endpoint)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1)

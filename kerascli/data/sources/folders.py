@@ -1,0 +1,99 @@
+"""Folders with a folder for each class: which files there are, in Keras's order."""
+
+import os
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from kerascli.data.base import Context, Field, Source
+from kerascli.data.on_disk import Values
+from kerascli.data.table import Table
+from kerascli.errors import DataError, Fault, Place, safe_text, suggestion
+from kerascli.shapes import Words
+
+_MOST_FILES = 20_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """Files in Keras's order, and the number of each one's class."""
+
+    paths: list[Path]
+    labels: np.ndarray
+
+
+class FolderSource(Source):
+    """A folder to train on, perhaps others for the other splits; the classes are those of the first."""
+
+    paths = ("directory", "validation", "test")
+    suffixes: ClassVar[tuple[str, ...]]
+
+    directory: str
+    validation: str | None = None
+    test: str | None = None
+    class_names: Words = ()
+    """The classes that are used, in order of their numbers; else all, by their names."""
+
+    @abstractmethod
+    def contents(self, files: list[Path], name: str) -> dict[str, Values]:
+        """The column that the files make. Raises DataError."""
+
+    def label(self, context: Context) -> Field:
+        """What is known of the classes. Raises DataError."""
+        names = self.class_names or class_names(context.folder / self.directory, self.directory)
+        return Field((), "int64", num_classes=len(names), classes=tuple(names))
+
+    def load(self, context: Context) -> Mapping[str, Table]:
+        tables: dict[str, Table] = {}
+        names = self.label(context).classes or ()
+        for split, path in (("train", self.directory), ("validation", self.validation), ("test", self.test)):
+            if path is None:
+                continue
+            found = labelled_files(context.folder / path, path, names, self.suffixes)
+            columns: dict[str, Values] = {"label": found.labels, **self.contents(found.paths, path)}
+            tables[split] = Table(columns, len(found.paths), name=path)
+        return tables
+
+
+def class_names(folder: Path, shown: str) -> tuple[str, ...]:
+    """The folders in a folder by name, without hidden ones. Raises DataError."""
+    try:
+        names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    except OSError as error:
+        text = f"cannot read the folder: {(error.strerror or str(error)).lower()}"
+        raise DataError(Fault(text, place=Place(shown))) from None
+    if not names:
+        raise DataError(Fault("expected a folder for each class in it, and there is none", place=Place(shown)))
+    return tuple(names)
+
+
+def labelled_files(folder: Path, shown: str, classes: tuple[str, ...], suffixes: tuple[str, ...]) -> Filed:
+    """Files with one of the suffixes, class by class, from folders in these too; links to folders are not followed."""
+    known = class_names(folder, shown)
+    paths: list[Path] = []
+    counts = []
+    for name in classes:
+        if name not in known:
+            text = f"there is no folder for the class '{safe_text(name, 40)}'{suggestion(name, known)}"
+            raise DataError(Fault(text, place=Place(shown)))
+        found = _files(folder / name, suffixes)
+        counts.append(len(found))
+        paths += found
+        if len(paths) > _MOST_FILES:
+            raise DataError(Fault(f"more than {_MOST_FILES:,} files", place=Place(shown)))
+    if not paths:
+        raise DataError(Fault(f"there are no files that end in {', '.join(suffixes)}", place=Place(shown)))
+    return Filed(paths, np.repeat(np.arange(len(classes)), counts))
+
+
+def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    return [
+        Path(root) / name
+        for root, _, names in sorted(os.walk(folder))
+        for name in sorted(names)
+        if name.lower().endswith(suffixes)
+    ]

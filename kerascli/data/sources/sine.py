@@ -1,0 +1,28 @@
+"""Sine: one long noisy wave, a step a row; with `timeseries` its windows."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from kerascli.data.base import Context, Field, Source, source
+from kerascli.data.table import Table, table_of
+from kerascli.shapes import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+
+@source()
+class Sine(Source):
+    """`value` float32, a step a row, in one split `train`."""
+
+    rows: PositiveInt = 1000
+    period: PositiveFloat = 50.0
+    """In rows."""
+    noise: NonNegativeFloat = 0.1
+    seed: NonNegativeInt = 0
+
+    def facts(self, context: Context) -> Mapping[str, Field]:
+        return {"value": Field((), "float32")}
+
+    def load(self, context: Context) -> Mapping[str, Table]:
+        noise = self.noise * np.random.default_rng(self.seed).standard_normal(self.rows)
+        value = np.sin(2 * np.pi * np.arange(self.rows) / self.period) + noise
+        return {"train": table_of({"value": value.astype(np.float32)}, "sine")}

@@ -1,0 +1,34 @@
+"""TextFolder: a text a file, a folder a class; as keras.utils.text_dataset_from_directory."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from kerascli.data.base import Context, Field, source
+from kerascli.data.on_disk import Values
+from kerascli.data.sources.folders import FolderSource
+from kerascli.data.sources.text_lines import read_text
+from kerascli.errors import DataError, Fault, Place
+from kerascli.files import memory_limit
+
+
+@source()
+class TextFolder(FolderSource):
+    """`text` and `label` of .txt files in UTF-8; read into memory."""
+
+    suffixes = (".txt",)
+
+    def facts(self, context: Context) -> Mapping[str, Field]:
+        return {"text": Field((), "string"), "label": self.label(context)}
+
+    def contents(self, files: list[Path], name: str) -> dict[str, Values]:
+        texts = np.empty(len(files), object)
+        left = memory_limit() // 4
+        for row, path in enumerate(files):
+            texts[row] = read_text(path, str(path))
+            left -= len(texts[row])
+            if left < 0:
+                said = f"the texts of {len(files):,} files do not fit in a quarter of the memory"
+                raise DataError(Fault(said, place=Place(name)))
+        return {"text": texts}

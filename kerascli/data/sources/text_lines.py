@@ -1,0 +1,77 @@
+"""Text from files, a row a line, or a row a window of characters."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from kerascli.data.base import Context, Field, source
+from kerascli.data.sources.file_source import FileSource
+from kerascli.data.table import Table, table_of
+from kerascli.errors import DataError, Fault, Place
+from kerascli.files import memory_limit, read_bytes
+from kerascli.shapes import PositiveInt
+
+_OBJECT_BYTES = 64
+"""What a text takes in Python beside its characters."""
+
+
+def read_text(path: Path, name: str) -> str:
+    """A UTF-8 file, called `name` in messages. Raises DataError with the line where it is none."""
+    data = read_bytes(path, memory_limit() // 8, name)
+    try:
+        return data.decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(Fault(f"not UTF-8 (byte {data[error.start]:#04x})", place=Place(name, line))) from None
+
+
+@source()
+class TextLines(FileSource):
+    """`text`: the lines of a UTF-8 file, without those that are empty."""
+
+    def facts(self, context: Context) -> Mapping[str, Field]:
+        return {"text": Field((), "string")}
+
+    def read(self, path: Path, name: str) -> Table:
+        return self.read_file(path, name)
+
+    def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
+        lines = [(number, line) for number, line in enumerate(read_text(path, name).split("\n"), 1) if line.strip()]
+        if not lines:
+            raise DataError(Fault("there is no text", place=Place(name)))
+        numbers, texts = zip(*lines, strict=True)
+        return Table({"text": np.array(texts, object)}, len(texts), name=name, numbers=np.array(numbers))
+
+
+@source()
+class TextWindows(FileSource):
+    """A UTF-8 file as one sequence of characters: `text`, a window of it; `next`, the character behind it;
+    `shifted`, the window one character later.
+    """  # fmt: skip
+
+    sequence_length: PositiveInt = 40
+    sequence_stride: PositiveInt = 1
+    """How many characters later the next window begins."""
+
+    def facts(self, context: Context) -> Mapping[str, Field]:
+        length = self.sequence_length
+        windows = {name: Field((), "string", max_length=length) for name in ("text", "shifted")}
+        return {**windows, "next": Field((), "string", max_length=1)}
+
+    def read(self, path: Path, name: str) -> Table:
+        return self.read_file(path, name)
+
+    def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
+        text, length = read_text(path, name), self.sequence_length
+        starts = range(0, len(text) - length, self.sequence_stride)
+        if not starts:
+            said = f"{len(text):,} characters; expected more than sequence_length, {length:,}"
+            raise DataError(Fault(said, place=Place(name)))
+        used = [column for column in ("text", "next", "shifted") if columns is None or column in columns]
+        if (need := len(starts) * len(used) * (length + _OBJECT_BYTES)) > memory_limit():
+            said = f"{len(starts):,} windows take {need:,} bytes; the limit here is {memory_limit():,}"
+            raise DataError(Fault(said, place=Place(name), hint="give sequence_stride a larger number"))
+        spans = {"text": (0, length), "next": (length, length + 1), "shifted": (1, length + 1)}
+        found = {column: [text[i + spans[column][0] : i + spans[column][1]] for i in starts] for column in used}
+        return table_of({column: np.array(texts, object) for column, texts in found.items()}, name)

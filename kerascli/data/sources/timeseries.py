@@ -1,0 +1,118 @@
+"""Timeseries: windows over the rows of another source, as keras.utils.timeseries_dataset_from_array."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Self
+
+import numpy as np
+
+from kerascli.data.base import SOURCES, Context, Field, Source, source
+from kerascli.data.on_disk import Direct, Rows, Values, chosen, is_large
+from kerascli.data.table import Table
+from kerascli.errors import DataError, Fault, Place
+from kerascli.shapes import NonNegativeInt, PositiveInt
+
+NEXT = "_next"
+
+
+@source()
+class Timeseries(Source):
+    """Of every column a window of rows (sequence_length, 1), and as `NAME_next` its value `offset` rows on.
+
+    The table's rows are in order of time, at even distances. Columns of a list stand side by side:
+    `[{columns: [a, b]}]` is (sequence_length, 2).
+    """
+
+    in_files = False
+
+    source: Annotated[Source, SOURCES.field()]
+    """Where the rows come from; each split has windows of its own."""
+    sequence_length: PositiveInt
+    sequence_stride: PositiveInt = 1
+    """How many rows later the next window begins."""
+    sampling_rate: PositiveInt = 1
+    """How many rows lie from one step of a window to the next."""
+    offset: NonNegativeInt | None = None
+    """null: `sequence_length * sampling_rate`, one step behind the window."""
+    start_index: NonNegativeInt = 0
+    """Rows before this one are left out."""
+    end_index: PositiveInt | None = None
+    """So are this one and those behind it."""
+
+    def facts(self, context: Context) -> Mapping[str, Field] | None:
+        found = self.source.facts(self._inner(context))
+        if found is None:
+            return None
+        windows = {name: replace(field, shape=self._shape(field.shape)) for name, field in found.items()}
+        return {**windows, **{name + NEXT: field for name, field in found.items()}}
+
+    def load(self, context: Context) -> Mapping[str, Table]:
+        inner = self._inner(context)
+        tables = self.source.load(inner)
+        return {split: self._windows(table, split, context.columns) for split, table in tables.items()}
+
+    def read(self, path: Path, name: str) -> Table | None:
+        table = self.source.read(path, name)
+        return table and self._windows(table, name, None)
+
+    def files(self, context: Context) -> list[Path]:
+        return self.source.files(context)
+
+    def _moved(self, fields: object, move: Callable[[str], str]) -> Self:
+        inner = self.source._moved(self.source.paths, move)
+        return self.model_copy(update={"source": inner})
+
+    def _inner(self, context: Context) -> Context:
+        """The columns of the rows that are behind those of the windows."""
+        if context.columns is None:
+            return context
+        return replace(context, columns=frozenset(name.removesuffix(NEXT) for name in context.columns))
+
+    def _shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (self.sequence_length, *(shape or (1,)))
+
+    def _windows(self, table: Table, split: str, wanted: frozenset[str] | None) -> Table:
+        end = table.rows if self.end_index is None else min(self.end_index, table.rows)
+        offset = self.sequence_length * self.sampling_rate if self.offset is None else self.offset
+        names = [name for name in table if wanted is None or {name, name + NEXT} & wanted]
+        ahead = wanted is None or any(name + NEXT in wanted for name in names)
+        span = max((self.sequence_length - 1) * self.sampling_rate, offset if ahead else 0)
+        starts = np.arange(self.start_index, end - span, self.sequence_stride)
+        if not len(starts):
+            text = f"'{split}' has {max(0, end - self.start_index):,} rows; a window takes {span + 1:,}"
+            raise DataError(Fault(text, place=Place(table.name or self.source.component_name)))
+        columns: dict[str, Values] = {}
+        for name in names:
+            values = _in_memory(table, name)
+            if wanted is None or name in wanted:
+                windows = Windows(values, starts, self.sequence_length, self.sampling_rate)
+                columns[name] = windows if is_large(len(windows) * windows.row_bytes) else windows[slice(None)]
+            if wanted is None or name + NEXT in wanted:
+                columns[name + NEXT] = values[starts + offset]
+        return Table(columns, len(starts), name=table.name, numbers=table.numbers()[starts])
+
+
+class Windows(Direct):
+    """A window of a column's rows for each start; made when it is asked for."""
+
+    def __init__(self, values: np.ndarray, starts: np.ndarray, length: int, rate: int) -> None:
+        values = values[:, None] if values.ndim == 1 else values
+        super().__init__(len(starts), (length, *values.shape[1:]), values.dtype, length * values[:1].nbytes)
+        self._values = values
+        self._starts = starts
+        self._steps = rate * np.arange(length)
+
+    def __getitem__(self, rows: Rows) -> np.ndarray:
+        return self._values[self._starts[chosen(self._rows, rows)][:, None] + self._steps]
+
+
+def _in_memory(table: Table, name: str) -> np.ndarray:
+    """A column of numbers. Raises DataError."""
+    values = table.column(name)
+    if values.dtype == object:
+        text = f"column '{name}' holds no numbers; windows are made of numbers"
+        raise DataError(Fault(text, place=Place(table.name or "data")))
+    if isinstance(values, np.ndarray):
+        return values
+    return np.concatenate(list(values.blocks(2**16)))
