@@ -362,3 +362,20 @@ def test_hostile_images_are_refused_by_name(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(image_files, "MAX_PIXELS", 100)
     with pytest.raises(DataError, match="126 pixels; the limit here is 100"):
         image_files.decoded(png, reading)
+
+
+def test_sizes_that_are_learned_are_not_known_offline() -> None:
+    inputs = {"question": [{"text_vectorization": {"split": "character", "standardize": None}}, "to_categorical"]}
+    spec = parse_data({"source": "addition", "inputs": inputs})
+    facts = data_facts(spec, Context(Path(), 0))
+    assert not facts.known
+    assert facts.reason == "the size of 'question' is learned from the data"
+    assert load_data(spec, Context(Path(), 0)).facts.inputs["question"].shape == (7, 14)
+
+
+@pytest.mark.parametrize(("step", "warned"), [("text_vectorization", False), ({"hashing": 9}, True)])
+def test_texts_that_are_taken_apart_are_no_classes(step: Any, warned: bool, tmp_path: Path) -> None:
+    write(tmp_path, "x,y\n" + "1,a b\n" * 8 + "1,b c\n" * 2, "t.csv")
+    spec = parse_data({"source": {"csv": {"path": "t.csv"}}, "inputs": {"x": []}, "targets": {"y": [step]}})
+    warnings = load_data(spec, Context(tmp_path, 0), validation_split=0.2).warnings
+    assert any("the rows seem to be sorted" in warning for warning in warnings) == warned

@@ -150,6 +150,9 @@ class Transform(InFolder):
     takes_columns: ClassVar[bool] = False
     """As a pipeline's first step this takes columns of any types: a record array, its field a column each."""
 
+    takes_apart: ClassVar[bool] = False
+    """A value is made of parts here: even where values repeat, they are no classes."""
+
     takes_sequences: ClassVar[bool] = False
     """This takes rows of different lengths, too."""
 

@@ -82,6 +82,8 @@ def data_facts(spec: DataSpec, context: Context) -> DataFacts:
             fields[route.id] = finished(steps)
     if known is None:
         reason = reason or f"the source '{spec.source.component_name}' says nothing before it is read"
+    elif learned := [name for (_, name), field in fields.items() if None in field.shape]:
+        known, reason = None, f"the size of '{learned[0]}' is learned from the data"
     return DataFacts(_section(fields, "inputs"), _section(fields, "targets"), known is not None, reason)
 
 
@@ -237,7 +239,8 @@ def _sorted_warnings(spec: DataSpec, head: Table, tail: Table) -> list[str]:
     most = min(max(20, head.rows // 10), _MOST_CLASSES)
     for pipeline in spec.targets.values():
         column = pipeline.columns[0]
-        if len(pipeline.columns) > 1 or not _has_classes(head.column(column)):
+        apart = any(step.transform.takes_apart for step in pipeline.steps)
+        if len(pipeline.columns) > 1 or apart or not _has_classes(head.column(column)):
             continue
         classes, there = distinct(head.column(column), most), distinct(tail.column(column), most)
         new = sorted(there - classes) if classes is not None and there is not None else []

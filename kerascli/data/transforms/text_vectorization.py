@@ -51,6 +51,7 @@ class TextVectorization(Transform):
     """
 
     needs_rows = True
+    takes_apart = True
     paths = ("vocabulary",)
 
     max_tokens: Annotated[int, Setting(ge=2, le=2**53)] | None = None
