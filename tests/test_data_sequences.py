@@ -16,12 +16,13 @@ import keras
 import numpy as np
 import pytest
 
-from kerascli.data.base import SOURCES, TRANSFORMS, Context, Field
+from kerascli.data.base import NOTHING_LEARNED, SOURCES, TRANSFORMS, Context, Field
 from kerascli.data.blocks import Blocks
 from kerascli.data.datasets import cifar100, housing, imdb, reuters
 from kerascli.data.datasets.object_pickle import parse_sequences
 from kerascli.data.prepare import data_facts, load_data
 from kerascli.data.spec import parse_data
+from kerascli.data.table import BadRow
 from kerascli.data.tokens import Tokens
 from kerascli.errors import DataError
 from tests.data_harness import whole
@@ -256,3 +257,30 @@ def test_a_column_of_sequences_has_no_classes(tmp_path: Path, monkeypatch: pytes
     spec = texts(tmp_path, monkeypatch, ["pad_sequences"], split={"validation": 0.2, "stratify": "x"})
     with pytest.raises(DataError, match="column 'x' has no classes"):
         load_data(spec, CONTEXT)
+
+
+@pytest.mark.parametrize("mode", ["multi_hot", "count"])
+def test_rows_of_different_lengths_become_bags_of_words(mode: str) -> None:
+    rows = [[3, 1, 3], [], [0, 4]]
+    ragged = Tokens(np.array([3, 1, 3, 0, 4], np.int32), np.array([3, 0, 2])).sequences()
+    step = TRANSFORMS.parse({"category_encoding": {"num_tokens": 5, "output_mode": mode}})
+    field = Field((None,), "sequence")
+    step.check(ragged, field, NOTHING_LEARNED, target=False)
+    found = step.apply(ragged, field, NOTHING_LEARNED, target=False)
+    after = step.infer(field, None, target=False)
+    assert (found.shape[1:], found.dtype.name) == (after.shape, after.dtype)
+    layer = keras.layers.CategoryEncoding(5, output_mode=mode)
+    for row, given in zip(found, rows, strict=True):
+        expected = layer(np.array(given)).numpy() if given else np.zeros(5)
+        np.testing.assert_array_equal(row, expected)
+
+
+def test_a_bag_of_words_names_the_row_of_an_unknown_one() -> None:
+    ragged = Tokens(np.array([3, 1, 9]), np.array([2, 1])).sequences()
+    step = TRANSFORMS.parse({"category_encoding": 5})
+    with pytest.raises(BadRow, match=r"category 9 is outside 0\.\.4") as caught:
+        step.check(ragged, Field((None,), "sequence"), NOTHING_LEARNED, target=False)
+    assert caught.value.row == 1
+    one_hot = TRANSFORMS.parse({"category_encoding": {"num_tokens": 5, "output_mode": "one_hot"}})
+    with pytest.raises(ValueError, match="different counts"):
+        one_hot.infer(Field((None,), "sequence"), None, target=False)

@@ -34,15 +34,11 @@ class Tokens:
 
     @classmethod
     def of(cls, rows: np.ndarray) -> Self:
-        """(N, *): all of a row belongs to it."""
+        """(N, *): all of a row belongs to it; or a column of sequences."""
+        if is_ragged(rows):
+            return cls(np.concatenate(list(rows)), np.fromiter(map(len, rows), np.int64, len(rows)))
         width = rows.size // max(1, len(rows))
         return cls(rows.reshape(-1), np.full(len(rows), width))
-
-    @classmethod
-    def of_sequences(cls, rows: np.ndarray) -> Self:
-        """Of a column of sequences."""
-        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-        return cls(np.concatenate(list(rows)), lengths)
 
     def sequences(self) -> np.ndarray:
         """As a column: a view of the values for each row."""

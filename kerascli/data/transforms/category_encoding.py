@@ -1,4 +1,4 @@
-"""CategoryEncoding as a transform: on the device, batch by batch."""
+"""CategoryEncoding as a transform: on the device, batch by batch; before that for rows of different lengths."""
 
 from dataclasses import replace
 
@@ -8,8 +8,10 @@ from torch import nn
 
 from kerascli.data.base import Field, Learned, Transform, transform
 from kerascli.data.table import BadRow
+from kerascli.data.tokens import Tokens
 from kerascli.data.transforms.fitting import need_integers
-from kerascli.preprocessing.categories import encoded_shape
+from kerascli.files import memory_limit
+from kerascli.preprocessing.categories import encoded_shape, tally
 from kerascli.preprocessing.category_encoding import CategoryEncodingModule, CategoryEncodingSettings
 
 
@@ -18,23 +20,40 @@ class CategoryEncoding(CategoryEncodingSettings, Transform):
     """Makes vectors over all categories of their numbers."""
 
     needs_rows = True
+    takes_sequences = True
 
     def in_batch(self, field: Field) -> bool:
-        return True
+        return not field.is_ragged
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
-        need_integers(field)
+        if not field.is_ragged:
+            need_integers(field)
+        elif self.output_mode == "one_hot":
+            raise ValueError("one_hot makes a vector of each number, and the rows have different counts of them")
         shape = encoded_shape(field.shape, self.output_mode, self.num_tokens)
-        return replace(field, shape=shape, dtype="float32", num_classes=self.num_tokens)
+        dtype = "uint8" if field.is_ragged and self.output_mode == "multi_hot" else "float32"
+        return replace(field, shape=shape, dtype=dtype, num_classes=self.num_tokens)
 
     def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
-        bad = (values < 0) | (values >= self.num_tokens)
+        tokens = Tokens.of(values)
+        bad = (tokens.values < 0) | (tokens.values >= self.num_tokens)
         if bad.any():
-            row = int(bad.reshape(len(bad), -1).any(axis=1).argmax())
-            raise BadRow(row, f"category {values[bad][0]} is outside 0..{self.num_tokens - 1}")
+            first = int(bad.argmax())
+            text = f"category {tokens.values[first]} is outside 0..{self.num_tokens - 1}"
+            raise BadRow(int(tokens.owners()[first]), text)
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+        if field.is_ragged:
+            tokens = Tokens.of(values)
+            _refuse_too_large(len(values) * self.num_tokens)
+            return tally(tokens.values, tokens.owners(), len(values), self.output_mode, self.num_tokens)
         return self.batch(field, learned, target=target)(torch.from_numpy(np.ascontiguousarray(values))).numpy()
 
     def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
         return CategoryEncodingModule(self, torch.float32)
+
+
+def _refuse_too_large(cells: int) -> None:
+    if cells > memory_limit() // 4:
+        hint = "fewer words (num_words), or pad_sequences before this"
+        raise ValueError(f"vectors of {cells:,} numbers in all do not fit in memory; {hint}")

@@ -41,12 +41,12 @@ class PadSequences(Transform):
         return replace(field, shape=(length,), dtype=self.dtype, max_length=length)
 
     def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
-        return Learned({"max_length": max(_tokens(block).longest() for block in rows)}, {})
+        return Learned({"max_length": max(Tokens.of(block).longest() for block in rows)}, {})
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         width = self._length(learned)
         assert width is not None
-        tokens = _tokens(values)
+        tokens = Tokens.of(values)
         owners = tokens.owners()
         places = np.arange(len(tokens.values)) - np.repeat(np.cumsum(tokens.lengths) - tokens.lengths, tokens.lengths)
         over = np.maximum(tokens.lengths - width, 0)[owners]
@@ -63,7 +63,3 @@ class PadSequences(Transform):
 
     def _length(self, learned: Learned | None) -> int | None:
         return self.maxlen or (None if learned is None else learned.facts["max_length"])
-
-
-def _tokens(rows: np.ndarray) -> Tokens:
-    return Tokens.of_sequences(rows) if rows.dtype == object else Tokens.of(rows)
