@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from kerascli.data.base import SOURCES, Context
-from kerascli.data.datasets import cifar10, fashion_mnist
+from kerascli.data.datasets import cifar10, cifar100, fashion_mnist
 from kerascli.data.datasets.cifar_batch import parse_batch
 from kerascli.data.datasets.download import Remote, fetch
 from kerascli.errors import DataError
@@ -222,6 +222,31 @@ def test_cifar10_comes_from_keras_archive_in_keras_layout(
     np.testing.assert_array_equal(tables["train"].array("x"), pictures[:10].transpose(0, 2, 3, 1))
     np.testing.assert_array_equal(tables["test"].array("x"), pictures[10:].transpose(0, 2, 3, 1))
     assert tables["train"].array("y").tolist() == [[0], [0], [1], [1], [2], [2], [3], [3], [4], [4]]
+
+
+@pytest.mark.parametrize(("mode", "labels"), [("fine", [[99], [3]]), ("coarse", [[19], [0]])])
+def test_cifar100_has_two_kinds_of_labels(
+    mode: str, labels: list[list[int]], server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3072)).astype(np.uint8)
+    fine = batch(pixels.tobytes(), [99, 3]).replace(b"U\x06labels", b"U\x0bfine_labels")
+    data = fine[:-2] + b"U\x0dcoarse_labels]q\x20(K\x13K\x00eu."
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name in ("train", "test"):
+            member = tarfile.TarInfo(f"cifar-100-python/{name}")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    server.files["cifar-100-python.tar.gz"] = buffer.getvalue()
+    monkeypatch.setattr(cifar100, "SHA256", hashlib.sha256(buffer.getvalue()).hexdigest())
+    source = SOURCES.parse({"cifar100": mode})
+    tables, facts = source.load(CONTEXT), source.facts(CONTEXT)
+    assert facts is not None
+    assert facts["y"].num_classes == {"fine": 100, "coarse": 20}[mode]
+    for split in ("train", "test"):
+        assert tables[split].array("y").tolist() == labels
+        pictures = pixels.reshape(2, 3, 32, 32).transpose(0, 2, 3, 1)
+        np.testing.assert_array_equal(tables[split].array("x"), pictures)
 
 
 def test_keras_finds_what_we_keep() -> None:

@@ -19,7 +19,8 @@ from sklearn import datasets
 from kerascli.component import Invalid
 from kerascli.data import image_files, on_disk
 from kerascli.data.base import SOURCES, Context
-from kerascli.data.prepare import data_facts, load_data
+from kerascli.data.prepare import data_facts, load_data, prepare_rows
+from kerascli.data.read import read_raw
 from kerascli.data.sources.stories import MOVES, PEOPLE, PLACES
 from kerascli.data.spec import parse_data
 from kerascli.data.table import Table
@@ -228,6 +229,17 @@ def test_what_gives_no_windows_is_said(text: str, settings: dict[str, Any], said
         SOURCES.parse(source).load(Context(tmp_path, 0))
 
 
+def test_a_raw_file_is_read_in_the_source_s_own_way(tmp_path: Path) -> None:
+    spec, context = windows(tmp_path), Context(tmp_path, 0)
+    learned = load_data(spec, context).learned
+    write(tmp_path, "a,b\n" + "1,1\n" * 9, "new.csv")
+    rows = prepare_rows(spec, learned, read_raw(spec, Path("new.csv"), context), targets=True)
+    assert rows.rows == 5
+    (tmp_path / "t.txt").write_text("one, two\nthree\n")
+    spec = parse_data({"source": {"text_lines": "t.txt"}, "inputs": {"text": ["text_vectorization"]}})
+    assert read_raw(spec, Path("t.txt"), context).array("text").tolist() == ["one, two", "three"]
+
+
 def test_lines_are_rows_without_the_empty_ones(tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_bytes('one\r\n\n  \nzwölf ,"\n'.encode())
     table = load({"text_lines": "t.txt"}, tmp_path)["train"]
@@ -331,7 +343,7 @@ def test_many_images_are_decoded_batch_by_batch(tmp_path: Path, monkeypatch: pyt
     assert type(data.splits["train"]).__name__ == "DiskSplit"
     np.testing.assert_array_equal(data.splits["train"].read(np.array([3, 1])).inputs["image"], expected[[3, 1]])
     (tmp_path / "d/b/2.bmp").write_bytes(b"BM")
-    with pytest.raises(DataError, match="not a sound image"):
+    with pytest.raises(DataError, match=r"this is no image \(bmp, gif, jpeg, png\)|not a sound image"):
         data.splits["train"].read(slice(3, 4))
 
 

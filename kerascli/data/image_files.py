@@ -73,7 +73,7 @@ def need_pillow() -> None:
 
 def decoded(path: Path, reading: Reading) -> np.ndarray:
     """One file as (height, width, channels), uint8. Raises DataError."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     data = read_bytes(path, MAX_BYTES)
     place = Place(str(path))
@@ -83,8 +83,10 @@ def decoded(path: Path, reading: Reading) -> np.ndarray:
         if pixels > MAX_PIXELS:
             raise DataError(Fault(f"{pixels:,} pixels; the limit here is {MAX_PIXELS:,}", place=place))
         array = np.asarray(_resized(_converted(image, reading), reading))
+    except UnidentifiedImageError:
+        raise DataError(Fault(f"this is no image ({', '.join(_FORMATS).lower()})", place=place)) from None
     except (Image.DecompressionBombError, *_DAMAGED) as error:
-        text = f"not a sound image: {safe_text(str(error).replace(str(path), '').strip(), 120)}"
+        text = f"not a sound image: {safe_text(str(error), 120)}"
         raise DataError(Fault(text, place=place)) from None
     return array.reshape(reading.shape)
 
