@@ -21,7 +21,7 @@ from kerascli.errors import Fault, Path, a_or_an, nearest, show
 class Component(BaseModel):
     """One named thing a config can ask for; subclasses are abstract or registered, never both."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
     component_name: ClassVar[str] = ""
     """The canonical name, set by the registry."""
