@@ -14,9 +14,18 @@ def type_words(schema: Schema) -> str:
     """The alternatives in order, null last."""
     found = list(options(schema))
     kept = [option for option in found if not _is_several(option, found)]
-    words = [f"{_one(option)} or {_count(option, found)} of them" if _count(option, found) else _one(option)
-             for option in sorted(kept, key=lambda option: option.get("type") == "null")]  # fmt: skip
-    return one_of(list(dict.fromkeys(words)))
+    kept.sort(key=lambda option: option.get("type") == "null")
+    return one_of(list(dict.fromkeys(word for option in kept for word in _alternatives(option, found))))
+
+
+def _alternatives(option: Schema, among: list[Schema]) -> list[str]:
+    """Each value that may be written where they are few, else what they are."""
+    if option.get("type") == "boolean":
+        return ["true", "false"]
+    if "enum" in option and "x-component" not in option:
+        return option["enum"]
+    count = _count(option, among)
+    return [f"{_one(option)} or {count} of them" if count else _one(option)]
 
 
 def _is_several(option: Schema, among: list[Schema]) -> bool:
