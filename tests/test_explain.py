@@ -159,7 +159,16 @@ def test_an_unknown_kind_is_refused() -> None:
     [
         ({"type": "integer", "minimum": 1, "maximum": 2**53}, "positive whole number"),
         ({"type": "number", "minimum": 0, "exclusiveMaximum": 1}, "number from 0 below 1"),
+        ({"type": "integer", "minimum": 2, "maximum": 2**24}, "whole number from 2 up to 16777216"),
         ({"anyOf": [{"type": "null"}, {"type": "string"}]}, "text or null"),
+        (
+            {"anyOf": [{"enum": ["sum", "mean"]}, {"type": "boolean"}, {"type": "null"}]},
+            "sum, mean, true, false or null",
+        ),
+        (
+            {"anyOf": [{"type": "number"}, {"type": "array", "prefixItems": [{"type": "number"}] * 2}]},
+            "number or 2 of them",
+        ),
         ({"enum": ["valid", "same", "causal"]}, "valid, same or causal"),
         ({"type": "array", "items": {"type": "integer"}}, "list of whole numbers"),
         ({"type": "array", "items": {"x-component": "loss"}}, "list of losses"),

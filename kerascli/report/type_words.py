@@ -30,13 +30,25 @@ def _alternatives(option: Schema, among: list[Schema]) -> list[str]:
 
 def _is_several(option: Schema, among: list[Schema]) -> bool:
     """A list of a fixed number of what another alternative is one of."""
-    return "minItems" in option and option["minItems"] == option.get("maxItems") and option.get("items") in among
+    places = _places(option)
+    return places > 0 and _place(option) in among
+
+
+def _places(schema: Schema) -> int:
+    """How many things a list of a fixed length has, which are all of one kind; 0: it is none."""
+    kinds = schema.get("prefixItems", [])
+    if kinds:
+        return len(kinds) if all(kind == kinds[0] for kind in kinds) else 0
+    return schema.get("minItems", 0) if schema.get("minItems") == schema.get("maxItems") else 0
+
+
+def _place(schema: Schema) -> Schema | None:
+    return schema["prefixItems"][0] if schema.get("prefixItems") else schema.get("items")
 
 
 def _count(option: Schema, among: list[Schema]) -> int | None:
     """How many of these may stand in a list instead."""
-    lists = (other for other in among if other.get("items") == option and _is_several(other, among))
-    return next((other["minItems"] for other in lists), None)
+    return next((_places(other) for other in among if _is_several(other, among) and _place(other) == option), None)
 
 
 def _one(schema: Schema) -> str:
@@ -111,4 +123,4 @@ def _plural(schema: Schema) -> str:
 
 
 def _plain(bound: Any) -> str:
-    return f"{bound:g}"
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
