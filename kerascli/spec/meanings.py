@@ -71,7 +71,7 @@ _SHARED = {
     "noise_shape": "Axes of size 1 share one decision; null: every value its own.",
     "num_thresholds": "How many thresholds the curve is taken at.",
     "output_axes": "Axes of the weight that count as outputs; null: Keras's rule.",
-    "output_mode": "int: numbers; else vectors, one_hot: a 1 at the value, multi_hot: at each, count, tf_idf: weighted.",
+    "output_mode": "int: numbers; else vectors, one_hot: 1 at the value; multi_hot: 1 at each; count; tf_idf.",
     "padding": "valid: only whole windows; same: as many as there are inputs (with strides 1).",
     "patience": "Epochs without improvement that are waited for.",
     "pool_size": "The size of the window.",
