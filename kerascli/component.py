@@ -132,8 +132,13 @@ class Registry(Generic[C]):
     def get(self, name: str, path: Path = ()) -> type[C]:
         cls = self.find(name)
         if cls is None:
-            meant = self.suggestion(name)
+            others = [kind for kind, registry in REGISTRIES.items() if registry.find(name)]
+            meant = "" if others else self.suggestion(name)
             hint = None if meant else f"'kerascli list {plural(self.kind)}' shows all"
+            if others:  # a transform among the layers, an activation for a loss
+                hint = (
+                    f"{name} is {' and '.join(map(a_or_an, others))}: 'kerascli explain {name}' shows where it stands"
+                )
             text = f"there is no {self.kind} '{name}'{meant}"
             raise Invalid([Fault(text, path, "key" if path else "value", hint=hint)])
         return cls
@@ -168,6 +173,8 @@ class Registry(Generic[C]):
             return cls.model_validate(settings)
         except ValidationError as error:
             faults = fault_list(error, cls, path)
+            if path and settings is not arguments:  # the first argument stands there without its name
+                faults = (replace(fault, path=path + fault.path[len(path) + 1 :]) for fault in faults)
             if not path:  # a bare name has no key of its own
                 faults = (replace(fault, at="value") for fault in faults)
             raise Invalid(faults) from None

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from kerascli.errors import Fault, Path, nearest, one_of, show, suggestion
+from kerascli.errors import Fault, Path, counted, nearest, one_of, show, suggestion
 
 _KINDS = {
     "int_type": "a whole number", "int_parsing": "a whole number", "int_from_float": "a whole number",
@@ -76,9 +76,11 @@ def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
         expected = one_of(_literals(context["expected"]))
         close = suggestion(value, _literals(context["expected"])) if isinstance(value, str) else ""
         return Fault(f"{name}: expected {expected}, got {show(value)}{close}", path)
-    if kind in {"too_long", "too_short"}:
-        wanted = context.get("max_length", context.get("min_length"))
-        return Fault(f"{name}: expected {wanted} values, got {context['actual_length']}", path)
+    if kind == "too_short":  # of a list as long as one likes: a short list of a fixed length lacks its last places
+        wanted = counted(context["min_length"], "value")
+        return Fault(f"{name}: expected at least {wanted}, got {context['actual_length'] or 'none'}", path)
+    if kind == "too_long":
+        return Fault(f"{name}: expected {context['max_length']} values, got {context['actual_length']}", path)
     if kind == "value_error":
         return Fault(f"{name}: {context['error']}" if name else str(context["error"]), path)
     return Fault(f"{name}: {detail['msg'][:1].lower()}{detail['msg'][1:]}, got {show(value)}", path)

@@ -1,4 +1,4 @@
-"""Before anything is imported: Keras computes with torch, pictures need no screen."""
+"""Before anything is imported: Keras computes with torch, on one thread, and pictures need no screen."""
 
 import os
 import sys
@@ -8,6 +8,7 @@ import pytest
 
 os.environ["KERAS_BACKEND"] = "torch"
 os.environ["MPLBACKEND"] = "Agg"
+os.environ["OMP_NUM_THREADS"] = "1"  # the tensors of tests are so small that threads wait for each other all the time
 
 
 @pytest.fixture(autouse=True)

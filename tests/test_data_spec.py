@@ -40,7 +40,7 @@ def test_a_pipeline_has_these_forms(written: Any, columns: tuple[str, ...], stac
     ("section", "path"),
     [
         ({"inputs": {"x": ["normalization", {"rescaling": {"scal": 1}}]}}, ("inputs", "x", 1, "rescaling", "scal")),
-        ({"inputs": {"x": {"rescaling": "two"}}}, ("inputs", "x", "rescaling", "scale")),
+        ({"inputs": {"x": {"rescaling": "two"}}}, ("inputs", "x", "rescaling")),
         ({"targets": {"y": ["to_category"]}}, ("targets", "y", 0)),
         (
             {"shared": {"words": {"string_lookup": {"max_tokens": 0}}}},

@@ -69,7 +69,7 @@ class TestWriting:
             ({"bidirectional": {"dense": 3}}, "layer: expected a recurrent layer (lstm, gru ...), got dense"),
             ({"time_distributed": "add"}, "layer: expected a layer of one input, got add"),
             ({"bidirectional": {"layer": {"gru": 3}, "backward_layer": {"gru": 3}}},
-             "layer and backward_layer must differ in go_backwards"),
+             "layer and backward_layer must differ in go_backwards: set it in one of them"),
             ({"bidirectional": {"layer": {"gru": {"units": 3, "return_state": True}},
                                 "backward_layer": {"gru": {"units": 3, "go_backwards": True}}}},
              "layer and backward_layer must have the same return_state"),

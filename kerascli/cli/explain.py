@@ -16,14 +16,14 @@ def explain_command(
     as_json: options.Json = False,
 ) -> None:
     """Say what a name means, its arguments, an example."""
-    typer.echo(explain(name, as_json=as_json))
+    typer.echo(explain(name, as_json=as_json, width=options.terminal_width()))
 
 
-def explain(name: str, *, as_json: bool = False) -> str:
-    """The reference of all that goes by a name. Raises ConfigError."""
+def explain(name: str, *, as_json: bool = False, width: int | None = None) -> str:
+    """The reference of all that goes by a name, as wide as a terminal. Raises ConfigError."""
     import json
 
     from kerascli.report import reference
 
     entries = reference.explain(name)
-    return json.dumps([entry.as_json() for entry in entries]) if as_json else reference.render(entries)
+    return json.dumps([entry.as_json() for entry in entries]) if as_json else reference.render(entries, width)

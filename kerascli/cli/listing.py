@@ -16,11 +16,11 @@ def list_command(
     as_json: options.Json = False,
 ) -> None:
     """List what a config can ask for, by kind."""
-    typer.echo(list_text(kind, as_json=as_json))
+    typer.echo(list_text(kind, as_json=as_json, width=options.terminal_width()))
 
 
-def list_text(kind: str | None, *, as_json: bool = False) -> str:
-    """A line a thing, or the same as JSON. Raises ConfigError."""
+def list_text(kind: str | None, *, as_json: bool = False, width: int | None = None) -> str:
+    """A line a thing (more at a terminal that is too narrow), or the same as JSON. Raises ConfigError."""
     import json
     from dataclasses import asdict
 
@@ -32,4 +32,6 @@ def list_text(kind: str | None, *, as_json: bool = False) -> str:
         lines = [f"{name:<{width}}  {count:>3}" for name, count in counts.items()]
         return json.dumps(counts) if as_json else "\n".join(lines)
     found = reference.members(kind)
-    return json.dumps([asdict(member) for member in found]) if as_json else "\n".join(reference.member_lines(found))
+    if as_json:
+        return json.dumps([asdict(member) for member in found])
+    return reference.fitted(reference.member_lines(found), width)

@@ -1,6 +1,7 @@
 """Options that several commands share, and what a missing argument means."""
 
 import shlex
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,6 +38,11 @@ def note(text: str) -> None:
 def say(text: str) -> None:
     """Print data on stdout: as it is for a program, without control characters for a terminal."""
     sys.stdout.write(safe_lines(text) if sys.stdout.isatty() else text)
+
+
+def terminal_width() -> int | None:
+    """The columns of the terminal that reads stdout; None: a pipe or a file, where a line is a thing."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def say_json(data: Any) -> None:

@@ -27,9 +27,11 @@ class Route:
         return f"shared.{shared}" if shared else f"{self.section}.{self.name}.{index}"
 
     def fault(self, text: str, index: int | None = None, hint: str | None = None) -> DataError:
-        step = "" if index is None else f" ({self.pipeline.steps[index].transform.component_name})"
-        path = ("data", self.section, self.name)
-        return DataError(Fault(f"{self.section}.{self.name}{step}: {text}", path, hint=hint))
+        step = None if index is None else self.pipeline.steps[index]
+        named = "" if step is None else f" ({step.transform.component_name})"
+        at = () if step is None or step.place is None else (step.place,)
+        path = ("data", self.section, self.name, *at)
+        return DataError(Fault(f"{self.section}.{self.name}{named}: {text}", path, hint=hint))
 
 
 def located(bad: BadRow, route: Route, table: Table) -> DataError:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -61,6 +61,8 @@ class Step:
 
     transform: Transform
     shared: str | None = None
+    place: int | None = field(default=None, compare=False)
+    """Where it stands in the list that was written, for errors."""
 
     def dump(self) -> Any:
         return self.shared or self.transform.dump()
@@ -196,7 +198,7 @@ class DataSpec(BaseModel):
         found: dict[str, dict[str, Pipeline]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
         for place, pipeline in self.all_pipelines().items():
             steps = (
-                Step(shared[step.shared] if step.shared else change(place, step.transform), step.shared)
+                replace(step, transform=shared[step.shared] if step.shared else change(place, step.transform))
                 for step in pipeline.steps
             )
             found[place[0]][place[1]] = replace(pipeline, steps=tuple(steps))
@@ -230,9 +232,9 @@ def parse_pipeline(name: Any, value: Any, shared: Mapping[str, Transform]) -> Pi
             if isinstance(entry, dict) and "columns" in entry:
                 columns, stacked = _columns(entry, index)
             elif isinstance(entry, str) and entry in shared:
-                steps.append(Step(shared[entry], entry))
+                steps.append(Step(shared[entry], entry, index))
             else:
-                steps.append(Step(_transform(entry, shared)))
+                steps.append(Step(_transform(entry, shared), place=index))
         except Invalid as invalid:
             faults += invalid.below((index,) if listed else ()).faults
     if faults:

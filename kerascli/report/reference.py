@@ -1,5 +1,7 @@
 """What kerascli knows, by name: kinds, components, sections, keys; all of it from the registries and the specs."""
 
+import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,6 +24,11 @@ _USED = {
     "regularizer": "kernel_regularizer: {}", "constraint": "kernel_constraint: {}",
 }  # fmt: skip
 """Where a thing of each kind stands."""
+
+_WIDTH = 120
+"""Of text that no terminal reads."""
+_NAMES = 28
+"""The widest column of names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +117,31 @@ def explain(word: str) -> list[Entry]:
     return found
 
 
-def render(entries: Sequence[Entry]) -> str:
-    """Entries as plain text, an empty line between them."""
-    return "\n\n".join("\n".join(_lines(entry)) for entry in entries)
+def render(entries: Sequence[Entry], width: int | None = None) -> str:
+    """Entries as plain text, an empty line between them; `width` is that of the terminal."""
+    return "\n\n".join(_entry_text(entry, width) for entry in entries)
+
+
+def _entry_text(entry: Entry, width: int | None) -> str:
+    text = fitted(_lines(entry, width or _WIDTH), width)
+    return f"{text}\n\nexample:\n  {entry.example}" if entry.example else text  # not fitted: it is there to be copied
+
+
+def fitted(lines: Iterator[str], width: int | None) -> str:
+    """Lines that are too long for a terminal go on under their text: after the name that it is about."""
+    if width is None:
+        return "\n".join(lines)
+    return "\n".join(part for line in lines for part in _broken(line, width))
+
+
+def _broken(line: str, width: int) -> list[str]:
+    start = re.match(r" *(\S+ {2,}|\w+: )?", line)
+    indent = start.end() if start and start.end() < width // 2 else 4
+    return _wrap(line, width, " " * indent) or [""]
+
+
+def _wrap(line: str, width: int, indent: str) -> list[str]:
+    return textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _of_sections(word: str) -> Iterator[Entry]:
@@ -234,9 +263,11 @@ def _shapes(shapes: Shape | list[Shape]) -> str:
     return ", ".join(show_shape((None, *shape)) for shape in several)
 
 
-def _lines(entry: Entry) -> Iterator[str]:
+def _lines(entry: Entry, width: int) -> Iterator[str]:
     yield f"{entry.name}: {entry.kind}"
-    yield from (f"  {line.strip()}".rstrip() for line in entry.meaning.splitlines())
+    for number, paragraph in enumerate(re.split(r"\n\s*\n", entry.meaning) if entry.meaning else ()):
+        yield from [""] if number else []
+        yield from _wrap(f"  {' '.join(paragraph.split())}", width, "  ")
     if entry.aliases:
         yield f"  also: {', '.join(entry.aliases)}"
     if entry.keys:
@@ -249,10 +280,6 @@ def _lines(entry: Entry) -> Iterator[str]:
     if entry.members:
         yield ""
         yield from member_lines(entry.members)
-    if entry.example:
-        yield ""
-        yield "example:"
-        yield f"  {entry.example}"
 
 
 def _key_lines(keys: Sequence[Key]) -> Iterator[str]:
@@ -263,8 +290,8 @@ def _key_lines(keys: Sequence[Key]) -> Iterator[str]:
 
 
 def member_lines(found: Sequence[Member]) -> Iterator[str]:
-    """Names, what they are, aliases: in columns."""
-    width = max((len(member.name) for member in found), default=0)
+    """Names, what they are, aliases: in columns. One very long name does not move the column of all."""
+    width = min(_NAMES, max((len(member.name) for member in found), default=0))
     for member in found:
         also = f" (also {', '.join(member.aliases)})" if member.aliases else ""
         yield f"{member.name:<{width}}  {member.meaning}{also}".rstrip()

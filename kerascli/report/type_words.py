@@ -14,20 +14,41 @@ def type_words(schema: Schema) -> str:
     """The alternatives in order, null last."""
     found = list(options(schema))
     kept = [option for option in found if not _is_several(option, found)]
-    words = [f"{_one(option)} or {_count(option, found)} of them" if _count(option, found) else _one(option)
-             for option in sorted(kept, key=lambda option: option.get("type") == "null")]  # fmt: skip
-    return one_of(list(dict.fromkeys(words)))
+    kept.sort(key=lambda option: option.get("type") == "null")
+    return one_of(list(dict.fromkeys(word for option in kept for word in _alternatives(option, found))))
+
+
+def _alternatives(option: Schema, among: list[Schema]) -> list[str]:
+    """Each value that may be written where they are few, else what they are."""
+    if option.get("type") == "boolean":
+        return ["true", "false"]
+    if "enum" in option and "x-component" not in option:
+        return option["enum"]
+    count = _count(option, among)
+    return [f"{_one(option)} or {count} of them" if count else _one(option)]
 
 
 def _is_several(option: Schema, among: list[Schema]) -> bool:
     """A list of a fixed number of what another alternative is one of."""
-    return "minItems" in option and option["minItems"] == option.get("maxItems") and option.get("items") in among
+    places = _places(option)
+    return places > 0 and _place(option) in among
+
+
+def _places(schema: Schema) -> int:
+    """How many things a list of a fixed length has, which are all of one kind; 0: it is none."""
+    kinds = schema.get("prefixItems", [])
+    if kinds:
+        return len(kinds) if all(kind == kinds[0] for kind in kinds) else 0
+    return schema.get("minItems", 0) if schema.get("minItems") == schema.get("maxItems") else 0
+
+
+def _place(schema: Schema) -> Schema | None:
+    return schema["prefixItems"][0] if schema.get("prefixItems") else schema.get("items")
 
 
 def _count(option: Schema, among: list[Schema]) -> int | None:
     """How many of these may stand in a list instead."""
-    lists = (other for other in among if other.get("items") == option and _is_several(other, among))
-    return next((other["minItems"] for other in lists), None)
+    return next((_places(other) for other in among if _is_several(other, among) and _place(other) == option), None)
 
 
 def _one(schema: Schema) -> str:
@@ -102,4 +123,4 @@ def _plural(schema: Schema) -> str:
 
 
 def _plain(bound: Any) -> str:
-    return f"{bound:g}"
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"

@@ -20,7 +20,7 @@ class AdditiveAttention(ScoredAttention):
     use_scale: bool = True
     """Learn a factor for each feature of the scores."""
     dropout: Fraction = 0.0
-    """The share of the shares that is dropped while training."""
+    """The share of the scores that is dropped while training."""
     seed: int | None = None
 
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:

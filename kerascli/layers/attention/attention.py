@@ -28,7 +28,7 @@ class Attention(ScoredAttention):
     score_mode: Literal["dot", "concat"] = "dot"
     """The score of a key: its dot product with the query, or a factor times sum(tanh(query + key))."""
     dropout: Fraction = 0.0
-    """The share of the shares that is dropped while training."""
+    """The share of the scores that is dropped while training."""
     seed: int | None = None
 
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:

@@ -26,8 +26,8 @@ def _list_is_a_stack(value: Any) -> Any:
         return value
     try:
         return LAYERS.construct(StackedRNNCells, "cells", value)
-    except Invalid as invalid:  # the list has no key of its own: leave out `cells`, twice
-        faults = tuple(replace(fault, path=fault.path[2:]) for fault in invalid.faults)
+    except Invalid as invalid:  # the list has no key of its own
+        faults = tuple(replace(fault, path=fault.path[1:]) for fault in invalid.faults)
         raise PydanticCustomError("component", "invalid component", {"faults": faults}) from None
 
 

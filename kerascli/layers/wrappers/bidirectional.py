@@ -61,7 +61,7 @@ class Bidirectional(Layer):
     @model_validator(mode="after")
     def _fit_each_other(self) -> Self:
         if self.layer.go_backwards == self.backward.go_backwards:
-            raise ValueError("layer and backward_layer must differ in go_backwards")
+            raise ValueError("layer and backward_layer must differ in go_backwards: set it in one of them")
         for name in ("return_sequences", "return_state"):
             if getattr(self.layer, name) != getattr(self.backward, name):
                 raise ValueError(f"layer and backward_layer must have the same {name}")

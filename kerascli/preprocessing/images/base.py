@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from kerascli import draws
 from kerascli.component import Component
-from kerascli.shapes import DataFormat, Shape
+from kerascli.shapes import DataFormat, Shape, show_shape
 
 
 def to_tuple(value: Any) -> Any:
@@ -90,7 +90,7 @@ class ImageOperation(Component):
         last = self.data_format == "channels_last"
         order = "height, width, channels" if last else "channels, height, width"
         if len(shape) != 3:
-            raise ValueError(f"needs images ({order}), got {len(shape)} axes a sample")
+            raise ValueError(f"needs images ({order}), got {show_shape((None, *shape))}")
         (height, width), count = (shape[:-1], shape[-1]) if last else (shape[1:], shape[0])
         if self.channels and count not in (None, *self.channels):
             wanted = " or ".join(map(str, self.channels))
