@@ -32,6 +32,9 @@ class Names:
         self._later: dict[str, Path] = {}
         self._announced: set[str] = set()
         self._counts: dict[str, int] = {}
+        self._counts_here: dict[str, int] = {}
+        self._names_here: dict[str, str] = {}
+        """For a node of a body without a name: what it would be called if the body were a model."""
         self.previous: str | None = None
         """What `prev` means: the tensor of the node above, if that is clear."""
         self.inputs_known = True
@@ -40,15 +43,15 @@ class Names:
     @contextmanager
     def inside(self, *, sees_outside: bool) -> Iterator[None]:
         """The body of a repeat, whose names go on to what follows it, or of a block, which is on its own."""
-        before = self._tensors, self._here, self._later
+        before = self._tensors, self._here, self._later, self._counts_here, self._names_here
         self._tensors = self._tensors.new_child() if sees_outside else ChainMap()
-        self._here = {}
+        self._here, self._counts_here, self._names_here = {}, {}, {}
         self._later = dict(self._later) if sees_outside else {}
         try:
             yield
         finally:
             own = self._tensors.maps[0]
-            self._tensors, self._here, self._later = before
+            self._tensors, self._here, self._later, self._counts_here, self._names_here = before
             if sees_outside:
                 for name in own.values():
                     self._tensors.setdefault(name, name)
@@ -66,6 +69,8 @@ class Names:
         """From here on `name` is the tensor `means` (itself)."""
         self._tensors[name] = means or name
         self._here[name] = place
+        if name in self._names_here:
+            self._tensors[self._names_here[name]] = means or name
         if means is not None:
             self._places.setdefault(means, place)
 
@@ -122,7 +127,12 @@ class Names:
             self._counts[base] = number + 1
             name = f"{base}_{number}" if number else base
             if not self._is_taken(name):
-                return name
+                break
+        if self._here is not self._places:
+            here = self._counts_here.get(base, 0)
+            self._counts_here[base] = here + 1
+            self._names_here[name] = f"{base}_{here}" if here else base
+        return name
 
     def find(self, name: object) -> str:
         """The tensor that a name means here. Raises Invalid."""
