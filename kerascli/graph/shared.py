@@ -33,8 +33,12 @@ def read_shared(reading: Reading, section: Any, base: Path, read: ReadModel) -> 
     found: list[Shared] = []
     for name, written in section.items():
         below = (*path, name)
-        reading.check_name(str(name), below)
         before = len(reading.faults.found)
+        reading.check_name(name, below, at="key")
+        if name == "repeat":
+            reading.faults.add("'repeat' is a word of the language; choose another name", below, at="key")
+        if len(reading.faults.found) > before:
+            continue
         is_model = isinstance(written, dict) and "layers" in written
         shared = (_model if is_model else _layer)(reading, str(name), written, below, read)
         if shared is None or len(reading.faults.found) > before:
@@ -99,7 +103,7 @@ def _inputs(inner: Reading, name: str, declared: Any, path: Path) -> dict[str, T
     inputs: dict[str, TensorSpec | None] = {}
     for index, each in enumerate(declared):
         where = (*path, each if isinstance(declared, dict) else index)
-        inner.check_name(each, where)
+        inner.check_name(each, where, at="key" if isinstance(declared, dict) else "value")
         value = declared[each] if isinstance(declared, dict) else None
         inputs[str(each)] = None
         try:

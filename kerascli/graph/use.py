@@ -50,9 +50,13 @@ def _idle_nodes(nodes: Sequence[Node], used: set[str], hint: str) -> list[Fault]
 def uncalled_faults(shared: Mapping[str, Shared | None], entries: Sequence[Entry]) -> list[Fault]:
     """What is shared and never called."""
     called = {entry.of.weights for entry in entries if isinstance(entry, Call)}
-    names = {f"'{each.name}'": each for each in shared.values() if each is not None}
     return [
-        Fault(f"{name} is shared, but never called", each.path, "key", hint="call it as a layer, by its name")
-        for name, each in names.items()
-        if each.weights not in called
+        Fault(f"'{name}' is shared, but never called", _place_of(each), "key", hint="call it as a layer, by its name")
+        for name, each in shared.items()
+        if each is not None and each.weights not in called
     ]
+
+
+def _place_of(shared: Shared) -> Path:
+    """Where its name stands; the path of a layer goes on to the layer's name."""
+    return shared.path if shared.layer is None else shared.path[:-1]
