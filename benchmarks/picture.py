@@ -78,6 +78,8 @@ def draw_panels(path: Path, unit: str, panels: Sequence[Panel]) -> None:
 
 
 def _panel(axes: "Axes", panel: Panel) -> None:
+    from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
+
     for curve, color in zip(panel.curves, _CURVES, strict=False):
         axes.plot(*zip(*curve.points, strict=True), "o-", markersize=5, markerfacecolor="white", color=color)
         inside = curve.points[curve.proportional]
@@ -85,6 +87,9 @@ def _panel(axes: "Axes", panel: Panel) -> None:
         (x_low, _), (x_high, _), (x, y) = curve.points[0], curve.points[-1], inside[-1]
         axes.plot([x_low, x_high], [y * x_low / x, y * x_high / x], "--", linewidth=0.8, color=color, alpha=0.6)
     axes.set(xscale="log", yscale="log", xlabel=panel.x)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    axes.xaxis.set_major_formatter(LogFormatterSciNotation(labelOnlyBase=False))
+    axes.xaxis.set_minor_formatter(NullFormatter())  # labels of less than a decade would cover each other
     axes.set_title(panel.title, loc="left", fontsize=11, fontweight="bold")
     axes.grid(visible=True, which="major", alpha=0.4)
     axes.spines[["top", "right"]].set_visible(False)

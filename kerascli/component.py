@@ -16,12 +16,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError, core_schema
 
 from kerascli.errors import Fault, Path, a_or_an, nearest, show
+from kerascli.wording import fault_list
 
 
 class Component(BaseModel):
     """One named thing a config can ask for; subclasses are abstract or registered, never both."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
     component_name: ClassVar[str] = ""
     """The canonical name, set by the registry."""
@@ -57,7 +58,7 @@ class Invalid(Exception):
 
     def below(self, path: Path) -> "Invalid":
         """The same faults, seen from `path` above."""
-        return Invalid(_moved(fault, path) for fault in self.faults)
+        return Invalid(fault.below(path) for fault in self.faults)
 
 
 C = TypeVar("C", bound=Component)
@@ -166,7 +167,7 @@ class Registry(Generic[C]):
         try:
             return cls.model_validate(settings)
         except ValidationError as error:
-            faults = _faults(error, cls, path)
+            faults = fault_list(error, cls, path)
             if not path:  # a bare name has no key of its own
                 faults = (replace(fault, at="value") for fault in faults)
             raise Invalid(faults) from None
@@ -256,49 +257,6 @@ class _ComponentField:
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
         return {"x-component": self.registry.kind}
-
-
-def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = ()) -> list[Fault]:
-    """A pydantic error as our faults, in our words, at the paths of the written config."""
-    return list(_faults(error, owner, written))
-
-
-def _faults(error: ValidationError, owner: type[BaseModel], written: Path) -> Iterator[Fault]:
-    from kerascli.wording import describe, describe_missing
-
-    found: list[Fault] = []
-    missing: dict[Path, list[str]] = {}
-    details = error.errors(include_url=False)
-    unknown = [str(d["loc"][-1]) for d in details if d["type"] == "extra_forbidden"]
-    meant = {word for key in unknown if (word := nearest(key, owner.model_fields))}
-    for detail in details:
-        if detail["type"] == "missing":
-            if detail["loc"][-1] not in meant:  # else it is there, misspelt: said once
-                missing.setdefault(detail["loc"][:-1], []).append(str(detail["loc"][-1]))
-            continue
-        context = detail.get("ctx", {})
-        if detail["type"] == "component":
-            where = tuple(detail["loc"])
-            found += [_moved(fault, where) for fault in context["faults"]]
-        else:
-            found.append(describe(dict(detail), owner))
-    found += [describe_missing(names, path, owner) for path, names in missing.items()]
-    yield from (_moved(fault, written) for fault in _without_repeats(found))
-
-
-def _without_repeats(faults: list[Fault]) -> Iterator[Fault]:
-    """A union reports each member: of faults at one place the first says enough, and one further down says more."""
-    seen = {fault.path[:length] for fault in faults for length in range(len(fault.path))}
-    for fault in faults:
-        if fault.at == "value":
-            if fault.path in seen:
-                continue
-            seen.add(fault.path)
-        yield fault
-
-
-def _moved(fault: Fault, path: Path) -> Fault:
-    return replace(fault, path=(*path, *fault.path))
 
 
 def snake_case(name: str) -> str:

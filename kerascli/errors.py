@@ -12,7 +12,7 @@ KerasCliError                 exit code
 import difflib
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 Path = tuple[str | int, ...]
@@ -57,6 +57,10 @@ class Fault:
     related: tuple[Related, ...] = ()
     span: tuple[int, int] | None = None
     """Column (from 1) and length inside the text at `path`, if it is about a part of it."""
+
+    def below(self, path: Path) -> "Fault":
+        """The same, seen from `path` above."""
+        return replace(self, path=(*path, *self.path))
 
     def lines(self) -> list[str]:
         """The fault as a person reads it: what and where, the source with a caret, a hint."""

@@ -1,11 +1,12 @@
 """Pydantic's findings in kerascli's words."""
 
 import typing
+from collections.abc import Iterator
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from kerascli.errors import Fault, Path, one_of, show, suggestion
+from kerascli.errors import Fault, Path, nearest, one_of, show, suggestion
 
 _KINDS = {
     "int_type": "a whole number", "int_parsing": "a whole number", "int_from_float": "a whole number",
@@ -21,6 +22,39 @@ _BOUNDS = {
     "less_than_equal": ("le", "at most"),
     "multiple_of": ("multiple_of", "a multiple of"),
 }
+
+
+def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = ()) -> list[Fault]:
+    """A pydantic error as our faults, in our words, at the paths of the written config."""
+    found: list[Fault] = []
+    missing: dict[Path, list[str]] = {}
+    details = error.errors(include_url=False)
+    unknown = [str(d["loc"][-1]) for d in details if d["type"] == "extra_forbidden"]
+    meant = {word for key in unknown if (word := nearest(key, owner.model_fields))}
+    for detail in details:
+        if detail["type"] == "missing":
+            if detail["loc"][-1] not in meant:  # else it is there, misspelt: said once
+                missing.setdefault(detail["loc"][:-1], []).append(str(detail["loc"][-1]))
+            continue
+        context = detail.get("ctx", {})
+        if detail["type"] == "component":
+            where = tuple(detail["loc"])
+            found += [fault.below(where) for fault in context["faults"]]
+        else:
+            found.append(describe(dict(detail), owner))
+    found += [describe_missing(names, path, owner) for path, names in missing.items()]
+    return [fault.below(written) for fault in _without_repeats(found)]
+
+
+def _without_repeats(faults: list[Fault]) -> Iterator[Fault]:
+    """A union reports each member: of faults at one place the first says enough, and one further down says more."""
+    seen = {fault.path[:length] for fault in faults for length in range(len(fault.path))}
+    for fault in faults:
+        if fault.at == "value":
+            if fault.path in seen:
+                continue
+            seen.add(fault.path)
+        yield fault
 
 
 def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:

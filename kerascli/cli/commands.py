@@ -12,6 +12,7 @@ from kerascli import __version__
 from kerascli.cli import (
     evaluate,
     explain,
+    export,
     import_model,
     init,
     listing,
@@ -49,7 +50,9 @@ app = typer.Typer(
     add_completion=True,
 )
 
-for command in (train, evaluate, predict, import_model, summary, plot, validate, init, listing, explain, schema, runs):
+for command in (
+    train, evaluate, predict, import_model, export, summary, plot, validate, init, listing, explain, schema, runs,
+):  # fmt: skip
     command.register(app)
 
 

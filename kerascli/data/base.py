@@ -96,6 +96,9 @@ class Source(InFolder):
         """The columns' fields if they are known without loading, else None; raises DataError."""
         return None
 
+    def begin(self) -> None:
+        """Start, in a thread of its own, what `load` will wait for; nothing may go wrong here."""
+
     @abstractmethod
     def load(self, context: Context) -> Mapping[str, Table]:
         """Tables by split; raises DataError."""

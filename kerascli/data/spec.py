@@ -19,10 +19,11 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from kerascli.component import Invalid, fault_list
+from kerascli.component import Invalid
 from kerascli.data.base import SOURCES, TRANSFORMS, Source, Transform
 from kerascli.errors import Fault, show, suggestion
 from kerascli.shapes import NonNegativeInt
+from kerascli.wording import fault_list
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 

@@ -1,7 +1,7 @@
 """The layers of a Keras file -> the `model` section of a config, and where each layer's weights go."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kerascli.errors import FileRefused, safe_text
@@ -165,7 +165,7 @@ class _Writer:
             results, owners = inner.write(model, list(inner.inputs), path, place)
             self.shared[thing], ends = inner.section(results)
             reading.counts[layer.name] = len(ends)
-            reading.owners[layer.name] = [Owner(o.path, o.place, f"{thing}/{o.prefix}") for o in owners]
+            reading.owners[layer.name] = [replace(o, prefix=f"{thing}/{o.prefix}") for o in owners]
         thing = reading.things[layer.name]
         names = self._names(reading, layer, number, reading.counts[layer.name], f"{thing}_{number + 1}", None)
         return self._add(thing, {}, {"inputs": given}, names)

@@ -52,12 +52,13 @@ class KerasLayer:
 
     @property
     def is_operation(self) -> bool:
-        """Of keras.ops, not a layer. In .h5 Keras 3 names no modules, but its layers are `trainable` or not."""
+        """Of keras.ops, not a layer. In .h5 Keras 3 names no modules, but layers have a policy, or are `trainable`."""
         module, nodes = self.spec.get("module"), self.spec.get("inbound_nodes")
         if isinstance(module, str):
             return ".ops" in module and self.class_name != ""
         of_keras_3 = isinstance(nodes, list) and bool(nodes) and isinstance(nodes[0], dict)
-        return of_keras_3 and "trainable" not in self.config and not self.is_model
+        is_layer = "trainable" in self.config or isinstance(self.config.get("dtype"), dict)
+        return of_keras_3 and not is_layer and not self.is_model and self.class_name != "Pipeline"
 
 
 @dataclass(frozen=True, slots=True)

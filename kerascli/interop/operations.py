@@ -4,8 +4,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from kerascli.component import REGISTRIES, snake_case
 from kerascli.interop.calls import Call, KerasLayer, Ref
+from kerascli.interop.names import keras_snake_case
+from kerascli.ops.base import OPS
+
+_NAMES = {"c_dist": "cdist", "search_sorted": "searchsorted"}
+"""Where a class in snake case is not the operation's name."""
 
 
 def expression(layer: KerasLayer, call: Call, name_of: Callable[[Ref], str]) -> str | None:
@@ -13,14 +17,19 @@ def expression(layer: KerasLayer, call: Call, name_of: Callable[[Ref], str]) -> 
     arguments = [_literal(arg, name_of) for arg in call.args]
     if layer.class_name == "GetItem":
         return f"{arguments[0]}[{_index(call.args[1], name_of)}]"
-    ops = REGISTRIES.get("op")
-    known = None if ops is None else ops.find(layer.class_name)
-    if ops is not None and known is None:
+    name = keras_snake_case(layer.class_name)
+    op = OPS.find(_NAMES.get(name, name))
+    if op is None:
         return None
-    function = snake_case(layer.class_name) if known is None else known.component_name
     settings = {key: value for key, value in {**layer.config, **call.kwargs}.items() if key != "name"}
-    given = [f"{key}={_literal(value, name_of)}" for key, value in settings.items() if value is not None]
-    return f"{function}({', '.join([*arguments, *given])})"
+    given = {
+        key: _literal(value, name_of) for key, value in settings.items() if value is not None and key in op.parameters
+    }
+    if any(value not in (None, False) for key, value in settings.items() if key not in op.parameters):
+        return None
+    leading = [given.pop(key) for key, p in op.parameters.items() if p.kind is p.POSITIONAL_ONLY and key in given]
+    keywords = [f"{key}={value}" for key, value in given.items()]
+    return f"{op.name}({', '.join([*leading, *arguments, *keywords])})"
 
 
 def _literal(value: Any, name_of: Callable[[Ref], str]) -> str:

@@ -6,8 +6,9 @@ from typing import Any
 
 from kerascli.interop.calls import Call, KerasLayer, KerasModel, Ref, refs
 from kerascli.interop.masks import ImpliedMasks
-from kerascli.interop.names import NameBook, keras_snake_case
+from kerascli.interop.names import NameBook
 from kerascli.interop.objects import Refusals, component, full_name
+from kerascli.interop.places import layers_place
 from kerascli.layers.base import LAYERS, BaseLayer
 
 
@@ -21,6 +22,7 @@ class Owner:
     """Where Keras 3 puts its weights: layers/dense_1."""
     prefix: str
     """What the names of our weights begin with."""
+    settings: BaseLayer
 
 
 class Reading:
@@ -70,7 +72,9 @@ class Reading:
 
     def own(self, layer: KerasLayer, prefix: str) -> None:
         """Say where a layer's weights are."""
-        self.owners[layer.name] = [Owner((*self.path, layer.name), self.places[layer.name], prefix)]
+        settings = self._settings[layer.name]
+        assert settings is not None
+        self.owners[layer.name] = [Owner((*self.path, layer.name), self.places[layer.name], prefix, settings)]
 
     def settings(self, layer: KerasLayer, refusals: Refusals) -> BaseLayer | None:
         """The layer in our words, read once; None after a refusal."""
@@ -87,8 +91,7 @@ def _places(model: KerasModel, above: str) -> dict[str, str]:
     for layer in model.layers.values():
         if layer.is_operation:
             continue
-        base = keras_snake_case(layer.class_name)
-        number = counts.get(base, 0)
-        counts[base] = number + 1
-        places[layer.name] = f"{above}/layers/{base}".lstrip("/") + (f"_{number}" if number else "")
+        number = counts.get(layer.class_name, 0)
+        counts[layer.class_name] = number + 1
+        places[layer.name] = f"{above}/layers/{layers_place(layer.class_name, number)}".lstrip("/")
     return places

@@ -64,7 +64,7 @@ def optimizer_state(
     names = ["iterations"]
     if not isinstance(optimizer.learning_rate, Schedule):
         names.append("learning_rate")
-    names += _slots(optimizer, trained)
+    names += slot_names(optimizer, trained)
     if len(paths) != len(names) or set(names) != set(own):
         return None
     if any(datasets[path].shape != tuple(own[name].shape) for path, name in zip(paths, names, strict=True)):
@@ -91,7 +91,7 @@ def _paths(file: Hdf5, datasets: Mapping[str, Dataset], *, legacy: bool) -> list
     return [path for path in paths if path in datasets]
 
 
-def _slots(optimizer: Optimizer, trained: Sequence[str]) -> list[str]:
+def slot_names(optimizer: Optimizer, trained: Sequence[str]) -> list[str]:
     """The state vectors in Keras's order: averages, sums of gradients, then weight by weight the optimizer's own."""
     name = optimizer.component_name
     apart = SLOTS_APART if name not in OPTIMIZERS_APART else frozenset(optimizer.slots())

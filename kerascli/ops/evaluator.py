@@ -26,7 +26,7 @@ from kerascli.shapes import show_shape
 
 MAX_VALUES = 2**31
 """Of one tensor: a typing error in a size must not take the machine down."""
-_OPERATORS = {
+OPERATORS = {
     "+": "add", "-": "subtract", "*": "multiply", "/": "divide", "//": "floor_divide", "%": "mod", "**": "power",
     "@": "matmul", "and": "logical_and", "or": "logical_or", "<": "less", "<=": "less_equal", ">": "greater",
     ">=": "greater_equal", "==": "equal", "!=": "not_equal",
@@ -66,7 +66,7 @@ class TensorEvaluator(Evaluator):
     def _binary(self, node: Binary) -> Any:
         left, right = self.value(node.left), self.value(node.right)
         if self._are_tensors(left, right):
-            return self._run(_OPERATORS[node.operator], [left, right], {}, node)
+            return self._run(OPERATORS[node.operator], [left, right], {}, node)
         if node.operator in {"and", "or"}:
             return right if bool(left) == (node.operator == "and") else left
         return self._combined(node, left, right)
@@ -76,7 +76,7 @@ class TensorEvaluator(Evaluator):
         pairs = list(zip(node.operators, values, values[1:], strict=False))
         if not self._are_tensors(*values):
             return all(self._holds(name, left, right, node) for name, left, right in pairs)
-        whole, *rest = [self._run(_OPERATORS[name], [left, right], {}, node) for name, left, right in pairs]
+        whole, *rest = [self._run(OPERATORS[name], [left, right], {}, node) for name, left, right in pairs]
         for part in rest:
             whole = self._run("logical_and", [whole, part], {}, node)
         return whole

@@ -7,9 +7,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import PydanticCustomError
 
 from kerascli.callbacks.base import CALLBACKS, Callback
-from kerascli.component import Invalid, fault_list, plain
+from kerascli.component import Invalid, plain
 from kerascli.errors import Fault, Path, show
 from kerascli.shapes import NonNegativeFloat, NonNegativeInt, OpenFraction, PositiveInt
+from kerascli.wording import fault_list
 
 
 def _listed(value: Any) -> Any:

@@ -14,13 +14,13 @@ from kerascli.data.spec import DataSpec, parse_data
 from kerascli.errors import ConfigError, DataError, Fault, FileRefused, nearest, show, suggestion
 from kerascli.errors import Path as FaultPath
 from kerascli.expressions import Value
-from kerascli.runs.record import FILE, NAME
+from kerascli.runs.record import NAME
 from kerascli.spec.describe import describe, faults_without_data
 from kerascli.spec.document import Document
 from kerascli.spec.extends import read_extended
 from kerascli.spec.folders import data_folder, in_one_folder
 from kerascli.spec.overrides import override
-from kerascli.spec.plugins import import_plugin
+from kerascli.spec.plugins import import_plugins, plugin_files
 from kerascli.spec.references import UNKNOWN, Facts, Flag, References, Unknown, in_template, read_flags, try_resolve
 from kerascli.spec.run import RunSpec, resolved
 
@@ -154,10 +154,10 @@ def open_config(
     faults = _section_faults(document.data)
     try:
         values = read_flags(document, flags)
-        files = _plugin_files(document)
+        files = plugin_files(document)
         if recorded_plugins is not None and [f.resolve() for f in files] != [f.resolve() for f in recorded_plugins]:
             raise FileRefused(f"'{path}' names other plugins than the run was made with")
-        _import_plugins(document, files)
+        import_plugins(document, files)
     except ConfigError as error:
         raise document.error([*faults, *error.faults]) from None
     data, data_faults = _read_data(document, values)
@@ -236,48 +236,6 @@ def _seed(document: Document) -> int:
 def _name_of(path: Path) -> str:
     stem = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in path.stem)
     return stem.lstrip("._-")[:60] or "run"
-
-
-def _plugin_files(document: Document) -> tuple[Path, ...]:
-    """The files under `plugins`. Raises ConfigError."""
-    written = document.data.get("plugins")
-    if written is None:
-        return ()
-    if not isinstance(written, list) or not all(isinstance(name, str) for name in written):
-        hint = f"write [{written}]" if isinstance(written, str) else None
-        text = f"plugins: expected a list of Python files, got {show(written)}"
-        raise document.error([Fault(text, ("plugins",), hint=hint)])
-    files = [document.folder_of(("plugins", index)) / name for index, name in enumerate(written)]
-    faults = [
-        Fault(f"plugins: {problem}", ("plugins", index))
-        for index, file in enumerate(files)
-        if (problem := _plugin_problem(file, written[index], [earlier.name for earlier in files[:index]]))
-    ]
-    if faults:
-        raise document.error(faults)
-    return tuple(files)
-
-
-def _plugin_problem(file: Path, written: str, earlier: Sequence[str]) -> str | None:
-    """Why a run could not keep its copy of a plugin."""
-    if not file.is_file():
-        return f"there is no file '{written}'"
-    if file.name in earlier:
-        return f"two files are called '{file.name}'; a run keeps its copies side by side"
-    if not FILE.fullmatch(file.name):
-        return f"'{file.name}': expected a name of letters, digits, '.', '_' and '-'"
-    return None
-
-
-def _import_plugins(document: Document, files: Sequence[Path]) -> None:
-    faults: list[Fault] = []
-    for index, file in enumerate(files):
-        try:
-            import_plugin(file, ("plugins", index))
-        except Invalid as invalid:
-            faults += invalid.faults
-    if faults:
-        raise document.error(faults)
 
 
 def _validation_split(section: Any) -> float:

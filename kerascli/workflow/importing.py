@@ -80,7 +80,7 @@ def import_model(
     if data is not None:
         _check_data(data)
     with open_model(path) as file:
-        loaded = _load(file, name, compiled=compiled)
+        loaded = load_file(file, name, compiled=compiled)
         record = RunRecord.create(runs_dir, name)
         with _kept_if_done(record), record.locked():
             _write(record, file, loaded, data, command)
@@ -103,7 +103,7 @@ def _check_data(path: Path) -> None:
         raise document.error([Fault("there is no 'data' section to go on training with", ())])
 
 
-def _load(file: ModelFile, name: str, *, compiled: bool) -> _Loaded:
+def load_file(file: ModelFile, name: str, *, compiled: bool) -> _Loaded:
     refusals = Refusals(file.name)
     architecture = read_architecture(file.model, refusals, keras_3=file.keras_3)
     sections: dict[str, Any] = {"model": architecture.section}

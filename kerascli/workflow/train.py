@@ -64,6 +64,8 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     """A new run, from its folder to its result. Raises KerasCliError of any kind."""
     prepare_cpu()
     use_own_cache()
+    if config.data is not None:
+        config.data.source.begin()  # while torch loads what checks and traces models
     config.check_early()
     prepared = config.load_data()
     yield from _data_notes(prepared)

@@ -3,6 +3,7 @@
 import functools
 import lzma
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from kerascli.data.datasets.idx import parse_idx
 from kerascli.data.table import Table, table_of
 
 _FOLDER = Path(__file__).parent
+_IMAGES, _LABELS = "images-idx3-ubyte", "labels-idx1-ubyte"
 _PIECE = 2**22
 _PREFIXES = {"train": "train", "test": "t10k"}
 
@@ -23,20 +25,33 @@ class Mnist(Source):
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"x": Field((28, 28), "uint8"), "y": Field((), "uint8", num_classes=10)}
 
+    def begin(self) -> None:
+        _arrays()
+
     def load(self, context: Context) -> Mapping[str, Table]:
-        tables: dict[str, Table] = {}
-        for split, prefix in _PREFIXES.items():
-            columns = {"x": _array(f"{prefix}-images-idx3-ubyte"), "y": _array(f"{prefix}-labels-idx1-ubyte")}
-            tables[split] = table_of(columns, f"mnist {split}")
-        return tables
+        def column(prefix: str, kind: str) -> np.ndarray:
+            return _arrays()[f"{prefix}-{kind}"].result()
+
+        return {
+            split: table_of({"x": column(prefix, _IMAGES), "y": column(prefix, _LABELS)}, f"mnist {split}")
+            for split, prefix in _PREFIXES.items()
+        }
 
     def files(self, context: Context) -> list[Path]:
         return sorted(_FOLDER.glob("*.xz"))
 
 
 @functools.cache
+def _arrays() -> dict[str, Future[np.ndarray]]:
+    """The files by name, unpacked by a thread; read-only, so one copy serves the whole process."""
+    thread = ThreadPoolExecutor(1, "mnist")
+    names = [f"{prefix}-{kind}" for prefix in _PREFIXES.values() for kind in (_IMAGES, _LABELS)]
+    arrays = {name: thread.submit(_array, name) for name in names}
+    thread.shutdown(wait=False)
+    return arrays
+
+
 def _array(name: str) -> np.ndarray:
-    """Read-only, so one copy serves the whole process."""
     return parse_idx(idx_bytes(name), name)
 
 
@@ -44,8 +59,7 @@ def idx_bytes(name: str) -> bytearray:
     """One of the four original files, byte by byte; unpacked in pieces, or it would lie in memory twice."""
     rows = 60_000 if name.startswith("train") else 10_000
     unpacked = bytearray(16 + 784 * rows if "images" in name else 8 + rows)
-    view = memoryview(unpacked)
-    with lzma.open(_FOLDER / f"{name}.xz") as file:
-        for start in range(0, len(view), _PIECE):
-            file.readinto(view[start : start + _PIECE])
+    unpacker, packed = lzma.LZMADecompressor(), (_FOLDER / f"{name}.xz").read_bytes()
+    for start in range(0, len(unpacked), _PIECE):
+        unpacked[start : start + _PIECE] = unpacker.decompress(packed if start == 0 else b"", _PIECE)
     return unpacked

@@ -1,0 +1,53 @@
+"""kerascli export RUN"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kerascli.cli import options
+from kerascli.errors import ConfigError, StorageError, one_of, safe_text
+
+
+def register(app: typer.Typer) -> None:
+    app.command("export")(export_command)
+
+
+def export_command(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="latest, a run's name, a prefix of it, or its path.")],
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="keras, h5, safetensors, onnx, torch_export or state_dict; default: keras.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Default: the run's name in this folder.")
+    ] = None,
+    checkpoint: options.Checkpoint = None,
+    runs_dir: options.RunsDir = options.RUNS_DIR,
+) -> None:
+    """Write a run's model as a file of Keras, PyTorch or ONNX."""
+    export(run, kind or "keras", output=output, checkpoint=checkpoint, runs_dir=runs_dir)
+
+
+def export(run: str, kind: str, *, output: Path | None, checkpoint: str | None, runs_dir: Path) -> None:
+    """The file is compared with the model before it is there."""
+    record = options.trained_run(run, runs_dir, checkpoint)
+    from kerascli.workflow.exporting import SUFFIXES, check_output, export_run
+
+    if kind not in SUFFIXES:
+        raise ConfigError(f"--format: expected {one_of(list(SUFFIXES))}, got '{safe_text(kind)}'")
+    output = output or Path(f"{record.name}{SUFFIXES[kind]}")
+    check_output(output, kind)
+    if not output.parent.is_dir():
+        raise StorageError(f"cannot write '{output}': there is no folder '{output.parent}'")
+    found = export_run(record, kind, output, checkpoint=checkpoint)
+    from kerascli.storage import size_text
+
+    for text in found.notes:
+        options.note(text)
+    same = "every weight read back" if found.difference is None else f"largest difference {found.difference:.2g}"
+    typer.echo(f"file  {safe_text(str(output))}  ({size_text(found.size_bytes)}, {same})")

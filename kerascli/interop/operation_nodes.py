@@ -1,0 +1,222 @@
+"""An expression over tensors -> nodes of Keras's operations, one an operation of its tree."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_origin
+
+from torch import Tensor
+
+from kerascli.expressions.numbers import CONSTANTS
+from kerascli.expressions.tree import (
+    Binary,
+    Call,
+    Comparison,
+    Everything,
+    Index,
+    Items,
+    Literal,
+    Name,
+    Node,
+    Slice,
+    Unary,
+)
+from kerascli.ops.base import OPS, Op, Tensors, Value
+from kerascli.ops.evaluator import OPERATORS
+
+_CLASSES = {"cdist": "CDist", "searchsorted": "SearchSorted", "exponential": "Exp"}
+"""Where Keras's class is not the operation's name in camel case."""
+_ELSEWHERE: Mapping[str, str] = {
+    "nn": """
+        binary_crossentropy categorical_crossentropy celu depth_to_space dot_product_attention elu gelu glu hard_shrink
+        hard_sigmoid hard_silu hard_tanh leaky_relu log_sigmoid log_softmax moments multi_hot normalize one_hot relu
+        relu6 selu sigmoid silu soft_shrink softmax softplus softsign space_to_depth sparse_categorical_crossentropy
+        sparse_plus sparse_sigmoid sparsemax squareplus tanh_shrink threshold
+    """,
+    "math": """
+        cdist erf erfc erfinv extract_sequences in_top_k logdet logsumexp rsqrt segment_max segment_min segment_sum
+        top_k
+    """,
+    "linalg": "cholesky det inv norm pinv qr solve solve_triangular",
+    "core": "cast saturate_cast scatter scatter_update slice slice_update stop_gradient unstack",
+}
+"""The modules of Keras's operations; all others are in `numpy`."""
+_NO_CLASS = frozenset({
+    "batch_normalization", "layer_normalization", "rms_normalization", "mish", "shape", "size", "ndim", "eye",
+    "identity", "ones", "zeros", "tri", "trapezoid",
+})  # fmt: skip
+"""Functions that Keras's graphs cannot hold as one operation."""
+_CALLED = {
+    "isclose": {"rtol", "atol"}, "pad": {"constant_values"}, "slice": {"start_indices"},
+    "slice_update": {"start_indices"}, "dot_product_attention": {"scale"},
+}  # fmt: skip
+"""Arguments of a call beside the tensors; all others are settings of the operation."""
+_SETTINGS = {"clip": {"x_min", "x_max"}}
+_FIXED = {"relu": {"negative_slope", "max_value", "threshold"}}
+"""Arguments that Keras's operation does not have."""
+_TENSORS = (Tensor, Tensor | None, Value, Value | None, Tensors)
+
+
+class Inexpressible(Exception):
+    """A part of an expression that is no operation of Keras."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A tensor that an operation or a layer returns."""
+
+    node: str
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """`args` and `kwargs` are what it is called with: Results, numbers, lists, slices."""
+
+    class_name: str
+    module: str
+    settings: Mapping[str, Any]
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+
+
+class Operations:
+    """Turns trees into operations; `add` gives each a name."""
+
+    def __init__(self, tensors: Mapping[str, Result], add: Callable[[Operation], str]) -> None:
+        self._tensors = tensors
+        self._add = add
+
+    def value(self, tree: Node) -> Any:
+        """A Result, a number, a list. Raises Inexpressible."""
+        match tree:
+            case Literal():
+                return tree.value
+            case Name():
+                return self._known(tree)
+            case Items():
+                return [self.value(item) for item in tree.items]
+            case Unary():
+                return self._signed(tree)
+            case Binary():
+                return self._run(OPERATORS[tree.operator], [self.value(tree.left), self.value(tree.right)])
+            case Comparison():
+                return self._compared(tree)
+            case Index():
+                return self._item(tree)
+            case Call():
+                return self._called(tree)
+            case _:
+                raise Inexpressible("'if'")
+
+    def _known(self, tree: Name) -> Any:
+        if tree.name in self._tensors:
+            return self._tensors[tree.name]
+        if tree.name in CONSTANTS:
+            return CONSTANTS[tree.name]
+        raise Inexpressible(f"'{tree.name}'")
+
+    def _signed(self, tree: Unary) -> Any:
+        value = self.value(tree.operand)
+        if tree.operator == "+":
+            return value
+        if isinstance(value, int | float) and tree.operator == "-":
+            return -value
+        return self._run("logical_not" if tree.operator == "not" else "negative", [value])
+
+    def _compared(self, tree: Comparison) -> Any:
+        values = [self.value(operand) for operand in tree.operands]
+        pairs = zip(tree.operators, values, values[1:], strict=False)
+        whole, *rest = [self._run(OPERATORS[name], [left, right]) for name, left, right in pairs]
+        for part in rest:
+            whole = self._run("logical_and", [whole, part])
+        return whole
+
+    def _item(self, tree: Index) -> Any:
+        value = self.value(tree.value)
+        if isinstance(value, list):
+            return value[self._whole(tree.items[0])]
+        if isinstance(tree.value, Call) and _has_several(tree.value.function):
+            return Result(value.node, self._whole(tree.items[0]))
+        items = [self._part(item) for item in tree.items]
+        operation = Operation("GetItem", _module("numpy"), {}, [value, items if len(items) > 1 else items[0]], {})
+        return Result(self._add(operation))
+
+    def _part(self, item: Node) -> Any:
+        if isinstance(item, Everything):
+            return {"class_name": "__ellipsis__", "config": {}}
+        if isinstance(item, Slice):
+            parts = {"start": item.start, "stop": item.stop, "step": item.step}
+            config = {key: None if part is None else self._whole(part) for key, part in parts.items()}
+            return {"class_name": "__slice__", "config": config}
+        return self.value(item)
+
+    def _whole(self, node: Node) -> int:
+        value = self.value(node)
+        if not isinstance(value, int):
+            raise Inexpressible("an index that is computed")
+        return value
+
+    def _called(self, tree: Call) -> Any:
+        op = OPS.find(tree.function)
+        if op is None or op.makes or op.name.startswith("random_") or op.name in _NO_CLASS:
+            raise Inexpressible(tree.function)
+        given = op.bind(tree.arguments, dict(tree.keywords))
+        values = {
+            name: [self.value(item) for item in node] if isinstance(node, list) else self.value(node)
+            for name, node in given.items()
+        }
+        if op.name == "linear":
+            return values["x"]
+        return self._operation(op, values)
+
+    def _run(self, name: str, arguments: Sequence[Any]) -> Any:
+        op = OPS.find(name)
+        assert op is not None
+        return self._operation(op, op.bind(arguments, {}))
+
+    def _operation(self, op: Op, values: Mapping[str, Any]) -> Any:
+        name = op.alias_of or op.name
+        args: list[Any] = []
+        kwargs: dict[str, Any] = {}
+        settings: dict[str, Any] = {}
+        skipped = False
+        for key, parameter in op.parameters.items():
+            called = _is_called(name, key, parameter.annotation)
+            if key not in values:
+                skipped = skipped or called
+            elif key in _FIXED.get(name, ()):
+                raise Inexpressible(f"{name} with '{key}'")
+            elif parameter.kind is parameter.VAR_POSITIONAL:
+                args += values[key]
+            elif called and skipped:
+                kwargs[key] = values[key]
+            elif called:
+                args.append(values[key])
+            elif _holds_results(values[key]):
+                raise Inexpressible(f"{name} with a computed '{key}'")
+            else:
+                settings[key] = values[key]
+        class_name = _CLASSES.get(name) or "".join(word[:1].upper() + word[1:] for word in name.split("_"))
+        module = next((module for module, names in _ELSEWHERE.items() if name in names.split()), "numpy")
+        return Result(self._add(Operation(class_name, _module(module), settings, args, kwargs)))
+
+
+def _is_called(name: str, key: str, annotation: Any) -> bool:
+    """Whether Keras's operation is called with an argument, not made with it."""
+    if key in _SETTINGS.get(name, ()):
+        return False
+    return key in _CALLED.get(name, ()) or any(annotation == kind for kind in _TENSORS)
+
+
+def _has_several(function: str) -> bool:
+    """Whether an operation returns several tensors, of which an index takes one."""
+    op = OPS.find(function)
+    return op is not None and get_origin(op.function.__annotations__.get("return")) in (tuple, list)
+
+
+def _holds_results(value: Any) -> bool:
+    return isinstance(value, Result) or (isinstance(value, list) and any(map(_holds_results, value)))
+
+
+def _module(name: str) -> str:
+    return f"keras.src.ops.{name}"

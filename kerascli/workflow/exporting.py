@@ -1,0 +1,193 @@
+"""Export a run's model: made in memory, compared with the model on random inputs, and only then written."""
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load as load_tensors
+from torch import Tensor
+
+from kerascli.builder.experiment import Experiment
+from kerascli.errors import ConfigError, KerasCliError
+from kerascli.interop import keras_file, torch_files
+from kerascli.interop.compile_config import compile_config, state_arrays
+from kerascli.interop.keras_graph import KerasGraph, keras_graph
+from kerascli.interop.model_file import open_model
+from kerascli.interop.samples import sample_inputs
+from kerascli.runs.record import RunRecord
+from kerascli.spec.run import dump_model
+from kerascli.storage import output_file, write_bytes
+from kerascli.workflow.importing import load_file
+from kerascli.workflow.opened import OpenedRun, open_run
+from kerascli.workflow.recorder import TRAINING
+
+SUFFIXES = {
+    "keras": ".keras", "h5": ".h5", "safetensors": ".safetensors", "onnx": ".onnx", "torch_export": ".pt2",
+    "state_dict": ".pt",
+}  # fmt: skip
+"""Every format and what its files end in."""
+_ROWS_MADE, _ROWS_CHECKED = 3, 5
+"""Two sizes of a batch: what was fixed to the first would fail at the second."""
+_TOLERANCE = {"float32": 1e-5}
+_HALF_TOLERANCE = 3e-2
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    path: Path
+    size_bytes: int
+    difference: float | None
+    """The largest one between an output of the file and of the model; None where a file holds weights alone."""
+    notes: tuple[str, ...]
+
+
+class CheckFailed(KerasCliError):
+    """The file that was made does not compute what the model does: a fault of ours, and nothing is written."""
+
+    exit_code = 1
+
+
+def export_run(record: RunRecord, kind: str, path: Path, *, checkpoint: str | None = None) -> Exported:
+    """Write the run's model to `path`. Raises KerasCliError."""
+    path = output_file(path)
+    run = open_run(record, device="cpu", checkpoint=checkpoint)
+    run.experiment.update.eval()
+    notes = _data_notes(run)
+    if kind in {"keras", "h5"}:
+        data, difference, more = _keras(run, kind, checkpoint)
+        notes += more
+    else:
+        data, difference = _torch(run.experiment, kind)
+    write_bytes(path, data)
+    return Exported(path, len(data), difference, tuple(notes))
+
+
+def _data_notes(run: OpenedRun) -> list[str]:
+    piped = [name for name, pipeline in run.data.inputs.items() if pipeline.steps] if run.data is not None else []
+    if not piped:
+        return []
+    names = ", ".join(piped)
+    return [f"the pipelines of the data section ({names}) are not part of the model: give it what they yield"]
+
+
+def _keras(run: OpenedRun, kind: str, checkpoint: str | None) -> tuple[bytes, float, list[str]]:
+    experiment, spec = run.experiment, run.experiment.spec
+    names = run.record.facts().get("imported", {}).get("names", {})
+    graph = keras_graph(
+        spec.model, experiment.graph.specs, name=spec.name, names=names, precision=experiment.update.precision
+    )
+    notes = list(graph.notes)
+    compiled = None
+    if spec.compile is not None:
+        compiled, more = compile_config(spec.compile, graph.outputs)
+        notes += more
+    if kind == "h5":
+        data = keras_file.legacy_bytes(graph, experiment.weights, compiled)
+        notes += (
+            []
+            if compiled is None
+            else ["Keras starts the optimizer of an .h5 file anew; --format keras keeps its state"]
+        )
+    else:
+        state = None if compiled is None else _state(run, graph, checkpoint)
+        if compiled is not None and state is None:
+            notes.append("without the optimizer's state: no checkpoint has it beside these weights")
+        data = keras_file.archive_bytes(graph, experiment.weights, compiled, state)
+    return data, _read_back(data, kind, graph, experiment), notes
+
+
+def _state(run: OpenedRun, graph: KerasGraph, checkpoint: str | None) -> list[Any] | None:
+    """The optimizer's state where a checkpoint has it beside the very weights that are exported."""
+    assert run.experiment.spec.compile is not None
+    try:
+        checkpoints = run.record.checkpoints
+        found = checkpoints.newest() if checkpoint is None else checkpoints.named(checkpoint)
+    except KerasCliError:
+        return None
+    tensors = load_tensors(found.blobs[TRAINING])
+    weights = run.experiment.weights
+    if any(not torch.equal(tensors.get(f"weights/{w.name}", torch.empty(0)), w.keras()) for w in weights):
+        return None
+    state = {key.removeprefix("optimizer/"): value for key, value in tensors.items() if key.startswith("optimizer/")}
+    trained = [weight.name for _, own in keras_file.ordered(graph, weights) for weight in own if weight.trainable]
+    return state_arrays(run.experiment.spec.compile.optimizer, trained, state)
+
+
+def _read_back(data: bytes, kind: str, graph: KerasGraph, experiment: Experiment) -> float:
+    """Import the file as a stranger's; its weights are ours and its outputs equal. Raises CheckFailed."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"model{SUFFIXES[kind]}"
+        write_bytes(path, data)
+        with open_model(path) as file:
+            read = load_file(file, "model", compiled=True).experiment
+    wanted = [weight for _, own in keras_file.ordered(graph, experiment.weights) for weight in own]
+    if sorted(map(_digest, wanted)) != sorted(map(_digest, read.weights)):
+        raise CheckFailed("the weights in the file are not the model's")
+    read.update.eval()
+    given = sample_inputs(experiment.spec.model, _ROWS_CHECKED)
+    renamed = dict(zip([i.name for i in read.spec.model.inputs], given.values(), strict=True))
+    return _difference(_outputs(experiment, given), _outputs(read, renamed), experiment.update.precision)
+
+
+def _digest(weight: Any) -> str:
+    return hashlib.sha256(keras_file.array(weight).tobytes()).hexdigest()
+
+
+def _torch(experiment: Experiment, kind: str) -> tuple[bytes, float | None]:
+    weights, model = experiment.weights, experiment.spec.model
+    if kind in {"safetensors", "state_dict"}:
+        by_dots = kind == "state_dict"
+        data = (
+            torch_files.state_dict_bytes(weights)
+            if by_dots
+            else torch_files.safetensors_bytes(weights, dump_model(model))
+        )
+        found = torch_files.state_dict_of(data) if by_dots else load_tensors(data)
+        if torch_files.differs(weights, found, torch_layout=by_dots):
+            raise CheckFailed("the weights in the file are not the model's")
+        return data, None
+    example = list(sample_inputs(model, _ROWS_MADE, seed=1).values())
+    given = sample_inputs(model, _ROWS_CHECKED)
+    inputs = list(given.values())
+    if kind == "onnx":
+        data = torch_files.onnx_bytes(experiment, example)
+        found = torch_files.run_onnx(data, [i.name for i in model.inputs], inputs)
+    else:
+        data = torch_files.program_bytes(experiment, example)
+        with torch.no_grad():
+            found = torch_files.run_program(data, inputs)
+    return data, _difference(_outputs(experiment, given), found, experiment.update.precision)
+
+
+def _outputs(experiment: Experiment, inputs: dict[str, Tensor]) -> list[Tensor]:
+    with torch.inference_mode():
+        return list(experiment.update.run(inputs).outputs.values())
+
+
+def _difference(wanted: Sequence[Tensor], found: Sequence[Tensor], precision: str) -> float:
+    """The largest difference of two lists of outputs. Raises CheckFailed."""
+    largest = 0.0
+    for mine, other in zip(wanted, found, strict=True):
+        if mine.shape != other.shape:
+            raise CheckFailed(f"an output of the file has the shape {tuple(other.shape)}, not {tuple(mine.shape)}")
+        a, b = mine.double(), other.double()
+        both = torch.isfinite(a)
+        if not torch.equal(both, torch.isfinite(b)):
+            raise CheckFailed("an output of the file is finite where the model's is not, or the other way round")
+        gap = float((a - b)[both].abs().max()) if both.any() else 0.0
+        scale = max(1.0, float(a[both].abs().max())) if both.any() else 1.0
+        if gap > _TOLERANCE.get(precision, _HALF_TOLERANCE) * scale:
+            raise CheckFailed(f"an output of the file differs from the model's by {gap:.2g}: nothing is written")
+        largest = max(largest, gap)
+    return largest
+
+
+def check_output(path: Path, kind: str) -> None:
+    """Keras opens files by what they end in. Raises ConfigError."""
+    wanted = {"keras": (".keras",), "h5": (".h5", ".hdf5")}.get(kind)
+    if wanted is not None and path.suffix not in wanted:
+        raise ConfigError(f"Keras opens such a file only under a name that ends in {wanted[0]}, got '{path.name}'")

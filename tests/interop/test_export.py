@@ -1,0 +1,343 @@
+"""Whole models, expressions and trainings go to Keras and back with the same numbers."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from kerascli.cli import app as program
+from kerascli.errors import ConfigError
+from kerascli.interop.keras_order import keras_order
+from kerascli.interop.samples import sample_inputs
+from kerascli.runs.record import RunRecord
+from kerascli.workflow.exporting import CheckFailed, export_run
+from kerascli.workflow.importing import import_model
+from kerascli.workflow.opened import open_run
+from tests.interop import test_import as models
+from tests.interop.export_harness import assert_equal_in_keras, experiment, opened, outputs
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, in numpy 2
+
+
+def imported(model: Any, folder: Path) -> RunRecord:
+    return import_model(models.save(model, folder, ".keras"), runs_dir=folder / "runs").record
+
+
+def predicted(model: Any, x: dict[str, np.ndarray]) -> list[np.ndarray]:
+    found = model.predict(models.called(model, x), verbose=0)
+    found = list(found.values()) if isinstance(found, dict) else found
+    return found if isinstance(found, list) else [found]
+
+
+@pytest.mark.parametrize("kind", ["keras", "h5"])
+@pytest.mark.parametrize("make", models.MODELS, ids=lambda make: make.__name__)
+def test_a_model_of_keras_comes_back_to_keras_unchanged(make: Callable[[], Any], kind: str, tmp_path: Path) -> None:
+    model = make()
+    models.shake(model)
+    x = models.rows(model)
+    path = tmp_path / f"back.{kind}"
+    found = export_run(imported(model, tmp_path), kind, path)
+    assert found.difference is not None
+    assert found.difference < 1e-5
+    back: Any = keras.models.load_model(path, compile=False)
+    arrays = list(x.values())
+    again = back.predict(arrays if len(arrays) > 1 else arrays[0], verbose=0)
+    for mine, other in zip(again if isinstance(again, list) else [again], predicted(model, x), strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-5)
+    assert back.count_params() == model.count_params()
+
+
+def test_layers_get_keras_names_back(tmp_path: Path) -> None:
+    model = models.several()
+    export_run(imported(model, tmp_path), "keras", tmp_path / "back.keras")
+    back: Any = keras.models.load_model(tmp_path / "back.keras", compile=False)
+    assert {layer.name for layer in back.layers} == {layer.name for layer in model.layers}
+
+
+SECTIONS: dict[str, dict[str, Any]] = {
+    "residual": {
+        "inputs": {"x": [8, 8, 3]},
+        "layers": [
+            {"conv_2d": {"filters": 4, "kernel_size": 3, "padding": "same", "name": "a"}},
+            "batch_normalization", "relu",
+            {"conv_2d": {"filters": 4, "kernel_size": 1, "inputs": "x", "name": "skip"}},
+            {"add": ["relu", "skip"]}, "global_average_pooling_2d", {"dense": {"units": 3, "activation": "softmax"}},
+        ],
+    },
+    "two branches of unlike depth": {
+        "inputs": {"x": [4]},
+        "layers": [
+            {"dense": {"units": 4, "inputs": "x", "name": "short"}},
+            {"dense": {"units": 4, "inputs": "x", "name": "long_1"}},
+            {"dense": {"units": 4, "name": "long_2"}}, {"dense": {"units": 4, "name": "long_3"}},
+            {"concatenate": ["short", "long_3"]}, {"dense": {"units": 2, "name": "end"}},
+        ],
+        "outputs": ["end", "long_2"],
+    },
+    "sequence to sequence": {
+        "inputs": {"source": {"shape": [None], "dtype": "int64"}, "target": {"shape": [6], "dtype": "int64"}},
+        "layers": [
+            {"embedding": {"input_dim": 9, "output_dim": 5, "mask_zero": True, "inputs": "source", "name": "words"}},
+            {"lstm": {"units": 4, "return_state": True, "name": "encoder", "outputs": ["_", "h", "c"]}},
+            {"embedding": {"input_dim": 7, "output_dim": 5, "inputs": "target", "name": "tokens"}},
+            {"lstm": {"units": 4, "return_sequences": True, "initial_state": ["h", "c"]}},
+            {"time_distributed": {"layer": {"dense": 7}}},
+        ],
+    },
+    "masking behind a layer with weights": {
+        "inputs": {"x": [5, 3], "y": [5, 3]},
+        "layers": [
+            {"dense": {"units": 3, "inputs": "x", "name": "before"}}, "masking", {"lstm": {"units": 4, "name": "one"}},
+            {"dense": {"units": 3, "inputs": "y", "name": "other"}}, {"dense": {"units": 3, "name": "other_2"}},
+            "flatten", {"concatenate": ["one", "flatten"]}, {"dense": 2},
+        ],
+    },
+    "attention": {
+        "inputs": {"x": [6, 8], "keep": {"shape": [6, 6], "dtype": "bool"}},
+        "layers": [
+            {"multi_head_attention": {"num_heads": 2, "key_dim": 4, "inputs": ["x", "x"], "attention_mask": "keep",
+                                      "name": "look"}},
+            {"add": ["x", "look"]}, "layer_normalization",
+            {"dense": {"units": 8, "activation": {"leaky_relu": {"negative_slope": 0.3}}}},
+        ],
+    },
+    "a mask of numbers": {
+        "inputs": {"x": [5, 3], "keep": {"shape": [5], "dtype": "int64"}},
+        "layers": [{"gru": {"units": 4, "inputs": "x", "mask": "keep"}}],
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("section", SECTIONS.values(), ids=list(SECTIONS))
+def test_a_model_computes_the_same_in_keras(section: dict[str, Any], tmp_path: Path) -> None:
+    assert_equal_in_keras(experiment(section), tmp_path)
+
+
+EXPRESSIONS = [
+    "a * 2 + b", "1 - a", "-a", "a @ transpose(b, [0, 2, 1])", "where(a > 0, a, b)", "0 < a < 1",
+    "sqrt(sum(square(a - b), axis=-1))", "mean(a, axis=[1, 2], keepdims=true)", "concatenate([a, b], axis=-1)",
+    "a[:, 1:3]", "a[..., 0]", "a[:, -1]", "stack([a, b, a], 1)", "softmax(a) + log_softmax(b, axis=1)",
+    "clip(a, -0.5, 0.5)", "maximum(a, 0)", "einsum('ijk,ilk->ijl', a, b)", "max(a, axis=1)", "abs(a) ** 0.5",
+    "reshape(a, [-1, 12])", "expand_dims(a, 1)", "split(a, 2, axis=1)[1]", "top_k(a, 2)[0]", "cumsum(a, axis=1)",
+    "cast(a > 0, 'float32')", "logsumexp(a, axis=-1)", "stop_gradient(a) + exponential(b)", "gelu(a) * sigmoid(b)",
+    "pad(a, [[0, 0], [1, 2], [0, 0]])", "one_hot(argmax(a, axis=-1), 3)", "norm(a, axis=-1)", "linear(a)",
+    "a // 2 + a % 2",
+    "normalize(a, axis=-1)", "flip(a, 1)", "repeat(a, 2, axis=1)", "roll(a, 1, axis=1)", "average(a, axis=1)",
+    "not (a > 0)", "a > 0 and b > 0", "squeeze(a[:, :1], 1)", "take(a, 1, axis=1)", "pi * a", "erf(a)", "relu(a)",
+    "moveaxis(a, 1, 2)", "tile(a, [1, 2, 1])", "a[:, none]", "var(a, axis=1)", "std(a, axis=1)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", EXPRESSIONS)
+def test_an_expression_becomes_operations_of_keras(value: str, tmp_path: Path) -> None:
+    section = {"inputs": {"a": [4, 3], "b": [4, 3]}, "layers": [{"expr": {"value": f"({value})"}}]}
+    if "b" not in set(value.replace("abs", "").replace("cumsum", "")):
+        section = {**section, "inputs": {"a": [4, 3]}}
+    assert_equal_in_keras(experiment(section), tmp_path)
+
+
+def test_an_expression_of_several_results_is_read(tmp_path: Path) -> None:
+    layers: list[Any] = [
+        {"expr": {"value": "split(x, 2, axis=-1)", "name": "halves", "outputs": ["left", "right"]}},
+        {"expr": {"value": "[left * 2, right, left]", "name": "three", "outputs": ["p", "q", "r"]}},
+        {"dense": {"units": 2, "inputs": "p", "name": "end"}},
+    ]
+    section = {"inputs": {"x": [6]}, "layers": layers, "outputs": ["end", "q", "r"]}
+    assert_equal_in_keras(experiment(section), tmp_path)
+
+
+def test_all_that_keras_has_no_words_for_is_named_at_once(tmp_path: Path) -> None:
+    layers: list[Any] = [
+        {"expr": {"value": "x + random_normal(shape(x))", "name": "noisy"}},
+        {"expr": {"value": "noisy * batch_size", "name": "sized"}},
+        {"thresholded_relu": {"name": "old"}},
+        {"dense": {"units": 2, "activation": {"elu": {"alpha": 2.0}}, "name": "fine"}},
+        {"dense": {"units": 2, "activation": {"celu": {"alpha": 2.0}}, "name": "shaped"}},
+    ]
+    with pytest.raises(ConfigError) as refused:
+        assert_equal_in_keras(experiment({"inputs": {"x": [6]}, "layers": layers}), tmp_path)
+    text = str(refused.value)
+    assert all(
+        name in text for name in ("'noisy'", "random_normal", "'sized'", "'batch_size'", "old", "shaped", "celu")
+    )
+    assert "fine" not in text
+
+
+def test_keras_sorts_the_deepest_first_and_then_as_it_meets_them() -> None:
+    model = models.several()
+    parents = {layer.name: _names(layer._inbound_nodes[0].input_tensors) for layer in model.layers}
+    assert keras_order(parents, _names(model.outputs)) == [layer.name for layer in model.layers]
+
+
+def _names(tensors: list[Any]) -> list[str]:
+    return [tensor._keras_history.operation.name for tensor in tensors]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "sgd", "amsgrad", "schedule", "average"])
+def test_keras_goes_on_with_the_training_as_if_it_were_its_own(optimizer: str, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(1)
+    x, y = models.rows(models.dense_plain())["x"], np.random.default_rng(5).normal(size=(12, 2)).astype("float32")
+    model = models.dense_plain()
+    model.compile(models.OPTIMIZERS[optimizer](), loss="mse", metrics=["mae"])
+    fit: dict[str, Any] = {"batch_size": 4, "shuffle": False, "verbose": 0}
+    model.fit(x, y, epochs=2, **fit)
+    path = tmp_path / "back.keras"
+    found = export_run(imported(model, tmp_path), "keras", path)
+    assert found.notes == ()
+    back: Any = keras.models.load_model(path)
+    assert back.loss is not None
+    before = back.evaluate(x, y, verbose=0, return_dict=True)
+    assert before == pytest.approx(model.evaluate(x, y, verbose=0, return_dict=True), abs=1e-5)
+    model.fit(x, y, epochs=1, **fit)
+    back.fit(x, y, epochs=1, **fit)
+    for mine, other in zip(back.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-5)
+
+
+def test_an_h5_file_is_compiled_and_says_that_the_optimizer_starts_anew(tmp_path: Path) -> None:
+    x, y = np.ones((4, 4), "float32"), np.ones((4, 2), "float32")
+    model = models.dense_plain()
+    model.compile("adam", loss="mse", metrics=["mae"])
+    model.fit(x, y, verbose=0)
+    found = export_run(imported(model, tmp_path), "h5", tmp_path / "m.h5")
+    assert "starts the optimizer" in " ".join(found.notes)
+    back: Any = keras.models.load_model(tmp_path / "m.h5")
+    assert back.evaluate(x, y, verbose=0) == pytest.approx(model.evaluate(x, y, verbose=0), abs=1e-5)
+    back.fit(x, y, verbose=0)
+
+
+def test_weights_go_out_by_name(tmp_path: Path) -> None:
+    record = imported(models.cnn(), tmp_path)
+    weights = {weight.name: weight for weight in open_run(record).experiment.weights}
+    export_run(record, "safetensors", tmp_path / "w.safetensors")
+    with safe_open(tmp_path / "w.safetensors", "pt") as file:
+        assert {name: tuple(file.get_tensor(name).shape) for name in list(file.keys())} == {
+            name: tuple(weight.spec.shape) for name, weight in weights.items()
+        }
+        assert '"conv_2d"' in file.metadata()["model"]
+    first = next(name for name in weights if name.endswith("kernel"))
+    export_run(record, "state_dict", tmp_path / "w.pt")
+    state = torch.load(tmp_path / "w.pt", weights_only=True)
+    torch.testing.assert_close(state[first.replace("/", ".")], weights[first].tensor.detach())
+
+
+@pytest.mark.parametrize("make", [models.cnn, models.lstm, models.several, models.masked], ids=lambda m: m.__name__)
+def test_a_program_of_torch_takes_any_batch(make: Callable[[], Any], tmp_path: Path) -> None:
+    model = make()
+    models.shake(model)
+    found = export_run(imported(model, tmp_path), "torch_export", tmp_path / "m.pt2")
+    assert found.difference is not None
+    program = torch.export.load(tmp_path / "m.pt2").module()
+    for count in (1, 7):
+        x = models.rows(model, count)
+        kinds = [getattr(torch, given.dtype) for given in model.inputs]
+        outputs = program(*(torch.from_numpy(v).to(kind) for v, kind in zip(x.values(), kinds, strict=True)))
+        for mine, other in zip(outputs, predicted(model, x), strict=True):
+            np.testing.assert_allclose(mine.detach().numpy(), other, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [models.cnn, models.several, models.lstm], ids=lambda m: m.__name__)
+def test_an_onnx_file_runs_in_onnx_runtime(make: Callable[[], Any], tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    model = make()
+    models.shake(model)
+    export_run(imported(model, tmp_path), "onnx", tmp_path / "m.onnx")
+    session = runtime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    x = models.rows(model, 7)
+    names = [given.name for given in session.get_inputs()]
+    outputs = session.run(None, dict(zip(names, x.values(), strict=True)))
+    for mine, other in zip(outputs, predicted(model, x), strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-5)
+
+
+def test_without_its_packages_onnx_says_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kerascli.interop.torch_files.find_spec", lambda name: None)
+    with pytest.raises(ConfigError) as refused:
+        export_run(imported(models.dense(), tmp_path), "onnx", tmp_path / "m.onnx")
+    assert refused.value.faults[0].hint == 'pip install "kerascli[onnx]"'
+
+
+OTHER_BACKEND = """
+import sys
+import numpy as np
+import keras
+model = keras.models.load_model(sys.argv[1])
+x = np.load(sys.argv[2])
+given = [x[f"x{i}"] for i in range(len(x.files) - 1)]
+found = model.predict(given if len(given) > 1 else given[0], verbose=0)
+np.testing.assert_allclose(found, x["y"], atol=1e-5)
+print(keras.backend.backend())
+"""
+
+
+@pytest.mark.parametrize(
+    "backend",
+    [pytest.param("tensorflow", marks=pytest.mark.keras_tf), pytest.param("jax", marks=pytest.mark.keras_jax)],
+)
+@pytest.mark.parametrize("name", ["residual", "two branches of unlike depth", "sequence to sequence", "attention"])
+def test_another_backend_of_keras_computes_the_same(name: str, backend: str, tmp_path: Path) -> None:
+    if find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    section = {key: value for key, value in SECTIONS[name].items() if key != "outputs"}
+    made = experiment(section)
+    opened(made, tmp_path)
+    inputs = sample_inputs(made.spec.model, 5)
+    arrays = {f"x{number}": value.numpy() for number, value in enumerate(inputs.values())}
+    np.savez(tmp_path / "x.npz", allow_pickle=False, **arrays, y=outputs(made, inputs)[0])
+    run = subprocess.run(
+        [sys.executable, "-c", OTHER_BACKEND, str(tmp_path / "model.keras"), str(tmp_path / "x.npz")],
+        env={**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.stdout.strip().endswith(backend), run.stderr[-2000:]
+
+
+def test_the_command_says_what_it_wrote_and_what_is_not_in_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def command(*words: str) -> object:
+        monkeypatch.setattr(sys, "argv", ["kerascli", *words])
+        with pytest.raises(SystemExit) as end:
+            program.main()
+        return end.value.code
+
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(
+        "data: {source: {blobs: {rows: 40}}, inputs: {x: [normalization]}, targets: {y: []}}\n"
+        "model: {layers: [{dense: 4}, {dense: {units: 3, activation: softmax}}]}\n"
+        "compile: {loss: sparse_categorical_crossentropy, optimizer: adam, metrics: [accuracy]}\n"
+        "fit: {epochs: 1}\n"
+    )
+    assert command("train", "tiny.yaml") == 0
+    capsys.readouterr()
+    assert command("export", "latest", "-o", "m.keras") == 0
+    said = capsys.readouterr()
+    assert re.fullmatch(r"file  m\.keras  \(\d+ kB, largest difference \S+\)\n", said.out)
+    assert "the pipelines of the data section (x) are not part of the model" in said.err
+    back: Any = keras.models.load_model("m.keras")
+    assert back.optimizer.iterations == 2
+    assert command("export", "latest", "--format", "h5", "-o", "m.keras") == 2
+    assert "ends in .h5" in capsys.readouterr().err
+    assert command("export", "latest", "--format", "pickle") == 2
+    assert "expected keras, h5, safetensors, onnx, torch_export or state_dict" in capsys.readouterr().err
+
+
+def test_a_file_that_computes_something_else_is_never_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = imported(models.dense(), tmp_path)
+    real = h5py.Group.__setitem__
+    monkeypatch.setattr(h5py.Group, "__setitem__", lambda group, name, value: real(group, name, value * 1.01))
+    with pytest.raises(CheckFailed, match="not the model's"):
+        export_run(record, "keras", tmp_path / "m.keras")
+    assert not (tmp_path / "m.keras").exists()

@@ -1,0 +1,81 @@
+"""Every layer that Keras has opens there from our files, with the same numbers."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kerascli.errors import ConfigError
+from kerascli.layers.base import LAYERS, Example
+from tests.interop.export_harness import assert_equal_in_keras, experiment, of_example
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, in numpy 2
+
+NOT_KERAS = {"locally_connected_1d", "locally_connected_2d", "selu", "thresholded_relu"}
+"""Layers of R that Keras 3 has not."""
+NO_MODEL = {"add_loss", "add_metric", "expr", "gru_cell", "lstm_cell", "simple_rnn_cell", "stacked_rnn_cells"}
+"""What is no layer of one call: cells are in `rnn`, expressions have tests of their own."""
+APART = {
+    ("average_pooling_2d", 1): "Keras on torch counts padding that is not there",
+    ("average_pooling_3d", 1): "the same",
+    ("category_encoding", 2): "Keras counts over another axis",
+    ("contrast_limited_adaptive_histogram_equalization", 0): "Keras returns whole numbers for whole numbers",
+    ("equalization", 0): "Keras cannot open a graph whose layer returns its input",
+    ("equalization", 1): "the same",
+    ("layer_normalization", 2): "Keras on torch normalizes the last axes alone",
+    ("random_crop", 0): "Keras does not crop in inference",
+    ("random_crop", 1): "the same",
+    ("pipeline", 0): "it has a random_crop",
+    ("resizing", 3): "Keras on torch has no lanczos",
+    ("up_sampling_2d", 2): "Keras on torch has no lanczos",
+    ("rms_normalization", 1): "Keras on torch normalizes the last axes alone",
+    ("separable_conv_1d", 1): "Keras has no such padding",
+}
+OTHERS = [cls for cls in LAYERS if cls.component_name not in NOT_KERAS | NO_MODEL]
+CASES = [
+    pytest.param(cls.component_name, example, id=f"{cls.component_name}-{number}")
+    for cls in OTHERS
+    for number, example in enumerate(cls.examples)
+    if (cls.component_name, number) not in APART
+]
+NOT_H5 = {"attention", "group_query_attention"}
+FIRST = [
+    pytest.param(cls.component_name, cls.examples[0], id=cls.component_name)
+    for cls in OTHERS
+    if (cls.component_name, 0) not in APART and cls.component_name not in NOT_H5
+]
+
+
+@pytest.mark.parametrize(("name", "example"), CASES)
+def test_a_layer_computes_the_same_in_keras(name: str, example: Example, tmp_path: Path) -> None:
+    assert_equal_in_keras(experiment(of_example(name, example)), tmp_path)
+
+
+@pytest.mark.parametrize(("name", "example"), FIRST)
+def test_a_layer_computes_the_same_from_an_h5_file(name: str, example: Example, tmp_path: Path) -> None:
+    assert_equal_in_keras(experiment(of_example(name, example)), tmp_path, ".h5")
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "suffix", "text"),
+    [
+        ("attention", 0, ".h5", "Keras does not read Attention"),
+        ("group_query_attention", 0, ".h5", "Keras does not read GroupQueryAttention"),
+        ("softmax", 2, ".h5", "reads the first alone"),
+        ("expr", 0, ".h5", "is an operation"),
+        ("separable_conv_1d", 1, ".keras", "no causal padding"),
+    ],
+)
+def test_what_keras_would_refuse_or_read_otherwise_is_refused_before(
+    name: str, number: int, suffix: str, text: str, tmp_path: Path
+) -> None:
+    cls: Any = LAYERS.find(name)
+    with pytest.raises(ConfigError, match=text):
+        assert_equal_in_keras(experiment(of_example(name, cls.examples[number])), tmp_path, suffix)
+
+
+@pytest.mark.parametrize("name", sorted(NOT_KERAS))
+def test_a_layer_that_keras_has_not_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    cls: Any = LAYERS.find(name)
+    with pytest.raises(ConfigError, match=f"Keras 3 has no '{name}'"):
+        assert_equal_in_keras(experiment(of_example(name, cls.examples[0])), tmp_path)
