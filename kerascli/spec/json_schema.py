@@ -6,7 +6,7 @@ from typing import Any
 
 from kerascli.component import REGISTRIES, Component, Registry
 from kerascli.layers.base import LAYERS, MergeLayer
-from kerascli.spec.sections import Section, input_shape, node_settings, sections
+from kerascli.spec.sections import NAME_PATTERN, Section, input_shape, node_settings, sections
 from kerascli.spec.settings import Schema, Setting, settings
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -20,6 +20,8 @@ def json_schema() -> Schema:
     definitions: dict[str, Schema] = {
         "reference": {"type": "string", "pattern": r"\$(\(|[A-Za-z_])", "description": "$name or $(expression)"},
         "pipeline": _pipeline(),
+        "entry": _entry(),
+        "call": _call(),
         **{name: _section(section) for name, section in parts.items()},
     }
     for registry in REGISTRIES.values():
@@ -44,9 +46,12 @@ def _section(section: Section) -> Schema:
 
 
 def _required_unless_extending(required: list[Section]) -> Schema:
-    """What a config needs may stand in the one that it extends."""
+    """What a config needs may stand in the one that it extends; so may what its layers call by name."""
     top, *below = ([s.name for s in section.settings if s.required] for section in required)
-    inner = {section.name: {"required": names} for section, names in zip(required[1:], below, strict=True)}
+    inner: Schema = {section.name: {"required": names} for section, names in zip(required[1:], below, strict=True)}
+    has_own_names = {"anyOf": [{"required": ["shared"]}, {"required": ["blocks"]}]}
+    layers_alone = {"properties": {"layers": {"items": {"not": {"$ref": "#/$defs/call"}}}}}
+    inner["model"] |= {"if": has_own_names, "else": layers_alone}
     return {"if": {"required": ["extends"]}, "else": {"required": top, "properties": inner}}
 
 
@@ -61,6 +66,27 @@ def _pipeline() -> Schema:
         ]
     }
     return {"anyOf": [{"type": "array", "items": step}, step, {"type": "null"}]}
+
+
+def _entry() -> Schema:
+    """An entry of `layers`: a layer, a repeat, or a call of what the config itself names, which is no layer."""
+    layers = {"type": "array", "items": {"$ref": "#/$defs/entry"}, "minItems": 1}
+    variable = {"type": "string", "pattern": NAME_PATTERN}
+    number = {"anyOf": [{"type": "integer", "minimum": 0}, _REFERENCE]}
+    counted = {**_closed({"times": number, "index": variable, "layers": layers}), "required": ["times", "layers"]}
+    values = {"anyOf": [{"type": "array"}, _REFERENCE]}
+    each = {**_closed({"each": values, "as": variable, "layers": layers}), "required": ["each", "as", "layers"]}
+    repeat = {**_closed({"repeat": {"anyOf": [counted, each]}}), "required": ["repeat"]}
+    return {"anyOf": [{"$ref": "#/$defs/node"}, repeat, {"$ref": "#/$defs/call"}]}
+
+
+def _call() -> Schema:
+    """A shared thing or a block by a name of the config's own, with anything after it."""
+    words = [word for cls in LAYERS for word in (cls.component_name, *LAYERS.aliases(cls.component_name))]
+    layer = _any_spelling(LAYERS, words).removeprefix("^").removesuffix("$")
+    own = f"^(?!(?:{layer}|repeat)$)[A-Za-z_][A-Za-z0-9_]*$"
+    mapping = {**_closed({}), "patternProperties": {own: {}}, "minProperties": 1, "maxProperties": 1}
+    return {"anyOf": [mapping, {"type": "string", "pattern": own}]}
 
 
 def _kind(registry: Registry[Any]) -> dict[str, Schema]:
@@ -158,7 +184,7 @@ def _options(schema: Schema) -> list[Schema]:
     if "x-component" in schema or "x-section" in schema:
         return [{"$ref": f"#/$defs/{schema.get('x-component') or schema['x-section']}"}]
     if "x-pipeline" in schema or "x-node" in schema:
-        return [{"$ref": "#/$defs/pipeline" if "x-pipeline" in schema else "#/$defs/node"}]
+        return [{"$ref": "#/$defs/pipeline" if "x-pipeline" in schema else "#/$defs/entry"}]
     out = {key: value for key, value in schema.items() if key not in {"description", "default"}}
     if isinstance(schema.get("items"), dict):
         out["items"] = _value(schema["items"])
