@@ -9,6 +9,7 @@ from kerascli.interop.call_arguments import read_call
 from kerascli.interop.calls import KerasLayer, KerasModel, Ref, read_model, refs
 from kerascli.interop.names import Automatic, NameBook
 from kerascli.interop.objects import Refusals, brief, written
+from kerascli.interop.operation_nodes import has_several
 from kerascli.interop.operations import expression
 from kerascli.interop.reading import Owner, Reading
 from kerascli.layers.base import LAYERS, BaseLayer, MergeLayer
@@ -144,7 +145,9 @@ class _Writer:
         if text is None:
             self.common.refusals.unknown(f"operation {layer.class_name} of keras.ops")
             return []
-        names = self._names(reading, layer, number, reading.results(layer, number), reading.full(layer), None)
+        count = reading.results(layer, number)
+        text = f"{text}[0]" if count == 1 and has_several(text.partition("(")[0]) else text
+        names = self._names(reading, layer, number, count, reading.full(layer), None)
         return self._add("expr", {"value": text}, {}, names)
 
     def _nested(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:

@@ -135,7 +135,7 @@ class Operations:
         value = self.value(tree.value)
         if isinstance(value, list):
             return value[self._whole(tree.items[0])]
-        if isinstance(tree.value, Call) and _has_several(tree.value.function):
+        if isinstance(tree.value, Call) and has_several(tree.value.function):
             return Result(value.node, self._whole(tree.items[0]))
         items = [self._part(item) for item in tree.items]
         operation = Operation("GetItem", _module("numpy"), {}, [value, items if len(items) > 1 else items[0]], {})
@@ -208,7 +208,7 @@ def _is_called(name: str, key: str, annotation: Any) -> bool:
     return key in _CALLED.get(name, ()) or any(annotation == kind for kind in _TENSORS)
 
 
-def _has_several(function: str) -> bool:
+def has_several(function: str) -> bool:
     """Whether an operation returns several tensors, of which an index takes one."""
     op = OPS.find(function)
     return op is not None and get_origin(op.function.__annotations__.get("return")) in (tuple, list)

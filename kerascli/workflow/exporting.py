@@ -97,7 +97,7 @@ def _keras(run: OpenedRun, kind: str, checkpoint: str | None) -> tuple[bytes, fl
         if compiled is not None and state is None:
             notes.append("without the optimizer's state: no checkpoint has it beside these weights")
         data = keras_file.archive_bytes(graph, experiment.weights, compiled, state)
-    return data, _read_back(data, kind, graph, experiment), notes
+    return data, read_back(data, kind, graph, experiment), notes
 
 
 def _state(run: OpenedRun, graph: KerasGraph, checkpoint: str | None) -> list[Any] | None:
@@ -113,19 +113,20 @@ def _state(run: OpenedRun, graph: KerasGraph, checkpoint: str | None) -> list[An
     if any(not torch.equal(tensors.get(f"weights/{w.name}", torch.empty(0)), w.keras()) for w in weights):
         return None
     state = {key.removeprefix("optimizer/"): value for key, value in tensors.items() if key.startswith("optimizer/")}
-    trained = [weight.name for _, own in keras_file.ordered(graph, weights) for weight in own if weight.trainable]
-    return state_arrays(run.experiment.spec.compile.optimizer, trained, state)
+    places = keras_file.ordered(graph, weights)
+    trained = dict.fromkeys(weight.name for _, own in places for weight in own if weight.trainable)
+    return state_arrays(run.experiment.spec.compile.optimizer, list(trained), state)
 
 
-def _read_back(data: bytes, kind: str, graph: KerasGraph, experiment: Experiment) -> float:
+def read_back(data: bytes, kind: str, graph: KerasGraph, experiment: Experiment) -> float:
     """Import the file as a stranger's; its weights are ours and its outputs equal. Raises CheckFailed."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model{SUFFIXES[kind]}"
         write_bytes(path, data)
         with open_model(path) as file:
             read = load_file(file, "model", compiled=True).experiment
-    wanted = [weight for _, own in keras_file.ordered(graph, experiment.weights) for weight in own]
-    if sorted(map(_digest, wanted)) != sorted(map(_digest, read.weights)):
+    wanted = {weight.name: weight for _, own in keras_file.ordered(graph, experiment.weights) for weight in own}
+    if sorted(map(_digest, wanted.values())) != sorted(map(_digest, read.weights)):
         raise CheckFailed("the weights in the file are not the model's")
     read.update.eval()
     given = sample_inputs(experiment.spec.model, _ROWS_CHECKED)

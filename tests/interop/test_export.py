@@ -18,14 +18,17 @@ from safetensors import safe_open
 
 from kerascli.cli import app as program
 from kerascli.errors import ConfigError
+from kerascli.interop.keras_file import archive_bytes
+from kerascli.interop.keras_graph import keras_graph
 from kerascli.interop.keras_order import keras_order
 from kerascli.interop.samples import sample_inputs
+from kerascli.layers.base import LAYERS
 from kerascli.runs.record import RunRecord
-from kerascli.workflow.exporting import CheckFailed, export_run
+from kerascli.workflow.exporting import CheckFailed, export_run, read_back
 from kerascli.workflow.importing import import_model
 from kerascli.workflow.opened import open_run
 from tests.interop import test_import as models
-from tests.interop.export_harness import assert_equal_in_keras, experiment, opened, outputs
+from tests.interop.export_harness import assert_equal_in_keras, experiment, of_example, opened, outputs
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, in numpy 2
 
@@ -145,6 +148,25 @@ def test_an_expression_becomes_operations_of_keras(value: str, tmp_path: Path) -
     if "b" not in set(value.replace("abs", "").replace("cumsum", "")):
         section = {**section, "inputs": {"a": [4, 3]}}
     assert_equal_in_keras(experiment(section), tmp_path)
+
+
+NESTED = [
+    "bidirectional", "group_query_attention", "multi_head_attention", "rnn", "spectral_normalization",
+    "time_distributed",
+]  # fmt: skip
+READ_BACK: dict[str, dict[str, Any]] = {
+    **SECTIONS,
+    **{f"{name}-{i}": of_example(name, e) for name in NESTED for i, e in enumerate(LAYERS.get(name).examples)},
+    **{value: {"inputs": {"a": [4, 3]}, "layers": [{"expr": {"value": value}}]}
+       for value in ("top_k(a, 2)[0]", "split(a, 2, axis=1)[1]", "a[:, 1:3, 0]", "einsum('ijk->ikj', a)")},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("section", READ_BACK.values(), ids=list(READ_BACK))
+def test_our_own_import_reads_what_was_written(section: dict[str, Any]) -> None:
+    made = experiment(section)
+    graph = keras_graph(made.spec.model, made.graph.specs, name="m", names={}, precision="float32")
+    assert read_back(archive_bytes(graph, made.weights, None, None), "keras", graph, made) < 1e-5
 
 
 def test_an_expression_of_several_results_is_read(tmp_path: Path) -> None:
