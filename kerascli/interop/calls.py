@@ -7,7 +7,9 @@ from itertools import pairwise
 from typing import Any
 
 from kerascli.errors import FileRefused, safe_text
+from kerascli.interop.names import op_of
 from kerascli.interop.objects import is_object, own_name
+from kerascli.layers.base import LAYERS
 
 MODELS = frozenset({"Functional", "Model", "Sequential"})
 _MAX_NAME = 200
@@ -52,12 +54,14 @@ class KerasLayer:
 
     @property
     def is_operation(self) -> bool:
-        """Of keras.ops, not a layer. In .h5 Keras 3 names no modules, but its layers are `trainable` or not."""
+        """Of keras.ops, not a layer. In .h5 Keras 3 names no modules, but most of its layers are `trainable` or not."""
         module, nodes = self.spec.get("module"), self.spec.get("inbound_nodes")
         if isinstance(module, str):
             return ".ops" in module and self.class_name != ""
         of_keras_3 = isinstance(nodes, list) and bool(nodes) and isinstance(nodes[0], dict)
-        return of_keras_3 and "trainable" not in self.config and not self.is_model
+        if not of_keras_3 or "trainable" in self.config or self.is_model:
+            return False
+        return op_of(self.class_name) is not None or LAYERS.find(self.class_name) is None
 
 
 @dataclass(frozen=True, slots=True)

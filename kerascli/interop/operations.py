@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from kerascli.component import REGISTRIES, snake_case
 from kerascli.interop.calls import Call, KerasLayer, Ref
+from kerascli.interop.names import op_of
 
 
 def expression(layer: KerasLayer, call: Call, name_of: Callable[[Ref], str]) -> str | None:
@@ -13,11 +13,9 @@ def expression(layer: KerasLayer, call: Call, name_of: Callable[[Ref], str]) -> 
     arguments = [_literal(arg, name_of) for arg in call.args]
     if layer.class_name == "GetItem":
         return f"{arguments[0]}[{_index(call.args[1], name_of)}]"
-    ops = REGISTRIES.get("op")
-    known = None if ops is None else ops.find(layer.class_name)
-    if ops is not None and known is None:
+    function = op_of(layer.class_name)
+    if function is None:
         return None
-    function = snake_case(layer.class_name) if known is None else known.component_name
     settings = {key: value for key, value in {**layer.config, **call.kwargs}.items() if key != "name"}
     given = [f"{key}={_literal(value, name_of)}" for key, value in settings.items() if value is not None]
     return f"{function}({', '.join([*arguments, *given])})"

@@ -21,6 +21,7 @@ class Owner:
     """Where Keras 3 puts its weights: layers/dense_1."""
     prefix: str
     """What the names of our weights begin with."""
+    layer: BaseLayer
 
 
 class Reading:
@@ -68,9 +69,12 @@ class Reading:
     def prefixed(self, layer: KerasLayer, book: NameBook) -> str:
         return book.give(self.full(layer))
 
-    def own(self, layer: KerasLayer, prefix: str) -> None:
+    def own(self, layer: KerasLayer, prefix: str, settings: BaseLayer) -> None:
         """Say where a layer's weights are."""
-        self.owners[layer.name] = [Owner((*self.path, layer.name), self.places[layer.name], prefix)]
+        self.owners[layer.name] = [self.owner(layer, prefix, settings)]
+
+    def owner(self, layer: KerasLayer, prefix: str, settings: BaseLayer) -> Owner:
+        return Owner((*self.path, layer.name), self.places[layer.name], prefix, settings)
 
     def settings(self, layer: KerasLayer, refusals: Refusals) -> BaseLayer | None:
         """The layer in our words, read once; None after a refusal."""

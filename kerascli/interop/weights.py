@@ -9,6 +9,7 @@ from torch import Tensor
 from kerascli.errors import FileRefused, safe_text
 from kerascli.graph.weights import Weight
 from kerascli.interop.hdf5 import Dataset, Hdf5
+from kerascli.interop.parts import parts_of
 from kerascli.interop.reading import Owner
 
 Pairs = list[tuple[Weight, str]]
@@ -53,35 +54,29 @@ def _under(weights: Sequence[Weight], prefix: str) -> list[Weight]:
 
 def _of_owner(owner: Owner, weights: Sequence[Weight], datasets: Mapping[str, Dataset]) -> Pairs:
     """Keras 3 puts the weights of a layer's parts below it: vars/0, cell/vars/0, forward_layer/cell/vars/0."""
+    places = parts_of(owner.layer)
     groups: dict[str, dict[int, str]] = {}
     for path in _below(datasets, owner.place):
         part, _, number = path[len(owner.place) + 1 :].rpartition("/")
         if "seed_generator" not in path and part.split("/")[-1] == "vars" and number.isdecimal():
-            groups.setdefault(part.removesuffix("vars").rstrip("/"), {})[int(number)] = path
+            attributes = part.removesuffix("vars").rstrip("/").replace("/_", "/").removeprefix("_")
+            groups.setdefault(attributes, {})[int(number)] = path
     parts: dict[str, list[Weight]] = {}
     for weight in weights:
         parts.setdefault(weight.name[len(owner.prefix) + 1 :].rpartition("/")[0], []).append(weight)
     pairs: Pairs = []
     for part, own in parts.items():
-        key = _group_of(part, groups)
-        paths = groups.pop(key) if key is not None else {}
+        place = places[part]
+        paths = groups.pop(place.attributes, {})
         ordered = sorted(own, key=lambda weight: not weight.spec.trainable)
-        if sorted(paths) != list(range(len(ordered))):
+        if sorted(paths) != list(range(place.repeated + len(ordered))):
             where = safe_text("/".join(owner.path))
             text = f"layer '{where}' has {len(ordered)} weights, in the file {len(paths)}"
             raise FileRefused(text, hint=None if paths else "the file may hold no weights of it: was the model built?")
-        pairs += [(weight, paths[number]) for number, weight in enumerate(ordered)]
+        pairs += [(weight, paths[number]) for number, weight in enumerate(ordered, place.repeated)]
     if groups:
         raise FileRefused(f"the file has weights of '{safe_text('/'.join(owner.path))}' that the layer does not have")
     return pairs
-
-
-def _group_of(part: str, groups: Mapping[str, object]) -> str | None:
-    """The group of a module's weights: of its name, or the only one below it (an LSTM's weights are its cell's)."""
-    if part in groups:
-        return part
-    below = [group for group in groups if not part or group.startswith(f"{part}/")]
-    return below[0] if len(below) == 1 else None
 
 
 def _below(datasets: Mapping[str, Dataset], place: str) -> Iterator[str]:

@@ -105,7 +105,7 @@ def _check_data(path: Path) -> None:
 
 def _load(file: ModelFile, name: str, *, compiled: bool) -> _Loaded:
     refusals = Refusals(file.name)
-    architecture = read_architecture(file.model, refusals, keras_3=file.keras_3)
+    architecture = read_architecture(file, refusals)
     sections: dict[str, Any] = {"model": architecture.section}
     notes: list[str] = []
     if compiled and file.compile is not None:
