@@ -105,7 +105,7 @@ class _Writer:
         """Add a model's layers, called on the tensors `given`: the names of its outputs, and who has weights."""
         if len(given) != len(model.inputs):
             raise FileRefused(f"'{safe_text(model.name)}' takes {len(model.inputs)} inputs and is given {len(given)}")
-        reading = Reading(model, path, place, wishes=wishes)
+        reading = Reading(model, path, place, wishes=wishes, keras_3=self.common.keras_3)
         reading.tensors.update({ref: name for (_, ref), name in zip(model.inputs, given, strict=True)})
         for layer, number in model.ordered():
             if (layer.name, number) in reading.wanted:
@@ -130,6 +130,8 @@ class _Writer:
         own = settings.component_name
         call = read_call(type(settings), layer, reading.call(layer, number), reading.names, self.common)
         node: dict[str, Any] = {"inputs": call.inputs, **call.beside}
+        if reading.hides_mask(layer, number):
+            node["mask"] = self._all_seen(call.inputs[0])
         results = max(settings.result_count() or 1, reading.results(layer, number))
         if reading.calls(layer) > 1:
             first = layer.name not in reading.things
@@ -144,6 +146,13 @@ class _Writer:
         if not has_learned:
             reading.own(layer, names[0], settings)
         return self._add(own, brief(settings), node, names, merges=isinstance(settings, MergeLayer), settings=settings)
+
+    def _all_seen(self, sequence: str) -> str:
+        """A mask that hides no step of a sequence."""
+        previous = self._previous
+        (name,) = self._add("expr", {"value": f"ones_like({sequence}[..., 0])"}, {}, [self.book.give("all_steps")])
+        self._previous = previous
+        return name
 
     def _operation(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
         """An operation of keras.ops as an `expr` node."""

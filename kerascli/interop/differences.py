@@ -61,6 +61,9 @@ OPERATIONS: Mapping[str, str] = {
 }  # fmt: skip
 """Classes of keras.ops that are not called like their operation."""
 
+EXPORTED: Mapping[str, str] = {"GroupQueryAttention": "GroupedQueryAttention"}
+"""Classes that files call by another name than their own."""
+
 NAMED_FUNCTIONS = frozenset({"MeanMetricWrapper", "LossFunctionWrapper"})
 """Wrappers that Keras makes around a function; `fn` in their config names it."""
 

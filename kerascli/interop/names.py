@@ -5,7 +5,7 @@ from functools import cache
 
 from kerascli.component import snake_case
 from kerascli.graph.model import RESERVED
-from kerascli.interop.differences import OPERATIONS
+from kerascli.interop.differences import EXPORTED, OPERATIONS
 from kerascli.layers.base import LAYERS
 from kerascli.ops.base import OPS
 
@@ -37,6 +37,7 @@ class NameBook:
 
 def keras_snake_case(class_name: str) -> str:
     """Keras's own way: Conv2D is conv2d, ReLU is re_lu."""
+    class_name = EXPORTED.get(class_name, class_name)
     words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", class_name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
 

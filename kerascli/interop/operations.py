@@ -6,6 +6,10 @@ from typing import Any
 
 from kerascli.interop.calls import Call, KerasLayer, Ref
 from kerascli.interop.names import op_of
+from kerascli.interop.objects import short_number
+from kerascli.ops.base import OPS
+
+_IDLE = frozenset({"name", "dtype_policy"})
 
 
 def expression(layer: KerasLayer, call: Call, name_of: Callable[[Ref], str]) -> str | None:
@@ -16,9 +20,28 @@ def expression(layer: KerasLayer, call: Call, name_of: Callable[[Ref], str]) -> 
     function = op_of(layer.class_name)
     if function is None:
         return None
-    settings = {key: value for key, value in {**layer.config, **call.kwargs}.items() if key != "name"}
-    given = [f"{key}={_literal(value, name_of)}" for key, value in settings.items() if value is not None]
-    return f"{function}({', '.join([*arguments, *given])})"
+    settings = {key: value for key, value in {**layer.config, **call.kwargs}.items() if key not in _IDLE}
+    given = {key: _literal(value, name_of) for key, value in settings.items() if value is not None}
+    return f"{function}({', '.join(_in_order(function, arguments, given))})"
+
+
+def _in_order(function: str, arguments: list[str], given: dict[str, str]) -> list[str]:
+    """Keras keeps some of an operation's first arguments as settings: they stand where the operation has them."""
+    op = OPS.find(function)
+    assert op is not None
+    found: list[str] = []
+    rest = list(arguments)
+    several = any(p.kind is p.VAR_POSITIONAL for p in op.parameters.values())
+    for name, parameter in op.parameters.items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.KEYWORD_ONLY):
+            break
+        if name in given and (rest or several):
+            found.append(given.pop(name))
+        elif rest:
+            found.append(rest.pop(0))
+        else:
+            break
+    return [*found, *rest, *(f"{key}={value}" for key, value in given.items())]
 
 
 def _literal(value: Any, name_of: Callable[[Ref], str]) -> str:
@@ -36,7 +59,7 @@ def _literal(value: Any, name_of: Callable[[Ref], str]) -> str:
         case str():
             return json.dumps(value)
         case _:
-            return repr(value) if isinstance(value, int | float) else "?"
+            return repr(short_number(value)) if isinstance(value, int | float) else "?"
 
 
 def _index(value: Any, name_of: Callable[[Ref], str]) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kerascli.interop.calls import Call, KerasLayer, KerasModel, Ref, refs
-from kerascli.interop.masks import ImpliedMasks
+from kerascli.interop.masks import ImpliedMasks, loses_mask
 from kerascli.interop.names import NameBook, keras_snake_case
 from kerascli.interop.objects import Refusals, component, full_name
 from kerascli.layers.base import LAYERS, BaseLayer
@@ -27,7 +27,7 @@ class Owner:
 class Reading:
     """One model while it is written."""
 
-    def __init__(self, model: KerasModel, path: tuple[str, ...], place: str, *, wishes: bool) -> None:
+    def __init__(self, model: KerasModel, path: tuple[str, ...], place: str, *, wishes: bool, keras_3: bool) -> None:
         self.model = model
         self.path = path
         self.tensors: dict[Ref, str] = {}
@@ -37,7 +37,7 @@ class Reading:
         """The names of what is shared, by Keras's."""
         self.counts: dict[str, int] = {}
         self.wishes = {ref: key for key, ref in model.outputs if key is not None} if wishes else {}
-        self._masks = ImpliedMasks(model)
+        self._masks = ImpliedMasks(model, keras_3=keras_3)
         self.wanted: Set[tuple[str, int]] = self._masks.wanted()
         self._settings: dict[str, BaseLayer | None] = {}
         calls = [self.call(model.layers[name], number) for name, number in self.wanted]
@@ -49,6 +49,10 @@ class Reading:
 
     def call(self, layer: KerasLayer, number: int) -> Call:
         return self._masks.without(layer.calls[number])
+
+    def hides_mask(self, layer: KerasLayer, number: int) -> bool:
+        """Whether a mask that comes along must not be seen by a call."""
+        return self._masks.stay and loses_mask(layer.calls[number])
 
     def calls(self, layer: KerasLayer) -> int:
         """How often a layer is called on the way to an output."""
