@@ -23,13 +23,22 @@ def summary_command(
     runs_dir: options.RunsDir = options.RUNS_DIR,
     sets: options.Sets = [],  # noqa: B006  # typer reads it once
     flags: options.Flags = [],  # noqa: B006
+    expand: Annotated[bool, typer.Option("--expand", help="Show the layers inside of shared models, too.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Print a model's layers, shapes and parameters; needs no data."""
-    options.say(summary(what, runs_dir=runs_dir, sets=sets, flags=flags, as_json=as_json))
+    options.say(summary(what, runs_dir=runs_dir, sets=sets, flags=flags, expand=expand, as_json=as_json))
 
 
-def summary(what: str | None, *, runs_dir: Path, sets: list[str], flags: list[str], as_json: bool = False) -> str:
+def summary(
+    what: str | None,
+    *,
+    runs_dir: Path,
+    sets: list[str],
+    flags: list[str],
+    expand: bool = False,
+    as_json: bool = False,
+) -> str:
     """The table of a config or a run, or the same facts as JSON. A file is a config; anything else names a run."""
     from kerascli.runs.index import LATEST, list_runs
 
@@ -40,15 +49,16 @@ def summary(what: str | None, *, runs_dir: Path, sets: list[str], flags: list[st
         options.refuse_bad_text(path, sets, flags)
         from kerascli.workflow.check import summary_of
 
-        return _shown(summary_of(path, sets=sets, flags=flags, progress=options.download_bar()), as_json=as_json)
+        found = summary_of(path, sets=sets, flags=flags, progress=options.download_bar(), expand=expand)
+        return _shown(found, as_json=as_json)
     if sets or flags:
         raise ConfigError(f"{'--set' if sets else '--flag'} goes with a config: a run keeps its settings")
     record = options.find_run(what, runs_dir)
-    if not as_json:
+    if not as_json and not expand:
         return record.summary()
     from kerascli.workflow.check import summary_of_run
 
-    return _shown(summary_of_run(record), as_json=True)
+    return _shown(summary_of_run(record, expand=expand), as_json=as_json)
 
 
 def _shown(found: "Summary", *, as_json: bool) -> str:

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.component import Invalid
-from kerascli.errors import Fault, Related, first_line
-from kerascli.graph.model import Model, Node
+from kerascli.errors import Fault, Path, Related, first_line
+from kerascli.graph.faults import used_here
+from kerascli.graph.inputs import fits
+from kerascli.graph.model import Call, Model, Node
 from kerascli.graph.weights import weights_of
 from kerascli.layers.base import (
     MAX_PARAMETERS,
@@ -21,7 +23,7 @@ from kerascli.layers.base import (
     ShapeMismatch,
     WeightedModule,
 )
-from kerascli.shapes import Shape, TensorSpec
+from kerascli.shapes import Shape, TensorSpec, show_shape
 
 _BATCH_SIZES = (2, 3)
 _UNKNOWN_SIZES = (720, 2160)
@@ -46,38 +48,63 @@ def build(model: Model) -> Built:
     """Build every node in order. Raises Invalid with a fault for each node that does not fit."""
     specs: dict[str, TensorSpec] = {given.name: given.spec for given in model.inputs}
     modules: dict[str, nn.Module] = {}
+    owners: dict[str, nn.Module] = {}
+    """The first module with the weights of that name."""
     faults: list[Fault] = []
+    failed: set[tuple[str, Path]] = set()
     for node in model.nodes:
         if any(name not in specs for name in node.used_names()):
             continue  # what it needs has failed already
         try:
-            modules[node.name], results = _build_node(node, specs)
+            modules[node.name], results = _build_node(node, specs, owners.get(node.weights_name))
         except ShapeMismatch as mismatch:
-            faults.append(_fault(mismatch, node, model, specs))
+            if (mismatch.fault.text, node.path) not in failed:  # the same in another use of a block is told once
+                faults.append(_fault(mismatch, node, model, specs))
+            failed.add((mismatch.fault.text, node.path))
             continue
+        owners.setdefault(node.weights_name, modules[node.name])
         specs.update({n: spec for n, spec in zip(node.outputs, results, strict=True) if n != "_"})
-    faults += _too_many(model, modules)
+    faults = _with_refused_calls(model, specs, faults) + _too_many(model, modules)
     if faults:
         raise Invalid(faults)
     return Built(model, modules, specs)
 
 
+def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: list[Fault]) -> list[Fault]:
+    """Calls of shared models on what those say they do not take; what fails inside of such a call follows from it."""
+    refused: list[Fault] = []
+    for call in (entry for entry in model.entries if isinstance(entry, Call)):
+        for (name, wanted), given in zip(call.of.inputs.items(), call.inputs, strict=False):
+            spec = specs.get(given)
+            if wanted is None or spec is None:
+                continue
+            if not fits(wanted.shape, spec.shape) or wanted.is_integer != spec.is_integer:
+                text = f"'{call.of.name}' wants {wanted} of {wanted.dtype} as its input '{name}', got {spec}"
+                text += f" of {spec.dtype}"
+                refused.append(Fault(text, call.path, "key", related=(Related(f"'{call.of.name}'", call.of.path),)))
+    paths = {fault.path for fault in refused}
+    return refused + [fault for fault in faults if not paths.intersection(r.path for r in fault.related)]
+
+
 def _too_many(model: Model, modules: Mapping[str, nn.Module]) -> list[Fault]:
     """A typing error in `units` must not take the machine down: nothing has been allocated yet."""
     counts = {
-        node.name: sum(weight.count for weight in weights_of(modules[node.name], node.name, trainable=True))
+        node.weights_name: sum(weight.count for weight in weights_of(modules[node.name], node.name, trainable=True))
         for node in model.nodes
         if node.name in modules
     }
     total = sum(counts.values())
     if total <= MAX_PARAMETERS:
         return []
-    largest = max(model.nodes, key=lambda node: counts.get(node.name, 0))
-    text = f"the model has {total:,} parameters, {counts[largest.name]:,} of them in '{largest.name}'"
+    largest = max(model.nodes, key=lambda node: counts.get(node.weights_name, 0))
+    text = f"the model has {total:,} parameters, {counts[largest.weights_name]:,} of them in '{largest.name}'"
     return [Fault(f"{text}; the limit is {MAX_PARAMETERS:,}", largest.path, "key")]
 
 
-def _build_node(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[nn.Module, tuple[TensorSpec, ...]]:
+def _build_node(
+    node: Node, specs: Mapping[str, TensorSpec], first: nn.Module | None
+) -> tuple[nn.Module, tuple[TensorSpec, ...]]:
+    """The module and its results; `first` is the module of an earlier call, whose weights this one has."""
     inputs = tuple(specs[name] for name in node.inputs)
     layer = node.layer
     _check_mask(node, specs)
@@ -85,6 +112,8 @@ def _build_node(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[nn.Module,
     with torch.device("meta"):
         module = make_module(layer, seen)
         module.eval()
+        if first is not None:
+            _share_weights(module, first, _taken(node, specs))
         stated = layer.output_spec(seen)
         results = stated if stated is not None else _try_out(node, module, seen, specs)
     _refuse_undeclared(module)
@@ -97,6 +126,21 @@ def _build_node(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[nn.Module,
     if len(results) != (len(node.outputs) if count is None else count):
         raise AssertionError(f"{layer.component_name} returned {len(results)} results")
     return module, results
+
+
+def _share_weights(module: nn.Module, first: nn.Module, taken: str) -> None:
+    """Let a module, made for what this call is on, have the very weights of the first call's.
+
+    They hold one dictionary of weights between them: what fills, moves or converts those of one does it for both.
+    """
+    for mine, theirs in zip(module.modules(), first.modules(), strict=True):
+        if isinstance(mine, WeightedModule) and isinstance(theirs, WeightedModule):
+            for name, spec in mine.weight_specs.items():
+                known = theirs.weight_specs[name].shape
+                if spec.shape != known:
+                    text = f"has a {name} {show_shape(known)} from its first call, for {taken} it would be"
+                    raise ShapeMismatch(f"{text} {show_shape(spec.shape)}", hint="call it on tensors of one shape")
+        mine._parameters, mine._buffers = theirs._parameters, theirs._buffers
 
 
 def _refuse_undeclared(module: nn.Module) -> None:
@@ -204,6 +248,7 @@ def _fault(mismatch: ShapeMismatch, node: Node, model: Model, specs: Mapping[str
     places = {given.name: given.path for given in model.inputs}
     places |= {output: other.path for other in model.nodes for output in other.outputs}
     related = tuple(Related(f"{specs[name]} is '{name}'", places[name]) for name in dict.fromkeys(node.used_names()))
+    related += used_here(node.uses)
     path = (*node.path, *mismatch.fault.path)
     at = "value" if mismatch.fault.path else "key"
     verb = mismatch.fault.text.split()[0] in {"cannot", "has", "makes", "mixes", "needs", "takes"}

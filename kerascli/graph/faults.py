@@ -1,5 +1,8 @@
 """Where the readers of a model section put what they find wrong."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Literal
 
 from kerascli.component import Invalid
@@ -12,6 +15,9 @@ class Faults:
     def __init__(self, section: Path) -> None:
         self.section = section
         self.found: list[Fault] = []
+        self.uses: tuple[Path, ...] = ()
+        """Where the block is used that is being read; absolute."""
+        self._told: set[tuple[str, Path]] = set()
 
     def add(
         self,
@@ -22,8 +28,44 @@ class Faults:
         hint: str | None = None,
         related: tuple[Related, ...] = (),
     ) -> None:
-        self.found.append(Fault(text, (*self.section, *path), at, hint=hint, related=related))
+        self.take([Fault(text, (*self.section, *path), at, hint=hint, related=related)])
 
     def absorb(self, invalid: Invalid, path: Path) -> None:
         """The faults of what stands at `path`."""
-        self.found += invalid.below((*self.section, *path)).faults
+        self.take(invalid.below((*self.section, *path)).faults)
+
+    def take(self, faults: Iterable[Fault]) -> None:
+        """Faults whose paths are complete; in a block, those that another use of it has too are told once."""
+        for fault in faults:
+            if not self.uses:
+                self.found.append(fault)
+                continue
+            key = fault.text, fault.path
+            if key not in self._told:
+                self.found.append(replace(fault, related=(*fault.related, *used_here(self.uses))))
+            else:
+                self.found.append(TOLD)
+            self._told.add(key)
+
+    def all(self) -> list[Fault]:
+        """What was found, each once."""
+        return [fault for fault in self.found if fault is not TOLD]
+
+    @contextmanager
+    def used_at(self, path: Path) -> Iterator[None]:
+        """While the body of a block is read that is used at `path`, relative to the section."""
+        before = self.uses
+        self.uses = (*before, (*self.section, *path))
+        try:
+            yield
+        finally:
+            self.uses = before
+
+
+TOLD = Fault("told already")
+"""Stands for a fault that an earlier use of the block has, too."""
+
+
+def used_here(uses: Iterable[Path]) -> tuple[Related, ...]:
+    """Notes that lead from a template to where it is used."""
+    return tuple(Related("used here", path) for path in uses)

@@ -65,7 +65,7 @@ def _with_first_shape(inputs: dict[str, Input], written: Any, path: Path, faults
         faults.add(f"input_shape: the data has the inputs {', '.join(inputs)}", path, hint=hint)
         return inputs
     ((name, given),) = inputs.items()
-    if not _fits(shape, given.spec.shape):
+    if not fits(shape, given.spec.shape):
         text = f"input_shape says {_bare(shape)}, the data gives {_bare(given.spec.shape)} for input '{name}'"
         faults.add(text, path)
     return inputs
@@ -86,7 +86,7 @@ def _declared(declared: Any, data: Mapping[str, TensorSpec], names: Names, fault
         if problem is not None:
             faults.add(problem.text, path, at="key")
         try:
-            spec = _read_input(str(name), value, data.get(str(name)))
+            spec = read_input(str(name), value, data.get(str(name)))
         except Invalid as invalid:
             faults.absorb(invalid, path)
             names.spoil([str(name)])
@@ -98,7 +98,7 @@ def _declared(declared: Any, data: Mapping[str, TensorSpec], names: Names, fault
     return inputs
 
 
-def _read_input(name: str, value: Any, data: TensorSpec | None) -> TensorSpec:
+def read_input(name: str, value: Any, data: TensorSpec | None) -> TensorSpec:
     """`[28, 28, 1]`, or `{shape: [68], dtype: int64}`. Raises Invalid."""
     faults: list[Fault] = []
     written, dtype, path = value, data.dtype if data is not None else "float32", ()
@@ -116,7 +116,7 @@ def _read_input(name: str, value: Any, data: TensorSpec | None) -> TensorSpec:
     if shape is None:
         text = f"input '{name}': expected a shape such as [28, 28, 1], got {show(written)}"
         faults.append(Fault(text, path))
-    elif data is not None and not _fits(shape, data.shape):
+    elif data is not None and not fits(shape, data.shape):
         faults.append(Fault(f"input '{name}' is declared {_bare(shape)}, the data gives {_bare(data.shape)}", path))
     if dtype not in _DTYPES:
         text = f"input '{name}': dtype: expected {one_of(_DTYPES)}, got {show(dtype)}"
@@ -147,7 +147,8 @@ def _shape(value: Any) -> Shape | None:
     return tuple(sizes) if len(sizes) == len(value) else None
 
 
-def _fits(declared: Shape, given: Shape) -> bool:
+def fits(declared: Shape, given: Shape) -> bool:
+    """Whether two shapes may be one; an unknown size is as good as any."""
     same_rank = len(declared) == len(given)
     return same_rank and all(None in (a, b) or a == b for a, b in zip(declared, given, strict=True))
 

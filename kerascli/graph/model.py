@@ -1,7 +1,7 @@
-"""What a model is before it is torch: inputs, nodes in order, outputs. Plain frozen data."""
+"""What a model is before it is torch: inputs, entries in order, outputs. Plain frozen data."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from kerascli.errors import Path
 from kerascli.layers.base import BaseLayer
@@ -33,7 +33,15 @@ class Node:
     outputs: tuple[str, ...]
     """A name for each result; None of them is `_`, which stands for a dropped one."""
     call: Mapping[str, CallValue] = field(default_factory=dict)
+    owner: str = ""
+    """What its weights are named by (`tower/features`), if other nodes have the same; else its own name."""
     path: Path = field(default=(), compare=False)
+    uses: tuple[Path, ...] = field(default=(), compare=False)
+    """Where the blocks and shared models that it is written in are used, from the outermost."""
+
+    @property
+    def weights_name(self) -> str:
+        return self.owner or self.name
 
     def used_names(self) -> list[str]:
         """Every tensor that a call of this node needs."""
@@ -45,14 +53,82 @@ class Node:
                 names += value
         return names
 
+    def renamed(self, tensors: Mapping[str, str]) -> "Node":
+        """The same, of other tensors; those that `tensors` does not have keep their names."""
+
+        def of(names: Sequence[str]) -> tuple[str, ...]:
+            return tuple(tensors.get(name, name) for name in names)
+
+        call = {
+            key: value
+            if isinstance(value, bool)
+            else tensors.get(value, value)
+            if isinstance(value, str)
+            else of(value)
+            for key, value in self.call.items()
+        }
+        return replace(self, inputs=of(self.inputs), outputs=of(self.outputs), call=call)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A layer, or a whole model, that is called by name; its weights are the same in every call."""
+
+    name: str
+    weights: str
+    """What the names of its weights begin with."""
+    inputs: Mapping[str, TensorSpec | None]
+    """What a model is called on, with the shapes that it wants where it says so; of a layer nothing is said."""
+    entries: tuple["Node | Call", ...] = ()
+    outputs: tuple[str, ...] = ()
+    shared: tuple["Shared", ...] = ()
+    layer: BaseLayer | None = None
+    trainable: bool = True
+    """False: none of its layers is, whatever they say."""
+    tensors: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """What its inner names mean."""
+    path: Path = field(default=(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of what is shared, and the nodes that it stands for: `a` of `tower` has `a.features`."""
+
+    name: str
+    of: Shared
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    call: Mapping[str, CallValue]
+    nodes: tuple[Node, ...]
+    path: Path = field(default=(), compare=False)
+
+    def used_names(self) -> list[str]:
+        """Every tensor that it needs."""
+        inner = {output for node in self.nodes for output in node.outputs}
+        return [*self.inputs, *(n for node in self.nodes for n in node.used_names() if n not in {*inner, *self.inputs})]
+
+
+Entry = Node | Call
+
+
+def flat(entries: Sequence[Entry]) -> tuple[Node, ...]:
+    """The nodes that entries stand for, in order."""
+    return tuple(node for entry in entries for node in (entry.nodes if isinstance(entry, Call) else (entry,)))
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
     """A checked graph: every name is known, every node leads to an output."""
 
     inputs: tuple[Input, ...]
-    nodes: tuple[Node, ...]
+    entries: tuple[Entry, ...]
     outputs: tuple[str, ...]
+    shared: tuple[Shared, ...] = ()
+    nodes: tuple[Node, ...] = field(init=False)
+    """Every layer that runs, those inside of calls too."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "nodes", flat(self.entries))
 
     @property
     def figures(self) -> tuple[str, ...]:
@@ -61,10 +137,10 @@ class Model:
 
     @property
     def is_sequential(self) -> bool:
-        """One input, and each node is called on the one before it: Keras would call it Sequential."""
+        """One input, and each entry is called on the one before it: Keras would call it Sequential."""
         before = self.inputs[0].name if len(self.inputs) == 1 else ""
-        for node in self.nodes:
-            if node.used_names() != [before] or len(node.outputs) != 1:
+        for entry in self.entries:
+            if entry.used_names() != [before] or len(entry.outputs) != 1:
                 return False
-            before = node.outputs[0]
+            before = entry.outputs[0]
         return self.outputs == (before,)

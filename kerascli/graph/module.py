@@ -6,12 +6,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from kerascli import draws
 from kerascli.graph.build import Built
 from kerascli.graph.model import Node
 from kerascli.graph.weights import Weight, weights_of
 from kerascli.layers.base import MergeLayer, Outcome, activity_loss
+from kerascli.layers.nesting import with_value
 
 
 @dataclass(slots=True)
@@ -40,6 +42,8 @@ class _Step:
     training: bool | None
     masked: int
     """How many of the results have the mask that is handed on."""
+    again: bool
+    """An earlier node has the same weights."""
     last_uses: tuple[str, ...]
     """Tensors that no later node needs: dropped, so that inference holds no more memory than it must."""
 
@@ -54,19 +58,22 @@ class Graph(nn.Module):
         self._names = {given.name: given.spec.dtype for given in built.model.inputs}
         self.nodes = nn.ModuleList(built.modules[node.name] for node in built.model.nodes)
         last = _last_uses(built.model.nodes, built.model.outputs)
-        self._steps = tuple(
-            _step(node, module, built, last.get(node.name, ()))
-            for node, module in zip(built.model.nodes, self.nodes, strict=True)
-        )
+        seen: set[str] = set()
+        steps = []
+        for node, module in zip(built.model.nodes, self.nodes, strict=True):
+            steps.append(_step(node, module, built, last.get(node.name, ()), again=node.weights_name in seen))
+            seen.add(node.weights_name)
+        self._steps = tuple(steps)
         for step in self._steps:
             if not step.node.layer.trainable:
                 step.module.requires_grad_(False)
 
     def weights(self) -> list[Weight]:
-        """All weights in order of the nodes."""
+        """All weights in order of the nodes; those that several nodes have stand where the first one does."""
         found: list[Weight] = []
         for step in self._steps:
-            found += weights_of(step.module, step.node.name, trainable=step.node.layer.trainable)
+            if not step.again:
+                found += weights_of(step.module, step.node.weights_name, trainable=step.node.layer.trainable)
         return found
 
     def forward(self, inputs: Mapping[str, Tensor]) -> GraphOutcome:
@@ -94,13 +101,13 @@ def _as_input(tensor: Tensor, dtype: str) -> Tensor:
     return tensor if tensor.dtype == wanted else tensor.to(wanted)
 
 
-def _step(node: Node, module: nn.Module, built: Built, last_uses: tuple[str, ...]) -> _Step:
+def _step(node: Node, module: nn.Module, built: Built, last_uses: tuple[str, ...], *, again: bool) -> _Step:
     layer = node.layer
     casts = tuple(built.specs[name].is_integer and not layer.takes_integers for name in node.inputs)
     tensors = tuple((key, value) for key, value in node.call.items() if not isinstance(value, bool))
     switches = {key: value for key, value in node.call.items() if isinstance(value, bool)}
     training = switches.pop("training", None)
-    return _Step(node, module, casts, tensors, switches, training, layer.masked_results(), last_uses)
+    return _Step(node, module, casts, tensors, switches, training, layer.masked_results(), again, last_uses)
 
 
 def _run(step: _Step, values: dict[str, Tensor], masks: dict[str, Tensor], outcome: GraphOutcome) -> None:
@@ -113,12 +120,12 @@ def _run(step: _Step, values: dict[str, Tensor], masks: dict[str, Tensor], outco
     for key, name in step.tensors_in_call:
         call[key] = values[name] if isinstance(name, str) else [values[n] for n in name]
     mask_in = _mask_in(node, arguments, masks, call)
-    result = _call(step, arguments, call)
+    result = _call(step, arguments, call, _carried(step, outcome) if step.again else {})
     if isinstance(result, Outcome):
         prefix = node.name
         outcome.losses.update({_below(prefix, name): loss for name, loss in result.losses.items()})
         outcome.metrics.update({_below(prefix, name): value for name, value in result.metrics.items()})
-        outcome.updates.update({f"{prefix}/{name}": value for name, value in result.updates.items()})
+        outcome.updates.update({f"{node.weights_name}/{name}": value for name, value in result.updates.items()})
         result = result.value
     results = result if isinstance(result, tuple) else (result,)
     if (loss := activity_loss(node.layer, results)) is not None:
@@ -136,14 +143,33 @@ def _below(node: str, name: str) -> str:
     return f"{node}/{name}" if name else node
 
 
-def _call(step: _Step, arguments: list[Tensor], call: dict[str, Any]) -> Any:
+def _carried(step: _Step, outcome: GraphOutcome) -> dict[str, Tensor]:
+    """Weights as an earlier call in this step has left them: as in Keras each call goes on from there."""
+    prefix, module = f"{step.node.weights_name}/", step.module
+    changed = {name.removeprefix(prefix): value for name, value in outcome.updates.items() if name.startswith(prefix)}
+    paths = {name: name.replace("/", ".") for name in changed}
+    return {paths[name]: with_value(_tensor(module, paths[name]), value) for name, value in changed.items()}
+
+
+def _tensor(module: nn.Module, path: str) -> Tensor:
+    owner, _, name = path.rpartition(".")
+    return getattr(module.get_submodule(owner), name)
+
+
+def _call(step: _Step, arguments: list[Tensor], call: dict[str, Any], carried: dict[str, Tensor]) -> Any:
     """`training:` beside a layer runs it in that mode, whatever mode the model is in."""
-    if step.training is None or step.training == step.module.training:
+
+    def run() -> Any:
+        if carried:
+            return functional_call(step.module, carried, tuple(arguments), {**call, **step.switches})
         return step.module(*arguments, **call, **step.switches)
+
+    if step.training is None or step.training == step.module.training:
+        return run()
     before = step.module.training
     step.module.train(step.training)
     try:
-        return step.module(*arguments, **call, **step.switches)
+        return run()
     finally:
         step.module.train(before)
 

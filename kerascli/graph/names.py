@@ -1,7 +1,9 @@
 """The names of a model section: which may be given, and what each means where it is used."""
 
 import re
-from collections.abc import Iterable
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from kerascli.component import Invalid
 from kerascli.errors import Fault, Path, Related, nearest, show, suggestion
@@ -12,39 +14,87 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 class Names:
-    """Grows from the top of the section to its end."""
+    """Grows from the top of the section to its end.
+
+    The body of a block or a repeat has names of its own. A node there gets a name that no other node has; what is
+    written means it inside the body.
+    """
 
     def __init__(self) -> None:
-        self._tensors: dict[str, str] = {}
+        self._tensors: ChainMap[str, str] = ChainMap()
         """What a name means: itself, or for a node that `when` left out, the tensor that it passes on."""
         self._places: dict[str, Path] = {}
         """Where every tensor and every node got its name."""
+        self._here = self._places
+        """Those of them that were written in this body."""
         self._without_result: set[str] = set()
         self._broken: set[str] = set()
         self._later: dict[str, Path] = {}
+        self._announced: set[str] = set()
         self._counts: dict[str, int] = {}
+        self._counts_here: dict[str, int] = {}
+        self._names_here: dict[str, str] = {}
+        """For a node of a body without a name: what it would be called if the body were a model."""
         self.previous: str | None = None
         """What `prev` means: the tensor of the node above, if that is clear."""
         self.inputs_known = True
         """False: any name may be that of an input."""
 
+    @contextmanager
+    def inside(self, *, sees_outside: bool) -> Iterator[None]:
+        """The body of a repeat, whose names go on to what follows it, or of a block, which is on its own."""
+        before = self._tensors, self._here, self._later, self._counts_here, self._names_here
+        self._tensors = self._tensors.new_child() if sees_outside else ChainMap()
+        self._here, self._counts_here, self._names_here = {}, {}, {}
+        self._later = dict(self._later) if sees_outside else {}
+        try:
+            yield
+        finally:
+            own = self._tensors.maps[0]
+            self._tensors, self._here, self._later, self._counts_here, self._names_here = before
+            if sees_outside:
+                for name in own.values():
+                    self._tensors.setdefault(name, name)
+
+    def unique(self, name: str) -> str:
+        """The name that a node written as `name` gets: in a body Keras's number is put to one that is taken."""
+        if self._here is self._places or name not in self._places:
+            return name
+        number = 1
+        while self._is_taken(f"{name}_{number}"):
+            number += 1
+        return f"{name}_{number}"
+
     def give(self, name: str, place: Path, *, means: str | None = None) -> None:
         """From here on `name` is the tensor `means` (itself)."""
         self._tensors[name] = means or name
-        self._places[name] = place
+        self._here[name] = place
+        if name in self._names_here:
+            self._tensors[self._names_here[name]] = means or name
+        if means is not None:
+            self._places.setdefault(means, place)
 
-    def take(self, name: str, place: Path) -> None:
-        """No other node may have this name."""
-        self._places.setdefault(name, place)
+    def hand_in(self, tensors: Mapping[str, str]) -> None:
+        """What a body is called on, by the names that it has there."""
+        self._tensors.update(tensors)
 
-    def take_without_result(self, name: str, place: Path) -> None:
+    def take(self, name: str, place: Path, *, node: str | None = None) -> None:
+        """No other node may have this name; it is that of the node `node` (of the same name)."""
+        self._here.setdefault(name, place)
+        self._places.setdefault(node or name, place)
+
+    def take_without_result(self, name: str, place: Path, *, node: str | None = None) -> None:
         """A node that can be logged, not used."""
-        self.take(name, place)
+        self.take(name, place, node=node)
         self._without_result.add(name)
 
     def knows(self, name: str) -> bool:
         """Whether there is such a tensor so far."""
         return name in self._tensors
+
+    def meanings(self) -> dict[str, str]:
+        """Every name and its tensor."""
+        return dict(self._tensors)
 
     def spoil(self, names: Iterable[str]) -> None:
         """These could not be read: that is one fault, using them is no other."""
@@ -53,6 +103,8 @@ class Names:
     def announce(self, name: str, place: Path) -> None:
         """A name that is given further down, so that using it too early can be told from a misspelling."""
         self._later.setdefault(name, place)
+        if self._here is self._places:
+            self._announced.add(name)
 
     def refuse(self, name: str, *, own: str | None = None) -> Fault | None:
         """Why a name cannot be given; a layer may be called `own`, its own name."""
@@ -62,9 +114,9 @@ class Names:
             return Fault(f"'{name}' is reserved; choose another name")
         if name != own and LAYERS.find(name) is not None:
             return Fault(f"'{name}' is the name of a layer; choose another name")
-        if name in self._places:
+        if name in self._here:
             return Fault(
-                f"there is a node '{name}' already", related=(Related(f"the other '{name}'", self._places[name]),)
+                f"there is a node '{name}' already", related=(Related(f"the other '{name}'", self._here[name]),)
             )
         return None
 
@@ -74,8 +126,13 @@ class Names:
             number = self._counts.get(base, 0)
             self._counts[base] = number + 1
             name = f"{base}_{number}" if number else base
-            if not any(name in known for known in (self._places, self._broken, self._later)):
-                return name
+            if not self._is_taken(name):
+                break
+        if self._here is not self._places:
+            here = self._counts_here.get(base, 0)
+            self._counts_here[base] = here + 1
+            self._names_here[name] = f"{base}_{here}" if here else base
+        return name
 
     def find(self, name: object) -> str:
         """The tensor that a name means here. Raises Invalid."""
@@ -84,18 +141,34 @@ class Names:
         if name == "prev":
             if self.previous is None:
                 raise Invalid([Fault("'prev': there is no single node before this one")])
-            name = self.previous
+            return self.previous
         if name in self._tensors:
             return self._tensors[name]
-        if name in self._broken:
+        call, dot, inner = name.partition(".")
+        if name in self._broken or (dot and call in self._broken):
             return name
         if name in self._without_result:
             raise Invalid([Fault(f"'{name}' has no result that could be used")])
         if name in self._later:
             text = f"'{name}' is defined further down; a node may be used only below its definition"
             raise Invalid([Fault(text, related=(Related(f"'{name}' is defined", self._later[name]),))])
-        if not self.inputs_known:
+        if not self.inputs_known and not dot:
             return name
-        known = [*self._tensors]
+        if dot:
+            raise Invalid([self._no_inner(call, inner)])
+        known = [name for name in self._tensors if "." not in name]
         hint = None if nearest(name, known) or not known else f"known here: {', '.join(known[-8:])}"
         raise Invalid([Fault(f"there is no node '{name}'{suggestion(name, known)}", hint=hint)])
+
+    def _no_inner(self, call: str, inner: str) -> Fault:
+        known = [name.removeprefix(f"{call}.") for name in self._tensors if name.startswith(f"{call}.")]
+        if known:
+            hint = None if nearest(inner, known) else f"known there: {', '.join(known[-8:])}"
+            return Fault(f"there is no tensor '{inner}' in '{call}'{suggestion(inner, known)}", hint=hint)
+        calls = {name.partition(".")[0] for name in self._tensors if "." in name}
+        if call in self._tensors and call not in calls:
+            return Fault(f"'{call}' is no call of a shared model: there is nothing inside of it")
+        return Fault(f"there is no call '{call}'{suggestion(call, calls)}")
+
+    def _is_taken(self, name: str) -> bool:
+        return any(name in known for known in (self._places, self._broken, self._announced))

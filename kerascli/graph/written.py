@@ -10,7 +10,7 @@ from kerascli.graph.faults import Faults
 from kerascli.layers.base import LAYERS, MASK_ARGUMENT, BaseLayer, CallArgument, MergeLayer
 
 NODE_KEYS = ("name", "inputs", "outputs", "when")
-_ANY_LAYER: Mapping[str, CallArgument] = {
+ANY_CALL: Mapping[str, CallArgument] = {
     "training": CallArgument("bool", "true or false: run as in training, or as in inference, whatever goes on"),
 }
 
@@ -51,7 +51,7 @@ def take_apart(entry: Any, path: Path, faults: Faults) -> WrittenNode:
 
 def call_arguments(cls: type[BaseLayer]) -> dict[str, CallArgument]:
     """What may stand beside a layer's settings because Keras passes it when the layer is called."""
-    known = {**_ANY_LAYER, **(MASK_ARGUMENT if cls.uses_mask else {}), **cls.call_arguments}
+    known = {**ANY_CALL, **(MASK_ARGUMENT if cls.uses_mask else {}), **cls.call_arguments}
     return {key: argument for key, argument in known.items() if key not in cls.model_fields}
 
 

@@ -1,13 +1,14 @@
 """The table that Keras's `summary()` prints: layers, shapes, parameters, connections."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from kerascli.graph.model import Call, Node
 from kerascli.graph.module import Graph
 from kerascli.graph.weights import Weight
 from kerascli.shapes import show_shape
@@ -21,6 +22,8 @@ class Row:
     parameters: int
     connected_to: tuple[str, ...]
     trainable: bool
+    inside: bool = False
+    """Of a layer inside of the shared model above: its parameters are counted there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,10 @@ class Summary:
         return self.trainable + self.non_trainable
 
 
-def summarize(graph: Graph, title: str) -> Summary:
-    """Works on the meta device: no weight needs to exist."""
+def summarize(graph: Graph, title: str, *, expand: bool = False) -> Summary:
+    """Works on the meta device: no weight needs to exist. `expand` adds the layers inside of shared models."""
     weights = graph.weights()
-    rows = tuple(_rows(graph, weights))
+    rows = tuple(_rows(graph, expand=expand))
     sizes = {flag: [w for w in weights if w.trainable is flag] for flag in (True, False)}
     return Summary(
         title=title,
@@ -56,19 +59,49 @@ def summarize(graph: Graph, title: str) -> Summary:
     )
 
 
-def _rows(graph: Graph, weights: list[Weight]) -> Iterator[Row]:
+def _rows(graph: Graph, *, expand: bool) -> Iterator[Row]:
+    """A row an entry; what is shared has one row, however often it is called."""
     model = graph.model
     if not model.is_sequential:
         for given in model.inputs:
             yield Row(given.name, "input", str(given.spec), 0, (), True)
-    for node in model.nodes:
-        own = [weight for weight in weights if weight.name.split("/")[0] == node.name]
-        named = [name for name in node.outputs if name != "_"]
-        shapes = ", ".join(show_shape((None, *graph.specs[name].shape)) for name in named)
-        frozen = bool(own) and not node.layer.trainable
-        count = sum(weight.count for weight in own)
-        sources = tuple(node.used_names())
-        yield Row(node.name, node.layer.component_name, shapes, count, sources, not frozen)
+    counted: set[str] = set()
+    calls: dict[str, list[Call]] = {}
+    for entry in model.entries:
+        if isinstance(entry, Call):
+            calls.setdefault(entry.of.name, []).append(entry)
+    for entry in model.entries:
+        if isinstance(entry, Node):
+            yield _row(graph, entry.name, entry.layer.component_name, (entry,), counted)
+        elif entry is calls[entry.of.name][0]:
+            yield _shared_row(graph, calls[entry.of.name], counted)
+            if expand and entry.of.layer is None:
+                seen: set[str] = set()
+                for node in entry.nodes:
+                    yield replace(_row(graph, node.name, node.layer.component_name, (node,), seen), inside=True)
+
+
+def _shared_row(graph: Graph, calls: list[Call], counted: set[str]) -> Row:
+    """Named by what is shared, with the names of its calls where they are others."""
+    shared, names = calls[0].of, [call.name for call in calls]
+    title = shared.name if names == [shared.name] else f"{shared.name}: {', '.join(names)}"
+    kind = "model" if shared.layer is None else shared.layer.component_name
+    row = _row(graph, title, kind, calls[0].nodes, counted, outputs=calls[0].outputs)
+    return replace(row, connected_to=tuple(name for call in calls for name in call.used_names()))
+
+
+def _row(
+    graph: Graph, name: str, kind: str, nodes: Sequence[Node], counted: set[str], outputs: Sequence[str] | None = None
+) -> Row:
+    """`counted` are the names of weights that another row has counted."""
+    outputs = nodes[0].outputs if outputs is None else outputs
+    shapes = ", ".join(show_shape((None, *graph.specs[output].shape)) for output in outputs if output in graph.specs)
+    prefixes = tuple(f"{node.weights_name}/" for node in nodes)
+    own = [weight for weight in graph.weights() if weight.name.startswith(prefixes)]
+    new = [weight for weight in own if weight.name not in counted]
+    counted.update(weight.name for weight in new)
+    frozen = bool(own) and not any(node.layer.trainable for node in nodes)
+    return Row(name, kind, shapes, sum(weight.count for weight in new), tuple(nodes[0].used_names()), not frozen)
 
 
 def _bytes(weights: list[Weight]) -> int:
@@ -87,7 +120,7 @@ def render(summary: Summary, *, width: int = 80) -> str:
     if frozen:
         table.add_column("Trainable", justify="center")
     for row in summary.rows:
-        cells = [f"{row.name} ({row.kind})", row.output_shape, f"{row.parameters:,}"]
+        cells = [f"{'  ' * row.inside}{row.name} ({row.kind})", row.output_shape, f"{row.parameters:,}"]
         if not summary.sequential:
             cells.append(", ".join(row.connected_to) or "-")
         if frozen:

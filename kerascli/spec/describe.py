@@ -1,6 +1,7 @@
 """Sections become a RunSpec: each is read, then all are held against each other."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from kerascli.component import Invalid
@@ -13,6 +14,7 @@ from kerascli.shapes import TensorSpec
 from kerascli.spec.compile import parse_compile
 from kerascli.spec.cross import cross_faults
 from kerascli.spec.fit import parse_fit
+from kerascli.spec.references import References
 from kerascli.spec.run import RunSpec
 
 
@@ -25,13 +27,16 @@ def describe(
     inputs: Mapping[str, Field],
     targets: Mapping[str, Field] | None,
     splits: Mapping[str, int] | None = None,
+    references: References | None = None,
 ) -> RunSpec:
     """Sections with every reference resolved -> RunSpec. Raises Invalid with all faults that can be found.
 
     `inputs` and `targets` are what is known of the data; `splits` are the names of its splits, if known.
+    `references` reads the `$` of blocks and repeats, which are resolved where they are used.
     """
     faults: list[Fault] = []
-    model = _try(faults, lambda: parse_model(sections.get("model"), _specs(inputs)))
+    read = partial(parse_model, sections.get("model"), _specs(inputs))
+    model = _try(faults, read if references is None else partial(read, references=references))
     built = None if model is None else _try(faults, lambda: build(model))
     fit = _try(faults, lambda: parse_fit(sections.get("fit")))
     compiled = None
@@ -56,9 +61,9 @@ def describe(
     return spec
 
 
-def faults_without_data(sections: Mapping[Any, Any]) -> list[Fault]:
+def faults_without_data(sections: Mapping[Any, Any], references: References) -> list[Fault]:
     """What is wrong with a run whose data section cannot be read."""
-    faults = model_faults(sections["model"]) if "model" in sections else []
+    faults = model_faults(sections["model"], references=references) if "model" in sections else []
     _try(faults, lambda: parse_fit(sections.get("fit")))
     if "compile" in sections:
         _try(faults, lambda: parse_compile(sections["compile"], None, None, extra_losses=True))

@@ -6,7 +6,7 @@ from typing import Any
 
 from kerascli.component import REGISTRIES, Component, Registry
 from kerascli.layers.base import LAYERS, MergeLayer
-from kerascli.spec.sections import Section, input_shape, node_settings, sections
+from kerascli.spec.sections import NAME_PATTERN, Section, input_shape, node_settings, sections
 from kerascli.spec.settings import Schema, Setting, settings
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -20,6 +20,7 @@ def json_schema() -> Schema:
     definitions: dict[str, Schema] = {
         "reference": {"type": "string", "pattern": r"\$(\(|[A-Za-z_])", "description": "$name or $(expression)"},
         "pipeline": _pipeline(),
+        "entry": _entry(),
         **{name: _section(section) for name, section in parts.items()},
     }
     for registry in REGISTRIES.values():
@@ -61,6 +62,28 @@ def _pipeline() -> Schema:
         ]
     }
     return {"anyOf": [{"type": "array", "items": step}, step, {"type": "null"}]}
+
+
+def _entry() -> Schema:
+    """An entry of `layers`: a layer, a repeat, or a call of what the config itself names, which is no layer."""
+    spelling = _any_spelling(LAYERS, [word for cls in LAYERS for word in _spellings(cls.component_name)])
+    name: Schema = {"type": "string", "pattern": NAME_PATTERN, "not": {"anyOf": [{"pattern": spelling}, _REPEAT]}}
+    call = {"type": "object", "propertyNames": name, "minProperties": 1, "maxProperties": 1}
+    layers = {"type": "array", "items": {"$ref": "#/$defs/entry"}, "minItems": 1}
+    variable = {"type": "string", "pattern": NAME_PATTERN}
+    number = {"anyOf": [{"type": "integer", "minimum": 0}, _REFERENCE]}
+    counted = {**_closed({"times": number, "index": variable, "layers": layers}), "required": ["times", "layers"]}
+    values = {"anyOf": [{"type": "array"}, _REFERENCE]}
+    each = {**_closed({"each": values, "as": variable, "layers": layers}), "required": ["each", "as", "layers"]}
+    repeat = {**_closed({"repeat": {"anyOf": [counted, each]}}), "required": ["repeat"]}
+    return {"anyOf": [{"$ref": "#/$defs/node"}, repeat, call, name]}
+
+
+_REPEAT: Schema = {"const": "repeat"}
+
+
+def _spellings(name: str) -> list[str]:
+    return [name, *LAYERS.aliases(name)]
 
 
 def _kind(registry: Registry[Any]) -> dict[str, Schema]:
@@ -158,7 +181,7 @@ def _options(schema: Schema) -> list[Schema]:
     if "x-component" in schema or "x-section" in schema:
         return [{"$ref": f"#/$defs/{schema.get('x-component') or schema['x-section']}"}]
     if "x-pipeline" in schema or "x-node" in schema:
-        return [{"$ref": "#/$defs/pipeline" if "x-pipeline" in schema else "#/$defs/node"}]
+        return [{"$ref": "#/$defs/pipeline" if "x-pipeline" in schema else "#/$defs/entry"}]
     out = {key: value for key, value in schema.items() if key not in {"description", "default"}}
     if isinstance(schema.get("items"), dict):
         out["items"] = _value(schema["items"])

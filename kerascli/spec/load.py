@@ -21,7 +21,7 @@ from kerascli.spec.extends import read_extended
 from kerascli.spec.folders import data_folder, in_one_folder
 from kerascli.spec.overrides import override
 from kerascli.spec.plugins import import_plugin
-from kerascli.spec.references import UNKNOWN, Facts, Flag, Unknown, in_template, read_flags, try_resolve
+from kerascli.spec.references import UNKNOWN, Facts, Flag, References, Unknown, in_template, read_flags, try_resolve
 from kerascli.spec.run import RunSpec, resolved
 
 _SECTIONS = ("extends", "plugins", "name", "seed", "flags", "data", "model", "compile", "fit")
@@ -77,7 +77,8 @@ class Config:
             self.describe(facts)
             return
         document, broken = try_resolve(self.document, self.flags, _lookup(facts))
-        faults = _with_others(broken, faults_without_data(document.data))
+        references = References(self.document, self.flags, _lookup(facts))
+        faults = _with_others(broken, faults_without_data(document.data, references))
         if faults:
             raise self.error(faults)
 
@@ -87,11 +88,9 @@ class Config:
         `splits` None: the data was not read, and a figure that only its reading would tell is stood in for.
         """
         document, broken = try_resolve(self.document, self.flags, _lookup(facts))
+        references = References(self.document, self.flags, _lookup(facts))
         if broken:
-            raise self.error(_with_others(broken, faults_without_data(document.data)))
-        if splits is not None and document.unknown:
-            raise self.error([self._untold(path) for path in sorted(document.unknown, key=str)])
-        self.unknown = tuple(f"{self.document.mark(p).value}: {self.document.at(p)}" for p in document.unknown)
+            raise self.error(_with_others(broken, faults_without_data(document.data, references)))
         with self.faults():
             self.spec = describe(
                 document.data,
@@ -101,7 +100,12 @@ class Config:
                 inputs=facts.inputs,
                 targets=facts.targets if facts.known else None,
                 splits=splits,
+                references=references,
             )
+        unknown = document.unknown.union(references.unknown)
+        if splits is not None and unknown:
+            raise self.error([self._untold(path) for path in sorted(unknown, key=str)])
+        self.unknown = tuple(f"{self.document.mark(p).value}: {self.document.at(p)}" for p in unknown)
         return self.spec
 
     def _untold(self, path: FaultPath) -> Fault:
@@ -155,7 +159,9 @@ def open_config(
     faults += data_faults
     if faults:
         rest, broken = try_resolve(document, values, skip=lambda path: path[:1] == ("data",) or in_template(path))
-        raise document.error([*faults, *_with_others(broken, faults_without_data(rest.data))])
+        raise document.error(
+            [*faults, *_with_others(broken, faults_without_data(rest.data, References(document, values, None)))]
+        )
     return Config(
         path=path,
         document=document,

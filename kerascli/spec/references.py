@@ -89,6 +89,26 @@ def try_resolve(
     return replace(document, data=data, unknown=unknown), resolver.faults
 
 
+class References:
+    """Reads what blocks and repeats say with `$`: their parameters and variables, then flags and facts."""
+
+    def __init__(self, document: Document, flags: Mapping[str, Flag], facts: Facts | None) -> None:
+        self.unknown: list[Path] = []
+        """Where a stand-in went in."""
+        self._document = document
+        self._flags = flags
+        self._facts = facts
+
+    def __call__(
+        self, value: Any, path: Path, names: Mapping[str, Value], skip: Callable[[Path], bool]
+    ) -> tuple[Any, list[Fault]]:
+        """A value at `path` without references, but for the paths that `skip` tells, and what is wrong with it."""
+        resolver = _Resolver(self._document, {**self._flags, **names}, self._facts, skip)
+        resolved = resolver.resolve(value, path)
+        self.unknown += resolver.unknown
+        return resolved, resolver.faults
+
+
 def escape_references(value: Any) -> Any:
     """Resolved data as a config has to say it: every '$' in a text doubled, so that it is read as itself."""
     if isinstance(value, str):
@@ -131,12 +151,12 @@ class Scope(Mapping[str, Value]):
 
 class _Resolver:
     def __init__(
-        self, document: Document, flags: Mapping[str, Flag], facts: Facts | None, skip: Callable[[Path], bool]
+        self, document: Document, names: Mapping[str, Value], facts: Facts | None, skip: Callable[[Path], bool]
     ) -> None:
         self.document = document
         self.faults: list[Fault] = []
         self.unknown: list[Path] = []
-        self._names: dict[str, Value] = dict(flags)
+        self._names = dict(names)
         self._facts = facts
         self._skip = skip
 

@@ -17,7 +17,10 @@ _TEXT: Schema = {"type": "string"}
 _NUMBER: Schema = {"type": "number"}
 _BOOL: Schema = {"type": "boolean"}
 _NULL: Schema = {"type": "null"}
-_NODE: Schema = {"type": "string", "pattern": NAME_PATTERN}
+_NODE: Schema = {"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"}
+_NAMES: Schema = {"type": "array", "items": _NODE, "minItems": 1}
+_OUTPUTS: Schema = {"anyOf": [_NODE, _NAMES]}
+_LAYERS: Schema = {"type": "array", "items": {"x-node": True}, "minItems": 1}
 _SHAPE: Schema = {"type": "array", "items": {"anyOf": [{"type": "integer", "minimum": 1}, _NULL]}}
 
 
@@ -37,6 +40,10 @@ def sections() -> dict[str, Section]:
         Section("data", "A source, how it is split, and a pipeline for every input and target.", _data()),
         Section("data.split", "Parts of the training rows, drawn at random once.", _split()),
         Section("model", "The layers: a list in which each takes the one before it, or the inputs it names.", _model()),
+        Section(
+            "model.shared", "A model that is called like a layer; its weights are the same in every call.", _shared()
+        ),
+        Section("model.blocks", "A template of layers; each use makes new ones.", _block()),
         Section("compile", "What the model is trained towards, how, and in what precision.", _compile()),
         Section("fit", "How long, in what batches, validated on what, watched by whom.", _fit()),
     )
@@ -108,12 +115,35 @@ def _model() -> tuple[Setting, ...]:
         "required": ["shape"],
         "additionalProperties": False,
     }
-    layers: Schema = {"type": "array", "items": {"x-node": True}, "minItems": 1}
-    outputs: Schema = {"anyOf": [_NODE, {"type": "array", "items": _NODE, "minItems": 1}]}
+    shared: Schema = {"anyOf": [{"x-component": "layer"}, {"x-section": "model.shared"}]}
     return (
         Setting("inputs", _by_name({"anyOf": [_SHAPE, declared]}), "Shapes without the batch axis; none: the data's."),
-        Setting("layers", layers, "The nodes, from the inputs on.", required=True),
-        Setting("outputs", outputs, "The nodes that the model returns; none: the last one."),
+        Setting("shared", _by_name(shared), "Layers and models by name, called like layers: one set of weights each."),
+        Setting("blocks", _by_name({"x-section": "model.blocks"}), "Templates by name, used like layers."),
+        Setting("layers", _LAYERS, "The nodes, from the inputs on.", required=True),
+        Setting("outputs", _OUTPUTS, "The nodes that the model returns; none: the last one."),
+    )  # fmt: skip
+
+
+def _shared() -> tuple[Setting, ...]:
+    shaped: Schema = {"anyOf": [_SHAPE, {"type": "object"}, _NULL]}
+    inputs: Schema = {"anyOf": [_NAMES, _by_name(shaped)]}
+    shared: Schema = {"anyOf": [{"x-component": "layer"}, {"x-section": "model.shared"}]}
+    return (
+        Setting("inputs", inputs, "What it is called on, by name; none: one tensor, `input`."),
+        Setting("shared", _by_name(shared), "What its layers call."),
+        Setting("layers", _LAYERS, "The nodes, from the inputs on.", required=True),
+        Setting("outputs", _OUTPUTS, "The nodes that it returns; none: the last one."),
+        Setting("trainable", _BOOL, "False: none of its layers is trained.", default=True),
+    )  # fmt: skip
+
+
+def _block() -> tuple[Setting, ...]:
+    return (
+        Setting("parameters", _by_name({}), "Names that its layers use as $name, with defaults; empty: to be given."),
+        Setting("inputs", {"anyOf": [_NODE, _NAMES]}, "What it is used on, by name; none: one tensor, `input`."),
+        Setting("layers", _LAYERS, "The layers of each use.", required=True),
+        Setting("outputs", _OUTPUTS, "The nodes that it returns; none: the last one."),
     )  # fmt: skip
 
 

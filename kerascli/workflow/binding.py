@@ -56,12 +56,12 @@ def _refuse_idle(experiment: Experiment) -> None:
     """There must be something to descend: a trainable weight that a loss depends on."""
     spec = experiment.spec
     reached = {goal.output for goal in (spec.compile.goals if spec.compile else ()) if goal.loss is not None}
-    owners = {weight.name.split("/")[0] for weight in experiment.weights if weight.trainable}
+    trained = [weight.name for weight in experiment.weights if weight.trainable]
     penalized = any(weight.spec.regularizer is not None for weight in experiment.weights if weight.trainable)
     for node in reversed(spec.model.nodes):
         if node.layer.adds_losses() or reached.intersection(node.outputs):
             reached.update(node.used_names())
-            if node.name in owners:
+            if any(name.startswith(f"{node.weights_name}/") for name in trained):
                 return
     if not penalized:
         raise ConfigError("no trainable weight has a part in any loss: there is nothing to fit")

@@ -37,23 +37,30 @@ def check(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Pr
     return [*lines, *(f"  not checked: {text}" for text in unchecked)]
 
 
-def summary_of(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Progress | None = None) -> Summary:
+def summary_of(
+    path: Path,
+    *,
+    sets: Sequence[str],
+    flags: Sequence[str],
+    progress: Progress | None = None,
+    expand: bool = False,
+) -> Summary:
     """The summary of a config's model, with or without its data."""
     config = open_config(path, sets=sets, flags=flags, progress=progress)
     config.document.data.pop("compile", None)
     facts, _, unchecked = _best_facts(config)
     with _said(unchecked):
         spec = config.describe(facts)
-    return _summary(spec)
+    return _summary(spec, expand=expand)
 
 
-def summary_of_run(record: RunRecord) -> Summary:
+def summary_of_run(record: RunRecord, *, expand: bool = False) -> Summary:
     """The summary of a run's model, from its folder alone."""
     config = open_config(record.resolved_path, recorded_plugins=record.plugin_paths())
     if config.data is None:
-        return _summary(config.describe(config.facts()))
+        return _summary(config.describe(config.facts()), expand=expand)
     facts = stages(config.data, load_learned(record.preprocessing())).facts
-    return _summary(config.describe(facts))
+    return _summary(config.describe(facts), expand=expand)
 
 
 @contextmanager
@@ -66,8 +73,8 @@ def _said(unchecked: Sequence[str]) -> Iterator[None]:
         raise ConfigError([*error.faults, *missing]) from None
 
 
-def _summary(spec: RunSpec) -> Summary:
-    return summarize(Graph(spec.built), spec.name)
+def _summary(spec: RunSpec, *, expand: bool = False) -> Summary:
+    return summarize(Graph(spec.built), spec.name, expand=expand)
 
 
 def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[str]]:

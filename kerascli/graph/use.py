@@ -1,0 +1,58 @@
+"""What leads nowhere is a mistake."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from kerascli.errors import Fault, Path
+from kerascli.graph.model import Call, Entry, Input, Node, Shared, flat
+
+
+def idle_faults(inputs: Iterable[Input], entries: Sequence[Entry], outputs: Sequence[str]) -> list[Fault]:
+    """Nodes, calls and inputs that lead to no output; of a chain only its end is told."""
+    nodes = flat(entries)
+    used = {*outputs, *(name for node in nodes for name in node.used_names())}
+    hint = f"use it below, or name it under model.outputs (now: {', '.join(outputs)})"
+    faults: list[Fault] = []
+    idle: set[str] = set()
+    for entry in entries:
+        if not isinstance(entry, Call) or any(not node.outputs for node in entry.nodes):
+            continue
+        outside = {*outputs, *(name for other in entries if other is not entry for name in _uses(other))}
+        if not outside.intersection(output for node in entry.nodes for output in node.outputs):
+            faults.append(Fault(f"'{entry.name}' leads to no output", entry.path, "key", hint=hint))
+            idle.update(node.name for node in entry.nodes)
+    faults += _idle_nodes([node for node in nodes if node.name not in idle], used, hint)
+    for given in inputs:
+        if given.name not in used:
+            faults.append(Fault(f"input '{given.name}' is not used by the model", given.path, "key"))
+    return faults
+
+
+def _uses(entry: Entry) -> list[str]:
+    nodes = entry.nodes if isinstance(entry, Call) else (entry,)
+    return [name for node in nodes for name in node.used_names()]
+
+
+def _idle_nodes(nodes: Sequence[Node], used: set[str], hint: str) -> list[Fault]:
+    """What is written once and stands for several nodes is of use if one of them is."""
+    by_place: dict[Path, list[Node]] = {}
+    for node in nodes:
+        by_place.setdefault(node.path, []).append(node)
+    faults = []
+    for path, same in by_place.items():
+        if all(node.outputs for node in same) and not any(used.intersection(node.outputs) for node in same):
+            first = same[0]
+            inside = "." in first.name
+            text = f"'{first.name.rpartition('.')[2]}' leads to no output"
+            faults.append(Fault(text, path, "key", hint="use it below, or take it out" if inside else hint))
+    return faults
+
+
+def uncalled_faults(shared: Mapping[str, Shared | None], entries: Sequence[Entry]) -> list[Fault]:
+    """What is shared and never called."""
+    called = {entry.of.weights for entry in entries if isinstance(entry, Call)}
+    names = {f"'{each.name}'": each for each in shared.values() if each is not None}
+    return [
+        Fault(f"{name} is shared, but never called", each.path, "key", hint="call it as a layer, by its name")
+        for name, each in names.items()
+        if each.weights not in called
+    ]
