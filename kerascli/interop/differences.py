@@ -28,6 +28,8 @@ class Difference:
     """By our name of a setting: pairs of Keras's value and ours."""
     symmetric: frozenset[str] = frozenset()
     """Settings for whose x Keras writes [-x, x]."""
+    single: frozenset[str] = frozenset()
+    """Settings for whose x Keras 2 writes [x]."""
     inside: "Difference | None" = None
     """Of the things that it has inside."""
 
@@ -38,6 +40,7 @@ DIFFERENCES: Mapping[str, Difference] = {
     "bidirectional": Difference(inside=Difference(idle={"zero_output_for_mask": ANY})),  # it follows
     "batch_normalization": Difference(
         idle={"renorm_momentum": ANY, "renorm": False, "renorm_clipping": None, "synchronized": False, "fused": ANY},
+        single=frozenset({"axis"}),
     ),
     "embedding": Difference(idle={"input_length": ANY}),
     "lstm": _RECURRENT,

@@ -25,7 +25,9 @@ def with_learned(owner: Owner, model: ModelFile) -> BaseLayer:
     datasets = file.datasets()
     found: dict[str, Any] = {}
     for number, name in enumerate(("mean", "variance")):
-        path = f"{owner.place}/vars/{number}" if legacy is None else _named(file, f"{legacy}/{owner.path[0]}", owner, name)
+        path = (
+            f"{owner.place}/vars/{number}" if legacy is None else _named(file, f"{legacy}/{owner.path[0]}", owner, name)
+        )
         if path not in datasets:
             raise FileRefused(f"the file has no {name} of '{safe_text('/'.join(owner.path))}'")
         values = file.array(path, datasets[path])

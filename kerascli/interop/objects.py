@@ -137,8 +137,9 @@ def _settings(
             continue
         pairs = (*own.values.get(ours, ()), *extra.values.get(ours, ()))
         read = from_keras(value, where, refusals, own.inside)
-        if ours in own.symmetric and isinstance(read, list) and len(read) == 2 and read[0] == -read[1]:
-            read = read[1]
+        if isinstance(read, list):
+            symmetric = ours in own.symmetric and len(read) == 2 and read[0] == -read[1]
+            read = read[-1] if symmetric or (ours in own.single and len(read) == 1) else read
         settings[ours] = next((mine for theirs, mine in pairs if theirs == value), read)
     return settings
 

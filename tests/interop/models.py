@@ -4,10 +4,10 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import layers as L
-from keras import ops
 
-Input = keras.Input
+L: Any = keras.layers
+ops: Any = keras.ops
+Input: Any = keras.Input
 
 
 def mlp() -> Any:
@@ -228,8 +228,8 @@ def imdb_lstm() -> Any:
 
 def masked_gru() -> Any:
     return keras.Sequential([
-        Input((9,), dtype="int32"), L.Embedding(12, 5, mask_zero=True), L.Bidirectional(L.GRU(4, return_sequences=True)),
-        L.TimeDistributed(L.Dense(3, activation="softmax")),
+        Input((9,), dtype="int32"), L.Embedding(12, 5, mask_zero=True),
+        L.Bidirectional(L.GRU(4, return_sequences=True)), L.TimeDistributed(L.Dense(3, activation="softmax")),
     ])  # fmt: skip
 
 

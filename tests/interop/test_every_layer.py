@@ -7,10 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from keras import layers as L
 
 from tests.interop.harness import assert_same, rows, save, shake
 
+L: Any = keras.layers
 Shapes = tuple[int | None, ...] | list[tuple[int | None, ...]]
 
 
