@@ -98,7 +98,8 @@ class Names:
 
     def spoil(self, names: Iterable[str]) -> None:
         """These could not be read: that is one fault, using them is no other."""
-        self._broken.update(names)
+        for name in names:
+            self._broken.update({name, self._names_here.get(name, name)})
 
     def announce(self, name: str, place: Path) -> None:
         """A name that is given further down, so that using it too early can be told from a misspelling."""

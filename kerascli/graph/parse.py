@@ -124,17 +124,25 @@ def _outputs(reading: Reading, written: Any, whose: str, path: Path) -> tuple[st
 def read_entries(reading: Reading, layers: list[Any], path: Path) -> None:
     """Read a list of layers, calls, uses of blocks, and repeats."""
     in_template = "blocks" in path or "repeat" in path
+    broken: set[int] = set()
     if in_template:
-        layers = [_resolved(reading, entry, (*path, index)) for index, entry in enumerate(layers)]
+        written, layers = layers, []
+        for index, entry in enumerate(written):
+            before = len(reading.faults.found)
+            layers.append(_resolved(reading, entry, (*path, index)))
+            if len(reading.faults.found) > before:
+                broken.add(index)
     _announce(reading, layers, path)
     for index, entry in enumerate(layers):
         try:
-            _read_entry(reading, entry, (*path, index), resolve=not in_template)
+            if index not in broken:
+                _read_entry(reading, entry, (*path, index), resolve=not in_template)
+                continue
         except Invalid as invalid:
             reading.faults.absorb(invalid, (*path, index))
-            arguments = _only_item(entry)[1]
-            name = arguments.get("name") if isinstance(arguments, dict) else None
-            reading.spoil(name if isinstance(name, str) else "?", {})
+        written, arguments = (entry, None) if isinstance(entry, str) else _only_item(entry)
+        name = arguments.get("name") if isinstance(arguments, dict) else written
+        reading.spoil(name if isinstance(name, str) else "?", {})
 
 
 def _resolved(reading: Reading, entry: Any, path: Path) -> Any:

@@ -3,7 +3,7 @@
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from kerascli.component import Invalid
 from kerascli.errors import Fault, Path, show
@@ -91,14 +91,16 @@ class Reading:
             self.faults.add(f"name: expected text, got {show(name)}", path)
         return self.names.automatic(kind)
 
-    def check_name(self, name: Any, path: Path, *, own: str | None = None) -> None:
+    def check_name(
+        self, name: Any, path: Path, *, own: str | None = None, at: Literal["key", "value"] = "value"
+    ) -> None:
         if not isinstance(name, str):
-            self.faults.add(f"expected a name, got {show(name)}", path)
+            self.faults.add(f"expected a name, got {show(name)}", path, at=at)
         elif (problem := self.names.refuse(name, own=own)) is not None:
-            self.faults.add(problem.text, path, related=problem.related)
+            self.faults.add(problem.text, path, at=at, related=problem.related)
         elif name != own and (name in self.shared or name in self.blocks):
             kind = "a shared thing" if name in self.shared else "a block"
-            self.faults.add(f"'{name}' is the name of {kind}; choose another name", path)
+            self.faults.add(f"'{name}' is the name of {kind}; choose another name", path, at=at)
 
     def previous(self, path: Path) -> tuple[str, ...]:
         """The node before, where it is clear which that is."""

@@ -8,7 +8,7 @@ from kerascli.component import Invalid
 from kerascli.errors import Path, show, suggestion
 from kerascli.graph.inputs import read_input
 from kerascli.graph.layers import read_settings
-from kerascli.graph.model import Call, Entry, Node, Shared
+from kerascli.graph.model import Call, Entry, Node, Shared, flat
 from kerascli.graph.names import Names
 from kerascli.graph.reading import Reading
 from kerascli.graph.written import take_apart
@@ -33,8 +33,12 @@ def read_shared(reading: Reading, section: Any, base: Path, read: ReadModel) -> 
     found: list[Shared] = []
     for name, written in section.items():
         below = (*path, name)
-        reading.check_name(str(name), below)
         before = len(reading.faults.found)
+        reading.check_name(name, below, at="key")
+        if name == "repeat":
+            reading.faults.add("'repeat' is a word of the language; choose another name", below, at="key")
+        if len(reading.faults.found) > before:
+            continue
         is_model = isinstance(written, dict) and "layers" in written
         shared = (_model if is_model else _layer)(reading, str(name), written, below, read)
         if shared is None or len(reading.faults.found) > before:
@@ -74,7 +78,10 @@ def _model(reading: Reading, name: str, written: dict[str, Any], path: Path, rea
     )
     inputs = _inputs(inner, name, written.get("inputs"), (*path, "inputs"))
     inner.inputs = tuple(inputs)
+    before = len(reading.faults.found)
     outputs = read(inner, written, path)
+    if len(reading.faults.found) == before:
+        _check_use(inner, name, outputs, path)
     trainable = written.get("trainable", True)
     if not isinstance(trainable, bool):
         reading.faults.add(f"trainable: expected true or false, got {show(trainable)}", (*path, "trainable"))
@@ -82,6 +89,16 @@ def _model(reading: Reading, name: str, written: dict[str, Any], path: Path, rea
     own = tuple(shared for shared in inner.shared.maps[0].values() if shared is not None)
     meanings = inner.names.meanings()
     return Shared(name, weights, inputs, tuple(entries), outputs, own, None, trainable, meanings, reading.place(path))
+
+
+def _check_use(inner: Reading, name: str, outputs: tuple[str, ...], path: Path) -> None:
+    """It has to come to something, and to look at all that it is called on."""
+    if not outputs:
+        inner.faults.add(f"the shared model '{name}' has no output", path, at="key", hint="name it: outputs: [...]")
+    used = {*outputs, *(tensor for node in flat(inner.entries) for tensor in node.used_names())}
+    for given in inner.inputs:
+        if given not in used:
+            inner.faults.add(f"input '{given}' is not used by '{name}'", path, at="key")
 
 
 def _inputs(inner: Reading, name: str, declared: Any, path: Path) -> dict[str, TensorSpec | None]:
@@ -99,7 +116,7 @@ def _inputs(inner: Reading, name: str, declared: Any, path: Path) -> dict[str, T
     inputs: dict[str, TensorSpec | None] = {}
     for index, each in enumerate(declared):
         where = (*path, each if isinstance(declared, dict) else index)
-        inner.check_name(each, where)
+        inner.check_name(each, where, at="key" if isinstance(declared, dict) else "value")
         value = declared[each] if isinstance(declared, dict) else None
         inputs[str(each)] = None
         try:

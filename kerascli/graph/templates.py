@@ -27,8 +27,12 @@ def read_blocks(reading: Reading, section: Any) -> None:
         return
     for name, written in section.items():
         path: Path = ("blocks", name)
-        reading.check_name(name, path)
-        reading.blocks[str(name)] = _block(reading, str(name), written, path)
+        before = len(reading.faults.found)
+        reading.check_name(name, path, at="key")
+        if name == "repeat":
+            reading.faults.add("'repeat' is a word of the language; choose another name", path, at="key")
+        if len(reading.faults.found) == before:
+            reading.blocks[name] = _block(reading, name, written, path)
 
 
 def _block(reading: Reading, name: str, written: Any, path: Path) -> Block | None:

@@ -1,5 +1,6 @@
 """What leads nowhere is a mistake."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from kerascli.errors import Fault, Path
@@ -9,27 +10,22 @@ from kerascli.graph.model import Call, Entry, Input, Node, Shared, flat
 def idle_faults(inputs: Iterable[Input], entries: Sequence[Entry], outputs: Sequence[str]) -> list[Fault]:
     """Nodes, calls and inputs that lead to no output; of a chain only its end is told."""
     nodes = flat(entries)
-    used = {*outputs, *(name for node in nodes for name in node.used_names())}
+    uses = Counter([*outputs, *(name for node in nodes for name in node.used_names())])
     hint = f"use it below, or name it under model.outputs (now: {', '.join(outputs)})"
     faults: list[Fault] = []
     idle: set[str] = set()
     for entry in entries:
         if not isinstance(entry, Call) or any(not node.outputs for node in entry.nodes):
             continue
-        outside = {*outputs, *(name for other in entries if other is not entry for name in _uses(other))}
-        if not outside.intersection(output for node in entry.nodes for output in node.outputs):
+        inside = Counter(name for node in entry.nodes for name in node.used_names())
+        if all(uses[output] == inside[output] for node in entry.nodes for output in node.outputs):
             faults.append(Fault(f"'{entry.name}' leads to no output", entry.path, "key", hint=hint))
             idle.update(node.name for node in entry.nodes)
-    faults += _idle_nodes([node for node in nodes if node.name not in idle], used, hint)
+    faults += _idle_nodes([node for node in nodes if node.name not in idle], set(uses), hint)
     for given in inputs:
-        if given.name not in used:
+        if given.name not in uses:
             faults.append(Fault(f"input '{given.name}' is not used by the model", given.path, "key"))
     return faults
-
-
-def _uses(entry: Entry) -> list[str]:
-    nodes = entry.nodes if isinstance(entry, Call) else (entry,)
-    return [name for node in nodes for name in node.used_names()]
 
 
 def _idle_nodes(nodes: Sequence[Node], used: set[str], hint: str) -> list[Fault]:
@@ -50,9 +46,13 @@ def _idle_nodes(nodes: Sequence[Node], used: set[str], hint: str) -> list[Fault]
 def uncalled_faults(shared: Mapping[str, Shared | None], entries: Sequence[Entry]) -> list[Fault]:
     """What is shared and never called."""
     called = {entry.of.weights for entry in entries if isinstance(entry, Call)}
-    names = {f"'{each.name}'": each for each in shared.values() if each is not None}
     return [
-        Fault(f"{name} is shared, but never called", each.path, "key", hint="call it as a layer, by its name")
-        for name, each in names.items()
-        if each.weights not in called
+        Fault(f"'{name}' is shared, but never called", _place_of(each), "key", hint="call it as a layer, by its name")
+        for name, each in shared.items()
+        if each is not None and each.weights not in called
     ]
+
+
+def _place_of(shared: Shared) -> Path:
+    """Where its name stands; the path of a layer goes on to the layer's name."""
+    return shared.path if shared.layer is None else shared.path[:-1]

@@ -1,16 +1,17 @@
 """The table that Keras's `summary()` prints: layers, shapes, parameters, connections."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from torch import nn
 
 from kerascli.graph.model import Call, Node
 from kerascli.graph.module import Graph
-from kerascli.graph.weights import Weight
+from kerascli.graph.weights import Weight, weights_of
 from kerascli.shapes import show_shape
 
 
@@ -65,6 +66,7 @@ def _rows(graph: Graph, *, expand: bool) -> Iterator[Row]:
     if not model.is_sequential:
         for given in model.inputs:
             yield Row(given.name, "input", str(given.spec), 0, (), True)
+    modules = {node.name: module for node, module in zip(model.nodes, graph.nodes, strict=True)}
     counted: set[str] = set()
     calls: dict[str, list[Call]] = {}
     for entry in model.entries:
@@ -72,34 +74,41 @@ def _rows(graph: Graph, *, expand: bool) -> Iterator[Row]:
             calls.setdefault(entry.of.name, []).append(entry)
     for entry in model.entries:
         if isinstance(entry, Node):
-            yield _row(graph, entry.name, entry.layer.component_name, (entry,), counted)
+            yield _row(graph, modules, entry.name, entry.layer.component_name, (entry,), counted)
         elif entry is calls[entry.of.name][0]:
-            yield _shared_row(graph, calls[entry.of.name], counted)
+            yield _shared_row(graph, modules, calls[entry.of.name], counted)
             if expand and entry.of.layer is None:
                 seen: set[str] = set()
                 for node in entry.nodes:
-                    yield replace(_row(graph, node.name, node.layer.component_name, (node,), seen), inside=True)
+                    yield replace(
+                        _row(graph, modules, node.name, node.layer.component_name, (node,), seen), inside=True
+                    )
 
 
-def _shared_row(graph: Graph, calls: list[Call], counted: set[str]) -> Row:
+def _shared_row(graph: Graph, modules: Mapping[str, nn.Module], calls: list[Call], counted: set[str]) -> Row:
     """Named by what is shared, with the names of its calls where they are others."""
     shared, names = calls[0].of, [call.name for call in calls]
     title = shared.name if names == [shared.name] else f"{shared.name}: {', '.join(names)}"
     kind = "model" if shared.layer is None else shared.layer.component_name
-    row = _row(graph, title, kind, calls[0].nodes, counted, outputs=calls[0].outputs)
+    row = _row(graph, modules, title, kind, calls[0].nodes, counted, outputs=calls[0].outputs)
     return replace(row, connected_to=tuple(name for call in calls for name in call.used_names()))
 
 
 def _row(
-    graph: Graph, name: str, kind: str, nodes: Sequence[Node], counted: set[str], outputs: Sequence[str] | None = None
+    graph: Graph,
+    modules: Mapping[str, nn.Module],
+    name: str,
+    kind: str,
+    nodes: Sequence[Node],
+    counted: set[str],
+    outputs: Sequence[str] | None = None,
 ) -> Row:
     """`counted` are the names of weights that another row has counted."""
     outputs = nodes[0].outputs if outputs is None else outputs
     shapes = ", ".join(show_shape((None, *graph.specs[output].shape)) for output in outputs if output in graph.specs)
-    prefixes = tuple(f"{node.weights_name}/" for node in nodes)
-    own = [weight for weight in graph.weights() if weight.name.startswith(prefixes)]
-    new = [weight for weight in own if weight.name not in counted]
-    counted.update(weight.name for weight in new)
+    own = {w.name: w for node in nodes for w in weights_of(modules[node.name], node.weights_name, trainable=True)}
+    new = [weight for name, weight in own.items() if name not in counted]
+    counted.update(own)
     frozen = bool(own) and not any(node.layer.trainable for node in nodes)
     return Row(name, kind, shapes, sum(weight.count for weight in new), tuple(nodes[0].used_names()), not frozen)
 

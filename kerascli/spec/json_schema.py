@@ -21,6 +21,7 @@ def json_schema() -> Schema:
         "reference": {"type": "string", "pattern": r"\$(\(|[A-Za-z_])", "description": "$name or $(expression)"},
         "pipeline": _pipeline(),
         "entry": _entry(),
+        "call": _call(),
         **{name: _section(section) for name, section in parts.items()},
     }
     for registry in REGISTRIES.values():
@@ -45,9 +46,12 @@ def _section(section: Section) -> Schema:
 
 
 def _required_unless_extending(required: list[Section]) -> Schema:
-    """What a config needs may stand in the one that it extends."""
+    """What a config needs may stand in the one that it extends; so may what its layers call by name."""
     top, *below = ([s.name for s in section.settings if s.required] for section in required)
-    inner = {section.name: {"required": names} for section, names in zip(required[1:], below, strict=True)}
+    inner: Schema = {section.name: {"required": names} for section, names in zip(required[1:], below, strict=True)}
+    has_own_names = {"anyOf": [{"required": ["shared"]}, {"required": ["blocks"]}]}
+    layers_alone = {"properties": {"layers": {"items": {"not": {"$ref": "#/$defs/call"}}}}}
+    inner["model"] |= {"if": has_own_names, "else": layers_alone}
     return {"if": {"required": ["extends"]}, "else": {"required": top, "properties": inner}}
 
 
@@ -66,9 +70,6 @@ def _pipeline() -> Schema:
 
 def _entry() -> Schema:
     """An entry of `layers`: a layer, a repeat, or a call of what the config itself names, which is no layer."""
-    spelling = _any_spelling(LAYERS, [word for cls in LAYERS for word in _spellings(cls.component_name)])
-    name: Schema = {"type": "string", "pattern": NAME_PATTERN, "not": {"anyOf": [{"pattern": spelling}, _REPEAT]}}
-    call = {"type": "object", "propertyNames": name, "minProperties": 1, "maxProperties": 1}
     layers = {"type": "array", "items": {"$ref": "#/$defs/entry"}, "minItems": 1}
     variable = {"type": "string", "pattern": NAME_PATTERN}
     number = {"anyOf": [{"type": "integer", "minimum": 0}, _REFERENCE]}
@@ -76,14 +77,16 @@ def _entry() -> Schema:
     values = {"anyOf": [{"type": "array"}, _REFERENCE]}
     each = {**_closed({"each": values, "as": variable, "layers": layers}), "required": ["each", "as", "layers"]}
     repeat = {**_closed({"repeat": {"anyOf": [counted, each]}}), "required": ["repeat"]}
-    return {"anyOf": [{"$ref": "#/$defs/node"}, repeat, call, name]}
+    return {"anyOf": [{"$ref": "#/$defs/node"}, repeat, {"$ref": "#/$defs/call"}]}
 
 
-_REPEAT: Schema = {"const": "repeat"}
-
-
-def _spellings(name: str) -> list[str]:
-    return [name, *LAYERS.aliases(name)]
+def _call() -> Schema:
+    """A shared thing or a block by a name of the config's own, with anything after it."""
+    words = [word for cls in LAYERS for word in (cls.component_name, *LAYERS.aliases(cls.component_name))]
+    layer = _any_spelling(LAYERS, words).removeprefix("^").removesuffix("$")
+    own = f"^(?!(?:{layer}|repeat)$)[A-Za-z_][A-Za-z0-9_]*$"
+    mapping = {**_closed({}), "patternProperties": {own: {}}, "minProperties": 1, "maxProperties": 1}
+    return {"anyOf": [mapping, {"type": "string", "pattern": own}]}
 
 
 def _kind(registry: Registry[Any]) -> dict[str, Schema]:

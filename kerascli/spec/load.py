@@ -1,7 +1,7 @@
 """A config file, with everything that is said on the command line, as an object to ask."""
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -91,6 +91,8 @@ class Config:
         references = References(self.document, self.flags, _lookup(facts))
         if broken:
             raise self.error(_with_others(broken, faults_without_data(document.data, references)))
+        if splits is not None:
+            self._refuse_unknown(document.unknown)
         with self.faults():
             self.spec = describe(
                 document.data,
@@ -102,14 +104,17 @@ class Config:
                 splits=splits,
                 references=references,
             )
+        if splits is not None:
+            self._refuse_unknown(references.unknown)
         unknown = document.unknown.union(references.unknown)
-        if splits is not None and unknown:
-            raise self.error([self._untold(path) for path in sorted(unknown, key=str)])
         self.unknown = tuple(f"{self.document.mark(p).value}: {self.document.at(p)}" for p in unknown)
         return self.spec
 
-    def _untold(self, path: FaultPath) -> Fault:
-        return Fault(f"'{self.document.at(path)}': the data does not tell", path)
+    def _refuse_unknown(self, paths: Iterable[FaultPath]) -> None:
+        """Facts that the data was to tell, and does not."""
+        faults = [Fault(f"'{self.document.at(path)}': the data does not tell", path) for path in sorted(paths, key=str)]
+        if faults:
+            raise self.error(faults)
 
     def resolved(self, folder: Path) -> dict[str, Any]:
         """The complete config of what `describe` told, to lie in a run's `folder` beside its copies of plugins."""

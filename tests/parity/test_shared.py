@@ -181,6 +181,7 @@ def test_a_shared_embedding_hands_its_masks_to_both_recurrent_layers() -> None:
         value.square().sum().backward()
     for weight in graph.weights():
         grad = theirs[weight.name].value.grad
+        assert weight.tensor.grad is not None
         torch.testing.assert_close(weight.spec.to_keras(weight.tensor.grad), grad, rtol=1e-9, atol=1e-9)
 
 
@@ -310,6 +311,7 @@ def test_residual_blocks_are_the_layers_that_a_function_would_make() -> None:
     for weight in graph.weights():
         if weight.trainable:
             grad = theirs[weight.name].value.grad
+            assert weight.tensor.grad is not None
             torch.testing.assert_close(weight.spec.to_keras(weight.tensor.grad), grad, rtol=1e-9, atol=1e-9)
 
 
