@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kerascli.errors import FileRefused, safe_text
+from kerascli.expressions.tokens import MAX_LENGTH
 from kerascli.interop.call_arguments import read_call
 from kerascli.interop.calls import KerasLayer, KerasModel, Ref, read_model, refs
 from kerascli.interop.learned import learns, with_learned
@@ -159,6 +160,12 @@ class _Writer:
         text = expression(layer, reading.call(layer, number), lambda ref: reading.tensors.get(ref, "_"))
         if text is None:
             self.common.refusals.unknown(f"operation {layer.class_name} of keras.ops")
+            return []
+        if len(text) > MAX_LENGTH:
+            hint = "make it a weight of a layer, and save the model anew"
+            self.common.refusals.add(
+                f"{layer.name}: {layer.class_name} of keras.ops has a constant that is too long", hint
+            )
             return []
         names = self._names(reading, layer, number, reading.results(layer, number), reading.full(layer), None)
         return self._add("expr", {"value": text}, {}, names)

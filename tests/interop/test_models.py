@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+from kerascli.errors import FileRefused
 from kerascli.workflow.importing import import_model
 from kerascli.workflow.opened import open_run
 from tests.interop.harness import assert_same, both, predicted, rows, save, shake
@@ -86,3 +87,10 @@ def test_layers_that_do_not_learn_still_do_not(tmp_path: Path) -> None:
     assert (
         [w.spec.shape for w in weights if w.trainable] == [(4, 2), (2,)] == [w.shape for w in model.trainable_weights]
     )
+
+
+def test_a_constant_that_no_expression_holds_is_refused_by_name(tmp_path: Path) -> None:
+    x = keras.Input((4000,))
+    ones: Any = np.ones(4000, "float32")
+    with pytest.raises(FileRefused, match=r"Add of keras\.ops has a constant that is too long"):
+        import_model(save(keras.Model(x, x + ones), tmp_path, ".keras"), runs_dir=tmp_path / "runs")
