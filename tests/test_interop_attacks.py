@@ -5,6 +5,7 @@ import io
 import json
 import os
 import resource
+import subprocess
 import sys
 import time
 import zipfile
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 
 from kerascli.errors import DataError, FileRefused
+from kerascli.interop import hdf5, hdf5_child
 from kerascli.workflow.importing import import_model
 from tests.runs_harness import kerascli
 
@@ -324,8 +326,15 @@ ATTACKS: dict[str, tuple[Callable[[Path], Path], str]] = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A sound file first: what Python imports for it, it does not import while it is watched."""
+    folder = tmp_path_factory.mktemp("sound")
+    import_model(packed(folder / "m.keras"), runs_dir=folder / "runs")
+
+
 @pytest.fixture
-def watched() -> Iterator[list[str]]:
+def watched(_imported: None) -> Iterator[list[str]]:
     """What a harmful file would have to do to do harm, as far as Python sees it."""
     seen: list[str] = []
     active = [True]
@@ -356,6 +365,7 @@ def test_a_harmful_file_is_refused_with_its_own_message(attack: str, tmp_path: P
     with pytest.raises(FileRefused, match=said) as refused:
         import_model(path, runs_dir=tmp_path / "runs")
     assert time.process_time() - cpu < 5, f"{time.monotonic() - began:.1f} s"
+    assert time.monotonic() - began < 2 * hdf5.SECONDS
     assert _peak_mib() - before < 200
     assert refused.value.exit_code == 4
     assert not [line for fault in refused.value.faults for line in fault.lines() for c in line if ord(c) < 32]
@@ -400,3 +410,44 @@ def test_the_command_says_it_in_a_line_and_exits_with_4(tmp_path: Path) -> None:
     assert run.returncode == 4
     assert run.stderr.startswith(f"error: '{path}' is refused: 'Lambda' holds code of its own")
     assert "Traceback" not in run.stderr
+
+
+_MEASURED = """
+import resource, sys
+from pathlib import Path
+from kerascli.errors import FileRefused
+from kerascli.workflow.importing import import_model
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    import_model(Path(sys.argv[1]), runs_dir=Path(sys.argv[1]).parent / "runs")
+except FileRefused:
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.parametrize("attack", ["many_values", "shape_bomb"])
+def test_a_fresh_process_needs_little_memory_to_refuse(attack: str, tmp_path: Path) -> None:
+    path = ATTACKS[attack][0](tmp_path)
+    run = subprocess.run([sys.executable, "-c", _MEASURED, str(path)], capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 200
+
+
+def test_a_reader_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = tmp_path / "slow.py"
+    slow.write_text("import time; time.sleep(60)")
+    monkeypatch.setattr(hdf5, "_CHILD", slow)
+    monkeypatch.setattr(hdf5, "SECONDS", 0.2)
+    began = time.monotonic()
+    with pytest.raises(FileRefused, match="takes too long"):
+        import_model(packed(tmp_path / "m.keras"), runs_dir=tmp_path / "runs")
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize(
+    "act", ["open('/etc/passwd')", "os.system('true')", "os.posix_spawn('/bin/true', ['true'], {})"]
+)
+def test_the_reader_does_nothing_but_read(act: str) -> None:
+    code = f"import sys, os; sys.path.insert(0, {str(Path(hdf5_child.__file__).parent)!r}); import hdf5_child as c\n"
+    code += f"sys.addaudithook(c.shut)\ntry:\n    {act}\nexcept c.Refused as error:\n    print('refused', error)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.startswith("refused reading it would")

@@ -5,14 +5,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kerascli.errors import FileRefused, safe_text
+from kerascli.expressions.tokens import MAX_LENGTH
 from kerascli.interop.call_arguments import read_call
 from kerascli.interop.calls import KerasLayer, KerasModel, Ref, read_model, refs
+from kerascli.interop.learned import learns, with_learned
+from kerascli.interop.model_file import ModelFile
 from kerascli.interop.names import Automatic, NameBook
 from kerascli.interop.objects import Refusals, brief, written
 from kerascli.interop.operation_nodes import has_several
 from kerascli.interop.operations import expression
 from kerascli.interop.reading import Owner, Reading
-from kerascli.layers.base import LAYERS, BaseLayer, MergeLayer
+from kerascli.layers.base import BaseLayer, MergeLayer
 
 _POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -31,10 +34,10 @@ class Architecture:
     precision: str
 
 
-def read_architecture(spec: Mapping[str, Any], refusals: Refusals, *, keras_3: bool) -> Architecture:
-    """A serialised model as a model section; what cannot be taken is added to `refusals`. Raises FileRefused."""
-    model = read_model(spec, _name(spec))
-    common = _Common(refusals, keras_3)
+def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
+    """A file's model as a model section; what cannot be taken is added to `refusals`. Raises FileRefused."""
+    model = read_model(file.model, _name(file.model))
+    common = _Common(refusals, file)
     writer = _Writer(common, model)
     results, owners = writer.write(model, list(writer.inputs), (), "", wishes=True)
     section, ends = writer.section(results)
@@ -53,8 +56,12 @@ class _Common:
     """What all models in a file have in common while they are read."""
 
     refusals: Refusals
-    keras_3: bool
+    file: ModelFile
     policies: set[str] = field(default_factory=set)
+
+    @property
+    def keras_3(self) -> bool:
+        return self.file.keras_3
 
     def note_policy(self, layer: KerasLayer) -> None:
         policy = layer.config.get("dtype")
@@ -100,7 +107,7 @@ class _Writer:
         """Add a model's layers, called on the tensors `given`: the names of its outputs, and who has weights."""
         if len(given) != len(model.inputs):
             raise FileRefused(f"'{safe_text(model.name)}' takes {len(model.inputs)} inputs and is given {len(given)}")
-        reading = Reading(model, path, place, wishes=wishes)
+        reading = Reading(model, path, place, wishes=wishes, keras_3=self.common.keras_3)
         reading.tensors.update({ref: name for (_, ref), name in zip(model.inputs, given, strict=True)})
         for layer, number in model.ordered():
             if (layer.name, number) in reading.wanted:
@@ -119,31 +126,47 @@ class _Writer:
         settings = reading.settings(layer, self.common.refusals)
         if settings is None:
             return []
+        has_learned = learns(settings)
+        if has_learned:
+            settings = with_learned(reading.owner(layer, "", settings), self.common.file)
         own = settings.component_name
         call = read_call(type(settings), layer, reading.call(layer, number), reading.names, self.common)
         node: dict[str, Any] = {"inputs": call.inputs, **call.beside}
+        if reading.hides_mask(layer, number):
+            node["mask"] = self._all_seen(call.inputs[0])
         results = max(settings.result_count() or 1, reading.results(layer, number))
         if reading.calls(layer) > 1:
             first = layer.name not in reading.things
             thing = reading.things.setdefault(layer.name, reading.prefixed(layer, self.book) if first else "")
             if first:
                 self.shared[thing] = written(settings)
-                reading.own(layer, thing)
+            if first and not has_learned:
+                reading.own(layer, thing, settings)
             names = self._names(reading, layer, number, results, f"{thing}_{number + 1}", None)
             return self._add(thing, {}, node, names)
         names = self._names(reading, layer, number, results, reading.full(layer), own)
-        reading.own(layer, names[0])
+        if not has_learned:
+            reading.own(layer, names[0], settings)
         return self._add(own, brief(settings), node, names, merges=isinstance(settings, MergeLayer), settings=settings)
+
+    def _all_seen(self, sequence: str) -> str:
+        """A mask that hides no step of a sequence."""
+        previous = self._previous
+        (name,) = self._add("expr", {"value": f"ones_like({sequence}[..., 0])"}, {}, [self.book.give("all_steps")])
+        self._previous = previous
+        return name
 
     def _operation(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
         """An operation of keras.ops as an `expr` node."""
-        if LAYERS.find("expr") is None:
-            hint = "operations of keras.ops between layers need the layer 'expr', which this version does not have"
-            self.common.refusals.unknown(f"operation {layer.class_name} of keras.ops", hint)
-            return []
         text = expression(layer, reading.call(layer, number), lambda ref: reading.tensors.get(ref, "_"))
         if text is None:
             self.common.refusals.unknown(f"operation {layer.class_name} of keras.ops")
+            return []
+        if len(text) > MAX_LENGTH:
+            hint = "make it a weight of a layer, and save the model anew"
+            self.common.refusals.add(
+                f"{layer.name}: {layer.class_name} of keras.ops has a constant that is too long", hint
+            )
             return []
         count = reading.results(layer, number)
         text = f"{text}[0]" if count == 1 and has_several(text.partition("(")[0]) else text
@@ -168,7 +191,7 @@ class _Writer:
             results, owners = inner.write(model, list(inner.inputs), path, place)
             self.shared[thing], ends = inner.section(results)
             reading.counts[layer.name] = len(ends)
-            reading.owners[layer.name] = [replace(o, prefix=f"{thing}/{o.prefix}") for o in owners]
+            reading.owners[layer.name] = [replace(owner, prefix=f"{thing}/{owner.prefix}") for owner in owners]
         thing = reading.things[layer.name]
         names = self._names(reading, layer, number, reading.counts[layer.name], f"{thing}_{number + 1}", None)
         return self._add(thing, {}, {"inputs": given}, names)
@@ -202,10 +225,11 @@ class _Writer:
         if inputs is not None and (merges or inputs != [self._previous]):
             beside["inputs"] = inputs[0] if len(inputs) == 1 else inputs
         beside |= node
-        if not self._automatic.fits(kind, names[0]):
+        outputs = list(names) if any(name != "_" for name in names[1:]) else None
+        if outputs or not self._automatic.fits(kind, names[0]):
             beside["name"] = names[0]
-        if any(name != "_" for name in names[1:]):
-            beside["outputs"] = list(names)
+        if outputs:
+            beside["outputs"] = outputs
         self.entries.append(_entry(kind, arguments, beside, settings))
         self._made.update(names)
         self._previous = names[0]

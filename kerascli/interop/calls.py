@@ -1,13 +1,15 @@
 """A Keras model's config as layers and their calls, in whatever form it was written: Keras 3, Keras 2, Sequential."""
 
 import heapq
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
 from kerascli.errors import FileRefused, safe_text
+from kerascli.interop.names import op_of
 from kerascli.interop.objects import is_object, own_name
+from kerascli.layers.base import LAYERS
 
 MODELS = frozenset({"Functional", "Model", "Sequential"})
 _MAX_NAME = 200
@@ -58,7 +60,9 @@ class KerasLayer:
             return ".ops" in module and self.class_name != ""
         of_keras_3 = isinstance(nodes, list) and bool(nodes) and isinstance(nodes[0], dict)
         is_layer = "trainable" in self.config or isinstance(self.config.get("dtype"), dict)
-        return of_keras_3 and not is_layer and not self.is_model and self.class_name != "Pipeline"
+        if not of_keras_3 or is_layer or self.is_model:
+            return False
+        return op_of(self.class_name) is not None or LAYERS.find(self.class_name) is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,12 @@ class KerasModel:
     layers: dict[str, KerasLayer]
     inputs: list[tuple[str | None, Ref]]
     outputs: list[tuple[str | None, Ref]]
+
+    @property
+    def is_of_keras_3(self) -> bool:
+        """Whether its calls are written as Keras 3 does."""
+        nodes = [layer.spec.get("inbound_nodes") for layer in self.layers.values()]
+        return any(isinstance(node, dict) for each in nodes if isinstance(each, list) for node in each)
 
     def ordered(self) -> list[tuple[KerasLayer, int]]:
         """Calls, each below those that it needs, else in Keras's order. Raises FileRefused at a cycle."""
@@ -127,8 +137,8 @@ def read_model(spec: Mapping[str, Any], name: str) -> KerasModel:
         for layer, item in zip(layers, config["layers"], strict=True):
             nodes = item.get("inbound_nodes", [])
             layer.calls.extend(_call(node) for node in (nodes if isinstance(nodes, list) else []))
-        ends = [list(_ends(config.get(key), layers)) for key in ("input_layers", "output_layers")]
-        model = KerasModel(name, by_name, ends[0], ends[1])
+        ends = [list(_ends(config.get(key))) for key in ("input_layers", "output_layers")]
+        model = _counted_from_0(KerasModel(name, by_name, ends[0], ends[1]))
     _check(model)
     return model
 
@@ -210,16 +220,45 @@ def _old_tensors(value: Any) -> Any:
     return value
 
 
-def _ends(value: Any, layers: list[KerasLayer]) -> Iterator[tuple[str | None, Ref]]:
+def _ends(value: Any) -> Iterator[tuple[str | None, Ref]]:
     """Inputs or outputs of a model: one, a list, or a mapping by name."""
     if isinstance(value, dict):
         for key, item in value.items():
-            yield from ((key, ref) for _, ref in _ends(item, layers))
+            yield from ((key, ref) for _, ref in _ends(item))
     elif isinstance(value, list) and _history(value[:3]):
         yield None, Ref(*value[:3])
     elif isinstance(value, list):
         for item in value:
-            yield from _ends(item, layers)
+            yield from _ends(item)
+
+
+def _counted_from_0(model: KerasModel) -> KerasModel:
+    """Keras counts the calls of a nested model from 1, since building it was one: Keras 2 always, 3 in outputs."""
+    used = [ref for layer in model.layers.values() for call in layer.calls for ref in refs(call)]
+    last: dict[str, int] = {}
+    for ref in (*used, *(ref for _, ref in model.outputs)):
+        last[ref.layer] = max(last.get(ref.layer, 0), ref.call)
+    from_1 = {n for n, layer in model.layers.items() if layer.is_model and last.get(n, 0) == len(layer.calls)}
+    if not model.is_of_keras_3:
+        for layer in model.layers.values():
+            layer.calls[:] = [_moved(call, from_1) for call in layer.calls]
+    functional = {name for name, layer in model.layers.items() if layer.class_name in MODELS - {"Sequential"}}
+    return replace(model, outputs=_moved(model.outputs, functional if model.is_of_keras_3 else from_1))
+
+
+def _moved(value: Any, from_1: Set[str]) -> Any:
+    """The same with calls of these layers counted from 0."""
+    match value:
+        case Ref():
+            return replace(value, call=value.call - 1) if value.layer in from_1 and value.call else value
+        case Call():
+            return Call(_moved(value.args, from_1), _moved(value.kwargs, from_1))
+        case list() | tuple():
+            return type(value)(_moved(item, from_1) for item in value)
+        case dict():
+            return {key: _moved(item, from_1) for key, item in value.items()}
+        case _:
+            return value
 
 
 def _check(model: KerasModel) -> None:

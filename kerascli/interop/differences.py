@@ -12,7 +12,7 @@ ANY = object()
 
 BOOKKEEPING = frozenset({
     "name", "dtype", "dtype_policy", "batch_input_shape", "batch_shape", "build_config", "registered_name", "module",
-    "shared_object_id", "autocast", "fn", "jit_compile", "is_legacy_optimizer", "input_spec",
+    "shared_object_id", "autocast", "fn", "jit_compile", "is_legacy_optimizer", "input_spec", "trainable",
 })  # fmt: skip
 """What Keras writes for itself into any config. A metric's name counts and is taken before."""
 
@@ -26,13 +26,21 @@ class Difference:
     """With the one value that says nothing; another is refused."""
     values: Mapping[str, tuple[tuple[Any, Any], ...]] = field(default_factory=dict)
     """By our name of a setting: pairs of Keras's value and ours."""
+    symmetric: frozenset[str] = frozenset()
+    """Settings for whose x Keras writes [-x, x]."""
+    single: frozenset[str] = frozenset()
+    """Settings for whose x Keras 2 writes [x]."""
+    inside: "Difference | None" = None
+    """Of the things that it has inside."""
 
 
 _RECURRENT = Difference(idle={"implementation": ANY, "time_major": False, "zero_output_for_mask": False})
 
 DIFFERENCES: Mapping[str, Difference] = {
+    "bidirectional": Difference(inside=Difference(idle={"zero_output_for_mask": ANY})),  # it follows
     "batch_normalization": Difference(
         idle={"renorm_momentum": ANY, "renorm": False, "renorm_clipping": None, "synchronized": False, "fused": ANY},
+        single=frozenset({"axis"}),
     ),
     "embedding": Difference(idle={"input_length": ANY}),
     "lstm": _RECURRENT,
@@ -40,6 +48,9 @@ DIFFERENCES: Mapping[str, Difference] = {
     "simple_rnn": _RECURRENT,
     "lstm_cell": _RECURRENT,
     "gru_cell": _RECURRENT,
+    "random_color_degeneration": Difference(symmetric=frozenset({"factor"})),
+    "random_saturation": Difference(symmetric=frozenset({"factor"})),
+    "random_shear": Difference(symmetric=frozenset({"x_factor", "y_factor"})),
     "leaky_relu": Difference(renamed={"alpha": "negative_slope"}),
     "variance_scaling": Difference(values={"distribution": (("normal", "truncated_normal"),)}),
 }
@@ -47,6 +58,14 @@ DIFFERENCES: Mapping[str, Difference] = {
 
 OPTIMIZER = Difference(renamed={"lr": "learning_rate"}, idle={"decay": 0.0, "weight_decay": 0.0})
 LOSS = Difference(values={"reduction": (("auto", "sum_over_batch_size"),)})
+
+OPERATIONS: Mapping[str, str] = {
+    "BatchNorm": "batch_normalization", "LayerNorm": "layer_normalization", "RMSNorm": "rms_normalization",
+}  # fmt: skip
+"""Classes of keras.ops that are not called like their operation."""
+
+EXPORTED: Mapping[str, str] = {"GroupQueryAttention": "GroupedQueryAttention"}
+"""Classes that files call by another name than their own."""
 
 NAMED_FUNCTIONS = frozenset({"MeanMetricWrapper", "LossFunctionWrapper"})
 """Wrappers that Keras makes around a function; `fn` in their config names it."""

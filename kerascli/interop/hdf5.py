@@ -1,10 +1,12 @@
 """HDF5 files from outside, read by a process of its own: shapes first, numbers only of what is expected."""
 
 import json
+import math
 import os
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -19,6 +21,9 @@ from kerascli.errors import ConfigError, FileRefused, safe_text
 _CHILD = Path(__file__).with_name("hdf5_child.py")
 MAGIC = b"\x89HDF\r\n\x1a\n"
 _MOST_PARTS = 1_000
+SECONDS = 10.0
+"""For an answer, by the clock; arrays have more by their size."""
+_BYTES_A_SECOND = 10 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +84,14 @@ class Hdf5:
 
     def array(self, path: str, dataset: Dataset) -> np.ndarray:
         """The numbers of an array whose shape was found to be what is wanted. Raises FileRefused."""
-        return np.frombuffer(self._ask({"do": "array", "path": path}), dataset.dtype).reshape(dataset.shape)
+        size = dataset.dtype.itemsize * math.prod(dataset.shape)
+        data = self._ask({"do": "array", "path": path}, seconds=SECONDS + size / _BYTES_A_SECOND)
+        return np.frombuffer(data, dataset.dtype).reshape(dataset.shape)
 
-    def _ask(self, request: Mapping[str, Any]) -> bytes:
+    def _ask(self, request: Mapping[str, Any], *, seconds: float | None = None) -> bytes:
         data = json.dumps(request).encode()
+        watch = threading.Timer(SECONDS if seconds is None else seconds, self._process.kill)
+        watch.start()
         try:
             assert self._process.stdin is not None
             assert self._process.stdout is not None
@@ -92,8 +101,12 @@ class Hdf5:
             reply = self._process.stdout.read(length)
         except (OSError, struct.error):
             reply = b""
+        finally:
+            in_time = watch.is_alive()
+            watch.cancel()
         if reply[:1] == b"-":
             raise FileRefused(f"'{self._name}' is refused: {safe_text(reply[1:].decode(errors='replace'))}")
         if reply[:1] != b"+":
-            raise FileRefused(f"'{self._name}' is refused: the process that read it died of it")
+            why = "the process that read it died of it" if in_time else "reading it takes too long"
+            raise FileRefused(f"'{self._name}' is refused: {why}")
         return reply[1:]

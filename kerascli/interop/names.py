@@ -1,10 +1,13 @@
 """Keras's names -> names that our language allows; which was which is kept."""
 
 import re
+from functools import cache
 
 from kerascli.component import snake_case
 from kerascli.graph.model import RESERVED
+from kerascli.interop.differences import EXPORTED, OPERATIONS
 from kerascli.layers.base import LAYERS
+from kerascli.ops.base import OPS
 
 
 class NameBook:
@@ -34,8 +37,20 @@ class NameBook:
 
 def keras_snake_case(class_name: str) -> str:
     """Keras's own way: Conv2D is conv2d, ReLU is re_lu."""
+    class_name = EXPORTED.get(class_name, class_name)
     words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", class_name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
+
+
+def op_of(class_name: str) -> str | None:
+    """Our operation for a class of keras.ops: LogSoftmax is log_softmax."""
+    return OPERATIONS.get(class_name) or _ops().get(class_name.lower())
+
+
+@cache
+def _ops() -> dict[str, str]:
+    found = {name.replace("_", ""): name for name in OPS.names()}
+    return {**{alias.replace("_", ""): name for name in OPS.names() for alias in OPS.aliases(name)}, **found}
 
 
 class Automatic:

@@ -118,7 +118,7 @@ def _settings(
 ) -> dict[str, Any]:
     """A Keras config as our settings: bookkeeping is dropped, what decides nothing too, the rest is named and read."""
     own = DIFFERENCES.get(cls.component_name, Difference())
-    idle = {**extra.idle, **own.idle}
+    idle = {**own.idle, **extra.idle}
     settings: dict[str, Any] = {}
     for key, value in config.items():
         ours = own.renamed.get(key) or extra.renamed.get(key) or key
@@ -136,30 +136,44 @@ def _settings(
         if value == "linear" and field.default is None:
             continue
         pairs = (*own.values.get(ours, ()), *extra.values.get(ours, ()))
-        read = from_keras(value, where, refusals)
+        read = from_keras(value, where, refusals, own.inside)
+        if isinstance(read, list):
+            symmetric = ours in own.symmetric and len(read) == 2 and read[0] == -read[1]
+            read = read[-1] if symmetric or (ours in own.single and len(read) == 1) else read
         settings[ours] = next((mine for theirs, mine in pairs if theirs == value), read)
     return settings
 
 
-def from_keras(value: Any, where: str, refusals: Refusals) -> Any:
+def from_keras(value: Any, where: str, refusals: Refusals, extra: Difference | None = None) -> Any:
     """A value of a Keras config as our words: objects become components, of whatever kind they are."""
     if isinstance(value, list):
-        return [from_keras(item, where, refusals) for item in value]
+        return [from_keras(item, where, refusals, extra) for item in value]
     if not isinstance(value, dict):
         return value
     if value.get("class_name") == "__tuple__":
-        return from_keras(value.get("items", value.get("config")), where, refusals)
+        return from_keras(value.get("items", value.get("config")), where, refusals, extra)
     if not is_object(value):
-        return {key: from_keras(item, where, refusals) for key, item in value.items()}
+        return {key: from_keras(item, where, refusals, extra) for key, item in value.items()}
     if value["class_name"] == "function" and own_name(value) and isinstance(value["config"], str):
         return value["config"]
     name = own_name(value)
+    if name == "Sequential":
+        value, name = _as_pipeline(value), "Pipeline"
     kinds = [REGISTRIES[kind] for kind in _NESTED_KINDS if kind in REGISTRIES]
     registry = next((registry for registry in kinds if name is not None and registry.find(name)), None)
     if registry is None:
         refusals.unknown(full_name(value))
         return None
-    return component(registry, value, f"{where}, {name}", refusals)
+    return component(registry, value, f"{where}, {name}", refusals, extra or Difference())
+
+
+def _as_pipeline(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A Sequential inside another thing, which takes settings alone: its layers one after the other."""
+    config = value["config"] if isinstance(value["config"], dict) else {}
+    layers = config.get("layers")
+    listed = [item for item in layers if is_object(item) and item["class_name"] != "InputLayer"] if layers else []
+    settings = {"layers": listed, "trainable": config.get("trainable", True)}
+    return {"class_name": "Pipeline", "config": settings}
 
 
 def written(thing: Component) -> Any:

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 from kerascli.interop.calls import Call, KerasLayer, Ref
-from kerascli.interop.names import keras_snake_case
-from kerascli.ops.base import OPS
+from kerascli.interop.names import op_of
+from kerascli.interop.objects import short_number
+from kerascli.ops.base import OPS, Op
 
-_NAMES = {"c_dist": "cdist", "search_sorted": "searchsorted"}
-"""Where a class in snake case is not the operation's name."""
+_IDLE = frozenset({"name", "dtype_policy"})
 
 
 def expression(layer: KerasLayer, call: Call, name_of: Callable[[Ref], str]) -> str | None:
@@ -17,19 +17,33 @@ def expression(layer: KerasLayer, call: Call, name_of: Callable[[Ref], str]) -> 
     arguments = [_literal(arg, name_of) for arg in call.args]
     if layer.class_name == "GetItem":
         return f"{arguments[0]}[{_index(call.args[1], name_of)}]"
-    name = keras_snake_case(layer.class_name)
-    op = OPS.find(_NAMES.get(name, name))
+    function = op_of(layer.class_name)
+    op = None if function is None else OPS.find(function)
     if op is None:
         return None
-    settings = {key: value for key, value in {**layer.config, **call.kwargs}.items() if key != "name"}
-    given = {
-        key: _literal(value, name_of) for key, value in settings.items() if value is not None and key in op.parameters
-    }
+    settings = {key: value for key, value in {**layer.config, **call.kwargs}.items() if key not in _IDLE}
     if any(value not in (None, False) for key, value in settings.items() if key not in op.parameters):
         return None
-    leading = [given.pop(key) for key, p in op.parameters.items() if p.kind is p.POSITIONAL_ONLY and key in given]
-    keywords = [f"{key}={value}" for key, value in given.items()]
-    return f"{op.name}({', '.join([*leading, *arguments, *keywords])})"
+    known = {key: value for key, value in settings.items() if value is not None and key in op.parameters}
+    given = {key: _literal(value, name_of) for key, value in known.items()}
+    return f"{function}({', '.join(_in_order(op, arguments, given))})"
+
+
+def _in_order(op: Op, arguments: list[str], given: dict[str, str]) -> list[str]:
+    """Keras keeps some of an operation's first arguments as settings: they stand where the operation has them."""
+    found: list[str] = []
+    rest = list(arguments)
+    several = any(p.kind is p.VAR_POSITIONAL for p in op.parameters.values())
+    for name, parameter in op.parameters.items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.KEYWORD_ONLY):
+            break
+        if name in given and (rest or several or parameter.kind is parameter.POSITIONAL_ONLY):
+            found.append(given.pop(name))
+        elif rest:
+            found.append(rest.pop(0))
+        else:
+            break
+    return [*found, *rest, *(f"{key}={value}" for key, value in given.items())]
 
 
 def _literal(value: Any, name_of: Callable[[Ref], str]) -> str:
@@ -47,7 +61,7 @@ def _literal(value: Any, name_of: Callable[[Ref], str]) -> str:
         case str():
             return json.dumps(value)
         case _:
-            return repr(value) if isinstance(value, int | float) else "?"
+            return repr(short_number(value)) if isinstance(value, int | float) else "?"
 
 
 def _index(value: Any, name_of: Callable[[Ref], str]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from kerascli.graph.weights import Weight
+from kerascli.interop.differences import EXPORTED
 from kerascli.interop.names import keras_snake_case
 from kerascli.layers.base import BaseLayer
 
@@ -69,7 +70,7 @@ def parts_of(layer: BaseLayer, prefix: str, weights: Sequence[Weight]) -> dict[s
 
 def layers_place(class_name: str, number: int) -> str:
     """Where the layer number `number` of its class is: `dense`, `dense_1`. One class is exported by another name."""
-    base = {"GroupQueryAttention": "grouped_query_attention"}.get(class_name) or keras_snake_case(class_name)
+    base = keras_snake_case(EXPORTED.get(class_name, class_name))
     return f"{base}_{number}" if number else base
 
 

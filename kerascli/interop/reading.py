@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kerascli.interop.calls import Call, KerasLayer, KerasModel, Ref, refs
-from kerascli.interop.masks import ImpliedMasks
+from kerascli.interop.masks import ImpliedMasks, loses_mask
 from kerascli.interop.names import NameBook
 from kerascli.interop.objects import Refusals, component, full_name
 from kerascli.interop.places import layers_place
@@ -22,13 +22,13 @@ class Owner:
     """Where Keras 3 puts its weights: layers/dense_1."""
     prefix: str
     """What the names of our weights begin with."""
-    settings: BaseLayer
+    layer: BaseLayer
 
 
 class Reading:
     """One model while it is written."""
 
-    def __init__(self, model: KerasModel, path: tuple[str, ...], place: str, *, wishes: bool) -> None:
+    def __init__(self, model: KerasModel, path: tuple[str, ...], place: str, *, wishes: bool, keras_3: bool) -> None:
         self.model = model
         self.path = path
         self.tensors: dict[Ref, str] = {}
@@ -38,7 +38,7 @@ class Reading:
         """The names of what is shared, by Keras's."""
         self.counts: dict[str, int] = {}
         self.wishes = {ref: key for key, ref in model.outputs if key is not None} if wishes else {}
-        self._masks = ImpliedMasks(model)
+        self._masks = ImpliedMasks(model, keras_3=keras_3)
         self.wanted: Set[tuple[str, int]] = self._masks.wanted()
         self._settings: dict[str, BaseLayer | None] = {}
         calls = [self.call(model.layers[name], number) for name, number in self.wanted]
@@ -50,6 +50,10 @@ class Reading:
 
     def call(self, layer: KerasLayer, number: int) -> Call:
         return self._masks.without(layer.calls[number])
+
+    def hides_mask(self, layer: KerasLayer, number: int) -> bool:
+        """Whether a mask that comes along must not be seen by a call."""
+        return self._masks.stay and loses_mask(layer.calls[number])
 
     def calls(self, layer: KerasLayer) -> int:
         """How often a layer is called on the way to an output."""
@@ -70,11 +74,12 @@ class Reading:
     def prefixed(self, layer: KerasLayer, book: NameBook) -> str:
         return book.give(self.full(layer))
 
-    def own(self, layer: KerasLayer, prefix: str) -> None:
+    def own(self, layer: KerasLayer, prefix: str, settings: BaseLayer) -> None:
         """Say where a layer's weights are."""
-        settings = self._settings[layer.name]
-        assert settings is not None
-        self.owners[layer.name] = [Owner((*self.path, layer.name), self.places[layer.name], prefix, settings)]
+        self.owners[layer.name] = [self.owner(layer, prefix, settings)]
+
+    def owner(self, layer: KerasLayer, prefix: str, settings: BaseLayer) -> Owner:
+        return Owner((*self.path, layer.name), self.places[layer.name], prefix, settings)
 
     def settings(self, layer: KerasLayer, refusals: Refusals) -> BaseLayer | None:
         """The layer in our words, read once; None after a refusal."""

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from kerascli.errors import FileRefused, safe_text
 from kerascli.graph.weights import Weight
@@ -32,10 +31,9 @@ def read_weights(file: Hdf5, weights: Sequence[Weight], owners: Sequence[Owner],
     return pairs
 
 
-def numbers(file: Hdf5, pairs: Pairs) -> dict[str, Tensor]:
-    """The numbers of the weights, in Keras's layout. Raises FileRefused."""
+def fill(file: Hdf5, pairs: Pairs) -> None:
+    """Give the weights their numbers, one after the other: there is never a second copy of all. Raises FileRefused."""
     datasets = file.datasets()
-    found: dict[str, Tensor] = {}
     for weight, path in pairs:
         dataset = datasets[path]
         if dataset.shape != tuple(weight.spec.shape):
@@ -44,8 +42,7 @@ def numbers(file: Hdf5, pairs: Pairs) -> dict[str, Tensor]:
         array = file.array(path, dataset)
         if not np.isfinite(array).all():
             raise FileRefused(f"weight '{weight.name}' is not finite: the file holds nan or infinite numbers")
-        found[weight.name] = torch.from_numpy(array.astype(array.dtype.newbyteorder("="))).to(weight.tensor.dtype)
-    return found
+        weight.assign(torch.from_numpy(array.astype(array.dtype.newbyteorder("="))))
 
 
 def _under(weights: Sequence[Weight], prefix: str) -> list[Weight]:
@@ -60,7 +57,7 @@ def _of_owner(owner: Owner, weights: Sequence[Weight], datasets: Mapping[str, Da
         if "seed_generator" not in path and part.split("/")[-1] == "vars" and number.isdecimal():
             groups.setdefault(part.removesuffix("vars").rstrip("/"), {})[int(number)] = path
     pairs: Pairs = []
-    for place, ordered in parts_of(owner.settings, owner.prefix, weights).items():
+    for place, ordered in parts_of(owner.layer, owner.prefix, weights).items():
         paths = groups.pop(place, {})
         if sorted(paths) != list(range(len(ordered))):
             where = safe_text("/".join(owner.path))

@@ -18,12 +18,11 @@ from kerascli.data.learning import save_learned
 from kerascli.data.pipeline import Stage
 from kerascli.data.prepare import PreparedData
 from kerascli.errors import Fault, FileRefused
-from kerascli.fit.step import assign_weights
 from kerascli.interop.architecture import Architecture, read_architecture
 from kerascli.interop.model_file import ModelFile, open_model
 from kerascli.interop.objects import Refusals
 from kerascli.interop.training import optimizer_state, read_compile
-from kerascli.interop.weights import numbers, read_weights
+from kerascli.interop.weights import fill, read_weights
 from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.report.summary import render, summarize
 from kerascli.runs.index import remove
@@ -105,7 +104,7 @@ def _check_data(path: Path) -> None:
 
 def load_file(file: ModelFile, name: str, *, compiled: bool) -> _Loaded:
     refusals = Refusals(file.name)
-    architecture = read_architecture(file.model, refusals, keras_3=file.keras_3)
+    architecture = read_architecture(file, refusals)
     sections: dict[str, Any] = {"model": architecture.section}
     notes: list[str] = []
     if compiled and file.compile is not None:
@@ -153,7 +152,10 @@ def _take_weights(
         notes.append("the file has no weights: they begin as a new model's do")
         return None
     pairs = read_weights(file.arrays, experiment.weights, architecture.owners, legacy=file.legacy)
-    assign_weights(experiment.weights, numbers(file.arrays, pairs))
+    missing = {weight.name for weight in experiment.weights} - {weight.name for weight, _ in pairs}
+    if missing:
+        raise FileRefused(f"the file has no numbers for the weight '{min(missing)}'")
+    fill(file.arrays, pairs)
     spec = experiment.spec
     if spec.compile is None:
         return None

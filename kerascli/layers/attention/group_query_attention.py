@@ -21,6 +21,7 @@ from kerascli.shapes import Fraction, PositiveInt, TensorSpec
     Example(input=[(4, 6), (5, 6), (5, 6)], output=(4, 6), config={
         "head_dim": 3, "num_query_heads": 2, "num_key_value_heads": 1, "use_gate": True, "sliding_window": 3,
     }),
+    aliases=("grouped_query_attention",),
 )  # fmt: skip
 class GroupQueryAttention(HeadsLayer):
     """A multi_head_attention whose heads share keys and values in groups: fewer weights, less to remember.

@@ -1,0 +1,96 @@
+"""Whole models of Keras walk in and predict what they predicted there."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from kerascli.errors import FileRefused
+from kerascli.workflow.importing import import_model
+from kerascli.workflow.opened import open_run
+from tests.interop.harness import assert_same, both, predicted, rows, save, shake
+from tests.interop.models import SHARED, WHOLE, frozen_base, tickets
+from tests.runs_harness import kerascli
+
+AS_H5 = WHOLE[::4]
+
+
+def given_rows(model: Any) -> dict[str, np.ndarray]:
+    x = rows(model, count=6)
+    for name, values in x.items():
+        if values.dtype == bool:  # the first step counts in each
+            x[name] = np.arange(values.shape[1]) < np.arange(1, 7)[:, None]
+    return x
+
+
+@pytest.mark.parametrize(
+    ("make", "suffix"),
+    [*((make, ".keras") for make in WHOLE), *((make, ".h5") for make in AS_H5)],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
+def test_a_whole_model_predicts_what_keras_predicts(make: Callable[[], Any], suffix: str, tmp_path: Path) -> None:
+    model = make()
+    shake(model, -0.3, 0.5)
+    assert_same(model, tmp_path, suffix, x=given_rows(model))
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("make", SHARED, ids=lambda make: make.__name__)
+def test_what_is_called_several_times_is_shared(make: Callable[[], Any], suffix: str, tmp_path: Path) -> None:
+    model = make()
+    shake(model, -0.3, 0.5)
+    found = assert_same(model, tmp_path, suffix, x=given_rows(model))
+    assert "shared:" in found.record.config()
+    assert found.imported.parameters == model.count_params()
+
+
+@pytest.mark.parametrize("name", ["ResNet50", "MobileNetV2", "EfficientNetB0", "DenseNet121", "Xception"])
+def test_a_model_of_keras_applications_walks_in(name: str, tmp_path: Path) -> None:
+    size = 71 if name == "Xception" else 32
+    build: Any = getattr(keras.applications, name)
+    model = build(weights=None, input_shape=(size, size, 3), classes=10, classifier_activation=None)
+    generator = np.random.default_rng(2)
+    for weight in model.weights:
+        if len(weight.shape) == 1:  # of batch normalizations, and biases
+            base = 1.0 if weight.path.endswith(("gamma", "variance")) else 0.0
+            weight.assign(generator.normal(base, 0.05, weight.shape).astype("float32"))
+    x = {model.inputs[0].name: generator.uniform(0, 255, (2, size, size, 3)).astype("float32")}
+    found = both(model, tmp_path, x=x)
+    (ours,), (theirs,) = found.ours.values(), found.theirs.values()
+    np.testing.assert_allclose(ours, theirs, atol=1e-4 * float(abs(theirs).max()))
+    learned = sum(layer.count_params() for layer in model.layers if isinstance(layer, keras.layers.Normalization))
+    assert found.imported.parameters == model.count_params() - learned
+
+
+def test_the_commands_write_each_output_under_its_name(tmp_path: Path) -> None:
+    model = tickets()
+    shake(model, -0.3, 0.5)
+    save(model, tmp_path, ".keras")
+    x: Any = given_rows(model)
+    np.savez(tmp_path / "inputs.npz", **x)
+    assert kerascli("import", "model.keras", cwd=tmp_path).returncode == 0
+    assert kerascli("predict", "latest", "inputs.npz", "-o", "out.npz", cwd=tmp_path).returncode == 0
+    theirs = dict(zip(("priority", "department"), predicted(model, x).values(), strict=True))
+    with np.load(tmp_path / "out.npz") as ours:
+        assert set(ours) == set(theirs)
+        for name, values in theirs.items():
+            np.testing.assert_allclose(ours[name], values, atol=1e-5)
+
+
+def test_layers_that_do_not_learn_still_do_not(tmp_path: Path) -> None:
+    model = frozen_base()
+    found = import_model(save(model, tmp_path, ".keras"), runs_dir=tmp_path / "runs")
+    weights = open_run(found.record, device="cpu").experiment.weights
+    assert (
+        [w.spec.shape for w in weights if w.trainable] == [(4, 2), (2,)] == [w.shape for w in model.trainable_weights]
+    )
+
+
+def test_a_constant_that_no_expression_holds_is_refused_by_name(tmp_path: Path) -> None:
+    x = keras.Input((4000,))
+    ones: Any = np.ones(4000, "float32")
+    with pytest.raises(FileRefused, match=r"Add of keras\.ops has a constant that is too long"):
+        import_model(save(keras.Model(x, x + ones), tmp_path, ".keras"), runs_dir=tmp_path / "runs")
