@@ -65,6 +65,7 @@ class BostonHousing(Housing):
     features = 13
 
     test_split: OpenFraction = 0.2
+    """The share of the rows that is there to test."""
     seed: NonNegativeInt = 113
     """Of the order of the rows."""
 
@@ -81,6 +82,7 @@ class CaliforniaHousing(Housing):
     version: Literal["large", "small"] = "large"
     """small: the first 600 rows."""
     test_split: OpenFraction = 0.2
+    """The share of the rows that is there to test."""
     seed: NonNegativeInt = 113
     """Of the order of the rows."""
 

@@ -26,6 +26,7 @@ class Reuters(WordSequences):
     """Newswires, `test_split` of them to test: `x` word numbers, `y` 0..45; downloaded once."""
 
     test_split: OpenFraction = 0.2
+    """The share of the rows that is there to test."""
     seed: NonNegativeInt = 113
     """Of the order of the rows."""
     start_char: NonNegativeInt | None = 1

@@ -21,7 +21,9 @@ class Addition(Source):
     """
 
     rows: PositiveInt = 50_000
+    """How many sums."""
     digits: Annotated[int, Setting(ge=1, le=9)] = 3
+    """The most digits of a number."""
     reverse: bool = False
     """Questions are written from their end on: what an LSTM sees last is how the sum begins."""
     seed: NonNegativeInt = 0

@@ -17,8 +17,11 @@ class CopyTask(Source):
     """
 
     rows: PositiveInt = 1000
+    """How many sequences."""
     length: PositiveInt = 10
+    """How many vectors are to be copied."""
     bits: PositiveInt = 8
+    """How many numbers, 0 or 1, a vector has."""
     seed: NonNegativeInt = 0
 
     def facts(self, context: Context) -> Mapping[str, Field]:

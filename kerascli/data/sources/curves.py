@@ -13,6 +13,7 @@ class Curves(Source):
     """Points along two curves, in random order."""
 
     rows: PositiveInt = 1000
+    """How many points."""
     noise: NonNegativeFloat = 0.1
     """Standard deviation of what is added to each coordinate."""
 

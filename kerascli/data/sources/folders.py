@@ -33,6 +33,7 @@ class FolderSource(Source):
     suffixes: ClassVar[tuple[str, ...]]
 
     directory: str
+    """The folder; each folder in it is a class, in order of name."""
     validation: str | None = None
     test: str | None = None
     class_names: Words = ()

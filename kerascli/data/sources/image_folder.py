@@ -21,9 +21,11 @@ class ImageFolder(FolderSource):
     suffixes = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 
     color_mode: Literal["grayscale", "rgb", "rgba"] = "rgb"
+    """Of what channels the images are made."""
     image_size: Size2D = (256, 256)
     """Height and width."""
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"] = "bilinear"
+    """How an image of another size is made of what was there."""
     crop_to_aspect_ratio: bool = False
     """Cut what is too much, in the middle, before the size is changed; otherwise images are stretched."""
 

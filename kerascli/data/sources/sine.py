@@ -14,9 +14,11 @@ class Sine(Source):
     """`value` float32, a step a row, in one split `train`."""
 
     rows: PositiveInt = 1000
+    """How many steps."""
     period: PositiveFloat = 50.0
     """In rows."""
     noise: NonNegativeFloat = 0.1
+    """Standard deviation of what is added to each value."""
     seed: NonNegativeInt = 0
 
     def facts(self, context: Context) -> Mapping[str, Field]:

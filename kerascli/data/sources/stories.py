@@ -21,6 +21,7 @@ class Stories(Source):
     """`story` of 2, 4, ... sentences, `question` and `answer` (a place), as text; one split `train`."""
 
     rows: PositiveInt = 10_000
+    """How many stories."""
     pairs: PositiveInt = 5
     """A story has at most so many pairs of sentences."""
     seed: NonNegativeInt = 0

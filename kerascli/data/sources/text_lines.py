@@ -51,6 +51,7 @@ class TextWindows(FileSource):
     """  # fmt: skip
 
     sequence_length: PositiveInt = 40
+    """How many characters a window has."""
     sequence_stride: PositiveInt = 1
     """How many characters later the next window begins."""
 

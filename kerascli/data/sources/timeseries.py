@@ -29,6 +29,7 @@ class Timeseries(Source):
     source: Annotated[Source, SOURCES.field()]
     """Where the rows come from; each split has windows of its own."""
     sequence_length: PositiveInt
+    """How many steps a window has."""
     sequence_stride: PositiveInt = 1
     """How many rows later the next window begins."""
     sampling_rate: PositiveInt = 1

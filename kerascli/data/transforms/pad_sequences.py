@@ -24,7 +24,9 @@ class PadSequences(Transform):
     takes_sequences = True
 
     maxlen: PositiveInt | None = None
+    """The length of all rows; null: that of the longest training row."""
     dtype: Literal["int32", "int64", "float32"] = "int32"
+    """The type of the numbers."""
     padding: End = "pre"
     """Where the filling stands: before or after the row."""
     truncating: End = "pre"

@@ -24,7 +24,9 @@ class Shift(Transform):
     """
 
     steps: Annotated[int, AfterValidator(_moves)] = 1
+    """How far; below 0: towards the end."""
     value: float = 0.0
+    """What fills the places that become free."""
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         need_numbers(field)
