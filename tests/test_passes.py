@@ -97,14 +97,33 @@ def test_a_relu_joins_its_convolution() -> None:
     torch.testing.assert_close(code(*inputs), function(*inputs))
 
 
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch is built without oneDNN")
+def test_a_relu_joins_its_convolution_over_channels_that_come_last() -> None:
+    """As the layers of images are built: the channels are moved back before the activation."""
+
+    def function(x: Tensor, weight: Tensor) -> Tensor:
+        return F.relu(F.conv2d(x.movedim(-1, 1), weight).movedim(1, -1)) + 1
+
+    inputs = some(2, 9, 11, 4), some(6, 4, 3, 3, seed=1)
+    code = noted(function, *inputs)
+    fuse_relu(code.graph)
+    found = targets(tidy(code))
+    assert "mkldnn._convolution_pointwise.default" in found
+    assert "aten.relu.default" not in found
+    assert code(*inputs).stride() == function(*inputs).stride()
+    torch.testing.assert_close(code(*inputs), function(*inputs))
+
+
 @pytest.mark.parametrize(
     "function",
     [
         lambda x, w: (F.relu(y := F.conv2d(x, w)), y),
+        lambda x, w: (F.relu((y := F.conv2d(x, w)).movedim(1, -1)), y),
+        lambda x, w: (F.relu(y := F.conv2d(x, w).movedim(1, -1)), y),
         lambda x, w: F.relu(F.conv2d(x.double(), w.double())),
         lambda x, w: F.relu(F.conv_transpose2d(x, w.transpose(0, 1))),
     ],
-    ids=["used twice", "double", "transposed"],
+    ids=["used twice", "used twice, before", "used twice, behind", "double", "transposed"],
 )
 def test_a_relu_that_cannot_join_stays(function: Callable[..., object]) -> None:
     inputs = some(2, 4, 9, 9), some(6, 4, 3, 3, seed=1)

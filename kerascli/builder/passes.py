@@ -117,7 +117,9 @@ def fuse_relu(graph: fx.Graph) -> None:
     for node in list(graph.nodes):
         if node.target is not aten.relu.default:
             continue
-        before = node.args[0]
+        before, moved = node.args[0], None
+        if before.target is aten.permute.default and len(before.users) == 1:  # to channels last, as Keras has it
+            before, moved = before.args[0], before
         if before.target is not aten.convolution.default or len(before.users) > 1 or not _plain(before):
             continue
         x, weight, bias, stride, padding, dilation, transposed, _, groups = before.args
@@ -128,9 +130,15 @@ def fuse_relu(graph: fx.Graph) -> None:
                 torch.ops.mkldnn._convolution_pointwise.default,
                 (x, weight, bias, padding, stride, dilation, groups, "relu", [], ""),
             )
-        fused.meta = dict(node.meta)
-        _replace(graph, node, fused)
-        graph.erase_node(before)
+            fused.meta = dict(before.meta)
+            result = fused
+            if moved is not None:
+                result = graph.call_function(aten.permute.default, (fused, moved.args[1]))
+                result.meta = dict(node.meta)
+        _replace(graph, node, result)
+        for replaced in (moved, before):
+            if replaced is not None:
+                graph.erase_node(replaced)
 
 
 def reuse_memory(graph: fx.Graph) -> None:
