@@ -1,14 +1,13 @@
 """UpSampling1D, UpSampling2D, UpSampling3D: each step, pixel or voxel several times, or images interpolated."""
 
-from collections.abc import Callable
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.geometry import from_channels_first, spatial_shape, to_channels_first
+from kerascli.preprocessing.resampling import resampling_weights
 from kerascli.shapes import DataFormat, PositiveInt, Size2D, Size3D, TensorSpec
 
 
@@ -96,39 +95,14 @@ class BilinearModule(UpSamplingModule):
 
 
 class SmoothModule(UpSamplingModule):
-    """Weighted means of the pixels around; the weights of those outside of the image go to those inside.
-
-    As TensorFlow and JAX have it. torch's bicubic is another curve, and repeats the border.
-    """
+    """Weighted means of the pixels around."""
 
     def __init__(self, times: tuple[int, ...], data_format: DataFormat, interpolation: str) -> None:
         super().__init__(times, data_format)
-        self.curve = _CURVES[interpolation]
+        self.interpolation = interpolation
 
     def forward(self, x: Tensor) -> Tensor:  # (N, H, W, C) -> (N, larger H, larger W, C), or channels first
         for axis, times in enumerate(self.times, self.first):
-            weights = self._weights(x.shape[axis], times, x)
-            x = (x.movedim(axis, -1) @ weights.T).movedim(-1, axis)
+            weights = resampling_weights(x, x.shape[axis], times * x.shape[axis], self.interpolation)
+            x = (x.movedim(axis, -1) @ weights).movedim(-1, axis)
         return x
-
-    def _weights(self, size: int, times: int, x: Tensor) -> Tensor:
-        """What each pixel counts in each new one: (times * size, size)."""
-        dtype = torch.promote_types(x.dtype, torch.float32)
-        places = (torch.arange(times * size, dtype=dtype, device=x.device) + 0.5) / times - 0.5
-        distances = (places.unsqueeze(1) - torch.arange(size, dtype=dtype, device=x.device)).abs()
-        weights = self.curve(distances)
-        return (weights / weights.sum(1, keepdim=True)).to(x.dtype)
-
-
-def _keys_cubic(x: Tensor) -> Tensor:
-    """Keys, "Cubic convolution interpolation for digital image processing" (1981), with a = -1/2."""
-    near = (1.5 * x - 2.5) * x * x + 1
-    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
-    return torch.where(x < 1, near, far) * (x < 2)
-
-
-def _lanczos(radius: int) -> Callable[[Tensor], Tensor]:
-    return lambda x: torch.sinc(x) * torch.sinc(x / radius) * (x <= radius)
-
-
-_CURVES = {"bicubic": _keys_cubic, "lanczos3": _lanczos(3), "lanczos5": _lanczos(5)}

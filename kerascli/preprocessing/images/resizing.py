@@ -1,14 +1,13 @@
 """Resizing: images of another size."""
 
-import math
 from typing import Literal, Self
 
-import torch
 import torch.nn.functional as F
 from pydantic import model_validator
 from torch import Tensor
 
 from kerascli.preprocessing.images.base import ImageOperation, Use, operation
+from kerascli.preprocessing.resampling import resampling_weights
 from kerascli.shapes import DataFormat, PositiveInt
 
 _TORCH_MODES = {"nearest": "nearest-exact", "bilinear": "bilinear", "bicubic": "bicubic"}
@@ -59,7 +58,7 @@ class Resizing(ImageOperation):
         elif self.pad_to_aspect_ratio:
             x = _pad_to_aspect_ratio(x, self.height, self.width, self.fill_value)
         if self.interpolation in ("lanczos3", "lanczos5"):
-            return _lanczos(x, self.height, self.width, int(self.interpolation[-1]), self.antialias)
+            return _lanczos(x, self.height, self.width, self.interpolation, self.antialias)
         smooth = self.interpolation != "nearest"
         return F.interpolate(
             x,
@@ -92,21 +91,7 @@ def _pad_to_aspect_ratio(x: Tensor, height: int, width: int, value: float) -> Te
     return F.pad(x, (left, left, top, top), value=value)
 
 
-def _lanczos(x: Tensor, height: int, width: int, radius: int, antialias: bool) -> Tensor:
-    """torch has no such kernel: a product with a matrix of weights along each axis."""
-    down = _lanczos_weights(x, x.shape[-2], height, radius, antialias)
-    across = _lanczos_weights(x, x.shape[-1], width, radius, antialias)
+def _lanczos(x: Tensor, height: int, width: int, curve: str, antialias: bool) -> Tensor:
+    down = resampling_weights(x, x.shape[-2], height, curve, antialias=antialias)
+    across = resampling_weights(x, x.shape[-1], width, curve, antialias=antialias)
     return down.mT @ (x @ across)
-
-
-def _lanczos_weights(x: Tensor, size: int, new: int, radius: int, antialias: bool) -> Tensor:
-    """(size, new): what each pixel gives to each new one."""
-    scale = size / new
-    place = (torch.arange(new, dtype=x.dtype, device=x.device) + 0.5) * scale - 0.5
-    pixel = torch.arange(size, dtype=x.dtype, device=x.device).unsqueeze(1)
-    distance = (place - pixel).abs() / (max(scale, 1.0) if antialias else 1.0)
-    wave = radius * torch.sin(math.pi * distance) * torch.sin(math.pi * distance / radius)
-    near = distance <= 1e-3
-    weights = torch.where(near, 1.0, wave / torch.where(near, 1.0, (math.pi * distance) ** 2))
-    weights = weights * (distance <= radius)
-    return weights / weights.sum(0, keepdim=True)

@@ -1,0 +1,43 @@
+"""Images of another size by weighted means of the pixels around, along one axis after the other.
+
+As TensorFlow and JAX have it: the weights of pixels outside of the image go to those inside. torch's bicubic is
+another curve, and repeats the border; it has no Lanczos.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+
+def resampling_weights(x: Tensor, size: int, new: int, curve: str, *, antialias: bool = False) -> Tensor:
+    """(size, new), in the dtype of `x`: what each pixel gives to each new one; `antialias` widens the curve."""
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    scale = size / new
+    place = (torch.arange(new, dtype=dtype, device=x.device) + 0.5) * scale - 0.5
+    pixel = torch.arange(size, dtype=dtype, device=x.device).unsqueeze(1)
+    distance = (place - pixel).abs() / (max(scale, 1.0) if antialias else 1.0)
+    weights = _CURVES[curve](distance)
+    return (weights / weights.sum(0, keepdim=True)).to(x.dtype)
+
+
+def _keys_cubic(x: Tensor) -> Tensor:
+    """Keys, "Cubic convolution interpolation for digital image processing" (1981), with a = -1/2."""
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return torch.where(x < 1, near, far) * (x < 2)
+
+
+def _lanczos(radius: int) -> Callable[[Tensor], Tensor]:
+    def curve(x: Tensor) -> Tensor:
+        wave = radius * torch.sin(math.pi * x) * torch.sin(math.pi * x / radius)
+        near = x <= 1e-3
+        return torch.where(near, 1.0, wave / torch.where(near, 1.0, (math.pi * x) ** 2)) * (x <= radius)
+
+    return curve
+
+
+_CURVES: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "bicubic": _keys_cubic, "lanczos3": _lanczos(3), "lanczos5": _lanczos(5),
+}  # fmt: skip
