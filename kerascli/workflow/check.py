@@ -12,7 +12,6 @@ from kerascli.graph.module import Graph
 from kerascli.report.summary import Summary, summarize
 from kerascli.runs.record import RunRecord
 from kerascli.spec.load import Config, Progress, open_config
-from kerascli.spec.run import RunSpec
 
 
 def check(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Progress | None = None) -> list[str]:
@@ -21,7 +20,7 @@ def check(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Pr
     facts, prepared, unchecked = _best_facts(config)
     with _said(unchecked):
         spec = config.describe(facts, prepared and _rows(prepared))
-    found = _summary(spec)
+    found = summarize(Graph(spec.built), spec.name)
     lines = [
         f"{safe_text(str(path))}: ok",
         f"  model: {counted(len(spec.model.nodes), 'layer')}, {found.total:,} parameters",
@@ -46,21 +45,34 @@ def summary_of(
     expand: bool = False,
 ) -> Summary:
     """The summary of a config's model, with or without its data."""
+    name, graph = graph_of(path, sets=sets, flags=flags, progress=progress)
+    return summarize(graph, name, expand=expand)
+
+
+def summary_of_run(record: RunRecord, *, expand: bool = False) -> Summary:
+    """The summary of a run's model, from its folder alone."""
+    name, graph = graph_of_run(record)
+    return summarize(graph, name, expand=expand)
+
+
+def graph_of(
+    path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Progress | None = None
+) -> tuple[str, Graph]:
+    """A config's name and its model without memory for weights, with or without its data."""
     config = open_config(path, sets=sets, flags=flags, progress=progress)
     config.document.data.pop("compile", None)
     facts, _, unchecked = _best_facts(config)
     with _said(unchecked):
         spec = config.describe(facts)
-    return _summary(spec, expand=expand)
+    return spec.name, Graph(spec.built)
 
 
-def summary_of_run(record: RunRecord, *, expand: bool = False) -> Summary:
-    """The summary of a run's model, from its folder alone."""
+def graph_of_run(record: RunRecord) -> tuple[str, Graph]:
+    """The same of a run, from its folder alone."""
     config = open_config(record.resolved_path, recorded_plugins=record.plugin_paths())
-    if config.data is None:
-        return _summary(config.describe(config.facts()), expand=expand)
-    facts = stages(config.data, load_learned(record.preprocessing())).facts
-    return _summary(config.describe(facts), expand=expand)
+    facts = config.facts() if config.data is None else stages(config.data, load_learned(record.preprocessing())).facts
+    spec = config.describe(facts)
+    return spec.name, Graph(spec.built)
 
 
 @contextmanager
@@ -71,10 +83,6 @@ def _said(unchecked: Sequence[str]) -> Iterator[None]:
     except ConfigError as error:
         missing = [Fault(f"not checked: {text}", level="warning") for text in unchecked]
         raise ConfigError([*error.faults, *missing]) from None
-
-
-def _summary(spec: RunSpec, *, expand: bool = False) -> Summary:
-    return summarize(Graph(spec.built), spec.name, expand=expand)
 
 
 def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[str]]:
