@@ -14,6 +14,9 @@ from kerascli.data.loader import Batch
 from kerascli.graph.weights import Weight
 from kerascli.spans import span
 
+Scale = float | Tensor | None
+"""What multiplies the loss that is differentiated; a tensor is read anew at each step."""
+
 Numbers = list[tuple[str, draws.Draw]]
 """What a step draws, and where."""
 
@@ -32,8 +35,8 @@ class StepOutcome:
     """New values of non-trainable weights, by weight name."""
 
 
-def run_plain(update: Update, trained: Sequence[Tensor], batch: Batch, scale: float | None) -> StepOutcome:
-    """Forward and backward by torch's autograd. `scale` multiplies the loss that is differentiated."""
+def run_plain(update: Update, trained: Sequence[Tensor], batch: Batch, scale: Scale) -> StepOutcome:
+    """Forward and backward by torch's autograd."""
     with span("forward"):
         outcome = update(batch)
     total = outcome.judgement.total
@@ -47,7 +50,7 @@ def run_plain(update: Update, trained: Sequence[Tensor], batch: Batch, scale: fl
 class Program:
     """The operations of `run_plain` for batches of one size: (weights, batch, numbers) -> outcome.
 
-    The program reads the weights where they lie, and nothing else of the model.
+    The program reads the weights where they lie, and a scale that may change; nothing else of the model.
     """
 
     code: fx.GraphModule
@@ -76,14 +79,14 @@ class Program:
         )
 
 
-def trace(update: Update, weights: Sequence[Weight], batch: Batch, scale: float | None) -> Program:
+def trace(update: Update, weights: Sequence[Weight], batch: Batch, scale: Scale) -> Program:
     """Note the operations of a step on a batch. Raises what torch raises where Python looks at a value."""
     tape = draws.Tape()
     with torch.no_grad(), draws.using(tape):
         update(batch)
     step = draws.Draws(0, "trace", 0)
     drawn = [step.make_at(place, draw) for place, draw in tape.draws]
-    tensors = [weight.tensor for weight in weights]
+    tensors = [*(weight.tensor for weight in weights), *([scale] if isinstance(scale, Tensor) else [])]
     trained = [weight.tensor for weight in weights if weight.trainable]
     noted: list[StepOutcome] = []
     size = len(tensors) + len(_leaves(batch))

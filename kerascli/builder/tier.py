@@ -19,7 +19,7 @@ from kerascli.builder.cuda_graph import Replayed
 from kerascli.builder.experiment import Experiment
 from kerascli.builder.passes import costly_operations, simplify
 from kerascli.builder.products import onednn_is_faster, use_onednn
-from kerascli.builder.program import Program, Runner, StepOutcome, largest_difference, run_plain, trace
+from kerascli.builder.program import Program, Runner, Scale, StepOutcome, largest_difference, run_plain, trace
 from kerascli.builder.update import Update
 from kerascli.component import Component
 from kerascli.data.loader import Batch
@@ -50,11 +50,13 @@ class Job:
     batches: Sequence[Batch]
     """The first one, and another where there is one: programs are noted on the one and tried on the other."""
     steps: int
+    loss_scale: Tensor | None = None
+    """Where it changes in training."""
 
     @property
-    def scale(self) -> float | None:
+    def scale(self) -> Scale:
         """Of the loss that is differentiated."""
-        return self._compile.optimizer.loss_scale_factor
+        return self._compile.optimizer.rule.loss_scale_factor if self.loss_scale is None else self.loss_scale
 
     @property
     def wanted(self) -> bool | Literal["auto"]:
@@ -108,7 +110,7 @@ def make_runner(job: Job, recorded: str | None = None) -> tuple[Runner, Choice]:
 class Eager:
     """Runs the update as it is. `scale` multiplies the loss that is differentiated."""
 
-    def __init__(self, update: Update, trained: Sequence[Tensor], scale: float | None = None) -> None:
+    def __init__(self, update: Update, trained: Sequence[Tensor], scale: Scale = None) -> None:
         self._update = update
         self._trained = trained
         self._scale = scale

@@ -8,7 +8,8 @@ from kerascli.component import Invalid, Registry, plain
 from kerascli.errors import Fault, Path, nearest, one_of, show, suggestion
 from kerascli.losses.base import LOSSES, Loss
 from kerascli.metrics.base import METRICS, Metric
-from kerascli.optimizers.base import OPTIMIZERS, Optimizer
+from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer, Optimizer
+from kerascli.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from kerascli.optimizers.rmsprop import RMSprop
 from kerascli.shapes import TensorSpec
 from kerascli.spec.per_output import Written, per_output
@@ -43,7 +44,7 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class CompileSpec:
-    optimizer: Optimizer
+    optimizer: BaseOptimizer
     goals: tuple[Goal, ...]
     precision: Precision = "float32"
     jit_compile: bool | Literal["auto"] = "auto"
@@ -138,10 +139,8 @@ class _Reader:
             prefix = f"{output}_" if len(self.outputs or ()) > 1 else ""
             goals.append(Goal(output, target, loss, weights.get(output, 1.0), uses, prefix))
         precision = self._precision()
-        if precision == "mixed_float16" and optimizer is not None and optimizer.loss_scale_factor is None:
-            hint = "set loss_scale_factor on the optimizer (1024 is common), or take mixed_bfloat16, which needs none"
-            self.fault("precision: in mixed_float16 small gradients become zero unless the loss is scaled",
-                       ("precision",), hint=hint)  # fmt: skip
+        if precision == "mixed_float16" and isinstance(optimizer, Optimizer) and optimizer.loss_scale_factor is None:
+            optimizer = LossScaleOptimizer(inner_optimizer=optimizer)  # as Keras does
         jit = self.section.get("jit_compile", "auto")
         if jit != "auto" and not isinstance(jit, bool):
             self.fault(f"jit_compile: expected true, false or auto, got {show(jit)}", ("jit_compile",))
@@ -161,7 +160,7 @@ class _Reader:
             if key not in _KEYS:
                 self.fault(f"unknown key '{key}' in compile{suggestion(str(key), _KEYS)}", (key,), at="key")
 
-    def _optimizer(self) -> Optimizer | None:
+    def _optimizer(self) -> BaseOptimizer | None:
         if "optimizer" not in self.section:
             return RMSprop()  # Keras's default
         try:

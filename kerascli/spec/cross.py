@@ -87,10 +87,10 @@ def _callback_faults(spec: RunSpec, callback: Callback, path: Path, written: Any
     if problem:
         is_said = isinstance(arguments, dict) and "monitor" in arguments
         yield Fault(problem, (*below, "monitor") if is_said else below, "value" if is_said else "key")
-    if callback.judges_averages and not spec.compile.optimizer.use_ema:
+    if callback.judges_averages and not spec.compile.optimizer.rule.use_ema:
         text = f"{callback.component_name} needs moving averages of the weights, which the optimizer does not keep"
-        yield Fault(text, below, "key", hint=f"set use_ema: true on {spec.compile.optimizer.component_name}")
-    rate = spec.compile.optimizer.learning_rate
+        yield Fault(text, below, "key", hint=f"set use_ema: true on {spec.compile.optimizer.rule.component_name}")
+    rate = spec.compile.optimizer.rule.learning_rate
     if callback.sets_learning_rate and isinstance(rate, Schedule):
         text = f"{callback.component_name} sets the learning rate, but the optimizer follows '{rate.component_name}'"
         hint = "give the optimizer a number as learning_rate, or drop the callback"

@@ -43,7 +43,8 @@ def bind(experiment: Experiment, plan: Plan, recorded_tier: str | None = None) -
     _refuse_idle(experiment)
     optimizer = FlatOptimizer(spec.compile.optimizer, trainable)
     experiment.update.train()
-    job = Job(experiment, list(islice(plan.batches(0, 0), 2)), steps=plan.epochs * plan.steps)
+    scale = None if optimizer.loss_scale is None else optimizer.loss_scale.factor
+    job = Job(experiment, list(islice(plan.batches(0, 0), 2)), steps=plan.epochs * plan.steps, loss_scale=scale)
     run, tier = make_runner(job, recorded_tier)
     if tier.value == "compiled":
         with suppress(Exception):  # whatever is raised, the rule as it is does the same work

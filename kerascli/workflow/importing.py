@@ -166,7 +166,7 @@ def _take_weights(
     state = None
     if file.keras_3:  # Keras 2 wrote its optimizers' state in orders of its own
         own, legacy = optimizer.state_dict(), file.legacy is not None
-        state = optimizer_state(file.arrays, spec.compile.optimizer, trained, own, legacy=legacy)
+        state = optimizer_state(file.arrays, spec.compile.optimizer.rule, trained, own, legacy=legacy)
     if state is None:
         notes.append("the file has no state of the optimizer that can be taken: it starts anew")
     return state

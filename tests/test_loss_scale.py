@@ -1,0 +1,163 @@
+"""A scale that finds its own size: overflows are left out, what is broken stops, and going on is exact."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from kerascli.component import Invalid
+from kerascli.errors import FileRefused
+from kerascli.optimizers.base import OPTIMIZERS
+from kerascli.runs.index import find_run
+from kerascli.spec.load import open_config
+from kerascli.workflow import recorder
+from kerascli.workflow.train import Options, start
+from tests.optimizer_harness import Ours, gradients_of
+from tests.runs_harness import HARD, go_on, outcome, train, write
+
+SCALED = {"loss_scale_optimizer": {"inner_optimizer": {"adam": 0.05}, "initial_scale": 8.0, "dynamic_growth_steps": 3}}
+
+
+def scaled_step(ours: Ours, step: int, spoil: float | None = None) -> None:
+    assert ours.optimizer.loss_scale is not None
+    gradients = [np.asarray(g * float(ours.optimizer.loss_scale.factor)) for g in gradients_of(ours.weights(), step)]
+    if spoil is not None:
+        gradients[0].flat[0] = spoil
+    ours.step(gradients)
+
+
+def test_an_overflow_changes_nothing_but_the_scale() -> None:
+    ours = Ours(SCALED)
+    scaled_step(ours, 0)
+    before = ours.optimizer.state_dict()
+    weights = ours.weights()
+    scaled_step(ours, 1, spoil=np.inf)
+    after = ours.optimizer.state_dict()
+    assert all(np.array_equal(a, b) for a, b in zip(weights, ours.weights(), strict=True))
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert changed == {f"loss_scale_optimizer/{n}" for n in ("dynamic_scale", "step_counter", "skipped_steps")}
+    assert after["loss_scale_optimizer/dynamic_scale"].item() == 4
+    assert ours.optimizer.bad_step() is None
+    assert ours.optimizer.iterations == 1
+
+
+def test_a_loss_that_is_not_finite_stops_as_without_a_scale() -> None:
+    ours = Ours(SCALED)
+    scaled_step(ours, 0, spoil=np.inf)
+    ours.step(gradients_of(ours.weights(), 1), loss=torch.tensor(np.nan))
+    assert ours.optimizer.bad_step() == 2
+    assert ours.optimizer.iterations == 0
+    weights = ours.weights()
+    scaled_step(ours, 2)
+    assert all(np.array_equal(a, b) for a, b in zip(weights, ours.weights(), strict=True))
+
+
+def test_gradients_that_no_scale_makes_finite_stop() -> None:
+    """Keras would go on for ever and learn nothing."""
+    ours = Ours(SCALED)
+    for step in range(30):
+        scaled_step(ours, step, spoil=np.nan)
+    assert ours.optimizer.bad_step() == 19 + 1  # 8 is halved nineteen times, to 2 ** -16
+
+
+def test_state_that_is_taken_over_goes_on_exactly() -> None:
+    whole, first = Ours(SCALED), Ours(SCALED)
+    for step in range(12):
+        scaled_step(whole, step, spoil=np.inf if step in {2, 7} else None)
+    for step in range(5):
+        scaled_step(first, step, spoil=np.inf if step == 2 else None)
+    second = Ours(SCALED)
+    for mine, theirs in zip(second.parameters, first.parameters, strict=True):
+        mine.data.copy_(theirs.data)
+    second.optimizer.load_state_dict(first.optimizer.state_dict())
+    for step in range(5, 12):
+        scaled_step(second, step, spoil=np.inf if step == 7 else None)
+    assert all(np.array_equal(a, b) for a, b in zip(whole.weights(), second.weights(), strict=True))
+    ends = whole.optimizer.state_dict(), second.optimizer.state_dict()
+    assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
+
+
+@pytest.mark.parametrize(("name", "value"), [("dynamic_scale", np.nan), ("dynamic_scale", -1.0), ("step_counter", -1)])
+def test_a_scale_that_cannot_be_is_refused(name: str, value: float) -> None:
+    ours = Ours(SCALED)
+    state = ours.optimizer.state_dict()
+    key = f"loss_scale_optimizer/{name}"
+    with pytest.raises(FileRefused, match="loss scale"):
+        ours.optimizer.load_state_dict({**state, key: torch.tensor(value, dtype=state[key].dtype)})
+
+
+@pytest.mark.parametrize(
+    ("inner", "text"),
+    [
+        ({"loss_scale_optimizer": "adam"}, "an optimizer that does not scale the loss itself"),
+        ({"adam": {"loss_scale_factor": 8.0}}, "would scale the loss twice"),
+        ({"adam": {"learning_rat": 0.1}}, "unknown"),
+    ],
+)
+def test_inner_optimizers_that_make_no_sense_are_refused(inner: Any, text: str) -> None:
+    with pytest.raises(Invalid, match=text):
+        OPTIMIZERS.parse({"loss_scale_optimizer": {"inner_optimizer": inner}})
+
+
+def test_the_inner_optimizer_may_stand_there_alone() -> None:
+    short, name, long = (
+        OPTIMIZERS.parse({"loss_scale_optimizer": written})
+        for written in ({"adam": 0.001}, "adam", {"inner_optimizer": {"adam": {"learning_rate": 0.001}}})
+    )
+    assert short == name == long
+    assert OPTIMIZERS.parse(long.dump()) == long
+
+
+PLAIN = HARD.replace("use_ema: true, clipnorm: 1.0", "epsilon: 1e-3")
+GROWING = """compile:
+  optimizer:
+    loss_scale_optimizer:
+      inner_optimizer: {adam: {learning_rate: 0.01, epsilon: 1e-3}}
+      initial_scale: 2
+      dynamic_growth_steps: 20
+"""
+
+
+def growing(text: str) -> str:
+    head, tail = text.split("compile:\n")
+    return head + GROWING + "\n".join(line for line in tail.split("\n") if "optimizer:" not in line)
+
+
+def test_a_step_s_program_reads_the_scale_as_it_is(tmp_path: Path) -> None:
+    """By powers of two nothing is lost: the training is that without a scale, which doubles six times on the way."""
+    plain, _ = train(write(tmp_path, PLAIN, "a.yaml"), tmp_path / "a", ["fit.epochs=4"])
+    scaled, _ = train(write(tmp_path, growing(PLAIN), "b.yaml"), tmp_path / "b", ["fit.epochs=4"])
+    for mine, theirs in zip(scaled.history(), plain.history(), strict=True):
+        assert mine["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
+        assert mine["val_loss"] == pytest.approx(theirs["val_loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize("stop_at", [17, 33])
+def test_a_run_with_a_scale_goes_on_exactly(tmp_path: Path, stop_at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = write(tmp_path, growing(PLAIN))
+    whole, _ = train(config, tmp_path / "whole", ["fit.epochs=3"])
+    monkeypatch.setattr(recorder, "BATCH_SECONDS", -1.0)
+    events = start(open_config(config, sets=["fit.epochs=3"]), Options(runs_dir=tmp_path / "left"))
+    seen = 0
+    for event in events:
+        seen += type(event).__name__ == "BatchEnd"
+        if seen == stop_at and type(event).__name__ == "Saved":
+            break
+    events.close()  # type: ignore[attr-defined]
+    left = find_run("latest", tmp_path / "left")
+    go_on(left)
+    assert outcome(left) == outcome(whole)
+
+
+def test_mixed_float16_scales_by_itself_unless_a_factor_is_given(tmp_path: Path) -> None:
+    config = write(tmp_path, PLAIN.replace("metrics: [accuracy]", "metrics: [accuracy]\n  precision: mixed_float16"))
+    run, _ = train(config, tmp_path / "runs", ["fit.epochs=3"])
+    optimizer = open_config(run.resolved_path).document.at(("compile", "optimizer"))
+    assert list(optimizer) == ["loss_scale_optimizer"]
+    assert optimizer["loss_scale_optimizer"]["initial_scale"] == 2.0**15
+    assert run.history()[-1]["accuracy"] > 0.4
+    factor = ["compile.optimizer.adam.loss_scale_factor=2", "fit.epochs=1"]
+    run, _ = train(config, tmp_path / "given", factor)
+    assert list(open_config(run.resolved_path).document.at(("compile", "optimizer"))) == ["adam"]
