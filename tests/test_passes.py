@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, fx
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F
 
+from kerascli.builder.noting import note
 from kerascli.builder.passes import costly_operations, drop_aliases, fold_constants, fuse_relu, reuse_memory, simplify
 from kerascli.builder.products import use_onednn
 
@@ -16,7 +16,7 @@ aten = torch.ops.aten
 
 
 def noted(function: Callable[..., object], *inputs: Tensor) -> fx.GraphModule:
-    return make_fx(function)(*inputs)
+    return note(function, inputs)
 
 
 def tidy(code: fx.GraphModule) -> fx.GraphModule:

@@ -82,7 +82,7 @@ def _is_constant(node: fx.Node, known: Mapping[fx.Node, Tensor]) -> bool:
 def _blank(node: fx.Node) -> Tensor:
     """A tensor like that of a node, for those who ask for its form alone."""
     value = node.meta["val"]
-    return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=value.device)
+    return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=node.meta["device"])
 
 
 def _is_random(target: torch._ops.OpOverload) -> bool:
@@ -239,7 +239,8 @@ def _same_layout(one: fx.Node, other: fx.Node) -> bool:
     a, b = one.meta.get("val"), other.meta.get("val")
     if not isinstance(a, Tensor) or not isinstance(b, Tensor):
         return False
-    same = a.shape == b.shape and a.stride() == b.stride() and a.dtype == b.dtype and a.device == b.device
+    same = a.shape == b.shape and a.stride() == b.stride() and a.dtype == b.dtype
+    same = same and one.meta["device"] == other.meta["device"]
     return same and (a.is_contiguous() or (a.ndim == 4 and a.is_contiguous(memory_format=torch.channels_last)))
 
 
