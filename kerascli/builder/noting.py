@@ -13,7 +13,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from kerascli.light_torch import without_compiler
 
+
+@without_compiler()
 def note(function: Callable[..., Any], inputs: Sequence[Tensor]) -> fx.GraphModule:
     """Run a function and return its operations, those of autograd too, as a module of as many inputs.
 

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from kerascli.builder.normalizing import use_normalized
+
 aten = torch.ops.aten
 
 _ALIASES = (aten.detach.default, aten.alias.default, aten.lift_fresh.default)
@@ -23,6 +25,7 @@ _FOLDED_ELEMENTS = 2**16
 def simplify(code: fx.GraphModule, *, on_cpu: bool) -> None:
     """All passes, in the order in which they help one another."""
     drop_aliases(code.graph)
+    use_normalized(code.graph)
     fold_constants(code)
     if on_cpu:
         fuse_relu(code.graph)
