@@ -1,5 +1,6 @@
 """What makes a program faster without changing what it computes: each pass rewrites the list of operations."""
 
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -156,7 +157,8 @@ def reuse_memory(graph: fx.Graph) -> None:
         if change is None or not node.args or not isinstance(node.args[0], fx.Node):
             continue
         operand = node.args[0]
-        if last_use[operand] is node and operand in fresh and _same_layout(operand, node) and _used_once(node):
+        whole = _whole(operand)
+        if last_use[whole] is node and whole in fresh and _same_layout(operand, node) and _used_once(node):
             change(graph, node)
 
 
@@ -228,14 +230,27 @@ def _may_alias(node: fx.Node) -> bool:
     return any(result.alias_info is not None for result in node.target._schema.returns)
 
 
+def _whole(node: fx.Node) -> fx.Node:
+    """The tensor that a view is of."""
+    while isinstance(node.target, torch._ops.OpOverload) and node.target.is_view and isinstance(node.args[0], fx.Node):
+        node = node.args[0]
+    return node
+
+
 def _fresh(node: fx.Node) -> bool:
-    """Whether a tensor's memory is its own, and was made by the program."""
-    return node.op == "call_function" and not _may_alias(node) and isinstance(node.meta.get("val"), Tensor)
+    """Whether a tensor's memory is its own, and was made by the program: one of an operation's results too."""
+    source = node.args[0] if node.target is operator.getitem else node
+    made = isinstance(source, fx.Node) and source.op == "call_function" and not _may_alias(source)
+    return made and isinstance(node.meta.get("val"), Tensor)
 
 
 def _used_once(node: fx.Node) -> bool:
-    """Whether the first operand is not another one as well, or part of a list."""
-    return node.args[0] not in node.args[1:] and not any(isinstance(argument, (list, tuple)) for argument in node.args)
+    """Whether no other operand lies in the memory of the first, and none is part of a list."""
+    first = node.args[0]
+    whole = _whole(first)  # pyright: ignore[reportArgumentType]
+    if first in node.args[1:] or any(isinstance(argument, (list, tuple)) for argument in node.args):
+        return False
+    return all(_whole(other) is not whole for other in node.all_input_nodes if other is not first)
 
 
 def _same_layout(one: fx.Node, other: fx.Node) -> bool:
