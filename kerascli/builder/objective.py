@@ -102,7 +102,7 @@ def _mean_state(value: Tensor, rows: int) -> Tensor:
     value = value.detach()
     dtype = torch.float32 if value.device.type == "mps" else torch.float64
     state = torch.full((2,), float(rows), dtype=dtype, device=value.device)
-    state[0] *= value
+    state[:1].mul_(value)
     return state
 
 

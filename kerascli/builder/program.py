@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, fx
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from kerascli import draws
+from kerascli.builder.noting import note
 from kerascli.builder.update import Update
 from kerascli.data.loader import Batch
 from kerascli.graph.weights import Weight
@@ -95,7 +95,7 @@ def trace(update: Update, weights: Sequence[Weight], batch: Batch, scale: float 
         noted.append(found)
         return [found.total, *found.states, *found.gradients, *found.updates.values()]
 
-    code = make_fx(run)(*tensors, *_leaves(batch), *drawn)
+    code = note(run, [*tensors, *_leaves(batch), *drawn])
     found = noted[0]
     return Program(
         code, tape.draws, tuple(tensor.detach() for tensor in tensors), batch.rows,

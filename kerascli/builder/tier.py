@@ -11,12 +11,12 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, fx
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from kerascli import draws
 from kerascli.builder.cache import make_own_cache
 from kerascli.builder.cuda_graph import Replayed
 from kerascli.builder.experiment import Experiment
+from kerascli.builder.noting import note
 from kerascli.builder.passes import costly_operations, simplify
 from kerascli.builder.products import onednn_is_faster, use_onednn
 from kerascli.builder.program import Program, Runner, StepOutcome, largest_difference, run_plain, trace
@@ -179,7 +179,7 @@ def _compiled(program: Program, job: Job) -> Run:
 
 def compile_function(function: Callable[..., None], examples: Sequence[Tensor]) -> Run:
     """A function that writes into its arguments, compiled for such as these."""
-    return _compile(make_fx(function)(*(tensor.clone() for tensor in examples)), examples)
+    return _compile(note(function, [tensor.clone() for tensor in examples]), examples)
 
 
 def _compile(code: fx.GraphModule, examples: Sequence[Tensor]) -> Run:

@@ -23,6 +23,7 @@ from kerascli.layers.base import (
     ShapeMismatch,
     WeightedModule,
 )
+from kerascli.light_torch import without_compiler
 from kerascli.shapes import Shape, TensorSpec, show_shape
 
 _BATCH_SIZES = (2, 3)
@@ -44,6 +45,7 @@ class Built:
     specs: Mapping[str, TensorSpec]
 
 
+@without_compiler()
 def build(model: Model) -> Built:
     """Build every node in order. Raises Invalid with a fault for each node that does not fit."""
     specs: dict[str, TensorSpec] = {given.name: given.spec for given in model.inputs}
