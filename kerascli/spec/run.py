@@ -12,6 +12,7 @@ from kerascli.layers.base import NamingLayer
 from kerascli.shapes import TensorSpec
 from kerascli.spec.compile import CompileSpec
 from kerascli.spec.fit import FitSpec
+from kerascli.spec.train_step import StepsSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +26,20 @@ class RunSpec:
     built: Built
     compile: CompileSpec | None
     fit: FitSpec
+    steps: StepsSpec | None = None
+    """`fit.train_step`, in place of what `compile` says of one optimizer."""
+
+    @property
+    def training(self) -> CompileSpec | StepsSpec | None:
+        """What is trained towards what; None: the model only predicts."""
+        return self.compile if self.steps is None else self.steps
 
     def log_names(self) -> dict[str, Any]:
         """Every figure that an epoch logs, and which way it is better."""
-        assert self.compile is not None
-        names = dict(self.compile.log_names())
+        assert self.training is not None
+        names = dict(self.training.log_names())
         if self.fit.validates():
-            names.update({f"val_{name}": way for name, way in self.compile.log_names().items()})
+            names.update({f"val_{name}": way for name, way in self.training.log_names().items()})
         return names
 
 

@@ -32,7 +32,7 @@ def check(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Pr
         lines.append(f"  data: {rows} rows")
     if config.data is None:
         unchecked.append("there is no 'data' section")
-    if spec.compile is None:
+    if spec.training is None:
         unchecked.append("there is no 'compile' section")
     return [*lines, *(f"  not checked: {text}" for text in unchecked)]
 
