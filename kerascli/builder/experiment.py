@@ -1,7 +1,7 @@
 """RunSpec + prepared data + device -> everything that fit needs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from kerascli.builder.objective import Objective
 from kerascli.builder.rounds import RoundObjective, Rounds
 from kerascli.builder.update import Update
 from kerascli.data.base import Field
+from kerascli.data.pipeline import Stage
 from kerascli.device import prepare_gpu
 from kerascli.graph.module import Graph
 from kerascli.graph.weights import Weight, materialize
@@ -56,6 +57,17 @@ class Experiment:
     """What a step of the training consists of; an ordinary one is a single round, of `update` itself."""
     weights: list[Weight]
     device: torch.device
+
+    def view(self, name: str) -> "Experiment":
+        """A view of the model, with these very weights; of the run it has the inputs' pipelines, and no goals."""
+        built, view = self.spec.built.views[name], self.spec.model.views[name]
+        spec = replace(self.spec, model=view.model, built=built, compile=None)
+        graph = Graph(built)
+        weights = graph.weights()
+        given = Stage({}) if view.own_inputs else self.update.input_stage
+        objective = Objective(CompileSpec(RMSprop(), ()), weights, None).to(self.device)
+        update = Update(graph, objective, given, self.update.target_stage, self.update.precision)
+        return Experiment(spec, graph, update, weights, self.device)
 
 
 def build_experiment(

@@ -11,7 +11,7 @@ from kerascli.component import Invalid
 from kerascli.errors import Fault, Path, Related, first_line
 from kerascli.graph.faults import used_here
 from kerascli.graph.inputs import fits
-from kerascli.graph.model import Call, Model, Node
+from kerascli.graph.model import Call, Model, Node, flat
 from kerascli.graph.weights import weights_of
 from kerascli.layers.base import (
     MAX_PARAMETERS,
@@ -42,14 +42,19 @@ class Built:
     model: Model
     modules: Mapping[str, nn.Module]
     specs: Mapping[str, TensorSpec]
+    owners: Mapping[str, nn.Module]
+    """The first module with the weights of that name."""
+    views: Mapping[str, "Built"]
 
 
-def build(model: Model) -> Built:
-    """Build every node in order. Raises Invalid with a fault for each node that does not fit."""
+def build(model: Model, known: Mapping[str, nn.Module] | None = None) -> Built:
+    """Build every node in order, then the views. Raises Invalid with a fault for each node that does not fit.
+
+    `known` are the owners of another model, whose weights this one has: those of its nodes that are called as theirs.
+    """
     specs: dict[str, TensorSpec] = {given.name: given.spec for given in model.inputs}
     modules: dict[str, nn.Module] = {}
-    owners: dict[str, nn.Module] = {}
-    """The first module with the weights of that name."""
+    owners: dict[str, nn.Module] = dict(known or {})
     faults: list[Fault] = []
     failed: set[tuple[str, Path]] = set()
     for node in model.nodes:
@@ -67,7 +72,27 @@ def build(model: Model) -> Built:
     faults = _with_refused_calls(model, specs, faults) + _too_many(model, modules)
     if faults:
         raise Invalid(faults)
-    return Built(model, modules, specs)
+    return Built(model, modules, specs, owners, _build_views(model, owners))
+
+
+def _build_views(model: Model, owners: Mapping[str, nn.Module]) -> dict[str, Built]:
+    """Each view has the weights of the model, and none that the model has not."""
+    faults: list[Fault] = []
+    views: dict[str, Built] = {}
+    for name, view in model.views.items():
+        try:
+            views[name] = build(view.model, owners)
+        except Invalid as invalid:
+            faults += invalid.faults
+            continue
+        for node in flat(view.entries):
+            if node.weights_name not in owners and any(weights_of(views[name].modules[node.name], "", trainable=True)):
+                text = f"'{node.name}' would have weights of its own, which nothing trains"
+                hint = f"put it into model.layers, or under model.shared to call it there and in '{name}'"
+                faults.append(Fault(text, node.path, "key", hint=hint))
+    if faults:
+        raise Invalid(faults)
+    return views
 
 
 def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: list[Fault]) -> list[Fault]:

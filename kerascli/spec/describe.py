@@ -10,6 +10,7 @@ from kerascli.data.spec import DataSpec
 from kerascli.errors import Fault
 from kerascli.graph.build import build
 from kerascli.graph.parse import model_faults, parse_model
+from kerascli.graph.use import uncalled_faults
 from kerascli.shapes import TensorSpec
 from kerascli.spec.compile import parse_compile
 from kerascli.spec.cross import cross_faults
@@ -55,7 +56,8 @@ def describe(
     assert built is not None
     assert fit is not None
     spec = RunSpec(name, seed, data, model, built, compiled, fit)
-    faults = cross_faults(spec, sections, targets, splits)
+    faults = uncalled_faults({each.name: each for each in model.shared}, model.entries)
+    faults += cross_faults(spec, sections, targets, splits)
     if faults:
         raise Invalid(faults)
     return spec

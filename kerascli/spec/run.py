@@ -7,7 +7,7 @@ from typing import Any
 from kerascli.component import plain
 from kerascli.data.spec import DataSpec
 from kerascli.graph.build import Built
-from kerascli.graph.model import Call, Entry, Model, Node, Shared
+from kerascli.graph.model import Call, Entry, Model, Node, Shared, View
 from kerascli.layers.base import NamingLayer
 from kerascli.shapes import TensorSpec
 from kerascli.spec.compile import CompileSpec
@@ -57,8 +57,22 @@ def resolved(spec: RunSpec, data: Any) -> dict[str, Any]:
 
 def dump_model(model: Model) -> dict[str, Any]:
     """A model section that reads back as an equal model; every name and input is written, no block and no repeat."""
-    inputs = {given.name: _dump_input(given.spec) for given in model.inputs}
-    return {"inputs": inputs, **_dump_layers(model.entries, model.outputs, model.shared)}
+    views = {"views": {name: _dump_view(view) for name, view in model.views.items()}} if model.views else {}
+    if model.alone:
+        shared = {each.name: _dump_shared(each) for each in model.shared}
+        return {"shared": shared, "outputs": model.entries[0].name, **views}
+    return {**_dump_inputs(model), **_dump_layers(model.entries, model.outputs, model.shared), **views}
+
+
+def _dump_inputs(model: Model) -> dict[str, Any]:
+    return {"inputs": {given.name: _dump_input(given.spec) for given in model.inputs}}
+
+
+def _dump_view(view: View) -> dict[str, Any]:
+    out = _dump_layers(view.entries, view.model.outputs, ())
+    if not out["layers"]:
+        del out["layers"]
+    return {**(_dump_inputs(view.model) if view.own_inputs else {}), **out}
 
 
 def _dump_layers(entries: Sequence[Entry], outputs: Sequence[str], shared: Sequence[Shared]) -> dict[str, Any]:

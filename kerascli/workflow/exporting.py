@@ -51,10 +51,13 @@ class CheckFailed(KerasCliError):
     exit_code = 1
 
 
-def export_run(record: RunRecord, kind: str, path: Path, *, checkpoint: str | None = None) -> Exported:
-    """Write the run's model to `path`. Raises KerasCliError."""
+def export_run(
+    record: RunRecord, kind: str, path: Path, *, view: str | None = None, checkpoint: str | None = None
+) -> Exported:
+    """Write the run's model, or a view of it, to `path`. Raises KerasCliError."""
     path = output_file(path)
     run = open_run(record, device="cpu", checkpoint=checkpoint)
+    run = run if view is None else run.view(view)
     run.experiment.update.eval()
     notes = _data_notes(run)
     if kind in {"keras", "h5"}:
@@ -67,7 +70,8 @@ def export_run(record: RunRecord, kind: str, path: Path, *, checkpoint: str | No
 
 
 def _data_notes(run: OpenedRun) -> list[str]:
-    piped = [name for name, pipeline in run.data.inputs.items() if pipeline.steps] if run.data is not None else []
+    given = {} if run.data is None or run.takes_arrays else run.data.inputs
+    piped = [name for name, pipeline in given.items() if pipeline.steps]
     if not piped:
         return []
     names = ", ".join(piped)
