@@ -61,13 +61,13 @@ class Experiment:
     def view(self, name: str) -> "Experiment":
         """A view of the model, with these very weights; of the run it has the inputs' pipelines, and no goals."""
         built, view = self.spec.built.views[name], self.spec.model.views[name]
-        spec = replace(self.spec, model=view.model, built=built, compile=None)
+        spec = replace(self.spec, model=view.model, built=built, compile=None, steps=None)
         graph = Graph(built)
         weights = graph.weights()
         given = Stage({}) if view.own_inputs else self.update.input_stage
         objective = Objective(CompileSpec(RMSprop(), ()), weights, None).to(self.device)
         update = Update(graph, objective, given, self.update.target_stage, self.update.precision)
-        return Experiment(spec, graph, update, weights, self.device)
+        return Experiment(spec, graph, update, (), weights, self.device)
 
 
 def build_experiment(

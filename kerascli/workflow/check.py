@@ -77,7 +77,8 @@ def _said(unchecked: Sequence[str]) -> Iterator[None]:
 
 def _summary(spec: RunSpec, *, expand: bool = False, view: str | None = None) -> Summary:
     if view is None:
-        return summarize(Graph(spec.built), spec.name, expand=expand)
+        beside = [Graph(each.built) for each in spec.steps.rounds] if spec.steps is not None else []
+        return summarize(Graph(spec.built), spec.name, expand=expand, beside=beside)
     known_view(spec.model, view)
     return summarize(Graph(spec.built.views[view]), f"{spec.name}: {view}", expand=expand)
 

@@ -60,9 +60,10 @@ def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
 
 def rows_of(run: OpenedRun, what: str, *, targets: bool) -> Split:
     """The prepared rows of a split or a file. Raises DataError, ConfigError."""
-    if run.takes_arrays and not Path(what).exists():
+    takes_arrays = run.takes_arrays or (not targets and run.has_own_inputs)
+    if takes_arrays and not Path(what).exists():
         raise no_split(what, "run has no data section" if run.data is None else "view has inputs of its own")
-    if run.takes_arrays:
+    if takes_arrays:
         return raw_rows(run.experiment, Path(what), targets=targets)
     assert run.data is not None
     if what in SPLITS and not Path(what).is_file():

@@ -164,7 +164,8 @@ def _write_start(
     })  # fmt: skip
     record.write_config(config.text)
     record.write_resolved(dump_yaml(escape_references(config.resolved(record.path))))
-    record.write_summary(render(summarize(experiment.graph, spec.name)))
+    beside = [each.update.graph for each in experiment.rounds] if spec.steps is not None else []
+    record.write_summary(render(summarize(experiment.graph, spec.name, beside=beside)))
     for name, data in save_learned(prepared.learned).items():
         record.write_preprocessing(name, data)
 
