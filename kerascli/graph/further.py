@@ -75,7 +75,7 @@ def read_further(scope: Scope, whose: str, written: Any, path: Path) -> View:
         if key not in _KEYS:
             faults.add(f"unknown key '{key}' in {whose}{suggestion(str(key), _KEYS)}", (*path, key), at="key")
     own = "inputs" in written
-    reading = _forked(scope.reading, faults, path, own=own)
+    reading = forked(scope.reading, faults, path, own=own)
     inputs = scope.inputs
     if own:
         declared = read_declared(written["inputs"], {}, reading.names, faults, path)
@@ -92,11 +92,11 @@ def read_further(scope: Scope, whose: str, written: Any, path: Path) -> View:
         raise Invalid(faults.all())
     used = {*outputs, *(name for node in flat(entries) for name in node.used_names())}
     given = tuple(each for each in inputs if each.name in used)
-    model = Model(given, entries, outputs, _called(scope.reading.shared.values(), entries))
+    model = Model(given, entries, outputs, called_by(scope.reading.shared.values(), entries))
     return View(model, tuple(reading.entries), own)
 
 
-def _forked(reading: Reading, faults: Faults, path: Path, *, own: bool) -> Reading:
+def forked(reading: Reading, faults: Faults, path: Path, *, own: bool) -> Reading:
     """A reading that leaves the first one as it is. Its paths are those of the config as a whole."""
     section = reading.faults.section
     blocks = {n: block and replace(block, path=(*section, *block.path)) for n, block in reading.blocks.items()}
@@ -122,7 +122,7 @@ def leading_to(entries: Sequence[Entry], outputs: Iterable[str]) -> tuple[Entry,
     return tuple(reversed(kept))
 
 
-def _called(shared: Iterable[Shared | None], entries: Sequence[Entry]) -> tuple[Shared, ...]:
+def called_by(shared: Iterable[Shared | None], entries: Sequence[Entry]) -> tuple[Shared, ...]:
     """What is called by entries, or by what they call."""
     called: set[str] = set()
     waiting = list(entries)

@@ -44,21 +44,37 @@ def parse_scope(
     data_inputs: Mapping[str, TensorSpec],
     path: Path = ("model",),
     references: References = _as_written,
+    *,
+    called_elsewhere: bool = False,
 ) -> tuple[Model, Scope]:
-    """The same, and the scope in which further models over its weights are read."""
-    model, scope, faults = _read(section, data_inputs, path, references)
+    """The same, and the scope in which further models over its weights are read.
+
+    `called_elsewhere`: what is shared and not called here may be called there.
+    """
+    model, scope, faults = _read(section, data_inputs, path, references, called_elsewhere=called_elsewhere)
     if model is None or scope is None or faults:
         raise Invalid(faults)
     return model, scope
 
 
-def model_faults(section: Any, path: Path = ("model",), references: References = _as_written) -> list[Fault]:
+def model_faults(
+    section: Any,
+    path: Path = ("model",),
+    references: References = _as_written,
+    *,
+    called_elsewhere: bool = False,
+) -> list[Fault]:
     """What is wrong with a model section whatever the data gives."""
-    return _read(section, None, path, references)[2]
+    return _read(section, None, path, references, called_elsewhere=called_elsewhere)[2]
 
 
 def _read(
-    section: Any, data_inputs: Mapping[str, TensorSpec] | None, path: Path, references: References
+    section: Any,
+    data_inputs: Mapping[str, TensorSpec] | None,
+    path: Path,
+    references: References,
+    *,
+    called_elsewhere: bool,
 ) -> tuple[Model | None, Scope | None, list[Fault]]:
     faults = Faults(path)
     reading = Reading(faults, references)
@@ -74,7 +90,7 @@ def _read(
         reading.inputs = tuple(inputs)
         outputs = _read_model(reading, section, ())
         own = {name: each for name, each in reading.shared.items() if each is not None}
-        if not faults.found and not alone:
+        if not faults.found and not alone and not called_elsewhere:
             faults.found += uncalled_faults(own, reading.entries)
         scope = Scope(reading, tuple(inputs.values()), _read_model)
         views = read_views(scope, section.get("views"))
@@ -109,7 +125,7 @@ def _has_layers(section: Any, faults: Faults) -> bool:
     for key in unknown:
         faults.add(f"unknown key '{key}' in model{suggestion(key, _SECTIONS)}", (key,), at="key")
     if "layers" in section:
-        return _is_list(section["layers"], "model", ("layers",), faults)
+        return is_list(section["layers"], "model", ("layers",), faults)
     if _is_alone(section):
         return True
     if "layers" not in [nearest(key, _SECTIONS) for key in unknown]:  # else it is there, misspelt
@@ -117,7 +133,8 @@ def _has_layers(section: Any, faults: Faults) -> bool:
     return False
 
 
-def _is_list(layers: Any, whose: str, path: Path, faults: Faults) -> bool:
+def is_list(layers: Any, whose: str, path: Path, faults: Faults) -> bool:
+    """Whether there are layers to read; if not, there is a fault."""
     if not isinstance(layers, list):
         hint = "put a '-' before each layer" if isinstance(layers, dict) else None
         faults.add(f"{whose}.layers: expected a list of layers, got {show(layers)}", path, hint=hint)
@@ -135,7 +152,7 @@ def _read_model(reading: Reading, section: Mapping[str, Any], base: Path) -> tup
     whose = str(base[-1]) if base else "model"
     read_shared(reading, section.get("shared"), base, _read_model)
     layers = section.get("layers")
-    if base and "layers" in section and not _is_list(layers, whose, (*base, "layers"), reading.faults):
+    if base and "layers" in section and not is_list(layers, whose, (*base, "layers"), reading.faults):
         return ()
     read_entries(reading, layers or [], (*base, "layers"))
     outputs = _outputs(reading, section.get("outputs"), whose, (*base, "outputs"))

@@ -33,7 +33,7 @@ def check(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Pr
         lines.append(f"  data: {rows} rows")
     if config.data is None:
         unchecked.append("there is no 'data' section")
-    if spec.compile is None:
+    if spec.training is None:
         unchecked.append("there is no 'compile' section")
     return [*lines, *(f"  not checked: {text}" for text in unchecked)]
 
@@ -77,7 +77,8 @@ def _said(unchecked: Sequence[str]) -> Iterator[None]:
 
 def _summary(spec: RunSpec, *, expand: bool = False, view: str | None = None) -> Summary:
     if view is None:
-        return summarize(Graph(spec.built), spec.name, expand=expand)
+        beside = [Graph(each.built) for each in spec.steps.rounds] if spec.steps is not None else []
+        return summarize(Graph(spec.built), spec.name, expand=expand, beside=beside)
     known_view(spec.model, view)
     return summarize(Graph(spec.built.views[view]), f"{spec.name}: {view}", expand=expand)
 

@@ -34,6 +34,11 @@ class OpenedRun:
     takes_arrays: bool = False
     """It takes arrays as they are: what runs has inputs that the data does not give."""
 
+    @property
+    def has_own_inputs(self) -> bool:
+        """Whether the model has inputs that the data does not give: a generator's noise."""
+        return self.data is not None and any(i.name not in self.data.inputs for i in self.experiment.spec.model.inputs)
+
     def view(self, name: str) -> "OpenedRun":
         """The same run with a view in place of its model. Raises ConfigError."""
         view = known_view(self.experiment.spec.model, name)
