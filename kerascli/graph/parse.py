@@ -9,10 +9,12 @@ from kerascli.graph.calls import read_call
 from kerascli.graph.faults import Faults
 from kerascli.graph.inputs import read_inputs
 from kerascli.graph.layers import read_layer
-from kerascli.graph.model import Model
+from kerascli.graph.model import Model, flat
 from kerascli.graph.reading import MAX_NODES, Exhausted, Reading, References
 from kerascli.graph.shared import read_shared
+from kerascli.graph.targets import target_faults, targets_of
 from kerascli.graph.templates import read_blocks, read_repeat, read_use
+from kerascli.graph.updates import update_faults
 from kerascli.graph.use import idle_faults, uncalled_faults
 from kerascli.graph.written import as_list, take_apart
 from kerascli.layers.base import LAYERS
@@ -30,12 +32,14 @@ def parse_model(
     data_inputs: Mapping[str, TensorSpec],
     path: Path = ("model",),
     references: References = _as_written,
+    data_targets: Mapping[str, TensorSpec] | None = None,
 ) -> Model:
     """Read a model section; `data_inputs` gives inputs where the section declares none. Raises Invalid.
 
-    `references` reads the `$` of blocks and repeats; without it there are none.
+    `references` reads the `$` of blocks and repeats; without it there are none. `data_targets` are what formulas
+    may name.
     """
-    model, faults = _read(section, data_inputs, path, references)
+    model, faults = _read(section, data_inputs, path, references, data_targets or {})
     if model is None or faults:
         raise Invalid(faults)
     return model
@@ -43,11 +47,15 @@ def parse_model(
 
 def model_faults(section: Any, path: Path = ("model",), references: References = _as_written) -> list[Fault]:
     """What is wrong with a model section whatever the data gives."""
-    return _read(section, None, path, references)[1]
+    return _read(section, None, path, references, None)[1]
 
 
 def _read(
-    section: Any, data_inputs: Mapping[str, TensorSpec] | None, path: Path, references: References
+    section: Any,
+    data_inputs: Mapping[str, TensorSpec] | None,
+    path: Path,
+    references: References,
+    targets: Mapping[str, TensorSpec] | None,
 ) -> tuple[Model | None, list[Fault]]:
     faults = Faults(path)
     reading = Reading(faults, references)
@@ -58,13 +66,17 @@ def _read(
         read_blocks(reading, section.get("blocks"))
         inputs = read_inputs(section, data_inputs, reading.names, faults)
         reading.inputs = tuple(inputs)
+        reading.names.see_targets(None if targets is None else tuple(targets))
         outputs = _read_model(reading, section, ())
-        own = {name: each for name, each in reading.shared.items() if each is not None}
-        model = Model(tuple(inputs.values()), tuple(reading.entries), outputs, tuple(own.values()))
+        own = [each for each in reading.shared.values() if each is not None]
+        entries = tuple(reading.entries)
+        named = targets_of(flat(entries), targets or {})
+        model = Model(tuple(inputs.values()), entries, outputs, tuple(own), named)
     except Exhausted:
         pass
     if model is not None and not faults.found and data_inputs is not None:
         faults.found += idle_faults(model.inputs, model.entries, model.outputs)
+        faults.found += [*target_faults(model), *update_faults(model.nodes)]
     return model, faults.all()
 
 

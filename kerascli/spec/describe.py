@@ -10,6 +10,7 @@ from kerascli.data.spec import DataSpec
 from kerascli.errors import Fault
 from kerascli.graph.build import build
 from kerascli.graph.parse import model_faults, parse_model
+from kerascli.graph.targets import name_of
 from kerascli.shapes import TensorSpec
 from kerascli.spec.compile import parse_compile
 from kerascli.spec.cross import cross_faults
@@ -35,19 +36,22 @@ def describe(
     `references` reads the `$` of blocks and repeats, which are resolved where they are used.
     """
     faults: list[Fault] = []
-    read = partial(parse_model, sections.get("model"), _specs(inputs))
+    wanted = None if targets is None else _specs(targets)
+    read = partial(parse_model, sections.get("model"), _specs(inputs), data_targets=wanted)
     model = _try(faults, read if references is None else partial(read, references=references))
     built = None if model is None else _try(faults, lambda: build(model))
     fit = _try(faults, lambda: parse_fit(sections.get("fit")))
     compiled = None
     if "compile" in sections:
         outputs = None if model is None else {name: built.specs[name] if built else None for name in model.outputs}
-        wanted = None if targets is None else _specs(targets)
         extra = model is None or any(node.layer.adds_losses() for node in model.nodes)
         figures = () if model is None else model.figures
+        named = () if model is None else [name_of(target) for target in model.targets]
         compiled = _try(
             faults,
-            lambda: parse_compile(sections["compile"], outputs, wanted, extra_losses=extra, figures=figures),
+            lambda: parse_compile(
+                sections["compile"], outputs, wanted, extra_losses=extra, figures=figures, named=named
+            ),
         )
     if faults:
         raise Invalid(faults)
