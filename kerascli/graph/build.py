@@ -13,6 +13,7 @@ from kerascli.graph.batches import as_samples, output_faults, without_batch
 from kerascli.graph.faults import used_here
 from kerascli.graph.inputs import fits
 from kerascli.graph.model import Call, Model, Node
+from kerascli.graph.parts import parts_of
 from kerascli.graph.weights import weights_of
 from kerascli.layers.base import (
     MAX_PARAMETERS,
@@ -58,13 +59,17 @@ def build(model: Model) -> Built:
         if any(name not in specs for name in node.used_names()):
             continue  # what it needs has failed already
         try:
-            modules[node.name], results = _build_node(node, specs, owners.get(node.weights_name))
+            modules[node.name], results = _build_node(node, specs, owners)
+        except Invalid as invalid:  # of the nodes in a shared model that it wraps
+            faults += invalid.faults
+            continue
         except ShapeMismatch as mismatch:
             if (mismatch.fault.text, node.path) not in failed:  # the same in another use of a block is told once
                 faults.append(_fault(mismatch, node, model, specs))
             failed.add((mismatch.fault.text, node.path))
             continue
-        owners.setdefault(node.weights_name, modules[node.name])
+        for part in parts_of(node, modules[node.name]):
+            owners.setdefault(part.name, part.module)
         specs.update({n: spec for n, spec in zip(node.outputs, results, strict=True) if n != "_"})
     faults = _with_refused_calls(model, specs, faults) + _too_many(model, modules) + output_faults(model, specs)
     if faults:
@@ -92,30 +97,32 @@ def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: l
 def _too_many(model: Model, modules: Mapping[str, nn.Module]) -> list[Fault]:
     """A typing error in `units` must not take the machine down: nothing has been allocated yet."""
     counts = {
-        node.weights_name: sum(weight.count for weight in weights_of(modules[node.name], node.name, trainable=True))
+        part.name: (sum(weight.count for weight in weights_of(part.module, "", trainable=True)), node)
         for node in model.nodes
         if node.name in modules
+        for part in parts_of(node, modules[node.name])
     }
-    total = sum(counts.values())
+    total = sum(count for count, _ in counts.values())
     if total <= MAX_PARAMETERS:
         return []
-    largest = max(model.nodes, key=lambda node: counts.get(node.weights_name, 0))
-    text = f"the model has {total:,} parameters, {counts[largest.weights_name]:,} of them in '{largest.name}'"
+    count, largest = max(counts.values(), key=lambda pair: pair[0])
+    text = f"the model has {total:,} parameters, {count:,} of them in '{largest.name}'"
     return [Fault(f"{text}; the limit is {MAX_PARAMETERS:,}", largest.path, "key")]
 
 
 def _build_node(
-    node: Node, specs: Mapping[str, TensorSpec], first: nn.Module | None
+    node: Node, specs: Mapping[str, TensorSpec], owners: Mapping[str, nn.Module]
 ) -> tuple[nn.Module, tuple[TensorSpec, ...]]:
-    """The module and its results; `first` is the module of an earlier call, whose weights this one has."""
+    """The module and its results; `owners` are the modules of earlier calls, whose weights this one may have."""
     layer = node.layer
     seen = tuple(_as_seen(layer, spec) for spec in as_samples(node, specs))
     _check_mask(node, specs)
     with torch.device("meta"):
         module = make_module(layer, seen)
         module.eval()
-        if first is not None:
-            _share_weights(module, first, _taken(node, specs))
+        for part in parts_of(node, module):
+            if part.name in owners:
+                _share_weights(part.module, owners[part.name], _taken(node, specs))
         stated = layer.output_spec(seen)
         results = _try_out(node, module, specs) if stated is None else _as_stated(stated, node, specs)
     _refuse_undeclared(module)

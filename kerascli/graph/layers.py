@@ -4,10 +4,11 @@ from dataclasses import replace
 
 from kerascli.component import Invalid
 from kerascli.errors import Fault
+from kerascli.graph.inner import with_shared
 from kerascli.graph.model import Node
 from kerascli.graph.reading import Reading
 from kerascli.graph.written import WrittenNode, as_list, call_arguments
-from kerascli.layers.base import LAYERS, BaseLayer, MergeLayer, NamingLayer, SourceLayer
+from kerascli.layers.base import LAYERS, BaseLayer, MergeLayer, NamingLayer, ShapeMismatch, SourceLayer
 
 
 def read_layer(reading: Reading, node: WrittenNode) -> None:
@@ -58,9 +59,14 @@ def give_results(
 
 def read_settings(reading: Reading, node: WrittenNode) -> BaseLayer | None:
     try:
-        return LAYERS.construct(node.cls, node.written, node.settings)
+        settings = with_shared(node.cls, node.settings, reading.shared)
+        return LAYERS.construct(node.cls, node.written, settings)
     except Invalid as invalid:
         reading.faults.absorb(invalid, node.entry)
+        return None
+    except ShapeMismatch as mismatch:
+        path = node.path if isinstance(node.settings, str) else (*node.path, *mismatch.fault.path)
+        reading.faults.absorb(Invalid([replace(mismatch.fault, path=())]), path)
         return None
 
 

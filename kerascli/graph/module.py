@@ -11,6 +11,7 @@ from torch.func import functional_call
 from kerascli import draws
 from kerascli.graph.build import Built
 from kerascli.graph.model import Node
+from kerascli.graph.parts import parts_of
 from kerascli.graph.targets import name_of, needing_targets
 from kerascli.graph.updates import set_by
 from kerascli.graph.weights import Weight, weights_of
@@ -46,6 +47,8 @@ class _Step:
     """How many of the results have the mask that is handed on."""
     again: bool
     """An earlier node has the same weights."""
+    names: Mapping[str, str]
+    """Weights by their places in the module."""
     sets: str
     """The weight that it sets, where that is another node's."""
     last_uses: tuple[str, ...]
@@ -72,11 +75,12 @@ class Graph(nn.Module):
 
     def weights(self) -> list[Weight]:
         """All weights in order of the nodes; those that several nodes have stand where the first one does."""
-        found: list[Weight] = []
+        found: dict[str, list[Weight]] = {}
         for step in self._steps:
-            if not step.again:
-                found += weights_of(step.module, step.node.weights_name, trainable=step.node.layer.trainable)
-        return found
+            for part in parts_of(step.node, step.module):
+                if part.name not in found:
+                    found[part.name] = list(weights_of(part.module, part.name, trainable=part.trainable))
+        return [weight for weights in found.values() for weight in weights]
 
     def forward(self, inputs: Mapping[str, Tensor], targets: Mapping[str, Tensor] | None = None) -> GraphOutcome:
         """Tensors of shape (N, *) by input name -> outputs of the graph by name.
@@ -114,9 +118,10 @@ def _steps(nodes: Sequence[Node], built: Built) -> tuple[_Step, ...]:
     seen: set[str] = set()
     steps = []
     for node in nodes:
-        again = node.weights_name in seen
+        owned = {part.name for part in parts_of(node, built.modules[node.name])}
+        again = not owned.isdisjoint(seen)
         steps.append(_step(node, built, last.get(node.name, ()), again=again, sets=sets.get(node.name, "")))
-        seen.add(node.weights_name)
+        seen |= owned
     return tuple(steps)
 
 
@@ -127,7 +132,10 @@ def _step(node: Node, built: Built, last_uses: tuple[str, ...], *, again: bool, 
     tensors = tuple((key, value) for key, value in node.call.items() if not isinstance(value, bool))
     switches = {key: value for key, value in node.call.items() if isinstance(value, bool)}
     training = switches.pop("training", None)
-    return _Step(node, module, casts, tensors, switches, training, layer.masked_results(), again, sets, last_uses)
+    names = {place: name for part in parts_of(node, module) for place, name in part.names()}
+    return _Step(
+        node, module, casts, tensors, switches, training, layer.masked_results(), again, names, sets, last_uses
+    )  # fmt: skip
 
 
 def _run(step: _Step, values: dict[str, Tensor], masks: dict[str, Tensor], outcome: GraphOutcome) -> None:
@@ -145,8 +153,7 @@ def _run(step: _Step, values: dict[str, Tensor], masks: dict[str, Tensor], outco
         prefix = node.name
         outcome.losses.update({_below(prefix, name): loss for name, loss in result.losses.items()})
         outcome.metrics.update({_below(prefix, name): value for name, value in result.metrics.items()})
-        own = f"{node.weights_name}/"
-        outcome.updates.update({step.sets or f"{own}{name}": value for name, value in result.updates.items()})
+        outcome.updates.update({step.sets or step.names[place]: value for place, value in result.updates.items()})
         result = result.value
     results = result if isinstance(result, tuple) else (result,)
     if (loss := activity_loss(node.layer, results)) is not None:
@@ -166,10 +173,9 @@ def _below(node: str, name: str) -> str:
 
 def _carried(step: _Step, outcome: GraphOutcome) -> dict[str, Tensor]:
     """Weights as an earlier call in this step has left them: as in Keras each call goes on from there."""
-    prefix, module = f"{step.node.weights_name}/", step.module
-    changed = {name.removeprefix(prefix): value for name, value in outcome.updates.items() if name.startswith(prefix)}
-    paths = {name: name.replace("/", ".") for name in changed}
-    return {paths[name]: with_value(_tensor(module, paths[name]), value) for name, value in changed.items()}
+    places = {name: place.replace("/", ".") for place, name in step.names.items() if name in outcome.updates}
+    changed = ((place, outcome.updates[name]) for name, place in places.items())
+    return {place: with_value(_tensor(step.module, place), value) for place, value in changed}
 
 
 def _tensor(module: nn.Module, path: str) -> Tensor:

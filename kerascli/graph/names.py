@@ -156,28 +156,31 @@ class Names:
             return self.previous
         if name in self._tensors:
             return self._tensors[name]
-        call, dot, inner = name.partition(".")
+        call, dot, _ = name.partition(".")
         if name in self._broken or (dot and call in self._broken):
             return name
-        if call == "targets" and dot and self._targets is None:
+        if (call == "targets" and self._targets is None) if dot else self._may_be_input(name):
             return name
+        raise Invalid([self._unknown(name)])
+
+    def _may_be_input(self, name: str) -> bool:
+        return not self.inputs_known and name not in self._without_result and name not in self._later
+
+    def _unknown(self, name: str) -> Fault:
+        """Why there is no such tensor."""
+        call, dot, inner = name.partition(".")
         if name in self._without_result:
-            raise Invalid([Fault(f"'{name}' has no result that could be used")])
+            return Fault(f"'{name}' has no result that could be used")
         if name in self._later:
             text = f"'{name}' is defined further down; a node may be used only below its definition"
-            raise Invalid([Fault(text, related=(Related(f"'{name}' is defined", self._later[name]),))])
-        if not self.inputs_known and not dot:
-            return name
-        if call == "targets" and dot:
-            raise Invalid([self._no_target(inner)])
+            return Fault(text, related=(Related(f"'{name}' is defined", self._later[name]),))
         if name in {"y_true", "y_pred"}:
-            text = f"'{name}' stands in formulas of compile; here a target is 'targets.NAME', and any node has a name"
-            raise Invalid([Fault(text)])
+            return Fault(f"'{name}' stands in formulas of compile: here a target is targets.NAME, a prediction a node")
         if dot:
-            raise Invalid([self._no_inner(call, inner)])
+            return self._no_target(inner) if call == "targets" else self._no_inner(call, inner)
         known = [name for name in self._tensors if "." not in name]
         hint = None if nearest(name, known) or not known else f"known here: {', '.join(known[-8:])}"
-        raise Invalid([Fault(f"there is no node '{name}'{suggestion(name, known)}", hint=hint)])
+        return Fault(f"there is no node '{name}'{suggestion(name, known)}", hint=hint)
 
     def _no_target(self, name: str) -> Fault:
         known = self._targets or ()

@@ -19,6 +19,8 @@ class Update(ExpressionLayer):
     Nodes of the same step see the value before. No gradient flows through it.
     """
 
+    mixes_samples = True
+
     weight: str
     """The weight node that is set."""
 
