@@ -97,9 +97,12 @@ class SharedModelModule(SharedModule):
 
 def with_shared(cls: type[BaseLayer], settings: Any, known: Mapping[str, Shared | None]) -> Any:
     """Settings of a wrapper in which the name of something shared has become a layer. Raises ShapeMismatch."""
-    if not issubclass(cls, TimeDistributed):
-        return settings
     named = settings.get("layer") if isinstance(settings, dict) else settings
+    if not issubclass(cls, TimeDistributed):
+        if "layer" in cls.model_fields and isinstance(named, str) and named in known:
+            text = f"'{named}' is shared: {cls.component_name} takes a layer of its own"
+            raise ShapeMismatch(text, hint="time_distributed takes what is shared", argument="layer")
+        return settings
     if isinstance(named, dict) and len(named) == 1:
         name = next(iter(named))
         if name in known:
