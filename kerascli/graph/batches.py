@@ -30,8 +30,8 @@ def as_samples(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec,
 
 def without_batch(node: Node, specs: Mapping[str, TensorSpec]) -> str | None:
     """A hint for a layer that does not fit what it is called on, where that may be why."""
-    first = specs[node.inputs[0]] if node.inputs else None
-    if first is None or first.batched or isinstance(node.layer, NamingLayer):
+    used = [specs[name] for name in node.used_names()]
+    if isinstance(node.layer, NamingLayer) or not used or any(spec.batched for spec in used):
         return None
     return f"'{node.inputs[0]}' has no batch axis: here its first axis stands for the samples"
 

@@ -291,5 +291,5 @@ def _fault(mismatch: ShapeMismatch, node: Node, model: Model, specs: Mapping[str
     at = "value" if mismatch.fault.path else "key"
     verb = mismatch.fault.text.split()[0] in {"cannot", "has", "makes", "mixes", "needs", "takes"}
     text = f"'{node.name}'{'' if verb else ':'} {mismatch.fault.text}"
-    hint = mismatch.fault.hint or without_batch(node, specs)
+    hint = without_batch(node, specs) or mismatch.fault.hint
     return Fault(text, path, at, hint=hint, related=related, span=mismatch.fault.span)
