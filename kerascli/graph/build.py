@@ -1,6 +1,6 @@
 """A Model becomes shapes and modules: each layer is built and tried on the meta device, nothing is allocated."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from kerascli.component import Invalid
 from kerascli.errors import Fault, Path, Related, first_line
+from kerascli.graph.batches import as_samples, output_faults, without_batch
 from kerascli.graph.faults import used_here
 from kerascli.graph.inputs import fits
 from kerascli.graph.model import Call, Model, Node, flat
+from kerascli.graph.parts import parts_of
 from kerascli.graph.weights import weights_of
 from kerascli.layers.base import (
     MAX_PARAMETERS,
@@ -21,6 +23,7 @@ from kerascli.layers.base import (
     NamingLayer,
     Outcome,
     ShapeMismatch,
+    SourceLayer,
     WeightedModule,
 )
 from kerascli.light_torch import without_compiler
@@ -54,7 +57,7 @@ def build(model: Model, known: Mapping[str, nn.Module] | None = None) -> Built:
 
     `known` are the owners of another model, whose weights this one has: those of its nodes that are called as theirs.
     """
-    specs: dict[str, TensorSpec] = {given.name: given.spec for given in model.inputs}
+    specs: dict[str, TensorSpec] = {given.name: given.spec for given in (*model.inputs, *model.targets)}
     modules: dict[str, nn.Module] = {}
     owners: dict[str, nn.Module] = dict(known or {})
     faults: list[Fault] = []
@@ -63,15 +66,19 @@ def build(model: Model, known: Mapping[str, nn.Module] | None = None) -> Built:
         if any(name not in specs for name in node.used_names()):
             continue  # what it needs has failed already
         try:
-            modules[node.name], results = _build_node(node, specs, owners.get(node.weights_name))
+            modules[node.name], results = _build_node(node, specs, owners)
+        except Invalid as invalid:  # of the nodes in a shared model that it wraps
+            faults += invalid.faults
+            continue
         except ShapeMismatch as mismatch:
             if (mismatch.fault.text, node.path) not in failed:  # the same in another use of a block is told once
                 faults.append(_fault(mismatch, node, model, specs))
             failed.add((mismatch.fault.text, node.path))
             continue
-        owners.setdefault(node.weights_name, modules[node.name])
+        for part in parts_of(node, modules[node.name]):
+            owners.setdefault(part.name, part.module)
         specs.update({n: spec for n, spec in zip(node.outputs, results, strict=True) if n != "_"})
-    faults = _with_refused_calls(model, specs, faults) + _too_many(model, modules)
+    faults = _with_refused_calls(model, specs, faults) + _too_many(model, modules) + output_faults(model, specs)
     if faults:
         raise Invalid(faults)
     return Built(model, modules, specs, owners, _build_views(model, owners))
@@ -105,7 +112,8 @@ def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: l
             spec = specs.get(given)
             if wanted is None or spec is None:
                 continue
-            if not fits(wanted.shape, spec.shape) or wanted.is_integer != spec.is_integer:
+            shape = spec.shape if spec.batched else spec.shape[1:]
+            if not fits(wanted.shape, shape) or wanted.is_integer != spec.is_integer:
                 text = f"'{call.of.name}' wants {wanted} of {wanted.dtype} as its input '{name}', got {spec}"
                 text += f" of {spec.dtype}"
                 refused.append(Fault(text, call.path, "key", related=(Related(f"'{call.of.name}'", call.of.path),)))
@@ -116,33 +124,34 @@ def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: l
 def _too_many(model: Model, modules: Mapping[str, nn.Module]) -> list[Fault]:
     """A typing error in `units` must not take the machine down: nothing has been allocated yet."""
     counts = {
-        node.weights_name: sum(weight.count for weight in weights_of(modules[node.name], node.name, trainable=True))
+        part.name: (sum(weight.count for weight in weights_of(part.module, "", trainable=True)), node)
         for node in model.nodes
         if node.name in modules
+        for part in parts_of(node, modules[node.name])
     }
-    total = sum(counts.values())
+    total = sum(count for count, _ in counts.values())
     if total <= MAX_PARAMETERS:
         return []
-    largest = max(model.nodes, key=lambda node: counts.get(node.weights_name, 0))
-    text = f"the model has {total:,} parameters, {counts[largest.weights_name]:,} of them in '{largest.name}'"
+    count, largest = max(counts.values(), key=lambda pair: pair[0])
+    text = f"the model has {total:,} parameters, {count:,} of them in '{largest.name}'"
     return [Fault(f"{text}; the limit is {MAX_PARAMETERS:,}", largest.path, "key")]
 
 
 def _build_node(
-    node: Node, specs: Mapping[str, TensorSpec], first: nn.Module | None
+    node: Node, specs: Mapping[str, TensorSpec], owners: Mapping[str, nn.Module]
 ) -> tuple[nn.Module, tuple[TensorSpec, ...]]:
-    """The module and its results; `first` is the module of an earlier call, whose weights this one has."""
-    inputs = tuple(specs[name] for name in node.inputs)
+    """The module and its results; `owners` are the modules of earlier calls, whose weights this one may have."""
     layer = node.layer
+    seen = tuple(_as_seen(layer, spec) for spec in as_samples(node, specs))
     _check_mask(node, specs)
-    seen = tuple(_as_seen(layer, spec) for spec in inputs)
     with torch.device("meta"):
         module = make_module(layer, seen)
         module.eval()
-        if first is not None:
-            _share_weights(module, first, _taken(node, specs))
+        for part in parts_of(node, module):
+            if part.name in owners:
+                _share_weights(part.module, owners[part.name], _taken(node, specs))
         stated = layer.output_spec(seen)
-        results = stated if stated is not None else _try_out(node, module, seen, specs)
+        results = _try_out(node, module, specs) if stated is None else _as_stated(stated, node, specs)
     _refuse_undeclared(module)
     count = layer.results_of(node.call)
     if count is None and len(results) != len(node.outputs):
@@ -185,38 +194,66 @@ def make_module(layer: BaseLayer, inputs: tuple[TensorSpec, ...]) -> nn.Module:
     """The module of a layer called on `inputs`; call it under the meta device."""
     if isinstance(layer, (MergeLayer, NamingLayer)):
         return layer.build(inputs)
+    if isinstance(layer, SourceLayer):
+        return layer.build()
     assert isinstance(layer, Layer)
     return layer.build(inputs[0])
 
 
 def _as_seen(layer: BaseLayer, spec: TensorSpec) -> TensorSpec:
     if spec.is_integer and not layer.takes_integers:
-        return TensorSpec(spec.shape, _name(torch.get_default_dtype()))
+        return TensorSpec(spec.shape, _name(torch.get_default_dtype()), spec.batched)
     return spec
 
 
-def _try_out(
-    node: Node, module: nn.Module, inputs: tuple[TensorSpec, ...], specs: Mapping[str, TensorSpec]
-) -> tuple[TensorSpec, ...]:
+def _as_stated(stated: tuple[TensorSpec, ...], node: Node, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
+    """What a layer says of its results, which have a batch axis if what it is called on has one."""
+    of = specs[node.inputs[0]] if node.inputs else None
+    if of is None or of.batched:
+        return stated
+    return tuple(TensorSpec((of.shape[0], *spec.shape), spec.dtype, batched=False) for spec in stated)
+
+
+def _try_out(node: Node, module: nn.Module, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
     """Run the module twice, with two sizes for every unknown dimension."""
-    runs = []
+    inputs = [_as_seen(node.layer, specs[name]) for name in node.inputs]
     sizes = _UNKNOWN_SIZES if any(spec.rank > 2 for spec in inputs) else _UNKNOWN_STEPS
-    for batch, unknown in zip(_BATCH_SIZES, sizes, strict=True):
-        tensors = [_stand_in(spec, batch, unknown) for spec in inputs]
-        call = {key: _call_stand_in(value, specs, batch, unknown) for key, value in node.call.items()}
-        call.pop("training", None)
-        call.pop("mask", None)
-        try:
-            with torch.no_grad():
-                result = module(*tensors, **call)
-        except (RuntimeError, IndexError, ValueError) as error:
-            if isinstance(error, ShapeMismatch):
-                raise
-            raise ShapeMismatch(f"cannot take {_taken(node, specs)}: {first_line(error).rstrip('.')}") from error
-        if isinstance(result, Outcome):
-            result = result.value
-        runs.append(result if isinstance(result, tuple) else (result,))
-    return tuple(_compare(first, second) for first, second in zip(*runs, strict=True))
+    runs = [_trial(node, module, inputs, specs, *pair) for pair in zip(_BATCH_SIZES, sizes, strict=True)]
+    free = isinstance(node.layer, NamingLayer) or not any(spec.batched for spec in inputs)
+    found = tuple(_compare(first, second, may_lack_batch=free) for first, second in zip(*runs, strict=True))
+    if any(not spec.batched and None in spec.shape for spec in found):  # an unknown size, or that of the batch?
+        again = _trial(node, module, inputs, specs, _BATCH_SIZES[1], sizes[0])
+        if any(a.shape != b.shape for a, b, spec in zip(runs[0], again, found, strict=True) if not spec.batched):
+            raise ShapeMismatch(_MIXED)
+    return found
+
+
+_MIXED = "mixes up the samples of a batch: its result does not have the batch as first axis"
+
+
+def _trial(
+    node: Node,
+    module: nn.Module,
+    inputs: Sequence[TensorSpec],
+    specs: Mapping[str, TensorSpec],
+    batch: int,
+    unknown: int,
+) -> tuple[Tensor, ...]:
+    """The results for a batch of such a size, in which every unknown size is `unknown`."""
+    tensors = [_stand_in(spec, batch, unknown) for spec in inputs]
+    call = {key: _call_stand_in(value, specs, batch, unknown) for key, value in node.call.items()}
+    call.pop("training", None)
+    call.pop("mask", None)
+    try:
+        with torch.no_grad():
+            result = module(*tensors, **call)
+    except (RuntimeError, IndexError, ValueError) as error:
+        if isinstance(error, ShapeMismatch):
+            raise
+        raise ShapeMismatch(f"cannot take {_taken(node, specs)}: {first_line(error).rstrip('.')}") from error
+    if isinstance(result, Outcome):
+        result = result.value
+    return result if isinstance(result, tuple) else (result,)
 
 
 def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:
@@ -247,7 +284,7 @@ def _taken(node: Node, specs: Mapping[str, TensorSpec]) -> str:
 def _stand_in(spec: TensorSpec, batch: int, unknown: int) -> Tensor:
     sizes = [unknown if size is None else size for size in spec.shape]
     dtype = getattr(torch, spec.dtype) if spec.is_integer else torch.get_default_dtype()
-    return torch.empty((batch, *sizes), dtype=dtype, device="meta")
+    return torch.empty((batch, *sizes) if spec.batched else sizes, dtype=dtype, device="meta")
 
 
 def _call_stand_in(value: Any, specs: Mapping[str, TensorSpec], batch: int, unknown: int) -> Any:
@@ -258,12 +295,13 @@ def _call_stand_in(value: Any, specs: Mapping[str, TensorSpec], batch: int, unkn
     return [_stand_in(specs[name], batch, unknown) for name in value]
 
 
-def _compare(first: Tensor, second: Tensor) -> TensorSpec:
-    if first.dim() == 0 or (first.shape[0], second.shape[0]) != _BATCH_SIZES:
-        raise ShapeMismatch("mixes up the samples of a batch: its result does not have the batch as first axis")
-    pairs = zip(first.shape[1:], second.shape[1:], strict=True)
-    shape: Shape = tuple(a if a == b else None for a, b in pairs)
-    return TensorSpec(shape, _name(first.dtype))
+def _compare(first: Tensor, second: Tensor, *, may_lack_batch: bool) -> TensorSpec:
+    shape: Shape = tuple(a if a == b else None for a, b in zip(first.shape, second.shape, strict=True))
+    if first.dim() and (first.shape[0], second.shape[0]) == _BATCH_SIZES:
+        return TensorSpec(shape[1:], _name(first.dtype))
+    if not may_lack_batch:
+        raise ShapeMismatch(_MIXED)
+    return TensorSpec(shape, _name(first.dtype), batched=False)
 
 
 def _name(dtype: torch.dtype) -> str:
@@ -280,4 +318,5 @@ def _fault(mismatch: ShapeMismatch, node: Node, model: Model, specs: Mapping[str
     at = "value" if mismatch.fault.path else "key"
     verb = mismatch.fault.text.split()[0] in {"cannot", "has", "makes", "mixes", "needs", "takes"}
     text = f"'{node.name}'{'' if verb else ':'} {mismatch.fault.text}"
-    return Fault(text, path, at, hint=mismatch.fault.hint, related=related, span=mismatch.fault.span)
+    hint = without_batch(node, specs) or mismatch.fault.hint
+    return Fault(text, path, at, hint=hint, related=related, span=mismatch.fault.span)

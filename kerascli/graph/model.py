@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from kerascli.errors import Path
-from kerascli.layers.base import BaseLayer
+from kerascli.layers.base import BaseLayer, NamingLayer
 from kerascli.shapes import TensorSpec
 
 CallValue = str | bool | tuple[str, ...]
@@ -128,6 +128,8 @@ class Model:
     """Other models over its weights."""
     alone: bool = False
     """It has no layers of its own: its output is what it shares under that name."""
+    targets: tuple[Input, ...] = ()
+    """Those that formulas name (`targets.y`): there are none when the model predicts."""
     nodes: tuple[Node, ...] = field(init=False)
     """Every layer that runs, those inside of calls too."""
 
@@ -137,7 +139,7 @@ class Model:
     @property
     def figures(self) -> tuple[str, ...]:
         """The nodes that have no result, but a figure to log."""
-        return tuple(node.name for node in self.nodes if not node.outputs)
+        return tuple(node.name for node in self.nodes if isinstance(node.layer, NamingLayer) and node.layer.logs)
 
     @property
     def is_sequential(self) -> bool:

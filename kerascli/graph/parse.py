@@ -10,10 +10,12 @@ from kerascli.graph.faults import Faults
 from kerascli.graph.further import Scope, read_views
 from kerascli.graph.inputs import read_inputs
 from kerascli.graph.layers import read_layer
-from kerascli.graph.model import Model
+from kerascli.graph.model import Model, flat
 from kerascli.graph.reading import MAX_NODES, Exhausted, Reading, References
 from kerascli.graph.shared import read_shared
+from kerascli.graph.targets import target_faults, targets_of
 from kerascli.graph.templates import read_blocks, read_repeat, read_use
+from kerascli.graph.updates import update_faults
 from kerascli.graph.use import idle_faults, uncalled_faults
 from kerascli.graph.written import as_list, take_apart
 from kerascli.layers.base import LAYERS
@@ -31,12 +33,14 @@ def parse_model(
     data_inputs: Mapping[str, TensorSpec],
     path: Path = ("model",),
     references: References = _as_written,
+    data_targets: Mapping[str, TensorSpec] | None = None,
 ) -> Model:
     """Read a model section; `data_inputs` gives inputs where the section declares none. Raises Invalid.
 
-    `references` reads the `$` of blocks and repeats; without it there are none.
+    `references` reads the `$` of blocks and repeats; without it there are none. `data_targets` are what formulas
+    may name.
     """
-    return parse_scope(section, data_inputs, path, references)[0]
+    return parse_scope(section, data_inputs, path, references, data_targets=data_targets)[0]
 
 
 def parse_scope(
@@ -45,13 +49,15 @@ def parse_scope(
     path: Path = ("model",),
     references: References = _as_written,
     *,
+    data_targets: Mapping[str, TensorSpec] | None = None,
     called_elsewhere: bool = False,
 ) -> tuple[Model, Scope]:
     """The same, and the scope in which further models over its weights are read.
 
     `called_elsewhere`: what is shared and not called here may be called there.
     """
-    model, scope, faults = _read(section, data_inputs, path, references, called_elsewhere=called_elsewhere)
+    targets = data_targets or {}
+    model, scope, faults = _read(section, data_inputs, path, references, targets, called_elsewhere=called_elsewhere)
     if model is None or scope is None or faults:
         raise Invalid(faults)
     return model, scope
@@ -65,7 +71,7 @@ def model_faults(
     called_elsewhere: bool = False,
 ) -> list[Fault]:
     """What is wrong with a model section whatever the data gives."""
-    return _read(section, None, path, references, called_elsewhere=called_elsewhere)[2]
+    return _read(section, None, path, references, None, called_elsewhere=called_elsewhere)[2]
 
 
 def _read(
@@ -73,6 +79,7 @@ def _read(
     data_inputs: Mapping[str, TensorSpec] | None,
     path: Path,
     references: References,
+    targets: Mapping[str, TensorSpec] | None,
     *,
     called_elsewhere: bool,
 ) -> tuple[Model | None, Scope | None, list[Fault]]:
@@ -88,17 +95,21 @@ def _read(
         read_blocks(reading, section.get("blocks"))
         inputs = read_inputs(section, data_inputs, reading.names, faults)
         reading.inputs = tuple(inputs)
+        reading.names.see_targets(None if targets is None else tuple(targets))
         outputs = _read_model(reading, section, ())
         own = {name: each for name, each in reading.shared.items() if each is not None}
         if not faults.found and not alone and not called_elsewhere:
             faults.found += uncalled_faults(own, reading.entries)
         scope = Scope(reading, tuple(inputs.values()), _read_model)
         views = read_views(scope, section.get("views"))
-        model = Model(scope.inputs, tuple(reading.entries), outputs, tuple(own.values()), views, alone)
+        entries = tuple(reading.entries)
+        named = targets_of(flat(entries), targets or {})
+        model = Model(scope.inputs, entries, outputs, tuple(own.values()), views, alone, named)
     except Exhausted:
         pass
     if model is not None and not faults.found and data_inputs is not None:
         faults.found += idle_faults(model.inputs, model.entries, model.outputs)
+        faults.found += [*target_faults(model), *update_faults(model.nodes)]
     return model, scope, faults.all()
 
 

@@ -9,7 +9,7 @@ from kerascli.interop.differences import TENSORS_BY_NAME
 from kerascli.interop.keras_order import keras_order
 from kerascli.interop.operation_nodes import Inexpressible, Operation, Operations, Result
 from kerascli.interop.serialized import Unsaid, layer_object
-from kerascli.layers.base import BaseLayer, MergeLayer, NamingLayer
+from kerascli.layers.base import BaseLayer, MergeLayer, NamingLayer, SourceLayer
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.layers.expressions.expr import Expr
 from kerascli.ops.expression import expression
@@ -94,6 +94,10 @@ class _Writer:
 
     def _layer(self, node: Node) -> None:
         name = self._names.get(node.name, node.name)
+        if isinstance(node.layer, SourceLayer):
+            hint = "--format torch_export or onnx takes it"
+            self.unsaid.add(f"'{node.name}' is a weight of its own, for which Keras's files have no place", hint)
+            return
         if isinstance(node.layer, NamingLayer):
             self.unsaid.add(f"'{node.name}': Keras 3 has no '{node.layer.component_name}'")
             return
@@ -253,7 +257,7 @@ def _said(value: Any, specs: Mapping[Result, TensorSpec]) -> Any:
     match value:
         case Result():
             spec = specs.get(value)
-            shape, dtype = ([None, *spec.shape], spec.dtype) if spec is not None else ([None], "float32")
+            shape, dtype = (list(spec.whole), spec.dtype) if spec is not None else ([None], "float32")
             history = {"shape": shape, "dtype": dtype, "keras_history": [value.node, 0, value.index]}
             return {"class_name": "__keras_tensor__", "config": history}
         case list():

@@ -11,8 +11,8 @@ from torch import nn
 
 from kerascli.graph.model import Call, Node
 from kerascli.graph.module import Graph
+from kerascli.graph.parts import parts_of
 from kerascli.graph.weights import Weight, weights_of
-from kerascli.shapes import show_shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,9 @@ def _row(
 ) -> Row:
     """`counted` are the names of weights that another row has counted."""
     outputs = nodes[0].outputs if outputs is None else outputs
-    shapes = ", ".join(show_shape((None, *graph.specs[output].shape)) for output in outputs if output in graph.specs)
-    own = {w.name: w for node in nodes for w in weights_of(modules[node.name], node.weights_name, trainable=True)}
+    shapes = ", ".join(str(graph.specs[output]) for output in outputs if output in graph.specs)
+    parts = [part for node in nodes for part in parts_of(node, modules[node.name])]
+    own = {weight.name: weight for part in parts for weight in weights_of(part.module, part.name, trainable=True)}
     new = [weight for name, weight in own.items() if name not in counted]
     counted.update(own)
     frozen = bool(own) and not any(node.layer.trainable for node in nodes)

@@ -94,15 +94,16 @@ def parse_compile(
     *,
     extra_losses: bool,
     figures: Sequence[str] = (),
+    named: Collection[str] = (),
 ) -> CompileSpec:
     """The section as written -> CompileSpec. Raises Invalid with every fault.
 
     What is not known is not checked: `outputs` and `targets` may be None, as may an output's shape.
-    `extra_losses` says that the model adds its own, `figures` are those it logs.
+    `extra_losses` says that the model adds its own, `figures` are those it logs, `named` the targets in its formulas.
     """
     if not isinstance(section, dict):
         raise Invalid([Fault(f"compile: expected a mapping with 'loss', got {show(section)}", ("compile",))])
-    return _Reader(section, outputs, targets, figures).read(extra_losses=extra_losses)
+    return _Reader(section, outputs, targets, figures, named).read(extra_losses=extra_losses)
 
 
 def arithmetic(section: Mapping[str, Any]) -> tuple[Precision, bool | Literal["auto"]]:
@@ -134,7 +135,9 @@ class _Reader:
         outputs: Mapping[str, TensorSpec | None] | None,
         targets: Mapping[str, TensorSpec] | None,
         figures: Sequence[str],
+        named: Collection[str],
     ) -> None:
+        self.named = named
         self.figures = tuple(figures)
         self.section = section
         self.outputs = outputs
@@ -201,7 +204,7 @@ class _Reader:
         if len(self.outputs) == 1 and len(self.targets) == 1:
             return {next(iter(self.outputs)): next(iter(self.targets))}
         for name in self.targets:
-            if name not in self.outputs:
+            if name not in self.outputs and name not in self.named:
                 text = f"target '{name}' has no output of that name{suggestion(name, self.outputs)}"
                 hint = f"outputs: {', '.join(self.outputs)}; name the node, or list it under model.outputs"
                 self.faults.append(Fault(text, ("data", "targets", name), "key", hint=hint))

@@ -10,6 +10,7 @@ from kerascli.data.spec import DataSpec
 from kerascli.errors import Fault
 from kerascli.graph.build import build
 from kerascli.graph.parse import model_faults, parse_scope
+from kerascli.graph.targets import name_of
 from kerascli.graph.use import uncalled_faults
 from kerascli.shapes import TensorSpec
 from kerascli.spec.compile import parse_compile
@@ -38,12 +39,12 @@ def describe(
     """
     faults: list[Fault] = []
     several = has_steps(sections)
-    read = partial(parse_scope, sections.get("model"), _specs(inputs), called_elsewhere=several)
+    wanted = None if targets is None else _specs(targets)
+    read = partial(parse_scope, sections.get("model"), _specs(inputs), data_targets=wanted, called_elsewhere=several)
     found = _try(faults, read if references is None else partial(read, references=references))
     model, scope = (None, None) if found is None else found
     built = None if model is None else _try(faults, lambda: build(model))
     fit = _try(faults, lambda: parse_fit(sections.get("fit")))
-    wanted = None if targets is None else _specs(targets)
     compiled = steps = None
     if several and scope is not None and built is not None and data is not None:
         written = sections["fit"]["train_step"], sections.get("compile")
@@ -52,9 +53,12 @@ def describe(
         outputs = None if model is None else {name: built.specs[name] if built else None for name in model.outputs}
         extra = model is None or any(node.layer.adds_losses() for node in model.nodes)
         figures = () if model is None else model.figures
+        named = () if model is None else [name_of(target) for target in model.targets]
         compiled = _try(
             faults,
-            lambda: parse_compile(sections["compile"], outputs, wanted, extra_losses=extra, figures=figures),
+            lambda: parse_compile(
+                sections["compile"], outputs, wanted, extra_losses=extra, figures=figures, named=named
+            ),
         )
     if faults:
         raise Invalid(faults)
@@ -62,7 +66,10 @@ def describe(
     assert built is not None
     assert fit is not None
     spec = RunSpec(name, seed, data, model, built, compiled, fit, steps)
-    entries = [*model.entries, *(entry for each in (steps.rounds if steps else ()) for entry in each.built.model.entries)]
+    entries = [
+        *model.entries,
+        *(entry for each in (steps.rounds if steps else ()) for entry in each.built.model.entries),
+    ]
     faults = [] if several and steps is None else uncalled_faults({e.name: e for e in model.shared}, entries)
     faults += cross_faults(spec, sections, targets, splits)
     if faults:

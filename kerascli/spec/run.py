@@ -134,7 +134,7 @@ def _dump_node(node: Node) -> dict[str, Any]:
     entry: dict[str, Any] = {"name": node.name}
     if isinstance(layer, NamingLayer):
         layer = layer.renamed(dict(zip(layer.names(), node.inputs, strict=False)))
-    else:
+    elif node.inputs:
         entry["inputs"] = list(node.inputs)
     settings = {name: plain(getattr(layer, name)) for name in type(layer).model_fields}
     return {layer.component_name: {**settings, **entry, **_dump_results(node)}}

@@ -5,7 +5,7 @@ from typing import get_args
 
 from kerascli.data.spec import DataSpec, SplitSpec
 from kerascli.graph.written import call_arguments
-from kerascli.layers.base import BaseLayer, MergeLayer, NamingLayer
+from kerascli.layers.base import BaseLayer, MergeLayer, NamingLayer, SourceLayer
 from kerascli.shapes import DType
 from kerascli.spec.compile import Precision
 from kerascli.spec.fit import FitSpec
@@ -59,7 +59,7 @@ def node_settings(cls: type[BaseLayer]) -> list[Setting]:
     what = "The nodes that are merged." if merges else "The node it takes; none: the one before."
     keys = [
         Setting("name", _NODE, "What other nodes and the summary call it."),
-        *([] if issubclass(cls, NamingLayer) else [Setting("inputs", inputs, what, required=merges)]),
+        *([] if issubclass(cls, NamingLayer | SourceLayer) else [Setting("inputs", inputs, what, required=merges)]),
         Setting("outputs", {"anyOf": [_NODE, several]}, "A name for every result; '_' drops one."),
         Setting("when", _BOOL, "False: left out, its input is passed on under its name.", default=True),
     ]
