@@ -9,9 +9,10 @@ Shape = tuple[int, ...]
 class Draw:
     """Draws the layers of one model. Tensors are vectors (F,), sequences (6, F) or images (8, 8, F)."""
 
-    def __init__(self, random: Random, inputs: dict[str, Shape], depth: int) -> None:
+    def __init__(self, random: Random, inputs: dict[str, Shape], depth: int, prefix: str = "s") -> None:
         self._random = random
         self._depth = depth
+        self._prefix = prefix
         self.tensors = dict(inputs)
         self.unused = list(inputs)
         self.layers: list[Any] = []
@@ -27,7 +28,9 @@ class Draw:
         ends = [self._vector(name) for name in list(self.unused)]
         while len(ends) > outputs:
             first, second = ends.pop(0), ends.pop(0)
-            ends.append(self._add("concatenate", {"inputs": [first, second]}, (self._size(first) + self._size(second),)))
+            ends.append(
+                self._add("concatenate", {"inputs": [first, second]}, (self._size(first) + self._size(second),))
+            )
         if not self.layers:
             ends = [self._add("dense", {"units": 3, "inputs": ends[0]}, (3,))]
         shared = {"shared": self.shared} if self.shared else {}
@@ -99,7 +102,9 @@ class Draw:
         alike = [other for other, shape in self.tensors.items() if shape == self.tensors[name] and other != name]
         if alike:
             other = self._random.choice(alike)
-            self._add(self._random.choice(["add", "multiply", "average"]), {"inputs": [name, other]}, self.tensors[name])
+            self._add(
+                self._random.choice(["add", "multiply", "average"]), {"inputs": [name, other]}, self.tensors[name]
+            )
 
     def _calls(self, thing: str, shape: Shape, result: Shape, count: int) -> None:
         """Call what is shared on tensors of one shape, some of them its own results."""
@@ -111,17 +116,18 @@ class Draw:
     def _shared_layer(self) -> None:
         shape = self.tensors[self._pick()]
         kind, settings, result = self._settings(shape)
-        self.shared[f"s{len(self.shared)}"] = {kind: settings}
-        self._calls(f"s{len(self.shared) - 1}", shape, result, self._random.randint(2, 3))
+        thing = f"{self._prefix}{len(self.shared)}"
+        self.shared[thing] = {kind: settings}
+        self._calls(thing, shape, result, self._random.randint(2, 3))
 
     def _shared_model(self) -> None:
         if self._depth == 0:
             return
         shape = self.tensors[self._pick()]
-        inner = Draw(self._random, {"input": shape}, self._depth - 1)
+        thing = f"{self._prefix}{len(self.shared)}"
+        inner = Draw(self._random, {"input": shape}, self._depth - 1, f"{thing}_")
         inner.grow(self._random.randint(1, 4))
         section = inner.section(outputs=1)
-        thing = f"s{len(self.shared)}"
         self.shared[thing] = section
         self._calls(thing, shape, inner.tensors[section["outputs"][0]], self._random.randint(1, 3))
         seen = [layer for each in section["layers"] for layer in each.values() if "name" in layer]
@@ -138,4 +144,7 @@ def draw(seed: int) -> dict[str, Any]:
     inputs = {f"x{number}": shape for number, shape in enumerate(shapes)}
     drawn = Draw(random, inputs, depth=2)
     drawn.grow(random.randint(2, 9))
-    return {"inputs": {name: list(shape) for name, shape in inputs.items()}, **drawn.section(outputs=random.randint(1, 3))}
+    return {
+        "inputs": {name: list(shape) for name, shape in inputs.items()},
+        **drawn.section(outputs=random.randint(1, 3)),
+    }

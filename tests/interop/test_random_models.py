@@ -1,6 +1,7 @@
 """Models that nobody thought of go out to Keras, come back, and go out again with the same numbers."""
 
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ def test_any_model_goes_to_keras_and_back_and_out_again(seed: int, tmp_path: Pat
     x = {name: value.numpy() for name, value in sample_inputs(made.spec.model, 5).items()}
     found = both(theirs, tmp_path, x=x)
     assert found.imported.parameters == theirs.count_params()
-    for other, mine, own in zip(found.theirs.values(), found.ours.values(), outputs(made, _tensors(made)), strict=True):
+    before = outputs(made, sample_inputs(made.spec.model, 5))
+    for other, mine, own in zip(found.theirs.values(), found.ours.values(), before, strict=True):
         np.testing.assert_allclose(mine, other, atol=1e-4, rtol=1e-4)
         np.testing.assert_allclose(mine, own, atol=1e-4, rtol=1e-4)
     assert export_run(found.record, "keras", tmp_path / "again.keras").difference is not None
@@ -35,17 +37,13 @@ def test_any_model_goes_to_keras_and_back_and_out_again(seed: int, tmp_path: Pat
     arrays = list(x.values())
     predicted = again(arrays if len(arrays) > 1 else arrays[0], training=False)
     for other, value in zip(found.theirs.values(), keras.tree.flatten(predicted), strict=True):
-        np.testing.assert_allclose(keras.ops.convert_to_numpy(value), other, atol=1e-4, rtol=1e-4)
-
-
-def _tensors(made: Any) -> Any:
-    return sample_inputs(made.spec.model, 5)
+        values: Any = keras.ops.convert_to_numpy(value)
+        np.testing.assert_allclose(values, other, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("seed", range(40, 50))
 def test_any_model_goes_into_the_older_file_or_is_refused_by_name(seed: int, tmp_path: Path) -> None:
     made = experiment(draw(seed))
-    try:
+    formulas = any("expr" in str(node.layer.component_name) for node in made.spec.model.nodes)
+    with pytest.raises(ConfigError, match="is an operation") if formulas else nullcontext():
         assert_equal_in_keras(made, tmp_path, ".h5", tolerance=1e-4)
-    except ConfigError as error:
-        assert "is an operation" in str(error)
