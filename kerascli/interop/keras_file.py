@@ -117,12 +117,16 @@ def _under(weights: Sequence[Weight], node: KerasNode) -> list[Weight]:
 
 
 def _legacy_layer(group: Any, node: KerasNode, weights: Sequence[Weight]) -> None:
-    """What is trained first, then the rest, each under its name."""
-    own = sorted(weights, key=lambda weight: not weight.trainable)
+    own = in_group(weights)
     names = [f"{node.name}{weight.name[len(node.ours) :]}" for weight in own]
     _name(group, "weight_names", names)
     for name, weight in zip(names, own, strict=True):
         group[name] = array(weight)
+
+
+def in_group(weights: Sequence[Weight]) -> list[Weight]:
+    """The weights of a layer before Keras 3: what is trained first, then the rest."""
+    return sorted(weights, key=lambda weight: not weight.trainable)
 
 
 def _name(group: Any, attribute: str, names: Sequence[str]) -> None:
