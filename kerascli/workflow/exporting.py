@@ -117,7 +117,7 @@ def _state(run: OpenedRun, graph: KerasGraph, checkpoint: str | None) -> list[An
     if any(not torch.equal(tensors.get(f"weights/{w.name}", torch.empty(0)), w.keras()) for w in weights):
         return None
     state = {key.removeprefix("optimizer/"): value for key, value in tensors.items() if key.startswith("optimizer/")}
-    places = keras_file.ordered(graph, weights)
+    places = keras_file.ordered(graph.layers, weights)
     trained = dict.fromkeys(weight.name for _, own in places for weight in own if weight.trainable)
     return state_arrays(run.experiment.spec.compile.optimizer, list(trained), state)
 
@@ -129,7 +129,7 @@ def read_back(data: bytes, kind: str, graph: KerasGraph, experiment: Experiment)
         write_bytes(path, data)
         with open_model(path) as file:
             read = load_file(file, "model", compiled=True).experiment
-    wanted = {weight.name: weight for _, own in keras_file.ordered(graph, experiment.weights) for weight in own}
+    wanted = {weight.name: weight for _, own in keras_file.ordered(graph.layers, experiment.weights) for weight in own}
     if sorted(map(_digest, wanted.values())) != sorted(map(_digest, read.weights)):
         raise CheckFailed("the weights in the file are not the model's")
     read.update.eval()

@@ -79,10 +79,3 @@ def test_a_layer_that_keras_has_not_is_refused_by_name(name: str, tmp_path: Path
     cls: Any = LAYERS.find(name)
     with pytest.raises(ConfigError, match=f"Keras 3 has no '{name}'"):
         assert_equal_in_keras(experiment(of_example(name, cls.examples[0])), tmp_path)
-
-
-def test_what_is_shared_is_refused_by_name(tmp_path: Path) -> None:
-    shared = {"tower": {"layers": [{"dense": 4}]}}
-    section = {"inputs": {"x": [4]}, "shared": shared, "layers": ["tower", {"tower": {"name": "again"}}]}
-    with pytest.raises(ConfigError, match="'tower' is shared"):
-        assert_equal_in_keras(experiment(section), tmp_path)
