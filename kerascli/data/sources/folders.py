@@ -91,7 +91,8 @@ def labelled_files(folder: Path, shown: str, classes: tuple[str, ...], suffixes:
     return Filed(paths, np.repeat(np.arange(len(classes)), counts))
 
 
-def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+def files_below(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """Files with one of the suffixes in a folder and in folders in it, in order of name."""
     return [
         Path(root) / name
         for root, _, names in sorted(os.walk(folder))
