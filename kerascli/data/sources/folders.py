@@ -81,7 +81,7 @@ def labelled_files(folder: Path, shown: str, classes: tuple[str, ...], suffixes:
         if name not in known:
             text = f"there is no folder for the class '{safe_text(name, 40)}'{suggestion(name, known)}"
             raise DataError(Fault(text, place=Place(shown)))
-        found = _files(folder / name, suffixes)
+        found = files_below(folder / name, suffixes)
         counts.append(len(found))
         paths += found
         if len(paths) > _MOST_FILES:

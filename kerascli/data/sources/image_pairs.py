@@ -52,7 +52,6 @@ class ImagePairs(ImageSettings, TwoFolders):
         return {"train": Table(columns, len(names), name=self.images)}
 
 
-
 def _by_name(folder: Path, shown: str) -> dict[str, Path]:
     """Image files by their names without the ending. Raises DataError."""
     if not folder.is_dir():

@@ -40,7 +40,9 @@ class Pairs(WrappedSource):
     def _inner(self, context: Context) -> Context:
         if context.columns is None:
             return context
-        return replace(context, columns=frozenset({name.removesuffix(OTHER) for name in context.columns} | {self.label}))
+        return replace(
+            context, columns=frozenset({name.removesuffix(OTHER) for name in context.columns} | {self.label})
+        )
 
     def _paired(self, table: Table, split: str, wanted: frozenset[str] | None) -> Table:
         one = np.repeat(np.arange(table.rows), 2)
