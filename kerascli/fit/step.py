@@ -11,6 +11,7 @@ from kerascli.builder.program import Runner, StepOutcome
 from kerascli.builder.update import Update
 from kerascli.data.loader import Batch
 from kerascli.errors import FileRefused
+from kerascli.fit.tensor_file import TensorFile
 from kerascli.graph.weights import Weight
 from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.optimizers.several import Optimizers
@@ -72,6 +73,10 @@ class Trainer:
             for name, value in updates.items():
                 weight = self._by_name[name].tensor
                 weight.copy_(self.optimizers.keep_if_good(value, weight))
+
+    def weights_file(self) -> TensorFile:
+        """All weights in Keras's layout, for a file."""
+        return TensorFile({weight.name: weight.keras() for weight in self.weights})
 
     def snapshot(self) -> dict[str, Tensor]:
         """All weights in Keras's layout, copied to the CPU."""

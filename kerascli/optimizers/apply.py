@@ -132,8 +132,12 @@ class FlatOptimizer:
             group.slots[_AVERAGE].copy_(weights)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """All state: `adam/dense/kernel/velocity` ... in Keras's layout, `iterations`, `learning_rate`. Copies."""
-        state = {name: view.clone(memory_format=torch.contiguous_format) for name, view in self._named_state()}
+        """A copy of `state`."""
+        return {name: value.clone(memory_format=torch.contiguous_format) for name, value in self.state().items()}
+
+    def state(self) -> dict[str, Tensor]:
+        """All state: `adam/dense/kernel/velocity` ... in Keras's layout, `iterations`, `learning_rate`. Views."""
+        state = dict(self._named_state())
         state["iterations"] = torch.tensor(self.iterations)
         if not isinstance(self._rate, Schedule):
             state["learning_rate"] = torch.tensor(self._rate, dtype=torch.float64)
@@ -142,7 +146,7 @@ class FlatOptimizer:
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Continue from a `state_dict`; raises FileRefused when it is another optimizer's or model's."""
-        own = self.state_dict()
+        own = self.state()
         if odd := sorted(own.keys() ^ state.keys()):
             where = "is missing" if odd[0] in own else "belongs to something else"
             raise FileRefused(f"optimizer state does not match: '{odd[0]}' {where} ({len(odd)} such in all)")

@@ -44,13 +44,13 @@ class Optimizers:
             if optimizer.optimizer.use_ema:
                 optimizer.swap_averages()
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """All state, by update where there are several: `critic/adam/dense/kernel/velocity`."""
-        states = {name: optimizer.state_dict() for name, optimizer in self.by_name.items()}
+    def state(self) -> dict[str, Tensor]:
+        """All state, by update where there are several: `critic/adam/dense/kernel/velocity`. No copies."""
+        states = {name: optimizer.state() for name, optimizer in self.by_name.items()}
         return {_full(name, key): value for name, state in states.items() for key, value in state.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Continue from a `state_dict`; raises FileRefused when it is another training's."""
+        """Continue from a `state`; raises FileRefused when it is another training's."""
         rest = dict(state)
         for name, optimizer in self.by_name.items():
             own = [key for key in rest if key.startswith(_full(name, ""))]

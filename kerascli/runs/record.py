@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from kerascli import storage
+from kerascli import locks, storage
 from kerascli.errors import ConfigError, FileRefused, StorageError
 from kerascli.runs import history
 from kerascli.runs.checkpoints import Checkpoints
@@ -68,7 +68,7 @@ class RunRecord:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run while writing to it (refused when another process does), and clear up after killed ones."""
-        with storage.lock(self.path):
+        with locks.lock(self.path):
             for folder in (self.path, *(self.path / name for name in _FOLDERS)):
                 if folder.is_dir() and not folder.is_symlink():
                     storage.sweep(folder)
@@ -99,7 +99,7 @@ class RunRecord:
             except FileRefused:
                 return "unknown"
         if said == "running":
-            return "running" if storage.locked(self.path) else "killed"
+            return "running" if locks.locked(self.path) else "killed"
         return said if said in {"completed", "stopped", "interrupted", "failed"} else "unknown"
 
     @property
@@ -187,9 +187,9 @@ class RunRecord:
 
     # Files of bytes
 
-    def write_weights(self, data: bytes) -> None:
+    def write_weights(self, data: storage.Data) -> None:
         storage.write_bytes(self.path / _WEIGHTS, data)
-        self.note(weights_sha256=hashlib.sha256(data).hexdigest())
+        self.note(weights_sha256=storage.sha256(data))
 
     def weights(self) -> bytes:
         """The final model.safetensors; FileRefused when the run has none, or not the one that it wrote."""

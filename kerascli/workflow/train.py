@@ -8,7 +8,6 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from safetensors.torch import save as save_tensors
 
 from kerascli.builder.cache import use_own_cache
 from kerascli.builder.experiment import Experiment, build_experiment
@@ -189,14 +188,14 @@ def _run(
             else:
                 events = profiler.follow(events, batches_done=reached.batch)
                 yield from profiled(_saved_on_signal(events, recorder, stop), profiler, record)
-            record.write_weights(save_tensors(trainer.snapshot()))
+            record.write_weights(trainer.weights_file())
             results = yield from _judge(experiment, prepared, record, options, stop)
         record.finish("completed" if reached.stopped is None else "stopped", reason=reached.stopped, results=results)
     except Interrupted as error:
         record.finish("interrupted", reason=str(error))
         raise
     except TrainingStopped as error:
-        record.write_weights(save_tensors(trainer.snapshot()))
+        record.write_weights(trainer.weights_file())
         kept = [
             replace(f, text=f"{f.text}; the weights from before it are kept in {record.path}") for f in error.faults
         ]
