@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from kerascli.component import Component, Registry
 from kerascli.errors import suggestion
-from kerascli.events import AppendRow, Post, WriteHistograms, WriteScalars
+from kerascli.events import AppendRow, Post, WriteHistograms, WriteSample, WriteScalars
 
 State = Mapping[str, Any]
 """A callback's memory between epochs: JSON, part of every checkpoint."""
@@ -64,7 +64,18 @@ class Say:
     text: str
 
 
-Decision = SetLearningRate | Stop | SaveSlot | RestoreSlot | Say | AppendRow | WriteScalars | WriteHistograms | Post
+Decision = (
+    SetLearningRate
+    | Stop
+    | SaveSlot
+    | RestoreSlot
+    | Say
+    | AppendRow
+    | WriteScalars
+    | WriteHistograms
+    | Post
+    | WriteSample
+)
 
 
 class Callback(Component):

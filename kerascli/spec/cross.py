@@ -5,12 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 from kerascli.callbacks.base import Callback
+from kerascli.callbacks.samples import Sampler
 from kerascli.data.base import SPLITS, Field
 from kerascli.errors import Fault, Path, suggestion
 from kerascli.schedules.base import Schedule
 from kerascli.spec.compile import Goal
 from kerascli.spec.fit import path_as_written
 from kerascli.spec.run import RunSpec
+from kerascli.spec.samples import sample_faults
 
 
 def cross_faults(
@@ -90,6 +92,8 @@ def _callback_faults(spec: RunSpec, callback: Callback, path: Path, written: Any
     if callback.judges_averages and not spec.compile.optimizer.use_ema:
         text = f"{callback.component_name} needs moving averages of the weights, which the optimizer does not keep"
         yield Fault(text, below, "key", hint=f"set use_ema: true on {spec.compile.optimizer.component_name}")
+    if isinstance(callback, Sampler):
+        yield from sample_faults(spec, callback, below, arguments)
     rate = spec.compile.optimizer.learning_rate
     if callback.sets_learning_rate and isinstance(rate, Schedule):
         text = f"{callback.component_name} sets the learning rate, but the optimizer follows '{rate.component_name}'"
