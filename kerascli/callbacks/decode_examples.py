@@ -34,9 +34,15 @@ class DecodeExamples(WithOutput):
         for row in range(rows.rows):
             for given in names:
                 asked = studio.text(given, rows.inputs[given][row].cpu().numpy())
-                lines += [] if asked is None else [f"{given}: {asked}"]
+                lines += [] if asked is None else [f"{given}: {_shown(asked)}"]
             truth = studio.text(target, rows.targets[target][row])
             said = studio.text(target, numbers[row])
             right += said == truth
-            lines += [f"  truth: {truth}", f"  model: {said}{'' if said == truth else '   (wrong)'}", ""]
+            wrong = "" if said == truth else "   (wrong)"
+            lines += [f"  truth: {_shown(truth)}", f"  model: {_shown(said)}{wrong}", ""]
         return Text("\n".join([*lines, f"{right} of {rows.rows} right", ""]))
+
+
+def _shown(text: str | None) -> str:
+    """On one line."""
+    return (text or "").replace("\n", "\\n")

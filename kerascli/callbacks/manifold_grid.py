@@ -38,5 +38,5 @@ class ManifoldGrid(ShowsImages):
         points = torch.from_numpy(np.stack([across.ravel(), up.ravel()], 1).astype(np.float32))
         (name,) = studio.facts(self.view).inputs
         pixels = self.pixels(self.chosen(studio.run(self.view, {name: points})))
-        ends = (float(steps[0]), float(steps[-1]), float(steps[-1]), float(steps[0]))
-        return Images(pixels.reshape(self.size, self.size, *pixels.shape[1:]), f"made of {name}", extent=ends)
+        grid = pixels.reshape(self.size, self.size, *pixels.shape[1:])
+        return Images(grid, f"made of {name}", across=steps.tolist(), down=steps[::-1].tolist())

@@ -15,12 +15,15 @@ class Reconstructions(ShowsImages):
     """How many images."""
 
     def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
+        found = super().misfit(model)
+        if found is not None:
+            return found
         if not model.reads_data:
             return "view", "a view with inputs of its own is given no images of the data"
         shape = next(iter(model.inputs.values())).shape
         if image_shape(shape, None if len(shape) > 1 else self.image_shape) is None:
             return "view", f"the model's first input is no image: {show_shape(shape)}"
-        return super().misfit(model)
+        return None
 
     def sample(self, studio: Studio) -> Images:
         rows = studio.rows(self.count)

@@ -1,12 +1,13 @@
 """What callbacks that show what a model makes have in common: what they may look at, and what comes of it."""
 
+import re
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field, field_validator
 from torch import Tensor
 
 from kerascli.callbacks.base import Callback, Decision, EpochFacts, State
@@ -14,7 +15,7 @@ from kerascli.errors import show, suggestion
 from kerascli.events import WriteSample
 from kerascli.shapes import AnyShape, PositiveInt, Shape, TensorSpec, show_shape
 
-Number = Annotated[float, Field(ge=-1e9, le=1e9)]
+Range = Annotated[tuple[float, float], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,10 @@ class Images:
     values: np.ndarray
     title: str
     row_names: Sequence[str] = ()
-    extent: tuple[float, float, float, float] | None = None
-    """What the first and the last column, the first and the last row stand for."""
+    across: Sequence[float] = ()
+    """What each column stands for; the images then touch."""
+    down: Sequence[float] = ()
+    """What each row stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +115,15 @@ class Sampler(Callback):
     """Every how many epochs, and after the last."""
     seed: int = Field(default=0, ge=0, le=2**53)
     """What is drawn follows from it; it is the same in every epoch."""
-    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,59}$")] | None = None
+    file: str | None = None
     """What the samples are called; null: as the callback is."""
+
+    @field_validator("file")
+    @classmethod
+    def _is_a_plain_name(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}", value):
+            raise ValueError(f"expected a plain name such as digits (it goes into samples/), got '{value}'")
+        return value
 
     @property
     def sample_name(self) -> str:
@@ -164,7 +174,7 @@ class WithOutput(Sampler):
 class ShowsImages(WithOutput):
     """Shows an output as images."""
 
-    value_range: tuple[Number, Number] = (0.0, 1.0)
+    value_range: Range = (0.0, 1.0)
     """What is black and what is white: [0, 1], [-1, 1], [0, 255]."""
     image_shape: AnyShape | None = None
     """[height, width, channels] of an output that is flat; null: it is square."""

@@ -17,6 +17,8 @@ _PIXELS = 900
 """How many dots the longer side of a grid has, about."""
 _DPI = 150
 _PANEL = 2.6
+_LABELS = 8
+"""More at a side would run into each other."""
 
 
 def picture(sample: Images | Points | Heat) -> bytes:
@@ -35,38 +37,39 @@ def picture(sample: Images | Points | Heat) -> bytes:
 
 
 def _images(sample: Images) -> "Figure":
+    sheet, places = _sheet(sample)
+    scale = max(1, round(_PIXELS / max(sheet.shape[:2])))
+    tall, wide = (size * scale / _DPI for size in sheet.shape[:2])
+    figure = new_figure((wide + (0.7 if sample.row_names or sample.down else 0.2), tall + 0.6))
+    axes = figure.subplots()
+    shown = sheet[..., 0] if sheet.shape[-1] == 1 else sheet
+    axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_title(sample.title, loc="left")
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    names = list(sample.row_names) or [f"{value:.2g}" for value in sample.down]
+    axes.set_yticks(*_labels(places[0], names))
+    axes.set_xticks(*_labels(places[1], [f"{value:.2g}" for value in sample.across]))
+    return figure
+
+
+def _labels(places: list[float], names: list[str]) -> tuple[list[float], list[str]]:
+    """As many of the names as there is room for, with their places."""
+    every = max(1, math.ceil(len(names) / _LABELS))
+    return places[: len(names) : every], names[::every]
+
+
+def _sheet(sample: Images) -> tuple[np.ndarray, tuple[list[float], list[float]]]:
+    """All images as one, and where the middles of the rows and of the columns are."""
     rows, columns, height, width, channels = sample.values.shape
-    gap = 0 if sample.extent is not None else _GAP
+    gap = 0 if sample.across else _GAP
     sheet = np.ones((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), np.float32)
     for row in range(rows):
         for column in range(columns):
             top, left = row * (height + gap), column * (width + gap)
             sheet[top : top + height, left : left + width] = sample.values[row, column]
-    scale = max(1, round(_PIXELS / max(sheet.shape[:2])))
-    tall, wide = (size * scale / _DPI for size in sheet.shape[:2])
-    named = 0.9 if sample.row_names or sample.extent is not None else 0.2
-    figure = new_figure((wide + named, tall + 0.5 + (0.4 if sample.extent is not None else 0)))
-    axes = figure.subplots()
-    shown = sheet[..., 0] if channels == 1 else sheet
-    axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest", extent=_extent(sample))
-    axes.set_title(sample.title, loc="left")
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
-    if sample.extent is None:
-        places = [row * (height + gap) + height / 2 - 0.5 for row in range(rows)] if sample.row_names else []
-        axes.set_yticks(places, list(sample.row_names))
-        axes.set_xticks([])
-    return figure
-
-
-def _extent(sample: Images) -> Any:
-    """Where the edges of the sheet are, so that a tick stands at the middle of an image."""
-    if sample.extent is None:
-        return None
-    left, right, top, bottom = sample.extent
-    rows, columns = sample.values.shape[:2]
-    x, y = (right - left) / max(1, columns - 1) / 2, (top - bottom) / max(1, rows - 1) / 2
-    return (left - x, right + x, bottom - y, top + y)
+    middles = [[i * (size + gap) + size / 2 - 0.5 for i in range(n)] for n, size in ((rows, height), (columns, width))]
+    return sheet, (middles[0], middles[1])
 
 
 def _points(sample: Points) -> "Figure":
@@ -75,6 +78,7 @@ def _points(sample: Points) -> "Figure":
     axes.set_title(sample.title, loc="left")
     axes.set_xlabel(sample.axes[0])
     axes.set_ylabel(sample.axes[1])
+    axes.set_aspect("equal", adjustable="datalim")
     size = 9 if len(sample.values) > 500 else 18
     if sample.classes is None:
         axes.scatter(*sample.values.T, s=size, color=COLORS[0], alpha=0.6, linewidths=0)
