@@ -41,7 +41,7 @@ def test_a_config_is_valid(config: Path) -> None:
 
 def test_the_index_names_every_config() -> None:
     index = (ROOT / "configs" / "README.md").read_text(encoding="utf-8")
-    assert {config.name for config in CONFIGS} == set(re.findall(r"`(\w+\.yaml)`", index))
+    assert {config.name for config in CONFIGS} == set(re.findall(r"`(?:\w+/)*(\w+\.yaml)`", index))
 
 
 @pytest.mark.parametrize(("name", "parameters"), [("mnist_mlp", 235_146), ("mnist_cnn", 1_199_882)])

@@ -16,6 +16,7 @@ from kerascli.cli.commands import app
 from kerascli.data.base import Learned
 from kerascli.data.text_codec import TextCodec
 from kerascli.errors import ConfigError
+from kerascli.events import Note
 from kerascli.fit.generate import Choice, TextModel, continued
 from kerascli.report.pictures import picture
 from kerascli.runs.record import RunRecord
@@ -306,3 +307,13 @@ def test_samples_read_back_from_the_resolved_config(run: RunRecord) -> None:
     config = open_config(run.resolved_path)
     spec = config.describe(config.facts())
     assert spec.fit.callbacks == open_run(run, device="cpu").experiment.spec.fit.callbacks
+
+
+def test_a_sample_that_cannot_be_made_is_said_and_the_training_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("abcdefgh" * 4)
+    text = TEXT.replace("    - FIRST\n", "").replace("STEP", ", to_categorical").replace("epochs: 12", "epochs: 1")
+    text = text.replace('seed_text: "abcdefgh"', 'seed_text: ""')
+    record, events = train(write(tmp_path, text), tmp_path / "runs")
+    assert record.status() == "completed"
+    said = [event.text for event in events if isinstance(event, Note) and event.level == "warning"]
+    assert said == ["the sample 'generate_text' could not be made: the prompt has no word in it"]

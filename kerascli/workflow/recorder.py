@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from kerascli.errors import FileRefused
+from kerascli.errors import ConfigError, FileRefused
 from kerascli.events import (
     AppendRow,
     BatchEnd,
@@ -109,7 +109,10 @@ class Recorder:
             case WriteHistograms(folder, step):
                 self._boards.write_histograms(folder, step, self.trainer.snapshot())
             case WriteSample(name, epoch):
-                self._samples.write(name, epoch)
+                try:
+                    self._samples.write(name, epoch)
+                except ConfigError as error:  # no reason to lose a training
+                    return Note(f"the sample '{name}' could not be made: {error}", "warning")
             case Post(url):
                 problem = post(record)
                 if problem is not None and url not in self._unreachable:
