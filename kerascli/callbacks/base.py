@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from kerascli.component import Component, Registry
 from kerascli.errors import suggestion
-from kerascli.events import AppendRow, Post, WriteHistograms, WriteScalars
+from kerascli.events import AppendRow, Post, WriteHistograms, WriteSample, WriteScalars
 
 State = Mapping[str, Any]
 """A callback's memory between epochs: JSON, part of every checkpoint."""
@@ -89,7 +89,18 @@ def rates_text(rates: Mapping[str, float], verb: str = "") -> str:
 UpdateName = str | None
 """Which update of a `train_step` a callback is for; none: all."""
 
-Decision = SetLearningRate | Stop | SaveSlot | RestoreSlot | Say | AppendRow | WriteScalars | WriteHistograms | Post
+Decision = (
+    SetLearningRate
+    | Stop
+    | SaveSlot
+    | RestoreSlot
+    | Say
+    | AppendRow
+    | WriteScalars
+    | WriteHistograms
+    | Post
+    | WriteSample
+)
 
 
 class Callback(Component):

@@ -2,7 +2,7 @@
 
 runs/2026-11-24T22-17-58Z-mnist_mlp/
   config.yaml   resolved.yaml   run.json   history.csv   summary.txt   model.safetensors
-  preprocessing/   plugins/   checkpoints/   plots/   logs/   profile/
+  preprocessing/   plugins/   checkpoints/   plots/   logs/   profile/   samples/
 """
 
 import contextlib
@@ -32,8 +32,8 @@ FOLDER = re.compile(r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)-(.+)", re.DOTALL)
 _CONFIG, _RESOLVED, _FACTS = "config.yaml", "resolved.yaml", "run.json"
 _HISTORY, _SUMMARY, _WEIGHTS = "history.csv", "summary.txt", "model.safetensors"
 _PREPROCESSING, _PLUGINS, _CHECKPOINTS, _PLOTS, _LOGS = "preprocessing", "plugins", "checkpoints", "plots", "logs"
-_PROFILE = "profile"
-_FOLDERS = (_PREPROCESSING, _PLUGINS, _CHECKPOINTS, _PLOTS, _LOGS, _PROFILE)
+_PROFILE, _SAMPLES = "profile", "samples"
+_FOLDERS = (_PREPROCESSING, _PLUGINS, _CHECKPOINTS, _PLOTS, _LOGS, _PROFILE, _SAMPLES)
 
 
 class RunRecord:
@@ -225,6 +225,12 @@ class RunRecord:
     def plot_path(self, file: str) -> Path:
         """Where a plot of this run goes; its folder exists."""
         return self._inside(_PLOTS, file)
+
+    def write_sample(self, file: str, data: bytes) -> Path:
+        """Keep a picture or a text that a model has made; returns where it is."""
+        path = self._inside(_SAMPLES, file)
+        storage.write_bytes(path, data)
+        return path
 
     def write_profile(self, files: Mapping[str, bytes]) -> list[Path]:
         """Keep the files of a profile, instead of those of an earlier one; returns where they are."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from kerascli.callbacks.base import Callback
+from kerascli.callbacks.samples import Sampler
 from kerascli.data.base import SPLITS, Field
 from kerascli.errors import Fault, Path, suggestion
 from kerascli.optimizers.base import Optimizer
@@ -12,6 +13,7 @@ from kerascli.schedules.base import Schedule
 from kerascli.spec.compile import Goal
 from kerascli.spec.fit import path_as_written
 from kerascli.spec.run import RunSpec
+from kerascli.spec.samples import sample_faults
 
 
 def cross_faults(
@@ -101,6 +103,8 @@ def _callback_faults(spec: RunSpec, callback: Callback, path: Path, written: Any
     if callback.judges_averages and not any(optimizer.use_ema for optimizer in optimizers.values()):
         text = f"{callback.component_name} needs moving averages of the weights, which the optimizer does not keep"
         yield Fault(text, below, "key", hint=f"set use_ema: true on {next(iter(optimizers.values())).component_name}")
+    if isinstance(callback, Sampler):
+        yield from sample_faults(spec, callback, below, arguments)
     if callback.sets_learning_rate:
         yield from _rate_faults(callback, optimizers, below)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from safetensors.torch import load as load_tensors
 
-from kerascli.errors import FileRefused
+from kerascli.errors import ConfigError, FileRefused
 from kerascli.events import (
     AppendRow,
     BatchEnd,
@@ -18,6 +18,7 @@ from kerascli.events import (
     Record,
     Saved,
     WriteHistograms,
+    WriteSample,
     WriteScalars,
 )
 from kerascli.fit.checkpoint import capture, reinstate
@@ -28,6 +29,7 @@ from kerascli.fit.tensor_file import TensorFile
 from kerascli.runs.record import RunRecord
 from kerascli.spans import span
 from kerascli.workflow.boards import Boards
+from kerascli.workflow.samples import SampleWriter
 from kerascli.workflow.sending import post
 
 EPOCH_SECONDS = 10.0
@@ -41,11 +43,14 @@ TRAINING = "training.safetensors"
 class Recorder:
     """Writes what happens to one run; holds no lock, its caller does."""
 
-    def __init__(self, record: RunRecord, trainer: Trainer, progress: Progress, plan: Plan) -> None:
+    def __init__(
+        self, record: RunRecord, trainer: Trainer, progress: Progress, plan: Plan, samples: SampleWriter
+    ) -> None:
         self.record = record
         self.trainer = trainer
         self.progress = progress
         self.plan = plan
+        self._samples = samples
         self._saved_at = time.monotonic()
         self._boards = Boards(record)
         self._unreachable: set[str] = set()
@@ -103,6 +108,11 @@ class Recorder:
                 self._boards.write_scalars(folder, step, values)
             case WriteHistograms(folder, step):
                 self._boards.write_histograms(folder, step, self.trainer.snapshot())
+            case WriteSample(name, epoch):
+                try:
+                    self._samples.write(name, epoch)
+                except ConfigError as error:  # no reason to lose a training
+                    return Note(f"the sample '{name}' could not be made: {error}", "warning")
             case Post(url):
                 problem = post(record)
                 if problem is not None and url not in self._unreachable:

@@ -43,6 +43,7 @@ from kerascli.workflow.memory import out_of_memory
 from kerascli.workflow.plan import judged, make_plan
 from kerascli.workflow.profiled import profiled
 from kerascli.workflow.recorder import Recorder, restore
+from kerascli.workflow.samples import sample_writer
 from kerascli.workflow.signals import Stop, deferred
 
 
@@ -179,7 +180,7 @@ def _run(
     options: Options,
     profiler: Profiler | None,
 ) -> Iterator[Event]:
-    recorder = Recorder(record, trainer, reached, plan)
+    recorder = Recorder(record, trainer, reached, plan, sample_writer(record, experiment, prepared))
     try:
         with deferred() as stop:
             events = recorder.follow(train(trainer, plan, reached))
