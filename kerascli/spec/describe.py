@@ -62,7 +62,10 @@ def describe(
     assert built is not None
     assert fit is not None
     spec = RunSpec(name, seed, data, model, built, compiled, fit, steps)
-    entries = [*model.entries, *(entry for each in (steps.rounds if steps else ()) for entry in each.built.model.entries)]
+    entries = [
+        *model.entries,
+        *(entry for each in (steps.rounds if steps else ()) for entry in each.built.model.entries),
+    ]
     faults = [] if several and steps is None else uncalled_faults({e.name: e for e in model.shared}, entries)
     faults += cross_faults(spec, sections, targets, splits)
     if faults:

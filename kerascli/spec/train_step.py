@@ -65,7 +65,8 @@ class UpdateSpec:
     def log_names(self) -> dict[str, Literal["min", "max"]]:
         """Its figures in the order of their states: the losses, then the metrics."""
         names: dict[str, Literal["min", "max"]] = {f"{self.name}_loss": "min"}
-        names |= dict.fromkeys((f"{self.name}_{name}" for name in (*(t.name for t in self.terms), *self.figures)), "min")
+        for name in (*(term.name for term in self.terms), *self.figures):
+            names[f"{self.name}_{name}"] = "min"
         return names | {f"{self.name}_{judged.name}": judged.metric.direction for judged in self.metrics}
 
 
