@@ -289,7 +289,7 @@ def test_history_has_the_figures_of_every_update(tmp_path: Path) -> None:
 
 def test_a_loss_is_the_weighted_sum_of_its_parts(tmp_path: Path) -> None:
     """With what layers add, and the penalties of the weights that the update trains."""
-    experiment, prepared, plan = hard(tmp_path)
+    experiment, prepared, _ = hard(tmp_path)
     found = outcome_of(evaluate(experiment.update, judged(experiment, prepared.splits["validation"]).epoch(0), seed=3))
     kernel = next(weight for weight in experiment.weights if weight.name == "score/kernel")
     parts = found["critic_real"] + found["critic_fake"] + found["critic_of_class"] + 0.001 * found["critic_drift"]

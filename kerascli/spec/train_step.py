@@ -67,7 +67,9 @@ class UpdateSpec:
         names: dict[str, Literal["min", "max"]] = {f"{self.name}_loss": "min"}
         for name in (*(term.name for term in self.terms), *self.figures):
             names[f"{self.name}_{name}"] = "min"
-        return names | {f"{self.name}_{judged.name}": judged.metric.direction for judged in self.metrics}
+        for judged in self.metrics:
+            names[f"{self.name}_{judged.name}"] = judged.metric.direction
+        return names
 
 
 @dataclass(frozen=True, slots=True)
