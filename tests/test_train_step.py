@@ -21,10 +21,13 @@ from kerascli.builder.experiment import Experiment
 from kerascli.builder.program import largest_difference
 from kerascli.builder.tier import Job, make_runner
 from kerascli.device import Choice
-from kerascli.errors import TrainingStopped
+from kerascli.errors import FileRefused, TrainingStopped
 from kerascli.fit.evaluate import evaluate
 from kerascli.fit.loop import train as train_loop
 from kerascli.fit.progress import Progress
+from kerascli.optimizers.apply import FlatOptimizer
+from kerascli.optimizers.several import Optimizers
+from kerascli.optimizers.sgd import SGD
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.spec.load import open_config
@@ -485,3 +488,49 @@ def test_sample_weights_count_where_their_target_is_right(tmp_path: Path) -> Non
     hidden = np.tanh(data["x"] @ weights["low/kernel"] + weights["low/bias"])
     errors = (hidden @ weights["high/kernel"] + weights["high/bias"] - data["y"])[:, 0] ** 2
     assert found["slow_mse"] == pytest.approx((errors * data["w"]).mean(), rel=1e-6)
+
+
+def test_a_scheduler_without_an_update_sets_every_rate(tmp_path: Path) -> None:
+    sets = ['fit.callbacks=[{learning_rate_scheduler: "lr * 0.5"}]', "fit.epochs=2"]
+    run, _ = train(write(tmp_path, HARD), tmp_path / "runs", sets)
+    rates = [(row["critic_learning_rate"], row["forger_learning_rate"]) for row in run.history()]
+    assert rates == [(0.005, 0.0025), (0.0025, 0.00125)]
+
+
+def test_validations_on_averages_swap_where_there_are_some(tmp_path: Path) -> None:
+    """The forger keeps averages, the critic does not; training itself is the same with and without."""
+    plain, _ = train(write(tmp_path, HARD), tmp_path / "plain", ["fit.callbacks=[]"])
+    swapped, _ = train(write(tmp_path, HARD), tmp_path / "swapped", ["fit.callbacks=[swap_ema_weights]"])
+    assert outcome(swapped)[1] == outcome(plain)[1]
+    last = [run.history()[-1] for run in (plain, swapped)]
+    assert last[0]["val_forger_size"] != last[1]["val_forger_size"]
+    assert last[0]["val_critic_real"] == last[1]["val_critic_real"]
+
+
+def test_half_precision_trains(tmp_path: Path) -> None:
+    run, _ = train(write(tmp_path, HARD), tmp_path / "runs", ["compile={precision: mixed_bfloat16}", "fit.epochs=1"])
+    assert all(np.isfinite(value) for value in run.history()[0].values())
+
+
+def test_a_profile_names_the_layers_of_every_update(tmp_path: Path) -> None:
+    run, _ = train(write(tmp_path, HARD), tmp_path / "runs", ["fit.epochs=2"], profile=True)
+    text = (run.path / "profile" / "summary.txt").read_text(encoding="utf-8")
+    assert "critic: " in text
+    assert "forger: " in text
+
+
+def test_a_checkpoint_of_another_list_of_updates_is_refused() -> None:
+    weight = torch.nn.Parameter(torch.zeros(2))
+
+    class Plain:
+        constraint = None
+
+        def to_keras(self, tensor: torch.Tensor) -> torch.Tensor:
+            return tensor
+
+    one = Optimizers({"critic": FlatOptimizer(SGD(), [("dense/kernel", weight, Plain())])})
+    state = one.state_dict()
+    assert set(state) == {"critic/iterations", "critic/learning_rate"}
+    with pytest.raises(FileRefused, match="is missing"):
+        one.load_state_dict({name.replace("critic", "judge"): value for name, value in state.items()})
+    one.load_state_dict(state)
