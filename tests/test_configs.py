@@ -18,6 +18,7 @@ SMALLER = {
     "conv_lstm": ["filters=4", "rows=40"],
     "image_ocr": ["units=16"],
     "lstm_benchmark": ["units=16"],
+    "mnist_acgan": ["filters=4", "units=16"],
     "mnist_swwae": ["pools=1"],
     "quora_siamese_lstm": ["units=16"],
     "unet": ["filters=2", "size=32"],

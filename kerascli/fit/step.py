@@ -46,13 +46,16 @@ class Trainer:
         """Step `number` (from 0) on a batch; returns the states of its figures."""
         states: list[Tensor] = []
         for turn in self._turns:
-            for time in range(turn.repeat):
-                stream = turn.stream if time == 0 else f"{turn.stream}/{time}"
-                outcome = turn.run(batch, draws.Draws(self.seed, stream, number))
-                with span("optimizer"):
-                    self._learn(turn, outcome)
-            states += outcome.states
+            for time in range(1, turn.repeat):
+                self._take(turn, batch, f"{turn.stream}/{time}", number)
+            states += self._take(turn, batch, turn.stream, number)  # figures are those of the last time
         return states
+
+    def _take(self, turn: Turn, batch: Batch, stream: str, number: int) -> list[Tensor]:
+        outcome = turn.run(batch, draws.Draws(self.seed, stream, number))
+        with span("optimizer"):
+            self._learn(turn, outcome)
+        return outcome.states
 
     def _learn(self, turn: Turn, outcome: StepOutcome) -> None:
         """All gradients are there already: the first of several optimizers changes nothing for the next."""

@@ -1,6 +1,7 @@
 """Forward passes of a training with several updates: layers over the data's inputs that call what the model shares."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +24,7 @@ from kerascli.shapes import TensorSpec
 
 
 class Forward:
-    """A forward pass that is being read: its own layers, or (without) the nodes of the model. Paths are the config's."""
+    """A forward pass that is being read: its own layers, or else the nodes of the model. Paths are the config's."""
 
     def __init__(self, scope: Scope, inputs: Mapping[str, TensorSpec], path: Path, *, own: bool) -> None:
         self.faults = Faults(())
@@ -46,10 +47,8 @@ class Forward:
         """Its layers, as they are written."""
         path = (*self._path, "layers")
         if is_list(layers, whose, path, self.faults):
-            try:
+            with suppress(Exhausted):
                 read_entries(self.reading, layers, path)
-            except Exhausted:
-                pass
         else:
             self.reading.names.inputs_known = False  # any name may be meant for one that could not be read
         return tuple(self.reading.entries)

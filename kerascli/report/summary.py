@@ -82,9 +82,8 @@ def _rows(graph: Graph, *, expand: bool, without: Collection[str] | None = None)
     for entry in model.entries:
         if isinstance(entry, Call):
             calls.setdefault(entry.of.name, []).append(entry)
-    for entry in model.entries:
-        if without is not None and (isinstance(entry, Node) or entry.of.name in without):
-            continue
+    entries = [e for e in model.entries if without is None or (isinstance(e, Call) and e.of.name not in without)]
+    for entry in entries:
         if isinstance(entry, Node):
             yield _row(graph, modules, entry.name, entry.layer.component_name, (entry,), counted)
         elif entry is calls[entry.of.name][0]:

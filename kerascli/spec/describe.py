@@ -46,6 +46,12 @@ def describe(
     built = None if model is None else _try(faults, lambda: build(model))
     fit = _try(faults, lambda: parse_fit(sections.get("fit")))
     compiled = steps = None
+    if several:
+        faults += [
+            Fault(f"{key}: not with train_step", ("fit", key), "key", hint="take one of the two out")
+            for key in ("phases", "trainable")
+            if key in sections["fit"]
+        ]
     if several and scope is not None and built is not None and data is not None:
         written = sections["fit"]["train_step"], sections.get("compile")
         steps = _try(faults, lambda: parse_steps(*written, scope, built, _specs(inputs), wanted))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kerascli.component import Invalid
-from kerascli.errors import Fault, Path, Related, show, suggestion
+from kerascli.errors import Fault, Path, Related, nearest, show, suggestion
 from kerascli.graph.build import Built
 from kerascli.graph.further import Scope
 from kerascli.graph.model import Entry, Node, flat
@@ -84,6 +84,8 @@ class _Reader:
         self._columns: dict[str, Path] = {}
         self._trained: dict[str, tuple[str, Path]] = {}
         """What is trained, by which update."""
+        self._places: dict[str, Path] = {}
+        """Where that stands, by what names of its weights begin with."""
 
     def _add(self, text: str, path: Path, *, key: bool = False, hint: str | None = None, also: Path | None = None):
         related = () if also is None else (Related("the other", also),)
@@ -113,18 +115,21 @@ class _Reader:
         updates = [self._update(where, each, layers if where == path else None, terms) for where, each in group]
         repeat = self._repeat(group)
         self.faults += terms.faults
+        terms.faults = []
+        if len(self.faults) > before:  # what leads nowhere may lead to what could not be read
+            self.faults += forward.faults.all()
+            return None
         try:
-            built = forward.build(terms.outputs, self._owners, "a loss or a metric")
+            built = forward.build(terms.outputs, self._owners, "a loss")
         except Invalid as invalid:
             self.faults += invalid.faults
             return None
         self._owners = built.owners
-        known = len(terms.faults)
         terms.check(built.specs)
-        self.faults += terms.faults[known:]
-        for (where, _), update in zip(group, updates, strict=True):
+        self.faults += terms.faults
+        for update in updates:
             if update is not None and len(self.faults) == before:
-                self._check_trained(update, built, where)
+                self._check_trained(update, built)
         found = [update for update in updates if update is not None]
         return RoundSpec(built, tuple(found), repeat) if len(self.faults) == before else None
 
@@ -132,9 +137,11 @@ class _Reader:
         self, path: Path, written: dict[str, Any], layers: tuple[Entry, ...] | None, terms: TermReader
     ) -> UpdateSpec | None:
         before = len(self.faults) + len(terms.faults)
-        for key in written:
-            if key not in _KEYS:
-                self._add(f"unknown key '{key}' in an update{suggestion(str(key), _KEYS)}", (*path, key), key=True)
+        unknown = [key for key in written if key not in _KEYS]
+        for key in unknown:
+            self._add(f"unknown key '{key}' in an update{suggestion(str(key), _KEYS)}", (*path, key), key=True)
+        if {nearest(str(key), _KEYS) for key in unknown} - set(written) - {None}:
+            return None  # what is missing is there, misspelt
         name = self._name(written, path)
         train = self._train(written, path, name)
         optimizer = self._optimizer(written, path, name)
@@ -198,6 +205,7 @@ class _Reader:
                 self._add(text, at, hint="put both losses into one update", also=also)
             else:
                 self._trained[name] = (update, at)
+                self._places[known[name]] = at
         return tuple(known[name] for name in names if name in known)
 
     def _repeat(self, group: Sequence[Written]) -> int:
@@ -215,16 +223,18 @@ class _Reader:
 
     def _check_columns(self, update: UpdateSpec, path: Path) -> None:
         """A column of the history belongs to one figure."""
-        wanted = [update.terms, update.metrics, update.figures]
-        names = [f"{update.name}_loss", f"{update.name}_learning_rate"]
-        names += [f"{update.name}_{each if isinstance(each, str) else each.name}" for part in wanted for each in part]
-        for name in names:
-            if name in self._columns:
-                self._add(f"two figures would be called '{name}' in the history", path, key=True,
-                          also=self._columns[name])  # fmt: skip
-            self._columns[name] = path
+        named = [("loss", path), ("learning_rate", path)]
+        named += [(term.name, (*path, "loss", term.name)) for term in update.terms]
+        named += [(judged.name, (*path, "metrics", judged.name)) for judged in update.metrics]
+        named += [(node.name, node.path) for node in flat(update.layers or ()) if node.name in update.figures]
+        for name, where in named:
+            column = f"{update.name}_{name}"
+            if column in self._columns:
+                text = f"two figures would be called '{column}' in the history"
+                self._add(text, where, key=True, hint="choose another name")
+            self._columns[column] = where
 
-    def _check_trained(self, update: UpdateSpec, built: Built, path: Path) -> None:
+    def _check_trained(self, update: UpdateSpec, built: Built) -> None:
         """What an update trains has a part in its loss."""
         ends = [term.of.y_pred for term in update.terms if term.of is not None]
         ends += [str(term.of.y_true) for term in update.terms if term.of is not None and not term.of.is_target]
@@ -238,7 +248,7 @@ class _Reader:
             if any(f"{owner}/".startswith(f"{name}/") for owner in there) and not any(
                 weight.startswith(f"{name}/") for weight in trained
             ):
-                self._add(f"'{name}' has no weights that could be trained", (*path, "train"))
+                self._add(f"'{name}' has no weights that could be trained", self._places[name])
             else:
                 text = f"'{update.name}' is to train '{name}', which has no part in its loss"
-                self._add(text, (*path, "train"), hint=f"call '{name}' in its layers, on the way to the loss")
+                self._add(text, self._places[name], hint=f"call '{name}' in its layers, on the way to the loss")

@@ -1,4 +1,4 @@
-"""What an update of `fit.train_step` is trained towards and judged by: tensors of its forward pass, targets, numbers."""
+"""The losses and metrics of an update of `fit.train_step`: between tensors of its forward pass, targets, numbers."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -10,6 +10,7 @@ from kerascli.shapes import DType
 from kerascli.spec.compile import Precision
 from kerascli.spec.fit import FitSpec
 from kerascli.spec.settings import Schema, Setting, settings
+from kerascli.spec.update_settings import update_settings
 
 NAME_PATTERN = "^[A-Za-z_][A-Za-z0-9_]*$"
 
@@ -47,6 +48,7 @@ def sections() -> dict[str, Section]:
         Section("model.blocks", "A template of layers; each use makes new ones.", _block()),
         Section("compile", "What the model is trained towards, how, and in what precision.", _compile()),
         Section("fit", "How long, in what batches, validated on what, watched by whom.", _fit()),
+        Section("fit.train_step", "An update of a step: what it changes, how, and by which losses.", update_settings()),
     )
     return {section.name: section for section in found}
 
@@ -105,7 +107,9 @@ def _split() -> tuple[Setting, ...]:
 
 
 def _fit() -> tuple[Setting, ...]:
-    return tuple(settings(FitSpec, "fit"))
+    updates: Schema = {"type": "array", "items": {"x-section": "fit.train_step"}, "minItems": 1}
+    text = "The updates of a step, each with an optimizer of its own; none: one, by the compile section."
+    return (*settings(FitSpec, "fit"), Setting("train_step", updates, text))
 
 
 def _model() -> tuple[Setting, ...]:

@@ -65,10 +65,11 @@ class UpdateSpec:
     def log_names(self) -> dict[str, Literal["min", "max"]]:
         """Its figures in the order of their states: the losses, then the metrics."""
         names: dict[str, Literal["min", "max"]] = {f"{self.name}_loss": "min"}
-        names |= dict.fromkeys(
-            (f"{self.name}_{name}" for name in (*(t.name for t in self.terms), *self.figures)), "min"
-        )
-        return names | {f"{self.name}_{judged.name}": judged.metric.direction for judged in self.metrics}
+        for name in (*(term.name for term in self.terms), *self.figures):
+            names[f"{self.name}_{name}"] = "min"
+        for judged in self.metrics:
+            names[f"{self.name}_{judged.name}"] = judged.metric.direction
+        return names
 
 
 @dataclass(frozen=True, slots=True)

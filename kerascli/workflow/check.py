@@ -8,6 +8,7 @@ from kerascli.builder.values import check_values
 from kerascli.data.learning import load_learned
 from kerascli.data.prepare import DataFacts, PreparedData, stages
 from kerascli.errors import ConfigError, Fault, counted, safe_text
+from kerascli.graph.model import Call
 from kerascli.graph.module import Graph
 from kerascli.report.summary import Summary, summarize
 from kerascli.runs.record import RunRecord
@@ -25,7 +26,7 @@ def check(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Pr
     found = _summary(spec)
     lines = [
         f"{safe_text(str(path))}: ok",
-        f"  model: {counted(len(spec.model.nodes), 'layer')}, {found.total:,} parameters",
+        f"  model: {counted(_layers(spec), 'layer')}, {found.total:,} parameters",
     ]
     if prepared is not None:
         check_values(spec, prepared.splits, prepared.input_stage, prepared.target_stage)
@@ -73,6 +74,14 @@ def _said(unchecked: Sequence[str]) -> Iterator[None]:
     except ConfigError as error:
         missing = [Fault(f"not checked: {text}", level="warning") for text in unchecked]
         raise ConfigError([*error.faults, *missing]) from None
+
+
+def _layers(spec: RunSpec) -> int:
+    """How many run: of a `train_step` those that its updates call in addition are counted once each."""
+    rounds = spec.steps.rounds if spec.steps is not None else ()
+    calls = [entry for each in rounds for entry in each.built.model.entries if isinstance(entry, Call)]
+    more = {node.weights_name for call in calls for node in call.nodes}
+    return len(spec.model.nodes) + len(more - {node.weights_name for node in spec.model.nodes})
 
 
 def _summary(spec: RunSpec, *, expand: bool = False, view: str | None = None) -> Summary:
