@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from kerascli.errors import StorageError, safe_text
+from kerascli.pieces import Pieces, pieces
 
 _TEMPORARY = re.compile(r"\..+\.tmp-(\d+)", re.DOTALL)
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -70,7 +71,7 @@ def _rmtree(path: Path) -> None:
     shutil.rmtree(path)
 
 
-def write_bytes(path: Path, data: bytes | memoryview) -> None:
+def write_bytes(path: Path, data: bytes | memoryview | Pieces) -> None:
     """Replace the file at `path` whole.
 
     After a StorageError the old one is intact, or, where only the folder could not be synced, the new one is there.
@@ -78,7 +79,7 @@ def write_bytes(path: Path, data: bytes | memoryview) -> None:
     temporary = _temporary(path)
     with _reported("write", path, needed_bytes=len(data)):
         try:
-            _fill(temporary, memoryview(data))
+            _fill(temporary, pieces(data))
             _rename(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -226,7 +227,7 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name[:60]}.tmp-{os.getpid()}")
 
 
-def _fill(path: Path, data: memoryview) -> None:
+def _fill(path: Path, data: Pieces) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     try:
         descriptor = _open(path, flags)
@@ -234,8 +235,10 @@ def _fill(path: Path, data: memoryview) -> None:
         _unlink(path)
         descriptor = _open(path, flags)
     try:
-        while data:
-            data = data[_write(descriptor, data) :]
+        for piece in data:
+            rest = memoryview(piece)
+            while rest:
+                rest = rest[_write(descriptor, rest) :]
         _fsync(descriptor)
     finally:
         _close(descriptor)

@@ -130,7 +130,11 @@ class FlatOptimizer:
 
     def state_dict(self) -> dict[str, Tensor]:
         """All state: `adam/dense/kernel/velocity` ... in Keras's layout, `iterations`, `learning_rate`. Copies."""
-        state = {name: view.clone(memory_format=torch.contiguous_format) for name, view in self._named_state()}
+        return {name: view.clone(memory_format=torch.contiguous_format) for name, view in self.state_views().items()}
+
+    def state_views(self) -> dict[str, Tensor]:
+        """The same without copies: they change with the next step."""
+        state = dict(self._named_state())
         state["iterations"] = torch.tensor(self.iterations)
         if not isinstance(self._rate, Schedule):
             state["learning_rate"] = torch.tensor(self._rate, dtype=torch.float64)

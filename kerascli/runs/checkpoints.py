@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kerascli import storage
 from kerascli.errors import FileRefused
+from kerascli.pieces import Pieces, pieces
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, quoted, read_bytes
 
 _BLOB_NAME = r"[a-z][a-z0-9_-]{0,60}(\.[a-z0-9_-]{1,20})?"
@@ -76,7 +77,7 @@ class Checkpoints:
         self.keep = keep
 
     def save(
-        self, step: int, blobs: Mapping[str, bytes], facts: Mapping[str, Any], *, slots: tuple[str, ...] = ()
+        self, step: int, blobs: Mapping[str, bytes | Pieces], facts: Mapping[str, Any], *, slots: tuple[str, ...] = ()
     ) -> None:
         """Make the checkpoint of `step` durable, then point `slots` at it, then remove what is no longer kept.
 
@@ -85,7 +86,7 @@ class Checkpoints:
         for slot in slots:
             if not _SLOT.fullmatch(f"{slot}.json"):
                 raise ValueError(f"slot: expected lower-case letters, digits, '_' and '-', got '{slot}'")
-        files = {name: _File(bytes=len(blob), sha256=_sha256(blob)) for name, blob in blobs.items()}
+        files = {name: _File(bytes=len(blob), sha256=pieces(blob).sha256()) for name, blob in blobs.items()}
         manifest = _Manifest(step=step, files=files, facts=dict(facts))
         storage.make_folder(self.folder)
         for name, path in manifest.paths(self.folder).items():

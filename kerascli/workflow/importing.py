@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from kerascli.builder.experiment import Experiment, build_experiment
@@ -35,6 +34,7 @@ from kerascli.spec.load import open_config
 from kerascli.spec.references import escape_references
 from kerascli.spec.run import resolved
 from kerascli.workflow.recorder import TRAINING
+from kerascli.workflow.tensor_file import tensor_pieces
 
 _PROGRESS: Mapping[str, Any] = {
     "epoch": 0, "batch": 0, "seconds": 0.0, "said": [], "stopped": None, "callbacks": [], "rows": [],
@@ -165,7 +165,9 @@ def _take_weights(
     trained = [weight.name for weight, _ in pairs if weight.trainable]
     state = None
     if file.keras_3:  # Keras 2 wrote its optimizers' state in orders of its own
-        own, legacy = optimizer.state_dict(), file.legacy is not None
+        own = {name: view.to("meta") for name, view in optimizer.state_views().items()}
+        del optimizer  # only the shapes of its state are needed
+        legacy = file.legacy is not None
         state = optimizer_state(file.arrays, spec.compile.optimizer, trained, own, legacy=legacy)
     if state is None:
         notes.append("the file has no state of the optimizer that can be taken: it starts anew")
@@ -222,16 +224,15 @@ def _write(record: RunRecord, file: ModelFile, loaded: _Loaded, data: Path | Non
 
 def write_weights(record: RunRecord, experiment: Experiment, state: dict[str, Tensor] | None) -> None:
     """The final weights, and a checkpoint from which training goes on; without a `state` the optimizer starts anew."""
-    weights = {w.name: w.keras().to("cpu", copy=True).contiguous() for w in experiment.weights}
-    record.write_weights(save_tensors(weights))
+    record.write_weights(tensor_pieces({w.name: w.keras() for w in experiment.weights}))
     if experiment.spec.compile is None:
         return
-    optimizer = _optimizer(experiment)
-    state = state if state is not None or optimizer is None else optimizer.state_dict()
+    optimizer = None if state is not None else _optimizer(experiment)
+    state = state if optimizer is None else optimizer.state_views()
     if state is None:
         return
-    tensors = {f"weights/{name}": value for name, value in weights.items()}
-    tensors |= {f"optimizer/{name}": value.contiguous() for name, value in state.items()}
+    tensors = {f"weights/{w.name}": w.keras() for w in experiment.weights}
+    tensors |= {f"optimizer/{name}": value for name, value in state.items()}
     step = int(state["iterations"])
     facts = {**_PROGRESS, "step": step}
-    record.checkpoints.save(step, {TRAINING: save_tensors(tensors)}, facts)
+    record.checkpoints.save(step, {TRAINING: tensor_pieces(tensors)}, facts)
