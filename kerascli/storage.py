@@ -8,18 +8,18 @@ fsync is never retried on the same file: the kernel may already have dropped the
 import contextlib
 import errno
 import fcntl
-import hashlib
 import json
 import math
 import os
 import re
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from kerascli.errors import StorageError, safe_text
+from kerascli.pieces import Piece, Pieces, pieces
 
 _TEMPORARY = re.compile(r"\..+\.tmp-(\d+)", re.DOTALL)
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -67,48 +67,21 @@ def _rmtree(path: Path) -> None:
     shutil.rmtree(path)
 
 
-class Pieces(Protocol):
-    """What a file is to hold, piece after piece: more than anyone wants in memory twice."""
-
-    @property
-    def size(self) -> int:
-        """In bytes."""
-        ...
-
-    def __iter__(self) -> Iterator[bytes | memoryview]: ...
-
-
-Data = bytes | memoryview | Pieces
-
-
-def write_bytes(path: Path, data: Data) -> None:
+def write_bytes(path: Path, data: Piece | Pieces) -> None:
     """Replace the file at `path` whole.
 
     After a StorageError the old one is intact, or, where only the folder could not be synced, the new one is there.
     """
     temporary = _temporary(path)
-    with reported("write", path, needed_bytes=size(data)):
+    with reported("write", path, needed_bytes=len(data)):
         try:
-            _fill(temporary, _pieces(data))
+            _fill(temporary, pieces(data))
             _rename(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
                 _unlink(temporary)
             raise
         _sync_folder(path.parent)
-
-
-def size(data: Data) -> int:
-    """The bytes of what such a file holds."""
-    return len(data) if isinstance(data, (bytes, memoryview)) else data.size
-
-
-def sha256(data: Data) -> str:
-    """The digest of what such a file holds, in hexadecimal."""
-    digest = hashlib.sha256()
-    for piece in _pieces(data):
-        digest.update(piece)
-    return digest.hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -199,11 +172,7 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name[:60]}.tmp-{os.getpid()}")
 
 
-def _pieces(data: Data) -> Iterable[bytes | memoryview]:
-    return (data,) if isinstance(data, (bytes, memoryview)) else data
-
-
-def _fill(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+def _fill(path: Path, data: Pieces) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     try:
         descriptor = _open(path, flags)
@@ -211,10 +180,10 @@ def _fill(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
         _unlink(path)
         descriptor = _open(path, flags)
     try:
-        for piece in pieces:
-            data = memoryview(piece)
-            while data:
-                data = data[_write(descriptor, data) :]
+        for piece in data:
+            rest = memoryview(piece)
+            while rest:
+                rest = rest[_write(descriptor, rest) :]
         _fsync(descriptor)
     finally:
         _close(descriptor)

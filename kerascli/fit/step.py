@@ -11,10 +11,11 @@ from kerascli.builder.program import Runner, StepOutcome
 from kerascli.builder.update import Update
 from kerascli.data.loader import Batch
 from kerascli.errors import FileRefused
-from kerascli.fit.tensor_file import TensorFile
+from kerascli.fit.tensor_file import tensor_pieces
 from kerascli.graph.weights import Weight
 from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.optimizers.several import Optimizers
+from kerascli.pieces import Pieces
 from kerascli.spans import span
 
 
@@ -77,9 +78,9 @@ class Trainer:
                 weight = self._by_name[name].tensor
                 weight.copy_(self.optimizers.keep_if_good(value, weight))
 
-    def weights_file(self) -> TensorFile:
+    def weights_file(self) -> Pieces:
         """All weights in Keras's layout, for a file."""
-        return TensorFile({weight.name: weight.keras() for weight in self.weights})
+        return tensor_pieces({weight.name: weight.keras() for weight in self.weights})
 
     def snapshot(self) -> dict[str, Tensor]:
         """All weights in Keras's layout, copied to the CPU."""

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from kerascli import locks, storage
 from kerascli.errors import ConfigError, FileRefused, StorageError
+from kerascli.pieces import Pieces, pieces
 from kerascli.runs import history
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.facts import read_facts
@@ -187,9 +188,9 @@ class RunRecord:
 
     # Files of bytes
 
-    def write_weights(self, data: storage.Data) -> None:
+    def write_weights(self, data: bytes | Pieces) -> None:
         storage.write_bytes(self.path / _WEIGHTS, data)
-        self.note(weights_sha256=storage.sha256(data))
+        self.note(weights_sha256=pieces(data).sha256())
 
     def weights(self) -> bytes:
         """The final model.safetensors; FileRefused when the run has none, or not the one that it wrote."""

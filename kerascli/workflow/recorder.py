@@ -25,7 +25,7 @@ from kerascli.fit.checkpoint import capture, reinstate
 from kerascli.fit.loop import Plan, refuse_bad_step
 from kerascli.fit.progress import Progress
 from kerascli.fit.step import Trainer
-from kerascli.fit.tensor_file import TensorFile
+from kerascli.fit.tensor_file import tensor_pieces
 from kerascli.runs.record import RunRecord
 from kerascli.spans import span
 from kerascli.workflow.boards import Boards
@@ -95,7 +95,7 @@ class Recorder:
         refuse_bad_step(self.trainer, self.plan, self.progress.epoch + 1)
         with span("checkpoints"):
             tensors, facts = capture(self.trainer, self.progress)
-            self.record.checkpoints.save(self.progress.step, {TRAINING: TensorFile(tensors)}, facts, slots=slots)
+            self.record.checkpoints.save(self.progress.step, {TRAINING: tensor_pieces(tensors)}, facts, slots=slots)
         self._saved_at = time.monotonic()
         return Saved(f"step {self.progress.step}", self.progress.epoch, self.progress.batch, reason)
 

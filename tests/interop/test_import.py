@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -358,3 +360,31 @@ def test_data_is_asked_for_by_the_names_of_inputs_and_outputs(tmp_path: Path) ->
         predict_run(run, str(tmp_path / "wrong.npz"))
     with pytest.raises(ConfigError, match="no data section"):
         predict_run(run, "test")
+
+
+_MEASURED = """
+import sys
+from pathlib import Path
+from kerascli.workflow.importing import import_model
+
+def peak():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+small, large = map(Path, sys.argv[1:])
+import_model(small, runs_dir=small.parent / "runs")
+Path("/proc/self/clear_refs").write_text("5")
+before = peak()
+import_model(large, runs_dir=small.parent / "runs")
+print((peak() - before) * 1024 / large.stat().st_size)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is measured by Linux's own count")
+def test_a_large_file_is_never_twice_in_memory(tmp_path: Path) -> None:
+    save(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]), tmp_path, ".keras").rename(tmp_path / "s.keras")
+    hidden = [keras.layers.Dense(1500) for _ in range(6)]
+    large = save(keras.Sequential([keras.Input((1500,)), *hidden]), tmp_path, ".keras")
+    command = [sys.executable, "-c", _MEASURED, str(tmp_path / "s.keras"), str(large)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(run.stdout) < 2.0

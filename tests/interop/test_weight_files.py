@@ -87,7 +87,7 @@ def test_branches_are_numbered_as_keras_numbers_them(kind: str, tmp_path: Path) 
     x = given
     for _ in range(3):
         x = L.Dense(4)(x)
-    theirs = keras.Model(given, L.Dense(2)(L.Concatenate()([short, x])))
+    theirs: Any = keras.Model(given, L.Dense(2)(L.Concatenate()([short, x])))
     layers = [
         {"dense": {"units": 4, "inputs": "x", "name": "short"}}, {"dense": {"units": 4, "inputs": "x", "name": "long"}},
         {"dense": 4}, {"dense": {"units": 4, "name": "last"}}, {"concatenate": ["short", "last"]}, {"dense": 2},
@@ -101,7 +101,7 @@ def test_branches_are_numbered_as_keras_numbers_them(kind: str, tmp_path: Path) 
 def test_a_model_that_is_called_twice_takes_its_weights_once(kind: str, tmp_path: Path) -> None:
     tower = keras.Sequential([keras.Input((4,)), L.Dense(4), L.BatchNormalization(), L.Dense(4)], name="tower")
     given = keras.Input((4,))
-    theirs = keras.Model(given, L.Dense(2)(tower(tower(given))))
+    theirs: Any = keras.Model(given, L.Dense(2)(tower(tower(given))))
     shared = {"tower": {"layers": [{"dense": 4}, "batch_normalization", {"dense": 4}]}}
     section = {"inputs": {"x": [4]}, "shared": shared, "layers": ["tower", {"tower": {"name": "again"}}, {"dense": 2}]}
     rows = np.random.default_rng(0).normal(size=(4, 4)).astype("float32")
