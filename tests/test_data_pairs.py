@@ -200,3 +200,13 @@ def test_ragged_rows_of_words_are_padded_as_each_input_says() -> None:
     texts = np.array(["a b", "a"], object)
     learned = step.learn(Blocks.of(texts), Field((), "string"), target=False)
     assert step.apply(texts, Field((), "string"), learned, target=False)[1].tolist() == [2]
+
+
+@pytest.mark.parametrize("words", ["string_lookup", {"text_vectorization": {"split": "character"}}])
+def test_a_vocabulary_that_a_target_shares_with_an_input_counts_its_classes(words: Any) -> None:
+    section = {"source": {"stories": {"rows": 30}}, "shared": {"words": words}}
+    spec = parse_data(
+        {**section, "inputs": {"said": [{"columns": "answer"}, "words"]}, "targets": {"answer": ["words"]}}
+    )
+    facts = load_data(spec, Context(Path(), 0)).facts
+    assert facts.targets["answer"].num_classes == facts.inputs["said"].vocabulary_size
