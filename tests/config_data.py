@@ -33,7 +33,7 @@ def place(folder: Path, patch: pytest.MonkeyPatch) -> None:
         where.parent.mkdir(parents=True, exist_ok=True)
         where.write_bytes(data)
         patch.setattr(module, "SHA256", hashlib.sha256(data).hexdigest())
-    for write in (_mnist, _pictures, _questions, _reviews, _sentences):
+    for write in (_films, _mnist, _pictures, _questions, _reviews, _sentences):
         write(folder)
 
 
@@ -101,3 +101,14 @@ def _reviews(folder: Path) -> None:
 
 def _sentences(folder: Path) -> None:
     _table(folder / "fra.txt", "", lambda row: f"{_sentence()}.\t{_sentence()} !\tCC-BY 2.0 (France) #{row}")
+
+
+def _films(folder: Path) -> None:
+    for split in ("train", "test"):
+        for label in ("neg", "pos"):
+            where = folder / "aclImdb" / split / label
+            where.mkdir(parents=True)
+            for number in range(40):
+                (where / f"{number}_7.txt").write_text(_sentence(), encoding="utf-8")
+    vectors = (f"{word} " + " ".join(f"{value:.4f}" for value in _RANDOM.normal(size=300)) for word in _WORDS)
+    (folder / "glove.6B.300d.txt").write_text("".join(line + "\n" for line in vectors), encoding="utf-8")

@@ -16,7 +16,7 @@ CONFIGS = sorted(path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.
 SMALLER = {
     "cifar10_densenet": ["layers=2"],
     "conv_lstm": ["filters=4", "rows=40"],
-    "image_ocr": ["units=16"],
+    "image_ocr": ["units=16", "rows=100"],
     "lstm_benchmark": ["units=16"],
     "mnist_acgan": ["filters=4", "units=16"],
     "mnist_swwae": ["pools=1"],

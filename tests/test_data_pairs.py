@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from kerascli.component import Invalid
@@ -200,3 +201,45 @@ def test_ragged_rows_of_words_are_padded_as_each_input_says() -> None:
     texts = np.array(["a b", "a"], object)
     learned = step.learn(Blocks.of(texts), Field((), "string"), target=False)
     assert step.apply(texts, Field((), "string"), learned, target=False)[1].tolist() == [2]
+
+
+@pytest.mark.parametrize("words", ["string_lookup", {"text_vectorization": {"split": "character"}}])
+def test_a_vocabulary_that_a_target_shares_with_an_input_counts_its_classes(words: Any) -> None:
+    section = {"source": {"stories": {"rows": 30}}, "shared": {"words": words}}
+    spec = parse_data(
+        {**section, "inputs": {"said": [{"columns": "answer"}, "words"]}, "targets": {"answer": ["words"]}}
+    )
+    facts = load_data(spec, Context(Path(), 0)).facts
+    assert facts.targets["answer"].num_classes == facts.inputs["said"].vocabulary_size
+
+
+def words_and_vectors(folder: Path, vectors: str) -> Any:
+    (folder / "v.txt").write_text(vectors)
+    (folder / "t.csv").write_text("text\nno yes no\nno maybe\n")
+    steps = [{"text_vectorization": {"output_sequence_length": 3}}, {"word_vectors": "v.txt"}]
+    return parse_data({"source": {"csv": {"path": "t.csv"}}, "inputs": {"text": steps}})
+
+
+@pytest.mark.parametrize("head", ["", "3 2\n"])
+def test_words_become_the_vectors_of_a_file(head: str, tmp_path: Path) -> None:
+    data = load_data(words_and_vectors(tmp_path, head + "yes 1 2\nthe 9 9\nno -0.5 1e-1\n"), Context(tmp_path, 0))
+    assert data.facts.inputs["text"].shape == (3, 2)
+    found = data.input_stage({"text": torch.from_numpy(whole(data.splits["train"]).inputs["text"])})["text"]
+    no, yes, none = [-0.5, 0.1], [1, 2], [0, 0]
+    np.testing.assert_allclose(found, [[no, yes, no], [no, none, none]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("vectors", "said"),
+    [
+        ("yes 1 2\nno 1\n", ":2: 1 numbers, others have 2"),
+        ("yes 1 x\n", ":1: expected a word and its numbers"),
+        ("the 1 2\n", "none of the 3 words is in the file"),
+    ],
+)
+def test_vectors_that_do_not_fit_are_refused(vectors: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        load_data(words_and_vectors(tmp_path, vectors), Context(tmp_path, 0))
+    [fault] = caught.value.faults
+    line = f":{fault.place.line}: " if fault.place else ""
+    assert said in line + fault.text

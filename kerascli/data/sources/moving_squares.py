@@ -15,7 +15,7 @@ _SQUARES = 7
 
 @source()
 class MovingSquares(Source):
-    """`x` (frames, size, size, 1): three to seven squares on straight ways, in noise; `y`: the frame behind each, clean.
+    """`x` (frames, size, size, 1): squares on straight ways, in noise; `y`: the frame behind each, clean.
 
     Float32 from 0 to 1; one split `train`.
     """

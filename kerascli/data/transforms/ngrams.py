@@ -33,7 +33,7 @@ class Ngrams(Transform):
             if len(field.shape) != 1:
                 raise ValueError(f"needs a row of numbers for each sample, got {len(field.shape)} axes")
         size = None if learned is None else int(learned.facts["vocabulary_size"])
-        return replace(field, shape=(None,), dtype="sequence", vocabulary_size=size, max_length=None)
+        return replace(field, shape=(None,), dtype="sequence", vocabulary_size=size, words=None, max_length=None)
 
     def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
         words = field.vocabulary_size or 1 + max(int(Tokens.of(block).values.max(initial=0)) for block in rows)
