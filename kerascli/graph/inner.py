@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from kerascli.errors import show
 from kerascli.graph.build import build
 from kerascli.graph.inputs import fits
-from kerascli.graph.model import Input, Model, Shared, flat
+from kerascli.graph.model import Input, Model, Node, Shared, flat
 from kerascli.graph.module import Graph
 from kerascli.graph.parts import Part, SharedModule, below, parts_of
 from kerascli.layers.base import BaseLayer, Layer, NamingLayer, Outcome, ShapeMismatch
@@ -93,6 +93,12 @@ class SharedModelModule(SharedModule):
         for index, (node, module) in enumerate(zip(self.graph.model.nodes, self.graph.nodes, strict=True)):
             for part in parts_of(node, module):
                 yield replace(part, path=below(f"graph/nodes/{index}", part.path))
+
+
+def wrapped(node: Node) -> Shared | None:
+    """What is shared that a node calls on every step."""
+    part = node.layer.layer if isinstance(node.layer, TimeDistributed) else None
+    return part.shared if isinstance(part, SharedPart) else None
 
 
 def with_shared(cls: type[BaseLayer], settings: Any, known: Mapping[str, Shared | None]) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kerascli.graph.inner import wrapped
 from kerascli.graph.model import Call, Model, Node
 from kerascli.interop.differences import TENSORS_BY_NAME
 from kerascli.interop.keras_order import keras_order
@@ -80,7 +81,9 @@ class _Writer:
             made = {"module": "keras.layers", "class_name": "InputLayer", "config": config, "registered_name": None}
             self._nodes[name] = KerasNode(name, made)
             self._tensors[given.name] = Result(name)
-        for name in dict.fromkeys(entry.of.name for entry in self._model.entries if isinstance(entry, Call)):
+        called = [entry.of.name for entry in self._model.entries if isinstance(entry, Call)]
+        called += [shared.name for node in self._model.nodes if (shared := wrapped(node)) is not None]
+        for name in dict.fromkeys(called):
             hint = "--format torch_export or onnx takes what is shared"
             self.unsaid.add(f"'{name}' is shared: it cannot be written to Keras's files yet", hint)
         for node in self._model.nodes:
