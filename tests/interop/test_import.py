@@ -355,7 +355,9 @@ def test_what_is_called_twice_is_shared_or_refused(tmp_path: Path) -> None:
 def test_a_model_on_every_step_is_shared(suffix: str, tmp_path: Path) -> None:
     one = keras.Input((6, 6, 1), name="image")
     y = L.BatchNormalization(name="n")(L.Conv2D(2, 3, name="c")(one))
-    tower = keras.Model(one, L.Add(name="a")([L.GlobalMaxPooling2D(name="m")(y), L.GlobalAveragePooling2D(name="g")(y)]))
+    tower = keras.Model(
+        one, L.Add(name="a")([L.GlobalMaxPooling2D(name="m")(y), L.GlobalAveragePooling2D(name="g")(y)])
+    )
     frames = keras.Input((4, 6, 6, 1), name="frames")
     model: Any = keras.Model(frames, L.Dense(2, name="out")(L.LSTM(3)(L.TimeDistributed(tower, name="steps")(frames))))
     shake(model)
