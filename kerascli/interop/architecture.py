@@ -126,6 +126,9 @@ class _Writer:
         self.common.note_policy(layer)
         if (model := wrapped_model(layer)) is not None:
             return self._on_every_step(reading, layer, number, model)
+        return self._layer(reading, layer, number)
+
+    def _layer(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
         settings = reading.settings(layer, self.common.refusals)
         if settings is None:
             return []

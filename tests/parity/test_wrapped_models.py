@@ -1,4 +1,4 @@
-"""A shared model on every step of a sequence beside Keras's TimeDistributed(model): outputs, gradients, updates, losses."""
+"""A shared model on every step of a sequence beside Keras's TimeDistributed: outputs, gradients, updates, losses."""
 
 from typing import Any
 
