@@ -85,9 +85,9 @@ class SharedModelModule(SharedModule):
 
     def forward(self, x: Tensor) -> Outcome:  # (N, *) -> (N, *)
         found = self.graph({self.graph.model.inputs[0].name: x})
-        values = tuple(found.outputs.values())
+        first, *rest = found.outputs.values()
         updates = {self.places[name]: value for name, value in found.updates.items()}
-        return Outcome(values if len(values) > 1 else values[0], losses=found.losses, updates=updates)
+        return Outcome((first, *rest) if rest else first, losses=found.losses, updates=updates)
 
     def parts(self) -> Iterator[Part]:
         for index, (node, module) in enumerate(zip(self.graph.model.nodes, self.graph.nodes, strict=True)):
