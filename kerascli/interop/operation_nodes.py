@@ -30,10 +30,11 @@ _CLASSES = {
 """Where Keras's class is not the operation's name in camel case."""
 _ELSEWHERE: Mapping[str, str] = {
     "nn": """
-        average_pool binary_crossentropy categorical_crossentropy celu ctc_loss depth_to_space
-        dot_product_attention elu gelu glu hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu log_sigmoid
-        log_softmax max_pool moments multi_hot normalize one_hot psnr relu relu6 selu sigmoid silu soft_shrink softmax softplus softsign space_to_depth sparse_categorical_crossentropy
-        sparse_plus sparse_sigmoid sparsemax squareplus tanh_shrink threshold
+        average_pool binary_crossentropy categorical_crossentropy celu ctc_loss depth_to_space dot_product_attention
+        elu gelu glu hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu log_sigmoid log_softmax max_pool moments
+        multi_hot normalize one_hot psnr relu relu6 selu sigmoid silu soft_shrink softmax softplus softsign
+        space_to_depth sparse_categorical_crossentropy sparse_plus sparse_sigmoid sparsemax squareplus tanh_shrink
+        threshold
     """,
     "math": """
         cdist erf erfc erfinv extract_sequences in_top_k logdet logsumexp rfft rsqrt segment_max segment_min
