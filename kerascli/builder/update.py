@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from kerascli.builder.objective import Judgement, Objective
+from kerascli.builder.objective import BaseObjective, Judgement
 from kerascli.data.loader import Batch
 from kerascli.graph.module import Graph, GraphOutcome
 
@@ -23,7 +23,7 @@ class Update(nn.Module):
     """Finish the batch (rescale, one-hot ...), run the graph, judge its outputs."""
 
     def __init__(
-        self, graph: Graph, objective: Objective, input_stage: nn.Module, target_stage: nn.Module, precision: str
+        self, graph: Graph, objective: BaseObjective, input_stage: nn.Module, target_stage: nn.Module, precision: str
     ) -> None:
         super().__init__()
         self.graph = graph

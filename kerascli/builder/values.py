@@ -27,7 +27,8 @@ def check_values(spec: RunSpec, splits: Mapping[str, Split], input_stage: Stage,
 
 def _check(spec: RunSpec, name: str, stages: tuple[Stage, Stage], split: MemorySplit, rows: Rows) -> None:
     input_stage, target_stage = stages
-    for node in spec.model.nodes:
+    graphs = [spec.built, *(each.built for each in spec.steps.rounds)] if spec.steps is not None else [spec.built]
+    for node in (node for graph in graphs for node in graph.model.nodes):
         if not isinstance(node.layer, Embedding):
             continue
         values = _final(split.inputs, node.inputs[0], input_stage)

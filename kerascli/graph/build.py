@@ -11,7 +11,7 @@ from kerascli.errors import Fault, Path, Related
 from kerascli.graph.batches import as_samples, output_faults, without_batch
 from kerascli.graph.faults import used_here
 from kerascli.graph.inputs import fits
-from kerascli.graph.model import Call, Model, Node
+from kerascli.graph.model import Call, Model, Node, flat
 from kerascli.graph.parts import parts_of
 from kerascli.graph.trial import as_seen, as_stated, taken, try_out
 from kerascli.graph.weights import weights_of
@@ -25,6 +25,7 @@ from kerascli.layers.base import (
     SourceLayer,
     WeightedModule,
 )
+from kerascli.light_torch import without_compiler
 from kerascli.shapes import TensorSpec, show_shape
 
 
@@ -35,14 +36,20 @@ class Built:
     model: Model
     modules: Mapping[str, nn.Module]
     specs: Mapping[str, TensorSpec]
+    owners: Mapping[str, nn.Module]
+    """The first module with the weights of that name."""
+    views: Mapping[str, "Built"]
 
 
-def build(model: Model) -> Built:
-    """Build every node in order. Raises Invalid with a fault for each node that does not fit."""
+@without_compiler()
+def build(model: Model, known: Mapping[str, nn.Module] | None = None) -> Built:
+    """Build every node in order, then the views. Raises Invalid with a fault for each node that does not fit.
+
+    `known` are the owners of another model, whose weights this one has: those of its nodes that are called as theirs.
+    """
     specs: dict[str, TensorSpec] = {given.name: given.spec for given in (*model.inputs, *model.targets)}
     modules: dict[str, nn.Module] = {}
-    owners: dict[str, nn.Module] = {}
-    """The first module with the weights of that name."""
+    owners: dict[str, nn.Module] = dict(known or {})
     faults: list[Fault] = []
     failed: set[tuple[str, Path]] = set()
     for node in model.nodes:
@@ -64,7 +71,28 @@ def build(model: Model) -> Built:
     faults = _with_refused_calls(model, specs, faults) + _too_many(model, modules) + output_faults(model, specs)
     if faults:
         raise Invalid(faults)
-    return Built(model, modules, specs)
+    return Built(model, modules, specs, owners, _build_views(model, owners))
+
+
+def _build_views(model: Model, owners: Mapping[str, nn.Module]) -> dict[str, Built]:
+    """Each view has the weights of the model, and none that the model has not."""
+    faults: list[Fault] = []
+    views: dict[str, Built] = {}
+    for name, view in model.views.items():
+        try:
+            views[name] = build(view.model, owners)
+        except Invalid as invalid:
+            faults += invalid.faults
+            continue
+        for node in flat(view.entries):
+            parts = [part for part in parts_of(node, views[name].modules[node.name]) if part.name not in owners]
+            if any(any(weights_of(part.module, "", trainable=True)) for part in parts):
+                text = f"'{node.name}' would have weights of its own, which nothing trains"
+                hint = f"put it into model.layers, or under model.shared to call it there and in '{name}'"
+                faults.append(Fault(text, node.path, "key", hint=hint))
+    if faults:
+        raise Invalid(faults)
+    return views
 
 
 def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: list[Fault]) -> list[Fault]:

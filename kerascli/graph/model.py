@@ -124,6 +124,10 @@ class Model:
     entries: tuple[Entry, ...]
     outputs: tuple[str, ...]
     shared: tuple[Shared, ...] = ()
+    views: Mapping[str, "View"] = field(default_factory=dict)
+    """Other models over its weights."""
+    alone: bool = False
+    """It has no layers of its own: its output is what it shares under that name."""
     targets: tuple[Input, ...] = ()
     """Those that formulas name (`targets.y`): there are none when the model predicts."""
     nodes: tuple[Node, ...] = field(init=False)
@@ -146,3 +150,15 @@ class Model:
                 return False
             before = entry.outputs[0]
         return self.outputs == (before,)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A model over the weights of another."""
+
+    model: Model
+    """Whole: it runs without the other."""
+    entries: tuple[Entry, ...]
+    """Those of its own; what it has more is the other's."""
+    own_inputs: bool
+    """False: it goes on from the inputs and the nodes of the other."""

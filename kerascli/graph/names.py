@@ -1,5 +1,6 @@
 """The names of a model section: which may be given, and what each means where it is used."""
 
+import copy
 import re
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -42,6 +43,10 @@ class Names:
         self._sees_targets = False
         self.inputs_known = True
         """False: any name may be that of an input."""
+
+    def fork(self) -> "Names":
+        """The names so far, to go on from without touching these."""
+        return copy.deepcopy(self)
 
     @contextmanager
     def inside(self, *, sees_outside: bool) -> Iterator[None]:

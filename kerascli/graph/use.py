@@ -8,11 +8,13 @@ from kerascli.graph.inner import wrapped
 from kerascli.graph.model import Call, Entry, Input, Node, Shared, flat
 
 
-def idle_faults(inputs: Iterable[Input], entries: Sequence[Entry], outputs: Sequence[str]) -> list[Fault]:
+def idle_faults(
+    inputs: Iterable[Input], entries: Sequence[Entry], outputs: Sequence[str], at: str = "model.outputs"
+) -> list[Fault]:
     """Nodes, calls and inputs that lead to no output; of a chain only its end is told."""
     nodes = flat(entries)
     uses = Counter([*outputs, *(name for node in nodes for name in node.used_names())])
-    hint = f"use it below, or name it under model.outputs (now: {', '.join(outputs)})"
+    hint = f"use it below, or name it under {at} (now: {', '.join(outputs)})"
     faults: list[Fault] = []
     idle: set[str] = set()
     for entry in entries:

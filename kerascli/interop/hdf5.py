@@ -42,6 +42,7 @@ class Hdf5:
             hint = 'pip install "kerascli[keras]"'
             raise ConfigError("reading files of Keras needs the package 'h5py', which is not installed", hint=hint)
         self._name = name
+        self._datasets: dict[str, Dataset] | None = None
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(_CHILD), str(descriptor), str(start), str(size)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, pass_fds=(descriptor,),
@@ -59,8 +60,10 @@ class Hdf5:
 
     def datasets(self) -> dict[str, Dataset]:
         """Every array by path. Raises FileRefused."""
-        said: Mapping[str, Any] = json.loads(self._ask({"do": "list"}))
-        return {path: Dataset(tuple(d["shape"]), np.dtype(d["dtype"])) for path, d in said.items()}
+        if self._datasets is None:
+            said: Mapping[str, Any] = json.loads(self._ask({"do": "list"}))
+            self._datasets = {path: Dataset(tuple(d["shape"]), np.dtype(d["dtype"])) for path, d in said.items()}
+        return self._datasets
 
     def text(self, path: str, name: str) -> str | None:
         """An attribute that is one text. Raises FileRefused."""

@@ -140,6 +140,8 @@ def _kind(number: int) -> str:
 
 def attribute(file: h5py.File, path: str, name: str) -> Any:
     """A text, a list of texts, or None where there is none."""
+    if path and path not in file:
+        return None
     found = h5py.h5a.exists(file[path or "/"].id, name.encode())
     if not found:
         return None

@@ -70,6 +70,8 @@ class Result:
 
     node: str
     index: int = 0
+    call: int = 0
+    """Which call of the layer it comes from."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,10 @@ class FlatOptimizer:
     Keras's does: with gradient accumulation every batch is one.
     """
 
-    def __init__(self, optimizer: Optimizer, weights: Sequence[NamedWeight]) -> None:
+    def __init__(
+        self, optimizer: Optimizer, weights: Sequence[NamedWeight], beside: "FlatOptimizer | None" = None
+    ) -> None:
+        """`beside` is another one of the same training: a step of either that is not finite is the last of both."""
         if not weights:
             raise ConfigError("there is nothing to train: the model has no trainable weight")
         self.optimizer = optimizer
@@ -41,7 +44,7 @@ class FlatOptimizer:
         self._groups = [
             FlatGroup([weights[i] for i in positions], own_gradient=own_gradient) for positions in self._positions
         ]
-        self._guard = Guard(weights[0][1].device)
+        self._guard = Guard(weights[0][1].device, None if beside is None else beside._guard)
         for group in self._groups:
             for slot in optimizer.slots():
                 group.add_slot(slot, optimizer.slot_start(slot), partial(optimizer.slot_shape, slot))

@@ -43,6 +43,7 @@ def sections() -> dict[str, Section]:
         Section(
             "model.shared", "A model that is called like a layer; its weights are the same in every call.", _shared()
         ),
+        Section("model.views", "A further model over the same weights, to be run after training.", _view()),
         Section("model.blocks", "A template of layers; each use makes new ones.", _block()),
         Section("compile", "What the model is trained towards, how, and in what precision.", _compile()),
         Section("fit", "How long, in what batches, validated on what, watched by whom.", _fit()),
@@ -108,6 +109,26 @@ def _fit() -> tuple[Setting, ...]:
 
 
 def _model() -> tuple[Setting, ...]:
+    shared: Schema = {"anyOf": [{"x-component": "layer"}, {"x-section": "model.shared"}]}
+    return (
+        Setting("inputs", _inputs(), "Shapes without the batch axis; none: the data's."),
+        Setting("shared", _by_name(shared), "Layers and models by name, called like layers: one set of weights each."),
+        Setting("blocks", _by_name({"x-section": "model.blocks"}), "Templates by name, used like layers."),
+        Setting("layers", _LAYERS, "The nodes, from the inputs on.", required=True),
+        Setting("outputs", _OUTPUTS, "The nodes that the model returns; none: the last one."),
+        Setting("views", _by_name({"x-section": "model.views"}), "Further models over the same weights, by name."),
+    )  # fmt: skip
+
+
+def _view() -> tuple[Setting, ...]:
+    return (
+        Setting("inputs", _inputs(), "What it is given, with shapes; none: it goes on from the model's nodes."),
+        Setting("layers", _LAYERS, "Its own nodes; they call what is shared, and have no weights."),
+        Setting("outputs", _OUTPUTS, "The nodes that it returns; none: the last one."),
+    )
+
+
+def _inputs() -> Schema:
     dtypes = [dtype for dtype in get_args(DType) if dtype != "string"]
     declared: Schema = {
         "type": "object",
@@ -115,14 +136,7 @@ def _model() -> tuple[Setting, ...]:
         "required": ["shape"],
         "additionalProperties": False,
     }
-    shared: Schema = {"anyOf": [{"x-component": "layer"}, {"x-section": "model.shared"}]}
-    return (
-        Setting("inputs", _by_name({"anyOf": [_SHAPE, declared]}), "Shapes without the batch axis; none: the data's."),
-        Setting("shared", _by_name(shared), "Layers and models by name, called like layers: one set of weights each."),
-        Setting("blocks", _by_name({"x-section": "model.blocks"}), "Templates by name, used like layers."),
-        Setting("layers", _LAYERS, "The nodes, from the inputs on.", required=True),
-        Setting("outputs", _OUTPUTS, "The nodes that the model returns; none: the last one."),
-    )  # fmt: skip
+    return _by_name({"anyOf": [_SHAPE, declared]})
 
 
 def _shared() -> tuple[Setting, ...]:

@@ -13,6 +13,7 @@ from kerascli.report.summary import Summary, summarize
 from kerascli.runs.record import RunRecord
 from kerascli.spec.load import Config, Progress, open_config
 from kerascli.spec.run import RunSpec
+from kerascli.workflow.opened import known_view
 
 
 def check(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Progress | None = None) -> list[str]:
@@ -32,7 +33,7 @@ def check(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Pr
         lines.append(f"  data: {rows} rows")
     if config.data is None:
         unchecked.append("there is no 'data' section")
-    if spec.compile is None:
+    if spec.training is None:
         unchecked.append("there is no 'compile' section")
     return [*lines, *(f"  not checked: {text}" for text in unchecked)]
 
@@ -44,6 +45,7 @@ def summary_of(
     flags: Sequence[str],
     progress: Progress | None = None,
     expand: bool = False,
+    view: str | None = None,
 ) -> Summary:
     """The summary of a config's model, with or without its data."""
     config = open_config(path, sets=sets, flags=flags, progress=progress)
@@ -51,16 +53,16 @@ def summary_of(
     facts, _, unchecked = _best_facts(config)
     with _said(unchecked):
         spec = config.describe(facts)
-    return _summary(spec, expand=expand)
+    return _summary(spec, expand=expand, view=view)
 
 
-def summary_of_run(record: RunRecord, *, expand: bool = False) -> Summary:
+def summary_of_run(record: RunRecord, *, expand: bool = False, view: str | None = None) -> Summary:
     """The summary of a run's model, from its folder alone."""
     config = open_config(record.resolved_path, recorded_plugins=record.plugin_paths())
     if config.data is None:
-        return _summary(config.describe(config.facts()), expand=expand)
+        return _summary(config.describe(config.facts()), expand=expand, view=view)
     facts = stages(config.data, load_learned(record.preprocessing())).facts
-    return _summary(config.describe(facts), expand=expand)
+    return _summary(config.describe(facts), expand=expand, view=view)
 
 
 @contextmanager
@@ -73,8 +75,12 @@ def _said(unchecked: Sequence[str]) -> Iterator[None]:
         raise ConfigError([*error.faults, *missing]) from None
 
 
-def _summary(spec: RunSpec, *, expand: bool = False) -> Summary:
-    return summarize(Graph(spec.built), spec.name, expand=expand)
+def _summary(spec: RunSpec, *, expand: bool = False, view: str | None = None) -> Summary:
+    if view is None:
+        beside = [Graph(each.built) for each in spec.steps.rounds] if spec.steps is not None else []
+        return summarize(Graph(spec.built), spec.name, expand=expand, beside=beside)
+    known_view(spec.model, view)
+    return summarize(Graph(spec.built.views[view]), f"{spec.name}: {view}", expand=expand)
 
 
 def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[str]]:

@@ -33,7 +33,7 @@ from kerascli.spec.dump import dump_yaml
 from kerascli.spec.extends import read_extended
 from kerascli.spec.load import open_config
 from kerascli.spec.references import escape_references
-from kerascli.spec.run import RunSpec, resolved
+from kerascli.spec.run import resolved
 from kerascli.workflow.recorder import TRAINING
 
 _PROGRESS: Mapping[str, Any] = {
@@ -81,7 +81,7 @@ def import_model(
     with open_model(path) as file:
         loaded = load_file(file, name, compiled=compiled)
         record = RunRecord.create(runs_dir, name)
-        with _kept_if_done(record), record.locked():
+        with kept_if_done(record), record.locked():
             _write(record, file, loaded, data, command)
     count = sum(weight.count for weight in loaded.experiment.weights)
     return Imported(record, count, loaded.notes)
@@ -180,7 +180,7 @@ def _optimizer(experiment: Experiment) -> FlatOptimizer | None:
 
 
 @contextmanager
-def _kept_if_done(record: RunRecord) -> Iterator[None]:
+def kept_if_done(record: RunRecord) -> Iterator[None]:
     """A run that could not be written whole is none."""
     try:
         yield
@@ -216,18 +216,18 @@ def _write(record: RunRecord, file: ModelFile, loaded: _Loaded, data: Path | Non
     record.write_summary(render(summarize(experiment.graph, spec.name)))
     for item, content in save_learned(prepared.learned).items() if prepared else ():
         record.write_preprocessing(item, content)
-    _write_weights(record, loaded, spec)
+    write_weights(record, experiment, loaded.state)
     record.finish("completed", reason="imported")
 
 
-def _write_weights(record: RunRecord, loaded: _Loaded, spec: RunSpec) -> None:
-    """The final weights, and a checkpoint from which training goes on."""
-    weights = {w.name: w.keras().to("cpu", copy=True).contiguous() for w in loaded.experiment.weights}
+def write_weights(record: RunRecord, experiment: Experiment, state: dict[str, Tensor] | None) -> None:
+    """The final weights, and a checkpoint from which training goes on; without a `state` the optimizer starts anew."""
+    weights = {w.name: w.keras().to("cpu", copy=True).contiguous() for w in experiment.weights}
     record.write_weights(save_tensors(weights))
-    if spec.compile is None:
+    if experiment.spec.compile is None:
         return
-    optimizer = _optimizer(loaded.experiment)
-    state = loaded.state if loaded.state is not None or optimizer is None else optimizer.state_dict()
+    optimizer = _optimizer(experiment)
+    state = state if state is not None or optimizer is None else optimizer.state_dict()
     if state is None:
         return
     tensors = {f"weights/{name}": value for name, value in weights.items()}

@@ -131,7 +131,7 @@ def resume(
 
 def experiment_of(config: Config, prepared: PreparedData, device: Choice) -> Experiment:
     spec = config.describe(prepared.facts, {name: split.rows for name, split in prepared.splits.items()})
-    if spec.compile is None:
+    if spec.training is None:
         raise config.error(
             [Fault("the config has no 'compile' section", (), hint="add compile: {loss: ..., optimizer: ...}")]
         )
@@ -159,12 +159,13 @@ def _write_start(
         **run_facts(), "command": shlex.join(["kerascli", *options.command]),
         "config": str(config.path), "flags": dict(config.flags), "seed": spec.seed,
         "device": device.value, "device_reason": device.reason, "threads": torch.get_num_threads(),
-        "precision": spec.compile.precision if spec.compile else "float32",
+        "precision": spec.training.precision if spec.training else "float32",
         "data": dict(prepared.digests), "plugins": plugins, "directions": dict(spec.log_names()),
     })  # fmt: skip
     record.write_config(config.text)
     record.write_resolved(dump_yaml(escape_references(config.resolved(record.path))))
-    record.write_summary(render(summarize(experiment.graph, spec.name)))
+    beside = [each.update.graph for each in experiment.rounds] if spec.steps is not None else []
+    record.write_summary(render(summarize(experiment.graph, spec.name, beside=beside)))
     for name, data in save_learned(prepared.learned).items():
         record.write_preprocessing(name, data)
 
@@ -254,7 +255,8 @@ def _while_wanted(batches: Iterator[Batch], record: RunRecord, stop: Stop) -> It
 
 def _choice_notes(device: Choice, tier: Choice, experiment: Experiment) -> Iterator[Event]:
     yield Note(f"device: {device.value} ({device.reason})")
-    asked = experiment.spec.compile is not None and experiment.spec.compile.jit_compile is True
+    training = experiment.spec.training
+    asked = training is not None and training.jit_compile is True
     if tier.value == "compiled" or asked:
         yield Note(f"tier: {tier.value} ({tier.reason})")
 

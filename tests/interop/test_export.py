@@ -200,12 +200,14 @@ def test_all_that_keras_has_no_words_for_is_named_at_once(tmp_path: Path) -> Non
 
 def test_keras_sorts_the_deepest_first_and_then_as_it_meets_them() -> None:
     model = models.several()
-    parents = {layer.name: _names(layer._inbound_nodes[0].input_tensors) for layer in model.layers}
-    assert keras_order(parents, _names(model.outputs)) == [layer.name for layer in model.layers]
+    parents = {(layer.name, 0): _places(layer._inbound_nodes[0].input_tensors) for layer in model.layers}
+    order, calls = keras_order(parents, _places(model.outputs))
+    assert order == [layer.name for layer in model.layers]
+    assert set(calls) == set(parents)
 
 
-def _names(tensors: list[Any]) -> list[str]:
-    return [tensor._keras_history.operation.name for tensor in tensors]
+def _places(tensors: list[Any]) -> list[tuple[str, int]]:
+    return [(tensor._keras_history.operation.name, 0) for tensor in tensors]
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "sgd", "amsgrad", "schedule", "average"])

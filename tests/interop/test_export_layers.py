@@ -84,10 +84,8 @@ def test_a_layer_that_keras_has_not_is_refused_by_name(name: str, tmp_path: Path
         assert_equal_in_keras(experiment(of_example(name, cls.examples[0])), tmp_path)
 
 
-def test_what_is_shared_is_refused_by_name(tmp_path: Path) -> None:
+def test_what_is_shared_on_every_step_is_refused_by_name(tmp_path: Path) -> None:
     shared = {"tower": {"layers": [{"dense": 4}]}}
-    called = {"inputs": {"x": [4]}, "shared": shared, "layers": ["tower", {"tower": {"name": "again"}}]}
-    on_steps = {"inputs": {"x": [3, 4]}, "shared": shared, "layers": [{"time_distributed": "tower"}]}
-    for section in (called, on_steps):
-        with pytest.raises(ConfigError, match="'tower' is shared"):
-            assert_equal_in_keras(experiment(section), tmp_path)
+    section = {"inputs": {"x": [3, 4]}, "shared": shared, "layers": [{"time_distributed": "tower"}]}
+    with pytest.raises(ConfigError, match="'tower' is shared"):
+        assert_equal_in_keras(experiment(section), tmp_path)
