@@ -30,7 +30,8 @@ from tests.runs_harness import go_on, outcome, train, write
 # Keras's own doing on the torch backend
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-ops = keras.ops
+ops: Any = keras.ops
+layers: Any = keras.layers
 TARGETS = {"y": TensorSpec((2,))}
 
 
@@ -100,7 +101,7 @@ TRAINED = """
 """
 
 
-class Affine(keras.layers.Layer):
+class Affine(layers.Layer):
     def build(self, shape: Any) -> None:
         parts: dict[str, Any] = {"regularizer": keras.regularizers.L2(0.01), "constraint": keras.constraints.MaxNorm()}
         self.w = self.add_weight((4, 3), name="w", **parts)
@@ -114,7 +115,7 @@ class Affine(keras.layers.Layer):
 def test_weights_in_formulas_are_trained_as_those_of_a_keras_layer(jit: str, data: Arrays, tmp_path: Path) -> None:
     keras.config.set_floatx("float64")
     x = keras.Input([4])
-    model = keras.Model(x, keras.layers.Dense(2, name="out")(Affine(name="affine")(x)))
+    model = keras.Model(x, layers.Dense(2, name="out")(Affine(name="affine")(x)))
     model.compile(loss="mse", optimizer=keras.optimizers.Adam(0.0078125))
     config = SECTIONS.replace("JIT", jit) + TRAINED
     beside_keras(tmp_path, data, config, model, {"w/value": "affine/w", "b/value": "affine/b"}, data["x"])
@@ -138,7 +139,7 @@ QUANTIZED = """
 """
 
 
-class Quantizer(keras.layers.Layer):
+class Quantizer(layers.Layer):
     def build(self, shape: Any) -> None:
         self.codebook = self.add_weight((5, 4), initializer="random_normal", trainable=False, name="codebook")
         self.counts = self.add_weight((5,), initializer="ones", trainable=False, name="counts")
@@ -160,8 +161,8 @@ class Quantizer(keras.layers.Layer):
 def test_updates_follow_as_assignments_in_a_keras_layer(jit: str, data: Arrays, tmp_path: Path) -> None:
     keras.config.set_floatx("float64")
     x = keras.Input([4])
-    y = Quantizer(name="q")(keras.layers.Dense(4, name="encoded")(x))
-    model = keras.Model(x, keras.layers.Dense(2, name="out")(y))
+    y = Quantizer(name="q")(layers.Dense(4, name="encoded")(x))
+    model = keras.Model(x, layers.Dense(2, name="out")(y))
     model.compile(loss="mse", optimizer=keras.optimizers.Adam(0.0078125))
     names = {"codebook/value": "q/codebook", "counts/value": "q/counts"}
     found = beside_keras(tmp_path, data, SECTIONS.replace("JIT", jit) + QUANTIZED, model, names, data["x"])
@@ -198,7 +199,7 @@ TARGETED = """
 """
 
 
-class Apart(keras.layers.Layer):
+class Apart(layers.Layer):
     def call(self, given: Any) -> Any:
         self.add_loss(0.5 * ops.mean(ops.abs(given[0] - given[1])))
         return given[0]
@@ -208,7 +209,7 @@ class Apart(keras.layers.Layer):
 def test_targets_in_formulas_are_those_of_an_endpoint_layer(jit: str, data: Arrays, tmp_path: Path) -> None:
     keras.config.set_floatx("float64")
     x, y = keras.Input([4], name="x"), keras.Input([2], name="y")
-    out = keras.layers.Dense(2, name="out")(keras.layers.Dense(3, "tanh", name="h")(x))
+    out = layers.Dense(2, name="out")(layers.Dense(3, "tanh", name="h")(x))
     model = keras.Model({"x": x, "y": y}, Apart(name="apart")([out, y]))
     model.compile(loss="mse", optimizer=keras.optimizers.Adam(0.0078125))
     config = SECTIONS.replace("JIT", jit) + TARGETED + "  outputs: out\n"
@@ -354,4 +355,4 @@ def test_where_the_largest_values_of_a_pool_were_can_be_written_as_a_formula() -
     (switches,) = torch.autograd.grad(pooled.sum(), [x])
     found = run(graph_of(text), x=x.detach()).outputs
     assert torch.equal(found["where"], switches)
-    assert torch.equal(found["multiply"], F.max_unpool2d(pooled, places, 2).permute(0, 2, 3, 1))
+    assert torch.equal(found["multiply"], F.max_unpool2d(pooled, places, [2, 2]).permute(0, 2, 3, 1))

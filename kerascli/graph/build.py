@@ -1,19 +1,19 @@
 """A Model becomes shapes and modules: each layer is built and tried on the meta device, nothing is allocated."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from kerascli.component import Invalid
-from kerascli.errors import Fault, Path, Related, first_line
+from kerascli.errors import Fault, Path, Related
 from kerascli.graph.batches import as_samples, output_faults, without_batch
 from kerascli.graph.faults import used_here
 from kerascli.graph.inputs import fits
 from kerascli.graph.model import Call, Model, Node, flat
 from kerascli.graph.parts import parts_of
+from kerascli.graph.trial import as_seen, as_stated, taken, try_out
 from kerascli.graph.weights import weights_of
 from kerascli.layers.base import (
     MAX_PARAMETERS,
@@ -21,22 +21,12 @@ from kerascli.layers.base import (
     Layer,
     MergeLayer,
     NamingLayer,
-    Outcome,
     ShapeMismatch,
     SourceLayer,
     WeightedModule,
 )
 from kerascli.light_torch import without_compiler
-from kerascli.shapes import Shape, TensorSpec, show_shape
-
-_BATCH_SIZES = (2, 3)
-_UNKNOWN_SIZES = (720, 2160)
-"""What an unknown dimension is taken for: two sizes, since what differs in the results is unknown too.
-
-Far apart, so that strides do not make one of them; with many divisors, so that they can be reshaped.
-"""
-_UNKNOWN_STEPS = (96, 288)
-"""The same for sequences, which recurrent layers go through step by step."""
+from kerascli.shapes import TensorSpec, show_shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +85,8 @@ def _build_views(model: Model, owners: Mapping[str, nn.Module]) -> dict[str, Bui
             faults += invalid.faults
             continue
         for node in flat(view.entries):
-            if node.weights_name not in owners and any(weights_of(views[name].modules[node.name], "", trainable=True)):
+            parts = [part for part in parts_of(node, views[name].modules[node.name]) if part.name not in owners]
+            if any(any(weights_of(part.module, "", trainable=True)) for part in parts):
                 text = f"'{node.name}' would have weights of its own, which nothing trains"
                 hint = f"put it into model.layers, or under model.shared to call it there and in '{name}'"
                 faults.append(Fault(text, node.path, "key", hint=hint))
@@ -142,16 +133,16 @@ def _build_node(
 ) -> tuple[nn.Module, tuple[TensorSpec, ...]]:
     """The module and its results; `owners` are the modules of earlier calls, whose weights this one may have."""
     layer = node.layer
-    seen = tuple(_as_seen(layer, spec) for spec in as_samples(node, specs))
+    seen = tuple(as_seen(layer, spec) for spec in as_samples(node, specs))
     _check_mask(node, specs)
     with torch.device("meta"):
         module = make_module(layer, seen)
         module.eval()
         for part in parts_of(node, module):
             if part.name in owners:
-                _share_weights(part.module, owners[part.name], _taken(node, specs))
+                _share_weights(part.module, owners[part.name], taken(node, specs))
         stated = layer.output_spec(seen)
-        results = _try_out(node, module, specs) if stated is None else _as_stated(stated, node, specs)
+        results = try_out(node, module, specs) if stated is None else as_stated(stated, node, specs)
     _refuse_undeclared(module)
     count = layer.results_of(node.call)
     if count is None and len(results) != len(node.outputs):
@@ -200,62 +191,6 @@ def make_module(layer: BaseLayer, inputs: tuple[TensorSpec, ...]) -> nn.Module:
     return layer.build(inputs[0])
 
 
-def _as_seen(layer: BaseLayer, spec: TensorSpec) -> TensorSpec:
-    if spec.is_integer and not layer.takes_integers:
-        return TensorSpec(spec.shape, _name(torch.get_default_dtype()), spec.batched)
-    return spec
-
-
-def _as_stated(stated: tuple[TensorSpec, ...], node: Node, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
-    """What a layer says of its results, which have a batch axis if what it is called on has one."""
-    of = specs[node.inputs[0]] if node.inputs else None
-    if of is None or of.batched:
-        return stated
-    return tuple(TensorSpec((of.shape[0], *spec.shape), spec.dtype, batched=False) for spec in stated)
-
-
-def _try_out(node: Node, module: nn.Module, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
-    """Run the module twice, with two sizes for every unknown dimension."""
-    inputs = [_as_seen(node.layer, specs[name]) for name in node.inputs]
-    sizes = _UNKNOWN_SIZES if any(spec.rank > 2 for spec in inputs) else _UNKNOWN_STEPS
-    runs = [_trial(node, module, inputs, specs, *pair) for pair in zip(_BATCH_SIZES, sizes, strict=True)]
-    free = isinstance(node.layer, NamingLayer) or not any(spec.batched for spec in inputs)
-    found = tuple(_compare(first, second, may_lack_batch=free) for first, second in zip(*runs, strict=True))
-    if any(not spec.batched and None in spec.shape for spec in found):  # an unknown size, or that of the batch?
-        again = _trial(node, module, inputs, specs, _BATCH_SIZES[1], sizes[0])
-        if any(a.shape != b.shape for a, b, spec in zip(runs[0], again, found, strict=True) if not spec.batched):
-            raise ShapeMismatch(_MIXED)
-    return found
-
-
-_MIXED = "mixes up the samples of a batch: its result does not have the batch as first axis"
-
-
-def _trial(
-    node: Node,
-    module: nn.Module,
-    inputs: Sequence[TensorSpec],
-    specs: Mapping[str, TensorSpec],
-    batch: int,
-    unknown: int,
-) -> tuple[Tensor, ...]:
-    """The results for a batch of such a size, in which every unknown size is `unknown`."""
-    tensors = [_stand_in(spec, batch, unknown) for spec in inputs]
-    call = {key: _call_stand_in(value, specs, batch, unknown) for key, value in node.call.items()}
-    call.pop("training", None)
-    call.pop("mask", None)
-    try:
-        with torch.no_grad():
-            result = module(*tensors, **call)
-    except (RuntimeError, IndexError, ValueError) as error:
-        if isinstance(error, ShapeMismatch):
-            raise
-        raise ShapeMismatch(f"cannot take {_taken(node, specs)}: {first_line(error).rstrip('.')}") from error
-    if isinstance(result, Outcome):
-        result = result.value
-    return result if isinstance(result, tuple) else (result,)
-
-
 def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:
     """A mask given by hand has a value for each step of its input."""
     given = node.call.get("mask", ())
@@ -269,43 +204,6 @@ def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:
         if not 0 < mask.rank <= x.rank or any(None not in (a, b) and a != b for a, b in steps):
             text = f"needs a mask of {TensorSpec(x.shape[:1])} for an input of {x}, got {mask}"
             raise ShapeMismatch(text, argument="mask")
-
-
-def _taken(node: Node, specs: Mapping[str, TensorSpec]) -> str:
-    """What a node is called on, in words: (None, 5, 3) with initial_state (None, 4)."""
-    words = " and ".join(str(specs[name]) for name in node.inputs)
-    for key, value in node.call.items():
-        names = [value] if isinstance(value, str) else [] if isinstance(value, bool) else value
-        if names:
-            words += f" with {key} {' and '.join(str(specs[name]) for name in names)}"
-    return words
-
-
-def _stand_in(spec: TensorSpec, batch: int, unknown: int) -> Tensor:
-    sizes = [unknown if size is None else size for size in spec.shape]
-    dtype = getattr(torch, spec.dtype) if spec.is_integer else torch.get_default_dtype()
-    return torch.empty((batch, *sizes) if spec.batched else sizes, dtype=dtype, device="meta")
-
-
-def _call_stand_in(value: Any, specs: Mapping[str, TensorSpec], batch: int, unknown: int) -> Any:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return _stand_in(specs[value], batch, unknown)
-    return [_stand_in(specs[name], batch, unknown) for name in value]
-
-
-def _compare(first: Tensor, second: Tensor, *, may_lack_batch: bool) -> TensorSpec:
-    shape: Shape = tuple(a if a == b else None for a, b in zip(first.shape, second.shape, strict=True))
-    if first.dim() and (first.shape[0], second.shape[0]) == _BATCH_SIZES:
-        return TensorSpec(shape[1:], _name(first.dtype))
-    if not may_lack_batch:
-        raise ShapeMismatch(_MIXED)
-    return TensorSpec(shape, _name(first.dtype), batched=False)
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 def _fault(mismatch: ShapeMismatch, node: Node, model: Model, specs: Mapping[str, TensorSpec]) -> Fault:

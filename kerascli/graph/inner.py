@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from kerascli.errors import show
 from kerascli.graph.build import build
 from kerascli.graph.inputs import fits
-from kerascli.graph.model import Input, Model, Shared, flat
+from kerascli.graph.model import Input, Model, Node, Shared, flat
 from kerascli.graph.module import Graph
 from kerascli.graph.parts import Part, SharedModule, below, parts_of
 from kerascli.layers.base import BaseLayer, Layer, NamingLayer, Outcome, ShapeMismatch
@@ -85,14 +85,20 @@ class SharedModelModule(SharedModule):
 
     def forward(self, x: Tensor) -> Outcome:  # (N, *) -> (N, *)
         found = self.graph({self.graph.model.inputs[0].name: x})
-        values = tuple(found.outputs.values())
+        first, *rest = found.outputs.values()
         updates = {self.places[name]: value for name, value in found.updates.items()}
-        return Outcome(values if len(values) > 1 else values[0], losses=found.losses, updates=updates)
+        return Outcome((first, *rest) if rest else first, losses=found.losses, updates=updates)
 
     def parts(self) -> Iterator[Part]:
         for index, (node, module) in enumerate(zip(self.graph.model.nodes, self.graph.nodes, strict=True)):
             for part in parts_of(node, module):
                 yield replace(part, path=below(f"graph/nodes/{index}", part.path))
+
+
+def wrapped(node: Node) -> Shared | None:
+    """What is shared that a node calls on every step."""
+    part = node.layer.layer if isinstance(node.layer, TimeDistributed) else None
+    return part.shared if isinstance(part, SharedPart) else None
 
 
 def with_shared(cls: type[BaseLayer], settings: Any, known: Mapping[str, Shared | None]) -> Any:

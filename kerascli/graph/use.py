@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from kerascli.errors import Fault, Path
-from kerascli.graph.inner import SharedPart
+from kerascli.graph.inner import wrapped
 from kerascli.graph.model import Call, Entry, Input, Node, Shared, flat
 
 
@@ -49,8 +49,7 @@ def _idle_nodes(nodes: Sequence[Node], used: set[str], hint: str) -> list[Fault]
 def uncalled_faults(shared: Mapping[str, Shared | None], entries: Sequence[Entry]) -> list[Fault]:
     """What is shared and never called."""
     called = {entry.of.weights for entry in entries if isinstance(entry, Call)}
-    wrapped = (getattr(node.layer, "layer", None) for node in flat(entries))
-    called |= {layer.shared.weights for layer in wrapped if isinstance(layer, SharedPart)}
+    called |= {inner.weights for node in flat(entries) if (inner := wrapped(node)) is not None}
     return [
         Fault(f"'{name}' is shared, but never called", _place_of(each), "key", hint="call it as a layer, by its name")
         for name, each in shared.items()

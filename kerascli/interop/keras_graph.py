@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kerascli.graph.inner import wrapped
 from kerascli.graph.model import Call, CallValue, Model, Node, Shared
 from kerascli.interop.differences import TENSORS_BY_NAME
 from kerascli.interop.keras_nodes import KerasCall, KerasNode, functional, input_node, reached, sequential
@@ -98,6 +99,10 @@ class _Writer:
         return self._shared[shared.weights]
 
     def _layer(self, node: Node, name: str) -> None:
+        if (shared := wrapped(node)) is not None:
+            hint = "--format torch_export or onnx takes it"
+            self.unsaid.add(f"'{shared.name}' is shared: on every step it cannot be written to Keras's files yet", hint)
+            return
         if isinstance(node.layer, SourceLayer):
             hint = "--format torch_export or onnx takes it"
             self.unsaid.add(f"'{node.name}' is a weight of its own, for which Keras's files have no place", hint)

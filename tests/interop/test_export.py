@@ -138,6 +138,8 @@ EXPRESSIONS = [
     "a // 2 + a % 2",
     "normalize(a, axis=-1)", "flip(a, 1)", "repeat(a, 2, axis=1)", "roll(a, 1, axis=1)", "average(a, axis=1)",
     "not (a > 0)", "a > 0 and b > 0", "squeeze(a[:, :1], 1)", "take(a, 1, axis=1)", "pi * a", "erf(a)", "relu(a)",
+    "max_pool(a, 2)", "average_pool(a, 2, strides=1, padding='same')",
+    "rfft(a)[1]", "svd(a, full_matrices=false)[1]", "isin(a, b)", "psnr(a, b, 1.0) * a",
     "moveaxis(a, 1, 2)", "tile(a, [1, 2, 1])", "a[:, none]", "var(a, axis=1)", "std(a, axis=1)",
 ]  # fmt: skip
 

@@ -353,6 +353,24 @@ def test_what_is_called_twice_is_shared_or_refused(tmp_path: Path) -> None:
     np.testing.assert_allclose(ours, model.predict(called(model, x), verbose=0), atol=1e-5)
 
 
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_model_on_every_step_is_shared(suffix: str, tmp_path: Path) -> None:
+    one = keras.Input((6, 6, 1), name="image")
+    y = L.BatchNormalization(name="n")(L.Conv2D(2, 3, name="c")(one))
+    tower = keras.Model(
+        one, L.Add(name="a")([L.GlobalMaxPooling2D(name="m")(y), L.GlobalAveragePooling2D(name="g")(y)])
+    )
+    frames = keras.Input((4, 6, 6, 1), name="frames")
+    model: Any = keras.Model(frames, L.Dense(2, name="out")(L.LSTM(3)(L.TimeDistributed(tower, name="steps")(frames))))
+    shake(model)
+    x = rows(model)
+    found = import_model(save(model, tmp_path, suffix), runs_dir=tmp_path / "runs")
+    run = open_run(found.record, device="cpu")
+    (ours,) = predict_run(run, str(arrays(run, model, x, tmp_path / "x.npz"))).outputs.values()
+    np.testing.assert_allclose(ours, model.predict(called(model, x), verbose=0), atol=1e-5)
+    assert summary_of_run(found.record).total == model.count_params()
+
+
 def test_data_is_asked_for_by_the_names_of_inputs_and_outputs(tmp_path: Path) -> None:
     run = open_run(import_model(save(dense_plain(), tmp_path, ".keras"), runs_dir=tmp_path / "runs").record)
     np.savez(tmp_path / "wrong.npz", z=np.ones((3, 4)))

@@ -1,4 +1,4 @@
-"""A shared model on every step of a sequence beside Keras's TimeDistributed(model): outputs, gradients, updates, losses."""
+"""A shared model on every step of a sequence beside Keras's TimeDistributed: outputs, gradients, updates, losses."""
 
 from typing import Any
 
@@ -175,3 +175,14 @@ def test_a_frozen_model_is_frozen_on_every_step() -> None:
     graph = graph_of(text)
     assert not any(weight.trainable for weight in graph.weights())
     assert not run(graph, {"frames": torch.randn(4, 5, 4)}, training=True).updates
+
+
+def test_a_view_may_call_a_model_on_every_step() -> None:
+    text = """
+    inputs: {x: [4]}
+    shared: {tower: {layers: [{dense: {units: 3, activation: tanh, name: d}}]}}
+    layers: [tower]
+    views: {steps: {inputs: {s: [5, 4]}, layers: [{time_distributed: {layer: tower, inputs: s}}]}}
+    """
+    graph = graph_of(text)
+    assert [weight.name for weight in graph.weights()] == ["tower/d/kernel", "tower/d/bias"]

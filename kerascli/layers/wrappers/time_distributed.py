@@ -1,10 +1,10 @@
 """TimeDistributed: one layer for every step of a sequence."""
 
 from dataclasses import replace
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import torch
-from pydantic import model_validator
+from pydantic import WithJsonSchema, model_validator
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -28,8 +28,8 @@ class TimeDistributed(Layer):
     mask = "pass"
     uses_mask = True
 
-    layer: LayerField
-    """The layer that is called on every step."""
+    layer: Annotated[LayerField, WithJsonSchema({"anyOf": [{"x-component": "layer"}, {"type": "string"}]})]
+    """The layer that is called on every step, or the name of a shared layer or model."""
 
     @model_validator(mode="after")
     def _takes_one(self) -> Self:
