@@ -311,7 +311,7 @@ def kerascli(*words: str) -> str:
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
 def test_the_picture_of_a_config_is_written_the_same_each_time(tmp_path: Path, suffix: str) -> None:
-    config = str(CONFIGS / "mnist_siamese.yaml")
+    config = str(CONFIGS / "vision" / "mnist_siamese_graph.yaml")
     files = [tmp_path / f"{name}{suffix}" for name in "ab"]
     for file in files:
         assert kerascli("plot", "--model", config, "-o", str(file), "--expand") == f"{file}\n"

@@ -30,17 +30,19 @@ def _command(
     log: Annotated[bool, typer.Option("--log", help="A logarithmic scale.")] = False,
     model: Annotated[bool, typer.Option("--model", help="Draw the model: its layers and how they connect.")] = False,
     expand: Annotated[bool, typer.Option("--expand", help="With --model: the inside of blocks, all repeats.")] = False,
+    view: options.View = None,
     sets: options.Sets = [],  # noqa: B006  # typer reads it once
     flags: options.Flags = [],  # noqa: B006
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Draw loss and metrics over the epochs of runs; with --model, the layers of a config or a run."""
-    given = {"--metric": metric, "--log": log, "--expand": expand, "--set": sets, "--flag": flags}
-    for option in ("--metric", "--log") if model else ("--expand", "--set", "--flag"):
+    given = {"--metric": metric, "--log": log, "--expand": expand, "--view": view, "--set": sets, "--flag": flags}
+    for option in ("--metric", "--log") if model else ("--expand", "--view", "--set", "--flag"):
         if given[option]:
             raise ConfigError(f"{option} {'does not go' if model else 'goes'} with --model")
     if model:
-        options.say(f"{draw_model(runs or [], output, runs_dir, sets=sets, flags=flags, expand=expand)}\n")
+        file = draw_model(runs or [], output, runs_dir, sets=sets, flags=flags, expand=expand, view=view)
+        options.say(f"{file}\n")
         return
     chosen = [options.find_run(run, runs_dir) for run in runs or [LATEST]]
     options.say(f"{draw(chosen, output, metric, log_scale=log)}\n")
@@ -54,6 +56,7 @@ def draw_model(
     sets: Sequence[str] = (),
     flags: Sequence[str] = (),
     expand: bool = False,
+    view: str | None = None,
 ) -> Path:
     """Draw the model of a config or a run; a run has a place for it in its folder. Returns the file's path."""
     if len(what) > 1:
@@ -65,15 +68,16 @@ def draw_model(
     if isinstance(found, Path) and output is None:
         raise ConfigError("a config has no folder for pictures", hint=f"name the picture: -o {found.stem}.png")
     from kerascli.report.architecture.drawing import draw_graph
-    from kerascli.workflow.check import graph_of, graph_of_run
+    from kerascli.workflow.check import graphs_of, spec_of, spec_of_run
 
     if isinstance(found, Path):
-        name, graph = graph_of(found, sets=sets, flags=flags, progress=options.download_bar())
+        spec = spec_of(found, sets=sets, flags=flags, progress=options.download_bar())
     else:
-        name, graph = graph_of_run(found)
-        output = output or found.plot_path("model.png")
+        spec = spec_of_run(found)
+        output = output or found.plot_path("model.png" if view is None else f"model-{view}.png")
     assert output is not None
-    figure = draw_graph(graph, name, expand=expand)
+    name, graph, beside = graphs_of(spec, view)
+    figure = draw_graph(graph, name, expand=expand, beside=beside)
     write_bytes(file or output, plots.encoded(figure, output.suffix))
     return output
 

@@ -1,6 +1,6 @@
 """The one module that runs a graph: values and masks on the edges, side results as values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,9 @@ from torch.func import functional_call
 from kerascli import draws
 from kerascli.graph.build import Built
 from kerascli.graph.model import Node
+from kerascli.graph.parts import parts_of
+from kerascli.graph.targets import name_of, needing_targets
+from kerascli.graph.updates import set_by
 from kerascli.graph.weights import Weight, weights_of
 from kerascli.layers.base import MergeLayer, Outcome, activity_loss
 from kerascli.layers.nesting import with_value
@@ -44,6 +47,10 @@ class _Step:
     """How many of the results have the mask that is handed on."""
     again: bool
     """An earlier node has the same weights."""
+    names: Mapping[str, str]
+    """Weights by their places in the module."""
+    sets: str
+    """The weight that it sets, where that is another node's."""
     last_uses: tuple[str, ...]
     """Tensors that no later node needs: dropped, so that inference holds no more memory than it must."""
 
@@ -56,33 +63,37 @@ class Graph(nn.Module):
         self.model = built.model
         self.specs = dict(built.specs)
         self._names = {given.name: given.spec.dtype for given in built.model.inputs}
+        self._targets = {target.name: (name_of(target), target.spec.dtype) for target in built.model.targets}
         self.nodes = nn.ModuleList(built.modules[node.name] for node in built.model.nodes)
-        last = _last_uses(built.model.nodes, built.model.outputs)
-        seen: set[str] = set()
-        steps = []
-        for node, module in zip(built.model.nodes, self.nodes, strict=True):
-            steps.append(_step(node, module, built, last.get(node.name, ()), again=node.weights_name in seen))
-            seen.add(node.weights_name)
-        self._steps = tuple(steps)
+        nodes = built.model.nodes
+        self._steps = _steps(nodes, built)
+        needing = needing_targets(nodes, built.model.targets)
+        self._predicting = _steps([node for node in nodes if node.name not in needing], built)
         for step in self._steps:
             if not step.node.layer.trainable:
                 step.module.requires_grad_(False)
 
     def weights(self) -> list[Weight]:
         """All weights in order of the nodes; those that several nodes have stand where the first one does."""
-        found: list[Weight] = []
+        found: dict[str, list[Weight]] = {}
         for step in self._steps:
-            if not step.again:
-                found += weights_of(step.module, step.node.weights_name, trainable=step.node.layer.trainable)
-        return found
+            for part in parts_of(step.node, step.module):
+                if part.name not in found:
+                    found[part.name] = list(weights_of(part.module, part.name, trainable=part.trainable))
+        return [weight for weights in found.values() for weight in weights]
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> GraphOutcome:
-        """Tensors of shape (N, *) by input name -> outputs of the graph by name."""
+    def forward(self, inputs: Mapping[str, Tensor], targets: Mapping[str, Tensor] | None = None) -> GraphOutcome:
+        """Tensors of shape (N, *) by input name -> outputs of the graph by name.
+
+        Without `targets`, by target name, the nodes that need one are left out.
+        """
         values: dict[str, Tensor] = {name: _as_input(inputs[name], dtype) for name, dtype in self._names.items()}
+        if targets is not None:
+            values.update({name: _as_input(targets[own], dtype) for name, (own, dtype) in self._targets.items()})
         masks: dict[str, Tensor] = {}
         outcome = GraphOutcome({}, masks)
         stack = draws.node_stack()
-        for step in self._steps:
+        for step in self._predicting if targets is None else self._steps:
             stack.append(step.node.name)
             _run(step, values, masks, outcome)
             stack.pop()
@@ -101,13 +112,30 @@ def _as_input(tensor: Tensor, dtype: str) -> Tensor:
     return tensor if tensor.dtype == wanted else tensor.to(wanted)
 
 
-def _step(node: Node, module: nn.Module, built: Built, last_uses: tuple[str, ...], *, again: bool) -> _Step:
+def _steps(nodes: Sequence[Node], built: Built) -> tuple[_Step, ...]:
+    last = _last_uses(nodes, built.model.outputs)
+    sets = {name: f"{weight.weights_name}/value" for name, weight in set_by(nodes).items()}
+    seen: set[str] = set()
+    steps = []
+    for node in nodes:
+        owned = {part.name for part in parts_of(node, built.modules[node.name])}
+        again = not owned.isdisjoint(seen)
+        steps.append(_step(node, built, last.get(node.name, ()), again=again, sets=sets.get(node.name, "")))
+        seen |= owned
+    return tuple(steps)
+
+
+def _step(node: Node, built: Built, last_uses: tuple[str, ...], *, again: bool, sets: str) -> _Step:
+    module = built.modules[node.name]
     layer = node.layer
     casts = tuple(built.specs[name].is_integer and not layer.takes_integers for name in node.inputs)
     tensors = tuple((key, value) for key, value in node.call.items() if not isinstance(value, bool))
     switches = {key: value for key, value in node.call.items() if isinstance(value, bool)}
     training = switches.pop("training", None)
-    return _Step(node, module, casts, tensors, switches, training, layer.masked_results(), again, last_uses)
+    names = {place: name for part in parts_of(node, module) for place, name in part.names()}
+    return _Step(
+        node, module, casts, tensors, switches, training, layer.masked_results(), again, names, sets, last_uses
+    )  # fmt: skip
 
 
 def _run(step: _Step, values: dict[str, Tensor], masks: dict[str, Tensor], outcome: GraphOutcome) -> None:
@@ -125,12 +153,12 @@ def _run(step: _Step, values: dict[str, Tensor], masks: dict[str, Tensor], outco
         prefix = node.name
         outcome.losses.update({_below(prefix, name): loss for name, loss in result.losses.items()})
         outcome.metrics.update({_below(prefix, name): value for name, value in result.metrics.items()})
-        outcome.updates.update({f"{node.weights_name}/{name}": value for name, value in result.updates.items()})
+        outcome.updates.update({step.sets or step.names[place]: value for place, value in result.updates.items()})
         result = result.value
     results = result if isinstance(result, tuple) else (result,)
     if (loss := activity_loss(node.layer, results)) is not None:
         outcome.losses[f"{node.name}/activity"] = loss
-    mask_out = _mask_out(step, arguments[0], mask_in)
+    mask_out = _mask_out(step, arguments[0], mask_in) if arguments else None
     for index, (name, value) in enumerate(zip(node.outputs, results, strict=True)):
         if name != "_":
             values[name] = value
@@ -145,10 +173,9 @@ def _below(node: str, name: str) -> str:
 
 def _carried(step: _Step, outcome: GraphOutcome) -> dict[str, Tensor]:
     """Weights as an earlier call in this step has left them: as in Keras each call goes on from there."""
-    prefix, module = f"{step.node.weights_name}/", step.module
-    changed = {name.removeprefix(prefix): value for name, value in outcome.updates.items() if name.startswith(prefix)}
-    paths = {name: name.replace("/", ".") for name in changed}
-    return {paths[name]: with_value(_tensor(module, paths[name]), value) for name, value in changed.items()}
+    places = {name: place.replace("/", ".") for place, name in step.names.items() if name in outcome.updates}
+    changed = ((place, outcome.updates[name]) for name, place in places.items())
+    return {place: with_value(_tensor(step.module, place), value) for place, value in changed}
 
 
 def _tensor(module: nn.Module, path: str) -> Tensor:
@@ -178,6 +205,8 @@ def _mask_in(node: Node, arguments: list[Tensor], masks: dict[str, Tensor], call
     """The mask that a node sees: what it is called with, else its inputs'; into `call`, if its module wants it."""
     layer = node.layer
     given = call.pop("mask", None)
+    if not node.inputs:
+        return None
     if not isinstance(layer, MergeLayer):
         mask = masks.get(node.inputs[0]) if given is None else _as_mask(given)
         if layer.uses_mask:
@@ -206,7 +235,7 @@ def _mask_out(step: _Step, x: Tensor, mask_in: Tensor | None) -> Tensor | None:
             return None
 
 
-def _last_uses(nodes: tuple[Node, ...], outputs: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+def _last_uses(nodes: Sequence[Node], outputs: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """For each node the tensors that it is the last to use."""
     user: dict[str, str] = {}
     for node in nodes:

@@ -4,14 +4,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from kerascli.errors import Fault, Path
+from kerascli.graph.inner import wrapped
 from kerascli.graph.model import Call, Entry, Input, Node, Shared, flat
 
 
-def idle_faults(inputs: Iterable[Input], entries: Sequence[Entry], outputs: Sequence[str]) -> list[Fault]:
+def idle_faults(
+    inputs: Iterable[Input], entries: Sequence[Entry], outputs: Sequence[str], at: str = "model.outputs"
+) -> list[Fault]:
     """Nodes, calls and inputs that lead to no output; of a chain only its end is told."""
     nodes = flat(entries)
     uses = Counter([*outputs, *(name for node in nodes for name in node.used_names())])
-    hint = f"use it below, or name it under model.outputs (now: {', '.join(outputs)})"
+    hint = f"use it below, or name it under {at} (now: {', '.join(outputs)})"
     faults: list[Fault] = []
     idle: set[str] = set()
     for entry in entries:
@@ -46,6 +49,7 @@ def _idle_nodes(nodes: Sequence[Node], used: set[str], hint: str) -> list[Fault]
 def uncalled_faults(shared: Mapping[str, Shared | None], entries: Sequence[Entry]) -> list[Fault]:
     """What is shared and never called."""
     called = {entry.of.weights for entry in entries if isinstance(entry, Call)}
+    called |= {inner.weights for node in flat(entries) if (inner := wrapped(node)) is not None}
     return [
         Fault(f"'{name}' is shared, but never called", _place_of(each), "key", hint="call it as a layer, by its name")
         for name, each in shared.items()

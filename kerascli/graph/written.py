@@ -7,7 +7,7 @@ from typing import Any
 from kerascli.component import names_first_argument, split_form
 from kerascli.errors import Path, nearest
 from kerascli.graph.faults import Faults
-from kerascli.layers.base import LAYERS, MASK_ARGUMENT, BaseLayer, CallArgument, MergeLayer
+from kerascli.layers.base import LAYERS, MASK_ARGUMENT, BaseLayer, CallArgument, MergeLayer, SourceLayer
 
 NODE_KEYS = ("name", "inputs", "outputs", "when")
 ANY_CALL: Mapping[str, CallArgument] = {
@@ -51,6 +51,8 @@ def take_apart(entry: Any, path: Path, faults: Faults) -> WrittenNode:
 
 def call_arguments(cls: type[BaseLayer]) -> dict[str, CallArgument]:
     """What may stand beside a layer's settings because Keras passes it when the layer is called."""
+    if issubclass(cls, SourceLayer):
+        return {}
     known = {**ANY_CALL, **(MASK_ARGUMENT if cls.uses_mask else {}), **cls.call_arguments}
     return {key: argument for key, argument in known.items() if key not in cls.model_fields}
 

@@ -142,8 +142,19 @@ class MergeLayer(BaseLayer):
         return reduce(torch.logical_or, present) if len(present) == len(masks) else None
 
 
+class SourceLayer(BaseLayer):
+    """A layer that is called on nothing; its results have no batch axis."""
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """The torch module; raises ShapeMismatch. Runs under the meta device."""
+
+
 class NamingLayer(BaseLayer):
     """A layer that names its inputs in its own settings; its module's forward takes them one by one."""
+
+    logs: ClassVar[bool] = False
+    """It has no result but a figure, logged under the node's name."""
 
     @abstractmethod
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
@@ -152,6 +163,10 @@ class NamingLayer(BaseLayer):
     @abstractmethod
     def names(self) -> tuple[str, ...]:
         """What it calls its inputs."""
+
+    @abstractmethod
+    def asks_for_batch(self) -> bool:
+        """Whether it needs one more input: a tensor that says how large the batch is."""
 
     @abstractmethod
     def numbers(self) -> Collection[str]:

@@ -29,7 +29,10 @@ class FlatOptimizer:
     Keras's does: with gradient accumulation every batch is one.
     """
 
-    def __init__(self, settings: BaseOptimizer, weights: Sequence[NamedWeight]) -> None:
+    def __init__(
+        self, settings: BaseOptimizer, weights: Sequence[NamedWeight], beside: "FlatOptimizer | None" = None
+    ) -> None:
+        """`beside` is another one of the same training: a step of either that is not finite is the last of both."""
         if not weights:
             raise ConfigError("there is nothing to train: the model has no trainable weight")
         self.optimizer = optimizer = settings.rule
@@ -46,7 +49,7 @@ class FlatOptimizer:
         self._groups = [
             FlatGroup([weights[i] for i in positions], own_gradient=own_gradient) for positions in self._positions
         ]
-        self._guard = Guard(device, waits=scaled)
+        self._guard = Guard(device, None if beside is None else beside._guard, waits=scaled)
         for group in self._groups:
             for slot in optimizer.slots():
                 group.add_slot(slot, optimizer.slot_start(slot), partial(optimizer.slot_shape, slot))
@@ -157,8 +160,12 @@ class FlatOptimizer:
             group.slots[_AVERAGE].copy_(weights)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """All state: `adam/dense/kernel/velocity` ... in Keras's layout, `iterations`, `learning_rate`. Copies."""
-        state = {name: view.clone(memory_format=torch.contiguous_format) for name, view in self._named_state()}
+        """A copy of `state`."""
+        return {name: value.clone(memory_format=torch.contiguous_format) for name, value in self.state().items()}
+
+    def state(self) -> dict[str, Tensor]:
+        """All state: `adam/dense/kernel/velocity` ... in Keras's layout, `iterations`, `learning_rate`. Views."""
+        state = dict(self._named_state())
         state |= {} if self.loss_scale is None else self.loss_scale.state()
         state["iterations"] = torch.tensor(self.iterations)
         if not isinstance(self._rate, Schedule):
@@ -168,7 +175,7 @@ class FlatOptimizer:
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Continue from a `state_dict`; raises FileRefused when it is another optimizer's or model's."""
-        own = self.state_dict()
+        own = self.state()
         if odd := sorted(own.keys() ^ state.keys()):
             where = "is missing" if odd[0] in own else "belongs to something else"
             raise FileRefused(f"optimizer state does not match: '{odd[0]}' {where} ({len(odd)} such in all)")

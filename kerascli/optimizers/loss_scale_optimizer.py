@@ -79,9 +79,9 @@ class LossScale:
         self.factor.fill_(value)
 
     def state(self) -> dict[str, Tensor]:
-        """Keras's variables, and the count of what was left out."""
+        """Keras's variables, and the count of what was left out. The factor is no copy."""
         return {
-            "loss_scale_optimizer/dynamic_scale": self.factor.clone(),
+            "loss_scale_optimizer/dynamic_scale": self.factor,
             "loss_scale_optimizer/step_counter": torch.tensor(self._good),
             "loss_scale_optimizer/skipped_steps": torch.tensor(self.skipped),
         }

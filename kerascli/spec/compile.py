@@ -5,17 +5,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kerascli.component import Invalid, Registry, plain
-from kerascli.errors import Fault, Path, nearest, one_of, show, suggestion
+from kerascli.errors import Fault, Path, nearest, show, suggestion
 from kerascli.losses.base import LOSSES, Loss
 from kerascli.metrics.base import METRICS, Metric
-from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer, Optimizer
-from kerascli.optimizers.loss_scale_optimizer import LossScaleOptimizer
+from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer
 from kerascli.optimizers.rmsprop import RMSprop
 from kerascli.shapes import TensorSpec
+from kerascli.spec.arithmetic import Precision, arithmetic, arithmetic_faults, scaled
 from kerascli.spec.per_output import Written, per_output
 
-Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
-_PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 _COLUMNS = ("loss", "epoch", "learning_rate", "epoch_seconds")
 _KEYS = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "precision", "jit_compile")
 
@@ -50,6 +48,11 @@ class CompileSpec:
     jit_compile: bool | Literal["auto"] = "auto"
     figures: tuple[str, ...] = ()
     """Of the model's own, from add_loss and add_metric: they are logged under their names."""
+
+    @property
+    def optimizers(self) -> dict[str, BaseOptimizer]:
+        """The one, under no name: a `train_step` has several."""
+        return {"": self.optimizer}
 
     def dump(self) -> dict[str, Any]:
         """As YAML-ready data, defaults included, per output."""
@@ -90,15 +93,16 @@ def parse_compile(
     *,
     extra_losses: bool,
     figures: Sequence[str] = (),
+    named: Collection[str] = (),
 ) -> CompileSpec:
     """The section as written -> CompileSpec. Raises Invalid with every fault.
 
     What is not known is not checked: `outputs` and `targets` may be None, as may an output's shape.
-    `extra_losses` says that the model adds its own, `figures` are those it logs.
+    `extra_losses` says that the model adds its own, `figures` are those it logs, `named` the targets in its formulas.
     """
     if not isinstance(section, dict):
         raise Invalid([Fault(f"compile: expected a mapping with 'loss', got {show(section)}", ("compile",))])
-    return _Reader(section, outputs, targets, figures).read(extra_losses=extra_losses)
+    return _Reader(section, outputs, targets, figures, named).read(extra_losses=extra_losses)
 
 
 class _Reader:
@@ -108,7 +112,9 @@ class _Reader:
         outputs: Mapping[str, TensorSpec | None] | None,
         targets: Mapping[str, TensorSpec] | None,
         figures: Sequence[str],
+        named: Collection[str],
     ) -> None:
+        self.named = named
         self.figures = tuple(figures)
         self.section = section
         self.outputs = outputs
@@ -138,16 +144,12 @@ class _Reader:
             self._check_loss(output, target, loss, path)
             prefix = f"{output}_" if len(self.outputs or ()) > 1 else ""
             goals.append(Goal(output, target, loss, weights.get(output, 1.0), uses, prefix))
-        precision = self._precision()
-        if precision == "mixed_float16" and isinstance(optimizer, Optimizer) and optimizer.loss_scale_factor is None:
-            optimizer = LossScaleOptimizer(inner_optimizer=optimizer)  # as Keras does
-        jit = self.section.get("jit_compile", "auto")
-        if jit != "auto" and not isinstance(jit, bool):
-            self.fault(f"jit_compile: expected true, false or auto, got {show(jit)}", ("jit_compile",))
+        self.faults += Invalid(arithmetic_faults(self.section)).below(("compile",)).faults
         if self.faults:
             raise Invalid(self.faults)
         assert optimizer is not None
-        return CompileSpec(optimizer, tuple(goals), precision, jit, self.figures)  # pyright: ignore[reportArgumentType]
+        precision, jit = arithmetic(self.section)
+        return CompileSpec(scaled(optimizer, precision), tuple(goals), precision, jit, self.figures)
 
     def fault(self, text: str, path: Path, *, at: Literal["key", "value"] = "value", hint: str | None = None) -> None:
         self.faults.append(Fault(text, ("compile", *path), at, hint=hint))
@@ -169,12 +171,6 @@ class _Reader:
             self._absorb(invalid, ("optimizer",))
             return None
 
-    def _precision(self) -> Any:
-        value = self.section.get("precision", "float32")
-        if value not in _PRECISIONS:
-            self.fault(f"precision: expected {one_of(_PRECISIONS)}, got {show(value)}", ("precision",))
-        return value
-
     def _pairs(self) -> dict[str, str]:
         """The target of each output: one goes with one whatever their names, else the names agree."""
         if self.outputs is None:
@@ -184,7 +180,7 @@ class _Reader:
         if len(self.outputs) == 1 and len(self.targets) == 1:
             return {next(iter(self.outputs)): next(iter(self.targets))}
         for name in self.targets:
-            if name not in self.outputs:
+            if name not in self.outputs and name not in self.named:
                 text = f"target '{name}' has no output of that name{suggestion(name, self.outputs)}"
                 hint = f"outputs: {', '.join(self.outputs)}; name the node, or list it under model.outputs"
                 self.faults.append(Fault(text, ("data", "targets", name), "key", hint=hint))

@@ -8,10 +8,13 @@ from kerascli.builder.values import check_values
 from kerascli.data.learning import load_learned
 from kerascli.data.prepare import DataFacts, PreparedData, stages
 from kerascli.errors import ConfigError, Fault, counted, safe_text
+from kerascli.graph.model import Call
 from kerascli.graph.module import Graph
 from kerascli.report.summary import Summary, summarize
 from kerascli.runs.record import RunRecord
 from kerascli.spec.load import Config, Progress, open_config
+from kerascli.spec.run import RunSpec
+from kerascli.workflow.opened import known_view
 
 
 def check(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Progress | None = None) -> list[str]:
@@ -23,7 +26,7 @@ def check(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Pr
     found = summarize(Graph(spec.built), spec.name)
     lines = [
         f"{safe_text(str(path))}: ok",
-        f"  model: {counted(len(spec.model.nodes), 'layer')}, {found.total:,} parameters",
+        f"  model: {counted(_layers(spec), 'layer')}, {found.total:,} parameters",
     ]
     if prepared is not None:
         check_values(spec, prepared.splits, prepared.input_stage, prepared.target_stage)
@@ -31,7 +34,7 @@ def check(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Pr
         lines.append(f"  data: {rows} rows")
     if config.data is None:
         unchecked.append("there is no 'data' section")
-    if spec.compile is None:
+    if spec.training is None:
         unchecked.append("there is no 'compile' section")
     return [*lines, *(f"  not checked: {text}" for text in unchecked)]
 
@@ -43,36 +46,48 @@ def summary_of(
     flags: Sequence[str],
     progress: Progress | None = None,
     expand: bool = False,
+    view: str | None = None,
 ) -> Summary:
     """The summary of a config's model, with or without its data."""
-    name, graph = graph_of(path, sets=sets, flags=flags, progress=progress)
-    return summarize(graph, name, expand=expand)
+    return _summary(spec_of(path, sets=sets, flags=flags, progress=progress), expand=expand, view=view)
 
 
-def summary_of_run(record: RunRecord, *, expand: bool = False) -> Summary:
+def summary_of_run(record: RunRecord, *, expand: bool = False, view: str | None = None) -> Summary:
     """The summary of a run's model, from its folder alone."""
-    name, graph = graph_of_run(record)
-    return summarize(graph, name, expand=expand)
+    return _summary(spec_of_run(record), expand=expand, view=view)
 
 
-def graph_of(
-    path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Progress | None = None
-) -> tuple[str, Graph]:
-    """A config's name and its model without memory for weights, with or without its data."""
+def _summary(spec: RunSpec, *, expand: bool, view: str | None) -> Summary:
+    title, graph, beside = graphs_of(spec, view)
+    return summarize(graph, title, expand=expand, beside=beside)
+
+
+def spec_of(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Progress | None = None) -> RunSpec:
+    """What a config says, with or without its data, of its model."""
     config = open_config(path, sets=sets, flags=flags, progress=progress)
     config.document.data.pop("compile", None)
     facts, _, unchecked = _best_facts(config)
     with _said(unchecked):
-        spec = config.describe(facts)
-    return spec.name, Graph(spec.built)
+        return config.describe(facts)
 
 
-def graph_of_run(record: RunRecord) -> tuple[str, Graph]:
+def spec_of_run(record: RunRecord) -> RunSpec:
     """The same of a run, from its folder alone."""
     config = open_config(record.resolved_path, recorded_plugins=record.plugin_paths())
     facts = config.facts() if config.data is None else stages(config.data, load_learned(record.preprocessing())).facts
-    spec = config.describe(facts)
-    return spec.name, Graph(spec.built)
+    return config.describe(facts)
+
+
+def graphs_of(spec: RunSpec, view: str | None = None) -> tuple[str, Graph, list[Graph]]:
+    """The model under its name, or a view of it, without memory for weights; and what updates of a `train_step` run.
+
+    Raises ConfigError where there is no such view.
+    """
+    if view is None:
+        beside = [Graph(each.built) for each in spec.steps.rounds] if spec.steps is not None else []
+        return spec.name, Graph(spec.built), beside
+    known_view(spec.model, view)
+    return f"{spec.name}: {view}", Graph(spec.built.views[view]), []
 
 
 @contextmanager
@@ -83,6 +98,14 @@ def _said(unchecked: Sequence[str]) -> Iterator[None]:
     except ConfigError as error:
         missing = [Fault(f"not checked: {text}", level="warning") for text in unchecked]
         raise ConfigError([*error.faults, *missing]) from None
+
+
+def _layers(spec: RunSpec) -> int:
+    """How many run: of a `train_step` those that its updates call in addition are counted once each."""
+    rounds = spec.steps.rounds if spec.steps is not None else ()
+    calls = [entry for each in rounds for entry in each.built.model.entries if isinstance(entry, Call)]
+    more = {node.weights_name for call in calls for node in call.nodes}
+    return len(spec.model.nodes) + len(more - {node.weights_name for node in spec.model.nodes})
 
 
 def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[str]]:

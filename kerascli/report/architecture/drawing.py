@@ -1,5 +1,6 @@
 """The picture as a figure of matplotlib, which is loaded when one is drawn. Torch never is."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -41,18 +42,21 @@ _COLORS = {
 _FONT = "DejaVu Sans"
 
 
-def draw_graph(graph: "Graph", name: str, *, expand: bool = False) -> "Figure":
-    """A model under its name and its numbers. Raises ConfigError for one that no picture could hold."""
-    from kerascli.report.architecture.reading import diagram_of
+def draw_graph(graph: "Graph", name: str, *, expand: bool = False, beside: Sequence["Graph"] = ()) -> "Figure":
+    """A model under its name and its numbers; of graphs `beside` it what they call in addition.
+
+    Raises ConfigError for one that no picture could hold.
+    """
+    from kerascli.report.architecture.called import whole_diagram
     from kerascli.report.summary import summarize
 
-    diagram = diagram_of(graph, expand=expand)
+    diagram = whole_diagram(graph, beside, expand=expand)
     if (count := diagram.count()) > _MOST_BOXES:
         hint = "without --expand, blocks and repeats stand once" if expand else "write what repeats as a block"
         raise ConfigError(
             f"the picture would have {count:,} boxes; at most {_MOST_BOXES:,} can be told apart", hint=hint
         )
-    found = summarize(graph, name)
+    found = summarize(graph, name, beside=beside)
     fixed = f", {found.non_trainable:,} of them not trainable" if found.non_trainable else ""
     return _figure(diagram, name, f"{found.total:,} parameters{fixed}")
 

@@ -1,11 +1,13 @@
 """A graph -> the diagram of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from kerascli.errors import counted
 from kerascli.graph.model import Node
 from kerascli.graph.module import Graph
+from kerascli.graph.parts import parts_of
+from kerascli.graph.targets import name_of
 from kerascli.graph.weights import weights_of
 from kerascli.report.architecture.diagram import Box, Diagram, Edge, folded
 from kerascli.report.architecture.places import Part, Place, places
@@ -75,7 +77,8 @@ def _way(place: Place, node: Node, *, shared_once: bool) -> Way:
 
 def _link(drawn: _Drawn) -> None:
     model, specs = drawn.graph.model, drawn.graph.specs
-    made: dict[str, tuple[Way, str]] = {given.name: ((f"input {given.name}",), "0") for given in model.inputs}
+    given = [each.name for each in (*model.inputs, *model.targets)]
+    made: dict[str, tuple[Way, str]] = {name: ((f"input {name}",), "0") for name in given}
     for node in model.nodes:
         for name in dict.fromkeys(node.used_names()):
             source, number = made[name]
@@ -143,10 +146,13 @@ def _is_one_of_several(drawn: _Drawn, box: Way, way: Way) -> bool:
     return len(results) > 1 and (len(nodes) == 1 or not _is_shared(drawn, way))
 
 
-def _boxes(drawn: _Drawn, way: Way, links: Sequence[_Link], edges: Iterable[Edge]) -> Iterable[Box]:
+def _boxes(drawn: _Drawn, way: Way, links: Sequence[_Link], edges: Collection[Edge]) -> Iterable[Box]:
     if not way:
         for given in drawn.graph.model.inputs:
             yield Box(f"input {given.name}", "input", "input", given.name)
+        for target in drawn.graph.model.targets:
+            if any(edge.source == f"input {target.name}" for edge in edges):
+                yield Box(f"input {target.name}", "input", "target", name_of(target))
     used = [key for edge in edges for key in (edge.source, edge.target)]
     yield from (Box(key, "entry", "") for key in dict.fromkeys(used) if key.startswith("entry "))
     depth = len(way)
@@ -208,7 +214,11 @@ def _box(drawn: _Drawn, way: Way) -> Box:
 
 def _counts(graph: Graph) -> dict[str, dict[str, int]]:
     return {
-        node.name: {weight.name: weight.count for weight in weights_of(module, node.weights_name, trainable=True)}
+        node.name: {
+            weight.name: weight.count
+            for part in parts_of(node, module)
+            for weight in weights_of(part.module, part.name, trainable=True)
+        }
         for node, module in zip(graph.model.nodes, graph.nodes, strict=True)
     }
 
