@@ -10,6 +10,7 @@ from kerascli.data.spec import DataSpec
 from kerascli.errors import Fault
 from kerascli.graph.build import build
 from kerascli.graph.parse import model_faults, parse_model
+from kerascli.graph.trainable import with_trainable
 from kerascli.shapes import TensorSpec
 from kerascli.spec.compile import parse_compile
 from kerascli.spec.cross import cross_faults
@@ -36,9 +37,11 @@ def describe(
     """
     faults: list[Fault] = []
     read = partial(parse_model, sections.get("model"), _specs(inputs))
-    model = _try(faults, read if references is None else partial(read, references=references))
-    built = None if model is None else _try(faults, lambda: build(model))
+    written = _try(faults, read if references is None else partial(read, references=references))
     fit = _try(faults, lambda: parse_fit(sections.get("fit")))
+    trainable = {} if fit is None else fit.trainable
+    model = written and (_try(faults, lambda: with_trainable(written, trainable)) or written)
+    built = None if model is None else _try(faults, lambda: build(model))
     compiled = None
     if "compile" in sections:
         outputs = None if model is None else {name: built.specs[name] if built else None for name in model.outputs}

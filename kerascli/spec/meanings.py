@@ -164,6 +164,7 @@ _OWN = {
     "fit.steps_per_epoch": "Batches of an epoch; null: all.",
     "fit.initial_epoch": "Epochs that count as done already.",
     "fit.shuffle": "A new order of the training rows in every epoch.",
+    "fit.trainable": "What is trained: names, globs or first..last -> true or false; later entries win.",
     "fit.callbacks": "Who watches the epochs, and stops, saves or sets the rate.",
     "data.source": "Where the columns come from.",
     "data.split": "Parts of the training rows that are set aside for other splits.",

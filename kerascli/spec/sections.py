@@ -9,6 +9,7 @@ from kerascli.layers.base import BaseLayer, MergeLayer, NamingLayer
 from kerascli.shapes import DType
 from kerascli.spec.compile import Precision
 from kerascli.spec.fit import FitSpec
+from kerascli.spec.phases import SETTINGS
 from kerascli.spec.settings import Schema, Setting, settings
 
 NAME_PATTERN = "^[A-Za-z_][A-Za-z0-9_]*$"
@@ -46,6 +47,7 @@ def sections() -> dict[str, Section]:
         Section("model.blocks", "A template of layers; each use makes new ones.", _block()),
         Section("compile", "What the model is trained towards, how, and in what precision.", _compile()),
         Section("fit", "How long, in what batches, validated on what, watched by whom.", _fit()),
+        Section("fit.phases", "One phase of a fit: what it changes of fit, compile and data.", _phase()),
     )
     return {section.name: section for section in found}
 
@@ -104,7 +106,17 @@ def _split() -> tuple[Setting, ...]:
 
 
 def _fit() -> tuple[Setting, ...]:
-    return tuple(settings(FitSpec, "fit"))
+    phases: Schema = {"type": "array", "items": {"x-section": "fit.phases"}, "minItems": 1}
+    what = "Fits of the same weights one after the other, each with settings of its own."
+    return (*settings(FitSpec, "fit"), Setting("phases", phases, what))
+
+
+def _phase() -> tuple[Setting, ...]:
+    beside = (
+        Setting("compile", {"x-section": "compile"}, "On top of the config's; another one makes a new optimizer."),
+        Setting("data", {"x-section": "data"}, "On top of the config's."),
+    )
+    return (*(setting for setting in settings(FitSpec, "fit") if setting.name in SETTINGS), *beside)
 
 
 def _model() -> tuple[Setting, ...]:

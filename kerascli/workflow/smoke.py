@@ -11,8 +11,9 @@ from kerascli.runs.index import list_runs
 from kerascli.spec.load import Progress, open_config
 from kerascli.workflow.evaluate import evaluate_rows, rows_of
 from kerascli.workflow.opened import OpenedRun, open_run
+from kerascli.workflow.options import Options
 from kerascli.workflow.predict import predict_rows
-from kerascli.workflow.train import Options, resume, start
+from kerascli.workflow.train import resume, start
 
 _STEPS = 2
 
