@@ -167,6 +167,7 @@ _OWN = {
     "fit.trainable": "What is trained: names, globs or first..last -> true or false; later entries win.",
     "fit.callbacks": "Who watches the epochs, and stops, saves or sets the rate.",
     "data.source": "Where the columns come from.",
+    "data.where": "Rows that stay, in every split: column -> values.",
     "data.split": "Parts of the training rows that are set aside for other splits.",
     "data.shared": "Transforms by name, learned once for all pipelines that use them.",
     "data.inputs": "What the model is given, by name: a pipeline over columns.",

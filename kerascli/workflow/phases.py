@@ -181,7 +181,11 @@ def data_notes(phases: list[Phase]) -> Iterator[Event]:
 
 def data_digests(phases: list[Phase]) -> dict[str, str]:
     """What tells the data of all phases from other data."""
-    return {name: digest for phase in phases for name, digest in phase.prepared.digests.items()}
+    found: dict[str, str] = {}
+    for number, phase in enumerate(phases, start=1):
+        for name, digest in phase.prepared.digests.items():
+            found[name if found.get(name, digest) == digest else f"{name} of phase {number}"] = digest
+    return found
 
 
 def directions(phases: list[Phase]) -> dict[str, str]:
