@@ -119,7 +119,6 @@ def test_a_faulty_config_is_refused_in_these_words(block: Block, folder: Path) -
     [
         "model: {shared: {tower: {layers: [relu]}}, layers: [{time_distributed: tower}, flatten]}",
         "model: {views: {v: {outputs: [flatten]}}, layers: [flatten]}",
-        "model: {init_from: {run: latest}, layers: [flatten]}",
         "fit: {train_step: []}",
         *(f"model: {{layers: [{{{name}: 1}}, flatten]}}" for name in ("weight", "update", "rnn")),
     ],

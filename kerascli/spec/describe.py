@@ -15,6 +15,7 @@ from kerascli.shapes import TensorSpec
 from kerascli.spec.compile import parse_compile
 from kerascli.spec.cross import cross_faults
 from kerascli.spec.fit import parse_fit
+from kerascli.spec.init_from import parse_init_from, without_init_from
 from kerascli.spec.references import References
 from kerascli.spec.run import RunSpec
 
@@ -36,8 +37,9 @@ def describe(
     `references` reads the `$` of blocks and repeats, which are resolved where they are used.
     """
     faults: list[Fault] = []
-    read = partial(parse_model, sections.get("model"), _specs(inputs))
+    read = partial(parse_model, without_init_from(sections.get("model")), _specs(inputs))
     written = _try(faults, read if references is None else partial(read, references=references))
+    init_from = _try(faults, lambda: parse_init_from(sections.get("model")))
     fit = _try(faults, lambda: parse_fit(sections.get("fit")))
     trainable = {} if fit is None else fit.trainable
     model = written and (_try(faults, lambda: with_trainable(written, trainable)) or written)
@@ -57,7 +59,7 @@ def describe(
     assert model is not None
     assert built is not None
     assert fit is not None
-    spec = RunSpec(name, seed, data, model, built, compiled, fit)
+    spec = RunSpec(name, seed, data, model, built, compiled, fit, init_from)
     faults = cross_faults(spec, sections, targets, splits)
     if faults:
         raise Invalid(faults)
@@ -66,7 +68,9 @@ def describe(
 
 def faults_without_data(sections: Mapping[Any, Any], references: References) -> list[Fault]:
     """What is wrong with a run whose data section cannot be read."""
-    faults = model_faults(sections["model"], references=references) if "model" in sections else []
+    written = without_init_from(sections.get("model"))
+    faults = model_faults(written, references=references) if "model" in sections else []
+    _try(faults, lambda: parse_init_from(sections.get("model")))
     _try(faults, lambda: parse_fit(sections.get("fit")))
     if "compile" in sections:
         _try(faults, lambda: parse_compile(sections["compile"], None, None, extra_losses=True))

@@ -83,6 +83,12 @@ class Config:
         return _validation_split(self.document.data.get("fit"))
 
     @property
+    def init_folder(self) -> Path:
+        """What the path in `model.init_from` is relative to."""
+        path = ("model", "init_from")
+        return self.document.folder_of((*path, "file" if self.document.at((*path, "file")) else "run"))
+
+    @property
     def data_key(self) -> str:
         """Equal for two phases that prepare the same data."""
         return repr((self.data and self.data.dump(), self.validation_split))
@@ -140,7 +146,10 @@ class Config:
 
     def _resolved(self, folder: Path) -> dict[str, Any]:
         assert self.spec is not None
-        return resolved(self.spec, self.data and self.data.rebased(self.context.folder, folder).dump())
+        begin = self.spec.init_from and self.spec.init_from.rebased(self.init_folder, folder)
+        return resolved(
+            replace(self.spec, init_from=begin), self.data and self.data.rebased(self.context.folder, folder).dump()
+        )
 
     def error(self, faults: Sequence[Fault]) -> ConfigError:
         return self.document.error(faults)

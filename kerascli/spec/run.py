@@ -12,6 +12,7 @@ from kerascli.layers.base import NamingLayer
 from kerascli.shapes import TensorSpec
 from kerascli.spec.compile import CompileSpec
 from kerascli.spec.fit import FitSpec
+from kerascli.spec.init_from import InitFrom
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class RunSpec:
     built: Built
     compile: CompileSpec | None
     fit: FitSpec
+    init_from: InitFrom | None = None
 
     def log_names(self) -> dict[str, Any]:
         """Every figure that an epoch logs, and which way it is better."""
@@ -40,7 +42,8 @@ def resolved(spec: RunSpec, data: Any) -> dict[str, Any]:
     out: dict[str, Any] = {"name": spec.name, "seed": spec.seed}
     if data is not None:
         out["data"] = data
-    out["model"] = dump_model(spec.model)
+    begin = {} if spec.init_from is None else {"init_from": spec.init_from.dump()}
+    out["model"] = {**begin, **dump_model(spec.model)}
     if spec.compile is not None:
         out["compile"] = spec.compile.dump()
     out["fit"] = spec.fit.dump()

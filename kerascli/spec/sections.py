@@ -9,6 +9,7 @@ from kerascli.layers.base import BaseLayer, MergeLayer, NamingLayer
 from kerascli.shapes import DType
 from kerascli.spec.compile import Precision
 from kerascli.spec.fit import FitSpec
+from kerascli.spec.init_from import InitFrom
 from kerascli.spec.phases import SETTINGS
 from kerascli.spec.settings import Schema, Setting, settings
 
@@ -41,6 +42,7 @@ def sections() -> dict[str, Section]:
         Section("data", "A source, how it is split, and a pipeline for every input and target.", _data()),
         Section("data.split", "Parts of the training rows, drawn at random once.", _split()),
         Section("model", "The layers: a list in which each takes the one before it, or the inputs it names.", _model()),
+        Section("model.init_from", "Whose weights a model begins with.", _init_from()),
         Section(
             "model.shared", "A model that is called like a layer; its weights are the same in every call.", _shared()
         ),
@@ -128,13 +130,21 @@ def _model() -> tuple[Setting, ...]:
         "additionalProperties": False,
     }
     shared: Schema = {"anyOf": [{"x-component": "layer"}, {"x-section": "model.shared"}]}
+    begin: Schema = {"x-section": "model.init_from"}
     return (
+        Setting("init_from", begin, "Weights to begin with: another run's, or a file's; none: new ones."),
         Setting("inputs", _by_name({"anyOf": [_SHAPE, declared]}), "Shapes without the batch axis; none: the data's."),
         Setting("shared", _by_name(shared), "Layers and models by name, called like layers: one set of weights each."),
         Setting("blocks", _by_name({"x-section": "model.blocks"}), "Templates by name, used like layers."),
         Setting("layers", _LAYERS, "The nodes, from the inputs on.", required=True),
         Setting("outputs", _OUTPUTS, "The nodes that the model returns; none: the last one."),
     )  # fmt: skip
+
+
+def _init_from() -> tuple[Setting, ...]:
+    known = settings(InitFrom, "init_from")
+    there: Schema = {"anyOf": [_TEXT, *(s.schema["additionalProperties"] for s in known if s.name == "map")]}
+    return tuple(replace(s, schema=_by_name(there)) if s.name == "map" else s for s in known)
 
 
 def _shared() -> tuple[Setting, ...]:

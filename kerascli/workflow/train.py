@@ -19,6 +19,7 @@ from kerascli.spec.dump import dump_yaml
 from kerascli.spec.load import Config, Progress, open_config
 from kerascli.spec.phases import in_each
 from kerascli.spec.references import escape_references
+from kerascli.workflow.init_from import init_weights
 from kerascli.workflow.options import Options
 from kerascli.workflow.phases import (
     Course,
@@ -45,12 +46,15 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     yield from data_notes(phases)
     device = choose_device(options.device)
     course = Course(phases, device, options, Reached(epoch=phases[0].spec.fit.initial_epoch))
+    begun = init_weights(course.ready.experiment, phases[0].config, options.runs_dir)
     record = RunRecord.create(options.runs_dir, options.name or config.name)
     with record.locked():
         _write_start(record, phases, course.ready.experiment, device, options)
         tier = course.ready.tier
-        record.note(tier=tier.value, tier_reason=tier.reason)
+        record.note(tier=tier.value, tier_reason=tier.reason, **({"init_from": begun.facts} if begun else {}))
         yield from _choice_notes(device, tier, course.ready.experiment)
+        if begun is not None:
+            yield Note(begun.text)
         yield Began(str(record.path), record.summary())
         yield from run(course, record)
 
