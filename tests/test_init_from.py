@@ -16,6 +16,7 @@ from kerascli.device import Choice
 from kerascli.errors import ConfigError, DataError, KerasCliError
 from kerascli.events import Note
 from kerascli.fit.predict import predict
+from kerascli.graph.trainable import trained_layers
 from kerascli.runs.record import RunRecord
 from kerascli.spec.dump import dump_yaml
 from kerascli.spec.load import open_config
@@ -25,6 +26,8 @@ from kerascli.workflow.opened import open_run
 from kerascli.workflow.phases import experiment_of
 from kerascli.workflow.plan import judged
 from tests.runs_harness import go_on, outcome, train, write
+
+CONFIGS = Path(__file__).parent.parent / "configs"
 
 TEACHER = """
 seed: 3
@@ -194,3 +197,35 @@ def test_what_is_dumped_reads_back_equal(tmp_path: Path) -> None:
     spec = config.describe(config.facts())
     again = open_config(write(tmp_path, dump_yaml(config.resolved(tmp_path)), "again.yaml"))
     assert again.describe(again.facts()).init_from == spec.init_from
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
+def test_fine_tuning_begins_with_the_mobile_net_of_keras_and_trains_its_end(tmp_path: Path) -> None:
+    """The config that we ship, on small pictures of noise."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for place in ("train/cats", "train/dogs", "validation/cats", "validation/dogs"):
+        (folder := tmp_path / "data" / "cats_and_dogs" / place).mkdir(parents=True)
+        for number in range(3):
+            Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)).save(folder / f"{number}.png")
+    model = keras.applications.MobileNet(weights=None, include_top=False, input_shape=(160, 160, 3))
+    for weight in model.weights:  # fresh statistics would hide a mistake
+        if len(weight.shape) == 1:
+            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+    model.save(tmp_path / "mobilenet.keras")
+    text = (CONFIGS / "transfer" / "fine_tuning.yaml").read_text(encoding="utf-8")
+    path = write(tmp_path, text)
+    got = begun(path, tmp_path)
+    images = open_config(path).load_data().splits["train"].read(slice(None)).inputs["image"]
+    features = model.predict(np.asarray(images) / 127.5 - 1, verbose=0).reshape(6, -1)
+    hidden = np.maximum(features @ got["top/kernel"] + got["top/bias"], 0)
+    scores = np.exp(hidden @ got["kind/kernel"] + got["kind/bias"])
+    np.testing.assert_allclose(got["out"], scores / scores.sum(1, keepdims=True), rtol=1e-3, atol=1e-5)
+    frozen = [{name for name, on in trained_layers(phase.describe(phase.facts()).model).items() if not on}
+              for phase in open_config(path).phases]  # fmt: skip
+    known = {layer.name for layer in model.layers if layer.weights}
+    assert known <= frozen[0]
+    assert known - frozen[1] == {
+        f"conv_{kind}_{n}{bn}" for kind in ("dw", "pw") for n in (12, 13) for bn in ("", "_bn")
+    }

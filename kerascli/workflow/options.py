@@ -16,3 +16,5 @@ class Options:
     limits: Mapping[str, int] = field(default_factory=dict)
     """For a smoke run: `epochs`, `steps_per_epoch`, `validation_steps` at most; in each phase."""
     profile: bool = False
+    known_runs: Path | None = None
+    """Where `model.init_from` looks runs up; None: where the new run goes."""

@@ -19,15 +19,24 @@ _STEPS = 2
 
 
 def smoke(
-    path: Path, *, sets: Sequence[str], flags: Sequence[str], device: str = "auto", progress: Progress | None = None
+    path: Path,
+    *,
+    sets: Sequence[str],
+    flags: Sequence[str],
+    device: str = "auto",
+    progress: Progress | None = None,
+    known_runs: Path = Path("runs"),
 ) -> Iterator[str]:
-    """Yield a line a part that worked; raises KerasCliError at the first that does not."""
+    """Yield a line a part that worked; raises KerasCliError at the first that does not.
+
+    `known_runs` is where runs are that the config begins with.
+    """
     with tempfile.TemporaryDirectory(prefix="kerascli-smoke-") as folder:
         config = open_config(path, sets=sets, flags=flags, progress=progress)
         before = config.document.at(("fit", "initial_epoch"))
         epochs = before + 1 if isinstance(before, int) else 1
         limits = {"epochs": epochs, "steps_per_epoch": _STEPS, "validation_steps": _STEPS}
-        options = Options(runs_dir=Path(folder), device=device, limits=limits)
+        options = Options(runs_dir=Path(folder), device=device, limits=limits, known_runs=known_runs)
         try:
             yield from _fit(start(config, options))
             [record] = list_runs(options.runs_dir)

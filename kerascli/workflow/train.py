@@ -46,7 +46,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     yield from data_notes(phases)
     device = choose_device(options.device)
     course = Course(phases, device, options, Reached(epoch=phases[0].spec.fit.initial_epoch))
-    begun = init_weights(course.ready.experiment, phases[0].config, options.runs_dir)
+    begun = init_weights(course.ready.experiment, phases[0].config, options.known_runs or options.runs_dir)
     record = RunRecord.create(options.runs_dir, options.name or config.name)
     with record.locked():
         _write_start(record, phases, course.ready.experiment, device, options)
