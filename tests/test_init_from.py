@@ -209,7 +209,7 @@ def test_fine_tuning_begins_with_the_mobile_net_of_keras_and_trains_its_end(tmp_
         (folder := tmp_path / "data" / "cats_and_dogs" / place).mkdir(parents=True)
         for number in range(3):
             Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)).save(folder / f"{number}.png")
-    model = keras.applications.MobileNet(weights=None, include_top=False, input_shape=(160, 160, 3))
+    model = keras.applications.MobileNet(weights=None, include_top=False, input_shape=(160, 160, 3))  # type: ignore[arg-type]
     for weight in model.weights:  # fresh statistics would hide a mistake
         if len(weight.shape) == 1:
             weight.assign(rng.uniform(0.5, 1.5, weight.shape))

@@ -4,7 +4,7 @@ Net2Net is that of Chen, Goodfellow and Shlens (2015): a wider layer has some of
 gives each copy a part of the weight; a deeper one has a layer more that hands its input on.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -96,11 +96,8 @@ def take_mapped(
     """Values for the layers that `takes` names, from `source`. Raises ConfigError."""
     mapped = _Mapped(weights, source, seed)
     asked = {name.replace(".", "/"): take for name, take in takes.items()}
-    names = {node.weights_name for node in model.nodes}
     for name, take in asked.items():
         path = (*_PATH, "map", name.replace("/", "."))
-        if not any(each == name or each.startswith(f"{name}/") for each in names):
-            raise _fault(f"the model has no layer '{name}'{suggestion(name, names)}", path)
         if take.how != "net2deeper" and not mapped.source_of(take.there):
             there = {each.rpartition("/")[0] for each in source}
             raise _fault(f"there is no layer '{take.there}' to take from{suggestion(take.there, there)}", path)
@@ -110,6 +107,16 @@ def take_mapped(
         take = None if found is None else asked[found]
         mapped.add(node, None if take is None else replace(take, there=take.there.replace(".", "/") + rest))
     return mapped.values
+
+
+def unknown_layers(model: Model, names: Iterable[str]) -> list[Fault]:
+    """Those of `map` that the model does not have."""
+    layers = [node.weights_name.replace("/", ".") for node in model.nodes]
+    return [
+        Fault(f"init_from: the model has no layer '{name}'{suggestion(name, layers)}", (*_PATH, "map", name), "key")
+        for name in names
+        if not any(each == name or each.startswith(f"{name}.") for each in layers)
+    ]
 
 
 def take_by_name(weights: Sequence[Weight], source: Mapping[str, Tensor], *, all_of_them: bool) -> Taken:

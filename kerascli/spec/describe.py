@@ -11,6 +11,7 @@ from kerascli.errors import Fault
 from kerascli.graph.build import build
 from kerascli.graph.parse import model_faults, parse_model
 from kerascli.graph.trainable import with_trainable
+from kerascli.graph.transfer import unknown_layers
 from kerascli.shapes import TensorSpec
 from kerascli.spec.compile import parse_compile
 from kerascli.spec.cross import cross_faults
@@ -43,6 +44,8 @@ def describe(
     fit = _try(faults, lambda: parse_fit(sections.get("fit")))
     trainable = {} if fit is None else fit.trainable
     model = written and (_try(faults, lambda: with_trainable(written, trainable)) or written)
+    if model is not None and init_from is not None:
+        faults += unknown_layers(model, init_from.map)
     built = None if model is None else _try(faults, lambda: build(model))
     compiled = None
     if "compile" in sections:

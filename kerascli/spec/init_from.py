@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -36,6 +36,9 @@ class InitFrom(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
+    component_name: ClassVar[str] = "init_from"
+    """What messages call it."""
+
     run: str | None = None
     """latest, a name, a prefix or a path."""
     file: str | None = None
@@ -48,7 +51,7 @@ class InitFrom(BaseModel):
     @model_validator(mode="after")
     def _one_source(self) -> "InitFrom":
         if (self.run is None) == (self.file is None):
-            raise ValueError("expected either 'run' or 'file'")
+            raise ValueError("init_from: expected either 'run' or 'file'")
         return self
 
     def takes(self) -> dict[str, Take]:

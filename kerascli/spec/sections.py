@@ -49,7 +49,7 @@ def sections() -> dict[str, Section]:
         Section("model.blocks", "A template of layers; each use makes new ones.", _block()),
         Section("compile", "What the model is trained towards, how, and in what precision.", _compile()),
         Section("fit", "How long, in what batches, validated on what, watched by whom.", _fit()),
-        Section("fit.phases", "One phase of a fit: what it changes of fit, compile and data.", _phase()),
+        Section("fit.phases", "One phase: what it changes of fit, compile and data; the rest is theirs.", _phase()),
     )
     return {section.name: section for section in found}
 
@@ -118,7 +118,9 @@ def _phase() -> tuple[Setting, ...]:
         Setting("compile", {"x-section": "compile"}, "On top of the config's; another one makes a new optimizer."),
         Setting("data", {"x-section": "data"}, "On top of the config's."),
     )
-    return (*(setting for setting in settings(FitSpec, "fit") if setting.name in SETTINGS), *beside)
+    known = {setting.name: setting for setting in settings(FitSpec, "fit") if setting.name in SETTINGS}
+    known["epochs"] = replace(known["epochs"], meaning="How many epochs this phase has.")
+    return (*known.values(), *beside)
 
 
 def _model() -> tuple[Setting, ...]:
