@@ -420,7 +420,7 @@ fit:
   epochs: 2
   batch_size: 8
   train_step:
-    - {name: slow, train: low, optimizer: {sgd: 0.01}, loss: {mse: {loss: mse, y_true: y, y_pred: high}}}
+    - {name: slow, train: low, optimizer: {sgd: 0.01}, loss: {mse: {expr: "mean(square(high - targets.y), axis=-1)"}}}
     - {name: fast, train: high, optimizer: {adam: 0.05}, loss: {mse: {loss: mse, y_true: targets.y, y_pred: high}}}
 """
 

@@ -59,7 +59,7 @@ def describe(
         faults += [
             Fault(f"{key}: not with train_step", ("fit", key), "key", hint="take one of the two out")
             for key in ("phases", "trainable")
-            if key in sections["fit"]
+            if sections["fit"].get(key)
         ]
     if several and scope is not None and built is not None and data is not None:
         asked = sections["fit"]["train_step"], sections.get("compile")
