@@ -1,5 +1,6 @@
 """A scale that finds its own size: overflows are left out, what is broken stops, and going on is exact."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import torch
 from kerascli.component import Invalid
 from kerascli.errors import FileRefused
 from kerascli.optimizers.base import OPTIMIZERS
+from kerascli.optimizers.several import Optimizers
 from kerascli.runs.index import find_run
 from kerascli.spec.load import open_config
 from kerascli.workflow import recorder
 from kerascli.workflow.train import Options, start
 from tests.optimizer_harness import Ours, gradients_of
 from tests.runs_harness import HARD, go_on, outcome, train, write
+from tests.test_resume import leave
 
 SCALED = {"loss_scale_optimizer": {"inner_optimizer": {"adam": 0.05}, "initial_scale": 8.0, "dynamic_growth_steps": 3}}
 
@@ -161,3 +164,99 @@ def test_mixed_float16_scales_by_itself_unless_a_factor_is_given(tmp_path: Path)
     factor = ["compile.optimizer.adam.loss_scale_factor=2", "fit.epochs=1"]
     run, _ = train(config, tmp_path / "given", factor)
     assert list(open_config(run.resolved_path).document.at(("compile", "optimizer"))) == ["adam"]
+
+
+STEPS = """
+seed: 3
+data:
+  source: {blobs: {rows: 96, features: 4, classes: 3, seed: 3}}
+  inputs: {x: []}
+model:
+  shared:
+    generator: {inputs: {z: [5]}, layers: [{dense: {units: 8, activation: relu}}, batch_normalization, {dense: 4}]}
+    critic: {layers: [{dense: {units: 8, activation: relu}}, {dropout: 0.3}, {dense: 1}]}
+  outputs: generator
+fit:
+  epochs: 4
+  batch_size: 16
+  train_step:
+    - name: judge
+      train: critic
+      optimizer: {adam: {learning_rate: 0.01, epsilon: 1e-3}}
+      repeat: 2
+      layers:
+        - expr: {value: "random_normal([batch_size, 5])", name: z}
+        - generator: {inputs: z, name: fake}
+        - critic: {inputs: x, name: on_real}
+        - critic: {inputs: fake, name: on_fake}
+      loss:
+        real: {loss: mse, y_true: 1, y_pred: on_real}
+        fake: {loss: mse, y_true: 0, y_pred: on_fake}
+    - name: forger
+      train: generator
+      optimizer: {adam: {learning_rate: 0.005, epsilon: 1e-3}}
+      layers:
+        - expr: {value: "random_normal([batch_size, 5])", name: z}
+        - generator: {inputs: z, name: fake}
+        - critic: {inputs: fake, name: on_fake}
+      loss:
+        fooled: {loss: mse, y_true: 1, y_pred: on_fake}
+"""
+_LAST = STEPS[STEPS.index("      layers:", STEPS.index("name: forger")) : STEPS.rindex("      loss:")]
+TOGETHER = STEPS.replace("      repeat: 2\n", "").replace(_LAST, "")
+"""Both learn from one forward pass, and one program has both scales."""
+
+
+def scaled_each(text: str) -> str:
+    """Each optimizer within one that scales, each from another number on."""
+    for scale, (rate, growth) in {2: ("0.01", 5), 64: ("0.005", 3)}.items():
+        inner = f"{{adam: {{learning_rate: {rate}, epsilon: 1e-3}}}}"
+        own = f"{{inner_optimizer: {inner}, initial_scale: {scale}, dynamic_growth_steps: {growth}}}"
+        text = text.replace(f"optimizer: {inner}", f"optimizer: {{loss_scale_optimizer: {own}}}")
+    return text
+
+
+@pytest.mark.parametrize("text", [STEPS, TOGETHER], ids=["in turn", "together"])
+def test_each_update_s_program_reads_a_scale_of_its_own(tmp_path: Path, text: str) -> None:
+    plain, _ = train(write(tmp_path, text, "a.yaml"), tmp_path / "a")
+    scaled, _ = train(write(tmp_path, scaled_each(text), "b.yaml"), tmp_path / "b")
+    assert json.loads((scaled.path / "run.json").read_text(encoding="utf-8"))["tier"] == "traced"
+    names = [name for name in plain.history()[0] if name != "epoch_seconds"]
+    for mine, theirs in zip(scaled.history(), plain.history(), strict=True):
+        assert [mine[name] for name in names] == pytest.approx([theirs[name] for name in names], rel=1e-4)
+
+
+def test_updates_with_scales_go_on_exactly(tmp_path: Path) -> None:
+    config = write(tmp_path, scaled_each(STEPS))
+    whole, _ = train(config, tmp_path / "whole")
+    leave(config, tmp_path / "left", 9)
+    left = find_run("latest", tmp_path / "left")
+    go_on(left)
+    assert outcome(left) == outcome(whole)
+
+
+def test_an_overflow_of_one_update_is_no_matter_of_the_other() -> None:
+    first = Ours(SCALED)
+    second = Ours(SCALED, beside=first)
+    before = second.weights()
+    scaled_step(first, 0, spoil=np.inf)
+    scaled_step(second, 0)
+    both = Optimizers({"first": first.optimizer, "second": second.optimizer})
+    assert both.bad_step() is None
+    assert [each.iterations for each in both.by_name.values()] == [0, 1]
+    assert not any(np.array_equal(a, b) for a, b in zip(before, second.weights(), strict=True))
+    scaled_step(first, 1)
+    second.step(gradients_of(second.weights(), 1), loss=torch.tensor(np.nan))
+    assert both.bad_step() == 2
+    weights = first.weights()
+    scaled_step(first, 2)
+    assert all(np.array_equal(a, b) for a, b in zip(weights, first.weights(), strict=True))
+
+
+def test_in_mixed_float16_every_update_is_scaled_unless_a_factor_is_given(tmp_path: Path) -> None:
+    config = write(tmp_path, STEPS)
+    sets = ["compile={precision: mixed_float16}", "fit.train_step[1].optimizer.adam.loss_scale_factor=2"]
+    run, _ = train(config, tmp_path / "runs", sets)
+    steps = open_config(run.resolved_path).document.at(("fit", "train_step"))
+    assert [list(each["optimizer"]) for each in steps] == [["loss_scale_optimizer"], ["adam"]]
+    assert all(np.isfinite(value) for value in run.history()[-1].values())

@@ -327,6 +327,7 @@ def test_the_picture_of_a_config_is_written_the_same_each_time(tmp_path: Path, s
         (["--model", "CONFIG", "CONFIG", "-o", "a.png"], "--model draws one model"),
         (["--model", "CONFIG", "-o", "a.png", "--log"], "--log does not go with --model"),
         (["CONFIG", "--expand"], "--expand goes with --model"),
+        (["CONFIG", "--view", "a"], "--view goes with --model"),
     ],
 )
 def test_what_cannot_be_drawn_is_said(

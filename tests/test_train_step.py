@@ -34,9 +34,9 @@ from kerascli.spec.load import open_config
 from kerascli.workflow.binding import bind
 from kerascli.workflow.evaluate import evaluate_rows, rows_of
 from kerascli.workflow.opened import open_run
-from kerascli.workflow.plan import judged
+from kerascli.workflow.phases import experiment_of
+from kerascli.workflow.plan import judged, make_plan
 from kerascli.workflow.predict import predict_run
-from kerascli.workflow.train import experiment_of, make_plan
 from tests.fit_harness import Ours, prepare
 from tests.runs_harness import go_on, outcome, outcome_of, train, write
 from tests.test_resume import leave
@@ -420,7 +420,7 @@ fit:
   epochs: 2
   batch_size: 8
   train_step:
-    - {name: slow, train: low, optimizer: {sgd: 0.01}, loss: {mse: {loss: mse, y_true: y, y_pred: high}}}
+    - {name: slow, train: low, optimizer: {sgd: 0.01}, loss: {mse: {expr: "mean(square(high - targets.y), axis=-1)"}}}
     - {name: fast, train: high, optimizer: {adam: 0.05}, loss: {mse: {loss: mse, y_true: targets.y, y_pred: high}}}
 """
 
@@ -529,7 +529,7 @@ def test_a_checkpoint_of_another_list_of_updates_is_refused() -> None:
             return tensor
 
     one = Optimizers({"critic": FlatOptimizer(SGD(), [("dense/kernel", weight, Plain())])})
-    state = one.state_dict()
+    state = one.state()
     assert set(state) == {"critic/iterations", "critic/learning_rate"}
     with pytest.raises(FileRefused, match="is missing"):
         one.load_state_dict({name.replace("critic", "judge"): value for name, value in state.items()})

@@ -16,6 +16,7 @@ from kerascli.graph.layers import read_layer
 from kerascli.graph.model import Entry, Input, Model, Node, flat
 from kerascli.graph.parse import is_list, read_entries
 from kerascli.graph.reading import Exhausted
+from kerascli.graph.targets import targets_of
 from kerascli.graph.use import idle_faults
 from kerascli.graph.weights import weights_of
 from kerascli.graph.written import WrittenNode
@@ -26,11 +27,20 @@ from kerascli.shapes import TensorSpec
 class Forward:
     """A forward pass that is being read: its own layers, or else the nodes of the model. Paths are the config's."""
 
-    def __init__(self, scope: Scope, inputs: Mapping[str, TensorSpec], path: Path, *, own: bool) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        inputs: Mapping[str, TensorSpec],
+        targets: Mapping[str, TensorSpec] | None,
+        path: Path,
+        *,
+        own: bool,
+    ) -> None:
         self.faults = Faults(())
         self._scope = scope
         self._own = own
         self._path = path
+        self._targets = targets or {}
         self.reading = forked(scope.reading, self.faults, path, own=own)
         self.inputs = scope.inputs
         if not own:
@@ -39,6 +49,7 @@ class Forward:
         self.inputs = tuple(Input(name, spec, ("data", "inputs", name)) for name, spec in inputs.items())
         self.reading.inputs = tuple(inputs)
         names = self.reading.names
+        names.see_targets(None if targets is None else tuple(targets))
         for given in self.inputs:
             names.give(given.name, given.path)
         names.previous = next(iter(inputs)) if len(inputs) == 1 else None
@@ -74,7 +85,8 @@ class Forward:
             raise Invalid(self.faults.all())
         used = {name for node in flat(entries) for name in node.used_names()}
         given = tuple(each for each in self.inputs if each.name in used or each.name in outputs)
-        model = Model(given, entries, outputs, called_by(self._scope.reading.shared.values(), entries))
+        shared = called_by(self._scope.reading.shared.values(), entries)
+        model = Model(given, entries, outputs, shared, targets=targets_of(flat(entries), self._targets))
         built = build(model, owners)
         if self._own and (faults := list(_own_weights(built))):
             raise Invalid(faults)

@@ -1,5 +1,10 @@
 """Layers of Keras's that cannot be layers here, and where the same is done."""
 
+from typing import TypeVar
+
+from kerascli.component import Component, Invalid, Registry
+from kerascli.errors import Fault, Path
+
 _TEXT = "tensors hold no words: put {} into the input's pipeline under data, which comes before the model"
 _LABELS = "{} mixes the labels of a batch as it mixes its images, and a layer sees no labels"
 _HINTS = {
@@ -10,6 +15,14 @@ _HINTS = {
 _BY_KEY = {name.replace("_", ""): hint for name, hint in _HINTS.items()}
 
 
-def hint_of(name: str) -> str | None:
-    """What to do instead of a layer of this name, in any spelling."""
-    return _BY_KEY.get(name.lower().replace("_", "").removeprefix("layer"))
+C = TypeVar("C", bound=Component)
+
+
+class LayerRegistry(Registry[C]):
+    """Knows what cannot be a layer, too."""
+
+    def get(self, name: str, path: Path = ()) -> type[C]:
+        hint = _BY_KEY.get(name.lower().replace("_", "").removeprefix("layer"))
+        if hint is not None and self.find(name) is None:
+            raise Invalid([Fault(f"there is no layer '{name}'", path, "key" if path else "value", hint=hint)])
+        return super().get(name, path)

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
-from kerascli.component import Component, Invalid, Registry
-from kerascli.errors import Fault, Path
-from kerascli.layers.absent import hint_of
+from kerascli.component import Component, Registry
+from kerascli.errors import Fault
+from kerascli.layers.absent import LayerRegistry
 from kerascli.parts.base import Constraint, Initializer, Regularizer
 from kerascli.shapes import Shape, TensorSpec, show_shape
 
@@ -287,16 +287,7 @@ def _check_parts(spec: WeightSpec) -> None:
             raise ShapeMismatch(text, argument=f"{spec.name.removesuffix('_kernel')}_{kind}") from None
 
 
-class LayerRegistry(Registry[BaseLayer]):
-    """Knows what cannot be a layer, too."""
-
-    def get(self, name: str, path: Path = ()) -> type[BaseLayer]:
-        if self.find(name) is None and (hint := hint_of(name)) is not None:
-            raise Invalid([Fault(f"there is no layer '{name}'", path, "key" if path else "value", hint=hint)])
-        return super().get(name, path)
-
-
-LAYERS = LayerRegistry("layer", BaseLayer, ("kerascli.layers",), ("layer_",))
+LAYERS: Registry[BaseLayer] = LayerRegistry("layer", BaseLayer, ("kerascli.layers",), ("layer_",))
 
 L = TypeVar("L", bound=type[BaseLayer])
 
