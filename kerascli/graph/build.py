@@ -1,6 +1,6 @@
 """A Model becomes shapes and modules: each layer is built and tried on the meta device, nothing is allocated."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from kerascli.component import Invalid
 from kerascli.errors import Fault, Path, Related, first_line
+from kerascli.graph.cells import DescribedRNN
 from kerascli.graph.faults import used_here
 from kerascli.graph.inputs import fits
+from kerascli.graph.loop import build_loop
 from kerascli.graph.model import Call, Model, Node
 from kerascli.graph.weights import weights_of
 from kerascli.layers.base import (
@@ -47,27 +49,45 @@ class Built:
 def build(model: Model) -> Built:
     """Build every node in order. Raises Invalid with a fault for each node that does not fit."""
     specs: dict[str, TensorSpec] = {given.name: given.spec for given in model.inputs}
-    modules: dict[str, nn.Module] = {}
-    owners: dict[str, nn.Module] = {}
-    """The first module with the weights of that name."""
-    faults: list[Fault] = []
-    failed: set[tuple[str, Path]] = set()
-    for node in model.nodes:
-        if any(name not in specs for name in node.used_names()):
-            continue  # what it needs has failed already
-        try:
-            modules[node.name], results = _build_node(node, specs, owners.get(node.weights_name))
-        except ShapeMismatch as mismatch:
-            if (mismatch.fault.text, node.path) not in failed:  # the same in another use of a block is told once
-                faults.append(_fault(mismatch, node, model, specs))
-            failed.add((mismatch.fault.text, node.path))
-            continue
-        owners.setdefault(node.weights_name, modules[node.name])
-        specs.update({n: spec for n, spec in zip(node.outputs, results, strict=True) if n != "_"})
+    modules, faults = _build_nodes(model.nodes, specs, {given.name: given.path for given in model.inputs}, {})
     faults = _with_refused_calls(model, specs, faults) + _too_many(model, modules)
     if faults:
         raise Invalid(faults)
     return Built(model, modules, specs)
+
+
+def _build_nodes(
+    nodes: Sequence[Node], specs: dict[str, TensorSpec], places: Mapping[str, Path], owners: dict[str, nn.Module]
+) -> tuple[dict[str, nn.Module], list[Fault]]:
+    """Build nodes in order, and add their results to `specs`. `places` says where the tensors in `specs` are written.
+
+    `owners` is the first module with the weights of a name.
+    """
+    modules: dict[str, nn.Module] = {}
+    faults: list[Fault] = []
+    failed: set[tuple[str, Path]] = set()
+    places = {**places, **{output: node.path for node in nodes for output in node.outputs}}
+    for node in nodes:
+        if any(name not in specs for name in node.used_names()):
+            continue  # what it needs has failed already
+        try:
+            if isinstance(node.layer, DescribedRNN):
+                modules[node.name], results = build_loop(node, node.layer, specs, owners, _build_nodes)
+                if (first := owners.get(node.weights_name)) is not None:
+                    _share_weights(modules[node.name], first, _taken(node, specs))
+            else:
+                modules[node.name], results = _build_node(node, specs, owners.get(node.weights_name))
+        except ShapeMismatch as mismatch:
+            if (mismatch.fault.text, node.path) not in failed:  # the same in another use of a block is told once
+                faults.append(_fault(mismatch, node, places, specs))
+            failed.add((mismatch.fault.text, node.path))
+            continue
+        except Invalid as invalid:
+            faults += invalid.faults
+            continue
+        owners.setdefault(node.weights_name, modules[node.name])
+        specs.update({n: spec for n, spec in zip(node.outputs, results, strict=True) if n != "_"})
+    return modules, faults
 
 
 def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: list[Fault]) -> list[Fault]:
@@ -89,15 +109,16 @@ def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: l
 def _too_many(model: Model, modules: Mapping[str, nn.Module]) -> list[Fault]:
     """A typing error in `units` must not take the machine down: nothing has been allocated yet."""
     counts = {
-        node.weights_name: sum(weight.count for weight in weights_of(modules[node.name], node.name, trainable=True))
+        node.name: {w.name: w.count for w in weights_of(modules[node.name], node.weights_name, trainable=True)}
         for node in model.nodes
         if node.name in modules
     }
-    total = sum(counts.values())
+    total = sum({name: count for own in counts.values() for name, count in own.items()}.values())
     if total <= MAX_PARAMETERS:
         return []
-    largest = max(model.nodes, key=lambda node: counts.get(node.weights_name, 0))
-    text = f"the model has {total:,} parameters, {counts[largest.weights_name]:,} of them in '{largest.name}'"
+    largest = max(model.nodes, key=lambda node: sum(counts.get(node.name, {}).values()))
+    most = sum(counts[largest.name].values())
+    text = f"the model has {total:,} parameters, {most:,} of them in '{largest.name}'"
     return [Fault(f"{text}; the limit is {MAX_PARAMETERS:,}", largest.path, "key")]
 
 
@@ -243,10 +264,8 @@ def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _fault(mismatch: ShapeMismatch, node: Node, model: Model, specs: Mapping[str, TensorSpec]) -> Fault:
+def _fault(mismatch: ShapeMismatch, node: Node, places: Mapping[str, Path], specs: Mapping[str, TensorSpec]) -> Fault:
     """Name the node, and where what it is called on comes from."""
-    places = {given.name: given.path for given in model.inputs}
-    places |= {output: other.path for other in model.nodes for output in other.outputs}
     related = tuple(Related(f"{specs[name]} is '{name}'", places[name]) for name in dict.fromkeys(node.used_names()))
     related += used_here(node.uses)
     path = (*node.path, *mismatch.fault.path)

@@ -69,6 +69,10 @@ class Node:
         }
         return replace(self, inputs=of(self.inputs), outputs=of(self.outputs), call=call)
 
+    def frozen(self) -> "Node":
+        """The same, not trained."""
+        return replace(self, layer=self.layer.model_copy(update={"trainable": False}))
+
 
 @dataclass(frozen=True, slots=True)
 class Shared:

@@ -20,7 +20,9 @@ class Names:
     written means it inside the body.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, outside: "Names | None" = None) -> None:
+        self._outside = outside
+        """Names that are not seen, but known: those around a cell."""
         self._tensors: ChainMap[str, str] = ChainMap()
         """What a name means: itself, or for a node that `when` left out, the tensor that it passes on."""
         self._places: dict[str, Path] = {}
@@ -157,6 +159,9 @@ class Names:
             return name
         if dot:
             raise Invalid([self._no_inner(call, inner)])
+        if self._outside is not None and self._outside.knows(name):
+            hint = f"hand it in, the same at every step: constants: {{{name}: {name}}} beside 'cell'"
+            raise Invalid([Fault(f"'{name}' is a node outside of the cell", hint=hint)])
         known = [name for name in self._tensors if "." not in name]
         hint = None if nearest(name, known) or not known else f"known here: {', '.join(known[-8:])}"
         raise Invalid([Fault(f"there is no node '{name}'{suggestion(name, known)}", hint=hint)])

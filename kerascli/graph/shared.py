@@ -131,9 +131,5 @@ def _inputs(inner: Reading, name: str, declared: Any, path: Path) -> dict[str, T
 def _frozen(entry: Entry) -> Entry:
     """As Keras does it: `trainable` of a model is that of all its layers."""
     if isinstance(entry, Call):
-        return replace(entry, nodes=tuple(map(_frozen_node, entry.nodes)))
-    return _frozen_node(entry)
-
-
-def _frozen_node(node: Node) -> Node:
-    return replace(node, layer=node.layer.model_copy(update={"trainable": False}))
+        return replace(entry, nodes=tuple(map(Node.frozen, entry.nodes)))
+    return entry.frozen()

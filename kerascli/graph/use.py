@@ -7,11 +7,13 @@ from kerascli.errors import Fault, Path
 from kerascli.graph.model import Call, Entry, Input, Node, Shared, flat
 
 
-def idle_faults(inputs: Iterable[Input], entries: Sequence[Entry], outputs: Sequence[str]) -> list[Fault]:
+def idle_faults(
+    inputs: Iterable[Input], entries: Sequence[Entry], outputs: Sequence[str], hint: str | None = None
+) -> list[Fault]:
     """Nodes, calls and inputs that lead to no output; of a chain only its end is told."""
     nodes = flat(entries)
     uses = Counter([*outputs, *(name for node in nodes for name in node.used_names())])
-    hint = f"use it below, or name it under model.outputs (now: {', '.join(outputs)})"
+    hint = hint or f"use it below, or name it under model.outputs (now: {', '.join(outputs)})"
     faults: list[Fault] = []
     idle: set[str] = set()
     for entry in entries:
@@ -43,9 +45,9 @@ def _idle_nodes(nodes: Sequence[Node], used: set[str], hint: str) -> list[Fault]
     return faults
 
 
-def uncalled_faults(shared: Mapping[str, Shared | None], entries: Sequence[Entry]) -> list[Fault]:
+def uncalled_faults(shared: Mapping[str, Shared | None], calls: Iterable[Call]) -> list[Fault]:
     """What is shared and never called."""
-    called = {entry.of.weights for entry in entries if isinstance(entry, Call)}
+    called = {call.of.weights for call in calls}
     return [
         Fault(f"'{name}' is shared, but never called", _place_of(each), "key", hint="call it as a layer, by its name")
         for name, each in shared.items()

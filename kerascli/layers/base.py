@@ -76,6 +76,8 @@ class BaseLayer(Component):
     """Integer inputs are handed over as they are; otherwise they are cast to the compute dtype."""
     mixes_samples: ClassVar[bool] = False
     """In training a sample's result depends on the batch it is in: `time_distributed` then goes step by step."""
+    by_rows: ClassVar[bool] = False
+    """A row of the batch has its result whatever rows are beside it, nothing is drawn: rows may be put together."""
     loops: ClassVar[bool] = False
     """On the CPU a call is as many operations as a sequence has steps: too many to be noted as a program."""
     call_arguments: ClassVar[Mapping[str, CallArgument]] = {}

@@ -1,0 +1,160 @@
+"""How a node runs: its module called on what the edges carry, side results gathered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from kerascli.graph.model import Node
+from kerascli.graph.weights import NodesModule
+from kerascli.layers.base import MergeLayer, Outcome, activity_loss
+from kerascli.layers.nesting import with_value
+from kerascli.shapes import TensorSpec
+
+
+@dataclass(slots=True)
+class GraphOutcome:
+    """Everything that a call of a graph yields; nothing is kept on modules."""
+
+    outputs: dict[str, Tensor]
+    masks: dict[str, Tensor]
+    """Masks of the outputs that have one."""
+    losses: dict[str, Tensor] = field(default_factory=dict)
+    """Scalars to add to the loss, by node and name."""
+    metrics: dict[str, Tensor] = field(default_factory=dict)
+    updates: dict[str, Tensor] = field(default_factory=dict)
+    """New values of non-trainable weights, in torch's layout, by weight name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A node, made ready to run: what can be known ahead is known."""
+
+    node: Node
+    module: nn.Module
+    casts: tuple[bool, ...]
+    tensors_in_call: tuple[tuple[str, str | tuple[str, ...]], ...]
+    switches: Mapping[str, bool]
+    training: bool | None
+    masked: int
+    """How many of the results have the mask that is handed on."""
+    again: bool
+    """An earlier node has the same weights."""
+    last_uses: tuple[str, ...]
+    """Tensors that no later node needs: dropped, so that inference holds no more memory than it must."""
+
+
+def make_step(
+    node: Node, module: nn.Module, specs: Mapping[str, TensorSpec], last_uses: tuple[str, ...] = (), *, again: bool
+) -> Step:
+    """What runs `node`; `specs` are those of its inputs at least."""
+    layer = node.layer
+    casts = tuple(specs[name].is_integer and not layer.takes_integers for name in node.inputs)
+    tensors = tuple((key, value) for key, value in node.call.items() if not isinstance(value, bool))
+    switches = {key: value for key, value in node.call.items() if isinstance(value, bool)}
+    training = switches.pop("training", None)
+    return Step(node, module, casts, tensors, switches, training, layer.masked_results(), again, last_uses)
+
+
+def run_node(step: Step, values: dict[str, Tensor], masks: dict[str, Tensor], outcome: GraphOutcome) -> None:
+    """Call a node on `values`, and add its results to them, its masks to `masks`, all else to `outcome`."""
+    node = step.node
+    arguments = [values[name] for name in node.inputs]
+    if any(step.casts):
+        default = torch.get_default_dtype()
+        arguments = [x.to(default) if cast else x for x, cast in zip(arguments, step.casts, strict=True)]
+    call: dict[str, Any] = {}
+    for key, name in step.tensors_in_call:
+        call[key] = values[name] if isinstance(name, str) else [values[n] for n in name]
+    mask_in = _mask_in(node, arguments, masks, call)
+    within = isinstance(step.module, NodesModule)
+    if within:
+        call["updates"] = outcome.updates
+    result = _call(step, arguments, call, _carried(step, outcome) if step.again and not within else {})
+    if isinstance(result, Outcome):
+        prefix = node.name
+        outcome.losses.update({_below(prefix, name): loss for name, loss in result.losses.items()})
+        outcome.metrics.update({_below(prefix, name): value for name, value in result.metrics.items()})
+        owner = "" if within else f"{node.weights_name}/"
+        outcome.updates.update({f"{owner}{name}": value for name, value in result.updates.items()})
+        result = result.value
+    results = result if isinstance(result, tuple) else (result,)
+    if (loss := activity_loss(node.layer, results)) is not None:
+        outcome.losses[f"{node.name}/activity"] = loss
+    mask_out = _mask_out(step, arguments[0], mask_in)
+    for index, (name, value) in enumerate(zip(node.outputs, results, strict=True)):
+        if name != "_":
+            values[name] = value
+            if mask_out is not None and index < step.masked:
+                masks[name] = mask_out
+
+
+def _below(node: str, name: str) -> str:
+    """A node's one figure has the node's name."""
+    return f"{node}/{name}" if name else node
+
+
+def _carried(step: Step, outcome: GraphOutcome) -> dict[str, Tensor]:
+    """Weights as an earlier call in this step has left them: as in Keras each call goes on from there."""
+    prefix, module = f"{step.node.weights_name}/", step.module
+    changed = {name.removeprefix(prefix): value for name, value in outcome.updates.items() if name.startswith(prefix)}
+    paths = {name: name.replace("/", ".") for name in changed}
+    return {paths[name]: with_value(_tensor(module, paths[name]), value) for name, value in changed.items()}
+
+
+def _tensor(module: nn.Module, path: str) -> Tensor:
+    owner, _, name = path.rpartition(".")
+    return getattr(module.get_submodule(owner), name)
+
+
+def _call(step: Step, arguments: list[Tensor], call: dict[str, Any], carried: dict[str, Tensor]) -> Any:
+    """`training:` beside a layer runs it in that mode, whatever mode the model is in."""
+
+    def run() -> Any:
+        if carried:
+            return functional_call(step.module, carried, tuple(arguments), {**call, **step.switches})
+        return step.module(*arguments, **call, **step.switches)
+
+    if step.training is None or step.training == step.module.training:
+        return run()
+    before = step.module.training
+    step.module.train(step.training)
+    try:
+        return run()
+    finally:
+        step.module.train(before)
+
+
+def _mask_in(node: Node, arguments: list[Tensor], masks: dict[str, Tensor], call: dict[str, Any]) -> Tensor | None:
+    """The mask that a node sees: what it is called with, else its inputs'; into `call`, if its module wants it."""
+    layer = node.layer
+    given = call.pop("mask", None)
+    if not isinstance(layer, MergeLayer):
+        mask = masks.get(node.inputs[0]) if given is None else _as_mask(given)
+        if layer.uses_mask:
+            call["mask"] = mask
+        return mask
+    each = [masks.get(name) for name in node.inputs]
+    if given is not None:
+        each = [_as_mask(mask) for mask in given] + [None] * (len(each) - len(given))
+    if layer.uses_masks:
+        call["masks"] = each
+    return layer.merge_masks(each, arguments)
+
+
+def _as_mask(given: Tensor) -> Tensor:
+    return given if given.dtype == torch.bool else given != 0
+
+
+def _mask_out(step: Step, x: Tensor, mask_in: Tensor | None) -> Tensor | None:
+    match step.node.layer.mask:
+        case "make":
+            make_mask: Any = step.module.make_mask  # declared by `mask = "make"`
+            return make_mask(x, **step.switches)
+        case "pass":
+            return mask_in
+        case _:
+            return None
