@@ -14,7 +14,7 @@ from kerascli.graph.faults import used_here
 from kerascli.graph.inputs import fits
 from kerascli.graph.loop import build_loop
 from kerascli.graph.model import Call, Model, Node
-from kerascli.graph.weights import weights_of
+from kerascli.graph.weights import Made, weights_of
 from kerascli.layers.base import (
     MAX_PARAMETERS,
     BaseLayer,
@@ -25,6 +25,7 @@ from kerascli.layers.base import (
     ShapeMismatch,
     WeightedModule,
 )
+from kerascli.layers.recurrent.base import SequenceModule
 from kerascli.shapes import Shape, TensorSpec, show_shape
 
 _BATCH_SIZES = (2, 3)
@@ -46,10 +47,15 @@ class Built:
     specs: Mapping[str, TensorSpec]
 
 
-def build(model: Model) -> Built:
-    """Build every node in order. Raises Invalid with a fault for each node that does not fit."""
+def build(model: Model, batch_size: int | None = None) -> Built:
+    """Build every node in order. Raises Invalid with a fault for each node that does not fit.
+
+    Layers that keep states from batch to batch do so for `batch_size` rows.
+    """
     specs: dict[str, TensorSpec] = {given.name: given.spec for given in model.inputs}
-    modules, faults = _build_nodes(model.nodes, specs, {given.name: given.path for given in model.inputs}, {})
+    modules, faults = _build_nodes(
+        model.nodes, specs, {given.name: given.path for given in model.inputs}, Made(batch_size)
+    )
     faults = _with_refused_calls(model, specs, faults) + _too_many(model, modules)
     if faults:
         raise Invalid(faults)
@@ -57,12 +63,9 @@ def build(model: Model) -> Built:
 
 
 def _build_nodes(
-    nodes: Sequence[Node], specs: dict[str, TensorSpec], places: Mapping[str, Path], owners: dict[str, nn.Module]
+    nodes: Sequence[Node], specs: dict[str, TensorSpec], places: Mapping[str, Path], made: Made
 ) -> tuple[dict[str, nn.Module], list[Fault]]:
-    """Build nodes in order, and add their results to `specs`. `places` says where the tensors in `specs` are written.
-
-    `owners` is the first module with the weights of a name.
-    """
+    """Build nodes in order, and add their results to `specs`; `places` says where what is in there is written."""
     modules: dict[str, nn.Module] = {}
     faults: list[Fault] = []
     failed: set[tuple[str, Path]] = set()
@@ -72,11 +75,11 @@ def _build_nodes(
             continue  # what it needs has failed already
         try:
             if isinstance(node.layer, DescribedRNN):
-                modules[node.name], results = build_loop(node, node.layer, specs, owners, _build_nodes)
-                if (first := owners.get(node.weights_name)) is not None:
+                modules[node.name], results = build_loop(node, node.layer, specs, made, _build_nodes)
+                if (first := made.owners.get(node.weights_name)) is not None:
                     _share_weights(modules[node.name], first, _taken(node, specs))
             else:
-                modules[node.name], results = _build_node(node, specs, owners.get(node.weights_name))
+                modules[node.name], results = _build_node(node, specs, made)
         except ShapeMismatch as mismatch:
             if (mismatch.fault.text, node.path) not in failed:  # the same in another use of a block is told once
                 faults.append(_fault(mismatch, node, places, specs))
@@ -85,7 +88,7 @@ def _build_nodes(
         except Invalid as invalid:
             faults += invalid.faults
             continue
-        owners.setdefault(node.weights_name, modules[node.name])
+        made.owners.setdefault(node.weights_name, modules[node.name])
         specs.update({n: spec for n, spec in zip(node.outputs, results, strict=True) if n != "_"})
     return modules, faults
 
@@ -122,10 +125,8 @@ def _too_many(model: Model, modules: Mapping[str, nn.Module]) -> list[Fault]:
     return [Fault(f"{text}; the limit is {MAX_PARAMETERS:,}", largest.path, "key")]
 
 
-def _build_node(
-    node: Node, specs: Mapping[str, TensorSpec], first: nn.Module | None
-) -> tuple[nn.Module, tuple[TensorSpec, ...]]:
-    """The module and its results; `first` is the module of an earlier call, whose weights this one has."""
+def _build_node(node: Node, specs: Mapping[str, TensorSpec], made: Made) -> tuple[nn.Module, tuple[TensorSpec, ...]]:
+    """The module and its results."""
     inputs = tuple(specs[name] for name in node.inputs)
     layer = node.layer
     _check_mask(node, specs)
@@ -133,7 +134,9 @@ def _build_node(
     with torch.device("meta"):
         module = make_module(layer, seen)
         module.eval()
-        if first is not None:
+        if layer.keeps_states():
+            _keep_states(module, seen[0], made.batch_size)
+        if (first := made.owners.get(node.weights_name)) is not None:  # of an earlier call
             _share_weights(module, first, _taken(node, specs))
         stated = layer.output_spec(seen)
         results = stated if stated is not None else _try_out(node, module, seen, specs)
@@ -147,6 +150,14 @@ def _build_node(
     if len(results) != (len(node.outputs) if count is None else count):
         raise AssertionError(f"{layer.component_name} returned {len(results)} results")
     return module, results
+
+
+def _keep_states(module: nn.Module, x: TensorSpec, rows: int | None) -> None:
+    if rows is None:
+        raise ShapeMismatch("cannot be stateful: there is no batch size that it could go by")
+    for part in module.modules():
+        if isinstance(part, SequenceModule) and part.sequence.stateful:
+            part.keep_states(rows, tuple(size for size in x.shape[1:] if size is not None))
 
 
 def _share_weights(module: nn.Module, first: nn.Module, taken: str) -> None:

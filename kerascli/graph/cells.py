@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import InstanceOf
 from torch import Tensor, nn
@@ -14,6 +14,8 @@ from kerascli.parts.base import Initializer
 from kerascli.parts.initializers import Zeros
 from kerascli.shapes import TensorSpec
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class CellState:
@@ -21,7 +23,7 @@ class CellState:
 
     name: str
     shape: tuple[int, ...]
-    initializer: Initializer = Zeros()
+    initializer: Initializer = field(default_factory=Zeros)
     trainable: bool = False
     path: Path = field(default=(), compare=False)
 
@@ -63,6 +65,7 @@ class DescribedRNN(MergeLayer):
     return_sequences: bool = False
     return_state: bool = False
     go_backwards: bool = False
+    stateful: bool = False
     unroll: bool = False
     zero_output_for_mask: bool = False
 
@@ -76,6 +79,9 @@ class DescribedRNN(MergeLayer):
     def masked_results(self) -> int:
         return len(self.cell.outputs)
 
+    def keeps_states(self) -> bool:
+        return self.stateful
+
     def adds_losses(self) -> bool:
         return any(node.layer.adds_losses() for node in self.cell.nodes)
 
@@ -86,7 +92,7 @@ class DescribedRNN(MergeLayer):
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
         raise AssertionError("the graph builds it: its nodes may have weights of other nodes")
 
-    def parted(self, values: Sequence[str]) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+    def parted(self, values: Sequence[T]) -> tuple[Sequence[T], Sequence[T], Sequence[T]]:
         """The node's inputs by what they are: sequences, constants, states to start from."""
         first, second = len(self.cell.inputs), len(self.cell.inputs) + len(self.cell.constants)
         return values[:first], values[first:second], values[second:]

@@ -117,7 +117,8 @@ def _given(reading: Reading, cell: Cell, written: Any, path: Path) -> dict[str, 
     else:
         nodes = as_list(written)
         if len(nodes) != len(states):
-            text = f"the cell has {counted(len(states), 'state')} ({', '.join(states)}), 'initial_state' names {len(nodes)}"
+            words = f"{counted(len(states), 'state')} ({', '.join(states)})"
+            text = f"the cell has {words}, 'initial_state' names {len(nodes)}"
             reading.faults.add(text, path, hint="initial_state: {STATE: NODE} gives some of them")
         places = [(*path, i) if isinstance(written, list) else path for i in range(len(nodes))]
         named = dict(zip(states, zip(nodes, places, strict=True), strict=False))

@@ -13,24 +13,25 @@ from kerascli.graph.cells import Cell, CellState, DescribedRNN
 from kerascli.graph.faults import used_here
 from kerascli.graph.model import Node
 from kerascli.graph.running import GraphOutcome, Step, make_step, run_node
-from kerascli.graph.weights import NodesModule
+from kerascli.graph.weights import Made, NodesModule
 from kerascli.layers.base import Outcome, ShapeMismatch
 from kerascli.layers.geometry import broadcast_mask
 from kerascli.layers.recurrent.masks import mask_of_steps
-from kerascli.shapes import TensorSpec, show_shape
+from kerascli.parts.initializers import Zeros
+from kerascli.shapes import TensorSpec
 
 BuildNodes = Callable[
-    [Sequence[Node], dict[str, TensorSpec], Mapping[str, Path], dict[str, nn.Module]],
+    [Sequence[Node], dict[str, TensorSpec], Mapping[str, Path], Made],
     tuple[dict[str, nn.Module], list[Fault]],
 ]
-"""(nodes, specs of what they are called on, where that is written, modules by the names of their weights)."""
+"""(nodes, specs of what they are called on, where that is written, what they are built by) -> modules, faults."""
 
 
 def build_loop(
     node: Node,
     layer: DescribedRNN,
     specs: Mapping[str, TensorSpec],
-    owners: dict[str, nn.Module],
+    made: Made,
     build_nodes: BuildNodes,
 ) -> tuple["Loop", tuple[TensorSpec, ...]]:
     """The module of an rnn with a described cell, and its results. Raises ShapeMismatch, or Invalid for the cell."""
@@ -45,13 +46,15 @@ def build_loop(
     inner |= {state.name: TensorSpec(state.shape) for state in cell.states}
     places = {**dict.fromkeys(inner, cell.path), **{state.name: state.path for state in cell.states}}
     nodes = cell.nodes if layer.trainable else tuple(map(Node.frozen, cell.nodes))
-    modules, faults = build_nodes(nodes, inner, places, owners)
+    modules, faults = build_nodes(nodes, inner, places, made)
     if not faults:
         faults = list(_changed_states(cell, inner, node))
     if faults:
         raise Invalid(faults)
     with torch.device("meta"):
-        module = Loop(layer, nodes, modules, inner)
+        module = Loop(layer, nodes, modules, inner, node.weights_name)
+        if layer.stateful:
+            _keep_states(module, made.batch_size)
     outputs = tuple(inner[name] for name in cell.outputs)
     if layer.return_sequences:
         outputs = tuple(TensorSpec((steps, *one.shape), one.dtype) for one in outputs)
@@ -96,6 +99,18 @@ def _changed_states(cell: Cell, specs: Mapping[str, TensorSpec], node: Node) -> 
     return faults
 
 
+def _keep_states(module: "Loop", rows: int | None) -> None:
+    """Go on from batch to batch, of so many rows each."""
+    if rows is None:
+        raise ShapeMismatch("cannot be stateful: there is no batch size that it could go by")
+    for state in module.cell.states:
+        if state.is_weight:
+            hint = f"take out initializer and trainable of '{state.name}', or stateful"
+            raise ShapeMismatch(f"cannot be stateful: '{state.name}' does not start from zeros", hint=hint)
+        shape = (rows, *state.shape)
+        module.add_weight(_kept(state.name), shape, initializer=Zeros(), trainable=False, is_state=True)
+
+
 class Loop(NodesModule):
     """What of a step looks at no state is done for all steps at once, where its layer goes row by row."""
 
@@ -105,9 +120,11 @@ class Loop(NodesModule):
         nodes: Sequence[Node],
         modules: Mapping[str, nn.Module],
         specs: Mapping[str, TensorSpec],
+        name: str,
     ) -> None:
         super().__init__(modules, [(node.weights_name, node.layer.trainable) for node in nodes])
         self.layer = layer
+        self.name = name
         self.cell = cell = layer.cell
         for state in cell.states:
             if state.is_weight:
@@ -139,8 +156,10 @@ class Loop(NodesModule):
         losses: dict[str, Tensor] = {}
         outputs, states = self._loop(self._by_step(frames, outcome), handed, states, mask, outcome, losses)
         changed = {name: value for name, value in outcome.updates.items() if updates.get(name) is not value}
-        results = (*outputs, *states) if self.layer.return_state else tuple(outputs)
-        return Outcome(results if len(results) > 1 else results[0], losses, updates=changed)
+        if self.layer.stateful:
+            changed |= {f"{self.name}/{_kept(n)}": one.detach() for n, one in zip(self._states, states, strict=True)}
+        results = outputs + states if self.layer.return_state else outputs
+        return Outcome(tuple(results) if len(results) > 1 else results[0], losses, updates=changed)
 
     def _start(self, x: Tensor, given: Mapping[str, Tensor]) -> list[Tensor]:
         """The states before the first step."""
@@ -148,6 +167,8 @@ class Loop(NodesModule):
         for state in self.cell.states:
             if state.name in given:
                 found.append(given[state.name])
+            elif self.layer.stateful:
+                found.append(getattr(self, _kept(state.name)))
             elif state.is_weight:
                 found.append(getattr(self, _start_of(state)).expand(x.shape[0], *state.shape))
             else:
@@ -163,12 +184,10 @@ class Loop(NodesModule):
             rows = {name: x.flatten(0, 1) for name, x in values.items()}
             self._call(self._ahead, rows, outcome)
             values |= {name: x.unflatten(0, size) for name, x in rows.items() if name not in values}
-        # of a slice for each step the gradient would be as long as the sequence
-        return (
-            zip(*(values[name].unbind(1) for name in self._frames), strict=True)
-            if self._frames
-            else repeat((), size[1])
-        )
+        if not self._frames:
+            return repeat((), size[1])
+        # a slice for each step would have a gradient of the whole sequence's size for each
+        return zip(*(values[name].unbind(1) for name in self._frames), strict=True)
 
     def _loop(
         self,
@@ -215,6 +234,11 @@ class Loop(NodesModule):
 def _start_of(state: CellState) -> str:
     """The name of the weight that a state starts from."""
     return f"initial_{state.name}"
+
+
+def _kept(state: str) -> str:
+    """The name of the weight that keeps a state from batch to batch."""
+    return f"state_{state}"
 
 
 def _taken_out(steps: Sequence[Step], known: Iterable[str]) -> tuple[list[Step], list[Step]]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from kerascli import draws
 from kerascli.graph.build import Built
 from kerascli.graph.model import Node
-from kerascli.graph.running import GraphOutcome, Step, make_step, run_node
+from kerascli.graph.running import GraphOutcome, make_step, run_node
 from kerascli.graph.weights import Weight, names_of, weights_of
 
 __all__ = ["Graph", "GraphOutcome"]

@@ -159,12 +159,15 @@ class Names:
             return name
         if dot:
             raise Invalid([self._no_inner(call, inner)])
+        raise Invalid([self._no_node(name)])
+
+    def _no_node(self, name: str) -> Fault:
         if self._outside is not None and self._outside.knows(name):
             hint = f"hand it in, the same at every step: constants: {{{name}: {name}}} beside 'cell'"
-            raise Invalid([Fault(f"'{name}' is a node outside of the cell", hint=hint)])
+            return Fault(f"'{name}' is a node outside of the cell", hint=hint)
         known = [name for name in self._tensors if "." not in name]
         hint = None if nearest(name, known) or not known else f"known here: {', '.join(known[-8:])}"
-        raise Invalid([Fault(f"there is no node '{name}'{suggestion(name, known)}", hint=hint)])
+        return Fault(f"there is no node '{name}'{suggestion(name, known)}", hint=hint)
 
     def _no_inner(self, call: str, inner: str) -> Fault:
         known = [name.removeprefix(f"{call}.") for name in self._tensors if name.startswith(f"{call}.")]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,16 @@ class Weight:
     @property
     def count(self) -> int:
         return math.prod(self.spec.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What building goes by beside shapes."""
+
+    batch_size: int | None
+    """How many rows a batch has, for layers that keep states."""
+    owners: dict[str, nn.Module] = field(default_factory=dict)
+    """The first module with the weights of a name."""
 
 
 class NodesModule(WeightedModule):

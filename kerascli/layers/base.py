@@ -106,6 +106,10 @@ class BaseLayer(Component):
         """Whether a call has losses of its own, penalties of weights aside."""
         return self.activity_penalty() is not None
 
+    def keeps_states(self) -> bool:
+        """Whether a batch goes on where the batch before it has ended."""
+        return False
+
     def masked_results(self) -> int:
         """How many of the results, counted from the first, have the mask that is handed on."""
         return 1
@@ -200,6 +204,8 @@ class WeightSpec:
     trainable: bool
     axes: tuple[int, ...] | None
     dtype: torch.dtype | None
+    is_state: bool = False
+    """What a stateful layer remembers of the rows of a batch: kept like a weight, but no part of the model."""
 
     def to_torch(self, weight: Tensor) -> Tensor:
         """Keras's layout -> torch's, as a view."""
@@ -231,6 +237,7 @@ class WeightedModule(nn.Module):
         trainable: bool = True,
         axes: tuple[int, ...] | None = None,
         dtype: torch.dtype | None = None,
+        is_state: bool = False,
     ) -> None:
         """Declare the weight `name` of Keras's `shape`; it becomes the parameter (or buffer) of that name.
 
@@ -241,7 +248,7 @@ class WeightedModule(nn.Module):
         if (count := math.prod(shape)) > MAX_PARAMETERS:
             text = f"needs {count:,} parameters for its {name} {show_shape(shape)}"
             raise ShapeMismatch(f"{text}; the limit is {MAX_PARAMETERS:,} for a whole model")
-        spec = WeightSpec(name, shape, initializer, regularizer, constraint, trainable, axes, dtype)
+        spec = WeightSpec(name, shape, initializer, regularizer, constraint, trainable, axes, dtype, is_state)
         _check_parts(spec)
         self.weight_specs[name] = spec
         tensor = spec.to_torch(torch.empty(shape, dtype=dtype)).contiguous()

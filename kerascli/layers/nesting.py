@@ -14,6 +14,8 @@ def check_inner(layer: BaseLayer) -> None:
     """Raise ValueError for a layer that cannot stand inside another one: it takes several inputs."""
     if not isinstance(layer, Layer):
         raise ValueError(f"layer: expected a layer of one input, got {layer.component_name}")
+    if layer.keeps_states():
+        raise ValueError(f"layer: {layer.component_name} cannot be stateful in here: it has no rows of its own")
 
 
 def build_inner(layer: BaseLayer, x: TensorSpec, *, trainable: bool) -> nn.Module:

@@ -13,7 +13,7 @@ from kerascli.graph.parse import model_faults, parse_model
 from kerascli.shapes import TensorSpec
 from kerascli.spec.compile import parse_compile
 from kerascli.spec.cross import cross_faults
-from kerascli.spec.fit import parse_fit
+from kerascli.spec.fit import FitSpec, parse_fit
 from kerascli.spec.references import References
 from kerascli.spec.run import RunSpec
 
@@ -37,8 +37,9 @@ def describe(
     faults: list[Fault] = []
     read = partial(parse_model, sections.get("model"), _specs(inputs))
     model = _try(faults, read if references is None else partial(read, references=references))
-    built = None if model is None else _try(faults, lambda: build(model))
     fit = _try(faults, lambda: parse_fit(sections.get("fit")))
+    batch_size = (fit or FitSpec()).batch_size
+    built = None if model is None else _try(faults, lambda: build(model, batch_size))
     compiled = None
     if "compile" in sections:
         outputs = None if model is None else {name: built.specs[name] if built else None for name in model.outputs}

@@ -11,6 +11,7 @@ from kerascli.device import Choice
 from kerascli.errors import ConfigError
 from kerascli.fit.loop import Plan
 from kerascli.fit.step import Trainer
+from kerascli.graph.weights import names_of
 from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.profiling.profiler import Profiler
 from kerascli.spans import listening
@@ -58,10 +59,10 @@ def _refuse_idle(experiment: Experiment) -> None:
     reached = {goal.output for goal in (spec.compile.goals if spec.compile else ()) if goal.loss is not None}
     trained = [weight.name for weight in experiment.weights if weight.trainable]
     penalized = any(weight.spec.regularizer is not None for weight in experiment.weights if weight.trainable)
-    for node in reversed(spec.model.nodes):
+    for node, module in reversed(list(zip(spec.model.nodes, experiment.graph.nodes, strict=True))):
         if node.layer.adds_losses() or reached.intersection(node.outputs):
             reached.update(node.used_names())
-            if any(name.startswith(f"{node.weights_name}/") for name in trained):
+            if any(name.startswith(f"{owner}/") for owner in names_of(module, node.weights_name) for name in trained):
                 return
     if not penalized:
         raise ConfigError("no trainable weight has a part in any loss: there is nothing to fit")

@@ -56,6 +56,9 @@ def export_run(record: RunRecord, kind: str, path: Path, *, checkpoint: str | No
     path = output_file(path)
     run = open_run(record, device="cpu", checkpoint=checkpoint)
     run.experiment.update.eval()
+    if kind not in {"safetensors", "state_dict"} and any(weight.spec.is_state for weight in run.experiment.weights):
+        hint = "train with stateful: false, or export its weights: --format safetensors"
+        raise ConfigError("a stateful model cannot be exported: what it remembers is of batches of one size", hint=hint)
     notes = _data_notes(run)
     if kind in {"keras", "h5"}:
         data, difference, more = _keras(run, kind, checkpoint)
@@ -139,7 +142,7 @@ def _digest(weight: Any) -> str:
 
 
 def _torch(experiment: Experiment, kind: str) -> tuple[bytes, float | None]:
-    weights, model = experiment.weights, experiment.spec.model
+    weights, model = [w for w in experiment.weights if not w.spec.is_state], experiment.spec.model
     if kind in {"safetensors", "state_dict"}:
         by_dots = kind == "state_dict"
         data = (

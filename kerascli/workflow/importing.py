@@ -152,7 +152,9 @@ def _take_weights(
         notes.append("the file has no weights: they begin as a new model's do")
         return None
     pairs = read_weights(file.arrays, experiment.weights, architecture.owners, legacy=file.legacy)
-    missing = {weight.name for weight in experiment.weights} - {weight.name for weight, _ in pairs}
+    missing = {weight.name for weight in experiment.weights if not weight.spec.is_state} - {
+        weight.name for weight, _ in pairs
+    }
     if missing:
         raise FileRefused(f"the file has no numbers for the weight '{min(missing)}'")
     fill(file.arrays, pairs)

@@ -4,7 +4,7 @@ import os
 
 os.environ["KERAS_BACKEND"] = "torch"
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -48,7 +48,7 @@ class Cell(layers.Layer):
         return outputs, after
 
 
-def by_steps(cell: Any, frames: list[Any], states: list[Any], *constants: Any, mask: Any = None) -> tuple[Any, Any]:
+def by_steps(cell: Any, frames: Sequence[Any], states: list[Any], *constants: Any, mask: Any = None) -> tuple[Any, Any]:
     """What `keras.layers.RNN` does, for what it does not take in Keras 3: constants, several inputs and outputs."""
     more = {"constants": constants} if constants else {}
     found: list[list[Tensor]] = []
@@ -105,7 +105,7 @@ def assert_like(graph: Any, ours: dict[str, Tensor], theirs: Callable[[dict[str,
     for a, b in zip(got, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
     for values in (got, expected):
-        sum((v * torch.arange(1.0, v[0].numel() + 1).view(v[0].shape)).sum() for v in values).backward()
+        torch.stack([(v * torch.arange(1.0, v[0].numel() + 1).view(v[0].shape)).sum() for v in values]).sum().backward()
     for a, b in [(i.grad, j.grad) for i, j in zip(inputs[0].values(), inputs[1].values(), strict=True)]:
         assert (a is None) == (b is None)
         if a is not None:
@@ -236,7 +236,7 @@ outputs: [y, h, m]
 def test_a_cell_with_two_states_and_a_constant_is_keras_s() -> None:
     def step(cell: Any, x: Any, states: Any, constants: Any) -> Any:
         (h, m), (held,) = states, constants
-        after = ops.tanh(cell.a(x) + cell.b(h)) + ops.mean(m * cell.keys(held), axis=(1, 2))[:, None]
+        after = ops.tanh(cell.a(x) + cell.b(h)) + (m * cell.keys(held)).mean((1, 2))[:, None]
         return after, [after, 0.9 * m + after[:, None, :2] * held]
 
     parts = {"keys": layers.Dense(2), "a": layers.Dense(4), "b": layers.Dense(4, use_bias=False)}
@@ -299,7 +299,7 @@ def test_an_attention_decoder_over_a_masked_constant_is_keras_s() -> None:
 
     def step(cell: Any, x: Any, states: Any, constants: Any) -> Any:
         known, seen = constants
-        found = cell.attention([states[0][:, None], known], mask=[None, ops.cast(seen, "bool")])[:, 0]
+        found: Any = cell.attention([states[0][:, None], known], mask=[None, ops.cast(seen, "bool")])[:, 0]
         o, after = cell.gru(ops.concatenate([x, found], -1), states)
         return (o, found), after
 
