@@ -29,16 +29,24 @@ _SETTINGS = tuple(name for name in DescribedRNN.model_fields if name not in {"ce
 
 
 def describes_cell(name: Any, arguments: Any) -> bool:
-    """Whether an entry is an rnn whose cell is no layer, but described."""
+    """Whether an entry is an rnn whose cell is no layer, but described; or that has constants, as only such have."""
     if not isinstance(name, str) or LAYERS.find(name) is not RNN or not isinstance(arguments, dict):
         return False
-    cell = arguments.get("cell")
+    return "constants" in arguments or _is_described(arguments.get("cell"))
+
+
+def _is_described(cell: Any) -> bool:
     return isinstance(cell, dict) and any(key in cell for key in CELL_KEYS)
 
 
 def read_rnn(reading: Reading, written: str, arguments: dict[Any, Any], entry: Path, read: ReadModel) -> None:
     """Add the node of an rnn with a described cell; `read` reads the layers of the cell."""
     faults, path = reading.faults, (*entry, written)
+    if not _is_described(arguments.get("cell")):
+        text, hint = "constants are for a cell that is described", "cell: {states: {h: 8}, layers: [...], next: {h: ...}}"
+        faults.add(text, (*path, "constants"), at="key", hint=hint)
+        reading.spoil(reading.name(arguments, path, "rnn"), arguments)
+        return
     before = len(faults.found)
     known = (*NODE_KEYS, *_CALL, *_TENSORS, *_SETTINGS, "cell")
     for key in arguments:
@@ -99,7 +107,7 @@ def _constants(reading: Reading, written: Any, path: Path) -> dict[str, str]:
     if not isinstance(written, dict):
         text = f"constants: expected names of the cell's and nodes, got {show(written)}"
         reading.faults.add(text, path, hint="constants: {memory: NODE}")
-        return {str(name): str(name) for name in as_list(written)}
+        return {"?": "?"}
     return {str(name): reading.tensor(node, (*path, name)) or "?" for name, node in written.items()}
 
 
@@ -136,10 +144,11 @@ def _cell(
                 text, (*path, key), at="key", hint=None if suggestion(str(key), CELL_KEYS) else _known_words(CELL_KEYS)
             )
     names = Names(outside=reading.names)
+    names.inputs_known = all(key in CELL_KEYS for key in written) and "?" not in constants
     inner = replace(reading, prefix=prefix, names=names, entries=[], shared=reading.shared.new_child())
     inputs = _inputs(inner, written.get("inputs"), (*path, "inputs"))
     states = _states(inner, written.get("states"), path)
-    for name in constants:
+    for name in (name for name in constants if name != "?"):
         where = (*path[:-1], "constants", name)
         inner.check_name(name, where, at="key")
         names.give(name, inner.place(where))
@@ -150,6 +159,7 @@ def _cell(
         outputs = read(inner, written, path)
     else:
         faults.add("a cell needs 'layers': what is done at each step", path, at="key")
+        names.previous = "?"
         names.spoil(["?"])
     following = _next(inner, states, written.get("next"), path)
     cell = Cell(inputs, states, constants, tuple(inner.entries), following, outputs, inner.place(path))
@@ -175,12 +185,14 @@ def _states(inner: Reading, written: Any, path: Path) -> tuple[CellState, ...]:
         got = "" if written is None else f", got {show(written)}"
         where, at = (path, "key") if written is None else ((*path, "states"), "value")
         inner.faults.add(f"a cell needs 'states', names and sizes{got}", where, at=at, hint="states: {h: 128}")
-        inner.names.spoil(["?"])
+        inner.names.inputs_known = False
         return ()
     states = []
     for name, value in written.items():
-        where = (*path, "states", name)
+        where, before = (*path, "states", name), len(inner.faults.found)
         inner.check_name(name, where, at="key")
+        if len(inner.faults.found) > before:
+            continue
         inner.names.give(str(name), inner.place(where))
         states.append(_state(inner, str(name), value, where))
     return tuple(states)
