@@ -43,7 +43,10 @@ def read_rnn(reading: Reading, written: str, arguments: dict[Any, Any], entry: P
     """Add the node of an rnn with a described cell; `read` reads the layers of the cell."""
     faults, path = reading.faults, (*entry, written)
     if not _is_described(arguments.get("cell")):
-        text, hint = "constants are for a cell that is described", "cell: {states: {h: 8}, layers: [...], next: {h: ...}}"
+        text, hint = (
+            "constants are for a cell that is described",
+            "cell: {states: {h: 8}, layers: [...], next: {h: ...}}",
+        )
         faults.add(text, (*path, "constants"), at="key", hint=hint)
         reading.spoil(reading.name(arguments, path, "rnn"), arguments)
         return
@@ -136,7 +139,7 @@ def _given(reading: Reading, cell: Cell, written: Any, path: Path) -> dict[str, 
 def _cell(
     reading: Reading, prefix: str, written: dict[Any, Any], constants: tuple[str, ...], path: Path, read: ReadModel
 ) -> Cell:
-    faults = reading.faults
+    faults, before = reading.faults, len(reading.faults.found)
     for key in written:
         if key not in CELL_KEYS:
             text = f"unknown key '{key}' in cell{suggestion(str(key), CELL_KEYS)}"
@@ -154,16 +157,15 @@ def _cell(
         names.give(name, inner.place(where))
     inner.inputs = (*inputs, *(state.name for state in states), *constants)
     names.previous = inputs[0] if len(inputs) == 1 else None
-    before, outputs = len(faults.found), ()
+    outputs = ()
     if "layers" in written:
         outputs = read(inner, written, path)
     else:
         faults.add("a cell needs 'layers': what is done at each step", path, at="key")
-        names.previous = "?"
-        names.spoil(["?"])
+        names.previous, names.inputs_known = "?", False
     following = _next(inner, states, written.get("next"), path)
     cell = Cell(inputs, states, constants, tuple(inner.entries), following, outputs, inner.place(path))
-    if len(faults.found) == before:
+    if len(faults.found) == before and "?" not in constants:
         _check_use(inner, cell, path)
     return cell
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kerascli.graph.cells import DescribedRNN
 from kerascli.graph.model import Call, Model, Node
 from kerascli.interop.differences import TENSORS_BY_NAME
 from kerascli.interop.keras_order import keras_order
@@ -94,6 +95,11 @@ class _Writer:
 
     def _layer(self, node: Node) -> None:
         name = self._names.get(node.name, node.name)
+        if isinstance(node.layer, DescribedRNN):
+            self.unsaid.add(
+                f"'{node.name}': in Keras a cell of one's own is Python code", "--format safetensors takes it"
+            )
+            return
         if isinstance(node.layer, NamingLayer):
             self.unsaid.add(f"'{node.name}': Keras 3 has no '{node.layer.component_name}'")
             return
