@@ -60,7 +60,15 @@ class Post:
     headers: Mapping[str, str]
 
 
-Record = AppendRow | WriteScalars | WriteHistograms | Post
+@dataclass(frozen=True, slots=True)
+class WriteSample:
+    """Have the callback of that sample make it with the model as it is, and keep it in the run's samples/."""
+
+    name: str
+    epoch: int
+
+
+Record = AppendRow | WriteScalars | WriteHistograms | Post | WriteSample
 """What a callback wants to be written outside of checkpoints."""
 
 

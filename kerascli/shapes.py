@@ -14,6 +14,8 @@ class TensorSpec:
 
     shape: Shape
     dtype: str = "float32"
+    batched: bool = True
+    """False: there is no batch axis, `shape` is all of it. So it is with a weight, and with a sum over the batch."""
 
     @property
     def rank(self) -> int:
@@ -21,11 +23,16 @@ class TensorSpec:
         return len(self.shape)
 
     @property
+    def whole(self) -> Shape:
+        """The shape with the batch axis, where there is one."""
+        return (None, *self.shape) if self.batched else self.shape
+
+    @property
     def is_integer(self) -> bool:
         return self.dtype.startswith(("int", "uint", "bool"))
 
     def __str__(self) -> str:
-        return show_shape((None, *self.shape))
+        return show_shape(self.whole)
 
 
 def show_shape(shape: Shape) -> str:

@@ -13,19 +13,16 @@ import math
 import os
 import re
 import shutil
-import socket
 import stat
-import time
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from kerascli.errors import StorageError, safe_text
+from kerascli.pieces import Piece, Pieces, pieces
 
 _TEMPORARY = re.compile(r"\..+\.tmp-(\d+)", re.DOTALL)
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_LOCK_FILE = ".lock"
 
 # Every file operation is one of these, so that a test can make the n-th one fail or kill the process.
 
@@ -70,15 +67,15 @@ def _rmtree(path: Path) -> None:
     shutil.rmtree(path)
 
 
-def write_bytes(path: Path, data: bytes | memoryview) -> None:
+def write_bytes(path: Path, data: Piece | Pieces) -> None:
     """Replace the file at `path` whole.
 
     After a StorageError the old one is intact, or, where only the folder could not be synced, the new one is there.
     """
     temporary = _temporary(path)
-    with _reported("write", path, needed_bytes=len(data)):
+    with reported("write", path, needed_bytes=len(data)):
         try:
-            _fill(temporary, memoryview(data))
+            _fill(temporary, pieces(data))
             _rename(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -105,7 +102,7 @@ def json_text(data: Any, *, ascii_only: bool = False) -> str:
 def output_file(path: Path) -> Path:
     """The file that a path given by the user means. Links are followed; StorageError for what is no regular file."""
     file = Path(os.path.realpath(path))
-    with _reported("write", path), contextlib.suppress(FileNotFoundError):
+    with reported("write", path), contextlib.suppress(FileNotFoundError):
         mode = os.lstat(file).st_mode
         if stat.S_ISDIR(mode):
             raise StorageError(f"cannot write '{safe_text(str(path))}': it is a folder")
@@ -116,7 +113,7 @@ def output_file(path: Path) -> Path:
 
 def make_folder(path: Path) -> None:
     """Make the folder and those above it, where they are missing, durably."""
-    with _reported("create", path):
+    with reported("create", path):
         for folder in reversed([path, *path.parents]):
             if not folder.is_dir() and not new_folder(folder) and not folder.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
@@ -124,7 +121,7 @@ def make_folder(path: Path) -> None:
 
 def new_folder(path: Path) -> bool:
     """Make the folder durably; false when something of that name exists. Of two processes, one gets true."""
-    with _reported("create", path):
+    with reported("create", path):
         try:
             _mkdir(path)
         except FileExistsError:
@@ -135,14 +132,14 @@ def new_folder(path: Path) -> bool:
 
 def remove_file(path: Path) -> None:
     """Remove a file, or a link itself; nothing happens when it is gone already."""
-    with _reported("remove", path), contextlib.suppress(FileNotFoundError):
+    with reported("remove", path), contextlib.suppress(FileNotFoundError):
         _unlink(path)
 
 
 def remove_folder(path: Path) -> None:
     """Remove a folder at once: it vanishes under its name first. Links in it are removed, not followed."""
     temporary = _temporary(path)
-    with _reported("remove", path):
+    with reported("remove", path):
         _rename(path, temporary)
         _sync_folder(path.parent)
         _rmtree(temporary)
@@ -150,7 +147,7 @@ def remove_folder(path: Path) -> None:
 
 def sweep(folder: Path) -> None:
     """Remove what killed processes left half written in `folder`."""
-    with _reported("clean", folder), os.scandir(folder) as entries:
+    with reported("clean", folder), os.scandir(folder) as entries:
         for entry in entries:
             found = _TEMPORARY.fullmatch(entry.name)
             # A file with our own number is older than us: the number was used again, as in containers.
@@ -158,44 +155,6 @@ def sweep(folder: Path) -> None:
                 continue
             with contextlib.suppress(FileNotFoundError):  # another process may sweep, too
                 (_rmtree if entry.is_dir(follow_symlinks=False) else _unlink)(Path(entry.path))
-
-
-@contextlib.contextmanager
-def lock(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process; the kernel frees it however the process ends. Refused when held."""
-    with _reported("lock", folder):
-        descriptor = _open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
-        try:
-            if not _acquire(descriptor):
-                raise StorageError(f"'{safe_text(str(folder))}' is in use by {_holder(descriptor)}")
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, json.dumps(_here()).encode())
-        except BaseException:
-            os.close(descriptor)
-            raise
-    _held.add(descriptor)
-    try:
-        yield
-    finally:
-        if descriptor in _held:  # not in a forked child, where the number may be another file's by now
-            _held.discard(descriptor)
-            os.close(descriptor)
-
-
-def locked(folder: Path) -> bool:
-    """Whether a process holds `folder`."""
-    try:
-        # A FIFO of that name must not hang us.
-        descriptor = os.open(folder / _LOCK_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def size_text(count: int) -> str:
@@ -208,25 +167,12 @@ def size_text(count: int) -> str:
     return f"{value:.0f} {unit}" if unit == "bytes" or value >= 10 else f"{value:.1f} {unit}"
 
 
-_held: set[int] = set()
-
-
-def _forget_locks() -> None:
-    """A forked data worker must not keep the lock of a parent that was killed."""
-    for descriptor in _held:
-        os.close(descriptor)
-    _held.clear()
-
-
-os.register_at_fork(after_in_child=_forget_locks)
-
-
 def _temporary(path: Path) -> Path:
     # Cut: a name may have 255 bytes, and so may this one.
     return path.with_name(f".{path.name[:60]}.tmp-{os.getpid()}")
 
 
-def _fill(path: Path, data: memoryview) -> None:
+def _fill(path: Path, data: Pieces) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     try:
         descriptor = _open(path, flags)
@@ -234,8 +180,10 @@ def _fill(path: Path, data: memoryview) -> None:
         _unlink(path)
         descriptor = _open(path, flags)
     try:
-        while data:
-            data = data[_write(descriptor, data) :]
+        for piece in data:
+            rest = memoryview(piece)
+            while rest:
+                rest = rest[_write(descriptor, rest) :]
         _fsync(descriptor)
     finally:
         _close(descriptor)
@@ -253,7 +201,8 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _reported(verb: str, path: Path, needed_bytes: int | None = None) -> Iterator[None]:
+def reported(verb: str, path: Path, needed_bytes: int | None = None) -> Iterator[None]:
+    """What the system refuses becomes a StorageError: `cannot {verb} '{path}': ...`."""
     try:
         yield
     except OSError as error:
@@ -290,28 +239,3 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _acquire(descriptor: int) -> bool:
-    for pause_seconds in (0.0, 0.02, 0.05):  # `locked` in another process takes it for a moment
-        time.sleep(pause_seconds)
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-    return False
-
-
-def _here() -> dict[str, Any]:
-    return {
-        "pid": os.getpid(),
-        "host": socket.gethostname(),
-        "since": datetime.now().astimezone().isoformat(" ", "seconds")[:19],
-    }
-
-
-def _holder(descriptor: int) -> str:
-    try:
-        holder = json.loads(os.pread(descriptor, 4096, 0))
-        return safe_text(f"pid {holder['pid']} on host {holder['host']} since {holder['since']}")
-    except (ValueError, TypeError, KeyError, RecursionError):  # caught between its lock and its line
-        return "another process"

@@ -16,6 +16,7 @@ from kerascli.layers.base import (
     MergeLayer,
     NamingLayer,
     Outcome,
+    SourceLayer,
     WeightedModule,
     WeightSpec,
 )
@@ -27,6 +28,8 @@ def make(layer: BaseLayer, *specs: TensorSpec) -> nn.Module:
     with torch.device("meta"):
         if isinstance(layer, (MergeLayer, NamingLayer)):
             return layer.build(specs)
+        if isinstance(layer, SourceLayer):
+            return layer.build()
         assert isinstance(layer, Layer)
         return layer.build(specs[0])
 
@@ -79,6 +82,12 @@ def call(module: nn.Module, *xs: Tensor, seed: int = 0, **arguments: Any) -> Any
 
 def shapes_of(given: Shape | list[Shape]) -> list[Shape]:
     return given if isinstance(given, list) else [given]
+
+
+def results_of(cls: type[BaseLayer], example: Example, batch: int) -> list[Shape]:
+    """The whole shapes of what the example says comes out."""
+    first = () if issubclass(cls, SourceLayer) else (batch,)
+    return [(*first, *shape) for shape in shapes_of(example.output)]
 
 
 def specs_of(example: Example) -> list[TensorSpec]:

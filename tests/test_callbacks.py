@@ -45,7 +45,7 @@ SEEDS = range(40)
 
 
 def facts(epoch: int, logs: Mapping[str, float], *, rate: float = 0.1, epochs: int = 30) -> EpochFacts:
-    return EpochFacts(epoch, epochs, logs, rate, 5, DIRECTIONS)
+    return EpochFacts(epoch, epochs, logs, {"": rate}, 5, DIRECTIONS)
 
 
 class Run:
@@ -318,7 +318,7 @@ def test_checkpoints_every_few_batches_are_those_of_keras(seed: int) -> None:
             logs = {"loss": float(losses[epoch, batch])}
             theirs.on_train_batch_end(batch, logs)
             if step % (ours.batch_period() or 1) == 0:
-                now = EpochFacts(epoch + 1, 4, logs, 0.1, steps, DIRECTIONS, step)
+                now = EpochFacts(epoch + 1, 4, logs, {"": 0.1}, steps, DIRECTIONS, step)
                 decisions, state = ours.batch_end(now, state)
                 saved += [step for decision in decisions if isinstance(decision, SaveSlot) and decision.to_disk]
         theirs.on_epoch_end(epoch, {})
@@ -374,7 +374,7 @@ def test_a_figure_that_is_no_number_is_sent_as_null() -> None:
 
 def test_boards_are_given_figures_by_split_and_weights_now_and_then() -> None:
     board = CALLBACKS.parse({"tensorboard": {"histogram_freq": 2, "update_freq": 10, "write_steps_per_second": True}})
-    now = EpochFacts(3, 9, {"loss": 0.5, "val_loss": 0.7}, 0.1, 20, DIRECTIONS, 60, 4.0)
+    now = EpochFacts(3, 9, {"loss": 0.5, "val_loss": 0.7}, {"": 0.1}, 20, DIRECTIONS, 60, 4.0)
     assert board.epoch_end(now, {})[0] == [
         WriteScalars(
             "tensorboard/train", 2,

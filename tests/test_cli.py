@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from kerascli import storage
+from kerascli import locks
 from kerascli.cli import app as program
 from kerascli.cli import options
 from kerascli.events import EpochEnd, Event
@@ -425,7 +425,7 @@ def test_a_run_that_never_ended_says_how_to_go_on(kerascli: Kerascli, run_folder
     )  # fmt: skip
     assert kerascli("evaluate config") == killed
     assert kerascli("predict config test") == killed
-    with storage.lock(run_folder):
+    with locks.lock(run_folder):
         assert kerascli("evaluate config").err == (
             "error: the training of 'runs/TIME-config' has not ended (it is running)\n  hint: wait for its end\n"
         )

@@ -117,12 +117,10 @@ def test_a_faulty_config_is_refused_in_these_words(block: Block, folder: Path) -
 @pytest.mark.parametrize(
     "text",
     [
-        "model: {shared: {tower: {layers: [relu]}}, layers: [{time_distributed: tower}, flatten]}",
         "model: {views: {v: {outputs: [flatten]}}, layers: [flatten]}",
         "model: {init_from: {run: latest}, layers: [flatten]}",
         "fit: {phases: [{epochs: 5}]}",
         "fit: {train_step: []}",
-        *(f"model: {{layers: [{{{name}: 1}}, flatten]}}" for name in ("weight", "update")),
     ],
 )
 def test_what_is_not_built_yet_is_refused(text: str, folder: Path) -> None:

@@ -601,3 +601,16 @@ def test_penalties_of_results_are_those_of_keras(name, config, call):
     theirs(*xs, **call)
     losses = run(graph, given).losses
     torch.testing.assert_close(sum(losses.values()), sum(theirs.losses), rtol=1e-9, atol=1e-9)
+
+
+def test_a_call_may_be_called_what_a_tensor_inside_of_it_is_called() -> None:
+    text = """
+    inputs: {x: [3]}
+    shared: {tower: {layers: [{dense: {units: 3, name: a}}, {rescaling: {scale: 2, name: b}}]}}
+    layers: [{tower: {inputs: x, name: a}}, {subtract: [a, a.a]}, {add: [subtract, a.b]}]
+    """
+    graph = graph_of(text)
+    x = torch.ones(2, 3)
+    outputs = run(graph, {"x": x}).outputs
+    dense = x @ graph.weights()[0].keras()
+    torch.testing.assert_close(outputs["add"], 2 * dense - dense + 2 * dense)

@@ -8,9 +8,9 @@ import pytest
 import torch
 from scipy import stats
 from torch import Tensor
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from kerascli import draws
+from kerascli.builder.noting import note
 from kerascli.preprocessing.images import operations
 from kerascli.preprocessing.images.base import ImageModule, ImageOperation
 from kerascli.preprocessing.images.gamma import log_gamma_numbers
@@ -197,7 +197,7 @@ def test_a_step_can_be_noted_as_one_program(name):
         with draws.using(draws.Replay(numbers)):
             return module(x)
 
-    program = make_fx(run)(x, *numbers(0))
+    program = note(run, [x, *numbers(0)])
     with draws.using(draws.Draws(0, "test", 1)):
         expected = module(x)
     torch.testing.assert_close(program(x, *numbers(1)), expected)

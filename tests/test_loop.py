@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from kerascli import draws
 from kerascli.builder.objective import Judgement, Objective
+from kerascli.builder.program import Learner
 from kerascli.builder.tier import Eager
 from kerascli.builder.update import Update, UpdateOutcome
 from kerascli.callbacks.base import (
@@ -30,10 +31,11 @@ from kerascli.events import BatchEnd, EpochBegin, EpochEnd, Event, Stopped, Tick
 from kerascli.fit import loop
 from kerascli.fit.loop import Plan, train
 from kerascli.fit.progress import Progress
-from kerascli.fit.step import Trainer
+from kerascli.fit.step import Trainer, Turn
 from kerascli.graph.weights import Weight, weights_of
 from kerascli.layers.base import WeightedModule
 from kerascli.optimizers.apply import FlatOptimizer
+from kerascli.optimizers.several import Optimizers
 from kerascli.optimizers.sgd import SGD
 from kerascli.parts.initializers import Zeros
 
@@ -83,7 +85,7 @@ class SlopeUpdate(Update):
         loss = (self.line.slope * batch.inputs["x"] - batch.targets["y"]).square().mean()
         state = torch.stack([loss.detach() * batch.rows, torch.tensor(float(batch.rows))])
         updates = {"line/seen": self.line.seen + 1} if self.training else {}
-        return UpdateOutcome(Judgement(loss, [state]), updates)
+        return UpdateOutcome(Judgement([loss], [state]), updates)
 
 
 def batch_of(x: float, y: float) -> Batch:
@@ -112,8 +114,10 @@ class Work:
             self.update.line.seen.zero_()
         named = [(w.name, w.tensor, w.spec) for w in weights if isinstance(w.tensor, nn.Parameter)]
         self.optimizer = FlatOptimizer(self.settings, named)
-        run = Eager(self.update, [weight.tensor for weight in weights if weight.trainable])
-        self.trainer = Trainer(self.update, self.optimizer, weights, seed=self.seed, run=run)
+        trained = [weight for weight in weights if weight.trainable]
+        run = Eager(self.update, [Learner([weight.tensor for weight in trained])])
+        optimizers, turn = Optimizers({"": self.optimizer}), Turn(run, [(self.optimizer, trained)])
+        self.trainer = Trainer(self.update, optimizers, weights, [turn], seed=self.seed)
         batches = [batch_of(*row) for row in self.rows]
         self.plan = Plan(
             epochs=self.epochs,

@@ -79,3 +79,10 @@ def test_settings_that_make_no_sense_are_refused(written: Any, text: str) -> Non
 )  # fmt: skip
 def test_what_does_not_fit_is_said(written: Any, target: Any, output: Any, text: str | None) -> None:
     assert METRICS.parse(written).check(TensorSpec(target), TensorSpec(output)) == text
+
+
+def test_in_a_formula_labels_meet_a_column_of_outputs_row_by_row() -> None:
+    metric = METRICS.parse({"expr": "mean(equal(y_true, cast(y_pred < 0.5, 'float32')), axis=-1)"})
+    close = torch.tensor([[0.1], [0.9], [0.2], [0.8]])
+    state = metric.measure(torch.tensor([1, 0, 0, 0], dtype=torch.uint8), close, None)
+    assert metric.result(state).item() == 0.75

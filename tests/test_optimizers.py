@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.fx.experimental.proxy_tensor import make_fx
 
+from kerascli.builder.noting import note
 from kerascli.component import Invalid
 from kerascli.errors import ConfigError, FileRefused
 from kerascli.optimizers.apply import FlatOptimizer
@@ -161,7 +161,7 @@ def test_settings_that_make_no_sense_are_refused(written: dict[str, Any], text: 
 
 def traced(function: Callable[..., None], examples: Sequence[Tensor]) -> Callable[..., object]:
     """Stands for a compiler: the operations alone, without the rule's Python."""
-    return make_fx(function)(*(tensor.clone() for tensor in examples))
+    return note(function, [tensor.clone() for tensor in examples])
 
 
 RULES = [

@@ -40,13 +40,13 @@ def test_a_run_left_after_any_step_goes_on_exactly(tmp_path: Path, stop_at: int)
     """In mid-epoch, at its last batch, at the first of the next: 32 steps are an epoch."""
     config = write(tmp_path, HARD)
     whole, _ = train(config, tmp_path / "whole", ["fit.epochs=4"])
-    _leave(config, tmp_path / "left", stop_at)
+    leave(config, tmp_path / "left", stop_at)
     left = find_run("latest", tmp_path / "left")
     go_on(left)
     assert outcome(left) == outcome(whole)
 
 
-def _leave(config: Path, runs: Path, steps: int) -> None:
+def leave(config: Path, runs: Path, steps: int) -> None:
     """Start a run, save after `steps` steps and abandon it, as a kill would."""
     run_options = Options(runs_dir=runs)
     save = recorder.BATCH_SECONDS
@@ -97,7 +97,7 @@ def test_a_resumed_run_keeps_its_settings(tmp_path: Path) -> None:
 def test_a_run_cannot_be_made_shorter_than_it_is(tmp_path: Path) -> None:
     """Its weights are no longer those of the epoch that it would end with."""
     config = write(tmp_path, HARD)
-    _leave(config, tmp_path, 40)
+    leave(config, tmp_path, 40)
     left = find_run("latest", tmp_path)
     with pytest.raises(ConfigError, match=r"has reached epoch 2, step 8: it cannot be made shorter"):
         go_on(left, ["fit.epochs=1"])

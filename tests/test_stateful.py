@@ -27,7 +27,7 @@ from kerascli.workflow.opened import open_run
 from kerascli.workflow.plan import judged, make_plan
 from tests.fit_harness import prepare
 from tests.runs_harness import go_on, outcome, outcome_of, train, write
-from tests.test_resume import _leave
+from tests.test_resume import leave
 
 # Keras's own doing on the torch backend
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -186,7 +186,7 @@ def test_a_stateful_run_goes_on_exactly(tmp_path: Path, stop_at: int) -> None:
     """Six steps are an epoch; the states of a described cell are among those that are kept."""
     config = write(tmp_path, MANY)
     whole, _ = train(config, tmp_path / "whole", ["fit.epochs=4"])
-    _leave(config, tmp_path / "left", stop_at)
+    leave(config, tmp_path / "left", stop_at)
     left = find_run("latest", tmp_path / "left")
     go_on(left)
     assert outcome(left) == outcome(whole)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from kerascli import storage
+from kerascli import locks, storage
 from kerascli.errors import KerasCliError, StorageError
 from kerascli.runs import index
 from kerascli.runs.checkpoints import Checkpoints
@@ -455,7 +455,7 @@ def test_two_processes_never_get_the_same_run_folder(tmp_path: Path) -> None:
 
 
 def hold(folder: Path, ready: int) -> None:
-    with storage.lock(folder):
+    with locks.lock(folder):
         os.write(ready, b"x")
         time.sleep(60)
 
@@ -479,22 +479,22 @@ def test_a_second_process_is_refused_at_once_and_told_by_whom(tmp_path: Path) ->
     with holder(tmp_path) as pid:
         started = time.monotonic()
         text = rf"'{tmp_path}' is in use by pid {pid} on host \S+ since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d$"
-        with pytest.raises(StorageError, match=text), storage.lock(tmp_path):
+        with pytest.raises(StorageError, match=text), locks.lock(tmp_path):
             pass
         assert time.monotonic() - started < 1
-        assert storage.locked(tmp_path)
+        assert locks.locked(tmp_path)
 
 
 def test_kill_9_frees_the_lock(tmp_path: Path) -> None:
     with holder(tmp_path):
-        assert storage.locked(tmp_path)
-    assert not storage.locked(tmp_path)
-    with storage.lock(tmp_path):
-        assert storage.locked(tmp_path)
+        assert locks.locked(tmp_path)
+    assert not locks.locked(tmp_path)
+    with locks.lock(tmp_path):
+        assert locks.locked(tmp_path)
 
 
 def test_a_forked_worker_does_not_keep_the_lock_of_its_parent(tmp_path: Path) -> None:
-    with storage.lock(tmp_path):
+    with locks.lock(tmp_path):
         out, ready = os.pipe()
 
         def linger() -> None:
@@ -504,7 +504,7 @@ def test_a_forked_worker_does_not_keep_the_lock_of_its_parent(tmp_path: Path) ->
         worker = fork(linger)
         assert os.read(out, 1) == b"x"
     try:
-        with storage.lock(tmp_path):
+        with locks.lock(tmp_path):
             pass
     finally:
         os.kill(worker, signal.SIGKILL)
@@ -514,9 +514,9 @@ def test_a_forked_worker_does_not_keep_the_lock_of_its_parent(tmp_path: Path) ->
 
 
 def test_the_holder_itself_keeps_the_lock_when_a_worker_ends(tmp_path: Path) -> None:
-    with storage.lock(tmp_path):
+    with locks.lock(tmp_path):
         assert in_child(lambda: None) == 0
-        assert storage.locked(tmp_path)
+        assert locks.locked(tmp_path)
 
 
 def test_a_fifo_in_the_place_of_the_lock_hangs_nobody(tmp_path: Path) -> None:
@@ -524,6 +524,6 @@ def test_a_fifo_in_the_place_of_the_lock_hangs_nobody(tmp_path: Path) -> None:
 
     def work() -> None:
         signal.alarm(5)  # ends the child
-        assert not storage.locked(tmp_path)
+        assert not locks.locked(tmp_path)
 
     assert in_child(work) == 0

@@ -60,8 +60,7 @@ def job_of(path: Path, *sets: str, steps: int = 10) -> tuple[Job, Plan]:
 
 def assert_steps_agree(job: Job, plan: Plan, runner: tier.Runner, apart: float) -> None:
     """On every batch of an epoch, a smaller last one too."""
-    trained = [weight.tensor for weight in job.experiment.weights if weight.trainable]
-    module = tier.Eager(job.experiment.update, trained, job.scale)
+    module = tier.Eager(job.update, job.learners)
     for number, batch in enumerate(plan.batches(0, 0)):
         found, wanted = (run(batch, draws.Draws(1, "train", number)) for run in (runner, module))
         assert largest_difference(found, wanted) <= apart

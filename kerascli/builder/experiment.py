@@ -1,31 +1,73 @@
 """RunSpec + prepared data + device -> everything that fit needs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from kerascli.builder.objective import Objective
+from kerascli.builder.rounds import RoundObjective, Rounds
 from kerascli.builder.update import Update
 from kerascli.data.base import Field
+from kerascli.data.pipeline import Stage
 from kerascli.device import prepare_gpu
 from kerascli.graph.module import Graph
 from kerascli.graph.weights import Weight, materialize
+from kerascli.optimizers.base import Optimizer
 from kerascli.optimizers.rmsprop import RMSprop
 from kerascli.spec.compile import CompileSpec
 from kerascli.spec.run import RunSpec
+from kerascli.spec.train_step import StepsSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """An optimizer, and the weights that it is to change."""
+
+    name: str
+    """Of its update; empty where there is one alone."""
+    optimizer: Optimizer
+    weights: tuple[Weight, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A forward pass of a step, and those that learn from it."""
+
+    update: Update
+    learning: tuple[Learning, ...]
+    repeat: int = 1
+
+    @property
+    def stream(self) -> str:
+        """Keys its random numbers."""
+        return f"train/{name}" if (name := self.learning[0].name) else "train"
 
 
 @dataclass(slots=True)
 class Experiment:
-    """A model with memory on its device, and the update that trains or judges it."""
+    """A model with memory on its device, and what trains or judges it."""
 
     spec: RunSpec
     graph: Graph
     update: Update
+    """Predicts and judges."""
+    rounds: tuple[Round, ...]
+    """What a step of the training consists of; an ordinary one is a single round, of `update` itself."""
     weights: list[Weight]
     device: torch.device
+
+    def view(self, name: str) -> "Experiment":
+        """A view of the model, with these very weights; of the run it has the inputs' pipelines, and no goals."""
+        built, view = self.spec.built.views[name], self.spec.model.views[name]
+        spec = replace(self.spec, model=view.model, built=built, compile=None, steps=None)
+        graph = Graph(built)
+        weights = graph.weights()
+        given = Stage({}) if view.own_inputs else self.update.input_stage
+        objective = Objective(CompileSpec(RMSprop(), ()), weights, None).to(self.device)
+        update = Update(graph, objective, given, self.update.target_stage, self.update.precision)
+        return Experiment(spec, graph, update, (), weights, self.device)
 
 
 def build_experiment(
@@ -37,14 +79,38 @@ def build_experiment(
     targets: Mapping[str, Field],
 ) -> Experiment:
     """Make the weights (by the spec's seed) and the update; without a compile section it only predicts."""
-    compiled = spec.compile or CompileSpec(RMSprop(), ())
     prepare_gpu(device)
+    if spec.steps is not None:
+        return _of_rounds(spec, spec.steps, device, input_stage, target_stage)
+    compiled = spec.compile or CompileSpec(RMSprop(), ())
     graph = Graph(spec.built)
     weights = graph.weights()
     materialize(graph, weights, seed=spec.seed, device=device)
     objective = Objective(compiled, weights, _class_weight(spec, targets)).to(device)
     update = Update(graph, objective, input_stage.to(device), target_stage.to(device), compiled.precision)
-    return Experiment(spec, graph, update, weights, device)
+    learning = Learning("", compiled.optimizer, tuple(weight for weight in weights if weight.trainable))
+    return Experiment(spec, graph, update, (Round(update, (learning,)),), weights, device)
+
+
+def _of_rounds(
+    spec: RunSpec, steps: StepsSpec, device: torch.device, input_stage: nn.Module, target_stage: nn.Module
+) -> Experiment:
+    """The model that predicts, and a graph for each round: they have their weights in common."""
+    graphs = [Graph(spec.built), *(Graph(each.built) for each in steps.rounds)]
+    weights = list({weight.name: weight for graph in graphs for weight in graph.weights()}.values())
+    materialize(nn.ModuleList(graphs), weights, seed=spec.seed, device=device)
+    stages = input_stage.to(device), target_stage.to(device)
+    rounds = []
+    for graph, each in zip(graphs[1:], steps.rounds, strict=True):
+        learning = [
+            Learning(u.name, u.optimizer, tuple(w for w in graph.weights() if w.trainable and u.trains(w.name)))
+            for u in each.updates
+        ]
+        trained = {one.name: one.weights for one in learning}
+        update = Update(graph, RoundObjective(each, trained), *stages, steps.precision)
+        rounds.append(Round(update, tuple(learning), each.repeat))
+    whole = Rounds(graphs[0], [(each.stream, each.update) for each in rounds], *stages, steps.precision)
+    return Experiment(spec, graphs[0], whole, tuple(rounds), weights, device)
 
 
 def _class_weight(spec: RunSpec, targets: Mapping[str, Field]) -> Tensor | None:

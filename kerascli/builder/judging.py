@@ -34,6 +34,6 @@ def _widest(spec: RunSpec) -> int:
     specs = spec.built.specs
 
     def size(name: str) -> int:
-        return 4 * math.prod(n or 1 for n in specs[name].shape) if name in specs else 0
+        return 4 * math.prod(n or 1 for n in specs[name].shape) if name in specs and specs[name].batched else 0
 
     return max(sum(map(size, {*node.inputs, *node.outputs})) for node in spec.model.nodes)

@@ -1,37 +1,67 @@
 """The objective: what outputs and targets come to: the loss to descend, and states that add up to figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from kerascli.component import Component
 from kerascli.graph.module import GraphOutcome
 from kerascli.graph.weights import Weight
+from kerascli.losses.base import Loss
+from kerascli.metrics.base import Metric
 from kerascli.spec.compile import CompileSpec, Goal
 
 
 @dataclass(slots=True)
 class Judgement:
-    """`total` is the scalar to descend; `states` go with `Objective.names`, and those of batches add up."""
+    """`totals` are the scalars to descend; `states` go with `Objective.names`, and those of batches add up."""
 
-    total: Tensor
+    totals: list[Tensor]
+    """One, or one for each of the updates that share a forward pass."""
     states: list[Tensor]
 
 
-class Objective(nn.Module):
-    """(outcome of the graph, targets, sample weights) -> Judgement, in float32 whatever the precision."""
+class BaseObjective(nn.Module):
+    """(outcome of the graph, targets, sample weights, rows) -> Judgement, in float32 whatever the precision."""
+
+    def __init__(self, names: Iterable[str], metrics: Sequence[Metric | None], losses: Iterable[Loss]) -> None:
+        """For each state the figure's name, and its metric or (None) that it is a mean."""
+        super().__init__()
+        self.names = tuple(names)
+        self.metrics = tuple(metrics)
+        self.losses = tuple(losses)
+
+    def components(self) -> list[Component]:
+        """What computes here."""
+        return [*self.losses, *(metric for metric in self.metrics if metric is not None)]
+
+    def figures(self, states: Sequence[Tensor]) -> dict[str, float]:
+        """Added-up states as the figures of logs; waits for the device once, and computes on the CPU."""
+        flat = torch.cat([state.detach().reshape(-1) for state in states]).cpu().double()
+        parts = flat.split([state.numel() for state in states])
+        values = [
+            metric.result(part.view(state.shape)) if metric is not None else part[0] / part[1]
+            for metric, part, state in zip(self.metrics, parts, states, strict=True)
+        ]
+        return {name: float(value) for name, value in zip(self.names, values, strict=True)}
+
+
+class Objective(BaseObjective):
+    """What the compile section says of the model's outputs."""
 
     class_weight: Tensor | None
 
     def __init__(self, spec: CompileSpec, weights: Sequence[Weight], class_weight: Tensor | None = None) -> None:
-        super().__init__()
+        names, metrics = spec.log_names(), [use.metric for goal in spec.goals for use in goal.metrics]
+        means: list[Metric | None] = [None] * (len(names) - len(metrics))
+        super().__init__(names, [*means, *metrics], [goal.loss for goal in spec.goals if goal.loss is not None])
         self.goals = spec.goals
         self._own = spec.figures
         self._each_loss = spec.logs_each_loss
         self._penalized = [weight for weight in weights if weight.spec.regularizer is not None and weight.trainable]
         self.register_buffer("class_weight", class_weight)
-        self.names = tuple(spec.log_names())
 
     def forward(
         self,
@@ -53,12 +83,13 @@ class Objective(nn.Module):
                 value = goal.loss(y_true, y_pred, sample_weight=weight, mask=mask)
                 losses.append(value)
                 parts.append(value if goal.weight == 1.0 else value * goal.weight)
-            figures += _measure(goal, y_true, y_pred, weight, mask)
+            for use in goal.metrics:
+                figures.append(measured(use.metric, y_true, y_pred, weight if use.weighted else None, mask))
         parts += outcome.losses.values()
-        parts += [_penalty(weight) for weight in self._penalized]
-        total = parts[0] if len(parts) == 1 else torch.stack([part.reshape(()) for part in parts]).sum()
+        parts += [penalty(weight) for weight in self._penalized]
+        total = summed(parts)
         means = [total, *(losses if self._each_loss else ()), *(outcome.metrics[name] for name in self._own)]
-        return Judgement(total, [*(_mean_state(value, rows) for value in means), *figures])
+        return Judgement([total], [*(mean_state(value, rows) for value in means), *figures])
 
     def _sample_weight(self, goal: Goal, y_true: Tensor, given: Mapping[str, Tensor]) -> Tensor | None:
         if self.class_weight is not None and self.training:
@@ -66,30 +97,19 @@ class Objective(nn.Module):
             return self.class_weight[class_numbers(y_true).clamp(max=last)]
         return given.get(goal.target)
 
-    def figures(self, states: Sequence[Tensor]) -> dict[str, float]:
-        """Added-up states as the figures of logs; waits for the device once, and computes on the CPU."""
-        flat = torch.cat([state.detach().reshape(-1) for state in states]).cpu().double()
-        parts = flat.split([state.numel() for state in states])
-        here = [part.view(state.shape) for part, state in zip(parts, states, strict=True)]
-        metrics = [use.metric for goal in self.goals for use in goal.metrics]
-        means = len(here) - len(metrics)
-        values = [state[0] / state[1] for state in here[:means]]
-        values += [metric.result(state) for metric, state in zip(metrics, here[means:], strict=True)]
-        return {name: float(value) for name, value in zip(self.names, values, strict=True)}
+
+def summed(parts: Sequence[Tensor]) -> Tensor:
+    """The sum of scalars."""
+    return parts[0] if len(parts) == 1 else torch.stack([part.reshape(()) for part in parts]).sum()
 
 
-def _measure(goal: Goal, y_true: Tensor, y_pred: Tensor, weight: Tensor | None, mask: Tensor | None) -> list[Tensor]:
-    if not goal.metrics:
-        return []
+def measured(metric: Metric, y_true: Tensor, y_pred: Tensor, weight: Tensor | None, mask: Tensor | None) -> Tensor:
+    """The state of a metric for a batch."""
     y_pred = y_pred.detach()
-    states = []
-    for use in goal.metrics:
-        counted = weight if use.weighted else None
-        if mask is not None:
-            factor = mask.to(y_pred.dtype)
-            counted = factor if counted is None else _aligned(counted, factor) * factor
-        states.append(use.metric.measure(y_true, y_pred, counted))
-    return states
+    if mask is not None:
+        factor = mask.to(y_pred.dtype)
+        weight = factor if weight is None else _aligned(weight, factor) * factor
+    return metric.measure(y_true, y_pred, weight)
 
 
 def _aligned(weight: Tensor, mask: Tensor) -> Tensor:
@@ -97,16 +117,17 @@ def _aligned(weight: Tensor, mask: Tensor) -> Tensor:
     return weight.reshape(weight.shape + (1,) * (mask.dim() - weight.dim()))
 
 
-def _mean_state(value: Tensor, rows: int) -> Tensor:
+def mean_state(value: Tensor, rows: int) -> Tensor:
     """A batch's mean counts as often as the batch has rows, as in Keras."""
     value = value.detach()
     dtype = torch.float32 if value.device.type == "mps" else torch.float64
     state = torch.full((2,), float(rows), dtype=dtype, device=value.device)
-    state[0] *= value
+    state[:1].mul_(value)
     return state
 
 
-def _penalty(weight: Weight) -> Tensor:
+def penalty(weight: Weight) -> Tensor:
+    """What its regularizer adds to the loss."""
     regularizer = weight.spec.regularizer
     assert regularizer is not None
     return regularizer(weight.spec.to_keras(weight.tensor))

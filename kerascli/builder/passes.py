@@ -1,10 +1,13 @@
 """What makes a program faster without changing what it computes: each pass rewrites the list of operations."""
 
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, fx
+
+from kerascli.builder.normalizing import use_normalized
 
 aten = torch.ops.aten
 
@@ -23,6 +26,7 @@ _FOLDED_ELEMENTS = 2**16
 def simplify(code: fx.GraphModule, *, on_cpu: bool) -> None:
     """All passes, in the order in which they help one another."""
     drop_aliases(code.graph)
+    use_normalized(code.graph)
     fold_constants(code)
     if on_cpu:
         fuse_relu(code.graph)
@@ -82,7 +86,7 @@ def _is_constant(node: fx.Node, known: Mapping[fx.Node, Tensor]) -> bool:
 def _blank(node: fx.Node) -> Tensor:
     """A tensor like that of a node, for those who ask for its form alone."""
     value = node.meta["val"]
-    return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=value.device)
+    return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=node.meta["device"])
 
 
 def _is_random(target: torch._ops.OpOverload) -> bool:
@@ -153,7 +157,8 @@ def reuse_memory(graph: fx.Graph) -> None:
         if change is None or not node.args or not isinstance(node.args[0], fx.Node):
             continue
         operand = node.args[0]
-        if last_use[operand] is node and operand in fresh and _same_layout(operand, node) and _used_once(node):
+        whole = _whole(operand)
+        if last_use[whole] is node and whole in fresh and _same_layout(operand, node) and _used_once(node):
             change(graph, node)
 
 
@@ -225,21 +230,35 @@ def _may_alias(node: fx.Node) -> bool:
     return any(result.alias_info is not None for result in node.target._schema.returns)
 
 
+def _whole(node: fx.Node) -> fx.Node:
+    """The tensor that a view is of."""
+    while isinstance(node.target, torch._ops.OpOverload) and node.target.is_view and isinstance(node.args[0], fx.Node):
+        node = node.args[0]
+    return node
+
+
 def _fresh(node: fx.Node) -> bool:
-    """Whether a tensor's memory is its own, and was made by the program."""
-    return node.op == "call_function" and not _may_alias(node) and isinstance(node.meta.get("val"), Tensor)
+    """Whether a tensor's memory is its own, and was made by the program: one of an operation's results too."""
+    source = node.args[0] if node.target is operator.getitem else node
+    made = isinstance(source, fx.Node) and source.op == "call_function" and not _may_alias(source)
+    return made and isinstance(node.meta.get("val"), Tensor)
 
 
 def _used_once(node: fx.Node) -> bool:
-    """Whether the first operand is not another one as well, or part of a list."""
-    return node.args[0] not in node.args[1:] and not any(isinstance(argument, (list, tuple)) for argument in node.args)
+    """Whether no other operand lies in the memory of the first, and none is part of a list."""
+    first = node.args[0]
+    whole = _whole(first)  # pyright: ignore[reportArgumentType]
+    if first in node.args[1:] or any(isinstance(argument, (list, tuple)) for argument in node.args):
+        return False
+    return all(_whole(other) is not whole for other in node.all_input_nodes if other is not first)
 
 
 def _same_layout(one: fx.Node, other: fx.Node) -> bool:
     a, b = one.meta.get("val"), other.meta.get("val")
     if not isinstance(a, Tensor) or not isinstance(b, Tensor):
         return False
-    same = a.shape == b.shape and a.stride() == b.stride() and a.dtype == b.dtype and a.device == b.device
+    same = a.shape == b.shape and a.stride() == b.stride() and a.dtype == b.dtype
+    same = same and one.meta["device"] == other.meta["device"]
     return same and (a.is_contiguous() or (a.ndim == 4 and a.is_contiguous(memory_format=torch.channels_last)))
 
 

@@ -58,7 +58,7 @@ def use_onednn(graph: fx.Graph) -> None:
         activation = "none" if relu is None else "relu"
         with graph.inserting_before(node):
             turned = graph.call_function(aten.t.default, (found.right,))
-            turned.meta["val"] = found.right.meta["val"].t()
+            turned.meta = {**found.right.meta, "val": found.right.meta["val"].t()}
             arguments = (_contiguous(graph, found.left), turned, found.bias, activation)
             fused = graph.call_function(torch.ops.kerascli.linear.default, arguments)
         fused.meta = dict(node.meta)
@@ -74,7 +74,7 @@ def _contiguous(graph: fx.Graph, node: fx.Node) -> fx.Node:
     if value.is_contiguous():
         return node
     copied = graph.call_function(aten.clone.default, (node,), {"memory_format": torch.contiguous_format})
-    copied.meta["val"] = value.contiguous()
+    copied.meta = {**node.meta, "val": torch.empty_like(value, memory_format=torch.contiguous_format)}
     return copied
 
 
@@ -96,7 +96,7 @@ def _product(node: fx.Node) -> Product | None:
     else:
         return None
     left, right = found.left.meta["val"], found.right.meta["val"]
-    if left.dtype != torch.float32 or left.device.type != "cpu":
+    if left.dtype != torch.float32 or found.left.meta["device"].type != "cpu":
         return None
     if found.bias is not None and found.bias.meta["val"].shape != right.shape[1:]:
         return None

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, fx
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from kerascli import draws
+from kerascli.builder.noting import note
 from kerascli.builder.update import Update
 from kerascli.data.loader import Batch
 from kerascli.graph.weights import Weight
@@ -22,25 +23,34 @@ Numbers = list[tuple[str, draws.Draw]]
 class StepOutcome:
     """What a step comes to before the weights change."""
 
-    total: Tensor
-    """The loss that was descended, a scalar."""
+    totals: list[Tensor]
+    """The losses that were descended: a scalar for each learner."""
     states: list[Tensor]
     """Of the figures; those of batches add up."""
     gradients: list[Tensor | None]
-    """In the order of the trainable weights; None where the loss does not depend on one."""
+    """In the order of the learners and their weights; None where the loss does not depend on one."""
     updates: dict[str, Tensor]
     """New values of non-trainable weights, by weight name."""
 
 
-def run_plain(update: Update, trained: Sequence[Tensor], batch: Batch, scale: float | None) -> StepOutcome:
-    """Forward and backward by torch's autograd. `scale` multiplies the loss that is differentiated."""
+class Learner(NamedTuple):
+    """Weights that descend one of an update's losses; `scale` multiplies what is differentiated."""
+
+    trained: Sequence[Tensor]
+    scale: float | None = None
+
+
+def run_plain(update: Update, learners: Sequence[Learner], batch: Batch) -> StepOutcome:
+    """Forward and backward by torch's autograd: all gradients before any weight changes."""
     with span("forward"):
         outcome = update(batch)
-    total = outcome.judgement.total
+    totals, gradients = outcome.judgement.totals, []
     with span("backward"):
-        scaled = total if scale is None else total * scale
-        gradients = torch.autograd.grad(scaled, trained, allow_unused=True)
-    return StepOutcome(total.detach(), outcome.judgement.states, list(gradients), outcome.updates)
+        for number, (learner, total) in enumerate(zip(learners, totals, strict=True), start=1):
+            scaled = total if learner.scale is None else total * learner.scale
+            last = number == len(learners)
+            gradients += torch.autograd.grad(scaled, learner.trained, retain_graph=not last, allow_unused=True)
+    return StepOutcome([total.detach() for total in totals], outcome.judgement.states, gradients, outcome.updates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,7 @@ class Program:
     numbers: Numbers
     weights: tuple[Tensor, ...]
     rows: int
+    totals: int
     states: int
     gradients: int
     updates: tuple[str, ...]
@@ -65,18 +76,17 @@ class Program:
 
     def outcome(self, found: Sequence[Tensor | None]) -> StepOutcome:
         """What the code has returned, in order."""
-        first, second = 1 + self.states, 1 + self.states + self.gradients
-        total, states, updates = found[0], found[1:first], found[second:]
-        assert total is not None
+        first, second = self.totals + self.states, self.totals + self.states + self.gradients
+        totals, states, updates = found[: self.totals], found[self.totals : first], found[second:]
         return StepOutcome(
-            total,
+            [total for total in totals if total is not None],
             [state for state in states if state is not None],
             list(found[first:second]),
             {name: value for name, value in zip(self.updates, updates, strict=True) if value is not None},
         )
 
 
-def trace(update: Update, weights: Sequence[Weight], batch: Batch, scale: float | None) -> Program:
+def trace(update: Update, weights: Sequence[Weight], learners: Sequence[Learner], batch: Batch) -> Program:
     """Note the operations of a step on a batch. Raises what torch raises where Python looks at a value."""
     tape = draws.Tape()
     with torch.no_grad(), draws.using(tape):
@@ -84,22 +94,21 @@ def trace(update: Update, weights: Sequence[Weight], batch: Batch, scale: float 
     step = draws.Draws(0, "trace", 0)
     drawn = [step.make_at(place, draw) for place, draw in tape.draws]
     tensors = [weight.tensor for weight in weights]
-    trained = [weight.tensor for weight in weights if weight.trainable]
     noted: list[StepOutcome] = []
     size = len(tensors) + len(_leaves(batch))
 
     def run(*flat: Tensor) -> list[Tensor | None]:
         # The weights are known by identity: the model reads its own, which are the first arguments.
         with torch.enable_grad(), draws.using(draws.Replay(flat[size:])):
-            found = run_plain(update, trained, _like(batch, flat[len(tensors) : size]), scale)
+            found = run_plain(update, learners, _like(batch, flat[len(tensors) : size]))
         noted.append(found)
-        return [found.total, *found.states, *found.gradients, *found.updates.values()]
+        return [*found.totals, *found.states, *found.gradients, *found.updates.values()]
 
-    code = make_fx(run)(*tensors, *_leaves(batch), *drawn)
+    code = note(run, [*tensors, *_leaves(batch), *drawn])
     found = noted[0]
     return Program(
         code, tape.draws, tuple(tensor.detach() for tensor in tensors), batch.rows,
-        len(found.states), len(found.gradients), tuple(found.updates),
+        len(found.totals), len(found.states), len(found.gradients), tuple(found.updates),
     )  # fmt: skip
 
 
@@ -113,7 +122,7 @@ def largest_difference(found: StepOutcome, wanted: StepOutcome) -> float:
     is small by the others.
     """
     kinds: list[list[tuple[Tensor | None, Tensor | None]]] = [
-        [(found.total, wanted.total)],
+        *([pair] for pair in zip(found.totals, wanted.totals, strict=True)),
         *([pair] for pair in zip(found.states, wanted.states, strict=True)),
         list(zip(found.gradients, wanted.gradients, strict=True)),
         *([(found.updates.get(name), value)] for name, value in wanted.updates.items()),

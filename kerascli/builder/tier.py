@@ -11,15 +11,15 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, fx
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from kerascli import draws
 from kerascli.builder.cache import make_own_cache
 from kerascli.builder.cuda_graph import Replayed
-from kerascli.builder.experiment import Experiment
+from kerascli.builder.experiment import Experiment, Round
+from kerascli.builder.noting import note
 from kerascli.builder.passes import costly_operations, simplify
 from kerascli.builder.products import onednn_is_faster, use_onednn
-from kerascli.builder.program import Program, Runner, StepOutcome, largest_difference, run_plain, trace
+from kerascli.builder.program import Learner, Program, Runner, StepOutcome, largest_difference, run_plain, trace
 from kerascli.builder.update import Update
 from kerascli.component import Component
 from kerascli.data.loader import Batch
@@ -27,7 +27,6 @@ from kerascli.device import Choice
 from kerascli.errors import first_line
 from kerascli.layers.base import BaseLayer
 from kerascli.spans import span
-from kerascli.spec.compile import CompileSpec
 
 Run = Callable[..., Sequence[Tensor | None]]
 """(*inputs of a program) -> what its code returns."""
@@ -44,41 +43,47 @@ _SECONDS_SAVED = 5e-6
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is to be run: an experiment's update over batches, so many times."""
+    """What is to be run: a round of an experiment's step over batches, so many times."""
 
     experiment: Experiment
     batches: Sequence[Batch]
     """The first one, and another where there is one: programs are noted on the one and tried on the other."""
     steps: int
+    number: int = 0
+    """Of the round."""
 
     @property
-    def scale(self) -> float | None:
-        """Of the loss that is differentiated."""
-        return self._compile.optimizer.loss_scale_factor
+    def round(self) -> Round:
+        return self.experiment.rounds[self.number]
+
+    @property
+    def update(self) -> Update:
+        return self.round.update
+
+    @property
+    def learners(self) -> list[Learner]:
+        """Those that learn from a forward pass."""
+        return [
+            Learner([weight.tensor for weight in each.weights], each.optimizer.loss_scale_factor)
+            for each in self.round.learning
+        ]
 
     @property
     def wanted(self) -> bool | Literal["auto"]:
-        return self._compile.jit_compile
-
-    @property
-    def _compile(self) -> CompileSpec:
-        assert self.experiment.spec.compile is not None
-        return self.experiment.spec.compile
+        training = self.experiment.spec.training
+        assert training is not None
+        return training.jit_compile
 
     def components(self) -> list[Component]:
         """What computes in a step."""
-        found: list[Component] = [node.layer for node in self.experiment.spec.model.nodes]
-        for goal in self._compile.goals:
-            found += [goal.loss] if goal.loss is not None else []
-            found += [use.metric for use in goal.metrics]
-        return found
+        return [*(node.layer for node in self.update.graph.model.nodes), *self.update.objective.components()]
 
 
 def make_runner(job: Job, recorded: str | None = None) -> tuple[Runner, Choice]:
     """The best runner that is there, and its tier: `compiled`, `traced` or `eager`, with the reason."""
     experiment = job.experiment
-    trained = [weight.tensor for weight in experiment.weights if weight.trainable]
-    module = Eager(experiment.update, trained, job.scale)
+    learners = job.learners
+    module = Eager(job.update, learners)
     if recorded == "eager":
         return module, Choice("eager", "as in the run")
     untraced = _untraced(job)
@@ -86,7 +91,7 @@ def make_runner(job: Job, recorded: str | None = None) -> tuple[Runner, Choice]:
         return module, Choice("eager", untraced)
     with span("tracing"):
         try:
-            program = trace(experiment.update, experiment.weights, job.batches[0], job.scale)
+            program = trace(job.update, job.update.graph.weights(), learners, job.batches[0])
         except Exception as error:  # whatever torch raises, the module does the same work
             return module, Choice("eager", _failure("tracing", error))
     if onednn_is_faster():
@@ -106,16 +111,15 @@ def make_runner(job: Job, recorded: str | None = None) -> tuple[Runner, Choice]:
 
 
 class Eager:
-    """Runs the update as it is. `scale` multiplies the loss that is differentiated."""
+    """Runs the update as it is."""
 
-    def __init__(self, update: Update, trained: Sequence[Tensor], scale: float | None = None) -> None:
+    def __init__(self, update: Update, learners: Sequence[Learner]) -> None:
         self._update = update
-        self._trained = trained
-        self._scale = scale
+        self._learners = learners
 
     def __call__(self, batch: Batch, numbers: draws.Draws) -> StepOutcome:
         with draws.using(numbers):
-            return run_plain(self._update, self._trained, batch, self._scale)
+            return run_plain(self._update, self._learners, batch)
 
 
 class Programmed:
@@ -179,7 +183,7 @@ def _compiled(program: Program, job: Job) -> Run:
 
 def compile_function(function: Callable[..., None], examples: Sequence[Tensor]) -> Run:
     """A function that writes into its arguments, compiled for such as these."""
-    return _compile(make_fx(function)(*(tensor.clone() for tensor in examples)), examples)
+    return _compile(note(function, [tensor.clone() for tensor in examples]), examples)
 
 
 def _compile(code: fx.GraphModule, examples: Sequence[Tensor]) -> Run:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from kerascli.builder.objective import Judgement, Objective
+from kerascli.builder.objective import BaseObjective, Judgement
 from kerascli.data.loader import Batch
 from kerascli.graph.module import Graph, GraphOutcome
 from kerascli.graph.weights import Weight
@@ -24,7 +24,7 @@ class Update(nn.Module):
     """Finish the batch (rescale, one-hot ...), run the graph, judge its outputs."""
 
     def __init__(
-        self, graph: Graph, objective: Objective, input_stage: nn.Module, target_stage: nn.Module, precision: str
+        self, graph: Graph, objective: BaseObjective, input_stage: nn.Module, target_stage: nn.Module, precision: str
     ) -> None:
         super().__init__()
         self.graph = graph
@@ -37,7 +37,7 @@ class Update(nn.Module):
         with torch.no_grad():
             inputs = self.input_stage(batch.inputs)
             targets = self.target_stage(batch.targets)
-        outcome = self.run(inputs)
+        outcome = self.run(inputs, targets)
         judgement = self.objective(outcome, targets, batch.sample_weight, batch.rows)
         return UpdateOutcome(judgement, outcome.updates)
 
@@ -49,11 +49,11 @@ class Update(nn.Module):
         """Outputs for prepared inputs."""
         return self.run(self.input_stage(dict(inputs)))
 
-    def run(self, inputs: Mapping[str, Tensor]) -> GraphOutcome:
+    def run(self, inputs: Mapping[str, Tensor], targets: Mapping[str, Tensor] | None = None) -> GraphOutcome:
         """The graph under the precision asked for; losses are always computed in full precision."""
         device = next(iter(inputs.values())).device
         with autocast(self.precision, device):
-            return self.graph(inputs)
+            return self.graph(inputs, targets)
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:

@@ -27,9 +27,12 @@ def check_values(spec: RunSpec, splits: Mapping[str, Split], input_stage: Stage,
 
 def _check(spec: RunSpec, name: str, stages: tuple[Stage, Stage], split: MemorySplit, rows: Rows) -> None:
     input_stage, target_stage = stages
-    for node in spec.model.nodes:
+    graphs = [spec.built, *(each.built for each in spec.steps.rounds)] if spec.steps is not None else [spec.built]
+    for node in (node for graph in graphs for node in graph.model.nodes):
+        if not isinstance(node.layer, Embedding):
+            continue
         values = _final(split.inputs, node.inputs[0], input_stage)
-        if isinstance(node.layer, Embedding) and values is not None and values.dtype.kind in "iu":
+        if values is not None and values.dtype.kind in "iu":
             _refuse_tokens(node, node.layer.input_dim, values, name, rows)
     for goal in spec.compile.goals if spec.compile is not None else ():
         values = _final(split.targets, goal.target, target_stage)

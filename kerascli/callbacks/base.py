@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from kerascli.component import Component, Registry
 from kerascli.errors import suggestion
-from kerascli.events import AppendRow, Post, WriteHistograms, WriteScalars
+from kerascli.events import AppendRow, Post, WriteHistograms, WriteSample, WriteScalars
 
 State = Mapping[str, Any]
 """A callback's memory between epochs: JSON, part of every checkpoint."""
@@ -20,7 +20,8 @@ class EpochFacts:
     epoch: int
     epochs: int
     logs: Mapping[str, float]
-    learning_rate: float
+    learning_rates: Mapping[str, float]
+    """By update; an ordinary fit has one, under no name."""
     steps: int
     directions: Mapping[str, Literal["min", "max"]]
     """Which way each logged figure is better; what `mode: auto` goes by."""
@@ -29,12 +30,23 @@ class EpochFacts:
     seconds: float = 0.0
     """What the epoch has taken so far."""
 
+    @property
+    def learning_rate(self) -> float:
+        """The rate, of several the first one's."""
+        return next(iter(self.learning_rates.values()))
+
+    def rates(self, update: str | None) -> dict[str, float]:
+        """The rates of one update, or of all."""
+        return {name: rate for name, rate in self.learning_rates.items() if update in (None, name)}
+
 
 @dataclass(frozen=True, slots=True)
 class SetLearningRate:
     """The rate from the next update on."""
 
     value: float
+    update: str = ""
+    """Which of several; one alone has no name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +76,31 @@ class Say:
     text: str
 
 
-Decision = SetLearningRate | Stop | SaveSlot | RestoreSlot | Say | AppendRow | WriteScalars | WriteHistograms | Post
+def rate_columns(rates: Mapping[str, float]) -> dict[str, float]:
+    """Learning rates by the names that history has for them."""
+    return {f"{name}_learning_rate" if name else "learning_rate": rate for name, rate in rates.items()}
+
+
+def rates_text(rates: Mapping[str, float], verb: str = "") -> str:
+    """`learning rate reduced to 0.001`; of several with their names."""
+    return ", ".join(f"{name + ' ' if name else ''}learning rate {verb}{rate:g}" for name, rate in rates.items())
+
+
+UpdateName = str | None
+"""Which update of a `train_step` a callback is for; none: all."""
+
+Decision = (
+    SetLearningRate
+    | Stop
+    | SaveSlot
+    | RestoreSlot
+    | Say
+    | AppendRow
+    | WriteScalars
+    | WriteHistograms
+    | Post
+    | WriteSample
+)
 
 
 class Callback(Component):

@@ -5,7 +5,17 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, field_validator
 
-from kerascli.callbacks.base import Callback, Decision, EpochFacts, Say, SetLearningRate, State, callback
+from kerascli.callbacks.base import (
+    Callback,
+    Decision,
+    EpochFacts,
+    Say,
+    SetLearningRate,
+    State,
+    UpdateName,
+    callback,
+    rates_text,
+)
 from kerascli.errors import ConfigError, show
 from kerascli.expressions import ExpressionError, evaluate, parse
 from kerascli.schedules.base import SCHEDULES, Schedule, ScheduleField
@@ -46,6 +56,7 @@ class LearningRateScheduler(Callback):
 
     schedule: Annotated[str | Pairs | ScheduleField, BeforeValidator(_read)]
     verbose: NonNegativeInt = 0
+    update: UpdateName = None
 
     @field_validator("schedule")
     @classmethod
@@ -59,20 +70,22 @@ class LearningRateScheduler(Callback):
         return value
 
     def begin(self, facts: EpochFacts) -> list[Decision]:
-        epoch, rate = facts.epoch - 1, facts.learning_rate
+        epoch = facts.epoch - 1
+        rates = facts.rates(self.update)
+        return [SetLearningRate(self._rate(epoch, rate), name) for name, rate in rates.items()]
+
+    def _rate(self, epoch: int, rate: float) -> float:
         if isinstance(self.schedule, str):
             try:
-                rate = _rate_by_formula(self.schedule, epoch, rate)
+                return _rate_by_formula(self.schedule, epoch, rate)
             except ValueError as error:
                 raise ConfigError(f"learning_rate_scheduler: epoch {epoch}: {error}") from None
-        elif isinstance(self.schedule, tuple):
-            rate = next((r for start, r in reversed(self.schedule) if start <= epoch), rate)
-        else:
-            rate = self.schedule(epoch)
-        return [SetLearningRate(rate)]
+        if isinstance(self.schedule, tuple):
+            return next((r for start, r in reversed(self.schedule) if start <= epoch), rate)
+        return self.schedule(epoch)
 
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
-        return [Say(f"learning rate {facts.learning_rate:g}")] if self.verbose else [], state
+        return [Say(rates_text(facts.rates(self.update)))] if self.verbose else [], state
 
 
 def _rate_by_formula(text: str, epoch: int, rate: float) -> float:

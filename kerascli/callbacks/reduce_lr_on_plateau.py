@@ -5,7 +5,16 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from kerascli.callbacks.base import Decision, EpochFacts, Say, SetLearningRate, State, callback
+from kerascli.callbacks.base import (
+    Decision,
+    EpochFacts,
+    Say,
+    SetLearningRate,
+    State,
+    UpdateName,
+    callback,
+    rates_text,
+)
 from kerascli.callbacks.monitor import Monitor, from_json, to_json
 from kerascli.shapes import NonNegativeFloat, NonNegativeInt
 
@@ -25,6 +34,7 @@ class ReduceLROnPlateau(Monitor):
     min_delta: float = 0.0001
     cooldown: NonNegativeInt = 0
     min_lr: NonNegativeFloat = 0.0
+    update: UpdateName = None
 
     def start(self) -> State:
         return {"wait": 0, "best": None, "cooldown": 0}
@@ -40,8 +50,10 @@ class ReduceLROnPlateau(Monitor):
             return [], {"wait": 0, "best": to_json(current), "cooldown": cooldown}
         wait = wait + 1 if cooldown == 0 else wait
         state = {"wait": wait, "best": state["best"], "cooldown": cooldown}
-        if cooldown > 0 or wait < self.patience or facts.learning_rate <= np.float32(self.min_lr):
+        high = {name: r for name, r in facts.rates(self.update).items() if r > np.float32(self.min_lr)}
+        if cooldown > 0 or wait < self.patience or not high:
             return [], state
-        rate = max(facts.learning_rate * self.factor, self.min_lr)
-        says: list[Decision] = [Say(f"learning rate reduced to {rate:g}")] if self.verbose else []
-        return [SetLearningRate(rate), *says], {**state, "wait": 0, "cooldown": self.cooldown}
+        rates = {name: max(rate * self.factor, self.min_lr) for name, rate in high.items()}
+        says: list[Decision] = [Say(rates_text(rates, "reduced to "))] if self.verbose else []
+        sets = [SetLearningRate(rate, name) for name, rate in rates.items()]
+        return [*sets, *says], {**state, "wait": 0, "cooldown": self.cooldown}

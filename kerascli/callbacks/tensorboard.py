@@ -7,7 +7,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, field_validator, model_validator
 
-from kerascli.callbacks.base import Callback, Decision, EpochFacts, State, WriteHistograms, WriteScalars, callback
+from kerascli.callbacks.base import (
+    Callback,
+    Decision,
+    EpochFacts,
+    State,
+    WriteHistograms,
+    WriteScalars,
+    callback,
+    rate_columns,
+)
 from kerascli.shapes import NonNegativeInt, PositiveInt
 
 _ELSEWHERE = {
@@ -67,7 +76,7 @@ class TensorBoard(Callback):
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
         epoch, train = facts.epoch - 1, f"{self.log_dir}/train"
         figures = {f"epoch_{name}": value for name, value in facts.logs.items() if not name.startswith("val_")}
-        figures["epoch_learning_rate"] = facts.learning_rate
+        figures |= {f"epoch_{name}": rate for name, rate in rate_columns(facts.learning_rates).items()}
         if self.write_steps_per_second:
             figures["epoch_steps_per_second"] = facts.steps / max(facts.seconds, 1e-9)
         decisions: list[Decision] = [WriteScalars(train, epoch, figures)]

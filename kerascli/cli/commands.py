@@ -13,12 +13,14 @@ from kerascli.cli import (
     evaluate,
     explain,
     export,
+    generate,
     import_model,
     init,
     listing,
     plot,
     predict,
     runs,
+    samples,
     schema,
     summary,
     train,
@@ -51,7 +53,8 @@ app = typer.Typer(
 )
 
 for command in (
-    train, evaluate, predict, import_model, export, summary, plot, validate, init, listing, explain, schema, runs,
+    train, evaluate, predict, generate, samples, import_model, export, summary, plot, validate, init, listing, explain,
+    schema, runs,
 ):  # fmt: skip
     command.register(app)
 

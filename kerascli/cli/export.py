@@ -26,25 +26,28 @@ def export_command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Default: the run's name in this folder.")
     ] = None,
+    view: options.View = None,
     checkpoint: options.Checkpoint = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Write a run's model as a file of Keras, PyTorch or ONNX."""
-    export(run, kind or "keras", output=output, checkpoint=checkpoint, runs_dir=runs_dir)
+    export(run, kind or "keras", output=output, view=view, checkpoint=checkpoint, runs_dir=runs_dir)
 
 
-def export(run: str, kind: str, *, output: Path | None, checkpoint: str | None, runs_dir: Path) -> None:
+def export(
+    run: str, kind: str, *, output: Path | None, view: str | None, checkpoint: str | None, runs_dir: Path
+) -> None:
     """The file is compared with the model before it is there."""
     record = options.trained_run(run, runs_dir, checkpoint)
     from kerascli.workflow.exporting import SUFFIXES, check_output, export_run
 
     if kind not in SUFFIXES:
         raise ConfigError(f"--format: expected {one_of(list(SUFFIXES))}, got '{safe_text(kind)}'")
-    output = output or Path(f"{record.name}{SUFFIXES[kind]}")
+    output = output or Path(f"{record.name}{f'-{view}' if view else ''}{SUFFIXES[kind]}")
     check_output(output, kind)
     if not output.parent.is_dir():
         raise StorageError(f"cannot write '{output}': there is no folder '{output.parent}'")
-    found = export_run(record, kind, output, checkpoint=checkpoint)
+    found = export_run(record, kind, output, view=view, checkpoint=checkpoint)
     from kerascli.storage import size_text
 
     for text in found.notes:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from kerascli.cli import options
-from kerascli.errors import counted, safe_text
+from kerascli.errors import ConfigError, counted, safe_text
 
 
 def register(app: typer.Typer) -> None:
@@ -26,12 +26,31 @@ def import_command(
     no_compile: Annotated[
         bool, typer.Option("--no-compile", help="Leave the file's loss, metrics and optimizer.")
     ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="CONFIG", help="MODEL holds weights alone; the model is this config's."),
+    ] = None,
+    by_name: Annotated[
+        bool, typer.Option("--by-name", help="With --config: only the layers that both have, by their names.")
+    ] = False,
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Make a run of a model that Keras saved: for predict, evaluate and further training."""
-    from kerascli.workflow.importing import import_model
+    if by_name and config is None:
+        raise ConfigError("--by-name needs --config: a whole model has names of its own")
+    if config is not None:
+        if data is not None or no_compile:
+            other = "--data" if data is not None else "--no-compile"
+            raise ConfigError(f"--config and {other} cannot be given together: the config says all but the weights")
+        from kerascli.workflow.importing_weights import import_weights
 
-    found = import_model(model, runs_dir=runs_dir, name=name, data=data, compiled=not no_compile, command=sys.argv[1:])
+        found = import_weights(model, config, runs_dir=runs_dir, name=name, by_name=by_name, command=sys.argv[1:])
+    else:
+        from kerascli.workflow.importing import import_model
+
+        found = import_model(
+            model, runs_dir=runs_dir, name=name, data=data, compiled=not no_compile, command=sys.argv[1:]
+        )
     for text in found.notes:
         options.note(text)
     typer.echo(f"run   {safe_text(str(found.record.path))}  ({counted(found.parameters, 'parameter')})")

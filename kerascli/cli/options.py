@@ -27,6 +27,7 @@ Checkpoint = Annotated[
 ]
 Sets = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a value: fit.epochs=2.")]
 Flags = Annotated[list[str], typer.Option("--flag", metavar="NAME=VALUE", help="Set a flag that the config declares.")]
+View = Annotated[str | None, typer.Option("--view", metavar="NAME", help="A view of the model in its place.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 

@@ -26,12 +26,15 @@ def predict_command(
         typer.Option("--output", "-o", metavar="FILE", help="A .csv, .npy, .npz or .parquet file; default: stdout."),
     ] = None,
     classes: Annotated[bool, typer.Option("--classes", help="Only the most probable class of each row.")] = False,
+    view: options.View = None,
     checkpoint: options.Checkpoint = None,
     device: options.Device = "auto",
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Predict the classes or numbers of raw rows."""
-    predict(run, what, output=output, classes=classes, checkpoint=checkpoint, device=device, runs_dir=runs_dir)
+    predict(
+        run, what, output=output, classes=classes, view=view, checkpoint=checkpoint, device=device, runs_dir=runs_dir
+    )
 
 
 def predict(
@@ -40,6 +43,7 @@ def predict(
     *,
     output: Path | None,
     classes: bool,
+    view: str | None,
     checkpoint: str | None,
     device: str,
     runs_dir: Path,
@@ -53,7 +57,8 @@ def predict(
     from kerascli.workflow.opened import open_run
     from kerascli.workflow.predict import predict_run
 
-    found = predict_run(open_run(record, device=device, checkpoint=checkpoint, progress=options.download_bar()), what)
+    opened = open_run(record, device=device, checkpoint=checkpoint, progress=options.download_bar())
+    found = predict_run(opened, what, view)
     columns = _columns(found, classes=classes)
     if found.non_finite_rows:
         options.note(f"warning: {found.non_finite_rows:,} rows have an output that is nan or infinite")

@@ -24,10 +24,11 @@ def summary_command(
     sets: options.Sets = [],  # noqa: B006  # typer reads it once
     flags: options.Flags = [],  # noqa: B006
     expand: Annotated[bool, typer.Option("--expand", help="Show the layers inside of shared models, too.")] = False,
+    view: options.View = None,
     as_json: options.Json = False,
 ) -> None:
     """Print a model's layers, shapes and parameters; needs no data."""
-    options.say(summary(what, runs_dir=runs_dir, sets=sets, flags=flags, expand=expand, as_json=as_json))
+    options.say(summary(what, runs_dir=runs_dir, sets=sets, flags=flags, expand=expand, view=view, as_json=as_json))
 
 
 def summary(
@@ -37,6 +38,7 @@ def summary(
     sets: list[str],
     flags: list[str],
     expand: bool = False,
+    view: str | None = None,
     as_json: bool = False,
 ) -> str:
     """The table of a config or a run, or the same facts as JSON. A file is a config; anything else names a run."""
@@ -49,16 +51,16 @@ def summary(
         options.refuse_bad_text(path, sets, flags)
         from kerascli.workflow.check import summary_of
 
-        found = summary_of(path, sets=sets, flags=flags, progress=options.download_bar(), expand=expand)
+        found = summary_of(path, sets=sets, flags=flags, progress=options.download_bar(), expand=expand, view=view)
         return _shown(found, as_json=as_json)
     if sets or flags:
         raise ConfigError(f"{'--set' if sets else '--flag'} goes with a config: a run keeps its settings")
     record = options.find_run(what, runs_dir)
-    if not as_json and not expand:
+    if not as_json and not expand and view is None:
         return record.summary()
     from kerascli.workflow.check import summary_of_run
 
-    return _shown(summary_of_run(record, expand=expand), as_json=as_json)
+    return _shown(summary_of_run(record, expand=expand, view=view), as_json=as_json)
 
 
 def _shown(found: "Summary", *, as_json: bool) -> str:

@@ -36,6 +36,8 @@ class Field:
     max_length: int | None = None
     classes: tuple[str, ...] | None = None
     """Class names in order of their numbers, where there are names."""
+    words: tuple[str, ...] | None = None
+    """What a lookup's numbers stand for; empty for padding and for unknown words."""
     columns: tuple[tuple[str, "Field"], ...] = ()
     """Of records (dtype "record"): the columns side by side, each with its own field."""
 

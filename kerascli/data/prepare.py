@@ -266,4 +266,8 @@ def _stages(routes: list[Route], fields: Fields, learned: Mapping[str, Learned])
 
 
 def _section(fields: Mapping[tuple[str, str], Field], section: str) -> dict[str, Field]:
-    return {name: found for (where, name), found in fields.items() if where == section}
+    """The facts by name. Of a vocabulary that inputs and targets share, each word is a class."""
+    found = {name: field for (where, name), field in fields.items() if where == section}
+    if section != "targets":
+        return found
+    return {n: replace(field, num_classes=field.num_classes or field.vocabulary_size) for n, field in found.items()}

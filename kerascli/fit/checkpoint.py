@@ -11,14 +11,12 @@ _COUNTERS = ("epoch", "batch", "step", "seconds", "said", "stopped")
 
 
 def capture(trainer: Trainer, progress: Progress) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """(tensors on the CPU, facts for JSON) of the present moment."""
-    tensors = {f"weights/{name}": value for name, value in trainer.snapshot().items()}
-    for name, value in trainer.optimizer.state_dict().items():
-        tensors[f"optimizer/{name}"] = value.cpu().contiguous()
-    for index, value in enumerate(progress.states or []):
-        tensors[f"states/{index}"] = value.to("cpu", copy=True).contiguous()
+    """(tensors, facts for JSON) of the present moment: the tensors themselves, which the next step changes."""
+    tensors = {f"weights/{weight.name}": weight.keras() for weight in trainer.weights}
+    tensors.update({f"optimizer/{name}": value for name, value in trainer.optimizers.state().items()})
+    tensors.update({f"states/{index}": value for index, value in enumerate(progress.states or [])})
     for slot, weights in progress.slots.items():
-        tensors.update({f"slots/{slot}/{name}": value.clone() for name, value in weights.items()})
+        tensors.update({f"slots/{slot}/{name}": value for name, value in weights.items()})
     facts = {name: getattr(progress, name) for name in _COUNTERS}
     facts["callbacks"] = progress.callbacks
     facts["rows"] = progress.rows
@@ -28,7 +26,7 @@ def capture(trainer: Trainer, progress: Progress) -> tuple[dict[str, Tensor], di
 def reinstate(trainer: Trainer, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Progress:
     """Put weights and optimizer back, return the progress. Raises FileRefused where the model is another."""
     trainer.restore(_below(tensors, "weights/"))
-    trainer.optimizer.load_state_dict(_below(tensors, "optimizer/"))
+    trainer.optimizers.load_state_dict(_below(tensors, "optimizer/"))
     progress = Progress(**{name: facts[name] for name in _COUNTERS})
     progress.callbacks = [dict(state) for state in facts["callbacks"]]
     progress.rows = [dict(row) for row in facts["rows"]]

@@ -14,6 +14,7 @@ from kerascli.callbacks.base import (
     SetLearningRate,
     State,
     Stop,
+    rate_columns,
 )
 from kerascli.data.loader import Batch
 from kerascli.errors import Fault, TrainingStopped
@@ -55,7 +56,7 @@ def train(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
         progress.callbacks = [dict(callback.start()) for callback in plan.callbacks]
     while progress.epoch < plan.epochs and progress.stopped is None:
         yield from _epoch(trainer, plan, progress)
-    trainer.optimizer.finish()  # first, as in Keras: weights that a callback restores are those of its best epoch
+    trainer.optimizers.finish()  # first, as in Keras: weights that a callback restores are those of its best epoch
     said: list[str] = []
     for callback, state in zip(plan.callbacks, progress.callbacks, strict=True):
         said += _carry_out(callback.train_end(state), trainer, progress)
@@ -85,13 +86,13 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
         with span("validation"):
             figures = yield from _validate(trainer, plan, progress)
         logs.update({f"val_{name}": value for name, value in figures.items()})
-    rate = trainer.optimizer.learning_rate
+    rates = rate_columns(trainer.optimizers.learning_rates)
     with span("callbacks"):
         facts = replace(_facts(trainer, plan, progress, logs, number), seconds=time.monotonic() - started)
         asked = range(len(plan.callbacks))
         carried = _decide(trainer, plan, progress, asked, lambda callback: callback.epoch_end, facts)
     seconds = time.monotonic() - started
-    progress.rows.append({"epoch": number, **logs, "learning_rate": rate, "epoch_seconds": seconds})
+    progress.rows.append({"epoch": number, **logs, **rates, "epoch_seconds": seconds})
     progress.epoch, progress.batch, progress.states, progress.seconds = number, 0, None, 0.0
     messages = (*progress.said, *carried.messages)
     progress.said = []
@@ -154,19 +155,19 @@ def _on_averages(
 ) -> Generator[Tick, None, dict[str, float]]:
     """An evaluation of the weights' moving averages; at its events, at which a run is saved, the weights are back."""
     while True:
-        trainer.optimizer.swap_averages()
+        trainer.optimizers.swap_averages()
         try:
             tick = next(work)
         except StopIteration as done:
             return done.value
         finally:
-            trainer.optimizer.swap_averages()
+            trainer.optimizers.swap_averages()
         yield tick
 
 
 def refuse_bad_step(trainer: Trainer, plan: Plan, epoch: int) -> None:
     """A loss or gradient that is no number stops training; the bad step has changed no weights."""
-    bad = trainer.optimizer.bad_step()
+    bad = trainer.optimizers.bad_step()
     if bad is None:
         return
     step = (bad - 1) % plan.steps + 1
@@ -193,7 +194,7 @@ def _decide(
     all_decisions: list[Decision] = []
     said: list[str] = []
     for index in asked:
-        facts = replace(facts, learning_rate=trainer.optimizer.learning_rate)
+        facts = replace(facts, learning_rates=trainer.optimizers.learning_rates)
         decisions, state = question(plan.callbacks[index])(facts, progress.callbacks[index])
         progress.callbacks[index] = dict(state)
         said += _carry_out(decisions, trainer, progress)
@@ -210,8 +211,8 @@ def _carry_out(decisions: Iterable[Decision], trainer: Trainer, progress: Progre
     said = []
     for decision in decisions:
         match decision:
-            case SetLearningRate(value):
-                trainer.optimizer.set_learning_rate(value)
+            case SetLearningRate(value, update):
+                trainer.optimizers.by_name[update].set_learning_rate(value)
             case Stop(reason):
                 progress.stopped = reason
                 said.append(reason)
@@ -231,7 +232,7 @@ def _facts(trainer: Trainer, plan: Plan, progress: Progress, logs: dict[str, flo
         epoch=number,
         epochs=plan.epochs,
         logs=logs,
-        learning_rate=trainer.optimizer.learning_rate,
+        learning_rates=trainer.optimizers.learning_rates,
         steps=plan.steps,
         directions=plan.directions,  # pyright: ignore[reportArgumentType]
         step=progress.step,

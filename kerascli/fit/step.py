@@ -1,41 +1,73 @@
-"""One optimizer step: forward, loss, gradients, update; nothing waits for the device."""
+"""One step: for each round forward, losses, gradients, updates; nothing waits for the device."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from kerascli import draws
-from kerascli.builder.program import Runner
+from kerascli.builder.program import Runner, StepOutcome
 from kerascli.builder.update import Update
 from kerascli.data.loader import Batch
 from kerascli.errors import FileRefused
+from kerascli.fit.tensor_file import tensor_pieces
 from kerascli.graph.weights import Weight
 from kerascli.optimizers.apply import FlatOptimizer
+from kerascli.optimizers.several import Optimizers
+from kerascli.pieces import Pieces
 from kerascli.spans import span
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A forward pass of a step, and the optimizers that learn from it, with the weights of each."""
+
+    run: Runner
+    learning: Sequence[tuple[FlatOptimizer, Sequence[Weight]]]
+    stream: str = "train"
+    """Keys its random numbers."""
+    repeat: int = 1
+
+
 class Trainer:
-    """A runner of steps with its optimizer: what changes weights."""
+    """What changes weights: the turns of a step, with their optimizers. An ordinary fit has one turn."""
 
     def __init__(
-        self, update: Update, optimizer: FlatOptimizer, weights: Sequence[Weight], *, seed: int, run: Runner
+        self, update: Update, optimizers: Optimizers, weights: Sequence[Weight], turns: Sequence[Turn], *, seed: int
     ) -> None:
         self.update = update
-        self.optimizer = optimizer
+        self.optimizers = optimizers
         self.weights = list(weights)
         self.seed = seed
-        self._run = run
+        self._turns = tuple(turns)
         self._by_name = {weight.name: weight for weight in weights}
 
     def step(self, batch: Batch, number: int) -> list[Tensor]:
-        """Update `number` (from 0) on a batch; returns the states of its figures."""
-        outcome = self._run(batch, draws.Draws(self.seed, "train", number))
+        """Step `number` (from 0) on a batch; returns the states of its figures."""
+        states: list[Tensor] = []
+        for turn in self._turns:
+            for time in range(1, turn.repeat):
+                self._take(turn, batch, f"{turn.stream}/{time}", number)
+            states += self._take(turn, batch, turn.stream, number)  # figures are those of the last time
+        return states
+
+    def _take(self, turn: Turn, batch: Batch, stream: str, number: int) -> list[Tensor]:
+        outcome = turn.run(batch, draws.Draws(self.seed, stream, number))
         with span("optimizer"):
-            assigned = [(w.tensor, v) for name, v in outcome.updates.items() if (w := self._by_name[name]).trainable]
-            self.optimizer.apply(outcome.gradients, loss=outcome.total, assigned=assigned)
-            self._store({name: v for name, v in outcome.updates.items() if not self._by_name[name].trainable})
+            self._learn(turn, outcome)
         return outcome.states
+
+    def _learn(self, turn: Turn, outcome: StepOutcome) -> None:
+        """All gradients are there already: the first of several optimizers changes nothing for the next."""
+        updates = dict(outcome.updates)
+        start = 0
+        for (optimizer, weights), total in zip(turn.learning, outcome.totals, strict=True):
+            gradients = outcome.gradients[start : start + len(weights)]
+            start += len(weights)
+            assigned = [(weight.tensor, updates.pop(weight.name)) for weight in weights if weight.name in updates]
+            optimizer.apply(gradients, loss=total, assigned=assigned)
+        self._store(updates)
 
     def _store(self, updates: dict[str, Tensor]) -> None:
         """New moving statistics and the like; a bad step leaves them as they are."""
@@ -44,7 +76,11 @@ class Trainer:
         with torch.no_grad():
             for name, value in updates.items():
                 weight = self._by_name[name].tensor
-                weight.copy_(self.optimizer.keep_if_good(value, weight))
+                weight.copy_(self.optimizers.keep_if_good(value, weight))
+
+    def weights_file(self) -> Pieces:
+        """All weights in Keras's layout, for a file."""
+        return tensor_pieces({weight.name: weight.keras() for weight in self.weights})
 
     def snapshot(self) -> dict[str, Tensor]:
         """All weights in Keras's layout, copied to the CPU."""

@@ -1,41 +1,32 @@
 """A Model becomes shapes and modules: each layer is built and tried on the meta device, nothing is allocated."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from kerascli.component import Invalid
-from kerascli.errors import Fault, Path, Related, first_line
-from kerascli.graph.cells import DescribedRNN
+from kerascli.errors import Fault, Path, Related
+from kerascli.graph.batches import as_samples, output_faults, without_batch
 from kerascli.graph.faults import used_here
 from kerascli.graph.inputs import fits
-from kerascli.graph.loop import build_loop
-from kerascli.graph.model import Call, Model, Node
-from kerascli.graph.weights import Made, weights_of
+from kerascli.graph.model import Call, Model, Node, flat
+from kerascli.graph.parts import PartedModule, parts_of
+from kerascli.graph.trial import as_seen, as_stated, taken, try_out
 from kerascli.layers.base import (
     MAX_PARAMETERS,
     BaseLayer,
     Layer,
     MergeLayer,
     NamingLayer,
-    Outcome,
     ShapeMismatch,
+    SourceLayer,
     WeightedModule,
 )
-from kerascli.layers.recurrent.base import SequenceModule
-from kerascli.shapes import Shape, TensorSpec, show_shape
-
-_BATCH_SIZES = (2, 3)
-_UNKNOWN_SIZES = (720, 2160)
-"""What an unknown dimension is taken for: two sizes, since what differs in the results is unknown too.
-
-Far apart, so that strides do not make one of them; with many divisors, so that they can be reshaped.
-"""
-_UNKNOWN_STEPS = (96, 288)
-"""The same for sequences, which recurrent layers go through step by step."""
+from kerascli.layers.recurrent.base import StatefulModule
+from kerascli.light_torch import without_compiler
+from kerascli.shapes import TensorSpec, show_shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,52 +36,62 @@ class Built:
     model: Model
     modules: Mapping[str, nn.Module]
     specs: Mapping[str, TensorSpec]
+    owners: Mapping[str, nn.Module]
+    """The first module with the weights of that name."""
+    views: Mapping[str, "Built"]
 
 
-def build(model: Model, batch_size: int | None = None) -> Built:
-    """Build every node in order. Raises Invalid with a fault for each node that does not fit.
+@without_compiler()
+def build(model: Model, known: Mapping[str, nn.Module] | None = None, batch_size: int | None = None) -> Built:
+    """Build every node in order, then the views. Raises Invalid with a fault for each node that does not fit.
 
+    `known` are the owners of another model, whose weights this one has: those of its nodes that are called as theirs.
     Layers that keep states from batch to batch do so for `batch_size` rows.
     """
-    specs: dict[str, TensorSpec] = {given.name: given.spec for given in model.inputs}
-    modules, faults = _build_nodes(
-        model.nodes, specs, {given.name: given.path for given in model.inputs}, Made(batch_size)
-    )
-    faults = _with_refused_calls(model, specs, faults) + _too_many(model, modules)
-    if faults:
-        raise Invalid(faults)
-    return Built(model, modules, specs)
-
-
-def _build_nodes(
-    nodes: Sequence[Node], specs: dict[str, TensorSpec], places: Mapping[str, Path], made: Made
-) -> tuple[dict[str, nn.Module], list[Fault]]:
-    """Build nodes in order, and add their results to `specs`; `places` says where what is in there is written."""
+    specs: dict[str, TensorSpec] = {given.name: given.spec for given in (*model.inputs, *model.targets)}
     modules: dict[str, nn.Module] = {}
+    owners: dict[str, nn.Module] = dict(known or {})
     faults: list[Fault] = []
     failed: set[tuple[str, Path]] = set()
-    places = {**places, **{output: node.path for node in nodes for output in node.outputs}}
-    for node in nodes:
+    for node in model.nodes:
         if any(name not in specs for name in node.used_names()):
             continue  # what it needs has failed already
         try:
-            if isinstance(node.layer, DescribedRNN):
-                modules[node.name], results = build_loop(node, node.layer, specs, made, _build_nodes)
-                if (first := made.owners.get(node.weights_name)) is not None:
-                    _share_weights(modules[node.name], first, _taken(node, specs))
-            else:
-                modules[node.name], results = _build_node(node, specs, made)
-        except ShapeMismatch as mismatch:
-            if (mismatch.fault.text, node.path) not in failed:  # the same in another use of a block is told once
-                faults.append(_fault(mismatch, node, places, specs))
-            failed.add((mismatch.fault.text, node.path))
+            modules[node.name], results = _build_node(node, specs, owners, batch_size)
+        except (Invalid, ShapeMismatch) as error:
+            found = _faults(error, node, model, specs)
+            faults += [fault for key, fault in found.items() if key not in failed]
+            failed.update(found)  # the same in another use of a block is told once
             continue
+        for part in parts_of(node, modules[node.name]):
+            owners.setdefault(part.name, part.module)
+        specs.update({n: spec for n, spec in zip(node.outputs, results, strict=True) if n != "_"})
+    faults = _with_refused_calls(model, specs, faults) + _too_many(model, modules)
+    faults += output_faults(model.outputs, model.nodes, specs)
+    if faults:
+        raise Invalid(faults)
+    return Built(model, modules, specs, owners, _build_views(model, owners, batch_size))
+
+
+def _build_views(model: Model, owners: Mapping[str, nn.Module], batch_size: int | None) -> dict[str, Built]:
+    """Each view has the weights of the model, and none that the model has not."""
+    faults: list[Fault] = []
+    views: dict[str, Built] = {}
+    for name, view in model.views.items():
+        try:
+            views[name] = build(view.model, owners, batch_size)
         except Invalid as invalid:
             faults += invalid.faults
             continue
-        made.owners.setdefault(node.weights_name, modules[node.name])
-        specs.update({n: spec for n, spec in zip(node.outputs, results, strict=True) if n != "_"})
-    return modules, faults
+        for node in flat(view.entries):
+            parts = [part for part in parts_of(node, views[name].modules[node.name]) if part.name not in owners]
+            if any(any(part.weights()) for part in parts):
+                text = f"'{node.name}' would have weights of its own, which nothing trains"
+                hint = f"put it into model.layers, or under model.shared to call it there and in '{name}'"
+                faults.append(Fault(text, node.path, "key", hint=hint))
+    if faults:
+        raise Invalid(faults)
+    return views
 
 
 def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: list[Fault]) -> list[Fault]:
@@ -101,7 +102,8 @@ def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: l
             spec = specs.get(given)
             if wanted is None or spec is None:
                 continue
-            if not fits(wanted.shape, spec.shape) or wanted.is_integer != spec.is_integer:
+            shape = spec.shape if spec.batched else spec.shape[1:]
+            if not fits(wanted.shape, shape) or wanted.is_integer != spec.is_integer:
                 text = f"'{call.of.name}' wants {wanted} of {wanted.dtype} as its input '{name}', got {spec}"
                 text += f" of {spec.dtype}"
                 refused.append(Fault(text, call.path, "key", related=(Related(f"'{call.of.name}'", call.of.path),)))
@@ -112,34 +114,36 @@ def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: l
 def _too_many(model: Model, modules: Mapping[str, nn.Module]) -> list[Fault]:
     """A typing error in `units` must not take the machine down: nothing has been allocated yet."""
     counts = {
-        node.name: {w.name: w.count for w in weights_of(modules[node.name], node.weights_name, trainable=True)}
+        part.name: (sum(weight.count for weight in part.weights()), node)
         for node in model.nodes
         if node.name in modules
+        for part in parts_of(node, modules[node.name])
     }
-    total = sum({name: count for own in counts.values() for name, count in own.items()}.values())
+    total = sum(count for count, _ in counts.values())
     if total <= MAX_PARAMETERS:
         return []
-    largest = max(model.nodes, key=lambda node: sum(counts.get(node.name, {}).values()))
-    most = sum(counts[largest.name].values())
-    text = f"the model has {total:,} parameters, {most:,} of them in '{largest.name}'"
+    count, largest = max(counts.values(), key=lambda pair: pair[0])
+    text = f"the model has {total:,} parameters, {count:,} of them in '{largest.name}'"
     return [Fault(f"{text}; the limit is {MAX_PARAMETERS:,}", largest.path, "key")]
 
 
-def _build_node(node: Node, specs: Mapping[str, TensorSpec], made: Made) -> tuple[nn.Module, tuple[TensorSpec, ...]]:
-    """The module and its results."""
-    inputs = tuple(specs[name] for name in node.inputs)
+def _build_node(
+    node: Node, specs: Mapping[str, TensorSpec], owners: Mapping[str, nn.Module], batch_size: int | None
+) -> tuple[nn.Module, tuple[TensorSpec, ...]]:
+    """The module and its results; `owners` are the modules of earlier calls, whose weights this one may have."""
     layer = node.layer
+    seen = tuple(as_seen(layer, spec) for spec in as_samples(node, specs))
     _check_mask(node, specs)
-    seen = tuple(_as_seen(layer, spec) for spec in inputs)
     with torch.device("meta"):
         module = make_module(layer, seen)
         module.eval()
         if layer.keeps_states():
-            _keep_states(module, seen[0], made.batch_size)
-        if (first := made.owners.get(node.weights_name)) is not None:  # of an earlier call
-            _share_weights(module, first, _taken(node, specs))
-        stated = layer.output_spec(seen)
-        results = stated if stated is not None else _try_out(node, module, seen, specs)
+            _keep_states(module, seen[0], batch_size)
+        for part in parts_of(node, module):
+            if part.name in owners:
+                _share_weights(part.module, owners[part.name], taken(node, specs))
+        stated = module.results if isinstance(module, PartedModule) else layer.output_spec(seen)
+        results = try_out(node, module, specs) if stated is None else as_stated(stated, node, specs)
     _refuse_undeclared(module)
     count = layer.results_of(node.call)
     if count is None and len(results) != len(node.outputs):
@@ -154,9 +158,9 @@ def _build_node(node: Node, specs: Mapping[str, TensorSpec], made: Made) -> tupl
 
 def _keep_states(module: nn.Module, x: TensorSpec, rows: int | None) -> None:
     if rows is None:
-        raise ShapeMismatch("cannot be stateful: there is no batch size that it could go by")
+        raise ShapeMismatch("cannot be stateful here: there is no batch size that it could go by")
     for part in module.modules():
-        if isinstance(part, SequenceModule) and part.sequence.stateful:
+        if isinstance(part, StatefulModule) and part.stateful:
             part.keep_states(rows, tuple(size for size in x.shape[1:] if size is not None))
 
 
@@ -190,38 +194,10 @@ def make_module(layer: BaseLayer, inputs: tuple[TensorSpec, ...]) -> nn.Module:
     """The module of a layer called on `inputs`; call it under the meta device."""
     if isinstance(layer, (MergeLayer, NamingLayer)):
         return layer.build(inputs)
+    if isinstance(layer, SourceLayer):
+        return layer.build()
     assert isinstance(layer, Layer)
     return layer.build(inputs[0])
-
-
-def _as_seen(layer: BaseLayer, spec: TensorSpec) -> TensorSpec:
-    if spec.is_integer and not layer.takes_integers:
-        return TensorSpec(spec.shape, _name(torch.get_default_dtype()))
-    return spec
-
-
-def _try_out(
-    node: Node, module: nn.Module, inputs: tuple[TensorSpec, ...], specs: Mapping[str, TensorSpec]
-) -> tuple[TensorSpec, ...]:
-    """Run the module twice, with two sizes for every unknown dimension."""
-    runs = []
-    sizes = _UNKNOWN_SIZES if any(spec.rank > 2 for spec in inputs) else _UNKNOWN_STEPS
-    for batch, unknown in zip(_BATCH_SIZES, sizes, strict=True):
-        tensors = [_stand_in(spec, batch, unknown) for spec in inputs]
-        call = {key: _call_stand_in(value, specs, batch, unknown) for key, value in node.call.items()}
-        call.pop("training", None)
-        call.pop("mask", None)
-        try:
-            with torch.no_grad():
-                result = module(*tensors, **call)
-        except (RuntimeError, IndexError, ValueError) as error:
-            if isinstance(error, ShapeMismatch):
-                raise
-            raise ShapeMismatch(f"cannot take {_taken(node, specs)}: {first_line(error).rstrip('.')}") from error
-        if isinstance(result, Outcome):
-            result = result.value
-        runs.append(result if isinstance(result, tuple) else (result,))
-    return tuple(_compare(first, second) for first, second in zip(*runs, strict=True))
 
 
 def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:
@@ -239,48 +215,29 @@ def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:
             raise ShapeMismatch(text, argument="mask")
 
 
-def _taken(node: Node, specs: Mapping[str, TensorSpec]) -> str:
-    """What a node is called on, in words: (None, 5, 3) with initial_state (None, 4)."""
-    words = " and ".join(str(specs[name]) for name in node.inputs)
-    for key, value in node.call.items():
-        names = [value] if isinstance(value, str) else [] if isinstance(value, bool) else value
-        if names:
-            words += f" with {key} {' and '.join(str(specs[name]) for name in names)}"
-    return words
+def _faults(
+    error: Invalid | ShapeMismatch, node: Node, model: Model, specs: Mapping[str, TensorSpec]
+) -> dict[tuple[str, Path], Fault]:
+    """What is wrong with a node, or with the nodes inside of it, by what makes it the same fault."""
+    uses = used_here(node.uses)
+    if isinstance(error, ShapeMismatch):
+        return {(error.fault.text, node.path): _fault(error, node, model, specs, uses)}
+    return {
+        (fault.text, fault.path): replace(fault, related=tuple(dict.fromkeys((*fault.related, *uses))))
+        for fault in error.faults
+    }
 
 
-def _stand_in(spec: TensorSpec, batch: int, unknown: int) -> Tensor:
-    sizes = [unknown if size is None else size for size in spec.shape]
-    dtype = getattr(torch, spec.dtype) if spec.is_integer else torch.get_default_dtype()
-    return torch.empty((batch, *sizes), dtype=dtype, device="meta")
-
-
-def _call_stand_in(value: Any, specs: Mapping[str, TensorSpec], batch: int, unknown: int) -> Any:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return _stand_in(specs[value], batch, unknown)
-    return [_stand_in(specs[name], batch, unknown) for name in value]
-
-
-def _compare(first: Tensor, second: Tensor) -> TensorSpec:
-    if first.dim() == 0 or (first.shape[0], second.shape[0]) != _BATCH_SIZES:
-        raise ShapeMismatch("mixes up the samples of a batch: its result does not have the batch as first axis")
-    pairs = zip(first.shape[1:], second.shape[1:], strict=True)
-    shape: Shape = tuple(a if a == b else None for a, b in pairs)
-    return TensorSpec(shape, _name(first.dtype))
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
-
-
-def _fault(mismatch: ShapeMismatch, node: Node, places: Mapping[str, Path], specs: Mapping[str, TensorSpec]) -> Fault:
+def _fault(
+    mismatch: ShapeMismatch, node: Node, model: Model, specs: Mapping[str, TensorSpec], uses: tuple[Related, ...]
+) -> Fault:
     """Name the node, and where what it is called on comes from."""
+    places = {given.name: given.path for given in (*model.inputs, *model.targets)}
+    places |= {output: other.path for other in model.nodes for output in other.outputs}
     related = tuple(Related(f"{specs[name]} is '{name}'", places[name]) for name in dict.fromkeys(node.used_names()))
-    related += used_here(node.uses)
     path = (*node.path, *mismatch.fault.path)
     at = "value" if mismatch.fault.path else "key"
     verb = mismatch.fault.text.split()[0] in {"cannot", "has", "makes", "mixes", "needs", "takes"}
     text = f"'{node.name}'{'' if verb else ':'} {mismatch.fault.text}"
-    return Fault(text, path, at, hint=mismatch.fault.hint, related=related, span=mismatch.fault.span)
+    hint = without_batch(node, specs) or mismatch.fault.hint
+    return Fault(text, path, at, hint=hint, related=(*related, *uses), span=mismatch.fault.span)

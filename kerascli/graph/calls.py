@@ -46,16 +46,15 @@ def read_call(reading: Reading, written: str, arguments: Any, entry: Path) -> No
     tensors = tuple("_" if o == "_" else unique if o == name else names.unique(o) for o in outputs)
     if shared.layer is not None:
         node = Node(unique, shared.layer, inputs, tensors, call, shared.weights, shared.path, (*faults.uses, place))
-        nodes, meanings = (node,), {}
+        nodes, meanings, also = (node,), {}, {}
     else:
-        nodes, meanings = _nodes(shared, unique, inputs, tensors, call, (*faults.uses, place))
+        nodes, meanings, also = _nodes(shared, unique, inputs, tensors, call, (*faults.uses, place))
     reading.budget.spend(len(nodes), found.path, faults)
     for output, tensor in zip(outputs, tensors, strict=True):
         if output != "_":
-            names.give(output, place, means=meanings.get(tensor, tensor))
+            names.give(output, place, means=also.get(tensor, tensor))
     for inner, tensor in meanings.items():
-        if inner not in tensors:
-            names.give(f"{name}.{inner}", place, means=tensor)
+        names.give(f"{name}.{inner}", place, means=tensor)
     reading.entries.append(Call(unique, shared, inputs, tensors, call, nodes, place))
     names.previous = next((names.find(output) for output in outputs if output != "_"), None)
 
@@ -67,8 +66,8 @@ def _nodes(
     outputs: tuple[str, ...],
     arguments: Mapping[str, CallValue],
     uses: tuple[Path, ...],
-) -> tuple[tuple[Node, ...], dict[str, str]]:
-    """The nodes of one call, and what its inner names (and those of `outputs` that have no tensor) mean."""
+) -> tuple[tuple[Node, ...], dict[str, str], dict[str, str]]:
+    """The nodes of one call, what its inner names mean, and those of `outputs` that have no tensor of their own."""
     inner = flat(shared.entries)
     given = dict(zip(shared.inputs, inputs, strict=True))
     tensors = {output: f"{call}.{output}" for node in inner for output in node.outputs if output != "_"} | given
@@ -88,7 +87,7 @@ def _nodes(
         for node in inner
     )
     meanings = {name: tensors[tensor] for name, tensor in shared.tensors.items() if tensor not in given}
-    return nodes, {**meanings, **also}
+    return nodes, meanings, also
 
 
 def _take_apart(

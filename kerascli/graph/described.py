@@ -6,14 +6,16 @@ from typing import Any
 
 from kerascli.component import Invalid
 from kerascli.errors import Path, counted, show, suggestion
-from kerascli.graph.cells import Cell, CellState, DescribedRNN
+from kerascli.graph.cells import Cell, CellState
 from kerascli.graph.layers import add_node
-from kerascli.graph.model import Call, Entry, flat
+from kerascli.graph.model import flat
 from kerascli.graph.names import Names
 from kerascli.graph.reading import Reading
+from kerascli.graph.rnn import DescribedRNN
 from kerascli.graph.use import idle_faults
 from kerascli.graph.written import ANY_CALL, NODE_KEYS, WrittenNode, as_list
 from kerascli.layers.base import LAYERS, CallArgument
+from kerascli.layers.expressions.update import Update
 from kerascli.layers.recurrent.rnn import RNN
 from kerascli.parts.base import INITIALIZERS
 from kerascli.parts.initializers import Zeros
@@ -25,7 +27,7 @@ CELL_KEYS = ("inputs", "states", "layers", "next", "outputs")
 STATE_KEYS = ("shape", "initializer", "trainable")
 _CALL: Mapping[str, CallArgument] = {**ANY_CALL, "mask": CallArgument("tensors", "")}
 _TENSORS = ("initial_state", "constants")
-_SETTINGS = tuple(name for name in DescribedRNN.model_fields if name not in {"cell", "given"})
+_SETTINGS = tuple(name for name in DescribedRNN.model_fields if name not in {"cell", "layers", "given"})
 
 
 def describes_cell(name: Any, arguments: Any) -> bool:
@@ -67,21 +69,12 @@ def read_rnn(reading: Reading, written: str, arguments: dict[Any, Any], entry: P
     if len(faults.found) == before:
         settings = {key: arguments[key] for key in _SETTINGS if key in arguments}
         try:
-            settings |= {"cell": cell, "given": tuple(given)}
+            settings |= {"cell": cell, "layers": tuple(node.layer for node in cell.nodes), "given": tuple(given)}
             layer = LAYERS.construct(DescribedRNN, written, settings)
         except Invalid as invalid:
             faults.absorb(invalid, entry)
     node = WrittenNode(DescribedRNN, written, {}, arguments, entry, (*path, "inputs"))
     add_node(reading, node, name, layer, (*sequences, *constants.values(), *given.values()), call, before)
-
-
-def calls_of(entries: Iterable[Entry]) -> Iterable[Call]:
-    """Every call, those in cells too."""
-    for entry in entries:
-        if isinstance(entry, Call):
-            yield entry
-        elif isinstance(entry.layer, DescribedRNN):
-            yield from calls_of(entry.layer.cell.entries)
 
 
 def _known_words(known: Iterable[str]) -> str:
@@ -260,18 +253,23 @@ def _check_use(inner: Reading, cell: Cell, path: Path) -> None:
     """What a cell has in it must come to something; masks and losses are no matter of a step."""
     found = inner.faults.found
     for node in cell.nodes:
-        kind = node.layer.component_name
-        if not node.outputs:
+        kind, problem, hint = node.layer.component_name, None, ""
+        if isinstance(node.layer, Update):
+            problem = "update cannot stand in a cell: a weight is the same at every step"
+            hint = "keep what changes from step to step as a state of the cell"
+        elif not node.outputs:
+            problem = f"{kind} cannot stand in a cell: a step has no figures of its own"
             hint = "make what it needs an output of the rnn, and use it there"
-            found.append(
-                inner.fault(f"{kind} cannot stand in a cell: a step has no figures of its own", node.path, hint)
-            )
+        elif node.layer.keeps_states():
+            problem = f"'{node.name}' cannot be stateful in a cell: a step is no batch"
+            hint = "stateful: true on the rnn"
         elif node.layer.makes_mask():
+            problem = f"'{node.name}' makes a mask, which a step cannot have"
             hint = f"put {kind} before the rnn: steps that its mask leaves out change nothing"
-            found.append(inner.fault(f"'{node.name}' makes a mask, which a step cannot have", node.path, hint))
+        if problem is not None:
+            found.append(inner.fault(problem, node.path, hint))
     ends = (*cell.outputs, *cell.next)
-    hint = f"use it below, or name it in the cell's outputs or next (now: {', '.join(dict.fromkeys(ends))})"
-    found += idle_faults((), inner.entries, ends, hint)
+    found += idle_faults((), inner.entries, ends, at="the cell's outputs or next")
     used = {*ends, *(name for node in flat(inner.entries) for name in node.used_names())}
     for name in (*cell.inputs, *cell.constants):
         if name not in used:

@@ -28,7 +28,7 @@ def read_inputs(
         if first is not None:
             hint = "take it out, or take out model.inputs"
             faults.add("input_shape: model.inputs says already what the model is given", first_path, hint=hint)
-        return _declared(declared, data_inputs or {}, names, faults)
+        return read_declared(declared, data_inputs or {}, names, faults)
     inputs = _from_data(data_inputs or {}, faults.section)
     if first is not None:
         inputs = _with_first_shape(inputs, first, first_path, faults)
@@ -71,17 +71,21 @@ def _with_first_shape(inputs: dict[str, Input], written: Any, path: Path, faults
     return inputs
 
 
-def _declared(declared: Any, data: Mapping[str, TensorSpec], names: Names, faults: Faults) -> dict[str, Input]:
+def read_declared(
+    declared: Any, data: Mapping[str, TensorSpec], names: Names, faults: Faults, base: Path = ()
+) -> dict[str, Input]:
+    """The `inputs` of the model at `base`, each with the shape that is said."""
     if not isinstance(declared, dict) or not declared:
-        hint = "inputs: {x: [28, 28, 1]}"
-        faults.add(f"model.inputs: expected a mapping of names to shapes, got {show(declared)}", ("inputs",), hint=hint)
+        hint, whose = "inputs: {x: [28, 28, 1]}", base[-1] if base else "model"
+        text = f"{whose}.inputs: expected a mapping of names to shapes, got {show(declared)}"
+        faults.add(text, (*base, "inputs"), hint=hint)
         names.spoil([*map(str, declared), "?"] if isinstance(declared, list) else ["?"])
         names.previous = "?"
         names.inputs_known = isinstance(declared, list)
         return {}
     inputs: dict[str, Input] = {}
     for name, value in declared.items():
-        path: Path = ("inputs", name)
+        path: Path = (*base, "inputs", name)
         problem = names.refuse(str(name))
         if problem is not None:
             faults.add(problem.text, path, at="key")

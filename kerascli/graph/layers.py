@@ -5,10 +5,11 @@ from dataclasses import replace
 
 from kerascli.component import Invalid
 from kerascli.errors import Fault
+from kerascli.graph.inner import with_shared
 from kerascli.graph.model import CallValue, Node
 from kerascli.graph.reading import Reading
 from kerascli.graph.written import WrittenNode, as_list, call_arguments
-from kerascli.layers.base import LAYERS, BaseLayer, MergeLayer, NamingLayer
+from kerascli.layers.base import LAYERS, BaseLayer, MergeLayer, NamingLayer, ShapeMismatch, SourceLayer
 
 
 def read_layer(reading: Reading, node: WrittenNode) -> None:
@@ -16,7 +17,7 @@ def read_layer(reading: Reading, node: WrittenNode) -> None:
     before = len(reading.faults.found)
     name = reading.name(node.beside, node.path, node.cls.component_name)
     layer = read_settings(reading, node)
-    inputs = _named_inputs(reading, node, layer) if issubclass(node.cls, NamingLayer) else _inputs(reading, node)
+    inputs = _tensors(reading, node, layer)
     call = reading.call(call_arguments(node.cls), node.beside, node.path)
     add_node(reading, node, name, layer, inputs, call, before)
 
@@ -43,6 +44,8 @@ def add_node(
         if wanted:
             reading.entries.append(Node(unique, layer, inputs, (), call, owner, place, faults.uses))
         return
+    if not wanted and isinstance(layer, SourceLayer):
+        return
     if not wanted:
         reading.pass_on(name, inputs[0], place)
         return
@@ -50,7 +53,8 @@ def add_node(
     names.take(name, place, node=unique)
     outputs = give_results(reading, written, name, unique, node)
     reading.entries.append(Node(unique, layer, inputs, outputs, call, owner, place, faults.uses))
-    names.previous = next((output for output in outputs if output != "_"), None)
+    if not isinstance(layer, SourceLayer):
+        names.previous = next((output for output in outputs if output != "_"), None)
     if len(faults.found) > before:  # names of results that cannot be
         names.spoil(["?"])
         names.previous = names.previous or "?"
@@ -69,10 +73,27 @@ def give_results(
 
 def read_settings(reading: Reading, node: WrittenNode) -> BaseLayer | None:
     try:
-        return LAYERS.construct(node.cls, node.written, node.settings)
+        settings = with_shared(node.cls, node.settings, reading.shared)
+        return LAYERS.construct(node.cls, node.written, settings)
     except Invalid as invalid:
         reading.faults.absorb(invalid, node.entry)
         return None
+    except ShapeMismatch as mismatch:
+        path = node.path if isinstance(node.settings, str) else (*node.path, *mismatch.fault.path)
+        reading.faults.absorb(Invalid([replace(mismatch.fault, path=())]), path)
+        return None
+
+
+def _tensors(reading: Reading, node: WrittenNode, layer: BaseLayer | None) -> tuple[str, ...]:
+    """What the node is called on."""
+    if issubclass(node.cls, NamingLayer):
+        return _named_inputs(reading, node, layer)
+    if not issubclass(node.cls, SourceLayer):
+        return _inputs(reading, node)
+    if "inputs" in node.beside:
+        text = f"{node.cls.component_name} is called on nothing"
+        reading.faults.add(text, (*node.path, "inputs"), at="key", hint="take 'inputs' out")
+    return ()
 
 
 def _inputs(reading: Reading, node: WrittenNode) -> tuple[str, ...]:
@@ -106,8 +127,9 @@ def _named_inputs(reading: Reading, node: WrittenNode, layer: BaseLayer | None) 
             place = layer.place_of(name)
             fault = Fault(f"'{name}' is a number in an expression; call the node something else", span=place.span)
             reading.faults.absorb(Invalid([fault]), (*node.path, *place.path))
-    nearest_input = reading.names.previous or reading.inputs[0]  # a formula without names asks it for the batch's size
-    found = [_named(reading, node, layer, name) for name in layer.names()] or [nearest_input]
+    found = [_named(reading, node, layer, name) for name in layer.names()]
+    if layer.asks_for_batch():
+        found.append(reading.inputs[0] if reading.inputs else "?")
     return tuple(found) if len(reading.faults.found) == before else ()
 
 

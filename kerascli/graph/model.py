@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from kerascli.errors import Path
-from kerascli.layers.base import BaseLayer
+from kerascli.layers.base import BaseLayer, NamingLayer
 from kerascli.shapes import TensorSpec
 
 CallValue = str | bool | tuple[str, ...]
@@ -111,6 +111,10 @@ class Call:
         inner = {output for node in self.nodes for output in node.outputs}
         return [*self.inputs, *(n for node in self.nodes for n in node.used_names() if n not in {*inner, *self.inputs})]
 
+    def frozen(self) -> "Call":
+        """The same, its nodes not trained."""
+        return replace(self, nodes=tuple(node.frozen() for node in self.nodes))
+
 
 Entry = Node | Call
 
@@ -128,6 +132,12 @@ class Model:
     entries: tuple[Entry, ...]
     outputs: tuple[str, ...]
     shared: tuple[Shared, ...] = ()
+    views: Mapping[str, "View"] = field(default_factory=dict)
+    """Other models over its weights."""
+    alone: bool = False
+    """It has no layers of its own: its output is what it shares under that name."""
+    targets: tuple[Input, ...] = ()
+    """Those that formulas name (`targets.y`): there are none when the model predicts."""
     nodes: tuple[Node, ...] = field(init=False)
     """Every layer that runs, those inside of calls too."""
 
@@ -137,7 +147,7 @@ class Model:
     @property
     def figures(self) -> tuple[str, ...]:
         """The nodes that have no result, but a figure to log."""
-        return tuple(node.name for node in self.nodes if not node.outputs)
+        return tuple(node.name for node in self.nodes if isinstance(node.layer, NamingLayer) and node.layer.logs)
 
     @property
     def is_sequential(self) -> bool:
@@ -148,3 +158,15 @@ class Model:
                 return False
             before = entry.outputs[0]
         return self.outputs == (before,)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A model over the weights of another."""
+
+    model: Model
+    """Whole: it runs without the other."""
+    entries: tuple[Entry, ...]
+    """Those of its own; what it has more is the other's."""
+    own_inputs: bool
+    """False: it goes on from the inputs and the nodes of the other."""

@@ -1,8 +1,9 @@
 """The names of a model section: which may be given, and what each means where it is used."""
 
+import copy
 import re
 from collections import ChainMap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from kerascli.component import Invalid
@@ -39,13 +40,22 @@ class Names:
         """For a node of a body without a name: what it would be called if the body were a model."""
         self.previous: str | None = None
         """What `prev` means: the tensor of the node above, if that is clear."""
+        self._targets: Sequence[str] | None = ()
+        """Of the data; None: any name may be one."""
+        self._sees_targets = False
         self.inputs_known = True
         """False: any name may be that of an input."""
+
+    def fork(self) -> "Names":
+        """The names so far, to go on from without touching these."""
+        return copy.deepcopy(self)
 
     @contextmanager
     def inside(self, *, sees_outside: bool) -> Iterator[None]:
         """The body of a repeat, whose names go on to what follows it, or of a block, which is on its own."""
         before = self._tensors, self._here, self._later, self._counts_here, self._names_here
+        saw = self._sees_targets
+        self._sees_targets = saw and sees_outside
         self._tensors = self._tensors.new_child() if sees_outside else ChainMap()
         self._here, self._counts_here, self._names_here = {}, {}, {}
         self._later = dict(self._later) if sees_outside else {}
@@ -54,6 +64,7 @@ class Names:
         finally:
             own = self._tensors.maps[0]
             self._tensors, self._here, self._later, self._counts_here, self._names_here = before
+            self._sees_targets = saw
             if sees_outside:
                 for name in own.values():
                     self._tensors.setdefault(name, name)
@@ -89,6 +100,11 @@ class Names:
         """A node that can be logged, not used."""
         self.take(name, place, node=node)
         self._without_result.add(name)
+
+    def see_targets(self, names: Sequence[str] | None) -> None:
+        """From here on `targets.y` is a tensor; `names` None: that of any name."""
+        self._targets, self._sees_targets = names, True
+        self.hand_in({f"targets.{name}": f"targets.{name}" for name in names or ()})
 
     def knows(self, name: str) -> bool:
         """Whether there is such a tensor so far."""
@@ -147,27 +163,47 @@ class Names:
             return self.previous
         if name in self._tensors:
             return self._tensors[name]
-        call, dot, inner = name.partition(".")
+        call, dot, _ = name.partition(".")
         if name in self._broken or (dot and call in self._broken):
             return name
+        if (call == "targets" and self._targets is None) if dot else self._may_be_input(name):
+            return name
+        raise Invalid([self._unknown(name)])
+
+    def _may_be_input(self, name: str) -> bool:
+        return not self.inputs_known and name not in self._without_result and name not in self._later
+
+    def _unknown(self, name: str) -> Fault:
+        """Why there is no such tensor."""
+        call, dot, inner = name.partition(".")
         if name in self._without_result:
-            raise Invalid([Fault(f"'{name}' has no result that could be used")])
+            return Fault(f"'{name}' has no result that could be used")
         if name in self._later:
             text = f"'{name}' is defined further down; a node may be used only below its definition"
-            raise Invalid([Fault(text, related=(Related(f"'{name}' is defined", self._later[name]),))])
-        if not self.inputs_known and not dot:
-            return name
+            return Fault(text, related=(Related(f"'{name}' is defined", self._later[name]),))
+        if name in {"y_true", "y_pred"}:
+            return Fault(f"'{name}' stands in formulas of compile: here a target is targets.NAME, a prediction a node")
         if dot:
-            raise Invalid([self._no_inner(call, inner)])
-        raise Invalid([self._no_node(name)])
-
-    def _no_node(self, name: str) -> Fault:
+            return self._no_target(inner) if call == "targets" else self._no_inner(call, inner)
         if self._outside is not None and self._outside.knows(name):
             hint = f"hand it in, the same at every step: constants: {{{name}: {name}}} beside 'cell'"
             return Fault(f"'{name}' is a node outside of the cell", hint=hint)
         known = [name for name in self._tensors if "." not in name]
         hint = None if nearest(name, known) or not known else f"known here: {', '.join(known[-8:])}"
         return Fault(f"there is no node '{name}'{suggestion(name, known)}", hint=hint)
+
+    def _no_target(self, name: str) -> Fault:
+        known = self._targets or ()
+        if self._outside is not None:
+            hint = f"hand it in as a sequence: inputs: [prev, targets.{name}] beside 'cell'"
+            return Fault(f"'targets.{name}': a cell does not see the targets", hint=hint)
+        if not self._sees_targets:
+            hint = "hand it in as an input: expr: {value: targets.NAME, name: label}, and call it on [x, label]"
+            return Fault(f"'targets.{name}': blocks and shared models do not see the targets", hint=hint)
+        if not known:
+            return Fault(f"'targets.{name}': the data has no targets", hint="add targets to data: targets: {y: []}")
+        hint = f"data.targets has {', '.join(known)}"
+        return Fault(f"the data has no target '{name}'{suggestion(name, known)}", hint=hint)
 
     def _no_inner(self, call: str, inner: str) -> Fault:
         known = [name.removeprefix(f"{call}.") for name in self._tensors if name.startswith(f"{call}.")]

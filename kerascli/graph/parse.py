@@ -7,20 +7,23 @@ from typing import Any
 from kerascli.component import Invalid
 from kerascli.errors import Fault, Path, nearest, show, suggestion
 from kerascli.graph.calls import read_call
-from kerascli.graph.described import calls_of, describes_cell, read_rnn
+from kerascli.graph.described import describes_cell, read_rnn
 from kerascli.graph.faults import Faults
+from kerascli.graph.further import Scope, read_views
 from kerascli.graph.inputs import read_inputs
 from kerascli.graph.layers import read_layer
-from kerascli.graph.model import Model
+from kerascli.graph.model import Model, flat
 from kerascli.graph.reading import MAX_NODES, Exhausted, Reading, References
 from kerascli.graph.shared import read_shared
+from kerascli.graph.targets import target_faults, targets_of
 from kerascli.graph.templates import read_blocks, read_repeat, read_use
+from kerascli.graph.updates import update_faults
 from kerascli.graph.use import idle_faults, uncalled_faults
 from kerascli.graph.written import as_list, take_apart
 from kerascli.layers.base import LAYERS
 from kerascli.shapes import TensorSpec
 
-_SECTIONS = ("inputs", "shared", "blocks", "layers", "outputs")
+_SECTIONS = ("inputs", "shared", "blocks", "layers", "outputs", "views")
 
 
 def _as_written(value: Any, *_: Any) -> tuple[Any, list[Fault]]:
@@ -32,42 +35,97 @@ def parse_model(
     data_inputs: Mapping[str, TensorSpec],
     path: Path = ("model",),
     references: References = _as_written,
+    data_targets: Mapping[str, TensorSpec] | None = None,
 ) -> Model:
     """Read a model section; `data_inputs` gives inputs where the section declares none. Raises Invalid.
 
-    `references` reads the `$` of blocks and repeats; without it there are none.
+    `references` reads the `$` of blocks and repeats; without it there are none. `data_targets` are what formulas
+    may name.
     """
-    model, faults = _read(section, data_inputs, path, references)
-    if model is None or faults:
+    return parse_scope(section, data_inputs, path, references, data_targets=data_targets)[0]
+
+
+def parse_scope(
+    section: Any,
+    data_inputs: Mapping[str, TensorSpec],
+    path: Path = ("model",),
+    references: References = _as_written,
+    *,
+    data_targets: Mapping[str, TensorSpec] | None = None,
+    called_elsewhere: bool = False,
+) -> tuple[Model, Scope]:
+    """The same, and the scope in which further models over its weights are read.
+
+    `called_elsewhere`: what is shared and not called here may be called there.
+    """
+    targets = data_targets or {}
+    model, scope, faults = _read(section, data_inputs, path, references, targets, called_elsewhere=called_elsewhere)
+    if model is None or scope is None or faults:
         raise Invalid(faults)
-    return model
+    return model, scope
 
 
-def model_faults(section: Any, path: Path = ("model",), references: References = _as_written) -> list[Fault]:
+def model_faults(
+    section: Any,
+    path: Path = ("model",),
+    references: References = _as_written,
+    *,
+    called_elsewhere: bool = False,
+) -> list[Fault]:
     """What is wrong with a model section whatever the data gives."""
-    return _read(section, None, path, references)[1]
+    return _read(section, None, path, references, None, called_elsewhere=called_elsewhere)[2]
 
 
 def _read(
-    section: Any, data_inputs: Mapping[str, TensorSpec] | None, path: Path, references: References
-) -> tuple[Model | None, list[Fault]]:
+    section: Any,
+    data_inputs: Mapping[str, TensorSpec] | None,
+    path: Path,
+    references: References,
+    targets: Mapping[str, TensorSpec] | None,
+    *,
+    called_elsewhere: bool,
+) -> tuple[Model | None, Scope | None, list[Fault]]:
     faults = Faults(path)
     reading = Reading(faults, references)
     if not _has_layers(section, faults):
-        return None, faults.found
-    model = None
+        return None, None, faults.found
+    alone = "layers" not in section
+    if alone:
+        section = _with_call(section)
+    model = scope = None
     try:
         read_blocks(reading, section.get("blocks"))
         inputs = read_inputs(section, data_inputs, reading.names, faults)
         reading.inputs = tuple(inputs)
+        reading.names.see_targets(None if targets is None else tuple(targets))
         outputs = _read_model(reading, section, ())
         own = {name: each for name, each in reading.shared.items() if each is not None}
-        model = Model(tuple(inputs.values()), tuple(reading.entries), outputs, tuple(own.values()))
+        if not faults.found and not alone and not called_elsewhere:
+            faults.found += uncalled_faults(own, reading.entries)
+        scope = Scope(reading, tuple(inputs.values()), _read_model)
+        views = read_views(scope, section.get("views"))
+        entries = tuple(reading.entries)
+        named = targets_of(flat(entries), targets or {})
+        model = Model(scope.inputs, entries, outputs, tuple(own.values()), views, alone, named)
     except Exhausted:
         pass
     if model is not None and not faults.found and data_inputs is not None:
         faults.found += idle_faults(model.inputs, model.entries, model.outputs)
-    return model, faults.all()
+        faults.found += [*target_faults(model), *update_faults(model.nodes)]
+    return model, scope, faults.all()
+
+
+def _with_call(section: Mapping[str, Any]) -> dict[str, Any]:
+    """A model that is what it shares under the name of its output: called on the inputs that this declares."""
+    name = section["outputs"]
+    inputs = section["shared"][name]["inputs"]
+    return {**section, "inputs": inputs, "layers": [{name: {"inputs": list(inputs)}}]}
+
+
+def _is_alone(section: Mapping[str, Any]) -> bool:
+    shared, output = section.get("shared"), section.get("outputs")
+    model = shared.get(output) if isinstance(shared, dict) and isinstance(output, str) else None
+    return isinstance(model, dict) and isinstance(model.get("inputs"), dict) and "inputs" not in section
 
 
 def _has_layers(section: Any, faults: Faults) -> bool:
@@ -80,13 +138,16 @@ def _has_layers(section: Any, faults: Faults) -> bool:
     for key in unknown:
         faults.add(f"unknown key '{key}' in model{suggestion(key, _SECTIONS)}", (key,), at="key")
     if "layers" in section:
-        return _is_list(section["layers"], "model", ("layers",), faults)
+        return is_list(section["layers"], "model", ("layers",), faults)
+    if _is_alone(section):
+        return True
     if "layers" not in [nearest(key, _SECTIONS) for key in unknown]:  # else it is there, misspelt
         faults.add("model needs 'layers'", (), at="key", hint="add layers: [...]")
     return False
 
 
-def _is_list(layers: Any, whose: str, path: Path, faults: Faults) -> bool:
+def is_list(layers: Any, whose: str, path: Path, faults: Faults) -> bool:
+    """Whether there are layers to read; if not, there is a fault."""
     if not isinstance(layers, list):
         hint = "put a '-' before each layer" if isinstance(layers, dict) else None
         faults.add(f"{whose}.layers: expected a list of layers, got {show(layers)}", path, hint=hint)
@@ -103,12 +164,13 @@ def _read_model(reading: Reading, section: Mapping[str, Any], base: Path) -> tup
     """What is shared, the layers and the outputs of a model, whose inputs are known already; returns its outputs."""
     whose = str(base[-1]) if base else "model"
     read_shared(reading, section.get("shared"), base, _read_model)
-    if base and not _is_list(section["layers"], whose, (*base, "layers"), reading.faults):
+    layers = section.get("layers")
+    if base and "layers" in section and not is_list(layers, whose, (*base, "layers"), reading.faults):
         return ()
-    read_entries(reading, section["layers"], (*base, "layers"))
+    read_entries(reading, layers or [], (*base, "layers"))
     outputs = _outputs(reading, section.get("outputs"), whose, (*base, "outputs"))
-    if not reading.faults.found:
-        reading.faults.found += uncalled_faults(reading.shared.maps[0], calls_of(reading.entries))
+    if base and not reading.faults.found:
+        reading.faults.found += uncalled_faults(reading.shared.maps[0], reading.entries)
     return outputs
 
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from kerascli.graph.build import Built
 from kerascli.graph.model import Node
-from kerascli.graph.weights import NodesModule
-from kerascli.layers.base import MergeLayer, Outcome, activity_loss
-from kerascli.layers.nesting import with_value
-from kerascli.shapes import TensorSpec
+from kerascli.graph.parts import parts_of
+from kerascli.layers.base import MergeLayer, Outcome
+from kerascli.layers.nesting import activity_loss, with_value
 
 
 @dataclass(slots=True)
@@ -43,20 +43,25 @@ class Step:
     """How many of the results have the mask that is handed on."""
     again: bool
     """An earlier node has the same weights."""
+    names: Mapping[str, str]
+    """Weights by their places in the module."""
+    sets: str
+    """The weight that it sets, where that is another node's."""
     last_uses: tuple[str, ...]
     """Tensors that no later node needs: dropped, so that inference holds no more memory than it must."""
 
 
-def make_step(
-    node: Node, module: nn.Module, specs: Mapping[str, TensorSpec], last_uses: tuple[str, ...] = (), *, again: bool
-) -> Step:
-    """What runs `node`; `specs` are those of its inputs at least."""
-    layer = node.layer
-    casts = tuple(specs[name].is_integer and not layer.takes_integers for name in node.inputs)
+def make_step(node: Node, built: Built, last_uses: tuple[str, ...] = (), *, again: bool, sets: str = "") -> Step:
+    """What runs a node of a built model."""
+    module, layer = built.modules[node.name], node.layer
+    casts = tuple(built.specs[name].is_integer and not layer.takes_integers for name in node.inputs)
     tensors = tuple((key, value) for key, value in node.call.items() if not isinstance(value, bool))
     switches = {key: value for key, value in node.call.items() if isinstance(value, bool)}
     training = switches.pop("training", None)
-    return Step(node, module, casts, tensors, switches, training, layer.masked_results(), again, last_uses)
+    names = {place: name for part in parts_of(node, module) for place, name in part.names()}
+    return Step(
+        node, module, casts, tensors, switches, training, layer.masked_results(), again, names, sets, last_uses
+    )  # fmt: skip
 
 
 def run_node(step: Step, values: dict[str, Tensor], masks: dict[str, Tensor], outcome: GraphOutcome) -> None:
@@ -70,21 +75,17 @@ def run_node(step: Step, values: dict[str, Tensor], masks: dict[str, Tensor], ou
     for key, name in step.tensors_in_call:
         call[key] = values[name] if isinstance(name, str) else [values[n] for n in name]
     mask_in = _mask_in(node, arguments, masks, call)
-    within = isinstance(step.module, NodesModule)
-    if within:
-        call["updates"] = outcome.updates
-    result = _call(step, arguments, call, _carried(step, outcome) if step.again and not within else {})
+    result = _call(step, arguments, call, _carried(step, outcome) if step.again and outcome.updates else {})
     if isinstance(result, Outcome):
         prefix = node.name
         outcome.losses.update({_below(prefix, name): loss for name, loss in result.losses.items()})
         outcome.metrics.update({_below(prefix, name): value for name, value in result.metrics.items()})
-        owner = "" if within else f"{node.weights_name}/"
-        outcome.updates.update({f"{owner}{name}": value for name, value in result.updates.items()})
+        outcome.updates.update({step.sets or step.names[place]: value for place, value in result.updates.items()})
         result = result.value
     results = result if isinstance(result, tuple) else (result,)
     if (loss := activity_loss(node.layer, results)) is not None:
         outcome.losses[f"{node.name}/activity"] = loss
-    mask_out = _mask_out(step, arguments[0], mask_in)
+    mask_out = _mask_out(step, arguments[0], mask_in) if arguments else None
     for index, (name, value) in enumerate(zip(node.outputs, results, strict=True)):
         if name != "_":
             values[name] = value
@@ -99,10 +100,9 @@ def _below(node: str, name: str) -> str:
 
 def _carried(step: Step, outcome: GraphOutcome) -> dict[str, Tensor]:
     """Weights as an earlier call in this step has left them: as in Keras each call goes on from there."""
-    prefix, module = f"{step.node.weights_name}/", step.module
-    changed = {name.removeprefix(prefix): value for name, value in outcome.updates.items() if name.startswith(prefix)}
-    paths = {name: name.replace("/", ".") for name in changed}
-    return {paths[name]: with_value(_tensor(module, paths[name]), value) for name, value in changed.items()}
+    places = {name: place.replace("/", ".") for place, name in step.names.items() if name in outcome.updates}
+    changed = ((place, outcome.updates[name]) for name, place in places.items())
+    return {place: with_value(_tensor(step.module, place), value) for place, value in changed}
 
 
 def _tensor(module: nn.Module, path: str) -> Tensor:
@@ -132,6 +132,8 @@ def _mask_in(node: Node, arguments: list[Tensor], masks: dict[str, Tensor], call
     """The mask that a node sees: what it is called with, else its inputs'; into `call`, if its module wants it."""
     layer = node.layer
     given = call.pop("mask", None)
+    if not node.inputs:
+        return None
     if not isinstance(layer, MergeLayer):
         mask = masks.get(node.inputs[0]) if given is None else _as_mask(given)
         if layer.uses_mask:

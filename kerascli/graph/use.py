@@ -1,19 +1,21 @@
 """What leads nowhere is a mistake."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from kerascli.errors import Fault, Path
+from kerascli.graph.inner import wrapped
 from kerascli.graph.model import Call, Entry, Input, Node, Shared, flat
+from kerascli.graph.rnn import DescribedRNN
 
 
 def idle_faults(
-    inputs: Iterable[Input], entries: Sequence[Entry], outputs: Sequence[str], hint: str | None = None
+    inputs: Iterable[Input], entries: Sequence[Entry], outputs: Sequence[str], at: str = "model.outputs"
 ) -> list[Fault]:
     """Nodes, calls and inputs that lead to no output; of a chain only its end is told."""
     nodes = flat(entries)
     uses = Counter([*outputs, *(name for node in nodes for name in node.used_names())])
-    hint = hint or f"use it below, or name it under model.outputs (now: {', '.join(outputs)})"
+    hint = f"use it below, or name it under {at} (now: {', '.join(dict.fromkeys(outputs))})"
     faults: list[Fault] = []
     idle: set[str] = set()
     for entry in entries:
@@ -45,9 +47,21 @@ def _idle_nodes(nodes: Sequence[Node], used: set[str], hint: str) -> list[Fault]
     return faults
 
 
-def uncalled_faults(shared: Mapping[str, Shared | None], calls: Iterable[Call]) -> list[Fault]:
+def called_in(entries: Iterable[Entry]) -> Iterator[Shared]:
+    """What is shared and called by entries: by themselves, on every step, or in cells."""
+    for entry in entries:
+        if isinstance(entry, Call):
+            yield entry.of
+        for node in flat([entry]):
+            if isinstance(node.layer, DescribedRNN):
+                yield from called_in(node.layer.cell.entries)
+            elif (inner := wrapped(node)) is not None:
+                yield inner
+
+
+def uncalled_faults(shared: Mapping[str, Shared | None], entries: Iterable[Entry]) -> list[Fault]:
     """What is shared and never called."""
-    called = {call.of.weights for call in calls}
+    called = {each.weights for each in called_in(entries)}
     return [
         Fault(f"'{name}' is shared, but never called", _place_of(each), "key", hint="call it as a layer, by its name")
         for name, each in shared.items()

@@ -1,8 +1,8 @@
 """The weights of a graph: named as in Keras, created on the meta device, filled once."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -39,43 +39,8 @@ class Weight:
         return math.prod(self.spec.shape)
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What building goes by beside shapes."""
-
-    batch_size: int | None
-    """How many rows a batch has, for layers that keep states."""
-    owners: dict[str, nn.Module] = field(default_factory=dict)
-    """The first module with the weights of a name."""
-
-
-class NodesModule(WeightedModule):
-    """A node's module that runs nodes of its own, which may share their weights with others.
-
-    Its forward takes `updates`, the new values of weights by full name so far, and returns such.
-    """
-
-    def __init__(self, nodes: Mapping[str, nn.Module], owners: Sequence[tuple[str, bool]]) -> None:
-        super().__init__()
-        self.nodes = nn.ModuleList(nodes.values())
-        self.owners = tuple(owners)
-        """For each node what its weights are named by, and whether they are trained."""
-
-
-def names_of(module: nn.Module, name: str) -> set[str]:
-    """What the weights of a node's module are named by: `name`, and the names of the nodes inside of it."""
-    inner = zip(module.nodes, module.owners, strict=True) if isinstance(module, NodesModule) else ()
-    return {name}.union(*(names_of(node, owner) for node, (owner, _) in inner))
-
-
 def weights_of(module: nn.Module, prefix: str, *, trainable: bool) -> Iterator[Weight]:
     """The weights declared in a node's module, in order of declaration."""
-    if isinstance(module, NodesModule):
-        for spec in module.weight_specs.values():
-            yield Weight(f"{prefix}/{spec.name}", spec, module, trainable and spec.trainable)
-        for node, (owner, trained) in zip(module.nodes, module.owners, strict=True):
-            yield from weights_of(node, owner, trainable=trainable and trained)
-        return
     for path, inner in module.named_modules():
         if not isinstance(inner, WeightedModule):
             continue

@@ -7,7 +7,7 @@ from typing import Any
 from kerascli.errors import FileRefused, safe_text
 from kerascli.expressions.tokens import MAX_LENGTH
 from kerascli.interop.call_arguments import read_call
-from kerascli.interop.calls import KerasLayer, KerasModel, Ref, read_model, refs
+from kerascli.interop.calls import KerasLayer, KerasModel, Ref, read_model, refs, wrapped_model
 from kerascli.interop.learned import learns, with_learned
 from kerascli.interop.model_file import ModelFile
 from kerascli.interop.names import Automatic, NameBook
@@ -16,6 +16,7 @@ from kerascli.interop.operation_nodes import has_several
 from kerascli.interop.operations import expression
 from kerascli.interop.reading import Owner, Reading
 from kerascli.layers.base import BaseLayer, MergeLayer
+from kerascli.layers.wrappers.time_distributed import TimeDistributed
 
 _POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -123,6 +124,11 @@ class _Writer:
         if layer.is_model:
             return self._nested(reading, layer, number)
         self.common.note_policy(layer)
+        if (model := wrapped_model(layer)) is not None:
+            return self._on_every_step(reading, layer, number, model)
+        return self._layer(reading, layer, number)
+
+    def _layer(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
         settings = reading.settings(layer, self.common.refusals)
         if settings is None:
             return []
@@ -195,6 +201,21 @@ class _Writer:
         thing = reading.things[layer.name]
         names = self._names(reading, layer, number, reading.counts[layer.name], f"{thing}_{number + 1}", None)
         return self._add(thing, {}, {"inputs": given}, names)
+
+    def _on_every_step(self, reading: Reading, layer: KerasLayer, number: int, model: KerasModel) -> list[str]:
+        """A time_distributed around a model: the model is shared, and called on every step."""
+        if layer.name not in reading.things:
+            thing = reading.things[layer.name] = self.book.give("_".join([*reading.path, model.name]))
+            inner, place = _Writer(self.common, model), f"{reading.places[layer.name]}/layer"
+            results, owners = inner.write(model, list(inner.inputs), (*reading.path, layer.name), place)
+            self.shared[thing], ends = inner.section(results)
+            reading.counts[layer.name] = len(ends)
+            reading.owners[layer.name] = [replace(owner, prefix=f"{thing}/{owner.prefix}") for owner in owners]
+        call = read_call(TimeDistributed, layer, reading.call(layer, number), reading.names, self.common)
+        own = TimeDistributed.component_name
+        names = self._names(reading, layer, number, reading.counts[layer.name], reading.full(layer), own)
+        settings = {"layer": reading.things[layer.name]}
+        return self._add(own, settings, {"inputs": call.inputs, **call.beside}, names)
 
     def _names(
         self, reading: Reading, layer: KerasLayer, number: int, count: int, name: str, own: str | None

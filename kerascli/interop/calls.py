@@ -143,6 +143,14 @@ def read_model(spec: Mapping[str, Any], name: str) -> KerasModel:
     return model
 
 
+def wrapped_model(layer: KerasLayer) -> KerasModel | None:
+    """The functional model that a TimeDistributed calls on every step. (A Sequential is a pipeline of layers.)"""
+    inner = layer.config.get("layer") if layer.class_name == "TimeDistributed" else None
+    if not isinstance(inner, dict) or not is_object(inner) or own_name(inner) not in MODELS - {"Sequential"}:
+        return None
+    return read_model(inner, _layer(inner).name)
+
+
 def _layer(item: Any) -> KerasLayer:
     if not is_object(item):
         raise FileRefused("the file describes a layer that has no class and settings")

@@ -21,8 +21,9 @@ from kerascli.errors import ConfigError, FileRefused, safe_text
 _CHILD = Path(__file__).with_name("hdf5_child.py")
 MAGIC = b"\x89HDF\r\n\x1a\n"
 _MOST_PARTS = 1_000
-SECONDS = 10.0
-"""For an answer, by the clock; arrays have more by their size."""
+SECONDS = 5.0
+"""For all answers together, on a machine that is not busy; large files have more, and each array by its size."""
+_BEAT = 0.1
 _BYTES_A_SECOND = 10 * 2**20
 
 
@@ -42,6 +43,8 @@ class Hdf5:
             hint = 'pip install "kerascli[keras]"'
             raise ConfigError("reading files of Keras needs the package 'h5py', which is not installed", hint=hint)
         self._name = name
+        self._datasets: dict[str, Dataset] | None = None
+        self._left = SECONDS + size / _BYTES_A_SECOND
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(_CHILD), str(descriptor), str(start), str(size)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, pass_fds=(descriptor,),
@@ -59,8 +62,10 @@ class Hdf5:
 
     def datasets(self) -> dict[str, Dataset]:
         """Every array by path. Raises FileRefused."""
-        said: Mapping[str, Any] = json.loads(self._ask({"do": "list"}))
-        return {path: Dataset(tuple(d["shape"]), np.dtype(d["dtype"])) for path, d in said.items()}
+        if self._datasets is None:
+            said: Mapping[str, Any] = json.loads(self._ask({"do": "list"}))
+            self._datasets = {path: Dataset(tuple(d["shape"]), np.dtype(d["dtype"])) for path, d in said.items()}
+        return self._datasets
 
     def text(self, path: str, name: str) -> str | None:
         """An attribute that is one text. Raises FileRefused."""
@@ -85,12 +90,14 @@ class Hdf5:
     def array(self, path: str, dataset: Dataset) -> np.ndarray:
         """The numbers of an array whose shape was found to be what is wanted. Raises FileRefused."""
         size = dataset.dtype.itemsize * math.prod(dataset.shape)
-        data = self._ask({"do": "array", "path": path}, seconds=SECONDS + size / _BYTES_A_SECOND)
+        self._left += size / _BYTES_A_SECOND
+        data = self._ask({"do": "array", "path": path})
         return np.frombuffer(data, dataset.dtype).reshape(dataset.shape)
 
-    def _ask(self, request: Mapping[str, Any], *, seconds: float | None = None) -> bytes:
+    def _ask(self, request: Mapping[str, Any]) -> bytes:
         data = json.dumps(request).encode()
-        watch = threading.Timer(SECONDS if seconds is None else seconds, self._process.kill)
+        answered = threading.Event()
+        watch = threading.Thread(target=self._end_in_time, args=(answered,), daemon=True)
         watch.start()
         try:
             assert self._process.stdin is not None
@@ -102,11 +109,30 @@ class Hdf5:
         except (OSError, struct.error):
             reply = b""
         finally:
-            in_time = watch.is_alive()
-            watch.cancel()
+            answered.set()
+            watch.join()
         if reply[:1] == b"-":
             raise FileRefused(f"'{self._name}' is refused: {safe_text(reply[1:].decode(errors='replace'))}")
         if reply[:1] != b"+":
-            why = "the process that read it died of it" if in_time else "reading it takes too long"
+            why = "the process that read it died of it" if self._left > 0 else "reading it takes too long"
             raise FileRefused(f"'{self._name}' is refused: {why}")
         return reply[1:]
+
+    def _end_in_time(self, answered: threading.Event) -> None:
+        """Kill the process when its time is over. What waits for a processor of a busy machine is not late."""
+        used = 0.0
+        while not answered.wait(_BEAT):
+            before, (used, waits) = used, _used(self._process.pid)
+            self._left -= min(_BEAT, used - before) if waits else _BEAT
+            if self._left <= 0:
+                self._process.kill()
+                return
+
+
+def _used(process: int) -> tuple[float, bool]:
+    """The processor's seconds that a process has had, and whether it would take more; as Linux tells it."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0, False
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), fields[0] == "R"

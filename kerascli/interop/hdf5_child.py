@@ -19,8 +19,11 @@ MAX_OBJECTS = 200_000
 MAX_DEPTH = 64
 MAX_NAME = 1_000
 MAX_TEXTS = 200_000
-MEMORY_BYTES = 2**31
-CPU_SECONDS = 5
+MEMORY_BYTES = 160 * 2**20
+"""Beside what this process has at its start, and beside the array that is read."""
+MAX_RATIO = 100
+"""Between the numbers of an array and the bytes in the file that they are unpacked from."""
+CPU_SECONDS = 4
 _FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32"}
 
 
@@ -127,7 +130,13 @@ def _plain_dataset(dataset: Any, path: str) -> dict[str, Any]:
         raise Refused(f"'{path}' has no shape")
     if dataset.chunks and np.prod(dataset.chunks, dtype=float) > max(2**24, 2.0 * np.prod(dataset.shape, dtype=float)):
         raise Refused(f"'{path}' is packed in blocks larger than itself")
+    if _packed_too_much(dataset):
+        raise Refused(f"'{path}' is packed more than {MAX_RATIO} to 1")
     return {"shape": list(dataset.shape), "dtype": dataset.dtype.newbyteorder("<").str}
+
+
+def _packed_too_much(dataset: Any) -> bool:
+    return dataset.nbytes > MAX_RATIO * max(dataset.id.get_storage_size(), 2**14)
 
 
 def _kind(number: int) -> str:
@@ -140,6 +149,8 @@ def _kind(number: int) -> str:
 
 def attribute(file: h5py.File, path: str, name: str) -> Any:
     """A text, a list of texts, or None where there is none."""
+    if path and path not in file:
+        return None
     found = h5py.h5a.exists(file[path or "/"].id, name.encode())
     if not found:
         return None
@@ -160,7 +171,7 @@ def _text(value: Any) -> str:
 def array(file: h5py.File, path: str) -> bytes:
     """The numbers of a dataset, row by row, little-endian."""
     dataset: Any = file[path]
-    _limit(MEMORY_BYTES + 3 * dataset.nbytes, dataset.nbytes)
+    _limit(3 * dataset.nbytes, dataset.nbytes)
     values = np.empty(dataset.shape, dataset.dtype.newbyteorder("<"))
     if not values.ndim:
         values[()] = dataset[()]
@@ -169,9 +180,24 @@ def array(file: h5py.File, path: str) -> bytes:
     return values.tobytes()
 
 
-def _limit(memory: int, size: int) -> None:
+def _address_space() -> int:
+    """What this process takes of it now; where the system does not say, more than that."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[0]) * resource.getpagesize()
+    except OSError:
+        return 2**31
+
+
+_AT_START = _address_space()
+
+
+def _limit(more: int, size: int) -> None:
     """Caps of this process; where the system has none, the parent's still hold."""
-    for kind, value in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CPU, CPU_SECONDS + size // 2**20)):
+    for kind, value in (
+        (resource.RLIMIT_AS, _AT_START + MEMORY_BYTES + more),
+        (resource.RLIMIT_CPU, CPU_SECONDS + size // 2**20),
+    ):
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(kind, (value, resource.getrlimit(kind)[1]))
 
@@ -191,7 +217,7 @@ def answer(file: h5py.File, request: dict[str, Any]) -> bytes:
 def main() -> None:
     descriptor, start, size = map(int, sys.argv[1:4])
     source, sink = sys.stdin.buffer, sys.stdout.buffer
-    _limit(MEMORY_BYTES, size)
+    _limit(0, size)
     sys.addaudithook(shut)
     file = None
     while header := source.read(8):
@@ -204,7 +230,9 @@ def main() -> None:
         except MemoryError:
             reply = b"-reading it takes more memory than it may"
         except Exception as error:  # the C library reports damage in many ways
-            reply = b"-it is damaged: " + str(error).encode("utf-8", "backslashreplace")[:200]
+            text = str(error).encode("utf-8", "backslashreplace")[:200]
+            full = b"memory allocation failed" in text
+            reply = b"-reading it takes more memory than it may" if full else b"-it is damaged: " + text
         sink.write(struct.pack("<q", len(reply)) + reply)
         sink.flush()
 

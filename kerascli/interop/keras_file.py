@@ -3,7 +3,7 @@
 import io
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from importlib.util import find_spec
@@ -13,7 +13,9 @@ import numpy as np
 
 from kerascli.errors import ConfigError, Fault
 from kerascli.graph.weights import Weight
-from kerascli.interop.keras_graph import KerasGraph, KerasNode
+from kerascli.interop.calls import MODELS
+from kerascli.interop.keras_graph import KerasGraph
+from kerascli.interop.keras_nodes import KerasNode
 from kerascli.interop.places import layers_place, parts_of
 
 KERAS_VERSION = "3.6.0"
@@ -67,18 +69,21 @@ def legacy_bytes(graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping
     return out.getvalue()
 
 
-def ordered(graph: KerasGraph, weights: Sequence[Weight]) -> list[tuple[str, list[Weight]]]:
+def ordered(
+    layers: Sequence[KerasNode], weights: Sequence[Weight], above: str = "layers"
+) -> list[tuple[str, list[Weight]]]:
     """Every group of weights in Keras 3's layout with its path: `layers/lstm_1/cell`, in Keras's order."""
     counts: dict[str, int] = {}
     found: list[tuple[str, list[Weight]]] = []
-    for node in graph.layers:
+    for node in layers:
         class_name = node.description["class_name"]
         number = counts.get(class_name, 0)
         counts[class_name] = number + 1
+        top = f"{above}/{layers_place(class_name, number)}"
+        found += ordered(node.inside, weights, f"{top}/layers")
         own = _under(weights, node)
         if node.layer is not None and own:
             parts = parts_of(node.layer, node.ours, own)
-            top = f"layers/{layers_place(class_name, number)}"
             found += [(f"{top}/{place}".rstrip("/"), group) for place, group in parts.items()]
     return found
 
@@ -89,7 +94,7 @@ def _weights_bytes(graph: KerasGraph, weights: Sequence[Weight], state: Sequence
     out = io.BytesIO()
     with h5py.File(out, "w") as file:
         file.create_group("layers")
-        for path, own in ordered(graph, weights):
+        for path, own in ordered(graph.layers, weights):
             group = file.create_group(f"{path}/vars")
             for number, weight in enumerate(own):
                 group[str(number)] = array(weight)
@@ -106,16 +111,22 @@ def array(weight: Weight) -> np.ndarray:
 
 
 def _under(weights: Sequence[Weight], node: KerasNode) -> list[Weight]:
-    return [] if node.layer is None else [weight for weight in weights if weight.name.startswith(f"{node.ours}/")]
+    """A layer's weights, those of a model layer by layer."""
+    own = [] if node.layer is None else [weight for weight in weights if weight.name.startswith(f"{node.ours}/")]
+    return [*own, *(weight for each in node.inside for weight in _under(weights, each))]
 
 
 def _legacy_layer(group: Any, node: KerasNode, weights: Sequence[Weight]) -> None:
-    """What is trained first, then the rest, each under its name."""
-    own = sorted(weights, key=lambda weight: not weight.trainable)
+    own = in_group(weights)
     names = [f"{node.name}{weight.name[len(node.ours) :]}" for weight in own]
     _name(group, "weight_names", names)
     for name, weight in zip(names, own, strict=True):
         group[name] = array(weight)
+
+
+def in_group(weights: Sequence[Weight]) -> list[Weight]:
+    """The weights of a layer before Keras 3: what is trained first, then the rest."""
+    return sorted(weights, key=lambda weight: not weight.trainable)
 
 
 def _name(group: Any, attribute: str, names: Sequence[str]) -> None:
@@ -129,9 +140,11 @@ def _name(group: Any, attribute: str, names: Sequence[str]) -> None:
 
 def _without_modules(value: Any) -> Any:
     """A layer as older formats have it: by its class alone. Objects within its settings keep their module."""
-    layers = [{key: v for key, v in layer.items() if key not in {"module", "registered_name"}}
-              for layer in value["config"]["layers"]]  # fmt: skip
-    return {**value, "config": {**value["config"], "layers": layers}}
+    plain = {key: v for key, v in value.items() if key not in {"module", "registered_name"}}
+    if value["class_name"] not in MODELS:
+        return plain
+    layers = [_without_modules(layer) for layer in value["config"]["layers"]]
+    return {**plain, "config": {**value["config"], "layers": layers}}
 
 
 def _training_config(compiled: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,12 +155,11 @@ def _training_config(compiled: Mapping[str, Any]) -> dict[str, Any]:
 
 def _refuse_what_it_cannot_hold(graph: KerasGraph) -> None:
     """Keras reads these files by rules of its first versions."""
-    layers = {node.name: node for node in graph.layers}
     faults: list[Fault] = []
-    for described in graph.description["config"]["layers"]:
+    for described in _layers(graph.description):
         name, config = described["config"]["name"], described["config"]
         axis = config.get("axis")
-        if name not in layers:
+        if ".ops." in described["module"]:
             faults.append(Fault(f"'{name}' is an operation: .h5 files hold layers alone"))
         elif isinstance(axis, list) and len(axis) > 1:
             faults.append(Fault(f"'{name}': of the axes {axis} Keras reads the first alone from .h5 files"))
@@ -155,6 +167,12 @@ def _refuse_what_it_cannot_hold(graph: KerasGraph) -> None:
             faults.append(Fault(f"'{name}': Keras does not read {described['class_name']} from .h5 files"))
     if faults:
         raise ConfigError([replace(fault, hint="--format keras") for fault in faults[:20]])
+
+
+def _layers(description: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Those of the models within, too."""
+    for layer in description["config"]["layers"]:
+        yield from _layers(layer) if layer["class_name"] in MODELS else [layer]
 
 
 def _need_h5py() -> None:

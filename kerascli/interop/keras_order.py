@@ -2,35 +2,45 @@
 
 from collections.abc import Mapping, Sequence
 
+Place = tuple[str, int]
+"""A call of a layer: the layer's name, and which of its calls."""
 
-def keras_order(parents: Mapping[str, Sequence[str]], ends: Sequence[str]) -> list[str]:
-    """Nodes that lead to `ends`, as Keras sorts them: the farthest from an output first, then as they are met.
 
-    `parents` are what each node is called on, in the order of its arguments.
+def keras_order(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place]) -> tuple[list[str], list[Place]]:
+    """Layers that lead to `ends`, as Keras sorts them, and their calls that do.
+
+    The farthest from an output come first, then those that are met first; one that is called several times is as far
+    as the farthest of its calls. `parents` are what each call is on, in the order of its arguments.
     """
     met, finished = _walked(parents, ends)
-    depths: dict[str, int] = {}
-    for name in reversed(finished):
-        depth = depths.setdefault(name, 0)
-        for parent in parents[name]:
+    far: dict[str, int] = {}
+    depths: dict[Place, int] = {}
+    for place in reversed(finished):
+        depth = far[place[0]] = max(depths.get(place, 0), far.get(place[0], 0))
+        for parent in parents[place]:
             depths[parent] = max(depth + 1, depths.get(parent, 0))
-    return sorted(depths, key=lambda name: (-depths[name], met[name]))
+    return sorted(far, key=lambda name: (-far[name], met[name])), finished
 
 
-def _walked(parents: Mapping[str, Sequence[str]], ends: Sequence[str]) -> tuple[dict[str, int], list[str]]:
-    """Depth first, from each output back to the inputs: when each node was met, and all as they were done with."""
+def _walked(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place]) -> tuple[dict[str, int], list[Place]]:
+    """Depth first, from each output back to the inputs: when each layer was met, and all calls as they were done."""
     met: dict[str, int] = {}
-    finished: list[str] = []
+    seen: set[Place] = set()
+    finished: list[Place] = []
     for end in ends:
-        pending = [] if end in met else [(end, iter(parents[end]))]
-        met.setdefault(end, len(met))
+        pending = []
+        if end not in seen:
+            pending.append((end, iter(parents[end])))
+            seen.add(end)
+            met.setdefault(end[0], len(met))
         while pending:
-            name, rest = pending[-1]
-            parent = next((parent for parent in rest if parent not in met), None)
+            place, rest = pending[-1]
+            parent = next((parent for parent in rest if parent not in seen), None)
             if parent is None:
-                finished.append(name)
+                finished.append(place)
                 pending.pop()
             else:
-                met[parent] = len(met)
+                seen.add(parent)
+                met.setdefault(parent[0], len(met))
                 pending.append((parent, iter(parents[parent])))
     return met, finished

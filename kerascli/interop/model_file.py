@@ -70,7 +70,9 @@ def _hdf5(file: BufferedReader, name: str, digest: str, stack: ExitStack) -> Mod
     arrays = stack.enter_context(Hdf5(file.fileno(), 0, os.fstat(file.fileno()).st_size, name))
     text = arrays.text("", "model_config")
     if text is None:
-        hint = "save the whole model (model.save), or its architecture as .json beside it"
+        hint = (
+            "save the whole model (model.save), or write its layers in a config: kerascli import FILE --config CONFIG"
+        )
         raise FileRefused(f"'{name}' holds weights but no model", hint=hint)
     model = _model(archive.load_config(text.encode(), f"model_config in '{name}'"), name)
     settings = arrays.text("", "training_config")

@@ -23,26 +23,30 @@ from kerascli.expressions.tree import (
 from kerascli.ops.base import OPS, Op, Tensors, Value
 from kerascli.ops.evaluator import OPERATORS
 
-_CLASSES = {"cdist": "CDist", "searchsorted": "SearchSorted", "exponential": "Exp"}
+_CLASSES = {
+    "cdist": "CDist", "searchsorted": "SearchSorted", "exponential": "Exp", "isin": "IsIn", "ctc_loss": "CTCLoss",
+    "psnr": "PSNR", "rfft": "RFFT", "irfft": "IRFFT", "svd": "SVD",
+}  # fmt: skip
 """Where Keras's class is not the operation's name in camel case."""
 _ELSEWHERE: Mapping[str, str] = {
     "nn": """
-        binary_crossentropy categorical_crossentropy celu depth_to_space dot_product_attention elu gelu glu hard_shrink
-        hard_sigmoid hard_silu hard_tanh leaky_relu log_sigmoid log_softmax moments multi_hot normalize one_hot relu
-        relu6 selu sigmoid silu soft_shrink softmax softplus softsign space_to_depth sparse_categorical_crossentropy
-        sparse_plus sparse_sigmoid sparsemax squareplus tanh_shrink threshold
+        average_pool binary_crossentropy categorical_crossentropy celu ctc_loss depth_to_space dot_product_attention
+        elu gelu glu hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu log_sigmoid log_softmax max_pool moments
+        multi_hot normalize one_hot psnr relu relu6 selu sigmoid silu soft_shrink softmax softplus softsign
+        space_to_depth sparse_categorical_crossentropy sparse_plus sparse_sigmoid sparsemax squareplus tanh_shrink
+        threshold
     """,
     "math": """
-        cdist erf erfc erfinv extract_sequences in_top_k logdet logsumexp rsqrt segment_max segment_min segment_sum
-        top_k
+        cdist erf erfc erfinv extract_sequences in_top_k logdet logsumexp rfft rsqrt segment_max segment_min
+        segment_prod segment_sum top_k
     """,
-    "linalg": "cholesky det inv norm pinv qr solve solve_triangular",
+    "linalg": "cholesky cholesky_inverse det eigh inv norm pinv qr solve solve_triangular svd",
     "core": "cast saturate_cast scatter scatter_update slice slice_update stop_gradient unstack",
 }
 """The modules of Keras's operations; all others are in `numpy`."""
 _NO_CLASS = frozenset({
     "batch_normalization", "layer_normalization", "rms_normalization", "mish", "shape", "size", "ndim", "eye",
-    "identity", "ones", "zeros", "tri", "trapezoid",
+    "identity", "ones", "zeros", "tri", "trapezoid", "conv", "depthwise_conv", "irfft",
 })  # fmt: skip
 """Functions that Keras's graphs cannot hold as one operation."""
 _CALLED = {
@@ -50,7 +54,7 @@ _CALLED = {
     "slice_update": {"start_indices"}, "dot_product_attention": {"scale"},
 }  # fmt: skip
 """Arguments of a call beside the tensors; all others are settings of the operation."""
-_SETTINGS = {"clip": {"x_min", "x_max"}}
+_SETTINGS = {"clip": {"x_min", "x_max"}, "psnr": {"max_val"}}
 _FIXED = {"relu": {"negative_slope", "max_value", "threshold"}}
 """Arguments that Keras's operation does not have."""
 _TENSORS = (Tensor, Tensor | None, Value, Value | None, Tensors)
@@ -66,6 +70,8 @@ class Result:
 
     node: str
     index: int = 0
+    call: int = 0
+    """Which call of the layer it comes from."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,15 +31,21 @@ def read_weights(file: Hdf5, weights: Sequence[Weight], owners: Sequence[Owner],
     return pairs
 
 
-def fill(file: Hdf5, pairs: Pairs) -> None:
-    """Give the weights their numbers, one after the other: there is never a second copy of all. Raises FileRefused."""
+def check_shapes(file: Hdf5, pairs: Pairs) -> None:
+    """Before there is memory for the weights, and before their numbers are read. Raises FileRefused."""
     datasets = file.datasets()
     for weight, path in pairs:
-        dataset = datasets[path]
-        if dataset.shape != tuple(weight.spec.shape):
-            text = f"weight '{weight.name}' has the shape {tuple(weight.spec.shape)}, in the file {dataset.shape}"
-            raise FileRefused(text)
-        array = file.array(path, dataset)
+        shape, there = tuple(weight.spec.shape), datasets[path].shape
+        if there != shape:
+            raise FileRefused(f"weight '{weight.name}' has the shape {shape}, in the file {there}")
+
+
+def fill(file: Hdf5, pairs: Pairs) -> None:
+    """Give the weights their numbers, one after the other: there is never a second copy of all. Raises FileRefused."""
+    check_shapes(file, pairs)
+    datasets = file.datasets()
+    for weight, path in pairs:
+        array = file.array(path, datasets[path])
         if not np.isfinite(array).all():
             raise FileRefused(f"weight '{weight.name}' is not finite: the file holds nan or infinite numbers")
         weight.assign(torch.from_numpy(array.astype(array.dtype.newbyteorder("="))))

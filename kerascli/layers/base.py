@@ -59,12 +59,6 @@ class CallArgument:
     description: str
 
 
-MASK_ARGUMENT: Mapping[str, CallArgument] = {
-    "mask": CallArgument("tensor", "a tensor (batch, time): steps that are not 0 count, the others are skipped")
-}
-"""What every layer takes that `uses_mask`: a mask given by hand instead of the one that came along the edge."""
-
-
 class BaseLayer(Component):
     """What `Layer` and `MergeLayer` share."""
 
@@ -147,8 +141,19 @@ class MergeLayer(BaseLayer):
         return reduce(torch.logical_or, present) if len(present) == len(masks) else None
 
 
+class SourceLayer(BaseLayer):
+    """A layer that is called on nothing; its results have no batch axis."""
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """The torch module; raises ShapeMismatch. Runs under the meta device."""
+
+
 class NamingLayer(BaseLayer):
     """A layer that names its inputs in its own settings; its module's forward takes them one by one."""
+
+    logs: ClassVar[bool] = False
+    """It has no result but a figure, logged under the node's name."""
 
     @abstractmethod
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
@@ -157,6 +162,10 @@ class NamingLayer(BaseLayer):
     @abstractmethod
     def names(self) -> tuple[str, ...]:
         """What it calls its inputs."""
+
+    @abstractmethod
+    def asks_for_batch(self) -> bool:
+        """Whether it needs one more input: a tensor that says how large the batch is."""
 
     @abstractmethod
     def numbers(self) -> Collection[str]:
@@ -181,15 +190,6 @@ class Outcome:
     metrics: Mapping[str, Tensor] = field(default_factory=dict)
     updates: Mapping[str, Tensor] = field(default_factory=dict)
     """New values of the module's weights, by weight name; the step stores them, and trains the trainable on."""
-
-
-def activity_loss(layer: BaseLayer, results: Sequence[Tensor]) -> Tensor | None:
-    """What a layer's activity adds to the loss: the mean over the batch, as in Keras."""
-    regularizer = layer.activity_penalty()
-    if regularizer is None:
-        return None
-    penalties = [regularizer(result) / result.shape[0] for result in results]
-    return sum(penalties[1:], penalties[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from kerascli.losses.expr import pair_fault
+from kerascli.losses.ranks import match_ranks
 from kerascli.metrics.base import MeanMetric, metric
 from kerascli.ops.expression import PairExpression, value_of_pair
 from kerascli.shapes import TensorSpec
@@ -16,7 +17,8 @@ class Expr(MeanMetric):
     """The formula; it needs quotes where it contains a comma, a bracket or a colon."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return value_of_pair(self.value, y_true, y_pred)
+        """As in a loss: targets are numbers of the output's kind, and (N,) meets (N, 1) as (N, 1)."""
+        return value_of_pair(self.value, *match_ranks(y_true.to(y_pred.dtype), y_pred))
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         return pair_fault(self.component_name, self.values, target, output)

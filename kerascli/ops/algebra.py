@@ -136,6 +136,26 @@ def qr(x: Tensor, mode: str = "reduced") -> tuple[Tensor, Tensor]:
 
 
 @op()
+def cholesky_inverse(x: Tensor, upper: bool = False) -> Tensor:
+    """The inverse of a matrix whose triangular factor is x."""
+    return torch.cholesky_inverse(x, upper=upper)
+
+
+@op()
+def eigh(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Two tensors, of symmetric matrices: the eigenvalues, the smallest first, and the eigenvectors as columns."""
+    values, vectors = torch.linalg.eigh(x)
+    return values, vectors
+
+
+@op()
+def svd(x: Tensor, full_matrices: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    """Three tensors u, s, v: x is u times the singular values s times v."""
+    u, s, v = torch.linalg.svd(x, full_matrices=full_matrices)
+    return u, s, v
+
+
+@op()
 def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     """The powers of each value, as a row."""
     powers = torch.arange(x.shape[-1] if N is None else N, device=x.device)

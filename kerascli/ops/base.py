@@ -120,6 +120,7 @@ _PLAIN: dict[Any, tuple[Callable[[Any], bool], str]] = {
     Sizes | None: (lambda v: v is None or _are_whole(v), "a list of whole numbers"),
     list | int: (lambda v: isinstance(v, list) or _is_whole(v), "a whole number or a list"),
     int | Sizes: (lambda v: _is_whole(v) or _are_whole(v), "a whole number or a list of them"),
+    int | Sizes | None: (lambda v: v is None or _is_whole(v) or _are_whole(v), "a whole number or a list of them"),
     int | str | None: (lambda v: v is None or _is_whole(v) or isinstance(v, str), "a whole number or a text"),
     list: (lambda v: isinstance(v, list), "a list"),
 }  # fmt: skip

@@ -45,6 +45,12 @@ class Expression:
         found = {node.name: None for node, _ in walk(self.tree) if isinstance(node, Name)}
         return tuple(name for name in found if name not in GIVEN and name not in CONSTANTS)
 
+    @cached_property
+    def asks_for_batch(self) -> bool:
+        """Whether its tensors alone do not say how large the batch is, or on which device it lies."""
+        sized = any(isinstance(node, Name) and node.name == "batch_size" for node, _ in walk(self.tree))
+        return sized or not self.names
+
     def place(self, name: str) -> tuple[int, int]:
         """The column (from 1) and the length of a name where it first stands."""
         first = next(node for node, _ in walk(parse(self.text)) if isinstance(node, Name) and node.name == name)

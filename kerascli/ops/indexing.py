@@ -125,6 +125,18 @@ def segment_min(data: Tensor, segment_ids: Tensor, num_segments: int) -> Tensor:
     return _by_segment(data, segment_ids, num_segments, "amin", torch.inf)
 
 
+@op()
+def segment_prod(data: Tensor, segment_ids: Tensor, num_segments: int) -> Tensor:
+    """The product of the rows of each number, 1 where there is none."""
+    return _by_segment(data, segment_ids, num_segments, "prod", 1.0)
+
+
+@op()
+def isin(x1: Tensor, x2: Tensor, *, invert: bool = False) -> Tensor:
+    """Whether each value of x1 is one of those of x2."""
+    return torch.isin(x1, x2, invert=invert)
+
+
 def _by_segment(data: Tensor, segment_ids: Tensor, count: int, reduction: str, empty: float) -> Tensor:
     ids = segment_ids.long()
     ids = torch.where((ids >= 0) & (ids < count), ids, count)  # a place of their own, which is left out

@@ -88,6 +88,22 @@ def sparse_categorical_crossentropy(
     return -torch.take_along_dim(_log_probabilities(output, from_logits, axis), target.long(), axis).squeeze(axis)
 
 
+@op()
+def ctc_loss(
+    target: Tensor, output: Tensor, target_length: Tensor, output_length: Tensor, mask_index: int = 0
+) -> Tensor:
+    """For each sample; targets are label numbers (N, L), outputs logits (N, T, classes); `mask_index` is the blank."""
+    log_p = as_float(output).transpose(0, 1).log_softmax(-1)
+    lengths = output_length.long(), target_length.long()
+    return F.ctc_loss(log_p, target.long(), *lengths, blank=mask_index, reduction="none")
+
+
+@op()
+def psnr(x1: Tensor, x2: Tensor, max_val: Tensor) -> Tensor:
+    """How close two images are, in decibels; `max_val` is the largest value that there can be."""
+    return 20 * max_val.to(as_float(x1).dtype).log10() - 10 * (x1 - x2).square().mean().log10()
+
+
 def _log_probabilities(output: Tensor, from_logits: bool, axis: int) -> Tensor:
     if from_logits:
         return output.log_softmax(axis)

@@ -28,7 +28,10 @@ class FlatOptimizer:
     Keras's does: with gradient accumulation every batch is one.
     """
 
-    def __init__(self, optimizer: Optimizer, weights: Sequence[NamedWeight]) -> None:
+    def __init__(
+        self, optimizer: Optimizer, weights: Sequence[NamedWeight], beside: "FlatOptimizer | None" = None
+    ) -> None:
+        """`beside` is another one of the same training: a step of either that is not finite is the last of both."""
         if not weights:
             raise ConfigError("there is nothing to train: the model has no trainable weight")
         self.optimizer = optimizer
@@ -41,7 +44,7 @@ class FlatOptimizer:
         self._groups = [
             FlatGroup([weights[i] for i in positions], own_gradient=own_gradient) for positions in self._positions
         ]
-        self._guard = Guard(weights[0][1].device)
+        self._guard = Guard(weights[0][1].device, None if beside is None else beside._guard)
         for group in self._groups:
             for slot in optimizer.slots():
                 group.add_slot(slot, optimizer.slot_start(slot), partial(optimizer.slot_shape, slot))
@@ -129,8 +132,12 @@ class FlatOptimizer:
             group.slots[_AVERAGE].copy_(weights)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """All state: `adam/dense/kernel/velocity` ... in Keras's layout, `iterations`, `learning_rate`. Copies."""
-        state = {name: view.clone(memory_format=torch.contiguous_format) for name, view in self._named_state()}
+        """A copy of `state`."""
+        return {name: value.clone(memory_format=torch.contiguous_format) for name, value in self.state().items()}
+
+    def state(self) -> dict[str, Tensor]:
+        """All state: `adam/dense/kernel/velocity` ... in Keras's layout, `iterations`, `learning_rate`. Views."""
+        state = dict(self._named_state())
         state["iterations"] = torch.tensor(self.iterations)
         if not isinstance(self._rate, Schedule):
             state["learning_rate"] = torch.tensor(self._rate, dtype=torch.float64)
@@ -139,7 +146,7 @@ class FlatOptimizer:
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Continue from a `state_dict`; raises FileRefused when it is another optimizer's or model's."""
-        own = self.state_dict()
+        own = self.state()
         if odd := sorted(own.keys() ^ state.keys()):
             where = "is missing" if odd[0] in own else "belongs to something else"
             raise FileRefused(f"optimizer state does not match: '{odd[0]}' {where} ({len(odd)} such in all)")

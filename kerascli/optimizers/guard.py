@@ -8,13 +8,16 @@ from torch import Tensor
 
 
 class Guard:
-    """Lets good steps through. On the CPU it looks at once; elsewhere the answer stays on the device."""
+    """Lets good steps through. On the CPU it looks at once; elsewhere the answer stays on the device.
 
-    def __init__(self, device: torch.device) -> None:
+    Guards with one `beside` them stop together: a bad step of one is the last of all.
+    """
+
+    def __init__(self, device: torch.device, beside: "Guard | None" = None) -> None:
         self.waits = device.type == "cpu"
         """Whether looking costs nothing: then a bad step is left out, not undone."""
         self._good = torch.zeros((), dtype=torch.int64, device=device)
-        self._ok = torch.ones((), dtype=torch.bool, device=device)
+        self._ok = torch.ones((), dtype=torch.bool, device=device) if beside is None else beside._ok
 
     def run(self, step: Callable[[], None], loss: Tensor, gradients: Sequence[Tensor], live: Sequence[Tensor]) -> None:
         """Do `step`, which changes `live`, unless the loss, a gradient or an earlier step was bad."""

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
-_COLORS = ("#2f6fd6", "#e2632b", "#2b9a66", "#8b4fc6", "#c99a06", "#0e9fb5", "#cf3d7d", "#7a6248", "#5b6573", "#94b51f")
-_INK, _GREY, _GRID = "#20262e", "#6b7480", "#e3e7ec"
-_STYLE: dict[Any, Any] = {
+COLORS = ("#2f6fd6", "#e2632b", "#2b9a66", "#8b4fc6", "#c99a06", "#0e9fb5", "#cf3d7d", "#7a6248", "#5b6573", "#94b51f")
+_INK, GREY, _GRID = "#20262e", "#6b7480", "#e3e7ec"
+STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 10,
     "text.color": _INK,
     "text.usetex": False,
     "axes.edgecolor": "#b8c0ca",
-    "axes.labelcolor": _GREY,
+    "axes.labelcolor": GREY,
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
@@ -38,8 +38,8 @@ _STYLE: dict[Any, Any] = {
     "axes.formatter.useoffset": False,
     "grid.color": _GRID,
     "grid.linewidth": 0.8,
-    "xtick.color": _GREY,
-    "ytick.color": _GREY,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
     "xtick.labelsize": 9,
     "ytick.labelsize": 9,
     "lines.linewidth": 1.8,
@@ -69,9 +69,9 @@ def plot_history(runs: Runs, metrics: Sequence[str] | None = None, *, log_scale:
     names = _chosen(runs, metrics)
     columns = 1 if len(names) <= 3 else 2 if len(names) <= 8 else 3
     height = math.ceil(len(names) / columns)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         size = (7.2 if columns == 1 else 4.6 * columns, max(3.6, 2.5 * height + 0.7) + 0.22 * (len(runs) - 1))
-        figure = _figure(size)
+        figure = new_figure(size)
         grid = figure.subplots(height, columns, squeeze=False).flatten()
         for axes, name in zip(grid, names, strict=False):
             _panel(axes, name, runs, log_scale)
@@ -96,9 +96,9 @@ def confusion_matrix(matrix: Sequence[Sequence[float]], classes: Sequence[str]) 
         raise ValueError(f"matrix: expected {many} rows and columns, one a class, got shape {list(counts.shape)}")
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
-    with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
+    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         side = min(11.0, max(3.2, 1.6 + 0.5 * many))
-        figure = _figure((side + 1.4, side + 0.4))
+        figure = new_figure((side + 1.4, side + 0.4))
         axes = figure.subplots()
         blues = LinearSegmentedColormap.from_list("kerascli", ["#ffffff", "#a9c7f2", "#2f6fd6", "#123a7a"])
         image = axes.imshow(shares, cmap=blues, norm=PowerNorm(0.6, 0, 1))  # bent, so that few errors show
@@ -132,7 +132,7 @@ def encoded(figure: "Figure", suffix: str) -> bytes:
     out = io.BytesIO()
     # Without a date, the same figures give the same file.
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
-    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         # A letter that the font lacks is drawn as a box: nothing that a warning at the terminal would help.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(out, format=form, metadata=metadata, facecolor="white")
@@ -160,7 +160,7 @@ def _chosen(runs: Runs, metrics: Sequence[str] | None) -> list[str]:
     return wanted
 
 
-def _figure(size_inches: tuple[float, float]) -> "Figure":
+def new_figure(size_inches: tuple[float, float]) -> "Figure":
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -198,7 +198,7 @@ def _epoch_axis(axes: "Axes", epochs: list[int | float]) -> None:
 
 def _color(number: int, split: str, runs: Runs) -> str:
     alone = len(runs) == 1 and split == "validation"  # the two lines of a single run differ in colour, too
-    return _COLORS[(number + alone) % len(_COLORS)]
+    return COLORS[(number + alone) % len(COLORS)]
 
 
 def _legend(figure: "Figure", runs: Runs, names: Sequence[str]) -> None:
@@ -208,13 +208,13 @@ def _legend(figure: "Figure", runs: Runs, names: Sequence[str]) -> None:
     splits = [split for split, prefix in _PREFIXES.items() if any(prefix + name in recorded for name in names)]
     one = len(runs) == 1
     looks: list[dict[str, Any]] = [
-        {"linestyle": _LINES[split], "color": _color(0, split, runs) if one else _GREY, "label": split}
+        {"linestyle": _LINES[split], "color": _color(0, split, runs) if one else GREY, "label": split}
         for split in splits
     ]
     handles = [Line2D([], [], **look) for look in looks]
     if one:
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-        figure.suptitle(_literal(runs[0][0]), fontsize=9.5, color=_GREY, x=0.985, ha="right")
+        figure.suptitle(_literal(runs[0][0]), fontsize=9.5, color=GREY, x=0.985, ha="right")
         return
     figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))
     colors = [

@@ -1,6 +1,6 @@
 """The table that Keras's `summary()` prints: layers, shapes, parameters, connections."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,8 +11,8 @@ from torch import nn
 
 from kerascli.graph.model import Call, Node
 from kerascli.graph.module import Graph
-from kerascli.graph.weights import Weight, weights_of
-from kerascli.shapes import show_shape
+from kerascli.graph.parts import parts_of
+from kerascli.graph.weights import Weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,17 @@ class Summary:
         return self.trainable + self.non_trainable
 
 
-def summarize(graph: Graph, title: str, *, expand: bool = False) -> Summary:
-    """Works on the meta device: no weight needs to exist. `expand` adds the layers inside of shared models."""
-    weights = graph.weights()
+def summarize(graph: Graph, title: str, *, expand: bool = False, beside: Sequence[Graph] = ()) -> Summary:
+    """Works on the meta device: no weight needs to exist. `expand` adds the layers inside of shared models.
+
+    Of the graphs `beside` it, which updates of a `train_step` run, what they call in addition is shown.
+    """
+    weights = list({w.name: w for each in (graph, *beside) for w in each.weights()}.values())
     rows = tuple(_rows(graph, expand=expand))
+    shown = {entry.of.name for entry in graph.model.entries if isinstance(entry, Call)}
+    for each in beside:
+        rows += tuple(_rows(each, expand=expand, without=shown))
+        shown |= {entry.of.name for entry in each.model.entries if isinstance(entry, Call)}
     sizes = {flag: [w for w in weights if w.trainable is flag] for flag in (True, False)}
     return Summary(
         title=title,
@@ -60,10 +67,13 @@ def summarize(graph: Graph, title: str, *, expand: bool = False) -> Summary:
     )
 
 
-def _rows(graph: Graph, *, expand: bool) -> Iterator[Row]:
-    """A row an entry; what is shared has one row, however often it is called."""
+def _rows(graph: Graph, *, expand: bool, without: Collection[str] | None = None) -> Iterator[Row]:
+    """A row an entry; what is shared has one row, however often it is called.
+
+    With `without` only what is shared, and not among those.
+    """
     model = graph.model
-    if not model.is_sequential:
+    if not model.is_sequential and without is None:
         for given in model.inputs:
             yield Row(given.name, "input", str(given.spec), 0, (), True)
     modules = {node.name: module for node, module in zip(model.nodes, graph.nodes, strict=True)}
@@ -72,7 +82,8 @@ def _rows(graph: Graph, *, expand: bool) -> Iterator[Row]:
     for entry in model.entries:
         if isinstance(entry, Call):
             calls.setdefault(entry.of.name, []).append(entry)
-    for entry in model.entries:
+    entries = [e for e in model.entries if without is None or (isinstance(e, Call) and e.of.name not in without)]
+    for entry in entries:
         if isinstance(entry, Node):
             yield _row(graph, modules, entry.name, entry.layer.component_name, (entry,), counted)
         elif entry is calls[entry.of.name][0]:
@@ -105,8 +116,9 @@ def _row(
 ) -> Row:
     """`counted` are the names of weights that another row has counted."""
     outputs = nodes[0].outputs if outputs is None else outputs
-    shapes = ", ".join(show_shape((None, *graph.specs[output].shape)) for output in outputs if output in graph.specs)
-    own = {w.name: w for node in nodes for w in weights_of(modules[node.name], node.weights_name, trainable=True)}
+    shapes = ", ".join(str(graph.specs[output]) for output in outputs if output in graph.specs)
+    parts = [part for node in nodes for part in parts_of(node, modules[node.name])]
+    own = {weight.name: weight for part in parts for weight in part.weights()}
     new = [weight for name, weight in own.items() if name not in counted]
     counted.update(own)
     frozen = bool(own) and not any(node.layer.trainable for node in nodes)

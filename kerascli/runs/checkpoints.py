@@ -8,7 +8,6 @@ No file that a manifest speaks of is ever overwritten, so a save that dies half-
 """
 
 import contextlib
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kerascli import storage
 from kerascli.errors import FileRefused
+from kerascli.pieces import Pieces, pieces
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, quoted, read_bytes
 
 _BLOB_NAME = r"[a-z][a-z0-9_-]{0,60}(\.[a-z0-9_-]{1,20})?"
@@ -76,7 +76,7 @@ class Checkpoints:
         self.keep = keep
 
     def save(
-        self, step: int, blobs: Mapping[str, bytes], facts: Mapping[str, Any], *, slots: tuple[str, ...] = ()
+        self, step: int, blobs: Mapping[str, bytes | Pieces], facts: Mapping[str, Any], *, slots: tuple[str, ...] = ()
     ) -> None:
         """Make the checkpoint of `step` durable, then point `slots` at it, then remove what is no longer kept.
 
@@ -85,7 +85,7 @@ class Checkpoints:
         for slot in slots:
             if not _SLOT.fullmatch(f"{slot}.json"):
                 raise ValueError(f"slot: expected lower-case letters, digits, '_' and '-', got '{slot}'")
-        files = {name: _File(bytes=len(blob), sha256=_sha256(blob)) for name, blob in blobs.items()}
+        files = {name: _File(bytes=len(blob), sha256=pieces(blob).sha256()) for name, blob in blobs.items()}
         manifest = _Manifest(step=step, files=files, facts=dict(facts))
         storage.make_folder(self.folder)
         for name, path in manifest.paths(self.folder).items():
@@ -166,12 +166,8 @@ def _blob_file(step: int, name: str, sha256: str) -> str:
     return f"step-{step:08d}.{sha256[:16]}.{name}"
 
 
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
 def _sealed(body: bytes) -> bytes:
-    return _OPEN + _sha256(body).encode() + _MIDDLE + body + _CLOSE
+    return _OPEN + pieces(body).sha256().encode() + _MIDDLE + body + _CLOSE
 
 
 def _read_manifest(path: Path) -> _Manifest:
@@ -189,7 +185,7 @@ def _verified(path: Path, name: str, said: _File) -> bytes:
     data = _contents(path, f"'{name}'", said.bytes)
     if len(data) != said.bytes:
         raise Damaged(f"'{name}' has {len(data)} bytes, expected {said.bytes}")
-    if _sha256(data) != said.sha256:
+    if pieces(data).sha256() != said.sha256:
         raise Damaged(f"sha256 of '{name}' differs")
     return data
 

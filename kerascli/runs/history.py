@@ -38,7 +38,7 @@ def is_clock(name: str) -> bool:
 
 def is_figure(name: str) -> bool:
     """Whether a column is a loss or a metric."""
-    return name not in {"epoch", "phase", "learning_rate"} and not is_clock(name)
+    return name not in {"epoch", "phase"} and not name.endswith("learning_rate") and not is_clock(name)
 
 
 def read(path: Path) -> list[dict[str, int | float]]:
@@ -68,7 +68,7 @@ def read(path: Path) -> list[dict[str, int | float]]:
 def _rank(name: str) -> int:
     if name == "epoch":
         return 0
-    return 3 if is_clock(name) else 2 if name == "learning_rate" else 1
+    return 3 if is_clock(name) else 2 if name.endswith("learning_rate") else 1
 
 
 def _cell(value: int | float | None) -> str:

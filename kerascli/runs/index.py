@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kerascli import storage
+from kerascli import locks, storage
 from kerascli.errors import ConfigError, FileRefused, StorageError, safe_text, suggestion
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import FOLDER, RunRecord, is_run
@@ -50,7 +50,7 @@ def remove(run: RunRecord) -> None:
         raise StorageError(f"{quoted(run.path)} is a link and is not removed", hint="remove the link itself")
     if not is_run(run.path):
         raise FileRefused(f"{quoted(run.path)} is not a run and is not removed")
-    with storage.lock(run.path):
+    with locks.lock(run.path):
         storage.remove_folder(run.path)
         storage.sweep(run.path.parent)
 

@@ -2,7 +2,7 @@
 
 runs/2026-11-24T22-17-58Z-mnist_mlp/
   config.yaml   resolved.yaml   run.json   history.csv   summary.txt   model.safetensors
-  preprocessing/   plugins/   checkpoints/   plots/   logs/   profile/
+  preprocessing/   plugins/   checkpoints/   plots/   logs/   profile/   samples/
 """
 
 import contextlib
@@ -16,8 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from kerascli import storage
+from kerascli import locks, storage
 from kerascli.errors import ConfigError, FileRefused, StorageError
+from kerascli.pieces import Pieces, pieces
 from kerascli.runs import history
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.facts import read_facts
@@ -32,8 +33,8 @@ FOLDER = re.compile(r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)-(.+)", re.DOTALL)
 _CONFIG, _RESOLVED, _FACTS = "config.yaml", "resolved.yaml", "run.json"
 _HISTORY, _SUMMARY, _WEIGHTS = "history.csv", "summary.txt", "model.safetensors"
 _PREPROCESSING, _PLUGINS, _CHECKPOINTS, _PLOTS, _LOGS = "preprocessing", "plugins", "checkpoints", "plots", "logs"
-_PROFILE = "profile"
-_FOLDERS = (_PREPROCESSING, _PLUGINS, _CHECKPOINTS, _PLOTS, _LOGS, _PROFILE)
+_PROFILE, _SAMPLES = "profile", "samples"
+_FOLDERS = (_PREPROCESSING, _PLUGINS, _CHECKPOINTS, _PLOTS, _LOGS, _PROFILE, _SAMPLES)
 
 
 class RunRecord:
@@ -68,7 +69,7 @@ class RunRecord:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run while writing to it (refused when another process does), and clear up after killed ones."""
-        with storage.lock(self.path):
+        with locks.lock(self.path):
             for folder in (self.path, *(self.path / name for name in _FOLDERS)):
                 if folder.is_dir() and not folder.is_symlink():
                     storage.sweep(folder)
@@ -99,7 +100,7 @@ class RunRecord:
             except FileRefused:
                 return "unknown"
         if said == "running":
-            return "running" if storage.locked(self.path) else "killed"
+            return "running" if locks.locked(self.path) else "killed"
         return said if said in {"completed", "stopped", "interrupted", "failed"} else "unknown"
 
     @property
@@ -187,9 +188,9 @@ class RunRecord:
 
     # Files of bytes
 
-    def write_weights(self, data: bytes) -> None:
+    def write_weights(self, data: bytes | Pieces) -> None:
         storage.write_bytes(self.path / _WEIGHTS, data)
-        self.note(weights_sha256=hashlib.sha256(data).hexdigest())
+        self.note(weights_sha256=pieces(data).sha256())
 
     def weights(self) -> bytes:
         """The final model.safetensors; FileRefused when the run has none, or not the one that it wrote."""
@@ -225,6 +226,12 @@ class RunRecord:
     def plot_path(self, file: str) -> Path:
         """Where a plot of this run goes; its folder exists."""
         return self._inside(_PLOTS, file)
+
+    def write_sample(self, file: str, data: bytes) -> Path:
+        """Keep a picture or a text that a model has made; returns where it is."""
+        path = self._inside(_SAMPLES, file)
+        storage.write_bytes(path, data)
+        return path
 
     def write_profile(self, files: Mapping[str, bytes]) -> list[Path]:
         """Keep the files of a profile, instead of those of an earlier one; returns where they are."""

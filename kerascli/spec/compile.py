@@ -50,6 +50,11 @@ class CompileSpec:
     figures: tuple[str, ...] = ()
     """Of the model's own, from add_loss and add_metric: they are logged under their names."""
 
+    @property
+    def optimizers(self) -> dict[str, Optimizer]:
+        """The one, under no name: a `train_step` has several."""
+        return {"": self.optimizer}
+
     def dump(self) -> dict[str, Any]:
         """As YAML-ready data, defaults included, per output."""
         goals = self.goals
@@ -89,15 +94,38 @@ def parse_compile(
     *,
     extra_losses: bool,
     figures: Sequence[str] = (),
+    named: Collection[str] = (),
 ) -> CompileSpec:
     """The section as written -> CompileSpec. Raises Invalid with every fault.
 
     What is not known is not checked: `outputs` and `targets` may be None, as may an output's shape.
-    `extra_losses` says that the model adds its own, `figures` are those it logs.
+    `extra_losses` says that the model adds its own, `figures` are those it logs, `named` the targets in its formulas.
     """
     if not isinstance(section, dict):
         raise Invalid([Fault(f"compile: expected a mapping with 'loss', got {show(section)}", ("compile",))])
-    return _Reader(section, outputs, targets, figures).read(extra_losses=extra_losses)
+    return _Reader(section, outputs, targets, figures, named).read(extra_losses=extra_losses)
+
+
+def arithmetic(section: Mapping[str, Any]) -> tuple[Precision, bool | Literal["auto"]]:
+    """`precision` and `jit_compile`, in which there are no faults."""
+    return section.get("precision", "float32"), section.get("jit_compile", "auto")
+
+
+def arithmetic_faults(section: Mapping[str, Any], optimizers: Sequence[Optimizer]) -> list[Fault]:
+    """What is wrong with them; paths are below the section."""
+    faults: list[Fault] = []
+    precision, jit = arithmetic(section)
+    if precision not in _PRECISIONS:
+        text = f"precision: expected {one_of(_PRECISIONS)}, got {show(precision)}"
+        faults.append(Fault(text, ("precision",)))
+    if precision == "mixed_float16" and any(optimizer.loss_scale_factor is None for optimizer in optimizers):
+        hint = "set loss_scale_factor on the optimizer (1024 is common), or take mixed_bfloat16, which needs none"
+        text = "precision: in mixed_float16 small gradients become zero unless the loss is scaled"
+        faults.append(Fault(text, ("precision",), hint=hint))
+    if jit != "auto" and not isinstance(jit, bool):
+        text = f"jit_compile: expected true, false or auto, got {show(jit)}"
+        faults.append(Fault(text, ("jit_compile",)))
+    return faults
 
 
 class _Reader:
@@ -107,7 +135,9 @@ class _Reader:
         outputs: Mapping[str, TensorSpec | None] | None,
         targets: Mapping[str, TensorSpec] | None,
         figures: Sequence[str],
+        named: Collection[str],
     ) -> None:
+        self.named = named
         self.figures = tuple(figures)
         self.section = section
         self.outputs = outputs
@@ -137,18 +167,13 @@ class _Reader:
             self._check_loss(output, target, loss, path)
             prefix = f"{output}_" if len(self.outputs or ()) > 1 else ""
             goals.append(Goal(output, target, loss, weights.get(output, 1.0), uses, prefix))
-        precision = self._precision()
-        if precision == "mixed_float16" and optimizer is not None and optimizer.loss_scale_factor is None:
-            hint = "set loss_scale_factor on the optimizer (1024 is common), or take mixed_bfloat16, which needs none"
-            self.fault("precision: in mixed_float16 small gradients become zero unless the loss is scaled",
-                       ("precision",), hint=hint)  # fmt: skip
-        jit = self.section.get("jit_compile", "auto")
-        if jit != "auto" and not isinstance(jit, bool):
-            self.fault(f"jit_compile: expected true, false or auto, got {show(jit)}", ("jit_compile",))
+        faults = arithmetic_faults(self.section, [] if optimizer is None else [optimizer])
+        self.faults += Invalid(faults).below(("compile",)).faults
         if self.faults:
             raise Invalid(self.faults)
         assert optimizer is not None
-        return CompileSpec(optimizer, tuple(goals), precision, jit, self.figures)  # pyright: ignore[reportArgumentType]
+        precision, jit = arithmetic(self.section)
+        return CompileSpec(optimizer, tuple(goals), precision, jit, self.figures)
 
     def fault(self, text: str, path: Path, *, at: Literal["key", "value"] = "value", hint: str | None = None) -> None:
         self.faults.append(Fault(text, ("compile", *path), at, hint=hint))
@@ -170,12 +195,6 @@ class _Reader:
             self._absorb(invalid, ("optimizer",))
             return None
 
-    def _precision(self) -> Any:
-        value = self.section.get("precision", "float32")
-        if value not in _PRECISIONS:
-            self.fault(f"precision: expected {one_of(_PRECISIONS)}, got {show(value)}", ("precision",))
-        return value
-
     def _pairs(self) -> dict[str, str]:
         """The target of each output: one goes with one whatever their names, else the names agree."""
         if self.outputs is None:
@@ -185,7 +204,7 @@ class _Reader:
         if len(self.outputs) == 1 and len(self.targets) == 1:
             return {next(iter(self.outputs)): next(iter(self.targets))}
         for name in self.targets:
-            if name not in self.outputs:
+            if name not in self.outputs and name not in self.named:
                 text = f"target '{name}' has no output of that name{suggestion(name, self.outputs)}"
                 hint = f"outputs: {', '.join(self.outputs)}; name the node, or list it under model.outputs"
                 self.faults.append(Fault(text, ("data", "targets", name), "key", hint=hint))

@@ -5,12 +5,15 @@ from dataclasses import replace
 from typing import Any
 
 from kerascli.callbacks.base import Callback
+from kerascli.callbacks.samples import Sampler
 from kerascli.data.base import SPLITS, Field
 from kerascli.errors import Fault, Path, suggestion
+from kerascli.optimizers.base import Optimizer
 from kerascli.schedules.base import Schedule
 from kerascli.spec.compile import Goal
 from kerascli.spec.fit import path_as_written
 from kerascli.spec.run import RunSpec
+from kerascli.spec.samples import sample_faults
 
 
 def cross_faults(
@@ -24,6 +27,7 @@ def cross_faults(
     if spec.compile is not None:
         for goal in spec.compile.goals:
             faults += _class_faults(spec, goal, targets)
+    if spec.training is not None:
         faults += _rival_faults(spec.fit.callbacks)
         for index, callback in enumerate(spec.fit.callbacks):
             path: Path = ("fit", "callbacks", index)
@@ -34,6 +38,14 @@ def cross_faults(
 
 def _input_faults(spec: RunSpec, sections: Mapping[Any, Any]) -> Iterator[Fault]:
     """Inputs that the model declares are those of the data, by name."""
+    if spec.data is not None and spec.steps is not None:
+        graphs = [spec.model, *(each.built.model for each in spec.steps.rounds)]
+        used = {given.name for graph in graphs for given in graph.inputs}
+        for name in spec.data.inputs:
+            if name not in used:
+                text = f"input '{name}' is used by no update, and not by the model"
+                yield Fault(text, ("data", "inputs", name), "key")
+        return
     if spec.data is None or sections["model"].get("inputs") is None:
         return
     declared = [given.name for given in spec.model.inputs]
@@ -96,30 +108,50 @@ def _rival_faults(callbacks: Sequence[Callback]) -> Iterator[Fault]:
 
 def _callback_faults(spec: RunSpec, callback: Callback, path: Path, written: Any) -> Iterator[Fault]:
     """`written` is the callback's entry in the list."""
-    assert spec.compile is not None
+    assert spec.training is not None
+    optimizers = spec.training.optimizers
     name, arguments = next(iter(written.items())) if isinstance(written, dict) else (written, None)
     below = (*path, name)
     problem = callback.check(spec.log_names())
     if problem:
         is_said = isinstance(arguments, dict) and "monitor" in arguments
         yield Fault(problem, (*below, "monitor") if is_said else below, "value" if is_said else "key")
-    if callback.judges_averages and not spec.compile.optimizer.use_ema:
+    if callback.judges_averages and not any(optimizer.use_ema for optimizer in optimizers.values()):
         text = f"{callback.component_name} needs moving averages of the weights, which the optimizer does not keep"
-        yield Fault(text, below, "key", hint=f"set use_ema: true on {spec.compile.optimizer.component_name}")
-    rate = spec.compile.optimizer.learning_rate
-    if callback.sets_learning_rate and isinstance(rate, Schedule):
-        text = f"{callback.component_name} sets the learning rate, but the optimizer follows '{rate.component_name}'"
-        hint = "give the optimizer a number as learning_rate, or drop the callback"
-        yield Fault(text, below, "key", hint=hint)
+        yield Fault(text, below, "key", hint=f"set use_ema: true on {next(iter(optimizers.values())).component_name}")
+    if isinstance(callback, Sampler):
+        yield from sample_faults(spec, callback, below, arguments)
+    if callback.sets_learning_rate:
+        yield from _rate_faults(callback, optimizers, below)
+
+
+def _rate_faults(callback: Callback, optimizers: Mapping[str, Optimizer], path: Path) -> Iterator[Fault]:
+    """A rate that a callback sets is one that nothing else sets."""
+    update = getattr(callback, "update", None)
+    if update is not None and update not in optimizers:
+        known = [name for name in optimizers if name]
+        hint = f"updates: {', '.join(known)}" if known else "take it out: there is one optimizer"
+        text = f"update: there is no update '{update}' in fit.train_step{suggestion(update, known)}"
+        yield Fault(text, (*path, "update"), hint=hint)
+        return
+    for name, optimizer in optimizers.items():
+        rate = optimizer.learning_rate
+        if isinstance(rate, Schedule) and update in (None, name):
+            whose = f"the optimizer of '{name}'" if name else "the optimizer"
+            text = f"{callback.component_name} sets the learning rate, but {whose} follows '{rate.component_name}'"
+            hint = "give the optimizer a number as learning_rate, or drop the callback"
+            yield Fault(text, path, "key", hint=hint)
 
 
 def _weight_faults(spec: RunSpec, sections: Mapping[Any, Any], targets: Mapping[str, Field] | None) -> Iterator[Fault]:
     """Class weights are for the classes of one target, and the only weights."""
-    assert spec.compile is not None
     if spec.fit.class_weight is None:
         return
     path: Path = ("fit", "class_weight")
-    if len(spec.compile.goals) > 1:
+    if spec.compile is None:
+        text = "class_weight: not with train_step, whose losses are between any two tensors"
+        yield Fault(text, path, "key", hint="use data.sample_weight, or the weight of a loss")
+    elif len(spec.compile.goals) > 1:
         text = "class_weight: only for a model with one output, as in Keras"
         yield Fault(text, path, "key", hint="use data.sample_weight for several outputs")
     elif spec.data is not None and spec.data.sample_weight:

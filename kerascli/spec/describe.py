@@ -9,11 +9,14 @@ from kerascli.data.base import Field
 from kerascli.data.spec import DataSpec
 from kerascli.errors import Fault
 from kerascli.graph.build import build
-from kerascli.graph.parse import model_faults, parse_model
+from kerascli.graph.parse import model_faults, parse_scope
+from kerascli.graph.targets import name_of
+from kerascli.graph.use import uncalled_faults
 from kerascli.shapes import TensorSpec
 from kerascli.spec.compile import parse_compile
 from kerascli.spec.cross import cross_faults
-from kerascli.spec.fit import FitSpec, parse_fit
+from kerascli.spec.fit import FitSpec, has_steps, parse_fit
+from kerascli.spec.read_steps import parse_steps
 from kerascli.spec.references import References
 from kerascli.spec.run import RunSpec
 
@@ -35,28 +38,47 @@ def describe(
     `references` reads the `$` of blocks and repeats, which are resolved where they are used.
     """
     faults: list[Fault] = []
-    read = partial(parse_model, sections.get("model"), _specs(inputs))
-    model = _try(faults, read if references is None else partial(read, references=references))
+    several = has_steps(sections)
+    wanted = None if targets is None else _specs(targets)
+    read = partial(parse_scope, sections.get("model"), _specs(inputs), data_targets=wanted, called_elsewhere=several)
+    found = _try(faults, read if references is None else partial(read, references=references))
+    model, scope = (None, None) if found is None else found
     fit = _try(faults, lambda: parse_fit(sections.get("fit")))
     batch_size = (fit or FitSpec()).batch_size
-    built = None if model is None else _try(faults, lambda: build(model, batch_size))
-    compiled = None
-    if "compile" in sections:
+    built = None if model is None else _try(faults, lambda: build(model, batch_size=batch_size))
+    compiled = steps = None
+    if several:
+        faults += [
+            Fault(f"{key}: not with train_step", ("fit", key), "key", hint="take one of the two out")
+            for key in ("phases", "trainable")
+            if key in sections["fit"]
+        ]
+    if several and scope is not None and built is not None and data is not None:
+        written = sections["fit"]["train_step"], sections.get("compile")
+        steps = _try(faults, lambda: parse_steps(*written, scope, built, _specs(inputs), wanted))
+    if "compile" in sections and not several:
         outputs = None if model is None else {name: built.specs[name] if built else None for name in model.outputs}
-        wanted = None if targets is None else _specs(targets)
         extra = model is None or any(node.layer.adds_losses() for node in model.nodes)
         figures = () if model is None else model.figures
+        named = () if model is None else [name_of(target) for target in model.targets]
         compiled = _try(
             faults,
-            lambda: parse_compile(sections["compile"], outputs, wanted, extra_losses=extra, figures=figures),
+            lambda: parse_compile(
+                sections["compile"], outputs, wanted, extra_losses=extra, figures=figures, named=named
+            ),
         )
     if faults:
         raise Invalid(faults)
     assert model is not None
     assert built is not None
     assert fit is not None
-    spec = RunSpec(name, seed, data, model, built, compiled, fit)
-    faults = cross_faults(spec, sections, targets, splits)
+    spec = RunSpec(name, seed, data, model, built, compiled, fit, steps)
+    entries = [
+        *model.entries,
+        *(entry for each in (steps.rounds if steps else ()) for entry in each.built.model.entries),
+    ]
+    faults = [] if several and steps is None else uncalled_faults({e.name: e for e in model.shared}, entries)
+    faults += cross_faults(spec, sections, targets, splits)
     if faults:
         raise Invalid(faults)
     return spec
@@ -64,9 +86,11 @@ def describe(
 
 def faults_without_data(sections: Mapping[Any, Any], references: References) -> list[Fault]:
     """What is wrong with a run whose data section cannot be read."""
-    faults = model_faults(sections["model"], references=references) if "model" in sections else []
+    several = has_steps(sections)
+    model = sections.get("model")
+    faults = model_faults(model, references=references, called_elsewhere=several) if "model" in sections else []
     _try(faults, lambda: parse_fit(sections.get("fit")))
-    if "compile" in sections:
+    if "compile" in sections and not several:
         _try(faults, lambda: parse_compile(sections["compile"], None, None, extra_losses=True))
     return faults
 

@@ -1,5 +1,6 @@
 """The `fit:` section: how long, in what batches, validated on what, watched by whom."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -78,12 +79,18 @@ class FitSpec(BaseModel):
         return {name: plain(getattr(self, name)) for name in type(self).model_fields}
 
 
+def has_steps(sections: Mapping[Any, Any]) -> bool:
+    """Whether a config has updates of its own, in `fit.train_step`."""
+    return isinstance(sections.get("fit"), dict) and "train_step" in sections["fit"]
+
+
 def parse_fit(section: Any) -> FitSpec:
-    """The section as written -> FitSpec. Raises Invalid."""
+    """The section as written, but for `train_step` -> FitSpec. Raises Invalid."""
     if section is None:
         section = {}
     if not isinstance(section, dict):
         raise Invalid([Fault(f"fit: expected a mapping, got {show(section)}", ("fit",))])
+    section = {key: value for key, value in section.items() if key != "train_step"}
     try:
         return FitSpec.model_validate(section)
     except ValidationError as error:

@@ -51,7 +51,8 @@ def _required_unless_extending(required: list[Section]) -> Schema:
     inner: Schema = {section.name: {"required": names} for section, names in zip(required[1:], below, strict=True)}
     has_own_names = {"anyOf": [{"required": ["shared"]}, {"required": ["blocks"]}]}
     layers_alone = {"properties": {"layers": {"items": {"not": {"$ref": "#/$defs/call"}}}}}
-    inner["model"] |= {"if": has_own_names, "else": layers_alone}
+    alone = {"required": ["shared", "outputs"]}  # a model that is what it shares under the name of its output
+    inner["model"] = {"anyOf": [inner["model"], alone], "if": has_own_names, "else": layers_alone}
     return {"if": {"required": ["extends"]}, "else": {"required": top, "properties": inner}}
 
 

@@ -101,6 +101,7 @@ _SHARED = {
     "unit_forget_bias": "The bias of the forget gate starts from 1.",
     "units": "How many values come out.",
     "unroll": "Accepted as in Keras; it changes nothing.",
+    "update": "Of a train_step: the update whose learning rate is set; null: all.",
     "use_bias": "Add a learned number to each output.",
     "use_ema": "Keep a moving average of the weights.",
     "verbose": "1: say so when it acts.",

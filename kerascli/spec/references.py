@@ -25,8 +25,9 @@ Facts = Callable[[str], Value | Unknown]
 
 
 def in_template(path: Path) -> bool:
-    """Whether a path lies in a block or a repeat of the model, whose own names are not known before it is used."""
-    return path[:1] == ("model",) and ("blocks" in path or "repeat" in path)
+    """Whether a path lies in a block or a repeat of layers, whose own names are not known before it is used."""
+    has_layers = path[:1] == ("model",) or path[:2] == ("fit", "train_step")
+    return has_layers and ("blocks" in path or "repeat" in path)
 
 
 def read_flags(document: Document, assignments: Iterable[str] = ()) -> dict[str, Flag]:

@@ -7,12 +7,13 @@ from typing import Any
 from kerascli.component import plain
 from kerascli.data.spec import DataSpec
 from kerascli.graph.build import Built
-from kerascli.graph.cells import DescribedRNN
-from kerascli.graph.model import Call, Entry, Model, Node, Shared
+from kerascli.graph.model import Call, Entry, Model, Node, Shared, View
+from kerascli.graph.rnn import DescribedRNN
 from kerascli.layers.base import NamingLayer
 from kerascli.shapes import TensorSpec
 from kerascli.spec.compile import CompileSpec
 from kerascli.spec.fit import FitSpec
+from kerascli.spec.train_step import Compared, RoundSpec, StepsSpec, Term, UpdateSpec, formulas
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +27,20 @@ class RunSpec:
     built: Built
     compile: CompileSpec | None
     fit: FitSpec
+    steps: StepsSpec | None = None
+    """`fit.train_step`, in place of what `compile` says of one optimizer."""
+
+    @property
+    def training(self) -> CompileSpec | StepsSpec | None:
+        """What is trained towards what; None: the model only predicts."""
+        return self.compile if self.steps is None else self.steps
 
     def log_names(self) -> dict[str, Any]:
         """Every figure that an epoch logs, and which way it is better."""
-        assert self.compile is not None
-        names = dict(self.compile.log_names())
+        assert self.training is not None
+        names = dict(self.training.log_names())
         if self.fit.validates():
-            names.update({f"val_{name}": way for name, way in self.compile.log_names().items()})
+            names.update({f"val_{name}": way for name, way in self.training.log_names().items()})
         return names
 
 
@@ -45,19 +53,67 @@ def resolved(spec: RunSpec, data: Any) -> dict[str, Any]:
     if spec.compile is not None:
         out["compile"] = spec.compile.dump()
     out["fit"] = spec.fit.dump()
+    if spec.steps is not None:
+        out["compile"] = spec.steps.dump_compile()
+        out["fit"]["train_step"] = dump_steps(spec.steps)
     return out
+
+
+def dump_steps(steps: StepsSpec) -> list[dict[str, Any]]:
+    """The updates, complete; they read back as equal ones."""
+    return [_dump_update(update, each) for each in steps.rounds for update in each.updates]
+
+
+def _dump_update(update: UpdateSpec, each: RoundSpec) -> dict[str, Any]:
+    out: dict[str, Any] = {"name": update.name, "train": list(update.train), "optimizer": update.optimizer.dump()}
+    if update.layers is not None:
+        out["layers"] = _dump_entries(update.layers)
+    if update.terms:
+        out["loss"] = {term.name: _dump_term(term, each) for term in update.terms}
+    if update.metrics:
+        out["metrics"] = {j.name: {"metric": j.metric.dump(), **_dump_compared(j.of)} for j in update.metrics}
+    return {**out, "repeat": each.repeat}
+
+
+def _dump_term(term: Term, each: RoundSpec) -> dict[str, Any]:
+    if term.loss is not None and term.of is not None:
+        return {"loss": term.loss.dump(), **_dump_compared(term.of), "weight": term.weight}
+    node = formulas(each)[term.node]
+    return {"expr": _dump_node(node)[node.layer.component_name]["value"], "weight": term.weight}
+
+
+def _dump_compared(of: Compared) -> dict[str, Any]:
+    y_true = f"targets.{of.y_true}" if of.is_target else of.y_true
+    return {"y_true": y_true, "y_pred": of.y_pred}
 
 
 def dump_model(model: Model) -> dict[str, Any]:
     """A model section that reads back as an equal model; every name and input is written, no block and no repeat."""
-    inputs = {given.name: _dump_input(given.spec) for given in model.inputs}
-    return {"inputs": inputs, **_dump_layers(model.entries, model.outputs, model.shared)}
+    views = {"views": {name: _dump_view(view) for name, view in model.views.items()}} if model.views else {}
+    if model.alone:
+        shared = {each.name: _dump_shared(each) for each in model.shared}
+        return {"shared": shared, "outputs": model.entries[0].name, **views}
+    return {**_dump_inputs(model), **_dump_layers(model.entries, model.outputs, model.shared), **views}
+
+
+def _dump_inputs(model: Model) -> dict[str, Any]:
+    return {"inputs": {given.name: _dump_input(given.spec) for given in model.inputs}}
+
+
+def _dump_view(view: View) -> dict[str, Any]:
+    out = _dump_layers(view.entries, view.model.outputs, ())
+    if not out["layers"]:
+        del out["layers"]
+    return {**(_dump_inputs(view.model) if view.own_inputs else {}), **out}
 
 
 def _dump_layers(entries: Sequence[Entry], outputs: Sequence[str], shared: Sequence[Shared]) -> dict[str, Any]:
     own = {"shared": {each.name: _dump_shared(each) for each in shared}} if shared else {}
-    layers = [_dump_call(entry) if isinstance(entry, Call) else _dump_node(entry) for entry in entries]
-    return {**own, "layers": layers, "outputs": list(outputs)}
+    return {**own, "layers": _dump_entries(entries), "outputs": list(outputs)}
+
+
+def _dump_entries(entries: Sequence[Entry]) -> list[Any]:
+    return [_dump_call(entry) if isinstance(entry, Call) else _dump_node(entry) for entry in entries]
 
 
 def _dump_shared(shared: Shared) -> Any:
@@ -79,7 +135,7 @@ def _dump_node(node: Node) -> dict[str, Any]:
     entry: dict[str, Any] = {"name": node.name}
     if isinstance(layer, NamingLayer):
         layer = layer.renamed(dict(zip(layer.names(), node.inputs, strict=False)))
-    else:
+    elif node.inputs:
         entry["inputs"] = list(node.inputs)
     if isinstance(layer, DescribedRNN):
         return {"rnn": {**_dump_described(layer, node), "name": node.name, **_dump_results(node)}}
@@ -101,7 +157,9 @@ def _dump_described(layer: DescribedRNN, node: Node) -> dict[str, Any]:
         "initial_state": dict(zip(layer.given, given, strict=True)),
         "constants": dict(zip(cell.constants, constants, strict=True)),
     }
-    settings = {name: getattr(layer, name) for name in type(layer).model_fields if name not in {"cell", "given"}}
+    settings = {
+        name: getattr(layer, name) for name in type(layer).model_fields if name not in {"cell", "layers", "given"}
+    }
     described = {**own, "states": states, **_dump_layers(cell.entries, cell.outputs, ()), "next": following}
     return {**settings, "inputs": list(sequences), **{k: v for k, v in tensors.items() if v}, "cell": described}
 

@@ -5,12 +5,13 @@ from typing import get_args
 
 from kerascli.data.spec import DataSpec, SplitSpec
 from kerascli.graph.written import call_arguments
-from kerascli.layers.base import BaseLayer, MergeLayer, NamingLayer
+from kerascli.layers.base import BaseLayer, MergeLayer, NamingLayer, SourceLayer
 from kerascli.layers.recurrent.rnn import RNN
 from kerascli.shapes import DType
 from kerascli.spec.compile import Precision
 from kerascli.spec.fit import FitSpec
 from kerascli.spec.settings import Schema, Setting, settings
+from kerascli.spec.update_settings import update_settings
 
 NAME_PATTERN = "^[A-Za-z_][A-Za-z0-9_]*$"
 
@@ -44,10 +45,12 @@ def sections() -> dict[str, Section]:
         Section(
             "model.shared", "A model that is called like a layer; its weights are the same in every call.", _shared()
         ),
+        Section("model.views", "A further model over the same weights, to be run after training.", _view()),
         Section("model.blocks", "A template of layers; each use makes new ones.", _block()),
         Section("rnn.cell", "A cell of `rnn` that is described: a small model of one step.", _cell()),
         Section("compile", "What the model is trained towards, how, and in what precision.", _compile()),
         Section("fit", "How long, in what batches, validated on what, watched by whom.", _fit()),
+        Section("fit.train_step", "An update of a step: what it changes, how, and by which losses.", update_settings()),
     )
     return {section.name: section for section in found}
 
@@ -60,7 +63,7 @@ def node_settings(cls: type[BaseLayer]) -> list[Setting]:
     what = "The nodes that are merged." if merges else "The node it takes; none: the one before."
     keys = [
         Setting("name", _NODE, "What other nodes and the summary call it."),
-        *([] if issubclass(cls, NamingLayer) else [Setting("inputs", inputs, what, required=merges)]),
+        *([] if issubclass(cls, NamingLayer | SourceLayer) else [Setting("inputs", inputs, what, required=merges)]),
         Setting("outputs", {"anyOf": [_NODE, several]}, "A name for every result; '_' drops one."),
         Setting("when", _BOOL, "False: left out, its input is passed on under its name.", default=True),
     ]
@@ -121,10 +124,32 @@ def _split() -> tuple[Setting, ...]:
 
 
 def _fit() -> tuple[Setting, ...]:
-    return tuple(settings(FitSpec, "fit"))
+    updates: Schema = {"type": "array", "items": {"x-section": "fit.train_step"}, "minItems": 1}
+    text = "The updates of a step, each with an optimizer of its own; none: one, by the compile section."
+    return (*settings(FitSpec, "fit"), Setting("train_step", updates, text))
 
 
 def _model() -> tuple[Setting, ...]:
+    shared: Schema = {"anyOf": [{"x-component": "layer"}, {"x-section": "model.shared"}]}
+    return (
+        Setting("inputs", _inputs(), "Shapes without the batch axis; none: the data's."),
+        Setting("shared", _by_name(shared), "Layers and models by name, called like layers: one set of weights each."),
+        Setting("blocks", _by_name({"x-section": "model.blocks"}), "Templates by name, used like layers."),
+        Setting("layers", _LAYERS, "The nodes, from the inputs on.", required=True),
+        Setting("outputs", _OUTPUTS, "The nodes that the model returns; none: the last one."),
+        Setting("views", _by_name({"x-section": "model.views"}), "Further models over the same weights, by name."),
+    )  # fmt: skip
+
+
+def _view() -> tuple[Setting, ...]:
+    return (
+        Setting("inputs", _inputs(), "What it is given, with shapes; none: it goes on from the model's nodes."),
+        Setting("layers", _LAYERS, "Its own nodes; they call what is shared, and have no weights."),
+        Setting("outputs", _OUTPUTS, "The nodes that it returns; none: the last one."),
+    )
+
+
+def _inputs() -> Schema:
     dtypes = [dtype for dtype in get_args(DType) if dtype != "string"]
     declared: Schema = {
         "type": "object",
@@ -132,14 +157,7 @@ def _model() -> tuple[Setting, ...]:
         "required": ["shape"],
         "additionalProperties": False,
     }
-    shared: Schema = {"anyOf": [{"x-component": "layer"}, {"x-section": "model.shared"}]}
-    return (
-        Setting("inputs", _by_name({"anyOf": [_SHAPE, declared]}), "Shapes without the batch axis; none: the data's."),
-        Setting("shared", _by_name(shared), "Layers and models by name, called like layers: one set of weights each."),
-        Setting("blocks", _by_name({"x-section": "model.blocks"}), "Templates by name, used like layers."),
-        Setting("layers", _LAYERS, "The nodes, from the inputs on.", required=True),
-        Setting("outputs", _OUTPUTS, "The nodes that the model returns; none: the last one."),
-    )  # fmt: skip
+    return _by_name({"anyOf": [_SHAPE, declared]})
 
 
 def _shared() -> tuple[Setting, ...]:

@@ -1,6 +1,8 @@
 """An experiment is bound to its optimizer and its tier: from here on it can be trained."""
 
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 
 from torch import nn
@@ -10,9 +12,10 @@ from kerascli.builder.tier import Job, compile_function, make_runner
 from kerascli.device import Choice
 from kerascli.errors import ConfigError
 from kerascli.fit.loop import Plan
-from kerascli.fit.step import Trainer
-from kerascli.graph.weights import names_of
+from kerascli.fit.step import Trainer, Turn
+from kerascli.graph.parts import parts_of
 from kerascli.optimizers.apply import FlatOptimizer
+from kerascli.optimizers.several import Optimizers
 from kerascli.profiling.profiler import Profiler
 from kerascli.spans import listening
 from kerascli.workflow.memory import memory_for_model
@@ -34,22 +37,47 @@ def bind_heard(
 
 @memory_for_model()
 def bind(experiment: Experiment, plan: Plan, recorded_tier: str | None = None) -> tuple[Trainer, Choice]:
-    """Give the experiment its optimizer and its tier; the choice of the tier comes with its reason."""
-    spec = experiment.spec
-    assert spec.compile is not None
-    trained = [(w.name, w.tensor, w.spec) for w in experiment.weights if w.trainable]
-    trainable = [(name, tensor, layout) for name, tensor, layout in trained if isinstance(tensor, nn.Parameter)]
-    if not trainable:
-        raise ConfigError("the model has no trainable weights: there is nothing to fit")
-    _refuse_idle(experiment)
-    optimizer = FlatOptimizer(spec.compile.optimizer, trainable)
+    """Give the experiment its optimizers and its tier; the choice of the tier comes with its reason."""
+    optimizers = _optimizers(experiment)
     experiment.update.train()
-    job = Job(experiment, list(islice(plan.batches(0, 0), 2)), steps=plan.epochs * plan.steps)
-    run, tier = make_runner(job, recorded_tier)
-    if tier.value == "compiled":
-        with suppress(Exception):  # whatever is raised, the rule as it is does the same work
-            optimizer.compile(compile_function)
-    return Trainer(experiment.update, optimizer, experiment.weights, seed=spec.seed, run=run), tier
+    batches = list(islice(plan.batches(0, 0), 2))
+    turns: list[Turn] = []
+    tiers: dict[str, Choice] = {}
+    for number, each in enumerate(experiment.rounds):
+        job = Job(experiment, batches, steps=plan.epochs * plan.steps * each.repeat, number=number)
+        run, tier = make_runner(job, recorded_tier)
+        learning = [(optimizers.by_name[one.name], one.weights) for one in each.learning]
+        if tier.value == "compiled":
+            for optimizer, _ in learning:
+                with suppress(Exception):  # whatever is raised, the rule as it is does the same work
+                    optimizer.compile(compile_function)
+        turns.append(Turn(run, learning, each.stream, each.repeat))
+        tiers[each.learning[0].name] = tier
+    trainer = Trainer(experiment.update, optimizers, experiment.weights, turns, seed=experiment.spec.seed)
+    return trainer, _slowest(tiers)
+
+
+def _slowest(tiers: Mapping[str, Choice]) -> Choice:
+    """One for a run: the tier in which every round can go on, with the reason of the round that has it."""
+    name, tier = min(tiers.items(), key=lambda item: ("eager", "traced", "compiled").index(item[1].value))
+    return replace(tier, reason=f"{name}: {tier.reason}") if len(tiers) > 1 else tier
+
+
+def _optimizers(experiment: Experiment) -> Optimizers:
+    """The optimizers of all updates; a bad step of one stops all."""
+    found: dict[str, FlatOptimizer] = {}
+    repeats: dict[str, int] = {}
+    for each in experiment.rounds:
+        for one in each.learning:
+            named = [(w.name, w.tensor, w.spec) for w in one.weights]
+            trainable = [(name, tensor, layout) for name, tensor, layout in named if isinstance(tensor, nn.Parameter)]
+            if not trainable:
+                raise ConfigError("the model has no trainable weights: there is nothing to fit")
+            if experiment.spec.steps is None:
+                _refuse_idle(experiment)
+            found[one.name] = FlatOptimizer(one.optimizer, trainable, next(iter(found.values()), None))
+            repeats[one.name] = each.repeat
+    return Optimizers(found, repeats)
 
 
 @memory_for_model()
@@ -62,7 +90,7 @@ def _refuse_idle(experiment: Experiment) -> None:
     for node, module in reversed(list(zip(spec.model.nodes, experiment.graph.nodes, strict=True))):
         if node.layer.adds_losses() or reached.intersection(node.outputs):
             reached.update(node.used_names())
-            if any(name.startswith(f"{owner}/") for owner in names_of(module, node.weights_name) for name in trained):
+            if any(name.startswith(f"{part.name}/") for part in parts_of(node, module) for name in trained):
                 return
     if not penalized:
         raise ConfigError("no trainable weight has a part in any loss: there is nothing to fit")

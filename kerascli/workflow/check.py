@@ -8,11 +8,13 @@ from kerascli.builder.values import check_values
 from kerascli.data.learning import load_learned
 from kerascli.data.prepare import DataFacts, PreparedData, stages
 from kerascli.errors import ConfigError, Fault, counted, safe_text
+from kerascli.graph.model import Call
 from kerascli.graph.module import Graph
 from kerascli.report.summary import Summary, summarize
 from kerascli.runs.record import RunRecord
 from kerascli.spec.load import Config, Progress, open_config
 from kerascli.spec.run import RunSpec
+from kerascli.workflow.opened import known_view
 
 
 def check(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Progress | None = None) -> list[str]:
@@ -24,7 +26,7 @@ def check(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Pr
     found = _summary(spec)
     lines = [
         f"{safe_text(str(path))}: ok",
-        f"  model: {counted(len(spec.model.nodes), 'layer')}, {found.total:,} parameters",
+        f"  model: {counted(_layers(spec), 'layer')}, {found.total:,} parameters",
     ]
     if prepared is not None:
         check_values(spec, prepared.splits, prepared.input_stage, prepared.target_stage)
@@ -32,7 +34,7 @@ def check(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Pr
         lines.append(f"  data: {rows} rows")
     if config.data is None:
         unchecked.append("there is no 'data' section")
-    if spec.compile is None:
+    if spec.training is None:
         unchecked.append("there is no 'compile' section")
     return [*lines, *(f"  not checked: {text}" for text in unchecked)]
 
@@ -44,6 +46,7 @@ def summary_of(
     flags: Sequence[str],
     progress: Progress | None = None,
     expand: bool = False,
+    view: str | None = None,
 ) -> Summary:
     """The summary of a config's model, with or without its data."""
     config = open_config(path, sets=sets, flags=flags, progress=progress)
@@ -51,16 +54,16 @@ def summary_of(
     facts, _, unchecked = _best_facts(config)
     with _said(unchecked):
         spec = config.describe(facts)
-    return _summary(spec, expand=expand)
+    return _summary(spec, expand=expand, view=view)
 
 
-def summary_of_run(record: RunRecord, *, expand: bool = False) -> Summary:
+def summary_of_run(record: RunRecord, *, expand: bool = False, view: str | None = None) -> Summary:
     """The summary of a run's model, from its folder alone."""
     config = open_config(record.resolved_path, recorded_plugins=record.plugin_paths())
     if config.data is None:
-        return _summary(config.describe(config.facts()), expand=expand)
+        return _summary(config.describe(config.facts()), expand=expand, view=view)
     facts = stages(config.data, load_learned(record.preprocessing())).facts
-    return _summary(config.describe(facts), expand=expand)
+    return _summary(config.describe(facts), expand=expand, view=view)
 
 
 @contextmanager
@@ -73,8 +76,20 @@ def _said(unchecked: Sequence[str]) -> Iterator[None]:
         raise ConfigError([*error.faults, *missing]) from None
 
 
-def _summary(spec: RunSpec, *, expand: bool = False) -> Summary:
-    return summarize(Graph(spec.built), spec.name, expand=expand)
+def _layers(spec: RunSpec) -> int:
+    """How many run: of a `train_step` those that its updates call in addition are counted once each."""
+    rounds = spec.steps.rounds if spec.steps is not None else ()
+    calls = [entry for each in rounds for entry in each.built.model.entries if isinstance(entry, Call)]
+    more = {node.weights_name for call in calls for node in call.nodes}
+    return len(spec.model.nodes) + len(more - {node.weights_name for node in spec.model.nodes})
+
+
+def _summary(spec: RunSpec, *, expand: bool = False, view: str | None = None) -> Summary:
+    if view is None:
+        beside = [Graph(each.built) for each in spec.steps.rounds] if spec.steps is not None else []
+        return summarize(Graph(spec.built), spec.name, expand=expand, beside=beside)
+    known_view(spec.model, view)
+    return summarize(Graph(spec.built.views[view]), f"{spec.name}: {view}", expand=expand)
 
 
 def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[str]]:

@@ -47,7 +47,7 @@ class Evaluation:
 @memory_for_batches()
 def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
     """Judge a run on prepared rows; `name` is what the result is called. Raises KerasCliError."""
-    if run.experiment.spec.compile is None:
+    if run.experiment.spec.training is None:
         raise ConfigError("the run has no 'compile' section: there is no loss to evaluate")
     check_values(run.experiment.spec, {name: rows}, run.stages.input_stage, run.stages.target_stage)
     started = time.monotonic()
@@ -60,10 +60,12 @@ def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
 
 def rows_of(run: OpenedRun, what: str, *, targets: bool) -> Split:
     """The prepared rows of a split or a file. Raises DataError, ConfigError."""
-    if run.data is None and not Path(what).exists():
-        raise no_split(what)
-    if run.data is None:
+    takes_arrays = run.takes_arrays or (not targets and run.has_own_inputs)
+    if takes_arrays and not Path(what).exists():
+        raise no_split(what, "run has no data section" if run.data is None else "view has inputs of its own")
+    if takes_arrays:
         return raw_rows(run.experiment, Path(what), targets=targets)
+    assert run.data is not None
     if what in SPLITS and not Path(what).is_file():
         prepared = run.config.load_data(learned=run.learned)
         if what not in prepared.splits:
@@ -90,8 +92,8 @@ def _finished(work: Iterator[object]) -> dict[str, float]:
 def _classify(run: OpenedRun, source: BatchSource) -> Iterator[Classified]:
     """One row of Classified for every output that is read as classes."""
     experiment = run.experiment
-    assert experiment.spec.compile is not None
-    goals = [goal for goal in experiment.spec.compile.goals if tells_classes(goal.loss)]
+    compiled = experiment.spec.compile
+    goals = [goal for goal in compiled.goals if tells_classes(goal.loss)] if compiled is not None else []
     outputs = predict(experiment.update, source.epoch(0), seed=experiment.spec.seed) if goals else {}
     for goal in goals:
         reading = class_reading(outputs[goal.output], run.stages.facts.targets.get(goal.target), goal.loss)

@@ -51,10 +51,13 @@ class CheckFailed(KerasCliError):
     exit_code = 1
 
 
-def export_run(record: RunRecord, kind: str, path: Path, *, checkpoint: str | None = None) -> Exported:
-    """Write the run's model to `path`. Raises KerasCliError."""
+def export_run(
+    record: RunRecord, kind: str, path: Path, *, view: str | None = None, checkpoint: str | None = None
+) -> Exported:
+    """Write the run's model, or a view of it, to `path`. Raises KerasCliError."""
     path = output_file(path)
     run = open_run(record, device="cpu", checkpoint=checkpoint)
+    run = run if view is None else run.view(view)
     run.experiment.update.eval()
     if kind not in {"safetensors", "state_dict"} and any(weight.spec.is_state for weight in run.experiment.weights):
         hint = "train with stateful: false, or export its weights: --format safetensors"
@@ -70,7 +73,8 @@ def export_run(record: RunRecord, kind: str, path: Path, *, checkpoint: str | No
 
 
 def _data_notes(run: OpenedRun) -> list[str]:
-    piped = [name for name, pipeline in run.data.inputs.items() if pipeline.steps] if run.data is not None else []
+    given = {} if run.data is None or run.takes_arrays else run.data.inputs
+    piped = [name for name, pipeline in given.items() if pipeline.steps]
     if not piped:
         return []
     names = ", ".join(piped)
@@ -116,7 +120,7 @@ def _state(run: OpenedRun, graph: KerasGraph, checkpoint: str | None) -> list[An
     if any(not torch.equal(tensors.get(f"weights/{w.name}", torch.empty(0)), w.keras()) for w in weights):
         return None
     state = {key.removeprefix("optimizer/"): value for key, value in tensors.items() if key.startswith("optimizer/")}
-    places = keras_file.ordered(graph, weights)
+    places = keras_file.ordered(graph.layers, weights)
     trained = dict.fromkeys(weight.name for _, own in places for weight in own if weight.trainable)
     return state_arrays(run.experiment.spec.compile.optimizer, list(trained), state)
 
@@ -128,7 +132,7 @@ def read_back(data: bytes, kind: str, graph: KerasGraph, experiment: Experiment)
         write_bytes(path, data)
         with open_model(path) as file:
             read = load_file(file, "model", compiled=True).experiment
-    wanted = {weight.name: weight for _, own in keras_file.ordered(graph, experiment.weights) for weight in own}
+    wanted = {weight.name: weight for _, own in keras_file.ordered(graph.layers, experiment.weights) for weight in own}
     if sorted(map(_digest, wanted.values())) != sorted(map(_digest, read.weights)):
         raise CheckFailed("the weights in the file are not the model's")
     read.update.eval()

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from kerascli.builder.experiment import Experiment, build_experiment
@@ -18,11 +17,15 @@ from kerascli.data.learning import save_learned
 from kerascli.data.pipeline import Stage
 from kerascli.data.prepare import PreparedData
 from kerascli.errors import Fault, FileRefused
+from kerascli.fit.tensor_file import tensor_pieces
+from kerascli.graph.module import Graph
+from kerascli.graph.weights import Weight
 from kerascli.interop.architecture import Architecture, read_architecture
+from kerascli.interop.hdf5 import Hdf5
 from kerascli.interop.model_file import ModelFile, open_model
 from kerascli.interop.objects import Refusals
 from kerascli.interop.training import optimizer_state, read_compile
-from kerascli.interop.weights import fill, read_weights
+from kerascli.interop.weights import Pairs, check_shapes, fill, read_weights
 from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.report.summary import render, summarize
 from kerascli.runs.index import remove
@@ -33,7 +36,7 @@ from kerascli.spec.dump import dump_yaml
 from kerascli.spec.extends import read_extended
 from kerascli.spec.load import open_config
 from kerascli.spec.references import escape_references
-from kerascli.spec.run import RunSpec, resolved
+from kerascli.spec.run import resolved
 from kerascli.workflow.recorder import TRAINING
 
 _PROGRESS: Mapping[str, Any] = {
@@ -81,7 +84,7 @@ def import_model(
     with open_model(path) as file:
         loaded = load_file(file, name, compiled=compiled)
         record = RunRecord.create(runs_dir, name)
-        with _kept_if_done(record), record.locked():
+        with kept_if_done(record), record.locked():
             _write(record, file, loaded, data, command)
     count = sum(weight.count for weight in loaded.experiment.weights)
     return Imported(record, count, loaded.notes)
@@ -120,7 +123,7 @@ def load_file(file: ModelFile, name: str, *, compiled: bool) -> _Loaded:
         notes.append("the file has no loss: the run predicts, and cannot be evaluated or trained")
         if architecture.precision != "float32":
             notes.append(f"without a loss it computes in float32, not in {architecture.precision}")
-    experiment = _experiment(sections, name, file.name)
+    experiment = _experiment(sections, name, file, architecture)
     state = _take_weights(file, architecture, experiment, notes)
     return _Loaded(architecture, sections, experiment, state, tuple(notes))
 
@@ -132,15 +135,20 @@ def _with_way_out(error: FileRefused, *, compiled: bool) -> FileRefused:
     return FileRefused([*error.faults, Fault("--no-compile imports the model without them", level="warning")])
 
 
-def _experiment(sections: Mapping[str, Any], name: str, file: str) -> Experiment:
-    """The model with memory. Raises FileRefused with what our own reader has to say of the file's model."""
+def _experiment(sections: Mapping[str, Any], name: str, file: ModelFile, architecture: Architecture) -> Experiment:
+    """The model, with memory once the file's arrays were found to be its own.
+
+    Raises FileRefused, also with what our own reader has to say of the file's model.
+    """
     try:
         spec = describe(sections, name=name, seed=0, data=None, inputs={}, targets=None)
+        if file.arrays is not None:
+            check_shapes(file.arrays, _pairs(file.arrays, file, architecture, Graph(spec.built).weights()))
         return build_experiment(
             spec, device=torch.device("cpu"), input_stage=Stage({}), target_stage=Stage({}), targets={}
         )
     except Invalid as invalid:
-        faults = [Fault(f"'{file}' cannot be taken: {f.text}", hint=f.hint) for f in invalid.faults[:20]]
+        faults = [Fault(f"'{file.name}' cannot be taken: {f.text}", hint=f.hint) for f in invalid.faults[:20]]
         raise FileRefused(faults) from None
 
 
@@ -151,12 +159,7 @@ def _take_weights(
     if file.arrays is None:
         notes.append("the file has no weights: they begin as a new model's do")
         return None
-    pairs = read_weights(file.arrays, experiment.weights, architecture.owners, legacy=file.legacy)
-    missing = {weight.name for weight in experiment.weights if not weight.spec.is_state} - {
-        weight.name for weight, _ in pairs
-    }
-    if missing:
-        raise FileRefused(f"the file has no numbers for the weight '{min(missing)}'")
+    pairs = _pairs(file.arrays, file, architecture, experiment.weights)
     fill(file.arrays, pairs)
     spec = experiment.spec
     if spec.compile is None:
@@ -167,11 +170,21 @@ def _take_weights(
     trained = [weight.name for weight, _ in pairs if weight.trainable]
     state = None
     if file.keras_3:  # Keras 2 wrote its optimizers' state in orders of its own
-        own, legacy = optimizer.state_dict(), file.legacy is not None
+        own = {name: view.to("meta") for name, view in optimizer.state().items()}
+        del optimizer  # only the shapes of its state are needed
+        legacy = file.legacy is not None
         state = optimizer_state(file.arrays, spec.compile.optimizer, trained, own, legacy=legacy)
     if state is None:
         notes.append("the file has no state of the optimizer that can be taken: it starts anew")
     return state
+
+
+def _pairs(arrays: Hdf5, file: ModelFile, architecture: Architecture, weights: Sequence[Weight]) -> Pairs:
+    pairs = read_weights(arrays, weights, architecture.owners, legacy=file.legacy)
+    missing = {weight.name for weight in weights if not weight.spec.is_state} - {weight.name for weight, _ in pairs}
+    if missing:
+        raise FileRefused(f"the file has no numbers for the weight '{min(missing)}'")
+    return pairs
 
 
 def _optimizer(experiment: Experiment) -> FlatOptimizer | None:
@@ -182,7 +195,7 @@ def _optimizer(experiment: Experiment) -> FlatOptimizer | None:
 
 
 @contextmanager
-def _kept_if_done(record: RunRecord) -> Iterator[None]:
+def kept_if_done(record: RunRecord) -> Iterator[None]:
     """A run that could not be written whole is none."""
     try:
         yield
@@ -218,22 +231,21 @@ def _write(record: RunRecord, file: ModelFile, loaded: _Loaded, data: Path | Non
     record.write_summary(render(summarize(experiment.graph, spec.name)))
     for item, content in save_learned(prepared.learned).items() if prepared else ():
         record.write_preprocessing(item, content)
-    _write_weights(record, loaded, spec)
+    write_weights(record, experiment, loaded.state)
     record.finish("completed", reason="imported")
 
 
-def _write_weights(record: RunRecord, loaded: _Loaded, spec: RunSpec) -> None:
-    """The final weights, and a checkpoint from which training goes on."""
-    weights = {w.name: w.keras().to("cpu", copy=True).contiguous() for w in loaded.experiment.weights}
-    record.write_weights(save_tensors(weights))
-    if spec.compile is None:
+def write_weights(record: RunRecord, experiment: Experiment, state: dict[str, Tensor] | None) -> None:
+    """The final weights, and a checkpoint from which training goes on; without a `state` the optimizer starts anew."""
+    record.write_weights(tensor_pieces({w.name: w.keras() for w in experiment.weights}))
+    if experiment.spec.compile is None:
         return
-    optimizer = _optimizer(loaded.experiment)
-    state = loaded.state if loaded.state is not None or optimizer is None else optimizer.state_dict()
+    optimizer = None if state is not None else _optimizer(experiment)
+    state = state if optimizer is None else optimizer.state()
     if state is None:
         return
-    tensors = {f"weights/{name}": value for name, value in weights.items()}
-    tensors |= {f"optimizer/{name}": value.contiguous() for name, value in state.items()}
+    tensors = {f"weights/{w.name}": w.keras() for w in experiment.weights}
+    tensors |= {f"optimizer/{name}": value for name, value in state.items()}
     step = int(state["iterations"])
     facts = {**_PROGRESS, "step": step}
-    record.checkpoints.save(step, {TRAINING: save_tensors(tensors)}, facts)
+    record.checkpoints.save(step, {TRAINING: tensor_pieces(tensors)}, facts)

@@ -1,6 +1,6 @@
 """A run, opened: its model with its weights, and what its pipelines learned. Needs the folder alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from safetensors import SafetensorError
@@ -14,8 +14,9 @@ from kerascli.data.pipeline import Stage
 from kerascli.data.prepare import DataFacts, Stages, stages
 from kerascli.data.spec import DataSpec
 from kerascli.device import choose_device, prepare_cpu
-from kerascli.errors import FileRefused
+from kerascli.errors import ConfigError, FileRefused, safe_text, suggestion
 from kerascli.fit.step import assign_weights
+from kerascli.graph.model import Model, View
 from kerascli.runs.record import RunRecord
 from kerascli.spec.load import Config, Progress, open_config
 from kerascli.workflow.recorder import TRAINING
@@ -30,6 +31,28 @@ class OpenedRun:
     data: DataSpec | None
     """None in a run that was imported: it takes arrays as they are."""
     learned: dict[str, Learned]
+    takes_arrays: bool = False
+    """It takes arrays as they are: what runs has inputs that the data does not give."""
+
+    @property
+    def has_own_inputs(self) -> bool:
+        """Whether the model has inputs that the data does not give: a generator's noise."""
+        return self.data is not None and any(i.name not in self.data.inputs for i in self.experiment.spec.model.inputs)
+
+    def view(self, name: str) -> "OpenedRun":
+        """The same run with a view in place of its model. Raises ConfigError."""
+        view = known_view(self.experiment.spec.model, name)
+        return replace(self, experiment=self.experiment.view(name), takes_arrays=view.own_inputs)
+
+
+def known_view(model: Model, name: str) -> View:
+    """Raises ConfigError where the model has no such view."""
+    if name not in model.views:
+        hint = f"it has {', '.join(model.views)}" if model.views else "views stand under model.views"
+        raise ConfigError(
+            f"--view: the model has no view '{safe_text(name)}'{suggestion(name, model.views)}", hint=hint
+        )
+    return model.views[name]
 
 
 def open_run(
@@ -49,7 +72,7 @@ def open_run(
         targets=ready.facts.targets,
     )
     assign_weights(experiment.weights, _weights(record, checkpoint))
-    return OpenedRun(record, config, experiment, ready, config.data, learned)
+    return OpenedRun(record, config, experiment, ready, config.data, learned, takes_arrays=config.data is None)
 
 
 def _nothing_prepared() -> Stages:

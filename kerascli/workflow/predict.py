@@ -31,8 +31,9 @@ class Predictions:
         return [name for name, values in self.columns.items() if values.dtype == object]
 
 
-def predict_run(run: OpenedRun, what: str) -> Predictions:
+def predict_run(run: OpenedRun, what: str, view: str | None = None) -> Predictions:
     """`what` is a file of the kind that the run's source reads, or a split. Raises KerasCliError."""
+    run = run if view is None else run.view(view)
     return predict_rows(run, rows_of(run, what, targets=False))
 
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 
-import torch
 from torch import nn
 
 from kerascli import draws
 from kerascli.builder.experiment import Experiment
+from kerascli.builder.program import Learner, run_plain
 from kerascli.data.loader import Batch
 from kerascli.errors import StorageError
 from kerascli.events import Event, Note
@@ -50,32 +50,30 @@ def _told(profiler: Profiler, record: RunRecord, *notes: str) -> Iterator[Event]
 
 def know_model(profiler: Profiler, tier: str, experiment: Experiment, plan: Plan) -> None:
     """Tell a profiler of the model whose training it will see."""
-    assert experiment.spec.compile is not None
-    trained = [weight.tensor for weight in experiment.weights if weight.trainable]
-    update = experiment.update
+    assert experiment.spec.training is not None
 
     @cache
     def batch() -> Batch:
         return next(iter(plan.batches(0, 0)))
 
     def step() -> None:
-        update.train()
-        with draws.using(draws.Draws(experiment.spec.seed, "profile", 0)):
-            total = update(batch()).judgement.total
-        torch.autograd.grad(total, trained, allow_unused=True)
+        for each in experiment.rounds:
+            each.update.train()
+            learners = [Learner([weight.tensor for weight in one.weights]) for one in each.learning]
+            with draws.using(draws.Draws(experiment.spec.seed, "profile", 0)):
+                run_plain(each.update, learners, batch())
 
-    profiler.know(tier, experiment.spec.compile.jit_compile, _layers(experiment), step)
+    profiler.know(tier, experiment.spec.training.jit_compile, _layers(experiment), step)
 
 
 def _layers(experiment: Experiment) -> dict[str, nn.Module]:
     """The modules that a step calls one after the other; one that stands in several nodes goes by its first name."""
-    update, graph = experiment.update, experiment.graph
-    found = {
-        "transforms of inputs": update.input_stage,
-        "transforms of targets": update.target_stage,
-        "loss and metrics": update.objective,
-    }
-    for node, module in zip(graph.model.nodes, graph.nodes, strict=True):
-        if module not in found.values():
-            found[node.name] = module
+    update = experiment.update
+    found = {"transforms of inputs": update.input_stage, "transforms of targets": update.target_stage}
+    for each in experiment.rounds:
+        graph, name = each.update.graph, each.learning[0].name
+        found[f"{name}: loss and metrics" if name else "loss and metrics"] = each.update.objective
+        for node, module in zip(graph.model.nodes, graph.nodes, strict=True):
+            if module not in found.values():
+                found[f"{name}: {node.name}" if name else node.name] = module
     return found

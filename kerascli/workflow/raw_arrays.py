@@ -7,16 +7,21 @@ import numpy as np
 
 from kerascli.builder.experiment import Experiment
 from kerascli.data.array_files import read_arrays
+from kerascli.data.csv_text import read_csv
 from kerascli.data.rows import MemorySplit
 from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text, suggestion
+from kerascli.files import memory_limit, read_bytes
 from kerascli.shapes import TensorSpec
 
 
 def raw_rows(experiment: Experiment, path: Path, *, targets: bool) -> MemorySplit:
-    """The arrays of an npz file, or of an npy file for a model of one input. Raises DataError, FileRefused."""
+    """The arrays of an npz file, of an npy file for a model of one input, or the numbers of a csv file.
+
+    Raises DataError, FileRefused.
+    """
     name = str(path)
     inputs = {given.name: given.spec for given in experiment.spec.model.inputs}
-    arrays = dict(read_arrays(path, name))
+    arrays = _from_text(path, inputs) if path.suffix.lower() == ".csv" else dict(read_arrays(path, name))
     if len(arrays) == 1 and len(inputs) == 1 and path.suffix == ".npy" and not targets:
         arrays = dict(zip(inputs, arrays.values(), strict=True))
     goals = experiment.spec.compile.goals if experiment.spec.compile is not None and targets else ()
@@ -29,6 +34,20 @@ def raw_rows(experiment: Experiment, path: Path, *, targets: bool) -> MemorySpli
             raise DataError(Fault(text, place=Place(name)))
     wanted = {key: _as_input(found[key], spec, key, name) for key, spec in inputs.items()}
     return MemorySplit(wanted, {goal.target: found[goal.target] for goal in goals}, {}, rows)
+
+
+def _from_text(path: Path, inputs: Mapping[str, TensorSpec]) -> dict[str, np.ndarray]:
+    """A column `x` is an array, and so are `x[0]`, `x[1]` ... together, as predictions are written."""
+    table = read_csv(read_bytes(path, memory_limit() // 8, str(path)), str(path))
+    arrays = {column: table.array(column) for column in table}
+    for key, spec in inputs.items():
+        sizes = [1 if size is None else size for size in spec.shape]
+        names = [f"{key}[{','.join(map(str, place))}]" for place in np.ndindex(*sizes)]
+        if key in arrays and sizes == [1]:
+            arrays[key] = arrays[key].reshape(-1, 1)
+        elif spec.shape and all(name in arrays for name in names):
+            arrays[key] = np.stack([arrays[name] for name in names], axis=1).reshape(-1, *sizes)
+    return arrays
 
 
 def _array(arrays: Mapping[str, np.ndarray], key: str, name: str) -> np.ndarray:
@@ -53,7 +72,7 @@ def _as_input(values: np.ndarray, spec: TensorSpec, key: str, name: str) -> np.n
     return values if spec.is_integer or values.dtype.kind != "f" else values.astype(np.float32)
 
 
-def no_split(what: str) -> ConfigError:
-    """A run without data has no splits."""
+def no_split(what: str, why: str) -> ConfigError:
+    """What takes arrays has no splits."""
     hint = "give a .npz file with an array for each input (and for evaluate each output), under its name"
-    return ConfigError(f"the run has no data section, and so no split '{safe_text(what)}'", hint=hint)
+    return ConfigError(f"the {why}, and so no split '{safe_text(what)}'", hint=hint)

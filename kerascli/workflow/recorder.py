@@ -6,9 +6,8 @@ import time
 from collections.abc import Iterator, Mapping
 
 from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 
-from kerascli.errors import FileRefused
+from kerascli.errors import ConfigError, FileRefused
 from kerascli.events import (
     AppendRow,
     BatchEnd,
@@ -19,15 +18,18 @@ from kerascli.events import (
     Record,
     Saved,
     WriteHistograms,
+    WriteSample,
     WriteScalars,
 )
 from kerascli.fit.checkpoint import capture, reinstate
 from kerascli.fit.loop import Plan, refuse_bad_step
 from kerascli.fit.progress import Progress
 from kerascli.fit.step import Trainer
+from kerascli.fit.tensor_file import tensor_pieces
 from kerascli.runs.record import RunRecord
 from kerascli.spans import span
 from kerascli.workflow.boards import Boards
+from kerascli.workflow.samples import SampleWriter
 from kerascli.workflow.sending import post
 
 EPOCH_SECONDS = 10.0
@@ -41,11 +43,14 @@ TRAINING = "training.safetensors"
 class Recorder:
     """Writes what happens to one run; holds no lock, its caller does."""
 
-    def __init__(self, record: RunRecord, trainer: Trainer, progress: Progress, plan: Plan) -> None:
+    def __init__(
+        self, record: RunRecord, trainer: Trainer, progress: Progress, plan: Plan, samples: SampleWriter
+    ) -> None:
         self.record = record
         self.trainer = trainer
         self.progress = progress
         self.plan = plan
+        self._samples = samples
         self._saved_at = time.monotonic()
         self._boards = Boards(record)
         self._unreachable: set[str] = set()
@@ -90,7 +95,7 @@ class Recorder:
         refuse_bad_step(self.trainer, self.plan, self.progress.epoch + 1)
         with span("checkpoints"):
             tensors, facts = capture(self.trainer, self.progress)
-            self.record.checkpoints.save(self.progress.step, {TRAINING: save_tensors(tensors)}, facts, slots=slots)
+            self.record.checkpoints.save(self.progress.step, {TRAINING: tensor_pieces(tensors)}, facts, slots=slots)
         self._saved_at = time.monotonic()
         return Saved(f"step {self.progress.step}", self.progress.epoch, self.progress.batch, reason)
 
@@ -103,6 +108,11 @@ class Recorder:
                 self._boards.write_scalars(folder, step, values)
             case WriteHistograms(folder, step):
                 self._boards.write_histograms(folder, step, self.trainer.snapshot())
+            case WriteSample(name, epoch):
+                try:
+                    self._samples.write(name, epoch)
+                except ConfigError as error:  # no reason to lose a training
+                    return Note(f"the sample '{name}' could not be made: {error}", "warning")
             case Post(url):
                 problem = post(record)
                 if problem is not None and url not in self._unreachable:

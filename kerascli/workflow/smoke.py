@@ -4,8 +4,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from kerascli.data.rows import MemorySplit
 from kerascli.errors import Interrupted
 from kerascli.events import EpochBegin, EpochEnd, Evaluated, Event, Note
+from kerascli.interop.samples import sample_inputs
 from kerascli.report.plots import plot_history, save
 from kerascli.runs.index import list_runs
 from kerascli.spec.load import Progress, open_config
@@ -55,11 +57,17 @@ def _fit(events: Iterator[Event]) -> Iterator[str]:
                 pass
 
 
+def _made(run: OpenedRun) -> MemorySplit:
+    """Rows for a model with inputs that the data does not give."""
+    made = sample_inputs(run.experiment.spec.model, _STEPS)
+    return MemorySplit({name: values.numpy() for name, values in made.items()}, {}, {}, _STEPS)
+
+
 def _use(run: OpenedRun) -> Iterator[str]:
     rows = rows_of(run, "train", targets=True).read(slice(0, _STEPS * run.experiment.spec.fit.batch_size))
     evaluate_rows(run, rows, "train")
     yield f"evaluate: {rows.rows:,} rows"
-    yield f"predict: {predict_rows(run, rows).rows:,} rows"
+    yield f"predict: {predict_rows(run, _made(run) if run.has_own_inputs else rows).rows:,} rows"
     record = run.record
     save(plot_history([(record.name, record.history())]), record.plot_path("history.png"))
     yield "plot: history.png"

@@ -8,7 +8,6 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from safetensors.torch import save as save_tensors
 
 from kerascli.builder.cache import use_own_cache
 from kerascli.builder.experiment import Experiment, build_experiment
@@ -44,6 +43,7 @@ from kerascli.workflow.memory import out_of_memory
 from kerascli.workflow.plan import judged, make_plan
 from kerascli.workflow.profiled import profiled
 from kerascli.workflow.recorder import Recorder, restore
+from kerascli.workflow.samples import sample_writer
 from kerascli.workflow.signals import Stop, deferred
 
 
@@ -131,7 +131,7 @@ def resume(
 
 def experiment_of(config: Config, prepared: PreparedData, device: Choice) -> Experiment:
     spec = config.describe(prepared.facts, {name: split.rows for name, split in prepared.splits.items()})
-    if spec.compile is None:
+    if spec.training is None:
         raise config.error(
             [Fault("the config has no 'compile' section", (), hint="add compile: {loss: ..., optimizer: ...}")]
         )
@@ -159,12 +159,13 @@ def _write_start(
         **run_facts(), "command": shlex.join(["kerascli", *options.command]),
         "config": str(config.path), "flags": dict(config.flags), "seed": spec.seed,
         "device": device.value, "device_reason": device.reason, "threads": torch.get_num_threads(),
-        "precision": spec.compile.precision if spec.compile else "float32",
+        "precision": spec.training.precision if spec.training else "float32",
         "data": dict(prepared.digests), "plugins": plugins, "directions": dict(spec.log_names()),
     })  # fmt: skip
     record.write_config(config.text)
     record.write_resolved(dump_yaml(escape_references(config.resolved(record.path))))
-    record.write_summary(render(summarize(experiment.graph, spec.name)))
+    beside = [each.update.graph for each in experiment.rounds] if spec.steps is not None else []
+    record.write_summary(render(summarize(experiment.graph, spec.name, beside=beside)))
     for name, data in save_learned(prepared.learned).items():
         record.write_preprocessing(name, data)
 
@@ -179,7 +180,7 @@ def _run(
     options: Options,
     profiler: Profiler | None,
 ) -> Iterator[Event]:
-    recorder = Recorder(record, trainer, reached, plan)
+    recorder = Recorder(record, trainer, reached, plan, sample_writer(record, experiment, prepared))
     try:
         with deferred() as stop:
             events = recorder.follow(train(trainer, plan, reached))
@@ -188,14 +189,14 @@ def _run(
             else:
                 events = profiler.follow(events, batches_done=reached.batch)
                 yield from profiled(_saved_on_signal(events, recorder, stop), profiler, record)
-            record.write_weights(save_tensors(trainer.snapshot()))
+            record.write_weights(trainer.weights_file())
             results = yield from _judge(experiment, prepared, record, options, stop)
         record.finish("completed" if reached.stopped is None else "stopped", reason=reached.stopped, results=results)
     except Interrupted as error:
         record.finish("interrupted", reason=str(error))
         raise
     except TrainingStopped as error:
-        record.write_weights(save_tensors(trainer.snapshot()))
+        record.write_weights(trainer.weights_file())
         kept = [
             replace(f, text=f"{f.text}; the weights from before it are kept in {record.path}") for f in error.faults
         ]
@@ -254,7 +255,8 @@ def _while_wanted(batches: Iterator[Batch], record: RunRecord, stop: Stop) -> It
 
 def _choice_notes(device: Choice, tier: Choice, experiment: Experiment) -> Iterator[Event]:
     yield Note(f"device: {device.value} ({device.reason})")
-    asked = experiment.spec.compile is not None and experiment.spec.compile.jit_compile is True
+    training = experiment.spec.training
+    asked = training is not None and training.jit_compile is True
     if tier.value == "compiled" or asked:
         yield Note(f"tier: {tier.value} ({tier.reason})")
 

@@ -138,6 +138,8 @@ EXPRESSIONS = [
     "a // 2 + a % 2",
     "normalize(a, axis=-1)", "flip(a, 1)", "repeat(a, 2, axis=1)", "roll(a, 1, axis=1)", "average(a, axis=1)",
     "not (a > 0)", "a > 0 and b > 0", "squeeze(a[:, :1], 1)", "take(a, 1, axis=1)", "pi * a", "erf(a)", "relu(a)",
+    "max_pool(a, 2)", "average_pool(a, 2, strides=1, padding='same')",
+    "rfft(a)[1]", "svd(a, full_matrices=false)[1]", "isin(a, b)", "psnr(a, b, 1.0) * a",
     "moveaxis(a, 1, 2)", "tile(a, [1, 2, 1])", "a[:, none]", "var(a, axis=1)", "std(a, axis=1)",
 ]  # fmt: skip
 
@@ -198,12 +200,14 @@ def test_all_that_keras_has_no_words_for_is_named_at_once(tmp_path: Path) -> Non
 
 def test_keras_sorts_the_deepest_first_and_then_as_it_meets_them() -> None:
     model = models.several()
-    parents = {layer.name: _names(layer._inbound_nodes[0].input_tensors) for layer in model.layers}
-    assert keras_order(parents, _names(model.outputs)) == [layer.name for layer in model.layers]
+    parents = {(layer.name, 0): _places(layer._inbound_nodes[0].input_tensors) for layer in model.layers}
+    order, calls = keras_order(parents, _places(model.outputs))
+    assert order == [layer.name for layer in model.layers]
+    assert set(calls) == set(parents)
 
 
-def _names(tensors: list[Any]) -> list[str]:
-    return [tensor._keras_history.operation.name for tensor in tensors]
+def _places(tensors: list[Any]) -> list[tuple[str, int]]:
+    return [(tensor._keras_history.operation.name, 0) for tensor in tensors]
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "sgd", "amsgrad", "schedule", "average"])

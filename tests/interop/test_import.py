@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -351,6 +353,24 @@ def test_what_is_called_twice_is_shared_or_refused(tmp_path: Path) -> None:
     np.testing.assert_allclose(ours, model.predict(called(model, x), verbose=0), atol=1e-5)
 
 
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_model_on_every_step_is_shared(suffix: str, tmp_path: Path) -> None:
+    one = keras.Input((6, 6, 1), name="image")
+    y = L.BatchNormalization(name="n")(L.Conv2D(2, 3, name="c")(one))
+    tower = keras.Model(
+        one, L.Add(name="a")([L.GlobalMaxPooling2D(name="m")(y), L.GlobalAveragePooling2D(name="g")(y)])
+    )
+    frames = keras.Input((4, 6, 6, 1), name="frames")
+    model: Any = keras.Model(frames, L.Dense(2, name="out")(L.LSTM(3)(L.TimeDistributed(tower, name="steps")(frames))))
+    shake(model)
+    x = rows(model)
+    found = import_model(save(model, tmp_path, suffix), runs_dir=tmp_path / "runs")
+    run = open_run(found.record, device="cpu")
+    (ours,) = predict_run(run, str(arrays(run, model, x, tmp_path / "x.npz"))).outputs.values()
+    np.testing.assert_allclose(ours, model.predict(called(model, x), verbose=0), atol=1e-5)
+    assert summary_of_run(found.record).total == model.count_params()
+
+
 def test_data_is_asked_for_by_the_names_of_inputs_and_outputs(tmp_path: Path) -> None:
     run = open_run(import_model(save(dense_plain(), tmp_path, ".keras"), runs_dir=tmp_path / "runs").record)
     np.savez(tmp_path / "wrong.npz", z=np.ones((3, 4)))
@@ -358,3 +378,31 @@ def test_data_is_asked_for_by_the_names_of_inputs_and_outputs(tmp_path: Path) ->
         predict_run(run, str(tmp_path / "wrong.npz"))
     with pytest.raises(ConfigError, match="no data section"):
         predict_run(run, "test")
+
+
+_MEASURED = """
+import sys
+from pathlib import Path
+from kerascli.workflow.importing import import_model
+
+def peak():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+small, large = map(Path, sys.argv[1:])
+import_model(small, runs_dir=small.parent / "runs")
+Path("/proc/self/clear_refs").write_text("5")
+before = peak()
+import_model(large, runs_dir=small.parent / "runs")
+print((peak() - before) * 1024 / large.stat().st_size)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is measured by Linux's own count")
+def test_a_large_file_is_never_twice_in_memory(tmp_path: Path) -> None:
+    save(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]), tmp_path, ".keras").rename(tmp_path / "s.keras")
+    hidden = [keras.layers.Dense(1500) for _ in range(6)]
+    large = save(keras.Sequential([keras.Input((1500,)), *hidden]), tmp_path, ".keras")
+    command = [sys.executable, "-c", _MEASURED, str(tmp_path / "s.keras"), str(large)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(run.stdout) < 2.0

@@ -23,7 +23,7 @@ LEFT_OUT: dict[tuple[str, str], str] = {
         )
     },
     **{("layer", name): _DRAWN for name in ("dropout", "gaussian_dropout", "gaussian_noise")},
-    **{("layer", name): _FORMULA for name in ("expr", "add_loss", "add_metric")},
+    **{("layer", name): _FORMULA for name in ("expr", "add_loss", "add_metric", "weight", "update")},
     **{(kind, "expr"): _FORMULA for kind in ("loss", "metric")},
 }  # fmt: skip
 """(kind, name) of what has no case, and why: drawn at random and tested by its moments, ours alone, ..."""

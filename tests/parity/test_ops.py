@@ -87,6 +87,7 @@ CASES = [
     "cumprod(a, -1)", "cumprod(a)", "diff(a)", "diff(a, n=2, axis=1)", "trapezoid(a, axis=1)", "trapezoid(a, dx=0.5)",
     "trapezoid(w, cumsum(p[0, 0, :3]))", "searchsorted(sort(w), a)", "searchsorted(sort(w), a, side='right')",
     "digitize(a, [-1.0, 0.0, 0.5])", "scatter([[0, 1], [2, 3]], w[:2], [4, 5])",
+    "isin(i, j)", "isin(i, [1, 5], invert=true)",
     "scatter_update(v, [[0, 1], [1, 2]], w[:2])", "extract_sequences(a, 2, 1)",
     # algebra
     "transpose(a, [0, 2, 1]) @ m", "matmul(a, transpose(b, [0, 2, 1]))", "dot(v, transpose(v))", "dot(w, w)",
@@ -99,6 +100,19 @@ CASES = [
     "logdet(s)", "inv(s)", "pinv(s)", "cholesky(s)", "cholesky(s, upper=true)", "solve(s, m)",
     "solve_triangular(tril(s), m, lower=true)", "qr(s)[1]", "vander(stop_gradient(w))",
     "vander(stop_gradient(w), 4, increasing=true)",
+    "cholesky_inverse(cholesky(s))", "cholesky_inverse(cholesky(s, upper=true), upper=true)",
+    "eigh(s + transpose(s, [0, 2, 1]))[0]",
+    "abs(eigh(s + transpose(s, [0, 2, 1]))[1])", "svd(m)[1]", "abs(svd(a, full_matrices=false)[0])",
+    # windows and waves
+    "max_pool(a, 2)", "max_pool(a, [2], strides=1, padding='same')", "max_pool(d, [2, 3], padding='same')",
+    "average_pool(a, 2, padding='same')", "average_pool(d, 2, strides=[1, 2])", "max_pool(d, 3, 2, 'same')",
+    "conv(a, transpose(b, [1, 2, 0]))", "conv(d, reshape(d[0, :2, :, :], [2, 3, 8, 2]), padding='same')",
+    "conv(d, reshape(d[0, :2, :, :], [3, 2, 8, 2]), strides=2, padding='same')",
+    "conv(d, reshape(d[0, :2, :, :], [2, 3, 8, 2]), dilation_rate=[1, 2])",
+    "conv(d, reshape(d[0, :2, :, :], [3, 2, 4, 4]))",
+    "depthwise_conv(d, reshape(d[0, :2, :, :], [2, 3, 8, 2]), strides=2)",
+    "depthwise_conv(a, reshape(b[0, :2], [2, 4, 1]), 1, 'same')",
+    "rfft(a)[0]", "rfft(a, 6)[1]", "rfft(a, fft_length=3)[0]", "irfft([a, b])", "irfft([a, b], fft_length=5)",
     # made
     "a + zeros([3, 4])", "a * ones([2, 1, 4], dtype='float64')", "a + full([4], 3)", "a + full([3, 1], 0.5)",
     "zeros_like(a)", "ones_like(a)", "full_like(a, 3)", "a + eye(3, 4, k=1)", "m + identity(3)", "m * tri(3, k=-1)",
@@ -116,6 +130,8 @@ CASES = [
     "sparse_categorical_crossentropy(j - 1, a, from_logits=true)",
     "dot_product_attention(d, d * 2, d + 1)", "dot_product_attention(d, d * 2, d + 1, is_causal=true, scale=0.3)",
     "dot_product_attention(d, d, d, mask=tri(4) > 0)",
+    "ctc_loss(j[:, :1], a, [1, 1], [3, 3])", "ctc_loss(j[:, :2] - 1, d[:, :, 0], [2, 1], [4, 3], mask_index=4)",
+    "psnr(a, b, 1.0)",
     # operators and places
     "a + b * 2 - c / 3", "-a ** 2", "p ** 0.5", "2 ** a", "1 / p", "7 // p", "a % 3", "a // b", "+a",
     "a[0]", "a[:, 0]", "a[:, -1]", "a[..., 1]", "a[:, ::-1]", "a[..., 3:0:-2]", "a[:, None, 1:]", "a[:, 1:, ::2]",
@@ -128,6 +144,7 @@ KERAS_CANNOT = [
     ("sum(sparsemax(a, axis=1), axis=1)", "ones([2, 4])"),
     ("segment_sum(a, j[:, 0], num_segments=4)", "tensordot(transpose(one_hot(j[:, 0], 4)), a, 1)"),
     ("segment_max(v, j[:, 0], 4)[1:4:2]", "v"),
+    ("segment_prod(v, j[:, 0], 4)[:3]", "stack([ones([3]), v[0], ones([3])])"),
     ("segment_min(v, [1, 1], 2)[1]", "min(v, axis=0)"),
     ("segment_max(v, [5, -1], 2)", "full([2, 3], -1) / 0.0"),
     ("average(a, axis=1, weights=p)", "sum(a * p, axis=1) / sum(p, axis=1)"),
@@ -291,8 +308,10 @@ def test_arguments_and_defaults_are_keras_s() -> None:
         "linspace": {"retstep", "axis"}, "logspace": {"axis"}, "geomspace": {"axis"}, "pinv": {"rcond"},
         "cross": {"axisa", "axisb", "axisc"}, "einsum": {"kwargs"}, "layer_normalization": {"kwargs"},
         "dot_product_attention": {"flash_attention", "attn_logits_soft_cap"}, "scatter_update": {"reduction"},
-        "depth_to_space": {"data_format"}, "space_to_depth": {"data_format"},
-        **{f"segment_{kind}": {"sorted"} for kind in ("sum", "max", "min")},
+        "svd": {"compute_uv"}, "isin": {"assume_unique"},
+        **{name: {"data_format"} for name in words("depth_to_space space_to_depth max_pool average_pool")},
+        **{name: {"data_format"} for name in words("conv depthwise_conv")},
+        **{f"segment_{kind}": {"sorted"} for kind in ("sum", "max", "min", "prod")},
     }  # fmt: skip
     required = {"num_segments", "x1", "x2", "num_classes"}  # without them a shape would depend on the values
     more = {"relu"}  # takes what the activation takes

@@ -81,7 +81,7 @@ def labelled_files(folder: Path, shown: str, classes: tuple[str, ...], suffixes:
         if name not in known:
             text = f"there is no folder for the class '{safe_text(name, 40)}'{suggestion(name, known)}"
             raise DataError(Fault(text, place=Place(shown)))
-        found = _files(folder / name, suffixes)
+        found = files_below(folder / name, suffixes)
         counts.append(len(found))
         paths += found
         if len(paths) > _MOST_FILES:
@@ -91,7 +91,8 @@ def labelled_files(folder: Path, shown: str, classes: tuple[str, ...], suffixes:
     return Filed(paths, np.repeat(np.arange(len(classes)), counts))
 
 
-def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+def files_below(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """Files with one of the suffixes in a folder and in folders in it, in order of name."""
     return [
         Path(root) / name
         for root, _, names in sorted(os.walk(folder))

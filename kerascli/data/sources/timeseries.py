@@ -1,14 +1,14 @@
 """Timeseries: windows over the rows of another source, as keras.utils.timeseries_dataset_from_array."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Self
 
 import numpy as np
 
-from kerascli.data.base import SOURCES, Context, Field, Source, source
+from kerascli.data.base import Context, Field, source
 from kerascli.data.on_disk import Direct, Rows, Values, chosen, is_large
+from kerascli.data.sources.wrapped import WrappedSource, numbers_in_memory
 from kerascli.data.table import Table
 from kerascli.errors import DataError, Fault, Place
 from kerascli.shapes import NonNegativeInt, PositiveInt
@@ -17,17 +17,13 @@ NEXT = "_next"
 
 
 @source()
-class Timeseries(Source):
+class Timeseries(WrappedSource):
     """Of every column a window of rows (sequence_length, 1), and as `NAME_next` its value `offset` rows on.
 
     The table's rows are in order of time, at even distances. Columns of a list stand side by side:
     `[{columns: [a, b]}]` is (sequence_length, 2).
     """
 
-    in_files = False
-
-    source: Annotated[Source, SOURCES.field()]
-    """Where the rows come from; each split has windows of its own."""
     sequence_length: PositiveInt
     """How many steps a window has."""
     sequence_stride: PositiveInt = 1
@@ -57,13 +53,6 @@ class Timeseries(Source):
         table = self.source.read(path, name)
         return table and self._windows(table, name, None)
 
-    def files(self, context: Context) -> list[Path]:
-        return self.source.files(context)
-
-    def _moved(self, fields: object, move: Callable[[str], str]) -> Self:
-        inner = self.source._moved(self.source.paths, move)
-        return self.model_copy(update={"source": inner})
-
     def _inner(self, context: Context) -> Context:
         """The columns of the rows that are behind those of the windows."""
         if context.columns is None:
@@ -85,7 +74,7 @@ class Timeseries(Source):
             raise DataError(Fault(text, place=Place(table.name or self.source.component_name)))
         columns: dict[str, Values] = {}
         for name in names:
-            values = _in_memory(table, name)
+            values = numbers_in_memory(table, name, "windows")
             if wanted is None or name in wanted:
                 windows = Windows(values, starts, self.sequence_length, self.sampling_rate)
                 columns[name] = windows if is_large(len(windows) * windows.row_bytes) else windows[slice(None)]
@@ -106,14 +95,3 @@ class Windows(Direct):
 
     def __getitem__(self, rows: Rows) -> np.ndarray:
         return self._values[self._starts[chosen(self._rows, rows)][:, None] + self._steps]
-
-
-def _in_memory(table: Table, name: str) -> np.ndarray:
-    """A column of numbers. Raises DataError."""
-    values = table.column(name)
-    if values.dtype == object:
-        text = f"column '{name}' holds no numbers; windows are made of numbers"
-        raise DataError(Fault(text, place=Place(table.name or "data")))
-    if isinstance(values, np.ndarray):
-        return values
-    return np.concatenate(list(values.blocks(2**16)))

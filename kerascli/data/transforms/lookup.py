@@ -93,7 +93,8 @@ class Lookup(Transform):
         vocabulary = self._vocabulary(learned)
         size = None if vocabulary is None else len(vocabulary) + self._first(target)
         classes = tuple(map(str, vocabulary)) if target and vocabulary is not None else None
-        known = replace(field, vocabulary_size=size, classes=classes, num_classes=size if target else None)
+        words = None if vocabulary is None else ("",) * self._first(target) + tuple(map(str, vocabulary))
+        known = replace(field, vocabulary_size=size, classes=classes, num_classes=size if target else None, words=words)
         dtype = {"int": "int64", "one_hot": "uint8", "multi_hot": "uint8"}.get(self.output_mode, "float32")
         width = self.max_tokens if self.pad_to_max_tokens else size
         return replace(known, shape=encoded_shape(field.shape, self.output_mode, width), dtype=dtype)

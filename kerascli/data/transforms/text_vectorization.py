@@ -35,12 +35,6 @@ def _tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _not_ragged(ragged: bool) -> bool:
-    if ragged:
-        raise ValueError("rows of different lengths are not supported; expected false, and they are padded with 0")
-    return ragged
-
-
 @transform()
 class TextVectorization(Transform):
     """Splits texts into words, and makes numbers of the words, or a vector over the vocabulary of each text.
@@ -74,8 +68,8 @@ class TextVectorization(Transform):
     idf_weights: Floats | None = None
     """What a count of each word of a given vocabulary is multiplied by, in mode tf_idf."""
     sparse: Dense = False
-    ragged: Annotated[bool, Setting(validate_default=False), BeforeValidator(_not_ragged)] = False
-    """Rows have one length here: only false."""
+    ragged: bool = False
+    """In mode int: rows keep their lengths, for `pad_sequences` behind this."""
     encoding: Literal["utf-8"] = "utf-8"
     """Text is decoded by the source."""
 
@@ -83,6 +77,8 @@ class TextVectorization(Transform):
     def _fits(self) -> Self:
         if self.output_sequence_length is not None and self.output_mode != "int":
             raise ValueError(f"'output_sequence_length' goes with output_mode int, got {self.output_mode}")
+        if self.ragged and (self.output_mode != "int" or self.output_sequence_length is not None):
+            raise ValueError("'ragged' goes with output_mode int, and without output_sequence_length")
         assert self.lookup  # what it refuses is refused here
         return self
 
@@ -103,6 +99,8 @@ class TextVectorization(Transform):
         known = replace(words, num_classes=words.vocabulary_size if target else None)
         if self.output_mode != "int":
             return known
+        if self.ragged:
+            return replace(known, shape=(None,), dtype="sequence")
         longest = self.output_sequence_length or (None if learned is None else learned.facts["max_length"])
         return replace(known, shape=(longest,), max_length=longest)
 
@@ -116,7 +114,7 @@ class TextVectorization(Transform):
                 yield tokens
 
         learned = self.lookup.learn_tokens(parts(), target=False)
-        if self.output_mode != "int" or self.output_sequence_length is not None:
+        if self.output_mode != "int" or self.output_sequence_length is not None or self.ragged:
             return learned
         longest = max(lengths or (part.longest() for part in parts()))
         if not longest:
@@ -128,6 +126,8 @@ class TextVectorization(Transform):
         found = Tokens(self.lookup.numbers(tokens.values, learned, target=False), tokens.lengths)
         if self.output_mode != "int":
             return self.lookup.vectors(found, learned, target=False)
+        if self.ragged:
+            return found.sequences()
         return found.padded(self.output_sequence_length or learned.facts["max_length"])
 
     def _tokens(self, values: np.ndarray) -> Tokens:

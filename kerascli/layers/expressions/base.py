@@ -9,6 +9,7 @@ from kerascli.errors import Fault
 from kerascli.expressions import ExpressionError
 from kerascli.layers.base import NamingLayer, ShapeMismatch
 from kerascli.ops.expression import Expression, ExpressionField, expression
+from kerascli.shapes import TensorSpec
 
 
 class ExpressionLayer(NamingLayer):
@@ -20,6 +21,9 @@ class ExpressionLayer(NamingLayer):
 
     def names(self) -> tuple[str, ...]:
         return expression(self.value).names
+
+    def asks_for_batch(self) -> bool:
+        return expression(self.value).asks_for_batch
 
     def numbers(self) -> Collection[str]:
         return expression(self.value).constants()
@@ -36,16 +40,19 @@ class ExpressionLayer(NamingLayer):
 
 
 class ExpressionModule(nn.Module):
-    """Evaluates an expression; its inputs come in the order of the expression's names."""
+    """Evaluates an expression; its inputs come in the order of the layer's names."""
 
-    def __init__(self, value: str) -> None:
+    def __init__(self, layer: ExpressionLayer, xs: tuple[TensorSpec, ...]) -> None:
         super().__init__()
-        self.expression: Expression = expression(value)
+        self.names = layer.names()
+        self.expression: Expression = expression(layer.value)
+        self.sized_by = next((index for index, spec in enumerate(xs) if spec.batched), 0)
+        """Which of the inputs says how large the batch is."""
 
     def value_of(self, xs: tuple[Tensor, ...]) -> Any:
-        """The value; without names the one input only says how large the batch is. Raises ShapeMismatch."""
-        named = dict(zip(self.expression.names, xs, strict=False))
+        """The value. Raises ShapeMismatch."""
+        named = dict(zip(self.names, xs, strict=False))
         try:
-            return self.expression(named, xs[0], training=self.training)
+            return self.expression(named, xs[self.sized_by], training=self.training)
         except ExpressionError as error:
             raise ShapeMismatch(error.text, argument="value", span=(error.column, error.length)) from None

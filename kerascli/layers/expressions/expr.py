@@ -20,7 +20,7 @@ class Expr(ExpressionLayer):
         return None
 
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
-        return ExprModule(self.value)
+        return ExprModule(self, xs)
 
 
 class ExprModule(ExpressionModule):

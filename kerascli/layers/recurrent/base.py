@@ -114,7 +114,20 @@ class StepModule(Recurrence):
         return outputs[:, 0], *state
 
 
-class SequenceModule(Recurrence, WeightedModule):
+class StatefulModule(WeightedModule):
+    """A module that can go on from batch to batch."""
+
+    @property
+    @abstractmethod
+    def stateful(self) -> bool:
+        """Whether its settings want that."""
+
+    @abstractmethod
+    def keep_states(self, rows: int, step: tuple[int, ...]) -> None:
+        """Declare the states, of batches of so many rows, for steps of a shape."""
+
+
+class SequenceModule(Recurrence, StatefulModule):
     """A recurrent layer: a recurrence, and what its settings make of it."""
 
     sequence: Recurrent
@@ -124,8 +137,11 @@ class SequenceModule(Recurrence, WeightedModule):
     kept: tuple[str, ...] = ()
     """The names of the states that go on from batch to batch."""
 
+    @property
+    def stateful(self) -> bool:
+        return self.sequence.stateful
+
     def keep_states(self, rows: int, step: tuple[int, ...]) -> None:
-        """Go on from batch to batch, of so many rows each."""
         shapes = self.state_shapes(step)
         self.kept = tuple(f"state_{number}" for number in range(len(shapes)))
         for name, shape in zip(self.kept, shapes, strict=True):

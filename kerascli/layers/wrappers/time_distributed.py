@@ -1,9 +1,10 @@
 """TimeDistributed: one layer for every step of a sequence."""
 
-from typing import Any, Self
+from dataclasses import replace
+from typing import Annotated, Any, Self
 
 import torch
-from pydantic import model_validator
+from pydantic import WithJsonSchema, model_validator
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -27,8 +28,8 @@ class TimeDistributed(Layer):
     mask = "pass"
     uses_mask = True
 
-    layer: LayerField
-    """The layer that is called on every step."""
+    layer: Annotated[LayerField, WithJsonSchema({"anyOf": [{"x-component": "layer"}, {"type": "string"}]})]
+    """The layer that is called on every step, or the name of a shared layer or model."""
 
     @model_validator(mode="after")
     def _takes_one(self) -> Self:
@@ -46,6 +47,9 @@ class TimeDistributed(Layer):
     @property
     def loops(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.layer.mixes_samples
+
+    def adds_losses(self) -> bool:
+        return self.layer.adds_losses()
 
     def result_count(self) -> int | None:
         return self.layer.result_count()
@@ -79,7 +83,10 @@ class TimeDistributedModule(nn.Module):
             result = calls.note(self.name, self._one_by_one(x, mask))
         else:
             arguments = {} if mask is None else {"mask": mask.flatten(0, 1)}
-            result = calls.note(self.name, self.get_submodule(self.name)(x.flatten(0, 1), **arguments))
+            result = self.get_submodule(self.name)(x.flatten(0, 1), **arguments)
+            if isinstance(result, Outcome):  # a loss is a mean over samples, and as many are added as there are steps
+                result = replace(result, losses={key: loss * x.shape[1] for key, loss in result.losses.items()})
+            result = calls.note(self.name, result)
             several = result if isinstance(result, tuple) else (result,)
             several = tuple(one.unflatten(0, x.shape[:2]) for one in several)
             result = several if isinstance(result, tuple) else several[0]

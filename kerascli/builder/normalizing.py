@@ -1,0 +1,59 @@
+"""What is known of a softmax: it sums to 1, and nothing that is the same for all its inputs changes it.
+
+Keras's cross-entropies divide probabilities by their sum, which for those of a softmax is 1 already: ten of the
+operations of a step that come to nothing, forward and backward.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+aten = torch.ops.aten
+
+
+def use_normalized(graph: fx.Graph) -> None:
+    """Drop divisions by the sum of a softmax, and what is added to its gradient along its axis."""
+    for node in list(graph.nodes):
+        if _sums_softmax(node):
+            for user in list(node.users):
+                if user.target is aten.div.Tensor and user.args[1] is node and _form(user) == _form(user.args[0]):
+                    user.replace_all_uses_with(user.args[0])
+                    graph.erase_node(user)
+        elif node.target is aten._softmax_backward_data.default:
+            gradient, _, axis, _ = node.args
+            node.args = (_without_constant(gradient, axis), *node.args[1:])
+
+
+def _sums_softmax(node: fx.Node) -> bool:
+    if node.target is not aten.sum.dim_IntList or node.kwargs or len(node.args) < 3 or not node.args[2]:
+        return False
+    softmax: Any = node.args[0]
+    axes: Any = node.args[1]
+    if softmax.target is not aten._softmax.default or softmax.meta["val"].dtype not in (torch.float32, torch.float64):
+        return False
+    rank = softmax.meta["val"].ndim
+    return [axis % rank for axis in axes] == [softmax.args[1] % rank]
+
+
+def _without_constant(gradient: Any, axis: Any) -> fx.Node:
+    """A sum's operand that alone changes along the axis, or the sum itself."""
+    if gradient.target is not aten.add.Tensor or gradient.kwargs:
+        return gradient
+    for one, other in (gradient.args, gradient.args[::-1]):
+        if isinstance(one, fx.Node) and isinstance(other, fx.Node) and _is_constant_along(other, axis):
+            return one if _form(one) == _form(gradient) else gradient
+    return gradient
+
+
+def _is_constant_along(node: fx.Node, axis: int) -> bool:
+    source: Any = node.args[0] if node.target is aten.expand.default else node
+    value, whole = source.meta.get("val"), node.meta.get("val")
+    if not isinstance(value, Tensor) or not isinstance(whole, Tensor) or value.ndim != whole.ndim:
+        return False
+    return value.shape[axis] == 1
+
+
+def _form(node: Any) -> object:
+    value = node.meta.get("val")
+    return (value.shape, value.dtype) if isinstance(value, Tensor) else node

@@ -1,0 +1,126 @@
+"""What a training of several updates is judged by: the objective of a round, and all rounds together."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from kerascli import draws
+from kerascli.builder.objective import BaseObjective, Judgement, mean_state, measured, penalty, summed
+from kerascli.builder.update import Update, UpdateOutcome
+from kerascli.data.loader import Batch
+from kerascli.graph.module import Graph, GraphOutcome
+from kerascli.graph.weights import Weight
+from kerascli.spec.train_step import Compared, RoundSpec, UpdateSpec
+
+
+class RoundObjective(BaseObjective):
+    """A loss for each of the updates that share a forward pass.
+
+    What layers add by themselves counts for the first of them, a weight's regularizer for the update that trains it.
+    """
+
+    def __init__(self, spec: RoundSpec, trained: Mapping[str, Sequence[Weight]]) -> None:
+        metrics = [
+            each for update in spec.updates
+            for each in (*[None] * (len(update.log_names()) - len(update.metrics)), *(j.metric for j in update.metrics))
+        ]  # fmt: skip
+        losses = [term.loss for update in spec.updates for term in update.terms if term.loss is not None]
+        names = [name for update in spec.updates for name in update.log_names()]
+        super().__init__(names, metrics, losses)
+        self.updates = spec.updates
+        self._formulas = {term.node for update in spec.updates for term in update.terms if term.loss is None}
+        self._penalized = {
+            name: [weight for weight in weights if weight.spec.regularizer is not None]
+            for name, weights in trained.items()
+        }
+
+    def forward(
+        self,
+        outcome: GraphOutcome,
+        targets: Mapping[str, Tensor],
+        sample_weight: Mapping[str, Tensor],
+        rows: int,
+    ) -> Judgement:
+        """Targets and sample weights by target name -> the batch's judgement, with a total for each update."""
+        totals: list[Tensor] = []
+        states: list[Tensor] = []
+        for number, update in enumerate(self.updates):
+            own = outcome.losses.items() if number == 0 else ()
+            parts = [value for name, value in own if name not in self._formulas]
+            means: list[Tensor] = []
+            for term in update.terms:
+                value, weighted = _loss(update, term.name, outcome, targets, sample_weight)
+                means.append(value)
+                parts.append(weighted)
+            parts += [penalty(weight) for weight in self._penalized[update.name]]
+            totals.append(summed(parts))
+            means = [totals[-1], *means, *(outcome.metrics[name] for name in update.figures)]
+            states += [mean_state(value, rows) for value in means]
+            for judged in update.metrics:
+                y_true, y_pred = _pair(judged.of, outcome, targets)
+                mask = outcome.masks.get(judged.of.y_pred)
+                states.append(measured(judged.metric, y_true, y_pred, None, mask))
+        return Judgement(totals, states)
+
+
+def _loss(
+    update: UpdateSpec,
+    name: str,
+    outcome: GraphOutcome,
+    targets: Mapping[str, Tensor],
+    sample_weight: Mapping[str, Tensor],
+) -> tuple[Tensor, Tensor]:
+    """A term's value, and what it adds to the loss."""
+    term = next(term for term in update.terms if term.name == name)
+    if term.loss is None or term.of is None:
+        return outcome.metrics[term.node], outcome.losses[term.node]
+    y_true, y_pred = _pair(term.of, outcome, targets)
+    weight = sample_weight.get(str(term.of.y_true)) if term.of.is_target else None
+    value = term.loss(y_true, y_pred, sample_weight=weight, mask=outcome.masks.get(term.of.y_pred))
+    return value, value if term.weight == 1.0 else value * term.weight
+
+
+def _pair(of: Compared, outcome: GraphOutcome, targets: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    y_pred = _full_precision(outcome.outputs[of.y_pred])
+    if isinstance(of.y_true, str):
+        return (targets if of.is_target else outcome.outputs)[of.y_true], y_pred
+    like = y_pred[..., 0] if of.class_numbers else y_pred
+    return torch.full_like(like, of.y_true), y_pred
+
+
+def _full_precision(x: Tensor) -> Tensor:
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
+class _Joined(BaseObjective):
+    """The figures of all rounds."""
+
+    def __init__(self, parts: Sequence[BaseObjective]) -> None:
+        names = [name for part in parts for name in part.names]
+        super().__init__(names, [metric for part in parts for metric in part.metrics], [])
+
+
+class Rounds(Update):
+    """Predicts with the model, and judges every round without a step in between."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        rounds: Sequence[tuple[str, Update]],
+        input_stage: nn.Module,
+        target_stage: nn.Module,
+        precision: str,
+    ) -> None:
+        super().__init__(graph, _Joined([r.objective for _, r in rounds]), input_stage, target_stage, precision)
+        self.rounds = nn.ModuleList(each for _, each in rounds)
+        self._names = [name for name, _ in rounds]
+
+    def forward(self, batch: Batch) -> UpdateOutcome:
+        states: list[Tensor] = []
+        nodes = draws.node_stack()
+        for name, each in zip(self._names, self.rounds, strict=True):
+            nodes.append(name)  # nodes of two rounds may have one name, and still draw numbers of their own
+            states += each(batch).judgement.states
+            nodes.pop()
+        return UpdateOutcome(Judgement([], states), {})

@@ -1,0 +1,43 @@
+"""SampleImages: what a generator makes of the same noise, epoch by epoch."""
+
+from typing import Literal
+
+import torch
+
+from kerascli.callbacks.base import callback
+from kerascli.callbacks.samples import Images, ModelFacts, ShowsImages, Studio
+from kerascli.shapes import PositiveInt
+
+
+@callback()
+class SampleImages(ShowsImages):
+    """A grid of images that the model, or a view, makes of noise; it is the same noise in every epoch.
+
+    An input of whole numbers is a class: the columns go through the classes in turn.
+    """
+
+    rows: PositiveInt = 4
+    columns: PositiveInt = 8
+    noise: Literal["normal", "uniform"] = "normal"
+    """normal: mean 0, deviation 1; uniform: from -1 to 1."""
+
+    def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
+        for name, spec in model.inputs.items():
+            if None in spec.shape:
+                return "view", f"its input '{name}' has no fixed size: {spec}"
+            if spec.is_integer and spec.shape not in ((), (1,)):
+                return "view", f"its input '{name}' wants more than a class number: {spec} of {spec.dtype}"
+        return super().misfit(model)
+
+    def sample(self, studio: Studio) -> Images:
+        model, count = studio.facts(self.view), self.rows * self.columns
+        inputs = {}
+        for name, spec in model.inputs.items():
+            shape = (count, *(size or 1 for size in spec.shape))
+            if spec.is_integer:
+                classes = model.classes.get(name, self.columns)
+                inputs[name] = (torch.arange(count) % self.columns % classes).reshape(shape)
+            else:
+                inputs[name] = studio.noise(shape, self.noise, self.seed)
+        pixels = self.pixels(self.chosen(studio.run(self.view, inputs)))
+        return Images(pixels.reshape(self.rows, self.columns, *pixels.shape[1:]), "made of noise")

@@ -1,0 +1,82 @@
+"""kerascli generate RUN"""
+
+import sys
+from itertools import chain
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kerascli.cli import options
+from kerascli.errors import ConfigError, safe_lines
+
+if TYPE_CHECKING:
+    from kerascli.fit.generate import Choice
+    from kerascli.workflow.opened import OpenedRun
+
+_MOST = 100_000
+
+
+def register(app: typer.Typer) -> None:
+    app.command("generate")(generate)
+
+
+def generate(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="latest, a run's name, a prefix of it, or its path.")],
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", metavar="TEXT", help="How it begins; default: a text of the run's data.")
+    ] = None,
+    length: Annotated[int, typer.Option("--length", min=1, max=_MOST, help="How many words or characters.")] = 400,
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", metavar="T", help="Low: the likely; 1, the default: as it is.")
+    ] = None,
+    greedy: Annotated[bool, typer.Option("--greedy", help="Always the most probable.")] = False,
+    top_k: Annotated[
+        int | None, typer.Option("--top-k", min=1, metavar="K", help="Only among the K most probable.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**53, help="What is drawn follows from it.")] = 0,
+    view: options.View = None,
+    checkpoint: options.Checkpoint = None,
+    device: options.Device = "auto",
+    runs_dir: options.RunsDir = options.RUNS_DIR,
+    as_json: options.Json = False,
+) -> None:
+    """Have a language model write on from a prompt."""
+    if greedy and (temperature is not None or top_k is not None):
+        raise ConfigError(
+            f"--greedy chooses without chance: {'--temperature' if temperature else '--top-k'} is for naught"
+        )
+    if temperature is not None and not 0 < temperature <= 1000:
+        raise ConfigError(f"--temperature: expected a number above 0, got {temperature:g}")
+    record = options.trained_run(run, runs_dir, checkpoint)
+    from kerascli.fit.generate import Choice
+    from kerascli.workflow.opened import open_run
+
+    choice = Choice(0.0 if greedy else temperature or 1.0, top_k, seed)
+    opened = open_run(record, device=device, checkpoint=checkpoint, progress=options.download_bar())
+    _write(opened, prompt, length, choice, view=view, as_json=as_json)
+
+
+def _write(
+    opened: "OpenedRun", prompt: str | None, length: int, choice: "Choice", *, view: str | None, as_json: bool
+) -> None:
+    """The prompt, then word by word what follows."""
+    from kerascli.fit.generate import continued
+    from kerascli.workflow.opened import known_view
+    from kerascli.workflow.samples_again import studio_of
+
+    if view is not None:
+        known_view(opened.experiment.spec.model, view)
+    studio = studio_of(opened, data=prompt is None)
+    model, numbers, prompt = studio.writing(view, prompt, choice.seed)
+    words = continued(model, numbers, length, choice)
+    if as_json:
+        text = model.writes.joint.join(words)
+        facts = {"prompt": prompt, "text": text, "seed": choice.seed, "temperature": choice.temperature}
+        options.say_json({**facts, "top_k": choice.top_k})
+        return
+    on_terminal = sys.stdout.isatty()
+    for number, word in enumerate(chain([prompt], words)):
+        piece = word if number == 0 else f"{model.writes.joint}{word}"
+        sys.stdout.write(safe_lines(piece) if on_terminal else piece)
+        sys.stdout.flush()
+    sys.stdout.write("\n")

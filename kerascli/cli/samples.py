@@ -1,0 +1,37 @@
+"""kerascli samples RUN"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kerascli.cli import options
+from kerascli.errors import StorageError, safe_text
+
+
+def register(app: typer.Typer) -> None:
+    app.command("samples")(samples)
+
+
+def samples(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="latest, a run's name, a prefix of it, or its path.")],
+    callback: Annotated[
+        list[str] | None, typer.Option("--callback", metavar="NAME", help="Only this one's; may be repeated.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Default: samples/ of the run.")
+    ] = None,
+    checkpoint: options.Checkpoint = None,
+    device: options.Device = "auto",
+    runs_dir: options.RunsDir = options.RUNS_DIR,
+) -> None:
+    """Make the samples of a run's callbacks again, from its weights."""
+    record = options.trained_run(run, runs_dir, checkpoint)
+    if output is not None and not output.is_dir():
+        raise StorageError(f"cannot write to '{output}': there is no such folder")
+    from kerascli.workflow.opened import open_run
+    from kerascli.workflow.samples_again import draw_samples
+
+    opened = open_run(record, device=device, checkpoint=checkpoint, progress=options.download_bar())
+    for path in draw_samples(opened, callback or (), output):
+        options.say(f"{safe_text(str(path))}\n")

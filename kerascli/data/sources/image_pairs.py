@@ -1,0 +1,66 @@
+"""ImagePairs: images and, in another folder, a mask for each; for segmentation."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from kerascli.data.base import Context, Field, Source, source
+from kerascli.data.image_files import Images, need_pillow
+from kerascli.data.sources.folders import files_below
+from kerascli.data.sources.image_settings import SUFFIXES, ImageSettings, image_column
+from kerascli.data.table import Table
+from kerascli.errors import DataError, Fault, Place, counted, safe_text
+
+
+class TwoFolders(Source):
+    """Where the images and their masks are."""
+
+    paths = ("images", "masks")
+
+    images: str
+    """The folder of the images."""
+    masks: str
+    """The folder of the masks; one has its image's name, whatever the ending of the file."""
+    mask_suffix: str = ""
+    """What stands in a mask's name behind its image's: `_mask` for `car.jpg` and `car_mask.gif`."""
+
+
+@source()
+class ImagePairs(ImageSettings, TwoFolders):
+    """`image` (height, width, channels) and `mask` (height, width, 1), uint8; one split `train`.
+
+    A mask is read as shades of grey; where its size is changed, it is by the nearest pixel.
+    """
+
+    def facts(self, context: Context) -> Mapping[str, Field]:
+        reading = self.reading()
+        return {"image": Field(reading.shape, "uint8"), "mask": Field((*reading.size, 1), "uint8")}
+
+    def load(self, context: Context) -> Mapping[str, Table]:
+        need_pillow()
+        images, masks = (_by_name(context.folder / path, path) for path in (self.images, self.masks))
+        names = sorted(images)
+        if lacking := [name for name in names if name + self.mask_suffix not in masks]:
+            text = f"{counted(len(lacking), 'image')} without a mask, the first is '{safe_text(lacking[0], 60)}'"
+            hint = f"expected '{safe_text(lacking[0] + self.mask_suffix, 60)}' in '{safe_text(self.masks, 60)}'"
+            raise DataError(Fault(text, place=Place(self.images), hint=hint))
+        grey = replace(self.reading(), color_mode="grayscale", interpolation="nearest")
+        columns = {
+            "image": image_column(Images([images[name] for name in names], self.reading())),
+            "mask": image_column(Images([masks[name + self.mask_suffix] for name in names], grey)),
+        }
+        return {"train": Table(columns, len(names), name=self.images)}
+
+
+def _by_name(folder: Path, shown: str) -> dict[str, Path]:
+    """Image files by their names without the ending. Raises DataError."""
+    if not folder.is_dir():
+        raise DataError(Fault("there is no such folder", place=Place(shown)))
+    found: dict[str, Path] = {}
+    for path in files_below(folder, SUFFIXES):
+        if (other := found.setdefault(path.stem, path)) != path:
+            text = f"two images have one name: '{safe_text(other.name, 60)}' and '{safe_text(path.name, 60)}'"
+            raise DataError(Fault(text, place=Place(shown)))
+    if not found:
+        raise DataError(Fault(f"there are no files that end in {', '.join(SUFFIXES)}", place=Place(shown)))
+    return found

@@ -1,0 +1,61 @@
+"""MovingSquares: short films to be continued; after Shi et al., Convolutional LSTM Network, 2015."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field as Setting
+
+from kerascli.data.base import Context, Field, Source, source
+from kerascli.data.table import Table, table_of
+from kerascli.shapes import NonNegativeInt, PositiveInt
+
+_SQUARES = 7
+
+
+@source()
+class MovingSquares(Source):
+    """`x` (frames, size, size, 1): squares on straight ways, in noise; `y`: the frame behind each, clean.
+
+    Float32 from 0 to 1; one split `train`.
+    """
+
+    rows: PositiveInt = 1000
+    """How many films."""
+    frames: PositiveInt = 15
+    """How many frames a film has."""
+    size: Annotated[int, Setting(ge=8)] = 40
+    """Height and width of a frame."""
+    noise: Annotated[float, Setting(ge=0, le=1)] = 0.1
+    """What is added to, or taken from, the pixels in and around a square of `x`."""
+    seed: NonNegativeInt = 0
+
+    def facts(self, context: Context) -> Mapping[str, Field]:
+        field = Field((self.frames, self.size, self.size, 1), "float32")
+        return {"x": field, "y": field}
+
+    def load(self, context: Context) -> Mapping[str, Table]:
+        random = np.random.default_rng(self.seed)
+        shape = (self.rows, self.frames, self.size, self.size, 1)
+        x, y = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        for row in range(self.rows):
+            x[row, ..., 0], y[row, ..., 0] = self._film(random)
+        return {"train": table_of({"x": x, "y": y}, "moving_squares")}
+
+    def _film(self, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        count = int(random.integers(3, _SQUARES + 1))
+        half = random.integers(2, 4, count)
+        # they begin in the middle of a field twice as large as the frame, and may leave the frame
+        start = random.integers(0, self.size, (count, 2))
+        steps = random.integers(-1, 2, (count, 2))
+        places = start[:, None] + steps[:, None] * np.arange(self.frames + 1)[:, None]
+        squares = self._drawn(places, half)
+        around = self._drawn(places[:, :-1], half + 1)
+        flips = random.integers(0, 2, count)[:, None, None, None] * random.choice([-1, 1], around.shape)
+        noise = self.noise * (around * flips).sum(0)
+        return np.clip(squares[:, :-1].sum(0) + noise, 0, 1), np.clip(squares[:, 1:].sum(0), 0, 1)
+
+    def _drawn(self, places: np.ndarray, half: np.ndarray) -> np.ndarray:
+        """(squares, frames, 2) -> (squares, frames, size, size), 1 in a square."""
+        near = np.abs(np.arange(self.size) - places[..., None]) <= half[:, None, None, None]
+        return (near[:, :, 0, :, None] & near[:, :, 1, None, :]).astype(np.float32)

@@ -1,0 +1,77 @@
+"""PaintedWords: pictures of made-up words, to be read. Needs Pillow."""
+
+from collections.abc import Mapping
+from typing import Annotated, Self
+
+import numpy as np
+from pydantic import Field as Setting
+from pydantic import model_validator
+
+from kerascli.data.base import Context, Field, Source, source
+from kerascli.data.image_files import need_pillow
+from kerascli.data.table import Table, table_of
+from kerascli.shapes import NonNegativeInt, PositiveInt, Size2D
+
+_CONSONANTS, _VOWELS = "bcdfghjklmnprstvwz", "aeiou"
+
+
+@source()
+class PaintedWords(Source):
+    """`image` (height, width, 1) uint8, dark on light, and `word`, up to `letters` letters; one split `train`.
+
+    Words stand at random places in random sizes, turned a little, among speckles.
+    """
+
+    rows: PositiveInt = 10_000
+    """How many pictures."""
+    letters: Annotated[int, Setting(ge=1, le=16)] = 4
+    """The most letters of a word."""
+    image_size: Size2D = (32, 128)
+    """Height and width."""
+    rotation: Annotated[float, Setting(ge=0, le=45)] = 5.0
+    """By how many degrees a word is turned at most."""
+    speckles: Annotated[float, Setting(ge=0, le=1)] = 0.02
+    """What share of the pixels has another shade."""
+    seed: NonNegativeInt = 0
+
+    @model_validator(mode="after")
+    def _large_enough(self) -> Self:
+        height, width = self.image_size
+        if height < 16 or width < 12 * self.letters:
+            raise ValueError(f"image_size: expected at least [16, {12 * self.letters}] for {self.letters} letters, "
+                             f"got [{height}, {width}]")  # fmt: skip
+        return self
+
+    def facts(self, context: Context) -> Mapping[str, Field]:
+        return {"image": Field((*self.image_size, 1), "uint8"), "word": Field((), "string")}
+
+    def load(self, context: Context) -> Mapping[str, Table]:
+        need_pillow()
+        random = np.random.default_rng(self.seed)
+        words = [_word(random, int(random.integers(1, self.letters + 1))) for _ in range(self.rows)]
+        images = np.empty((self.rows, *self.image_size, 1), np.uint8)
+        for row, word in enumerate(words):
+            images[row, ..., 0] = self._painted(word, random)
+        return {"train": table_of({"image": images, "word": np.array(words, object)}, "painted_words")}
+
+    def _painted(self, word: str, random: np.random.Generator) -> np.ndarray:
+        from PIL import Image, ImageDraw, ImageFont
+
+        height, width = self.image_size
+        font = ImageFont.load_default(float(random.uniform(0.5, 0.7) * height))
+        image = Image.new("L", (width, height), 255)
+        draw = ImageDraw.Draw(image)
+        left, top, right, bottom = draw.textbbox((0, 0), word, font=font)
+        x, y = (random.uniform(0, max(0, room)) for room in (width - right + left, height - bottom + top))
+        draw.text((x - left, y - top), word, fill=int(random.integers(0, 96)), font=font)
+        turned = image.rotate(float(random.uniform(-1, 1) * self.rotation), Image.Resampling.BILINEAR, fillcolor=255)
+        pixels = np.array(turned)
+        where = random.random(pixels.shape) < self.speckles
+        pixels[where] = random.integers(0, 256, int(where.sum()))
+        return pixels
+
+
+def _word(random: np.random.Generator, length: int) -> str:
+    """Consonants and vowels by turns, in either order."""
+    kinds = (_CONSONANTS, _VOWELS) if random.integers(2) else (_VOWELS, _CONSONANTS)
+    return "".join(kinds[place % 2][int(random.integers(len(kinds[place % 2])))] for place in range(length))

@@ -1,0 +1,86 @@
+"""Pairs: rows of another source two by two, for networks that compare; Hadsell, Chopra and LeCun, 2006."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from kerascli.data.base import Context, Field, source
+from kerascli.data.on_disk import Direct, Rows, Values, chosen, is_large
+from kerascli.data.sources.wrapped import WrappedSource, numbers_in_memory
+from kerascli.data.table import Table
+from kerascli.errors import DataError, Fault, Place
+from kerascli.shapes import NonNegativeInt
+
+OTHER = "_other"
+
+
+@source()
+class Pairs(WrappedSource):
+    """Every row twice: with one of its class (`same` is 1), and with one of another (0); the partner's columns are
+    called `NAME_other`.
+    """  # fmt: skip
+
+    label: str = "y"
+    """The column that tells the classes."""
+    seed: NonNegativeInt = 0
+    """Of the partners that are drawn."""
+
+    def facts(self, context: Context) -> Mapping[str, Field] | None:
+        found = self.source.facts(self._inner(context))
+        if found is None:
+            return None
+        others = {name + OTHER: field for name, field in found.items()}
+        return {**found, **others, "same": Field((), "uint8", num_classes=2)}
+
+    def load(self, context: Context) -> Mapping[str, Table]:
+        tables = self.source.load(self._inner(context))
+        return {split: self._paired(table, split, context.columns) for split, table in tables.items()}
+
+    def _inner(self, context: Context) -> Context:
+        if context.columns is None:
+            return context
+        return replace(
+            context, columns=frozenset({name.removesuffix(OTHER) for name in context.columns} | {self.label})
+        )
+
+    def _paired(self, table: Table, split: str, wanted: frozenset[str] | None) -> Table:
+        one = np.repeat(np.arange(table.rows), 2)
+        other = self._partners(table, split).reshape(-1)
+        columns: dict[str, Values] = {"same": np.tile(np.array([1, 0], np.uint8), table.rows)}
+        for name in table:
+            for shown, rows in ((name, one), (name + OTHER, other)):
+                if wanted is None or shown in wanted:
+                    picked = Picked(numbers_in_memory(table, name, "pairs"), rows)
+                    columns[shown] = picked if is_large(len(rows) * picked.row_bytes) else picked[slice(None)]
+        return Table(columns, len(one), name=table.name, numbers=table.numbers()[one])
+
+    def _partners(self, table: Table, split: str) -> np.ndarray:
+        """For each row one of its class, which is never itself, and one of another class: (rows, 2)."""
+        labels = np.unique(numbers_in_memory(table, self.label, "pairs"), return_inverse=True)[1].reshape(-1)
+        counts = np.bincount(labels)
+        if len(labels) != table.rows or len(counts) < 2 or counts.min() < 2:
+            text = f"'{split}': pairs take at least two classes in '{self.label}', with two rows each"
+            raise DataError(Fault(text, place=Place(table.name or "data")))
+        random = np.random.default_rng(self.seed)
+        order = random.permutation(table.rows)
+        order = order[np.argsort(labels[order], kind="stable")]  # class by class, in random order within each
+        first = np.cumsum(counts) - counts
+        of, start, size = labels[order], first[labels[order]], counts[labels[order]]
+        partners = np.empty((table.rows, 2), np.int64)
+        partners[order, 0] = order[start + (np.arange(table.rows) - start + 1) % size]
+        places = random.integers(0, table.rows - size)  # among the rows of all other classes
+        partners[order, 1] = order[np.where(places < first[of], places, places + size)]
+        return partners
+
+
+class Picked(Direct):
+    """Rows of a column that lies in memory once, however often they come."""
+
+    def __init__(self, values: np.ndarray, picked: np.ndarray) -> None:
+        super().__init__(len(picked), values.shape[1:], values.dtype, values[:1].nbytes)
+        self._values = values
+        self._picked = picked
+
+    def __getitem__(self, rows: Rows) -> np.ndarray:
+        return self._values[self._picked[chosen(self._rows, rows)]]

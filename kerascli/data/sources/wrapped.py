@@ -1,0 +1,38 @@
+"""Sources that make their rows out of those of another source."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Self
+
+import numpy as np
+
+from kerascli.data.base import SOURCES, Context, Source
+from kerascli.data.table import Table
+from kerascli.errors import DataError, Fault, Place
+
+
+class WrappedSource(Source):
+    """Another source, whose files and paths are this one's."""
+
+    in_files = False
+
+    source: Annotated[Source, SOURCES.field()]
+    """Where the rows come from; of each split a split is made."""
+
+    def files(self, context: Context) -> list[Path]:
+        return self.source.files(context)
+
+    def _moved(self, fields: object, move: Callable[[str], str]) -> Self:
+        inner = self.source._moved(self.source.paths, move)
+        return self.model_copy(update={"source": inner})
+
+
+def numbers_in_memory(table: Table, name: str, made: str) -> np.ndarray:
+    """A column of numbers, of which `made` are made. Raises DataError."""
+    values = table.column(name)
+    if values.dtype == object:
+        text = f"column '{name}' holds no numbers; {made} are made of numbers"
+        raise DataError(Fault(text, place=Place(table.name or "data")))
+    if isinstance(values, np.ndarray):
+        return values
+    return np.concatenate(list(values.blocks(2**16)))

@@ -1,0 +1,84 @@
+"""Ngrams: runs of words as words of their own; Joulin et al., Bag of Tricks for Efficient Text Classification, 2016."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field as Setting
+
+from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.blocks import Blocks
+from kerascli.data.tokens import Tokens
+from kerascli.data.transforms.fitting import need_integers
+
+
+@transform()
+class Ngrams(Transform):
+    """Puts behind each row of word numbers the numbers of its runs of 2 ... `n` words, those of the training rows.
+
+    The vocabulary grows by the runs. `n: 1` changes nothing.
+    """
+
+    needs_rows = True
+    takes_apart = True
+    takes_sequences = True
+
+    n: Annotated[int, Setting(ge=1, le=4)] = 2
+    """The longest run."""
+
+    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+        if not field.is_ragged:
+            need_integers(field)
+            if len(field.shape) != 1:
+                raise ValueError(f"needs a row of numbers for each sample, got {len(field.shape)} axes")
+        size = None if learned is None else int(learned.facts["vocabulary_size"])
+        return replace(field, shape=(None,), dtype="sequence", vocabulary_size=size, words=None, max_length=None)
+
+    def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
+        words = field.vocabulary_size or 1 + max(int(Tokens.of(block).values.max(initial=0)) for block in rows)
+        if words**self.n > 2**62:
+            raise ValueError(f"{words:,} words are too many for runs of {self.n}; expected a smaller vocabulary or n")
+        arrays: dict[str, np.ndarray] = {}
+        for width in range(2, self.n + 1):
+            found = (np.unique(_codes(Tokens.of(block), width, words)[0]) for block in rows)
+            arrays[str(width)] = _merged(found)
+        size = words + sum(len(codes) for codes in arrays.values())
+        return Learned({"words": words, "vocabulary_size": size}, arrays)
+
+    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+        tokens = Tokens.of(values)
+        parts, owners = [tokens.values.astype(np.int64)], [tokens.owners()]
+        first = words = int(learned.facts["words"])
+        for width in range(2, self.n + 1):
+            known = learned.arrays[str(width)]
+            codes, rows = _codes(tokens, width, words)
+            places = np.minimum(np.searchsorted(known, codes), max(0, len(known) - 1))
+            there = known[places] == codes if len(known) else np.zeros(len(codes), bool)
+            parts.append(first + places[there])
+            owners.append(rows[there])
+            first += len(known)
+        rows = np.concatenate(owners)
+        order = np.argsort(rows, kind="stable")
+        lengths = np.bincount(rows, minlength=len(values))
+        return Tokens(np.concatenate(parts)[order], lengths).sequences()
+
+
+def _codes(tokens: Tokens, width: int, words: int) -> tuple[np.ndarray, np.ndarray]:
+    """Every run of `width` words as one number, and whose row it is in. Words out of the vocabulary begin none."""
+    values, owners = tokens.values.astype(np.int64), tokens.owners()
+    count = max(0, len(values) - width + 1)
+    codes = np.zeros(count, np.int64)
+    whole = owners[:count] == owners[len(values) - count :]
+    for step in range(width):
+        part = values[step : step + count]
+        codes = codes * words + part
+        whole &= (part >= 0) & (part < words)
+    return codes[whole], owners[:count][whole]
+
+
+def _merged(parts: Iterator[np.ndarray]) -> np.ndarray:
+    out = np.empty(0, np.int64)
+    for part in parts:
+        out = np.union1d(out, part)
+    return out

@@ -1,0 +1,109 @@
+"""WordVectors: vectors that others have trained, in place of numbers; GloVe, word2vec and fastText in text form."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.blocks import Blocks
+from kerascli.errors import DataError, Fault, Place
+from kerascli.files import open_regular
+
+_LONGEST_LINE = 2**20
+
+
+@transform()
+class WordVectors(Transform):
+    """Replaces the numbers of a vocabulary by the vectors of its words, which stay as they are.
+
+    The file has a line a word: the word and its numbers, with blanks between. Words that it lacks, padding and unknown
+    words are zeros.
+    """
+
+    needs_rows = True
+    paths = ("path",)
+
+    path: str
+    """The file, for example glove.6B.100d.txt."""
+
+    def in_batch(self, field: Field) -> bool:
+        return True
+
+    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+        if not field.is_integer or field.is_ragged:
+            raise ValueError(
+                f"needs the numbers of words, got {'rows of different lengths' if field.is_ragged else field.dtype}"
+            )
+        if learned is not None and field.words is None:
+            raise ValueError("needs the numbers of words, as text_vectorization and string_lookup make them")
+        width = None if learned is None else learned.arrays["vectors"].shape[1]
+        return replace(field, shape=(*field.shape, width), dtype="float32", vocabulary_size=None, words=None)
+
+    def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
+        if field.words is None:
+            raise ValueError("needs the numbers of words, as text_vectorization and string_lookup make them")
+        places = {word.encode(): place for place, word in enumerate(field.words) if word}
+        found = _read(Path(self.path), places)
+        if not found:
+            raise ValueError(f"none of the {len(places):,} words is in the file '{self.path}'")
+        vectors = np.zeros((len(field.words), len(next(iter(found.values())))), np.float32)
+        for place, vector in found.items():
+            vectors[place] = vector
+        share = len(found) / len(places)
+        warnings = (f"the file has {share:.0%} of the words; the others are zeros",) if share < 0.5 else ()
+        return Learned({}, {"vectors": vectors}, warnings)
+
+    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+        return learned.arrays["vectors"][values]
+
+    def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
+        return _Vectors(learned.arrays["vectors"])
+
+
+class _Vectors(nn.Module):
+    vectors: Tensor
+
+    def __init__(self, vectors: np.ndarray) -> None:
+        super().__init__()
+        self.register_buffer("vectors", torch.from_numpy(vectors), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *, F)
+        return F.embedding(x.long(), self.vectors)
+
+
+def _read(path: Path, places: Mapping[bytes, int]) -> dict[int, np.ndarray]:
+    """The vectors of the words by their places; the file is read line by line. Raises DataError."""
+    found: dict[int, np.ndarray] = {}
+    width = 0
+    with open_regular(path) as file:
+        number = 0
+        while line := file.readline(_LONGEST_LINE):
+            number += 1
+            word, _, numbers = line.rstrip().partition(b" ")
+            place = places.get(word)
+            if place is None or (number == 1 and numbers.count(b" ") == 0):  # word2vec begins with two sizes
+                continue
+            vector = _vector(numbers)
+            if vector is None or (width and len(vector) != width):
+                text = (
+                    "expected a word and its numbers"
+                    if vector is None
+                    else f"{len(vector)} numbers, others have {width}"
+                )
+                raise DataError(Fault(text, place=Place(str(path), number)))
+            width = len(vector)
+            found[place] = vector
+    return found
+
+
+def _vector(numbers: bytes) -> np.ndarray | None:
+    try:
+        vector = np.array(numbers.split(), np.float32)
+    except ValueError:
+        return None
+    return vector if len(vector) and np.isfinite(vector).all() else None

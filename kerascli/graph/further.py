@@ -1,0 +1,134 @@
+"""Further models over the weights of one that was read: its views, and whatever else calls what it shares."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kerascli.component import Invalid
+from kerascli.errors import Fault, Path, show, suggestion
+from kerascli.graph.faults import Faults
+from kerascli.graph.inputs import read_declared
+from kerascli.graph.model import Entry, Input, Model, Shared, View, flat
+from kerascli.graph.names import Names
+from kerascli.graph.reading import Reading
+from kerascli.graph.use import called_in, idle_faults
+
+ReadModel = Callable[[Reading, Mapping[str, Any], Path], tuple[str, ...]]
+"""Reads the layers and the outputs of a model at a path; returns its outputs."""
+
+_KEYS = ("inputs", "layers", "outputs")
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a further model may name: what the first one shares, its blocks, and its inputs and nodes."""
+
+    reading: Reading
+    inputs: tuple[Input, ...]
+    read: ReadModel
+
+
+def read_views(scope: Scope, section: Any) -> dict[str, View]:
+    """`model.views`; its faults go to those of the model."""
+    faults, found = scope.reading.faults, {}
+    if section is None:
+        return {}
+    if not isinstance(section, dict) or not section:
+        hint = "views: {encode: {outputs: z}}"
+        text = f"model.views: expected a mapping of names to models, got {show(section)}"
+        faults.add(text, ("views",), hint=hint)
+        return {}
+    for name, written in section.items():
+        path = scope.reading.place(("views", name))
+        problem = Names().refuse(str(name))
+        if problem is not None:
+            faults.add(problem.text, ("views", name), at="key")
+        try:
+            found[str(name)] = _read_view(scope, str(name), written, path)
+        except Invalid as invalid:
+            faults.take(invalid.faults)
+    return found
+
+
+def _read_view(scope: Scope, name: str, written: Any, path: Path) -> View:
+    view = read_further(scope, f"view '{name}'", written, path)
+    faults: list[Fault] = []
+    for node in flat(view.entries):
+        if not node.outputs:
+            text = f"'{node.name}' is for training; a view is never trained"
+            faults.append(Fault(text, node.path, "key", hint="put it into model.layers"))
+    if faults:
+        raise Invalid(faults)
+    return view
+
+
+def read_further(scope: Scope, whose: str, written: Any, path: Path) -> View:
+    """A model at a path of the config that calls what the scope shares, and shares its weights. Raises Invalid.
+
+    With inputs of its own it knows nothing else; without, it goes on from the inputs and the nodes of the scope's.
+    """
+    faults = Faults(())
+    if not isinstance(written, dict) or not ({"layers", "outputs"} & set(written)):
+        faults.add(f"{whose}: expected a mapping with outputs, layers or both, got {show(written)}", path)
+        raise Invalid(faults.found)
+    for key in written:
+        if key not in _KEYS:
+            faults.add(f"unknown key '{key}' in {whose}{suggestion(str(key), _KEYS)}", (*path, key), at="key")
+    own = "inputs" in written
+    reading = forked(scope.reading, faults, path, own=own)
+    inputs = scope.inputs
+    if own:
+        declared = read_declared(written["inputs"], {}, reading.names, faults, path)
+        inputs, reading.inputs = tuple(declared.values()), tuple(declared)
+    outputs = scope.read(reading, written, path)
+    if not faults.found:
+        hidden = inputs if own else ()
+        faults.found += idle_faults(hidden, reading.entries, outputs, at=".".join((*map(str, path), "outputs")))
+    before = [] if own else scope.reading.entries
+    entries = leading_to([*before, *reading.entries], outputs)
+    if not faults.found and not entries:
+        faults.add(f"{whose}: there is no layer on the way to its outputs", path, at="key")
+    if faults.all():
+        raise Invalid(faults.all())
+    used = {*outputs, *(name for node in flat(entries) for name in node.used_names())}
+    given = tuple(each for each in inputs if each.name in used)
+    model = Model(given, entries, outputs, called_by(scope.reading.shared.values(), entries))
+    return View(model, tuple(reading.entries), own)
+
+
+def forked(reading: Reading, faults: Faults, path: Path, *, own: bool) -> Reading:
+    """A reading that leaves the first one as it is. Its paths are those of the config as a whole."""
+    section = reading.faults.section
+    blocks = {n: block and replace(block, path=(*section, *block.path)) for n, block in reading.blocks.items()}
+    return replace(
+        reading,
+        faults=faults,
+        prefix="/".join(map(str, path)) + "/",
+        names=Names() if own else reading.names.fork(),
+        entries=[],
+        inputs=() if own else reading.inputs,
+        shared=reading.shared.new_child(),
+        blocks=blocks,
+    )
+
+
+def leading_to(entries: Sequence[Entry], outputs: Iterable[str]) -> tuple[Entry, ...]:
+    """The entries that the outputs need, in order."""
+    wanted, kept = set(outputs), []
+    for entry in reversed(entries):
+        if wanted & {output for node in flat([entry]) for output in (*node.outputs, *entry.outputs)} - {"_"}:
+            kept.append(entry)
+            wanted.update(entry.used_names())
+    return tuple(reversed(kept))
+
+
+def called_by(shared: Iterable[Shared | None], entries: Sequence[Entry]) -> tuple[Shared, ...]:
+    """What is called by entries, or by what they call."""
+    called: set[str] = set()
+    waiting = list(called_in(entries))
+    while waiting:
+        each = waiting.pop()
+        if each.weights not in called:
+            called.add(each.weights)
+            waiting += called_in(each.entries)
+    return tuple(each for each in shared if each is not None and each.weights in called)

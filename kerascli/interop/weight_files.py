@@ -1,0 +1,202 @@
+"""Files that hold weights and no model, of Keras 3 or of Keras 2 and R; of a whole model only its weights are taken."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from kerascli.errors import ConfigError, FileRefused, counted, nearest, safe_text
+from kerascli.files import file_digest, open_regular
+from kerascli.graph.model import Call, Model
+from kerascli.graph.weights import Weight
+from kerascli.interop import archive, hdf5
+from kerascli.interop.hdf5 import Hdf5
+from kerascli.interop.keras_file import in_group, ordered
+from kerascli.interop.keras_graph import keras_graph
+from kerascli.interop.places import layers_place, parts_of
+from kerascli.interop.weights import Pairs
+from kerascli.shapes import TensorSpec
+
+_TOP = re.compile(r"(layers/[^/]+)/(?:(.*)/)?vars/(\d+)\Z")
+_MODEL = "model_weights"
+
+
+@dataclass(frozen=True, slots=True)
+class FileLayer:
+    """The weights of one layer, or of one model in the model."""
+
+    name: str
+    place: str
+    """Its group: of Keras 3 `layers/dense_1`, before it by the layer's name."""
+    groups: Mapping[str, Sequence[str]]
+    """Keras's place in the layer -> the paths of the arrays there in order; before Keras 3 all are at ``."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnLayer:
+    """The same of a model of ours."""
+
+    name: str
+    place: str
+    groups: Mapping[str, Sequence[Weight]]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsFile:
+    """An open file; `layers` are those that have weights, in its order."""
+
+    name: str
+    digest: str
+    arrays: Hdf5
+    layers: tuple[FileLayer, ...]
+    by_place: bool
+    """Of Keras 3: layers are found by class and number, else one after the other."""
+
+    def layer(self, name: str) -> FileLayer | None:
+        return next((layer for layer in self.layers if layer.name == name), None)
+
+    def pairs(self, own: OwnLayer, layer: FileLayer) -> Pairs:
+        """Which array is for which weight. Shapes are compared when they are read. Raises FileRefused."""
+        groups = own.groups if self.by_place else {"": in_group([w for ws in own.groups.values() for w in ws])}
+        pairs: Pairs = []
+        for place, weights in groups.items():
+            paths = layer.groups.get(place, ())
+            if len(paths) != len(weights):
+                where = f"'{safe_text(layer.name)}'"
+                raise FileRefused(
+                    f"layer '{own.name}' has {len(weights)} weights, in the file {where} has {len(paths)}"
+                )
+            pairs += zip(weights, paths, strict=True)
+        if more := [place for place in layer.groups if place not in groups]:
+            raise FileRefused(
+                f"the file has weights of '{safe_text(f'{layer.name}/{more[0]}')}' that '{own.name}' has not"
+            )
+        for weight, path in [] if self.by_place else pairs:
+            leaf = path.rpartition("/")[2].partition(":")[0]
+            if leaf != weight.spec.name:
+                text = f"weight '{weight.name}' meets '{safe_text(path)}' in the file: its weights are in another order"
+                raise FileRefused(text)
+        return pairs
+
+
+@contextmanager
+def open_weights(path: Path) -> Iterator[WeightsFile]:
+    """Open by content: `.weights.h5`, `.h5`, `.keras`. Raises DataError, FileRefused, ConfigError."""
+    name = safe_text(str(path))
+    with ExitStack() as stack:
+        file = stack.enter_context(open_regular(path))
+        head = file.read(8)
+        file.seek(0)
+        size = path.stat().st_size
+        stretch = archive.Stretch(file, 0, size)
+        if head.startswith(archive.MAGIC):
+            stretch = archive.read_archive(file, name).weights
+            stack.callback(stretch.file.close)
+        elif head != hdf5.MAGIC:
+            raise FileRefused(f"'{name}' is no file of Keras's weights: expected .weights.h5, .h5 or .keras")
+        arrays = stack.enter_context(Hdf5(stretch.file.fileno(), stretch.start, stretch.size, name))
+        group = _MODEL if any(path.startswith(f"{_MODEL}/") for path in arrays.datasets()) else ""
+        names = arrays.texts(group, "layer_names")
+        layers = _before_keras_3(arrays, group, names) if names else _of_keras_3(arrays)
+        if not layers:
+            hint = "only files of Sequential and functional models can be read"
+            raise FileRefused(f"'{name}' holds no weights of layers", hint=hint)
+        yield WeightsFile(name, file_digest(path), arrays, layers, by_place=not names)
+
+
+def own_layers(model: Model, specs: Mapping[str, TensorSpec], weights: Sequence[Weight]) -> list[OwnLayer]:
+    """The layers of a model that have weights, in the order and with the numbers that Keras gives them.
+
+    A model that Keras has no words for is taken in the order in which it is written.
+    """
+    try:
+        graph = keras_graph(model, specs, name="model", names={}, precision="float32")
+    except ConfigError:
+        return _as_written(model, weights)
+    found: dict[str, dict[str, list[Weight]]] = {}
+    names = {node.ours: node.name for node in graph.layers}
+    for path, group in ordered(graph.layers, weights):
+        top, place = "/".join(path.split("/")[:2]), "/".join(path.split("/")[2:])
+        found.setdefault(top, {})[place] = group
+    return [OwnLayer(_owner(groups, names), top, groups) for top, groups in found.items()]
+
+
+def match(file: WeightsFile, own: Sequence[OwnLayer], *, by_name: bool) -> tuple[Pairs, list[str]]:
+    """Which arrays go where, and the names of our layers that get none, as by name some may. Raises FileRefused."""
+    if by_name:
+        found = [(layer, file.layer(layer.name)) for layer in own]
+        if not any(other for _, other in found):
+            known = [layer.name for layer in file.layers]
+            close = nearest(own[0].name, known) or known[0]
+            text = f"no layer of the model has a name of the file's: the file has '{safe_text(close)}'"
+            raise FileRefused(text, hint=f"its layers: {', '.join(map(safe_text, known[:20]))}")
+        pairs = [pair for layer, other in found if other is not None for pair in file.pairs(layer, other)]
+        return pairs, [layer.name for layer, other in found if other is None]
+    theirs = {layer.place: layer for layer in file.layers}
+    both = (
+        [(layer, theirs.get(layer.place)) for layer in own] if file.by_place else [*zip(own, file.layers, strict=False)]
+    )
+    if len(own) != len(file.layers) or any(other is None for _, other in both):
+        ours, others = (", ".join(safe_text(each.name) for each in layers[:20]) for layers in (own, file.layers))
+        text = (
+            f"the model has {counted(len(own), 'layer')} with weights ({ours}), the file {len(file.layers)} ({others})"
+        )
+        raise FileRefused(text, hint="--by-name takes those of the same name, and leaves the others as they begin")
+    return [pair for layer, other in both if other is not None for pair in file.pairs(layer, other)], []
+
+
+def _of_keras_3(arrays: Hdf5) -> tuple[FileLayer, ...]:
+    groups: dict[str, dict[str, dict[int, str]]] = {}
+    for path in arrays.datasets():
+        if "seed_generator" not in path and (found := _TOP.match(path)):
+            groups.setdefault(found[1], {}).setdefault(found[2] or "", {})[int(found[3])] = path
+    layers: list[FileLayer] = []
+    for top, places in sorted(groups.items(), key=lambda item: _naturally(item[0])):
+        name = arrays.text(f"{top}/vars", "name") or top.partition("/")[2]
+        paths = {place: [each for _, each in sorted(numbered.items())] for place, numbered in places.items()}
+        layers.append(FileLayer(name, top, paths))
+    return tuple(layers)
+
+
+def _before_keras_3(arrays: Hdf5, group: str, names: Sequence[str]) -> tuple[FileLayer, ...]:
+    datasets, layers = arrays.datasets(), []
+    for name in names:
+        place = f"{group}/{name}".strip("/")
+        paths = [f"{place}/{weight}" for weight in arrays.texts(place, "weight_names")]
+        if unknown := [path for path in paths if path not in datasets]:
+            raise FileRefused(f"the file names a weight '{safe_text(unknown[0])}' that is not in it")
+        if paths:
+            layers.append(FileLayer(name, place, {"": paths}))
+    return tuple(layers)
+
+
+def _naturally(place: str) -> tuple[str, int]:
+    """dense, dense_1, dense_2, dense_10."""
+    base, _, number = place.rpartition("_")
+    return (base, int(number)) if number.isdecimal() else (place, 0)
+
+
+def _owner(groups: Mapping[str, Sequence[Weight]], names: Mapping[str, str]) -> str:
+    weight = next(iter(groups.values()))[0].name
+    return next(name for ours, name in names.items() if weight.startswith(f"{ours}/"))
+
+
+def _as_written(model: Model, weights: Sequence[Weight]) -> list[OwnLayer]:
+    counts: dict[str, int] = {}
+    found: dict[str, OwnLayer] = {}
+    for entry in model.entries:
+        if isinstance(entry, Call) and entry.of.layer is None:
+            text = (
+                f"'{entry.of.name}' is shared in a model that Keras has no words for: its weights cannot be told apart"
+            )
+            raise ConfigError(text, hint="take the weights of its layers by a model that Keras knows")
+        node = entry.nodes[0] if isinstance(entry, Call) else entry
+        own = [weight for weight in weights if weight.name.startswith(f"{node.weights_name}/")]
+        if not own or node.weights_name in found:
+            continue
+        class_name = type(node.layer).__name__
+        number = counts[class_name] = counts.get(class_name, -1) + 1
+        groups = parts_of(node.layer, node.weights_name, own)
+        found[node.weights_name] = OwnLayer(node.weights_name, f"layers/{layers_place(class_name, number)}", groups)
+    return list(found.values())

@@ -1,0 +1,93 @@
+"""Locks on folders: of two processes one has a run; the kernel frees it however that process ends."""
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from kerascli.errors import StorageError, safe_text
+from kerascli.storage import reported
+
+_LOCK_FILE = ".lock"
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold `folder` for this process; the kernel frees it however the process ends. Refused when held."""
+    with reported("lock", folder):
+        descriptor = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            if not _acquire(descriptor):
+                raise StorageError(f"'{safe_text(str(folder))}' is in use by {_holder(descriptor)}")
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, json.dumps(_here()).encode())
+        except BaseException:
+            os.close(descriptor)
+            raise
+    _held.add(descriptor)
+    try:
+        yield
+    finally:
+        if descriptor in _held:  # not in a forked child, where the number may be another file's by now
+            _held.discard(descriptor)
+            os.close(descriptor)
+
+
+def locked(folder: Path) -> bool:
+    """Whether a process holds `folder`."""
+    try:
+        # A FIFO of that name must not hang us.
+        descriptor = os.open(folder / _LOCK_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+_held: set[int] = set()
+
+
+def _forget_locks() -> None:
+    """A forked data worker must not keep the lock of a parent that was killed."""
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_forget_locks)
+
+
+def _acquire(descriptor: int) -> bool:
+    for pause_seconds in (0.0, 0.02, 0.05):  # `locked` in another process takes it for a moment
+        time.sleep(pause_seconds)
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    return False
+
+
+def _here() -> dict[str, Any]:
+    return {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "since": datetime.now().astimezone().isoformat(" ", "seconds")[:19],
+    }
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        holder = json.loads(os.pread(descriptor, 4096, 0))
+        return safe_text(f"pid {holder['pid']} on host {holder['host']} since {holder['since']}")
+    except (ValueError, TypeError, KeyError, RecursionError):  # caught between its lock and its line
+        return "another process"

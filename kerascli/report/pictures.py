@@ -1,0 +1,139 @@
+"""Pictures of what a model makes: grids of images, points, heat maps. matplotlib is loaded when one is drawn."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kerascli.callbacks.samples import Heat, Images, Points
+from kerascli.report.plots import COLORS, GREY, STYLE, encoded, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_GAP = 2
+_PIXELS = 900
+"""How many dots the longer side of a grid has, about."""
+_DPI = 150
+_PANEL = 2.6
+_LABELS = 8
+"""More at a side would run into each other."""
+
+
+def picture(sample: Images | Points | Heat) -> bytes:
+    """A PNG of it."""
+    import matplotlib
+
+    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
+        match sample:
+            case Images():
+                figure = _images(sample)
+            case Points():
+                figure = _points(sample)
+            case Heat():
+                figure = _heat(sample)
+    return encoded(figure, ".png")
+
+
+def _images(sample: Images) -> "Figure":
+    sheet, places = _sheet(sample)
+    scale = max(1, round(_PIXELS / max(sheet.shape[:2])))
+    tall, wide = (size * scale / _DPI for size in sheet.shape[:2])
+    figure = new_figure((wide + (0.7 if sample.row_names or sample.down else 0.2), tall + 0.6))
+    axes = figure.subplots()
+    shown = sheet[..., 0] if sheet.shape[-1] == 1 else sheet
+    axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_title(sample.title, loc="left")
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    names = list(sample.row_names) or [f"{value:.2g}" for value in sample.down]
+    axes.set_yticks(*_labels(places[0], names))
+    axes.set_xticks(*_labels(places[1], [f"{value:.2g}" for value in sample.across]))
+    return figure
+
+
+def _labels(places: list[float], names: list[str]) -> tuple[list[float], list[str]]:
+    """As many of the names as there is room for, with their places."""
+    every = max(1, math.ceil(len(names) / _LABELS))
+    return places[: len(names) : every], names[::every]
+
+
+def _sheet(sample: Images) -> tuple[np.ndarray, tuple[list[float], list[float]]]:
+    """All images as one, and where the middles of the rows and of the columns are."""
+    rows, columns, height, width, channels = sample.values.shape
+    gap = 0 if sample.across else _GAP
+    sheet = np.ones((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), np.float32)
+    for row in range(rows):
+        for column in range(columns):
+            top, left = row * (height + gap), column * (width + gap)
+            sheet[top : top + height, left : left + width] = sample.values[row, column]
+    middles = [[i * (size + gap) + size / 2 - 0.5 for i in range(n)] for n, size in ((rows, height), (columns, width))]
+    return sheet, (middles[0], middles[1])
+
+
+def _points(sample: Points) -> "Figure":
+    figure = new_figure((6.4, 5.6))
+    axes = figure.subplots()
+    axes.set_title(sample.title, loc="left")
+    axes.set_xlabel(sample.axes[0])
+    axes.set_ylabel(sample.axes[1])
+    axes.set_aspect("equal", adjustable="datalim")
+    size = 9 if len(sample.values) > 500 else 18
+    if sample.classes is None:
+        axes.scatter(*sample.values.T, s=size, color=COLORS[0], alpha=0.6, linewidths=0)
+        return figure
+    numbers = np.unique(sample.classes)
+    colors = COLORS if len(numbers) <= len(COLORS) else None
+    for place, number in enumerate(numbers):
+        chosen = sample.values[sample.classes == number]
+        name = sample.class_names[number] if 0 <= number < len(sample.class_names) else str(number)
+        color: Any = COLORS[place] if colors else _many(place, len(numbers))
+        axes.scatter(*chosen.T, s=size, color=color, alpha=0.7, linewidths=0, label=name if colors else None)
+    if colors:
+        figure.legend(loc="outside right upper", markerscale=2.0)
+    return figure
+
+
+def _many(place: int, count: int) -> Any:
+    from matplotlib import colormaps
+
+    return colormaps["turbo"](place / max(1, count - 1))
+
+
+def _heat(sample: Heat) -> "Figure":
+    panels, rows, columns = sample.values.shape
+    across = min(panels, 4)
+    down = math.ceil(panels / across)
+    side = 5.0 if panels == 1 else _PANEL
+    aspect = min(2.5, max(0.4, rows / max(1, columns)))
+    figure = new_figure((side * across + 1.0, max(1.6, side * aspect) * down + 0.6))
+    grid = figure.subplots(down, across, squeeze=False).flatten()
+    low, high = float(np.nanmin(sample.values)), float(np.nanmax(sample.values))
+    signed = low < 0 < high
+    bound = max(abs(low), abs(high))
+    limits = (-bound, bound) if signed else (min(low, 0.0), high if high > low else low + 1)
+    image: Any = None
+    for number, axes in enumerate(grid):
+        if number >= panels:
+            axes.set_axis_off()
+            continue
+        image = axes.imshow(
+            sample.values[number], cmap="RdBu_r" if signed else "Blues", vmin=limits[0], vmax=limits[1],
+            aspect="auto", interpolation="nearest",
+        )  # fmt: skip
+        _panel(axes, number, sample, panels)
+    bar = figure.colorbar(image, ax=list(grid), shrink=0.8, aspect=30)
+    bar.ax.spines[:].set_visible(False)
+    figure.suptitle(sample.title, fontsize=11, fontweight="bold", x=0.02, ha="left")
+    return figure
+
+
+def _panel(axes: "Axes", number: int, sample: Heat, panels: int) -> None:
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    if panels == 1:
+        axes.set_xlabel(sample.axes[0])
+        axes.set_ylabel(sample.axes[1])
+    else:
+        axes.set_title(str(number), loc="left", fontsize=9, color=GREY)

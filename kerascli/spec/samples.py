@@ -1,0 +1,46 @@
+"""Callbacks that make samples, held against the model: before anything is trained."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from kerascli.callbacks.samples import ModelFacts, Sampler
+from kerascli.data.spec import DataSpec
+from kerascli.data.text_codec import is_text
+from kerascli.errors import Fault, Path
+from kerascli.graph.build import Built
+from kerascli.layers.core.embedding import Embedding
+from kerascli.spec.run import RunSpec
+
+
+def models_of(spec: RunSpec) -> dict[str | None, ModelFacts]:
+    """The model (None) and its views, as samplers know them."""
+    texts = _texts(spec.data)
+    found: dict[str | None, ModelFacts] = {None: _facts(spec.built, texts, reads_data=not spec.model.alone)}
+    for name, view in spec.model.views.items():
+        found[name] = _facts(spec.built.views[name], texts, reads_data=not view.own_inputs)
+    return found
+
+
+def _facts(built: Built, texts: frozenset[str], *, reads_data: bool) -> ModelFacts:
+    inputs = {given.name: given.spec for given in built.model.inputs}
+    classes = {node.inputs[0]: node.layer.input_dim for node in built.model.nodes if isinstance(node.layer, Embedding)}
+    outputs = {name: built.specs[name] for name in built.model.outputs}
+    return ModelFacts(inputs, outputs, reads_data, classes, texts)
+
+
+def _texts(data: DataSpec | None) -> frozenset[str]:
+    if data is None:
+        return frozenset()
+    return frozenset(
+        name for (section, name), p in data.all_pipelines().items() if section != "sample_weight" and is_text(p)
+    )
+
+
+def sample_faults(spec: RunSpec, callback: Sampler, path: Path, arguments: Any) -> Iterator[Fault]:
+    """What does not go together; `path` leads to the callback's name."""
+    found = callback.check_model(models_of(spec))
+    if found is not None:
+        setting, text = found
+        is_said = isinstance(arguments, dict) and setting in arguments
+        where = (*path, setting) if is_said else path
+        yield Fault(f"{callback.component_name}: {text}", where, "value" if is_said else "key")

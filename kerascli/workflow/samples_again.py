@@ -1,0 +1,39 @@
+"""Samples of a run, made again from its weights."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from kerascli.callbacks.samples import Sampler
+from kerascli.errors import ConfigError, safe_text, suggestion
+from kerascli.storage import write_bytes
+from kerascli.workflow.opened import OpenedRun
+from kerascli.workflow.samples import made
+from kerascli.workflow.studio import ModelStudio
+
+
+def studio_of(run: OpenedRun, *, data: bool = True) -> ModelStudio:
+    """Where the samples of an opened run are made; with its data, if that is wanted and at hand."""
+    splits = run.config.load_data(learned=run.learned).splits if data and run.data is not None else {}
+    return ModelStudio(run.experiment, splits, run.learned, run.stages.facts.targets)
+
+
+def draw_samples(run: OpenedRun, names: Sequence[str], folder: Path | None) -> Iterator[Path]:
+    """Make samples from a run's weights: those of the callbacks that are named, or all. Raises ConfigError."""
+    callbacks = run.experiment.spec.fit.callbacks
+    samplers = {callback.sample_name: callback for callback in callbacks if isinstance(callback, Sampler)}
+    for name in names:
+        if name not in samplers:
+            known = f"it has {', '.join(samplers)}" if samplers else "it has none"
+            text = f"--callback: the run makes no sample '{safe_text(name)}'{suggestion(name, samplers)}"
+            raise ConfigError(text, hint=known)
+    if not samplers:
+        hint = "add one to fit.callbacks: sample_images, reconstructions, manifold_grid, generate_text ..."
+        raise ConfigError(f"the run '{run.record.path}' has no callback that makes samples", hint=hint)
+    studio = studio_of(run)
+    for name in names or samplers:
+        data, suffix = made(samplers[name], studio)
+        if folder is None:
+            yield run.record.write_sample(f"final-{name}{suffix}", data)
+        else:
+            write_bytes(folder / f"{name}{suffix}", data)
+            yield folder / f"{name}{suffix}"

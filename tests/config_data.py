@@ -1,0 +1,114 @@
+"""Small data of the formats that shipped configs download, or name by path: enough rows for two steps of each."""
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kerascli.data.base import SOURCES, Context
+from kerascli.data.datasets import cifar10, imdb, reuters
+from tests.test_data_download import batch
+from tests.test_data_sequences import lists, npz
+
+_RANDOM = np.random.default_rng(3)
+_TEXT = "how what do you learn to cook swim read fast well was good bad it helped me never slept"
+_WORDS = np.array(_TEXT.split(" "))
+
+
+def place(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Everything at once: Keras's data sets in a home of their own, files in `folder` (the `data` of the configs)."""
+    home = folder / "keras"
+    patch.setenv("KERAS_HOME", str(home))
+    for path, data, module in (
+        ("cifar-10-batches-py-target_archive", _cifar(), cifar10),
+        ("imdb.npz", _texts("_train", "_test", classes=2), imdb),
+        ("reuters.npz", _texts("", classes=46), reuters),
+    ):
+        where = home / "datasets" / path
+        where.parent.mkdir(parents=True, exist_ok=True)
+        where.write_bytes(data)
+        patch.setattr(module, "SHA256", hashlib.sha256(data).hexdigest())
+    for write in (_films, _mnist, _pictures, _questions, _reviews, _sentences):
+        write(folder)
+
+
+def _cifar() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name in [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]:
+            data = batch(_RANDOM.integers(0, 256, 60 * 3072).astype(np.uint8).tobytes(), [i % 10 for i in range(60)])
+            member = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def _texts(*suffixes: str, classes: int) -> bytes:
+    """300 texts a part, of which each class has some."""
+    arrays = {}
+    for suffix in suffixes:
+        arrays[f"x{suffix}"] = lists(*_RANDOM.integers(1, 60, 300))
+        arrays[f"y{suffix}"] = np.arange(300) % classes
+    return npz(**arrays)
+
+
+def _mnist(folder: Path) -> None:
+    tables = SOURCES.parse("mnist").load(Context(Path(), 0))
+    arrays = {f"{name}_{split}": tables[split].array(name)[:400] for split in ("train", "test") for name in "xy"}
+    np.savez(folder / "mnist.npz", allow_pickle=False, **arrays)
+
+
+def _pictures(folder: Path) -> None:
+    for name in ("train", "train_masks"):
+        (folder / name).mkdir()
+    for number in range(40):
+        pixels = _RANDOM.integers(0, 256, (32, 48, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / "train" / f"car_{number}.jpg")
+        Image.fromarray(np.where(pixels[..., 0] > 99, 255, 0).astype(np.uint8)).save(
+            folder / "train_masks" / f"car_{number}_mask.gif"
+        )
+
+
+def _sentence() -> str:
+    return " ".join(_RANDOM.choice(_WORDS, _RANDOM.integers(2, 8)))
+
+
+def _table(path: Path, header: str, row: Callable[[int], str], rows: int = 320) -> None:
+    lines = [header, *(row(number) for number in range(rows))]
+    path.write_text("".join(line + "\n" for line in lines if line), encoding="utf-8")
+
+
+def _questions(folder: Path) -> None:
+    header = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate"
+    _table(
+        folder / "quora_duplicate_questions.tsv", header,
+        lambda row: f'"{row}"\t"{2 * row}"\t"{2 * row + 1}"\t"{_sentence()}?"\t"{_sentence()}?"\t"{row % 2}"',
+    )  # fmt: skip
+
+
+def _reviews(folder: Path) -> None:
+    header = "\turlDrugName\trating\teffectiveness\tsideEffects\tcondition\tbenefitsReview\tsideEffectsReview"
+    _table(
+        folder / "drugLibTrain_raw.tsv", header,
+        lambda row: f"{row}\tdrug\t{1 + row % 10}\tHighly\tMild\tpain\t{_sentence()}.\tnone",
+    )  # fmt: skip
+
+
+def _sentences(folder: Path) -> None:
+    _table(folder / "fra.txt", "", lambda row: f"{_sentence()}.\t{_sentence()} !\tCC-BY 2.0 (France) #{row}")
+
+
+def _films(folder: Path) -> None:
+    for split in ("train", "test"):
+        for label in ("neg", "pos"):
+            where = folder / "aclImdb" / split / label
+            where.mkdir(parents=True)
+            for number in range(40):
+                (where / f"{number}_7.txt").write_text(_sentence(), encoding="utf-8")
+    vectors = (f"{word} " + " ".join(f"{value:.4f}" for value in _RANDOM.normal(size=300)) for word in _WORDS)
+    (folder / "glove.6B.300d.txt").write_text("".join(line + "\n" for line in vectors), encoding="utf-8")
