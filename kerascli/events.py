@@ -17,6 +17,21 @@ class Began:
 
 
 @dataclass(frozen=True, slots=True)
+class PhaseBegin:
+    """A phase of a fit that has several begins, or is gone on with."""
+
+    number: int
+    of: int
+    epochs: int
+    trained: int
+    """Parameters that it trains ..."""
+    parameters: int
+    """... of how many there are."""
+    fresh: bool
+    """Whether its optimizer is a new one."""
+
+
+@dataclass(frozen=True, slots=True)
 class EpochBegin:
     """Epochs count from 1, as people do and as history.csv does."""
 
@@ -207,4 +222,4 @@ class Profiled:
     files: tuple[str, ...] = ()
 
 
-Event = Began | EpochBegin | BatchEnd | Tick | EpochEnd | Saved | Stopped | Evaluated | Note | Profiled
+Event = Began | PhaseBegin | EpochBegin | BatchEnd | Tick | EpochEnd | Saved | Stopped | Evaluated | Note | Profiled

@@ -8,18 +8,18 @@ fsync is never retried on the same file: the kernel may already have dropped the
 import contextlib
 import errno
 import fcntl
+import hashlib
 import json
 import math
 import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from kerascli.errors import StorageError, safe_text
-from kerascli.pieces import Piece, Pieces, pieces
 
 _TEMPORARY = re.compile(r"\..+\.tmp-(\d+)", re.DOTALL)
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -65,6 +65,34 @@ def _mkdir(path: Path) -> None:
 
 def _rmtree(path: Path) -> None:
     shutil.rmtree(path)
+
+
+Piece = bytes | memoryview
+
+
+class Pieces:
+    """What a file is to hold, made piece by piece: all of it is never in memory. `make` is called for each reading."""
+
+    def __init__(self, size: int, make: Callable[[], Iterable[Piece]]) -> None:
+        self._size = size
+        self._make = make
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[Piece]:
+        yield from self._make()
+
+    def sha256(self) -> str:
+        digest = hashlib.sha256()
+        for piece in self:
+            digest.update(piece)
+        return digest.hexdigest()
+
+
+def pieces(data: Piece | Pieces) -> Pieces:
+    """What is whole is one piece."""
+    return data if isinstance(data, Pieces) else Pieces(len(data), lambda: [data])
 
 
 def write_bytes(path: Path, data: Piece | Pieces) -> None:

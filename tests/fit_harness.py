@@ -21,8 +21,8 @@ from kerascli.fit.predict import predict
 from kerascli.fit.progress import Progress
 from kerascli.spec.load import open_config
 from kerascli.workflow.binding import bind
-from kerascli.workflow.plan import judged
-from kerascli.workflow.train import experiment_of, make_plan
+from kerascli.workflow.phases import experiment_of
+from kerascli.workflow.plan import judged, make_plan
 from tests.runs_harness import outcome_of
 
 Arrays = dict[str, np.ndarray]

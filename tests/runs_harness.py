@@ -13,7 +13,8 @@ from kerascli.events import Event
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.spec.load import open_config
-from kerascli.workflow.train import Options, resume, start
+from kerascli.workflow.options import Options
+from kerascli.workflow.train import resume, start
 
 T = TypeVar("T")
 

@@ -3,6 +3,10 @@
 import torch
 from torch import Tensor
 
+from kerascli.graph.build import build
+from kerascli.graph.model import Model
+from kerascli.graph.module import Graph
+from kerascli.graph.trainable import trained_layers, with_trainable
 from tests.parity.test_shared import graph_of, run
 
 
@@ -108,3 +112,57 @@ layers:
     assert [(weight.name, weight.trainable) for weight in graph.weights()] == [
         ("rnn/initial_h", False), ("rnn/d/kernel", False), ("rnn/d/bias", False),
     ]  # fmt: skip
+
+
+READER = """
+inputs: {z: [2, 5, 4]}
+shared:
+  base: {layers: [{dense: {units: 4, name: d}}]}
+  reader:
+    layers:
+      - rnn:
+          name: r
+          cell:
+            states: {h: {shape: 4, trainable: true}}
+            layers: [{base: {inputs: h, name: b}}, {batch_normalization: {inputs: input, name: n}}, {expr: "tanh(n+b)"}]
+            next: {h: expr}
+layers:
+  - LAYERS
+outputs: [y]
+"""
+
+
+def test_a_shared_model_with_a_cell_is_called_on_every_step() -> None:
+    """Its weights, those of what the cell shares, and its moving statistics are those of calls one by one."""
+    over = graph_of(READER.replace("LAYERS", "time_distributed: {layer: reader, name: y}")).float()
+    calls = """expr: {value: "split(z, 2, axis=1)", outputs: [p, q]}
+  - {reshape: {target_shape: [5, 4], inputs: p, name: first}}
+  - {reshape: {target_shape: [5, 4], inputs: q, name: second}}
+  - {reader: {inputs: first, name: a}}
+  - {reader: {inputs: second, name: b}}
+  - expr: {value: "stack([a, b], axis=1)", name: y}"""
+    each = graph_of(READER.replace("LAYERS", calls)).float()
+    assert [weight.name for weight in over.weights()] == [weight.name for weight in each.weights()]
+    assert over.weights()[0].name == "reader/r/initial_h"
+    for mine, other in zip(over.weights(), each.weights(), strict=True):
+        mine.assign(other.keras())
+    z = torch.randn(3, 2, 5, 4)
+    for training in (False, True):
+        found, wanted = (run(graph, {"z": z}, training=training) for graph in (over, each))
+        torch.testing.assert_close(found.outputs["y"], wanted.outputs["y"])
+        assert found.updates.keys() == wanted.updates.keys()
+        torch.testing.assert_close(found.updates, wanted.updates)
+
+
+def test_layers_of_a_cell_are_frozen_by_name() -> None:
+    model = with_trainable(over_steps(READER), {"reader.r.n": False, "base": False})
+    names = {weight.name: weight.trainable for weight in Graph(build(model)).weights()}
+    assert names == {
+        "reader/r/initial_h": True, "base/d/kernel": False, "base/d/bias": False, "reader/r/n/gamma": False,
+        "reader/r/n/beta": False, "reader/r/n/moving_mean": False, "reader/r/n/moving_variance": False,
+    }  # fmt: skip
+    assert trained_layers(model)["reader/r/n"] is False
+
+
+def over_steps(text: str) -> Model:
+    return graph_of(text.replace("LAYERS", "time_distributed: {layer: reader, name: y}")).model

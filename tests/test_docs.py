@@ -118,8 +118,6 @@ def test_a_faulty_config_is_refused_in_these_words(block: Block, folder: Path) -
     "text",
     [
         "model: {views: {v: {outputs: [flatten]}}, layers: [flatten]}",
-        "model: {init_from: {run: latest}, layers: [flatten]}",
-        "fit: {phases: [{epochs: 5}]}",
         "fit: {train_step: []}",
     ],
 )

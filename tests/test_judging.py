@@ -10,8 +10,8 @@ from kerascli.data.loader import BatchSource
 from kerascli.device import Choice
 from kerascli.fit.evaluate import evaluate
 from kerascli.spec.load import open_config
+from kerascli.workflow.phases import experiment_of
 from kerascli.workflow.plan import judged
-from kerascli.workflow.train import experiment_of
 from tests.runs_harness import HARD, outcome_of, write
 
 CONFIGS = Path(__file__).parent.parent / "configs"

@@ -210,3 +210,30 @@ def test_what_is_remembered_is_not_exported(tmp_path: Path) -> None:
 def test_a_batch_of_another_size_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="batches of 10 rows: 48 rows leave a last one of 8"):
         train(write(tmp_path, MANY), tmp_path, ["fit.batch_size=10"])
+
+
+def test_weights_of_a_stateful_run_begin_another_one_of_other_batches(tmp_path: Path) -> None:
+    first, _ = train(write(tmp_path, MANY), tmp_path / "runs", ["fit.epochs=1"])
+    text = MANY.replace("model:\n", f"model:\n  init_from: {{run: {first.path}}}\n")
+    second, _ = train(write(tmp_path, text), tmp_path / "runs", ["fit.epochs=1", "fit.batch_size=4"])
+    taken = second.facts()["init_from"]["weights"]
+    assert taken == sorted(w.name for w in open_run(first, device="cpu").experiment.weights if not w.spec.is_state)
+
+
+def test_phases_of_a_stateful_model_have_batches_of_one_size(tmp_path: Path) -> None:
+    text = MANY.replace("fit: {epochs: 4", "fit: {phases: [{epochs: 1}, {epochs: 1, batch_size: 4}]")
+    with pytest.raises(ConfigError, match="is stateful: in all phases batches have as many rows"):
+        train(write(tmp_path, text), tmp_path, [])
+    run, _ = train(write(tmp_path, text.replace(", batch_size: 4", "")), tmp_path / "runs", [])
+    assert len(run.history()) == 2
+
+
+def test_samples_and_several_updates_are_refused(tmp_path: Path) -> None:
+    text = MANY.replace("reset_states: never", "reset_states: never, callbacks: [{heat_map: {}}]")
+    with pytest.raises(ConfigError, match="heat_map: 'bidirectional' is stateful"):
+        train(write(tmp_path, text), tmp_path, [])
+    update = "{name: a, train: own, optimizer: adam, loss: {l: {loss: mse, y_true: y, y_pred: dense}}}"
+    text = MANY.replace("compile: {loss: binary_crossentropy, optimizer: adam}\n", "")
+    text = text.replace("reset_states: never", f"reset_states: never, train_step: [{update}]")
+    with pytest.raises(ConfigError, match="'bidirectional' is stateful: not with train_step"):
+        train(write(tmp_path, text), tmp_path, [])

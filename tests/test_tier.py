@@ -18,12 +18,13 @@ from kerascli.builder.program import Program, largest_difference
 from kerascli.builder.tier import Job, Programmed, make_runner
 from kerascli.device import Choice
 from kerascli.events import Note
+from kerascli.fit.loop import Plan
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.spec.load import open_config
 from kerascli.workflow import binding
+from kerascli.workflow.phases import experiment_of
 from kerascli.workflow.plan import make_plan
-from kerascli.workflow.train import Plan, experiment_of
 from tests.runs_harness import HARD, go_on, kerascli, outcome, train, write
 
 CONFIGS = Path(__file__).parent.parent / "configs"

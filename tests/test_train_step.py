@@ -34,9 +34,9 @@ from kerascli.spec.load import open_config
 from kerascli.workflow.binding import bind
 from kerascli.workflow.evaluate import evaluate_rows, rows_of
 from kerascli.workflow.opened import open_run
-from kerascli.workflow.plan import judged
+from kerascli.workflow.phases import experiment_of
+from kerascli.workflow.plan import judged, make_plan
 from kerascli.workflow.predict import predict_run
-from kerascli.workflow.train import experiment_of, make_plan
 from tests.fit_harness import Ours, prepare
 from tests.runs_harness import go_on, outcome, outcome_of, train, write
 from tests.test_resume import leave
@@ -426,10 +426,14 @@ fit:
 
 
 def test_an_update_without_layers_sees_the_model_s_own_nodes(tmp_path: Path) -> None:
-    """Two optimizers for one model, beside plain torch."""
+    """Two optimizers for one model, beside plain torch; the loss of one is a formula that names the target.
+
+    Data is float32 here, and Adam divides its rounding by the size of the gradient.
+    """
     random = np.random.default_rng(1)
     data = {"x": random.normal(size=(ROWS, 4)), "y": random.normal(size=(ROWS, 1))}
-    ours = prepare(tmp_path, data, LAYERWISE)
+    formula = '{expr: "mean(square(high - targets.y), axis=-1)"}'
+    ours = prepare(tmp_path, data, LAYERWISE.replace("{loss: mse, y_true: y, y_pred: high}", formula))
     torch.set_default_dtype(torch.float64)
     weights = {weight.name: weight for weight in ours.experiment.weights}
     low, high = torch.nn.Linear(4, 6), torch.nn.Linear(6, 1)
@@ -448,8 +452,8 @@ def test_an_update_without_layers_sees_the_model_s_own_nodes(tmp_path: Path) -> 
             loss.backward()
             slow.step()
             fast.step()
-    np.testing.assert_allclose(weights["low/kernel"].keras().numpy(), low.weight.detach().T.numpy(), atol=1e-5)
-    np.testing.assert_allclose(weights["high/kernel"].keras().numpy(), high.weight.detach().T.numpy(), atol=1e-5)
+    np.testing.assert_allclose(weights["low/kernel"].keras().numpy(), low.weight.detach().T.numpy(), atol=5e-5)
+    np.testing.assert_allclose(weights["high/kernel"].keras().numpy(), high.weight.detach().T.numpy(), atol=5e-5)
 
 
 def test_an_ordinary_fit_is_the_case_of_one_update(tmp_path: Path) -> None:

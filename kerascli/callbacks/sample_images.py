@@ -17,7 +17,9 @@ class SampleImages(ShowsImages):
     """
 
     rows: PositiveInt = 4
+    """Of pictures."""
     columns: PositiveInt = 8
+    """Pictures beside one another."""
     noise: Literal["normal", "uniform"] = "normal"
     """normal: mean 0, deviation 1; uniform: from -1 to 1."""
 

@@ -20,6 +20,7 @@ from kerascli.data.spec import DataSpec
 from kerascli.data.split import random_split, tail_start
 from kerascli.data.table import Table
 from kerascli.data.tokens import column_dtype, is_ragged
+from kerascli.data.where import check_where, rows_where
 from kerascli.errors import ConfigError, DataError, Fault, safe_text
 
 _MOST_CLASSES = 100_000
@@ -71,6 +72,8 @@ def data_facts(spec: DataSpec, context: Context) -> DataFacts:
         known = spec.source.facts(context)
     except DataError as error:
         reason = str(error)
+    if known is not None:
+        check_where(spec.where, known)
     fields: dict[tuple[str, str], Field] = {}
     for route in _routes(spec):
         if known is not None:
@@ -97,7 +100,7 @@ def load_data(
     warnings: list[str] = []
     spec = spec.located(context.folder)
     context = replace(context, columns=spec.columns())
-    tables = _split(spec, dict(spec.source.load(context)), context)
+    tables = _split(spec, rows_where(spec.source.load(context), spec.where), context)
     routes = _routes(spec)
     if "train" not in tables:
         raise DataError(f"the source '{spec.source.component_name}' has no 'train' split, only {', '.join(tables)}")

@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from kerascli.component import Invalid
 from kerascli.data.base import SOURCES, TRANSFORMS, Source, Transform
+from kerascli.data.where import Where
 from kerascli.errors import Fault, show, suggestion
 from kerascli.shapes import NonNegativeInt
 from kerascli.wording import fault_list
@@ -95,6 +96,8 @@ class DataSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     source: Annotated[Source, SOURCES.field()]
+    where: Where = Field(default={})
+    """By column the values of the rows that stay, in every split."""
     split: SplitSpec | None = None
     shared: dict[str, Annotated[Transform, TRANSFORMS.field()]] = Field(default={})
     inputs: dict[str, PipelineField]
@@ -170,11 +173,15 @@ class DataSpec(BaseModel):
     def columns(self) -> frozenset[str]:
         """The columns that are used."""
         used = {column for pipeline in self.all_pipelines().values() for column in pipeline.columns}
-        return frozenset(used | ({self.split.stratify} if self.split and self.split.stratify else set()))
+        return frozenset(
+            used | set(self.where) | ({self.split.stratify} if self.split and self.split.stratify else set())
+        )
 
     def dump(self) -> dict[str, Any]:
         """As YAML-ready data that reads back as an equal spec."""
         out: dict[str, Any] = {"source": self.source.dump()}
+        if self.where:
+            out["where"] = {column: list(values) for column, values in self.where.items()}
         if self.split is not None:
             out["split"] = self.split.model_dump()
         if self.shared:

@@ -7,7 +7,7 @@ from torch import Tensor
 from kerascli.fit.progress import Progress
 from kerascli.fit.step import Trainer
 
-_COUNTERS = ("epoch", "batch", "step", "seconds", "said", "stopped")
+_COUNTERS = ("epoch", "batch", "step", "seconds", "said", "stopped", "phase", "first")
 
 
 def capture(trainer: Trainer, progress: Progress) -> tuple[dict[str, Tensor], dict[str, Any]]:

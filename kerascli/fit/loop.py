@@ -43,6 +43,8 @@ class Plan:
     directions: dict[str, str]
     forgets: bool = True
     """Whether stateful layers begin each epoch anew."""
+    phase: int | None = None
+    """Its number, from 1, where the fit has several: a column of the history."""
 
 
 def train(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
@@ -92,7 +94,8 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
         asked = range(len(plan.callbacks))
         carried = _decide(trainer, plan, progress, asked, lambda callback: callback.epoch_end, facts)
     seconds = time.monotonic() - started
-    progress.rows.append({"epoch": number, **logs, **rates, "epoch_seconds": seconds})
+    phase = {} if plan.phase is None else {"phase": plan.phase}
+    progress.rows.append({"epoch": number, **phase, **logs, **rates, "epoch_seconds": seconds})
     progress.epoch, progress.batch, progress.states, progress.seconds = number, 0, None, 0.0
     messages = (*progress.said, *carried.messages)
     progress.said = []

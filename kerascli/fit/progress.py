@@ -30,3 +30,7 @@ class Progress:
     """What callbacks said when the running epoch began."""
     stopped: str | None = None
     """Why a callback stopped training."""
+    phase: int = 0
+    """Which phase of the fit runs, from 0."""
+    first: int = 0
+    """Epochs that were finished when it began."""

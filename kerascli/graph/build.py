@@ -67,7 +67,7 @@ def build(model: Model, known: Mapping[str, nn.Module] | None = None, batch_size
             owners.setdefault(part.name, part.module)
         specs.update({n: spec for n, spec in zip(node.outputs, results, strict=True) if n != "_"})
     faults = _with_refused_calls(model, specs, faults) + _too_many(model, modules)
-    faults += output_faults(model.outputs, model.nodes, specs)
+    faults += output_faults(model.outputs, model, specs)
     if faults:
         raise Invalid(faults)
     return Built(model, modules, specs, owners, _build_views(model, owners, batch_size))

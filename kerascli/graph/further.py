@@ -124,11 +124,5 @@ def leading_to(entries: Sequence[Entry], outputs: Iterable[str]) -> tuple[Entry,
 
 def called_by(shared: Iterable[Shared | None], entries: Sequence[Entry]) -> tuple[Shared, ...]:
     """What is called by entries, or by what they call."""
-    called: set[str] = set()
-    waiting = list(called_in(entries))
-    while waiting:
-        each = waiting.pop()
-        if each.weights not in called:
-            called.add(each.weights)
-            waiting += called_in(each.entries)
+    called = called_in(entries)
     return tuple(each for each in shared if each is not None and each.weights in called)

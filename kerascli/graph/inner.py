@@ -116,19 +116,26 @@ def with_shared(cls: type[BaseLayer], settings: Any, known: Mapping[str, Shared 
             raise ShapeMismatch(text, hint=f"write layer: {name}", argument="layer")
     if not isinstance(named, str) or (shared := known.get(named)) is None:
         return settings
-    part = SharedPart(shared=shared, layers=_checked(shared))
-    return {**settings, "layer": part} if isinstance(settings, dict) else part
+    _check(shared)
+    return {**settings, "layer": part_of(shared)} if isinstance(settings, dict) else part_of(shared)
 
 
-def _checked(shared: Shared) -> tuple[BaseLayer, ...]:
-    """The layers of what is shared, if it can be called on steps."""
+def part_of(shared: Shared) -> SharedPart:
+    """What is shared, as a layer."""
     nodes = flat(shared.entries)
-    layers = tuple(node.layer for node in nodes) if shared.layer is None else (shared.layer,)
+    return SharedPart(
+        shared=shared, layers=tuple(node.layer for node in nodes) if shared.layer is None else (shared.layer,)
+    )
+
+
+def _check(shared: Shared) -> None:
+    """Whether what is shared can be called on steps."""
     if shared.layer is None and len(shared.inputs) != 1:
         text = f"'{shared.name}' takes {len(shared.inputs)} inputs; a layer that is called on steps takes one"
         raise ShapeMismatch(text, argument="layer")
-    figure = next((node for node in nodes if isinstance(node.layer, NamingLayer) and node.layer.logs), None)
+    figure = next(
+        (node for node in flat(shared.entries) if isinstance(node.layer, NamingLayer) and node.layer.logs), None
+    )
     if figure is not None:
         text = f"'{shared.name}' logs '{figure.name}': what it has at single steps is no figure"
         raise ShapeMismatch(text, hint="put it behind the model, over all steps", argument="layer")
-    return layers

@@ -1,7 +1,7 @@
 """`rnn` with a described cell: the layer, and what it is built of."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, TypeVar
+from typing import Literal, Self, TypeVar
 
 import torch
 from pydantic import InstanceOf
@@ -60,6 +60,9 @@ class DescribedRNN(MergeLayer):
     def adds_losses(self) -> bool:
         return any(layer.adds_losses() for layer in self.layers)
 
+    def may_lack_batch(self, index: int) -> bool:
+        return index in self.parted(range(len(self.cell.inputs) + len(self.cell.constants)))[1]
+
     def merge_masks(self, masks: Sequence[Tensor | None], xs: Sequence[Tensor]) -> Tensor | None:
         """As in Keras the first sequence says which steps count."""
         return masks[0]
@@ -76,7 +79,7 @@ class DescribedRNN(MergeLayer):
         inputs += [Input(state.name, TensorSpec(state.shape), state.path) for state in cell.states]
         entries = cell.entries if self.trainable else tuple(entry.frozen() for entry in cell.entries)
         built = build(Model(tuple(inputs), entries, ()))
-        faults = [*_changed_states(cell, built), *output_faults(cell.outputs, cell.nodes, built.specs, "cell.outputs")]
+        faults = [*_changed_states(cell, built), *output_faults(cell.outputs, built.model, built.specs, "cell.outputs")]
         if faults:
             raise Invalid(faults)
         with torch.device("meta"):
@@ -90,6 +93,10 @@ class DescribedRNN(MergeLayer):
             outputs = tuple(TensorSpec((steps, *one.shape), one.dtype) for one in outputs)
         states = tuple(TensorSpec(state.shape) for state in self.cell.states) if self.return_state else ()
         return outputs + states
+
+    def of(self, cell: Cell) -> Self:
+        """The same around another cell."""
+        return self.model_copy(update={"cell": cell, "layers": tuple(node.layer for node in cell.nodes)})
 
     def parted(self, values: Sequence[T]) -> tuple[Sequence[T], Sequence[T], Sequence[T]]:
         """The node's inputs by what they are: sequences, constants, states to start from."""

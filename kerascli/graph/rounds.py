@@ -17,6 +17,7 @@ from kerascli.graph.model import Entry, Input, Model, Node, flat
 from kerascli.graph.parse import is_list, read_entries
 from kerascli.graph.parts import parts_of
 from kerascli.graph.reading import Exhausted
+from kerascli.graph.targets import targets_of
 from kerascli.graph.use import called_in, idle_faults
 from kerascli.graph.written import WrittenNode
 from kerascli.layers.base import BaseLayer
@@ -26,11 +27,20 @@ from kerascli.shapes import TensorSpec
 class Forward:
     """A forward pass that is being read: its own layers, or else the nodes of the model. Paths are the config's."""
 
-    def __init__(self, scope: Scope, inputs: Mapping[str, TensorSpec], path: Path, *, own: bool) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        inputs: Mapping[str, TensorSpec],
+        targets: Mapping[str, TensorSpec] | None,
+        path: Path,
+        *,
+        own: bool,
+    ) -> None:
         self.faults = Faults(())
         self._scope = scope
         self._own = own
         self._path = path
+        self._targets = targets or {}
         self.reading = forked(scope.reading, self.faults, path, own=own)
         self.inputs = scope.inputs
         if not own:
@@ -39,6 +49,7 @@ class Forward:
         self.inputs = tuple(Input(name, spec, ("data", "inputs", name)) for name, spec in inputs.items())
         self.reading.inputs = tuple(inputs)
         names = self.reading.names
+        names.see_targets(None if targets is None else tuple(targets))
         for given in self.inputs:
             names.give(given.name, given.path)
         names.previous = next(iter(inputs)) if len(inputs) == 1 else None
@@ -70,11 +81,16 @@ class Forward:
         outputs, entries = tuple(dict.fromkeys(outputs)), tuple(self.reading.entries)
         if not self.faults.found and self._own:
             self.faults.found += idle_faults((), entries, outputs, at=at)
+        for node in flat(entries):
+            if node.layer.keeps_states():
+                text, hint = f"'{node.name}' is stateful: not with train_step", "take stateful out"
+                self.faults.found.append(Fault(text, node.path, "key", hint=hint))
         if self.faults.all():
             raise Invalid(self.faults.all())
         used = {name for node in flat(entries) for name in node.used_names()}
         given = tuple(each for each in self.inputs if each.name in used or each.name in outputs)
-        model = Model(given, entries, outputs, called_by(self._scope.reading.shared.values(), entries))
+        shared = called_by(self._scope.reading.shared.values(), entries)
+        model = Model(given, entries, outputs, shared, targets=targets_of(flat(entries), self._targets))
         built = build(model, owners)
         if self._own and (faults := list(_own_weights(built))):
             raise Invalid(faults)
@@ -85,7 +101,7 @@ def _own_weights(built: Built) -> Iterator[Fault]:
     for entry in built.model.entries:
         if not isinstance(entry, Node):
             continue
-        shared = tuple(f"{each.weights}/" for each in called_in([entry]))
+        shared = tuple(f"{name}/" for name in called_in([entry]))
         parts = [p for p in parts_of(entry, built.modules[entry.name]) if not f"{p.name}/".startswith(shared)]
         if any(any(part.weights()) for part in parts):
             text = f"'{entry.name}' would have weights of its own, which the model does not have"

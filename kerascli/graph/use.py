@@ -1,7 +1,7 @@
 """What leads nowhere is a mistake."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from kerascli.errors import Fault, Path
 from kerascli.graph.inner import wrapped
@@ -47,21 +47,29 @@ def _idle_nodes(nodes: Sequence[Node], used: set[str], hint: str) -> list[Fault]
     return faults
 
 
-def called_in(entries: Iterable[Entry]) -> Iterator[Shared]:
-    """What is shared and called by entries: by themselves, on every step, or in cells."""
-    for entry in entries:
-        if isinstance(entry, Call):
-            yield entry.of
+def called_in(entries: Iterable[Entry]) -> set[str]:
+    """What the weights of all that is shared are named by, if entries call it, or what they call does.
+
+    It is called by itself, on every step of a sequence, or in a cell.
+    """
+    found: set[str] = set()
+    waiting = list(entries)
+    while waiting:
+        entry = waiting.pop()
+        called = [entry.of] if isinstance(entry, Call) else []
         for node in flat([entry]):
             if isinstance(node.layer, DescribedRNN):
-                yield from called_in(node.layer.cell.entries)
+                waiting += node.layer.cell.entries
             elif (inner := wrapped(node)) is not None:
-                yield inner
+                called.append(inner)
+        waiting += [inner for each in called if each.weights not in found for inner in each.entries]
+        found.update(each.weights for each in called)
+    return found
 
 
 def uncalled_faults(shared: Mapping[str, Shared | None], entries: Iterable[Entry]) -> list[Fault]:
     """What is shared and never called."""
-    called = {each.weights for each in called_in(entries)}
+    called = called_in(entries)
     return [
         Fault(f"'{name}' is shared, but never called", _place_of(each), "key", hint="call it as a layer, by its name")
         for name, each in shared.items()

@@ -40,12 +40,7 @@ class ShapeMismatch(ValueError):
     """An input that a layer cannot take; says what it wants, the graph adds the names and lines."""
 
     def __init__(
-        self,
-        text: str,
-        *,
-        hint: str | None = None,
-        argument: str | None = None,
-        span: tuple[int, int] | None = None,
+        self, text: str, *, hint: str | None = None, argument: str | None = None, span: tuple[int, int] | None = None
     ) -> None:
         super().__init__(text)
         self.fault = Fault(text, (argument,) if argument else (), hint=hint, span=span)
@@ -134,6 +129,10 @@ class MergeLayer(BaseLayer):
     @abstractmethod
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
         """The torch module for inputs like `xs`; raises ShapeMismatch. Runs under the meta device."""
+
+    def may_lack_batch(self, index: int) -> bool:
+        """Whether that input may be without a batch axis beside others that have one."""
+        return False
 
     def merge_masks(self, masks: Sequence[Tensor | None], xs: Sequence[Tensor]) -> Tensor | None:
         """The mask that is handed on: as in Keras a step counts if it does in any input, and in one without a mask."""

@@ -6,8 +6,8 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from kerascli.errors import safe_lines, safe_text
-from kerascli.events import BatchEnd, Began, EpochBegin, EpochEnd, Event, Logs, Note, Stopped
+from kerascli.errors import counted, safe_lines, safe_text
+from kerascli.events import BatchEnd, Began, EpochBegin, EpochEnd, Event, Logs, Note, PhaseBegin, Stopped
 
 _TIME_WIDTH = 7  # 1:23:45
 
@@ -43,6 +43,8 @@ class TrainingView:
                 self._say(safe_lines(event.summary.rstrip()))
                 self._say(f"{'resuming' if event.resumed else 'run'}: {safe_text(event.run)}")
                 self._resumed = event.resumed
+            case PhaseBegin():
+                self._phase(event)
             case EpochBegin():
                 self._epoch(event)
             case BatchEnd() if event.logs is not None and self._progress is not None:
@@ -55,6 +57,11 @@ class TrainingView:
                 self._note(event)
             case _:
                 pass  # results are data and go to stdout; why training stopped was said with its epoch
+
+    def _phase(self, event: PhaseBegin) -> None:
+        optimizer = "a new optimizer" if event.fresh else "the optimizer goes on"
+        trained = f"{event.trained:,} of {event.parameters:,} parameters are trained"
+        self._say(f"phase {event.number}/{event.of}: {counted(event.epochs, 'epoch')}, {trained}, {optimizer}")
 
     def _epoch(self, event: EpochBegin) -> None:
         self._began = time.monotonic()

@@ -4,6 +4,7 @@ import io
 import math
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -180,11 +181,19 @@ def _panel(axes: "Axes", name: str, runs: Runs, log_scale: bool) -> None:
             values = [value if math.isfinite(value) else math.nan for value in values]
             look: dict[str, Any] = {"linestyle": _LINES[split], "color": _color(number, split, runs)}
             axes.plot(epochs, values, marker="o" if marked or len(points) == 1 else None, **look)
+    for boundary in _phase_starts(runs):
+        axes.axvline(boundary, color=GREY, linestyle="dotted", linewidth=1)
     axes.set_title(_literal(name))
     axes.tick_params(length=0, which="both")
     if log_scale:
         axes.set_yscale("log")
     _epoch_axis(axes, [epoch for _, _, points in lines for epoch, _ in points])
+
+
+def _phase_starts(runs: Runs) -> list[float]:
+    """Between which epochs one phase of a single run followed another."""
+    rows = runs[0][1] if len(runs) == 1 else ()
+    return [row["epoch"] - 0.5 for before, row in pairwise(rows) if before.get("phase") != row.get("phase")]
 
 
 def _epoch_axis(axes: "Axes", epochs: list[int | float]) -> None:

@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kerascli import storage
 from kerascli.errors import FileRefused
-from kerascli.pieces import Pieces, pieces
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, quoted, read_bytes
+from kerascli.storage import Pieces, pieces
 
 _BLOB_NAME = r"[a-z][a-z0-9_-]{0,60}(\.[a-z0-9_-]{1,20})?"
 _BLOB = re.compile(rf"step-(\d{{8,15}})\.[0-9a-f]{{16}}\.{_BLOB_NAME}")

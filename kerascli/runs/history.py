@@ -26,7 +26,7 @@ def to_csv(rows: Sequence[Row]) -> str:
 
 
 def columns(rows: Iterable[Row]) -> list[str]:
-    """`epoch`, the figures as they first appeared, then the learning rate and the clock."""
+    """`epoch` (and `phase`), the figures as they first appeared, then the learning rate and the clock."""
     seen = dict.fromkeys(name for row in rows for name in row)
     return sorted(seen, key=_rank)  # a stable sort
 
@@ -66,9 +66,10 @@ def read(path: Path) -> list[dict[str, int | float]]:
 
 
 def _rank(name: str) -> int:
-    if name == "epoch":
-        return 0
-    return 3 if is_clock(name) else 2 if name.endswith("learning_rate") else 1
+    first = ("epoch", "phase")
+    if name in first:
+        return first.index(name)
+    return 4 if is_clock(name) else 3 if name.endswith("learning_rate") else 2
 
 
 def _cell(value: int | float | None) -> str:

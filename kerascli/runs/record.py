@@ -18,11 +18,11 @@ from typing import Any, Literal
 
 from kerascli import locks, storage
 from kerascli.errors import ConfigError, FileRefused, StorageError
-from kerascli.pieces import Pieces, pieces
 from kerascli.runs import history
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.facts import read_facts
 from kerascli.runs.reading import quoted, read_bytes, read_text
+from kerascli.storage import Pieces, pieces
 
 Status = Literal["running", "completed", "stopped", "interrupted", "failed"]
 

@@ -52,6 +52,8 @@ class FitSpec(BaseModel):
     """When stateful layers forget: before each epoch, or never in training. Evaluations always begin anew."""
     deterministic: bool = False
     """Bit-identical on CUDA too, at some cost."""
+    trainable: dict[str, bool] = Field(default={})
+    """By names, globs and ranges of layers; later entries win."""
     callbacks: Annotated[tuple[CallbackField, ...], BeforeValidator(_listed)] = Field(default=())
 
     @field_validator("validation_data", mode="before")

@@ -20,6 +20,7 @@ from kerascli.spec.document import Document
 from kerascli.spec.extends import read_extended
 from kerascli.spec.folders import data_folder, in_one_folder
 from kerascli.spec.overrides import override
+from kerascli.spec.phases import folded, unfold
 from kerascli.spec.plugins import import_plugins, plugin_files
 from kerascli.spec.references import UNKNOWN, Facts, Flag, References, Unknown, in_template, read_flags, try_resolve
 from kerascli.spec.run import RunSpec, resolved
@@ -49,6 +50,13 @@ class Config:
     """Told of downloads."""
     unknown: tuple[str, ...] = ()
     """References that it could not follow for lack of data, with their places."""
+    before: "tuple[Config, ...]" = ()
+    """Of a fit in phases this is the last one, whose model, data and loss the run ends with; these are the others."""
+
+    @property
+    def phases(self) -> "tuple[Config, ...]":
+        """A config for each phase of the fit; one alone is this."""
+        return (*self.before, self)
 
     @property
     def context(self) -> Context:
@@ -66,9 +74,24 @@ class Config:
         if self.data is None:
             hint = "add data: {source: ..., inputs: ..., targets: ...}"
             raise self.error([Fault("the config has no 'data' section", (), hint=hint)])
-        split = _validation_split(self.document.data.get("fit"))
         with self.faults():
-            return load_data(self.data, self.context, validation_split=split, learned=learned)
+            return load_data(self.data, self.context, validation_split=self.validation_split, learned=learned)
+
+    @property
+    def validation_split(self) -> float:
+        """The part of the training rows that `fit` sets aside."""
+        return _validation_split(self.document.data.get("fit"))
+
+    @property
+    def init_folder(self) -> Path:
+        """What the path in `model.init_from` is relative to."""
+        path = ("model", "init_from")
+        return self.document.folder_of((*path, "file" if self.document.at((*path, "file")) else "run"))
+
+    @property
+    def data_key(self) -> str:
+        """Equal for two phases that prepare the same data."""
+        return repr((self.data and self.data.dump(), self.validation_split))
 
     def check_early(self) -> None:
         """What can be told before the data is downloaded or read. Raises ConfigError."""
@@ -118,10 +141,15 @@ class Config:
 
     def resolved(self, folder: Path) -> dict[str, Any]:
         """The complete config of what `describe` told, to lie in a run's `folder` beside its copies of plugins."""
-        assert self.spec is not None
-        data = self.data.rebased(self.context.folder, folder).dump() if self.data is not None else None
         plugins = {"plugins": [f"plugins/{path.name}" for path in self.plugins]} if self.plugins else {}
-        return {**plugins, **resolved(self.spec, data)}
+        return {**plugins, **folded([phase._resolved(folder) for phase in self.phases])}
+
+    def _resolved(self, folder: Path) -> dict[str, Any]:
+        assert self.spec is not None
+        begin = self.spec.init_from and self.spec.init_from.rebased(self.init_folder, folder)
+        return resolved(
+            replace(self.spec, init_from=begin), self.data and self.data.rebased(self.context.folder, folder).dump()
+        )
 
     def error(self, faults: Sequence[Fault]) -> ConfigError:
         return self.document.error(faults)
@@ -151,6 +179,7 @@ def open_config(
     Raises ConfigError: of sections, flags, plugins and data, and then also with what can be told of the rest.
     """
     document = override(read_extended(path), sets)
+    documents = unfold(document)
     faults = _section_faults(document.data)
     try:
         values = read_flags(document, flags)
@@ -160,24 +189,22 @@ def open_config(
         import_plugins(document, files)
     except ConfigError as error:
         raise document.error([*faults, *error.faults]) from None
-    data, data_faults = _read_data(document, values)
-    faults += data_faults
-    if faults:
-        rest, broken = try_resolve(document, values, skip=lambda path: path[:1] == ("data",) or in_template(path))
-        raise document.error(
-            [*faults, *_with_others(broken, faults_without_data(rest.data, References(document, values, None)))]
-        )
-    return Config(
-        path=path,
-        document=document,
-        text=path.read_text(encoding="utf-8-sig"),
-        flags=values,
-        name=document.data.get("name") or _name_of(path),
-        seed=_seed(document),
-        plugins=files,
-        data=data,
-        progress=progress,
-    )
+    name, seed = document.data.get("name") or _name_of(path), _seed(document)
+    phases: list[Config] = []
+    for each, (data, data_faults) in [(each, _read_data(each, values)) for each in documents]:
+        if faults or data_faults:
+            raise _with_the_rest(each, values, [*faults, *data_faults])
+        text = path.read_text(encoding="utf-8-sig")
+        phases.append(Config(path, each, text, values, name, seed, files, data, progress=progress))
+    phases[-1].before = tuple(phases[:-1])
+    return phases[-1]
+
+
+def _with_the_rest(document: Document, flags: Mapping[str, Flag], faults: Sequence[Fault]) -> ConfigError:
+    """Faults of the data section and of what stands above it, with what can be told of the rest."""
+    rest, broken = try_resolve(document, flags, skip=lambda path: path[:1] == ("data",) or in_template(path))
+    others = faults_without_data(rest.data, References(document, flags, None))
+    return document.error([*faults, *_with_others(broken, others)])
 
 
 def _read_data(document: Document, flags: Mapping[str, Flag]) -> tuple[DataSpec | None, list[Fault]]:

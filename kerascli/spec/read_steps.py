@@ -109,7 +109,7 @@ class _Reader:
         before = len(self.faults)
         path, lead = group[0]
         own = "layers" in lead
-        forward = Forward(self._scope, self._inputs, path, own=own)
+        forward = Forward(self._scope, self._inputs, self._targets, path, own=own)
         layers = forward.read(lead["layers"], str(lead.get("name", "train_step"))) if own else None
         terms = TermReader(forward, self._targets)
         updates = [self._update(where, each, layers if where == path else None, terms) for where, each in group]

@@ -7,6 +7,7 @@ from kerascli.component import Component, Invalid, Registry
 from kerascli.errors import Fault, Path, show, suggestion
 from kerascli.graph.names import Names
 from kerascli.graph.rounds import Forward
+from kerascli.graph.targets import PREFIX
 from kerascli.layers.expressions.added import AddLoss
 from kerascli.losses.base import LOSSES, Loss
 from kerascli.metrics.base import METRICS, Metric
@@ -135,8 +136,8 @@ class TermReader:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return float(value), False
         names, targets = self._forward.reading.names, self._targets
-        if isinstance(value, str) and not names.knows(value):
-            name = value.removeprefix("targets.")
+        if isinstance(value, str) and (value.startswith(PREFIX) or not names.knows(value)):
+            name = value.removeprefix(PREFIX)
             if name in (targets or ()) or (targets is None and name != value):
                 return name, True
             if targets is None or name != value or suggestion(value, targets):

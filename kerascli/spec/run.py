@@ -13,6 +13,7 @@ from kerascli.layers.base import NamingLayer
 from kerascli.shapes import TensorSpec
 from kerascli.spec.compile import CompileSpec
 from kerascli.spec.fit import FitSpec
+from kerascli.spec.init_from import InitFrom
 from kerascli.spec.train_step import Compared, RoundSpec, StepsSpec, Term, UpdateSpec, formulas
 
 
@@ -29,6 +30,7 @@ class RunSpec:
     fit: FitSpec
     steps: StepsSpec | None = None
     """`fit.train_step`, in place of what `compile` says of one optimizer."""
+    init_from: InitFrom | None = None
 
     @property
     def training(self) -> CompileSpec | StepsSpec | None:
@@ -49,7 +51,8 @@ def resolved(spec: RunSpec, data: Any) -> dict[str, Any]:
     out: dict[str, Any] = {"name": spec.name, "seed": spec.seed}
     if data is not None:
         out["data"] = data
-    out["model"] = dump_model(spec.model)
+    begin = {} if spec.init_from is None else {"init_from": spec.init_from.dump()}
+    out["model"] = {**begin, **dump_model(spec.model)}
     if spec.compile is not None:
         out["compile"] = spec.compile.dump()
     out["fit"] = spec.fit.dump()

@@ -10,6 +10,8 @@ from kerascli.layers.recurrent.rnn import RNN
 from kerascli.shapes import DType
 from kerascli.spec.compile import Precision
 from kerascli.spec.fit import FitSpec
+from kerascli.spec.init_from import InitFrom
+from kerascli.spec.phases import SETTINGS
 from kerascli.spec.settings import Schema, Setting, settings
 from kerascli.spec.update_settings import update_settings
 
@@ -42,6 +44,7 @@ def sections() -> dict[str, Section]:
         Section("data", "A source, how it is split, and a pipeline for every input and target.", _data()),
         Section("data.split", "Parts of the training rows, drawn at random once.", _split()),
         Section("model", "The layers: a list in which each takes the one before it, or the inputs it names.", _model()),
+        Section("model.init_from", "Whose weights a model begins with.", _init_from()),
         Section(
             "model.shared", "A model that is called like a layer; its weights are the same in every call.", _shared()
         ),
@@ -51,6 +54,7 @@ def sections() -> dict[str, Section]:
         Section("compile", "What the model is trained towards, how, and in what precision.", _compile()),
         Section("fit", "How long, in what batches, validated on what, watched by whom.", _fit()),
         Section("fit.train_step", "An update of a step: what it changes, how, and by which losses.", update_settings()),
+        Section("fit.phases", "One phase: what it changes of fit, compile and data; the rest is theirs.", _phase()),
     )
     return {section.name: section for section in found}
 
@@ -126,12 +130,26 @@ def _split() -> tuple[Setting, ...]:
 def _fit() -> tuple[Setting, ...]:
     updates: Schema = {"type": "array", "items": {"x-section": "fit.train_step"}, "minItems": 1}
     text = "The updates of a step, each with an optimizer of its own; none: one, by the compile section."
-    return (*settings(FitSpec, "fit"), Setting("train_step", updates, text))
+    phases: Schema = {"type": "array", "items": {"x-section": "fit.phases"}, "minItems": 1}
+    what = "Fits of the same weights one after the other, each with settings of its own."
+    return (*settings(FitSpec, "fit"), Setting("train_step", updates, text), Setting("phases", phases, what))
+
+
+def _phase() -> tuple[Setting, ...]:
+    beside = (
+        Setting("compile", {"x-section": "compile"}, "On top of the config's; another one makes a new optimizer."),
+        Setting("data", {"x-section": "data"}, "On top of the config's."),
+    )
+    known = {setting.name: setting for setting in settings(FitSpec, "fit") if setting.name in SETTINGS}
+    known["epochs"] = replace(known["epochs"], meaning="How many epochs this phase has.")
+    return (*known.values(), *beside)
 
 
 def _model() -> tuple[Setting, ...]:
     shared: Schema = {"anyOf": [{"x-component": "layer"}, {"x-section": "model.shared"}]}
+    begin: Schema = {"x-section": "model.init_from"}
     return (
+        Setting("init_from", begin, "Weights to begin with: another run's, or a file's; none: new ones."),
         Setting("inputs", _inputs(), "Shapes without the batch axis; none: the data's."),
         Setting("shared", _by_name(shared), "Layers and models by name, called like layers: one set of weights each."),
         Setting("blocks", _by_name({"x-section": "model.blocks"}), "Templates by name, used like layers."),
@@ -158,6 +176,12 @@ def _inputs() -> Schema:
         "additionalProperties": False,
     }
     return _by_name({"anyOf": [_SHAPE, declared]})
+
+
+def _init_from() -> tuple[Setting, ...]:
+    known = settings(InitFrom, "init_from")
+    there: Schema = {"anyOf": [_TEXT, *(s.schema["additionalProperties"] for s in known if s.name == "map")]}
+    return tuple(replace(s, schema=_by_name(there)) if s.name == "map" else s for s in known)
 
 
 def _shared() -> tuple[Setting, ...]:

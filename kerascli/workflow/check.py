@@ -13,6 +13,7 @@ from kerascli.graph.module import Graph
 from kerascli.report.summary import Summary, summarize
 from kerascli.runs.record import RunRecord
 from kerascli.spec.load import Config, Progress, open_config
+from kerascli.spec.phases import in_each
 from kerascli.spec.run import RunSpec
 from kerascli.workflow.opened import known_view
 
@@ -20,18 +21,29 @@ from kerascli.workflow.opened import known_view
 def check(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Progress | None = None) -> list[str]:
     """Lines that say what is sound and what could not be checked. Raises ConfigError, DataError."""
     config = open_config(path, sets=sets, flags=flags, progress=progress)
-    facts, prepared, unchecked = _best_facts(config)
-    with _said(unchecked):
-        spec = config.describe(facts, prepared and _rows(prepared))
+    known: dict[str, tuple[DataFacts, PreparedData | None, list[str]]] = {}
+
+    def described(phase: Config) -> RunSpec:
+        facts, prepared, unchecked = known.get(phase.data_key) or _best_facts(phase)
+        known[phase.data_key] = facts, prepared, unchecked
+        with _said(unchecked):
+            spec = phase.describe(facts, prepared and _rows(prepared))
+        if prepared is not None:
+            check_values(spec, prepared.splits, prepared.input_stage, prepared.target_stage)
+        return spec
+
+    spec = in_each(config.phases, described)[-1]
+    _, prepared, unchecked = known[config.data_key]
     found = _summary(spec)
     lines = [
         f"{safe_text(str(path))}: ok",
         f"  model: {counted(_layers(spec), 'layer')}, {found.total:,} parameters",
     ]
     if prepared is not None:
-        check_values(spec, prepared.splits, prepared.input_stage, prepared.target_stage)
         rows = ", ".join(f"{name} {count:,}" for name, count in _rows(prepared).items())
         lines.append(f"  data: {rows} rows")
+    if config.before:
+        lines.append(f"  fit: {len(config.phases)} phases")
     if config.data is None:
         unchecked.append("there is no 'data' section")
     if spec.training is None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from kerascli.builder.experiment import Experiment
 from kerascli.errors import ConfigError, KerasCliError
+from kerascli.graph.weights import lasting
 from kerascli.interop import keras_file, torch_files
 from kerascli.interop.compile_config import compile_config, state_arrays
 from kerascli.interop.keras_graph import KerasGraph, keras_graph
@@ -146,7 +147,7 @@ def _digest(weight: Any) -> str:
 
 
 def _torch(experiment: Experiment, kind: str) -> tuple[bytes, float | None]:
-    weights, model = [w for w in experiment.weights if not w.spec.is_state], experiment.spec.model
+    weights, model = lasting(experiment.weights), experiment.spec.model
     if kind in {"safetensors", "state_dict"}:
         by_dots = kind == "state_dict"
         data = (

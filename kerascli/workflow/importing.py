@@ -15,11 +15,10 @@ from kerascli.builder.experiment import Experiment, build_experiment
 from kerascli.component import Invalid
 from kerascli.data.learning import save_learned
 from kerascli.data.pipeline import Stage
-from kerascli.data.prepare import PreparedData
 from kerascli.errors import Fault, FileRefused
 from kerascli.fit.tensor_file import tensor_pieces
 from kerascli.graph.module import Graph
-from kerascli.graph.weights import Weight
+from kerascli.graph.weights import Weight, lasting
 from kerascli.interop.architecture import Architecture, read_architecture
 from kerascli.interop.hdf5 import Hdf5
 from kerascli.interop.model_file import ModelFile, open_model
@@ -37,10 +36,12 @@ from kerascli.spec.extends import read_extended
 from kerascli.spec.load import open_config
 from kerascli.spec.references import escape_references
 from kerascli.spec.run import resolved
+from kerascli.workflow.phases import Phase, data_digests, directions, prepare_phases
 from kerascli.workflow.recorder import TRAINING
 
 _PROGRESS: Mapping[str, Any] = {
     "epoch": 0, "batch": 0, "seconds": 0.0, "said": [], "stopped": None, "callbacks": [], "rows": [],
+    "phase": 0, "first": 0,
 }  # fmt: skip
 """Where a training stands that goes on from here: at its first epoch."""
 
@@ -181,7 +182,7 @@ def _take_weights(
 
 def _pairs(arrays: Hdf5, file: ModelFile, architecture: Architecture, weights: Sequence[Weight]) -> Pairs:
     pairs = read_weights(arrays, weights, architecture.owners, legacy=file.legacy)
-    missing = {weight.name for weight in weights if not weight.spec.is_state} - {weight.name for weight, _ in pairs}
+    missing = {weight.name for weight in lasting(weights)} - {weight.name for weight, _ in pairs}
     if missing:
         raise FileRefused(f"the file has no numbers for the weight '{min(missing)}'")
     return pairs
@@ -208,20 +209,20 @@ def _write(record: RunRecord, file: ModelFile, loaded: _Loaded, data: Path | Non
     experiment, spec = loaded.experiment, loaded.experiment.spec
     above = {} if data is None else {"extends": os.path.relpath(data, record.path)}
     record.write_config(dump_yaml(escape_references({**above, **loaded.sections})))
-    prepared: PreparedData | None = None
+    phases: list[Phase] = []
     complete = resolved(spec, None)
     plugins: list[dict[str, str]] = []
     if data is not None:
         config = open_config(record.path / "config.yaml")
-        prepared = config.load_data()
-        spec = config.describe(prepared.facts, {name: split.rows for name, split in prepared.splits.items()})
+        phases = prepare_phases(config)
+        spec = phases[0].spec
         complete = config.resolved(record.path)
         plugins = [record.write_plugin(each.name, each.read_bytes()) for each in config.plugins]
     record.begin({
         **run_facts(), "command": shlex.join(["kerascli", *command]), "config": str(data) if data else None,
         "flags": {}, "seed": spec.seed, "device": None, "threads": torch.get_num_threads(),
-        "data": dict(prepared.digests) if prepared else {}, "plugins": plugins,
-        "directions": dict(spec.log_names()) if spec.compile else {},
+        "data": data_digests(phases), "plugins": plugins,
+        "directions": directions(phases) if phases else dict(spec.log_names()) if spec.compile else {},
         "imported": {
             "file": file.name, "sha256": file.digest, "keras_version": file.version,
             "names": loaded.architecture.names,
@@ -229,7 +230,7 @@ def _write(record: RunRecord, file: ModelFile, loaded: _Loaded, data: Path | Non
     })  # fmt: skip
     record.write_resolved(dump_yaml(escape_references(complete)))
     record.write_summary(render(summarize(experiment.graph, spec.name)))
-    for item, content in save_learned(prepared.learned).items() if prepared else ():
+    for item, content in save_learned(phases[-1].prepared.learned).items() if phases else ():
         record.write_preprocessing(item, content)
     write_weights(record, experiment, loaded.state)
     record.finish("completed", reason="imported")
@@ -237,7 +238,7 @@ def _write(record: RunRecord, file: ModelFile, loaded: _Loaded, data: Path | Non
 
 def write_weights(record: RunRecord, experiment: Experiment, state: dict[str, Tensor] | None) -> None:
     """The final weights, and a checkpoint from which training goes on; without a `state` the optimizer starts anew."""
-    record.write_weights(tensor_pieces({w.name: w.keras() for w in experiment.weights}))
+    record.write_weights(tensor_pieces({w.name: w.keras() for w in lasting(experiment.weights)}))
     if experiment.spec.compile is None:
         return
     optimizer = None if state is not None else _optimizer(experiment)

@@ -29,8 +29,15 @@ def _refuse_part(experiment: Experiment, source: BatchSource) -> None:
         raise DataError(text, hint="take out rows, or choose a batch_size that divides their number")
 
 
-def make_plan(experiment: Experiment, prepared: PreparedData, limits: Mapping[str, int]) -> Plan:
-    """The fit section, with what the data decides."""
+def make_plan(
+    experiment: Experiment,
+    prepared: PreparedData,
+    limits: Mapping[str, int],
+    *,
+    phase: int | None = None,
+    first: int = 0,
+) -> Plan:
+    """The fit section, with what the data decides; of a `phase` that begins when `first` epochs are done."""
     spec, fit = experiment.spec, experiment.spec.fit
     source = BatchSource(
         prepared.splits["train"], fit.batch_size, experiment.device, shuffle=fit.shuffle, seed=spec.seed
@@ -42,24 +49,29 @@ def make_plan(experiment: Experiment, prepared: PreparedData, limits: Mapping[st
     if fit.validates():
         held_out = judged(experiment, prepared.splits[fit.validation_data or "validation"])
     limit = min((n for n in (fit.validation_steps, limits.get("validation_steps")) if n), default=None)
+    epochs = min(fit.epochs, fit.initial_epoch + limits["epochs"]) if "epochs" in limits else fit.epochs
     return Plan(
-        epochs=min(fit.epochs, fit.initial_epoch + limits["epochs"]) if "epochs" in limits else fit.epochs,
+        epochs=first + epochs,
         steps=steps,
-        batches=lambda epoch, first: _batches(source, steps, epoch, first),
+        batches=lambda epoch, first_batch: _batches(source, steps, epoch, first_batch, first),
         validation=None if held_out is None else lambda: islice(held_out.epoch(0), limit),
         validates=lambda epoch: _is_due(fit, epoch),
         callbacks=fit.callbacks,
         directions=spec.log_names(),
         forgets=fit.reset_states == "epoch",
+        phase=phase,
     )
 
 
-def _batches(source: BatchSource, steps: int, epoch: int, first: int) -> Iterator[Batch]:
-    """Batches `first` to `steps` of an epoch; one of another length than the rows goes on where the last ended."""
-    number, end = epoch * steps + first, (epoch + 1) * steps
+def _batches(source: BatchSource, steps: int, epoch: int, first_batch: int, first_epoch: int) -> Iterator[Batch]:
+    """Batches `first_batch` to `steps` of an epoch; one of another length than the rows goes on where the last ended.
+
+    A phase begins with the first row; its orders are those that no epoch before it had.
+    """
+    number, end = (epoch - first_epoch) * steps + first_batch, (epoch - first_epoch + 1) * steps
     while number < end:
         passes, position = divmod(number, source.steps)
-        for batch in islice(source.epoch(passes, position), end - number):
+        for batch in islice(source.epoch(first_epoch + passes, position), end - number):
             yield batch
             number += 1
 

@@ -26,6 +26,7 @@ from kerascli.fit.loop import Plan, refuse_bad_step
 from kerascli.fit.progress import Progress
 from kerascli.fit.step import Trainer
 from kerascli.fit.tensor_file import tensor_pieces
+from kerascli.runs.checkpoints import Checkpoint
 from kerascli.runs.record import RunRecord
 from kerascli.spans import span
 from kerascli.workflow.boards import Boards
@@ -137,13 +138,17 @@ class Recorder:
         self.record.write_log(file, text.getvalue())
 
 
-def restore(record: RunRecord, trainer: Trainer, *, first_epoch: int) -> tuple[Progress, list[Note]]:
-    """Where the newest intact checkpoint stands; a run without one starts from its beginning."""
+def newest(record: RunRecord) -> tuple[Checkpoint | None, list[Note]]:
+    """The newest intact checkpoint; a run without one starts from its beginning."""
     if not record.checkpoints.steps():
-        return Progress(epoch=first_epoch), [Note("no checkpoint was written yet: starting from the beginning")]
+        return None, [Note("no checkpoint was written yet: starting from the beginning")]
     checkpoint = record.checkpoints.newest()
     notes = [Note(text, "warning") for text in checkpoint.warnings]
     if TRAINING not in checkpoint.blobs:
         raise FileRefused(f"the checkpoint of step {checkpoint.step} holds no training state")
-    progress = reinstate(trainer, load_tensors(checkpoint.blobs[TRAINING]), dict(checkpoint.facts))
-    return progress, notes
+    return checkpoint, notes
+
+
+def restore(checkpoint: Checkpoint, trainer: Trainer) -> Progress:
+    """Go back to where a checkpoint stands."""
+    return reinstate(trainer, load_tensors(checkpoint.blobs[TRAINING]), dict(checkpoint.facts))

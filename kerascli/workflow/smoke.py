@@ -13,22 +13,32 @@ from kerascli.runs.index import list_runs
 from kerascli.spec.load import Progress, open_config
 from kerascli.workflow.evaluate import evaluate_rows, rows_of
 from kerascli.workflow.opened import OpenedRun, open_run
+from kerascli.workflow.options import Options
 from kerascli.workflow.predict import predict_rows
-from kerascli.workflow.train import Options, resume, start
+from kerascli.workflow.train import resume, start
 
 _STEPS = 2
 
 
 def smoke(
-    path: Path, *, sets: Sequence[str], flags: Sequence[str], device: str = "auto", progress: Progress | None = None
+    path: Path,
+    *,
+    sets: Sequence[str],
+    flags: Sequence[str],
+    device: str = "auto",
+    progress: Progress | None = None,
+    known_runs: Path = Path("runs"),
 ) -> Iterator[str]:
-    """Yield a line a part that worked; raises KerasCliError at the first that does not."""
+    """Yield a line a part that worked; raises KerasCliError at the first that does not.
+
+    `known_runs` is where runs are that the config begins with.
+    """
     with tempfile.TemporaryDirectory(prefix="kerascli-smoke-") as folder:
         config = open_config(path, sets=sets, flags=flags, progress=progress)
         before = config.document.at(("fit", "initial_epoch"))
         epochs = before + 1 if isinstance(before, int) else 1
         limits = {"epochs": epochs, "steps_per_epoch": _STEPS, "validation_steps": _STEPS}
-        options = Options(runs_dir=Path(folder), device=device, limits=limits)
+        options = Options(runs_dir=Path(folder), device=device, limits=limits, known_runs=known_runs)
         try:
             yield from _fit(start(config, options))
             [record] = list_runs(options.runs_dir)

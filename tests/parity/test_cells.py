@@ -350,3 +350,36 @@ def test_several_sequences_and_outputs_are_keras_s() -> None:
 
     given = {"x": torch.randn(4, 5, 3), "y": torch.randn(4, 5, 2)}
     assert_like(graph_of(SEVERAL), given, call, lambda: cell.weights)
+
+
+WEIGHTS = """
+inputs: {x: [null, 3]}
+layers:
+  - weight: {shape: [4], name: outer, initializer: ones}
+  - rnn:
+      inputs: x
+      return_sequences: true
+      constants: {held: outer}
+      cell:
+        inputs: frame
+        states: {h: 4}
+        layers:
+          - weight: {shape: [3, 4], name: u}
+          - weight: {shape: [4, 4], name: v}
+          - expr: {value: "tanh(frame @ u + h @ v) * held", name: after}
+        next: {h: after}
+"""
+
+
+def test_weights_in_a_cell_and_as_constants_are_those_of_a_cell_s_add_weight() -> None:
+    def step(cell: Any, x: Any, states: Any) -> Any:
+        h = ops.tanh(x @ cell.u + states[0] @ cell.v) * cell.held
+        return h, [h]
+
+    cell = Cell(4, 4, {}, step)
+    cell.held, cell.u, cell.v = (cell.add_weight(shape=shape) for shape in ((4,), (3, 4), (4, 4)))
+    layer = layers.RNN(cell, return_sequences=True)
+
+    x = torch.randn(5, 7, 3)
+    assert_like(graph_of(WEIGHTS), {"x": x}, lambda i: layer(i["x"], training=True), lambda: cell.weights)
+    ledger.note("layer", "rnn", "weights in a described cell")

@@ -1,0 +1,70 @@
+"""`data.where`: of every split only the rows whose columns have one of some values."""
+
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BeforeValidator, Field
+
+from kerascli.data.base import Field as Column
+from kerascli.data.on_disk import blocks
+from kerascli.data.table import Table
+from kerascli.data.tokens import is_ragged
+from kerascli.errors import DataError, Fault, show, suggestion
+
+Values = tuple[int | str, ...]
+
+
+def _listed(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else (value,) if isinstance(value, int | str) else value
+
+
+Where = dict[str, Annotated[Values, BeforeValidator(_listed), Field(min_length=1)]]
+"""Column -> the values that stay."""
+
+
+def rows_where(tables: Mapping[str, Table], where: Where) -> dict[str, Table]:
+    """The tables with those rows alone, in their order. Raises DataError where a split has none."""
+    return {split: _chosen(split, table, where) for split, table in tables.items()} if where else dict(tables)
+
+
+def _chosen(split: str, table: Table, where: Where) -> Table:
+    stays = np.ones(table.rows, bool)
+    for name, wanted in where.items():
+        stays &= _has(table, name, wanted)
+    if not stays.any():
+        words = ", ".join(f"{name} {show(list(wanted))}" for name, wanted in where.items())
+        raise DataError(Fault(f"where: no row of '{split}' has {words}", ("data", "where"), "key"))
+    return table.take(np.flatnonzero(stays))
+
+
+def check_where(where: Where, known: Mapping[str, Column]) -> None:
+    """What is wrong with it, as far as the columns' facts tell. Raises DataError."""
+    for name, wanted in where.items():
+        if name in known and known[name].dtype == "unknown":
+            continue
+        scalar = name not in known or not known[name].shape
+        _check(name, wanted, known, known[name].is_text if name in known else False, fits=scalar)
+
+
+def _check(name: str, wanted: Values, columns: Collection[str], text: bool, *, fits: bool) -> None:
+    path = ("data", "where", name)
+    if name not in columns:
+        raise DataError(Fault(f"where: there is no column '{name}'{suggestion(name, columns)}", path, "key"))
+    if not fits:
+        raise DataError(Fault(f"where: column '{name}' has no words or whole numbers, one a row", path, "key"))
+    for index, other in enumerate(wanted):
+        if isinstance(other, str) != text:
+            kind = "words" if text else "whole numbers"
+            raise DataError(Fault(f"where: column '{name}' has {kind}, got {show(other)}", (*path, index)))
+
+
+def _has(table: Table, name: str, wanted: Values) -> np.ndarray:
+    values = table[name] if name in table else np.empty(0, int)
+    text = values.dtype == object and not is_ragged(values)
+    _check(name, wanted, table, text, fits=values.ndim == 1 and (text or values.dtype.kind in "iub"))
+    found = [
+        np.fromiter((value in wanted for value in block), bool, len(block)) if text else np.isin(block, wanted)
+        for block in blocks(values)
+    ]
+    return np.concatenate(found) if found else np.zeros(0, bool)

@@ -1,0 +1,116 @@
+"""A fit under way: its phases are trained, saved and recorded, and its result is judged."""
+
+import shlex
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from itertools import islice
+
+from kerascli.data.loader import Batch
+from kerascli.errors import Interrupted, KerasCliError, TrainingStopped
+from kerascli.events import Evaluated, Event, Note, Stopped
+from kerascli.fit.evaluate import evaluate
+from kerascli.fit.loop import train
+from kerascli.runs.record import RunRecord
+from kerascli.workflow.memory import out_of_memory
+from kerascli.workflow.phases import Course
+from kerascli.workflow.plan import judged
+from kerascli.workflow.profiled import profiled
+from kerascli.workflow.recorder import Recorder
+from kerascli.workflow.samples import sample_writer
+from kerascli.workflow.signals import Stop, deferred
+
+
+def run(course: Course, record: RunRecord) -> Iterator[Event]:
+    """From where the course stands to the end of its last phase, and what that is worth. Raises KerasCliError."""
+    try:
+        with deferred() as stop:
+            yield from _phases(course, record, stop)
+            record.write_weights(course.ready.trainer.weights_file())
+            results = yield from _judge(course, record, stop)
+        stopped = course.reached.stopped
+        record.finish("completed" if stopped is None else "stopped", reason=stopped, results=results)
+    except Interrupted as error:
+        record.finish("interrupted", reason=str(error))
+        raise
+    except TrainingStopped as error:
+        record.write_weights(course.ready.trainer.weights_file())
+        kept = [
+            replace(f, text=f"{f.text}; the weights from before it are kept in {record.path}") for f in error.faults
+        ]
+        raise _failed(record, TrainingStopped(kept)) from None
+    except KerasCliError as error:
+        raise _failed(record, error) from None
+    except Exception as error:
+        record.finish("failed", reason=f"{type(error).__name__}: {error}")
+        if isinstance(error, (RuntimeError, MemoryError)):
+            raise _failed(record, out_of_memory(error, hint="a smaller fit.batch_size needs less")) from None
+        raise
+
+
+def _phases(course: Course, record: RunRecord, stop: Stop) -> Iterator[Event]:
+    yield from course.begin(fresh=course.reached.batch == 0 and course.reached.epoch == course.reached.first)
+    if course.ready.profiler is not None and not course.is_last:
+        yield Note(f"the profile is of phase {course.reached.phase + 1}")
+    while True:
+        for event in _phase(course, record, stop):
+            if course.is_last or not isinstance(event, Stopped):
+                yield event
+        if course.is_last:
+            return
+        fresh = course.go_on()
+        yield from course.begin(fresh=fresh)
+
+
+def _phase(course: Course, record: RunRecord, stop: Stop) -> Iterator[Event]:
+    ready = course.ready
+    samples = sample_writer(record, ready.experiment, course.phase.prepared)
+    recorder = Recorder(record, ready.trainer, course.reached, ready.plan, samples)
+    events = recorder.follow(train(ready.trainer, ready.plan, course.reached))
+    if ready.profiler is None:
+        yield from _saved_on_signal(events, recorder, stop)
+    else:
+        events = ready.profiler.follow(events, batches_done=course.reached.batch)
+        yield from profiled(_saved_on_signal(events, recorder, stop), ready.profiler, record)
+
+
+def _failed(record: RunRecord, error: KerasCliError) -> KerasCliError:
+    record.finish("failed", reason=str(error))
+    return error
+
+
+def _saved_on_signal(events: Iterator[Event], recorder: Recorder, stop: Stop) -> Iterator[Event]:
+    """After a signal the step is finished and saved, then the run is left."""
+    for event in events:
+        yield event
+        if stop.number is not None and not isinstance(event, Stopped):  # at the last event there is nothing to save
+            recorder.save("a signal")
+            progress = recorder.progress
+            where = f"epoch {progress.epoch + 1}, step {progress.batch}"
+            raise _interrupted(f"interrupted at {where}; saved", recorder.record, stop.number)
+
+
+def _interrupted(text: str, record: RunRecord, number: int) -> Interrupted:
+    command = shlex.join(["kerascli", "train", "--resume", str(record.path)])
+    return Interrupted(text, signal_number=number, hint=f"go on with: {command}")
+
+
+def _judge(course: Course, record: RunRecord, stop: Stop) -> Generator[Event, None, dict[str, dict[str, float]]]:
+    """What the final weights are worth on the test split, if there is one."""
+    test = course.phase.prepared.splits.get("test")
+    if test is None:
+        return {}
+    experiment = course.ready.experiment
+    started = time.monotonic()
+    batches = islice(judged(experiment, test).epoch(0), course.options.limits.get("validation_steps"))
+    work = evaluate(experiment.update, _while_wanted(batches, record, stop), seed=experiment.spec.seed)
+    figures = yield from work
+    yield Evaluated("test", figures, test.rows, time.monotonic() - started)
+    return {"test": figures}
+
+
+def _while_wanted(batches: Iterator[Batch], record: RunRecord, stop: Stop) -> Iterator[Batch]:
+    for batch in batches:
+        if stop.number is not None:
+            raise _interrupted("interrupted: trained and saved, but not judged on the test split", record, stop.number)
+        yield batch
