@@ -87,6 +87,20 @@ def test_the_copy_task_asks_for_what_it_gave() -> None:
     assert set(np.unique(x)) == {0, 1}
 
 
+def test_the_copy_task_has_sequences_of_many_lengths_and_longer_ones_to_be_tested() -> None:
+    tables = load({"copy_task": {"rows": 60, "min_length": 2, "length": 4, "test_length": 6, "bits": 3}})
+    assert {name: table.rows for name, table in tables.items()} == {"train": 60, "test": 6}
+    for name, lengths in (("train", {2, 3, 4}), ("test", {6})):
+        x, y, recall = (tables[name].array(column) for column in ("x", "y", "recall"))
+        found = x[..., 3].argmax(1)
+        assert set(found.tolist()) == lengths
+        for row, length in enumerate(found):
+            np.testing.assert_array_equal(x[row, :length, :3], y[row, length + 1 : 2 * length + 1])
+            assert np.flatnonzero(recall[row]).tolist() == list(range(length + 1, 2 * length + 1))
+            assert not x[row, length + 1 :].any()
+            assert not y[row][recall[row] == 0].any()
+
+
 @pytest.mark.parametrize("reverse", [True, False])
 def test_sums_are_right(reverse: bool) -> None:
     table = load({"addition": {"rows": 2000, "digits": 3, "reverse": reverse}})["train"]

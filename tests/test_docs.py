@@ -119,7 +119,6 @@ def test_a_faulty_config_is_refused_in_these_words(block: Block, folder: Path) -
     [
         "model: {views: {v: {outputs: [flatten]}}, layers: [flatten]}",
         "fit: {train_step: []}",
-        *(f"model: {{layers: [{{{name}: 1}}, flatten]}}" for name in ("rnn",)),
     ],
 )
 def test_what_is_not_built_yet_is_refused(text: str, folder: Path) -> None:

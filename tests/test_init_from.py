@@ -147,7 +147,9 @@ def test_a_run_records_where_it_began_and_needs_it_never_again(teacher: RunRecor
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
 def test_a_model_of_keras_is_gone_on_with(tmp_path: Path) -> None:
-    model = keras.Sequential([keras.Input((6,)), layers.Dense(5, "relu", name="hidden"), layers.Dense(4, "softmax")])
+    model = keras.Sequential(
+        [keras.Input((6,)), layers.Dense(5, "relu", name="hidden"), layers.Dense(4, "softmax", name="dense")]
+    )
     model.save(tmp_path / "model.keras")
     text = TEACHER.replace("[{reshape: [6, 1]}]", "[]")
     head, tail = text.partition("  layers:\n")[0], text[text.index("compile:") :]

@@ -261,8 +261,8 @@ def test_what_does_not_fit_is_said(name, config, shapes, text, hint):
             "num_query_heads (3) must be a multiple of num_key_value_heads (2)",
         ),
         (
-            {"lstm": {"units": 3, "stateful": True}},
-            "stateful: true is not supported yet; pass states with return_state and initial_state",
+            {"time_distributed": {"lstm": {"units": 3, "stateful": True}}},
+            "layer: lstm cannot be stateful in here: it has no rows of its own",
         ),
         (
             {"lstm": {"units": 3, "use_cudnn": True, "activation": "relu"}},

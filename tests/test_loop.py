@@ -32,7 +32,7 @@ from kerascli.fit import loop
 from kerascli.fit.loop import Plan, train
 from kerascli.fit.progress import Progress
 from kerascli.fit.step import Trainer, Turn
-from kerascli.graph.weights import weights_of
+from kerascli.graph.weights import Weight, weights_of
 from kerascli.layers.base import WeightedModule
 from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.optimizers.several import Optimizers
@@ -75,6 +75,9 @@ class SlopeUpdate(Update):
         self.objective = MeanSquare()
         self.modes: list[bool] = []
         self.drawn: list[float] = []
+
+    def states(self) -> list[Weight]:
+        return []
 
     def forward(self, batch: Batch) -> UpdateOutcome:
         self.modes.append(self.training)

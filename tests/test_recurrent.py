@@ -199,8 +199,6 @@ def test_a_layer_that_is_not_trainable_freezes_its_cell():
         ({"rnn": {"dense": 3}}, ["cell: expected a cell (gru_cell, lstm_cell ...), got dense"]),
         ({"rnn": [{"gru_cell": 3}, {"gru": 3}]}, ["cells[1]: expected a cell (gru_cell, lstm_cell ...), got gru"]),
         ({"rnn": {"cell": [{"gru_cell": {"unit": 3}}]}}, ["unknown key 'unit' in gru_cell; did you mean 'units'?"]),
-        ({"gru": {"units": 3, "stateful": True}}, [
-            "stateful: true is not supported yet; pass states with return_state and initial_state"]),
         ({"gru": {"units": 3, "use_cudnn": True, "reset_after": False}}, [
             "use_cudnn: true needs activation tanh, recurrent_activation sigmoid, recurrent_dropout 0, "
             "reset_after true"]),

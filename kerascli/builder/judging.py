@@ -11,6 +11,8 @@ _CACHED_BYTES = 2**21
 def rows_at_once(spec: RunSpec, *, figures: bool) -> int:
     """Rows in a batch without training. With `figures`, only as many as leave these what batch_size makes them."""
     fit = spec.fit
+    if any(node.layer.keeps_states() for node in spec.model.nodes):
+        return fit.batch_size
     if fit.validation_batch_size is not None:
         return fit.validation_batch_size
     if figures and (fit.validation_steps is not None or not _adds_up(spec)):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from kerascli.builder.objective import BaseObjective, Judgement
 from kerascli.data.loader import Batch
 from kerascli.graph.module import Graph, GraphOutcome
+from kerascli.graph.weights import Weight
 
 
 @dataclass(slots=True)
@@ -39,6 +40,10 @@ class Update(nn.Module):
         outcome = self.run(inputs, targets)
         judgement = self.objective(outcome, targets, batch.sample_weight, batch.rows)
         return UpdateOutcome(judgement, outcome.updates)
+
+    def states(self) -> list[Weight]:
+        """What stateful layers remember of the batch before."""
+        return [weight for weight in self.graph.weights() if weight.spec.is_state]
 
     def predict(self, inputs: Mapping[str, Tensor]) -> GraphOutcome:
         """Outputs for prepared inputs."""

@@ -9,6 +9,7 @@ from kerascli import draws
 from kerascli.builder.update import Update
 from kerascli.data.loader import Batch
 from kerascli.events import Tick
+from kerascli.fit.states import Memory
 
 
 def evaluate(
@@ -17,10 +18,13 @@ def evaluate(
     """Yield a Tick a batch, return the figures. `step` keys the draws of models that sample in inference."""
     update.eval()
     sums: list[Tensor] | None = None
+    memory = Memory(update.states())
     for number, batch in enumerate(batches):
         # not around the yield: whoever gets the event would be in inference mode too
-        with torch.inference_mode(), draws.using(draws.Draws(seed, f"evaluate/{number}", step)):
-            sums = add_states(sums, update(batch).judgement.states)
+        with torch.inference_mode(), draws.using(draws.Draws(seed, f"evaluate/{number}", step)), memory.of_batch():
+            outcome = update(batch)
+            memory.keep(outcome.updates)
+            sums = add_states(sums, outcome.judgement.states)
         yield Tick()
     assert sums is not None, "a split has rows"
     return update.objective.figures(sums)

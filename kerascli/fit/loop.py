@@ -21,6 +21,7 @@ from kerascli.errors import Fault, TrainingStopped
 from kerascli.events import BatchEnd, EpochBegin, EpochEnd, Event, Record, Stopped, Tick
 from kerascli.fit.evaluate import add_states, evaluate
 from kerascli.fit.progress import Progress
+from kerascli.fit.states import forget
 from kerascli.fit.step import Trainer
 from kerascli.spans import span
 
@@ -40,6 +41,8 @@ class Plan:
     """Whether the epoch (from 1) is followed by a validation."""
     callbacks: Sequence[Callback]
     directions: dict[str, str]
+    forgets: bool = True
+    """Whether stateful layers begin each epoch anew."""
     phase: int | None = None
     """Its number, from 1, where the fit has several: a column of the history."""
 
@@ -69,6 +72,8 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
     number = progress.epoch + 1
     started = time.monotonic() - progress.seconds
     yield EpochBegin(number, plan.epochs, plan.steps)
+    if progress.batch == 0 and plan.forgets:
+        forget(trainer.update.states())
     if progress.batch == 0:  # after the event, at which a run may be left: to go on from there must not do it twice
         facts = _facts(trainer, plan, progress, progress.rows[-1] if progress.rows else {}, number)
         with span("callbacks"):

@@ -8,16 +8,19 @@ from torch import Tensor
 from kerascli import draws
 from kerascli.builder.update import Update
 from kerascli.data.loader import Batch
+from kerascli.fit.states import Memory
 
 
 def predict(update: Update, batches: Iterable[Batch], *, seed: int) -> dict[str, Tensor]:
     """Outputs by name (rows, *), on the CPU, in float32 where they were computed in half precision."""
     update.eval()
     parts: dict[str, list[Tensor]] = {}
+    memory = Memory(update.states())
     with torch.inference_mode():
         for number, batch in enumerate(batches):
-            with draws.using(draws.Draws(seed, f"predict/{number}", 0)):
+            with draws.using(draws.Draws(seed, f"predict/{number}", 0)), memory.of_batch():
                 outcome = update.predict(batch.inputs)
+                memory.keep(outcome.updates)
             for name, value in outcome.outputs.items():
                 value = value.float() if value.dtype in (torch.bfloat16, torch.float16) else value
                 parts.setdefault(name, []).append(value.to("cpu"))

@@ -12,7 +12,7 @@ from kerascli.builder.update import Update
 from kerascli.data.loader import Batch
 from kerascli.errors import FileRefused
 from kerascli.fit.tensor_file import tensor_pieces
-from kerascli.graph.weights import Weight
+from kerascli.graph.weights import Weight, lasting
 from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.optimizers.several import Optimizers
 from kerascli.spans import span
@@ -79,8 +79,8 @@ class Trainer:
                 weight.copy_(self.optimizers.keep_if_good(value, weight))
 
     def weights_file(self) -> Pieces:
-        """All weights in Keras's layout, for a file."""
-        return tensor_pieces({weight.name: weight.keras() for weight in self.weights})
+        """All weights of the model in Keras's layout, for a file."""
+        return tensor_pieces({weight.name: weight.keras() for weight in lasting(self.weights)})
 
     def snapshot(self) -> dict[str, Tensor]:
         """All weights in Keras's layout, copied to the CPU."""

@@ -1,7 +1,7 @@
 """A Model becomes shapes and modules: each layer is built and tried on the meta device, nothing is allocated."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -12,9 +12,8 @@ from kerascli.graph.batches import as_samples, output_faults, without_batch
 from kerascli.graph.faults import used_here
 from kerascli.graph.inputs import fits
 from kerascli.graph.model import Call, Model, Node, flat
-from kerascli.graph.parts import parts_of
+from kerascli.graph.parts import PartedModule, parts_of
 from kerascli.graph.trial import as_seen, as_stated, taken, try_out
-from kerascli.graph.weights import weights_of
 from kerascli.layers.base import (
     MAX_PARAMETERS,
     BaseLayer,
@@ -25,6 +24,7 @@ from kerascli.layers.base import (
     SourceLayer,
     WeightedModule,
 )
+from kerascli.layers.recurrent.base import StatefulModule
 from kerascli.light_torch import without_compiler
 from kerascli.shapes import TensorSpec, show_shape
 
@@ -42,10 +42,11 @@ class Built:
 
 
 @without_compiler()
-def build(model: Model, known: Mapping[str, nn.Module] | None = None) -> Built:
+def build(model: Model, known: Mapping[str, nn.Module] | None = None, batch_size: int | None = None) -> Built:
     """Build every node in order, then the views. Raises Invalid with a fault for each node that does not fit.
 
     `known` are the owners of another model, whose weights this one has: those of its nodes that are called as theirs.
+    Layers that keep states from batch to batch do so for `batch_size` rows.
     """
     specs: dict[str, TensorSpec] = {given.name: given.spec for given in (*model.inputs, *model.targets)}
     modules: dict[str, nn.Module] = {}
@@ -56,37 +57,35 @@ def build(model: Model, known: Mapping[str, nn.Module] | None = None) -> Built:
         if any(name not in specs for name in node.used_names()):
             continue  # what it needs has failed already
         try:
-            modules[node.name], results = _build_node(node, specs, owners)
-        except Invalid as invalid:  # of the nodes in a shared model that it wraps
-            faults += invalid.faults
-            continue
-        except ShapeMismatch as mismatch:
-            if (mismatch.fault.text, node.path) not in failed:  # the same in another use of a block is told once
-                faults.append(_fault(mismatch, node, model, specs))
-            failed.add((mismatch.fault.text, node.path))
+            modules[node.name], results = _build_node(node, specs, owners, batch_size)
+        except (Invalid, ShapeMismatch) as error:
+            found = _faults(error, node, model, specs)
+            faults += [fault for key, fault in found.items() if key not in failed]
+            failed.update(found)  # the same in another use of a block is told once
             continue
         for part in parts_of(node, modules[node.name]):
             owners.setdefault(part.name, part.module)
         specs.update({n: spec for n, spec in zip(node.outputs, results, strict=True) if n != "_"})
-    faults = _with_refused_calls(model, specs, faults) + _too_many(model, modules) + output_faults(model, specs)
+    faults = _with_refused_calls(model, specs, faults) + _too_many(model, modules)
+    faults += output_faults(model.outputs, model, specs)
     if faults:
         raise Invalid(faults)
-    return Built(model, modules, specs, owners, _build_views(model, owners))
+    return Built(model, modules, specs, owners, _build_views(model, owners, batch_size))
 
 
-def _build_views(model: Model, owners: Mapping[str, nn.Module]) -> dict[str, Built]:
+def _build_views(model: Model, owners: Mapping[str, nn.Module], batch_size: int | None) -> dict[str, Built]:
     """Each view has the weights of the model, and none that the model has not."""
     faults: list[Fault] = []
     views: dict[str, Built] = {}
     for name, view in model.views.items():
         try:
-            views[name] = build(view.model, owners)
+            views[name] = build(view.model, owners, batch_size)
         except Invalid as invalid:
             faults += invalid.faults
             continue
         for node in flat(view.entries):
             parts = [part for part in parts_of(node, views[name].modules[node.name]) if part.name not in owners]
-            if any(any(weights_of(part.module, "", trainable=True)) for part in parts):
+            if any(any(part.weights()) for part in parts):
                 text = f"'{node.name}' would have weights of its own, which nothing trains"
                 hint = f"put it into model.layers, or under model.shared to call it there and in '{name}'"
                 faults.append(Fault(text, node.path, "key", hint=hint))
@@ -115,7 +114,7 @@ def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: l
 def _too_many(model: Model, modules: Mapping[str, nn.Module]) -> list[Fault]:
     """A typing error in `units` must not take the machine down: nothing has been allocated yet."""
     counts = {
-        part.name: (sum(weight.count for weight in weights_of(part.module, "", trainable=True)), node)
+        part.name: (sum(weight.count for weight in part.weights()), node)
         for node in model.nodes
         if node.name in modules
         for part in parts_of(node, modules[node.name])
@@ -129,7 +128,7 @@ def _too_many(model: Model, modules: Mapping[str, nn.Module]) -> list[Fault]:
 
 
 def _build_node(
-    node: Node, specs: Mapping[str, TensorSpec], owners: Mapping[str, nn.Module]
+    node: Node, specs: Mapping[str, TensorSpec], owners: Mapping[str, nn.Module], batch_size: int | None
 ) -> tuple[nn.Module, tuple[TensorSpec, ...]]:
     """The module and its results; `owners` are the modules of earlier calls, whose weights this one may have."""
     layer = node.layer
@@ -138,10 +137,12 @@ def _build_node(
     with torch.device("meta"):
         module = make_module(layer, seen)
         module.eval()
+        if layer.keeps_states():
+            _keep_states(module, seen[0], batch_size)
         for part in parts_of(node, module):
             if part.name in owners:
                 _share_weights(part.module, owners[part.name], taken(node, specs))
-        stated = layer.output_spec(seen)
+        stated = module.results if isinstance(module, PartedModule) else layer.output_spec(seen)
         results = try_out(node, module, specs) if stated is None else as_stated(stated, node, specs)
     _refuse_undeclared(module)
     count = layer.results_of(node.call)
@@ -153,6 +154,14 @@ def _build_node(
     if len(results) != (len(node.outputs) if count is None else count):
         raise AssertionError(f"{layer.component_name} returned {len(results)} results")
     return module, results
+
+
+def _keep_states(module: nn.Module, x: TensorSpec, rows: int | None) -> None:
+    if rows is None:
+        raise ShapeMismatch("cannot be stateful here: there is no batch size that it could go by")
+    for part in module.modules():
+        if isinstance(part, StatefulModule) and part.stateful:
+            part.keep_states(rows, tuple(size for size in x.shape[1:] if size is not None))
 
 
 def _share_weights(module: nn.Module, first: nn.Module, taken: str) -> None:
@@ -206,15 +215,29 @@ def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:
             raise ShapeMismatch(text, argument="mask")
 
 
-def _fault(mismatch: ShapeMismatch, node: Node, model: Model, specs: Mapping[str, TensorSpec]) -> Fault:
+def _faults(
+    error: Invalid | ShapeMismatch, node: Node, model: Model, specs: Mapping[str, TensorSpec]
+) -> dict[tuple[str, Path], Fault]:
+    """What is wrong with a node, or with the nodes inside of it, by what makes it the same fault."""
+    uses = used_here(node.uses)
+    if isinstance(error, ShapeMismatch):
+        return {(error.fault.text, node.path): _fault(error, node, model, specs, uses)}
+    return {
+        (fault.text, fault.path): replace(fault, related=tuple(dict.fromkeys((*fault.related, *uses))))
+        for fault in error.faults
+    }
+
+
+def _fault(
+    mismatch: ShapeMismatch, node: Node, model: Model, specs: Mapping[str, TensorSpec], uses: tuple[Related, ...]
+) -> Fault:
     """Name the node, and where what it is called on comes from."""
-    places = {given.name: given.path for given in model.inputs}
+    places = {given.name: given.path for given in (*model.inputs, *model.targets)}
     places |= {output: other.path for other in model.nodes for output in other.outputs}
     related = tuple(Related(f"{specs[name]} is '{name}'", places[name]) for name in dict.fromkeys(node.used_names()))
-    related += used_here(node.uses)
     path = (*node.path, *mismatch.fault.path)
     at = "value" if mismatch.fault.path else "key"
     verb = mismatch.fault.text.split()[0] in {"cannot", "has", "makes", "mixes", "needs", "takes"}
     text = f"'{node.name}'{'' if verb else ':'} {mismatch.fault.text}"
     hint = without_batch(node, specs) or mismatch.fault.hint
-    return Fault(text, path, at, hint=hint, related=related, span=mismatch.fault.span)
+    return Fault(text, path, at, hint=hint, related=(*related, *uses), span=mismatch.fault.span)

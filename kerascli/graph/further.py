@@ -8,10 +8,10 @@ from kerascli.component import Invalid
 from kerascli.errors import Fault, Path, show, suggestion
 from kerascli.graph.faults import Faults
 from kerascli.graph.inputs import read_declared
-from kerascli.graph.model import Call, Entry, Input, Model, Shared, View, flat
+from kerascli.graph.model import Entry, Input, Model, Shared, View, flat
 from kerascli.graph.names import Names
 from kerascli.graph.reading import Reading
-from kerascli.graph.use import idle_faults
+from kerascli.graph.use import called_in, idle_faults
 
 ReadModel = Callable[[Reading, Mapping[str, Any], Path], tuple[str, ...]]
 """Reads the layers and the outputs of a model at a path; returns its outputs."""
@@ -124,11 +124,5 @@ def leading_to(entries: Sequence[Entry], outputs: Iterable[str]) -> tuple[Entry,
 
 def called_by(shared: Iterable[Shared | None], entries: Sequence[Entry]) -> tuple[Shared, ...]:
     """What is called by entries, or by what they call."""
-    called: set[str] = set()
-    waiting = list(entries)
-    while waiting:
-        entry = waiting.pop()
-        if isinstance(entry, Call) and entry.of.weights not in called:
-            called.add(entry.of.weights)
-            waiting += entry.of.entries
+    called = called_in(entries)
     return tuple(each for each in shared if each is not None and each.weights in called)

@@ -1,7 +1,6 @@
 """What is shared as the layer of a wrapper: `time_distributed: tower` calls it on every step, with its own weights."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from pydantic import InstanceOf
@@ -12,7 +11,7 @@ from kerascli.graph.build import build
 from kerascli.graph.inputs import fits
 from kerascli.graph.model import Input, Model, Node, Shared, flat
 from kerascli.graph.module import Graph
-from kerascli.graph.parts import Part, SharedModule, below, parts_of
+from kerascli.graph.parts import Part, PartedModule, parts_below
 from kerascli.layers.base import BaseLayer, Layer, NamingLayer, Outcome, ShapeMismatch
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
 from kerascli.parts.base import Regularizer
@@ -48,6 +47,9 @@ class SharedPart(Layer):
     def adds_losses(self) -> bool:
         return any(layer.adds_losses() for layer in self.layers)
 
+    def keeps_states(self) -> bool:
+        return any(layer.keeps_states() for layer in self.layers)
+
     def activity_penalty(self) -> Regularizer | None:
         return None if self.shared.layer is None else self.shared.layer.activity_penalty()
 
@@ -64,7 +66,7 @@ class SharedPart(Layer):
         return SharedModelModule(Model((Input(name, x),), shared.entries, shared.outputs, shared.shared))
 
 
-class SharedLayerModule(SharedModule):
+class SharedLayerModule(PartedModule):
     def __init__(self, weights: str, layer: BaseLayer, module: nn.Module) -> None:
         super().__init__()
         self.weights, self.layer = weights, layer
@@ -77,22 +79,20 @@ class SharedLayerModule(SharedModule):
         yield Part("inner", self.weights, self.inner, self.layer.trainable)
 
 
-class SharedModelModule(SharedModule):
+class SharedModelModule(PartedModule):
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.graph = Graph(build(model))
-        self.places = {name: place for part in reversed(list(self.parts())) for place, name in part.names()}
+        self._places = self.places()
 
     def forward(self, x: Tensor) -> Outcome:  # (N, *) -> (N, *)
         found = self.graph({self.graph.model.inputs[0].name: x})
         first, *rest = found.outputs.values()
-        updates = {self.places[name]: value for name, value in found.updates.items()}
+        updates = {self._places[name]: value for name, value in found.updates.items()}
         return Outcome((first, *rest) if rest else first, losses=found.losses, updates=updates)
 
     def parts(self) -> Iterator[Part]:
-        for index, (node, module) in enumerate(zip(self.graph.model.nodes, self.graph.nodes, strict=True)):
-            for part in parts_of(node, module):
-                yield replace(part, path=below(f"graph/nodes/{index}", part.path))
+        yield from parts_below("graph/nodes", self.graph.model.nodes, self.graph.nodes)
 
 
 def wrapped(node: Node) -> Shared | None:
@@ -116,19 +116,26 @@ def with_shared(cls: type[BaseLayer], settings: Any, known: Mapping[str, Shared 
             raise ShapeMismatch(text, hint=f"write layer: {name}", argument="layer")
     if not isinstance(named, str) or (shared := known.get(named)) is None:
         return settings
-    part = SharedPart(shared=shared, layers=_checked(shared))
-    return {**settings, "layer": part} if isinstance(settings, dict) else part
+    _check(shared)
+    return {**settings, "layer": part_of(shared)} if isinstance(settings, dict) else part_of(shared)
 
 
-def _checked(shared: Shared) -> tuple[BaseLayer, ...]:
-    """The layers of what is shared, if it can be called on steps."""
+def part_of(shared: Shared) -> SharedPart:
+    """What is shared, as a layer."""
     nodes = flat(shared.entries)
-    layers = tuple(node.layer for node in nodes) if shared.layer is None else (shared.layer,)
+    return SharedPart(
+        shared=shared, layers=tuple(node.layer for node in nodes) if shared.layer is None else (shared.layer,)
+    )
+
+
+def _check(shared: Shared) -> None:
+    """Whether what is shared can be called on steps."""
     if shared.layer is None and len(shared.inputs) != 1:
         text = f"'{shared.name}' takes {len(shared.inputs)} inputs; a layer that is called on steps takes one"
         raise ShapeMismatch(text, argument="layer")
-    figure = next((node for node in nodes if isinstance(node.layer, NamingLayer) and node.layer.logs), None)
+    figure = next(
+        (node for node in flat(shared.entries) if isinstance(node.layer, NamingLayer) and node.layer.logs), None
+    )
     if figure is not None:
         text = f"'{shared.name}' logs '{figure.name}': what it has at single steps is no figure"
         raise ShapeMismatch(text, hint="put it behind the model, over all steps", argument="layer")
-    return layers

@@ -1,11 +1,12 @@
 """An entry of `layers` that is a layer -> a Node."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from kerascli.component import Invalid
 from kerascli.errors import Fault
 from kerascli.graph.inner import with_shared
-from kerascli.graph.model import Node
+from kerascli.graph.model import CallValue, Node
 from kerascli.graph.reading import Reading
 from kerascli.graph.written import WrittenNode, as_list, call_arguments
 from kerascli.layers.base import LAYERS, BaseLayer, MergeLayer, NamingLayer, ShapeMismatch, SourceLayer
@@ -13,12 +14,25 @@ from kerascli.layers.base import LAYERS, BaseLayer, MergeLayer, NamingLayer, Sha
 
 def read_layer(reading: Reading, node: WrittenNode) -> None:
     """Add the node, and give its names."""
-    faults, names = reading.faults, reading.names
-    before = len(faults.found)
+    before = len(reading.faults.found)
     name = reading.name(node.beside, node.path, node.cls.component_name)
     layer = read_settings(reading, node)
     inputs = _tensors(reading, node, layer)
     call = reading.call(call_arguments(node.cls), node.beside, node.path)
+    add_node(reading, node, name, layer, inputs, call, before)
+
+
+def add_node(
+    reading: Reading,
+    node: WrittenNode,
+    name: str,
+    layer: BaseLayer | None,
+    inputs: tuple[str, ...],
+    call: Mapping[str, CallValue],
+    before: int,
+) -> None:
+    """Add what was read, unless there are more than the `before` faults from before it, and give its names."""
+    faults, names = reading.faults, reading.names
     wanted = reading.is_wanted(node.beside, node.path)
     place, unique = reading.place(node.path), names.unique(name)
     if layer is None or len(faults.found) > before:

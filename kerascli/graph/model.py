@@ -69,6 +69,10 @@ class Node:
         }
         return replace(self, inputs=of(self.inputs), outputs=of(self.outputs), call=call)
 
+    def frozen(self) -> "Node":
+        """The same, not trained."""
+        return replace(self, layer=self.layer.model_copy(update={"trainable": False}))
+
 
 @dataclass(frozen=True, slots=True)
 class Shared:
@@ -106,6 +110,10 @@ class Call:
         """Every tensor that it needs."""
         inner = {output for node in self.nodes for output in node.outputs}
         return [*self.inputs, *(n for node in self.nodes for n in node.used_names() if n not in {*inner, *self.inputs})]
+
+    def frozen(self) -> "Call":
+        """The same, its nodes not trained."""
+        return replace(self, nodes=tuple(node.frozen() for node in self.nodes))
 
 
 Entry = Node | Call

@@ -21,7 +21,9 @@ class Names:
     written means it inside the body.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, outside: "Names | None" = None) -> None:
+        self._outside = outside
+        """Names that are not seen, but known: those around a cell."""
         self._tensors: ChainMap[str, str] = ChainMap()
         """What a name means: itself, or for a node that `when` left out, the tensor that it passes on."""
         self._places: dict[str, Path] = {}
@@ -183,12 +185,18 @@ class Names:
             return Fault(f"'{name}' stands in formulas of compile: here a target is targets.NAME, a prediction a node")
         if dot:
             return self._no_target(inner) if call == "targets" else self._no_inner(call, inner)
+        if self._outside is not None and self._outside.knows(name):
+            hint = f"hand it in, the same at every step: constants: {{{name}: {name}}} beside 'cell'"
+            return Fault(f"'{name}' is a node outside of the cell", hint=hint)
         known = [name for name in self._tensors if "." not in name]
         hint = None if nearest(name, known) or not known else f"known here: {', '.join(known[-8:])}"
         return Fault(f"there is no node '{name}'{suggestion(name, known)}", hint=hint)
 
     def _no_target(self, name: str) -> Fault:
         known = self._targets or ()
+        if self._outside is not None:
+            hint = f"hand it in as a sequence: inputs: [prev, targets.{name}] beside 'cell'"
+            return Fault(f"'targets.{name}': a cell does not see the targets", hint=hint)
         if not self._sees_targets:
             hint = "hand it in as an input: expr: {value: targets.NAME, name: label}, and call it on [x, label]"
             return Fault(f"'targets.{name}': blocks and shared models do not see the targets", hint=hint)

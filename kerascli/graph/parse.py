@@ -1,11 +1,13 @@
 """The `model:` section as written -> a Model, or every fault that the section has."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from kerascli.component import Invalid
 from kerascli.errors import Fault, Path, nearest, show, suggestion
 from kerascli.graph.calls import read_call
+from kerascli.graph.described import describes_cell, read_rnn
 from kerascli.graph.faults import Faults
 from kerascli.graph.further import Scope, read_views
 from kerascli.graph.inputs import read_inputs
@@ -208,10 +210,14 @@ def read_entries(reading: Reading, layers: list[Any], path: Path) -> None:
 
 
 def _resolved(reading: Reading, entry: Any, path: Path) -> Any:
-    """An entry of a template without references; the layers of a repeat in it wait for their variables."""
+    """An entry of a template without references; those of a repeat or a cell in it are read in their turn."""
     whole = reading.place(path)
-    inner = (*whole, "repeat", "layers")
-    value, faults = reading.references(entry, whole, reading.variables, lambda path: path[: len(inner)] == inner)
+
+    def waits(path: Path) -> bool:
+        below = path[len(whole) :]
+        return any(pair in {("repeat", "layers"), ("cell", "layers")} for pair in pairwise(below))
+
+    value, faults = reading.references(entry, whole, reading.variables, waits)
     reading.faults.take(faults)
     return value
 
@@ -222,6 +228,9 @@ def _read_entry(reading: Reading, entry: Any, path: Path, *, resolve: bool) -> N
     if name == "repeat":
         arguments = _resolved(reading, entry, path)[name] if resolve and isinstance(entry, dict) else arguments
         read_repeat(reading, arguments, path, read_entries)
+    elif describes_cell(name, arguments):
+        reading.budget.spend(1, path, reading.faults)
+        read_rnn(reading, name, arguments, path, _read_model)
     elif name in reading.shared:
         read_call(reading, name, arguments, path)
     elif name in reading.blocks:

@@ -1,13 +1,14 @@
 """Modules with weights of their own names, inside of a node's module."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from torch import nn
 
 from kerascli.graph.model import Node
-from kerascli.graph.weights import weights_of
+from kerascli.graph.weights import Weight, weights_of
+from kerascli.shapes import TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,41 +18,64 @@ class Part:
     path: str
     """Where it is: layer/graph/nodes/0; empty: the node's module itself."""
     name: str
-    """What the names of its weights begin with."""
+    """What the names of its weights begin with; empty: the node's."""
     module: nn.Module
     trainable: bool
 
     def names(self) -> Iterator[tuple[str, str]]:
         """Each weight's place below the node's module, and its name."""
         own = weights_of(self.module, self.path, trainable=True)
-        named = weights_of(self.module, self.name, trainable=True)
-        yield from ((mine.name, weight.name) for mine, weight in zip(own, named, strict=True))
+        for mine, weight in zip(own, self.weights(), strict=True):
+            yield mine.name, weight.name
+
+    def weights(self) -> Iterator[Weight]:
+        """Its weights, by their names."""
+        return weights_of(self.module, self.name, trainable=self.trainable)
 
 
-class SharedModule(nn.Module):
-    """A module inside of a node's module whose weights are named by what is shared."""
+class PartedModule(nn.Module):
+    """A node's module, or one inside of it, that runs nodes: they name their weights."""
+
+    results: tuple[TensorSpec, ...] | None = None
+    """What a node's module makes, where that is known without running it."""
 
     @abstractmethod
     def parts(self) -> Iterator[Part]:
         """With paths below this module."""
 
+    def places(self) -> dict[str, str]:
+        """Where the weights are, by name; those of several parts have the place of the first."""
+        return {name: place for part in reversed(list(self.parts())) for place, name in part.names()}
+
 
 def parts_of(node: Node, module: nn.Module) -> list[Part]:
-    """The module itself, or what is shared inside of it."""
+    """The module itself, or the parts that it is made of."""
     found = [
-        replace(part, path=below(path.replace(".", "/"), part.path), trainable=part.trainable and node.layer.trainable)
+        replace(
+            part,
+            path=below(path.replace(".", "/"), part.path),
+            name=part.name or node.weights_name,
+            trainable=part.trainable and node.layer.trainable,
+        )
         for path, inner in _outermost(module)
         for part in inner.parts()
     ]
     return found or [Part("", node.weights_name, module, node.layer.trainable)]
 
 
-def _outermost(module: nn.Module) -> Iterator[tuple[str, SharedModule]]:
+def parts_below(path: str, nodes: Sequence[Node], modules: Iterable[nn.Module]) -> Iterator[Part]:
+    """The parts of nodes whose modules are a list at `path`."""
+    for index, (node, module) in enumerate(zip(nodes, modules, strict=True)):
+        for part in parts_of(node, module):
+            yield replace(part, path=below(f"{path}/{index}", part.path))
+
+
+def _outermost(module: nn.Module, path: str = "") -> Iterator[tuple[str, PartedModule]]:
+    if isinstance(module, PartedModule):
+        yield path, module
+        return
     for name, child in module.named_children():
-        if isinstance(child, SharedModule):
-            yield name, child
-        else:
-            yield from ((f"{name}.{path}", inner) for path, inner in _outermost(child))
+        yield from _outermost(child, f"{path}.{name}" if path else name)
 
 
 def below(path: str, rest: str) -> str:

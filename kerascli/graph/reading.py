@@ -8,7 +8,7 @@ from typing import Any, Literal
 from kerascli.component import Invalid
 from kerascli.errors import Fault, Path, show
 from kerascli.expressions import Value
-from kerascli.graph.faults import Faults
+from kerascli.graph.faults import Faults, used_here
 from kerascli.graph.model import CallValue, Entry, Shared
 from kerascli.graph.names import Names
 from kerascli.graph.written import as_list
@@ -71,6 +71,10 @@ class Reading:
     variables: dict[str, Value] = field(default_factory=dict)
     """Parameters of the block and variables of the loops that are being read."""
     open_blocks: tuple[str, ...] = ()
+
+    def fault(self, text: str, place: Path, hint: str) -> Fault:
+        """Of a node, whose path is complete."""
+        return Fault(text, place, "key", hint=hint, related=used_here(self.faults.uses))
 
     def place(self, path: Path) -> Path:
         return (*self.faults.section, *path)

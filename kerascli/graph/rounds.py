@@ -15,10 +15,10 @@ from kerascli.graph.further import Scope, called_by, forked
 from kerascli.graph.layers import read_layer
 from kerascli.graph.model import Entry, Input, Model, Node, flat
 from kerascli.graph.parse import is_list, read_entries
+from kerascli.graph.parts import parts_of
 from kerascli.graph.reading import Exhausted
 from kerascli.graph.targets import targets_of
-from kerascli.graph.use import idle_faults
-from kerascli.graph.weights import weights_of
+from kerascli.graph.use import called_in, idle_faults
 from kerascli.graph.written import WrittenNode
 from kerascli.layers.base import BaseLayer
 from kerascli.shapes import TensorSpec
@@ -81,6 +81,10 @@ class Forward:
         outputs, entries = tuple(dict.fromkeys(outputs)), tuple(self.reading.entries)
         if not self.faults.found and self._own:
             self.faults.found += idle_faults((), entries, outputs, at=at)
+        for node in flat(entries):
+            if node.layer.keeps_states():
+                text, hint = f"'{node.name}' is stateful: not with train_step", "take stateful out"
+                self.faults.found.append(Fault(text, node.path, "key", hint=hint))
         if self.faults.all():
             raise Invalid(self.faults.all())
         used = {name for node in flat(entries) for name in node.used_names()}
@@ -95,7 +99,11 @@ class Forward:
 
 def _own_weights(built: Built) -> Iterator[Fault]:
     for entry in built.model.entries:
-        if isinstance(entry, Node) and any(weights_of(built.modules[entry.name], "", trainable=True)):
+        if not isinstance(entry, Node):
+            continue
+        shared = tuple(f"{name}/" for name in called_in([entry]))
+        parts = [p for p in parts_of(entry, built.modules[entry.name]) if not f"{p.name}/".startswith(shared)]
+        if any(any(part.weights()) for part in parts):
             text = f"'{entry.name}' would have weights of its own, which the model does not have"
             yield Fault(text, entry.path, "key", hint="put it under model.shared, and call it here by its name")
 
@@ -106,8 +114,8 @@ def reached(built: Built, outputs: Iterable[str], losses: Iterable[str]) -> set[
     for node in reversed(built.model.nodes):
         if node.name in ends or wanted.intersection(node.outputs):
             wanted.update(node.used_names())
-            own = weights_of(built.modules[node.name], node.weights_name, trainable=node.layer.trainable)
-            found.update(weight.name for weight in own if weight.trainable)
+            parts = parts_of(node, built.modules[node.name])
+            found.update(weight.name for part in parts for weight in part.weights() if weight.trainable)
     return found
 
 

@@ -8,7 +8,7 @@ from kerascli.component import Invalid
 from kerascli.errors import Path, show, suggestion
 from kerascli.graph.inputs import read_input
 from kerascli.graph.layers import read_settings
-from kerascli.graph.model import Call, Entry, Node, Shared, flat
+from kerascli.graph.model import Shared, flat
 from kerascli.graph.names import Names
 from kerascli.graph.reading import Reading
 from kerascli.graph.written import take_apart
@@ -85,7 +85,7 @@ def _model(reading: Reading, name: str, written: dict[str, Any], path: Path, rea
     trainable = written.get("trainable", True)
     if not isinstance(trainable, bool):
         reading.faults.add(f"trainable: expected true or false, got {show(trainable)}", (*path, "trainable"))
-    entries = inner.entries if trainable else [_frozen(entry) for entry in inner.entries]
+    entries = inner.entries if trainable else [entry.frozen() for entry in inner.entries]
     own = tuple(shared for shared in inner.shared.maps[0].values() if shared is not None)
     meanings = inner.names.meanings()
     return Shared(name, weights, inputs, tuple(entries), outputs, own, None, trainable, meanings, reading.place(path))
@@ -126,14 +126,3 @@ def _inputs(inner: Reading, name: str, declared: Any, path: Path) -> dict[str, T
         inner.names.give(str(each), inner.place(where))
     inner.names.previous = next(iter(inputs)) if len(inputs) == 1 else None
     return inputs
-
-
-def _frozen(entry: Entry) -> Entry:
-    """As Keras does it: `trainable` of a model is that of all its layers."""
-    if isinstance(entry, Call):
-        return replace(entry, nodes=tuple(map(_frozen_node, entry.nodes)))
-    return _frozen_node(entry)
-
-
-def _frozen_node(node: Node) -> Node:
-    return replace(node, layer=node.layer.model_copy(update={"trainable": False}))

@@ -1,13 +1,15 @@
 """Which layers are trained: patterns over names, applied to a model as Keras's `layer.trainable = ...` is."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from kerascli.component import Invalid
 from kerascli.errors import Fault, Path, suggestion
-from kerascli.graph.model import Call, Entry, Model, Node, Shared
+from kerascli.graph.inner import part_of, wrapped
+from kerascli.graph.model import Call, Entry, Model, Node, Shared, flat
+from kerascli.graph.rnn import DescribedRNN
 from kerascli.layers.base import BaseLayer
 
 _RANGE = re.compile(r"(.+?)\.\.(.+)")
@@ -37,20 +39,31 @@ def with_trainable(model: Model, patterns: Mapping[str, bool], path: Path = ("fi
 
 def trained_layers(model: Model) -> dict[str, bool]:
     """Whether each layer is trained, by the name of its weights."""
-    return {node.weights_name: node.layer.trainable for node in model.nodes}
+    return {node.weights_name: node.layer.trainable for node in _with_inner(model.nodes)}
+
+
+def _with_inner(nodes: Iterable[Node]) -> Iterator[Node]:
+    """Nodes and those inside of them: of cells, and of what is called on every step."""
+    for node in nodes:
+        yield node
+        if isinstance(node.layer, DescribedRNN):
+            yield from _with_inner(node.layer.cell.nodes)
+        elif (shared := wrapped(node)) is not None and shared.layer is None:
+            yield from _with_inner(flat(shared.entries))
 
 
 class _Names:
     """What layers can be called: `dense`, `base.block5_conv1`, `base`; a call of `base` stands for `base`."""
 
     def __init__(self, model: Model) -> None:
-        self.layers = list(dict.fromkeys(node.weights_name for node in model.nodes))
+        nodes = list(_with_inner(model.nodes))
+        self.layers = list(dict.fromkeys(node.weights_name for node in nodes))
         """In order of definition."""
         self._below: dict[str, list[str]] = {}
         for name in self.layers:
             for above in _and_above(name.replace("/", ".")):
                 self._below.setdefault(above, []).append(name)
-        for node in model.nodes:  # names of calls: `a.features` has the weights of `tower.features`
+        for node in nodes:  # names of calls: `a.features` has the weights of `tower.features`
             for above in _and_above(node.name):
                 known = self._below.setdefault(above, [])
                 known += [] if node.weights_name in known else [node.weights_name]
@@ -97,7 +110,13 @@ def _entry(entry: Entry, chosen: Mapping[str, bool]) -> Entry:
 
 
 def _node(node: Node, chosen: Mapping[str, bool]) -> Node:
-    return replace(node, layer=_layer(node.layer, chosen.get(node.weights_name)))
+    layer = _layer(node.layer, chosen.get(node.weights_name))
+    if isinstance(layer, DescribedRNN):
+        entries = tuple(_entry(entry, chosen) for entry in layer.cell.entries)
+        layer = layer.of(replace(layer.cell, entries=entries))
+    elif (shared := wrapped(node)) is not None:
+        layer = layer.model_copy(update={"layer": part_of(_shared(shared, chosen))})
+    return replace(node, layer=layer)
 
 
 def _shared(shared: Shared, chosen: Mapping[str, bool]) -> Shared:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from kerascli.errors import Fault, Path
 from kerascli.graph.inner import wrapped
 from kerascli.graph.model import Call, Entry, Input, Node, Shared, flat
+from kerascli.graph.rnn import DescribedRNN
 
 
 def idle_faults(
@@ -14,7 +15,7 @@ def idle_faults(
     """Nodes, calls and inputs that lead to no output; of a chain only its end is told."""
     nodes = flat(entries)
     uses = Counter([*outputs, *(name for node in nodes for name in node.used_names())])
-    hint = f"use it below, or name it under {at} (now: {', '.join(outputs)})"
+    hint = f"use it below, or name it under {at} (now: {', '.join(dict.fromkeys(outputs))})"
     faults: list[Fault] = []
     idle: set[str] = set()
     for entry in entries:
@@ -46,10 +47,29 @@ def _idle_nodes(nodes: Sequence[Node], used: set[str], hint: str) -> list[Fault]
     return faults
 
 
-def uncalled_faults(shared: Mapping[str, Shared | None], entries: Sequence[Entry]) -> list[Fault]:
+def called_in(entries: Iterable[Entry]) -> set[str]:
+    """What the weights of all that is shared are named by, if entries call it, or what they call does.
+
+    It is called by itself, on every step of a sequence, or in a cell.
+    """
+    found: set[str] = set()
+    waiting = list(entries)
+    while waiting:
+        entry = waiting.pop()
+        called = [entry.of] if isinstance(entry, Call) else []
+        for node in flat([entry]):
+            if isinstance(node.layer, DescribedRNN):
+                waiting += node.layer.cell.entries
+            elif (inner := wrapped(node)) is not None:
+                called.append(inner)
+        waiting += [inner for each in called if each.weights not in found for inner in each.entries]
+        found.update(each.weights for each in called)
+    return found
+
+
+def uncalled_faults(shared: Mapping[str, Shared | None], entries: Iterable[Entry]) -> list[Fault]:
     """What is shared and never called."""
-    called = {entry.of.weights for entry in entries if isinstance(entry, Call)}
-    called |= {inner.weights for node in flat(entries) if (inner := wrapped(node)) is not None}
+    called = called_in(entries)
     return [
         Fault(f"'{name}' is shared, but never called", _place_of(each), "key", hint="call it as a layer, by its name")
         for name, each in shared.items()

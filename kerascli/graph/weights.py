@@ -1,7 +1,7 @@
 """The weights of a graph: named as in Keras, created on the meta device, filled once."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -47,6 +47,11 @@ def weights_of(module: nn.Module, prefix: str, *, trainable: bool) -> Iterator[W
         for name, spec in inner.weight_specs.items():
             full = "/".join(part for part in (prefix, path.replace(".", "/"), name) if part)
             yield Weight(full, spec, inner, trainable and spec.trainable)
+
+
+def lasting(weights: Iterable[Weight]) -> list[Weight]:
+    """Those of the model: without what stateful layers remember of a batch."""
+    return [weight for weight in weights if not weight.spec.is_state]
 
 
 def materialize(module: nn.Module, weights: list[Weight], *, seed: int, device: torch.device) -> None:

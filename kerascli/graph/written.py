@@ -7,9 +7,13 @@ from typing import Any
 from kerascli.component import names_first_argument, split_form
 from kerascli.errors import Path, nearest
 from kerascli.graph.faults import Faults
-from kerascli.layers.base import LAYERS, MASK_ARGUMENT, BaseLayer, CallArgument, MergeLayer, SourceLayer
+from kerascli.layers.base import LAYERS, BaseLayer, CallArgument, MergeLayer, SourceLayer
 
 NODE_KEYS = ("name", "inputs", "outputs", "when")
+_MASK: Mapping[str, CallArgument] = {
+    "mask": CallArgument("tensor", "a tensor (batch, time): steps that are not 0 count, the others are skipped")
+}
+"""What every layer takes that `uses_mask`: a mask given by hand instead of the one that came along the edge."""
 ANY_CALL: Mapping[str, CallArgument] = {
     "training": CallArgument("bool", "true or false: run as in training, or as in inference, whatever goes on"),
 }
@@ -53,7 +57,7 @@ def call_arguments(cls: type[BaseLayer]) -> dict[str, CallArgument]:
     """What may stand beside a layer's settings because Keras passes it when the layer is called."""
     if issubclass(cls, SourceLayer):
         return {}
-    known = {**ANY_CALL, **(MASK_ARGUMENT if cls.uses_mask else {}), **cls.call_arguments}
+    known = {**ANY_CALL, **(_MASK if cls.uses_mask else {}), **cls.call_arguments}
     return {key: argument for key, argument in known.items() if key not in cls.model_fields}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from kerascli.graph.inner import wrapped
 from kerascli.graph.model import Call, CallValue, Model, Node, Shared
+from kerascli.graph.rnn import DescribedRNN
 from kerascli.interop.differences import TENSORS_BY_NAME
 from kerascli.interop.keras_nodes import KerasCall, KerasNode, functional, input_node, reached, sequential
 from kerascli.interop.keras_order import Place, keras_order
@@ -99,6 +100,10 @@ class _Writer:
         return self._shared[shared.weights]
 
     def _layer(self, node: Node, name: str) -> None:
+        if isinstance(node.layer, DescribedRNN):
+            text = f"'{node.name}': in Keras a cell of one's own is Python code"
+            self.unsaid.add(text, "--format safetensors takes it")
+            return
         if (shared := wrapped(node)) is not None:
             hint = "--format torch_export or onnx takes it"
             self.unsaid.add(f"'{shared.name}' is shared: on every step it cannot be written to Keras's files yet", hint)

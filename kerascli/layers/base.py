@@ -41,12 +41,7 @@ class ShapeMismatch(ValueError):
     """An input that a layer cannot take; says what it wants, the graph adds the names and lines."""
 
     def __init__(
-        self,
-        text: str,
-        *,
-        hint: str | None = None,
-        argument: str | None = None,
-        span: tuple[int, int] | None = None,
+        self, text: str, *, hint: str | None = None, argument: str | None = None, span: tuple[int, int] | None = None
     ) -> None:
         super().__init__(text)
         self.fault = Fault(text, (argument,) if argument else (), hint=hint, span=span)
@@ -60,12 +55,6 @@ class CallArgument:
     description: str
 
 
-MASK_ARGUMENT: Mapping[str, CallArgument] = {
-    "mask": CallArgument("tensor", "a tensor (batch, time): steps that are not 0 count, the others are skipped")
-}
-"""What every layer takes that `uses_mask`: a mask given by hand instead of the one that came along the edge."""
-
-
 class BaseLayer(Component):
     """What `Layer` and `MergeLayer` share."""
 
@@ -77,6 +66,8 @@ class BaseLayer(Component):
     """Integer inputs are handed over as they are; otherwise they are cast to the compute dtype."""
     mixes_samples: ClassVar[bool] = False
     """In training a sample's result depends on the batch it is in: `time_distributed` then goes step by step."""
+    by_rows: ClassVar[bool] = False
+    """A row of the batch has its result whatever rows are beside it, nothing is drawn: rows may be put together."""
     loops: ClassVar[bool] = False
     """On the CPU a call is as many operations as a sequence has steps: too many to be noted as a program."""
     call_arguments: ClassVar[Mapping[str, CallArgument]] = {}
@@ -104,6 +95,10 @@ class BaseLayer(Component):
     def adds_losses(self) -> bool:
         """Whether a call has losses of its own, penalties of weights aside."""
         return self.activity_penalty() is not None
+
+    def keeps_states(self) -> bool:
+        """Whether a batch goes on where the batch before it has ended."""
+        return False
 
     def masked_results(self) -> int:
         """How many of the results, counted from the first, have the mask that is handed on."""
@@ -135,6 +130,10 @@ class MergeLayer(BaseLayer):
     @abstractmethod
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
         """The torch module for inputs like `xs`; raises ShapeMismatch. Runs under the meta device."""
+
+    def may_lack_batch(self, index: int) -> bool:
+        """Whether that input may be without a batch axis beside others that have one."""
+        return False
 
     def merge_masks(self, masks: Sequence[Tensor | None], xs: Sequence[Tensor]) -> Tensor | None:
         """The mask that is handed on: as in Keras a step counts if it does in any input, and in one without a mask."""
@@ -193,15 +192,6 @@ class Outcome:
     """New values of the module's weights, by weight name; the step stores them, and trains the trainable on."""
 
 
-def activity_loss(layer: BaseLayer, results: Sequence[Tensor]) -> Tensor | None:
-    """What a layer's activity adds to the loss: the mean over the batch, as in Keras."""
-    regularizer = layer.activity_penalty()
-    if regularizer is None:
-        return None
-    penalties = [regularizer(result) / result.shape[0] for result in results]
-    return sum(penalties[1:], penalties[0])
-
-
 @dataclass(frozen=True, slots=True)
 class WeightSpec:
     """A weight as Keras knows it. torch's tensor is `keras_weight.permute(axes)`, no more than that."""
@@ -214,6 +204,8 @@ class WeightSpec:
     trainable: bool
     axes: tuple[int, ...] | None
     dtype: torch.dtype | None
+    is_state: bool = False
+    """What a stateful layer remembers of the rows of a batch: kept like a weight, but no part of the model."""
 
     def to_torch(self, weight: Tensor) -> Tensor:
         """Keras's layout -> torch's, as a view."""
@@ -245,6 +237,7 @@ class WeightedModule(nn.Module):
         trainable: bool = True,
         axes: tuple[int, ...] | None = None,
         dtype: torch.dtype | None = None,
+        is_state: bool = False,
     ) -> None:
         """Declare the weight `name` of Keras's `shape`; it becomes the parameter (or buffer) of that name.
 
@@ -255,7 +248,7 @@ class WeightedModule(nn.Module):
         if (count := math.prod(shape)) > MAX_PARAMETERS:
             text = f"needs {count:,} parameters for its {name} {show_shape(shape)}"
             raise ShapeMismatch(f"{text}; the limit is {MAX_PARAMETERS:,} for a whole model")
-        spec = WeightSpec(name, shape, initializer, regularizer, constraint, trainable, axes, dtype)
+        spec = WeightSpec(name, shape, initializer, regularizer, constraint, trainable, axes, dtype, is_state)
         _check_parts(spec)
         self.weight_specs[name] = spec
         tensor = spec.to_torch(torch.empty(shape, dtype=dtype)).contiguous()

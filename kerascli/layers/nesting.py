@@ -1,10 +1,11 @@
 """Layers inside layers: how they are written, built, frozen with their owner, and called as the graph calls nodes."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from torch import Tensor, nn
 
-from kerascli.layers.base import LAYERS, BaseLayer, Layer, Outcome, ShapeMismatch, WeightedModule, activity_loss
+from kerascli.layers.base import LAYERS, BaseLayer, Layer, Outcome, ShapeMismatch, WeightedModule
 from kerascli.shapes import TensorSpec
 
 LayerField = Annotated[BaseLayer, LAYERS.field()]
@@ -14,6 +15,8 @@ def check_inner(layer: BaseLayer) -> None:
     """Raise ValueError for a layer that cannot stand inside another one: it takes several inputs."""
     if not isinstance(layer, Layer):
         raise ValueError(f"layer: expected a layer of one input, got {layer.component_name}")
+    if layer.keeps_states():
+        raise ValueError(f"layer: {layer.component_name} cannot be stateful in here: it has no rows of its own")
 
 
 def build_inner(layer: BaseLayer, x: TensorSpec, *, trainable: bool) -> nn.Module:
@@ -34,6 +37,15 @@ def build_inner(layer: BaseLayer, x: TensorSpec, *, trainable: bool) -> nn.Modul
 def with_value(weight: Tensor, value: Tensor) -> Tensor:
     """`value` in the place of a weight; its gradient is the weight's."""
     return weight + (value - weight).detach() if weight.requires_grad else value
+
+
+def activity_loss(layer: BaseLayer, results: Sequence[Tensor]) -> Tensor | None:
+    """What a layer's activity adds to the loss: the mean over the batch, as in Keras."""
+    regularizer = layer.activity_penalty()
+    if regularizer is None:
+        return None
+    penalties = [regularizer(result) / result.shape[0] for result in results]
+    return sum(penalties[1:], penalties[0])
 
 
 class InnerCalls:

@@ -12,7 +12,7 @@ from torch import nn
 from kerascli.graph.model import Call, Node
 from kerascli.graph.module import Graph
 from kerascli.graph.parts import parts_of
-from kerascli.graph.weights import Weight, weights_of
+from kerascli.graph.weights import Weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def _row(
     outputs = nodes[0].outputs if outputs is None else outputs
     shapes = ", ".join(str(graph.specs[output]) for output in outputs if output in graph.specs)
     parts = [part for node in nodes for part in parts_of(node, modules[node.name])]
-    own = {weight.name: weight for part in parts for weight in weights_of(part.module, part.name, trainable=True)}
+    own = {weight.name: weight for part in parts for weight in part.weights()}
     new = [weight for name, weight in own.items() if name not in counted]
     counted.update(own)
     frozen = bool(own) and not any(node.layer.trainable for node in nodes)

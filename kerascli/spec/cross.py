@@ -23,7 +23,7 @@ def cross_faults(
     splits: Mapping[str, int] | None,
 ) -> list[Fault]:
     """Faults of sections that are sound but do not go together; `sections` says how things are written."""
-    faults = [*_input_faults(spec, sections), *_validation_faults(spec, splits)]
+    faults = [*_input_faults(spec, sections), *_validation_faults(spec, splits), *_state_faults(spec)]
     if spec.compile is not None:
         for goal in spec.compile.goals:
             faults += _class_faults(spec, goal, targets)
@@ -64,6 +64,22 @@ def _validation_faults(spec: RunSpec, splits: Mapping[str, int] | None) -> Itera
     if wanted is not None and wanted not in known:
         text = f"validation_data: there is no split '{wanted}'{suggestion(wanted, known)}"
         yield Fault(text, ("fit", "validation_data"), hint=f"the data has {', '.join(known)}" if splits else None)
+
+
+def _state_faults(spec: RunSpec) -> Iterator[Fault]:
+    """Stateful layers need batches of one size in which each row goes on where that of the batch before ended."""
+    stateful = next((node for node in spec.model.nodes if node.layer.keeps_states()), None)
+    if stateful is None:
+        if spec.fit.reset_states != "epoch":
+            yield Fault("reset_states: no layer of the model is stateful", ("fit", "reset_states"), hint="take it out")
+        return
+    if spec.fit.shuffle:
+        text = f"'{stateful.name}' is stateful: a batch goes on where the one before it ended, but rows are shuffled"
+        yield Fault(text, stateful.path, "key", hint="fit.shuffle: false")
+    size = spec.fit.validation_batch_size
+    if size not in (None, spec.fit.batch_size):
+        text = f"validation_batch_size: '{stateful.name}' is stateful, all batches have {spec.fit.batch_size} rows"
+        yield Fault(text, ("fit", "validation_batch_size"), hint="take it out")
 
 
 def _class_faults(spec: RunSpec, goal: Goal, targets: Mapping[str, Field] | None) -> Iterator[Fault]:

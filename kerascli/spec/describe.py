@@ -8,16 +8,17 @@ from kerascli.component import Invalid
 from kerascli.data.base import Field
 from kerascli.data.spec import DataSpec
 from kerascli.errors import Fault
-from kerascli.graph.build import build
+from kerascli.graph.build import Built, build
+from kerascli.graph.model import Model
 from kerascli.graph.parse import model_faults, parse_scope
 from kerascli.graph.targets import name_of
 from kerascli.graph.trainable import with_trainable
 from kerascli.graph.transfer import unknown_layers
 from kerascli.graph.use import uncalled_faults
 from kerascli.shapes import TensorSpec
-from kerascli.spec.compile import parse_compile
+from kerascli.spec.compile import CompileSpec, parse_compile
 from kerascli.spec.cross import cross_faults
-from kerascli.spec.fit import has_steps, parse_fit
+from kerascli.spec.fit import FitSpec, has_steps, parse_fit
 from kerascli.spec.init_from import parse_init_from, without_init_from
 from kerascli.spec.read_steps import parse_steps
 from kerascli.spec.references import References
@@ -53,7 +54,7 @@ def describe(
     model = written and (_try(faults, lambda: with_trainable(written, trainable)) or written)
     if model is not None and init_from is not None:
         faults += unknown_layers(model, init_from.map)
-    built = None if model is None else _try(faults, lambda: build(model))
+    built = None if model is None else _try(faults, lambda: build(model, batch_size=(fit or FitSpec()).batch_size))
     compiled = steps = None
     if several:
         faults += [
@@ -65,16 +66,7 @@ def describe(
         asked = sections["fit"]["train_step"], sections.get("compile")
         steps = _try(faults, lambda: parse_steps(*asked, scope, built, _specs(inputs), wanted))
     if "compile" in sections and not several:
-        outputs = None if model is None else {name: built.specs[name] if built else None for name in model.outputs}
-        extra = model is None or any(node.layer.adds_losses() for node in model.nodes)
-        figures = () if model is None else model.figures
-        named = () if model is None else [name_of(target) for target in model.targets]
-        compiled = _try(
-            faults,
-            lambda: parse_compile(
-                sections["compile"], outputs, wanted, extra_losses=extra, figures=figures, named=named
-            ),
-        )
+        compiled = _try(faults, lambda: _compiled(sections["compile"], model, built, wanted))
     if faults:
         raise Invalid(faults)
     assert model is not None
@@ -90,6 +82,18 @@ def describe(
     if faults:
         raise Invalid(faults)
     return spec
+
+
+def _compiled(
+    section: Any, model: Model | None, built: Built | None, targets: Mapping[str, TensorSpec] | None
+) -> CompileSpec:
+    """The compile section beside what is known of the model; None: it could not be read."""
+    if model is None:
+        return parse_compile(section, None, targets, extra_losses=True, figures=(), named=())
+    outputs = {name: built.specs[name] if built else None for name in model.outputs}
+    extra = any(node.layer.adds_losses() for node in model.nodes)
+    named = [name_of(target) for target in model.targets]
+    return parse_compile(section, outputs, targets, extra_losses=extra, figures=model.figures, named=named)
 
 
 def faults_without_data(sections: Mapping[Any, Any], references: References) -> list[Fault]:

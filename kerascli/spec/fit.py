@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -48,6 +48,8 @@ class FitSpec(BaseModel):
     shuffle: bool = True
     class_weight: Annotated[dict[str, NonNegativeFloat], BeforeValidator(_by_text)] | None = None
     """Weights by class number or class name."""
+    reset_states: Literal["epoch", "never"] = "epoch"
+    """When stateful layers forget: before each epoch, or never in training. Evaluations always begin anew."""
     deterministic: bool = False
     """Bit-identical on CUDA too, at some cost."""
     trainable: dict[str, bool] = Field(default={})

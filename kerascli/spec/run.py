@@ -8,6 +8,7 @@ from kerascli.component import plain
 from kerascli.data.spec import DataSpec
 from kerascli.graph.build import Built
 from kerascli.graph.model import Call, Entry, Model, Node, Shared, View
+from kerascli.graph.rnn import DescribedRNN
 from kerascli.layers.base import NamingLayer
 from kerascli.shapes import TensorSpec
 from kerascli.spec.compile import CompileSpec
@@ -139,8 +140,31 @@ def _dump_node(node: Node) -> dict[str, Any]:
         layer = layer.renamed(dict(zip(layer.names(), node.inputs, strict=False)))
     elif node.inputs:
         entry["inputs"] = list(node.inputs)
+    if isinstance(layer, DescribedRNN):
+        return {"rnn": {**_dump_described(layer, node), "name": node.name, **_dump_results(node)}}
     settings = {name: plain(getattr(layer, name)) for name in type(layer).model_fields}
     return {layer.component_name: {**settings, **entry, **_dump_results(node)}}
+
+
+def _dump_described(layer: DescribedRNN, node: Node) -> dict[str, Any]:
+    cell = layer.cell
+    sequences, constants, given = layer.parted(node.inputs)
+    states = {
+        state.name: {
+            "shape": list(state.shape), "initializer": plain(state.initializer), "trainable": state.trainable,
+        } for state in cell.states
+    }  # fmt: skip
+    own = {} if cell.inputs == ("input",) else {"inputs": list(cell.inputs)}
+    following = dict(zip(states, cell.next, strict=True))
+    tensors = {
+        "initial_state": dict(zip(layer.given, given, strict=True)),
+        "constants": dict(zip(cell.constants, constants, strict=True)),
+    }
+    settings = {
+        name: getattr(layer, name) for name in type(layer).model_fields if name not in {"cell", "layers", "given"}
+    }
+    described = {**own, "states": states, **_dump_layers(cell.entries, cell.outputs, ()), "next": following}
+    return {**settings, "inputs": list(sequences), **{k: v for k, v in tensors.items() if v}, "cell": described}
 
 
 def _dump_call(call: Call) -> dict[str, Any]:

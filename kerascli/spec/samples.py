@@ -44,3 +44,8 @@ def sample_faults(spec: RunSpec, callback: Sampler, path: Path, arguments: Any) 
         is_said = isinstance(arguments, dict) and setting in arguments
         where = (*path, setting) if is_said else path
         yield Fault(f"{callback.component_name}: {text}", where, "value" if is_said else "key")
+    view = spec.model.views.get(callback.view or "")
+    stateful = next((node for node in (view.model if view else spec.model).nodes if node.layer.keeps_states()), None)
+    if stateful is not None:
+        text = f"{callback.component_name}: '{stateful.name}' is stateful: it takes no rows but those of whole batches"
+        yield Fault(text, path, "key")

@@ -6,6 +6,7 @@ from typing import get_args
 from kerascli.data.spec import DataSpec, SplitSpec
 from kerascli.graph.written import call_arguments
 from kerascli.layers.base import BaseLayer, MergeLayer, NamingLayer, SourceLayer
+from kerascli.layers.recurrent.rnn import RNN
 from kerascli.shapes import DType
 from kerascli.spec.arithmetic import Precision
 from kerascli.spec.fit import FitSpec
@@ -49,6 +50,7 @@ def sections() -> dict[str, Section]:
         ),
         Section("model.views", "A further model over the same weights, to be run after training.", _view()),
         Section("model.blocks", "A template of layers; each use makes new ones.", _block()),
+        Section("rnn.cell", "A cell of `rnn` that is described: a small model of one step.", _cell()),
         Section("compile", "What the model is trained towards, how, and in what precision.", _compile()),
         Section("fit", "How long, in what batches, validated on what, watched by whom.", _fit()),
         Section("fit.train_step", "An update of a step: what it changes, how, and by which losses.", update_settings()),
@@ -71,7 +73,22 @@ def node_settings(cls: type[BaseLayer]) -> list[Setting]:
     ]
     kinds: dict[str, Schema] = {"bool": _BOOL, "tensor": _NODE, "tensors": {"anyOf": [_NODE, several]}}
     calls = call_arguments(cls).items()
-    return [*keys, *(Setting(name, kinds[call.kind], _sentence(call.description)) for name, call in calls)]
+    found = [*keys, *(Setting(name, kinds[call.kind], _sentence(call.description)) for name, call in calls)]
+    return [*map(_by_state, found), _CONSTANTS] if cls is RNN else found
+
+
+_CONSTANTS = Setting(
+    "constants",
+    {"type": "object", "additionalProperties": _NODE},
+    "Of a described cell: tensors that every step sees, by the cell's names for them.",
+)
+
+
+def _by_state(setting: Setting) -> Setting:
+    """A described cell has names for its states."""
+    if setting.name != "initial_state":
+        return setting
+    return replace(setting, schema={"anyOf": [*setting.schema["anyOf"], _by_name(_NODE)]})
 
 
 def input_shape() -> Setting:
@@ -177,6 +194,25 @@ def _shared() -> tuple[Setting, ...]:
         Setting("layers", _LAYERS, "The nodes, from the inputs on.", required=True),
         Setting("outputs", _OUTPUTS, "The nodes that it returns; none: the last one."),
         Setting("trainable", _BOOL, "False: none of its layers is trained.", default=True),
+    )  # fmt: skip
+
+
+def _cell() -> tuple[Setting, ...]:
+    size: Schema = {"type": "integer", "minimum": 1}
+    sizes: Schema = {"anyOf": [size, {"type": "array", "items": size}]}
+    whole: Schema = {
+        "type": "object",
+        "properties": {"shape": sizes, "initializer": {"x-component": "initializer"}, "trainable": _BOOL},
+        "required": ["shape"],
+        "additionalProperties": False,
+    }
+    states = _by_name({"anyOf": [*sizes["anyOf"], whole]})
+    return (
+        Setting("inputs", _OUTPUTS, "Names for what a step has of each sequence; none: one tensor, `input`."),
+        Setting("states", states, "What goes from step to step: sizes, and what it starts from.", required=True),
+        Setting("layers", _LAYERS, "What is done at each step.", required=True),
+        Setting("next", _by_name(_NODE), "The new value of each state.", required=True),
+        Setting("outputs", _OUTPUTS, "What a step gives out; none: the last node."),
     )  # fmt: skip
 
 

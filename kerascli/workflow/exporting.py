@@ -13,6 +13,7 @@ from torch import Tensor
 
 from kerascli.builder.experiment import Experiment
 from kerascli.errors import ConfigError, KerasCliError
+from kerascli.graph.weights import lasting
 from kerascli.interop import keras_file, torch_files
 from kerascli.interop.compile_config import compile_config, state_arrays
 from kerascli.interop.keras_graph import KerasGraph, keras_graph
@@ -59,6 +60,9 @@ def export_run(
     run = open_run(record, device="cpu", checkpoint=checkpoint)
     run = run if view is None else run.view(view)
     run.experiment.update.eval()
+    if kind not in {"safetensors", "state_dict"} and any(weight.spec.is_state for weight in run.experiment.weights):
+        hint = "train with stateful: false, or export its weights: --format safetensors"
+        raise ConfigError("a stateful model cannot be exported: what it remembers is of batches of one size", hint=hint)
     notes = _data_notes(run)
     if kind in {"keras", "h5"}:
         data, difference, more = _keras(run, kind, checkpoint)
@@ -143,7 +147,7 @@ def _digest(weight: Any) -> str:
 
 
 def _torch(experiment: Experiment, kind: str) -> tuple[bytes, float | None]:
-    weights, model = experiment.weights, experiment.spec.model
+    weights, model = lasting(experiment.weights), experiment.spec.model
     if kind in {"safetensors", "state_dict"}:
         by_dots = kind == "state_dict"
         data = (

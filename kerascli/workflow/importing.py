@@ -18,7 +18,7 @@ from kerascli.data.pipeline import Stage
 from kerascli.errors import Fault, FileRefused
 from kerascli.fit.tensor_file import tensor_pieces
 from kerascli.graph.module import Graph
-from kerascli.graph.weights import Weight
+from kerascli.graph.weights import Weight, lasting
 from kerascli.interop.architecture import Architecture, read_architecture
 from kerascli.interop.hdf5 import Hdf5
 from kerascli.interop.model_file import ModelFile, open_model
@@ -182,7 +182,7 @@ def _take_weights(
 
 def _pairs(arrays: Hdf5, file: ModelFile, architecture: Architecture, weights: Sequence[Weight]) -> Pairs:
     pairs = read_weights(arrays, weights, architecture.owners, legacy=file.legacy)
-    missing = {weight.name for weight in weights} - {weight.name for weight, _ in pairs}
+    missing = {weight.name for weight in lasting(weights)} - {weight.name for weight, _ in pairs}
     if missing:
         raise FileRefused(f"the file has no numbers for the weight '{min(missing)}'")
     return pairs
@@ -238,7 +238,7 @@ def _write(record: RunRecord, file: ModelFile, loaded: _Loaded, data: Path | Non
 
 def write_weights(record: RunRecord, experiment: Experiment, state: dict[str, Tensor] | None) -> None:
     """The final weights, and a checkpoint from which training goes on; without a `state` the optimizer starts anew."""
-    record.write_weights(tensor_pieces({w.name: w.keras() for w in experiment.weights}))
+    record.write_weights(tensor_pieces({w.name: w.keras() for w in lasting(experiment.weights)}))
     if experiment.spec.compile is None:
         return
     optimizer = None if state is not None else _optimizer(experiment)

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from kerascli.builder.experiment import Experiment
 from kerascli.errors import ConfigError, DataError, FileRefused, KerasCliError, counted, safe_text
 from kerascli.files import memory_limit, read_bytes
 from kerascli.graph.transfer import Taken, take_by_name, take_mapped
+from kerascli.graph.weights import Weight, lasting
 from kerascli.interop.model_file import open_model
 from kerascli.runs.index import find_run
 from kerascli.spec.init_from import InitFrom
@@ -40,13 +41,13 @@ def init_weights(experiment: Experiment, config: Config, runs_dir: Path) -> Begu
     except KerasCliError as error:
         place = config.document.mark(("model", "init_from", "file" if wanted.file is not None else "run")).value
         raise type(error)([f if f.place else replace(f, place=place) for f in error.faults]) from None
-    taken = Taken()
+    taken, weights = Taken(), lasting(experiment.weights)
     with config.faults():
         if wanted.map:
             model, seed = experiment.spec.model, experiment.spec.seed
-            taken.values = take_mapped(model, experiment.weights, source, wanted.takes(), seed=seed)
+            taken.values = take_mapped(model, weights, source, wanted.takes(), seed=seed)
         if wanted.by_name or not wanted.map:
-            rest = [weight for weight in experiment.weights if weight.name not in taken.values]
+            rest = [weight for weight in weights if weight.name not in taken.values]
             more = take_by_name(rest, source, all_of_them=not wanted.by_name)
             taken = Taken({**more.values, **taken.values}, more.passed_over)
     if not taken.values:
@@ -54,12 +55,12 @@ def init_weights(experiment: Experiment, config: Config, runs_dir: Path) -> Begu
     for weight in experiment.weights:
         if weight.name in taken.values:
             weight.assign(taken.values[weight.name])
-    return Begun({**facts, "weights": sorted(taken.values)}, _said(experiment, taken, str(facts["source"])))
+    return Begun({**facts, "weights": sorted(taken.values)}, _said(weights, taken, str(facts["source"])))
 
 
-def _said(experiment: Experiment, taken: Taken, source: str) -> str:
-    text = f"weights: {len(taken.values)} of {counted(len(experiment.weights), 'weight')} from {source}"
-    layers = dict.fromkeys(w.name.rpartition("/")[0] for w in experiment.weights if w.name not in taken.values)
+def _said(weights: Sequence[Weight], taken: Taken, source: str) -> str:
+    text = f"weights: {len(taken.values)} of {counted(len(weights), 'weight')} from {source}"
+    layers = dict.fromkeys(w.name.rpartition("/")[0] for w in weights if w.name not in taken.values)
     new = ", ".join(list(layers)[:8]) + (" ..." if len(layers) > 8 else "")
     return f"{text}; new are those of {new}" if layers else text
 
@@ -86,7 +87,7 @@ def _file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if file.arrays is None:
             raise FileRefused(f"'{name}' has a model, but no weights")
         loaded = load_file(file, path.stem, compiled=False)
-        weights = {weight.name: weight.keras().clone() for weight in loaded.experiment.weights}
+        weights = {weight.name: weight.keras().clone() for weight in lasting(loaded.experiment.weights)}
         return weights, {"source": name, "sha256": file.digest}
 
 

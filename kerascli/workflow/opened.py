@@ -17,6 +17,7 @@ from kerascli.device import choose_device, prepare_cpu
 from kerascli.errors import ConfigError, FileRefused, safe_text, suggestion
 from kerascli.fit.step import assign_weights
 from kerascli.graph.model import Model, View
+from kerascli.graph.weights import lasting
 from kerascli.runs.record import RunRecord
 from kerascli.spec.load import Config, Progress, open_config
 from kerascli.workflow.recorder import TRAINING
@@ -71,7 +72,9 @@ def open_run(
         target_stage=ready.target_stage,
         targets=ready.facts.targets,
     )
-    assign_weights(experiment.weights, _weights(record, checkpoint))
+    states = {weight.name for weight in experiment.weights if weight.spec.is_state}
+    values = {name: value for name, value in _weights(record, checkpoint).items() if name not in states}
+    assign_weights(lasting(experiment.weights), values)
     return OpenedRun(record, config, experiment, ready, config.data, learned, takes_arrays=config.data is None)
 
 

@@ -67,6 +67,10 @@ def prepare_phases(config: Config, learned: Mapping[str, Learned] | None = None)
             text = f"the data of phase {number} would make another model than that of phase 1: one set of weights"
             hint = "sizes that come from the data ($targets.y.num_classes) have to be the same in all phases"
             raise phase.config.error([Fault(f"{text} goes through all phases", ("data",), "key", hint=hint)])
+        stateful = next((node.name for node in phase.spec.model.nodes if node.layer.keeps_states()), None)
+        if stateful is not None and phase.spec.fit.batch_size != phases[0].spec.fit.batch_size:
+            text = f"batch_size: '{stateful}' is stateful: in all phases batches have as many rows"
+            raise phase.config.error([Fault(text, ("fit", "batch_size"))])
     return phases
 
 

@@ -8,13 +8,25 @@ from kerascli.builder.judging import rows_at_once
 from kerascli.data.loader import Batch, BatchSource
 from kerascli.data.prepare import PreparedData
 from kerascli.data.rows import Split
+from kerascli.errors import DataError
 from kerascli.fit.loop import Plan
 from kerascli.spec.fit import FitSpec
 
 
 def judged(experiment: Experiment, rows: Split, *, figures: bool = True) -> BatchSource:
     """Rows in order, in the batches in which they are judged or (without `figures`) predicted."""
-    return BatchSource(rows, rows_at_once(experiment.spec, figures=figures), experiment.device)
+    source = BatchSource(rows, rows_at_once(experiment.spec, figures=figures), experiment.device)
+    _refuse_part(experiment, source)
+    return source
+
+
+def _refuse_part(experiment: Experiment, source: BatchSource) -> None:
+    """A batch of a stateful model goes on where the one before it ended, row by row: all have as many rows."""
+    size = source.batch_size
+    if source.rows % size and any(weight.spec.is_state for weight in experiment.weights):
+        left = source.rows % size
+        text = f"a stateful model takes batches of {size} rows: {source.rows} rows leave a last one of {left}"
+        raise DataError(text, hint="take out rows, or choose a batch_size that divides their number")
 
 
 def make_plan(
@@ -30,6 +42,7 @@ def make_plan(
     source = BatchSource(
         prepared.splits["train"], fit.batch_size, experiment.device, shuffle=fit.shuffle, seed=spec.seed
     )
+    _refuse_part(experiment, source)
     steps = fit.steps_per_epoch or source.steps
     steps = min(steps, limits.get("steps_per_epoch", steps))
     held_out = None
@@ -45,6 +58,7 @@ def make_plan(
         validates=lambda epoch: _is_due(fit, epoch),
         callbacks=fit.callbacks,
         directions=spec.log_names(),
+        forgets=fit.reset_states == "epoch",
         phase=phase,
     )
 

@@ -52,6 +52,8 @@ class ModelStudio:
     def run(self, view: str | None, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         experiment = self._of(view)
         update, device = experiment.update, experiment.device
+        if update.states():
+            raise ConfigError("a stateful model makes no samples: it takes no rows but those of whole batches")
         count = len(next(iter(inputs.values())))
         found: dict[str, list[Tensor]] = {}
         was_training = update.training

@@ -1,8 +1,10 @@
 """CopyTask: to say again what was heard; Graves, Wayne and Danihelka, Neural Turing Machines, 2014."""
 
 from collections.abc import Mapping
+from typing import Self
 
 import numpy as np
+from pydantic import model_validator
 
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.table import Table, table_of
@@ -11,9 +13,11 @@ from kerascli.shapes import NonNegativeInt, PositiveInt
 
 @source()
 class CopyTask(Source):
-    """`x`: `length` random vectors, a mark on a channel of its own, silence; `y`: the vectors while `x` is silent.
+    """`x`: random vectors, a mark on a channel of its own, silence; `y`: the vectors again, while `x` is silent.
 
-    `x` is (2 * length + 1, bits + 1), `y` (2 * length + 1, bits), zero until the mark; one split `train`.
+    All sequences are as long as the longest, 2 * length + 1 steps: shorter ones end in silence. Where `recall` is 1,
+    `y` counts: elsewhere it is 0. The split `train` has all rows; with `test_length` there is a split `test` of a tenth
+    as many, all of that length.
     """
 
     rows: PositiveInt = 1000
@@ -22,18 +26,40 @@ class CopyTask(Source):
     """How many vectors are to be copied."""
     bits: PositiveInt = 8
     """How many numbers, 0 or 1, a vector has."""
+    min_length: PositiveInt | None = None
+    """Sequences have from so many vectors to `length`, drawn at random; null: all have `length`."""
+    test_length: PositiveInt | None = None
+    """How many vectors the sequences of the split `test` have; null: there is none."""
     seed: NonNegativeInt = 0
 
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.min_length is not None and self.min_length > self.length:
+            raise ValueError(f"min_length: expected at most length ({self.length}), got {self.min_length}")
+        return self
+
     def facts(self, context: Context) -> Mapping[str, Field]:
-        steps = 2 * self.length + 1
-        return {"x": Field((steps, self.bits + 1), "float32"), "y": Field((steps, self.bits), "float32")}
+        shapes = {"x": (self._steps, self.bits + 1), "y": (self._steps, self.bits), "recall": (self._steps,)}
+        return {name: Field(shape, "float32") for name, shape in shapes.items()}
 
     def load(self, context: Context) -> Mapping[str, Table]:
         random = np.random.default_rng(self.seed)
-        vectors = random.integers(0, 2, (self.rows, self.length, self.bits))
-        x = np.zeros((self.rows, 2 * self.length + 1, self.bits + 1), np.float32)
-        y = np.zeros((self.rows, 2 * self.length + 1, self.bits), np.float32)
-        x[:, : self.length, :-1] = vectors
-        x[:, self.length, -1] = 1
-        y[:, self.length + 1 :] = vectors
-        return {"train": table_of({"x": x, "y": y}, "copy_task")}
+        tables = {"train": self._table(random, self.rows, self.min_length or self.length, self.length)}
+        if self.test_length is not None:
+            tables["test"] = self._table(random, max(1, self.rows // 10), self.test_length, self.test_length)
+        return tables
+
+    @property
+    def _steps(self) -> int:
+        return 2 * max(self.length, self.test_length or 0) + 1
+
+    def _table(self, random: np.random.Generator, rows: int, least: int, most: int) -> Table:
+        vectors = random.integers(0, 2, (rows, most, self.bits))
+        lengths = random.integers(least, most + 1, rows) if least < most else np.full(rows, most)
+        steps, ends = np.arange(self._steps), lengths[:, None]
+        heard, recall = steps < ends, (steps > ends) & (steps <= 2 * ends)
+        x = np.zeros((rows, len(steps), self.bits + 1), np.float32)
+        y = np.zeros((rows, len(steps), self.bits), np.float32)
+        x[heard, :-1] = y[recall] = vectors[heard[:, :most]]
+        x[np.arange(rows), lengths, -1] = 1
+        return table_of({"x": x, "y": y, "recall": recall.astype(np.float32)}, "copy_task")

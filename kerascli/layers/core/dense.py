@@ -18,6 +18,7 @@ class Dense(Layer):
     """A fully connected layer; acts on the last axis."""
 
     mask = "pass"
+    by_rows = True
 
     units: PositiveInt
     activation: ActivationField | None = None

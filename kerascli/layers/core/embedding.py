@@ -25,6 +25,7 @@ class Embedding(Layer):
 
     mask = "make"
     takes_integers = True
+    by_rows = True
 
     input_dim: PositiveInt
     output_dim: PositiveInt

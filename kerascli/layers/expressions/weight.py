@@ -22,6 +22,8 @@ class Weight(SourceLayer):
     `add_weight` of Keras's own layers. It is trained, unless `trainable` is false; `update` may change it then.
     """
 
+    by_rows = True
+
     shape: Sizes
     """All of it: there is no batch axis; [] is a single number."""
     initializer: InitializerField | None = None

@@ -2,15 +2,15 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import model_validator
 from torch import Tensor, nn
 
-from kerascli.layers.base import CallArgument, Layer, ShapeMismatch
+from kerascli.layers.base import CallArgument, Layer, Outcome, ShapeMismatch, WeightedModule
 from kerascli.layers.geometry import broadcast_mask
 from kerascli.layers.recurrent.masks import mask_of_steps
 from kerascli.layers.recurrent.steps import State
+from kerascli.parts.initializers import Zeros
 from kerascli.shapes import Shape, TensorSpec, show_shape
 
 
@@ -42,11 +42,8 @@ class Recurrent(Layer):
     def result_count(self) -> int:
         return 1 + self.state_count if self.return_state else 1
 
-    @model_validator(mode="after")
-    def _forgets(self) -> Self:
-        if self.stateful:
-            raise ValueError("stateful: true is not supported yet; pass states with return_state and initial_state")
-        return self
+    def keeps_states(self) -> bool:
+        return self.stateful
 
     @abstractmethod
     def build(self, x: TensorSpec) -> "SequenceModule": ...
@@ -117,22 +114,49 @@ class StepModule(Recurrence):
         return outputs[:, 0], *state
 
 
-class SequenceModule(Recurrence):
+class StatefulModule(WeightedModule):
+    """A module that can go on from batch to batch."""
+
+    @property
+    @abstractmethod
+    def stateful(self) -> bool:
+        """Whether its settings want that."""
+
+    @abstractmethod
+    def keep_states(self, rows: int, step: tuple[int, ...]) -> None:
+        """Declare the states, of batches of so many rows, for steps of a shape."""
+
+
+class SequenceModule(Recurrence, StatefulModule):
     """A recurrent layer: a recurrence, and what its settings make of it."""
 
     sequence: Recurrent
     zero_output_for_mask = False
     """Masked steps give zeros instead of the output before them."""
 
+    kept: tuple[str, ...] = ()
+    """The names of the states that go on from batch to batch."""
+
+    @property
+    def stateful(self) -> bool:
+        return self.sequence.stateful
+
+    def keep_states(self, rows: int, step: tuple[int, ...]) -> None:
+        shapes = self.state_shapes(step)
+        self.kept = tuple(f"state_{number}" for number in range(len(shapes)))
+        for name, shape in zip(self.kept, shapes, strict=True):
+            self.add_weight(name, (rows, *shape), initializer=Zeros(), trainable=False, is_state=True)
+
     def forward(
         self, x: Tensor, mask: Tensor | None = None, initial_state: Sequence[Tensor] | None = None
-    ) -> Tensor | tuple[Tensor, ...]:  # (N, T, *) -> (N, units), or (N, T, units)
+    ) -> Tensor | tuple[Tensor, ...] | Outcome:  # (N, T, *) -> (N, units), or (N, T, units)
         settings = self.sequence
         mask = None if mask is None else mask_of_steps(mask, x)
         if settings.go_backwards:
             x = x.flip(1)
             mask = None if mask is None else mask.flip(1)
-        state = self.start(x, initial_state)
+        kept = [getattr(self, name) for name in self.kept]
+        state = self.start(x, initial_state if initial_state is not None or x.is_meta else kept or None)
         if x.is_meta:  # shape inference: there torch would take its kernels apart, one step after the other
             outputs = x.new_empty(*x.shape[:2], *state[self.output_at].shape[1:])
         else:
@@ -141,4 +165,7 @@ class SequenceModule(Recurrence):
             outputs = outputs.masked_fill(~broadcast_mask(mask, outputs), 0)
         if not settings.return_sequences:  # the last one is in the state, but for a mask or where nothing was run
             outputs = state[self.output_at] if mask is None and not x.is_meta else outputs[:, -1]
-        return (outputs, *state) if settings.return_state else outputs
+        value = (outputs, *state) if settings.return_state else outputs
+        if not kept or x.is_meta:
+            return value
+        return Outcome(value, updates={name: one.detach() for name, one in zip(self.kept, state, strict=True)})

@@ -22,6 +22,8 @@ def _is_cell(value: BaseLayer) -> Cell:
 
 
 def _list_is_a_stack(value: Any) -> Any:
+    if isinstance(value, dict) and "layers" in value:
+        raise ValueError("a cell can be described only where rnn is an entry of 'layers', not inside of another thing")
     if not isinstance(value, list):
         return value
     try:
@@ -40,9 +42,9 @@ _OneCell = Annotated[Cell, LAYERS.field(), AfterValidator(_is_cell)]
 CellField = Annotated[
     _OneCell,
     BeforeValidator(_list_is_a_stack),
-    WithJsonSchema({"anyOf": [_ONE, {"type": "array", "items": _ONE, "minItems": 1}]}),
+    WithJsonSchema({"anyOf": [_ONE, {"type": "array", "items": _ONE, "minItems": 1}, {"x-section": "rnn.cell"}]}),
 ]
-"""A cell, or a list of cells, which is a stack of them."""
+"""A cell, or a list of cells, which is a stack of them; one that is described in the config the graph reads itself."""
 
 
 @layer(
@@ -56,8 +58,9 @@ CellField = Annotated[
 class RNN(Recurrent):
     """Takes a cell along the steps of a sequence; returns its last output, or with `return_sequences` all.
 
-    A list of cells is a stack of them: each takes the outputs of the one before. `return_state` adds the states of
-    every cell as results. Masked steps change nothing. `unroll` is accepted and changes nothing.
+    A list of cells is a stack of them: each takes the outputs of the one before. A cell may be described, too: as a
+    small model of one step. `return_state` adds the states of every cell as results. Masked steps change nothing.
+    `unroll` is accepted and changes nothing.
     """
 
     cell: CellField

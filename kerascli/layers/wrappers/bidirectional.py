@@ -76,6 +76,9 @@ class Bidirectional(Layer):
     def mask(self) -> Literal["pass", "stop"]:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.layer.mask
 
+    def keeps_states(self) -> bool:
+        return self.layer.stateful or self.backward.stateful
+
     def masked_results(self) -> int:
         return 2 if self.merge_mode is None else 1
 
