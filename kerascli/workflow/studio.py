@@ -75,7 +75,7 @@ class ModelStudio:
         if name is None:
             raise ConfigError("there are no rows to show: the run has no data")
         part = self._splits[name].read(slice(0, min(count, self._splits[name].rows)))
-        given = {n: torch.from_numpy(np.ascontiguousarray(values)) for n, values in part.inputs.items()}
+        given = {n: torch.from_numpy(np.array(values)) for n, values in part.inputs.items()}
         aside = {column: shown.first(part.rows) for column, shown in self._aside.get(name, {}).items()}
         return Rows(self._staged(given), part.targets, aside, part.rows)
 
