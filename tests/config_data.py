@@ -52,7 +52,8 @@ def _cifar() -> bytes:
 def _clothes(folder: Path, patch: pytest.MonkeyPatch) -> None:
     (folder / "fashion-mnist").mkdir()
     small = {
-        split: tuple((name, (400, *shape[1:])) for name, shape in files) for split, files in fashion_mnist._FILES.items()
+        split: tuple((name, (400, *shape[1:])) for name, shape in files)
+        for split, files in fashion_mnist._FILES.items()
     }
     data = {
         name: idx(_RANDOM.integers(0, 256 if len(shape) > 1 else 10, shape).astype(np.uint8))

@@ -15,15 +15,17 @@ from kerascli.callbacks.samples import Heat, Images, Points, Sampler, image_shap
 from kerascli.cli.commands import app
 from kerascli.data.base import Learned
 from kerascli.data.text_codec import TextCodec
-from kerascli.errors import ConfigError
+from kerascli.errors import ConfigError, DataError
 from kerascli.events import Note
 from kerascli.fit.generate import Choice, TextModel, continued
 from kerascli.report.pictures import picture
+from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.spec.load import open_config
 from kerascli.workflow.opened import OpenedRun, open_run
 from kerascli.workflow.samples_again import draw_samples, studio_of
-from tests.runs_harness import train, write
+from tests.runs_harness import go_on, train, write
+from tests.test_resume import leave
 
 CALLBACKS_WRITTEN = """
   callbacks:
@@ -52,6 +54,7 @@ model:
     encode: {outputs: code}
     decode: {inputs: {z: [2]}, layers: [{decoder: z}]}
     both: {outputs: [code, image]}
+    repeat: {layers: [{decoder: {inputs: code, name: z_image}}], outputs: [image, z_image]}
     classed:
       inputs: {noise: [2], label: {shape: [], dtype: int64}}
       layers: [{expr: {value: "noise + expand_dims(cast(label, 'float32'), -1)", name: moved}}, {decoder: moved}]
@@ -131,6 +134,92 @@ def test_points_are_the_held_out_rows_with_their_classes(opened: OpenedRun) -> N
     assert found.classes is not None
     np.testing.assert_array_equal(found.classes, held_out.targets["kind"].reshape(-1))
     assert found.values.shape == (held_out.rows, 2)
+
+
+COLOURED = """
+seed: 1
+data:
+  source: {csv: {path: flowers.csv}}
+  inputs: {x: [{columns: [a, b]}]}
+  targets: {image: [{columns: [a, b]}], size: [{columns: size}]}
+model:
+  layers:
+    - dense: {units: 2, inputs: x, name: image}
+    - dense: {units: 4, inputs: x, activation: softmax, name: size}
+  outputs: [image, size]
+  views: {encode: {outputs: image}}
+compile: {loss: {image: mse, size: sparse_categorical_crossentropy}, optimizer: adam}
+fit: {epochs: 1, validation_split: 0.5, callbacks: [{latent_scatter: {view: encode, colour: COLOUR}}]}
+"""
+FLOWERS = "a,b,kind,bed,size\n" + "".join(
+    f"{row},1,{'rose' if row % 3 else 'iris'},{row + 7},{row % 4}\n" for row in range(8)
+)
+
+
+@pytest.mark.parametrize(
+    ("colour", "classes", "names"),
+    [
+        ("kind", [1, 1, 0, 1], ["iris", "rose"]),
+        ("bed", [11, 12, 13, 14], []),
+        ("size", [0, 1, 2, 3], []),
+    ],
+)
+def test_points_are_coloured_by_a_column_that_the_model_is_not_given(
+    colour: str, classes: list[int], names: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "flowers.csv").write_text(FLOWERS)
+    config = write(tmp_path, COLOURED.replace("COLOUR", colour))
+    record, events = train(config, tmp_path / "runs")
+    assert (record.path / "samples/0001-latent_scatter.png").exists()
+    assert not [event for event in events if isinstance(event, Note) and event.level == "warning"]
+    opened = open_run(record, device="cpu")
+    (callback,) = opened.experiment.spec.fit.callbacks
+    assert isinstance(callback, Sampler)
+    found = callback.sample(studio_of(opened))
+    assert isinstance(found, Points)
+    assert found.classes is not None
+    assert found.classes.tolist() == classes
+    assert list(found.class_names) == names
+
+
+@pytest.mark.parametrize(
+    ("colour", "said"),
+    [("kinds", "no column and no target 'kinds'; did you mean 'kind'"), ("image", "target 'image' has")],
+)
+def test_a_colour_that_the_file_does_not_have_is_told(colour: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "flowers.csv").write_text(FLOWERS)
+    with pytest.raises(DataError, match=said) as error:
+        open_config(write(tmp_path, COLOURED.replace("COLOUR", colour))).load_data()
+    assert "config.yaml:14:93" in str(error.value.faults[0].place)
+
+
+def test_a_flag_may_say_the_colour(tmp_path: Path) -> None:
+    (tmp_path / "flowers.csv").write_text(FLOWERS)
+    text = COLOURED.replace("COLOUR", "$by").replace("seed: 1", "flags: {by: kind}")
+    assert set(open_config(write(tmp_path, text)).load_data().aside["validation"]) == {"kind"}
+
+
+def test_several_outputs_stand_below_one_another(opened: OpenedRun) -> None:
+    settings = {"view": "repeat", "outputs": ["image", "z_image"], "value_range": [-3, 3], "count": 4}
+    found = sample(opened, {"reconstructions": settings})
+    assert found.values.shape == (2, 4, 4, 4, 1)
+    assert list(found.row_names) == ["image", "z_image"]
+    alone = sample(opened, {"reconstructions": {**settings, "outputs": ["z_image"]}})
+    np.testing.assert_array_equal(alone.values[0], found.values[1])
+    assert not np.array_equal(found.values[0], found.values[1])
+
+
+@pytest.mark.parametrize("steps", [2, 4, 7])
+def test_a_run_that_was_left_draws_the_pictures_of_one_that_was_not(steps: int, tmp_path: Path) -> None:
+    """4 steps are an epoch: it is left in the first, at its end and in the second."""
+    config = write(tmp_path, PLAIN.rstrip() + CALLBACKS_WRITTEN)
+    whole = train(config, tmp_path / "whole", ["fit.epochs=4"])[0]
+    leave(config, tmp_path / "left", steps)
+    left = find_run("latest", tmp_path / "left")
+    go_on(left)
+    pictures = [{path.name: path.read_bytes() for path in (run.path / "samples").iterdir()} for run in (whole, left)]
+    assert len(pictures[0]) == 12
+    assert pictures[1] == pictures[0]
 
 
 def test_classes_go_through_the_columns_and_the_noise_is_fixed(opened: OpenedRun) -> None:
