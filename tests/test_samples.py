@@ -15,7 +15,7 @@ from kerascli.callbacks.samples import Heat, Images, Points, Sampler, image_shap
 from kerascli.cli.commands import app
 from kerascli.data.base import Learned
 from kerascli.data.text_codec import TextCodec
-from kerascli.errors import ConfigError, DataError
+from kerascli.errors import ConfigError
 from kerascli.events import Note
 from kerascli.fit.generate import Choice, TextModel, continued
 from kerascli.report.pictures import picture
@@ -134,69 +134,6 @@ def test_points_are_the_held_out_rows_with_their_classes(opened: OpenedRun) -> N
     assert found.classes is not None
     np.testing.assert_array_equal(found.classes, held_out.targets["kind"].reshape(-1))
     assert found.values.shape == (held_out.rows, 2)
-
-
-COLOURED = """
-seed: 1
-data:
-  source: {csv: {path: flowers.csv}}
-  inputs: {x: [{columns: [a, b]}]}
-  targets: {image: [{columns: [a, b]}], size: [{columns: size}]}
-model:
-  layers:
-    - dense: {units: 2, inputs: x, name: image}
-    - dense: {units: 4, inputs: x, activation: softmax, name: size}
-  outputs: [image, size]
-  views: {encode: {outputs: image}}
-compile: {loss: {image: mse, size: sparse_categorical_crossentropy}, optimizer: adam}
-fit: {epochs: 1, validation_split: 0.5, callbacks: [{latent_scatter: {view: encode, colour: COLOUR}}]}
-"""
-FLOWERS = "a,b,kind,bed,size\n" + "".join(
-    f"{row},1,{'rose' if row % 3 else 'iris'},{row + 7},{row % 4}\n" for row in range(8)
-)
-
-
-@pytest.mark.parametrize(
-    ("colour", "classes", "names"),
-    [
-        ("kind", [1, 1, 0, 1], ["iris", "rose"]),
-        ("bed", [11, 12, 13, 14], []),
-        ("size", [0, 1, 2, 3], []),
-    ],
-)
-def test_points_are_coloured_by_a_column_that_the_model_is_not_given(
-    colour: str, classes: list[int], names: list[str], tmp_path: Path
-) -> None:
-    (tmp_path / "flowers.csv").write_text(FLOWERS)
-    config = write(tmp_path, COLOURED.replace("COLOUR", colour))
-    record, events = train(config, tmp_path / "runs")
-    assert (record.path / "samples/0001-latent_scatter.png").exists()
-    assert not [event for event in events if isinstance(event, Note) and event.level == "warning"]
-    opened = open_run(record, device="cpu")
-    (callback,) = opened.experiment.spec.fit.callbacks
-    assert isinstance(callback, Sampler)
-    found = callback.sample(studio_of(opened))
-    assert isinstance(found, Points)
-    assert found.classes is not None
-    assert found.classes.tolist() == classes
-    assert list(found.class_names) == names
-
-
-@pytest.mark.parametrize(
-    ("colour", "said"),
-    [("kinds", "no column and no target 'kinds'; did you mean 'kind'"), ("image", "target 'image' has")],
-)
-def test_a_colour_that_the_file_does_not_have_is_told(colour: str, said: str, tmp_path: Path) -> None:
-    (tmp_path / "flowers.csv").write_text(FLOWERS)
-    with pytest.raises(DataError, match=said) as error:
-        open_config(write(tmp_path, COLOURED.replace("COLOUR", colour))).load_data()
-    assert "config.yaml:14:93" in str(error.value.faults[0].place)
-
-
-def test_a_flag_may_say_the_colour(tmp_path: Path) -> None:
-    (tmp_path / "flowers.csv").write_text(FLOWERS)
-    text = COLOURED.replace("COLOUR", "$by").replace("seed: 1", "flags: {by: kind}")
-    assert set(open_config(write(tmp_path, text)).load_data().aside["validation"]) == {"kind"}
 
 
 def test_several_outputs_stand_below_one_another(opened: OpenedRun) -> None:
