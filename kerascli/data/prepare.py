@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from torch import nn
 
+from kerascli.data.aside import Shown, aside, check_aside
 from kerascli.data.base import Context, Field, Learned
 from kerascli.data.blocks import distinct, extremes
 from kerascli.data.columns import column_field, mostly_numbers
@@ -56,6 +57,8 @@ class PreparedData:
     learned: dict[str, Learned]
     input_stage: Stage
     target_stage: Stage
+    aside: dict[str, dict[str, Shown]]
+    """By split and name what is shown beside what the model makes."""
     digests: dict[str, str]
     """What tells this data from other data: by file, and by source where the rows do not come from files alone."""
     warnings: list[str] = field(default_factory=list)
@@ -83,6 +86,7 @@ def data_facts(spec: DataSpec, context: Context) -> DataFacts:
         if len(given) == len(columns):
             steps = infer(route, column_field(route, given), {})
             fields[route.id] = finished(steps)
+    check_aside(context.aside, known, _section(fields, "targets"))
     if known is None:
         reason = reason or f"the source '{spec.source.component_name}' says nothing before it is read"
     elif learned := [name for (_, name), field in fields.items() if None in field.shape]:
@@ -99,7 +103,7 @@ def load_data(
     """
     warnings: list[str] = []
     spec = spec.located(context.folder)
-    context = replace(context, columns=spec.columns())
+    context = replace(context, columns=spec.columns() | context.aside.keys())
     tables = _split(spec, rows_where(spec.source.load(context), spec.where), context)
     routes = _routes(spec)
     if "train" not in tables:
@@ -119,6 +123,7 @@ def load_data(
     warnings += [warning for item in learned.values() for warning in item.warnings]
     return PreparedData(
         found.facts, splits, dict(learned), found.input_stage, found.target_stage,
+        aside(context.aside, tables, spec.source.facts(context) or {}, found.facts.targets),
         digests(spec, context, tables), warnings,
     )  # fmt: skip
 
