@@ -14,7 +14,7 @@ from kerascli.data.augmentations import beta_numbers, order_of
 from kerascli.data.augmentations.cut_mix import CutMix
 from kerascli.data.augmentations.mix_up import MixUp
 from kerascli.data.base import Field
-from kerascli.data.mixing import AUGMENTATIONS, Mixing, mixed_inputs, mixes
+from kerascli.data.mixing import AUGMENTATIONS, Augmentation, Mixing, mixed_inputs, mixes
 from kerascli.errors import DataError
 from kerascli.runs.index import find_run
 from kerascli.spec.dump import dump_yaml
@@ -118,6 +118,19 @@ def test_what_is_cut_out_is_what_the_labels_lose() -> None:
     shares = torch.stack([(mixed == number).float().mean((1, 2, 3)) for number in range(6)], 1)
     assert (shares > 0.05).sum() > 6
     torch.testing.assert_close(shares, labels, atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("step", [CutMix(), MixUp(alpha=1.0)])
+def test_masks_and_single_numbers_are_mixed_as_the_images_and_keep_their_shape(step: Augmentation) -> None:
+    masks = torch.rand(6, 5, 7, 1)
+    images = masks.expand(-1, -1, -1, 3)
+    with draws.using(draws.Draws(1, "test", 0)):
+        numbers = step.draw(images)
+    mixed = step.mix_images(images, numbers)
+    assert not torch.equal(mixed, images)
+    torch.testing.assert_close(step.mix_targets(masks, images, numbers), mixed[..., :1])
+    one = torch.arange(6.0)
+    assert torch.equal(step.mix_targets(one, images, numbers), step.mix_targets(one[:, None], images, numbers)[:, 0])
 
 
 def test_outside_of_training_nothing_is_mixed_and_nothing_is_drawn() -> None:
