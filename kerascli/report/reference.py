@@ -20,6 +20,7 @@ from kerascli.spec.settings import Setting, options, settings
 _USED = {
     "layer": "- {}", "loss": "loss: {}", "metric": "metrics: [{}]", "optimizer": "optimizer: {}",
     "schedule": "learning_rate: {}", "callback": "callbacks: [{}]", "source": "source: {}", "transform": "x: [{}]",
+    "augmentation": "augment: [{}]",
     "activation": "activation: {}", "initializer": "kernel_initializer: {}",
     "regularizer": "kernel_regularizer: {}", "constraint": "kernel_constraint: {}",
 }  # fmt: skip
