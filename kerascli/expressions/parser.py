@@ -151,10 +151,6 @@ class _Parser:
     def _call(self, function: Node, opening: Token) -> Call:
         if not isinstance(function, Name):
             raise opening.error("only a function can be called, by its name")
-        if "." in function.name:
-            owner, method = function.name.rsplit(".", 1)
-            text = f"there are no methods; write {method}({owner}, ...)"
-            raise ExpressionError(text, function.column, function.length)
         arguments: list[Node] = []
         keywords: dict[str, Node] = {}
         while self.token.text != ")":

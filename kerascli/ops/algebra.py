@@ -4,8 +4,9 @@ import string
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from kerascli.ops.base import ArgumentError, op
+from kerascli.ops.base import ArgumentError, as_float, op
 
 
 @op()
@@ -160,3 +161,64 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     """The powers of each value, as a row."""
     powers = torch.arange(x.shape[-1] if N is None else N, device=x.device)
     return x.unsqueeze(-1) ** (powers if increasing else powers.flip(0))
+
+
+@op()
+def lstsq(a: Tensor, b: Tensor, rcond: float | None = None) -> Tensor:
+    """x for which a @ x is nearest to b, by least squares."""
+    if a.is_meta:  # torch does not know the shape ahead
+        return a.mT @ b
+    if rcond is None:
+        return torch.linalg.lstsq(a, b).solution
+    return torch.linalg.pinv(a, rtol=rcond) @ b
+
+
+@op()
+def lu_factor(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Two tensors: both triangles in one matrix, of x with rows exchanged; and with which row each was exchanged."""
+    factors, pivots = torch.linalg.lu_factor(x)
+    return factors, pivots - 1
+
+
+@op()
+def eig(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Two complex tensors: the eigenvalues, and the eigenvectors as columns; of symmetric matrices take eigh."""
+    values, vectors = torch.linalg.eig(x)
+    return values, vectors
+
+
+@op()
+def matrix_rank(x: Tensor, tol: float | None = None) -> Tensor:
+    """How many singular values are above `tol`; null: above what rounding makes."""
+    sizes = torch.linalg.svdvals(x)
+    if tol is None:
+        least = torch.finfo(x.dtype).eps * max(x.shape[-2:]) * sizes.amax(-1, keepdim=True)
+        return (sizes > least).sum(-1, dtype=torch.int32)
+    return (sizes > tol).sum(-1, dtype=torch.int32)
+
+
+@op()
+def corrcoef(x: Tensor) -> Tensor:
+    """The correlation of each row with each."""
+    if x.ndim > 2:
+        raise ArgumentError(f"corrcoef needs a matrix, whose rows are variables, got {x.ndim} axes")
+    rows = as_float(x).reshape(-1, x.shape[-1])
+    away = rows - rows.mean(-1, keepdim=True)
+    products = away @ away.mT
+    size = products.diagonal().sqrt()
+    found = (products / size / size.unsqueeze(-1)).clamp(-1, 1)
+    return found if x.ndim == 2 else found[0, 0]
+
+
+@op()
+def correlate(x1: Tensor, x2: Tensor, mode: str = "valid") -> Tensor:
+    """The sums of x1 times x2, for each way in which the one vector lies along the other."""
+    if x1.ndim != 1 or x2.ndim != 1:
+        raise ArgumentError("correlate needs two vectors")
+    if mode not in {"valid", "same", "full"}:
+        raise ArgumentError(f"correlate: mode: expected 'valid', 'same' or 'full', got '{mode}'", "mode")
+    dtype = torch.promote_types(as_float(x1).dtype, as_float(x2).dtype)
+    around = x2.shape[0] - 1
+    whole = F.conv1d(F.pad(x1.to(dtype), (around, around)).view(1, 1, -1), x2.to(dtype).view(1, 1, -1)).view(-1)
+    count = {"valid": abs(len(x1) - len(x2)) + 1, "same": len(x1), "full": len(whole)}[mode]
+    return whole.narrow(0, (len(whole) - count) // 2, count)

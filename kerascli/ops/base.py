@@ -18,6 +18,8 @@ Value = Tensor | Number
 Tensors = Sequence[Tensor]
 Axes = int | Sequence[int] | None
 Sizes = Sequence[int]
+Numbers = Sequence[float]
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 class ArgumentError(ValueError):
@@ -42,7 +44,7 @@ class Op:
 
     def bind(self, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
         """Written arguments by name, several for `*x`. Raises ArgumentError."""
-        names = [name for name, p in self.parameters.items() if p.kind is not inspect.Parameter.VAR_POSITIONAL]
+        names = [name for name, p in self.parameters.items() if p.kind not in VARIADIC]
         rest = next((n for n, p in self.parameters.items() if p.kind is inspect.Parameter.VAR_POSITIONAL), None)
         first = [n for n in names if self.parameters[n].kind is not inspect.Parameter.KEYWORD_ONLY]
         bound = dict(zip(first, arguments, strict=False))
@@ -52,7 +54,7 @@ class Op:
             text = f"{self.name} takes at most {counted(len(first), 'argument')} ({', '.join(first)})"
             raise ArgumentError(f"{text}, got {len(arguments)}", len(first))
         for name, value in keywords.items():
-            if name not in names:
+            if name not in names and self._further is None:
                 meant = suggestion(name, names) or f"; it takes {', '.join(names)}"
                 raise ArgumentError(f"{self.name} has no argument '{name}'{meant}", name)
             if name in bound:
@@ -63,12 +65,18 @@ class Op:
             raise ArgumentError(f"{self.name} needs {' and '.join(repr(n) for n in missing)}")
         return bound
 
+    @property
+    def _further(self) -> inspect.Parameter | None:
+        """What stands for keywords of any name."""
+        return next((p for p in self.parameters.values() if p.kind is inspect.Parameter.VAR_KEYWORD), None)
+
     def call(self, arguments: Sequence[Any], keywords: Mapping[str, Any], device: torch.device) -> Any:
         """The value for tensors, numbers, texts and lists. Raises ArgumentError and what torch raises."""
         bound = self.bind(arguments, keywords)
         several: list[Any] = []
         for name, value in list(bound.items()):
-            parameter = self.parameters[name]
+            parameter = self.parameters.get(name) or self._further
+            assert parameter is not None
             if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
                 several = [self._taken(parameter, item, device) for item in bound.pop(name)]
             elif value is not parameter.default:
@@ -87,6 +95,8 @@ class Op:
             if isinstance(value, Tensor) or not isinstance(value, list):
                 raise ArgumentError(f"{self.name}: {parameter.name}: expected a list of tensors, got {told(value)}")
             return [as_tensor(item, device) for item in value]
+        if kind == Tensor | str | None:
+            return value if value is None or isinstance(value, str) else as_tensor(value, device)
         if kind in (Value, Value | None):
             return as_tensor(value, device) if isinstance(value, list) else value
         fits, words = _PLAIN[kind]
@@ -107,6 +117,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_number, value))
+
+
 _PLAIN: dict[Any, tuple[Callable[[Any], bool], str]] = {
     int: (_is_whole, "a whole number"),
     int | None: (lambda v: v is None or _is_whole(v), "a whole number"),
@@ -123,6 +137,8 @@ _PLAIN: dict[Any, tuple[Callable[[Any], bool], str]] = {
     int | Sizes | None: (lambda v: v is None or _is_whole(v) or _are_whole(v), "a whole number or a list of them"),
     int | str | None: (lambda v: v is None or _is_whole(v) or isinstance(v, str), "a whole number or a text"),
     list: (lambda v: isinstance(v, list), "a list"),
+    Numbers: (_are_numbers, "a list of numbers"),
+    Numbers | None: (lambda v: v is None or _are_numbers(v), "a list of numbers"),
 }  # fmt: skip
 """What an annotation takes, and what it is called."""
 
