@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kerascli.errors import show, suggestion
+from kerascli.expressions.meant import meant_by
 from kerascli.expressions.parser import MAX_INTEGER
 from kerascli.expressions.tree import (
     Binary,
@@ -100,7 +101,7 @@ class Evaluator:
         except KeyError:
             if node.name in CONSTANTS:
                 return CONSTANTS[node.name]
-        close = suggestion(node.name, [*self._names, *CONSTANTS])
+        close = meant_by(node.name) or suggestion(node.name, [*self._names, *CONSTANTS])
         raise ExpressionError(f"unknown name '{node.name}'{close}", node.column, node.length)
 
     def _test(self, value: Value, node: Conditional) -> bool:

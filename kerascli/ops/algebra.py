@@ -78,50 +78,50 @@ def cdist(x: Tensor, y: Tensor) -> Tensor:
     return (x.unsqueeze(-2) - y.unsqueeze(-3)).square().sum(-1).sqrt()
 
 
-@op()
+@op(widens=True)
 def det(x: Tensor) -> Tensor:
     """The determinant."""
     return torch.linalg.det(x)
 
 
-@op()
+@op(widens=True)
 def slogdet(x: Tensor) -> tuple[Tensor, Tensor]:
     """Two tensors: the sign of the determinant, and the logarithm of its size."""
     sign, size = torch.linalg.slogdet(x)
     return sign, size
 
 
-@op()
+@op(widens=True)
 def logdet(x: Tensor) -> Tensor:
     """The logarithm of the determinant."""
     return torch.logdet(x)
 
 
-@op()
+@op(widens=True)
 def inv(x: Tensor) -> Tensor:
     """The inverse."""
     return torch.linalg.inv(x)
 
 
-@op()
+@op(widens=True)
 def pinv(x: Tensor) -> Tensor:
     """The pseudo-inverse (Moore-Penrose)."""
     return torch.linalg.pinv(x)
 
 
-@op()
+@op(widens=True)
 def cholesky(x: Tensor, upper: bool = False) -> Tensor:
     """The triangular factor of a positive definite matrix."""
     return torch.linalg.cholesky(x, upper=upper)
 
 
-@op()
+@op(widens=True)
 def solve(a: Tensor, b: Tensor) -> Tensor:
     """x in a @ x = b."""
     return torch.linalg.solve(a, b)
 
 
-@op()
+@op(widens=True)
 def solve_triangular(a: Tensor, b: Tensor, lower: bool = False) -> Tensor:
     """x in a @ x = b, a being triangular."""
     if b.ndim == a.ndim - 1:
@@ -129,27 +129,27 @@ def solve_triangular(a: Tensor, b: Tensor, lower: bool = False) -> Tensor:
     return torch.linalg.solve_triangular(a, b, upper=not lower)
 
 
-@op()
+@op(widens=True)
 def qr(x: Tensor, mode: str = "reduced") -> tuple[Tensor, Tensor]:
     """Two tensors: orthogonal columns, and an upper triangle, whose product is x."""
     q, r = torch.linalg.qr(x, mode)
     return q, r
 
 
-@op()
+@op(widens=True)
 def cholesky_inverse(x: Tensor, upper: bool = False) -> Tensor:
     """The inverse of a matrix whose triangular factor is x."""
     return torch.cholesky_inverse(x, upper=upper)
 
 
-@op()
+@op(widens=True)
 def eigh(x: Tensor) -> tuple[Tensor, Tensor]:
     """Two tensors, of symmetric matrices: the eigenvalues, the smallest first, and the eigenvectors as columns."""
     values, vectors = torch.linalg.eigh(x)
     return values, vectors
 
 
-@op()
+@op(widens=True)
 def svd(x: Tensor, full_matrices: bool = True) -> tuple[Tensor, Tensor, Tensor]:
     """Three tensors u, s, v: x is u times the singular values s times v."""
     u, s, v = torch.linalg.svd(x, full_matrices=full_matrices)
@@ -163,7 +163,7 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     return x.unsqueeze(-1) ** (powers if increasing else powers.flip(0))
 
 
-@op()
+@op(widens=True)
 def lstsq(a: Tensor, b: Tensor, rcond: float | None = None) -> Tensor:
     """x for which a @ x is nearest to b, by least squares."""
     if a.is_meta:  # torch does not know the shape ahead
@@ -173,21 +173,21 @@ def lstsq(a: Tensor, b: Tensor, rcond: float | None = None) -> Tensor:
     return torch.linalg.pinv(a, rtol=rcond) @ b
 
 
-@op()
+@op(widens=True)
 def lu_factor(x: Tensor) -> tuple[Tensor, Tensor]:
     """Two tensors: both triangles in one matrix, of x with rows exchanged; and with which row each was exchanged."""
     factors, pivots = torch.linalg.lu_factor(x)
     return factors, pivots - 1
 
 
-@op()
+@op(widens=True)
 def eig(x: Tensor) -> tuple[Tensor, Tensor]:
     """Two complex tensors: the eigenvalues, and the eigenvectors as columns; of symmetric matrices take eigh."""
     values, vectors = torch.linalg.eig(x)
     return values, vectors
 
 
-@op()
+@op(widens=True)
 def matrix_rank(x: Tensor, tol: float | None = None) -> Tensor:
     """How many singular values are above `tol`; null: above what rounding makes."""
     sizes = torch.linalg.svdvals(x)

@@ -33,13 +33,17 @@ class ArgumentError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """One operation. `makes` says that it makes tensors of no other: it is given `device`."""
+    """One operation. `makes` says that it makes tensors of no other: it is given `device`.
+
+    `widens`: torch has it in full precision only, so that half precision becomes float32.
+    """
 
     name: str
     function: Callable[..., Any]
     meaning: str
     parameters: Mapping[str, inspect.Parameter]
     makes: bool
+    widens: bool = False
     alias_of: str | None = None
 
     def bind(self, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,6 +85,8 @@ class Op:
                 several = [self._taken(parameter, item, device) for item in bound.pop(name)]
             elif value is not parameter.default:
                 bound[name] = self._taken(parameter, value, device)
+        if self.widens:
+            bound, several = {name: _widened(value) for name, value in bound.items()}, _widened(several)
         if self.makes:
             bound["device"] = device
         leading = [bound.pop(n) for n, p in self.parameters.items() if n in bound and p.kind is p.POSITIONAL_ONLY]
@@ -98,11 +104,22 @@ class Op:
         if kind == Tensor | str | None:
             return value if value is None or isinstance(value, str) else as_tensor(value, device)
         if kind in (Value, Value | None):
+            if isinstance(value, str) or (value is None and kind is Value):
+                raise ArgumentError(f"{self.name}: expected a tensor or a number, got {told(value)}")
             return as_tensor(value, device) if isinstance(value, list) else value
         fits, words = _PLAIN[kind]
         if not fits(value):
-            raise ArgumentError(f"{self.name}: {parameter.name}: expected {words}, got {told(value)}")
+            two = self.name in {"max", "min"} and isinstance(value, Tensor)
+            meant = f"; of two tensors write {self.name}imum(a, b)" if two else ""
+            raise ArgumentError(f"{self.name}: {parameter.name}: expected {words}, got {told(value)}{meant}")
         return value
+
+
+def _widened(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_widened(item) for item in value]
+    half = isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16)
+    return value.float() if half else value
 
 
 def _is_whole(value: Any) -> bool:
@@ -206,13 +223,15 @@ class Ops:
         self._ops: dict[str, Op] = {}
         self._loaded = False
 
-    def register(self, function: Callable[..., Any], name: str, aliases: Sequence[str], meaning: str) -> None:
+    def register(
+        self, function: Callable[..., Any], name: str, aliases: Sequence[str], meaning: str, *, widens: bool = False
+    ) -> None:
         parameters = dict(inspect.signature(function).parameters)
         makes = parameters.pop("device", None) is not None
         for spelling in (name, *aliases):
             assert spelling not in self._ops, f"two operations called '{spelling}'"
             alias_of = None if spelling == name else name
-            self._ops[spelling] = Op(spelling, function, meaning, parameters, makes, alias_of)
+            self._ops[spelling] = Op(spelling, function, meaning, parameters, makes, widens, alias_of)
 
     def load(self) -> None:
         if not self._loaded:
@@ -242,12 +261,14 @@ class Ops:
 OPS = Ops()
 
 
-def op(name: str | None = None, *aliases: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def op(
+    name: str | None = None, *aliases: str, widens: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function under its name (or another one); its docstring says what it does."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         meaning = (function.__doc__ or "").strip()
-        OPS.register(function, name or function.__name__.strip("_"), aliases, meaning)
+        OPS.register(function, name or function.__name__.strip("_"), aliases, meaning, widens=widens)
         return function
 
     return decorate

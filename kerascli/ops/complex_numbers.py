@@ -36,13 +36,13 @@ def isreal(x: Tensor) -> Tensor:
     return torch.isreal(x)
 
 
-@op()
+@op(widens=True)
 def polar(abs_: Tensor, angle: Tensor) -> Tensor:
     """Complex numbers of a size and an angle."""
     return torch.complex(abs_ * angle.cos(), abs_ * angle.sin())
 
 
-@op()
+@op(widens=True)
 def view_as_complex(x: Tensor) -> Tensor:
     """Complex numbers of the pairs in the last axis."""
     if x.ndim < 1 or x.shape[-1] != 2:

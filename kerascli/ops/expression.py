@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kerascli.errors import Fault, suggestion
 from kerascli.expressions import ExpressionError, Node, evaluate, parse, walk
+from kerascli.expressions.meant import meant_by
 from kerascli.expressions.numbers import CONSTANTS, FUNCTIONS, dotted
 from kerascli.expressions.tree import (
     Binary,
@@ -114,7 +115,7 @@ def _check_pair(text: str) -> str:
     found = expression(_check(text))
     for name in found.names:
         if name not in _PAIR:
-            meant = suggestion(name, _PAIR) or "; here are y_true and y_pred alone"
+            meant = meant_by(name) or suggestion(name, _PAIR) or "; here are y_true and y_pred alone"
             fault = Fault(f"unknown name '{name}'{meant}", span=found.place(name))
             raise PydanticCustomError("component", "invalid expression", {"faults": (fault,)})
     return text

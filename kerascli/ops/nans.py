@@ -80,19 +80,19 @@ def nancumprod(x: Tensor, axis: int | None = None, dtype: str | None = None) -> 
     return cumprod(torch.where(x.isnan(), 1.0, x), axis, dtype)
 
 
-@op()
+@op(widens=True)
 def nanquantile(x: Tensor, q: Tensor, axis: Axes = None, method: str = "linear", keepdims: bool = False) -> Tensor:
     """As quantile, of the values that are numbers."""
     return along_axes(torch.nanquantile, x, q, axis, method, keepdims)
 
 
-@op()
+@op(widens=True)
 def nanpercentile(x: Tensor, q: Tensor, axis: Axes = None, method: str = "linear", keepdims: bool = False) -> Tensor:
     """As percentile, of the values that are numbers."""
     return nanquantile(x, q / 100, axis, method, keepdims)
 
 
-@op()
+@op(widens=True)
 def nanmedian(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """The number in the middle; the mean of two where there are two."""
     return nanquantile(x, as_tensor(0.5, x.device), axis, "linear", keepdims)

@@ -9,7 +9,7 @@ from kerascli.ops.base import ArgumentError, Axes, all_axes, as_float, op
 _EPSILON = 1e-7
 
 
-@op()
+@op(widens=True)
 def normalize(x: Tensor, axis: Axes = -1, order: int = 2, epsilon: float | None = None) -> Tensor:
     """Scaled to length 1 along axes; `order` says by which norm."""
     least = _EPSILON if epsilon is None else epsilon
@@ -88,7 +88,7 @@ def sparse_categorical_crossentropy(
     return -torch.take_along_dim(_log_probabilities(output, from_logits, axis), target.long(), axis).squeeze(axis)
 
 
-@op()
+@op(widens=True)
 def ctc_loss(
     target: Tensor, output: Tensor, target_length: Tensor, output_length: Tensor, mask_index: int = 0
 ) -> Tensor:

@@ -88,7 +88,7 @@ def logsumexp(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
     return torch.logsumexp(x, all_axes(x, axis), keepdim=keepdims)
 
 
-@op()
+@op(widens=True)
 def norm(x: Tensor, ord: int | str | None = None, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """The norm of vectors (one axis; all, where none is given) or matrices (two axes): 1, 2, 'fro', 'nuc'; null: 2."""
     axes = tuple(axis) if isinstance(axis, (list, tuple)) else axis
@@ -120,7 +120,7 @@ def argmin(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor
     return torch.argmin(x, axis, keepdim=keepdims).to(torch.int32)
 
 
-@op()
+@op(widens=True)
 def quantile(x: Tensor, q: Tensor, axis: Axes = None, method: str = "linear", keepdims: bool = False) -> Tensor:
     """The value that a share q of the values is below; several q give a new first axis."""
     return along_axes(torch.quantile, x, q, axis, method, keepdims)
@@ -140,13 +140,13 @@ def along_axes(
     return found
 
 
-@op()
+@op(widens=True)
 def percentile(x: Tensor, q: Tensor, axis: Axes = None, method: str = "linear", keepdims: bool = False) -> Tensor:
     """As quantile, with q from 0 to 100."""
     return quantile(x, q / 100, axis, method, keepdims)
 
 
-@op()
+@op(widens=True)
 def median(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """The value in the middle; the mean of two where there are two."""
     return quantile(x, as_tensor(0.5, x.device), axis, "linear", keepdims)

@@ -17,37 +17,37 @@ def _parted(x: Tensor) -> tuple[Tensor, Tensor]:
     return x.real, x.imag
 
 
-@op()
+@op(widens=True)
 def fft(x: Tensors) -> tuple[Tensor, Tensor]:
     """Two tensors, the real and the imaginary parts of the Fourier transform of the last axis of [real, imaginary]."""
     return _parted(torch.fft.fft(_joined("fft", x)))
 
 
-@op()
+@op(widens=True)
 def fft2(x: Tensors) -> tuple[Tensor, Tensor]:
     """As fft, of the last two axes."""
     return _parted(torch.fft.fft2(_joined("fft2", x)))
 
 
-@op()
+@op(widens=True)
 def ifft2(x: Tensors) -> tuple[Tensor, Tensor]:
     """Two tensors whose `fft2` is x, [real parts, imaginary parts]."""
     return _parted(torch.fft.ifft2(_joined("ifft2", x)))
 
 
-@op()
+@op(widens=True)
 def rfft(x: Tensor, fft_length: int | None = None) -> tuple[Tensor, Tensor]:
     """Two tensors, the real and the imaginary parts of the Fourier transform of the last axis, half of it."""
     return _parted(torch.fft.rfft(x, fft_length))
 
 
-@op()
+@op(widens=True)
 def irfft(x: Tensors, fft_length: int | None = None) -> Tensor:
     """The signal whose `rfft` is x, [real parts, imaginary parts]."""
     return torch.fft.irfft(_joined("irfft", x), fft_length)
 
 
-@op()
+@op(widens=True)
 def stft(
     x: Tensor, sequence_length: int, sequence_stride: int, fft_length: int, window: Tensor | str | None = "hann",
     center: bool = True,
@@ -66,7 +66,7 @@ def stft(
     return _parted(torch.fft.rfft(signal.unfold(-1, fft_length, sequence_stride) * weights))
 
 
-@op()
+@op(widens=True)
 def istft(
     x: Tensors, sequence_length: int, sequence_stride: int, fft_length: int, length: int | None = None,
     window: Tensor | str | None = "hann", center: bool = True,

@@ -230,3 +230,13 @@ def test_the_shape_is_known_without_the_values(text: str) -> None:
     meta = {name: x.to("meta") for name, x in tensors.items()}
     found = expression(text)(meta, meta["a"], training=False)
     assert (found.shape, found.dtype, found.device.type) == (real.shape, real.dtype, "meta")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_taken_everywhere(dtype: torch.dtype) -> None:
+    """Mixed precision hands it to formulas; what torch has in full precision only, computes in it."""
+    torch.set_default_dtype(torch.float32)
+    tensors = {name: x.detach().to(dtype) if x.is_floating_point() else x for name, x in given().items()}
+    for text in [*CASES, *dict(KERAS_CANNOT)]:
+        if "@ ones" not in text:  # two dtypes meet in a product
+            assert expression(text)(tensors, tensors["a"], training=False) is not None
