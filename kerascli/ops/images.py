@@ -7,13 +7,12 @@ from torch import Tensor
 
 from kerascli.ops.base import ArgumentError
 from kerascli.ops.elementwise import dtype_name, saturate_cast
-from kerascli.shapes import show_shape
 
 
 def of_images(name: str, x: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
     """`change` (N, C, H, W) -> (N, C, *) of images (N, H, W, C), or of one (H, W, C); the dtype stays."""
     if x.ndim not in (3, 4):
-        raise ArgumentError(f"{name} needs images (batch, height, width, channels), got {show_shape(tuple(x.shape))}")
+        raise ArgumentError(f"{name} needs images (batch, height, width, channels), got {x.ndim} axes")
     images = in_full(x) if x.ndim == 4 else in_full(x).unsqueeze(0)
     y = change(images.movedim(-1, 1)).movedim(1, 3)
     y = y if x.ndim == 4 else y.squeeze(0)

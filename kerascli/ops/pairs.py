@@ -6,16 +6,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kerascli.ops.base import OPS, Value, as_float, as_tensor, op
+from kerascli.ops.base import OPS, ArgumentError, Value, as_float, as_tensor, op
 
 
 def _floor_divide(x1: Tensor, x2: Value) -> Tensor:
     """Without gradients, which are 0."""
+    _not_by_zero(x1, x2)
     return torch.floor_divide(x1.detach(), x2.detach() if isinstance(x2, Tensor) else x2)
+
+
+def _not_by_zero(x1: Tensor, x2: Value) -> None:
+    """A written 0 is found before anything is computed."""
+    if not isinstance(x2, (Tensor, float)) and x2 == 0 and not x1.is_floating_point():
+        raise ArgumentError("whole numbers cannot be divided by 0")
 
 
 def _remainder(x1: Tensor, x2: Value) -> Tensor:
     """torch's has no gradient for x2."""
+    _not_by_zero(x1, x2)
     return x1 - _floor_divide(x1, x2) * x2 if isinstance(x2, Tensor) else torch.remainder(x1, x2)
 
 

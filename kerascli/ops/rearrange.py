@@ -42,7 +42,7 @@ def _sizes(group: list[str], length: int, given: dict[str, int]) -> dict[str, in
     open_ = [name for name in group if name not in given]
     known = math.prod(given[name] for name in group if name in given)
     if len(open_) > 1:
-        raise ArgumentError(f"rearrange: of ({' '.join(group)}) all sizes but one have to be given: {open_[0]}=...")
+        raise ArgumentError(f"rearrange: of ({' '.join(group)}) all sizes but one have to be given, as {open_[0]}=2")
     if known < 1 or length % known or (not open_ and known != length):
         raise ArgumentError(f"rearrange: an axis of {length} does not fall into ({' '.join(group)}) with {known}")
     return {name: given.get(name, length // known) for name in group}
