@@ -30,8 +30,14 @@ class Reconstructions(ShowsImages):
         if self.outputs:
             return _unlike(self.outputs, model)
         shape = next(iter(model.inputs.values())).shape
-        if image_shape(shape, None if len(shape) > 1 else self.image_shape) is None:
+        given = image_shape(shape, None if len(shape) > 1 else self.image_shape)
+        if given is None:
             return "view", f"the model's first input is no image: {show_shape(shape)}"
+        made = image_shape(self.chosen(model.outputs).shape, self.image_shape)
+        assert made is not None
+        if (made[0] % given[0], made[1] * given[0]) != (0, made[0] * given[1]):
+            words = f"{made[0]} x {made[1]} do not fit below the input's, {given[0]} x {given[1]}"
+            return "output", f"images of {words}; name 'outputs' of one size to show"
         return None
 
     def sample(self, studio: Studio) -> Images:
@@ -47,7 +53,7 @@ class Reconstructions(ShowsImages):
         pair = [np.repeat(each, channels, -1) if each.shape[-1] < channels else each for each in (given, made)]
         if pair[0].shape != pair[1].shape:  # an image that comes out larger is compared with the one enlarged
             factor = pair[1].shape[1] // pair[0].shape[1]
-            pair[0] = pair[0].repeat(factor, 1).repeat(factor, 2)[:, : pair[1].shape[1], : pair[1].shape[2]]
+            pair[0] = pair[0].repeat(factor, 1).repeat(factor, 2)
         return Images(np.stack(pair), "held-out images, and what is made of them", ("input", "output"))
 
     def _each(self) -> list["Reconstructions"]:
