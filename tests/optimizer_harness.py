@@ -33,14 +33,21 @@ class Layout:
 class Ours:
     """Weights of SHAPES with their optimizer, seen in Keras's layout."""
 
-    def __init__(self, written: Any, *, dtype: torch.dtype = torch.float64, constraint: Constraint | None = None):
+    def __init__(
+        self,
+        written: Any,
+        *,
+        dtype: torch.dtype = torch.float64,
+        constraint: Constraint | None = None,
+        beside: "Ours | None" = None,
+    ):
         self.layouts = {name: Layout(AXES.get(name), constraint if name == "a/kernel" else None) for name in SHAPES}
         self.parameters = [
             nn.Parameter(self.layouts[n].to_torch(torch.from_numpy(value)).to(dtype).contiguous())
             for n, value in first_weights().items()
         ]
         named = list(zip(SHAPES, self.parameters, self.layouts.values(), strict=True))
-        self.optimizer = FlatOptimizer(OPTIMIZERS.parse(written), named)
+        self.optimizer = FlatOptimizer(OPTIMIZERS.parse(written), named, beside and beside.optimizer)
 
     def step(self, gradients: list[np.ndarray], loss: Tensor = FINE) -> None:
         layouts = self.layouts.values()

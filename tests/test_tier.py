@@ -69,14 +69,14 @@ def assert_steps_agree(job: Job, plan: Plan, runner: tier.Runner, apart: float) 
 
 @pytest.mark.parametrize("config", ["mnist_mlp", "mnist_lstm", "tiny", "penguins", "two_inputs"])
 def test_a_traced_step_is_the_module_s_step(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To the last bit where the kernels are the same ones, which an AMD processor's are not."""
+    """With the same kernels, which an AMD processor's are not, but for rounding of a softmax's sums, which are 1."""
     monkeypatch.setattr(tier, "onednn_is_faster", lambda: False)
     sets = ["compile.jit_compile=false", *(["fit.steps_per_epoch=3"] if config.startswith("mnist") else [])]
     job, plan = job_of(CONFIGS / f"{config}.yaml", *sets)
     runner, choice = make_runner(job)
     assert choice == Choice("traced", "jit_compile is false")
     assert isinstance(runner, Programmed)
-    assert_steps_agree(job, plan, runner, 0.0)
+    assert_steps_agree(job, plan, runner, 1e-6)
 
 
 @pytest.mark.parametrize("sets", [[], ["compile.optimizer={sgd: {loss_scale_factor: 1024.0}}"]])

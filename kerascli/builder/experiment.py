@@ -14,7 +14,7 @@ from kerascli.data.pipeline import Stage
 from kerascli.device import prepare_gpu
 from kerascli.graph.module import Graph
 from kerascli.graph.weights import Weight, materialize
-from kerascli.optimizers.base import Optimizer
+from kerascli.optimizers.base import BaseOptimizer
 from kerascli.optimizers.rmsprop import RMSprop
 from kerascli.spec.compile import CompileSpec
 from kerascli.spec.run import RunSpec
@@ -27,7 +27,7 @@ class Learning:
 
     name: str
     """Of its update; empty where there is one alone."""
-    optimizer: Optimizer
+    optimizer: BaseOptimizer
     weights: tuple[Weight, ...]
 
 

@@ -15,6 +15,9 @@ from kerascli.data.loader import Batch
 from kerascli.graph.weights import Weight
 from kerascli.spans import span
 
+Scale = float | Tensor | None
+"""What multiplies the loss that is differentiated; a tensor is read anew at each step."""
+
 Numbers = list[tuple[str, draws.Draw]]
 """What a step draws, and where."""
 
@@ -37,7 +40,7 @@ class Learner(NamedTuple):
     """Weights that descend one of an update's losses; `scale` multiplies what is differentiated."""
 
     trained: Sequence[Tensor]
-    scale: float | None = None
+    scale: Scale = None
 
 
 def run_plain(update: Update, learners: Sequence[Learner], batch: Batch) -> StepOutcome:
@@ -57,7 +60,7 @@ def run_plain(update: Update, learners: Sequence[Learner], batch: Batch) -> Step
 class Program:
     """The operations of `run_plain` for batches of one size: (weights, batch, numbers) -> outcome.
 
-    The program reads the weights where they lie, and nothing else of the model.
+    The program reads the weights where they lie, and a scale that may change; nothing else of the model.
     """
 
     code: fx.GraphModule
@@ -93,7 +96,8 @@ def trace(update: Update, weights: Sequence[Weight], learners: Sequence[Learner]
         update(batch)
     step = draws.Draws(0, "trace", 0)
     drawn = [step.make_at(place, draw) for place, draw in tape.draws]
-    tensors = [weight.tensor for weight in weights]
+    scales = [learner.scale for learner in learners if isinstance(learner.scale, Tensor)]
+    tensors = [*(weight.tensor for weight in weights), *scales]
     noted: list[StepOutcome] = []
     size = len(tensors) + len(_leaves(batch))
 

@@ -5,8 +5,8 @@ draws the same numbers; a smaller last batch runs as the module in all of them.
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -51,6 +51,8 @@ class Job:
     steps: int
     number: int = 0
     """Of the round."""
+    live_scales: Mapping[str, Tensor] = field(default_factory=dict)
+    """What multiplies the loss of an update, where that changes in training; by its name."""
 
     @property
     def round(self) -> Round:
@@ -64,7 +66,10 @@ class Job:
     def learners(self) -> list[Learner]:
         """Those that learn from a forward pass."""
         return [
-            Learner([weight.tensor for weight in each.weights], each.optimizer.loss_scale_factor)
+            Learner(
+                [weight.tensor for weight in each.weights],
+                self.live_scales.get(each.name, each.optimizer.rule.loss_scale_factor),
+            )
             for each in self.round.learning
         ]
 

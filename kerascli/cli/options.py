@@ -75,6 +75,21 @@ def refuse_bad_text(path: Path, sets: Sequence[str], flags: Sequence[str]) -> No
     read_flags(override(read_extended(path), sets), flags)
 
 
+def config_or_run(what: str | None, runs_dir: Path, sets: Sequence[str], flags: Sequence[str]) -> "Path | RunRecord":
+    """A file is a config, whose text is sound then; anything else names a run. Raises ConfigError."""
+    from kerascli.runs.index import LATEST, list_runs
+
+    if what is None and not sets and not flags and list_runs(runs_dir):
+        what = LATEST
+    if what is None or Path(what).is_file() or Path(what).suffix in {".yaml", ".yml"}:
+        path = config_or_only(None if what is None else Path(what))
+        refuse_bad_text(path, sets, flags)
+        return path
+    if sets or flags:
+        raise ConfigError(f"{'--set' if sets else '--flag'} goes with a config: a run keeps its settings")
+    return find_run(what, runs_dir)
+
+
 def find_run(selector: str, runs_dir: Path) -> "RunRecord":
     """The run that is meant; `latest` is said by name on stderr."""
     from kerascli.runs.index import LATEST

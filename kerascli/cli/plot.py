@@ -1,4 +1,4 @@
-"""kerascli plot: the training curves of one run, or of several in one picture."""
+"""kerascli plot: the training curves of runs, or the picture of a model."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,17 +20,66 @@ def register(app: typer.Typer) -> None:
 
 
 def _command(
-    runs: Annotated[list[str] | None, typer.Argument(metavar="RUN", help="Default: the latest run.")] = None,
+    runs: Annotated[
+        list[str] | None, typer.Argument(metavar="RUN", help="Default: the latest run. With --model a config, too.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A .png, .svg or .pdf file. Default: plots/ of the run.")
     ] = None,
     metric: Annotated[list[str] | None, typer.Option("--metric", help="A figure to show; may be repeated.")] = None,
     log: Annotated[bool, typer.Option("--log", help="A logarithmic scale.")] = False,
+    model: Annotated[bool, typer.Option("--model", help="Draw the model: its layers and how they connect.")] = False,
+    expand: Annotated[bool, typer.Option("--expand", help="With --model: the inside of blocks, all repeats.")] = False,
+    view: options.View = None,
+    sets: options.Sets = [],  # noqa: B006  # typer reads it once
+    flags: options.Flags = [],  # noqa: B006
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
-    """Draw loss and metrics over the epochs of runs."""
+    """Draw loss and metrics over the epochs of runs; with --model, the layers of a config or a run."""
+    given = {"--metric": metric, "--log": log, "--expand": expand, "--view": view, "--set": sets, "--flag": flags}
+    for option in ("--metric", "--log") if model else ("--expand", "--view", "--set", "--flag"):
+        if given[option]:
+            raise ConfigError(f"{option} {'does not go' if model else 'goes'} with --model")
+    if model:
+        file = draw_model(runs or [], output, runs_dir, sets=sets, flags=flags, expand=expand, view=view)
+        options.say(f"{file}\n")
+        return
     chosen = [options.find_run(run, runs_dir) for run in runs or [LATEST]]
     options.say(f"{draw(chosen, output, metric, log_scale=log)}\n")
+
+
+def draw_model(
+    what: Sequence[str],
+    output: Path | None,
+    runs_dir: Path,
+    *,
+    sets: Sequence[str] = (),
+    flags: Sequence[str] = (),
+    expand: bool = False,
+    view: str | None = None,
+) -> Path:
+    """Draw the model of a config or a run; a run has a place for it in its folder. Returns the file's path."""
+    if len(what) > 1:
+        raise ConfigError("--model draws one model", hint=f"kerascli plot --model {what[0]}")
+    file = None if output is None else output_file(output)
+    if output is not None:
+        plots.check_suffix(output)
+    found = options.config_or_run(next(iter(what), None), runs_dir, sets, flags)
+    if isinstance(found, Path) and output is None:
+        raise ConfigError("a config has no folder for pictures", hint=f"name the picture: -o {found.stem}.png")
+    from kerascli.report.architecture.drawing import draw_graph
+    from kerascli.workflow.check import graphs_of, spec_of, spec_of_run
+
+    if isinstance(found, Path):
+        spec = spec_of(found, sets=sets, flags=flags, progress=options.download_bar())
+    else:
+        spec = spec_of_run(found)
+        output = output or found.plot_path("model.png" if view is None else f"model-{view}.png")
+    assert output is not None
+    name, graph, beside = graphs_of(spec, view)
+    figure = draw_graph(graph, name, expand=expand, beside=beside)
+    write_bytes(file or output, plots.encoded(figure, output.suffix))
+    return output
 
 
 def draw(

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kerascli.cli import options
-from kerascli.errors import ConfigError
 
 if TYPE_CHECKING:
     from kerascli.report.summary import Summary
@@ -42,20 +41,12 @@ def summary(
     as_json: bool = False,
 ) -> str:
     """The table of a config or a run, or the same facts as JSON. A file is a config; anything else names a run."""
-    from kerascli.runs.index import LATEST, list_runs
-
-    if what is None and not sets and not flags and list_runs(runs_dir):
-        what = LATEST
-    if what is None or Path(what).is_file() or Path(what).suffix in {".yaml", ".yml"}:
-        path = options.config_or_only(None if what is None else Path(what))
-        options.refuse_bad_text(path, sets, flags)
+    record = options.config_or_run(what, runs_dir, sets, flags)
+    if isinstance(record, Path):
         from kerascli.workflow.check import summary_of
 
-        found = summary_of(path, sets=sets, flags=flags, progress=options.download_bar(), expand=expand, view=view)
+        found = summary_of(record, sets=sets, flags=flags, progress=options.download_bar(), expand=expand, view=view)
         return _shown(found, as_json=as_json)
-    if sets or flags:
-        raise ConfigError(f"{'--set' if sets else '--flag'} goes with a config: a run keeps its settings")
-    record = options.find_run(what, runs_dir)
     if not as_json and not expand and view is None:
         return record.summary()
     from kerascli.workflow.check import summary_of_run

@@ -1,7 +1,6 @@
 """Vocabularies that are given: in the config, or in a text file with an entry a line."""
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +24,3 @@ def read_vocabulary(path: Path, parse: Callable[[str], Any]) -> list[Any]:
         except ValueError as error:
             raise ValueError(f"vocabulary: line {number} of '{safe_text(str(path))}': {error}") from None
     return entries
-
-
-def check_vocabulary(entries: Sequence[Any], *special: Any) -> None:
-    """Raises ValueError if there are none, one stands twice, or a special token is among them."""
-    if not entries:
-        raise ValueError("vocabulary: expected at least one entry")
-    twice, times = Counter(entries).most_common(1)[0]
-    if times > 1:
-        raise ValueError(f"vocabulary: '{safe_text(str(twice), 40)}' stands twice")
-    for token in special:
-        if token is not None and token in entries:
-            raise ValueError(f"vocabulary: the special token '{safe_text(str(token), 40)}' is among the entries")

@@ -9,7 +9,7 @@ from kerascli.component import REGISTRIES, Component, Invalid, Registry
 from kerascli.errors import Fault, FileRefused, safe_text, show, suggestion
 from kerascli.interop.differences import ANY, BOOKKEEPING, DIFFERENCES, NAMED_FUNCTIONS, Difference
 
-_NESTED_KINDS = ("initializer", "regularizer", "constraint", "activation", "layer", "schedule")
+_NESTED_KINDS = ("initializer", "regularizer", "constraint", "activation", "layer", "schedule", "optimizer")
 _ROOTS = ("keras", "tf_keras", "tensorflow", "tensorflow_addons")
 _CODE = frozenset({"Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"})
 _MAX_LAYERS = 10_000

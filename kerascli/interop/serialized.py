@@ -7,7 +7,7 @@ from kerascli.errors import ConfigError, Fault
 from kerascli.layers.base import BaseLayer
 from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric
-from kerascli.optimizers.base import Optimizer
+from kerascli.optimizers.base import BaseOptimizer
 from kerascli.parts.base import Activation, Constraint, Initializer, Regularizer
 from kerascli.schedules.base import Schedule
 
@@ -18,7 +18,7 @@ _MODULES: tuple[tuple[type[Component], str], ...] = (
     (Constraint, "keras.constraints"),
     (Loss, "keras.losses"),
     (Metric, "keras.metrics"),
-    (Optimizer, "keras.optimizers"),
+    (BaseOptimizer, "keras.optimizers"),
     (Schedule, "keras.optimizers.schedules"),
 )
 _UNKNOWN_TO_KERAS = frozenset({

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from kerascli.component import Component, Registry
 from kerascli.errors import Fault
+from kerascli.layers.absent import LayerRegistry
 from kerascli.parts.base import Constraint, Initializer, Regularizer
 from kerascli.shapes import Shape, TensorSpec, show_shape
 
@@ -279,7 +280,7 @@ def _check_parts(spec: WeightSpec) -> None:
             raise ShapeMismatch(text, argument=f"{spec.name.removesuffix('_kernel')}_{kind}") from None
 
 
-LAYERS: Registry[BaseLayer] = Registry("layer", BaseLayer, ("kerascli.layers",), ("layer_",))
+LAYERS: Registry[BaseLayer] = LayerRegistry("layer", BaseLayer, ("kerascli.layers",), ("layer_",))
 
 L = TypeVar("L", bound=type[BaseLayer])
 

@@ -1,16 +1,17 @@
 """Applying gradients as Keras does: clip, decay, update, average, constrain, over flat vectors."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from kerascli.errors import ConfigError, FileRefused
-from kerascli.optimizers.base import Moment, Optimizer
+from kerascli.optimizers.base import BaseOptimizer, Moment, Optimizer
 from kerascli.optimizers.clipping import clip_each_norm, clip_global_norm
 from kerascli.optimizers.flat import FlatGroup, NamedWeight, Stretch, grouped
-from kerascli.optimizers.guard import Guard
+from kerascli.optimizers.guard import Guard, are_finite
+from kerascli.optimizers.loss_scale_optimizer import LossScale, LossScaleOptimizer
 from kerascli.optimizers.rule import Compiler, compiled_rule
 from kerascli.schedules.base import Schedule
 
@@ -29,22 +30,26 @@ class FlatOptimizer:
     """
 
     def __init__(
-        self, optimizer: Optimizer, weights: Sequence[NamedWeight], beside: "FlatOptimizer | None" = None
+        self, settings: BaseOptimizer, weights: Sequence[NamedWeight], beside: "FlatOptimizer | None" = None
     ) -> None:
         """`beside` is another one of the same training: a step of either that is not finite is the last of both."""
         if not weights:
             raise ConfigError("there is nothing to train: the model has no trainable weight")
-        self.optimizer = optimizer
+        self.optimizer = optimizer = settings.rule
+        device = weights[0][1].device
+        scaled = isinstance(settings, LossScaleOptimizer)
+        self.loss_scale = LossScale(settings, device) if scaled else None
+        """What gradients are to be multiplied by, where that changes in training."""
         self._iterations = 0
         self._rate: float | Schedule = optimizer.learning_rate
         self._positions = grouped(weights)
         on_cpu = all(parameter.is_cpu for _, parameter, _ in weights)
         small = sum(parameter.numel() for _, parameter, _ in weights) <= _COPIED_ELEMENTS
-        own_gradient = small or not on_cpu or not optimizer.elementwise or _changes_gradients(optimizer)
+        own_gradient = small or not on_cpu or not optimizer.elementwise or scaled or _changes_gradients(optimizer)
         self._groups = [
             FlatGroup([weights[i] for i in positions], own_gradient=own_gradient) for positions in self._positions
         ]
-        self._guard = Guard(weights[0][1].device, None if beside is None else beside._guard)
+        self._guard = Guard(device, None if beside is None else beside._guard, waits=scaled)
         for group in self._groups:
             for slot in optimizer.slots():
                 group.add_slot(slot, optimizer.slot_start(slot), partial(optimizer.slot_shape, slot))
@@ -56,7 +61,7 @@ class FlatOptimizer:
     @property
     def iterations(self) -> int:
         """Good steps done. Waits for the device."""
-        bad = self.bad_step()
+        bad = None if self._guard.waits else self.bad_step()
         return self._iterations if bad is None else bad - 1
 
     @property
@@ -83,7 +88,7 @@ class FlatOptimizer:
 
         `assigned` are weights with the values that the forward pass gave them, from which the step starts.
 
-        With a `loss_scale_factor` they are those of the loss times that factor.
+        With a `loss_scale_factor` or a `loss_scale` they are those of the loss times that factor.
 
         A loss or gradient that is not finite: this step and those after it change nothing (`bad_step`).
         """
@@ -96,7 +101,30 @@ class FlatOptimizer:
                 weight.copy_(value)
             self._step()
 
-        self._guard.run(step, loss, [gradient for group in self._groups for gradient in group.given], live)
+        given = [gradient for group in self._groups for gradient in group.given]
+        if self.loss_scale is None:
+            self._guard.run(step, loss, given, live)
+        else:
+            self._scaled(self.loss_scale, step, loss, given, assigned)
+
+    def _scaled(
+        self,
+        scale: LossScale,
+        step: Callable[[], None],
+        loss: Tensor,
+        given: Sequence[Tensor],
+        assigned: Sequence[tuple[Tensor, Tensor]],
+    ) -> None:
+        """`step`, or a smaller scale, where that may help: what the forward pass assigned counts all the same."""
+        sound, finite = are_finite([loss.detach()]), are_finite(given)
+        if sound and not finite and self.bad_step() is None and scale.overflow():
+            self._guard.skip()
+            for weight, value in assigned:
+                weight.copy_(value)
+            return
+        self._guard.run_known(step, good=sound and finite)
+        if self.bad_step() is None:
+            scale.good()
 
     def keep_if_good(self, new: Tensor, old: Tensor) -> Tensor:
         """`new`, or `old` where this step or one before it was bad; without waiting for the device."""
@@ -138,6 +166,7 @@ class FlatOptimizer:
     def state(self) -> dict[str, Tensor]:
         """All state: `adam/dense/kernel/velocity` ... in Keras's layout, `iterations`, `learning_rate`. Views."""
         state = dict(self._named_state())
+        state |= {} if self.loss_scale is None else self.loss_scale.state()
         state["iterations"] = torch.tensor(self.iterations)
         if not isinstance(self._rate, Schedule):
             state["learning_rate"] = torch.tensor(self._rate, dtype=torch.float64)
@@ -158,7 +187,9 @@ class FlatOptimizer:
         for name, view in self._named_state():
             view.copy_(state[name])
         self._iterations = int(state["iterations"])
-        self._guard.start_at(self._iterations)
+        if self.loss_scale is not None:
+            self.loss_scale.load(state)
+        self._guard.start_at(self._iterations + (0 if self.loss_scale is None else self.loss_scale.skipped))
         if not isinstance(self._rate, Schedule):
             self._rate = float(state["learning_rate"])
 
@@ -170,6 +201,9 @@ class FlatOptimizer:
 
     def _step(self) -> None:
         every = self.optimizer.gradient_accumulation_steps
+        if self.loss_scale is not None:
+            for _, gradient in self._own_gradients():
+                self.loss_scale.unscale(gradient)
         if self.optimizer.loss_scale_factor is not None:
             for _, gradient in self._own_gradients():
                 gradient.div_(self.optimizer.loss_scale_factor)

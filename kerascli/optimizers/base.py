@@ -42,7 +42,16 @@ class Moment:
     learning_rate: float
 
 
-class Optimizer(Component):
+class BaseOptimizer(Component):
+    """An update rule, or what goes around one."""
+
+    @property
+    @abstractmethod
+    def rule(self) -> "Optimizer":
+        """What makes the updates."""
+
+
+class Optimizer(BaseOptimizer):
     """An update rule; each declares its own default of `learning_rate`."""
 
     learning_rate: LearningRate
@@ -66,6 +75,10 @@ class Optimizer(Component):
         given = [name for name in ("clipnorm", "clipvalue", "global_clipnorm") if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"gradients are clipped in one way: give '{given[0]}' or '{given[1]}', not both")
+        return self
+
+    @property
+    def rule(self) -> "Optimizer":
         return self
 
     @classmethod
@@ -99,13 +112,13 @@ class Optimizer(Component):
         """
 
 
-OPTIMIZERS: Registry[Optimizer] = Registry("optimizer", Optimizer, ("kerascli.optimizers",), ("optimizer_",))
+OPTIMIZERS: Registry[BaseOptimizer] = Registry("optimizer", BaseOptimizer, ("kerascli.optimizers",), ("optimizer_",))
 
-O = TypeVar("O", bound=type[Optimizer])
+O = TypeVar("O", bound=type[BaseOptimizer])
 
 
 def optimizer(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[O], O]:
-    """Register an optimizer; it declares `learning_rate` first."""
+    """Register an optimizer; a rule declares `learning_rate` first."""
 
     def register(cls: O) -> O:
         OPTIMIZERS.register(cls, name=name, aliases=aliases)

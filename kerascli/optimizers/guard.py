@@ -8,34 +8,41 @@ from torch import Tensor
 
 
 class Guard:
-    """Lets good steps through. On the CPU it looks at once; elsewhere the answer stays on the device.
+    """Lets good steps through. On the CPU it looks at once; elsewhere the answer stays on the device, or `waits`.
 
     Guards with one `beside` them stop together: a bad step of one is the last of all.
     """
 
-    def __init__(self, device: torch.device, beside: "Guard | None" = None) -> None:
-        self.waits = device.type == "cpu"
+    def __init__(self, device: torch.device, beside: "Guard | None" = None, *, waits: bool = False) -> None:
+        self.waits = waits or device.type == "cpu"
         """Whether looking costs nothing: then a bad step is left out, not undone."""
         self._good = torch.zeros((), dtype=torch.int64, device=device)
         self._ok = torch.ones((), dtype=torch.bool, device=device) if beside is None else beside._ok
 
     def run(self, step: Callable[[], None], loss: Tensor, gradients: Sequence[Tensor], live: Sequence[Tensor]) -> None:
         """Do `step`, which changes `live`, unless the loss, a gradient or an earlier step was bad."""
-        # a sum is not finite if a term is not: one pass, and no tensor of booleans
-        totals = [value.sum(dtype=_wide(value.dtype)) for value in (loss.detach(), *gradients)]
         if self.waits:
-            if not all(math.isfinite(total.item()) for total in totals):
-                self._ok.fill_(False)
-            if self._ok:
-                step()
+            self.run_known(step, good=are_finite((loss.detach(), *gradients)))
         else:
-            for total in totals:
+            for total in _totals((loss.detach(), *gradients)):
                 self._ok &= torch.isfinite(total)
             before = [vector.clone() for vector in live]
             step()
             for vector, old in zip(live, before, strict=True):
                 torch.where(self._ok, vector, old, out=vector)
-        self._good += self._ok
+            self._good += self._ok
+
+    def run_known(self, step: Callable[[], None], *, good: bool) -> None:
+        """`run` for one that has looked already."""
+        if not good:
+            self._ok.fill_(False)
+        if self._ok:
+            step()
+            self._good += 1
+
+    def skip(self) -> None:
+        """A step that changes nothing and is not bad."""
+        self._good += 1
 
     def choose(self, new: Tensor, old: Tensor) -> Tensor:
         """`new` while all steps were good, else `old`."""
@@ -51,6 +58,16 @@ class Guard:
     def bad_step(self) -> int | None:
         """The first bad step, counted from 1, or None. Waits for the device."""
         return None if bool(self._ok) else int(self._good) + 1
+
+
+def are_finite(values: Sequence[Tensor]) -> bool:
+    """Whether all numbers are. Waits for the device."""
+    return all(math.isfinite(total) for total in torch.stack(_totals(values)).tolist()) if values else True
+
+
+def _totals(values: Sequence[Tensor]) -> list[Tensor]:
+    """A sum is not finite if a term is not: one pass, and no tensor of booleans."""
+    return [value.sum(dtype=_wide(value.dtype)) for value in values]
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:

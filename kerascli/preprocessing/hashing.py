@@ -11,9 +11,10 @@ from typing import Annotated
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-_K0, _K1, _K2 = 0xC3A5C85C97CB3127, 0xB492B66FBE98F273, 0x9AE16A3B2F90404F
-_CROSS = 0xC6A4A7935BD1E995
-_CROSS_KEY = 0xDECAFCAFFE
+K0, K1, K2 = 0xC3A5C85C97CB3127, 0xB492B66FBE98F273, 0x9AE16A3B2F90404F
+CROSS = 0xC6A4A7935BD1E995
+CROSS_KEY = 0xDECAFCAFFE
+SIP_STARTS = (0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573)
 _ALL = 2**64 - 1
 
 Key = tuple[int, int]
@@ -54,10 +55,10 @@ def fingerprints(texts: Sequence[bytes], key: Key | None = None) -> np.ndarray:
 
 def crossed(columns: Sequence[np.ndarray], count: int) -> np.ndarray:
     """Rows of several columns (whole numbers as they are, texts as fingerprints) as numbers from 0 to count - 1."""
-    mixed = np.full(len(columns[0]), _CROSS_KEY, np.uint64)
+    mixed = np.full(len(columns[0]), CROSS_KEY, np.uint64)
     for column in columns:
-        mixed = (mixed ^ _CROSS) ^ (_shift_mix(column.astype(np.uint64) * _CROSS) * _CROSS)
-        mixed = _shift_mix(_shift_mix(mixed * _CROSS) * _CROSS)
+        mixed = (mixed ^ CROSS) ^ (_shift_mix(column.astype(np.uint64) * CROSS) * CROSS)
+        mixed = _shift_mix(_shift_mix(mixed * CROSS) * CROSS)
     return (mixed % np.uint64(count)).astype(np.int64)
 
 
@@ -73,32 +74,32 @@ def _farm(s: np.ndarray) -> np.ndarray:  # (n, length) uint8 -> (n,) uint64
 def _farm_0_to_16(s: np.ndarray) -> np.ndarray:
     n, length = s.shape
     if not length:
-        return np.full(n, _K2, np.uint64)
-    multiplier = _K2 + 2 * length & _ALL
+        return np.full(n, K2, np.uint64)
+    multiplier = K2 + 2 * length & _ALL
     if length >= 8:
-        a, b = _word(s, 0) + _K2, _word(s, length - 8)
+        a, b = _word(s, 0) + K2, _word(s, length - 8)
         return _mix(_rotate(b, 37) * multiplier + a, (_rotate(a, 25) + b) * multiplier, multiplier)
     if length >= 4:
         return _mix((_word(s, 0, 4) << 3) + length, _word(s, length - 4, 4), multiplier)
     first, middle, last = (s[:, i].astype(np.uint64) for i in (0, length >> 1, length - 1))
-    return _shift_mix((first + (middle << 8)) * _K2 ^ ((last << 2) + length) * _K0) * _K2
+    return _shift_mix((first + (middle << 8)) * K2 ^ ((last << 2) + length) * K0) * K2
 
 
 def _farm_17_to_32(s: np.ndarray) -> np.ndarray:
     length = s.shape[1]
-    multiplier = _K2 + 2 * length & _ALL
-    a, b = _word(s, 0) * _K1, _word(s, 8)
-    c, d = _word(s, length - 8) * multiplier, _word(s, length - 16) * _K2
-    return _mix(_rotate(a + b, 43) + _rotate(c, 30) + d, a + _rotate(b + _K2, 18) + c, multiplier)
+    multiplier = K2 + 2 * length & _ALL
+    a, b = _word(s, 0) * K1, _word(s, 8)
+    c, d = _word(s, length - 8) * multiplier, _word(s, length - 16) * K2
+    return _mix(_rotate(a + b, 43) + _rotate(c, 30) + d, a + _rotate(b + K2, 18) + c, multiplier)
 
 
 def _farm_33_to_64(s: np.ndarray) -> np.ndarray:
     length = s.shape[1]
-    multiplier = _K2 + 2 * length & _ALL
-    a, b = _word(s, 0) * _K2, _word(s, 8)
-    c, d = _word(s, length - 8) * multiplier, _word(s, length - 16) * _K2
+    multiplier = K2 + 2 * length & _ALL
+    a, b = _word(s, 0) * K2, _word(s, 8)
+    c, d = _word(s, length - 8) * multiplier, _word(s, length - 16) * K2
     y = _rotate(a + b, 43) + _rotate(c, 30) + d
-    z = _mix(y, a + _rotate(b + _K2, 18) + c, multiplier)
+    z = _mix(y, a + _rotate(b + K2, 18) + c, multiplier)
     e, f = _word(s, 16) * multiplier, _word(s, 24)
     g, h = (y + _word(s, length - 32)) * multiplier, (z + _word(s, length - 24)) * multiplier
     return _mix(_rotate(e + f, 43) + _rotate(g, 30) + h, e + _rotate(f + a, 18) + g, multiplier)
@@ -108,18 +109,18 @@ def _farm_long(s: np.ndarray) -> np.ndarray:
     """Of more than 64 bytes: blocks of 64, the last of which may overlap the one before."""
     n, length = s.shape
     zero = np.zeros(n, np.uint64)
-    start = 81 * _K1 + 113 & _ALL
-    x, y = _word(s, 0) + (81 * _K2 & _ALL), zero + start
-    z = _shift_mix(zero + (start * _K2 + 113 & _ALL)) * _K2
+    start = 81 * K1 + 113 & _ALL
+    x, y = _word(s, 0) + (81 * K2 & _ALL), zero + start
+    z = _shift_mix(zero + (start * K2 + 113 & _ALL)) * K2
     v, w = (zero, zero), (zero, zero)
     rest = length - 1 & 63
     for at in range(0, length - 1 - rest, 64):
-        x = _rotate(x + y + v[0] + _word(s, at + 8), 37) * _K1 ^ w[1]
-        y = _rotate(y + v[1] + _word(s, at + 48), 42) * _K1 + v[0] + _word(s, at + 40)
-        z = _rotate(z + w[0], 33) * _K1
-        v, w = _weak(s, at, v[1] * _K1, x + w[0]), _weak(s, at + 32, z + w[1], y + _word(s, at + 16))
+        x = _rotate(x + y + v[0] + _word(s, at + 8), 37) * K1 ^ w[1]
+        y = _rotate(y + v[1] + _word(s, at + 48), 42) * K1 + v[0] + _word(s, at + 40)
+        z = _rotate(z + w[0], 33) * K1
+        v, w = _weak(s, at, v[1] * K1, x + w[0]), _weak(s, at + 32, z + w[1], y + _word(s, at + 16))
         z, x = x, z
-    at, multiplier = length - 64, ((z & 0xFF) << 1) + _K1
+    at, multiplier = length - 64, ((z & 0xFF) << 1) + K1
     w = (w[0] + rest, w[1])
     v = (v[0] + w[0], v[1])
     w = (w[0] + v[0], w[1])
@@ -127,7 +128,7 @@ def _farm_long(s: np.ndarray) -> np.ndarray:
     y = _rotate(y + v[1] + _word(s, at + 48), 42) * multiplier + v[0] * 9 + _word(s, at + 40)
     z = _rotate(z + w[0], 33) * multiplier
     v, w = _weak(s, at, v[1] * multiplier, x + w[0]), _weak(s, at + 32, z + w[1], y + _word(s, at + 16))
-    first = _mix(v[0], w[0], multiplier) + _shift_mix(y) * _K0 + x
+    first = _mix(v[0], w[0], multiplier) + _shift_mix(y) * K0 + x
     return _mix(first, _mix(v[1], w[1], multiplier) + z, multiplier)
 
 
@@ -151,8 +152,7 @@ def _sip(s: np.ndarray, key: Key) -> np.ndarray:  # (n, length) uint8 -> (n,) ui
     padded = np.zeros((n, (length // 8 + 1) * 8), np.uint8)
     padded[:, :length] = s
     padded[:, -1] = length & 0xFF
-    starts = (0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573)
-    state: list[np.ndarray] = [np.full(n, start ^ key[i % 2], np.uint64) for i, start in enumerate(starts)]
+    state: list[np.ndarray] = [np.full(n, start ^ key[i % 2], np.uint64) for i, start in enumerate(SIP_STARTS)]
     for at in range(0, padded.shape[1], 8):
         word = _word(padded, at)
         state[3] = state[3] ^ word

@@ -5,16 +5,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kerascli.component import Invalid, Registry, plain
-from kerascli.errors import Fault, Path, nearest, one_of, show, suggestion
+from kerascli.errors import Fault, Path, nearest, show, suggestion
 from kerascli.losses.base import LOSSES, Loss
 from kerascli.metrics.base import METRICS, Metric
-from kerascli.optimizers.base import OPTIMIZERS, Optimizer
+from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer
 from kerascli.optimizers.rmsprop import RMSprop
 from kerascli.shapes import TensorSpec
+from kerascli.spec.arithmetic import Precision, arithmetic, arithmetic_faults, scaled
 from kerascli.spec.per_output import Written, per_output
 
-Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
-_PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 _COLUMNS = ("loss", "epoch", "learning_rate", "epoch_seconds")
 _KEYS = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "precision", "jit_compile")
 
@@ -43,7 +42,7 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class CompileSpec:
-    optimizer: Optimizer
+    optimizer: BaseOptimizer
     goals: tuple[Goal, ...]
     precision: Precision = "float32"
     jit_compile: bool | Literal["auto"] = "auto"
@@ -51,7 +50,7 @@ class CompileSpec:
     """Of the model's own, from add_loss and add_metric: they are logged under their names."""
 
     @property
-    def optimizers(self) -> dict[str, Optimizer]:
+    def optimizers(self) -> dict[str, BaseOptimizer]:
         """The one, under no name: a `train_step` has several."""
         return {"": self.optimizer}
 
@@ -106,28 +105,6 @@ def parse_compile(
     return _Reader(section, outputs, targets, figures, named).read(extra_losses=extra_losses)
 
 
-def arithmetic(section: Mapping[str, Any]) -> tuple[Precision, bool | Literal["auto"]]:
-    """`precision` and `jit_compile`, in which there are no faults."""
-    return section.get("precision", "float32"), section.get("jit_compile", "auto")
-
-
-def arithmetic_faults(section: Mapping[str, Any], optimizers: Sequence[Optimizer]) -> list[Fault]:
-    """What is wrong with them; paths are below the section."""
-    faults: list[Fault] = []
-    precision, jit = arithmetic(section)
-    if precision not in _PRECISIONS:
-        text = f"precision: expected {one_of(_PRECISIONS)}, got {show(precision)}"
-        faults.append(Fault(text, ("precision",)))
-    if precision == "mixed_float16" and any(optimizer.loss_scale_factor is None for optimizer in optimizers):
-        hint = "set loss_scale_factor on the optimizer (1024 is common), or take mixed_bfloat16, which needs none"
-        text = "precision: in mixed_float16 small gradients become zero unless the loss is scaled"
-        faults.append(Fault(text, ("precision",), hint=hint))
-    if jit != "auto" and not isinstance(jit, bool):
-        text = f"jit_compile: expected true, false or auto, got {show(jit)}"
-        faults.append(Fault(text, ("jit_compile",)))
-    return faults
-
-
 class _Reader:
     def __init__(
         self,
@@ -167,13 +144,12 @@ class _Reader:
             self._check_loss(output, target, loss, path)
             prefix = f"{output}_" if len(self.outputs or ()) > 1 else ""
             goals.append(Goal(output, target, loss, weights.get(output, 1.0), uses, prefix))
-        faults = arithmetic_faults(self.section, [] if optimizer is None else [optimizer])
-        self.faults += Invalid(faults).below(("compile",)).faults
+        self.faults += Invalid(arithmetic_faults(self.section)).below(("compile",)).faults
         if self.faults:
             raise Invalid(self.faults)
         assert optimizer is not None
         precision, jit = arithmetic(self.section)
-        return CompileSpec(optimizer, tuple(goals), precision, jit, self.figures)
+        return CompileSpec(scaled(optimizer, precision), tuple(goals), precision, jit, self.figures)
 
     def fault(self, text: str, path: Path, *, at: Literal["key", "value"] = "value", hint: str | None = None) -> None:
         self.faults.append(Fault(text, ("compile", *path), at, hint=hint))
@@ -186,7 +162,7 @@ class _Reader:
             if key not in _KEYS:
                 self.fault(f"unknown key '{key}' in compile{suggestion(str(key), _KEYS)}", (key,), at="key")
 
-    def _optimizer(self) -> Optimizer | None:
+    def _optimizer(self) -> BaseOptimizer | None:
         if "optimizer" not in self.section:
             return RMSprop()  # Keras's default
         try:

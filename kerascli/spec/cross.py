@@ -109,33 +109,33 @@ def _rival_faults(callbacks: Sequence[Callback]) -> Iterator[Fault]:
 def _callback_faults(spec: RunSpec, callback: Callback, path: Path, written: Any) -> Iterator[Fault]:
     """`written` is the callback's entry in the list."""
     assert spec.training is not None
-    optimizers = spec.training.optimizers
+    rules = {name: optimizer.rule for name, optimizer in spec.training.optimizers.items()}
     name, arguments = next(iter(written.items())) if isinstance(written, dict) else (written, None)
     below = (*path, name)
     problem = callback.check(spec.log_names())
     if problem:
         is_said = isinstance(arguments, dict) and "monitor" in arguments
         yield Fault(problem, (*below, "monitor") if is_said else below, "value" if is_said else "key")
-    if callback.judges_averages and not any(optimizer.use_ema for optimizer in optimizers.values()):
+    if callback.judges_averages and not any(rule.use_ema for rule in rules.values()):
         text = f"{callback.component_name} needs moving averages of the weights, which the optimizer does not keep"
-        yield Fault(text, below, "key", hint=f"set use_ema: true on {next(iter(optimizers.values())).component_name}")
+        yield Fault(text, below, "key", hint=f"set use_ema: true on {next(iter(rules.values())).component_name}")
     if isinstance(callback, Sampler):
         yield from sample_faults(spec, callback, below, arguments)
     if callback.sets_learning_rate:
-        yield from _rate_faults(callback, optimizers, below)
+        yield from _rate_faults(callback, rules, below)
 
 
-def _rate_faults(callback: Callback, optimizers: Mapping[str, Optimizer], path: Path) -> Iterator[Fault]:
+def _rate_faults(callback: Callback, rules: Mapping[str, Optimizer], path: Path) -> Iterator[Fault]:
     """A rate that a callback sets is one that nothing else sets."""
     update = getattr(callback, "update", None)
-    if update is not None and update not in optimizers:
-        known = [name for name in optimizers if name]
+    if update is not None and update not in rules:
+        known = [name for name in rules if name]
         hint = f"updates: {', '.join(known)}" if known else "take it out: there is one optimizer"
         text = f"update: there is no update '{update}' in fit.train_step{suggestion(update, known)}"
         yield Fault(text, (*path, "update"), hint=hint)
         return
-    for name, optimizer in optimizers.items():
-        rate = optimizer.learning_rate
+    for name, rule in rules.items():
+        rate = rule.learning_rate
         if isinstance(rate, Schedule) and update in (None, name):
             whose = f"the optimizer of '{name}'" if name else "the optimizer"
             text = f"{callback.component_name} sets the learning rate, but {whose} follows '{rate.component_name}'"

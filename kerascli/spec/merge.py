@@ -16,7 +16,7 @@ IsComponent = Callable[[Path], bool]
 _PLACES = {("data", "source"), ("compile", "optimizer"), ("compile", "loss")}
 _NAMED_PLACES = {("data", "inputs"), ("data", "targets"), ("data", "shared"), ("model", "shared"), ("compile", "loss")}
 """Sections whose every value is a component."""
-_KEYS = ("activation", "learning_rate", "layer", "cell", "optimizer")
+_KEYS = ("activation", "learning_rate", "layer", "cell", "optimizer", "inner_optimizer")
 _SUFFIXES = ("_activation", "_initializer", "_regularizer", "_constraint")
 
 

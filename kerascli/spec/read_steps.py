@@ -10,9 +10,9 @@ from kerascli.graph.further import Scope
 from kerascli.graph.model import Entry, Node, flat
 from kerascli.graph.names import Names
 from kerascli.graph.rounds import Forward, reached, trainable
-from kerascli.optimizers.base import OPTIMIZERS, Optimizer
+from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer
 from kerascli.shapes import TensorSpec
-from kerascli.spec.compile import arithmetic, arithmetic_faults
+from kerascli.spec.arithmetic import Precision, arithmetic, arithmetic_faults, scaled
 from kerascli.spec.read_terms import TermReader
 from kerascli.spec.train_step import RoundSpec, StepsSpec, UpdateSpec
 
@@ -40,16 +40,15 @@ def parse_steps(
     if not isinstance(section, list) or not section:
         hint = "train_step: [{name: ..., train: ..., optimizer: ..., layers: [...], loss: {...}}]"
         raise Invalid([*faults, Fault(f"train_step: expected a list of updates, got {show(section)}", PATH, hint=hint)])
-    reader = _Reader(scope, built, inputs, targets)
+    how = compiled if isinstance(compiled, dict) else {}
+    faults += Invalid(arithmetic_faults(how)).below(("compile",)).faults
+    precision, jit_compile = arithmetic(how)
+    reader = _Reader(scope, built, inputs, targets, precision)
     rounds = reader.read(section)
     faults += reader.faults
-    how = compiled if isinstance(compiled, dict) else {}
-    if not faults:
-        optimizers = [update.optimizer for each in rounds for update in each.updates]
-        faults += Invalid(arithmetic_faults(how, optimizers)).below(("compile",)).faults
     if faults:
         raise Invalid(faults)
-    return StepsSpec(tuple(rounds), *arithmetic(how))
+    return StepsSpec(tuple(rounds), precision, jit_compile)
 
 
 def _compile_faults(section: Any) -> list[Fault]:
@@ -73,8 +72,10 @@ class _Reader:
         built: Built,
         inputs: Mapping[str, TensorSpec],
         targets: Mapping[str, TensorSpec] | None,
+        precision: Precision,
     ) -> None:
         self.faults: list[Fault] = []
+        self._precision: Precision = precision
         self._scope = scope
         self._built = built
         self._owners = built.owners
@@ -172,13 +173,13 @@ class _Reader:
         self._names.setdefault(name, where)
         return name
 
-    def _optimizer(self, written: dict[str, Any], path: Path, name: str) -> Optimizer | None:
+    def _optimizer(self, written: dict[str, Any], path: Path, name: str) -> BaseOptimizer | None:
         if "optimizer" not in written:
             hint = "optimizer: {adam: {learning_rate: 2e-4, beta_1: 0.5}}"
             self._add(f"'{name}' needs 'optimizer'", path, key=True, hint=hint)
             return None
         try:
-            return OPTIMIZERS.parse(written["optimizer"])
+            return scaled(OPTIMIZERS.parse(written["optimizer"]), self._precision)
         except Invalid as invalid:
             self.faults += invalid.below((*path, "optimizer")).faults
             return None

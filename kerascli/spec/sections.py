@@ -8,7 +8,7 @@ from kerascli.graph.written import call_arguments
 from kerascli.layers.base import BaseLayer, MergeLayer, NamingLayer, SourceLayer
 from kerascli.layers.recurrent.rnn import RNN
 from kerascli.shapes import DType
-from kerascli.spec.compile import Precision
+from kerascli.spec.arithmetic import Precision
 from kerascli.spec.fit import FitSpec
 from kerascli.spec.init_from import InitFrom
 from kerascli.spec.phases import SETTINGS

@@ -8,8 +8,8 @@ from kerascli.graph.build import Built
 from kerascli.graph.model import Entry, Node
 from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric
-from kerascli.optimizers.base import Optimizer
-from kerascli.spec.compile import Precision
+from kerascli.optimizers.base import BaseOptimizer
+from kerascli.spec.arithmetic import Precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class UpdateSpec:
     name: str
     train: tuple[str, ...]
     """Shared things and nodes of the model, whose weights it changes."""
-    optimizer: Optimizer
+    optimizer: BaseOptimizer
     terms: tuple[Term, ...]
     metrics: tuple[Judged, ...] = ()
     figures: tuple[str, ...] = ()
@@ -94,7 +94,7 @@ class StepsSpec:
         return tuple(update for each in self.rounds for update in each.updates)
 
     @property
-    def optimizers(self) -> Mapping[str, Optimizer]:
+    def optimizers(self) -> Mapping[str, BaseOptimizer]:
         """By the name of their update."""
         return {update.name: update.optimizer for update in self.updates}
 

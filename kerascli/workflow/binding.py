@@ -41,10 +41,11 @@ def bind(experiment: Experiment, plan: Plan, recorded_tier: str | None = None) -
     optimizers = _optimizers(experiment)
     experiment.update.train()
     batches = list(islice(plan.batches(0, 0), 2))
+    scales = {name: each.loss_scale.factor for name, each in optimizers.by_name.items() if each.loss_scale is not None}
     turns: list[Turn] = []
     tiers: dict[str, Choice] = {}
     for number, each in enumerate(experiment.rounds):
-        job = Job(experiment, batches, steps=plan.epochs * plan.steps * each.repeat, number=number)
+        job = Job(experiment, batches, steps=plan.epochs * plan.steps * each.repeat, number=number, live_scales=scales)
         run, tier = make_runner(job, recorded_tier)
         learning = [(optimizers.by_name[one.name], one.weights) for one in each.learning]
         if tier.value == "compiled":

@@ -61,21 +61,45 @@ def summary_of(
     view: str | None = None,
 ) -> Summary:
     """The summary of a config's model, with or without its data."""
-    config = open_config(path, sets=sets, flags=flags, progress=progress)
-    config.document.data.pop("compile", None)
-    facts, _, unchecked = _best_facts(config)
-    with _said(unchecked):
-        spec = config.describe(facts)
-    return _summary(spec, expand=expand, view=view)
+    return _summary(spec_of(path, sets=sets, flags=flags, progress=progress), expand=expand, view=view)
 
 
 def summary_of_run(record: RunRecord, *, expand: bool = False, view: str | None = None) -> Summary:
     """The summary of a run's model, from its folder alone."""
+    return _summary(spec_of_run(record), expand=expand, view=view)
+
+
+def _summary(spec: RunSpec, *, expand: bool = False, view: str | None = None) -> Summary:
+    title, graph, beside = graphs_of(spec, view)
+    return summarize(graph, title, expand=expand, beside=beside)
+
+
+def spec_of(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Progress | None = None) -> RunSpec:
+    """What a config says, with or without its data, of its model."""
+    config = open_config(path, sets=sets, flags=flags, progress=progress)
+    config.document.data.pop("compile", None)
+    facts, _, unchecked = _best_facts(config)
+    with _said(unchecked):
+        return config.describe(facts)
+
+
+def spec_of_run(record: RunRecord) -> RunSpec:
+    """The same of a run, from its folder alone."""
     config = open_config(record.resolved_path, recorded_plugins=record.plugin_paths())
-    if config.data is None:
-        return _summary(config.describe(config.facts()), expand=expand, view=view)
-    facts = stages(config.data, load_learned(record.preprocessing())).facts
-    return _summary(config.describe(facts), expand=expand, view=view)
+    facts = config.facts() if config.data is None else stages(config.data, load_learned(record.preprocessing())).facts
+    return config.describe(facts)
+
+
+def graphs_of(spec: RunSpec, view: str | None = None) -> tuple[str, Graph, list[Graph]]:
+    """The model under its name, or a view of it, without memory for weights; and what updates of a `train_step` run.
+
+    Raises ConfigError where there is no such view.
+    """
+    if view is None:
+        beside = [Graph(each.built) for each in spec.steps.rounds] if spec.steps is not None else []
+        return spec.name, Graph(spec.built), beside
+    known_view(spec.model, view)
+    return f"{spec.name}: {view}", Graph(spec.built.views[view]), []
 
 
 @contextmanager
@@ -94,14 +118,6 @@ def _layers(spec: RunSpec) -> int:
     calls = [entry for each in rounds for entry in each.built.model.entries if isinstance(entry, Call)]
     more = {node.weights_name for call in calls for node in call.nodes}
     return len(spec.model.nodes) + len(more - {node.weights_name for node in spec.model.nodes})
-
-
-def _summary(spec: RunSpec, *, expand: bool = False, view: str | None = None) -> Summary:
-    if view is None:
-        beside = [Graph(each.built) for each in spec.steps.rounds] if spec.steps is not None else []
-        return summarize(Graph(spec.built), spec.name, expand=expand, beside=beside)
-    known_view(spec.model, view)
-    return summarize(Graph(spec.built.views[view]), f"{spec.name}: {view}", expand=expand)
 
 
 def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[str]]:

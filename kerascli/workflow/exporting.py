@@ -123,7 +123,7 @@ def _state(run: OpenedRun, graph: KerasGraph, checkpoint: str | None) -> list[An
     state = {key.removeprefix("optimizer/"): value for key, value in tensors.items() if key.startswith("optimizer/")}
     places = keras_file.ordered(graph.layers, weights)
     trained = dict.fromkeys(weight.name for _, own in places for weight in own if weight.trainable)
-    return state_arrays(run.experiment.spec.compile.optimizer, list(trained), state)
+    return state_arrays(run.experiment.spec.compile.optimizer.rule, list(trained), state)
 
 
 def read_back(data: bytes, kind: str, graph: KerasGraph, experiment: Experiment) -> float:

@@ -174,7 +174,7 @@ def _take_weights(
         own = {name: view.to("meta") for name, view in optimizer.state().items()}
         del optimizer  # only the shapes of its state are needed
         legacy = file.legacy is not None
-        state = optimizer_state(file.arrays, spec.compile.optimizer, trained, own, legacy=legacy)
+        state = optimizer_state(file.arrays, spec.compile.optimizer.rule, trained, own, legacy=legacy)
     if state is None:
         notes.append("the file has no state of the optimizer that can be taken: it starts anew")
     return state

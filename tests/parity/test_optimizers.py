@@ -87,6 +87,9 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("Lamb", {"beta_1": 0.8, "beta_2": 0.9, "epsilon": 1e-3, "weight_decay": 0.1, "clipnorm": 1.0}),
 ]
 
+RULES = [cls for cls in OPTIMIZERS if issubclass(cls, Optimizer)]
+"""What makes steps: not `loss_scale_optimizer`, which goes around one."""
+
 EVERYWHERE: list[dict[str, Any]] = [
     {"weight_decay": 0.1, "clipnorm": 0.7, "use_ema": True, "ema_momentum": 0.9, "ema_overwrite_frequency": 3},
     {"clipvalue": 0.4, "gradient_accumulation_steps": 3, "loss_scale_factor": 32.0},
@@ -114,7 +117,7 @@ def test_twenty_steps_give_keras_s_weights(name: str, arguments: dict[str, Any])
 
 
 @pytest.mark.parametrize("arguments", EVERYWHERE, ids=["each", "accumulated", "together"])
-@pytest.mark.parametrize("cls", list(OPTIMIZERS), ids=lambda cls: cls.component_name)
+@pytest.mark.parametrize("cls", RULES, ids=lambda cls: cls.component_name)
 def test_what_all_optimizers_share_is_keras_s_in_each(cls: type[Optimizer], arguments: dict[str, Any]) -> None:
     arguments = {"learning_rate": 0.05, **arguments}
     gap = compare(Ours({cls.component_name: arguments}), keras_optimizer(cls.__name__, arguments))
@@ -165,6 +168,6 @@ def compare(ours: Ours, theirs: Any, *, constraint: Any = None) -> float:
 
 
 def test_defaults_are_keras_s() -> None:
-    for cls in OPTIMIZERS:
+    for cls in RULES:
         parameters = inspect.signature(getattr(keras.optimizers, cls.__name__)).parameters
         assert cls.model_validate({}).model_dump() == {f: parameters[f].default for f in cls.model_fields}

@@ -25,7 +25,6 @@ WITHOUT: dict[str, dict[str, str]] = {
         "Optimizer": "a base class",
         "legacy": "Keras 2's",
         "schedules": "a kind of its own",
-        "LossScaleOptimizer": "loss_scale_factor scales by a number; one that changes is not there yet",
         "MultiOptimizer": "fit.train_step has several optimizers",
         "OptimizerMap": "part of MultiOptimizer",
     },

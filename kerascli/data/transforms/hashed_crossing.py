@@ -1,27 +1,21 @@
 """HashedCrossing: what stands in several columns of a row, together, to the number of a bin."""
 
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 
 from kerascli.data.base import Field, Learned, Transform, transform
 from kerascli.data.transforms.hashing import as_bytes
-from kerascli.preprocessing.categories import Dense, encode, encoded_shape
+from kerascli.preprocessing.categories import encode, encoded_shape
+from kerascli.preprocessing.hashed import HashedCrossingSettings
 from kerascli.preprocessing.hashing import crossed, fingerprints
-from kerascli.shapes import PositiveInt
 
 
 @transform()
-class HashedCrossing(Transform):
+class HashedCrossing(HashedCrossingSettings, Transform):
     """Replaces the words and whole numbers of several columns by one hash, the same number as Keras's."""
 
     takes_columns = True
-
-    num_bins: PositiveInt
-    """How many numbers there are."""
-    output_mode: Literal["int", "one_hot"] = "int"
-    sparse: Dense = False
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         if len(field.columns) < 2:

@@ -1,36 +1,19 @@
 """Hashing: words or whole numbers to numbers of bins, without a vocabulary."""
 
 from dataclasses import replace
-from typing import Self
 
 import numpy as np
-from pydantic import model_validator
 
 from kerascli.data.base import Field, Learned, Transform, transform
 from kerascli.data.transforms.fitting import need_integers
-from kerascli.preprocessing.categories import Dense, OutputMode, encode, encoded_shape
-from kerascli.preprocessing.hashing import Salt, buckets, decimals
-from kerascli.shapes import PositiveInt
+from kerascli.preprocessing.categories import encode, encoded_shape
+from kerascli.preprocessing.hashed import HashingSettings
+from kerascli.preprocessing.hashing import buckets, decimals
 
 
 @transform()
-class Hashing(Transform):
+class Hashing(HashingSettings, Transform):
     """Replaces words and whole numbers by hashes of them, Keras's numbers; different words may share one."""
-
-    num_bins: PositiveInt
-    """How many numbers there are, that of the mask included."""
-    mask_value: int | str | None = None
-    """What becomes 0, which nothing else then becomes."""
-    salt: Salt | None = None
-    """Hash by SipHash with this key (two numbers, or one that is both); null: by FarmHash."""
-    output_mode: OutputMode = "int"
-    sparse: Dense = False
-
-    @model_validator(mode="after")
-    def _room(self) -> Self:
-        if self.mask_value is not None and self.num_bins < 2:
-            raise ValueError("num_bins: with a mask_value expected at least 2")
-        return self
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         if not field.is_text:

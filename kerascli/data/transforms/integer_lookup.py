@@ -2,40 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal, Self
+from typing import Any
 
 import numpy as np
-from pydantic import model_validator
 
 from kerascli.data.base import Field, transform
 from kerascli.data.transforms.fitting import need_integers
 from kerascli.data.transforms.lookup import Lookup
 from kerascli.data.transforms.string_lookup import by_number
-from kerascli.preprocessing.hashing import Salt, buckets, decimals
-from kerascli.shapes import Ints
+from kerascli.preprocessing.hashing import buckets, decimals
+from kerascli.preprocessing.lookup import IntegerLookupSettings
 
 
 @transform()
-class IntegerLookup(Lookup):
+class IntegerLookup(IntegerLookupSettings, Lookup):
     """Numbers for categories that are numbers themselves: years, postal codes, grades."""
 
     word = "number"
-
-    mask_token: int | None = None
-    oov_token: int | None = -1
-    vocabulary: str | Ints | None = None
-    vocabulary_dtype: Literal["int64"] = "int64"
-    """Keras knows this type alone."""
-    oov_method: Literal["floormod", "farmhash"] = "floormod"
-    """Of several places for unknown numbers the choice: the remainder of a division, or a hash."""
-    salt: Salt | None = None
-    """With farmhash: choose by SipHash with this key instead."""
-
-    @model_validator(mode="after")
-    def _salted(self) -> Self:
-        if self.salt is not None and self.oov_method != "farmhash":
-            raise ValueError("'salt' goes with oov_method farmhash")
-        return self
 
     def check_field(self, field: Field) -> None:
         need_integers(field)

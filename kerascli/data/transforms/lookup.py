@@ -5,24 +5,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import Field as Setting
-from pydantic import model_validator
 
 from kerascli.data.base import Field, Learned, Transform
 from kerascli.data.blocks import Blocks
 from kerascli.data.table import BadRow
 from kerascli.data.tokens import Census, Tokens
-from kerascli.data.vocabulary import check_vocabulary, read_vocabulary
-from kerascli.preprocessing.categories import Dense, encode, encoded_shape, tally
-from kerascli.shapes import Floats, NonNegativeInt
+from kerascli.data.vocabulary import read_vocabulary
+from kerascli.preprocessing.categories import encode, encoded_shape, tally
+from kerascli.preprocessing.lookup import LookupSettings, check_vocabulary
 
 _DROPPED, _UNKNOWN = -1, -2
 
 
-class Lookup(Transform):
+class Lookup(LookupSettings, Transform):
     """Indices are: the mask token (if there is one, in mode int), places for unknown values, the vocabulary.
 
     A learned vocabulary is in order of frequency, ties in falling order of the values, as in Keras. In targets
@@ -33,40 +31,6 @@ class Lookup(Transform):
     paths = ("vocabulary",)
     word: ClassVar[str]
     """What one entry is called in messages."""
-
-    max_tokens: Annotated[int, Setting(ge=2, le=2**53)] | None = None
-    """The size of the whole, places for unknown values included."""
-    num_oov_indices: NonNegativeInt | None = None
-    """Places for unknown values; null: one in inputs, none in targets."""
-    mask_token: Any = None
-    oov_token: Any = None
-    """What stands for unknown values where numbers are turned back; it is never learned."""
-    vocabulary: Any = None
-    """The entries, or a text file with one a line; null: learned. Special tokens at its front are taken off."""
-    idf_weights: Floats | None = None
-    """What a count of each entry of a given vocabulary is multiplied by, in mode tf_idf."""
-    invert: bool = False
-    """From numbers of the vocabulary back to its entries."""
-    output_mode: Literal["int", "one_hot", "multi_hot", "count", "tf_idf"] = "int"
-    pad_to_max_tokens: bool = False
-    """Vectors are `max_tokens` long even where the vocabulary is smaller."""
-    sparse: Dense = False
-
-    @model_validator(mode="after")
-    def _sound(self) -> Self:
-        if self.pad_to_max_tokens and self.max_tokens is None:
-            raise ValueError("pad_to_max_tokens needs 'max_tokens'")
-        if self.invert and self.output_mode != "int":
-            raise ValueError(f"'invert' goes with output_mode int, got {self.output_mode}")
-        if self.invert and self.vocabulary is None:
-            raise ValueError("'invert' needs a 'vocabulary'")
-        if self.idf_weights is not None and self.output_mode != "tf_idf":
-            raise ValueError(f"'idf_weights' goes with output_mode tf_idf, got {self.output_mode}")
-        if self.output_mode == "tf_idf" and (self.idf_weights is None) != (self.vocabulary is None):
-            raise ValueError("in output_mode tf_idf give 'vocabulary' and 'idf_weights' both, or neither")
-        if isinstance(self.vocabulary, tuple):
-            check_vocabulary(self.entries(self.vocabulary), self.mask_token, self.oov_token if self.invert else None)
-        return self
 
     @abstractmethod
     def check_field(self, field: Field) -> None:
@@ -144,13 +108,6 @@ class Lookup(Transform):
     def _weights(self, weights: np.ndarray, target: bool) -> np.ndarray:
         """With the mean of all in front, for unknown values."""
         return np.pad(weights, (self._first(target), 0), constant_values=weights.mean())
-
-    def entries(self, written: Sequence[Any]) -> Sequence[Any]:
-        """A vocabulary without the mask token and the places for unknown values, if it begins with them."""
-        masks = [self.mask_token] if self.mask_token is not None and self.output_mode == "int" else []
-        places = 1 if self.num_oov_indices is None else self.num_oov_indices
-        special = [*masks, *[self.oov_token] * places]
-        return written[len(special) :] if list(written[: len(special)]) == special else written
 
     def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
         if values.dtype == object and self.mask_token != "" and (missing := np.asarray(values == "", bool)).any():

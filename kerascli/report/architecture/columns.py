@@ -1,0 +1,50 @@
+"""A tall picture becomes columns: it is cut where one tensor alone goes on."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+TOP = -30.0
+"""Where a line from the column before arrives, above the first box of the next at 0."""
+_TURN = 16.0
+_TALL = 1500.0
+_BETWEEN = 64.0
+_SHAPE = 1.2
+"""Height by width of the whole."""
+
+Point = tuple[float, float]
+
+
+class Shift(NamedTuple):
+    """How far a rank is moved, to the side and up, and where the way from the column before goes up."""
+
+    dx: float
+    dy: float
+    way: float
+
+
+def shifts(
+    tops: Sequence[float], heights: Sequence[float], extents: Sequence[Point], may_end: Sequence[bool]
+) -> list[Shift]:
+    """The columns that ranks stand in; `extents` are the left and the right end of each rank."""
+    height = tops[-1] + heights[-1]
+    width = max(right for _, right in extents) - min(left for left, _ in extents)
+    count = round(math.sqrt(height / (_SHAPE * (width + _BETWEEN)))) if height > _TALL else 1
+    places = [number for number, free in enumerate(may_end[:-1]) if free]
+    wanted = [height * k / count for k in range(1, count)] if places else []
+    ends = {min(places, key=lambda n: abs(tops[n + 1] - y)) for y in wanted}
+    moved: list[Shift] = []
+    first, left = 0, 0.0
+    for end in (*sorted(ends), len(tops) - 1):
+        rows = range(first, end + 1)
+        start = min(extents[row][0] for row in rows)
+        moved += [Shift(left - start, -tops[first], left - _BETWEEN / 2)] * len(rows)
+        left += max(extents[row][1] for row in rows) - start + _BETWEEN
+        first = end + 1
+    return moved
+
+
+def way_on(start: Point, way: float, head: Point) -> tuple[Point, ...]:
+    """From the foot of a column up to the head of the next, between the two."""
+    foot, top = start[1] + _TURN + 6.0, head[1] - _TURN
+    return start, (start[0], foot), (way, foot), (way, top), (head[0], top), head

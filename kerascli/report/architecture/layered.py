@@ -1,0 +1,184 @@
+"""One level of a diagram in layers, after Sugiyama: every edge goes down, few of them cross, most are straight.
+
+Ranks by the longest path, a stand-in in every rank that an edge passes, orders by barycenters, places by least squares.
+"""
+
+from bisect import bisect_right, insort
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from kerascli.errors import ConfigError
+
+_SWEEPS = 8
+_MOST_STAND_INS = 100_000
+_PASSING_WIDTH, _PASSING_WEIGHT = 14.0, 0.05
+"""What passes gives way to boxes."""
+_APART = 26.0
+"""Between boxes of a rank."""
+
+Key = str | tuple[int, int]
+"""A box, or (edge, rank): where an edge passes a rank."""
+
+
+@dataclass(slots=True)
+class Ranks:
+    """Boxes and passing edges, rank by rank, from left to right; `x` are their centers."""
+
+    rows: list[list[Key]]
+    rank: dict[str, int]
+    x: dict[Key, float] = field(default_factory=dict)
+    paths: list[list[Key]] = field(default_factory=list)
+    """Each edge: its source, where it passes, its target."""
+
+
+def arrange(
+    widths: Mapping[str, float],
+    edges: Sequence[tuple[str, str]],
+    *,
+    ports: Sequence[tuple[float, float]] | None = None,
+    first: Collection[str] = (),
+    last: Collection[str] = (),
+) -> Ranks:
+    """Places of boxes, given with their widths in an order in which edges go forward.
+
+    `ports` say how far from the middle of its boxes each edge begins and ends. `first` stand above, `last` below all
+    others. Raises ConfigError for what no picture could hold.
+    """
+    rank = _ranks(list(widths), edges, first, last)
+    if sum(rank[target] - rank[source] for source, target in edges) > _MOST_STAND_INS:
+        raise ConfigError("the model has too many long connections for a picture")
+    rows: list[list[Key]] = [[] for _ in range(max(rank.values(), default=0) + 1)]
+    for key in widths:
+        rows[rank[key]].append(key)
+    ranks = Ranks(rows, rank)
+    for number, (source, target) in enumerate(edges):
+        passing: list[Key] = [(number, between) for between in range(rank[source] + 1, rank[target])]
+        for stand_in, row in zip(passing, rows[rank[source] + 1 : rank[target]], strict=True):
+            row.append(stand_in)
+        ranks.paths.append([source, *passing, target])
+    above, below = _neighbours(ranks.paths, ports or [(0.0, 0.0)] * len(edges))
+    _order(rows, above, below)
+    _place(ranks, widths, above, below)
+    return ranks
+
+
+def _ranks(
+    keys: Sequence[str], edges: Sequence[tuple[str, str]], first: Collection[str], last: Collection[str]
+) -> dict[str, int]:
+    rank = dict.fromkeys(keys, 0)
+    into: dict[str, list[str]] = {key: [] for key in keys}
+    out: dict[str, list[str]] = {key: [] for key in keys}
+    for source, target in edges:
+        into[target].append(source)
+        out[source].append(target)
+    for key in keys:
+        rank[key] = max((rank[source] + 1 for source in into[key]), default=0 if key in first or not first else 1)
+    for key in keys:  # what is given late stands late
+        if not into[key] and out[key] and key not in first:
+            rank[key] = min(rank[target] for target in out[key]) - 1
+    lowest = max((rank[key] for key in keys if key not in last), default=0) + 1
+    return {key: lowest if key in last else rank[key] for key in keys}
+
+
+Neighbours = dict[Key, list[tuple[Key, float]]]
+"""Those above, or below, and how far to the right of each the key would stand under a straight line."""
+
+
+def _neighbours(paths: Sequence[Sequence[Key]], ports: Sequence[tuple[float, float]]) -> tuple[Neighbours, Neighbours]:
+    above: Neighbours = {}
+    below: Neighbours = {}
+    for path, (begin, end) in zip(paths, ports, strict=True):
+        for place, (upper, lower) in enumerate(pairwise(path)):
+            shift = (begin if place == 0 else 0.0) - (end if place == len(path) - 2 else 0.0)
+            below.setdefault(upper, []).append((lower, -shift))
+            above.setdefault(lower, []).append((upper, shift))
+    return above, below
+
+
+def _order(rows: list[list[Key]], above: Neighbours, below: Neighbours) -> None:
+    """Sort each rank by the middle of its neighbours, down and up, and keep the order with the fewest crossings."""
+    best, fewest = [list(row) for row in rows], _crossings(rows, below)
+    for sweep in range(_SWEEPS):
+        if not fewest:
+            break
+        down = sweep % 2 == 0
+        for row, other in zip(rows[1:], rows, strict=False) if down else zip(rows[-2::-1], rows[:0:-1], strict=False):
+            at = {key: place for place, key in enumerate(other)}
+            near = above if down else below
+            own = {key: place for place, key in enumerate(row)}
+            middles = {key: _mean([at[n] for n, _ in near.get(key, ())], own[key]) for key in row}
+            row.sort(key=middles.__getitem__)
+        crossings = _crossings(rows, below)
+        if crossings < fewest:
+            best, fewest = [list(row) for row in rows], crossings
+    rows[:] = best
+
+
+def _mean(values: Sequence[float], default: float) -> float:
+    return sum(values) / len(values) if values else default
+
+
+def _crossings(rows: Sequence[Sequence[Key]], below: Neighbours) -> int:
+    """How often edges cross: pairs that are out of order, by insertion into a sorted list."""
+    found = 0
+    for upper, lower in pairwise(rows):
+        at = {key: place for place, key in enumerate(lower)}
+        seen: list[int] = []
+        for key in upper:
+            ends = sorted(at[other] for other, _ in below.get(key, ()))
+            found += sum(len(seen) - bisect_right(seen, end) for end in ends)
+            for end in ends:
+                insort(seen, end)
+    return found
+
+
+def _place(ranks: Ranks, widths: Mapping[str, float], above: Neighbours, below: Neighbours) -> None:
+    """Move each rank towards its neighbours, down and up; what stands in a rank keeps order and distance."""
+
+    def width(key: Key) -> float:
+        return widths[key] if isinstance(key, str) else _PASSING_WIDTH
+
+    x = ranks.x
+    for row in ranks.rows:
+        left = 0.0
+        for key in row:
+            x[key] = left + width(key) / 2
+            left += width(key) + _APART
+        for key in row:
+            x[key] -= (left - _APART) / 2
+    for sweep in range(2 * _SWEEPS + 1):  # the last goes down: what is one under the other stands straight
+        near, rows = (above, ranks.rows) if sweep % 2 == 0 else (below, ranks.rows[::-1])
+        for row in rows:
+            wanted = [_wanted(key, near.get(key, []), x) for key in row]
+            weights = [1.0 if isinstance(key, str) else _PASSING_WEIGHT for key in row]
+            steps = [(width(a) + width(b)) / 2 + _APART for a, b in pairwise(row)]
+            for key, place in zip(row, _apart(wanted, weights, steps), strict=True):
+                x[key] = place
+
+
+def _wanted(key: Key, near: Sequence[tuple[Key, float]], x: Mapping[Key, float]) -> float:
+    """The middle of the boxes next to it; edges that come from afar count where there is no box."""
+    boxes = [x[other] + shift for other, shift in near if isinstance(other, str)]
+    return _mean(boxes or [x[other] + shift for other, shift in near], x[key])
+
+
+def _apart(wanted: Sequence[float], weights: Sequence[float], steps: Sequence[float]) -> list[float]:
+    """Places in order, at least `steps` apart, as near as can be to where they want to be (least squares).
+
+    Without the steps this is a regression under order: neighbours that are out of order share their mean.
+    """
+    offsets = [0.0]
+    for step in steps:
+        offsets.append(offsets[-1] + step)
+    pools: list[list[float]] = []  # mean, weight, how many
+    for place, weight, offset in zip(wanted, weights, offsets, strict=True):
+        pools.append([place - offset, weight, 1])
+        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
+            mean, more, count = pools.pop()
+            before = pools[-1]
+            before[0] = (before[0] * before[1] + mean * more) / (before[1] + more)
+            before[1] += more
+            before[2] += count
+    means = [mean for mean, _, count in pools for _ in range(int(count))]
+    return [mean + offset for mean, offset in zip(means, offsets, strict=True)]

@@ -1,0 +1,66 @@
+"""The few words about a layer that fit into its box."""
+
+from typing import Any
+
+from kerascli.component import Component
+from kerascli.errors import safe_text
+from kerascli.layers.base import BaseLayer
+from kerascli.report.architecture.diagram import TIMES
+from kerascli.shapes import TensorSpec
+
+_LONGEST = 44
+_PLAIN = frozenset(
+    {"units", "filters", "activation", "rate", "kernel_size", "pool_size", "value", "layer", "target_shape"}
+)
+"""Settings whose value says what they are."""
+_UNSAID = ("_initializer", "_regularizer", "_constraint")
+
+
+def family_of(layer: BaseLayer) -> str:
+    """The folder of its file; of a plugin's `own`."""
+    parts = type(layer).__module__.split(".")
+    return parts[2] if parts[:2] == ["kerascli", "layers"] and len(parts) > 2 else "own"
+
+
+def details(layer: BaseLayer) -> str:
+    """The settings that differ from their defaults, but for those about weights alone: `16, 3x3, strides 2, relu`."""
+    words = []
+    for name, field in type(layer).model_fields.items():
+        value = getattr(layer, name)
+        if (
+            name in BaseLayer.model_fields
+            or name.endswith(_UNSAID)
+            or (not field.is_required() and value == field.get_default(call_default_factory=True))
+        ):
+            continue
+        words.append(_said(name, value))
+    text = ", ".join(filter(None, words))
+    return safe_text(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")
+
+
+def _said(name: str, value: Any) -> str:
+    if isinstance(value, BaseLayer):
+        inner = details(value)
+        return f"{value.component_name} {inner}".strip()
+    if isinstance(value, Component):
+        return value.component_name
+    if value is True:
+        return name
+    if value is False:
+        return f"no {name.removeprefix('use_')}"
+    if isinstance(value, tuple):
+        numbers = all(isinstance(each, int) for each in value)
+        text = TIMES.join(map(str, value)) if numbers else str([*value])
+        if numbers and name == "strides" and len(set(value)) == 1:
+            text = str(value[0])
+    elif isinstance(value, (str, int, float)):
+        text = f"{value:g}" if isinstance(value, float) else str(value)
+    else:
+        return name
+    return text if name in _PLAIN else f"{name} {text}"
+
+
+def shape_label(spec: TensorSpec) -> str:
+    """28 by 28 by 16; what is unknown is `?`, what are no floats says so."""
+    text = TIMES.join("?" if size is None else str(size) for size in spec.shape) or "one number"
+    return f"{text} {spec.dtype}" if spec.is_integer else text

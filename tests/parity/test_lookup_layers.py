@@ -1,0 +1,133 @@
+"""Layers of whole numbers give what the transforms of the same names give, which are compared with Keras's."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from kerascli.component import Invalid
+from kerascli.data.base import NOTHING_LEARNED, TRANSFORMS, Field
+from kerascli.data.blocks import Blocks
+from kerascli.graph.build import build
+from kerascli.graph.module import Graph
+from kerascli.graph.parse import parse_model
+from kerascli.preprocessing.hashing import buckets, crossed, decimals
+from kerascli.preprocessing.hashing_tensors import buckets_of, crossed_of
+from kerascli.shapes import TensorSpec
+from tests.parity import ledger
+
+RANDOM = np.random.default_rng(4)
+NUMBERS = np.concatenate(
+    [
+        np.arange(-1100, 1100),
+        *(RANDOM.integers(-(10**k), 10**k, 100) for k in range(1, 19)),
+        [2**63 - 1, -(2**63), 10**18],
+    ]
+)
+
+
+@pytest.mark.parametrize("key", [None, (3, 4), (2**64 - 1, 0)])
+@pytest.mark.parametrize("count", [7, 1000, 2**52 + 1])
+def test_hashes_on_the_device_are_those_of_whole_numbers_of_every_length(
+    key: tuple[int, int] | None, count: int
+) -> None:
+    found = buckets_of(torch.from_numpy(NUMBERS), count, key).numpy()
+    np.testing.assert_array_equal(found, buckets(decimals(NUMBERS), count, key))
+
+
+def test_crosses_on_the_device_are_those_of_columns() -> None:
+    columns = [NUMBERS, RANDOM.permutation(NUMBERS), RANDOM.permutation(NUMBERS)]
+    found = crossed_of([torch.from_numpy(column) for column in columns], 13).numpy()
+    np.testing.assert_array_equal(found, crossed(columns, 13))
+
+
+def by_layer(written: dict[str, Any], *values: np.ndarray) -> Tensor:
+    names = [f"x{i}" for i in range(len(values))]
+    given = {name: TensorSpec(value.shape[1:], "int64") for name, value in zip(names, values, strict=True)}
+    ((name, settings),) = written.items()
+    section = {"layers": [{name: {**settings, "inputs": names if len(names) > 1 else names[0]}}]}
+    graph = Graph(build(parse_model(section, given)))
+    (output,) = graph({n: torch.from_numpy(v) for n, v in zip(names, values, strict=True)}).outputs.values()
+    assert graph.specs[graph.model.outputs[0]].shape == tuple(output.shape[1:])
+    return output
+
+
+def by_transform(written: dict[str, Any], values: np.ndarray) -> np.ndarray:
+    step = TRANSFORMS.parse(written)
+    field = Field(values.shape[1:], "int64")
+    learned = step.learn(Blocks.of(values), field, target=False) if step.needs_rows else NOTHING_LEARNED
+    return step.apply(values, field, learned, target=False)
+
+
+@pytest.mark.parametrize("mode", ["int", "one_hot", "multi_hot", "count"])
+@pytest.mark.parametrize("settings", [{}, {"salt": 7}, {"salt": [133, 137], "mask_value": 3}, {"mask_value": -2}])
+@pytest.mark.parametrize("shape", [(30, 1), (10, 3)])
+def test_hashing(shape: tuple[int, ...], settings: dict[str, Any], mode: str) -> None:
+    written = {"hashing": {"num_bins": 11, "output_mode": mode, **settings}}
+    values = RANDOM.integers(-9, 9, shape)
+    np.testing.assert_array_equal(by_layer(written, values).numpy(), by_transform(written, values))
+    ledger.note("layer", "hashing", ledger.describe(written["hashing"]))
+
+
+@pytest.mark.parametrize("mode", ["int", "one_hot"])
+@pytest.mark.parametrize("shape", [(40,), (40, 1)])
+def test_hashed_crossing(shape: tuple[int, ...], mode: str) -> None:
+    values = [RANDOM.integers(-50, 50, shape) for _ in range(3)]
+    found = by_layer({"hashed_crossing": {"num_bins": 13, "output_mode": mode}}, *values).numpy()
+    bins = crossed([value.reshape(40) for value in values], 13)
+    wanted = bins.reshape(shape) if mode == "int" else bins[:, None] == np.arange(13)
+    np.testing.assert_array_equal(found, wanted)
+    ledger.note("layer", "hashed_crossing", mode)
+
+
+WORDS = {"vocabulary": [40, -7, 12, 3]}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {}, {"num_oov_indices": 3}, {"num_oov_indices": 3, "oov_method": "farmhash"}, {"mask_token": 0},
+        {"num_oov_indices": 4, "oov_method": "farmhash", "salt": [5, 6]}, {"mask_token": 5, "num_oov_indices": 2},
+        {"output_mode": "one_hot"}, {"output_mode": "multi_hot", "mask_token": 3 + 2}, {"output_mode": "count"},
+        {"output_mode": "count", "max_tokens": 9, "pad_to_max_tokens": True, "num_oov_indices": 2},
+        {"output_mode": "tf_idf", "idf_weights": [0.5, 0.25, 1.0, 2.0]},
+        {"output_mode": "tf_idf", "idf_weights": [1.0, 2.0, 3.0, 4.0], "max_tokens": 8, "pad_to_max_tokens": True},
+        {"invert": True}, {"invert": True, "mask_token": 0, "num_oov_indices": 2, "oov_token": -3},
+    ],
+)  # fmt: skip
+def test_integer_lookup(settings: dict[str, Any]) -> None:
+    written = {"integer_lookup": {**WORDS, **settings}}
+    values = RANDOM.choice([40, -7, 12, 3, 0, 5, 100, -100], (20, 3))
+    if settings.get("invert"):
+        values = RANDOM.integers(-1, 9, (20, 3))
+    np.testing.assert_allclose(by_layer(written, values).numpy(), by_transform(written, values), rtol=1e-6)
+    ledger.note("layer", "integer_lookup", ledger.describe(settings))
+
+
+def test_special_tokens_at_the_front_of_a_vocabulary_are_taken_off() -> None:
+    written = {"integer_lookup": {"vocabulary": [0, -1, 8, 9], "mask_token": 0}}
+    assert by_layer(written, np.array([[8], [9], [0], [5]])).flatten().tolist() == [2, 3, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ({"hashing": {"num_bins": 5, "mask_value": "a"}}, "has a word as mask_value"),
+        ({"integer_lookup": {}}, "a layer does not learn a vocabulary"),
+        ({"integer_lookup": {"vocabulary": "ages.txt"}}, "a layer does not read a vocabulary file"),
+        ({"integer_lookup": {**WORDS, "num_oov_indices": 0}}, "needs a place for unknown numbers"),
+        ({"integer_lookup": {**WORDS, "max_tokens": 4}}, "has 5 entries"),
+        ({"integer_lookup": {**WORDS, "output_mode": "tf_idf", "idf_weights": [1.0]}}, "needs 4 idf_weights"),
+    ],
+)
+def test_what_a_layer_cannot_do_is_refused(written: dict[str, Any], text: str) -> None:
+    with pytest.raises(Invalid, match=text):
+        by_layer(written, np.zeros((2, 3), np.int64))
+
+
+@pytest.mark.parametrize("written", [{"hashing": 3}, {"integer_lookup": {"vocabulary": [1]}}])
+def test_numbers_with_fractions_are_refused(written: dict[str, Any]) -> None:
+    with pytest.raises(Invalid, match="needs whole numbers"):
+        build(parse_model({"layers": [written]}, {"x": TensorSpec((3,))}))
