@@ -198,6 +198,22 @@ def test_a_use_of_a_block_is_a_box_and_equal_ones_in_a_row_are_one() -> None:
     assert three.parameters == 3 * (3 * 3 * 4 * 4 + 4 + 4 * 4)
 
 
+def test_uses_of_a_block_with_a_repeat_inside_are_told_apart_by_what_stands_between() -> None:
+    """The outermost level of a U-Net: each use goes through the same places of the config."""
+    text = """
+inputs: {x: [8, 8, 1]}
+blocks:
+  conv: {layers: [{repeat: {times: 2, layers: [{conv_2d: {filters: 2, kernel_size: 3, padding: same}}]}}]}
+layers:
+  - repeat: {times: 2, index: i, layers: [{conv: {name: "level_$(i)"}}, {max_pooling_2d: 2}]}
+  - repeat: {times: 2, index: i, layers: [{up_sampling_2d: 2}, {concatenate: ["level_$(1 - i)", prev]}, conv]}
+"""
+    for expand in (False, True):
+        diagram = diagram_of(graph_of(text), expand=expand)
+        check_picture(diagram, picture_of(diagram, measure))
+        assert [box.kind for box in diagram.boxes if box.role == "block"] == ["conv"] * 4
+
+
 def test_expanded_a_block_is_a_frame_around_its_layers_for_each_use() -> None:
     diagram = diagram_of(graph_of(RESIDUAL), expand=True)
     frames = [box for box in diagram.boxes if box.inside is not None]

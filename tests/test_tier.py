@@ -69,7 +69,7 @@ def assert_steps_agree(job: Job, plan: Plan, runner: tier.Runner, apart: float) 
 
 @pytest.mark.parametrize("config", ["mnist_mlp", "mnist_lstm", "tiny", "penguins", "two_inputs"])
 def test_a_traced_step_is_the_module_s_step(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the same kernels, which an AMD processor's are not, but for rounding of a softmax's sums, which are 1."""
+    """With the same kernels, which those of an AMD processor are not; softmax sums to 1 but for rounding."""
     monkeypatch.setattr(tier, "onednn_is_faster", lambda: False)
     sets = ["compile.jit_compile=false", *(["fit.steps_per_epoch=3"] if config.startswith("mnist") else [])]
     job, plan = job_of(CONFIGS / f"{config}.yaml", *sets)

@@ -29,6 +29,8 @@ class _Use:
     part: Part
     inside: Path
     """Where in it the last node, or the use that it stands in, is written."""
+    last: int
+    """The number of that node."""
 
 
 _Uses = dict[tuple[str, str, Path], _Use]
@@ -39,7 +41,8 @@ def places(model: Model, *, shared_once: bool) -> dict[str, Place]:
     """The place of every node by its name; `shared_once`: all calls of a shared model are one part."""
     shared = {each.name for each in _all_shared(model.shared) if each.layer is None}
     uses: _Uses = {}
-    return {node.name: _place(node, shared, uses, shared_once=shared_once) for node in model.nodes}
+    numbered = enumerate(model.nodes)
+    return {node.name: _place(node, number, shared, uses, shared_once=shared_once) for number, node in numbered}
 
 
 def _all_shared(shared: Iterable[Shared]) -> Iterable[Shared]:
@@ -48,7 +51,7 @@ def _all_shared(shared: Iterable[Shared]) -> Iterable[Shared]:
         yield from _all_shared(each.shared)
 
 
-def _place(node: Node, shared: set[str], uses: _Uses, *, shared_once: bool) -> Place:
+def _place(node: Node, number: int, shared: set[str], uses: _Uses, *, shared_once: bool) -> Place:
     found: list[Part] = []
     whole = [*node.uses, node.path]
     call = node.name.rpartition(".")[0]
@@ -57,7 +60,7 @@ def _place(node: Node, shared: set[str], uses: _Uses, *, shared_once: bool) -> P
         if name in shared:
             found.append(Part(f"{around}/{name}" if shared_once else f"{around}/{name} {call}", name, True))
         elif _is_body(below, name):
-            found.append(_block(uses, (call, around, path), name, below))
+            found.append(_block(uses, (call, around, path), name, below, number))
     return tuple(found)  # what is left is a call of a shared layer: a box by itself
 
 
@@ -65,16 +68,17 @@ def _is_body(path: Path, block: str) -> bool:
     return block in path and path[path.index(block) - 1] == "blocks"
 
 
-def _block(uses: _Uses, at: tuple[str, str, Path], name: str, below: Path) -> Part:
+def _block(uses: _Uses, at: tuple[str, str, Path], name: str, below: Path, node: int) -> Part:
     """The part that a use is; where a repeat goes through the same place again, the body begins anew."""
     start = below.index(name) + 2  # blocks, NAME, layers, the entry's number
     before = uses.get(at)
-    if before is not None and not _begins_again(before.inside[start:], below[start:]):
-        before.inside = below
+    follows = before is not None and node == before.last + 1
+    if before is not None and follows and not _begins_again(before.inside[start:], below[start:]):
+        before.inside, before.last = below, node
         return before.part
     number = 1 if before is None else before.number + 1
     key = f"{at[1]}/{'.'.join(map(str, at[2]))} {number}"
-    uses[at] = _Use(number, Part(key, name, False), below)
+    uses[at] = _Use(number, Part(key, name, False), below, node)
     return uses[at].part
 
 
