@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from kerascli.data.base import SOURCES, Context
-from kerascli.data.datasets import cifar10, imdb, reuters
-from tests.test_data_download import batch
+from kerascli.data.datasets import cifar10, fashion_mnist, imdb, reuters
+from tests.test_data_download import batch, idx, sha256_of_contents
 from tests.test_data_sequences import lists, npz
 
 _RANDOM = np.random.default_rng(3)
@@ -33,7 +33,8 @@ def place(folder: Path, patch: pytest.MonkeyPatch) -> None:
         where.parent.mkdir(parents=True, exist_ok=True)
         where.write_bytes(data)
         patch.setattr(module, "SHA256", hashlib.sha256(data).hexdigest())
-    for write in (_films, _mnist, _pictures, _questions, _reviews, _sentences):
+    _clothes(home / "datasets", patch)
+    for write in (_films, _houses, _mnist, _pictures, _questions, _reviews, _sentences):
         write(folder)
 
 
@@ -46,6 +47,23 @@ def _cifar() -> bytes:
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
     return buffer.getvalue()
+
+
+def _clothes(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    (folder / "fashion-mnist").mkdir()
+    small = {
+        split: tuple((name, (400, *shape[1:])) for name, shape in files)
+        for split, files in fashion_mnist._FILES.items()
+    }
+    data = {
+        name: idx(_RANDOM.integers(0, 256 if len(shape) > 1 else 10, shape).astype(np.uint8))
+        for files in small.values()
+        for name, shape in files
+    }
+    for name, contents in data.items():
+        (folder / "fashion-mnist" / name).write_bytes(contents)
+    patch.setattr(fashion_mnist, "_FILES", small)
+    patch.setattr(fashion_mnist, "SHA256", {name: sha256_of_contents(contents) for name, contents in data.items()})
 
 
 def _texts(*suffixes: str, classes: int) -> bytes:
@@ -61,6 +79,14 @@ def _mnist(folder: Path) -> None:
     tables = SOURCES.parse("mnist").load(Context(Path(), 0))
     arrays = {f"{name}_{split}": tables[split].array(name)[:400] for split in ("train", "test") for name in "xy"}
     np.savez(folder / "mnist.npz", allow_pickle=False, **arrays)
+
+
+def _houses(folder: Path) -> None:
+    for split in ("train", "test"):
+        (folder / "facades" / split).mkdir(parents=True)
+        for number in range(4):
+            pixels = _RANDOM.integers(0, 256, (16, 32, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / "facades" / split / f"{number}.jpg")
 
 
 def _pictures(folder: Path) -> None:

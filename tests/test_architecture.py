@@ -29,6 +29,7 @@ MAY = {
     ("component", "wording"), ("wording", "errors"), ("storage", "errors"), ("files", "errors"), ("shapes", "errors"),
     ("files", "storage"), ("locks", "storage"), ("locks", "errors"), ("metrics", "losses"),
     ("optimizers", "schedules"), ("callbacks", "schedules"), ("__main__", "cli"), ("ops", "parts"),
+    ("ops", "preprocessing"),
 }  # fmt: skip
 
 

@@ -311,6 +311,8 @@ def test_texts_in_folders_have_the_folders_as_classes(tmp_path: Path) -> None:
         ({"text_folder": {"directory": "d", "class_names": ["poss"]}}, "no folder for the class 'poss'; did you mean"),
         ({"text_folder": "none"}, "there are no files that end in .txt"),
         ({"text_folder": {"directory": "d", "test": "none"}}, "there is no folder for the class 'pos'"),
+        ({"text_folder": {"directory": "none", "labels": None}}, "there are no files that end in .txt"),
+        ({"text_folder": {"directory": "nowhere", "labels": None}}, "there is no such folder"),
     ],
 )
 def test_a_wrong_folder_is_told(source: Any, said: str, tmp_path: Path) -> None:
@@ -318,6 +320,13 @@ def test_a_wrong_folder_is_told(source: Any, said: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=re.escape(said)):
         SOURCES.parse(source).load(Context(tmp_path, 0))
+
+
+def test_files_without_labels_are_those_of_the_folder(tmp_path: Path) -> None:
+    files(tmp_path, {"d/2.txt": b"two", "d/sub/1.txt": b"one", "d/x.md": b"-"})
+    table = load({"text_folder": {"directory": "d", "labels": None}}, tmp_path)["train"]
+    assert list(table) == ["text"]
+    assert table.array("text").tolist() == ["two", "one"]
 
 
 def images(folder: Path) -> list[Path]:

@@ -11,6 +11,7 @@ from kerascli.component import REGISTRIES, Component
 from kerascli.errors import ConfigError
 from kerascli.layers.base import LAYERS
 from kerascli.ops.base import OPS
+from kerascli.ops.left_out import LEFT_OUT
 from kerascli.report import reference
 from kerascli.report.type_words import type_words
 from kerascli.spec.meanings import _OWN, _SHARED
@@ -147,6 +148,10 @@ def test_operations_are_listed_and_explained() -> None:
         (entry,) = reference.explain(f"ops.{name}")
         assert entry.kind == "op"
         assert entry.meaning, name
+    assert explain("ops.unique").splitlines()[0] == "unique: not an op"
+    for name, reason in LEFT_OUT.items():
+        (entry,) = reference.explain(f"ops.{name}")
+        assert entry.meaning == f"Not for formulas: {reason}."
 
 
 def test_an_unknown_kind_is_refused() -> None:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from kerascli import draws
 from kerascli.component import Invalid
+from kerascli.graph import trial
 from kerascli.graph.build import Built, build
 from kerascli.graph.module import Graph, GraphOutcome
 from kerascli.graph.parse import parse_model
@@ -614,3 +615,26 @@ def test_a_call_may_be_called_what_a_tensor_inside_of_it_is_called() -> None:
     outputs = run(graph, {"x": x}).outputs
     dense = x @ graph.weights()[0].keras()
     torch.testing.assert_close(outputs["add"], 2 * dense - dense + 2 * dense)
+
+
+def test_of_equal_layers_on_equal_tensors_one_is_tried_and_others_are_not_taken_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[str] = []
+    run_it = trial._try_out
+    monkeypatch.setattr(trial, "_try_out", lambda node, *more: tried.append(node.name) or run_it(node, *more))
+    found = built("""
+    inputs: {x: {shape: [4], dtype: float64}, t: [null, 4]}
+    layers:
+      - dense: {units: 4, inputs: x, name: a}
+      - dense: {units: 4, name: b}
+      - dense: {units: 3, name: c}
+      - dense: {units: 4, inputs: t, name: d}
+      - lstm: {units: 4, inputs: t, name: e}
+      - lstm: {units: 4, inputs: t, initial_state: [a, b], name: f}
+      - lstm: {units: 4, inputs: t, initial_state: [b, a], name: g}
+      - expr: {value: "a + b", name: h}
+    outputs: [c, d, e, f, g, h]
+    """)
+    assert tried == ["a", "c", "d", "e", "f", "h"]
+    assert [found.specs[name].whole for name in "bcdg"] == [(None, 4), (None, 3), (None, None, 4), (None, 4)]

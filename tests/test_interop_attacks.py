@@ -52,6 +52,22 @@ def weights(change: Callable[[Any], Any] | None = None, **arrays: Any) -> bytes:
     return target.getvalue()
 
 
+def many(count: int) -> Callable[[Path], Path]:
+    """As many layers as may be, and one number in the last of them that is none."""
+
+    def make(folder: Path) -> Path:
+        target = io.BytesIO()
+        with h5py.File(target, "w") as file:
+            for number in range(count):
+                group = file.create_group(f"layers/dense{f'_{number}' if number else ''}/vars")
+                group["0"] = np.ones((2 if number else 3, 2), "f4")
+                group["1"] = np.full(2, np.nan if number == count - 1 else 0, "f4")
+        layers = (layer(f"d{number}") for number in range(count))
+        return packed(folder / "m.keras", sequential(start(), *layers), target.getvalue())
+
+    return make
+
+
 SOUND = sequential(start(), layer("dense"))
 
 
@@ -272,6 +288,8 @@ ATTACKS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "units_beyond_integers": (dense(units=10**17), "parameters|units"),
     "negative_units": (dense(units=-5), "units"),
     "text_units": (dense(units="16"), "units"),
+    "layers_up_to_the_limit": (many(2_999), "weight 'd2998/bias' is not finite"),
+    "one_layer_more": (many(3_000), "has 3,001 layers; at most 3,000"),
     "many_layers": (of(sequential(start(), *(layer(f"d{i}") for i in range(20_000)))), "layers; at most"),
     "deep_json": (of(DEEP), "nested deeper"),
     "deep_brackets": (of("[" * 100_000), "nested deeper"),
@@ -475,7 +493,7 @@ def test_a_harmful_file_is_refused_with_its_own_message(
 
 
 def test_there_are_enough_attacks_and_the_sound_file_is_none(tmp_path: Path) -> None:
-    assert len(ATTACKS) >= 125
+    assert len(ATTACKS) >= 127
     assert import_model(packed(tmp_path / "m.keras"), runs_dir=tmp_path / "runs").parameters == 8
     assert import_model(packed(tmp_path / "z.KERAS", kind=zipfile.ZIP_DEFLATED), runs_dir=tmp_path / "runs")
     path = packed(tmp_path / "named.h5")  # by its content, whatever its name

@@ -66,6 +66,16 @@ def test_masked_figures_keep_their_batches(tmp_path: Path) -> None:
     assert rows(write(tmp_path, MASKED.replace(", mask_zero: true", ""))) > 32
 
 
+def test_figures_of_a_whole_batch_keep_their_batches(tmp_path: Path) -> None:
+    """The spread of a batch depends on how many rows it has; a mean over rows does not."""
+    parts = '\n    - expr: {value: "VALUE", name: middle}'
+    parts += '\n    - add_metric: {value: "mean((x - middle) ** 2, axis=-1)", name: spread}'
+    for value, adds_up in (("mean(x, axis=0)", False), ("mean(x, axis=-1, keepdims=true)", True)):
+        text = HARD.replace("  layers:", "  layers:" + parts.replace("VALUE", value))
+        text = text.replace("- dense: {units: 24,", "- dense: {units: 24, inputs: x,")
+        assert (rows(write(tmp_path, text)) > 16) == adds_up
+
+
 @pytest.mark.parametrize("config", ["two_inputs", "tiny"])
 def test_figures_do_not_depend_on_how_many_are_judged_at_once(config: str) -> None:
     """Sums of float32 losses in another order: equal to six digits."""

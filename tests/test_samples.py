@@ -19,11 +19,13 @@ from kerascli.errors import ConfigError
 from kerascli.events import Note
 from kerascli.fit.generate import Choice, TextModel, continued
 from kerascli.report.pictures import picture
+from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.spec.load import open_config
 from kerascli.workflow.opened import OpenedRun, open_run
 from kerascli.workflow.samples_again import draw_samples, studio_of
-from tests.runs_harness import train, write
+from tests.runs_harness import go_on, train, write
+from tests.test_resume import leave
 
 CALLBACKS_WRITTEN = """
   callbacks:
@@ -52,6 +54,7 @@ model:
     encode: {outputs: code}
     decode: {inputs: {z: [2]}, layers: [{decoder: z}]}
     both: {outputs: [code, image]}
+    repeat: {layers: [{decoder: {inputs: code, name: z_image}}], outputs: [image, z_image]}
     classed:
       inputs: {noise: [2], label: {shape: [], dtype: int64}}
       layers: [{expr: {value: "noise + expand_dims(cast(label, 'float32'), -1)", name: moved}}, {decoder: moved}]
@@ -131,6 +134,29 @@ def test_points_are_the_held_out_rows_with_their_classes(opened: OpenedRun) -> N
     assert found.classes is not None
     np.testing.assert_array_equal(found.classes, held_out.targets["kind"].reshape(-1))
     assert found.values.shape == (held_out.rows, 2)
+
+
+def test_several_outputs_stand_below_one_another(opened: OpenedRun) -> None:
+    settings = {"view": "repeat", "outputs": ["image", "z_image"], "value_range": [-3, 3], "count": 4}
+    found = sample(opened, {"reconstructions": settings})
+    assert found.values.shape == (2, 4, 4, 4, 1)
+    assert list(found.row_names) == ["image", "z_image"]
+    alone = sample(opened, {"reconstructions": {**settings, "outputs": ["z_image"]}})
+    np.testing.assert_array_equal(alone.values[0], found.values[1])
+    assert not np.array_equal(found.values[0], found.values[1])
+
+
+@pytest.mark.parametrize("steps", [2, 4, 7])
+def test_a_run_that_was_left_draws_the_pictures_of_one_that_was_not(steps: int, tmp_path: Path) -> None:
+    """4 steps are an epoch: it is left in the first, at its end and in the second."""
+    config = write(tmp_path, PLAIN.rstrip() + CALLBACKS_WRITTEN)
+    whole = train(config, tmp_path / "whole", ["fit.epochs=4"])[0]
+    leave(config, tmp_path / "left", steps)
+    left = find_run("latest", tmp_path / "left")
+    go_on(left)
+    pictures = [{path.name: path.read_bytes() for path in (run.path / "samples").iterdir()} for run in (whole, left)]
+    assert len(pictures[0]) == 12
+    assert pictures[1] == pictures[0]
 
 
 def test_classes_go_through_the_columns_and_the_noise_is_fixed(opened: OpenedRun) -> None:

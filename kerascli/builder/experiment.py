@@ -77,23 +77,32 @@ def build_experiment(
     input_stage: nn.Module,
     target_stage: nn.Module,
     targets: Mapping[str, Field],
+    mixing: nn.Module | None = None,
 ) -> Experiment:
-    """Make the weights (by the spec's seed) and the update; without a compile section it only predicts."""
+    """Make the weights (by the spec's seed) and the update; without a compile section it only predicts.
+
+    `mixing` is done to batches in training; None: nothing is.
+    """
     prepare_gpu(device)
     if spec.steps is not None:
-        return _of_rounds(spec, spec.steps, device, input_stage, target_stage)
+        return _of_rounds(spec, spec.steps, device, input_stage, target_stage, mixing)
     compiled = spec.compile or CompileSpec(RMSprop(), ())
     graph = Graph(spec.built)
     weights = graph.weights()
     materialize(graph, weights, seed=spec.seed, device=device)
     objective = Objective(compiled, weights, _class_weight(spec, targets)).to(device)
-    update = Update(graph, objective, input_stage.to(device), target_stage.to(device), compiled.precision)
+    update = Update(graph, objective, input_stage.to(device), target_stage.to(device), compiled.precision, mixing)
     learning = Learning("", compiled.optimizer, tuple(weight for weight in weights if weight.trainable))
     return Experiment(spec, graph, update, (Round(update, (learning,)),), weights, device)
 
 
 def _of_rounds(
-    spec: RunSpec, steps: StepsSpec, device: torch.device, input_stage: nn.Module, target_stage: nn.Module
+    spec: RunSpec,
+    steps: StepsSpec,
+    device: torch.device,
+    input_stage: nn.Module,
+    target_stage: nn.Module,
+    mixing: nn.Module | None,
 ) -> Experiment:
     """The model that predicts, and a graph for each round: they have their weights in common."""
     graphs = [Graph(spec.built), *(Graph(each.built) for each in steps.rounds)]
@@ -107,7 +116,7 @@ def _of_rounds(
             for u in each.updates
         ]
         trained = {one.name: one.weights for one in learning}
-        update = Update(graph, RoundObjective(each, trained), *stages, steps.precision)
+        update = Update(graph, RoundObjective(each, trained), *stages, steps.precision, mixing)
         rounds.append(Round(update, tuple(learning), each.repeat))
     whole = Rounds(graphs[0], [(each.stream, each.update) for each in rounds], *stages, steps.precision)
     return Experiment(spec, graphs[0], whole, tuple(rounds), weights, device)

@@ -2,6 +2,7 @@
 
 import math
 
+from kerascli.graph.model import Node
 from kerascli.spec.run import RunSpec
 
 _CACHED_BYTES = 2**21
@@ -24,9 +25,18 @@ def _adds_up(spec: RunSpec) -> bool:
     """Whether the mean over all rows is the mean of batches' means: not where a batch counts what it divides by."""
     if spec.compile is None or any(node.layer.makes_mask() or "mask" in node.call for node in spec.model.nodes):
         return False
+    if any(_sums_up_a_batch(spec, node) for node in spec.model.nodes):
+        return False
     goals = spec.compile.goals
     losses = all(goal.loss.adds_up() for goal in goals if goal.loss is not None)
     return losses and all(use.metric.adds_up() for goal in goals for use in goal.metrics)
+
+
+def _sums_up_a_batch(spec: RunSpec, node: Node) -> bool:
+    """A formula over samples whose result is one for the batch: a loss or a metric may be made of it."""
+    specs = spec.built.specs
+    sees = any(name not in specs or specs[name].batched for name in node.inputs)
+    return sees and any(name in specs and not specs[name].batched for name in node.outputs)
 
 
 def _widest(spec: RunSpec) -> int:

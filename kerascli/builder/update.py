@@ -21,10 +21,16 @@ class UpdateOutcome:
 
 
 class Update(nn.Module):
-    """Finish the batch (rescale, one-hot ...), run the graph, judge its outputs."""
+    """Finish the batch (rescale, one-hot ... mix its samples), run the graph, judge its outputs."""
 
     def __init__(
-        self, graph: Graph, objective: BaseObjective, input_stage: nn.Module, target_stage: nn.Module, precision: str
+        self,
+        graph: Graph,
+        objective: BaseObjective,
+        input_stage: nn.Module,
+        target_stage: nn.Module,
+        precision: str,
+        mixing: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.graph = graph
@@ -32,11 +38,14 @@ class Update(nn.Module):
         self.input_stage = input_stage
         self.target_stage = target_stage
         self.precision = precision
+        self.mixing = mixing
 
     def forward(self, batch: Batch) -> UpdateOutcome:
         with torch.no_grad():
             inputs = self.input_stage(batch.inputs)
             targets = self.target_stage(batch.targets)
+            if self.mixing is not None:
+                inputs, targets = self.mixing(inputs, targets)
         outcome = self.run(inputs, targets)
         judgement = self.objective(outcome, targets, batch.sample_weight, batch.rows)
         return UpdateOutcome(judgement, outcome.updates)

@@ -1,5 +1,7 @@
 """LatentScatter: where an encoder puts the held-out rows."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from kerascli.callbacks.base import callback
@@ -9,12 +11,18 @@ from kerascli.shapes import PositiveInt, show_shape
 
 @callback()
 class LatentScatter(WithOutput):
-    """Held-out rows as points, by an output of two numbers; coloured by class, if the data has a target of classes."""
+    """Held-out rows as points, by an output of two numbers; coloured by class, where the data has classes."""
 
     count: PositiveInt = 2000
     """How many rows, at most."""
-    target: str | None = None
-    """The target that colours the points; null: the first that holds class numbers."""
+    colour: str | None = None
+    """A target, or a column of the data that the model is not given, whose classes colour the points.
+
+    Null: the first target that holds class numbers.
+    """
+
+    def shown(self) -> dict[str, str]:
+        return {} if self.colour is None else {"colour": self.colour}
 
     def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
         found = super().misfit(model)
@@ -30,13 +38,14 @@ class LatentScatter(WithOutput):
         inputs = {name: rows.inputs[name] for name in studio.facts(self.view).inputs}
         outputs = studio.run(self.view, inputs)
         name = self.output or next(iter(outputs))
-        target = self._target(rows)
-        classes = None if target is None else rows.targets[target].reshape(-1).astype(np.int64)
-        names = () if target is None else studio.class_names(target)
+        classes, names = self._classes(studio, rows)
         return Points(outputs[name].numpy(), f"{rows.rows:,} rows", (f"{name}[0]", f"{name}[1]"), classes, names)
 
-    def _target(self, rows: Rows) -> str | None:
-        found = [
-            name for name, values in rows.targets.items() if values.size == rows.rows and values.dtype.kind in "iu"
-        ]
-        return self.target if self.target in found else next(iter(found), None)
+    def _classes(self, studio: Studio, rows: Rows) -> tuple[np.ndarray | None, Sequence[str]]:
+        if self.colour is not None and self.colour in rows.aside:
+            return rows.aside[self.colour]
+        of_classes = (n for n, v in rows.targets.items() if v.size == rows.rows and v.dtype.kind in "iu")
+        target = self.colour or next(of_classes, None)
+        if target is None:
+            return None, ()
+        return rows.targets[target].reshape(-1).astype(np.int64), studio.class_names(target)

@@ -1,10 +1,12 @@
 """Reconstructions: held-out images, and below each what the model makes of it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from kerascli.callbacks.base import callback
 from kerascli.callbacks.samples import Images, ModelFacts, ShowsImages, Studio, image_shape
-from kerascli.shapes import PositiveInt, show_shape
+from kerascli.shapes import PositiveInt, Words, show_shape
 
 
 @callback()
@@ -13,13 +15,20 @@ class Reconstructions(ShowsImages):
 
     count: PositiveInt = 10
     """How many images."""
+    outputs: Words = ()
+    """Outputs to show in place of the input and one output, a row for each."""
 
     def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
-        found = super().misfit(model)
-        if found is not None:
-            return found
+        if self.outputs and self.output is not None:
+            return "outputs", "give either this or 'output', not both"
+        for each in self._each():
+            found = super(Reconstructions, each).misfit(model)
+            if found is not None:
+                return ("outputs" if self.outputs and found[0] == "output" else found[0]), found[1]
         if not model.reads_data:
             return "view", "a view with inputs of its own is given no images of the data"
+        if self.outputs:
+            return _unlike(self.outputs, model)
         shape = next(iter(model.inputs.values())).shape
         if image_shape(shape, None if len(shape) > 1 else self.image_shape) is None:
             return "view", f"the model's first input is no image: {show_shape(shape)}"
@@ -28,11 +37,28 @@ class Reconstructions(ShowsImages):
     def sample(self, studio: Studio) -> Images:
         rows = studio.rows(self.count)
         names = list(studio.facts(self.view).inputs)
+        outputs = studio.run(self.view, {name: rows.inputs[name] for name in names})
+        if self.outputs:
+            shown = np.stack([self.pixels(outputs[name]) for name in self.outputs])
+            return Images(shown, "made of held-out images", self.outputs)
         given = self.pixels(rows.inputs[names[0]])
-        made = self.pixels(self.chosen(studio.run(self.view, {name: rows.inputs[name] for name in names})))
+        made = self.pixels(self.chosen(outputs))
         channels = max(given.shape[-1], made.shape[-1])
         pair = [np.repeat(each, channels, -1) if each.shape[-1] < channels else each for each in (given, made)]
         if pair[0].shape != pair[1].shape:  # an image that comes out larger is compared with the one enlarged
             factor = pair[1].shape[1] // pair[0].shape[1]
             pair[0] = pair[0].repeat(factor, 1).repeat(factor, 2)[:, : pair[1].shape[1], : pair[1].shape[2]]
         return Images(np.stack(pair), "held-out images, and what is made of them", ("input", "output"))
+
+    def _each(self) -> list["Reconstructions"]:
+        """One for each output that is shown."""
+        return [self.model_copy(update={"output": name}) for name in self.outputs] or [self]
+
+
+def _unlike(outputs: Sequence[str], model: ModelFacts) -> tuple[str, str] | None:
+    """Images in rows below one another are of one shape."""
+    shapes = {name: model.outputs[name].shape for name in outputs}
+    if len(set(shapes.values())) == 1:
+        return None
+    words = ", ".join(f"'{name}' {show_shape(shape)}" for name, shape in shapes.items())
+    return "outputs", f"expected images of one shape, got {words}"

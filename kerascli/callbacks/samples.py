@@ -79,6 +79,8 @@ class Rows:
 
     inputs: Mapping[str, Tensor]
     targets: Mapping[str, np.ndarray]
+    aside: Mapping[str, tuple[np.ndarray, Sequence[str]]]
+    """Columns that callbacks show: class numbers, and the classes' names."""
     rows: int
 
 
@@ -131,6 +133,10 @@ class Sampler(Callback):
 
     def claims(self) -> tuple[str, ...]:
         return (f"the samples '{self.sample_name}'",)
+
+    def shown(self) -> dict[str, str]:
+        """By setting the column of the data that it shows beside what the model makes, or the target."""
+        return {}
 
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
         is_due = facts.epoch % self.every == 0 or facts.epoch == facts.epochs

@@ -13,6 +13,7 @@ from torch import nn
 from kerascli.component import Component, Registry
 from kerascli.data.blocks import Blocks
 from kerascli.data.table import Table
+from kerascli.errors import Path as ConfigPath
 from kerascli.shapes import Shape
 
 SPLITS = ("train", "validation", "test")
@@ -69,6 +70,8 @@ class Context:
     """Called with (what, bytes so far, bytes in all: 0 while that is not known) while something long goes on."""
     columns: frozenset[str] | None = None
     """The columns that are used; None where that is not known."""
+    aside: Mapping[str, ConfigPath] = field(default_factory=dict)
+    """Columns that are shown beside what the model makes, and where in the config each is named."""
 
 
 class InFolder(Component):

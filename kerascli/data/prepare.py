@@ -6,11 +6,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from torch import nn
 
+from kerascli.data.aside import Shown, aside, check_aside
 from kerascli.data.base import Context, Field, Learned
 from kerascli.data.blocks import distinct, extremes
 from kerascli.data.columns import column_field, mostly_numbers
 from kerascli.data.digests import digests
 from kerascli.data.learning import known_columns, learn
+from kerascli.data.mixing import Mixing, mixed_inputs, mixes
 from kerascli.data.on_disk import Values
 from kerascli.data.pipeline import Stage, finished, infer, suffix
 from kerascli.data.preparer import Fields, Preparer
@@ -56,6 +58,9 @@ class PreparedData:
     learned: dict[str, Learned]
     input_stage: Stage
     target_stage: Stage
+    aside: dict[str, dict[str, Shown]]
+    """By split and name what is shown beside what the model makes."""
+    mixing: Mixing
     digests: dict[str, str]
     """What tells this data from other data: by file, and by source where the rows do not come from files alone."""
     warnings: list[str] = field(default_factory=list)
@@ -83,11 +88,15 @@ def data_facts(spec: DataSpec, context: Context) -> DataFacts:
         if len(given) == len(columns):
             steps = infer(route, column_field(route, given), {})
             fields[route.id] = finished(steps)
+    check_aside(context.aside, known, _section(fields, "targets"))
     if known is None:
         reason = reason or f"the source '{spec.source.component_name}' says nothing before it is read"
     elif learned := [name for (_, name), field in fields.items() if None in field.shape]:
         known, reason = None, f"the size of '{learned[0]}' is learned from the data"
-    return DataFacts(_section(fields, "inputs"), _section(fields, "targets"), known is not None, reason)
+    inputs, targets = _section(fields, "inputs"), _section(fields, "targets")
+    if len(inputs) + len(targets) == len(spec.inputs) + len(spec.targets):
+        inputs = mixed_inputs(spec.augment, inputs, targets)
+    return DataFacts(inputs, targets, known is not None, reason)
 
 
 def load_data(
@@ -99,7 +108,7 @@ def load_data(
     """
     warnings: list[str] = []
     spec = spec.located(context.folder)
-    context = replace(context, columns=spec.columns())
+    context = replace(context, columns=spec.columns() | context.aside.keys())
     tables = _split(spec, rows_where(spec.source.load(context), spec.where), context)
     routes = _routes(spec)
     if "train" not in tables:
@@ -115,10 +124,12 @@ def load_data(
     fields = _infer_all(routes, known_columns(learned), learned, train)
     preparer = Preparer(routes, fields, learned, context.progress)
     splits = {name: preparer.split(table) for name, table in tables.items()}
-    found = _stages(routes, fields, learned)
+    found = _stages(spec, routes, fields, learned)
     warnings += [warning for item in learned.values() for warning in item.warnings]
+    mixing = Mixing(mixes(spec.augment, found.facts.inputs, found.facts.targets))
     return PreparedData(
         found.facts, splits, dict(learned), found.input_stage, found.target_stage,
+        aside(context.aside, tables, spec.source.facts(context) or {}, found.facts.targets), mixing,
         digests(spec, context, tables), warnings,
     )  # fmt: skip
 
@@ -128,7 +139,7 @@ def stages(spec: DataSpec, learned: Mapping[str, Learned]) -> Stages:
     columns = known_columns(learned)
     routes = _routes(spec)
     fields = _infer_all(routes, columns, learned)
-    return _stages(routes, fields, learned)
+    return _stages(spec, routes, fields, learned)
 
 
 def prepare_rows(spec: DataSpec, learned: Mapping[str, Learned], table: Table, *, targets: bool) -> Split:
@@ -256,7 +267,7 @@ def _sorted_warnings(spec: DataSpec, head: Table, tail: Table) -> list[str]:
     return said
 
 
-def _stages(routes: list[Route], fields: Fields, learned: Mapping[str, Learned]) -> Stages:
+def _stages(spec: DataSpec, routes: list[Route], fields: Fields, learned: Mapping[str, Learned]) -> Stages:
     last: dict[tuple[str, str], Field] = {}
     modules: dict[str, dict[str, nn.Module]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
     for route in routes:
@@ -264,7 +275,8 @@ def _stages(routes: list[Route], fields: Fields, learned: Mapping[str, Learned])
         module = suffix(route, fields[route.id], learned)
         if module is not None:
             modules[route.section][route.name] = module
-    facts = DataFacts(_section(last, "inputs"), _section(last, "targets"))
+    inputs, targets = _section(last, "inputs"), _section(last, "targets")
+    facts = DataFacts(mixed_inputs(spec.augment, inputs, targets), targets)
     return Stages(facts, Stage(modules["inputs"]), Stage(modules["targets"]))
 
 

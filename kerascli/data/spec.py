@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from kerascli.component import Invalid
 from kerascli.data.base import SOURCES, TRANSFORMS, Source, Transform
+from kerascli.data.mixing import AugmentField, name_faults
 from kerascli.data.where import Where
 from kerascli.errors import Fault, show, suggestion
 from kerascli.shapes import NonNegativeInt
@@ -104,6 +105,8 @@ class DataSpec(BaseModel):
     targets: dict[str, PipelineField] = Field(default={})
     sample_weight: dict[str, PipelineField] = Field(default={})
     """By the name of the target; what comes out is one number a row."""
+    augment: AugmentField = Field(default=())
+    """What mixes the samples of training batches, inputs and targets together, after the pipelines."""
 
     @field_validator("split", mode="before")
     @classmethod
@@ -155,6 +158,15 @@ class DataSpec(BaseModel):
             raise PydanticCustomError("component", "invalid weights", {"faults": faults})
         return value
 
+    @field_validator("augment", mode="after")
+    @classmethod
+    def _mixes_what_is_there(cls, value: AugmentField, info: ValidationInfo) -> AugmentField:
+        if "inputs" in info.data and "targets" in info.data:
+            faults = name_faults(value, info.data["inputs"], info.data["targets"])
+            if faults:
+                raise PydanticCustomError("component", "invalid augmentation", {"faults": tuple(faults)})
+        return value
+
     @model_validator(mode="after")
     def _complete(self) -> "DataSpec":
         if not self.inputs:
@@ -188,6 +200,8 @@ class DataSpec(BaseModel):
             out["shared"] = {name: transform.dump() for name, transform in self.shared.items()}
         for (section, name), pipeline in self.all_pipelines().items():
             out.setdefault(section, {})[name] = pipeline.dump()
+        if self.augment:
+            out["augment"] = [step.dump() for step in self.augment]
         return out
 
     def rebased(self, old: Path, new: Path) -> "DataSpec":

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kerascli.errors import show, suggestion
+from kerascli.expressions.meant import meant_by
 from kerascli.expressions.parser import MAX_INTEGER
 from kerascli.expressions.tree import (
     Binary,
@@ -100,7 +101,7 @@ class Evaluator:
         except KeyError:
             if node.name in CONSTANTS:
                 return CONSTANTS[node.name]
-        close = suggestion(node.name, [*self._names, *CONSTANTS])
+        close = meant_by(node.name) or suggestion(node.name, [*self._names, *CONSTANTS])
         raise ExpressionError(f"unknown name '{node.name}'{close}", node.column, node.length)
 
     def _test(self, value: Value, node: Conditional) -> bool:
@@ -147,6 +148,8 @@ class Evaluator:
             raise ExpressionError(text, node.column, node.length) from None
 
     def _call(self, node: Call) -> Value:
+        if "." in node.function:
+            raise dotted(node)
         if node.function not in FUNCTIONS:
             text = f"there is no function '{node.function}' over numbers{suggestion(node.function, FUNCTIONS)}"
             raise ExpressionError(text, node.column, node.length)
@@ -222,6 +225,19 @@ class Evaluator:
         if isinstance(value, int) and value.bit_length() > _MAX_BITS:
             raise ExpressionError("the result is too large", node.column, node.length)
         return value
+
+
+_MODULES = frozenset(("keras", "ops", "backend", "nn", "linalg", "math", "numpy", "np", "torch", "tf", "K", "random"))
+
+
+def dotted(node: Call) -> ExpressionError:
+    """What is said of a call of something's method, or of a module's function."""
+    owner, _, name = node.function.rpartition(".")
+    *before, last = owner.split(".")
+    if not _MODULES.issuperset(before) or last not in {*_MODULES, "image"} or owner == "image":
+        return ExpressionError(f"there are no methods; write {name}({owner}, ...)", node.column, node.length)
+    name = {"random": "random_", "image": "image."}.get(last, "") + name
+    return ExpressionError(f"functions have no module before them; write {name}(...)", node.column, node.length)
 
 
 class _TooLargeError(Exception):

@@ -3,6 +3,7 @@
 import math
 import re
 
+from kerascli.expressions.meant import WORDS
 from kerascli.expressions.tokens import Token, tokenize
 from kerascli.expressions.tree import (
     Binary,
@@ -49,7 +50,9 @@ def parse(text: str) -> Node:
 
 
 def _too_deep(column: int) -> ExpressionError:
-    return ExpressionError(f"more than {MAX_DEPTH} operations inside one another", column)
+    return ExpressionError(
+        f"more than {MAX_DEPTH} operations inside one another; give parts names of their own", column
+    )
 
 
 class _Parser:
@@ -74,9 +77,11 @@ class _Parser:
         return left
 
     def unexpected(self, wanted: str) -> ExpressionError:
-        if self.token.text == "=":
+        before, here, after = ("", *(token.text for token in self._tokens), "")[self._position : self._position + 3]
+        meant = next((WORDS[word] for word in (before + here, here + after, before, here) if word in WORDS), "")
+        if here == "=" and not meant:
             return self.token.error("'=' gives a keyword argument its value inside a call; equality is '=='")
-        return self.token.error(f"expected {wanted}, got {self.token}")
+        return self.token.error(f"expected {wanted}, got {self.token}{meant and '; '}{meant}")
 
     # operands
 
@@ -151,10 +156,6 @@ class _Parser:
     def _call(self, function: Node, opening: Token) -> Call:
         if not isinstance(function, Name):
             raise opening.error("only a function can be called, by its name")
-        if "." in function.name:
-            owner, method = function.name.rsplit(".", 1)
-            text = f"there are no methods; write {method}({owner}, ...)"
-            raise ExpressionError(text, function.column, function.length)
         arguments: list[Node] = []
         keywords: dict[str, Node] = {}
         while self.token.text != ")":

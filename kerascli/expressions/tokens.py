@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kerascli.errors import safe_text
+from kerascli.expressions.meant import CHARACTERS
 from kerascli.expressions.tree import ExpressionError
 
 MAX_LENGTH = 2000
@@ -60,5 +61,5 @@ def _unknown(text: str, position: int) -> ExpressionError:
     character = text[position]
     if character in "'\"":
         return ExpressionError("a quote that is never closed, or with a backslash in it", position + 1)
-    meant = {"^": "; a power is written '**'", "&": "; write 'and'", "|": "; write 'or'", "!": "; write 'not'"}
-    return ExpressionError(f"unexpected '{safe_text(character)}'{meant.get(character, '')}", position + 1)
+    meant = CHARACTERS.get(character, "names have the letters a to z, digits and '_'" if character.isalpha() else "")
+    return ExpressionError(f"unexpected '{safe_text(character)}'{meant and '; '}{meant}", position + 1)

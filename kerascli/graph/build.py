@@ -13,7 +13,7 @@ from kerascli.graph.faults import used_here
 from kerascli.graph.inputs import fits
 from kerascli.graph.model import Call, Model, Node, flat
 from kerascli.graph.parts import PartedModule, parts_of
-from kerascli.graph.trial import as_seen, as_stated, taken, try_out
+from kerascli.graph.trial import Tried, as_seen, as_stated, taken, try_out
 from kerascli.layers.base import (
     MAX_PARAMETERS,
     BaseLayer,
@@ -51,13 +51,14 @@ def build(model: Model, known: Mapping[str, nn.Module] | None = None, batch_size
     specs: dict[str, TensorSpec] = {given.name: given.spec for given in (*model.inputs, *model.targets)}
     modules: dict[str, nn.Module] = {}
     owners: dict[str, nn.Module] = dict(known or {})
+    tried: Tried = {}
     faults: list[Fault] = []
     failed: set[tuple[str, Path]] = set()
     for node in model.nodes:
         if any(name not in specs for name in node.used_names()):
             continue  # what it needs has failed already
         try:
-            modules[node.name], results = _build_node(node, specs, owners, batch_size)
+            modules[node.name], results = _build_node(node, specs, owners, tried, batch_size)
         except (Invalid, ShapeMismatch) as error:
             found = _faults(error, node, model, specs)
             faults += [fault for key, fault in found.items() if key not in failed]
@@ -128,7 +129,7 @@ def _too_many(model: Model, modules: Mapping[str, nn.Module]) -> list[Fault]:
 
 
 def _build_node(
-    node: Node, specs: Mapping[str, TensorSpec], owners: Mapping[str, nn.Module], batch_size: int | None
+    node: Node, specs: Mapping[str, TensorSpec], owners: Mapping[str, nn.Module], tried: Tried, batch_size: int | None
 ) -> tuple[nn.Module, tuple[TensorSpec, ...]]:
     """The module and its results; `owners` are the modules of earlier calls, whose weights this one may have."""
     layer = node.layer
@@ -143,7 +144,7 @@ def _build_node(
             if part.name in owners:
                 _share_weights(part.module, owners[part.name], taken(node, specs))
         stated = module.results if isinstance(module, PartedModule) else layer.output_spec(seen)
-        results = try_out(node, module, specs) if stated is None else as_stated(stated, node, specs)
+        results = try_out(node, module, specs, tried) if stated is None else as_stated(stated, node, specs)
     _refuse_undeclared(module)
     count = layer.results_of(node.call)
     if count is None and len(results) != len(node.outputs):

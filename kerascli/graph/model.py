@@ -10,7 +10,10 @@ from kerascli.shapes import TensorSpec
 CallValue = str | bool | tuple[str, ...]
 """A call argument: a tensor by name, several, or a switch."""
 
-RESERVED = frozenset({"prev", "input", "y_true", "y_pred", "sample_weight", "training", "batch_size", "_"})
+RESERVED = frozenset({
+    "prev", "input", "y_true", "y_pred", "sample_weight", "training", "batch_size", "_",
+    "if", "else", "and", "or", "not", "true", "True", "false", "False", "none", "None", "null",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,8 +36,43 @@ def as_stated(stated: tuple[TensorSpec, ...], node: Node, specs: Mapping[str, Te
     return tuple(TensorSpec((of.shape[0], *spec.shape), spec.dtype, batched=False) for spec in stated)
 
 
-def try_out(node: Node, module: nn.Module, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
+Tried = dict[Any, tuple[TensorSpec, ...]]
+"""What came out of nodes so far: of equal layers that are called on equal tensors one is run."""
+
+
+def try_out(node: Node, module: nn.Module, specs: Mapping[str, TensorSpec], tried: Tried) -> tuple[TensorSpec, ...]:
     """Run the module twice, with two sizes for every unknown dimension."""
+    key = _key(node, specs)
+    if key is None:
+        return _try_out(node, module, specs)
+    if key not in tried:
+        tried[key] = _try_out(node, module, specs)
+    return tried[key]
+
+
+def _key(node: Node, specs: Mapping[str, TensorSpec]) -> Any:
+    """What the results follow from; None where that is more than settings and the tensors it is called on."""
+    if type(node.layer).__module__.partition(".")[0] != "kerascli" or isinstance(node.layer, NamingLayer):
+        return None
+
+    def called(value: Any) -> Any:
+        if isinstance(value, bool):
+            return value
+        return tuple(specs[name] for name in ([value] if isinstance(value, str) else value))
+
+    key = (
+        node.layer,
+        tuple(specs[name] for name in node.inputs),
+        tuple((argument, called(value)) for argument, value in node.call.items()),
+    )
+    try:
+        hash(key)
+    except TypeError:  # settings with a mapping in them
+        return None
+    return key
+
+
+def _try_out(node: Node, module: nn.Module, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
     inputs = [as_seen(node.layer, specs[name]) for name in node.inputs]
     sizes = _UNKNOWN_SIZES if any(spec.rank > 2 for spec in inputs) else _UNKNOWN_STEPS
     runs = [_trial(node, module, inputs, specs, *pair) for pair in zip(_BATCH_SIZES, sizes, strict=True)]

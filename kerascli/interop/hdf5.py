@@ -7,7 +7,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +25,9 @@ SECONDS = 5.0
 """For all answers together, on a machine that is not busy; large files have more, and each array by its size."""
 _BEAT = 0.1
 _BYTES_A_SECOND = 10 * 2**20
+_TOGETHER = 200
+_TOGETHER_BYTES = 2**20
+"""So many arrays, and bytes of them, are asked for at once: each that is open takes memory of the process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,10 @@ class Dataset:
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+
+    @property
+    def nbytes(self) -> int:
+        return self.dtype.itemsize * math.prod(self.shape)
 
 
 class Hdf5:
@@ -89,10 +96,31 @@ class Hdf5:
 
     def array(self, path: str, dataset: Dataset) -> np.ndarray:
         """The numbers of an array whose shape was found to be what is wanted. Raises FileRefused."""
-        size = dataset.dtype.itemsize * math.prod(dataset.shape)
+        return next(self.arrays([(path, dataset)]))
+
+    def arrays(self, wanted: Iterable[tuple[str, Dataset]]) -> Iterator[np.ndarray]:
+        """The same for several; small ones are read together. Raises FileRefused."""
+        together: list[tuple[str, Dataset]] = []
+        size = 0
+        for path, dataset in wanted:
+            if together and (len(together) == _TOGETHER or size + dataset.nbytes > _TOGETHER_BYTES):
+                yield from self._read(together)
+                together, size = [], 0
+            together.append((path, dataset))
+            size += dataset.nbytes
+        if together:
+            yield from self._read(together)
+
+    def _read(self, wanted: Sequence[tuple[str, Dataset]]) -> Iterator[np.ndarray]:
+        size = sum(dataset.nbytes for _, dataset in wanted)
         self._left += size / _BYTES_A_SECOND
-        data = self._ask({"do": "array", "path": path})
-        return np.frombuffer(data, dataset.dtype).reshape(dataset.shape)
+        data = self._ask({"do": "arrays", "paths": [path for path, _ in wanted]})
+        if len(data) != size:
+            raise FileRefused(f"'{self._name}' is refused: its arrays have other sizes than they say")
+        start = 0
+        for _, dataset in wanted:
+            yield np.frombuffer(data, dataset.dtype, math.prod(dataset.shape), start).reshape(dataset.shape)
+            start += dataset.nbytes
 
     def _ask(self, request: Mapping[str, Any]) -> bytes:
         data = json.dumps(request).encode()

@@ -12,7 +12,8 @@ from kerascli.interop.differences import ANY, BOOKKEEPING, DIFFERENCES, NAMED_FU
 _NESTED_KINDS = ("initializer", "regularizer", "constraint", "activation", "layer", "schedule", "optimizer")
 _ROOTS = ("keras", "tf_keras", "tensorflow", "tensorflow_addons")
 _CODE = frozenset({"Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"})
-_MAX_LAYERS = 10_000
+_MAX_LAYERS = 3_000
+"""In all models of a file: three times what the largest of Keras's own have, and read in seconds."""
 _NO_FAULTS = 20
 
 
@@ -46,13 +47,15 @@ class Refusals:
 
 def refuse_code(config: Any, file: str) -> None:
     """Code and foreign programs inside a model's description, wherever they stand. Raises FileRefused."""
+    layers = 0
     for item in _walk(config):
         name = item.get("class_name")
         if isinstance(name, str) and name.rpartition(">")[2] in _CODE:
             text = f"'{file}' is refused: '{safe_text(name)}' holds code of its own, which is never run"
             raise FileRefused(text, hint="replace it by layers, and save the model anew")
-        if isinstance(item.get("layers"), list) and len(item["layers"]) > _MAX_LAYERS:
-            raise FileRefused(f"'{file}' has {len(item['layers']):,} layers; at most {_MAX_LAYERS:,} are read")
+        layers += len(item["layers"]) if isinstance(item.get("layers"), list) else 0
+    if layers > _MAX_LAYERS:
+        raise FileRefused(f"'{file}' has {layers:,} layers; at most {_MAX_LAYERS:,} are read")
 
 
 def _walk(value: Any) -> Iterator[dict[str, Any]]:

@@ -25,28 +25,34 @@ from kerascli.ops.evaluator import OPERATORS
 
 _CLASSES = {
     "cdist": "CDist", "searchsorted": "SearchSorted", "exponential": "Exp", "isin": "IsIn", "ctc_loss": "CTCLoss",
-    "psnr": "PSNR", "rfft": "RFFT", "irfft": "IRFFT", "svd": "SVD",
+    "psnr": "PSNR", "rfft": "RFFT", "irfft": "IRFFT", "svd": "SVD", "fft": "FFT", "fft2": "FFT2", "ifft2": "IFFT2",
+    "stft": "STFT",
 }  # fmt: skip
 """Where Keras's class is not the operation's name in camel case."""
 _ELSEWHERE: Mapping[str, str] = {
     "nn": """
-        average_pool binary_crossentropy categorical_crossentropy celu ctc_loss depth_to_space dot_product_attention
-        elu gelu glu hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu log_sigmoid log_softmax max_pool moments
-        multi_hot normalize one_hot psnr relu relu6 selu sigmoid silu soft_shrink softmax softplus softsign
-        space_to_depth sparse_categorical_crossentropy sparse_plus sparse_sigmoid sparsemax squareplus tanh_shrink
-        threshold
+        average_pool binary_crossentropy categorical_crossentropy celu ctc_loss depth_to_space
+        dot_product_attention elu fold gelu glu hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu
+        log_sigmoid log_softmax max_pool moments multi_hot normalize one_hot psnr relu relu6 selu sigmoid silu
+        soft_shrink softmax softplus softsign space_to_depth sparse_categorical_crossentropy sparse_plus
+        sparse_sigmoid sparsemax squareplus tanh_shrink threshold unfold
     """,
     "math": """
-        cdist erf erfc erfinv extract_sequences in_top_k logdet logsumexp rfft rsqrt segment_max segment_min
-        segment_prod segment_sum top_k
+        cdist erf erfc erfinv extract_sequences fft fft2 ifft2 in_top_k logdet logsumexp rfft rsqrt
+        segment_max segment_min segment_prod segment_sum stft top_k
     """,
-    "linalg": "cholesky cholesky_inverse det eigh inv norm pinv qr solve solve_triangular svd",
+    "linalg": """
+        cholesky cholesky_inverse det eigh inv lstsq lu_factor matrix_rank norm pinv qr solve solve_triangular svd
+    """,
     "core": "cast saturate_cast scatter scatter_update slice slice_update stop_gradient unstack",
 }
 """The modules of Keras's operations; all others are in `numpy`."""
 _NO_CLASS = frozenset({
     "batch_normalization", "layer_normalization", "rms_normalization", "mish", "shape", "size", "ndim", "eye",
-    "identity", "ones", "zeros", "tri", "trapezoid", "conv", "depthwise_conv", "irfft",
+    "identity", "ones", "zeros", "tri", "trapezoid", "conv", "depthwise_conv", "irfft", "adaptive_average_pool",
+    "adaptive_max_pool", "allclose", "argpartition", "array", "conv_transpose", "copy", "ctc_decode", "dtype",
+    "eig", "histogram", "imag", "istft", "polar", "rearrange", "separable_conv", "view", "view_as_complex",
+    "view_as_real",
 })  # fmt: skip
 """Functions that Keras's graphs cannot hold as one operation."""
 _CALLED = {
@@ -164,7 +170,7 @@ class Operations:
 
     def _called(self, tree: Call) -> Any:
         op = OPS.find(tree.function)
-        if op is None or op.makes or op.name.startswith("random_") or op.name in _NO_CLASS:
+        if op is None or op.makes or op.name.startswith(("random_", "image.")) or op.name in _NO_CLASS:
             raise Inexpressible(tree.function)
         given = op.bind(tree.arguments, dict(tree.keywords))
         values = {

@@ -70,8 +70,8 @@ def optimizer_state(
     if any(datasets[path].shape != tuple(own[name].shape) for path, name in zip(paths, names, strict=True)):
         return None
     state: dict[str, Tensor] = {}
-    for path, name in zip(paths, names, strict=True):
-        array = file.array(path, datasets[path])
+    arrays = file.arrays((path, datasets[path]) for path in paths)
+    for name, array in zip(names, arrays, strict=True):
         if not np.isfinite(array).all():
             raise FileRefused(f"the optimizer's '{name}' is not finite: the file holds nan or infinite numbers")
         state[name] = torch.from_numpy(array.astype(array.dtype.newbyteorder("="))).to(own[name].dtype)

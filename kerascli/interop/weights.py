@@ -1,6 +1,7 @@
 """The weights of a Keras file -> ours by name; shapes are compared before a number is read."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -22,13 +23,31 @@ def read_weights(file: Hdf5, weights: Sequence[Weight], owners: Sequence[Owner],
     Raises FileRefused.
     """
     datasets = file.datasets()
+    names, paths = _Tree(weight.name for weight in weights), _Tree(datasets)
+    own = [[weights[number] for number in names.below(owner.prefix)] for owner in owners]
     if legacy is None:
-        return [pair for owner in owners for pair in _of_owner(owner, _under(weights, owner.prefix), datasets)]
-    pairs: Pairs = []
-    for top in dict.fromkeys(owner.path[0] for owner in owners):
-        own = [w for o in owners if o.path[0] == top for w in _under(weights, o.prefix)]
-        pairs += _of_group(file, f"{legacy}/{top}".strip("/"), own, datasets)
-    return pairs
+        return [
+            pair
+            for owner, its in zip(owners, own, strict=True)
+            for pair in _of_owner(owner, its, [paths.names[number] for number in paths.below(owner.place)])
+        ]
+    tops: dict[str, list[Weight]] = {}
+    for owner, its in zip(owners, own, strict=True):
+        tops.setdefault(owner.path[0], []).extend(its)
+    return [pair for top, its in tops.items() for pair in _of_group(file, f"{legacy}/{top}".strip("/"), its, datasets)]
+
+
+class _Tree:
+    """Names with slashes; those below a place are found without a look at the others."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = list(names)
+        self._sorted = sorted((name, number) for number, name in enumerate(self.names))
+
+    def below(self, place: str) -> list[int]:
+        """The numbers of the names that begin with `place/`, in their order."""
+        first, last = (bisect_left(self._sorted, (f"{place}{end}",)) for end in "/0")  # 0 comes after /
+        return sorted(number for _, number in self._sorted[first:last])
 
 
 def check_shapes(file: Hdf5, pairs: Pairs) -> None:
@@ -44,21 +63,19 @@ def fill(file: Hdf5, pairs: Pairs) -> None:
     """Give the weights their numbers, one after the other: there is never a second copy of all. Raises FileRefused."""
     check_shapes(file, pairs)
     datasets = file.datasets()
-    for weight, path in pairs:
-        array = file.array(path, datasets[path])
+    arrays = file.arrays((path, datasets[path]) for _, path in pairs)
+    for (weight, _), array in zip(pairs, arrays, strict=True):
         if not np.isfinite(array).all():
             raise FileRefused(f"weight '{weight.name}' is not finite: the file holds nan or infinite numbers")
         weight.assign(torch.from_numpy(array.astype(array.dtype.newbyteorder("="))))
 
 
-def _under(weights: Sequence[Weight], prefix: str) -> list[Weight]:
-    return [weight for weight in weights if weight.name.startswith(f"{prefix}/")]
+def _of_owner(owner: Owner, weights: Sequence[Weight], below: Sequence[str]) -> Pairs:
+    """`below` are the paths of the file below the layer's place.
 
-
-def _of_owner(owner: Owner, weights: Sequence[Weight], datasets: Mapping[str, Dataset]) -> Pairs:
-    """Keras 3 puts the weights of a layer's parts below it: vars/0, cell/vars/0, forward_layer/cell/vars/0."""
+    Keras 3 puts the weights of a layer's parts below it: vars/0, cell/vars/0, forward_layer/cell/vars/0."""
     groups: dict[str, dict[int, str]] = {}
-    for path in _below(datasets, owner.place):
+    for path in below:
         part, _, number = path[len(owner.place) + 1 :].rpartition("/")
         if "seed_generator" not in path and part.split("/")[-1] == "vars" and number.isdecimal():
             groups.setdefault(part.removesuffix("vars").rstrip("/"), {})[int(number)] = path
@@ -73,10 +90,6 @@ def _of_owner(owner: Owner, weights: Sequence[Weight], datasets: Mapping[str, Da
     if groups:
         raise FileRefused(f"the file has weights of '{safe_text('/'.join(owner.path))}' that the layer does not have")
     return pairs
-
-
-def _below(datasets: Mapping[str, Dataset], place: str) -> Iterator[str]:
-    return (path for path in datasets if path.startswith(f"{place}/"))
 
 
 def _of_group(file: Hdf5, group: str, weights: Sequence[Weight], datasets: Mapping[str, Dataset]) -> Pairs:

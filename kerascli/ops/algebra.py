@@ -4,8 +4,9 @@ import string
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from kerascli.ops.base import ArgumentError, op
+from kerascli.ops.base import ArgumentError, as_float, op
 
 
 @op()
@@ -77,50 +78,50 @@ def cdist(x: Tensor, y: Tensor) -> Tensor:
     return (x.unsqueeze(-2) - y.unsqueeze(-3)).square().sum(-1).sqrt()
 
 
-@op()
+@op(widens=True)
 def det(x: Tensor) -> Tensor:
     """The determinant."""
     return torch.linalg.det(x)
 
 
-@op()
+@op(widens=True)
 def slogdet(x: Tensor) -> tuple[Tensor, Tensor]:
     """Two tensors: the sign of the determinant, and the logarithm of its size."""
     sign, size = torch.linalg.slogdet(x)
     return sign, size
 
 
-@op()
+@op(widens=True)
 def logdet(x: Tensor) -> Tensor:
     """The logarithm of the determinant."""
     return torch.logdet(x)
 
 
-@op()
+@op(widens=True)
 def inv(x: Tensor) -> Tensor:
     """The inverse."""
     return torch.linalg.inv(x)
 
 
-@op()
+@op(widens=True)
 def pinv(x: Tensor) -> Tensor:
     """The pseudo-inverse (Moore-Penrose)."""
     return torch.linalg.pinv(x)
 
 
-@op()
+@op(widens=True)
 def cholesky(x: Tensor, upper: bool = False) -> Tensor:
     """The triangular factor of a positive definite matrix."""
     return torch.linalg.cholesky(x, upper=upper)
 
 
-@op()
+@op(widens=True)
 def solve(a: Tensor, b: Tensor) -> Tensor:
     """x in a @ x = b."""
     return torch.linalg.solve(a, b)
 
 
-@op()
+@op(widens=True)
 def solve_triangular(a: Tensor, b: Tensor, lower: bool = False) -> Tensor:
     """x in a @ x = b, a being triangular."""
     if b.ndim == a.ndim - 1:
@@ -128,27 +129,27 @@ def solve_triangular(a: Tensor, b: Tensor, lower: bool = False) -> Tensor:
     return torch.linalg.solve_triangular(a, b, upper=not lower)
 
 
-@op()
+@op(widens=True)
 def qr(x: Tensor, mode: str = "reduced") -> tuple[Tensor, Tensor]:
     """Two tensors: orthogonal columns, and an upper triangle, whose product is x."""
     q, r = torch.linalg.qr(x, mode)
     return q, r
 
 
-@op()
+@op(widens=True)
 def cholesky_inverse(x: Tensor, upper: bool = False) -> Tensor:
     """The inverse of a matrix whose triangular factor is x."""
     return torch.cholesky_inverse(x, upper=upper)
 
 
-@op()
+@op(widens=True)
 def eigh(x: Tensor) -> tuple[Tensor, Tensor]:
     """Two tensors, of symmetric matrices: the eigenvalues, the smallest first, and the eigenvectors as columns."""
     values, vectors = torch.linalg.eigh(x)
     return values, vectors
 
 
-@op()
+@op(widens=True)
 def svd(x: Tensor, full_matrices: bool = True) -> tuple[Tensor, Tensor, Tensor]:
     """Three tensors u, s, v: x is u times the singular values s times v."""
     u, s, v = torch.linalg.svd(x, full_matrices=full_matrices)
@@ -160,3 +161,64 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     """The powers of each value, as a row."""
     powers = torch.arange(x.shape[-1] if N is None else N, device=x.device)
     return x.unsqueeze(-1) ** (powers if increasing else powers.flip(0))
+
+
+@op(widens=True)
+def lstsq(a: Tensor, b: Tensor, rcond: float | None = None) -> Tensor:
+    """x for which a @ x is nearest to b, by least squares."""
+    if a.is_meta:  # torch does not know the shape ahead
+        return a.mT @ b
+    if rcond is None:
+        return torch.linalg.lstsq(a, b).solution
+    return torch.linalg.pinv(a, rtol=rcond) @ b
+
+
+@op(widens=True)
+def lu_factor(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Two tensors: both triangles in one matrix, of x with rows exchanged; and with which row each was exchanged."""
+    factors, pivots = torch.linalg.lu_factor(x)
+    return factors, pivots - 1
+
+
+@op(widens=True)
+def eig(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Two complex tensors: the eigenvalues, and the eigenvectors as columns; of symmetric matrices take eigh."""
+    values, vectors = torch.linalg.eig(x)
+    return values, vectors
+
+
+@op(widens=True)
+def matrix_rank(x: Tensor, tol: float | None = None) -> Tensor:
+    """How many singular values are above `tol`; null: above what rounding makes."""
+    sizes = torch.linalg.svdvals(x)
+    if tol is None:
+        least = torch.finfo(x.dtype).eps * max(x.shape[-2:]) * sizes.amax(-1, keepdim=True)
+        return (sizes > least).sum(-1, dtype=torch.int32)
+    return (sizes > tol).sum(-1, dtype=torch.int32)
+
+
+@op()
+def corrcoef(x: Tensor) -> Tensor:
+    """The correlation of each row with each."""
+    if x.ndim > 2:
+        raise ArgumentError(f"corrcoef needs a matrix, whose rows are variables, got {x.ndim} axes")
+    rows = as_float(x).reshape(-1, x.shape[-1])
+    away = rows - rows.mean(-1, keepdim=True)
+    products = away @ away.mT
+    size = products.diagonal().sqrt()
+    found = (products / size / size.unsqueeze(-1)).clamp(-1, 1)
+    return found if x.ndim == 2 else found[0, 0]
+
+
+@op()
+def correlate(x1: Tensor, x2: Tensor, mode: str = "valid") -> Tensor:
+    """The sums of x1 times x2, for each way in which the one vector lies along the other."""
+    if x1.ndim != 1 or x2.ndim != 1:
+        raise ArgumentError("correlate needs two vectors")
+    if mode not in {"valid", "same", "full"}:
+        raise ArgumentError(f"correlate: mode: expected 'valid', 'same' or 'full', got '{mode}'", "mode")
+    dtype = torch.promote_types(as_float(x1).dtype, as_float(x2).dtype)
+    around = x2.shape[0] - 1
+    whole = F.conv1d(F.pad(x1.to(dtype), (around, around)).view(1, 1, -1), x2.to(dtype).view(1, 1, -1)).view(-1)
+    count = {"valid": abs(len(x1) - len(x2)) + 1, "same": len(x1), "full": len(whole)}[mode]
+    return whole.narrow(0, (len(whole) - count) // 2, count)

@@ -18,6 +18,8 @@ Value = Tensor | Number
 Tensors = Sequence[Tensor]
 Axes = int | Sequence[int] | None
 Sizes = Sequence[int]
+Numbers = Sequence[float]
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 class ArgumentError(ValueError):
@@ -31,18 +33,22 @@ class ArgumentError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """One operation. `makes` says that it makes tensors of no other: it is given `device`."""
+    """One operation. `makes` says that it makes tensors of no other: it is given `device`.
+
+    `widens`: torch has it in full precision only, so that half precision becomes float32.
+    """
 
     name: str
     function: Callable[..., Any]
     meaning: str
     parameters: Mapping[str, inspect.Parameter]
     makes: bool
+    widens: bool = False
     alias_of: str | None = None
 
     def bind(self, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
         """Written arguments by name, several for `*x`. Raises ArgumentError."""
-        names = [name for name, p in self.parameters.items() if p.kind is not inspect.Parameter.VAR_POSITIONAL]
+        names = [name for name, p in self.parameters.items() if p.kind not in VARIADIC]
         rest = next((n for n, p in self.parameters.items() if p.kind is inspect.Parameter.VAR_POSITIONAL), None)
         first = [n for n in names if self.parameters[n].kind is not inspect.Parameter.KEYWORD_ONLY]
         bound = dict(zip(first, arguments, strict=False))
@@ -52,7 +58,7 @@ class Op:
             text = f"{self.name} takes at most {counted(len(first), 'argument')} ({', '.join(first)})"
             raise ArgumentError(f"{text}, got {len(arguments)}", len(first))
         for name, value in keywords.items():
-            if name not in names:
+            if name not in names and self._further is None:
                 meant = suggestion(name, names) or f"; it takes {', '.join(names)}"
                 raise ArgumentError(f"{self.name} has no argument '{name}'{meant}", name)
             if name in bound:
@@ -63,16 +69,24 @@ class Op:
             raise ArgumentError(f"{self.name} needs {' and '.join(repr(n) for n in missing)}")
         return bound
 
+    @property
+    def _further(self) -> inspect.Parameter | None:
+        """What stands for keywords of any name."""
+        return next((p for p in self.parameters.values() if p.kind is inspect.Parameter.VAR_KEYWORD), None)
+
     def call(self, arguments: Sequence[Any], keywords: Mapping[str, Any], device: torch.device) -> Any:
         """The value for tensors, numbers, texts and lists. Raises ArgumentError and what torch raises."""
         bound = self.bind(arguments, keywords)
         several: list[Any] = []
         for name, value in list(bound.items()):
-            parameter = self.parameters[name]
+            parameter = self.parameters.get(name) or self._further
+            assert parameter is not None
             if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
                 several = [self._taken(parameter, item, device) for item in bound.pop(name)]
             elif value is not parameter.default:
                 bound[name] = self._taken(parameter, value, device)
+        if self.widens:
+            bound, several = {name: _widened(value) for name, value in bound.items()}, _widened(several)
         if self.makes:
             bound["device"] = device
         leading = [bound.pop(n) for n, p in self.parameters.items() if n in bound and p.kind is p.POSITIONAL_ONLY]
@@ -87,12 +101,25 @@ class Op:
             if isinstance(value, Tensor) or not isinstance(value, list):
                 raise ArgumentError(f"{self.name}: {parameter.name}: expected a list of tensors, got {told(value)}")
             return [as_tensor(item, device) for item in value]
+        if kind == Tensor | str | None:
+            return value if value is None or isinstance(value, str) else as_tensor(value, device)
         if kind in (Value, Value | None):
+            if isinstance(value, str) or (value is None and kind is Value):
+                raise ArgumentError(f"{self.name}: expected a tensor or a number, got {told(value)}")
             return as_tensor(value, device) if isinstance(value, list) else value
         fits, words = _PLAIN[kind]
         if not fits(value):
-            raise ArgumentError(f"{self.name}: {parameter.name}: expected {words}, got {told(value)}")
+            two = self.name in {"max", "min"} and isinstance(value, Tensor)
+            meant = f"; of two tensors write {self.name}imum(a, b)" if two else ""
+            raise ArgumentError(f"{self.name}: {parameter.name}: expected {words}, got {told(value)}{meant}")
         return value
+
+
+def _widened(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_widened(item) for item in value]
+    half = isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16)
+    return value.float() if half else value
 
 
 def _is_whole(value: Any) -> bool:
@@ -105,6 +132,10 @@ def _are_whole(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_number, value))
 
 
 _PLAIN: dict[Any, tuple[Callable[[Any], bool], str]] = {
@@ -123,6 +154,8 @@ _PLAIN: dict[Any, tuple[Callable[[Any], bool], str]] = {
     int | Sizes | None: (lambda v: v is None or _is_whole(v) or _are_whole(v), "a whole number or a list of them"),
     int | str | None: (lambda v: v is None or _is_whole(v) or isinstance(v, str), "a whole number or a text"),
     list: (lambda v: isinstance(v, list), "a list"),
+    Numbers: (_are_numbers, "a list of numbers"),
+    Numbers | None: (lambda v: v is None or _are_numbers(v), "a list of numbers"),
 }  # fmt: skip
 """What an annotation takes, and what it is called."""
 
@@ -190,13 +223,15 @@ class Ops:
         self._ops: dict[str, Op] = {}
         self._loaded = False
 
-    def register(self, function: Callable[..., Any], name: str, aliases: Sequence[str], meaning: str) -> None:
+    def register(
+        self, function: Callable[..., Any], name: str, aliases: Sequence[str], meaning: str, *, widens: bool = False
+    ) -> None:
         parameters = dict(inspect.signature(function).parameters)
         makes = parameters.pop("device", None) is not None
         for spelling in (name, *aliases):
             assert spelling not in self._ops, f"two operations called '{spelling}'"
             alias_of = None if spelling == name else name
-            self._ops[spelling] = Op(spelling, function, meaning, parameters, makes, alias_of)
+            self._ops[spelling] = Op(spelling, function, meaning, parameters, makes, widens, alias_of)
 
     def load(self) -> None:
         if not self._loaded:
@@ -226,12 +261,14 @@ class Ops:
 OPS = Ops()
 
 
-def op(name: str | None = None, *aliases: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def op(
+    name: str | None = None, *aliases: str, widens: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function under its name (or another one); its docstring says what it does."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         meaning = (function.__doc__ or "").strip()
-        OPS.register(function, name or function.__name__.strip("_"), aliases, meaning)
+        OPS.register(function, name or function.__name__.strip("_"), aliases, meaning, widens=widens)
         return function
 
     return decorate

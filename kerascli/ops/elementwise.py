@@ -111,3 +111,21 @@ def saturate_cast(x: Tensor, dtype: str) -> Tensor:
         return x.to(wanted)
     limits = torch.finfo(wanted) if wanted.is_floating_point else torch.iinfo(wanted)
     return x.clamp(limits.min, limits.max).to(wanted)
+
+
+@op("dtype")
+def dtype_name(x: Tensor) -> str:
+    """The name of the dtype, a text: cast(a, dtype(b))."""
+    return str(x.dtype).removeprefix("torch.")
+
+
+@op()
+def copy(x: Tensor) -> Tensor:
+    """The same values."""
+    return x.clone()
+
+
+@op()
+def view(x: Tensor, dtype: str | None = None) -> Tensor:
+    """The same bytes, read as another dtype."""
+    return x.view(x.dtype if dtype is None else dtype_of(dtype))

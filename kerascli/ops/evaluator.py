@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from kerascli.errors import first_line
+from kerascli.expressions.meant import FUNCTIONS_OF_TENSORS
 from kerascli.expressions.numbers import FUNCTIONS, Evaluator
 from kerascli.expressions.tree import (
     Binary,
@@ -93,7 +94,9 @@ class TensorEvaluator(Evaluator):
         if node.function in FUNCTIONS and not keywords and not any(map(_has_tensor, arguments)):
             return self._applied(node, arguments)
         if op is None:
-            raise ExpressionError(f"{node.function} works on numbers, not on tensors", node.column, node.length)
+            meant = FUNCTIONS_OF_TENSORS.get(node.function, "")
+            text = f"{node.function} works on numbers, not on tensors{meant and '; '}{meant}"
+            raise ExpressionError(text, node.column, node.length)
         return self._run(node.function, arguments, keywords, node)
 
     def _item(self, node: Index, value: Any) -> Any:
@@ -142,6 +145,10 @@ class TensorEvaluator(Evaluator):
                 name = f"'{node.operators[0]}'"
             case _:
                 return f"no such place: {reason}"
+        if "ZeroDivisionError" in reason or "division by zero" in reason:
+            return f"{name} divides whole numbers by 0"
+        if "bool tensor" in reason:
+            return f"{name} cannot take true and false; cast(x, 'float32') makes numbers of them"
         tensors = [x for value in given for x in (value if isinstance(value, list) else [value])]
         shapes = [self._shape(x) for x in tensors if isinstance(x, Tensor)]
         text = f"{name} cannot take {' and '.join(shapes)}" if shapes else f"{name} cannot be computed"

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from kerascli.errors import Fault, suggestion
 from kerascli.expressions import ExpressionError, Node, evaluate, parse, walk
-from kerascli.expressions.numbers import CONSTANTS, FUNCTIONS
+from kerascli.expressions.meant import meant_by
+from kerascli.expressions.numbers import CONSTANTS, FUNCTIONS, dotted
 from kerascli.expressions.tree import (
     Binary,
     Call,
@@ -28,6 +29,7 @@ from kerascli.expressions.tree import (
 )
 from kerascli.ops.base import OPS, ArgumentError
 from kerascli.ops.evaluator import TensorEvaluator, at_argument
+from kerascli.ops.left_out import LEFT_OUT
 
 GIVEN = ("batch_size", "training")
 """Names that every expression knows: a number, and true or false."""
@@ -75,7 +77,12 @@ class Expression:
         Raises ExpressionError.
         """
         given = {"batch_size": like.shape[0] if like.ndim else 1, "training": training}
-        return TensorEvaluator({**tensors, **given}, like.device).value(self.tree)
+        value = TensorEvaluator({**tensors, **given}, like.device).value(self.tree)
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, Tensor) and part.is_complex():
+                text = "the value is complex, a tensor is real; take real(...), imag(...) or abs(...)"
+                raise ExpressionError(text, self.tree.column, self.tree.length)
+        return value
 
 
 @lru_cache(maxsize=512)
@@ -108,7 +115,7 @@ def _check_pair(text: str) -> str:
     found = expression(_check(text))
     for name in found.names:
         if name not in _PAIR:
-            meant = suggestion(name, _PAIR) or "; here are y_true and y_pred alone"
+            meant = meant_by(name) or suggestion(name, _PAIR) or "; here are y_true and y_pred alone"
             fault = Fault(f"unknown name '{name}'{meant}", span=found.place(name))
             raise PydanticCustomError("component", "invalid expression", {"faults": (fault,)})
     return text
@@ -128,11 +135,9 @@ def value_of_pair(text: str, y_true: Tensor, y_pred: Tensor) -> Tensor:
 
 def _check_call(node: Call) -> None:
     op = OPS.find(node.function)
-    if op is None:
+    if op is None or op.name != node.function:
         if node.function not in FUNCTIONS:
-            close = OPS.suggestion(node.function) or suggestion(node.function, FUNCTIONS)
-            text = f"there is no operation '{node.function}'{close}"
-            raise ExpressionError(text, node.column, node.length)
+            raise _unknown(node)
         return
     if node.function in FUNCTIONS and not node.keywords:  # over numbers it may take others: max(2, 3)
         return
@@ -140,6 +145,18 @@ def _check_call(node: Call) -> None:
         op.bind(node.arguments, dict(node.keywords))
     except ArgumentError as error:
         raise at_argument(error, node) from None
+
+
+def _unknown(node: Call) -> ExpressionError:
+    """What is said of an operation that there is not."""
+    name = node.function
+    if name in LEFT_OUT:
+        return ExpressionError(f"{name} is not for formulas: {LEFT_OUT[name]}", node.column, node.length)
+    owner, dot, method = name.rpartition(".")
+    if dot and (owner != "image" or OPS.find(method)):
+        return dotted(node)
+    close = OPS.suggestion(name) or suggestion(name, FUNCTIONS)
+    return ExpressionError(f"there is no operation '{name}'{close}", node.column, node.length)
 
 
 def _folded(tree: Node) -> Node:

@@ -1,4 +1,4 @@
-"""Poolings, convolutions with kernels that are tensors, and Fourier transforms. Channels are last."""
+"""Poolings, and convolutions with kernels that are tensors. Channels are last."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kerascli.ops.base import ArgumentError, Sizes, Tensors, op
+from kerascli.ops.base import ArgumentError, Sizes, op
 
 _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
 
@@ -17,7 +17,7 @@ def max_pool(
 ) -> Tensor:
     """The largest value of each window; padding is 'valid' or 'same'."""
     pools = (F.max_pool1d, F.max_pool2d, F.max_pool3d)
-    sizes, steps, margins = _windows(
+    sizes, steps, _, margins = windows(
         "max_pool", inputs, pool_size, pool_size if strides is None else strides, 1, padding
     )
     return _channels_last(lambda y: pools[len(sizes) - 1](F.pad(y, margins, value=-torch.inf), sizes, steps), inputs)
@@ -30,10 +30,26 @@ def average_pool(
     """The mean of each window; what 'same' pads does not count."""
     pools = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)
     steps = pool_size if strides is None else strides
-    sizes, steps, margins = _windows("average_pool", inputs, pool_size, steps, 1, padding)
+    sizes, steps, _, margins = windows("average_pool", inputs, pool_size, steps, 1, padding)
     pool = pools[len(sizes) - 1]
     counted = pool(F.pad(inputs.new_ones(1, 1, *inputs.shape[1:-1]), margins), sizes, steps)
     return _channels_last(lambda y: pool(F.pad(y, margins), sizes, steps) / counted, inputs)
+
+
+@op()
+def adaptive_max_pool(inputs: Tensor, output_size: int | Sizes) -> Tensor:
+    """The largest values of so many windows as the result is to have, as equal as can be."""
+    pools = (F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d)
+    sizes = _each("adaptive_max_pool", output_size, _rank("adaptive_max_pool", inputs))
+    return _channels_last(lambda y: pools[len(sizes) - 1](y, sizes), inputs)  # type: ignore[arg-type]
+
+
+@op()
+def adaptive_average_pool(inputs: Tensor, output_size: int | Sizes) -> Tensor:
+    """The means of so many windows as the result is to have, as equal as can be."""
+    pools = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)
+    sizes = _each("adaptive_average_pool", output_size, _rank("adaptive_average_pool", inputs))
+    return _channels_last(lambda y: pools[len(sizes) - 1](y, sizes), inputs)  # type: ignore[arg-type]
 
 
 @op()
@@ -53,6 +69,54 @@ def depthwise_conv(
     return _convolved("depthwise_conv", inputs, whole, strides, padding, dilation_rate)
 
 
+@op()
+def separable_conv(
+    inputs: Tensor, depthwise_kernel: Tensor, pointwise_kernel: Tensor, strides: int | Sizes = 1,
+    padding: str = "valid", dilation_rate: int | Sizes = 1,
+) -> Tensor:  # fmt: skip
+    """depthwise_conv, and then a convolution whose windows are single places."""
+    if any(size != 1 for size in pointwise_kernel.shape[:-2]):
+        raise ArgumentError("separable_conv: pointwise_kernel: expected sizes of 1 before channels and filters")
+    return conv(depthwise_conv(inputs, depthwise_kernel, strides, padding, dilation_rate), pointwise_kernel)
+
+
+@op()
+def conv_transpose(
+    inputs: Tensor, kernel: Tensor, strides: int | Sizes = 1, padding: str = "valid",
+    output_padding: int | Sizes | None = None, dilation_rate: int | Sizes = 1,
+) -> Tensor:  # fmt: skip
+    """The way back of a convolution, to larger sizes; the kernel is (*sizes, filters, channels)."""
+    name, rank = "conv_transpose", _rank("conv_transpose", inputs)
+    if kernel.ndim != inputs.ndim or kernel.shape[-1] != inputs.shape[-1]:
+        raise ArgumentError(f"{name}: expected a kernel (*sizes, filters, {inputs.shape[-1]}) of {rank + 2} axes")
+    if padding not in {"valid", "same"}:
+        raise ArgumentError(f"{name}: padding: expected 'valid' or 'same', got '{padding}'", "padding")
+    steps, rates = _each(name, strides, rank), _each(name, dilation_rate, rank)
+    extras = [output_padding] * rank if output_padding is None or isinstance(output_padding, int) else output_padding
+    margins: list[int] = []
+    for size, step, rate, extra in zip(kernel.shape[:-2], steps, rates, extras, strict=True):
+        before, after = cut_of_transposed((size - 1) * rate + 1, step, extra, padding)
+        margins = [-before, -after, *margins]
+    function = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[rank - 1]
+    filters = kernel.movedim((-1, -2), (0, 1))
+    return _channels_last(lambda y: F.pad(function(y, filters, None, steps, 0, 0, 1, rates), margins), inputs)
+
+
+def cut_of_transposed(reach: int, stride: int, extra: int | None, padding: str) -> tuple[int, int]:
+    """What is cut off before and after the (n - 1) * stride + reach places that n inputs reach; below 0: added."""
+    if padding == "valid":
+        return 0, -(max(stride - reach, 0) if extra is None else extra)
+    total = reach - stride if extra is None else reach - reach % 2 - extra
+    before = max(total // 2, 0)
+    return before, total - before
+
+
+def _rank(name: str, x: Tensor) -> int:
+    if not 3 <= x.ndim <= 5:
+        raise ArgumentError(f"{name} needs a tensor (batch, *sizes, channels) of 3 to 5 axes, got {x.ndim}")
+    return x.ndim - 2
+
+
 def _convolved(
     name: str, x: Tensor, kernel: Tensor, strides: int | Sizes, padding: str, dilation: int | Sizes
 ) -> Tensor:
@@ -62,8 +126,7 @@ def _convolved(
         )
     if x.shape[-1] % kernel.shape[-2]:
         raise ArgumentError(f"{name}: the kernel is for {kernel.shape[-2]} channels, the inputs have {x.shape[-1]}")
-    _, steps, margins = _windows(name, x, list(kernel.shape[:-2]), strides, dilation, padding)
-    rates = _each(name, dilation, x.ndim - 2)
+    _, steps, rates, margins = windows(name, x, list(kernel.shape[:-2]), strides, dilation, padding)
     groups = x.shape[-1] // kernel.shape[-2]
     filters = kernel.movedim((-1, -2), (0, 1))
     function = _CONVOLUTIONS[x.ndim - 3]
@@ -75,13 +138,11 @@ def _channels_last(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return function(x.movedim(-1, 1)).movedim(1, -1)
 
 
-def _windows(
+def windows(
     name: str, x: Tensor, sizes: int | Sizes, strides: int | Sizes, dilation: int | Sizes, padding: str
-) -> tuple[list[int], list[int], list[int]]:
-    """Sizes and strides by axis, and what is put around as F.pad takes it: the last axis first."""
-    count = x.ndim - 2
-    if not 1 <= count <= 3:
-        raise ArgumentError(f"{name} needs a tensor (batch, *sizes, channels) of 3 to 5 axes")
+) -> tuple[list[int], list[int], list[int], list[int]]:
+    """Sizes, strides and dilations by axis, and what is put around as F.pad takes it: the last axis first."""
+    count = _rank(name, x)
     if padding not in {"valid", "same"}:
         raise ArgumentError(f"{name}: padding: expected 'valid' or 'same', got '{padding}'", "padding")
     each, steps, rates = (_each(name, value, count) for value in (sizes, strides, dilation))
@@ -90,7 +151,7 @@ def _windows(
         reach = (size - 1) * rate + 1
         around = max(0, (-(-length // step) - 1) * step + reach - length) if padding == "same" else 0
         margins += [around // 2, around - around // 2]
-    return each, steps, margins
+    return each, steps, rates, margins
 
 
 def _each(name: str, value: int | Sizes, count: int) -> list[int]:
@@ -98,16 +159,3 @@ def _each(name: str, value: int | Sizes, count: int) -> list[int]:
     if len(values) != count or any(one < 1 for one in values):
         raise ArgumentError(f"{name}: expected a number from 1, or {count} of them, got {value}")
     return values
-
-
-@op()
-def rfft(x: Tensor, fft_length: int | None = None) -> tuple[Tensor, Tensor]:
-    """Two tensors, the real and the imaginary parts of the Fourier transform of the last axis, half of it."""
-    found = torch.fft.rfft(x, fft_length)
-    return found.real, found.imag
-
-
-@op()
-def irfft(x: Tensors, fft_length: int | None = None) -> Tensor:
-    """The signal whose `rfft` is x, [real parts, imaginary parts]."""
-    return torch.fft.irfft(torch.complex(*x), fft_length)

@@ -1,9 +1,11 @@
 """Operations that look values up, put them in order or count them."""
 
+import math
+
 import torch
 from torch import Tensor
 
-from kerascli.ops.base import ArgumentError, as_float, dtype_of, op
+from kerascli.ops.base import ArgumentError, Sizes, as_float, dtype_of, op
 
 
 @op()
@@ -162,3 +164,23 @@ def scatter_update(inputs: Tensor, indices: Tensor, updates: Tensor) -> Tensor:
 def extract_sequences(x: Tensor, sequence_length: int, sequence_stride: int) -> Tensor:
     """Windows along the last axis, as a new axis before it."""
     return x.unfold(-1, sequence_length, sequence_stride)
+
+
+@op()
+def argpartition(x: Tensor, kth: int, axis: int | None = -1) -> Tensor:
+    """Places of the values: the kth smallest at place kth, smaller ones before it, larger ones behind."""
+    x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
+    if not -x.shape[axis] <= kth < x.shape[axis]:
+        raise ArgumentError(f"argpartition: kth: expected a place of {x.shape[axis]}, got {kth}", "kth")
+    return argsort(x, axis)
+
+
+@op()
+def unravel_index(indices: Tensor, shape: Sizes) -> list[Tensor]:
+    """For places in a tensor as one row: a tensor of places for each axis of its shape."""
+    found: list[Tensor] = []
+    rest = _from_the_end(indices, math.prod(shape))
+    for size in reversed(shape):
+        found.append(rest.remainder(size).to(indices.dtype))
+        rest = rest.floor_divide(size)
+    return found[::-1]

@@ -8,6 +8,12 @@ from torch import Tensor
 from kerascli.ops.base import Sizes, dtype_of, op
 
 
+@op("array", "convert_to_tensor")
+def array(x: Tensor, dtype: str | None = None) -> Tensor:
+    """Numbers, and lists of them, as a tensor."""
+    return x if dtype is None else x.to(dtype_of(dtype))
+
+
 @op()
 def zeros(shape: int | Sizes, dtype: str | None = None, *, device: torch.device) -> Tensor:
     """Zeros of a shape, the batch axis included."""

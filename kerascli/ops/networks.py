@@ -9,7 +9,7 @@ from kerascli.ops.base import ArgumentError, Axes, all_axes, as_float, op
 _EPSILON = 1e-7
 
 
-@op()
+@op(widens=True)
 def normalize(x: Tensor, axis: Axes = -1, order: int = 2, epsilon: float | None = None) -> Tensor:
     """Scaled to length 1 along axes; `order` says by which norm."""
     least = _EPSILON if epsilon is None else epsilon
@@ -88,14 +88,36 @@ def sparse_categorical_crossentropy(
     return -torch.take_along_dim(_log_probabilities(output, from_logits, axis), target.long(), axis).squeeze(axis)
 
 
-@op()
+@op(widens=True)
 def ctc_loss(
     target: Tensor, output: Tensor, target_length: Tensor, output_length: Tensor, mask_index: int = 0
 ) -> Tensor:
     """For each sample; targets are label numbers (N, L), outputs logits (N, T, classes); `mask_index` is the blank."""
+    if output.is_meta:  # torch does not know the shape ahead
+        return as_float(output)[:, 0, 0]
     log_p = as_float(output).transpose(0, 1).log_softmax(-1)
     lengths = output_length.long(), target_length.long()
     return F.ctc_loss(log_p, target.long(), *lengths, blank=mask_index, reduction="none")
+
+
+@op()
+def ctc_decode(
+    inputs: Tensor, sequence_lengths: Tensor, strategy: str = "greedy", merge_repeated: bool = True, mask_index: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Two tensors: the likeliest label at each step without blanks (1, N, T), filled up with -1; minus its score."""
+    if strategy != "greedy":
+        raise ArgumentError(f"ctc_decode: strategy: expected 'greedy', got '{strategy}'", "strategy")
+    scores, labels = as_float(inputs).max(-1)
+    steps = torch.arange(inputs.shape[1], device=inputs.device)
+    beyond = steps >= sequence_lengths.unsqueeze(-1)
+    labels = torch.where(beyond, mask_index, labels)
+    if merge_repeated:
+        repeated = F.pad(labels[:, 1:] == labels[:, :-1], (1, 0))
+        labels = torch.where(repeated, mask_index, labels)
+    blank = labels == mask_index
+    order = torch.where(blank, inputs.shape[1], steps).argsort(dim=-1, stable=True)  # labels first, in their order
+    found = torch.where(blank, -1, labels).take_along_dim(order, -1).to(torch.int32)
+    return found.unsqueeze(0), -torch.where(beyond, 0.0, scores).sum(1, keepdim=True)
 
 
 @op()

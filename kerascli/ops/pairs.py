@@ -6,16 +6,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kerascli.ops.base import OPS, Value, as_tensor, op
+from kerascli.ops.base import OPS, ArgumentError, Value, as_float, as_tensor, op
 
 
 def _floor_divide(x1: Tensor, x2: Value) -> Tensor:
     """Without gradients, which are 0."""
+    _not_by_zero(x1, x2)
     return torch.floor_divide(x1.detach(), x2.detach() if isinstance(x2, Tensor) else x2)
+
+
+def _not_by_zero(x1: Tensor, x2: Value) -> None:
+    """A written 0 is found before anything is computed."""
+    if not isinstance(x2, (Tensor, float)) and x2 == 0 and not x1.is_floating_point():
+        raise ArgumentError("whole numbers cannot be divided by 0")
 
 
 def _remainder(x1: Tensor, x2: Value) -> Tensor:
     """torch's has no gradient for x2."""
+    _not_by_zero(x1, x2)
     return x1 - _floor_divide(x1, x2) * x2 if isinstance(x2, Tensor) else torch.remainder(x1, x2)
 
 
@@ -94,6 +102,18 @@ for _name, (_function, _meaning, _aliases) in _SIMPLE.items():
         OPS.register(_bitwise(_function), _name, _aliases, _meaning)
     else:
         OPS.register(_binary(_function, numbers_too=_name in _NUMBERS_TOO), _name, _aliases, _meaning)
+
+
+@op()
+def allclose(x1: Tensor, x2: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
+    """True where all values are close: isclose."""
+    return isclose(x1, x2, rtol, atol, equal_nan).all()
+
+
+@op()
+def nextafter(x1: Tensor, x2: Tensor) -> Tensor:
+    """The next number that there is behind x1, on the way to x2."""
+    return torch.nextafter(x1.detach().double(), x2.detach().double()).to(as_float(x1).dtype)
 
 
 @op()

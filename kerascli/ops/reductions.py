@@ -88,7 +88,7 @@ def logsumexp(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
     return torch.logsumexp(x, all_axes(x, axis), keepdim=keepdims)
 
 
-@op()
+@op(widens=True)
 def norm(x: Tensor, ord: int | str | None = None, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """The norm of vectors (one axis; all, where none is given) or matrices (two axes): 1, 2, 'fro', 'nuc'; null: 2."""
     axes = tuple(axis) if isinstance(axis, (list, tuple)) else axis
@@ -120,73 +120,36 @@ def argmin(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor
     return torch.argmin(x, axis, keepdim=keepdims).to(torch.int32)
 
 
-@op()
+@op(widens=True)
 def quantile(x: Tensor, q: Tensor, axis: Axes = None, method: str = "linear", keepdims: bool = False) -> Tensor:
     """The value that a share q of the values is below; several q give a new first axis."""
+    return along_axes(torch.quantile, x, q, axis, method, keepdims)
+
+
+def along_axes(
+    function: Callable[..., Tensor], x: Tensor, q: Tensor, axis: Axes, method: str, keepdims: bool
+) -> Tensor:
+    """torch's quantiles know one axis: over several they are of these as one."""
     axes = sorted(axis % x.ndim for axis in all_axes(x, axis))
     rest = [i for i in range(x.ndim) if i not in axes]
     flat = as_float(x).permute(*rest, *axes).flatten(len(rest)) if axes else as_float(x)[..., None]
-    found = torch.quantile(flat, q.to(flat.dtype), dim=-1, interpolation=method)
+    found = function(flat, q.to(flat.dtype), dim=-1, interpolation=method)
     if keepdims:
         for i in axes:
             found = found.unsqueeze(i + q.ndim)
     return found
 
 
-@op()
+@op(widens=True)
 def percentile(x: Tensor, q: Tensor, axis: Axes = None, method: str = "linear", keepdims: bool = False) -> Tensor:
     """As quantile, with q from 0 to 100."""
     return quantile(x, q / 100, axis, method, keepdims)
 
 
-@op()
+@op(widens=True)
 def median(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """The value in the middle; the mean of two where there are two."""
     return quantile(x, as_tensor(0.5, x.device), axis, "linear", keepdims)
-
-
-@op()
-def nansum(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The sum of the values that are numbers."""
-    return torch.nansum(x, all_axes(x, axis), keepdim=keepdims)
-
-
-@op()
-def nanmean(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The mean of the values that are numbers."""
-    return torch.nanmean(as_float(x), all_axes(x, axis), keepdim=keepdims)
-
-
-@op()
-def nanvar(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The variance of the values that are numbers."""
-    middle, is_number = nanmean(x, axis, keepdims=True), ~x.isnan()
-    squares = torch.where(is_number, x.nan_to_num() - middle, 0.0) ** 2
-    return sum_(squares, axis, keepdims) / sum_(is_number, axis, keepdims)
-
-
-@op()
-def nanstd(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The standard deviation of the values that are numbers."""
-    return nanvar(x, axis, keepdims).sqrt()
-
-
-@op()
-def nanmax(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The largest of the values that are numbers."""
-    return max_(torch.where(x.isnan(), -torch.inf, x), axis, keepdims)
-
-
-@op()
-def nanmin(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The smallest of the values that are numbers."""
-    return min_(torch.where(x.isnan(), torch.inf, x), axis, keepdims)
-
-
-@op()
-def nanprod(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The product of the values that are numbers."""
-    return prod(torch.where(x.isnan(), 1.0, x), axis, keepdims)
 
 
 def _one_by_one(function: Callable[..., Tensor], x: Tensor, axis: Axes, keepdims: bool) -> Tensor:

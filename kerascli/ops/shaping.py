@@ -186,28 +186,6 @@ def dstack(xs: Tensors) -> Tensor:
 
 
 @op()
-def unstack(x: Tensor, num: int | None = None, axis: int = 0) -> list[Tensor]:
-    """A tensor for each place of an axis."""
-    if num is not None and x.shape[axis] != num:
-        raise ArgumentError(f"unstack: the axis has {x.shape[axis]} places, not {num}")
-    return list(x.unbind(axis))
-
-
-@op()
-def split(x: Tensor, indices_or_sections: int | Sizes, axis: int = 0) -> list[Tensor]:
-    """Cut into so many equal parts, or before each of the places: several tensors."""
-    if isinstance(indices_or_sections, int) and (indices_or_sections < 1 or x.shape[axis] % indices_or_sections):
-        raise ArgumentError(f"split: an axis of {x.shape[axis]} does not fall into {indices_or_sections} equal parts")
-    return array_split(x, indices_or_sections, axis)
-
-
-@op()
-def array_split(x: Tensor, indices_or_sections: int | Sizes, axis: int = 0) -> list[Tensor]:
-    """As split, but the first parts may be longer by one."""
-    return list(torch.tensor_split(x, indices_or_sections, axis))  # type: ignore[arg-type]
-
-
-@op()
 def meshgrid(*x: Tensor, indexing: str = "xy") -> list[Tensor]:
     """A tensor for each vector, in which it varies along one axis: all combinations."""
     return list(torch.meshgrid(*x, indexing=indexing))
@@ -217,6 +195,12 @@ def meshgrid(*x: Tensor, indexing: str = "xy") -> list[Tensor]:
 def diag(x: Tensor, k: int = 0) -> Tensor:
     """A matrix with the vector on its diagonal, or the diagonal of a matrix."""
     return torch.diag(x, k)
+
+
+@op()
+def diagflat(x: Tensor, k: int = 0) -> Tensor:
+    """A matrix with all values on its k-th diagonal."""
+    return torch.diagflat(x, k)
 
 
 @op()

@@ -18,7 +18,7 @@ def resampling_weights(x: Tensor, size: int, new: int, curve: str, *, antialias:
     place = (torch.arange(new, dtype=dtype, device=x.device) + 0.5) * scale - 0.5
     pixel = torch.arange(size, dtype=dtype, device=x.device).unsqueeze(1)
     distance = (place - pixel).abs() / (max(scale, 1.0) if antialias else 1.0)
-    weights = _CURVES[curve](distance)
+    weights = CURVES[curve](distance)
     return (weights / weights.sum(0, keepdim=True)).to(x.dtype)
 
 
@@ -38,6 +38,7 @@ def _lanczos(radius: int) -> Callable[[Tensor], Tensor]:
     return curve
 
 
-_CURVES: Mapping[str, Callable[[Tensor], Tensor]] = {
+CURVES: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "bilinear": lambda x: (1 - x).clamp(min=0),
     "bicubic": _keys_cubic, "lanczos3": _lanczos(3), "lanczos5": _lanczos(5),
 }  # fmt: skip

@@ -40,7 +40,9 @@ def _images(sample: Images) -> "Figure":
     sheet, places = _sheet(sample)
     scale = max(1, round(_PIXELS / max(sheet.shape[:2])))
     tall, wide = (size * scale / _DPI for size in sheet.shape[:2])
-    figure = new_figure((wide + (0.7 if sample.row_names or sample.down else 0.2), tall + 0.6))
+    figure = new_figure(
+        (wide + (0.7 if sample.row_names or sample.down else 0.2), tall + (0.6 if sample.across else 0.35))
+    )
     axes = figure.subplots()
     shown = sheet[..., 0] if sheet.shape[-1] == 1 else sheet
     axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")

@@ -9,7 +9,8 @@ from typing import Any
 from kerascli.component import REGISTRIES, Component, Registry, plural
 from kerascli.errors import ConfigError, suggestion
 from kerascli.layers.base import BaseLayer, MergeLayer
-from kerascli.ops.base import OPS, Op
+from kerascli.ops.base import OPS
+from kerascli.ops.left_out import LEFT_OUT
 from kerascli.report.type_words import type_words
 from kerascli.shapes import Shape, show_shape
 from kerascli.spec.dump import flow_yaml
@@ -20,6 +21,7 @@ from kerascli.spec.settings import Setting, options, settings
 _USED = {
     "layer": "- {}", "loss": "loss: {}", "metric": "metrics: [{}]", "optimizer": "optimizer: {}",
     "schedule": "learning_rate: {}", "callback": "callbacks: [{}]", "source": "source: {}", "transform": "x: [{}]",
+    "augmentation": "augment: [{}]",
     "activation": "activation: {}", "initializer": "kernel_initializer: {}",
     "regularizer": "kernel_regularizer: {}", "constraint": "kernel_constraint: {}",
 }  # fmt: skip
@@ -93,15 +95,9 @@ def find_kind(word: str) -> Registry[Any]:
 def members(kind: str) -> tuple[Member, ...]:
     """The things of a kind, in the singular or the plural, by name. Raises ConfigError."""
     if kind.lower() in {"op", "ops"}:
-        return tuple(Member(name, OPS.aliases(name), operation(name).meaning) for name in OPS.names())
+        found = map(OPS.find, OPS.names())
+        return tuple(Member(op.name, OPS.aliases(op.name), op.meaning) for op in found if op)
     return _members(find_kind(kind))
-
-
-def operation(name: str) -> Op:
-    """An operation that there is."""
-    found = OPS.find(name)
-    assert found is not None
-    return found
 
 
 def _members(registry: Registry[Any]) -> tuple[Member, ...]:
@@ -181,8 +177,11 @@ def _of_components(word: str) -> Iterator[Entry]:
 
 
 def _of_ops(word: str) -> Iterator[Entry]:
-    """`ops.einsum`, `einsum`."""
-    op = OPS.find(word.lower())
+    """`ops.einsum`, `einsum`; of `ops.unique`, which there is not, why."""
+    word = word.lower()
+    if word.startswith("ops.") and word[4:] in LEFT_OUT:
+        yield Entry("not an op", word[4:], f"Not for formulas: {LEFT_OUT[word[4:]]}.")
+    op = OPS.find(word)
     if op is not None:
         name = op.alias_of or op.name
         written = ", ".join(str(p.replace(annotation=p.empty)) for p in op.parameters.values())

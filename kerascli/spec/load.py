@@ -24,6 +24,7 @@ from kerascli.spec.phases import folded, unfold
 from kerascli.spec.plugins import import_plugins, plugin_files
 from kerascli.spec.references import UNKNOWN, Facts, Flag, References, Unknown, in_template, read_flags, try_resolve
 from kerascli.spec.run import RunSpec, resolved
+from kerascli.spec.samples import shown_columns
 
 _SECTIONS = ("extends", "plugins", "name", "seed", "flags", "data", "model", "compile", "fit")
 MAX_SEED = 2**53
@@ -60,7 +61,8 @@ class Config:
 
     @property
     def context(self) -> Context:
-        return Context(folder=data_folder(self.document), seed=self.seed, progress=self.progress)
+        aside = shown_columns(self.document, self.flags)
+        return Context(data_folder(self.document), self.seed, self.progress, aside=aside)
 
     def facts(self) -> DataFacts:
         """What is known of the data without loading it."""
@@ -91,7 +93,7 @@ class Config:
     @property
     def data_key(self) -> str:
         """Equal for two phases that prepare the same data."""
-        return repr((self.data and self.data.dump(), self.validation_split))
+        return repr((self.data and self.data.dump(), self.validation_split, sorted(self.context.aside)))
 
     def check_early(self) -> None:
         """What can be told before the data is downloaded or read. Raises ConfigError."""

@@ -1,14 +1,18 @@
 """Callbacks that make samples, held against the model: before anything is trained."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from kerascli.callbacks.base import CALLBACKS
 from kerascli.callbacks.samples import ModelFacts, Sampler
+from kerascli.component import Invalid
 from kerascli.data.spec import DataSpec
 from kerascli.data.text_codec import is_text
 from kerascli.errors import Fault, Path
 from kerascli.graph.build import Built
 from kerascli.layers.core.embedding import Embedding
+from kerascli.spec.document import Document
+from kerascli.spec.references import UNKNOWN, Flag, try_resolve
 from kerascli.spec.run import RunSpec
 
 
@@ -49,3 +53,22 @@ def sample_faults(spec: RunSpec, callback: Sampler, path: Path, arguments: Any) 
     if stateful is not None:
         text = f"{callback.component_name}: '{stateful.name}' is stateful: it takes no rows but those of whole batches"
         yield Fault(text, path, "key")
+
+
+_CALLBACKS: Path = ("fit", "callbacks")
+
+
+def shown_columns(document: Document, flags: Mapping[str, Flag]) -> dict[str, Path]:
+    """Columns of the data that callbacks show, and where they name them; known before the rest of `fit` is read."""
+    resolved, _ = try_resolve(document, flags, lambda _: UNKNOWN, lambda path: path[:2] != _CALLBACKS[: len(path)])
+    written = resolved.at(_CALLBACKS)
+    found: dict[str, Path] = {}
+    for index, entry in enumerate(written if isinstance(written, list) else []):
+        try:
+            callback = CALLBACKS.parse(entry)
+        except Invalid:  # told when `fit` is read
+            continue
+        if isinstance(callback, Sampler) and isinstance(entry, dict):
+            (name,) = entry
+            found |= {column: (*_CALLBACKS, index, name, setting) for setting, column in callback.shown().items()}
+    return found

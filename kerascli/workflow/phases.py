@@ -97,6 +97,7 @@ def experiment_of(config: Config, prepared: PreparedData, device: Choice) -> Exp
             input_stage=prepared.input_stage,
             target_stage=prepared.target_stage,
             targets=prepared.facts.targets,
+            mixing=prepared.mixing,
         )
 
 

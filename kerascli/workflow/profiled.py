@@ -70,6 +70,8 @@ def _layers(experiment: Experiment) -> dict[str, nn.Module]:
     """The modules that a step calls one after the other; one that stands in several nodes goes by its first name."""
     update = experiment.update
     found = {"transforms of inputs": update.input_stage, "transforms of targets": update.target_stage}
+    if (mixing := experiment.rounds[0].update.mixing) is not None:
+        found["augment"] = mixing
     for each in experiment.rounds:
         graph, name = each.update.graph, each.learning[0].name
         found[f"{name}: loss and metrics" if name else "loss and metrics"] = each.update.objective

@@ -13,8 +13,9 @@ from kerascli.workflow.studio import ModelStudio
 
 def studio_of(run: OpenedRun, *, data: bool = True) -> ModelStudio:
     """Where the samples of an opened run are made; with its data, if that is wanted and at hand."""
-    splits = run.config.load_data(learned=run.learned).splits if data and run.data is not None else {}
-    return ModelStudio(run.experiment, splits, run.learned, run.stages.facts.targets)
+    prepared = run.config.load_data(learned=run.learned) if data and run.data is not None else None
+    splits, aside = ({}, {}) if prepared is None else (prepared.splits, prepared.aside)
+    return ModelStudio(run.experiment, splits, run.learned, run.stages.facts.targets, aside)
 
 
 def draw_samples(run: OpenedRun, names: Sequence[str], folder: Path | None) -> Iterator[Path]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from kerascli import draws
 from kerascli.builder.experiment import Experiment
 from kerascli.callbacks.samples import ModelFacts, Rows
+from kerascli.data.aside import Shown
 from kerascli.data.base import Field, Learned
 from kerascli.data.rows import Split
 from kerascli.data.text_codec import TextCodec, text_codecs
@@ -31,10 +32,12 @@ class ModelStudio:
         splits: Mapping[str, Split],
         learned: Mapping[str, Learned],
         targets: Mapping[str, Field],
+        aside: Mapping[str, Mapping[str, Shown]],
     ) -> None:
         self._experiment = experiment
         self._splits = splits
         self._targets = targets
+        self._aside = aside
         self._views: dict[str, Experiment] = {}
         self._facts = models_of(experiment.spec)
         data = experiment.spec.data
@@ -70,12 +73,13 @@ class ModelStudio:
         return {name: torch.cat(parts).float() for name, parts in found.items()}
 
     def rows(self, count: int) -> Rows:
-        split = next((self._splits[name] for name in _HELD_OUT if name in self._splits), None)
-        if split is None:
+        name = next((name for name in _HELD_OUT if name in self._splits), None)
+        if name is None:
             raise ConfigError("there are no rows to show: the run has no data")
-        part = split.read(slice(0, min(count, split.rows)))
-        given = {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in part.inputs.items()}
-        return Rows(self._staged(given), part.targets, part.rows)
+        part = self._splits[name].read(slice(0, min(count, self._splits[name].rows)))
+        given = {n: torch.from_numpy(np.array(values)) for n, values in part.inputs.items()}
+        aside = {column: shown.first(part.rows) for column, shown in self._aside.get(name, {}).items()}
+        return Rows(self._staged(given), part.targets, aside, part.rows)
 
     def _staged(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
         stage, device = self._experiment.update.input_stage, self._experiment.device

@@ -226,7 +226,8 @@ CASES: dict[str, list[Callable[[], Any]]] = {
 
 _NO_LAYER = "a base class, or made by every model"
 _CODE = "code of another framework"
-_LABELS = "changes labels with images: no layer of one result"
+_LABELS = "changes labels with images: no layer of one result, but done by data.augment"
+_BOXES = "of boxes: no tensor of one shape"
 _TEXT = "takes text or keeps a table beside the weights: part of the data's pipelines here"
 LEFT_OUT = {
     "Input": _NO_LAYER, "InputLayer": _NO_LAYER, "InputSpec": _NO_LAYER, "Layer": _NO_LAYER, "Wrapper": _NO_LAYER,
@@ -234,7 +235,7 @@ LEFT_OUT = {
     "Equalization": "Keras cannot put it into a functional model: its call returns its input",
     "RandomCrop": "at inference Keras hands on the whole image, against its own shape; here it is resized",
     "FlaxLayer": _CODE, "JaxLayer": _CODE, "Lambda": _CODE, "TFSMLayer": _CODE, "TorchModuleWrapper": _CODE,
-    "CutMix": _LABELS, "MixUp": _LABELS, "MaxNumBoundingBoxes": _LABELS,
+    "CutMix": _LABELS, "MixUp": _LABELS, "MaxNumBoundingBoxes": _BOXES,
     "Hashing": _TEXT, "HashedCrossing": _TEXT, "IntegerLookup": _TEXT, "StringLookup": _TEXT,
     "TextVectorization": _TEXT,
 }  # fmt: skip

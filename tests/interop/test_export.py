@@ -141,6 +141,10 @@ EXPRESSIONS = [
     "max_pool(a, 2)", "average_pool(a, 2, strides=1, padding='same')",
     "rfft(a)[1]", "svd(a, full_matrices=false)[1]", "isin(a, b)", "psnr(a, b, 1.0) * a",
     "moveaxis(a, 1, 2)", "tile(a, [1, 2, 1])", "a[:, none]", "var(a, axis=1)", "std(a, axis=1)",
+    "fft([a, b])[1]", "nanargmax(a, axis=1)", "nancumsum(a, axis=1)", "nanmedian(a, axis=1)", "nanquantile(a, 0.3, 1)",
+    "hsplit(a, 2)[1]", "stft(a, 2, 1, 2)[0]", "unfold(a[:, None], 2)", "matrix_rank(a)",
+    "fold(unfold(a[:, None], 2), [4, 3], 2)", "ifft2([a, b])[0]", "angle(a)", "nextafter(a, b)",
+    "lu_factor(a[:, :3])[0]", "unravel_index(argmax(a, axis=-1), [1, 3])[1]", "isreal(a)",
 ]  # fmt: skip
 
 

@@ -30,6 +30,7 @@ LEFT_OUT: dict[tuple[str, str], str] = {
 
 KINDS = (
     "layer", "activation", "loss", "metric", "optimizer", "schedule", "initializer", "regularizer", "constraint",
+    "augmentation",
 )  # fmt: skip
 
 

@@ -13,7 +13,22 @@ HERE = Path(__file__).parent
 
 _PLUMBING = {"get", "serialize", "deserialize"}
 
+_CODE = "code of another framework"
+_PIPELINE = "text or a table beside the weights: a transform of data's pipelines"
+_MIXES = "changes labels with images: data.augment"
+
 WITHOUT: dict[str, dict[str, str]] = {
+    "layer": {
+        "Layer": "a base class",
+        "Wrapper": "a base class",
+        "InputSpec": "no layer",
+        "Input": "model.inputs",
+        "InputLayer": "model.inputs",
+        "MaxNumBoundingBoxes": "of boxes",
+        **dict.fromkeys(("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper"), _CODE),
+        **dict.fromkeys(("Hashing", "HashedCrossing", "IntegerLookup", "StringLookup", "TextVectorization"), _PIPELINE),
+        **dict.fromkeys(("CutMix", "MixUp"), _MIXES),
+    },
     "loss": {"Loss": "a base class"},
     "metric": {
         "Metric": "a base class",
@@ -44,6 +59,7 @@ WITHOUT: dict[str, dict[str, str]] = {
 """What Keras has by a name that we have not, and why."""
 
 MODULES: dict[str, Any] = {
+    "layer": keras.layers,
     "loss": keras.losses,
     "metric": keras.metrics,
     "optimizer": keras.optimizers,

@@ -5,9 +5,10 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal, Self
 
 import numpy as np
+from pydantic import model_validator
 
 from kerascli.data.base import Context, Field, Source
 from kerascli.data.on_disk import Values
@@ -36,27 +37,41 @@ class FolderSource(Source):
     """The folder; each folder in it is a class, in order of name."""
     validation: str | None = None
     test: str | None = None
+    labels: Literal["inferred"] | None = "inferred"
+    """inferred: a class for each folder; null: files without classes, from the folder and those in it."""
     class_names: Words = ()
     """The classes that are used, in order of their numbers; else all, by their names."""
+
+    @model_validator(mode="after")
+    def _has_classes_to_name(self) -> Self:
+        if self.labels is None and self.class_names:
+            raise ValueError("class_names: there are no classes with labels: null")
+        return self
 
     @abstractmethod
     def contents(self, files: list[Path], name: str) -> dict[str, Values]:
         """The column that the files make. Raises DataError."""
 
-    def label(self, context: Context) -> Field:
-        """What is known of the classes. Raises DataError."""
+    def label(self, context: Context) -> dict[str, Field]:
+        """What is known of the classes, if there are any. Raises DataError."""
+        if self.labels is None:
+            return {}
         names = self.class_names or class_names(context.folder / self.directory, self.directory)
-        return Field((), "int64", num_classes=len(names), classes=tuple(names))
+        return {"label": Field((), "int64", num_classes=len(names), classes=tuple(names))}
 
     def load(self, context: Context) -> Mapping[str, Table]:
         tables: dict[str, Table] = {}
-        names = self.label(context).classes or ()
+        label = self.label(context)
         for split, path in (("train", self.directory), ("validation", self.validation), ("test", self.test)):
             if path is None:
                 continue
-            found = labelled_files(context.folder / path, path, names, self.suffixes)
-            columns: dict[str, Values] = {"label": found.labels, **self.contents(found.paths, path)}
-            tables[split] = Table(columns, len(found.paths), name=path)
+            columns: dict[str, Values] = {}
+            if label:
+                found = labelled_files(context.folder / path, path, label["label"].classes or (), self.suffixes)
+                files, columns["label"] = found.paths, found.labels
+            else:
+                files = unlabelled_files(context.folder / path, path, self.suffixes)
+            tables[split] = Table({**columns, **self.contents(files, path)}, len(files), name=path)
         return tables
 
 
@@ -86,9 +101,22 @@ def labelled_files(folder: Path, shown: str, classes: tuple[str, ...], suffixes:
         paths += found
         if len(paths) > _MOST_FILES:
             raise DataError(Fault(f"more than {_MOST_FILES:,} files", place=Place(shown)))
+    _refuse_none(paths, shown, suffixes)
+    return Filed(paths, np.repeat(np.arange(len(classes)), counts))
+
+
+def unlabelled_files(folder: Path, shown: str, suffixes: tuple[str, ...]) -> list[Path]:
+    """Files with one of the suffixes in a folder and in those in it. Raises DataError."""
+    if not folder.is_dir():
+        raise DataError(Fault("there is no such folder", place=Place(shown)))
+    paths = files_below(folder, suffixes)
+    _refuse_none(paths, shown, suffixes)
+    return paths
+
+
+def _refuse_none(paths: list[Path], shown: str, suffixes: tuple[str, ...]) -> None:
     if not paths:
         raise DataError(Fault(f"there are no files that end in {', '.join(suffixes)}", place=Place(shown)))
-    return Filed(paths, np.repeat(np.arange(len(classes)), counts))
 
 
 def files_below(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:

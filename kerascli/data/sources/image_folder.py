@@ -12,7 +12,7 @@ from kerascli.data.sources.image_settings import SUFFIXES, ImageSettings, image_
 
 @source()
 class ImageFolder(ImageSettings, FolderSource):
-    """`image` (height, width, channels) uint8 and `label`, of png, jpeg, gif and bmp files.
+    """`image` (height, width, channels) uint8, and `label`, of png, jpeg, gif and bmp files.
 
     Sizes are changed by Pillow, as in keras.utils.load_img. What would take much memory is decoded batch by batch.
     """
@@ -20,7 +20,7 @@ class ImageFolder(ImageSettings, FolderSource):
     suffixes = SUFFIXES
 
     def facts(self, context: Context) -> Mapping[str, Field]:
-        return {"image": Field(self.reading().shape, "uint8"), "label": self.label(context)}
+        return {"image": Field(self.reading().shape, "uint8"), **self.label(context)}
 
     def contents(self, files: list[Path], name: str) -> dict[str, Values]:
         need_pillow()

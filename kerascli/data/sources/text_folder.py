@@ -20,7 +20,7 @@ class TextFolder(FolderSource):
     suffixes = (".txt",)
 
     def facts(self, context: Context) -> Mapping[str, Field]:
-        return {"text": Field((), "string"), "label": self.label(context)}
+        return {"text": Field((), "string"), **self.label(context)}
 
     def contents(self, files: list[Path], name: str) -> dict[str, Values]:
         texts = np.empty(len(files), object)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.layers.convolutional.base import KERNEL_AXES, ConvolvingModule, sizes_and_channels
 from kerascli.layers.geometry import Window
+from kerascli.ops.filters import cut_of_transposed
 from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import GlorotUniform, Zeros
 from kerascli.shapes import (
@@ -63,20 +64,13 @@ class TransposedConvolution(Layer):
         window = Window(self.kernel_size, self.strides, self.padding, self.dilation_rate)
         sizes, channels = sizes_and_channels(x, self.rank, self.data_format)
         extras = self.output_padding or (None,) * self.rank
-        cuts = tuple(map(self._cut, window.reach, window.strides, extras))
+        whole = zip(window.reach, window.strides, extras, strict=True)
+        cuts = tuple(cut_of_transposed(*each, self.padding) for each in whole)
         for size, reach, stride, cut in zip(sizes, window.reach, window.strides, cuts, strict=True):
             if size is not None and (size - 1) * stride + reach <= sum(cut):
                 hint = "use a larger output_padding"
                 raise ShapeMismatch(f"leaves nothing of {x}", hint=hint, argument="output_padding")
         return TransposedConvolutionModule(self, window, cuts, channels)
-
-    def _cut(self, reach: int, stride: int, extra: int | None) -> tuple[int, int]:
-        """What is cut off before and after the (n - 1) * stride + reach places that n inputs reach; below 0: added."""
-        if self.padding == "valid":
-            return 0, -(max(stride - reach, 0) if extra is None else extra)
-        total = reach - stride if extra is None else reach - reach % 2 - extra
-        before = max(total // 2, 0)
-        return before, total - before
 
 
 class TransposedConvolutionModule(ConvolvingModule):

@@ -9,12 +9,13 @@ _TRIALS = 16
 """A trial fails with a probability below 0.05: that all do is as good as impossible."""
 
 
-def log_gamma_numbers(like: Tensor, alpha: float) -> Tensor:
+def log_gamma_numbers(like: Tensor, alpha: float | Tensor) -> Tensor:
     """Logarithms of gamma(alpha) distributed numbers in the shape of `like`.
 
     Marsaglia and Tsang (2000) for alpha + 1, brought down by u ** (1 / alpha): the rejections are trials side by side,
     and logarithms do not vanish where a small alpha makes numbers too small.
     """
+    alpha = alpha if isinstance(alpha, Tensor) else like.new_full((), alpha)
     trials = like.new_empty((*like.shape, _TRIALS))
     d = alpha + 2 / 3
     normal = draws.normal(trials)
@@ -23,7 +24,7 @@ def log_gamma_numbers(like: Tensor, alpha: float) -> Tensor:
     fits = (cube > 0) & (_log(draws.uniform(trials)) < 0.5 * normal**2 + d * (1 - cube + log_cube))
     first = torch.where(fits, torch.arange(_TRIALS, device=like.device), _TRIALS - 1).amin(-1, keepdim=True)
     log_number = log_cube.gather(-1, first).squeeze(-1)
-    return log_number + torch.log(like.new_full((), d)) + _log(draws.uniform(like)) / alpha
+    return log_number + d.log() + _log(draws.uniform(like)) / alpha
 
 
 def _log(uniform: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from kerascli.preprocessing.resampling import resampling_weights
 from kerascli.shapes import DataFormat, PositiveInt
 
 _TORCH_MODES = {"nearest": "nearest-exact", "bilinear": "bilinear", "bicubic": "bicubic"}
+INTERPOLATIONS = (*_TORCH_MODES, "lanczos3", "lanczos5")
 
 
 @operation(
@@ -56,17 +57,22 @@ class Resizing(ImageOperation):
         if self.crop_to_aspect_ratio:
             x = crop_to_aspect_ratio(x, self.height, self.width)
         elif self.pad_to_aspect_ratio:
-            x = _pad_to_aspect_ratio(x, self.height, self.width, self.fill_value)
-        if self.interpolation in ("lanczos3", "lanczos5"):
-            return _lanczos(x, self.height, self.width, self.interpolation, self.antialias)
-        smooth = self.interpolation != "nearest"
-        return F.interpolate(
-            x,
-            (self.height, self.width),
-            mode=_TORCH_MODES[self.interpolation],
-            align_corners=False if smooth else None,
-            antialias=self.antialias and smooth,
-        )
+            x = pad_to_aspect_ratio(x, self.height, self.width, self.fill_value)
+        return resized(x, self.height, self.width, self.interpolation, self.antialias)
+
+
+def resized(x: Tensor, height: int, width: int, interpolation: str, antialias: bool) -> Tensor:
+    """(N, C, H, W) -> (N, C, height, width)."""
+    if interpolation in ("lanczos3", "lanczos5"):
+        return _lanczos(x, height, width, interpolation, antialias)
+    smooth = interpolation != "nearest"
+    return F.interpolate(
+        x,
+        (height, width),
+        mode=_TORCH_MODES[interpolation],
+        align_corners=False if smooth else None,
+        antialias=antialias and smooth,
+    )
 
 
 def smart_resize(x: Tensor, height: int, width: int) -> Tensor:
@@ -84,7 +90,8 @@ def crop_to_aspect_ratio(x: Tensor, height: int, width: int) -> Tensor:
     return x[..., top : top + high, left : left + wide]
 
 
-def _pad_to_aspect_ratio(x: Tensor, height: int, width: int, value: float) -> Tensor:
+def pad_to_aspect_ratio(x: Tensor, height: int, width: int, value: float) -> Tensor:
+    """Filled up on both sides, until it is as wide for its height as height x width."""
     rows, columns = x.shape[-2:]
     top = (max(rows, int(columns * height / width)) - rows) // 2
     left = (max(columns, int(rows * width / height)) - columns) // 2

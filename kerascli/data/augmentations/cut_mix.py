@@ -1,0 +1,92 @@
+"""CutMix: a box of each image from another one (Yun et al., 2019)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from kerascli.data.augmentations import beta_numbers, blended, order_of
+from kerascli.data.base import Field
+from kerascli.data.mixing import Augmentation, Names, augmentation
+from kerascli.preprocessing.images.base import Factor, span, uniform
+from kerascli.shapes import DataFormat, show_shape
+
+_LEAST_ALPHA = 1e-6
+
+
+class Drawn(NamedTuple):
+    """For each sample (N,): which one the box is from, what is to stay of the image, and the way of the box from the
+    left and the upper end of the room that it has."""
+
+    order: Tensor
+    stays: Tensor
+    across: Tensor
+    down: Tensor
+
+
+@augmentation()
+class CutMix(Augmentation):
+    """Puts a box of another image into each image of a training batch, and blends the targets by the box's share.
+
+    A target of the images' size, such as a mask of classes, is cut as they are.
+    """
+
+    factor: Factor = 1.0
+    """What stays of an image is of the beta(alpha, alpha) distribution; alpha is drawn from 0 to this, or from
+    [lowest, highest]."""
+    seed: int | None = None
+    data_format: DataFormat = "channels_last"
+    inputs: Names | None = None
+    """The images that are cut, all with the same box; null: all images."""
+    targets: Names | None = None
+    """The targets that are mixed; null: all."""
+
+    def draw(self, images: Tensor) -> Drawn:
+        alpha = uniform(images[:1], span(self.factor), 1) + _LEAST_ALPHA  # one for the batch, as in Keras
+        stays = beta_numbers(images, alpha.view(()))
+        across, down = uniform(images, (0, 1), 2).unbind(1)
+        return Drawn(order_of(images), stays, across, down)
+
+    def mix_images(self, images: Tensor, drawn: Drawn) -> Tensor:
+        inside, _ = self._box(images, drawn)
+        return torch.where(inside, images.index_select(0, drawn.order), images)
+
+    def mix_targets(self, targets: Tensor, images: Tensor, drawn: Drawn) -> Tensor:
+        inside, stays = self._box(images, drawn)
+        if targets.dim() == 4:
+            return torch.where(inside, targets.index_select(0, drawn.order), targets)
+        return blended(targets, drawn.order, stays)
+
+    def refuse_image(self, image: Field, first: Field) -> str | None:
+        sizes = [show_shape(self._size(field.shape)) for field in (image, first)]
+        return None if sizes[0] == sizes[1] else f"is of another size, {sizes[0]}, than the first images, {sizes[1]}"
+
+    def refuse_target(self, target: Field, image: Field) -> tuple[str, str] | None:
+        if len(target.shape) < 2:
+            return super().refuse_target(target, image)
+        if len(target.shape) == 3 and self.refuse_image(target, image) is None:
+            return None
+        text = f"is neither a vector nor of the images' height and width, but {show_shape((None, *target.shape))}"
+        return text, "name the targets that are mixed: targets: [...]"
+
+    def _size(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return shape[-3:-1] if self.data_format == "channels_last" else shape[-2:]
+
+    def _box(self, images: Tensor, drawn: Drawn) -> tuple[Tensor, Tensor]:
+        """Where the box is (N, H, W, 1), and what stays of each image (N,)."""
+        height, width = (size or 0 for size in self._size(tuple(images.shape)))
+        part = torch.sqrt(1.0 - drawn.stays)
+        left, right, in_row = _stretch(part, drawn.across, width)
+        upper, lower, in_column = _stretch(part, drawn.down, height)
+        inside = in_column.unsqueeze(2) & in_row.unsqueeze(1)
+        channels = -1 if self.data_format == "channels_last" else 1
+        return inside.unsqueeze(channels), 1.0 - (right - left) * (lower - upper) / (width * height)
+
+
+def _stretch(part: Tensor, place: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Of a part of a side (N,): where it begins, where it ends, and which pixels lie in it (N, size)."""
+    length = part * size
+    first = place * (size - length)
+    last = first + length
+    pixels = torch.arange(size, dtype=part.dtype, device=part.device)
+    return first, last, (pixels >= first.unsqueeze(1)) & (pixels < last.unsqueeze(1))

@@ -1,0 +1,180 @@
+"""What `data.augment` asks for: samples of a training batch mixed with one another, inputs and targets alike."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from pydantic import BeforeValidator
+from torch import Tensor, nn
+
+from kerascli import draws
+from kerascli.component import Component, Registry
+from kerascli.data.base import Field
+from kerascli.errors import DataError, Fault, suggestion
+from kerascli.shapes import show_shape
+
+Batch = dict[str, Tensor]
+Fields = Mapping[str, Field]
+
+
+def _listed(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else (value,) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
+
+
+class Augmentation(Component):
+    """Mixes the samples of a batch: how much of which, is drawn once for its images and its targets."""
+
+    if TYPE_CHECKING:  # declared by each, behind Keras's own arguments
+        seed: int | None
+        inputs: Names | None
+        targets: Names | None
+
+    @abstractmethod
+    def draw(self, images: Tensor) -> Any:
+        """The random numbers for a batch, in single precision."""
+
+    @abstractmethod
+    def mix_images(self, images: Tensor, drawn: Any) -> Tensor:
+        """Images (N, H, W, C), of floats."""
+
+    @abstractmethod
+    def mix_targets(self, targets: Tensor, images: Tensor, drawn: Any) -> Tensor:
+        """What is to be predicted of the images (N, H, W, C)."""
+
+    def refuse_image(self, image: Field, first: Field) -> str | None:
+        """Why images cannot be mixed together with the first ones, as the end of a sentence."""
+        return None
+
+    def refuse_target(self, target: Field, image: Field) -> tuple[str, str] | None:
+        """Why a target cannot be mixed, as the end of a sentence, and a way out."""
+        if not target.is_integer or target.dtype == "unknown":
+            return None
+        hint = "put to_categorical behind class numbers, cast: float32 behind amounts"
+        return f"is whole numbers ({target.dtype}), between which there is nothing", hint
+
+
+AUGMENTATIONS: Registry[Augmentation] = Registry(
+    "augmentation", Augmentation, ("kerascli.data.augmentations",), ("layer_",)
+)
+
+A = TypeVar("A", bound=type[Augmentation])
+
+
+def augmentation(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[A], A]:
+    """Register an augmentation."""
+
+    def register(cls: A) -> A:
+        AUGMENTATIONS.register(cls, name=name, aliases=aliases)
+        return cls
+
+    return register
+
+
+AugmentField = Annotated[
+    tuple[Annotated[Augmentation, AUGMENTATIONS.field()], ...],
+    BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
+]
+
+
+def name_faults(augment: Sequence[Augmentation], inputs: Mapping[str, Any], targets: Mapping[str, Any]) -> list[Fault]:
+    """Names that are no inputs, or no targets."""
+    return [
+        Fault(
+            f"augment: {step.component_name}: there is no {what} '{name}'{suggestion(name, known)}",
+            (index, step.component_name, section),
+        )
+        for index, step in enumerate(augment)
+        for section, what, known in (("inputs", "input", inputs), ("targets", "target", targets))
+        for name in getattr(step, section) or ()
+        if name not in known
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """An augmentation, and what it is done to."""
+
+    augmentation: Augmentation
+    inputs: tuple[str, ...]
+    targets: tuple[str, ...]
+
+
+def mixes(augment: Sequence[Augmentation], inputs: Fields, targets: Fields) -> list[Mix]:
+    """What each is done to: by default all images and all targets. Raises DataError for what cannot be mixed."""
+    found = []
+    for index, step in enumerate(augment):
+        images = tuple(name for name, field in inputs.items() if len(field.shape) == 3)
+        mix = Mix(
+            step,
+            images if step.inputs is None else step.inputs,
+            tuple(targets) if step.targets is None else step.targets,
+        )
+        problem = _problem(mix, inputs, targets)
+        if problem is not None:
+            text, hint = problem
+            path = ("data", "augment", index)
+            raise DataError(Fault(f"augment: {step.component_name}: {text}", path, hint=hint))
+        found.append(mix)
+    return found
+
+
+def _problem(mix: Mix, inputs: Fields, targets: Fields) -> tuple[str, str | None] | None:
+    if not mix.inputs:
+        return "needs an input of images (height, width, channels), there is none", None
+    first = inputs[mix.inputs[0]]
+    for name in mix.inputs:
+        field = inputs[name]
+        why = _no_images(field) or mix.augmentation.refuse_image(field, first)
+        if why is not None:
+            return f"input '{name}' {why}", None
+    for name in mix.targets:
+        refused = mix.augmentation.refuse_target(targets[name], first)
+        if refused is not None:
+            return f"target '{name}' {refused[0]}", refused[1]
+    return None
+
+
+def _no_images(field: Field) -> str | None:
+    if len(field.shape) == 3 and not field.is_text:
+        return None
+    return f"is not images (height, width, channels) but {show_shape((None, *field.shape))}"
+
+
+def mixed_inputs(augment: Sequence[Augmentation], inputs: Fields, targets: Fields) -> dict[str, Field]:
+    """The inputs' facts: images that are mixed are floats, in inference too."""
+    images = {name for mix in mixes(augment, inputs, targets) for name in mix.inputs}
+    return {name: replace(field, dtype="float32") if name in images else field for name, field in inputs.items()}
+
+
+class Mixing(nn.Module):
+    """Mixes batches in training, after the pipelines; elsewhere they stay as they are."""
+
+    def __init__(self, steps: Sequence[Mix]) -> None:
+        super().__init__()
+        self.steps = tuple(steps)
+
+    def forward(self, inputs: Batch, targets: Batch) -> tuple[Batch, Batch]:  # each (N, *) -> (N, *)
+        if not self.training:
+            return inputs, targets
+        inputs, targets = dict(inputs), dict(targets)
+        nodes = draws.node_stack()
+        for step in self.steps:
+            nodes.append(f"data.augment.{step.augmentation.component_name}")
+            with draws.seeded(step.augmentation.seed):
+                _mix(step, inputs, targets)
+            nodes.pop()
+        return inputs, targets
+
+
+def _mix(step: Mix, inputs: Batch, targets: Batch) -> None:
+    mixer, first = step.augmentation, inputs[step.inputs[0]]
+    drawn = mixer.draw(first.float())
+    for name in step.inputs:
+        images = inputs[name]
+        inputs[name] = mixer.mix_images(images if images.is_floating_point() else images.float(), drawn)
+    for name in step.targets:
+        targets[name] = mixer.mix_targets(targets[name], first, drawn)

@@ -1,0 +1,44 @@
+"""What other languages write, and what is written here: the ends of errors."""
+
+# ruff: noqa: RUF001
+
+from collections.abc import Mapping
+
+CHARACTERS: Mapping[str, str] = {
+    "^": "a power is written '**'", "&": "write 'and'", "|": "write 'or'", "!": "write 'not'", "~": "write 'not'",
+    "?": "write 'a if test else b' over numbers, where(test, a, b) over tensors", ";": "it is one value",
+    "{": "there are lists only: [a, b]", "×": "write '*'", "·": "write '*'", "÷": "write '/'", "−": "write '-'",
+    "–": "write '-'", "²": "write '** 2'", "³": "write '** 3'", "√": "write sqrt(...)", "≤": "write '<='",
+    "≥": "write '>='", "≠": "write '!='", "π": "write pi", "“": "write '\"'", "”": "write '\"'", "‘": "write \"'\"",
+    "’": "write \"'\"",
+}  # fmt: skip
+"""By a character that begins nothing."""
+WORDS: Mapping[str, str] = {
+    "for": "there are no loops; operations are of whole tensors", "is": "write '=='", "in": "write isin(a, b)",
+    "xor": "write logical_xor(a, b)", ",": "several values are a list: [a, b]", "lambda": "there are no functions here",
+    "<>": "write '!='", "=>": "write '>='", "=<": "write '<='",
+}  # fmt: skip
+"""By a word, or two signs, where something else is expected."""
+FUNCTIONS_OF_TENSORS: Mapping[str, str] = {
+    "pow": "write x ** y", "int": "write cast(x, 'int32')", "float": "write cast(x, 'float32')",
+    "len": "write shape(x)[0]",
+}  # fmt: skip
+"""By a function that is of numbers only."""
+_ATTRIBUTES: Mapping[str, str] = {
+    "shape": "shape({})", "ndim": "ndim({})", "size": "size({})", "dtype": "dtype({})", "T": "transpose({})",
+    "mT": "swapaxes({}, -1, -2)", "real": "real({})", "imag": "imag({})",
+}  # fmt: skip
+_DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "float16", "bfloat16", "float32", "float64")
+_NAMES: Mapping[str, str] = {
+    **dict.fromkeys(("inf", "nan"), "there are finite numbers only; -1e9 hides a value from a softmax"),
+    **dict.fromkeys(("TRUE", "FALSE"), "write true or false"),
+    **{name: f"a dtype is a text: '{name}'" for name in _DTYPES},
+}
+
+
+def meant_by(name: str) -> str:
+    """`; write shape(x)` for a name that stands for nothing here, as `x.shape`; or nothing."""
+    owner, _, last = name.rpartition(".")
+    if owner and last in _ATTRIBUTES:
+        return f"; write {_ATTRIBUTES[last].format(owner)}"
+    return f"; {_NAMES[name]}" if name in _NAMES else ""

@@ -1,0 +1,111 @@
+"""Images (*, H, W, channels) moved, turned and bent; and any tensor at places between its values."""
+
+import itertools
+
+import torch
+from torch import Tensor
+
+from kerascli.ops.base import ArgumentError, as_float, op
+from kerascli.ops.images import of_images, one_of
+from kerascli.preprocessing.images.warp import pixels, warp
+
+_INTERPOLATIONS = ("nearest", "bilinear")
+_FILL_MODES = ("constant", "nearest", "wrap", "mirror", "reflect")
+
+
+@op("image.affine_transform")
+def affine_transform(
+    images: Tensor, transform: Tensor, interpolation: str = "bilinear", fill_mode: str = "constant",
+    fill_value: float = 0,
+) -> Tensor:  # fmt: skip
+    """The pixel (x, y) is that at (a0 x + a1 y + a2, b0 x + b1 y + b2); transform: [a0, a1, a2, b0, b1, b2, 0, 0]."""
+    one_of("image.affine_transform", "interpolation", interpolation, _INTERPOLATIONS)
+    one_of("image.affine_transform", "fill_mode", fill_mode, _FILL_MODES)
+    if transform.ndim not in (1, 2) or transform.shape[-1] != 8:
+        raise ArgumentError("image.affine_transform: transform: expected 8 numbers, or 8 for each sample", 1)
+    a0, a1, a2, b0, b1, b2, _, _ = as_float(transform).reshape(-1, 8, 1, 1).unbind(1)
+
+    def change(x: Tensor) -> Tensor:
+        i, j = pixels(x)
+        across, down = (a0 * i + a1 * j + a2).to(x.dtype), (b0 * i + b1 * j + b2).to(x.dtype)
+        return warp(x, across, down, interpolation=interpolation, fill_mode=fill_mode, fill_value=fill_value)  # type: ignore[arg-type]
+
+    return of_images("image.affine_transform", images, change)
+
+
+@op("image.perspective_transform")
+def perspective_transform(
+    images: Tensor, start_points: Tensor, end_points: Tensor, interpolation: str = "bilinear", fill_value: float = 0
+) -> Tensor:
+    """What lies at four points [[x, y], ...] comes to four others; (4, 2), or (batch, 4, 2)."""
+    one_of("image.perspective_transform", "interpolation", interpolation, _INTERPOLATIONS)
+    if start_points.shape != end_points.shape or start_points.shape[-2:] != (4, 2) or start_points.ndim > 3:
+        raise ArgumentError("image.perspective_transform: the points are two tensors (4, 2), or (batch, 4, 2)")
+
+    def change(x: Tensor) -> Tensor:
+        a = _homography(*(points.to(x.dtype).reshape(-1, 4, 2) for points in (start_points, end_points)))
+        a0, a1, a2, a3, a4, a5, a6, a7 = a.reshape(-1, 8, 1, 1).unbind(1)
+        i, j = pixels(x)
+        below = a6 * i + a7 * j + 1
+        across, down = (a0 * i + a1 * j + a2) / below, (a3 * i + a4 * j + a5) / below
+        return warp(x, across, down, interpolation=interpolation, fill_mode="constant", fill_value=fill_value)  # type: ignore[arg-type]
+
+    return of_images("image.perspective_transform", images, change)
+
+
+def _homography(start: Tensor, end: Tensor) -> Tensor:
+    """(N, 8): the way from the end points (N, 4, 2) back to the start points."""
+    x, y = end.unbind(-1)
+    one, none = torch.ones_like(x), torch.zeros_like(x)
+    places = [[x, y, one, none, none, none], [none, none, none, x, y, one]]
+    rows = [
+        torch.stack([*place, -wanted * x, -wanted * y], -1)
+        for place, wanted in zip(places, start.unbind(-1), strict=True)
+    ]
+    return torch.linalg.solve(torch.cat(rows, 1), torch.cat(start.unbind(-1), 1))
+
+
+@op("image.map_coordinates")
+def map_coordinates(
+    inputs: Tensor, coordinates: Tensor, order: int, fill_mode: str = "constant", fill_value: float = 0
+) -> Tensor:
+    """The values at places (axes of inputs, *), which may lie between: the nearest (order 0), or linear (order 1)."""
+    one_of("image.map_coordinates", "fill_mode", fill_mode, _FILL_MODES)
+    if order not in (0, 1):
+        raise ArgumentError(f"image.map_coordinates: order: expected 0 or 1, got {order}", "order")
+    if coordinates.ndim < 1 or coordinates.shape[0] != inputs.ndim:
+        raise ArgumentError(f"image.map_coordinates: coordinates: expected {inputs.ndim} along axis 0, one an axis", 1)
+    by_axis = [_neighbours(place, order) for place in as_float(coordinates).unbind()]
+    total = None
+    for corner in itertools.product(*by_axis):
+        sizes = zip(corner, inputs.shape, strict=True)
+        found = inputs[tuple(_inside(place, size, fill_mode) for (place, _), size in sizes)]
+        if fill_mode == "constant":
+            for (place, _), size in zip(corner, inputs.shape, strict=True):
+                found = torch.where((place >= 0) & (place < size), found, fill_value)
+        for _, weight in corner:
+            found = found * weight
+        total = found if total is None else total + found
+    assert total is not None
+    return total if inputs.is_floating_point() else total.round().to(inputs.dtype)
+
+
+def _neighbours(place: Tensor, order: int) -> list[tuple[Tensor, Tensor]]:
+    """Whole places around one, each with its weight."""
+    if order == 0:
+        return [(place.round().long(), torch.ones_like(place))]
+    lower = place.floor()
+    return [(lower.long(), 1 - (place - lower)), (lower.long() + 1, place - lower)]
+
+
+def _inside(place: Tensor, size: int, fill_mode: str) -> Tensor:
+    """The place that stands for one outside."""
+    match fill_mode:
+        case "wrap":
+            return place.remainder(size)
+        case "mirror":  # about the middle of the border values
+            return ((place + size - 1).remainder(max(2 * size - 2, 1)) - (size - 1)).abs()
+        case "reflect":  # about their outer edges
+            return ((2 * place + 1 + 2 * size).remainder(4 * size) - 2 * size).abs().sub(1).floor_divide(2)
+        case _:
+            return place.clamp(0, size - 1)

@@ -1,0 +1,39 @@
+"""What operations over images share: they see channels first, and a batch always."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from kerascli.ops.base import ArgumentError
+from kerascli.ops.elementwise import dtype_name, saturate_cast
+
+
+def of_images(name: str, x: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """`change` (N, C, H, W) -> (N, C, *) of images (N, H, W, C), or of one (H, W, C); the dtype stays."""
+    if x.ndim not in (3, 4):
+        raise ArgumentError(f"{name} needs images (batch, height, width, channels), got {x.ndim} axes")
+    images = in_full(x) if x.ndim == 4 else in_full(x).unsqueeze(0)
+    y = change(images.movedim(-1, 1)).movedim(1, 3)
+    y = y if x.ndim == 4 else y.squeeze(0)
+    return y.to(x.dtype) if x.is_floating_point() else saturate_cast(y.round(), dtype_name(x))
+
+
+def in_full(x: Tensor) -> Tensor:
+    """Half precision is too coarse for places in an image, whole numbers have none between them."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def of_floats(name: str, x: Tensor, channels: int) -> None:
+    """Refuses what has no colours."""
+    if not x.is_floating_point():
+        raise ArgumentError(f"{name} needs floats; write cast(x, 'float32') / 255")
+    if x.shape[-1] != channels:
+        raise ArgumentError(f"{name} needs images of {channels} channels, got {x.shape[-1]}")
+
+
+def one_of(name: str, key: str, value: str, known: tuple[str, ...]) -> None:
+    """Refuses a word that there is not."""
+    if value not in known:
+        words = ", ".join(f"'{word}'" for word in known)
+        raise ArgumentError(f"{name}: {key}: expected one of {words}, got '{value}'", key)

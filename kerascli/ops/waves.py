@@ -1,0 +1,119 @@
+"""Fourier transforms; what Keras has as complex numbers are two tensors, [real parts, imaginary parts]."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kerascli.ops.base import ArgumentError, Tensors, as_float, op
+
+
+def _joined(name: str, x: Tensors) -> Tensor:
+    if len(x) != 2 or x[0].shape != x[1].shape:
+        raise ArgumentError(f"{name}: x: expected [real parts, imaginary parts], two tensors of one shape")
+    return torch.complex(as_float(x[0]), as_float(x[1]))
+
+
+def _parted(x: Tensor) -> tuple[Tensor, Tensor]:
+    return x.real, x.imag
+
+
+@op(widens=True)
+def fft(x: Tensors) -> tuple[Tensor, Tensor]:
+    """Two tensors, the real and the imaginary parts of the Fourier transform of the last axis of [real, imaginary]."""
+    return _parted(torch.fft.fft(_joined("fft", x)))
+
+
+@op(widens=True)
+def fft2(x: Tensors) -> tuple[Tensor, Tensor]:
+    """As fft, of the last two axes."""
+    return _parted(torch.fft.fft2(_joined("fft2", x)))
+
+
+@op(widens=True)
+def ifft2(x: Tensors) -> tuple[Tensor, Tensor]:
+    """Two tensors whose `fft2` is x, [real parts, imaginary parts]."""
+    return _parted(torch.fft.ifft2(_joined("ifft2", x)))
+
+
+@op(widens=True)
+def rfft(x: Tensor, fft_length: int | None = None) -> tuple[Tensor, Tensor]:
+    """Two tensors, the real and the imaginary parts of the Fourier transform of the last axis, half of it."""
+    return _parted(torch.fft.rfft(x, fft_length))
+
+
+@op(widens=True)
+def irfft(x: Tensors, fft_length: int | None = None) -> Tensor:
+    """The signal whose `rfft` is x, [real parts, imaginary parts]."""
+    return torch.fft.irfft(_joined("irfft", x), fft_length)
+
+
+@op(widens=True)
+def stft(
+    x: Tensor, sequence_length: int, sequence_stride: int, fft_length: int, window: Tensor | str | None = "hann",
+    center: bool = True,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Two tensors (*, sequences, fft_length // 2 + 1): rfft of pieces of the last axis, each times the window."""
+    weights = _weights("stft", as_float(x), window, sequence_length, sequence_stride, fft_length)
+    signal = as_float(x)
+    if center:
+        around = fft_length // 2
+        if around >= x.shape[-1]:
+            raise ArgumentError(f"stft: center: a signal of {x.shape[-1]} cannot be reflected by {around} values")
+        signal = F.pad(signal.reshape(-1, x.shape[-1]), (around, around), mode="reflect")
+        signal = signal.unflatten(0, x.shape[:-1]) if x.ndim > 1 else signal[0]
+    if signal.shape[-1] < fft_length:
+        raise ArgumentError(f"stft: a signal of {signal.shape[-1]} is shorter than fft_length, {fft_length}")
+    return _parted(torch.fft.rfft(signal.unfold(-1, fft_length, sequence_stride) * weights))
+
+
+@op(widens=True)
+def istft(
+    x: Tensors, sequence_length: int, sequence_stride: int, fft_length: int, length: int | None = None,
+    window: Tensor | str | None = "hann", center: bool = True,
+) -> Tensor:  # fmt: skip
+    """The signal whose `stft` is x, [real parts, imaginary parts]; `length` says how much of it."""
+    pieces = irfft(x, fft_length)
+    count, start = pieces.shape[-2], fft_length // 2 if center else 0
+    whole = sequence_stride * (count - 1) + fft_length
+    end = whole - start if length is None else start + length
+    if window is None:
+        _weights("istft", pieces, window, sequence_length, sequence_stride, fft_length)
+        return _overlapped(pieces, sequence_stride)[..., start:end]
+    weights = _weights("istft", pieces, window, sequence_length, sequence_stride, fft_length)
+    if center and sequence_length == fft_length:  # the weights that each value has had
+        sums = _overlapped((weights * weights).expand(count, -1), sequence_stride)[start:end]
+        signal = _overlapped(pieces * weights, sequence_stride)[..., start:end] / sums
+        return F.pad(signal, (0, max(end - whole, 0)))
+    steps = -(-fft_length // sequence_stride)  # as if there were pieces without end
+    squares = F.pad(weights * weights, (0, steps * sequence_stride - fft_length)).view(steps, -1)
+    return _overlapped(pieces * weights / squares.sum(0).repeat(steps)[:fft_length], sequence_stride)[..., start:end]
+
+
+def _weights(name: str, x: Tensor, window: Tensor | str | None, length: int, stride: int, fft_length: int) -> Tensor:
+    """The window (fft_length,), with zeros on both sides of what is shorter."""
+    if not 1 <= length <= fft_length:
+        raise ArgumentError(f"{name}: sequence_length: expected 1 to fft_length, {fft_length}, got {length}")
+    if stride < 1:
+        raise ArgumentError(f"{name}: sequence_stride: expected 1 or more, got {stride}")
+    if window is None:
+        weights = torch.ones(length, dtype=x.dtype, device=x.device)
+    elif isinstance(window, Tensor):
+        weights = window.to(x.dtype)
+    elif window in ("hann", "hamming"):
+        make = torch.hann_window if window == "hann" else torch.hamming_window
+        weights = make(length, periodic=True, dtype=x.dtype, device=x.device)
+    else:
+        raise ArgumentError(f"{name}: window: expected 'hann', 'hamming', a vector or null, got '{window}'", "window")
+    if tuple(weights.shape) != (length,):
+        raise ArgumentError(f"{name}: window: expected {length} values, sequence_length, got {list(weights.shape)}")
+    before = (fft_length - length) // 2
+    return F.pad(weights, (before, fft_length - length - before))
+
+
+def _overlapped(x: Tensor, stride: int) -> Tensor:
+    """(*, n, L) -> (*, stride * (n - 1) + L): the sum of pieces, each that much later than the one before."""
+    count, length = x.shape[-2:]
+    steps = -(-length // stride)
+    parts = F.pad(x, (0, steps * stride - length)).unflatten(-1, (steps, stride)).unbind(-2)
+    rows = [F.pad(part, (0, 0, k, steps - 1 - k)) for k, part in enumerate(parts)]
+    return sum(rows[1:], rows[0]).flatten(-2)[..., : stride * (count - 1) + length]
