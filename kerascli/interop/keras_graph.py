@@ -102,7 +102,7 @@ class _Writer:
     def _layer(self, node: Node, name: str) -> None:
         if isinstance(node.layer, DescribedRNN):
             text = f"'{node.name}': in Keras a cell of one's own is Python code"
-            self.unsaid.add(text, "--format safetensors takes it")
+            self.unsaid.add(text, "--format torch_export or safetensors takes it")
             return
         if (shared := wrapped(node)) is not None:
             hint = "--format torch_export or onnx takes it"
