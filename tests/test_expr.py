@@ -149,6 +149,41 @@ def test_euler_s_number_and_a_node_of_its_name_are_told_apart() -> None:
         built('inputs: {e: [4]}\nlayers: [{dense: 3}, {expr: "prev * e"}]')
 
 
+@pytest.mark.parametrize(
+    ("text", "message", "column"),
+    [
+        ("stft(s, 9, 2, 8)", "stft: sequence_length: expected 1 to fft_length, 8, got 9", 1),
+        ("stft(s, 8, 2, 8, window='han')", "stft: window: expected 'hann', 'hamming', a vector or null, got 'han'", 25),
+        ("stft(s, 8, 2, 64)", "stft: center: a signal of 20 cannot be reflected by 32 values", 1),
+        ("fft([s, s[:, :3]])", "fft: x: expected [real parts, imaginary parts], two tensors of one shape", 1),
+        ("image.resize(x, [4])", "image.resize: size: expected [height, width], got [4]", 1),
+        ("image.pad_images(x, 1, 2)", "image.pad_images: expected two of top, bottom and target_height", 1),
+        ("image.crop_images(x, 5, 0, 5, 0)", "image.crop_images: an axis of 8 cannot have 5 and 5 at its ends", 1),
+        ("image.rgb_to_hsv(x[..., :2])", "image.rgb_to_hsv needs images of 3 channels, got 2", 1),
+        ("image.extract_patches(s, 2)",
+         "image.extract_patches needs a tensor of 4 axes, the batch first and channels last", 1),
+        ("image.scale_and_translate(x, [2, 4, 8, 3], [1, 2], [0], [1], 'linear')",
+         "image.scale_and_translate: scale and translation: expected a number for each spatial dim", 1),
+        ("rearrange(s, 'a b -> b a', c=2)", "rearrange: 'c' is no axis of 'a b -> b a'", 30),
+        ("rearrange(s, 'a (b c) -> a b c', b=3)", "rearrange: an axis of 20 does not fall into (b c) with 3", 1),
+        ("rearrange(s, 'a (b c) -> a b c', b=1.5)", "rearrange: b: expected a whole number, got 1.5", 1),
+        ("rearrange(s, 'a b -> a')",
+         "rearrange: pattern: each axis stands once on each side of '->', got 'a b -> a'", 1),
+        ("histogram(s, 2, [1, 0])", "histogram: range: expected [low, high], low below high", 1),
+        ("sum(s, 2)", "there is no axis 2 in a tensor of 2 axes", 1),
+        ("nanmedian(s, axis=5)", "there is no axis 5 in a tensor of 2 axes", 19),
+        ("take(s, [0], axis=2)", "there is no axis 2 in a tensor of 2 axes", 19),
+        ("polar(s, s)", "the value is complex, a tensor is real; take real(...), imag(...) or abs(...)", 1),
+        ("cast(s, 'int32') // 0", "whole numbers cannot be divided by 0", 18),
+    ],
+)  # fmt: skip
+def test_what_an_operation_cannot_do_is_said_of_it(text: str, message: str, column: int) -> None:
+    tensors = {"x": torch.zeros(2, 8, 8, 3), "s": torch.zeros(2, 20)}
+    with pytest.raises(ExpressionError) as caught:
+        expression(text)(tensors, tensors["x"], training=False)
+    assert (caught.value.text, caught.value.column) == (message, column)
+
+
 class TestRandom:
     """Drawn by keys: repeated by the same step, and of the right moments."""
 

@@ -79,7 +79,8 @@ class Op:
         bound = self.bind(arguments, keywords)
         several: list[Any] = []
         for name, value in list(bound.items()):
-            parameter = self.parameters.get(name) or self._further
+            further = self._further
+            parameter = self.parameters.get(name) or (further and further.replace(name=name))
             assert parameter is not None
             if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
                 several = [self._taken(parameter, item, device) for item in bound.pop(name)]
@@ -210,10 +211,20 @@ def as_float(x: Tensor) -> Tensor:
 
 
 def all_axes(x: Tensor, axis: Axes) -> tuple[int, ...]:
-    """Axes as a tuple; None: all."""
+    """Axes as a tuple; None: all. Raises ArgumentError for one that there is not."""
     if axis is None:
         return tuple(range(x.ndim))
-    return (axis,) if isinstance(axis, int) else tuple(axis)
+    axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    rank = max(x.ndim, 1)
+    for one in axes:
+        if not -rank <= one < rank:
+            raise ArgumentError(f"there is no axis {one} in a tensor of {x.ndim} axes", "axis")
+    return axes
+
+
+def one_axis(x: Tensor, axis: int) -> int:
+    """An axis, counted from the start."""
+    return all_axes(x, axis)[0] % max(x.ndim, 1)
 
 
 class Ops:

@@ -145,7 +145,7 @@ class TensorEvaluator(Evaluator):
                 name = f"'{node.operators[0]}'"
             case _:
                 return f"no such place: {reason}"
-        if "ZeroDivisionError" in reason or "division by zero" in reason:
+        if reason == "ZeroDivisionError":
             return f"{name} divides whole numbers by 0"
         if "bool tensor" in reason:
             return f"{name} cannot take true and false; cast(x, 'float32') makes numbers of them"

@@ -89,6 +89,8 @@ def scale_and_translate(
     curve = CURVES[_METHODS[method]]
     if len(output_shape) != images.ndim:
         raise ArgumentError(f"image.scale_and_translate: output_shape: expected {images.ndim} sizes")
+    if not scale.shape == translation.shape == (len(spatial_dims),):
+        raise ArgumentError("image.scale_and_translate: scale and translation: expected a number for each spatial dim")
     y = in_full(images)
     for scaled, moved, axis in zip(scale.unbind(), translation.unbind(), spatial_dims, strict=True):
         weights = _weights(y, images.shape[axis], output_shape[axis], scaled, moved, curve, antialias)

@@ -5,13 +5,13 @@ import math
 import torch
 from torch import Tensor
 
-from kerascli.ops.base import ArgumentError, Sizes, as_float, dtype_of, op
+from kerascli.ops.base import ArgumentError, Sizes, as_float, dtype_of, one_axis, op
 
 
 @op()
 def take(x: Tensor, indices: Tensor, axis: int | None = None) -> Tensor:
     """The entries of an axis at the given places; negative ones count from the end. Without an axis: of x as a row."""
-    x, axis = (x.reshape(-1), 0) if axis is None else (x, axis % x.ndim)
+    x, axis = (x.reshape(-1), 0) if axis is None else (x, one_axis(x, axis))
     places = _from_the_end(indices, x.shape[axis])
     found = x.index_select(axis, places.reshape(-1))
     return found.reshape(*x.shape[:axis], *places.shape, *x.shape[axis + 1 :])

@@ -56,7 +56,7 @@ def _along(weight: Tensor, x: Tensor, axes: tuple[int, ...]) -> Tensor:
     """A weight of some axes of x, made to meet x."""
     if weight.ndim == x.ndim:
         return weight
-    kept = {axis % x.ndim for axis in axes}
+    kept = {axis % x.ndim for axis in all_axes(x, axes)}
     return weight.reshape([size if i in kept else 1 for i, size in enumerate(x.shape)])
 
 

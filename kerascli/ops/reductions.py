@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from kerascli.ops.base import ArgumentError, Axes, Value, all_axes, as_float, as_tensor, op
+from kerascli.ops.base import ArgumentError, Axes, Value, all_axes, as_float, as_tensor, one_axis, op
 
 
 @op("sum")
@@ -104,7 +104,7 @@ def average(x: Tensor, axis: int | None = None, weights: Value | None = None) ->
     if weight.ndim == 1 and x.ndim > 1:
         if axis is None:
             raise ArgumentError("average: weights of one axis need 'axis'")
-        weight = weight.reshape([-1 if i == axis % x.ndim else 1 for i in range(x.ndim)]).expand_as(x)
+        weight = weight.reshape([-1 if i == one_axis(x, axis) else 1 for i in range(x.ndim)]).expand_as(x)
     return (x * weight).sum(all_axes(x, axis)) / weight.sum(all_axes(x, axis))
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kerascli.ops.base import ArgumentError, Axes, Sizes, Tensors, Value, all_axes, as_tensor, op
+from kerascli.ops.base import ArgumentError, Axes, Sizes, Tensors, Value, all_axes, as_tensor, one_axis, op
 
 
 @op()
@@ -115,7 +115,7 @@ def roll(x: Tensor, shift: int | Sizes, axis: Axes = None) -> Tensor:
 @op()
 def repeat(x: Tensor, repeats: int, axis: int | None = None) -> Tensor:
     """Each value so many times, one after the other; without an axis: of x as one row."""
-    x, axis = (x.reshape(-1), 0) if axis is None else (x, axis % x.ndim)
+    x, axis = (x.reshape(-1), 0) if axis is None else (x, one_axis(x, axis))
     sizes = [*x.shape[: axis + 1], repeats, *x.shape[axis + 1 :]]
     return x.unsqueeze(axis + 1).expand(sizes).flatten(axis, axis + 1)
 
