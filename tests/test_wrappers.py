@@ -262,13 +262,14 @@ fit: {epochs: 1, batch_size: 16}
 
 
 def test_a_traced_step_is_the_module_s_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """But for the rounding of sums of a softmax, which a program takes for 1."""
     monkeypatch.setattr(tier, "onednn_is_faster", lambda: False)
     path = tmp_path / "config.yaml"
     path.write_text(TRACED, encoding="utf-8")
     job, plan = job_of(path, "compile.jit_compile=false")
     runner, choice = make_runner(job)
     assert (choice.value, type(runner)) == ("traced", Programmed)
-    assert_steps_agree(job, plan, runner, 0.0)
+    assert_steps_agree(job, plan, runner, 1e-6)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,10 @@
+from pathlib import Path
+
 import keras
 import pytest
 from keras.src.backend.common import dtypes
+
+HERE = Path(__file__).parent
 
 
 @pytest.fixture(autouse=True)
@@ -19,5 +23,8 @@ def keras_makes_float64():
 
 
 def pytest_collection_modifyitems(items):
-    """What asks whether everything was compared comes last."""
+    """What asks whether everything was compared comes last, in the process that compared."""
     items.sort(key=lambda item: item.path.name == "test_whole.py")
+    for item in items:
+        if item.path.parent == HERE:
+            item.add_marker(pytest.mark.xdist_group("parity"))

@@ -26,7 +26,7 @@ WITHOUT: dict[str, dict[str, str]] = {
         "InputLayer": "model.inputs",
         "MaxNumBoundingBoxes": "of boxes",
         **dict.fromkeys(("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper"), _CODE),
-        **dict.fromkeys(("Hashing", "HashedCrossing", "IntegerLookup", "StringLookup", "TextVectorization"), _PIPELINE),
+        **dict.fromkeys(("StringLookup", "TextVectorization"), _PIPELINE),
         **dict.fromkeys(("CutMix", "MixUp"), _MIXES),
     },
     "loss": {"Loss": "a base class"},
