@@ -380,7 +380,9 @@ ATTACKS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "vocabulary_of_a_file_url": (
         of(sequential(start(), layer("f", "TextVectorization", vocabulary="file:///etc/passwd"))), "TextVectorization",
     ),
-    "vocabulary_in_a_bucket": (of(sequential(start(), layer("f", "IntegerLookup", vocabulary="gs://x/y"))), "needs a vocabulary"),
+    "vocabulary_in_a_bucket": (
+        of(sequential(start(), layer("f", "IntegerLookup", vocabulary="gs://x/y"))), "needs a vocabulary",
+    ),
     "overlapping_members": (_changed(_overlapped), "not a sound"),
     "block_bomb": (
         h5(_replace(lambda g: g.create_dataset("0", (3, 2), "f4", maxshape=(None, None), chunks=(20_000, 20_000)))),
