@@ -1,10 +1,6 @@
-from pathlib import Path
-
 import keras
 import pytest
 from keras.src.backend.common import dtypes
-
-HERE = Path(__file__).parent
 
 
 @pytest.fixture(autouse=True)
@@ -23,8 +19,5 @@ def keras_makes_float64():
 
 
 def pytest_collection_modifyitems(items):
-    """What asks whether everything was compared comes last, in the process that compared."""
+    """What asks whether everything was compared comes last."""
     items.sort(key=lambda item: item.path.name == "test_whole.py")
-    for item in items:
-        if item.path.parent == HERE:
-            item.add_marker(pytest.mark.xdist_group("parity"))
