@@ -244,6 +244,24 @@ def test_a_loss_that_is_no_number_stops() -> None:
     assert Run(CALLBACKS.parse("terminate_on_nan"), figures).stopped == 2
 
 
+def test_a_formula_over_figures_stops_where_a_function_of_keras_would() -> None:
+    figures = history(1)
+    bound = sorted(f["val_loss"] / f["loss"] for f in figures[2:])[2]
+    text = f"val_loss / loss <= {bound} and epoch >= 2"
+    due = [e for e, f in enumerate(figures) if f["val_loss"] / f["loss"] <= bound and e >= 2]
+    assert Run(CALLBACKS.parse({"lambda_callback": text}), figures).stopped == due[0] + 1
+
+
+def test_a_formula_over_figures_is_shown_after_each_epoch_that_has_them() -> None:
+    callback = CALLBACKS.parse({"lambda_callback": {"stop": "epoch > 9", "show": "val_loss / loss"}})
+    assert callback.watched() == ("val_loss", "loss")
+    decisions, _ = callback.epoch_end(facts(1, {"loss": 0.5, "val_loss": 1.0}), callback.start())
+    assert decisions == [Say("val_loss / loss = 2")]
+    assert callback.epoch_end(facts(2, {"loss": 0.5}), callback.start())[0] == []
+    with pytest.raises(ConfigError, match=r"epoch 2: .*zero"):
+        callback.epoch_end(facts(3, {"loss": 0.0, "val_loss": 1.0}), callback.start())
+
+
 @pytest.mark.parametrize("name", ["early_stopping", "reduce_lr_on_plateau", "model_checkpoint"])
 def test_an_epoch_without_the_figure_does_not_count_and_that_is_said(name: str) -> None:
     callback = CALLBACKS.parse({name: {"save_best_only": True} if name == "model_checkpoint" else {"patience": 1}})
@@ -285,6 +303,7 @@ def test_a_figure_of_no_known_direction_needs_a_mode() -> None:
         ({"tensorboard": {"write_graph": True}}, "'kerascli summary' shows the model"),
         ({"tensorboard": "../board"}, "expected a plain folder name"),
         ({"learning_rate_scheduler": "lr * epch"}, "unknown name 'epch'; did you mean 'epoch'"),
+        ({"lambda_callback": {"stop": "loss >"}}, "'loss >'"),
         ({"learning_rate_scheduler": "0 * lr"}, "expected a number greater than 0"),
         ({"learning_rate_scheduler": [[5, 0.1], [0, 0.2]]}, "in rising order of epochs"),
         ({"learning_rate_scheduler": [[0, -0.1]]}, r"expected pairs \[from epoch, rate\]"),

@@ -1,0 +1,56 @@
+"""LambdaCallback: what formulas over an epoch's figures say."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from kerascli.callbacks.base import Callback, Decision, EpochFacts, Say, State, Stop, callback
+from kerascli.errors import ConfigError
+from kerascli.expressions import ExpressionError, Value, evaluate, names_in, parse
+
+_OF_THE_EPOCH = ("epoch", "lr")
+
+
+def _can_be_read(text: str) -> str:
+    try:
+        parse(text)
+    except ExpressionError as error:
+        raise ValueError(f"'{text}': {error}") from None
+    return text
+
+
+Formula = Annotated[str, AfterValidator(_can_be_read)]
+
+
+@callback()
+class LambdaCallback(Callback):
+    """Stops by a formula, and shows the value of another, over `epoch` (from 0), `lr` and the epoch's figures."""
+
+    stop: Formula
+    """A condition such as `val_loss > 2 * loss`: training stops after the first epoch in which it is true."""
+    show: Formula | None = None
+    """A formula such as `val_loss / loss`, whose value is said after each epoch."""
+
+    def watched(self) -> tuple[str, ...]:
+        texts = [text for text in (self.stop, self.show) if text is not None]
+        names = dict.fromkeys(name for text in texts for name in names_in(parse(text)))
+        return tuple(name for name in names if name not in _OF_THE_EPOCH)
+
+    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+        known: dict[str, Value] = {**facts.logs, "epoch": facts.epoch - 1, "lr": facts.learning_rate}
+        if any(name not in known for name in self.watched()):
+            return [], state  # an epoch without validation
+        decisions: list[Decision] = []
+        if self.show is not None:
+            value = self._value(self.show, known)
+            said = f"{value:.4g}" if isinstance(value, float) else str(value).lower()
+            decisions.append(Say(f"{self.show} = {said}"))
+        if self._value(self.stop, known):
+            decisions.append(Stop(f"{self.stop} in epoch {facts.epoch}"))
+        return decisions, state
+
+    def _value(self, text: str, known: dict[str, Value]) -> Value:
+        try:
+            return evaluate(parse(text), known)
+        except ExpressionError as error:
+            raise ConfigError(f"lambda_callback: epoch {known['epoch']}: '{text}': {error}") from None
