@@ -483,7 +483,8 @@ def test_a_harmful_file_is_refused_with_its_own_message(
     before, began, cpu = _mib("self", "VmRSS") if _ON_LINUX else 0, time.monotonic(), _cpu_seconds()
     with pytest.raises(FileRefused, match=said) as refused:
         import_model(path, runs_dir=tmp_path / "runs")
-    assert _cpu_seconds() - cpu < 5, f"{time.monotonic() - began:.1f} s"
+    allowed = 5 if sys.gettrace() is None else 10  # what counts covered lines takes as long again
+    assert _cpu_seconds() - cpu < allowed, f"{time.monotonic() - began:.1f} s"
     assert time.monotonic() - began < 30, "5 s on a machine that is not busy"
     if _ON_LINUX:
         assert _mib("self", "VmHWM") - before < 200
