@@ -52,7 +52,6 @@ WITHOUT: dict[str, dict[str, str]] = {
         "Callback": "a base class",
         "CallbackList": "a list in a config is one",
         "History": "every run keeps history.csv",
-        "LambdaCallback": "takes Python functions: a plugin does",
         "OrbaxCheckpoint": "JAX's own format",
     },
 }
