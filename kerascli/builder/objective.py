@@ -75,8 +75,7 @@ class Objective(BaseObjective):
         losses: list[Tensor] = []
         figures: list[Tensor] = []
         for goal in self.goals:
-            y_pred, y_true = outcome.outputs[goal.output], targets[goal.target]
-            y_pred = y_pred.float() if y_pred.dtype in (torch.bfloat16, torch.float16) else y_pred
+            y_pred, y_true = full_precision(outcome.outputs[goal.output]), targets[goal.target]
             weight = self._sample_weight(goal, y_true, sample_weight)
             mask = outcome.masks.get(goal.output)
             if goal.loss is not None:
@@ -96,6 +95,11 @@ class Objective(BaseObjective):
             last = len(self.class_weight) - 1  # where classes that were not named are weighted 1, as in Keras
             return self.class_weight[class_numbers(y_true).clamp(max=last)]
         return given.get(goal.target)
+
+
+def full_precision(y_pred: Tensor) -> Tensor:
+    """What is judged is not judged in half precision."""
+    return y_pred.float() if y_pred.dtype in (torch.bfloat16, torch.float16) else y_pred
 
 
 def summed(parts: Sequence[Tensor]) -> Tensor:

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from kerascli import draws
-from kerascli.builder.objective import BaseObjective, Judgement, mean_state, measured, penalty, summed
+from kerascli.builder.objective import BaseObjective, Judgement, full_precision, mean_state, measured, penalty, summed
 from kerascli.builder.update import Update, UpdateOutcome
 from kerascli.data.loader import Batch
 from kerascli.graph.module import Graph, GraphOutcome
 from kerascli.graph.weights import Weight
-from kerascli.spec.train_step import Compared, RoundSpec, UpdateSpec
+from kerascli.spec.train_step import Compared, RoundSpec, Term
 
 
 class RoundObjective(BaseObjective):
@@ -50,7 +50,7 @@ class RoundObjective(BaseObjective):
             parts = [value for name, value in own if name not in self._formulas]
             means: list[Tensor] = []
             for term in update.terms:
-                value, weighted = _loss(update, term.name, outcome, targets, sample_weight)
+                value, weighted = _loss(term, outcome, targets, sample_weight)
                 means.append(value)
                 parts.append(weighted)
             parts += [penalty(weight) for weight in self._penalized[update.name]]
@@ -65,14 +65,9 @@ class RoundObjective(BaseObjective):
 
 
 def _loss(
-    update: UpdateSpec,
-    name: str,
-    outcome: GraphOutcome,
-    targets: Mapping[str, Tensor],
-    sample_weight: Mapping[str, Tensor],
+    term: Term, outcome: GraphOutcome, targets: Mapping[str, Tensor], sample_weight: Mapping[str, Tensor]
 ) -> tuple[Tensor, Tensor]:
     """A term's value, and what it adds to the loss."""
-    term = next(term for term in update.terms if term.name == name)
     if term.loss is None or term.of is None:
         return outcome.metrics[term.node], outcome.losses[term.node]
     y_true, y_pred = _pair(term.of, outcome, targets)
@@ -82,15 +77,11 @@ def _loss(
 
 
 def _pair(of: Compared, outcome: GraphOutcome, targets: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    y_pred = _full_precision(outcome.outputs[of.y_pred])
+    y_pred = full_precision(outcome.outputs[of.y_pred])
     if isinstance(of.y_true, str):
         return (targets if of.is_target else outcome.outputs)[of.y_true], y_pred
     like = y_pred[..., 0] if of.class_numbers else y_pred
     return torch.full_like(like, of.y_true), y_pred
-
-
-def _full_precision(x: Tensor) -> Tensor:
-    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 class _Joined(BaseObjective):

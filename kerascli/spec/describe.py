@@ -23,6 +23,7 @@ from kerascli.spec.init_from import parse_init_from, without_init_from
 from kerascli.spec.read_steps import parse_steps
 from kerascli.spec.references import References
 from kerascli.spec.run import RunSpec
+from kerascli.spec.train_step import StepsSpec
 
 
 def describe(
@@ -57,11 +58,7 @@ def describe(
     built = None if model is None else _try(faults, lambda: build(model, batch_size=(fit or FitSpec()).batch_size))
     compiled = steps = None
     if several:
-        faults += [
-            Fault(f"{key}: not with train_step", ("fit", key), "key", hint="take one of the two out")
-            for key in ("phases", "trainable")
-            if sections["fit"].get(key)
-        ]
+        faults += _beside_steps(sections["fit"])
     if several and scope is not None and built is not None and data is not None:
         asked = sections["fit"]["train_step"], sections.get("compile")
         steps = _try(faults, lambda: parse_steps(*asked, scope, built, _specs(inputs), wanted))
@@ -73,15 +70,27 @@ def describe(
     assert built is not None
     assert fit is not None
     spec = RunSpec(name, seed, data, model, built, compiled, fit, steps, init_from)
-    entries = [
-        *model.entries,
-        *(entry for each in (steps.rounds if steps else ()) for entry in each.built.model.entries),
-    ]
-    faults = [] if several and steps is None else uncalled_faults({e.name: e for e in model.shared}, entries)
+    faults = [] if several and steps is None else _uncalled(model, steps)
     faults += cross_faults(spec, sections, targets, splits)
     if faults:
         raise Invalid(faults)
     return spec
+
+
+def _beside_steps(fit: Mapping[str, Any]) -> list[Fault]:
+    """What `train_step` has no place for."""
+    return [
+        Fault(f"{key}: not with train_step", ("fit", key), "key", hint="take one of the two out")
+        for key in ("phases", "trainable")
+        if fit.get(key)
+    ]
+
+
+def _uncalled(model: Model, steps: StepsSpec | None) -> list[Fault]:
+    """What is shared, and called neither in the model nor in an update."""
+    rounds = steps.rounds if steps is not None else ()
+    entries = [*model.entries, *(entry for each in rounds for entry in each.built.model.entries)]
+    return uncalled_faults({each.name: each for each in model.shared}, entries)
 
 
 def _compiled(
