@@ -70,7 +70,7 @@ def _training(session: Session) -> dict[str, Program]:
     programs: dict[str, Program] = {}
     for name in session.peers:
         if is_ours(name):
-            programs |= _by_cache(session, name, _kerascli_train(session, name))
+            programs |= _by_cache(session, name, _kerascli_train)
         else:
             job = session.job(name, "mnist_mlp", rows=WORK.rows, epochs=session.epochs)
             programs[name] = Program(session.child("script", job.to_json()), lambda name=name: session.env(name))
@@ -84,18 +84,19 @@ def _starting(session: Session) -> dict[str, Program]:
     if ours:
         programs["kerascli --help"] = Program([str(session.python), "-m", "kerascli", "--help"], session.env)
     for name in ours:
-        found = _by_cache(session, name, _first_step(session, name))
+        found = _by_cache(session, name, _first_step)
         programs |= {f"{each}, torch to first step": program for each, program in found.items()}
     return programs
 
 
-def _by_cache(session: Session, name: str, program: Program) -> dict[str, Program]:
-    """What compiles is run twice: with empty caches, and with those that a run has filled."""
+def _by_cache(session: Session, name: str, make: Callable[[Session, str], Program]) -> dict[str, Program]:
+    """What may compile is run twice: with empty caches, and with those that a compiled run has filled."""
+    program = make(session, name)
     if name == "kerascli-eager":
         return {name: program}
     warm = session.env(caches=session.empty_caches())
     with suppress(Died):  # the measured run will die of the same
-        processes.run(program.command, warm)
+        processes.run(make(session, "kerascli-compiled").command, warm)
     return {
         f"{name}-cold": replace(program, env=lambda: session.env(caches=session.empty_caches())),
         f"{name}-warm": replace(program, env=lambda: warm),

@@ -1,18 +1,19 @@
 """A bound optimizer keeps its promises; that its numbers are Keras's is in tests/parity."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from kerascli.builder.noting import note
 from kerascli.component import Invalid
 from kerascli.errors import ConfigError, FileRefused
 from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.optimizers.base import OPTIMIZERS
+from kerascli.optimizers.rule import Written
 from tests.optimizer_harness import FINE, SHAPES, Layout, Ours, first_weights_list, gradients_of
 
 EVERYTHING = {
@@ -159,9 +160,9 @@ def test_settings_that_make_no_sense_are_refused(written: dict[str, Any], text: 
         OPTIMIZERS.parse(written)
 
 
-def traced(function: Callable[..., None], examples: Sequence[Tensor]) -> Callable[..., object]:
+def traced(rule: Written) -> Callable[..., object]:
     """Stands for a compiler: the operations alone, without the rule's Python."""
-    return note(function, [tensor.clone() for tensor in examples])
+    return note(rule.function, [tensor.clone() for tensor in rule.examples])
 
 
 RULES = [
@@ -195,7 +196,7 @@ def test_a_rule_of_one_operation_or_of_whole_weights_is_not_compiled(name: str) 
 def test_a_rule_that_was_compiled_wrongly_is_refused() -> None:
     ours = Ours("rmsprop")
 
-    def wrong(function: Callable[..., None], _: Sequence[Tensor]) -> Callable[..., object]:
+    def wrong(_: Written) -> Callable[..., object]:
         return lambda *flat: flat[0].add_(1e-3)
 
     with pytest.raises(ValueError, match="other numbers"):

@@ -119,7 +119,7 @@ def test_a_compiled_step_is_the_module_s_step(tmp_path: Path, onednn: bool, monk
     monkeypatch.setattr(products, "_LARGE", 0)
     job, plan = job_of(write(tmp_path, CONVOLUTIONAL), "compile.jit_compile=true")
     runner, choice = make_runner(job)
-    assert choice == Choice("compiled", "jit_compile is true")
+    assert choice == Choice("compiled", "jit_compile is true"), choice
     assert_steps_agree(job, plan, runner, 1e-5)
     folder = tmp_path / "cache" / "kerascli" / "compiled"
     assert list(folder.iterdir())

@@ -9,17 +9,18 @@ _VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
 def use_own_cache() -> None:
     """Before anything of torch asks: it would settle on a folder in the shared one for temporary files."""
-    os.environ.setdefault(_VARIABLE, str(_folder()))
+    os.environ.setdefault(_VARIABLE, str(cache_folder()))
 
 
 def make_own_cache() -> None:
     """Have the folder, for this user alone. Raises OSError."""
-    folder = _folder()
+    folder = cache_folder()
     if os.environ.get(_VARIABLE) == str(folder):
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
 
 
-def _folder() -> Path:
+def cache_folder() -> Path:
+    """`~/.cache/kerascli/compiled`, or what the system has in its place."""
     home = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
     return Path(os.environ.get("XDG_CACHE_HOME") or home) / "kerascli" / "compiled"

@@ -1,13 +1,13 @@
 """Products of matrices by oneDNN's kernels on processors where torch's own BLAS is the slower one."""
 
 import math
-import platform
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, fx
+
+from kerascli.builder.processor import processor
 
 aten = torch.ops.aten
 
@@ -37,15 +37,7 @@ def onednn_is_faster() -> bool:
 
     Elsewhere MKL, Accelerate and OpenBLAS are as fast. It is the machine that decides, as it does inside of MKL.
     """
-    return torch.backends.mkldnn.is_available() and "AuthenticAMD" in _processor()
-
-
-def _processor() -> str:
-    try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as file:
-            return file.read(256)
-    except OSError:
-        return platform.processor()
+    return torch.backends.mkldnn.is_available() and "AuthenticAMD" in processor()
 
 
 def use_onednn(graph: fx.Graph) -> None:

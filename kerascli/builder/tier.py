@@ -6,14 +6,15 @@ draws the same numbers; a smaller last batch runs as the module in all of them.
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, fx
 
 from kerascli import draws
-from kerascli.builder.cache import make_own_cache
+from kerascli.builder.compiling import Run, compiled, is_compiled
 from kerascli.builder.cuda_graph import Replayed
 from kerascli.builder.experiment import Experiment, Round
 from kerascli.builder.noting import note
@@ -26,17 +27,15 @@ from kerascli.data.loader import Batch
 from kerascli.device import Choice
 from kerascli.errors import first_line
 from kerascli.layers.base import BaseLayer
+from kerascli.optimizers.rule import Written
 from kerascli.spans import span
-
-Run = Callable[..., Sequence[Tensor | None]]
-"""(*inputs of a program) -> what its code returns."""
 
 _TOLERANCE = 1e-2
 """How far a program's numbers may be from the module's, by the largest of a tensor. Other kernels add in another
 order, which leaves sums that cancel with fewer digits: through eight normalized convolutions with relus the gradients
 of the module itself are 2e-3 from those in float64. A wrong program is off by far more."""
-_SECONDS_TO_COMPILE = 4.0
-"""Between a cold cache (10 s for a small model on two cores) and a warm one (2 s)."""
+_SECONDS_TO_COMPILE = 20.0
+"""What has not been compiled before: a small model and its optimizer's rule, on two cores."""
 _SECONDS_SAVED = 5e-6
 """By compiling, for each operation of a step that is fused away."""
 
@@ -53,6 +52,8 @@ class Job:
     """Of the round."""
     live_scales: Mapping[str, Tensor] = field(default_factory=dict)
     """What multiplies the loss of an update, where that changes in training; by its name."""
+    rules: Sequence[Written] = ()
+    """Of the optimizers: what is compiled besides the step."""
 
     @property
     def round(self) -> Round:
@@ -156,6 +157,8 @@ def _tier(job: Job, program: Program, recorded: str | None) -> Choice:
         return Choice("compiled", "jit_compile is true")
     if job.experiment.device.type == "cpu" and _convolves(program.code.graph):
         return Choice("traced", "convolutions, and what stands between them, are slower compiled")
+    if _compiled_before(program, job):
+        return Choice("compiled", "it has been compiled before")
     saved = costly_operations(program.code.graph) * _SECONDS_SAVED * job.steps
     if saved < _SECONDS_TO_COMPILE:
         return Choice("traced", f"compiling would take longer than {job.steps:,} steps save")
@@ -183,23 +186,31 @@ def _convolves(graph: fx.Graph) -> bool:
 
 
 def _compiled(program: Program, job: Job) -> Run:
-    return _compile(program.code, program.inputs(job.batches[0], draws.Draws(0, "compile", 0)))
+    return compiled(program.code, _examples(program, job))
 
 
-def compile_function(function: Callable[..., None], examples: Sequence[Tensor]) -> Run:
-    """A function that writes into its arguments, compiled for such as these."""
-    return _compile(note(function, [tensor.clone() for tensor in examples]), examples)
+def _examples(program: Program, job: Job) -> list[Tensor]:
+    return program.inputs(job.batches[0], draws.Draws(0, "compile", 0))
 
 
-def _compile(code: fx.GraphModule, examples: Sequence[Tensor]) -> Run:
-    """What is compiled is kept in the user's cache for the next run."""
-    from torch._inductor import config, standalone_compile
+def _compiled_before(program: Program, job: Job) -> bool:
+    """The step, and with it the rules, but for those that cannot be."""
+    if not is_compiled(program.code, _examples(program, job)):
+        return False
+    for rule in job.rules:
+        with suppress(Exception):  # whatever is raised, it would be raised again
+            if not is_compiled(_noted(rule), rule.examples):
+                return False
+    return True
 
-    make_own_cache()
-    inputs: list[Any] = list(examples)
-    # Headers that are compiled ahead would save a second, but lie in the shared folder for temporary files.
-    with torch.no_grad(), config.patch(cpp_cache_precompile_headers=False):
-        return standalone_compile(code, inputs, dynamic_shapes="from_example_inputs")
+
+def compile_rule(rule: Written) -> Callable[..., object]:
+    """A function that writes into its arguments, compiled for such as its examples."""
+    return compiled(_noted(rule), rule.examples)
+
+
+def _noted(rule: Written) -> fx.GraphModule:
+    return note(rule.function, [tensor.clone() for tensor in rule.examples])
 
 
 def _tried(job: Job, module: Runner, program: Program, run: Run) -> Runner:

@@ -12,7 +12,7 @@ from kerascli.optimizers.clipping import clip_each_norm, clip_global_norm
 from kerascli.optimizers.flat import FlatGroup, NamedWeight, Stretch, grouped
 from kerascli.optimizers.guard import Guard, are_finite
 from kerascli.optimizers.loss_scale_optimizer import LossScale, LossScaleOptimizer
-from kerascli.optimizers.rule import Compiler, compiled_rule
+from kerascli.optimizers.rule import Compiler, Written, compiled_rule, write
 from kerascli.schedules.base import Schedule
 
 _ACCUMULATOR = "gradient_accumulator"
@@ -135,14 +135,23 @@ class FlatOptimizer:
         return self._guard.bad_step()
 
     @torch.no_grad()
+    def rules(self) -> list[Written]:
+        """What `compile` would compile."""
+        return [write(self.optimizer, group.weights, self._slots_of(group)) for group in self._compilable()]
+
+    @torch.no_grad()
     def compile(self, compiler: Compiler) -> None:
         """Make one pass of a rule of several, for vectors on the CPU. Raises what `compiled_rule` raises."""
+        for group in self._compilable():
+            group.rule = compiled_rule(self.optimizer, group.weights, self._slots_of(group), compiler)
+
+    def _compilable(self) -> list[FlatGroup]:
         if self.optimizer.one_pass or not self.optimizer.elementwise:
-            return
-        for group in self._groups:
-            if group.gradient is not None and group.weights.is_cpu:
-                slots = {slot: group.slots[slot] for slot in self.optimizer.slots()}
-                group.rule = compiled_rule(self.optimizer, group.weights, slots, compiler)
+            return []
+        return [group for group in self._groups if group.gradient is not None and group.weights.is_cpu]
+
+    def _slots_of(self, group: FlatGroup) -> dict[str, Tensor]:
+        return {slot: group.slots[slot] for slot in self.optimizer.slots()}
 
     @torch.no_grad()
     def finish(self) -> None:

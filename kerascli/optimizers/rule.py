@@ -1,6 +1,7 @@
 """An update rule that is compiled into one pass over memory."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -11,16 +12,22 @@ from kerascli.optimizers.base import Moment, Optimizer
 Rule = Callable[[Tensor, Tensor, Mapping[str, Tensor], Moment], None]
 """`update` of an optimizer: (weight, gradient, state, moment), of which it changes the first and the third."""
 
-Compiler = Callable[[Callable[..., None], Sequence[Tensor]], Callable[..., object]]
-"""(a function that writes into what it is given, such arguments) -> the same, compiled for arguments like these."""
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A rule as a function of tensors alone, that writes into some of them; step and rate are tensors to it."""
+
+    function: Callable[..., None]
+    examples: list[Tensor]
+    """Arguments like those of a step."""
 
 
-def compiled_rule(optimizer: Optimizer, weights: Tensor, slots: Mapping[str, Tensor], compiler: Compiler) -> Rule:
-    """The rule for vectors like these, tried once beside the plain one.
+Compiler = Callable[[Written], Callable[..., object]]
+"""A function -> the same, compiled for arguments like its examples."""
 
-    Raises ValueError where they differ, and whatever `compiler` raises, as for a rule that needs step and rate as
-    Python's numbers: they are tensors to it.
-    """
+
+def write(optimizer: Optimizer, weights: Tensor, slots: Mapping[str, Tensor]) -> Written:
+    """The rule for vectors like these."""
     names = list(slots)
 
     def function(weight: Tensor, gradient: Tensor, *others: Tensor) -> None:
@@ -30,7 +37,18 @@ def compiled_rule(optimizer: Optimizer, weights: Tensor, slots: Mapping[str, Ten
 
     gradient = torch.linspace(-1, 1, weights.numel(), dtype=weights.dtype)
     fresh = [weights.clone(), gradient, *(slots[name].clone() for name in names)]
-    compiled = compiler(function, [*fresh, *_numbers(Moment(1, 0.1))])
+    return Written(function, [*fresh, *_numbers(Moment(1, 0.1))])
+
+
+def compiled_rule(optimizer: Optimizer, weights: Tensor, slots: Mapping[str, Tensor], compiler: Compiler) -> Rule:
+    """The rule for vectors like these, tried once beside the plain one.
+
+    Raises ValueError where they differ, and whatever `compiler` raises, as for a rule that needs step and rate as
+    Python's numbers.
+    """
+    names, written = list(slots), write(optimizer, weights, slots)
+    gradient, fresh = written.examples[1], written.examples[:-2]
+    compiled = compiler(written)
 
     def rule(weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
         compiled(weight, gradient, *(state[name] for name in names), *_numbers(moment))

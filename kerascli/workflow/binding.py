@@ -8,7 +8,7 @@ from itertools import islice
 from torch import nn
 
 from kerascli.builder.experiment import Experiment
-from kerascli.builder.tier import Job, compile_function, make_runner
+from kerascli.builder.tier import Job, compile_rule, make_runner
 from kerascli.device import Choice
 from kerascli.errors import ConfigError
 from kerascli.fit.loop import Plan
@@ -45,13 +45,15 @@ def bind(experiment: Experiment, plan: Plan, recorded_tier: str | None = None) -
     turns: list[Turn] = []
     tiers: dict[str, Choice] = {}
     for number, each in enumerate(experiment.rounds):
-        job = Job(experiment, batches, steps=plan.epochs * plan.steps * each.repeat, number=number, live_scales=scales)
-        run, tier = make_runner(job, recorded_tier)
         learning = [(optimizers.by_name[one.name], one.weights) for one in each.learning]
+        rules = tuple(rule for optimizer, _ in learning for rule in optimizer.rules())
+        steps = plan.epochs * plan.steps * each.repeat
+        job = Job(experiment, batches, steps=steps, number=number, live_scales=scales, rules=rules)
+        run, tier = make_runner(job, recorded_tier)
         if tier.value == "compiled":
             for optimizer, _ in learning:
                 with suppress(Exception):  # whatever is raised, the rule as it is does the same work
-                    optimizer.compile(compile_function)
+                    optimizer.compile(compile_rule)
         turns.append(Turn(run, learning, each.stream, each.repeat))
         tiers[each.learning[0].name] = tier
     trainer = Trainer(experiment.update, optimizers, experiment.weights, turns, seed=experiment.spec.seed)
