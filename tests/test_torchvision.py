@@ -256,6 +256,37 @@ def test_a_block_of_conv_next_is_torchs(home: Path, tmp_path: Path, monkeypatch:
     compared(open_config(write(tmp_path, CONV_NEXT)), network, images(2, 6, 9, 8))
 
 
+SHARED = """
+model:
+  init_from: {torchvision: vgg11}
+  inputs: {x: [2, 2, 3]}
+  shared:
+    base:
+      layers:
+        - conv_2d: {filters: 4, kernel_size: 3, padding: same, name: features_0}
+        - batch_normalization: {epsilon: 1e-5, name: features_1}
+        - permute: [3, 1, 2]
+        - flatten
+  layers:
+    - base
+    - dense: {units: 5, name: classifier_0}
+fit: {trainable: {base: false}}
+"""
+
+
+def test_a_base_may_be_a_shared_model(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = small()
+    publish("vgg11", saved(network.state_dict()), home, monkeypatch)
+    config = open_config(write(tmp_path, SHARED))
+    compared(config, network, images(3, 3, 2, 2))
+    names = {weight.name for weight in without_data(config).weights if weight.trainable}
+    assert names == {"classifier_0/kernel", "classifier_0/bias"}
+    config = open_config(write(tmp_path, changed(SHARED, {"        - permute: [3, 1, 2]\n": ""})))
+    experiment = without_data(config)
+    with pytest.raises(ConfigError, match="kernel of 'classifier_0' has its pixels by channels"):
+        init_weights(experiment, config, tmp_path)
+
+
 def test_layers_are_mapped_in_torchvisions_own_spelling(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

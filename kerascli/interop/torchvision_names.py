@@ -31,13 +31,16 @@ def by_our_names(
 ) -> dict[str, Tensor]:
     """The tensors by our names and in Keras's layout, in float32. How axes lie, the layer that takes them says.
 
-    `takes` are those of `map`. Raises FileRefused where a name is none, or two are one.
+    `takes` are those of `map`; a layer inside of a shared model goes by its own name. Raises FileRefused where a name
+    is none, or two are one.
     """
-    takers: dict[str, Weight] = {}
+    takers: dict[str, list[tuple[str, Weight]]] = {}
     for weight in weights:
         layer, _, name = weight.name.rpartition("/")
         take = takes.get(layer.replace("/", "."))
-        takers[f"{take.there if take else layer}/{name}"] = weight
+        wanted = f"{take.there if take else layer.rpartition('/')[2]}/{name}"
+        takers.setdefault(wanted, []).append((wanted if take else weight.name, weight))
+    names: set[str] = set()
     found: dict[str, Tensor] = {}
     for key, tensor in tensors.items():
         if key.endswith(_COUNTER):
@@ -45,9 +48,11 @@ def by_our_names(
         if not _NAME.fullmatch(key):
             raise FileRefused(f"'{file}' has a tensor '{safe_text(key, 80)}', which is no name of a weight")
         name = _our_name(key, tensors)
-        if name in found:
-            raise FileRefused(f"'{file}' has two tensors for '{safe_text(name)}'")
-        found[name] = _in_keras_layout(tensor, takers.get(name)).float()
+        if name in names:
+            raise FileRefused(f"'{file}' has two tensors for '{name}'")
+        names.add(name)
+        for ours, taker in takers.get(name, [(name, None)]):
+            found[ours] = _in_keras_layout(tensor, taker).float()
     return found
 
 
