@@ -298,7 +298,7 @@ def test_layers_are_mapped_in_torchvisions_own_spelling(
 
 
 def test_what_files_call_otherwise_than_models_is_found() -> None:
-    """DenseNet's old names, a normalization over channels, a parameter of no layer, half precision, counters."""
+    """DenseNet's old names, RegNet's dashes, a normalization over channels, a parameter of no layer, half precision, counters."""
     found = by_our_names(
         {
             "features.denseblock1.denselayer2.norm.1.weight": torch.ones(3),
@@ -310,6 +310,7 @@ def test_what_files_call_otherwise_than_models_is_found() -> None:
             "features.1.0.block.3.weight": torch.ones(5, 6),
             "features.1.0.block.3.bias": torch.ones(5),
             "features.1.0.layer_scale": torch.ones(6, 1, 1),
+            "trunk_output.block1.block1-0.proj.0.weight": torch.ones(4, 3, 1, 2),
         },
         [], {}, "a file",
     )  # fmt: skip
@@ -322,6 +323,7 @@ def test_what_files_call_otherwise_than_models_is_found() -> None:
         "features_1_0_block_3/kernel": (6, 5),
         "features_1_0_block_3/bias": (5,),
         "features_1_0_layer_scale/value": (6,),
+        "trunk_output_block1_block1_0_proj_0/kernel": (1, 2, 3, 4),
     }
     assert {tensor.dtype for tensor in found.values()} == {torch.float32}
 

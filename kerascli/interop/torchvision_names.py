@@ -13,7 +13,7 @@ from kerascli.graph.weights import Weight
 
 _NORMALIZATION = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
 _OTHERS = {"weight": "kernel", "bias": "bias"}
-_NAME = re.compile(r"[A-Za-z0-9_.]{1,200}")
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 _COUNTER = "num_batches_tracked"
 _OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 """In files of DenseNet; torchvision's model has norm1 and conv1."""
@@ -22,8 +22,8 @@ _AXES = {2: (1, 0), 4: (2, 3, 1, 0)}
 
 
 def there(layer: str) -> str:
-    """What a layer of torchvision's is called here: dots become underscores."""
-    return layer.replace(".", "_")
+    """What a layer of torchvision's is called here: dots, and dashes of RegNet, become underscores."""
+    return re.sub("[.-]", "_", layer)
 
 
 def by_our_names(
