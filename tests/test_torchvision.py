@@ -298,7 +298,7 @@ def test_layers_are_mapped_in_torchvisions_own_spelling(
 
 
 def test_what_files_call_otherwise_than_models_is_found() -> None:
-    """DenseNet's old names, RegNet's dashes, a normalization over channels, a parameter of no layer, half precision, counters."""
+    """Old names of DenseNet, dashes of RegNet, norms over channels, a parameter of no layer, half precision."""
     found = by_our_names(
         {
             "features.denseblock1.denselayer2.norm.1.weight": torch.ones(3),
