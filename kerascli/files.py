@@ -1,6 +1,7 @@
 """The one door for files from outside: regular files only, under caps that hold before memory is taken.
 
-Nothing that is read is executed or unpickled. Sizes come from headers and are compared with what is there.
+Nothing that is read is executed or unpickled (published weights are, as tensors alone: `interop/published.py`). Sizes
+come from headers and are compared with what is there.
 """
 
 import hashlib

@@ -5,6 +5,7 @@ import io
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from kerascli.data.base import SOURCES, Context
 from kerascli.data.datasets import cifar10, fashion_mnist, imdb, reuters
 from tests.test_data_download import batch, idx, sha256_of_contents
 from tests.test_data_sequences import lists, npz
+from tests.torch_networks import ResNet18, publish, saved
 
 _RANDOM = np.random.default_rng(3)
 _TEXT = "how what do you learn to cook swim read fast well was good bad it helped me never slept"
@@ -21,21 +23,28 @@ _WORDS = np.array(_TEXT.split(" "))
 
 
 def place(folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """Everything at once: Keras's data sets in a home of their own, files in `folder` (the `data` of the configs)."""
+    """Everything at once: data sets in Keras's home, weights in torch's, files in `folder` (the `data` of configs)."""
     home = folder / "keras"
-    patch.setenv("KERAS_HOME", str(home))
-    for path, data, module in (
-        ("cifar-10-batches-py-target_archive", _cifar(), cifar10),
-        ("imdb.npz", _texts("_train", "_test", classes=2), imdb),
-        ("reuters.npz", _texts("", classes=46), reuters),
-    ):
-        where = home / "datasets" / path
-        where.parent.mkdir(parents=True, exist_ok=True)
-        where.write_bytes(data)
-        patch.setattr(module, "SHA256", hashlib.sha256(data).hexdigest())
+    place_cifar10(home, patch)
+    _keep(home, "imdb.npz", _texts("_train", "_test", classes=2), imdb, patch)
+    _keep(home, "reuters.npz", _texts("", classes=46), reuters, patch)
     _clothes(home / "datasets", patch)
+    publish("resnet18", saved(ResNet18().state_dict()), folder / "torch", patch)
     for write in (_films, _houses, _mnist, _pictures, _questions, _reviews, _sentences):
         write(folder)
+
+
+def place_cifar10(home: Path, patch: pytest.MonkeyPatch) -> None:
+    """60 pictures for every batch, in a home of Keras's."""
+    _keep(home, "cifar-10-batches-py-target_archive", _cifar(), cifar10, patch)
+
+
+def _keep(home: Path, path: str, data: bytes, module: ModuleType, patch: pytest.MonkeyPatch) -> None:
+    patch.setenv("KERAS_HOME", str(home))
+    where = home / "datasets" / path
+    where.parent.mkdir(parents=True, exist_ok=True)
+    where.write_bytes(data)
+    patch.setattr(module, "SHA256", hashlib.sha256(data).hexdigest())
 
 
 def _cifar() -> bytes:

@@ -3,9 +3,13 @@
 import os
 import signal
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.server import Server
 
 os.environ["KERAS_BACKEND"] = "torch"
 os.environ["MPLBACKEND"] = "Agg"
@@ -22,6 +26,21 @@ def _keras_forgets_its_policy() -> None:
         from keras.src.backend.common import global_state
 
         global_state.set_global_attribute("dtype_policy", None)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
+    """Downloads come from here, and are kept in a home of Keras's below `tmp_path`."""
+    found = Server()
+    thread = threading.Thread(target=found.http.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setenv("KERASCLI_DATASETS_URL", found.url)
+    monkeypatch.setenv("no_proxy", "*")
+    yield found
+    found.http.shutdown()
+    found.http.server_close()
+    thread.join()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

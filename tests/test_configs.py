@@ -26,6 +26,7 @@ SMALLER = {
     "mnist_acgan": ["filters=4", "units=16"],
     "mnist_swwae": ["pools=1"],
     "quora_siamese_lstm": ["units=16"],
+    "resnet18_cifar10": ["size=32"],
     "unet": ["filters=2", "size=32"],
 }
 """Flags that make a model small enough for two steps in a second; the graph stays the same."""
@@ -80,7 +81,7 @@ def test_the_index_names_every_config() -> None:
     assert sorted(named) == sorted(str(config.relative_to("configs")) for config in CONFIGS)
 
 
-@pytest.mark.parametrize("name", ["cifar10_resnet", "unet", "transformer_encoder"])
+@pytest.mark.parametrize("name", ["cifar10_resnet", "resnet18_cifar10", "unet", "transformer_encoder"])
 def test_well_known_networks_take_fewer_than_sixty_lines(name: str) -> None:
     [path] = (ROOT / "configs").rglob(f"{name}.yaml")
     assert len(path.read_text(encoding="utf-8").splitlines()) < 60

@@ -5,9 +5,7 @@ import hashlib
 import io
 import struct
 import tarfile
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,50 +16,9 @@ from kerascli.data.datasets import cifar10, cifar100, fashion_mnist
 from kerascli.data.datasets.cifar_batch import parse_batch
 from kerascli.data.datasets.download import Remote, fetch
 from kerascli.errors import DataError
+from tests.server import Server
 
 CONTEXT = Context(Path(), 0)
-
-
-class Server:
-    """Answers with `files`; `cut` is how many bytes short of its promise an answer ends."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.cut = 0
-        self.asked: list[str] = []
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                server.asked.append(self.path)
-                data = server.files.get(self.path.lstrip("/"))
-                if data is None:
-                    self.send_error(404)
-                    return
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data[: len(data) - server.cut])
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}"
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
-    found = Server()
-    thread = threading.Thread(target=found.http.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    monkeypatch.setenv("KERASCLI_DATASETS_URL", found.url)
-    monkeypatch.setenv("no_proxy", "*")
-    yield found
-    found.http.shutdown()
-    found.http.server_close()
-    thread.join()
 
 
 def remote(contents: bytes = b"sound") -> Remote:

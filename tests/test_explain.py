@@ -111,6 +111,11 @@ def test_a_key_explains_itself(name: str) -> None:
     assert entry.keys[0].meaning
 
 
+def test_a_key_with_a_section_under_it_explains_that_too() -> None:
+    kinds = [(entry.kind, entry.name) for entry in reference.explain("init_from")]
+    assert kinds == [("key of model", "init_from"), ("section", "model.init_from")]
+
+
 @pytest.mark.parametrize("name", ["config", "data", "model", "compile", "fit", "data.split", "layers", "loss"])
 def test_a_section_or_a_kind_explains_itself(name: str) -> None:
     assert explain(name)

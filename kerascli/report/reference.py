@@ -107,7 +107,8 @@ def _members(registry: Registry[Any]) -> tuple[Member, ...]:
 def explain(word: str) -> list[Entry]:
     """All that goes by a name: a section, a kind, components in any spelling, else keys. Raises ConfigError."""
     found = [*_of_sections(word), *_of_kinds(word), *_of_components(word)]
-    found = found or [*_of_ops(word)] or [*_of_dotted(word), *_of_keys(word)]
+    below = [entry for name in sections() if name.endswith(f".{word.lower()}") for entry in _of_sections(name)]
+    found = found or [*_of_ops(word)] or [*_of_dotted(word), *_of_keys(word), *below]
     if not found:
         raise ConfigError(f"there is nothing called '{word}'{suggestion(word, _known())}", hint=_hint(word))
     return found

@@ -4,15 +4,30 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from kerascli.component import Invalid
 from kerascli.errors import Fault, show
 from kerascli.graph.transfer import How, Take
 from kerascli.shapes import NonNegativeFloat
+from kerascli.spec.torchvision import Published, Weights, published, published_model, published_models
 from kerascli.wording import fault_list
+
+_SOURCES = "'run', 'file' or 'torchvision'"
+_Model = Annotated[str, AfterValidator(published_model), WithJsonSchema({"type": "string", "enum": published_models()})]
 
 
 class TakeSpec(BaseModel):
@@ -32,7 +47,7 @@ def _take(value: Any) -> Any:
 
 
 class InitFrom(BaseModel):
-    """Weights to begin with: another run's, or a file's."""
+    """Weights to begin with: another run's, a file's, or published ones."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -43,16 +58,42 @@ class InitFrom(BaseModel):
     """latest, a name, a prefix or a path."""
     file: str | None = None
     """A .keras, .h5 or .safetensors file."""
+    torchvision: _Model | None = None
+    """A model whose weights torchvision publishes: resnet18."""
+    weights: Weights | None = Field(default=None, validate_default=True)
+    """Which of torchvision's; none: IMAGENET1K_V1."""
     map: dict[str, Annotated[TakeSpec, BeforeValidator(_take)]] = Field(default={})
     """Layers here -> layers there."""
     by_name: bool = False
     """Take the layers whose names and shapes agree."""
 
+    @field_validator("weights")
+    @classmethod
+    def _of_the_model(cls, weights: Weights | None, info: ValidationInfo) -> Weights | None:
+        if (model := info.data.get("torchvision")) is not None:
+            weights = weights or "IMAGENET1K_V1"
+            published(model, weights)
+        elif weights is not None and "torchvision" in info.data:
+            raise ValueError("only 'torchvision' has a choice of weights")
+        return weights
+
     @model_validator(mode="after")
     def _one_source(self) -> "InitFrom":
-        if (self.run is None) == (self.file is None):
-            raise ValueError("init_from: expected either 'run' or 'file'")
+        if sum(source is not None for source in (self.run, self.file, self.torchvision)) != 1:
+            raise ValueError(f"init_from: expected one source, {_SOURCES}")
         return self
+
+    @property
+    def source(self) -> Literal["run", "file", "torchvision"]:
+        """The key that says whose weights are taken."""
+        return "run" if self.run is not None else "file" if self.file is not None else "torchvision"
+
+    @property
+    def published(self) -> Published:
+        """The file of torchvision's weights."""
+        assert self.torchvision is not None
+        assert self.weights is not None
+        return published(self.torchvision, self.weights)
 
     def takes(self) -> dict[str, Take]:
         return {name: Take(take.from_ or name, take.how, take.noise) for name, take in self.map.items()}
@@ -81,10 +122,8 @@ def parse_init_from(model: Any) -> InitFrom | None:
         return None
     section, path = model["init_from"], ("model", "init_from")
     if not isinstance(section, dict):
-        hint = "init_from: {run: latest}"
-        raise Invalid(
-            [Fault(f"init_from: expected a mapping with 'run' or 'file', got {show(section)}", path, hint=hint)]
-        )
+        text = f"init_from: expected a mapping with {_SOURCES}, got {show(section)}"
+        raise Invalid([Fault(text, path, hint="init_from: {run: latest}")])
     try:
         return InitFrom.model_validate(section)
     except ValidationError as error:

@@ -149,7 +149,7 @@ def _model() -> tuple[Setting, ...]:
     shared: Schema = {"anyOf": [{"x-component": "layer"}, {"x-section": "model.shared"}]}
     begin: Schema = {"x-section": "model.init_from"}
     return (
-        Setting("init_from", begin, "Weights to begin with: another run's, or a file's; none: new ones."),
+        Setting("init_from", begin, "Weights to begin with: another run's, a file's, published ones; none: new ones."),
         Setting("inputs", _inputs(), "Shapes without the batch axis; none: the data's."),
         Setting("shared", _by_name(shared), "Layers and models by name, called like layers: one set of weights each."),
         Setting("blocks", _by_name({"x-section": "model.blocks"}), "Templates by name, used like layers."),

@@ -1,0 +1,95 @@
+"""Weights that torchvision publishes: the one door through which a pickle is read at all.
+
+Only files of the table in `spec/torchvision.py` come through it. A file is read once; these bytes have to have the
+checksum in its name before anything looks into them, and are then loaded with `weights_only`, which makes tensors and
+calls nothing else. A checksum of eight digits alone would be no protection from someone who means harm.
+"""
+
+import hashlib
+import io
+import os
+import zipfile
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from kerascli.data.download import Progress, download
+from kerascli.errors import FileRefused, first_line, safe_text
+from kerascli.files import DAMAGED, MAX_MEMBERS, memory_limit, read_bytes
+from kerascli.spec.torchvision import Published
+
+MAX_BYTES = 2**30
+_ZIP = b"PK\x03\x04"
+_BEFORE_ZIP = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""What torch's files began with before they were zip archives: some of the published ones are that old."""
+
+
+def cache_path(published: Published) -> Path:
+    """Where torch keeps such a file: `$TORCH_HOME/hub/checkpoints`, by default below `~/.cache/torch`."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / published.file
+
+
+def published_tensors(published: Published, progress: Progress | None = None) -> tuple[dict[str, Tensor], str]:
+    """The tensors by torchvision's names, and the SHA-256 of their file; it is downloaded where it is not there.
+
+    Raises DataError, FileRefused.
+    """
+    path, wanted = cache_path(published), published.checksum
+
+    def problem(data: bytes) -> str | None:
+        found = hashlib.sha256(data).hexdigest()[: len(wanted)]
+        return None if found == wanted else f"its SHA-256 begins with {found}, its name says {wanted}"
+
+    name = safe_text(str(path))
+    if os.path.exists(path):
+        data = read_bytes(path, min(MAX_BYTES, memory_limit()))
+        if wrong := problem(data):
+            hint = "remove the file: it is then downloaded again"
+            raise FileRefused(f"'{name}' is not what torchvision publishes: {wrong}", hint=hint)
+    else:
+        asked = ("model", "init_from", "torchvision")
+        data = download(published.url, path, limit=MAX_BYTES, problem=problem, asked=asked, progress=progress)
+    return _tensors(data, name), hashlib.sha256(data).hexdigest()
+
+
+def _tensors(data: bytes, name: str) -> dict[str, Tensor]:
+    _refuse_packed(data, name)
+    try:
+        found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch, pickle and zip have a class for each way to fail
+        raise FileRefused(f"'{name}' is damaged, or holds more than tensors: {first_line(error)}") from None
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+        raise FileRefused(f"'{name}' holds no tensors by name")
+    tensors = {key: _plain(key, value, name) for key, value in found.items()}
+    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    if size > len(data):
+        raise FileRefused(f"'{name}' says {size:,} bytes of tensors and has {len(data):,}")
+    return tensors
+
+
+def _refuse_packed(data: bytes, name: str) -> None:
+    """torch packs nothing: what is larger inside than out is none of its files. Raises FileRefused."""
+    if data.startswith(_BEFORE_ZIP):
+        return
+    if not data.startswith(_ZIP):
+        raise FileRefused(f"'{name}' is no file of torch")
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = archive.infolist()
+    except DAMAGED as error:
+        raise FileRefused(f"'{name}' is damaged: {safe_text(str(error), 120)}") from None
+    packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+    if packed or len(members) > MAX_MEMBERS or sum(member.file_size for member in members) > len(data):
+        raise FileRefused(f"'{name}' is packed in a way that torch does not use")
+
+
+def _plain(key: str, value: object, name: str) -> Tensor:
+    """A tensor of numbers that lie in memory, without its history. Raises FileRefused."""
+    shown = f"'{safe_text(key, 80)}' in '{name}'"
+    if not isinstance(value, Tensor):
+        raise FileRefused(f"{shown} is no tensor")
+    value = value.detach()
+    if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized or value.is_complex():
+        raise FileRefused(f"{shown} is no tensor of numbers")
+    return value

@@ -1,0 +1,115 @@
+"""Tensors by torchvision's names as weights by ours: `layer1.0.conv1.weight` is `layer1_0_conv1/kernel`."""
+
+import re
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+
+from torch import Tensor
+
+from kerascli.errors import ConfigError, Fault, FileRefused, safe_text
+from kerascli.graph.build import Built
+from kerascli.graph.model import Node
+from kerascli.graph.transfer import Take
+from kerascli.graph.weights import Weight
+
+_NORMALIZATION = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+_OTHERS = {"weight": "kernel", "bias": "bias"}
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}")
+_COUNTER = "num_batches_tracked"
+_OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
+"""In files of DenseNet; torchvision's model has norm1 and conv1."""
+_AXES = {2: (1, 0), 4: (2, 3, 1, 0)}
+"""torch's axes in Keras's order, of kernels that no layer takes: a dense one's, a convolution's."""
+
+
+def there(layer: str) -> str:
+    """What a layer of torchvision's is called here: dots, and dashes of RegNet, become underscores."""
+    return re.sub("[.-]", "_", layer)
+
+
+def by_our_names(
+    tensors: Mapping[str, Tensor], weights: Sequence[Weight], takes: Mapping[str, Take], file: str
+) -> dict[str, Tensor]:
+    """The tensors by our names and in Keras's layout, in float32. How axes lie, the layer that takes them says.
+
+    `takes` are those of `map`; a layer inside of a shared model goes by its own name. Raises FileRefused where a name
+    is none, or two are one.
+    """
+    takers: dict[str, list[tuple[str, Weight]]] = {}
+    for weight in weights:
+        layer, _, name = weight.name.rpartition("/")
+        take = takes.get(layer.replace("/", "."))
+        wanted = f"{take.there if take else layer.rpartition('/')[2]}/{name}"
+        takers.setdefault(wanted, []).append((wanted if take else weight.name, weight))
+    names: set[str] = set()
+    found: dict[str, Tensor] = {}
+    for key, tensor in tensors.items():
+        if key.endswith(_COUNTER):
+            continue
+        if not _NAME.fullmatch(key):
+            raise FileRefused(f"'{file}' has a tensor '{safe_text(key, 80)}', which is no name of a weight")
+        name = _our_name(key, tensors)
+        if name in names:
+            raise FileRefused(f"'{file}' has two tensors for '{name}'")
+        names.add(name)
+        for ours, taker in takers.get(name, [(name, None)]):
+            found[ours] = _in_keras_layout(tensor, taker).float()
+    return found
+
+
+def _our_name(key: str, tensors: Mapping[str, Tensor]) -> str:
+    layer, _, parameter = _OLD_NAME.sub(r"\1\2", key).rpartition(".")
+    if not layer or parameter not in _NORMALIZATION:  # `layer_scale` of ConvNeXt: a node `weight` here
+        return f"{there(key)}/value"
+    factor = tensors.get(f"{key.removesuffix(parameter)}weight")
+    names = _NORMALIZATION if factor is None or factor.ndim == 1 else _OTHERS
+    return f"{there(layer)}/{names.get(parameter, parameter)}"
+
+
+def _in_keras_layout(tensor: Tensor, taker: Weight | None) -> Tensor:
+    if tensor.ndim == 3 and tensor.shape[1:] == (1, 1):  # one number a channel
+        return tensor.flatten()
+    if taker is not None and len(taker.spec.axes or ()) == tensor.ndim:
+        return taker.spec.to_keras(tensor)
+    axes = _AXES.get(tensor.ndim)
+    return tensor if axes is None else tensor.permute(axes)
+
+
+def refuse_flattened(built: Built, weights: Iterable[Weight], taken: Container[str]) -> None:
+    """torch flattens channels first, Keras last: a kernel taken behind would meet its pixels in another order.
+
+    Raises ConfigError.
+    """
+    makers = {name: node for node in built.model.nodes for name in node.outputs}
+    weighted = {weight.name.rpartition("/")[0] for weight in weights}
+    for node in built.model.nodes:
+        if node.layer.component_name != "dense" or f"{node.weights_name}/kernel" not in taken:
+            continue
+        before = list(_before(node, makers, weighted))
+        flat = next((place for place, maker in enumerate(before) if _flattens(maker, built)), None)
+        if flat is None or (_channels_first(before[flat + 1 :]) and not _channels_first(before[flat : flat + 1])):
+            continue
+        text = f"init_from: the kernel of '{node.name}' has its pixels by channels, '{before[flat].name}' has not"
+        hint = f"put permute: [3, 1, 2] before '{before[flat].name}'"
+        raise ConfigError([Fault(text, node.path, "key", hint=hint)])
+
+
+def _before(node: Node, makers: Mapping[str, Node], weighted: Container[str]) -> Iterator[Node]:
+    """What a node is given by, up to the next layer with weights."""
+    maker = makers.get(node.inputs[0])
+    while maker is not None:
+        yield maker
+        if maker.weights_name in weighted or not maker.inputs:
+            return
+        maker = makers.get(maker.inputs[0])
+
+
+def _flattens(node: Node, built: Built) -> bool:
+    sizes = built.specs[node.inputs[0]].shape if node.inputs else ()
+    return node.layer.component_name in {"flatten", "reshape"} and len(sizes) == 3 and set(sizes[:2]) != {1}
+
+
+def _channels_first(nodes: Sequence[Node]) -> bool:
+    return any(
+        node.layer.component_name == "permute" or getattr(node.layer, "data_format", None) == "channels_first"
+        for node in nodes
+    )
