@@ -38,29 +38,33 @@ def code_of(function: Callable[..., object], *examples: Tensor) -> fx.GraphModul
     return note(function, [tensor.clone() for tensor in examples])
 
 
+def never(*_: object) -> None:
+    raise AssertionError("compiled")
+
+
 @pytest.mark.slow
 @needs_a_compiler
 @pytest.mark.filterwarnings("ignore")  # torch's compiler warns about itself
-def test_native_code_does_what_the_program_does(programs: Path) -> None:
-    """With a gap among its results and an argument that it changes; it is made once, for its user alone."""
+def test_native_code_does_what_the_program_does(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a gap among its results and an argument that it changes. A damaged library is made anew."""
     x, y = torch.randn(4, 3), torch.randn(3, 5)
     code = code_of(scaled, x, y)
     assert not is_compiled(code, [x, y])
+    library = compiling._library(code, [x, y])
+    library.parent.mkdir(parents=True)
+    library.write_bytes(b"no library")
     for _ in range(2):
         run = compiled(code, [x, y])
         found, wanted = y.clone(), y.clone()
+        monkeypatch.setattr(compiling, "_make", never)
         results, expected = run(x, found), scaled(x, wanted)
         assert results[1] is None
         for ours, theirs in zip(results, expected, strict=True):
             torch.testing.assert_close(ours, theirs)
         torch.testing.assert_close(found, wanted)
     assert is_compiled(code, [x, y])
-    (folder,) = programs.iterdir()
-    assert stat.S_IMODE(programs.stat().st_mode) == stat.S_IMODE(folder.stat().st_mode) == 0o700
-
-
-def never(*_: object) -> None:
-    raise AssertionError("compiled")
+    assert stat.S_IMODE(programs.parent.stat().st_mode) == 0o700
+    assert [path.name for path in programs.iterdir()] == [library.parent.name]
 
 
 def test_what_is_there_is_not_made_again(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,8 @@ def use_own_cache() -> None:
 def make_own_cache() -> None:
     """Have the folder, for this user alone. Raises OSError."""
     folder = cache_folder()
-    if os.environ.get(_VARIABLE) == str(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)  # refused where it is somebody else's
 
 
 def cache_folder() -> Path:

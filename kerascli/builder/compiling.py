@@ -28,10 +28,14 @@ def compiled(code: fx.GraphModule, examples: Sequence[Tensor]) -> Run:
     if any(not tensor.is_cpu for tensor in examples):
         return _in_process(code, examples)
     there, results = _result_places(code)
+    make_own_cache()
     library = _library(code, examples)
-    if not library.exists():
+    try:
+        call = _loaded(library)
+    except RuntimeError:  # it is not there, or damaged
+        shutil.rmtree(library.parent, ignore_errors=True)
         _make(_without_gaps(code, there), examples, library)
-    call = torch._C._aoti.AOTIModelContainerRunnerCpu(str(library), 1).run  # pyright: ignore[reportAttributeAccessIssue]
+        call = _loaded(library)
     if len(there) == results:
         return lambda *inputs: call(list(inputs))
 
@@ -42,6 +46,12 @@ def compiled(code: fx.GraphModule, examples: Sequence[Tensor]) -> Run:
         return found
 
     return run
+
+
+def _loaded(library: Path) -> Callable[[list[Tensor]], list[Tensor]]:
+    """Raises RuntimeError."""
+    runners = torch._C._aoti  # pyright: ignore[reportAttributeAccessIssue]
+    return runners.AOTIModelContainerRunnerCpu(str(library), 1).run
 
 
 def is_compiled(code: fx.GraphModule, examples: Sequence[Tensor]) -> bool:
@@ -70,7 +80,6 @@ def _make(code: fx.GraphModule, examples: Sequence[Tensor], library: Path) -> No
     """Put the library there, whole or not at all."""
     from torch._inductor import aot_compile
 
-    make_own_cache()
     programs = library.parent.parent
     programs.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Headers that are compiled ahead would save a second, but lie in the shared folder for temporary files.
