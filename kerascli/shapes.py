@@ -35,6 +35,11 @@ class TensorSpec:
         return show_shape(self.whole)
 
 
+def fits(shape: Shape, wanted: Shape) -> bool:
+    """Whether a shape is the one wanted, in which None is any size."""
+    return len(shape) == len(wanted) and all(want in (None, size) for size, want in zip(shape, wanted, strict=True))
+
+
 def show_shape(shape: Shape) -> str:
     """A shape as Keras prints it: (None, 28, 28, 1)."""
     inner = ", ".join(str(size) for size in shape)

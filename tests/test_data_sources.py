@@ -25,8 +25,9 @@ from kerascli.data.sources.stories import MOVES, PEOPLE, PLACES
 from kerascli.data.spec import parse_data
 from kerascli.data.table import Table
 from kerascli.errors import DataError
+from kerascli.shapes import fits
 from tests.data_harness import whole
-from tests.runs_harness import write
+from tests.runs_harness import train, write
 
 RANDOM = np.random.default_rng(5)
 
@@ -42,7 +43,7 @@ def load(written: Any, folder: Path = Path()) -> dict[str, Table]:
     for table in tables.values():
         for name, field in facts.items():
             values = table.column(name)
-            assert values.shape[1:] == field.shape
+            assert fits(values.shape[1:], field.shape)
             assert ("string" if values.dtype == object else values.dtype.name) == field.dtype
     return tables
 
@@ -90,6 +91,7 @@ def test_the_copy_task_asks_for_what_it_gave() -> None:
 def test_the_copy_task_has_sequences_of_many_lengths_and_longer_ones_to_be_tested() -> None:
     tables = load({"copy_task": {"rows": 60, "min_length": 2, "length": 4, "test_length": 6, "bits": 3}})
     assert {name: table.rows for name, table in tables.items()} == {"train": 60, "test": 6}
+    assert {name: table.array("x").shape[1] for name, table in tables.items()} == {"train": 9, "test": 13}
     for name, lengths in (("train", {2, 3, 4}), ("test", {6})):
         x, y, recall = (tables[name].array(column) for column in ("x", "y", "recall"))
         found = x[..., 3].argmax(1)
@@ -99,6 +101,28 @@ def test_the_copy_task_has_sequences_of_many_lengths_and_longer_ones_to_be_teste
             assert np.flatnonzero(recall[row]).tolist() == list(range(length + 1, 2 * length + 1))
             assert not x[row, length + 1 :].any()
             assert not y[row][recall[row] == 0].any()
+
+
+LENGTHS = """
+seed: 1
+data:
+  source: {copy_task: {rows: 40, min_length: 1, length: 3, test_length: TEST, bits: 2}}
+  inputs: {x: []}
+  targets: {y: []}
+model:
+  layers: [{gru: {units: 4, return_sequences: true}}, {dense: {units: 2, activation: sigmoid}}]
+compile: {loss: binary_crossentropy, optimizer: adam}
+fit: {epochs: 1, batch_size: 8}
+"""
+
+
+@pytest.mark.parametrize(("longest", "steps"), [(5, None), (3, 7)])
+def test_a_split_of_longer_sequences_is_for_a_model_of_any_length(
+    tmp_path: Path, longest: int, steps: int | None
+) -> None:
+    run, _ = train(write(tmp_path, LENGTHS.replace("TEST", str(longest))), tmp_path / "runs", [])
+    assert f"(None, {steps}, 2)" in (run.path / "summary.txt").read_text(encoding="utf-8")
+    assert run.facts()["results"]["test"]["loss"] > 0
 
 
 @pytest.mark.parametrize("reverse", [True, False])

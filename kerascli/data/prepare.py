@@ -188,7 +188,7 @@ def _check_columns(route: Route, known: Mapping[str, Field]) -> None:
 
 
 def _column_fields(spec: DataSpec, routes: list[Route], table: Table, context: Context) -> dict[str, Field]:
-    """The fields of the columns that the pipelines use; what the source says of them counts."""
+    """The fields of the columns that the pipelines use; what the source says of them counts: a size left open, too."""
     said = spec.source.facts(context) or {}
     found: dict[str, Field] = {}
     for route in routes:
@@ -199,6 +199,8 @@ def _column_fields(spec: DataSpec, routes: list[Route], table: Table, context: C
             given = found.get(column) or said.get(column) or Field(shape, dtype)
             if route.section == "targets" and given.num_classes is None:
                 given = replace(given, num_classes=_count_classes(values))
+            if column in said and None in said[column].shape:
+                shape = said[column].shape
             found[column] = replace(given, shape=shape, dtype=dtype)
     return found
 

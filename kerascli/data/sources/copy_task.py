@@ -17,7 +17,7 @@ class CopyTask(Source):
 
     All sequences are as long as the longest, 2 * length + 1 steps: shorter ones end in silence. Where `recall` is 1,
     `y` counts: elsewhere it is 0. The split `train` has all rows; with `test_length` there is a split `test` of a tenth
-    as many, all of that length.
+    as many, all of that length; where that is not `length`, the model is one for any number of steps.
     """
 
     rows: PositiveInt = 1000
@@ -39,7 +39,8 @@ class CopyTask(Source):
         return self
 
     def facts(self, context: Context) -> Mapping[str, Field]:
-        shapes = {"x": (self._steps, self.bits + 1), "y": (self._steps, self.bits), "recall": (self._steps,)}
+        steps = 2 * self.length + 1 if self.test_length in (None, self.length) else None
+        shapes = {"x": (steps, self.bits + 1), "y": (steps, self.bits), "recall": (steps,)}
         return {name: Field(shape, "float32") for name, shape in shapes.items()}
 
     def load(self, context: Context) -> Mapping[str, Table]:
@@ -49,14 +50,10 @@ class CopyTask(Source):
             tables["test"] = self._table(random, max(1, self.rows // 10), self.test_length, self.test_length)
         return tables
 
-    @property
-    def _steps(self) -> int:
-        return 2 * max(self.length, self.test_length or 0) + 1
-
     def _table(self, random: np.random.Generator, rows: int, least: int, most: int) -> Table:
         vectors = random.integers(0, 2, (rows, most, self.bits))
         lengths = random.integers(least, most + 1, rows) if least < most else np.full(rows, most)
-        steps, ends = np.arange(self._steps), lengths[:, None]
+        steps, ends = np.arange(2 * most + 1), lengths[:, None]
         heard, recall = steps < ends, (steps > ends) & (steps <= 2 * ends)
         x = np.zeros((rows, len(steps), self.bits + 1), np.float32)
         y = np.zeros((rows, len(steps), self.bits), np.float32)
