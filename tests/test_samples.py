@@ -103,9 +103,11 @@ def test_samples_change_nothing_of_a_training(run: RunRecord, tmp_path: Path) ->
 
 def test_samples_are_made_again_as_the_last_epoch_made_them(run: RunRecord, tmp_path: Path) -> None:
     runner = CliRunner()
-    done = runner.invoke(app, ["samples", str(run.path), "-o", str(tmp_path), "--callback", "manifold_grid"])
+    done = runner.invoke(
+        app, ["samples", str(run.path), "-o", str(tmp_path / "new" / "one"), "--callback", "manifold_grid"]
+    )
     assert done.exit_code == 0, done.output
-    (path,) = tmp_path.iterdir()
+    (path,) = (tmp_path / "new" / "one").iterdir()
     assert path.read_bytes() == (run.path / "samples" / "0003-manifold_grid.png").read_bytes()
     with pytest.raises(ConfigError, match="no sample 'manifold'; did you mean 'manifold_grid'"):
         list(draw_samples(open_run(run, device="cpu"), ["manifold"], tmp_path))
