@@ -47,7 +47,7 @@ def load(written: Any, folder: Path = Path()) -> dict[str, Table]:
     return tables
 
 
-GENERATORS = ["moons", "circles", "sine", "copy_task", "addition", "stories"]
+GENERATORS = ["moons", "circles", "sine", "moving_average", "copy_task", "addition", "stories"]
 
 
 @pytest.mark.parametrize("name", GENERATORS)
@@ -75,6 +75,20 @@ def test_a_sine_has_its_period() -> None:
     value = load({"sine": {"rows": 300, "period": 25.0, "noise": 0.0}})["train"].array("value")
     np.testing.assert_allclose(value[:-25], value[25:], atol=1e-6)
     np.testing.assert_allclose(value[[0, 25 * 3 // 4 + 25]], [0, np.sin(2 * np.pi * 18 / 25)], atol=1e-6)
+
+
+def test_a_sine_that_begins_a_quarter_on_and_fades_is_a_decaying_cosine() -> None:
+    written = {"rows": 300, "period": 40.0, "phase": 10, "amplitude": 5.0, "decay": 0.01, "noise": 0.0}
+    value, row = load({"sine": written})["train"].array("value"), np.arange(300)
+    np.testing.assert_allclose(value, 5 * np.exp(-0.01 * row) * np.cos(2 * np.pi * row / 40), atol=1e-5)
+
+
+def test_a_moving_average_is_that_of_the_values_up_to_its_row() -> None:
+    table = load({"moving_average": {"rows": 50, "window": 4, "amplitude": 3.0}})["train"]
+    value, average = table.array("value"), table.array("average")
+    assert len(value) == len(average) == 50
+    assert 2.5 < np.abs(value).max() <= 3
+    np.testing.assert_allclose(average[3:], np.convolve(value, np.full(4, 0.25), "valid"), atol=1e-6)
 
 
 def test_the_copy_task_asks_for_what_it_gave() -> None:
