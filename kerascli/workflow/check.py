@@ -133,7 +133,7 @@ def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[st
     if absent:
         text = f"the data, and what depends on it: there is no file '{safe_text(str(absent[0]))}'"
         said = where_from(config.text)
-        return facts, None, [text if said is None else f"{text}\n    the config says: {said}"]
+        return facts, None, [text if said is None else f"{text}; the config says: {said}"]
     prepared = config.load_data()
     return prepared.facts, prepared, []
 
