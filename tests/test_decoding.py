@@ -10,6 +10,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from kerascli.callbacks.base import CALLBACKS
+from kerascli.callbacks.heat_map import HeatMap
 from kerascli.cli.commands import app
 from kerascli.component import Invalid
 from kerascli.data.base import TRANSFORMS, Field, Learned, Transform
@@ -249,6 +251,21 @@ def test_examples_of_a_decoder_are_what_it_writes_by_itself(run: RunRecord) -> N
         assert path.read_text().startswith("english: one bird\n  truth: een vogel\n  model: een vogel\n\n")
         assert path.read_text().endswith("6 of 6 right\n")
     assert made or "letters" in run.resolved_path.read_text()
+
+
+def test_a_heat_map_is_told_by_the_words_of_its_row(run: RunRecord) -> None:
+    studio = studio_of(open_run(run, device="cpu"))
+    callback = CALLBACKS.parse({"heat_map": {"row": 1, "down": "dutch", "across": "english"}})
+    assert isinstance(callback, HeatMap)
+    heat = callback.sample(studio)
+    marked = studio.outputs["dutch"].stop is not None
+    assert list(heat.names[1]) == (["twee", "vogels", "<stop>"] if marked else list("twee vogels"))
+    columns = ["two", "birds"] if marked else list("two birds")
+    assert list(heat.names[2]) == columns
+    assert heat.values.shape == (1, len(heat.names[1]), len(columns))
+    rows = studio.rows(2)
+    (output,) = studio.run(None, rows.inputs).values()
+    np.testing.assert_allclose(heat.values[0], output[1, : len(heat.names[1]), : len(columns)], atol=1e-5)
 
 
 @pytest.mark.parametrize(

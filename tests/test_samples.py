@@ -188,6 +188,8 @@ def test_a_heat_map_is_the_tensor_of_its_row(opened: OpenedRun) -> None:
         Points(np.random.default_rng(0).random((40, 2)), "many", ("a", "b"), np.arange(40)),
         Heat(np.random.default_rng(0).normal(size=(5, 3, 8)), "panels", ("a", "b")),
         Heat(np.zeros((1, 3, 2)), "nothing", ("a", "b")),
+        Heat(np.zeros((1, 3, 2)), "words", ("a", "b"), ((), ("x", "$y$", "_"), ("p", "q_1"))),
+        Heat(np.zeros((2, 50, 60)), "many words", ("a", "b"), (("$1", "2"), ["long"] * 50, ["longer"] * 60)),
     ],
     ids=lambda made: made.title,
 )
