@@ -23,11 +23,13 @@ HERE = [config for config in CONFIGS if config.stem not in NEED_FILES]
 SMALLER = {
     "cifar10_densenet": ["layers=2"],
     "conv_lstm": ["filters=4", "rows=40"],
+    "eager_image_captioning": ["units=16", "embedding=8"],
     "eager_pix2pix": ["levels=5", "filters=2"],
     "image_ocr": ["units=16", "rows=100"],
     "lstm_benchmark": ["units=16"],
     "mnist_acgan": ["filters=4", "units=16"],
     "mnist_swwae": ["pools=1"],
+    "nmt_attention": ["units=16", "embedding=8"],
     "quora_siamese_lstm": ["units=16"],
     "unet": ["filters=2", "size=32"],
 }
