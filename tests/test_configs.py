@@ -79,6 +79,26 @@ def test_a_config_is_valid(config: Path, shipped: Path) -> None:
     assert not [line for line in said if "not checked" in line]
 
 
+@pytest.mark.parametrize(
+    ("name", "samples", "prompt"),
+    [
+        ("lstm_seq2seq", {"decode_examples.txt"}, ["--prompt", "what"]),
+        ("nmt_attention", {"decode_examples.txt", "heat_map.png"}, ["--prompt", "What was it."]),
+        ("eager_image_captioning", {"decode_examples.txt", "heat_map.png"}, []),
+    ],
+)
+def test_a_decoder_shows_what_it_writes_and_answers(
+    name: str, samples: set[str], prompt: list[str], shipped: Path, tmp_path: Path
+) -> None:
+    [config] = (shipped / "configs").rglob(f"{name}.yaml")
+    flags = [f"flags.{flag}" for flag in SMALLER.get(name, [])]
+    record, _ = train(config, tmp_path, flags, limits={"epochs": 1, "steps_per_epoch": 2, "validation_steps": 2})
+    assert {path.name for path in (record.path / "samples").iterdir()} == {f"0001-{sample}" for sample in samples}
+    done = CliRunner().invoke(app, ["generate", str(record.path), "--length", "3", *prompt])
+    assert done.exit_code == 0, done.exception
+    assert ("truth: " in done.stdout) == (not prompt)
+
+
 @pytest.mark.parametrize("name", ["lstm_seq2seq", "quora_siamese_lstm", "pretrained_word_embeddings", "unet"])
 def test_a_config_whose_data_is_missing_says_where_it_is_to_be_had(name: str, tmp_path: Path) -> None:
     [config] = (ROOT / "configs").rglob(f"{name}.yaml")
