@@ -274,6 +274,7 @@ def test_a_heat_map_is_told_by_the_words_of_its_row(run: RunRecord) -> None:
         (["--prompt", "one brd"], "is not in the vocabulary of 'english'", None),
         (["--prompt", "xQz"], "is not in the vocabulary of 'english'", "the model has not learned what it means"),
         (["--prompt", ""], "the prompt has no word in it", "give it a text to answer"),
+        (["--prompt", "one bird one bird"], "and 'english' has places for", "give it a shorter text"),
     ],
 )
 def test_a_prompt_that_cannot_be_read_is_told(
