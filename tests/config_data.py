@@ -127,7 +127,7 @@ def _reviews(folder: Path) -> None:
 
 def _sentences(folder: Path) -> None:
     for name in ("fra", "nld"):
-        _table(folder / f"{name}.txt", "", lambda row: f"{_sentence()}.\t{_sentence()} !\tCC-BY 2.0 (France) #{row}")
+        _table(folder / f"{name}.txt", "", lambda row: f'"{_sentence()}" {_sentence()}.\t{_sentence()} !\tCC-BY #{row}')
 
 
 def _captions(folder: Path) -> None:

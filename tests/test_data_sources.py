@@ -428,3 +428,16 @@ def test_texts_that_are_taken_apart_are_no_classes(step: Any, warned: bool, tmp_
     spec = parse_data({"source": {"csv": {"path": "t.csv"}}, "inputs": {"x": []}, "targets": {"y": [step]}})
     warnings = load_data(spec, Context(tmp_path, 0), validation_split=0.2).warnings
     assert any("the rows seem to be sorted" in warning for warning in warnings) == warned
+
+
+def test_quotes_are_characters_where_the_file_has_them_as_such(tmp_path: Path) -> None:
+    (tmp_path / "t.tsv").write_text('"Hi," he said.\t"Dag\n"\t""\n')
+    written = {"path": "t.tsv", "delimiter": "\t", "names": ["a", "b"]}
+    context = Context(tmp_path, 0)
+    table = SOURCES.parse({"csv": {**written, "quotes": False}}).load(context)["train"]
+    assert table.text("a").tolist() == ['"Hi," he said.', '"']
+    assert table.text("b").tolist() == ['"Dag', '""']
+    with pytest.raises(DataError) as refused:
+        SOURCES.parse({"csv": written}).load(context)
+    hint = "if quotes in this file are characters like any other, set 'quotes: false' of the source"
+    assert refused.value.faults[0].hint == hint
