@@ -94,6 +94,10 @@ class DataError(KerasCliError):
     exit_code = 3
 
 
+class DataMissing(DataError):
+    """A file or a folder is not there."""
+
+
 class FileRefused(KerasCliError):
     exit_code = 4
 

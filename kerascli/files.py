@@ -21,7 +21,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy_format
 
-from kerascli.errors import DataError, FileRefused, nearest, safe_text
+from kerascli.errors import DataError, DataMissing, FileRefused, nearest, safe_text
 
 MAX_JSON_BYTES = 256 * 2**20
 MAX_JSON_DEPTH = 64
@@ -211,14 +211,14 @@ def _read_member(archive: zipfile.ZipFile, key: str) -> np.ndarray:
     return array
 
 
-def _missing(path: Path, name: str) -> DataError:
+def _missing(path: Path, name: str) -> DataMissing:
     folder = path.parent
     close = None
     if folder.is_dir():
         close = nearest(path.name, [entry.name for entry in folder.iterdir()][:1000])
     known = f"; did you mean '{folder / close if str(folder) != '.' else close}'?" if close else ""
     hint = None if folder.is_dir() else f"the folder '{safe_text(str(folder))}' does not exist"
-    return DataError(f"no such file '{safe_text(name)}'{safe_text(known)}", hint=hint)
+    return DataMissing(f"no such file '{safe_text(name)}'{safe_text(known)}", hint=hint)
 
 
 def _reason(error: OSError) -> str:

@@ -30,7 +30,7 @@ def place(folder: Path, patch: pytest.MonkeyPatch) -> None:
     _keep(home, "reuters.npz", _texts("", classes=46), reuters, patch)
     _clothes(home / "datasets", patch)
     publish("resnet18", saved(ResNet18().state_dict()), folder / "torch", patch)
-    for write in (_films, _houses, _mnist, _pictures, _questions, _reviews, _sentences):
+    for write in (_captions, _films, _houses, _mnist, _pictures, _questions, _reviews, _sentences):
         write(folder)
 
 
@@ -135,7 +135,14 @@ def _reviews(folder: Path) -> None:
 
 
 def _sentences(folder: Path) -> None:
-    _table(folder / "fra.txt", "", lambda row: f"{_sentence()}.\t{_sentence()} !\tCC-BY 2.0 (France) #{row}")
+    for name in ("fra", "nld"):
+        _table(folder / f"{name}.txt", "", lambda row: f'"{_sentence()}" {_sentence()}.\t{_sentence()} !\tCC-BY #{row}')
+
+
+def _captions(folder: Path) -> None:
+    (folder / "captions").mkdir()
+    np.save(folder / "captions/features.npy", _RANDOM.random((60, 64, 2048), np.float32))
+    np.save(folder / "captions/caption.npy", np.array([f"A {_sentence()}." for _ in range(60)]))
 
 
 def _films(folder: Path) -> None:

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from kerascli.cli.commands import app
+from kerascli.errors import DataError
 from kerascli.workflow.check import check, summary_of
 from kerascli.workflow.smoke import smoke
 from tests.config_data import place
@@ -20,11 +23,13 @@ HERE = [config for config in CONFIGS if config.stem not in NEED_FILES]
 SMALLER = {
     "cifar10_densenet": ["layers=2"],
     "conv_lstm": ["filters=4", "rows=40"],
+    "eager_image_captioning": ["units=16", "embedding=8"],
     "eager_pix2pix": ["levels=5", "filters=2"],
     "image_ocr": ["units=16", "rows=100"],
     "lstm_benchmark": ["units=16"],
     "mnist_acgan": ["filters=4", "units=16"],
     "mnist_swwae": ["pools=1"],
+    "nmt_attention": ["units=16", "embedding=8"],
     "quora_siamese_lstm": ["units=16"],
     "resnet18_cifar10": ["size=32"],
     "unet": ["filters=2", "size=32"],
@@ -73,6 +78,45 @@ def test_a_config_is_valid(config: Path, shipped: Path) -> None:
     said = check(shipped / config, sets=[], flags=SMALLER.get(config.stem, []))
     assert said[0] == f"{shipped / config}: ok"
     assert not [line for line in said if "not checked" in line]
+
+
+@pytest.mark.parametrize(
+    ("name", "samples", "prompt"),
+    [
+        ("lstm_seq2seq", {"decode_examples.txt"}, ["--prompt", "what"]),
+        ("nmt_attention", {"decode_examples.txt", "heat_map.png"}, ["--prompt", "What was it."]),
+        ("eager_image_captioning", {"decode_examples.txt", "heat_map.png"}, []),
+    ],
+)
+def test_a_decoder_shows_what_it_writes_and_answers(
+    name: str, samples: set[str], prompt: list[str], shipped: Path, tmp_path: Path
+) -> None:
+    [config] = (shipped / "configs").rglob(f"{name}.yaml")
+    flags = [f"flags.{flag}" for flag in SMALLER.get(name, [])]
+    record, _ = train(config, tmp_path, flags, limits={"epochs": 1, "steps_per_epoch": 2, "validation_steps": 2})
+    assert {path.name for path in (record.path / "samples").iterdir()} == {f"0001-{sample}" for sample in samples}
+    done = CliRunner().invoke(app, ["generate", str(record.path), "--length", "3", *prompt])
+    assert done.exit_code == 0, done.exception
+    assert ("truth: " in done.stdout) == (not prompt)
+
+
+@pytest.mark.parametrize("name", ["lstm_seq2seq", "quora_siamese_lstm", "pretrained_word_embeddings", "unet"])
+def test_a_config_whose_data_is_missing_says_where_it_is_to_be_had(name: str, tmp_path: Path) -> None:
+    [config] = (ROOT / "configs").rglob(f"{name}.yaml")
+    said = next(line for line in config.read_text(encoding="utf-8").splitlines() if "://" in line).removeprefix("# ")
+    copied = str(shutil.copy(config, tmp_path))
+    done = CliRunner().invoke(app, ["train", copied, "--runs-dir", str(tmp_path)])
+    assert isinstance(done.exception, DataError)
+    assert f"hint: the config says: {said}" in "\n".join(done.exception.faults[0].lines())
+
+
+def test_texts_that_are_missing_leave_the_rest_of_a_config_to_be_checked(tmp_path: Path) -> None:
+    config = Path(shutil.copy(ROOT / "configs/sequences/lstm_seq2seq.yaml", tmp_path))
+    ok, model, missing = check(config, sets=[], flags=[])
+    assert ok.endswith("lstm_seq2seq.yaml: ok")
+    assert "3 layers" in model
+    assert "fra.txt" in missing
+    assert "the config says: The data: http://www.manythings.org" in missing
 
 
 def test_the_index_names_every_config() -> None:

@@ -48,7 +48,7 @@ def load(written: Any, folder: Path = Path()) -> dict[str, Table]:
     return tables
 
 
-GENERATORS = ["moons", "circles", "sine", "copy_task", "addition", "stories"]
+GENERATORS = ["moons", "circles", "sine", "moving_average", "copy_task", "addition", "stories"]
 
 
 @pytest.mark.parametrize("name", GENERATORS)
@@ -76,6 +76,20 @@ def test_a_sine_has_its_period() -> None:
     value = load({"sine": {"rows": 300, "period": 25.0, "noise": 0.0}})["train"].array("value")
     np.testing.assert_allclose(value[:-25], value[25:], atol=1e-6)
     np.testing.assert_allclose(value[[0, 25 * 3 // 4 + 25]], [0, np.sin(2 * np.pi * 18 / 25)], atol=1e-6)
+
+
+def test_a_sine_that_begins_a_quarter_on_and_fades_is_a_decaying_cosine() -> None:
+    written = {"rows": 300, "period": 40.0, "phase": 10, "amplitude": 5.0, "decay": 0.01, "noise": 0.0}
+    value, row = load({"sine": written})["train"].array("value"), np.arange(300)
+    np.testing.assert_allclose(value, 5 * np.exp(-0.01 * row) * np.cos(2 * np.pi * row / 40), atol=1e-5)
+
+
+def test_a_moving_average_is_that_of_the_values_up_to_its_row() -> None:
+    table = load({"moving_average": {"rows": 50, "window": 4, "amplitude": 3.0}})["train"]
+    value, average = table.array("value"), table.array("average")
+    assert len(value) == len(average) == 50
+    assert 2.5 < np.abs(value).max() <= 3
+    np.testing.assert_allclose(average[3:], np.convolve(value, np.full(4, 0.25), "valid"), atol=1e-6)
 
 
 def test_the_copy_task_asks_for_what_it_gave() -> None:
@@ -438,3 +452,16 @@ def test_texts_that_are_taken_apart_are_no_classes(step: Any, warned: bool, tmp_
     spec = parse_data({"source": {"csv": {"path": "t.csv"}}, "inputs": {"x": []}, "targets": {"y": [step]}})
     warnings = load_data(spec, Context(tmp_path, 0), validation_split=0.2).warnings
     assert any("the rows seem to be sorted" in warning for warning in warnings) == warned
+
+
+def test_quotes_are_characters_where_the_file_has_them_as_such(tmp_path: Path) -> None:
+    (tmp_path / "t.tsv").write_text('"Hi," he said.\t"Dag\n"\t""\n')
+    written = {"path": "t.tsv", "delimiter": "\t", "names": ["a", "b"]}
+    context = Context(tmp_path, 0)
+    table = SOURCES.parse({"csv": {**written, "quotes": False}}).load(context)["train"]
+    assert table.text("a").tolist() == ['"Hi," he said.', '"']
+    assert table.text("b").tolist() == ['"Dag', '""']
+    with pytest.raises(DataError) as refused:
+        SOURCES.parse({"csv": written}).load(context)
+    hint = "if quotes in this file are characters like any other, set 'quotes: false' of the source"
+    assert refused.value.faults[0].hint == hint

@@ -293,7 +293,7 @@ def test_settings_that_cannot_be_are_refused(written: Any, text: str) -> None:
 def test_every_transform_reads_back_what_it_writes(name: str) -> None:
     required: dict[str, Any] = {
         "reshape": [2], "rescaling": 2.0, "cast": "bool", "category_encoding": 3, "hashing": 3, "hashed_crossing": 3,
-        "discretization": {"num_bins": 3}, "word_vectors": "v.txt",
+        "discretization": {"num_bins": 3}, "word_vectors": "v.txt", "regex_replace": {"pattern": "a", "rewrite": "$b"},
         "feature_space": {"features": {"a": "float", "b": ["impute", "string_hashed"]}},
     }  # fmt: skip
     cls = TRANSFORMS.get(name)

@@ -103,9 +103,11 @@ def test_samples_change_nothing_of_a_training(run: RunRecord, tmp_path: Path) ->
 
 def test_samples_are_made_again_as_the_last_epoch_made_them(run: RunRecord, tmp_path: Path) -> None:
     runner = CliRunner()
-    done = runner.invoke(app, ["samples", str(run.path), "-o", str(tmp_path), "--callback", "manifold_grid"])
+    done = runner.invoke(
+        app, ["samples", str(run.path), "-o", str(tmp_path / "new" / "one"), "--callback", "manifold_grid"]
+    )
     assert done.exit_code == 0, done.output
-    (path,) = tmp_path.iterdir()
+    (path,) = (tmp_path / "new" / "one").iterdir()
     assert path.read_bytes() == (run.path / "samples" / "0003-manifold_grid.png").read_bytes()
     with pytest.raises(ConfigError, match="no sample 'manifold'; did you mean 'manifold_grid'"):
         list(draw_samples(open_run(run, device="cpu"), ["manifold"], tmp_path))
@@ -186,6 +188,8 @@ def test_a_heat_map_is_the_tensor_of_its_row(opened: OpenedRun) -> None:
         Points(np.random.default_rng(0).random((40, 2)), "many", ("a", "b"), np.arange(40)),
         Heat(np.random.default_rng(0).normal(size=(5, 3, 8)), "panels", ("a", "b")),
         Heat(np.zeros((1, 3, 2)), "nothing", ("a", "b")),
+        Heat(np.zeros((1, 3, 2)), "words", ("a", "b"), ((), ("x", "$y$", "_"), ("p", "q_1"))),
+        Heat(np.zeros((2, 50, 60)), "many words", ("a", "b"), (("$1", "2"), ["long"] * 50, ["longer"] * 60)),
     ],
     ids=lambda made: made.title,
 )

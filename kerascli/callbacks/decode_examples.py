@@ -1,13 +1,20 @@
 """DecodeExamples: held-out sequences in words: what was asked, what is right, what the model says."""
 
+from dataclasses import dataclass
+
+import numpy as np
+
 from kerascli.callbacks.base import callback
-from kerascli.callbacks.samples import ModelFacts, Studio, Text, WithOutput
+from kerascli.callbacks.samples import ModelFacts, Rows, Studio, Text, WithOutput
 from kerascli.shapes import PositiveInt
 
 
 @callback()
 class DecodeExamples(WithOutput):
-    """Held-out rows as text: the inputs, the truth, and the model's output with a mark where it is wrong."""
+    """Held-out rows as text: the inputs, the truth, and the model's output with a mark where it is wrong.
+
+    A decoder is given the words that it has written itself, not the true ones.
+    """
 
     count: PositiveInt = 10
     """How many rows."""
@@ -25,24 +32,52 @@ class DecodeExamples(WithOutput):
 
     def sample(self, studio: Studio) -> Text:
         rows = studio.rows(self.count)
-        names = studio.facts(self.view).inputs
-        outputs = studio.run(self.view, {name: rows.inputs[name] for name in names})
-        name = self.output or next(iter(outputs))
-        target = name if name in rows.targets else next(iter(rows.targets))
-        numbers = outputs[name].argmax(-1).numpy()
-        lines, right = [], 0
-        for row in range(rows.rows):
-            for given in names:
-                asked = studio.text(given, rows.inputs[given][row].cpu().numpy())
-                lines += [] if asked is None else [f"{given}: {_shown(asked)}"]
-            truth = studio.text(target, rows.targets[target][row])
-            said = studio.text(target, numbers[row])
-            right += said == truth
-            wrong = "" if said == truth else "   (wrong)"
-            lines += [f"  truth: {_shown(truth)}", f"  model: {_shown(said)}{wrong}", ""]
-        return Text("\n".join([*lines, f"{right} of {rows.rows} right", ""]))
+        facts = studio.facts(self.view)
+        inputs = {name: rows.inputs[name] for name in facts.inputs}
+        if facts.decodes is not None:
+            target, said = facts.decodes[1], studio.decoded(self.view, inputs)
+        else:
+            outputs = studio.run(self.view, inputs)
+            name = self.output or next(iter(outputs))
+            target = name if name in rows.targets else next(iter(rows.targets))
+            said = outputs[name].argmax(-1).numpy()
+        found = examples(studio, self.view, rows, target, said)
+        lines = [line for example in found for line in [*example.lines(), ""]]
+        return Text("\n".join([*lines, f"{sum(example.right for example in found)} of {rows.rows} right", ""]))
 
 
-def _shown(text: str | None) -> str:
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A row in words."""
+
+    asked: dict[str, str]
+    """The inputs that are text, by name."""
+    truth: str
+    said: str
+
+    @property
+    def right(self) -> bool:
+        return self.said == self.truth
+
+    def lines(self) -> list[str]:
+        asked = [f"{name}: {_shown(text)}" for name, text in self.asked.items()]
+        wrong = "" if self.right else "   (wrong)"
+        return [*asked, f"  truth: {_shown(self.truth)}", f"  model: {_shown(self.said)}{wrong}"]
+
+
+def examples(studio: Studio, view: str | None, rows: Rows, target: str, said: np.ndarray) -> list[Example]:
+    """Rows in words: what they ask, what is right by `target`, and what the model says."""
+    facts = studio.facts(view)
+    names = [name for name in facts.inputs if facts.decodes is None or name != facts.decodes[0]]
+    found = []
+    for row in range(rows.rows):
+        texts = {name: studio.text(name, rows.inputs[name][row].cpu().numpy()) for name in names}
+        asked = {name: text for name, text in texts.items() if text is not None}
+        truth = studio.text(target, rows.targets[target][row])
+        found.append(Example(asked, truth or "", studio.text(target, said[row]) or ""))
+    return found
+
+
+def _shown(text: str) -> str:
     """On one line."""
-    return (text or "").replace("\n", "\\n")
+    return text.replace("\n", "\\n")

@@ -27,6 +27,8 @@ class GenerateText(Sampler):
     """Low: the likely; 1: as the model has it; high: the daring."""
 
     def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
+        if model.decodes is not None:
+            return "view", "needs a language model; what a decoder writes is shown by decode_examples"
         if len(model.inputs) != 1 or not set(model.inputs) & set(model.texts):
             return "view", "needs a model whose one input is text, split by text_vectorization"
         return None

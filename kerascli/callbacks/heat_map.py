@@ -1,10 +1,12 @@
 """HeatMap: a tensor of one held-out row as colours: attention, what a memory reads and writes, activations."""
 
 from kerascli.callbacks.base import callback
-from kerascli.callbacks.samples import Heat, ModelFacts, Studio, WithOutput
+from kerascli.callbacks.samples import Heat, ModelFacts, Rows, Studio, WithOutput
+from kerascli.errors import suggestion
 from kerascli.shapes import NonNegativeInt, show_shape
 
 _MOST_PANELS = 16
+_AXES = ("panels", "down", "across")
 
 
 @callback(aliases=("activation_map",))
@@ -18,6 +20,12 @@ class HeatMap(WithOutput):
     """Which held-out row, from 0."""
     channels_last: bool = False
     """The panels are on the last axis, not on the first."""
+    down: str | None = None
+    """The input or target that is text and whose words are the matrix's rows; what is behind them is left out."""
+    across: str | None = None
+    """The same of its columns."""
+    panels: str | None = None
+    """The same of the panels."""
 
     def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
         found = super().misfit(model)
@@ -25,6 +33,11 @@ class HeatMap(WithOutput):
             return found
         if not model.reads_data:
             return "view", "a view with inputs of its own is given no rows of the data"
+        for setting in _AXES:
+            name = getattr(self, setting)
+            if name is not None and name not in model.texts:
+                known = suggestion(name, model.texts) or f"; there are {', '.join(sorted(model.texts)) or 'none'}"
+                return setting, f"'{name}' is no text of the data{known}"
         shape = self.chosen(model.outputs).shape
         return None if len(shape) in (2, 3) else ("output", f"needs one or several matrices, got {show_shape(shape)}")
 
@@ -36,4 +49,20 @@ class HeatMap(WithOutput):
         name = self.output or next(iter(outputs))
         values = outputs[name][0].float().numpy()
         values = values[None] if values.ndim == 2 else values.transpose(2, 0, 1) if self.channels_last else values
-        return Heat(values[:_MOST_PANELS], f"'{name}' of row {index}", ("second axis", "first axis"))
+        names = []
+        for axis, setting in enumerate(_AXES):
+            words = self._words(studio, rows, index, getattr(self, setting))
+            values = values.take(range(min(len(words) or values.shape[axis], values.shape[axis])), axis)
+            names.append(words[: values.shape[axis]])
+        axes = (self.across or "second axis", self.down or "first axis")
+        panels, down, across = names
+        return Heat(values[:_MOST_PANELS], f"'{name}' of row {index}", axes, (panels[:_MOST_PANELS], down, across))
+
+    @staticmethod
+    def _words(studio: Studio, rows: Rows, index: int, name: str | None) -> list[str]:
+        """The words of a row up to the last that is no padding."""
+        if name is None:
+            return []
+        numbers = rows.targets[name] if name in rows.targets else rows.inputs[name].cpu().numpy()
+        words = studio.words(name, numbers[index])
+        return words[: max((place for place, word in enumerate(words, 1) if word), default=0)]

@@ -49,6 +49,8 @@ class Heat:
     values: np.ndarray
     title: str
     axes: tuple[str, str]
+    names: tuple[Sequence[str], Sequence[str], Sequence[str]] = ((), (), ())
+    """What panels, rows and columns are called, where that is more than their numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ class ModelFacts:
     """Of inputs that an embedding looks up: how many numbers it knows."""
     texts: Collection[str]
     """Inputs and targets of the data that are text."""
+    decodes: tuple[str, str] | None = None
+    """Of a decoder: its input for what is written so far, and the target that this is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,14 @@ class Studio(Protocol):
 
     def text(self, name: str, numbers: np.ndarray) -> str | None:
         """What the numbers (or one-hot rows) of a row of an input or a target say; None where it is no text."""
+        ...
+
+    def decoded(self, view: str | None, inputs: Mapping[str, Tensor]) -> np.ndarray:
+        """What a decoder writes, always the most probable: numbers of the target's words (N, T), -1 behind the end."""
+        ...
+
+    def words(self, name: str, numbers: np.ndarray) -> list[str]:
+        """What each number (or one-hot row) of an input or a target that is text stands for; '' is padding."""
         ...
 
     def class_names(self, target: str) -> Sequence[str]: ...

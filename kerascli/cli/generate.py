@@ -12,8 +12,11 @@ from kerascli.errors import ConfigError, safe_lines
 if TYPE_CHECKING:
     from kerascli.fit.generate import Choice
     from kerascli.workflow.opened import OpenedRun
+    from kerascli.workflow.studio import ModelStudio
 
 _MOST = 100_000
+_EXAMPLES = 5
+"""Rows of the data that a decoder answers without a prompt."""
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +26,8 @@ def register(app: typer.Typer) -> None:
 def generate(
     run: Annotated[str, typer.Argument(metavar="RUN", help="latest, a run's name, a prefix of it, or its path.")],
     prompt: Annotated[
-        str | None, typer.Option("--prompt", metavar="TEXT", help="How it begins; default: a text of the run's data.")
+        str | None,
+        typer.Option("--prompt", metavar="TEXT", help="How it begins, or what is asked; default: from the run's data."),
     ] = None,
     length: Annotated[int, typer.Option("--length", min=1, max=_MOST, help="How many words or characters.")] = 400,
     temperature: Annotated[
@@ -40,7 +44,7 @@ def generate(
     runs_dir: options.RunsDir = options.RUNS_DIR,
     as_json: options.Json = False,
 ) -> None:
-    """Have a language model write on from a prompt."""
+    """Have a language model write on from a prompt, or a decoder answer one: a translation, a caption."""
     if greedy and (temperature is not None or top_k is not None):
         raise ConfigError(
             f"--greedy chooses without chance: {'--temperature' if temperature else '--top-k'} is for naught"
@@ -59,14 +63,52 @@ def generate(
 def _write(
     opened: "OpenedRun", prompt: str | None, length: int, choice: "Choice", *, view: str | None, as_json: bool
 ) -> None:
-    """The prompt, then word by word what follows."""
-    from kerascli.fit.generate import continued
+    """What the model makes of the prompt."""
     from kerascli.workflow.opened import known_view
     from kerascli.workflow.samples_again import studio_of
 
     if view is not None:
         known_view(opened.experiment.spec.model, view)
     studio = studio_of(opened, data=prompt is None)
+    if studio.facts(view).decodes is not None:
+        _answer(studio, prompt, length, choice, view=view, as_json=as_json)
+    else:
+        _write_on(studio, prompt, length, choice, view=view, as_json=as_json)
+
+
+def _answer(
+    studio: "ModelStudio", prompt: str | None, length: int, choice: "Choice", *, view: str | None, as_json: bool
+) -> None:
+    """What a decoder makes of the prompt, or of some rows of the data."""
+    from kerascli.callbacks.decode_examples import examples
+    from kerascli.workflow.decoding import asked, decode
+
+    decodes = studio.facts(view).decodes
+    assert decodes is not None
+    facts = {"seed": choice.seed, "temperature": choice.temperature, "top_k": choice.top_k}
+    if prompt is not None:
+        [numbers] = decode(studio, view, asked(studio, view, prompt), length, choice)
+        text = studio.text(decodes[1], numbers)
+        if as_json:
+            options.say_json({"prompt": prompt, "text": text, **facts})
+        else:
+            options.say(f"{text}\n")
+        return
+    rows = studio.rows(_EXAMPLES, choice.seed)
+    found = examples(studio, view, rows, decodes[1], decode(studio, view, rows.inputs, length, choice))
+    if as_json:
+        shown = [{**example.asked, "truth": example.truth, "text": example.said} for example in found]
+        options.say_json({"rows": shown, **facts})
+    else:
+        options.say("\n\n".join("\n".join(example.lines()) for example in found) + "\n")
+
+
+def _write_on(
+    studio: "ModelStudio", prompt: str | None, length: int, choice: "Choice", *, view: str | None, as_json: bool
+) -> None:
+    """What a language model writes, word by word."""
+    from kerascli.fit.generate import continued
+
     model, numbers, prompt = studio.writing(view, prompt, choice.seed)
     words = continued(model, numbers, length, choice)
     if as_json:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from kerascli.cli import options
-from kerascli.errors import StorageError, safe_text
+from kerascli.errors import safe_text
 
 
 def register(app: typer.Typer) -> None:
@@ -19,7 +19,10 @@ def samples(
         list[str] | None, typer.Option("--callback", metavar="NAME", help="Only this one's; may be repeated.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Default: samples/ of the run.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FOLDER", help="A folder, made if need be; default: samples/ of the run."
+        ),
     ] = None,
     checkpoint: options.Checkpoint = None,
     device: options.Device = "auto",
@@ -27,8 +30,6 @@ def samples(
 ) -> None:
     """Make the samples of a run's callbacks again, from its weights."""
     record = options.trained_run(run, runs_dir, checkpoint)
-    if output is not None and not output.is_dir():
-        raise StorageError(f"cannot write to '{output}': there is no such folder")
     from kerascli.workflow.opened import open_run
     from kerascli.workflow.samples_again import draw_samples
 

@@ -7,12 +7,16 @@ A column is whole numbers, numbers or text; missing is an empty field and nothin
 import csv
 import io
 from collections.abc import Iterator, Mapping
-from typing import NoReturn
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
 from kerascli.data.table import Table
 from kerascli.errors import DataError, Fault, Place, safe_text
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 MAX_FIELD = 2**20
 """Characters in one field."""
@@ -47,18 +51,38 @@ class TextColumns(Mapping[str, np.ndarray]):
         return out
 
 
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How a text is delimited."""
+
+    delimiter: str
+    quotes: bool
+
+    def reader(self, text: str) -> "Reader":
+        quoting = csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE
+        return csv.reader(io.StringIO(text, newline=""), delimiter=self.delimiter, quoting=quoting, strict=True)
+
+
 def read_csv(
-    data: bytes, name: str, *, delimiter: str = ",", encoding: str = "utf-8", header: tuple[str, ...] = ()
+    data: bytes,
+    name: str,
+    *,
+    delimiter: str = ",",
+    encoding: str = "utf-8",
+    header: tuple[str, ...] = (),
+    quotes: bool = True,
 ) -> Table:
     """A delimited text as a table; `header` names the columns of a file without a first line of names.
 
-    Raises DataError with the line where the file is not sound.
+    Without `quotes` a quotation mark is a character like any other. Raises DataError with the line where the file is
+    not sound.
     """
     text = _decode(data, name, encoding, delimiter)
-    rows = _rows(text, name, delimiter)
+    form = _Form(delimiter, quotes)
+    rows = _rows(text, name, form)
     lines = np.arange(1, len(rows) + 1)
     if text.count("\n") + (not text.endswith("\n")) != len(rows) or not all(rows):
-        lines, rows = _lines(text, delimiter)
+        lines, rows = _lines(text, form)
     if not rows:
         raise DataError(Fault("the file is empty", place=Place(name, 1)))
     names = header or tuple(rows[0])
@@ -119,19 +143,17 @@ def _column_at(data: bytes, before: str, delimiter: str) -> str:
     return f" in column '{safe_text(header[position], 40)}'" if position < len(header) else ""
 
 
-def _rows(text: str, name: str, delimiter: str) -> list[list[str]]:
+def _rows(text: str, name: str, form: _Form) -> list[list[str]]:
     csv.field_size_limit(MAX_FIELD)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        return list(reader)
+        return list(form.reader(text))
     except csv.Error as error:
-        _refuse(text, name, delimiter, str(error))
+        _refuse(text, name, form, str(error))
 
 
-def _refuse(text: str, name: str, delimiter: str, reason: str) -> NoReturn:
+def _refuse(text: str, name: str, form: _Form, reason: str) -> NoReturn:
     """Say on which line the row begins that cannot be read."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    line = 1
+    reader, line, hint = form.reader(text), 1, None
     try:
         for _ in reader:
             line = reader.line_num + 1
@@ -139,19 +161,22 @@ def _refuse(text: str, name: str, delimiter: str, reason: str) -> NoReturn:
         pass
     match reason:
         case _ if "unexpected end of data" in reason:
-            fault = "a quote opened here is never closed"
+            fault, hint = "a quote opened here is never closed", _NO_QUOTES
         case _ if "field larger" in reason:
             fault = f"a field of more than {MAX_FIELD:,} characters"
         case _ if "expected after" in reason:
-            fault = "text after a closing quote; a quote inside quotes is written twice"
+            fault, hint = "text after a closing quote; a quote inside quotes is written twice", _NO_QUOTES
         case _:
             fault = reason
-    raise DataError(Fault(fault, place=Place(name, line)))
+    raise DataError(Fault(fault, place=Place(name, line), hint=hint))
 
 
-def _lines(text: str, delimiter: str) -> tuple[np.ndarray, list[list[str]]]:
+_NO_QUOTES = "if quotes in this file are characters like any other, set 'quotes: false' of the source"
+
+
+def _lines(text: str, form: _Form) -> tuple[np.ndarray, list[list[str]]]:
     """Rows and the lines they begin on, where some take several lines or lines are blank."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = form.reader(text)
     lines, rows, line = [], [], 1
     for row in reader:
         if row:

@@ -1,13 +1,14 @@
 """What the numbers of a text pipeline mean: words or characters, from a pipeline and what it has learned."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from kerascli.data.base import Field, Learned
+from kerascli.data.base import NOTHING_LEARNED, Field, Learned, Transform
 from kerascli.data.route import Route
 from kerascli.data.spec import DataSpec, Pipeline, Step
+from kerascli.data.transforms.enclose import Enclose
 from kerascli.data.transforms.string_lookup import StringLookup
 from kerascli.data.transforms.text_vectorization import TextVectorization
 
@@ -23,11 +24,48 @@ class TextCodec:
     vectorization: TextVectorization | None
     """What splits texts; without it a text is one word."""
     learned: Learned
+    before: tuple[Transform, ...] = ()
+    """What is done to a text before that."""
 
-    def numbers(self, text: str, longest: int) -> list[int]:
-        """The numbers of the last words of a text, at most `longest`."""
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has every word of the training rows, so that no unknown one was ever read in training."""
+        most = None if self.vectorization is None else self.vectorization.max_tokens
+        given = self.vectorization is not None and self.vectorization.vocabulary is not None
+        return not given and (most is None or len(self.words) < most)
+
+    @property
+    def start(self) -> tuple[int, ...]:
+        """What every text begins with."""
+        return tuple(self._marks(lambda enclose: enclose.start))
+
+    @property
+    def stop(self) -> int | None:
+        """The word that ends every text; None where none does."""
+        return next(iter(self._marks(lambda enclose: enclose.end)), None)
+
+    def numbers_of(self, other: "TextCodec") -> list[int]:
+        """For every number of another codec the one that its word has here; a word that is not here keeps its own."""
+        number_of = {word: number for number, word in enumerate(self.words) if number >= self.special}
+        return [number_of.get(word, number) for number, word in enumerate(other.words)]
+
+    def words_of(self, text: str) -> list[str]:
+        """What a text is split into after all that is done to it."""
         if self.vectorization is None:
             return []
+        return self.vectorization.tokens(_through(self.before, text)).values.tolist()
+
+    def unknown(self, text: str) -> list[str]:
+        """The words of a text that are not in the vocabulary."""
+        known = set(self.words[self.special :])
+        return [word for word in self.words_of(text) if word not in known]
+
+    def numbers(self, text: str, longest: int) -> list[int]:
+        """The numbers of the last words of a text that is to be continued, at most `longest`."""
+        if self.vectorization is None:
+            return []
+        opened = (step.opened() if isinstance(step, Enclose) else step for step in self.before)
+        (text,) = _through(opened, text)
         words = list(text) if not self.joint else text.split()
         kept = np.array([self.joint.join(words[-longest:])], dtype=object)
         free = self.vectorization.model_copy(update={"output_sequence_length": longest})
@@ -36,15 +74,49 @@ class TextCodec:
         ]
 
     def text(self, values: np.ndarray) -> str:
-        """What a row of numbers, or of vectors with a value a word, says; padding is left out."""
-        numbers = values if values.dtype.kind in "iu" and values.shape[-1:] != (len(self.words),) else values.argmax(-1)
-        known = [self.words[n] for n in np.asarray(numbers).reshape(-1).tolist() if 0 <= n < len(self.words)]
-        return self.joint.join(word for word in known if word)
+        """What a row of numbers, or of vectors with a value a word, says; padding and what encloses it are left out."""
+        row, start = self._row(values), self.start
+        while row and row[0] in start:
+            del row[0]
+        if self.stop in row:
+            del row[row.index(self.stop) :]
+        return self.joint.join(word for number in row if (word := self._word(number)))
+
+    def each(self, values: np.ndarray) -> list[str]:
+        """The word at each place of such a row; '' is padding."""
+        return [self._word(number) for number in self._row(values)]
+
+    def _word(self, number: int) -> str:
+        return self.words[number] if 0 <= number < len(self.words) else ""
+
+    def _row(self, values: np.ndarray) -> list[int]:
+        are_numbers = self.vectorization is not None or values.shape[-1:] != (len(self.words),)
+        numbers = values if values.dtype.kind in "iu" and are_numbers else values.argmax(-1)
+        return np.asarray(numbers).reshape(-1).tolist()
+
+    def _marks(self, which: Callable[[Enclose], str]) -> list[int]:
+        """The numbers of what `enclose` puts at an end of every text."""
+        place = next((i for i, step in enumerate(self.before) if isinstance(step, Enclose)), None)
+        if place is None or self.vectorization is None:
+            return []
+        enclose = self.before[place]
+        assert isinstance(enclose, Enclose)
+        mark = self.vectorization.tokens(_through(self.before[place + 1 :], which(enclose))).values
+        number_of = {word: number for number, word in enumerate(self.words)}
+        return [number_of[word] for word in mark.tolist() if word in number_of]
+
+
+def _through(steps: Iterable[Transform], text: str) -> np.ndarray:
+    """A text after transforms of texts (1,)."""
+    values = np.array([text], dtype=object)
+    for step in steps:
+        values = step.apply(values, Field((), "string"), NOTHING_LEARNED, target=False)
+    return values
 
 
 def is_text(pipeline: Pipeline) -> bool:
     """Whether a pipeline makes numbers of words."""
-    return _text_step(pipeline.steps) is not None
+    return text_step(pipeline.steps) is not None
 
 
 def text_codecs(spec: DataSpec, learned: Mapping[str, Learned], section: str) -> dict[str, TextCodec]:
@@ -55,17 +127,17 @@ def text_codecs(spec: DataSpec, learned: Mapping[str, Learned], section: str) ->
     by_character = any(isinstance(step, TextVectorization) and step.split == "character" for step in splitting)
     found = {}
     for (where, name), pipeline in pipelines.items():
-        index = _text_step(pipeline.steps)
+        index = text_step(pipeline.steps)
         if where != section or index is None:
             continue
         target = where == "targets" and not any(step.shared in shared for step in pipeline.steps)
         key = Route(where, name, pipeline, target=target).key(index)
         if key in learned:
-            found[name] = _codec(pipeline.steps[index], learned[key], by_character, target=target)
+            found[name] = _codec(pipeline.steps[: index + 1], learned[key], by_character, target=target)
     return found
 
 
-def _text_step(steps: Sequence[Step]) -> int | None:
+def text_step(steps: Sequence[Step]) -> int | None:
     """Where words become numbers."""
     for index, step in enumerate(steps):
         transform = step.transform
@@ -76,8 +148,8 @@ def _text_step(steps: Sequence[Step]) -> int | None:
     return None
 
 
-def _codec(step: Step, learned: Learned, by_character: bool, *, target: bool) -> TextCodec:
-    transform = step.transform
+def _codec(steps: Sequence[Step], learned: Learned, by_character: bool, *, target: bool) -> TextCodec:
+    *before, transform = (step.transform for step in steps)
     vectorization = transform if isinstance(transform, TextVectorization) else None
     lookup = transform.lookup if isinstance(transform, TextVectorization) else transform
     assert isinstance(lookup, StringLookup)
@@ -88,4 +160,4 @@ def _codec(step: Step, learned: Learned, by_character: bool, *, target: bool) ->
     masks = 1 if special and lookup.mask_token is not None and lookup.output_mode == "int" else 0
     words = ("",) * masks + ("[UNK]",) * (special - masks) + vocabulary
     joint = "" if (vectorization.split == "character" if vectorization is not None else by_character) else " "
-    return TextCodec(words, special, joint, vectorization, learned)
+    return TextCodec(words, special, joint, vectorization, learned, tuple(before))

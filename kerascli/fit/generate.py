@@ -38,15 +38,16 @@ def continued(model: TextModel, numbers: list[int], length: int, choice: Choice)
     A model that predicts at every step reads the prompt from its first place on. One that predicts after the last
     step reads a full window: a shorter prompt is repeated in front of itself.
     """
-    number_of = {word: number for number, word in enumerate(model.reads.words) if number >= model.reads.special}
+    read_as = model.reads.numbers_of(model.writes)
     text = list(numbers)
     for place in range(length):
         with draws.using(draws.Draws(choice.seed, "generate", place)), torch.inference_mode():
             scores = _next(model, text[-model.window :])
-            chosen = _chosen(scores, model.writes, choice)
-        word = model.writes.words[chosen]
-        yield word
-        text.append(number_of.get(word, chosen))
+            (chosen,) = drawn(scores[None], model.writes, choice).tolist()
+        if chosen == model.writes.stop:
+            return
+        yield model.writes.words[chosen]
+        text.append(read_as[chosen])
 
 
 def _next(model: TextModel, text: list[int]) -> Tensor:
@@ -62,15 +63,16 @@ def _next(model: TextModel, text: list[int]) -> Tensor:
     return output[0]
 
 
-def _chosen(scores: Tensor, codec: TextCodec, choice: Choice) -> int:
-    scores = scores.double().cpu()[: len(codec.words)]
-    are_probabilities = bool((scores >= 0).all()) and abs(float(scores.sum()) - 1) < 1e-2
+def drawn(scores: Tensor, codec: TextCodec, choice: Choice, may: int | None = None) -> Tensor:
+    """The number of a word for each row of scores (N, words) -> (N,): none that is special, but for `may`."""
+    scores = scores.double().cpu()[:, : len(codec.words)]
+    are_probabilities = bool((scores >= 0).all()) and bool(((scores.sum(-1) - 1).abs() < 1e-2).all())
     logits = scores.clamp_min(1e-300).log() if are_probabilities else scores
-    logits[: codec.special] = -torch.inf
+    logits[:, [number for number in range(codec.special) if number != may]] = -torch.inf
     if choice.temperature == 0:
-        return int(logits.argmax())
-    if choice.top_k is not None and choice.top_k < len(logits):
-        logits[logits < logits.topk(choice.top_k).values[-1]] = -torch.inf
-    sums = torch.softmax(logits / choice.temperature, -1).cumsum(0)
-    drawn = draws.uniform(torch.empty(1, dtype=torch.float64)) * sums[-1]
-    return min(int(torch.searchsorted(sums, drawn, right=True)), len(logits) - 1)
+        return logits.argmax(-1)
+    if choice.top_k is not None and choice.top_k < logits.shape[-1]:
+        logits[logits < logits.topk(choice.top_k).values[:, -1:]] = -torch.inf
+    sums = torch.softmax(logits / choice.temperature, -1).cumsum(-1)
+    points = draws.uniform(torch.empty(len(sums), 1, dtype=torch.float64)) * sums[:, -1:]
+    return torch.searchsorted(sums, points, right=True)[:, 0].clamp_max(logits.shape[-1] - 1)

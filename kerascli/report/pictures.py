@@ -1,6 +1,7 @@
 """Pictures of what a model makes: grids of images, points, heat maps. matplotlib is loaded when one is drawn."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,8 @@ _DPI = 150
 _PANEL = 2.6
 _LABELS = 8
 """More at a side would run into each other."""
+_WORDS = 40
+"""The same of the words at a heat map."""
 
 
 def picture(sample: Images | Points | Heat) -> bytes:
@@ -55,9 +58,11 @@ def _images(sample: Images) -> "Figure":
     return figure
 
 
-def _labels(places: list[float], names: list[str]) -> tuple[list[float], list[str]]:
+def _labels(
+    places: Sequence[float], names: Sequence[str], most: int = _LABELS
+) -> tuple[Sequence[float], Sequence[str]]:
     """As many of the names as there is room for, with their places."""
-    every = max(1, math.ceil(len(names) / _LABELS))
+    every = max(1, math.ceil(len(names) / most))
     return places[: len(names) : every], names[::every]
 
 
@@ -134,8 +139,14 @@ def _heat(sample: Heat) -> "Figure":
 def _panel(axes: "Axes", number: int, sample: Heat, panels: int) -> None:
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
+    titles, rows, columns = sample.names
+    if rows:
+        axes.set_yticks(*_labels(range(len(rows)), rows, _WORDS), parse_math=False)
+    if columns:
+        axes.set_xticks(*_labels(range(len(columns)), columns, _WORDS), rotation=45, ha="right", parse_math=False)
     if panels == 1:
         axes.set_xlabel(sample.axes[0])
         axes.set_ylabel(sample.axes[1])
     else:
-        axes.set_title(str(number), loc="left", fontsize=9, color=GREY)
+        title = titles[number] if titles else str(number)
+        axes.set_title(title, loc="left", fontsize=9, color=GREY, parse_math=False)

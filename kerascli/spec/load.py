@@ -15,6 +15,7 @@ from kerascli.errors import ConfigError, DataError, Fault, FileRefused, nearest,
 from kerascli.errors import Path as FaultPath
 from kerascli.expressions import Value
 from kerascli.runs.record import NAME
+from kerascli.spec.absent import told_where_from, with_sizes
 from kerascli.spec.describe import describe, faults_without_data
 from kerascli.spec.document import Document
 from kerascli.spec.extends import read_extended
@@ -68,7 +69,7 @@ class Config:
         """What is known of the data without loading it."""
         if self.data is None:
             return DataFacts({}, {}, known=False, reason="the config has no 'data' section")
-        with self.faults():
+        with self.faults(), told_where_from(self.text):
             return data_facts(self.data, self.context)
 
     def load_data(self, *, learned: Mapping[str, Learned] | None = None) -> PreparedData:
@@ -76,7 +77,7 @@ class Config:
         if self.data is None:
             hint = "add data: {source: ..., inputs: ..., targets: ...}"
             raise self.error([Fault("the config has no 'data' section", (), hint=hint)])
-        with self.faults():
+        with self.faults(), told_where_from(self.text):
             return load_data(self.data, self.context, validation_split=self.validation_split, learned=learned)
 
     @property
@@ -124,7 +125,7 @@ class Config:
                 name=self.name,
                 seed=self.seed,
                 data=self.data,
-                inputs=facts.inputs,
+                inputs=facts.inputs if facts.known else with_sizes(facts.inputs),
                 targets=facts.targets if facts.known else None,
                 splits=splits,
                 references=references,

@@ -7,6 +7,7 @@ from kerascli.callbacks.base import CALLBACKS
 from kerascli.callbacks.samples import ModelFacts, Sampler
 from kerascli.component import Invalid
 from kerascli.data.spec import DataSpec
+from kerascli.data.teacher_forcing import teacher_forcing
 from kerascli.data.text_codec import is_text
 from kerascli.errors import Fault, Path
 from kerascli.graph.build import Built
@@ -18,18 +19,21 @@ from kerascli.spec.run import RunSpec
 
 def models_of(spec: RunSpec) -> dict[str | None, ModelFacts]:
     """The model (None) and its views, as samplers know them."""
-    texts = _texts(spec.data)
-    found: dict[str | None, ModelFacts] = {None: _facts(spec.built, texts, reads_data=not spec.model.alone)}
+    found: dict[str | None, ModelFacts] = {None: _facts(spec.built, spec.data, reads_data=not spec.model.alone)}
     for name, view in spec.model.views.items():
-        found[name] = _facts(spec.built.views[name], texts, reads_data=not view.own_inputs)
+        found[name] = _facts(spec.built.views[name], spec.data, reads_data=not view.own_inputs)
     return found
 
 
-def _facts(built: Built, texts: frozenset[str], *, reads_data: bool) -> ModelFacts:
+def _facts(built: Built, data: DataSpec | None, *, reads_data: bool) -> ModelFacts:
     inputs = {given.name: given.spec for given in built.model.inputs}
     classes = {node.inputs[0]: node.layer.input_dim for node in built.model.nodes if isinstance(node.layer, Embedding)}
     outputs = {name: built.specs[name] for name in built.model.outputs}
-    return ModelFacts(inputs, outputs, reads_data, classes, texts)
+    forcing = teacher_forcing(data) if data is not None and reads_data else None
+    decodes = None
+    if forcing is not None and forcing.input in inputs and len(inputs) > 1:  # alone it is a language model
+        decodes = forcing.input, forcing.target
+    return ModelFacts(inputs, outputs, reads_data, classes, _texts(data), decodes)
 
 
 def _texts(data: DataSpec | None) -> frozenset[str]:

@@ -12,6 +12,7 @@ from kerascli.graph.model import Call
 from kerascli.graph.module import Graph
 from kerascli.report.summary import Summary, summarize
 from kerascli.runs.record import RunRecord
+from kerascli.spec.absent import where_from
 from kerascli.spec.load import Config, Progress, open_config
 from kerascli.spec.phases import in_each
 from kerascli.spec.run import RunSpec
@@ -130,7 +131,9 @@ def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[st
         return facts, None, []  # it is generated, or one that everybody knows
     absent = [path for path in files if not path.exists()]
     if absent:
-        return facts, None, [f"the data, and what depends on it: there is no file '{safe_text(str(absent[0]))}'"]
+        text = f"the data, and what depends on it: there is no file '{safe_text(str(absent[0]))}'"
+        said = where_from(config.text)
+        return facts, None, [text if said is None else f"{text}; the config says: {said}"]
     prepared = config.load_data()
     return prepared.facts, prepared, []
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from kerascli.callbacks.samples import Sampler
 from kerascli.errors import ConfigError, safe_text, suggestion
-from kerascli.storage import write_bytes
+from kerascli.storage import make_folder, write_bytes
 from kerascli.workflow.opened import OpenedRun
 from kerascli.workflow.samples import made
 from kerascli.workflow.studio import ModelStudio
@@ -31,6 +31,8 @@ def draw_samples(run: OpenedRun, names: Sequence[str], folder: Path | None) -> I
         hint = "add one to fit.callbacks: sample_images, reconstructions, manifold_grid, generate_text ..."
         raise ConfigError(f"the run '{run.record.path}' has no callback that makes samples", hint=hint)
     studio = studio_of(run)
+    if folder is not None:
+        make_folder(folder)
     for name in names or samplers:
         data, suffix = made(samplers[name], studio)
         if folder is None:

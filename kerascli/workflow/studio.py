@@ -17,6 +17,7 @@ from kerascli.data.text_codec import TextCodec, text_codecs
 from kerascli.errors import ConfigError
 from kerascli.fit.generate import Choice, TextModel, continued
 from kerascli.spec.samples import models_of
+from kerascli.workflow.decoding import MOST_WORDS, decode
 
 _ROWS_AT_ONCE = 256
 _HELD_OUT = ("validation", "test", "train")
@@ -34,7 +35,8 @@ class ModelStudio:
         targets: Mapping[str, Field],
         aside: Mapping[str, Mapping[str, Shown]],
     ) -> None:
-        self._experiment = experiment
+        self.experiment = experiment
+        self.learned = learned
         self._splits = splits
         self._targets = targets
         self._aside = aside
@@ -48,7 +50,7 @@ class ModelStudio:
         return self._facts[view]
 
     def noise(self, shape: Sequence[int], kind: Literal["normal", "uniform"], seed: int) -> Tensor:
-        with draws.using(draws.Draws(self._experiment.spec.seed, f"samples/{seed}", 0)):
+        with draws.using(draws.Draws(self.experiment.spec.seed, f"samples/{seed}", 0)):
             like = torch.empty(tuple(shape))
             return draws.normal(like) if kind == "normal" else draws.uniform(like, -1.0, 1.0)
 
@@ -72,21 +74,27 @@ class ModelStudio:
             update.train(was_training)
         return {name: torch.cat(parts).float() for name, parts in found.items()}
 
-    def rows(self, count: int) -> Rows:
+    def rows(self, count: int, seed: int | None = None) -> Rows:
+        """The first held-out rows; with `seed` those from another place on, which follows from it."""
         name = next((name for name in _HELD_OUT if name in self._splits), None)
         if name is None:
-            raise ConfigError("there are no rows to show: the run has no data")
-        part = self._splits[name].read(slice(0, min(count, self._splits[name].rows)))
+            raise ConfigError("there are no rows to show: the run's data is not at hand")
+        split = self._splits[name]
+        count = min(count, split.rows)
+        first = 0 if seed is None else draws.key_seed(f"prompt/{seed}") % (split.rows - count + 1)
+        part = split.read(slice(first, first + count))
         given = {n: torch.from_numpy(np.array(values)) for n, values in part.inputs.items()}
-        aside = {column: shown.first(part.rows) for column, shown in self._aside.get(name, {}).items()}
-        return Rows(self._staged(given), part.targets, aside, part.rows)
+        shown = self._aside.get(name, {}) if first == 0 else {}
+        aside = {column: each.first(part.rows) for column, each in shown.items()}
+        return Rows(self.staged(given), part.targets, aside, part.rows)
 
-    def _staged(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        stage, device = self._experiment.update.input_stage, self._experiment.device
+    def staged(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Prepared inputs through what their pipelines do batch by batch."""
+        stage, device = self.experiment.update.input_stage, self.experiment.device
         was_training = stage.training
         stage.eval()
         try:
-            with torch.inference_mode(), draws.using(draws.Draws(self._experiment.spec.seed, "samples/rows", 0)):
+            with torch.inference_mode(), draws.using(draws.Draws(self.experiment.spec.seed, "samples/rows", 0)):
                 return stage({name: x.to(device) for name, x in given.items()})
         finally:
             stage.train(was_training)
@@ -95,9 +103,15 @@ class ModelStudio:
         codec = self.outputs.get(name) or self.inputs.get(name)
         return None if codec is None else codec.text(numbers)
 
+    def words(self, name: str, numbers: np.ndarray) -> list[str]:
+        return (self.outputs.get(name) or self.inputs[name]).each(numbers)
+
     def class_names(self, target: str) -> Sequence[str]:
         field = self._targets.get(target)
         return () if field is None or field.classes is None else field.classes
+
+    def decoded(self, view: str | None, inputs: Mapping[str, Tensor]) -> np.ndarray:
+        return decode(self, view, inputs, MOST_WORDS, Choice(0.0))
 
     def continued(self, view: str | None, prompt: str | None, length: int, temperature: float, seed: int) -> str:
         model, numbers, prompt = self.writing(view, prompt, seed)
@@ -127,7 +141,8 @@ class ModelStudio:
         reads = [self.inputs[name] for name in facts.inputs if name in self.inputs]
         if len(facts.inputs) != 1 or not reads or reads[0].vectorization is None or not self.outputs:
             raise ConfigError("the model does not write: it needs one input and a target that are text",
-                              hint="split them by text_vectorization")  # fmt: skip
+                              hint="split them by text_vectorization; a decoder also has an input that is its target, "
+                                   "one step late")  # fmt: skip
         (name,) = facts.inputs
         output, (spec, *_) = next(iter(facts.outputs)), facts.outputs.values()
         writes = self.outputs.get(output) or next(iter(self.outputs.values()))
@@ -137,13 +152,13 @@ class ModelStudio:
                               f"{len(writes.words)} words")  # fmt: skip
 
         def predict(numbers: Tensor) -> Tensor:
-            return self.run(view, self._staged({name: numbers}))[output]
+            return self.run(view, self.staged({name: numbers}))[output]
 
         return TextModel(predict, window, reads[0], writes)
 
     def _of(self, view: str | None) -> Experiment:
         if view is None:
-            return self._experiment
+            return self.experiment
         if view not in self._views:
-            self._views[view] = self._experiment.view(view)
+            self._views[view] = self.experiment.view(view)
         return self._views[view]

@@ -32,10 +32,14 @@ class Csv(FileSource):
     encoding: Annotated[str, AfterValidator(_known_encoding)] = "utf-8"
     names: Words = ()
     """Column names, for a file whose first line is data."""
+    quotes: bool = True
+    """A field may stand between quotation marks; false: they are characters like any other."""
 
     def read(self, path: Path, name: str) -> Table:
         return self.read_file(path, name)
 
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
         data = read_bytes(path, memory_limit() // 8, name)  # as Python objects, fields take several times their bytes
-        return read_csv(data, name, delimiter=self.delimiter, encoding=self.encoding, header=self.names)
+        return read_csv(
+            data, name, delimiter=self.delimiter, encoding=self.encoding, header=self.names, quotes=self.quotes
+        )

@@ -13,7 +13,7 @@ from pydantic import model_validator
 from kerascli.data.base import Context, Field, Source
 from kerascli.data.on_disk import Values
 from kerascli.data.table import Table
-from kerascli.errors import DataError, Fault, Place, safe_text, suggestion
+from kerascli.errors import DataError, DataMissing, Fault, Place, safe_text, suggestion
 from kerascli.shapes import Words
 
 _MOST_FILES = 20_000_000
@@ -81,7 +81,8 @@ def class_names(folder: Path, shown: str) -> tuple[str, ...]:
         names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     except OSError as error:
         text = f"cannot read the folder: {(error.strerror or str(error)).lower()}"
-        raise DataError(Fault(text, place=Place(shown))) from None
+        kind = DataMissing if isinstance(error, FileNotFoundError) else DataError
+        raise kind(Fault(text, place=Place(shown))) from None
     if not names:
         raise DataError(Fault("expected a folder for each class in it, and there is none", place=Place(shown)))
     return tuple(names)
@@ -108,7 +109,7 @@ def labelled_files(folder: Path, shown: str, classes: tuple[str, ...], suffixes:
 def unlabelled_files(folder: Path, shown: str, suffixes: tuple[str, ...]) -> list[Path]:
     """Files with one of the suffixes in a folder and in those in it. Raises DataError."""
     if not folder.is_dir():
-        raise DataError(Fault("there is no such folder", place=Place(shown)))
+        raise DataMissing(Fault("there is no such folder", place=Place(shown)))
     paths = files_below(folder, suffixes)
     _refuse_none(paths, shown, suffixes)
     return paths

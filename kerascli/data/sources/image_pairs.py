@@ -9,7 +9,7 @@ from kerascli.data.image_files import Images, need_pillow
 from kerascli.data.sources.folders import files_below
 from kerascli.data.sources.image_settings import SUFFIXES, ImageSettings, image_column
 from kerascli.data.table import Table
-from kerascli.errors import DataError, Fault, Place, counted, safe_text
+from kerascli.errors import DataError, DataMissing, Fault, Place, counted, safe_text
 
 
 class TwoFolders(Source):
@@ -55,7 +55,7 @@ class ImagePairs(ImageSettings, TwoFolders):
 def _by_name(folder: Path, shown: str) -> dict[str, Path]:
     """Image files by their names without the ending. Raises DataError."""
     if not folder.is_dir():
-        raise DataError(Fault("there is no such folder", place=Place(shown)))
+        raise DataMissing(Fault("there is no such folder", place=Place(shown)))
     found: dict[str, Path] = {}
     for path in files_below(folder, SUFFIXES):
         if (other := found.setdefault(path.stem, path)) != path:

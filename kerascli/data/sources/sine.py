@@ -1,4 +1,4 @@
-"""Sine: one long noisy wave, a step a row; with `timeseries` its windows."""
+"""Sine: one long wave, noisy or fading, a step a row; with `timeseries` its windows."""
 
 from collections.abc import Mapping
 
@@ -20,11 +20,19 @@ class Sine(Source):
     noise: NonNegativeFloat = 0.1
     """Standard deviation of what is added to each value."""
     seed: NonNegativeInt = 0
+    amplitude: PositiveFloat = 1.0
+    """How high the wave is in its first row."""
+    phase: float = 0.0
+    """How far into a period the wave begins, in rows: a quarter of `period` makes it a cosine."""
+    decay: NonNegativeFloat = 0.0
+    """The amplitude falls by this share a row: it is `amplitude * exp(-decay * row)`."""
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"value": Field((), "float32")}
 
     def load(self, context: Context) -> Mapping[str, Table]:
         noise = self.noise * np.random.default_rng(self.seed).standard_normal(self.rows)
-        value = np.sin(2 * np.pi * np.arange(self.rows) / self.period) + noise
+        row = np.arange(self.rows)
+        amplitude = self.amplitude * np.exp(-self.decay * row)
+        value = amplitude * np.sin(2 * np.pi * (row + self.phase) / self.period) + noise
         return {"train": table_of({"value": value.astype(np.float32)}, "sine")}

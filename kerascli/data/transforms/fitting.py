@@ -15,6 +15,12 @@ def need_numbers(field: Field) -> None:
         raise ValueError("needs numbers, got text; put string_lookup (words) or cast (numbers in text) before it")
 
 
+def need_text(field: Field) -> None:
+    """Raises ValueError for numbers."""
+    if not field.is_text and field.dtype != "unknown":
+        raise ValueError(f"needs text, got numbers ({field.dtype})")
+
+
 def float_dtype(field: Field) -> str:
     """What arithmetic on a column yields: float64 until float32 can hold what comes in."""
     if field.dtype == "unknown":

@@ -15,6 +15,7 @@ from pydantic import Field as Setting
 from kerascli.data.base import Field, Learned, Transform, transform
 from kerascli.data.blocks import Blocks
 from kerascli.data.tokens import Tokens
+from kerascli.data.transforms.fitting import need_text
 from kerascli.data.transforms.string_lookup import StringLookup
 from kerascli.preprocessing.categories import Dense
 from kerascli.shapes import Floats, PositiveInt, Words
@@ -91,8 +92,7 @@ class TextVectorization(Transform):
         )  # fmt: skip
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
-        if not field.is_text and field.dtype != "unknown":
-            raise ValueError(f"needs text, got numbers ({field.dtype})")
+        need_text(field)
         if self.split is not None and field.shape not in ((), (1,)):
             raise ValueError(f"splits one text a row, got {field.shape}; with split: null they are words already")
         words = self.lookup.infer(Field((None,), "string"), learned, target=False)
@@ -109,7 +109,7 @@ class TextVectorization(Transform):
 
         def parts() -> Iterator[Tokens]:
             for block in rows:
-                tokens = self._tokens(block)
+                tokens = self.tokens(block)
                 lengths.append(tokens.longest())
                 yield tokens
 
@@ -122,7 +122,7 @@ class TextVectorization(Transform):
         return replace(learned, facts={**learned.facts, "max_length": longest})
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
-        tokens = self._tokens(values)
+        tokens = self.tokens(values)
         found = Tokens(self.lookup.numbers(tokens.values, learned, target=False), tokens.lengths)
         if self.output_mode != "int":
             return self.lookup.vectors(found, learned, target=False)
@@ -130,7 +130,7 @@ class TextVectorization(Transform):
             return found.sequences()
         return found.padded(self.output_sequence_length or learned.facts["max_length"])
 
-    def _tokens(self, values: np.ndarray) -> Tokens:
+    def tokens(self, values: np.ndarray) -> Tokens:
         """The words of every row."""
         table = _STANDARDS[self.standardize]
         texts: Iterable[str] = values.reshape(-1).tolist()
