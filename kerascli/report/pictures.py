@@ -139,6 +139,7 @@ def _heat(sample: Heat) -> "Figure":
 def _panel(axes: "Axes", number: int, sample: Heat, panels: int) -> None:
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
+    axes.locator_params(integer=True)
     titles, rows, columns = sample.names
     if rows:
         axes.set_yticks(*_labels(range(len(rows)), rows, _WORDS), parse_math=False)

@@ -238,7 +238,7 @@ def _compile() -> tuple[Setting, ...]:
         Setting("metrics", _each(*metrics["anyOf"]), "Figures to log, as plain means over the samples."),
         Setting("weighted_metrics", _each(*metrics["anyOf"]), "Figures to log that respect sample and class weights."),
         Setting("precision", precision, "Of the arithmetic.", default="float32"),
-        Setting("jit_compile", jit, "Compile the training step; auto: where the run is long enough.", default="auto"),
+        Setting("jit_compile", jit, "Compile the training step; auto: where it pays.", default="auto"),
     )  # fmt: skip
 
 
