@@ -18,7 +18,7 @@ from kerascli.graph.use import uncalled_faults
 from kerascli.shapes import TensorSpec
 from kerascli.spec.compile import CompileSpec, parse_compile
 from kerascli.spec.cross import cross_faults
-from kerascli.spec.fit import FitSpec, has_steps, parse_fit
+from kerascli.spec.fit import FitSpec, has_steps, parse_fit, set_trainable
 from kerascli.spec.init_from import parse_init_from, without_init_from
 from kerascli.spec.read_steps import parse_steps
 from kerascli.spec.references import References
@@ -51,7 +51,7 @@ def describe(
     written, scope = (None, None) if found is None else found
     init_from = _try(faults, lambda: parse_init_from(sections.get("model")))
     fit = _try(faults, lambda: parse_fit(sections.get("fit")))
-    trainable = {} if fit is None else fit.trainable
+    trainable = {} if several else set_trainable(sections.get("fit")) if fit is None else fit.trainable
     model = written and (_try(faults, lambda: with_trainable(written, trainable)) or written)
     if model is not None and init_from is not None:
         faults += unknown_layers(model, init_from.map)
@@ -79,11 +79,8 @@ def describe(
 
 def _beside_steps(fit: Mapping[str, Any]) -> list[Fault]:
     """What `train_step` has no place for."""
-    return [
-        Fault(f"{key}: not with train_step", ("fit", key), "key", hint="take one of the two out")
-        for key in ("phases", "trainable")
-        if fit.get(key)
-    ]
+    found = Fault("trainable: not with train_step", ("fit", "trainable"), "key", hint="take one of the two out")
+    return [found] if fit.get("trainable") else []
 
 
 def _uncalled(model: Model, steps: StepsSpec | None) -> list[Fault]:
