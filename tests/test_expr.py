@@ -138,7 +138,18 @@ def test_numbers_are_computed_once() -> None:
     assert len(list(str(expression("prev * (2 ** 10 - 1) / sqrt(4)").tree).split("Binary"))) == 3
 
 
-@pytest.mark.parametrize("text", ["x[", "x + ", "x.y()", "f(", "1" * 2001, "(" * 60 + "x" + ")" * 60, "__import__(x)"])
+def test_a_sum_of_three_hundred_terms_is_a_formula() -> None:
+    terms = " + ".join(f"{number} * x" for number in range(1, 301))
+    text = f'inputs: {{x: [3]}}\nlayers: [{{expr: {{value: "{terms}"}}}}, {{expr: "prev - 1"}}]'
+    x = torch.tensor([[1.0, 2.0, 3.0]])
+    assert run(text, x=x)["expr_1"].tolist() == [[45149, 90299, 135449]]
+    dumped = dump_model(parse_model(parse_document(text, "graph").data, {}))
+    assert dumped["layers"][0]["expr"]["value"] == terms
+
+
+@pytest.mark.parametrize(
+    "text", ["x[", "x + ", "x.y()", "f(", "1" * 10_001, "(" * 60 + "x" + ")" * 60, "__import__(x)"]
+)
 def test_what_is_no_expression_is_refused(text: str) -> None:
     with pytest.raises(ExpressionError):
         expression(text)
