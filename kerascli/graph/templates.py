@@ -1,12 +1,14 @@
 """`repeat`, and blocks: templates whose layers are read anew at each use."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from kerascli.errors import Path, counted, nearest, one_of, show, suggestion
-from kerascli.expressions import Value
+from kerascli.expressions import ExpressionError, Value, names_in
+from kerascli.expressions.template import has_reference, references
 from kerascli.graph.model import Call, Entry
 from kerascli.graph.reading import Block, Reading
 from kerascli.graph.written import NODE_KEYS, as_list
@@ -60,9 +62,31 @@ def _block(reading: Reading, name: str, written: Any, path: Path) -> Block | Non
         faults.add(f"block '{name}': inputs: expected a list of names, got {show(inputs)}", (*path, "inputs"))
     defaults, found = reading.references(parameters, reading.place((*path, "parameters")), {}, lambda path: False)
     faults.take(found)
+    _refuse_idle(reading, name, parameters, [written["layers"], written.get("outputs")], path)
     if len(faults.found) > before:
         return None
     return Block(defaults, tuple(names), written["layers"], written.get("outputs"), path)
+
+
+def _refuse_idle(reading: Reading, name: str, parameters: Mapping[str, Any], body: Any, path: Path) -> None:
+    """What a use gives has to count."""
+    used = _references(body)
+    for key in parameters:
+        if key not in used and not any(nearest(each, [key]) for each in used):  # misspelt, it is told at the use
+            hint = f"write ${key} where it counts, or take it out"
+            text = f"block '{name}': nothing in it uses the parameter '{key}'"
+            reading.faults.add(text, (*path, "parameters", key), at="key", hint=hint)
+
+
+def _references(written: Any) -> set[str]:
+    """The names behind every `$` in what is written."""
+    if isinstance(written, str) and has_reference(written):
+        try:
+            return {name for each in references(written) for name in names_in(each.tree)}
+        except ExpressionError:  # it is told where the block is used
+            return {name.group() for name in re.finditer(r"[A-Za-z_][A-Za-z0-9_]*", written)}
+    items = written.values() if isinstance(written, dict) else written if isinstance(written, list) else ()
+    return {name for item in items for name in _references(item)}
 
 
 def read_use(reading: Reading, written: str, arguments: Any, entry: Path, read: Read) -> None:
@@ -217,7 +241,9 @@ def _rounds(reading: Reading, arguments: Any, path: Path) -> list[dict[str, Valu
         return []
     for key in arguments:
         if key not in _REPEAT_KEYS:
-            add(f"unknown key '{key}' in repeat{suggestion(str(key), _REPEAT_KEYS)}", (*path, key), at="key")
+            hint = None if nearest(str(key), _REPEAT_KEYS) else f"repeat has {', '.join(_REPEAT_KEYS)}"
+            text = f"unknown key '{key}' in repeat{suggestion(str(key), _REPEAT_KEYS)}"
+            add(text, (*path, key), at="key", hint=hint)
     if ("times" in arguments) == ("each" in arguments):
         add("repeat needs either 'times' or 'each'", path, at="key", hint="repeat: {times: 3, layers: [...]}")
         return []

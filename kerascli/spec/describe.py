@@ -12,7 +12,7 @@ from kerascli.graph.build import Built, build
 from kerascli.graph.model import Model
 from kerascli.graph.parse import model_faults, parse_scope
 from kerascli.graph.targets import name_of
-from kerascli.graph.trainable import with_trainable
+from kerascli.graph.trainable import updated_faults, with_trainable
 from kerascli.graph.transfer import unknown_layers
 from kerascli.graph.use import uncalled_faults
 from kerascli.shapes import TensorSpec
@@ -52,7 +52,10 @@ def describe(
     init_from = _try(faults, lambda: parse_init_from(sections.get("model")))
     fit = _try(faults, lambda: parse_fit(sections.get("fit")))
     trainable = {} if several else set_trainable(sections.get("fit")) if fit is None else fit.trainable
-    model = written and (_try(faults, lambda: with_trainable(written, trainable)) or written)
+    model = written and _try(faults, lambda: with_trainable(written, trainable))
+    if model is not None and trainable:
+        faults += updated_faults(model, trainable)
+    model = model or written
     if model is not None and init_from is not None:
         faults += unknown_layers(model, init_from.map)
     built = None if model is None else _try(faults, lambda: build(model, batch_size=(fit or FitSpec()).batch_size))
