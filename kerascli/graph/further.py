@@ -72,11 +72,9 @@ def _target_faults(view: View, name: str, path: Path) -> Iterator[Fault]:
     for each, node in [*uses, *((output, None) for output in view.model.outputs)]:
         if not each.startswith(PREFIX):
             continue
-        what = f"'{node.name}' needs" if node is not None else "has as an output"
+        what = f"'{node.name}' needs '{each}', which" if node is not None else f"the output '{each}'"
         place = node.path if node is not None and node.path in own else path
-        yield Fault(
-            f"view '{name}': {what} '{each}', which is not there when the model predicts", place, "key", hint=hint
-        )
+        yield Fault(f"view '{name}': {what} is not there when the model predicts", place, "key", hint=hint)
 
 
 def _key_faults(written: Mapping[Any, Any], whose: str, path: Path) -> list[Fault]:
