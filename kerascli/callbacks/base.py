@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
 
 from kerascli.component import Component, Registry
-from kerascli.errors import suggestion
+from kerascli.errors import suggestion, there_are
 from kerascli.events import AppendRow, Post, WriteHistograms, WriteSample, WriteScalars
 
 State = Mapping[str, Any]
@@ -134,8 +134,7 @@ class Callback(Component):
                 continue
             if figure.removeprefix("val_") in names:
                 return f"there is no '{figure}' without validation; add validation_data or validation_split to fit"
-            there = f"there is {', '.join(names)}" if len(names) == 1 else f"there are {', '.join(sorted(names))}"
-            close = suggestion(figure, names) or f"; {there}"
+            close = suggestion(figure, names) or f"; {there_are(sorted(names))}"
             return f"there is no figure '{figure}' to watch{close}"
         return None
 

@@ -1,14 +1,13 @@
 """`repeat`, and blocks: templates whose layers are read anew at each use."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from kerascli.errors import Path, counted, nearest, one_of, show, suggestion
-from kerascli.expressions import ExpressionError, Value, names_in
-from kerascli.expressions.template import has_reference, references
+from kerascli.expressions import Value
+from kerascli.expressions.template import names_referred_to
 from kerascli.graph.model import Call, Entry
 from kerascli.graph.reading import Block, Reading
 from kerascli.graph.written import NODE_KEYS, as_list
@@ -70,23 +69,12 @@ def _block(reading: Reading, name: str, written: Any, path: Path) -> Block | Non
 
 def _refuse_idle(reading: Reading, name: str, parameters: Mapping[str, Any], body: Any, path: Path) -> None:
     """What a use gives has to count."""
-    used = _references(body)
+    used = names_referred_to(body)
     for key in parameters:
         if key not in used and not any(nearest(each, [key]) for each in used):  # misspelt, it is told at the use
             hint = f"write ${key} where it counts, or take it out"
             text = f"block '{name}': nothing in it uses the parameter '{key}'"
             reading.faults.add(text, (*path, "parameters", key), at="key", hint=hint)
-
-
-def _references(written: Any) -> set[str]:
-    """The names behind every `$` in what is written."""
-    if isinstance(written, str) and has_reference(written):
-        try:
-            return {name for each in references(written) for name in names_in(each.tree)}
-        except ExpressionError:  # it is told where the block is used
-            return {name.group() for name in re.finditer(r"[A-Za-z_][A-Za-z0-9_]*", written)}
-    items = written.values() if isinstance(written, dict) else written if isinstance(written, list) else ()
-    return {name for item in items for name in _references(item)}
 
 
 def read_use(reading: Reading, written: str, arguments: Any, entry: Path, read: Read) -> None:

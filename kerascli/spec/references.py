@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 
 from kerascli.errors import Fault, Path, Place, show, suggestion
 from kerascli.expressions import ExpressionError, Value, has_reference, substitute
+from kerascli.expressions.template import names_referred_to
 from kerascli.spec.document import Document
 from kerascli.spec.scalars import ScalarError, read_scalar
 
@@ -56,9 +57,20 @@ def read_flags(document: Document, assignments: Iterable[str] = ()) -> dict[str,
             flags[str(name)] = _typed(str(name), default, *set_here[name]) if name in set_here else default
         except _FlagError as error:
             faults.append(_flag_fault(document, str(name), error))
+    faults = faults or _idle(document, set_here)
     if faults:
         raise document.error(faults)
     return flags
+
+
+def _idle(document: Document, set_here: Mapping[str, tuple[str, Place]]) -> list[Fault]:
+    """Flags that are set on the command line and change nothing."""
+    used = names_referred_to(document.data) if set_here else set()
+    return [
+        Fault(f"nothing in the config uses the flag '{name}'", place=place, hint=f"write ${name} where it counts")
+        for name, (_, place) in set_here.items()
+        if name not in used
+    ]
 
 
 def resolve(
