@@ -22,7 +22,7 @@ from kerascli.spec.folders import data_folder, in_one_folder
 from kerascli.spec.overrides import override
 from kerascli.spec.phases import folded, in_each, unfold, with_phase
 from kerascli.spec.plugins import import_plugins, plugin_files
-from kerascli.spec.references import Flag, References, in_template, read_flags, try_resolve
+from kerascli.spec.references import Flag, References, idle_flags, in_template, read_flags, try_resolve
 from kerascli.spec.run import RunSpec, resolved
 from kerascli.spec.samples import shown_columns
 
@@ -197,6 +197,7 @@ def open_config(
     faults = _section_faults(document.data)
     try:
         values = read_flags(document, flags)
+        faults += idle_flags(document, flags)
         files = plugin_files(document)
         if recorded_plugins is not None and [f.resolve() for f in files] != [f.resolve() for f in recorded_plugins]:
             raise FileRefused(f"'{path}' names other plugins than the run was made with")

@@ -57,20 +57,20 @@ def read_flags(document: Document, assignments: Iterable[str] = ()) -> dict[str,
             flags[str(name)] = _typed(str(name), default, *set_here[name]) if name in set_here else default
         except _FlagError as error:
             faults.append(_flag_fault(document, str(name), error))
-    faults = faults or _idle(document, set_here)
     if faults:
         raise document.error(faults)
     return flags
 
 
-def _idle(document: Document, set_here: Mapping[str, tuple[str, Place]]) -> list[Fault]:
-    """Flags that are set on the command line and change nothing."""
-    used = names_referred_to(document.data) if set_here else set()
+def idle_flags(document: Document, assignments: Iterable[str]) -> list[Fault]:
+    """Flags that are set on the command line, as `read_flags` has read them, and change nothing."""
+    used = names_referred_to(document.data)
     return [
-        Fault(f"nothing in the config uses the flag '{name}'", place=place, hint=f"write ${name} where it counts")
-        for name, (_, place) in set_here.items()
-        if name not in used
-    ]
+        Fault(f"nothing in the config uses the flag '{name}'", place=Place(f"--flag {each}"),
+              hint=f"write ${name} where it counts")
+        for each in assignments
+        if (name := each.partition("=")[0]) not in used
+    ]  # fmt: skip
 
 
 def resolve(
