@@ -140,6 +140,12 @@ def one_of(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
+def there_are(words: Iterable[str]) -> str:
+    """`there is a`, `there are a, b`."""
+    words = list(words)
+    return f"there {'is' if len(words) == 1 else 'are'} {', '.join(words)}"
+
+
 def show(value: object) -> str:
     """A value from a file as an error shows it: typed, cut at 60 characters, nothing unprintable."""
     match value:

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,10 @@ from tests.server import Server
 os.environ["KERAS_BACKEND"] = "torch"
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["OMP_NUM_THREADS"] = "1"  # the tensors of tests are so small that threads wait for each other all the time
+
+# What other runs have compiled is no business of the tests, nor is what tests compile of other runs.
+_CACHE = tempfile.TemporaryDirectory(prefix="kerascli-tests-")
+os.environ["XDG_CACHE_HOME"] = _CACHE.name
 
 # A shell's background jobs begin with SIGINT ignored, which a training would respect.
 signal.signal(signal.SIGINT, signal.default_int_handler)

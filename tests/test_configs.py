@@ -77,7 +77,7 @@ def test_a_config_opens_with_the_command_that_runs_it(config: Path) -> None:
 def test_a_config_is_valid(config: Path, shipped: Path) -> None:
     said = check(shipped / config, sets=[], flags=SMALLER.get(config.stem, []))
     assert said[0] == f"{shipped / config}: ok"
-    assert not [line for line in said if "not checked" in line]
+    assert not [line for line in said if "not checked" in line and "model.init_from" not in line]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,10 @@ from kerascli.graph.build import Built, build
 from kerascli.graph.module import Graph
 from kerascli.graph.parse import parse_model
 from kerascli.graph.weights import materialize
+from kerascli.losses.expr import Expr as LossExpr
+from kerascli.metrics.expr import Expr as MetricExpr
 from kerascli.ops.expression import expression
+from kerascli.shapes import TensorSpec
 from kerascli.spec.run import dump_model
 from kerascli.spec.text import parse_document
 from tests.fit_harness import assert_close, prepare
@@ -138,7 +141,30 @@ def test_numbers_are_computed_once() -> None:
     assert len(list(str(expression("prev * (2 ** 10 - 1) / sqrt(4)").tree).split("Binary"))) == 3
 
 
-@pytest.mark.parametrize("text", ["x[", "x + ", "x.y()", "f(", "1" * 2001, "(" * 60 + "x" + ")" * 60, "__import__(x)"])
+def test_a_loss_may_hold_class_numbers_against_probabilities() -> None:
+    """As a function of one's own does in Keras; and so may a metric."""
+    y_true, y_pred = torch.tensor([2, 0, 1]), torch.softmax(torch.arange(9.0).reshape(3, 3) ** 0.5, -1)
+    text = "-log(take_along_axis(y_pred, cast(y_true, 'int64')[:, None], axis=-1)[:, 0])"
+    expected = -y_pred[torch.arange(3), y_true].log()
+    for value in (text, "sparse_categorical_crossentropy(y_true, y_pred)"):
+        loss, metric = LossExpr(value=value), MetricExpr(value=value, name="own")
+        assert loss.check(TensorSpec((), "int64"), TensorSpec((3,))) is None
+        assert torch.allclose(loss(y_true, y_pred), expected.mean())
+        assert torch.allclose(metric.values(y_true, y_pred), expected)
+
+
+def test_a_sum_of_three_hundred_terms_is_a_formula() -> None:
+    terms = " + ".join(f"{number} * x" for number in range(1, 301))
+    text = f'inputs: {{x: [3]}}\nlayers: [{{expr: {{value: "{terms}"}}}}, {{expr: "prev - 1"}}]'
+    x = torch.tensor([[1.0, 2.0, 3.0]])
+    assert run(text, x=x)["expr_1"].tolist() == [[45149, 90299, 135449]]
+    dumped = dump_model(parse_model(parse_document(text, "graph").data, {}))
+    assert dumped["layers"][0]["expr"]["value"] == terms
+
+
+@pytest.mark.parametrize(
+    "text", ["x[", "x + ", "x.y()", "f(", "1" * 10_001, "(" * 60 + "x" + ")" * 60, "__import__(x)"]
+)
 def test_what_is_no_expression_is_refused(text: str) -> None:
     with pytest.raises(ExpressionError):
         expression(text)

@@ -5,6 +5,7 @@ import math
 import operator
 import random
 import time
+from functools import reduce
 from typing import Any
 
 import pytest
@@ -332,8 +333,9 @@ def test_a_fault_says_what_is_wrong_and_points_at_it(text: str, message: str, co
     "text",
     [
         "10 ** 10 ** 10", "9 ** 9 ** 9 ** 9", "2 ** (10 ** 18)", "(2 ** 500) ** 500", "round(7, -10 ** 18)",
-        "(" * 1000 + "1" + ")" * 1000, "-" * 1900 + "1", "not " * 450 + "1", "1" + "+1" * 900, "f(" * 600,
-        "[" * 900, "1" * 2001, "x" + "[0]" * 600, "1 if 1 else " * 150 + "1", "2 ** " * 300 + "2",
+        "(" * 1000 + "1" + ")" * 1000, "-" * 1900 + "1", "not " * 450 + "1", "f(" * 600,
+        "[" * 900, "1" * 2001, "1" + "+1" * 5000, "x" + "[0]" * 3000,
+        "x" + "[0]" * 600, "1 if 1 else " * 200 + "1", "2 ** " * 300 + "2",
         " * ".join(["(10 ** 18)"] * 100),
     ],
 )  # fmt: skip
@@ -342,6 +344,35 @@ def test_bombs_are_refused_at_once(text: str) -> None:
     with pytest.raises(ExpressionError):
         evaluate(parse(text), {"x": [1]})
     assert time.perf_counter() - start < 0.2
+
+
+def test_a_chain_is_not_deep_however_long() -> None:
+    assert evaluate(parse("1" + " + 2 * 3 - 1" * 300), {}) == 1501
+    assert evaluate(parse("1 < 2" + " and 2 < 3" * 300 + " or units"), {"units": 0}) is True
+    assert evaluate(parse("x" + "[0]" * 400), {"x": reduce(lambda inner, _: [inner], range(400), 7)}) == 7
+    assert evaluate(parse("-2 ** 2" + " * x" * 60), {"x": 1}) == -4
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "column"),
+    [
+        ("(" * 51 + "1" + ")" * 51, "50 brackets", 52),
+        ("abs(" * 51 + "1" + ")" * 51, "50 brackets", 205),
+        ("x[" * 51 + "0" + "]" * 51, "50 brackets", 103),
+        ("-" * 151 + "1", "150 operations", 151),
+        ("1 if x else " * 151 + "1", "150 operations", 1794),
+    ],
+)
+def test_what_is_inside_one_another_is_bounded(text: str, what: str, column: int) -> None:
+    with pytest.raises(ExpressionError) as caught:
+        parse(text)
+    assert caught.value.text == f"more than {what} inside one another; give parts names of their own"
+    assert caught.value.column == column
+
+
+def test_fifty_brackets_are_not_too_many() -> None:
+    assert evaluate(parse("(1 + " * 50 + "1" + ")" * 50), {}) == 51
+    assert evaluate(parse("abs(-" * 50 + "1" + ")" * 50), {}) == 1
 
 
 def test_noise_is_an_expression_error_or_a_value_and_nothing_else() -> None:

@@ -194,7 +194,7 @@ def test_what_cannot_be_taken_is_one_error_at_its_place(
 
 
 def test_what_is_dumped_reads_back_equal(tmp_path: Path) -> None:
-    init = "{run: some/run, map: {hidden: {from: kind, how: random_pad, noise: 0.5}, kind: kind}, by_name: true}"
+    init = "{run: some/run, map: {hidden: {from: kind, how: net2wider, noise: 0.5}, kind: kind}, by_name: true}"
     config = open_config(write(tmp_path, student({}, init)))
     spec = config.describe(config.facts())
     again = open_config(write(tmp_path, dump_yaml(config.resolved(tmp_path)), "again.yaml"))

@@ -76,6 +76,33 @@ def test_figures_of_a_whole_batch_keep_their_batches(tmp_path: Path) -> None:
         assert (rows(write(tmp_path, text)) > 16) == adds_up
 
 
+@pytest.mark.parametrize(
+    ("value", "apart"),
+    [
+        ("x - mean(x, axis=0)", False), ("x @ transpose(x) @ x", False), ("flip(x, 0)", False), ("cumsum(x, 0)", False),
+        ("softmax(x, axis=0)", False), ("roll(x, 1, axis=0)", False), ("x / (1 + max(x))", False),
+        ("x - mean(x, axis=-1, keepdims=true)", True), ("log(x - 2) + x", True), ("x + random_normal(shape(x))", True),
+        ("softmax(x)", True), ("flip(x, 1)", True), ("x[:, None, :][:, 0]", True), ("x * batch_size", True),
+    ],
+)  # fmt: skip
+def test_formulas_that_hold_rows_against_each_other_keep_their_batches(tmp_path: Path, value: str, apart: bool) -> None:
+    """Within the model, whatever its figures are."""
+    text = HARD.replace("  layers:", f'  layers:\n    - expr: {{value: "{value}"}}')
+    assert (rows(write(tmp_path, text)) > 16) == apart
+    assert (rows(write(tmp_path, text), figures=False) > 16) == apart
+
+
+@pytest.mark.parametrize(("value", "apart"), [("y_pred - mean(y_pred, axis=0)", False), ("y_pred ** 2", True)])
+def test_losses_and_metrics_that_hold_rows_against_each_other_keep_their_batches(
+    tmp_path: Path, value: str, apart: bool
+) -> None:
+    for old, new in (
+        ("[accuracy]", f'[accuracy, {{expr: {{value: "max({value}, axis=-1)", name: own}}}}]'),
+        ("loss: sparse_categorical_crossentropy", f'loss: {{expr: "max({value}, axis=-1) * (1 + y_true)"}}'),
+    ):
+        assert (rows(write(tmp_path, HARD.replace(old, new))) > 16) == apart
+
+
 @pytest.mark.parametrize("config", ["two_inputs", "tiny"])
 def test_figures_do_not_depend_on_how_many_are_judged_at_once(config: str) -> None:
     """Sums of float32 losses in another order: equal to six digits."""

@@ -1,5 +1,6 @@
 """A run that was killed and resumed ends as the run that never was, to the last bit."""
 
+import copy
 import os
 import signal
 import subprocess
@@ -7,8 +8,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from safetensors.torch import load, save
+from torch import Tensor
 
 from kerascli.errors import ConfigError, DataError, FileRefused, Interrupted, TrainingStopped
 from kerascli.events import BatchEnd, EpochEnd, Event, Note
@@ -193,3 +197,57 @@ def test_a_bad_step_is_never_saved(tmp_path: Path) -> None:
     with pytest.raises(TrainingStopped, match="nan or infinite"):
         _signal_at(events, lambda event: isinstance(event, BatchEnd) and event.step == 3)
     assert find_run("latest", tmp_path).checkpoints.steps() == []
+
+
+def without(run: RunRecord, change: Callable[[dict[str, Any], dict[str, Tensor]], object]) -> None:
+    """The newest checkpoint written again, its facts and tensors changed."""
+    newest = run.checkpoints.newest()
+    facts, tensors = copy.deepcopy(dict(newest.facts)), load(newest.blobs["training.safetensors"])
+    change(facts, tensors)
+    run.checkpoints.save(newest.step, {"training.safetensors": save(tensors)}, facts)
+
+
+def test_a_checkpoint_that_lacks_a_part_of_the_state_is_from_an_earlier_version(tmp_path: Path) -> None:
+    """Whatever it is: those of runs from before phases have no 'phase' and no 'first'."""
+    leave(write(tmp_path, HARD), tmp_path, 40)
+    run = find_run("latest", tmp_path)
+    good = run.checkpoints.newest()
+    assert {"phase", "first", "rows", "callbacks"} <= good.facts.keys()
+    lacks = [lambda facts, _, name=name: facts.pop(name) for name in good.facts]
+    lacks += [
+        lambda facts, _, index=index, name=name: facts["callbacks"][index].pop(name)
+        for index, state in enumerate(good.facts["callbacks"])
+        for name in state
+    ]
+    lacks += [
+        lambda facts, _: facts["callbacks"].pop(),
+        lambda facts, _: facts["callbacks"].clear(),
+        lambda _, tensors: tensors.pop("states/1"),
+        lambda _, tensors: [tensors.pop(name) for name in list(tensors) if name.startswith("states/")],
+        lambda _, tensors: [tensors.pop(name) for name in list(tensors) if name.startswith("slots/")],
+    ]
+    for change in lacks:
+        without(run, change)
+        with pytest.raises(FileRefused, match="the newest checkpoint was made by an earlier version of kerascli: it "):
+            go_on(run)
+        run.checkpoints.save(good.step, good.blobs, good.facts)
+    go_on(run)
+
+
+def test_a_checkpoint_of_a_later_version_or_of_a_stranger_is_refused(tmp_path: Path) -> None:
+    leave(write(tmp_path, HARD), tmp_path, 40)
+    run = find_run("latest", tmp_path)
+    good = run.checkpoints.newest()
+    odd: dict[str, Callable[[dict[str, Any], dict[str, Tensor]], object]] = {
+        "made by a later version of kerascli: it has 'mood'": lambda facts, _: facts.update(mood=1),
+        "'epoch' is wrong": lambda facts, _: facts.update(epoch="2"),
+        "'batch' is wrong": lambda facts, _: facts.update(batch=-1),
+        "'callbacks.0' is wrong": lambda facts, _: facts.update(callbacks=[1]),
+        "the weights are of another model": lambda _, tensors: tensors.pop("weights/dense/kernel"),
+        "optimizer state does not match": lambda _, tensors: tensors.pop("optimizer/iterations"),
+    }
+    for text, change in odd.items():
+        without(run, change)
+        with pytest.raises(FileRefused, match=text):
+            go_on(run)
+        run.checkpoints.save(good.step, good.blobs, good.facts)

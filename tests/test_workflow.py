@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -696,3 +697,25 @@ def test_a_misspelt_key_is_told_before_the_data_is_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         train(config, tmp_path / "runs")
     assert [fault.place and fault.place.line for fault in caught.value.faults] == [2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        ('{expr: "take(x, [0, 9], axis=1)"}', "'expr' cannot be computed: take cannot take (None, 6)"),
+        ('{expr: "cholesky(-x[:, :2, None] @ x[:, None, :2])[:, 0]"}', "'expr' cannot be computed: cholesky"),
+        (
+            "{expr: \"cast(abs(x) * 9 + 9, 'int64')\"}, {embedding: {input_dim: 3, output_dim: 2}}, flatten",
+            "'embedding' cannot be computed: index out of range",
+        ),
+    ],
+)
+def test_numbers_that_a_layer_cannot_be_computed_with_stop_a_training_in_one_sentence(
+    layers: str, said: str, tmp_path: Path
+) -> None:
+    text = HARD.replace("  layers:\n", f"  layers:\n    - repeat: {{times: 1, layers: [{layers}]}}\n")
+    events = start(open_config(write(tmp_path, text)), Options(runs_dir=tmp_path / "runs"))
+    with pytest.raises(TrainingStopped, match=re.escape(f"with the numbers that came {said}")):
+        list(events)
+    run = find_run("latest", tmp_path / "runs")
+    assert run.status() == "failed"

@@ -2,7 +2,9 @@
 
 import math
 
-from kerascli.graph.model import Node
+from kerascli.builder.apart import judge_keeps_rows_apart, node_keeps_rows_apart
+from kerascli.graph.further import leading_to
+from kerascli.graph.model import Node, flat
 from kerascli.spec.run import RunSpec
 
 _CACHED_BYTES = 2**21
@@ -18,7 +20,19 @@ def rows_at_once(spec: RunSpec, *, figures: bool) -> int:
         return fit.validation_batch_size
     if figures and (fit.validation_steps is not None or not _adds_up(spec)):
         return fit.batch_size
-    return max(fit.batch_size, _CACHED_BYTES // max(1, _widest(spec)))
+    rows = _CACHED_BYTES // max(1, _widest(spec))
+    return rows if rows > fit.batch_size and _keeps_rows_apart(spec, figures=figures) else fit.batch_size
+
+
+def _keeps_rows_apart(spec: RunSpec, *, figures: bool) -> bool:
+    """Not where a formula on the way to what is asked for holds rows of a batch against each other."""
+    specs, model = spec.built.specs, spec.model
+    nodes = model.nodes if figures else flat(leading_to(model.entries, model.outputs))
+    goals = spec.compile.goals if spec.compile is not None and figures else ()
+    judges = [(judge, goal.output) for goal in goals for judge in (goal.loss, *(use.metric for use in goal.metrics))]
+    return all(judge_keeps_rows_apart(judge, specs[output]) for judge, output in judges) and all(
+        node_keeps_rows_apart(node, specs) for node in nodes if all(name in specs for name in node.inputs)
+    )
 
 
 def _adds_up(spec: RunSpec) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
 
 from kerascli.component import Component, Registry
-from kerascli.errors import suggestion
+from kerascli.errors import suggestion, there_are
 from kerascli.events import AppendRow, Post, WriteHistograms, WriteSample, WriteScalars
 
 State = Mapping[str, Any]
@@ -123,6 +123,10 @@ class Callback(Component):
         """The figures that must exist (`val_loss`); `validate` checks them."""
         return ()
 
+    def names_figure_in(self, figure: str) -> str:
+        """The setting that names a figure that it watches."""
+        return "monitor"
+
     def check(self, names: Collection[str]) -> str | None:
         """Whether all that is watched is among the figures that training logs; if not, what to do about it."""
         for figure in self.watched():
@@ -130,7 +134,7 @@ class Callback(Component):
                 continue
             if figure.removeprefix("val_") in names:
                 return f"there is no '{figure}' without validation; add validation_data or validation_split to fit"
-            close = suggestion(figure, names) or f"; there are {', '.join(sorted(names))}"
+            close = suggestion(figure, names) or f"; {there_are(sorted(names))}"
             return f"there is no figure '{figure}' to watch{close}"
         return None
 

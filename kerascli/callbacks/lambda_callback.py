@@ -36,6 +36,9 @@ class LambdaCallback(Callback):
         names = dict.fromkeys(name for text in texts for name in names_in(parse(text)))
         return tuple(name for name in names if name not in _OF_THE_EPOCH)
 
+    def names_figure_in(self, figure: str) -> str:
+        return "stop" if figure in names_in(parse(self.stop)) else "show"
+
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
         known: dict[str, Value] = {**facts.logs, "epoch": facts.epoch - 1, "lr": facts.learning_rate}
         if any(name not in known for name in self.watched()):

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from torch import Tensor
 
 from kerascli.callbacks.base import Callback, Decision, EpochFacts, State
-from kerascli.errors import show, suggestion
+from kerascli.errors import show, suggestion, there_are
 from kerascli.events import WriteSample
 from kerascli.shapes import AnyShape, PositiveInt, Shape, TensorSpec, show_shape
 
@@ -158,7 +158,7 @@ class Sampler(Callback):
         """The setting that does not go with the model, and why."""
         if self.view not in models:
             views = [name for name in models if name is not None]
-            known = f"; there are {', '.join(views)}" if views else ", and no other"
+            known = f"; {there_are(views)}" if views else ", and no other"
             return "view", f"the model has no view '{self.view}'{suggestion(str(self.view), views) or known}"
         return self.misfit(models[self.view])
 
@@ -179,7 +179,7 @@ class WithOutput(Sampler):
 
     def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
         if self.output is not None and self.output not in model.outputs:
-            near = suggestion(self.output, model.outputs) or f"; there are {', '.join(model.outputs)}"
+            near = suggestion(self.output, model.outputs) or f"; {there_are(model.outputs)}"
             return "output", f"there is no output '{self.output}'{near}"
         if self.output is None and len(model.outputs) > 1:
             return "output", f"which output? there are {', '.join(model.outputs)}"

@@ -22,6 +22,7 @@ from kerascli.expressions.tree import (
     Node,
     Slice,
     Unary,
+    spine,
 )
 
 Value = int | float | bool | str | None | list[Any]
@@ -81,8 +82,8 @@ class Evaluator:
                 return self._name(node)
             case Unary():
                 return self._unary(node)
-            case Binary():
-                return self._binary(node)
+            case Binary() | Index():
+                return self._along(node)
             case Comparison():
                 return self._comparison(node)
             case Conditional():
@@ -91,8 +92,6 @@ class Evaluator:
                 return [self.value(item) for item in node.items]
             case Call():
                 return self._call(node)
-            case Index():
-                return self._index(node)
         raise ExpressionError("this cannot be computed over plain numbers", node.column, node.length)
 
     def _name(self, node: Name) -> Value:
@@ -116,8 +115,14 @@ class Evaluator:
         number = self._number(value, node)
         return -number if node.operator == "-" else +number
 
-    def _binary(self, node: Binary) -> Value:
-        left = self.value(node.left)
+    def _along(self, node: Binary | Index) -> Value:
+        first, steps = spine(node)
+        value = self.value(first)
+        for step in steps:
+            value = self._binary(step, value) if isinstance(step, Binary) else self._item(step, value)
+        return value
+
+    def _binary(self, node: Binary, left: Value) -> Value:
         if node.operator == "and":
             return self.value(node.right) if left else left
         if node.operator == "or":
@@ -174,9 +179,6 @@ class Evaluator:
         if node.function == "len":
             return len(value)
         return self._compute(lambda *numbers: function(numbers), tuple(self._number(v, node) for v in value), node)
-
-    def _index(self, node: Index) -> Value:
-        return self._item(node, self.value(node.value))
 
     def _item(self, node: Index, value: Value) -> Value:
         if not isinstance(value, list) or len(node.items) != 1 or isinstance(node.items[0], Everything):

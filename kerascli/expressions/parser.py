@@ -1,4 +1,7 @@
-"""Text -> tree, with Python's precedence; a Pratt parser, bounded in length and depth."""
+"""Text -> tree, with Python's precedence; a Pratt parser, bounded in length and depth.
+
+A chain such as `a + b - c` is not deep, however long: what goes through trees goes along it (`tree.spine`).
+"""
 
 import math
 import re
@@ -19,10 +22,11 @@ from kerascli.expressions.tree import (
     Node,
     Slice,
     Unary,
-    walk,
 )
 
-MAX_DEPTH = 50
+MAX_BRACKETS = 50
+MAX_DEPTH = 150
+"""Of operands inside operands; `-`, `**` and `if` go deeper without a bracket."""
 MAX_INTEGER = 10**18
 
 _BINDING = {
@@ -43,16 +47,7 @@ def parse(text: str) -> Node:
     tree = parser.expression(0)
     if parser.token.kind != "end":
         raise parser.unexpected("an operator")
-    for node, depth in walk(tree):
-        if depth > MAX_DEPTH:
-            raise _too_deep(node.column)
     return tree
-
-
-def _too_deep(column: int) -> ExpressionError:
-    return ExpressionError(
-        f"more than {MAX_DEPTH} operations inside one another; give parts names of their own", column
-    )
 
 
 class _Parser:
@@ -60,6 +55,7 @@ class _Parser:
         self._tokens = tokens
         self._position = 0
         self._depth = 0
+        self._brackets = 0
 
     @property
     def token(self) -> Token:
@@ -69,12 +65,27 @@ class _Parser:
         """An operand and all operators that bind tighter than `binding`."""
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise _too_deep(self.token.column)
+            raise self._too_deep(f"{MAX_DEPTH} operations")
         left = self._operand(binding)
         while _BINDING.get(self.token.text, 0) > binding and self.token.kind in {"operator", "name"}:
             left = self._continue(left)
         self._depth -= 1
         return left
+
+    def _too_deep(self, what: str) -> ExpressionError:
+        return self.token.error(f"more than {what} inside one another; give parts names of their own")
+
+    def _open(self) -> None:
+        """Behind a bracket that opens."""
+        self._brackets += 1
+        if self._brackets > MAX_BRACKETS:
+            raise self._too_deep(f"{MAX_BRACKETS} brackets")
+
+    def _close(self, text: str) -> None:
+        if self.token.text != text:
+            raise self.unexpected(f"'{text}'")
+        self._next()
+        self._brackets -= 1
 
     def unexpected(self, wanted: str) -> ExpressionError:
         before, here, after = ("", *(token.text for token in self._tokens), "")[self._position : self._position + 3]
@@ -118,13 +129,14 @@ class _Parser:
         """Values up to the closing bracket, and whether there was a comma."""
         items: list[Node] = []
         has_comma = False
+        self._open()
         while self.token.text != closing:
             items.append(self.expression(0))
             if self.token.text != ",":
                 break
             has_comma = True
             self._next()
-        self._expect(closing)
+        self._close(closing)
         return tuple(items), has_comma
 
     # what follows an operand
@@ -138,7 +150,9 @@ class _Parser:
             return self._index(left, token)
         if operator == "if":
             test = self.expression(_BINDING["if"])
-            self._expect("else")
+            if self.token.text != "else":
+                raise self.unexpected("'else'")
+            self._next()
             return Conditional(token.column, token.length, test, left, self.expression(0))
         if _BINDING[operator] == _COMPARISON:
             return self._comparison(left, token)
@@ -156,6 +170,7 @@ class _Parser:
     def _call(self, function: Node, opening: Token) -> Call:
         if not isinstance(function, Name):
             raise opening.error("only a function can be called, by its name")
+        self._open()
         arguments: list[Node] = []
         keywords: dict[str, Node] = {}
         while self.token.text != ")":
@@ -175,10 +190,11 @@ class _Parser:
             if self.token.text != ",":
                 break
             self._next()
-        self._expect(")")
+        self._close(")")
         return Call(function.column, function.length, function.name, tuple(arguments), tuple(keywords.items()))
 
     def _index(self, value: Node, opening: Token) -> Index:
+        self._open()
         items: list[Node] = []
         while self.token.text != "]":
             items.append(self._index_item())
@@ -187,7 +203,7 @@ class _Parser:
             self._next()
         if not items:
             raise self.unexpected("an index")
-        self._expect("]")
+        self._close("]")
         return Index(opening.column, opening.length, value, tuple(items))
 
     def _index_item(self) -> Node:
@@ -211,11 +227,6 @@ class _Parser:
         if token.kind != "end":
             self._position += 1
         return token
-
-    def _expect(self, text: str) -> None:
-        if self.token.text != text:
-            raise self.unexpected(f"'{text}'")
-        self._next()
 
 
 def _number(token: Token) -> int | float:

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from kerascli.errors import show
 from kerascli.expressions.numbers import Value, evaluate
 from kerascli.expressions.parser import parse
-from kerascli.expressions.tree import ExpressionError, Name, Node
+from kerascli.expressions.tree import ExpressionError, Name, Node, names_in
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _FACT = re.compile(r"(inputs|targets)(\.[A-Za-z_][A-Za-z0-9_]*)+", re.ASCII)
@@ -43,6 +44,17 @@ def substitute(text: str, names: Mapping[str, Value]) -> Value:
 def references(text: str) -> list[Reference]:
     """The references in a text; raises ExpressionError."""
     return [part for part in _parts(text) if isinstance(part, Reference)]
+
+
+def names_referred_to(written: Any) -> set[str]:
+    """The names behind every `$` in a value of a config."""
+    if isinstance(written, str) and has_reference(written):
+        try:
+            return {name for each in references(written) for name in names_in(each.tree)}
+        except ExpressionError:  # it is told where it is evaluated
+            return set(_NAME.findall(written))
+    items = written.values() if isinstance(written, dict) else written if isinstance(written, list) else ()
+    return {name for item in items for name in names_referred_to(item)}
 
 
 def _parts(text: str) -> Iterator[str | Reference]:

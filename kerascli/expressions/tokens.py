@@ -8,7 +8,7 @@ from kerascli.errors import safe_text
 from kerascli.expressions.meant import CHARACTERS
 from kerascli.expressions.tree import ExpressionError
 
-MAX_LENGTH = 2000
+MAX_LENGTH = 10_000
 
 Kind = Literal["number", "text", "name", "operator", "end"]
 _TOKEN = re.compile(
@@ -41,7 +41,7 @@ class Token:
 def tokenize(text: str) -> list[Token]:
     """All tokens, an `end` last; raises ExpressionError."""
     if len(text) > MAX_LENGTH:
-        raise ExpressionError(f"an expression has at most {MAX_LENGTH} characters, this one has {len(text)}", 1)
+        raise ExpressionError(f"an expression has at most {MAX_LENGTH:,} characters, this one has {len(text):,}", 1)
     tokens: list[Token] = []
     position = 0
     while position < len(text):

@@ -133,12 +133,10 @@ def children(node: Node) -> tuple[Node, ...]:
 
 
 def mapped(node: Node, change: Callable[[Node], Node]) -> Node:
-    """The same node over changed ones."""
+    """The same node over changed ones; what has a `spine` is gone along instead."""
     match node:
         case Unary():
             return replace(node, operand=change(node.operand))
-        case Binary():
-            return replace(node, left=change(node.left), right=change(node.right))
         case Comparison():
             return replace(node, operands=tuple(map(change, node.operands)))
         case Conditional():
@@ -146,12 +144,23 @@ def mapped(node: Node, change: Callable[[Node], Node]) -> Node:
         case Call():
             keywords = tuple((name, change(value)) for name, value in node.keywords)
             return replace(node, arguments=tuple(map(change, node.arguments)), keywords=keywords)
-        case Index():
-            return replace(node, value=change(node.value), items=tuple(map(change, node.items)))
         case Items():
             return replace(node, items=tuple(map(change, node.items)))
         case _:
             return node
+
+
+def spine(node: Binary | Index) -> tuple[Node, list[Binary | Index]]:
+    """What `a + b[0] - c` begins with, and what is done to it, from the first to the last.
+
+    Such a chain leans to the left as deep as it is long: nothing may go down into it by calling itself.
+    """
+    steps: list[Binary | Index] = []
+    first: Node = node
+    while isinstance(first, Binary | Index):
+        steps.append(first)
+        first = first.left if isinstance(first, Binary) else first.value
+    return first, steps[::-1]
 
 
 def walk(root: Node) -> Iterator[tuple[Node, int]]:

@@ -1,9 +1,13 @@
 """Everything that a run needs to go on exactly, as tensors by name and JSON; and back."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 from torch import Tensor
 
+from kerascli.callbacks.base import Callback, RestoreSlot
+from kerascli.errors import FileRefused
 from kerascli.fit.progress import Progress
 from kerascli.fit.step import Trainer
 
@@ -23,21 +27,78 @@ def capture(trainer: Trainer, progress: Progress) -> tuple[dict[str, Tensor], di
     return tensors, facts
 
 
-def reinstate(trainer: Trainer, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Progress:
+class Standing(BaseModel):
+    """The facts, checked: a run may be from another version, or from a stranger."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    epoch: NonNegativeInt
+    batch: NonNegativeInt
+    step: NonNegativeInt
+    seconds: float
+    said: list[str]
+    stopped: str | None
+    phase: NonNegativeInt
+    first: NonNegativeInt
+    callbacks: list[dict[str, Any]]
+    rows: list[dict[str, Any]]
+
+
+def stands(facts: Mapping[str, Any]) -> Standing:
+    """Where a checkpoint stands. Raises FileRefused."""
+    for name in sorted(Standing.model_fields.keys() - facts.keys()):
+        raise _of_another_version(f"lacks '{name}'")
+    for name in sorted(facts.keys() - Standing.model_fields.keys()):
+        raise _of_another_version(f"has '{name}'", "a later")
+    try:
+        return Standing.model_validate(facts)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise FileRefused(f"the state in the newest checkpoint is not one of kerascli's: '{where}' is wrong") from None
+
+
+def reinstate(
+    trainer: Trainer, tensors: dict[str, Tensor], facts: Mapping[str, Any], callbacks: Sequence[Callback]
+) -> Progress:
     """Put weights and optimizer back, return the progress. Raises FileRefused where the model is another."""
+    known = stands(facts)
     trainer.restore(_below(tensors, "weights/"))
     trainer.optimizers.load_state_dict(_below(tensors, "optimizer/"))
-    progress = Progress(**{name: facts[name] for name in _COUNTERS})
-    progress.callbacks = [dict(state) for state in facts["callbacks"]]
-    progress.rows = [dict(row) for row in facts["rows"]]
+    progress = Progress(**{name: getattr(known, name) for name in _COUNTERS})
+    progress.callbacks = [dict(state) for state in known.callbacks]
+    progress.rows = [dict(row) for row in known.rows]
     device = trainer.weights[0].tensor.device if trainer.weights else "cpu"
     states = _below(tensors, "states/")
+    if states.keys() != {
+        str(index) for index, _ in enumerate(trainer.update.objective.names if progress.batch else ())
+    }:
+        raise _of_another_version("has figures that are not those of this training")
     if states:
         progress.states = [states[str(index)].to(device) for index in range(len(states))]
     for name, value in _below(tensors, "slots/").items():
         slot, _, weight = name.partition("/")
         progress.slots.setdefault(slot, {})[weight] = value
+    _check_callbacks(progress, callbacks)
     return progress
+
+
+def _check_callbacks(progress: Progress, callbacks: Sequence[Callback]) -> None:
+    """Each goes on from what it kept; before the first epoch of a phase none has kept anything."""
+    if not progress.callbacks and progress.epoch == progress.first and progress.batch == 0:
+        return
+    if len(progress.callbacks) != len(callbacks):
+        raise _of_another_version(f"has the states of {len(progress.callbacks)} callbacks, not of {len(callbacks)}")
+    for callback, state in zip(callbacks, progress.callbacks, strict=True):
+        for name in dict(callback.start()).keys() - state.keys():
+            raise _of_another_version(f"lacks '{name}' of {callback.component_name}")
+        for decision in callback.train_end(state):
+            if isinstance(decision, RestoreSlot) and decision.slot not in progress.slots:
+                raise _of_another_version(f"lacks the weights that {callback.component_name} keeps")
+
+
+def _of_another_version(what: str, version: str = "an earlier") -> FileRefused:
+    hint = "start a new run; this one is still there for evaluate, predict, export and model.init_from"
+    return FileRefused(f"the newest checkpoint was made by {version} version of kerascli: it {what}", hint=hint)
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

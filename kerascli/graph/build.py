@@ -87,7 +87,7 @@ def _build_views(model: Model, owners: Mapping[str, nn.Module], batch_size: int 
         for node in flat(view.entries):
             parts = [part for part in parts_of(node, views[name].modules[node.name]) if part.name not in owners]
             if any(any(part.weights()) for part in parts):
-                text = f"'{node.name}' would have weights of its own, which nothing trains"
+                text = f"'{node.name}' has weights that the model does not have: a view has none of its own"
                 hint = f"put it into model.layers, or under model.shared to call it there and in '{name}'"
                 faults.append(Fault(text, node.path, "key", hint=hint))
     if faults:

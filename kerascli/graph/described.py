@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from kerascli.component import Invalid
-from kerascli.errors import Path, counted, show, suggestion
+from kerascli.errors import Path, counted, nearest, show, suggestion
 from kerascli.graph.cells import Cell, CellState
 from kerascli.graph.layers import add_node
 from kerascli.graph.model import flat
@@ -242,8 +242,9 @@ def _next(inner: Reading, states: tuple[CellState, ...], written: Any, path: Pat
         if name not in names:
             text = f"the cell has no state '{name}'{suggestion(str(name), names)}"
             add(text, (*below, name), at="key", hint=f"it has {', '.join(names)}")
+    misspelt = {nearest(str(name), names) for name in written if name not in names}
     for name in names:
-        if name not in written:
+        if name not in written and name not in misspelt:
             text = f"state '{name}' is never updated: 'next' has no '{name}'"
             add(text, below, at="key", hint=f"{name}: {name} keeps it as it is")
     return tuple(inner.tensor(written[name], (*below, name)) or "?" for name in names if name in written)

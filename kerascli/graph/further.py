@@ -1,6 +1,6 @@
 """Further models over the weights of one that was read: its views, and whatever else calls what it shares."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from kerascli.graph.inputs import read_declared
 from kerascli.graph.model import Entry, Input, Model, Shared, View, flat
 from kerascli.graph.names import Names
 from kerascli.graph.reading import Reading
+from kerascli.graph.targets import PREFIX
 from kerascli.graph.use import called_in, idle_faults
 
 ReadModel = Callable[[Reading, Mapping[str, Any], Path], tuple[str, ...]]
@@ -57,9 +58,31 @@ def _read_view(scope: Scope, name: str, written: Any, path: Path) -> View:
         if not node.outputs:
             text = f"'{node.name}' is for training; a view is never trained"
             faults.append(Fault(text, node.path, "key", hint="put it into model.layers"))
+    faults += _target_faults(view, name, path)
     if faults:
         raise Invalid(faults)
     return view
+
+
+def _target_faults(view: View, name: str, path: Path) -> Iterator[Fault]:
+    """A view predicts, and then there are no targets."""
+    hint = "use targets in add_loss, add_metric and what leads to them"
+    own = {node.path for node in flat(view.entries)}
+    uses = [(each, node) for node in flat(view.model.entries) for each in node.used_names()]
+    for each, node in [*uses, *((output, None) for output in view.model.outputs)]:
+        if not each.startswith(PREFIX):
+            continue
+        what = f"'{node.name}' needs '{each}', which" if node is not None else f"the output '{each}'"
+        place = node.path if node is not None and node.path in own else path
+        yield Fault(f"view '{name}': {what} is not there when the model predicts", place, "key", hint=hint)
+
+
+def _key_faults(written: Mapping[Any, Any], whose: str, path: Path) -> list[Fault]:
+    return [
+        Fault(f"unknown key '{key}' in {whose}{suggestion(str(key), _KEYS)}", (*path, key), "key")
+        for key in written
+        if key not in _KEYS
+    ]
 
 
 def read_further(scope: Scope, whose: str, written: Any, path: Path) -> View:
@@ -68,12 +91,12 @@ def read_further(scope: Scope, whose: str, written: Any, path: Path) -> View:
     With inputs of its own it knows nothing else; without, it goes on from the inputs and the nodes of the scope's.
     """
     faults = Faults(())
+    if isinstance(written, dict):
+        faults.found += _key_faults(written, whose, path)
     if not isinstance(written, dict) or not ({"layers", "outputs"} & set(written)):
-        faults.add(f"{whose}: expected a mapping with outputs, layers or both, got {show(written)}", path)
+        if not any("did you mean" in fault.text for fault in faults.found):
+            faults.add(f"{whose}: expected a mapping with outputs, layers or both, got {show(written)}", path)
         raise Invalid(faults.found)
-    for key in written:
-        if key not in _KEYS:
-            faults.add(f"unknown key '{key}' in {whose}{suggestion(str(key), _KEYS)}", (*path, key), at="key")
     own = "inputs" in written
     reading = forked(scope.reading, faults, path, own=own)
     inputs = scope.inputs

@@ -120,6 +120,10 @@ class Names:
         for name in names:
             self._broken.update({name, self._names_here.get(name, name)})
 
+    def has_spoiled(self) -> bool:
+        """Whether something could not be read."""
+        return bool(self._broken)
+
     def announce(self, name: str, place: Path) -> None:
         """A name that is given further down, so that using it too early can be told from a misspelling."""
         self._later.setdefault(name, place)

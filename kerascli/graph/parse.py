@@ -226,7 +226,12 @@ def _read_entry(reading: Reading, entry: Any, path: Path, *, resolve: bool) -> N
     """Raises Invalid, with paths below the entry, for what is none."""
     name, arguments = (entry, {}) if isinstance(entry, str) else _only_item(entry)
     if name == "repeat":
-        arguments = _resolved(reading, entry, path)[name] if resolve and isinstance(entry, dict) else arguments
+        if resolve and isinstance(entry, dict):
+            before = len(reading.faults.found)
+            arguments = _resolved(reading, entry, path)[name]
+            if len(reading.faults.found) > before:  # what is not known is not judged
+                reading.spoil("?", {})
+                return
         read_repeat(reading, arguments, path, read_entries)
     elif describes_cell(name, arguments):
         reading.budget.spend(1, path, reading.faults)
@@ -235,6 +240,20 @@ def _read_entry(reading: Reading, entry: Any, path: Path, *, resolve: bool) -> N
         read_call(reading, name, arguments, path)
     elif name in reading.blocks:
         read_use(reading, name, arguments, path, read_entries)
+    elif name in reading.unread:
+        itself = name in reading.open_shared
+        text = f"'{name}' calls itself" if itself else f"'{name}' is shared further down: it is not there yet"
+        hint = "what is shared calls what stands above it"
+        raise Invalid(
+            [
+                Fault(
+                    text,
+                    () if isinstance(entry, str) else (name,),
+                    "value" if isinstance(entry, str) else "key",
+                    hint=hint,
+                )
+            ]
+        )
     else:
         own = [*reading.shared, *reading.blocks]
         if isinstance(name, str) and own and LAYERS.find(name) is None and nearest(name, own) is not None:

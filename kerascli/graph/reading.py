@@ -67,6 +67,10 @@ class Reading:
     inputs: tuple[str, ...] = ()
     shared: ChainMap[str, Shared | None] = field(default_factory=lambda: ChainMap({}))
     """What can be called; None: it cannot be read, which was told."""
+    unread: tuple[str, ...] = ()
+    """What is shared and not read yet: what is being read, and what stands below it."""
+    open_shared: tuple[str, ...] = ()
+    """What is being read."""
     blocks: dict[str, Block | None] = field(default_factory=dict)
     variables: dict[str, Value] = field(default_factory=dict)
     """Parameters of the block and variables of the loops that are being read."""

@@ -11,7 +11,7 @@ from torch.func import functional_call
 from kerascli.graph.build import Built
 from kerascli.graph.model import Node
 from kerascli.graph.parts import parts_of
-from kerascli.layers.base import MergeLayer, Outcome
+from kerascli.layers.base import MergeLayer, Outcome, ShapeMismatch
 from kerascli.layers.nesting import activity_loss, with_value
 
 
@@ -75,7 +75,11 @@ def run_node(step: Step, values: dict[str, Tensor], masks: dict[str, Tensor], ou
     for key, name in step.tensors_in_call:
         call[key] = values[name] if isinstance(name, str) else [values[n] for n in name]
     mask_in = _mask_in(node, arguments, masks, call)
-    result = _call(step, arguments, call, _carried(step, outcome) if step.again and outcome.updates else {})
+    try:
+        result = _call(step, arguments, call, _carried(step, outcome) if step.again and outcome.updates else {})
+    except (ShapeMismatch, IndexError, RuntimeError) as error:
+        error.add_note(node.name)  # for whoever tells what stopped it
+        raise
     if isinstance(result, Outcome):
         prefix = node.name
         outcome.losses.update({_below(prefix, name): loss for name, loss in result.losses.items()})

@@ -31,7 +31,9 @@ def read_shared(reading: Reading, section: Any, base: Path, read: ReadModel) -> 
         reading.faults.add(text, path)
         return ()
     found: list[Shared] = []
-    for name, written in section.items():
+    unread = reading.unread
+    for number, (name, written) in enumerate(section.items()):
+        reading.unread = (*unread, *map(str, [*section][number:]))
         below = (*path, name)
         before = len(reading.faults.found)
         reading.check_name(name, below, at="key")
@@ -46,6 +48,7 @@ def read_shared(reading: Reading, section: Any, base: Path, read: ReadModel) -> 
         else:
             reading.shared[str(name)] = shared
             found.append(shared)
+    reading.unread = unread
     return tuple(found)
 
 
@@ -74,13 +77,19 @@ def _model(reading: Reading, name: str, written: dict[str, Any], path: Path, rea
             reading.faults.add(text, (*path, key), at="key")
     weights = f"{reading.prefix}{name}"
     inner = replace(
-        reading, prefix=f"{weights}/", names=Names(), entries=[], inputs=(), shared=reading.shared.new_child()
+        reading,
+        prefix=f"{weights}/",
+        names=Names(),
+        entries=[],
+        inputs=(),
+        shared=reading.shared.new_child(),
+        open_shared=(*reading.open_shared, name),
     )
     inputs = _inputs(inner, name, written.get("inputs"), (*path, "inputs"))
     inner.inputs = tuple(inputs)
     before = len(reading.faults.found)
     outputs = read(inner, written, path)
-    if len(reading.faults.found) == before:
+    if len(reading.faults.found) == before and not inner.names.has_spoiled():
         _check_use(inner, name, outputs, path)
     trainable = written.get("trainable", True)
     if not isinstance(trainable, bool):

@@ -7,6 +7,7 @@ from typing import Any
 
 from kerascli.errors import Path, counted, nearest, one_of, show, suggestion
 from kerascli.expressions import Value
+from kerascli.expressions.template import names_referred_to
 from kerascli.graph.model import Call, Entry
 from kerascli.graph.reading import Block, Reading
 from kerascli.graph.written import NODE_KEYS, as_list
@@ -60,9 +61,20 @@ def _block(reading: Reading, name: str, written: Any, path: Path) -> Block | Non
         faults.add(f"block '{name}': inputs: expected a list of names, got {show(inputs)}", (*path, "inputs"))
     defaults, found = reading.references(parameters, reading.place((*path, "parameters")), {}, lambda path: False)
     faults.take(found)
+    _refuse_idle(reading, name, parameters, [written["layers"], written.get("outputs")], path)
     if len(faults.found) > before:
         return None
     return Block(defaults, tuple(names), written["layers"], written.get("outputs"), path)
+
+
+def _refuse_idle(reading: Reading, name: str, parameters: Mapping[str, Any], body: Any, path: Path) -> None:
+    """What a use gives has to count."""
+    used = names_referred_to(body)
+    for key in parameters:
+        if key not in used and not any(nearest(each, [key]) for each in used):  # misspelt, it is told at the use
+            hint = f"write ${key} where it counts, or take it out"
+            text = f"block '{name}': nothing in it uses the parameter '{key}'"
+            reading.faults.add(text, (*path, "parameters", key), at="key", hint=hint)
 
 
 def read_use(reading: Reading, written: str, arguments: Any, entry: Path, read: Read) -> None:
@@ -217,7 +229,9 @@ def _rounds(reading: Reading, arguments: Any, path: Path) -> list[dict[str, Valu
         return []
     for key in arguments:
         if key not in _REPEAT_KEYS:
-            add(f"unknown key '{key}' in repeat{suggestion(str(key), _REPEAT_KEYS)}", (*path, key), at="key")
+            hint = None if nearest(str(key), _REPEAT_KEYS) else f"repeat has {', '.join(_REPEAT_KEYS)}"
+            text = f"unknown key '{key}' in repeat{suggestion(str(key), _REPEAT_KEYS)}"
+            add(text, (*path, key), at="key", hint=hint)
     if ("times" in arguments) == ("each" in arguments):
         add("repeat needs either 'times' or 'each'", path, at="key", hint="repeat: {times: 3, layers: [...]}")
         return []

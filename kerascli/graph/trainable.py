@@ -10,6 +10,7 @@ from kerascli.errors import Fault, Path, suggestion
 from kerascli.graph.inner import part_of, wrapped
 from kerascli.graph.model import Call, Entry, Model, Node, Shared, flat
 from kerascli.graph.rnn import DescribedRNN
+from kerascli.graph.updates import set_by
 from kerascli.layers.base import BaseLayer
 
 _RANGE = re.compile(r"(.+?)\.\.(.+)")
@@ -35,6 +36,18 @@ def with_trainable(model: Model, patterns: Mapping[str, bool], path: Path = ("fi
         raise Invalid(faults)
     entries = tuple(_entry(entry, chosen) for entry in model.entries)
     return replace(model, entries=entries, shared=tuple(_shared(each, chosen) for each in model.shared))
+
+
+def updated_faults(model: Model, patterns: Mapping[str, bool], path: Path = ("fit", "trainable")) -> list[Fault]:
+    """Patterns by which an optimizer trains a weight that an `update` sets; `model` is what they have made."""
+    names, found = _Names(model), list[Fault]()
+    weights = {node.weights_name for node in set_by(model.nodes).values() if node.layer.trainable}
+    for pattern in (each for each in patterns if patterns[each]):
+        for name in weights.intersection(names.matching(pattern)):
+            text = f"trainable: '{name}' is set by an update: the optimizer cannot change it, too"
+            hint = f"take the update out, or add {name}: false behind it"
+            found.append(Fault(text, (*path, pattern), "key", hint=hint))
+    return found
 
 
 def trained_layers(model: Model) -> dict[str, bool]:

@@ -19,6 +19,7 @@ from kerascli.expressions.tree import (
     Node,
     Slice,
     Unary,
+    spine,
 )
 from kerascli.ops.base import OPS, Op, Tensors, Value
 from kerascli.ops.evaluator import OPERATORS
@@ -109,12 +110,10 @@ class Operations:
                 return [self.value(item) for item in tree.items]
             case Unary():
                 return self._signed(tree)
-            case Binary():
-                return self._run(OPERATORS[tree.operator], [self.value(tree.left), self.value(tree.right)])
+            case Binary() | Index():
+                return self._along(tree)
             case Comparison():
                 return self._compared(tree)
-            case Index():
-                return self._item(tree)
             case Call():
                 return self._called(tree)
             case _:
@@ -143,8 +142,17 @@ class Operations:
             whole = self._run("logical_and", [whole, part])
         return whole
 
-    def _item(self, tree: Index) -> Any:
-        value = self.value(tree.value)
+    def _along(self, tree: Binary | Index) -> Any:
+        first, steps = spine(tree)
+        value = self.value(first)
+        for step in steps:
+            if isinstance(step, Binary):
+                value = self._run(OPERATORS[step.operator], [value, self.value(step.right)])
+            else:
+                value = self._item(step, value)
+        return value
+
+    def _item(self, tree: Index, value: Any) -> Any:
         if isinstance(value, list):
             return value[self._whole(tree.items[0])]
         if isinstance(tree.value, Call) and has_several(tree.value.function):

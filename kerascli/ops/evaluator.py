@@ -64,8 +64,8 @@ class TensorEvaluator(Evaluator):
             return value
         return self._run("logical_not" if node.operator == "not" else "negative", [value], {}, node)
 
-    def _binary(self, node: Binary) -> Any:
-        left, right = self.value(node.left), self.value(node.right)
+    def _binary(self, node: Binary, left: Any) -> Any:
+        right = self.value(node.right)
         if self._are_tensors(left, right):
             return self._run(OPERATORS[node.operator], [left, right], {}, node)
         if node.operator in {"and", "or"}:

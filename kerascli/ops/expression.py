@@ -1,7 +1,7 @@
 """Expressions over tensors: a text, checked once, whose value is computed by operations."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Annotated, Any
 
@@ -18,14 +18,14 @@ from kerascli.expressions.tree import (
     Call,
     Comparison,
     Conditional,
-    Everything,
     Index,
     Items,
     Literal,
     Name,
-    Slice,
     Unary,
+    children,
     mapped,
+    spine,
 )
 from kerascli.ops.base import OPS, ArgumentError
 from kerascli.ops.evaluator import TensorEvaluator, at_argument
@@ -161,26 +161,39 @@ def _unknown(node: Call) -> ExpressionError:
 
 def _folded(tree: Node) -> Node:
     """What is computed of numbers alone is computed now."""
-    tree = mapped(tree, _folded)
-    if isinstance(tree, (Literal, Items, Name, Slice, Everything, Index)) or not _is_constant(tree):
+    if not isinstance(tree, Binary | Index):
+        return _computed(mapped(tree, _folded))
+    first, steps = spine(tree)
+    left = _folded(first)
+    for step in steps:
+        if isinstance(step, Binary):
+            left = _computed(replace(step, left=left, right=_folded(step.right)))
+        else:
+            left = replace(step, value=left, items=tuple(map(_folded, step.items)))
+    return left
+
+
+def _computed(tree: Node) -> Node:
+    """A node whose parts are folded."""
+    if not isinstance(tree, Unary | Binary | Comparison | Conditional | Call) or not all(
+        map(_is_known, children(tree))
+    ):
+        return tree
+    if isinstance(tree, Call) and (tree.function not in FUNCTIONS or tree.keywords):
+        return tree
+    if isinstance(tree, Binary) and tree.operator == "@":
         return tree
     value = evaluate(tree, {})
     return tree if isinstance(value, list) else Literal(tree.column, tree.length, value)
 
 
-def _is_constant(tree: Node) -> bool:
-    """Whether numbers alone are in it; their parts are folded already."""
-    match tree:
+def _is_known(part: Node) -> bool:
+    """Whether it is a number, or a list of them: what is computed of numbers has become one."""
+    match part:
         case Literal():
-            return not isinstance(tree.value, str)
+            return not isinstance(part.value, str)
         case Name():
-            return tree.name in CONSTANTS
+            return part.name in CONSTANTS
         case Items():
-            return all(map(_is_constant, tree.items))
-        case Unary() | Binary() | Comparison() | Conditional() | Call():
-            if isinstance(tree, Call) and (tree.function not in FUNCTIONS or tree.keywords):
-                return False
-            if isinstance(tree, Binary) and tree.operator == "@":
-                return False
-            return all(_is_constant(node) for node, depth in walk(tree) if depth == 2)
+            return all(map(_is_known, part.items))
     return False

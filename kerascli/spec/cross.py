@@ -8,6 +8,7 @@ from kerascli.callbacks.base import Callback
 from kerascli.callbacks.samples import Sampler
 from kerascli.data.base import SPLITS, Field
 from kerascli.errors import Fault, Path, suggestion
+from kerascli.graph.rounds import trainable
 from kerascli.optimizers.base import Optimizer
 from kerascli.schedules.base import Schedule
 from kerascli.spec.compile import Goal
@@ -34,6 +35,14 @@ def cross_faults(
             faults += _callback_faults(spec, callback, path, sections["fit"]["callbacks"][index])
         faults += _weight_faults(spec, sections, targets)
     return faults
+
+
+def idle_fit_faults(spec: RunSpec) -> list[Fault]:
+    """A model that is to be trained has weights that are."""
+    if spec.compile is None or trainable(spec.built):
+        return []
+    path: Path = ("fit", "trainable") if spec.fit.trainable else ("model", "layers")
+    return [Fault("the model has no trainable weights: there is nothing to fit", path, "key")]
 
 
 def _input_faults(spec: RunSpec, sections: Mapping[Any, Any]) -> Iterator[Fault]:
@@ -114,8 +123,10 @@ def _callback_faults(spec: RunSpec, callback: Callback, path: Path, written: Any
     below = (*path, name)
     problem = callback.check(spec.log_names())
     if problem:
-        is_said = isinstance(arguments, dict) and "monitor" in arguments
-        yield Fault(problem, (*below, "monitor") if is_said else below, "value" if is_said else "key")
+        figures = spec.log_names()
+        key = callback.names_figure_in(next((each for each in callback.watched() if each not in figures), ""))
+        is_said = isinstance(arguments, dict) and key in arguments
+        yield Fault(problem, (*below, key) if is_said else below, "value" if is_said else "key")
     if callback.judges_averages and not any(rule.use_ema for rule in rules.values()):
         text = f"{callback.component_name} needs moving averages of the weights, which the optimizer does not keep"
         yield Fault(text, below, "key", hint=f"set use_ema: true on {next(iter(rules.values())).component_name}")

@@ -12,13 +12,13 @@ from kerascli.graph.build import Built, build
 from kerascli.graph.model import Model
 from kerascli.graph.parse import model_faults, parse_scope
 from kerascli.graph.targets import name_of
-from kerascli.graph.trainable import with_trainable
+from kerascli.graph.trainable import updated_faults, with_trainable
 from kerascli.graph.transfer import unknown_layers
 from kerascli.graph.use import uncalled_faults
 from kerascli.shapes import TensorSpec
 from kerascli.spec.compile import CompileSpec, parse_compile
 from kerascli.spec.cross import cross_faults
-from kerascli.spec.fit import FitSpec, has_steps, parse_fit
+from kerascli.spec.fit import FitSpec, has_steps, parse_fit, set_trainable
 from kerascli.spec.init_from import parse_init_from, without_init_from
 from kerascli.spec.read_steps import parse_steps
 from kerascli.spec.references import References
@@ -51,8 +51,11 @@ def describe(
     written, scope = (None, None) if found is None else found
     init_from = _try(faults, lambda: parse_init_from(sections.get("model")))
     fit = _try(faults, lambda: parse_fit(sections.get("fit")))
-    trainable = {} if fit is None else fit.trainable
-    model = written and (_try(faults, lambda: with_trainable(written, trainable)) or written)
+    trainable = {} if several else set_trainable(sections.get("fit")) if fit is None else fit.trainable
+    model = written and _try(faults, lambda: with_trainable(written, trainable))
+    if model is not None and trainable:
+        faults += updated_faults(model, trainable)
+    model = model or written
     if model is not None and init_from is not None:
         faults += unknown_layers(model, init_from.map)
     built = None if model is None else _try(faults, lambda: build(model, batch_size=(fit or FitSpec()).batch_size))
@@ -79,11 +82,8 @@ def describe(
 
 def _beside_steps(fit: Mapping[str, Any]) -> list[Fault]:
     """What `train_step` has no place for."""
-    return [
-        Fault(f"{key}: not with train_step", ("fit", key), "key", hint="take one of the two out")
-        for key in ("phases", "trainable")
-        if fit.get(key)
-    ]
+    found = Fault("trainable: not with train_step", ("fit", "trainable"), "key", hint="take one of the two out")
+    return [found] if fit.get("trainable") else []
 
 
 def _uncalled(model: Model, steps: StepsSpec | None) -> list[Fault]:

@@ -18,6 +18,15 @@ class Mark:
     value: Place
 
 
+class Faulty(ConfigError):
+    """Faults with places, each once, of which the first twenty are told; `everything` has them all."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.everything = tuple(dict.fromkeys(faults))
+        more = len(self.everything) - MAX_FAULTS
+        super().__init__([*self.everything[:MAX_FAULTS], *([Fault(f"... and {more} more")] if more > 0 else [])])
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """`data` is dicts, lists and scalars; `marks` has an entry for every path in it."""
@@ -79,14 +88,9 @@ class Document:
         """The mark of a path, or of the nearest one above it that was written."""
         return self._mark(path)[1]
 
-    def error(self, faults: Iterable[Fault]) -> ConfigError:
-        """All faults as one error: located, in order of line, each once, twenty at most."""
-        found = list(dict.fromkeys(self._shown(self.locate(fault)) for fault in faults))
-        files = [self.name, *(fault.place.file for fault in found if fault.place)]
-        found.sort(key=lambda fault: self._order(fault, files))
-        if len(found) > MAX_FAULTS:
-            found = [*found[:MAX_FAULTS], Fault(f"... and {len(found) - MAX_FAULTS} more")]
-        return ConfigError(found)
+    def error(self, faults: Iterable[Fault]) -> Faulty:
+        """All faults as one error: located, in order of line, each once."""
+        return one_error((self._shown(self.locate(fault)) for fault in faults), self.name)
 
     def _mark(self, path: Path) -> tuple[Path, Mark]:
         """The longest written part of a path, and its mark."""
@@ -101,10 +105,17 @@ class Document:
         """Without its path: two faults that read alike are one."""
         return replace(fault, path=(), at="value")
 
-    @staticmethod
-    def _order(fault: Fault, files: list[str]) -> tuple[int, int, int]:
-        """By file as they come, by line; what has no place is last."""
-        place = fault.place
-        if place is None:
-            return (len(files), 0, 0)
-        return (files.index(place.file), place.line or 0, place.column or 0)
+
+def one_error(faults: Iterable[Fault], name: str = "") -> Faulty:
+    """Faults with places as one error, in order of line. `name` is the file to begin with."""
+    found = list(faults)
+    files = [name, *(fault.place.file for fault in found if fault.place)]
+    return Faulty(sorted(found, key=lambda fault: _order(fault, files)))
+
+
+def _order(fault: Fault, files: list[str]) -> tuple[int, int, int]:
+    """By file as they come, by line; what has no place is last."""
+    place = fault.place
+    if place is None:
+        return (len(files), 0, 0)
+    return (files.index(place.file), place.line or 0, place.column or 0)

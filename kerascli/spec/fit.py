@@ -100,6 +100,13 @@ def parse_fit(section: Any) -> FitSpec:
         raise Invalid(replace(fault, path=path_as_written(fault.path, section)) for fault in faults) from None
 
 
+def set_trainable(section: Any) -> dict[str, bool]:
+    """What a section that is wrong elsewhere says of what is trained."""
+    found = section.get("trainable") if isinstance(section, dict) else None
+    found = found if isinstance(found, dict) else {}
+    return {key: value for key, value in found.items() if isinstance(key, str) and isinstance(value, bool)}
+
+
 def path_as_written(path: Path, section: dict[Any, Any]) -> Path:
     """A path into class_weight, whose keys are texts here and may be numbers in the config."""
     if path[:2] != ("fit", "class_weight") or len(path) < 3:

@@ -18,6 +18,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from kerascli.component import Invalid
 from kerascli.errors import Fault, show
@@ -41,8 +42,17 @@ class TakeSpec(BaseModel):
     noise: NonNegativeFloat = 0.05
     """Of net2wider: by how much copies differ, as a part of the deviation of the weights."""
 
+    @model_validator(mode="after")
+    def _noise_counts(self) -> "TakeSpec":
+        if self.noise != TakeSpec.model_fields["noise"].default and self.how != "net2wider":
+            fault = Fault(f"noise: only net2wider has any, not {self.how}", ("noise",), "key", hint="take it out")
+            raise PydanticCustomError("component", "noise", {"faults": (fault,)})
+        return self
+
 
 def _take(value: Any) -> Any:
+    if not isinstance(value, str | dict):
+        raise ValueError(f"expected the name of a layer there, or {{from: ..., how: ...}}, got {show(value)}")
     return {"from": value} if isinstance(value, str) else value
 
 

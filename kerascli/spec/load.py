@@ -2,28 +2,28 @@
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kerascli.component import Invalid
-from kerascli.data.base import Context, Field, Learned
+from kerascli.data.base import Context, Learned
 from kerascli.data.prepare import DataFacts, PreparedData, data_facts, load_data
 from kerascli.data.spec import DataSpec, parse_data
 from kerascli.errors import ConfigError, DataError, Fault, FileRefused, nearest, show, suggestion
 from kerascli.errors import Path as FaultPath
-from kerascli.expressions import Value
 from kerascli.runs.record import NAME
 from kerascli.spec.absent import told_where_from, with_sizes
 from kerascli.spec.describe import describe, faults_without_data
-from kerascli.spec.document import Document
+from kerascli.spec.document import Document, one_error
 from kerascli.spec.extends import read_extended
+from kerascli.spec.facts import lookup, refuse_facts
 from kerascli.spec.folders import data_folder, in_one_folder
 from kerascli.spec.overrides import override
-from kerascli.spec.phases import folded, unfold
+from kerascli.spec.phases import folded, in_each, unfold, with_phase
 from kerascli.spec.plugins import import_plugins, plugin_files
-from kerascli.spec.references import UNKNOWN, Facts, Flag, References, Unknown, in_template, read_flags, try_resolve
+from kerascli.spec.references import Flag, References, idle_flags, in_template, read_flags, try_resolve
 from kerascli.spec.run import RunSpec, resolved
 from kerascli.spec.samples import shown_columns
 
@@ -46,12 +46,16 @@ class Config:
     seed: int
     plugins: tuple[Path, ...]
     data: DataSpec | None
-    spec: RunSpec | None = None
-    """The last description."""
     progress: Progress | None = None
     """Told of downloads."""
+    refused: tuple[Fault, ...] = ()
+    """What is wrong with the phases of the fit themselves: told with what `describe` finds."""
+    spec: RunSpec | None = None
+    """The last description."""
     unknown: tuple[str, ...] = ()
     """References that it could not follow for lack of data, with their places."""
+    within: tuple[Document, int] | None = None
+    """Of a phase, the whole config and which phase it is, from 0."""
     before: "tuple[Config, ...]" = ()
     """Of a fit in phases this is the last one, whose model, data and loss the run ends with; these are the others."""
 
@@ -102,19 +106,17 @@ class Config:
         if facts.known:
             self.describe(facts)
             return
-        document, broken = try_resolve(self.document, self.flags, _lookup(facts))
-        references = References(self.document, self.flags, _lookup(facts))
-        faults = _with_others(broken, faults_without_data(document.data, references))
-        if faults:
-            raise self.error(faults)
+        document, broken = try_resolve(self.document, self.flags, lookup(facts))
+        references = References(self.document, self.flags, lookup(facts))
+        self._refuse(_with_others(broken, faults_without_data(document.data, references)))
 
     def describe(self, facts: DataFacts, splits: Mapping[str, int] | None = None) -> RunSpec:
         """The whole run, checked. Raises ConfigError with every fault of every section.
 
         `splits` None: the data was not read, and a figure that only its reading would tell is stood in for.
         """
-        document, broken = try_resolve(self.document, self.flags, _lookup(facts))
-        references = References(self.document, self.flags, _lookup(facts))
+        document, broken = try_resolve(self.document, self.flags, lookup(facts))
+        references = References(self.document, self.flags, lookup(facts))
         if broken:
             raise self.error(_with_others(broken, faults_without_data(document.data, references)))
         if splits is not None:
@@ -132,15 +134,16 @@ class Config:
             )
         if splits is not None:
             self._refuse_unknown(references.unknown)
+        self._refuse([])
         unknown = document.unknown.union(references.unknown)
         self.unknown = tuple(f"{self.document.mark(p).value}: {self.document.at(p)}" for p in unknown)
         return self.spec
 
     def _refuse_unknown(self, paths: Iterable[FaultPath]) -> None:
         """Facts that the data was to tell, and does not."""
-        faults = [Fault(f"'{self.document.at(path)}': the data does not tell", path) for path in sorted(paths, key=str)]
-        if faults:
-            raise self.error(faults)
+        self._refuse(
+            [Fault(f"'{self.document.at(path)}': the data does not tell", path) for path in sorted(paths, key=str)]
+        )
 
     def resolved(self, folder: Path) -> dict[str, Any]:
         """The complete config of what `describe` told, to lie in a run's `folder` beside its copies of plugins."""
@@ -154,8 +157,16 @@ class Config:
             replace(self.spec, init_from=begin), self.data and self.data.rebased(self.context.folder, folder).dump()
         )
 
+    def _refuse(self, faults: Sequence[Fault]) -> None:
+        if faults or self.refused:
+            raise self.error(faults)
+
     def error(self, faults: Sequence[Fault]) -> ConfigError:
-        return self.document.error(faults)
+        """Faults by path, with those of the phases."""
+        found = self.document.error(faults).everything
+        return one_error(
+            [*self.refused, *(with_phase(found, *self.within) if self.within else found)], self.document.name
+        )
 
     @contextmanager
     def faults(self) -> Iterator[None]:
@@ -182,32 +193,41 @@ def open_config(
     Raises ConfigError: of sections, flags, plugins and data, and then also with what can be told of the rest.
     """
     document = override(read_extended(path), sets)
-    documents = unfold(document)
+    documents, refused = unfold(document)
+    refused = document.error(refused).everything
     faults = _section_faults(document.data)
     try:
         values = read_flags(document, flags)
+        faults += idle_flags(document, flags)
         files = plugin_files(document)
         if recorded_plugins is not None and [f.resolve() for f in files] != [f.resolve() for f in recorded_plugins]:
             raise FileRefused(f"'{path}' names other plugins than the run was made with")
         import_plugins(document, files)
     except ConfigError as error:
-        raise document.error([*faults, *error.faults]) from None
+        raise document.error([*faults, *refused, *error.faults]) from None
     name, seed = document.data.get("name") or _name_of(path), _seed(document)
-    phases: list[Config] = []
-    for each, (data, data_faults) in [(each, _read_data(each, values)) for each in documents]:
-        if faults or data_faults:
-            raise _with_the_rest(each, values, [*faults, *data_faults])
-        text = path.read_text(encoding="utf-8-sig")
-        phases.append(Config(path, each, text, values, name, seed, files, data, progress=progress))
+    text = path.read_text(encoding="utf-8-sig")
+    read = [(each, *_read_data(each, values)) for each in documents]
+    phases = [Config(path, each, text, values, name, seed, files, data, progress, refused) for each, data, _ in read]
+    for number, phase in enumerate(phases if len(phases) > 1 else []):
+        phase.within = document, number
+    if faults or any(wrong for *_, wrong in read):
+        in_each(zip(phases, read, strict=True), lambda each: _refuse_early(each[0], faults, each[1][2]))
     phases[-1].before = tuple(phases[:-1])
     return phases[-1]
 
 
-def _with_the_rest(document: Document, flags: Mapping[str, Flag], faults: Sequence[Fault]) -> ConfigError:
+def _refuse_early(phase: Config, faults: Sequence[Fault], of_data: Sequence[Fault]) -> None:
     """Faults of the data section and of what stands above it, with what can be told of the rest."""
-    rest, broken = try_resolve(document, flags, skip=lambda path: path[:1] == ("data",) or in_template(path))
-    others = faults_without_data(rest.data, References(document, flags, None))
-    return document.error([*faults, *_with_others(broken, others)])
+    if not faults and not of_data:  # it is another phase that is refused
+        with suppress(DataError):
+            phase.check_early()
+        return
+    rest, broken = try_resolve(
+        phase.document, phase.flags, skip=lambda path: path[:1] == ("data",) or in_template(path)
+    )
+    others = faults_without_data(rest.data, References(phase.document, phase.flags, None))
+    raise phase.error([*faults, *of_data, *_with_others(broken, others)])
 
 
 def _read_data(document: Document, flags: Mapping[str, Flag]) -> tuple[DataSpec | None, list[Fault]]:
@@ -215,7 +235,7 @@ def _read_data(document: Document, flags: Mapping[str, Flag]) -> tuple[DataSpec 
     if "data" not in document.data:
         return None, []
     skip = lambda path: path[:1] not in {(), ("data",)}  # noqa: E731
-    section, broken = try_resolve(document, flags, _refuse_facts, skip)
+    section, broken = try_resolve(document, flags, refuse_facts, skip)
     broken = [replace(fault, hint=_NO_FACTS) if _names_fact(fault) else fault for fault in broken]
     try:
         data = parse_data(section.data["data"])
@@ -274,27 +294,3 @@ def _validation_split(section: Any) -> float:
     if isinstance(section, dict) and section.get("validation_data") is not None:
         return 0.0
     return float(split) if isinstance(split, (int, float)) and 0 <= split < 1 else 0.0
-
-
-def _refuse_facts(name: str) -> Value | Unknown:
-    raise KeyError(())
-
-
-def _lookup(facts: DataFacts) -> Facts:
-    """`inputs.x.max_length` -> what is known."""
-    groups: dict[str, Mapping[str, Field]] = {"inputs": facts.inputs, "targets": facts.targets}
-    members = ("shape", "num_classes", "vocabulary_size", "max_length")
-
-    def look(name: str) -> Value | Unknown:
-        group, _, rest = name.partition(".")
-        field_name, _, member = rest.partition(".")
-        known = [f"{g}.{n}.{m}" for g, fields in groups.items() for n in fields for m in members]
-        field = groups.get(group, {}).get(field_name)
-        if field is None and not facts.known and group in groups:
-            return UNKNOWN
-        if field is None or member not in members:
-            raise KeyError(known)
-        value = field.fact(member)
-        return UNKNOWN if value is None else value
-
-    return look

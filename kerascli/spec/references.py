@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 
 from kerascli.errors import Fault, Path, Place, show, suggestion
 from kerascli.expressions import ExpressionError, Value, has_reference, substitute
+from kerascli.expressions.template import names_referred_to
 from kerascli.spec.document import Document
 from kerascli.spec.scalars import ScalarError, read_scalar
 
@@ -59,6 +60,17 @@ def read_flags(document: Document, assignments: Iterable[str] = ()) -> dict[str,
     if faults:
         raise document.error(faults)
     return flags
+
+
+def idle_flags(document: Document, assignments: Iterable[str]) -> list[Fault]:
+    """Flags that are set on the command line, as `read_flags` has read them, and change nothing."""
+    used = names_referred_to(document.data)
+    return [
+        Fault(f"nothing in the config uses the flag '{name}'", place=Place(f"--flag {each}"),
+              hint=f"write ${name} where it counts")
+        for each in assignments
+        if (name := each.partition("=")[0]) not in used
+    ]  # fmt: skip
 
 
 def resolve(

@@ -13,6 +13,8 @@ from kerascli.graph.module import Graph
 from kerascli.report.summary import Summary, summarize
 from kerascli.runs.record import RunRecord
 from kerascli.spec.absent import where_from
+from kerascli.spec.cross import idle_fit_faults
+from kerascli.spec.init_from import InitFrom
 from kerascli.spec.load import Config, Progress, open_config
 from kerascli.spec.phases import in_each
 from kerascli.spec.run import RunSpec
@@ -29,6 +31,8 @@ def check(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Pr
         known[phase.data_key] = facts, prepared, unchecked
         with _said(unchecked):
             spec = phase.describe(facts, prepared and _rows(prepared))
+            if faults := idle_fit_faults(spec):
+                raise phase.error(faults)
         if prepared is not None:
             check_values(spec, prepared.splits, prepared.input_stage, prepared.target_stage)
         return spec
@@ -45,11 +49,21 @@ def check(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Pr
         lines.append(f"  data: {rows} rows")
     if config.before:
         lines.append(f"  fit: {len(config.phases)} phases")
+    if spec.init_from is not None:
+        unchecked.append(_begins_with(config, spec.init_from))
     if config.data is None:
         unchecked.append("there is no 'data' section")
     if spec.training is None:
         unchecked.append("there is no 'compile' section")
     return [*lines, *(f"  not checked: {text}" for text in unchecked)]
+
+
+def _begins_with(config: Config, begin: InitFrom) -> str:
+    """What a run is to begin with is looked at when it starts."""
+    what = next(source for source in (begin.run, begin.file, begin.torchvision) if source is not None)
+    absent = begin.file is not None and not (config.init_folder / begin.file).exists()
+    reason = f"there is no file '{safe_text(what)}'" if absent else f"'{safe_text(what)}' is read when a run starts"
+    return f"the weights of model.init_from: {reason}"
 
 
 def summary_of(
@@ -109,6 +123,8 @@ def _said(unchecked: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
+        if not unchecked:
+            raise
         missing = [Fault(f"not checked: {text}", level="warning") for text in unchecked]
         raise ConfigError([*error.faults, *missing]) from None
 

@@ -58,11 +58,18 @@ def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
     return Evaluation(Evaluated(name, figures, rows.rows, seconds), tuple(_classify(run, source)))
 
 
+def _why(run: OpenedRun) -> str:
+    """Why there are no splits."""
+    if run.data is None:
+        return "run has no data section"
+    return f"{'view' if run.takes_arrays else 'model'} has inputs of its own"
+
+
 def rows_of(run: OpenedRun, what: str, *, targets: bool) -> Split:
     """The prepared rows of a split or a file. Raises DataError, ConfigError."""
     takes_arrays = run.takes_arrays or (not targets and run.has_own_inputs)
     if takes_arrays and not Path(what).exists():
-        raise no_split(what, "run has no data section" if run.data is None else "view has inputs of its own")
+        raise no_split(what, _why(run))
     if takes_arrays:
         return raw_rows(run.experiment, Path(what), targets=targets)
     assert run.data is not None

@@ -19,6 +19,7 @@ from kerascli.fit.progress import Progress
 from kerascli.fit.step import Trainer, assign_weights
 from kerascli.graph.trainable import trained_layers, with_trainable
 from kerascli.profiling.profiler import Profiler
+from kerascli.spec.cross import idle_fit_faults
 from kerascli.spec.load import Config
 from kerascli.spec.phases import in_each
 from kerascli.spec.run import RunSpec
@@ -81,6 +82,8 @@ def described(config: Config, prepared: PreparedData) -> RunSpec:
         raise config.error(
             [Fault("the config has no 'compile' section", (), hint="add compile: {loss: ..., optimizer: ...}")]
         )
+    if faults := idle_fit_faults(spec):
+        raise config.error(faults)
     check_values(spec, prepared.splits, prepared.input_stage, prepared.target_stage)
     return spec
 

@@ -3,10 +3,11 @@
 import csv
 import io
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from safetensors.torch import load as load_tensors
 
+from kerascli.callbacks.base import Callback
 from kerascli.errors import ConfigError, FileRefused
 from kerascli.events import (
     AppendRow,
@@ -149,6 +150,6 @@ def newest(record: RunRecord) -> tuple[Checkpoint | None, list[Note]]:
     return checkpoint, notes
 
 
-def restore(checkpoint: Checkpoint, trainer: Trainer) -> Progress:
-    """Go back to where a checkpoint stands."""
-    return reinstate(trainer, load_tensors(checkpoint.blobs[TRAINING]), dict(checkpoint.facts))
+def restore(checkpoint: Checkpoint, trainer: Trainer, callbacks: Sequence[Callback]) -> Progress:
+    """Go back to where a checkpoint stands. Raises FileRefused where it does not belong to this training."""
+    return reinstate(trainer, load_tensors(checkpoint.blobs[TRAINING]), checkpoint.facts, callbacks)

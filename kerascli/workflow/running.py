@@ -12,7 +12,7 @@ from kerascli.events import Evaluated, Event, Note, Stopped
 from kerascli.fit.evaluate import evaluate
 from kerascli.fit.loop import train
 from kerascli.runs.record import RunRecord
-from kerascli.workflow.memory import out_of_memory
+from kerascli.workflow.memory import STOPS, stopped_by
 from kerascli.workflow.phases import Course
 from kerascli.workflow.plan import judged
 from kerascli.workflow.profiled import profiled
@@ -43,8 +43,8 @@ def run(course: Course, record: RunRecord) -> Iterator[Event]:
         raise _failed(record, error) from None
     except Exception as error:
         record.finish("failed", reason=f"{type(error).__name__}: {error}")
-        if isinstance(error, (RuntimeError, MemoryError)):
-            raise _failed(record, out_of_memory(error, hint="a smaller fit.batch_size needs less")) from None
+        if isinstance(error, STOPS):
+            raise _failed(record, stopped_by(error, hint="a smaller fit.batch_size needs less")) from None
         raise
 
 

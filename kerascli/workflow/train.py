@@ -11,6 +11,7 @@ from kerascli.data.learning import load_learned, save_learned
 from kerascli.device import Choice, choose_device, prepare_cpu, use_threads
 from kerascli.errors import ConfigError, DataError, FileRefused
 from kerascli.events import Began, Event, Note
+from kerascli.fit.checkpoint import stands
 from kerascli.fit.progress import Progress as Reached
 from kerascli.report.summary import render, summarize
 from kerascli.runs.manifest import run_facts
@@ -105,12 +106,13 @@ def _restored(
     checkpoint, notes = newest(record)
     reached = Reached(epoch=phases[0].spec.fit.initial_epoch)
     if checkpoint is not None:
-        reached.phase, reached.first = checkpoint.facts["phase"], checkpoint.facts["first"]
+        known = stands(checkpoint.facts)
+        reached.phase, reached.first = known.phase, known.first
     if not 0 <= reached.phase < len(phases):
         raise FileRefused(f"a checkpoint of '{record.path}' is of phase {reached.phase + 1}, which the run has not")
     course = Course(phases, device, options, reached, tier)
     if checkpoint is not None:
-        course.reached = restore(checkpoint, course.ready.trainer)
+        course.reached = restore(checkpoint, course.ready.trainer, course.ready.plan.callbacks)
     reached, plan = course.reached, course.ready.plan
     if plan.epochs < reached.epoch + (reached.batch > 0):
         where = f"epoch {reached.epoch + 1}, step {reached.batch}" if reached.batch else f"epoch {reached.epoch}"
