@@ -1,6 +1,7 @@
 """Before anything is imported: Keras computes with torch, on one thread, and pictures need no screen."""
 
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -16,12 +17,21 @@ os.environ["KERAS_BACKEND"] = "torch"
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["OMP_NUM_THREADS"] = "1"  # the tensors of tests are so small that threads wait for each other all the time
 
-# What other runs have compiled is no business of the tests, nor is what tests compile of other runs.
 _CACHE = tempfile.TemporaryDirectory(prefix="kerascli-tests-")
-os.environ["XDG_CACHE_HOME"] = _CACHE.name
+os.environ["XDG_CACHE_HOME"] = (
+    _CACHE.name
+)  # what other runs have compiled is no business of the tests, nor theirs of runs
 
 # A shell's background jobs begin with SIGINT ignored, which a training would respect.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_has_been_compiled() -> None:
+    """`auto` takes what is there: another test's programs, too."""
+    programs = Path(_CACHE.name, "kerascli", "compiled", "programs")
+    if programs.exists():
+        shutil.rmtree(programs)
 
 
 @pytest.fixture(autouse=True)
