@@ -58,6 +58,15 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
     thread.join()
 
 
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of torch's without anything in it, and no network."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("KERASCLI_DATASETS_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "*")
+    return tmp_path / "torch"
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--parity-report", type=Path, help="write what was compared with Keras, as a page of tables")
 

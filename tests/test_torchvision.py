@@ -100,15 +100,6 @@ fit: {epochs: 1, batch_size: 16}
 """A network of a few layers, under a name that torchvision has."""
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of torch's without anything in it, and no network."""
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setenv("KERASCLI_DATASETS_URL", "http://127.0.0.1:9")
-    monkeypatch.setenv("no_proxy", "*")
-    return tmp_path / "torch"
-
-
 def small() -> nn.Sequential:
     layers = {"features": nn.Sequential(nn.Conv2d(3, 4, 3, 1, 1), nn.BatchNorm2d(4)), "flat": nn.Flatten(1),
               "classifier": nn.Sequential(nn.Linear(16, 5))}  # fmt: skip

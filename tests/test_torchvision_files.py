@@ -32,15 +32,6 @@ compile: {loss: sparse_categorical_crossentropy}
 """
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of torch's without anything in it, and no network."""
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setenv("KERASCLI_DATASETS_URL", "http://127.0.0.1:9")
-    monkeypatch.setenv("no_proxy", "*")
-    return tmp_path / "torch"
-
-
 class Harm:
     """A pickle that makes a folder when it is opened."""
 

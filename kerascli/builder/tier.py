@@ -52,8 +52,8 @@ class Job:
     """Of the round."""
     live_scales: Mapping[str, Tensor] = field(default_factory=dict)
     """What multiplies the loss of an update, where that changes in training; by its name."""
-    rules: Sequence[Written] = ()
-    """Of the optimizers: what is compiled besides the step."""
+    rules: Callable[[], Sequence[Written]] = list
+    """Of the optimizers: what is compiled besides the step. They come with copies of all weights: ask late."""
 
     @property
     def round(self) -> Round:
@@ -197,7 +197,7 @@ def _compiled_before(program: Program, job: Job) -> bool:
     """The step, and with it the rules, but for those that cannot be."""
     if not is_compiled(program.code, _examples(program, job)):
         return False
-    for rule in job.rules:
+    for rule in job.rules():
         with suppress(Exception):  # whatever is raised, it would be raised again
             if not is_compiled(_noted(rule), rule.examples):
                 return False

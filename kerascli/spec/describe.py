@@ -52,10 +52,7 @@ def describe(
     init_from = _try(faults, lambda: parse_init_from(sections.get("model")))
     fit = _try(faults, lambda: parse_fit(sections.get("fit")))
     trainable = {} if several else set_trainable(sections.get("fit")) if fit is None else fit.trainable
-    model = written and _try(faults, lambda: with_trainable(written, trainable))
-    if model is not None and trainable:
-        faults += updated_faults(model, trainable)
-    model = model or written
+    model = None if written is None else _trained(faults, written, trainable)
     if model is not None and init_from is not None:
         faults += unknown_layers(model, init_from.map)
     built = None if model is None else _try(faults, lambda: build(model, batch_size=(fit or FitSpec()).batch_size))
@@ -78,6 +75,14 @@ def describe(
     if faults:
         raise Invalid(faults)
     return spec
+
+
+def _trained(faults: list[Fault], written: Model, trainable: Mapping[str, bool]) -> Model:
+    """The model with what `fit.trainable` says of its layers; or as it is written, where that is at fault."""
+    model = _try(faults, lambda: with_trainable(written, trainable))
+    if model is not None and trainable:
+        faults += updated_faults(model, trainable)
+    return model or written
 
 
 def _beside_steps(fit: Mapping[str, Any]) -> list[Fault]:

@@ -1,8 +1,9 @@
 """An experiment is bound to its optimizer and its tier: from here on it can be trained."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 
 from torch import nn
@@ -15,6 +16,7 @@ from kerascli.fit.loop import Plan
 from kerascli.fit.step import Trainer, Turn
 from kerascli.graph.parts import parts_of
 from kerascli.optimizers.apply import FlatOptimizer
+from kerascli.optimizers.rule import Written
 from kerascli.optimizers.several import Optimizers
 from kerascli.profiling.profiler import Profiler
 from kerascli.spans import listening
@@ -46,7 +48,7 @@ def bind(experiment: Experiment, plan: Plan, recorded_tier: str | None = None) -
     tiers: dict[str, Choice] = {}
     for number, each in enumerate(experiment.rounds):
         learning = [(optimizers.by_name[one.name], one.weights) for one in each.learning]
-        rules = tuple(rule for optimizer, _ in learning for rule in optimizer.rules())
+        rules = partial(_rules, [optimizer for optimizer, _ in learning])
         steps = plan.epochs * plan.steps * each.repeat
         job = Job(experiment, batches, steps=steps, number=number, live_scales=scales, rules=rules)
         run, tier = make_runner(job, recorded_tier)
@@ -58,6 +60,10 @@ def bind(experiment: Experiment, plan: Plan, recorded_tier: str | None = None) -
         tiers[each.learning[0].name] = tier
     trainer = Trainer(experiment.update, optimizers, experiment.weights, turns, seed=experiment.spec.seed)
     return trainer, _slowest(tiers)
+
+
+def _rules(optimizers: Sequence[FlatOptimizer]) -> list[Written]:
+    return [rule for optimizer in optimizers for rule in optimizer.rules()]
 
 
 def _slowest(tiers: Mapping[str, Choice]) -> Choice:
