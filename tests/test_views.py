@@ -184,3 +184,59 @@ def test_a_model_may_be_what_it_shares_alone() -> None:
     second = build(step.model, first.owners)
     assert second.modules["fake.dense"].kernel is first.modules["generator.dense"].kernel
     assert {"generator/dense", "critic/dense"} <= set(second.owners)
+
+
+JUDGED = """
+seed: 1
+data:
+  source: {blobs: {rows: 48, features: 4, seed: 2}}
+  inputs: {x: []}
+model:
+  shared:
+    generator: {inputs: {noise: [3]}, layers: [{dense: {units: 6, activation: tanh}}, {dense: 4}]}
+    critic: {layers: [{dense: {units: 5, activation: tanh}}, {dense: 1}]}
+  outputs: generator
+  views:
+    on_data: {layers: [{critic: {inputs: x}}]}
+    on_samples: {inputs: {sample: [4]}, layers: [critic]}
+    on_noise: {layers: [critic]}
+    inner: {layers: [{critic: {inputs: x, name: rated}}], outputs: rated.dense}
+fit:
+  epochs: 1
+  batch_size: 16
+  train_step:
+    - name: judge
+      train: critic
+      optimizer: adam
+      layers:
+        - expr: {value: "random_normal([batch_size, 3])", name: z}
+        - generator: {inputs: z, name: fake}
+        - critic: {inputs: x, name: on_real}
+        - critic: {inputs: fake, name: on_fake}
+      loss: {real: {loss: mse, y_true: 1, y_pred: on_real}, fake: {loss: mse, y_true: 0, y_pred: on_fake}}
+    - {name: forger, train: generator, optimizer: adam, loss: {fooled: {loss: mse, y_true: 1, y_pred: on_fake}}}
+"""
+
+
+def test_views_have_what_only_updates_call(tmp_path: Path) -> None:
+    opened = open_run(train(write(tmp_path, JUDGED), tmp_path / "runs")[0], device="cpu")
+    weights = {w.name: w.keras().numpy() for w in opened.experiment.weights}
+
+    def twice(name: str, x: np.ndarray) -> np.ndarray:
+        return dense(weights, f"{name}/dense_1", np.tanh(dense(weights, f"{name}/dense", x)))
+
+    x = opened.config.load_data(learned=opened.learned).splits["train"].read(slice(None)).inputs["x"]
+    noise = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    np.savez(tmp_path / "x.npz", sample=x, noise=noise[:1].repeat(len(x), 0))
+    np.savez(tmp_path / "noise.npz", noise=noise)
+    for view, given, truth in (
+        ("on_data", "train", twice("critic", x)),
+        ("on_samples", str(tmp_path / "x.npz"), twice("critic", x)),
+        ("on_noise", str(tmp_path / "noise.npz"), twice("critic", twice("generator", noise))),
+    ):
+        (found,) = predict_run(opened, given, view).outputs.values()
+        np.testing.assert_allclose(found, truth, atol=1e-5, err_msg=view)  # float32 sums of six products
+    (inner,) = predict_run(opened, "train", "inner").outputs.values()
+    np.testing.assert_allclose(inner, np.tanh(dense(weights, "critic/dense", x)), atol=1e-5)
+    with pytest.raises(ConfigError, match="the view has inputs of its own"):
+        predict_run(opened, "train", "on_noise")

@@ -1,7 +1,7 @@
 """A Model becomes shapes and modules: each layer is built and tried on the meta device, nothing is allocated."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
@@ -11,7 +11,7 @@ from kerascli.errors import Fault, Path, Related
 from kerascli.graph.batches import as_samples, output_faults, without_batch
 from kerascli.graph.faults import used_here
 from kerascli.graph.inputs import fits
-from kerascli.graph.model import Call, Model, Node, flat
+from kerascli.graph.model import Call, Entry, Model, Node, flat
 from kerascli.graph.parts import PartedModule, parts_of
 from kerascli.graph.trial import Tried, as_seen, as_stated, taken, try_out
 from kerascli.layers.base import (
@@ -38,12 +38,13 @@ class Built:
     specs: Mapping[str, TensorSpec]
     owners: Mapping[str, nn.Module]
     """The first module with the weights of that name."""
-    views: Mapping[str, "Built"]
+    views: Mapping[str, "Built"] = field(default_factory=dict)
+    """See build_views."""
 
 
 @without_compiler()
 def build(model: Model, known: Mapping[str, nn.Module] | None = None, batch_size: int | None = None) -> Built:
-    """Build every node in order, then the views. Raises Invalid with a fault for each node that does not fit.
+    """Build every node in order. Raises Invalid with a fault for each node that does not fit.
 
     `known` are the owners of another model, whose weights this one has: those of its nodes that are called as theirs.
     Layers that keep states from batch to batch do so for `batch_size` rows.
@@ -71,11 +72,11 @@ def build(model: Model, known: Mapping[str, nn.Module] | None = None, batch_size
     faults += output_faults(model.outputs, model, specs)
     if faults:
         raise Invalid(faults)
-    return Built(model, modules, specs, owners, _build_views(model, owners, batch_size))
+    return Built(model, modules, specs, owners)
 
 
-def _build_views(model: Model, owners: Mapping[str, nn.Module], batch_size: int | None) -> dict[str, Built]:
-    """Each view has the weights of the model, and none that the model has not."""
+def build_views(model: Model, owners: Mapping[str, nn.Module], batch_size: int | None = None) -> dict[str, Built]:
+    """The views, with the weights of the model and of its training, `owners`, and none beside. Raises Invalid."""
     faults: list[Fault] = []
     views: dict[str, Built] = {}
     for name, view in model.views.items():
@@ -84,15 +85,22 @@ def _build_views(model: Model, owners: Mapping[str, nn.Module], batch_size: int 
         except Invalid as invalid:
             faults += invalid.faults
             continue
-        for node in flat(view.entries):
-            parts = [part for part in parts_of(node, views[name].modules[node.name]) if part.name not in owners]
-            if any(any(part.weights()) for part in parts):
-                text = f"'{node.name}' has weights that the model does not have: a view has none of its own"
-                hint = f"put it into model.layers, or under model.shared to call it there and in '{name}'"
-                faults.append(Fault(text, node.path, "key", hint=hint))
+        for entry in view.entries:
+            own = [p for node in flat([entry]) for p in parts_of(node, views[name].modules[node.name])]
+            if any(any(part.weights()) for part in own if part.name not in owners):
+                faults.append(_own_weights(entry, name))
     if faults:
         raise Invalid(faults)
     return views
+
+
+def _own_weights(entry: Entry, view: str) -> Fault:
+    if isinstance(entry, Call):
+        text = f"'{entry.of.name}' is called by the view '{view}' alone: nothing would ever train it"
+        return Fault(text, entry.path, "key", hint="call it in model.layers, or in an update of fit.train_step")
+    text = f"'{entry.name}' has weights that the model does not have: a view has none of its own"
+    hint = f"put it into model.layers, or under model.shared to call it there and in '{view}'"
+    return Fault(text, entry.path, "key", hint=hint)
 
 
 def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: list[Fault]) -> list[Fault]:

@@ -27,6 +27,8 @@ class Scope:
     reading: Reading
     inputs: tuple[Input, ...]
     read: ReadModel
+    beside: tuple[Input, ...] = ()
+    """Inputs of the data that the model does not take: those of a training with several updates."""
 
 
 def read_views(scope: Scope, section: Any) -> dict[str, View]:
@@ -88,7 +90,8 @@ def _key_faults(written: Mapping[Any, Any], whose: str, path: Path) -> list[Faul
 def read_further(scope: Scope, whose: str, written: Any, path: Path) -> View:
     """A model at a path of the config that calls what the scope shares, and shares its weights. Raises Invalid.
 
-    With inputs of its own it knows nothing else; without, it goes on from the inputs and the nodes of the scope's.
+    With inputs of its own it knows nothing else; without, it goes on from the data's inputs, and from the inputs and
+    the nodes of the scope's.
     """
     faults = Faults(())
     if isinstance(written, dict):
@@ -99,14 +102,17 @@ def read_further(scope: Scope, whose: str, written: Any, path: Path) -> View:
         raise Invalid(faults.found)
     own = "inputs" in written
     reading = forked(scope.reading, faults, path, own=own)
-    inputs = scope.inputs
+    inputs = (*scope.inputs, *scope.beside)
+    for given in () if own else scope.beside:
+        reading.names.give(given.name, given.path)
     if own:
         declared = read_declared(written["inputs"], {}, reading.names, faults, path)
         inputs, reading.inputs = tuple(declared.values()), tuple(declared)
     outputs = scope.read(reading, written, path)
     if not faults.found:
         hidden = inputs if own else ()
-        faults.found += idle_faults(hidden, reading.entries, outputs, at=".".join((*map(str, path), "outputs")))
+        at = ".".join((*map(str, path), "outputs"))
+        faults.found += idle_faults(hidden, reading.entries, outputs, at, inside=False)
     before = [] if own else scope.reading.entries
     entries = leading_to([*before, *reading.entries], outputs)
     if not faults.found and not entries:

@@ -29,7 +29,7 @@ def read_inputs(
             hint = "take it out, or take out model.inputs"
             faults.add("input_shape: model.inputs says already what the model is given", first_path, hint=hint)
         return read_declared(declared, data_inputs or {}, names, faults)
-    inputs = _from_data(data_inputs or {}, faults.section)
+    inputs = from_data(data_inputs or {})
     if first is not None:
         inputs = _with_first_shape(inputs, first, first_path, faults)
     elif not inputs and data_inputs is not None:
@@ -48,7 +48,8 @@ def read_inputs(
     return inputs
 
 
-def _from_data(data_inputs: Mapping[str, TensorSpec], section: Path) -> dict[str, Input]:
+def from_data(data_inputs: Mapping[str, TensorSpec]) -> dict[str, Input]:
+    """The inputs of the data by name."""
     return {name: Input(name, spec, ("data", "inputs", name)) for name, spec in data_inputs.items()}
 
 

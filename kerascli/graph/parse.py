@@ -10,7 +10,7 @@ from kerascli.graph.calls import read_call
 from kerascli.graph.described import describes_cell, read_rnn
 from kerascli.graph.faults import Faults
 from kerascli.graph.further import Scope, read_views
-from kerascli.graph.inputs import read_inputs
+from kerascli.graph.inputs import from_data, read_inputs
 from kerascli.graph.layers import read_layer
 from kerascli.graph.model import Model, flat
 from kerascli.graph.reading import MAX_NODES, Exhausted, Reading, References
@@ -102,7 +102,9 @@ def _read(
         own = {name: each for name, each in reading.shared.items() if each is not None}
         if not faults.found and not alone and not called_elsewhere:
             faults.found += uncalled_faults(own, reading.entries)
-        scope = Scope(reading, tuple(inputs.values()), _read_model)
+        beside = from_data(data_inputs or {}) if called_elsewhere else {}
+        unknown = tuple(each for name, each in beside.items() if not reading.names.knows(name))
+        scope = Scope(reading, tuple(inputs.values()), _read_model, unknown)
         views = read_views(scope, section.get("views"))
         entries = tuple(reading.entries)
         named = targets_of(flat(entries), targets or {})

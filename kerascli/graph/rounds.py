@@ -80,7 +80,7 @@ class Forward:
         """The graph of all that leads to `outputs` and to losses, with the weights of `owners`. Raises Invalid."""
         outputs, entries = tuple(dict.fromkeys(outputs)), tuple(self.reading.entries)
         if not self.faults.found and self._own:
-            self.faults.found += idle_faults((), entries, outputs, at=at)
+            self.faults.found += idle_faults((), entries, outputs, at=at, inside=False)
         for node in flat(entries):
             if node.layer.keeps_states():
                 text, hint = f"'{node.name}' is stateful: not with train_step", "take stateful out"

@@ -10,9 +10,17 @@ from kerascli.graph.rnn import DescribedRNN
 
 
 def idle_faults(
-    inputs: Iterable[Input], entries: Sequence[Entry], outputs: Sequence[str], at: str = "model.outputs"
+    inputs: Iterable[Input],
+    entries: Sequence[Entry],
+    outputs: Sequence[str],
+    at: str = "model.outputs",
+    *,
+    inside: bool = True,
 ) -> list[Fault]:
-    """Nodes, calls and inputs that lead to no output; of a chain only its end is told."""
+    """Nodes, calls and inputs that lead to no output; of a chain only its end is told.
+
+    `inside`: also what a call has beside what is used of it; False: somebody else may use it.
+    """
     nodes = flat(entries)
     uses = Counter([*outputs, *(name for node in nodes for name in node.used_names())])
     hint = f"use it below, or name it under {at} (now: {', '.join(dict.fromkeys(outputs))})"
@@ -21,11 +29,12 @@ def idle_faults(
     for entry in entries:
         if not isinstance(entry, Call) or any(not node.outputs for node in entry.nodes):
             continue
-        inside = Counter(name for node in entry.nodes for name in node.used_names())
-        if all(uses[output] == inside[output] for node in entry.nodes for output in node.outputs):
+        within = Counter(name for node in entry.nodes for name in node.used_names())
+        if all(uses[output] == within[output] for node in entry.nodes for output in node.outputs):
             faults.append(Fault(f"'{entry.name}' leads to no output", entry.path, "key", hint=hint))
             idle.update(node.name for node in entry.nodes)
-    faults += _idle_nodes([node for node in nodes if node.name not in idle], set(uses), hint)
+    judged = nodes if inside else [entry for entry in entries if isinstance(entry, Node)]
+    faults += _idle_nodes([node for node in judged if node.name not in idle], set(uses), hint)
     for given in inputs:
         if given.name not in uses:
             faults.append(Fault(f"input '{given.name}' is not used by the model", given.path, "key"))
@@ -41,9 +50,9 @@ def _idle_nodes(nodes: Sequence[Node], used: set[str], hint: str) -> list[Fault]
     for path, same in by_place.items():
         if all(node.outputs for node in same) and not any(used.intersection(node.outputs) for node in same):
             first = same[0]
-            inside = "." in first.name
+            is_inner = "." in first.name
             text = f"'{first.name.rpartition('.')[2]}' leads to no output"
-            faults.append(Fault(text, path, "key", hint="use it below, or take it out" if inside else hint))
+            faults.append(Fault(text, path, "key", hint="use it below, or take it out" if is_inner else hint))
     return faults
 
 

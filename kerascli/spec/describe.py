@@ -1,6 +1,7 @@
 """Sections become a RunSpec: each is read, then all are held against each other."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -8,7 +9,7 @@ from kerascli.component import Invalid
 from kerascli.data.base import Field
 from kerascli.data.spec import DataSpec
 from kerascli.errors import Fault
-from kerascli.graph.build import Built, build
+from kerascli.graph.build import Built, build, build_views
 from kerascli.graph.model import Model
 from kerascli.graph.parse import model_faults, parse_scope
 from kerascli.graph.targets import name_of
@@ -55,13 +56,18 @@ def describe(
     model = None if written is None else _trained(faults, written, trainable)
     if model is not None and init_from is not None:
         faults += unknown_layers(model, init_from.map)
-    built = None if model is None else _try(faults, lambda: build(model, batch_size=(fit or FitSpec()).batch_size))
+    rows = (fit or FitSpec()).batch_size
+    built = None if model is None else _try(faults, lambda: build(model, batch_size=rows))
     compiled = steps = None
     if several:
         faults += _beside_steps(sections["fit"])
     if several and scope is not None and built is not None and data is not None:
         asked = sections["fit"]["train_step"], sections.get("compile")
-        steps = _try(faults, lambda: parse_steps(*asked, scope, built, _specs(inputs), wanted))
+        steps = _try(faults, partial(parse_steps, *asked, scope, built, _specs(inputs), wanted))
+    if built is not None and (steps is not None or not several):
+        owners = steps.rounds[-1].built.owners if steps is not None else built.owners
+        views = _try(faults, partial(build_views, built.model, owners, rows))
+        built = built if views is None else replace(built, views=views)
     if "compile" in sections and not several:
         compiled = _try(faults, lambda: _compiled(sections["compile"], model, built, wanted))
     if faults:

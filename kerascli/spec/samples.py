@@ -19,14 +19,15 @@ from kerascli.spec.run import RunSpec
 
 def models_of(spec: RunSpec) -> dict[str | None, ModelFacts]:
     """The model (None) and its views, as samplers know them."""
-    found: dict[str | None, ModelFacts] = {None: _facts(spec.built, spec.data, reads_data=not spec.model.alone)}
+    found: dict[str | None, ModelFacts] = {None: _facts(spec.built, spec.data, own_inputs=False)}
     for name, view in spec.model.views.items():
-        found[name] = _facts(spec.built.views[name], spec.data, reads_data=not view.own_inputs)
+        found[name] = _facts(spec.built.views[name], spec.data, own_inputs=view.own_inputs)
     return found
 
 
-def _facts(built: Built, data: DataSpec | None, *, reads_data: bool) -> ModelFacts:
+def _facts(built: Built, data: DataSpec | None, *, own_inputs: bool) -> ModelFacts:
     inputs = {given.name: given.spec for given in built.model.inputs}
+    reads_data = not own_inputs and data is not None and set(inputs) <= set(data.inputs)
     classes = {node.inputs[0]: node.layer.input_dim for node in built.model.nodes if isinstance(node.layer, Embedding)}
     outputs = {name: built.specs[name] for name in built.model.outputs}
     forcing = teacher_forcing(data) if data is not None and reads_data else None

@@ -43,7 +43,8 @@ class OpenedRun:
     def view(self, name: str) -> "OpenedRun":
         """The same run with a view in place of its model. Raises ConfigError."""
         view = known_view(self.experiment.spec.model, name)
-        return replace(self, experiment=self.experiment.view(name), takes_arrays=view.own_inputs)
+        run = replace(self, experiment=self.experiment.view(name))
+        return replace(run, takes_arrays=view.own_inputs or run.has_own_inputs)
 
 
 def known_view(model: Model, name: str) -> View:
