@@ -84,7 +84,7 @@ def test_a_config_is_valid(config: Path, shipped: Path) -> None:
     ("name", "samples", "prompt"),
     [
         ("lstm_seq2seq", {"decode_examples.txt"}, ["--prompt", "what"]),
-        ("nmt_attention", {"decode_examples.txt", "heat_map.png"}, ["--prompt", "What was it."]),
+        ("nmt_attention", {"decode_examples.txt", "learned.txt", "heat_map.png"}, ["--prompt", "What was it."]),
         ("eager_image_captioning", {"decode_examples.txt", "heat_map.png"}, []),
     ],
 )

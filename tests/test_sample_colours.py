@@ -7,9 +7,10 @@ import pytest
 
 from kerascli.callbacks.samples import Points, Sampler
 from kerascli.data import on_disk
-from kerascli.errors import DataError
+from kerascli.errors import ConfigError, DataError
 from kerascli.events import Note
 from kerascli.spec.load import open_config
+from kerascli.workflow.check import check
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.samples_again import studio_of
 from tests.runs_harness import train, write
@@ -40,6 +41,7 @@ FLOWERS = "a,b,kind,bed,size\n" + "".join(
         ("kind", [1, 1, 0, 1], ["iris", "rose"]),
         ("bed", [11, 12, 13, 14], []),
         ("size", [0, 1, 2, 3], []),
+        ("kind, split: train", [0, 1, 1, 0], ["iris", "rose"]),
     ],
 )
 def test_points_are_coloured_by_a_column_that_the_model_is_not_given(
@@ -98,3 +100,12 @@ def test_a_column_of_a_file_on_disk_colours_too(tmp_path: Path, monkeypatch: pyt
     numbers, names = shown.first(7)
     assert numbers.tolist() == [(row + 45) % 4 for row in range(7)]
     assert not names
+
+
+def test_rows_are_of_a_split_that_there_is(tmp_path: Path) -> None:
+    (tmp_path / "flowers.csv").write_text(FLOWERS)
+    config = write(tmp_path, COLOURED.replace("COLOUR", "kind, split: test"))
+    with pytest.raises(ConfigError, match="latent_scatter: split: there is no split 'test'") as error:
+        check(config, sets=[], flags=[])
+    assert error.value.faults[0].hint == "the data has train, validation"
+    assert "config.yaml:14:106" in str(error.value.faults[0].place)

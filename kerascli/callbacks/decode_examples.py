@@ -1,17 +1,17 @@
-"""DecodeExamples: held-out sequences in words: what was asked, what is right, what the model says."""
+"""DecodeExamples: sequences in words: what was asked, what is right, what the model says."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from kerascli.callbacks.base import callback
-from kerascli.callbacks.samples import ModelFacts, Rows, Studio, Text, WithOutput
+from kerascli.callbacks.samples import ModelFacts, Rows, ShowsRows, Studio, Text
 from kerascli.shapes import PositiveInt
 
 
 @callback()
-class DecodeExamples(WithOutput):
-    """Held-out rows as text: the inputs, the truth, and the model's output with a mark where it is wrong.
+class DecodeExamples(ShowsRows):
+    """Rows as text: the inputs, the truth, and the model's output with a mark where it is wrong.
 
     A decoder is given the words that it has written itself, not the true ones.
     """
@@ -23,15 +23,13 @@ class DecodeExamples(WithOutput):
         found = super().misfit(model)
         if found is not None:
             return found
-        if not model.reads_data:
-            return "view", "a view with inputs of its own is given no rows of the data"
         shape = self.chosen(model.outputs).shape
         if len(shape) not in (1, 2):
             return "output", "needs an output with a probability for each word: (words,) or (steps, words)"
         return None
 
     def sample(self, studio: Studio) -> Text:
-        rows = studio.rows(self.count)
+        rows = studio.rows(self.count, self.split)
         facts = studio.facts(self.view)
         inputs = {name: rows.inputs[name] for name in facts.inputs}
         if facts.decodes is not None:

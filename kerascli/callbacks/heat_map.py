@@ -1,7 +1,7 @@
-"""HeatMap: a tensor of one held-out row as colours: attention, what a memory reads and writes, activations."""
+"""HeatMap: a tensor of one row as colours: attention, what a memory reads and writes, activations."""
 
 from kerascli.callbacks.base import callback
-from kerascli.callbacks.samples import Heat, ModelFacts, Rows, Studio, WithOutput
+from kerascli.callbacks.samples import Heat, ModelFacts, Rows, ShowsRows, Studio
 from kerascli.errors import suggestion
 from kerascli.shapes import NonNegativeInt, show_shape
 
@@ -10,14 +10,14 @@ _AXES = ("panels", "down", "across")
 
 
 @callback(aliases=("activation_map",))
-class HeatMap(WithOutput):
-    """An output (rows, columns) of one held-out row as a picture; of several matrices each has a panel.
+class HeatMap(ShowsRows):
+    """An output (rows, columns) of one row as a picture; of several matrices each has a panel.
 
     Attention weights are (heads, to, from); of feature maps (height, width, channels) every channel is a panel.
     """
 
     row: NonNegativeInt = 0
-    """Which held-out row, from 0."""
+    """Which row, from 0."""
     channels_last: bool = False
     """The panels are on the last axis, not on the first."""
     down: str | None = None
@@ -31,8 +31,6 @@ class HeatMap(WithOutput):
         found = super().misfit(model)
         if found is not None:
             return found
-        if not model.reads_data:
-            return "view", "a view with inputs of its own is given no rows of the data"
         for setting in _AXES:
             name = getattr(self, setting)
             if name is not None and name not in model.texts:
@@ -42,7 +40,7 @@ class HeatMap(WithOutput):
         return None if len(shape) in (2, 3) else ("output", f"needs one or several matrices, got {show_shape(shape)}")
 
     def sample(self, studio: Studio) -> Heat:
-        rows = studio.rows(self.row + 1)
+        rows = studio.rows(self.row + 1, self.split)
         index = min(self.row, rows.rows - 1)
         inputs = {name: rows.inputs[name][index : index + 1] for name in studio.facts(self.view).inputs}
         outputs = studio.run(self.view, inputs)

@@ -1,17 +1,17 @@
-"""LatentScatter: where an encoder puts the held-out rows."""
+"""LatentScatter: where an encoder puts rows of the data."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from kerascli.callbacks.base import callback
-from kerascli.callbacks.samples import ModelFacts, Points, Rows, Studio, WithOutput
+from kerascli.callbacks.samples import ModelFacts, Points, Rows, ShowsRows, Studio
 from kerascli.shapes import PositiveInt, show_shape
 
 
 @callback()
-class LatentScatter(WithOutput):
-    """Held-out rows as points, by an output of two numbers; coloured by class, where the data has classes."""
+class LatentScatter(ShowsRows):
+    """Rows as points, by an output of two numbers; coloured by class, where the data has classes."""
 
     count: PositiveInt = 2000
     """How many rows, at most."""
@@ -28,13 +28,11 @@ class LatentScatter(WithOutput):
         found = super().misfit(model)
         if found is not None:
             return found
-        if not model.reads_data:
-            return "view", "a view with inputs of its own is given no rows of the data"
         shape = self.chosen(model.outputs).shape
         return None if shape == (2,) else ("output", f"needs two numbers a row, got {show_shape((None, *shape))}")
 
     def sample(self, studio: Studio) -> Points:
-        rows = studio.rows(self.count)
+        rows = studio.rows(self.count, self.split)
         inputs = {name: rows.inputs[name] for name in studio.facts(self.view).inputs}
         outputs = studio.run(self.view, inputs)
         name = self.output or next(iter(outputs))

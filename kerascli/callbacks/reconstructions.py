@@ -1,17 +1,17 @@
-"""Reconstructions: held-out images, and below each what the model makes of it."""
+"""Reconstructions: images, and below each what the model makes of it."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from kerascli.callbacks.base import callback
-from kerascli.callbacks.samples import Images, ModelFacts, ShowsImages, Studio, image_shape
+from kerascli.callbacks.samples import Images, ModelFacts, ShowsImages, ShowsRows, Studio, image_shape
 from kerascli.shapes import PositiveInt, Words, show_shape
 
 
 @callback()
-class Reconstructions(ShowsImages):
-    """Held-out images in the upper row, the model's output for each below it; `value_range` is that of both."""
+class Reconstructions(ShowsRows, ShowsImages):
+    """Images in the upper row, the model's output for each below it; `value_range` is that of both."""
 
     count: PositiveInt = 10
     """How many images."""
@@ -25,8 +25,6 @@ class Reconstructions(ShowsImages):
             found = super(Reconstructions, each).misfit(model)
             if found is not None:
                 return ("outputs" if self.outputs and found[0] == "output" else found[0]), found[1]
-        if not model.reads_data:
-            return "view", "a view with inputs of its own is given no images of the data"
         if self.outputs:
             return _unlike(self.outputs, model)
         shape = next(iter(model.inputs.values())).shape
@@ -41,12 +39,12 @@ class Reconstructions(ShowsImages):
         return None
 
     def sample(self, studio: Studio) -> Images:
-        rows = studio.rows(self.count)
+        rows = studio.rows(self.count, self.split)
         names = list(studio.facts(self.view).inputs)
         outputs = studio.run(self.view, {name: rows.inputs[name] for name in names})
         if self.outputs:
             shown = np.stack([self.pixels(outputs[name]) for name in self.outputs])
-            return Images(shown, "made of held-out images", self.outputs)
+            return Images(shown, f"made of {rows.split} images", self.outputs)
         given = self.pixels(rows.inputs[names[0]])
         made = self.pixels(self.chosen(outputs))
         channels = max(given.shape[-1], made.shape[-1])
@@ -54,7 +52,7 @@ class Reconstructions(ShowsImages):
         if pair[0].shape != pair[1].shape:  # an image that comes out larger is compared with the one enlarged
             factor = pair[1].shape[1] // pair[0].shape[1]
             pair[0] = pair[0].repeat(factor, 1).repeat(factor, 2)
-        return Images(np.stack(pair), "held-out images, and what is made of them", ("input", "output"))
+        return Images(np.stack(pair), f"{rows.split} images, and what is made of them", ("input", "output"))
 
     def _each(self) -> list["Reconstructions"]:
         """One for each output that is shown."""

@@ -79,7 +79,9 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows that are held out, as the model gets them; the targets as the pipelines left them."""
+    """Rows of a split, as the model gets them; the targets as the pipelines left them."""
+
+    split: str
 
     inputs: Mapping[str, Tensor]
     targets: Mapping[str, np.ndarray]
@@ -99,7 +101,9 @@ class Studio(Protocol):
         """Outputs on the CPU, in inference."""
         ...
 
-    def rows(self, count: int) -> Rows: ...
+    def rows(self, count: int, split: str | None) -> Rows:
+        """The first rows of a split; None: of one that is held out, if there is any."""
+        ...
 
     def text(self, name: str, numbers: np.ndarray) -> str | None:
         """What the numbers (or one-hot rows) of a row of an input or a target say; None where it is no text."""
@@ -187,6 +191,19 @@ class WithOutput(Sampler):
 
     def chosen(self, outputs: Mapping[str, Any]) -> Any:
         return outputs[self.output] if self.output is not None else next(iter(outputs.values()))
+
+
+class ShowsRows(WithOutput):
+    """Shows what becomes of rows of the data."""
+
+    split: Literal["train", "validation", "test"] | None = None
+    """Of which split; null: of the first that there is of validation, test and train."""
+
+    def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
+        found = super().misfit(model)
+        if found is None and not model.reads_data:
+            return "view", "a view with inputs of its own is given no rows of the data"
+        return found
 
 
 class ShowsImages(WithOutput):

@@ -94,7 +94,7 @@ def _answer(
         else:
             options.say(f"{text}\n")
         return
-    rows = studio.rows(_EXAMPLES, choice.seed)
+    rows = studio.rows(_EXAMPLES, seed=choice.seed)
     found = examples(studio, view, rows, decodes[1], decode(studio, view, rows.inputs, length, choice))
     if as_json:
         shown = [{**example.asked, "truth": example.truth, "text": example.said} for example in found]

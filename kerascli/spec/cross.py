@@ -6,7 +6,7 @@ from typing import Any
 
 from kerascli.callbacks.base import Callback
 from kerascli.callbacks.samples import Sampler
-from kerascli.data.base import SPLITS, Field
+from kerascli.data.base import Field
 from kerascli.errors import Fault, Path, suggestion
 from kerascli.graph.rounds import trainable
 from kerascli.optimizers.base import Optimizer
@@ -15,6 +15,7 @@ from kerascli.spec.compile import Goal
 from kerascli.spec.fit import path_as_written
 from kerascli.spec.run import RunSpec
 from kerascli.spec.samples import sample_faults
+from kerascli.spec.splits import split_faults
 
 
 def cross_faults(
@@ -32,7 +33,7 @@ def cross_faults(
         faults += _rival_faults(spec.fit.callbacks)
         for index, callback in enumerate(spec.fit.callbacks):
             path: Path = ("fit", "callbacks", index)
-            faults += _callback_faults(spec, callback, path, sections["fit"]["callbacks"][index])
+            faults += _callback_faults(spec, callback, path, sections["fit"]["callbacks"][index], splits)
         faults += _weight_faults(spec, sections, targets)
     return faults
 
@@ -69,10 +70,8 @@ def _input_faults(spec: RunSpec, sections: Mapping[Any, Any]) -> Iterator[Fault]
 
 
 def _validation_faults(spec: RunSpec, splits: Mapping[str, int] | None) -> Iterator[Fault]:
-    wanted, known = spec.fit.validation_data, splits or SPLITS
-    if wanted is not None and wanted not in known:
-        text = f"validation_data: there is no split '{wanted}'{suggestion(wanted, known)}"
-        yield Fault(text, ("fit", "validation_data"), hint=f"the data has {', '.join(known)}" if splits else None)
+    if spec.fit.validation_data is not None:
+        yield from split_faults("validation_data", spec.fit.validation_data, splits, ("fit", "validation_data"))
 
 
 def _state_faults(spec: RunSpec) -> Iterator[Fault]:
@@ -115,7 +114,9 @@ def _rival_faults(callbacks: Sequence[Callback]) -> Iterator[Fault]:
             taken.add(place)
 
 
-def _callback_faults(spec: RunSpec, callback: Callback, path: Path, written: Any) -> Iterator[Fault]:
+def _callback_faults(
+    spec: RunSpec, callback: Callback, path: Path, written: Any, splits: Mapping[str, int] | None
+) -> Iterator[Fault]:
     """`written` is the callback's entry in the list."""
     assert spec.training is not None
     rules = {name: optimizer.rule for name, optimizer in spec.training.optimizers.items()}
@@ -131,7 +132,7 @@ def _callback_faults(spec: RunSpec, callback: Callback, path: Path, written: Any
         text = f"{callback.component_name} needs moving averages of the weights, which the optimizer does not keep"
         yield Fault(text, below, "key", hint=f"set use_ema: true on {next(iter(rules.values())).component_name}")
     if isinstance(callback, Sampler):
-        yield from sample_faults(spec, callback, below, arguments)
+        yield from sample_faults(spec, callback, below, arguments, splits)
     if callback.sets_learning_rate:
         yield from _rate_faults(callback, rules, below)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kerascli.callbacks.base import CALLBACKS
-from kerascli.callbacks.samples import ModelFacts, Sampler
+from kerascli.callbacks.samples import ModelFacts, Sampler, ShowsRows
 from kerascli.component import Invalid
 from kerascli.data.spec import DataSpec
 from kerascli.data.teacher_forcing import teacher_forcing
@@ -15,6 +15,7 @@ from kerascli.layers.core.embedding import Embedding
 from kerascli.spec.document import Document
 from kerascli.spec.references import UNKNOWN, Flag, try_resolve
 from kerascli.spec.run import RunSpec
+from kerascli.spec.splits import split_faults
 
 
 def models_of(spec: RunSpec) -> dict[str | None, ModelFacts]:
@@ -45,7 +46,9 @@ def _texts(data: DataSpec | None) -> frozenset[str]:
     )
 
 
-def sample_faults(spec: RunSpec, callback: Sampler, path: Path, arguments: Any) -> Iterator[Fault]:
+def sample_faults(
+    spec: RunSpec, callback: Sampler, path: Path, arguments: Any, splits: Mapping[str, int] | None
+) -> Iterator[Fault]:
     """What does not go together; `path` leads to the callback's name."""
     found = callback.check_model(models_of(spec))
     if found is not None:
@@ -53,6 +56,8 @@ def sample_faults(spec: RunSpec, callback: Sampler, path: Path, arguments: Any) 
         is_said = isinstance(arguments, dict) and setting in arguments
         where = (*path, setting) if is_said else path
         yield Fault(f"{callback.component_name}: {text}", where, "value" if is_said else "key")
+    if isinstance(callback, ShowsRows) and callback.split is not None:
+        yield from split_faults(f"{callback.component_name}: split", callback.split, splits, (*path, "split"))
     view = spec.model.views.get(callback.view or "")
     stateful = next((node for node in (view.model if view else spec.model).nodes if node.layer.keeps_states()), None)
     if stateful is not None:

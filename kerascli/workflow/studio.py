@@ -74,19 +74,19 @@ class ModelStudio:
             update.train(was_training)
         return {name: torch.cat(parts).float() for name, parts in found.items()}
 
-    def rows(self, count: int, seed: int | None = None) -> Rows:
-        """The first held-out rows; with `seed` those from another place on, which follows from it."""
-        name = next((name for name in _HELD_OUT if name in self._splits), None)
+    def rows(self, count: int, split: str | None = None, seed: int | None = None) -> Rows:
+        """With `seed` not the first rows, but those from another place on, which follows from it."""
+        name = next((name for name in (_HELD_OUT if split is None else (split,)) if name in self._splits), None)
         if name is None:
             raise ConfigError("there are no rows to show: the run's data is not at hand")
-        split = self._splits[name]
-        count = min(count, split.rows)
-        first = 0 if seed is None else draws.key_seed(f"prompt/{seed}") % (split.rows - count + 1)
-        part = split.read(slice(first, first + count))
+        every = self._splits[name]
+        count = min(count, every.rows)
+        first = 0 if seed is None else draws.key_seed(f"prompt/{seed}") % (every.rows - count + 1)
+        part = every.read(slice(first, first + count))
         given = {n: torch.from_numpy(np.array(values)) for n, values in part.inputs.items()}
         shown = self._aside.get(name, {}) if first == 0 else {}
         aside = {column: each.first(part.rows) for column, each in shown.items()}
-        return Rows(self.staged(given), part.targets, aside, part.rows)
+        return Rows(name, self.staged(given), part.targets, aside, part.rows)
 
     def staged(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Prepared inputs through what their pipelines do batch by batch."""
