@@ -84,11 +84,13 @@ def sha256_of_contents(packed: bytes) -> str:
     return hashlib.sha256(gzip.decompress(packed)).hexdigest()
 
 
-def test_fashion_mnist_is_read_from_keras_files(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("place", ["keras/datasets/fashion-mnist", "debian"])
+def test_fashion_mnist_is_read_from_the_files_of_keras_or_a_package(
+    place: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "keras/datasets/fashion-mnist"
+    folder = tmp_path / place
     folder.mkdir(parents=True)
+    monkeypatch.setattr(fashion_mnist, "PACKAGED", tmp_path / "debian")
     for prefix, rows in (("train", 60_000), ("t10k", 10_000)):
         images = np.zeros((rows, 28, 28), np.uint8)
         images[:, 3, 4] = np.arange(rows) % 251
@@ -96,8 +98,10 @@ def test_fashion_mnist_is_read_from_keras_files(
         (folder / f"{prefix}-labels-idx1-ubyte.gz").write_bytes(idx((np.arange(rows) % 10).astype(np.uint8)))
     digests = {path.name: sha256_of_contents(path.read_bytes()) for path in folder.iterdir()}
     monkeypatch.setattr(fashion_mnist, "SHA256", digests)
-    tables = SOURCES.parse("fashion_mnist").load(CONTEXT)
+    found = SOURCES.parse("fashion_mnist")
+    tables = found.load(CONTEXT)
     assert not server.asked
+    assert {path.parent for path in found.files(CONTEXT)} == {folder}
     for split, rows in (("train", 60_000), ("test", 10_000)):
         assert tables[split].array("x")[:, 3, 4].tolist() == (np.arange(rows) % 251).tolist()
         assert tables[split].array("y").tolist() == (np.arange(rows) % 10).tolist()

@@ -20,10 +20,19 @@ class Remote:
     """The most bytes that it may have."""
     problem: Callable[[bytes], str | None]
     """What is wrong with the contents, or None."""
+    packaged: Path | None = None
+    """Where a package of the system puts it."""
 
     @property
     def local(self) -> Path:
         return keras_home() / "datasets" / self.path
+
+    @property
+    def place(self) -> Path:
+        """Where it is read from: at home, or from the package if it is only there."""
+        if self.packaged is not None and self.packaged.exists() and not self.local.exists():
+            return self.packaged
+        return self.local
 
 
 def keras_home() -> Path:
@@ -33,8 +42,8 @@ def keras_home() -> Path:
 
 def fetch(remote: Remote, context: Context) -> bytes:
     """The contents of the file: the one that is there, if it is sound, else downloaded and kept. Raises DataError."""
-    if remote.local.exists():
-        data = read_bytes(remote.local, remote.limit)
+    if remote.place.exists():
+        data = read_bytes(remote.place, remote.limit)
         if remote.problem(data) is None:
             return data
     return download(

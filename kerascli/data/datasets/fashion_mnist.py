@@ -23,6 +23,8 @@ _FILES = {
     "train": (("train-images-idx3-ubyte.gz", (60_000, 28, 28)), ("train-labels-idx1-ubyte.gz", (60_000,))),
     "test": (("t10k-images-idx3-ubyte.gz", (10_000, 28, 28)), ("t10k-labels-idx1-ubyte.gz", (10_000,))),
 }
+PACKAGED = Path("/usr/share/datasets/fashion-mnist")
+"""Where Debian's package dataset-fashion-mnist has the files."""
 SHA256 = {
     "train-images-idx3-ubyte.gz": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
     "train-labels-idx1-ubyte.gz": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
@@ -34,7 +36,10 @@ SHA256 = {
 
 @source()
 class FashionMnist(Source):
-    """60,000 pictures to train on and 10,000 to test: `x` (28, 28) uint8, `y` 0..9; downloaded once."""
+    """60,000 pictures to train on and 10,000 to test: `x` (28, 28) uint8, `y` 0..9.
+
+    They are downloaded once, unless Debian's package dataset-fashion-mnist is installed.
+    """
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"x": Field((28, 28), "uint8"), "y": Field((), "uint8", num_classes=10, classes=CLASSES)}
@@ -47,12 +52,12 @@ class FashionMnist(Source):
         return tables
 
     def files(self, context: Context) -> list[Path]:
-        return [_remote(name, shape).local for files in _FILES.values() for name, shape in files]
+        return [_remote(name, shape).place for files in _FILES.values() for name, shape in files]
 
 
 def _remote(name: str, shape: tuple[int, ...]) -> Remote:
     problem = functools.partial(_problem, name=name, shape=shape)
-    return Remote(f"{_BASE}/{name}", f"fashion-mnist/{name}", 64 * 2**20, problem)
+    return Remote(f"{_BASE}/{name}", f"fashion-mnist/{name}", 64 * 2**20, problem, PACKAGED / name)
 
 
 def _problem(data: bytes, name: str, shape: tuple[int, ...]) -> str | None:
