@@ -92,6 +92,25 @@ def test_formulas_that_hold_rows_against_each_other_keep_their_batches(tmp_path:
     assert (rows(write(tmp_path, text), figures=False) > 16) == apart
 
 
+@pytest.mark.parametrize(
+    ("value", "apart"), [("h - mean(h, axis=0)", False), ("h - mean(h, axis=1, keepdims=true)", True)]
+)
+@pytest.mark.parametrize(
+    "layer",
+    [
+        "rnn: {cell: {states: {h: [2]}, layers: [{expr: {value: 'VALUE + input', name: new}}], next: {h: new}}}",
+        "time_distributed: {layer: own}",
+    ],
+)
+def test_so_do_formulas_in_cells_and_in_what_is_called_on_each_step(
+    tmp_path: Path, layer: str, value: str, apart: bool
+) -> None:
+    shared = f'  shared: {{own: {{inputs: {{h: [2]}}, layers: [{{expr: {{value: "{value}"}}}}]}}}}\n'
+    steps = f"  layers:\n    - reshape: [3, 2]\n    - {layer.replace('VALUE', value)}\n    - flatten"
+    text = HARD.replace("  layers:", f"{shared if 'own' in layer else ''}{steps}")
+    assert (rows(write(tmp_path, text)) > 16) == apart
+
+
 @pytest.mark.parametrize(("value", "apart"), [("y_pred - mean(y_pred, axis=0)", False), ("y_pred ** 2", True)])
 def test_losses_and_metrics_that_hold_rows_against_each_other_keep_their_batches(
     tmp_path: Path, value: str, apart: bool

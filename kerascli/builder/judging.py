@@ -5,6 +5,7 @@ import math
 from kerascli.builder.apart import judge_keeps_rows_apart, node_keeps_rows_apart
 from kerascli.graph.further import leading_to
 from kerascli.graph.model import Node, flat
+from kerascli.graph.parts import Inner, inside
 from kerascli.spec.run import RunSpec
 
 _CACHED_BYTES = 2**21
@@ -30,8 +31,11 @@ def _keeps_rows_apart(spec: RunSpec, *, figures: bool) -> bool:
     nodes = model.nodes if figures else flat(leading_to(model.entries, model.outputs))
     goals = spec.compile.goals if spec.compile is not None and figures else ()
     judges = [(judge, goal.output) for goal in goals for judge in (goal.loss, *(use.metric for use in goal.metrics))]
+    all_nodes = [*(Inner(node, specs) for node in nodes), *inside(spec.built.modules[node.name] for node in nodes)]
     return all(judge_keeps_rows_apart(judge, specs[output]) for judge, output in judges) and all(
-        node_keeps_rows_apart(node, specs) for node in nodes if all(name in specs for name in node.inputs)
+        node_keeps_rows_apart(each.node, each.specs)
+        for each in all_nodes
+        if all(name in each.specs for name in each.node.inputs)
     )
 
 

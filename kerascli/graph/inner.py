@@ -11,7 +11,7 @@ from kerascli.graph.build import build
 from kerascli.graph.inputs import fits
 from kerascli.graph.model import Input, Model, Node, Shared, flat
 from kerascli.graph.module import Graph
-from kerascli.graph.parts import Part, PartedModule, parts_below
+from kerascli.graph.parts import Inner, Part, PartedModule, inside, parts_below
 from kerascli.layers.base import BaseLayer, Layer, NamingLayer, Outcome, ShapeMismatch
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
 from kerascli.parts.base import Regularizer
@@ -93,6 +93,10 @@ class SharedModelModule(PartedModule):
 
     def parts(self) -> Iterator[Part]:
         yield from parts_below("graph/nodes", self.graph.model.nodes, self.graph.nodes)
+
+    def inside(self) -> Iterator[Inner]:
+        yield from (Inner(node, self.graph.specs) for node in self.graph.model.nodes)
+        yield from inside(self.graph.nodes)
 
 
 def wrapped(node: Node) -> Shared | None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from kerascli import draws
 from kerascli.graph.build import Built
 from kerascli.graph.cells import CellState
-from kerascli.graph.parts import Part, PartedModule, parts_below
+from kerascli.graph.parts import Inner, Part, PartedModule, inside, parts_below
 from kerascli.graph.running import GraphOutcome, Step, make_step, run_node
 from kerascli.layers.base import Outcome, ShapeMismatch
 from kerascli.layers.geometry import broadcast_mask
@@ -68,7 +68,7 @@ class Loop(PartedModule):
         self.layer = layer
         self.cell = cell = layer.cell
         self.start = Start(layer)
-        self.model = built.model
+        self.model, self.specs = built.model, dict(built.specs)
         self.nodes = nn.ModuleList(built.modules[node.name] for node in built.model.nodes)
         self._places = self.places()
         steps = [make_step(node, built, again=True) for node in built.model.nodes]
@@ -82,6 +82,10 @@ class Loop(PartedModule):
     def parts(self) -> Iterator[Part]:
         yield Part("start", "", self.start, self.layer.trainable)
         yield from parts_below("nodes", self.model.nodes, self.nodes)
+
+    def inside(self) -> Iterator[Inner]:
+        yield from (Inner(node, self.specs) for node in self.model.nodes)
+        yield from inside(self.nodes)
 
     def forward(self, *xs: Tensor, masks: Sequence[Tensor | None] | None = None) -> Outcome:
         # sequences (N, T, *), constants and states (N, *) -> outputs (N, *) or (N, T, *), and states (N, *)

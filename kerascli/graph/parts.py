@@ -1,7 +1,7 @@
 """Modules with weights of their own names, inside of a node's module."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from torch import nn
@@ -33,6 +33,15 @@ class Part:
         return weights_of(self.module, self.name, trainable=self.trainable)
 
 
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """A node inside of another one."""
+
+    node: Node
+    specs: Mapping[str, TensorSpec]
+    """Of the tensors around it, by name."""
+
+
 class PartedModule(nn.Module):
     """A node's module, or one inside of it, that runs nodes: they name their weights."""
 
@@ -42,6 +51,10 @@ class PartedModule(nn.Module):
     @abstractmethod
     def parts(self) -> Iterator[Part]:
         """With paths below this module."""
+
+    def inside(self) -> Iterator["Inner"]:
+        """The nodes that it runs, and those that run inside of these."""
+        return iter(())
 
     def places(self) -> dict[str, str]:
         """Where the weights are, by name; those of several parts have the place of the first."""
@@ -68,6 +81,13 @@ def parts_below(path: str, nodes: Sequence[Node], modules: Iterable[nn.Module]) 
     for index, (node, module) in enumerate(zip(nodes, modules, strict=True)):
         for part in parts_of(node, module):
             yield replace(part, path=below(f"{path}/{index}", part.path))
+
+
+def inside(modules: Iterable[nn.Module]) -> Iterator[Inner]:
+    """The nodes that run inside of nodes with these modules."""
+    for module in modules:
+        for _, inner in _outermost(module):
+            yield from inner.inside()
 
 
 def _outermost(module: nn.Module, path: str = "") -> Iterator[tuple[str, PartedModule]]:
