@@ -121,7 +121,7 @@ class WeightedRecurrence(Recurrence, WeightedModule):
         if self.settings.fused:
             return self._run_fused(x, state, mask)
         projected, products = self._project(x), self._products(state[0])
-        return run_steps(lambda time, s: self.step(projected[:, time], s, products), state, mask, x.shape[1])
+        return run_steps(lambda frame, s: self.step(frame, s, products), projected, state, mask)
 
     def _run_fused(self, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
         if self.training and self.settings.dropout:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kerascli.layers.base import Example, ShapeMismatch, WeightedModule, layer
-from kerascli.layers.geometry import Window, flat, from_channels_first, spatial_shape, to_channels_first
+from kerascli.layers.geometry import Window, even, flat, from_channels_first, spatial_shape, to_channels_first
 from kerascli.layers.recurrent.base import Recurrent, SequenceModule
 from kerascli.layers.recurrent.lstm import ForgetBias
 from kerascli.layers.recurrent.steps import State, run_steps
@@ -119,17 +119,16 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
     def run(self, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
         activate, gate = self.settings.activation or Linear(), self.settings.recurrent_activation or Linear()
         data_format: DataFormat = self.settings.data_format
-        projected = self._project(x)
-        product = self._product(state[0])
+        projected, product = self._project(x), self._product(state[0])
 
-        def step(time: int, state: State) -> State:
+        def step(frame: Tensor, state: State) -> State:
             h, c = (to_channels_first(one, data_format) for one in state)
-            i, f, g, o = (projected[:, time] + product(h)).chunk(_GATES, dim=1)
+            i, f, g, o = (frame + product(h)).chunk(_GATES, dim=1)
             c = gate(f) * c + gate(i) * activate(g)
             h = gate(o) * activate(c)
             return from_channels_first(h, data_format), from_channels_first(c, data_format)
 
-        return run_steps(step, state, mask, x.shape[1])
+        return run_steps(step, projected, state, mask)
 
     def _project(self, x: Tensor) -> Tensor:  # (N, T, *) -> (N, T, gates * filters, *)
         """What the inputs add to the gates, for all steps at once."""
@@ -157,8 +156,10 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
         if masks is not None:
             x, groups = torch.cat([x] * _GATES, dim=1) * masks, _GATES
         pads = window.pads(tuple(x.shape[2:]))
-        x = F.pad(x, flat(pads)) if any(map(any, pads)) else x
-        return _CONVOLVE[self.settings.rank](x, kernel, bias, window.strides, 0, window.dilation, groups)
+        padding = even(pads)
+        if padding is None:
+            x, padding = F.pad(x, flat(pads)), 0
+        return _CONVOLVE[self.settings.rank](x, kernel, bias, window.strides, padding, window.dilation, groups)
 
 
 @layer(

@@ -8,16 +8,19 @@ from torch import Tensor
 from kerascli.layers.geometry import broadcast_mask
 
 State = tuple[Tensor, ...]
-Step = Callable[[int, State], State]
-"""(time, state before) -> state after; the first tensor of a state is the output."""
+Step = Callable[[Tensor, State], State]
+"""(frame, state before) -> state after; the first tensor of a state is the output."""
 
 
-def run_steps(step: Step, state: State, mask: Tensor | None, steps: int) -> tuple[Tensor, State]:
-    """Outputs (N, T, *) and the last state; a masked step keeps the state and repeats the output before it."""
+def run_steps(step: Step, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
+    """Outputs (N, T, *) for the frames of `x` (N, T, *), and the last state.
+
+    A masked step keeps the state and repeats the output before it.
+    """
     outputs: list[Tensor] = []
     output = torch.zeros_like(state[0])
-    for time in range(steps):
-        new = step(time, state)
+    for time, frame in enumerate(x.unbind(1)):  # the gradient of each x[:, time] would be as large as x
+        new = step(frame, state)
         if mask is None:
             state, output = new, new[0]
         else:

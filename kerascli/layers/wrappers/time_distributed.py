@@ -98,9 +98,9 @@ class TimeDistributedModule(nn.Module):
         module, seen = self.get_submodule(self.name), [Outcome(())]
         weights = dict((*module.named_parameters(), *module.named_buffers()))
         carried: dict[str, Tensor] = {}
-        for time in range(x.shape[1]):
+        for time, step in enumerate(x.unbind(1)):
             arguments = {} if mask is None else {"mask": mask[:, time]}
-            result = functional_call(module, carried, (x[:, time],), arguments)
+            result = functional_call(module, carried, (step,), arguments)
             seen.append(result if isinstance(result, Outcome) else Outcome(result))
             for name, value in seen[-1].updates.items():
                 key = name.replace("/", ".")
