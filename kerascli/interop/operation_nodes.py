@@ -1,7 +1,7 @@
 """An expression over tensors -> nodes of Keras's operations, one an operation of its tree."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, get_origin
 
 from torch import Tensor
@@ -157,9 +157,21 @@ class Operations:
             return value[self._whole(tree.items[0])]
         if isinstance(tree.value, Call) and has_several(tree.value.function):
             return Result(value.node, self._whole(tree.items[0]))
-        items = [self._part(item) for item in tree.items]
+        items = []
+        for item, axis in _axes(tree.items):
+            backwards = self._backwards(item)
+            if backwards is not None and axis is not None:  # torch knows no negative steps
+                value, item = self._run("flip", [value, axis]), backwards
+            items.append(self._part(item))
         operation = Operation("GetItem", _module("numpy"), {}, [value, items if len(items) > 1 else items[0]], {})
         return Result(self._add(operation))
+
+    def _backwards(self, item: Node) -> Slice | None:
+        """For a whole axis from its end the slice that takes the same from the turned axis."""
+        if not isinstance(item, Slice) or item.start or item.stop or item.step is None:
+            return None
+        step = self._whole(item.step)
+        return replace(item, step=Literal(item.step.column, item.step.length, -step)) if step < 0 else None
 
     def _part(self, item: Node) -> Any:
         if isinstance(item, Everything):
@@ -219,6 +231,20 @@ class Operations:
         class_name = _CLASSES.get(name) or "".join(word[:1].upper() + word[1:] for word in name.split("_"))
         module = next((module for module, names in _ELSEWHERE.items() if name in names.split()), "numpy")
         return Result(self._add(Operation(class_name, _module(module), settings, args, kwargs)))
+
+
+def _axes(items: Sequence[Node]) -> Iterator[tuple[Node, int | None]]:
+    """Each item of an index with the axis that it takes; None: a new one, or several."""
+    takes = [not isinstance(item, Everything) and not _is_new_axis(item) for item in items]
+    behind = False
+    for place, item in enumerate(items):
+        behind = behind or isinstance(item, Everything)
+        axis = -sum(takes[place:]) if behind else sum(takes[:place])
+        yield item, axis if takes[place] else None
+
+
+def _is_new_axis(item: Node) -> bool:
+    return isinstance(item, Literal) and item.value is None
 
 
 def _is_called(name: str, key: str, annotation: Any) -> bool:

@@ -130,7 +130,8 @@ def test_a_model_computes_the_same_in_keras(section: dict[str, Any], tmp_path: P
 EXPRESSIONS = [
     "a * 2 + b", "1 - a", "-a", "a @ transpose(b, [0, 2, 1])", "where(a > 0, a, b)", "0 < a < 1",
     "sqrt(sum(square(a - b), axis=-1))", "mean(a, axis=[1, 2], keepdims=true)", "concatenate([a, b], axis=-1)",
-    "a[:, 1:3]", "a[..., 0]", "a[:, -1]", "stack([a, b, a], 1)", "softmax(a) + log_softmax(b, axis=1)",
+    "a[:, 1:3]", "a[..., 0]", "a[:, -1]", "a[:, ::-1]", "a[..., ::-2]", "a[:, none, ::-1, 1]",
+    "stack([a, b, a], 1)", "softmax(a) + log_softmax(b, axis=1)",
     "clip(a, -0.5, 0.5)", "maximum(a, 0)", "einsum('ijk,ilk->ijl', a, b)", "max(a, axis=1)", "abs(a) ** 0.5",
     "reshape(a, [-1, 12])", "expand_dims(a, 1)", "split(a, 2, axis=1)[1]", "top_k(a, 2)[0]", "cumsum(a, axis=1)",
     "cast(a > 0, 'float32')", "logsumexp(a, axis=-1)", "stop_gradient(a) + exponential(b)", "gelu(a) * sigmoid(b)",
