@@ -19,6 +19,7 @@ from kerascli.spec.dump import dump_yaml
 from kerascli.spec.load import open_config
 from kerascli.spec.run import dump_model
 from kerascli.spec.text import parse_document
+from kerascli.workflow.check import check
 from kerascli.workflow.exporting import SUFFIXES, export_run
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.predict import predict_run
@@ -240,3 +241,15 @@ def test_views_have_what_only_updates_call(tmp_path: Path) -> None:
     np.testing.assert_allclose(inner, np.tanh(dense(weights, "critic/dense", x)), atol=1e-5)
     with pytest.raises(ConfigError, match="the view has inputs of its own"):
         predict_run(opened, "train", "on_noise")
+
+
+def test_a_head_that_one_update_uses_may_be_dropped_by_the_others(tmp_path: Path) -> None:
+    text = JUDGED.replace("    critic: {layers: [", "    critic: {outputs: [rate, side], layers: [")
+    text = text.replace("{dense: 1}]}", "{dense: {units: 1, name: rate}}, {dense: {units: 2, name: side}}]}")
+    text = text[: text.index("  views:")] + text[text.index("fit:") :]
+    text = text.replace("{inputs: x, name: on_real}", "{inputs: x, outputs: [on_real, side_of_real]}")
+    text = text.replace("{inputs: fake, name: on_fake}", "{inputs: fake, outputs: [on_fake, _]}")
+    path = write(
+        tmp_path, text.replace("loss: {real", "loss: {side: {loss: mse, y_true: 1, y_pred: side_of_real}, real")
+    )
+    assert check(path, sets=[], flags=[])[0].endswith("ok")

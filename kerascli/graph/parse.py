@@ -112,7 +112,7 @@ def _read(
     except Exhausted:
         pass
     if model is not None and not faults.found and data_inputs is not None:
-        faults.found += idle_faults(model.inputs, model.entries, model.outputs)
+        faults.found += idle_faults(model.inputs, model.entries, model.outputs, inside=not called_elsewhere)
         faults.found += [*target_faults(model), *update_faults(model.nodes)]
     return model, scope, faults.all()
 

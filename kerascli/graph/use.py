@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from kerascli.errors import Fault, Path
 from kerascli.graph.inner import wrapped
-from kerascli.graph.model import Call, Entry, Input, Node, Shared, flat
+from kerascli.graph.model import Call, Entry, Input, Model, Node, Shared, flat
 from kerascli.graph.rnn import DescribedRNN
 
 
@@ -19,7 +19,7 @@ def idle_faults(
 ) -> list[Fault]:
     """Nodes, calls and inputs that lead to no output; of a chain only its end is told.
 
-    `inside`: also what a call has beside what is used of it; False: somebody else may use it.
+    `inside`: also what a call has beside what is used of it; False: another graph may use it, see idle_inside.
     """
     nodes = flat(entries)
     uses = Counter([*outputs, *(name for node in nodes for name in node.used_names())])
@@ -34,22 +34,32 @@ def idle_faults(
             faults.append(Fault(f"'{entry.name}' leads to no output", entry.path, "key", hint=hint))
             idle.update(node.name for node in entry.nodes)
     judged = nodes if inside else [entry for entry in entries if isinstance(entry, Node)]
-    faults += _idle_nodes([node for node in judged if node.name not in idle], set(uses), hint)
+    used = set(uses)
+    faults += _idle_nodes([(node, used) for node in judged if node.name not in idle], hint)
     for given in inputs:
         if given.name not in uses:
             faults.append(Fault(f"input '{given.name}' is not used by the model", given.path, "key"))
     return faults
 
 
-def _idle_nodes(nodes: Sequence[Node], used: set[str], hint: str) -> list[Fault]:
-    """What is written once and stands for several nodes is of use if one of them is."""
-    by_place: dict[Path, list[Node]] = {}
-    for node in nodes:
-        by_place.setdefault(node.path, []).append(node)
+def idle_inside(models: Iterable[Model]) -> list[Fault]:
+    """Nodes of what is shared that lead to no output in any of the models that call it."""
+    nodes: list[tuple[Node, set[str]]] = []
+    for model in models:
+        used = {*model.outputs, *(name for node in model.nodes for name in node.used_names())}
+        nodes += [(node, used) for entry in model.entries if isinstance(entry, Call) for node in entry.nodes]
+    return _idle_nodes(nodes, "")
+
+
+def _idle_nodes(nodes: Iterable[tuple[Node, set[str]]], hint: str) -> list[Fault]:
+    """Nodes, with what is used around them; what is written once and stands for several is of use if one of them is."""
+    by_place: dict[Path, list[tuple[Node, set[str]]]] = {}
+    for node, used in nodes:
+        by_place.setdefault(node.path, []).append((node, used))
     faults = []
     for path, same in by_place.items():
-        if all(node.outputs for node in same) and not any(used.intersection(node.outputs) for node in same):
-            first = same[0]
+        if all(node.outputs and not used.intersection(node.outputs) for node, used in same):
+            first, _ = same[0]
             is_inner = "." in first.name
             text = f"'{first.name.rpartition('.')[2]}' leads to no output"
             faults.append(Fault(text, path, "key", hint="use it below, or take it out" if is_inner else hint))

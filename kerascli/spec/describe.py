@@ -15,7 +15,7 @@ from kerascli.graph.parse import model_faults, parse_scope
 from kerascli.graph.targets import name_of
 from kerascli.graph.trainable import updated_faults, with_trainable
 from kerascli.graph.transfer import unknown_layers
-from kerascli.graph.use import uncalled_faults
+from kerascli.graph.use import idle_inside, uncalled_faults
 from kerascli.shapes import TensorSpec
 from kerascli.spec.compile import CompileSpec, parse_compile
 from kerascli.spec.cross import cross_faults
@@ -76,7 +76,7 @@ def describe(
     assert built is not None
     assert fit is not None
     spec = RunSpec(name, seed, data, model, built, compiled, fit, steps, init_from)
-    faults = [] if several and steps is None else _uncalled(model, steps)
+    faults = [] if several and steps is None else _unused(model, steps)
     faults += cross_faults(spec, sections, targets, splits)
     if faults:
         raise Invalid(faults)
@@ -97,11 +97,13 @@ def _beside_steps(fit: Mapping[str, Any]) -> list[Fault]:
     return [found] if fit.get("trainable") else []
 
 
-def _uncalled(model: Model, steps: StepsSpec | None) -> list[Fault]:
-    """What is shared, and called neither in the model nor in an update."""
-    rounds = steps.rounds if steps is not None else ()
-    entries = [*model.entries, *(entry for each in rounds for entry in each.built.model.entries)]
-    return uncalled_faults({each.name: each for each in model.shared}, entries)
+def _unused(model: Model, steps: StepsSpec | None) -> list[Fault]:
+    """What is shared, and called neither in the model nor in an update; and what is in it, of use to none of them."""
+    if steps is None:
+        return uncalled_faults({each.name: each for each in model.shared}, model.entries)
+    models = [model, *(each.built.model for each in steps.rounds)]
+    entries = [entry for each in models for entry in each.entries]
+    return [*uncalled_faults({each.name: each for each in model.shared}, entries), *idle_inside(models)]
 
 
 def _compiled(
