@@ -82,7 +82,6 @@ class Rows:
     """Rows of a split, as the model gets them; the targets as the pipelines left them."""
 
     split: str
-
     inputs: Mapping[str, Tensor]
     targets: Mapping[str, np.ndarray]
     aside: Mapping[str, tuple[np.ndarray, Sequence[str]]]
