@@ -159,8 +159,8 @@ class Evaluator:
             text = f"there is no function '{node.function}' over numbers{suggestion(node.function, FUNCTIONS)}"
             raise ExpressionError(text, node.column, node.length)
         if node.keywords:
-            text = f"{node.function} takes no argument named '{node.keywords[0][0]}'"
-            raise ExpressionError(text, node.column, node.length)
+            first = node.keywords[0]
+            raise ExpressionError(f"{node.function} takes no argument named '{first.name}'", first.column, first.length)
         return self._applied(node, [self.value(argument) for argument in node.arguments])
 
     def _applied(self, node: Call, values: list[Value]) -> Value:
