@@ -109,13 +109,14 @@ def read_further(scope: Scope, whose: str, written: Any, path: Path) -> View:
         declared = read_declared(written["inputs"], {}, reading.names, faults, path)
         inputs, reading.inputs = tuple(declared.values()), tuple(declared)
     outputs = scope.read(reading, written, path)
-    if not faults.found:
+    is_whole = not faults.found and not reading.names.has_spoiled()  # what could not be read is not judged
+    if is_whole:
         hidden = inputs if own else ()
         at = ".".join((*map(str, path), "outputs"))
         faults.found += idle_faults(hidden, reading.entries, outputs, at, inside=False)
     before = [] if own else scope.reading.entries
     entries = leading_to([*before, *reading.entries], outputs)
-    if not faults.found and not entries:
+    if is_whole and not faults.found and not entries:
         faults.add(f"{whose}: there is no layer on the way to its outputs", path, at="key")
     if faults.all():
         raise Invalid(faults.all())
