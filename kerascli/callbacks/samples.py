@@ -201,7 +201,8 @@ class ShowsRows(WithOutput):
     def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
         found = super().misfit(model)
         if found is None and not model.reads_data:
-            return "view", "a view with inputs of its own is given no rows of the data"
+            whose = "the model has inputs of its own, and" if self.view is None else "a view with inputs of its own"
+            return "view", f"{whose} is given no rows of the data"
         return found
 
 

@@ -69,13 +69,12 @@ def _read_view(scope: Scope, name: str, written: Any, path: Path) -> View:
 def _target_faults(view: View, name: str, path: Path) -> Iterator[Fault]:
     """A view predicts, and then there are no targets."""
     hint = "use targets in add_loss, add_metric and what leads to them"
-    own = {node.path for node in flat(view.entries)}
-    uses = [(each, node) for node in flat(view.model.entries) for each in node.used_names()]
-    for each, node in [*uses, *((output, None) for output in view.model.outputs)]:
+    uses = [(each, entry) for entry in view.model.entries for each in entry.used_names()]
+    for each, entry in [*uses, *((output, None) for output in view.model.outputs)]:
         if not each.startswith(PREFIX):
             continue
-        what = f"'{node.name}' needs '{each}', which" if node is not None else f"the output '{each}'"
-        place = node.path if node is not None and node.path in own else path
+        what = f"'{entry.name}' needs '{each}', which" if entry is not None else f"the output '{each}'"
+        place = entry.path if entry is not None and entry in view.entries else path
         yield Fault(f"view '{name}': {what} is not there when the model predicts", place, "key", hint=hint)
 
 

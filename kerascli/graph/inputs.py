@@ -16,11 +16,16 @@ _DTYPES = tuple(dtype for dtype in get_args(DType) if dtype != "string")
 
 
 def read_inputs(
-    section: Mapping[str, Any], data_inputs: Mapping[str, TensorSpec] | None, names: Names, faults: Faults
+    section: Mapping[str, Any],
+    data_inputs: Mapping[str, TensorSpec] | None,
+    names: Names,
+    faults: Faults,
+    base: Path = (),
 ) -> dict[str, Input]:
     """The inputs by name; all of them are names from here on.
 
-    `data_inputs` None: the data section cannot be read, nothing follows from what is missing.
+    `data_inputs` None: the data section cannot be read, nothing follows from what is missing. `base` is where
+    declared ones stand.
     """
     declared, (first, first_path) = section.get("inputs"), _first_shape(section["layers"])
     names.inputs_known = data_inputs is not None or declared is not None
@@ -28,7 +33,7 @@ def read_inputs(
         if first is not None:
             hint = "take it out, or take out model.inputs"
             faults.add("input_shape: model.inputs says already what the model is given", first_path, hint=hint)
-        return read_declared(declared, data_inputs or {}, names, faults)
+        return read_declared(declared, data_inputs or {}, names, faults, base)
     inputs = from_data(data_inputs or {})
     if first is not None:
         inputs = _with_first_shape(inputs, first, first_path, faults)
