@@ -56,8 +56,14 @@ class FolderSource(Source):
         """What is known of the classes, if there are any. Raises DataError."""
         if self.labels is None:
             return {}
+        if not self.class_names and not (context.folder / self.directory).exists():
+            return {"label": Field((), "int64")}
         names = self.class_names or class_names(context.folder / self.directory, self.directory)
         return {"label": Field((), "int64", num_classes=len(names), classes=tuple(names))}
+
+    def folders(self, context: Context) -> list[Path]:
+        paths = (self.directory, self.validation, self.test)
+        return [context.folder / path for path in paths if path is not None]
 
     def load(self, context: Context) -> Mapping[str, Table]:
         tables: dict[str, Table] = {}
