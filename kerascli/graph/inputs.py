@@ -1,6 +1,6 @@
 """What a model is given: `model.inputs`, else the data's inputs, else the first layer's `input_shape`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -21,8 +21,11 @@ def read_inputs(
     names: Names,
     faults: Faults,
     base: Path = (),
+    unread: Collection[str] = (),
 ) -> dict[str, Input]:
     """The inputs by name; all of them are names from here on.
+
+    `unread` are those of the data whose shapes only its reading tells.
 
     `data_inputs` None: the data section cannot be read, nothing follows from what is missing. `base` is where
     declared ones stand.
@@ -37,6 +40,10 @@ def read_inputs(
     inputs = from_data(data_inputs or {})
     if first is not None:
         inputs = _with_first_shape(inputs, first, first_path, faults)
+    elif unread:
+        faults.take(map(_unread, unread))
+        names.spoil([*inputs, *unread])
+        inputs = {}
     elif not inputs and data_inputs is not None:
         hint = "add input_shape to the first layer, or model.inputs"
         faults.add("the shape of the model's input is not known", ("layers", 0), at="key", hint=hint)
@@ -51,6 +58,11 @@ def read_inputs(
         names.spoil(["?"])
         names.previous = "?"
     return inputs
+
+
+def _unread(name: str) -> Fault:
+    text = f"the shape of input '{name}' is not known before the data is read"
+    return Fault(text, ("data", "inputs", name), "key", hint=f"model.inputs may say it: inputs: {{{name}: [28, 28]}}")
 
 
 def from_data(data_inputs: Mapping[str, TensorSpec]) -> dict[str, Input]:

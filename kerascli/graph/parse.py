@@ -1,6 +1,6 @@
 """The `model:` section as written -> a Model, or every fault that the section has."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -53,13 +53,16 @@ def parse_scope(
     *,
     data_targets: Mapping[str, TensorSpec] | None = None,
     called_elsewhere: bool = False,
+    unread: Collection[str] = (),
 ) -> tuple[Model, Scope]:
     """The same, and the scope in which further models over its weights are read.
 
-    `called_elsewhere`: what is shared and not called here may be called there.
+    `called_elsewhere`: what is shared and not called here may be called there. `unread` are the inputs of the data
+    whose shapes only its reading tells.
     """
-    targets = data_targets or {}
-    model, scope, faults = _read(section, data_inputs, path, references, targets, called_elsewhere=called_elsewhere)
+    model, scope, faults = _read(
+        section, data_inputs, path, references, data_targets or {}, called_elsewhere=called_elsewhere, unread=unread
+    )
     if model is None or scope is None or faults:
         raise Invalid(faults)
     return model, scope
@@ -84,6 +87,7 @@ def _read(
     targets: Mapping[str, TensorSpec] | None,
     *,
     called_elsewhere: bool,
+    unread: Collection[str] = (),
 ) -> tuple[Model | None, Scope | None, list[Fault]]:
     faults = Faults(path)
     reading = Reading(faults, references)
@@ -96,7 +100,7 @@ def _read(
     model = scope = None
     try:
         read_blocks(reading, section.get("blocks"))
-        inputs = read_inputs(section, data_inputs, reading.names, faults, declared)
+        inputs = read_inputs(section, data_inputs, reading.names, faults, declared, unread)
         reading.inputs = tuple(inputs)
         reading.names.see_targets(None if targets is None else tuple(targets))
         outputs = _read_model(reading, section, ())
