@@ -75,6 +75,8 @@ class ModelFacts:
     """Inputs and targets of the data that are text."""
     decodes: tuple[str, str] | None = None
     """Of a decoder: its input for what is written so far, and the target that this is."""
+    targets: Collection[str] = ()
+    """Those of the data."""
 
 
 @dataclass(frozen=True, slots=True)
