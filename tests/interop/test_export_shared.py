@@ -119,7 +119,8 @@ def test_of_what_is_shared_a_view_may_take_an_inner_tensor_alone(suffix: str, tm
     for view in ("inner", "both"):
         found = opened(made.view(view), tmp_path, suffix)(x["x"].numpy(), training=False)
         for mine, theirs in zip(outputs(made.view(view), x), found if view == "both" else [found], strict=True):
-            np.testing.assert_allclose(keras.ops.convert_to_numpy(theirs), mine, rtol=1e-5)
+            value: Any = keras.ops.convert_to_numpy(theirs)
+            np.testing.assert_allclose(value, mine, rtol=1e-5)
 
 
 def test_outputs_keep_their_names_where_one_layer_has_several(tmp_path: Path) -> None:
