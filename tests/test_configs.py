@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from kerascli.cli.commands import app
-from kerascli.errors import DataError
+from kerascli.errors import ConfigError, DataError
 from kerascli.workflow.check import check, summary_of
 from kerascli.workflow.smoke import smoke
 from tests.config_data import place
@@ -117,6 +117,17 @@ def test_texts_that_are_missing_leave_the_rest_of_a_config_to_be_checked(tmp_pat
     assert "3 layers" in model
     assert "fra.txt" in missing
     assert "the config says: The data: http://www.manythings.org" in missing
+
+
+@pytest.mark.parametrize("name", ["eager_pix2pix", "fine_tuning", "unet"])
+def test_folders_that_are_missing_leave_the_rest_of_a_config_to_be_checked(name: str, tmp_path: Path) -> None:
+    [config] = (ROOT / "configs").rglob(f"{name}.yaml")
+    copied = Path(shutil.copy(config, tmp_path))
+    ok, *_, missing = (line for line in check(copied, sets=[], flags=[]) if "init_from" not in line)
+    assert ok.endswith(f"{name}.yaml: ok")
+    assert missing.startswith(f"  not checked: the data, and what depends on it: there is no folder '{tmp_path}")
+    with pytest.raises(ConfigError, match="batch_size: must be at least 1"):
+        check(copied, sets=["fit.batch_size=0"], flags=[])
 
 
 def test_the_index_names_every_config() -> None:

@@ -67,6 +67,17 @@ def test_what_goes_wrong_is_said_and_nothing_is_kept(
     assert not path.parent.exists() or not list(path.parent.iterdir())
 
 
+def test_of_a_damaged_file_that_cannot_be_replaced_it_is_said(server: Server, tmp_path: Path) -> None:
+    path = tmp_path / "keras/datasets/set/t.gz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"sou")
+    with pytest.raises(DataError) as caught:
+        fetch(remote(), CONTEXT)
+    there = f"'{path}' is there, but cannot be used: damaged"
+    assert caught.value.faults[0].text == f"cannot download {server.url}/t.gz: the server says 404 Not Found; {there}"
+    assert path.read_bytes() == b"sou"
+
+
 def test_without_a_network_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setenv("KERASCLI_DATASETS_URL", "http://127.0.0.1:9")

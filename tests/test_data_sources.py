@@ -344,7 +344,7 @@ def test_texts_in_folders_have_the_folders_as_classes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ({"text_folder": "nowhere"}, "cannot read the folder"),
+        ({"text_folder": "nowhere"}, "there is no such folder"),
         ({"text_folder": "empty"}, "expected a folder for each class"),
         ({"text_folder": {"directory": "d", "class_names": ["poss"]}}, "no folder for the class 'poss'; did you mean"),
         ({"text_folder": "none"}, "there are no files that end in .txt"),

@@ -61,7 +61,7 @@ def ours(node: Node | None) -> Any:  # noqa: C901 (a case a node)
         case Conditional():
             return ("if", ours(node.test), ours(node.then), ours(node.otherwise))
         case Call():
-            keywords = tuple((name, ours(value)) for name, value in node.keywords)
+            keywords = tuple((keyword.name, ours(keyword.value)) for keyword in node.keywords)
             return ("call", node.function, tuple(map(ours, node.arguments)), keywords)
         case Index():
             return ("index", ours(node.value), tuple(map(ours, node.items)))
@@ -305,7 +305,7 @@ def test_a_name_hides_a_constant_of_that_name() -> None:
         ("__import__('os')", "there is no function '__import__' over numbers", 1, 10),
         ("sqrt(1, 2)", "sqrt takes 1 argument, got 2", 1, 4),
         ("min()", "min takes 1 or more arguments, got 0", 1, 3),
-        ("round(1.5, digits=1)", "round takes no argument named 'digits'", 1, 5),
+        ("round(1.5, digits=1)", "round takes no argument named 'digits'", 12, 6),
         ("1 / 0", "division by zero", 3, 1),
         ("sqrt(-1)", "not defined for -1", 1, 4),
         ("(-1) ** 0.5", "the result is not a finite number", 6, 2),

@@ -26,19 +26,27 @@ class DecodeExamples(ShowsRows):
         shape = self.chosen(model.outputs).shape
         if len(shape) not in (1, 2):
             return "output", "needs an output with a probability for each word: (words,) or (steps, words)"
+        if self._target(model) not in model.texts:
+            return "output", "needs a target that is text, of text_vectorization or string_lookup"
         return None
+
+    def _target(self, model: ModelFacts) -> str | None:
+        """The target that the output is held against."""
+        if model.decodes is not None:
+            return model.decodes[1]
+        name = self.output or next(iter(model.outputs))
+        return name if name in model.targets else next(iter(model.targets), None)
 
     def sample(self, studio: Studio) -> Text:
         rows = studio.rows(self.count, self.split)
         facts = studio.facts(self.view)
         inputs = {name: rows.inputs[name] for name in facts.inputs}
+        target = self._target(facts)
+        assert target is not None
         if facts.decodes is not None:
-            target, said = facts.decodes[1], studio.decoded(self.view, inputs)
+            said = studio.decoded(self.view, inputs)
         else:
-            outputs = studio.run(self.view, inputs)
-            name = self.output or next(iter(outputs))
-            target = name if name in rows.targets else next(iter(rows.targets))
-            said = outputs[name].argmax(-1).numpy()
+            said = self.chosen(studio.run(self.view, inputs)).argmax(-1).numpy()
         found = examples(studio, self.view, rows, target, said)
         lines = [line for example in found for line in [*example.lines(), ""]]
         return Text("\n".join([*lines, f"{sum(example.right for example in found)} of {rows.rows} right", ""]))

@@ -6,14 +6,14 @@ from pydantic import AfterValidator
 
 from kerascli.callbacks.base import Callback, Decision, EpochFacts, Say, State, Stop, callback
 from kerascli.errors import ConfigError
-from kerascli.expressions import ExpressionError, Value, evaluate, names_in, parse
+from kerascli.expressions import ExpressionError, Value, check, evaluate, names_in, parse
 
 _OF_THE_EPOCH = ("epoch", "lr")
 
 
 def _can_be_read(text: str) -> str:
     try:
-        parse(text)
+        check(parse(text))
     except ExpressionError as error:
         raise ValueError(f"'{text}': {error}") from None
     return text

@@ -17,7 +17,7 @@ from kerascli.callbacks.base import (
     rates_text,
 )
 from kerascli.errors import ConfigError, show
-from kerascli.expressions import ExpressionError, evaluate, parse
+from kerascli.expressions import ExpressionError, check, evaluate, parse
 from kerascli.schedules.base import SCHEDULES, Schedule, ScheduleField
 from kerascli.shapes import NonNegativeInt
 
@@ -91,7 +91,9 @@ class LearningRateScheduler(Callback):
 def _rate_by_formula(text: str, epoch: int, rate: float) -> float:
     """The formula's value; raises ValueError when that is no rate."""
     try:
-        value = evaluate(parse(text), {"epoch": epoch, "lr": rate})
+        tree, names = parse(text), {"epoch": epoch, "lr": rate}
+        check(tree, names)
+        value = evaluate(tree, names)
     except ExpressionError as error:
         raise ValueError(f"'{text}': {error}") from None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:

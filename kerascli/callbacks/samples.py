@@ -75,6 +75,8 @@ class ModelFacts:
     """Inputs and targets of the data that are text."""
     decodes: tuple[str, str] | None = None
     """Of a decoder: its input for what is written so far, and the target that this is."""
+    targets: Collection[str] = ()
+    """Those of the data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +203,8 @@ class ShowsRows(WithOutput):
     def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
         found = super().misfit(model)
         if found is None and not model.reads_data:
-            return "view", "a view with inputs of its own is given no rows of the data"
+            whose = "the model has inputs of its own, and" if self.view is None else "a view with inputs of its own"
+            return "view", f"{whose} is given no rows of the data"
         return found
 
 

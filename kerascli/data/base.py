@@ -123,6 +123,10 @@ class Source(InFolder):
         """The files whose digests identify the data of a run."""
         return []
 
+    def folders(self, context: Context) -> list[Path]:
+        """The folders that it looks for files in."""
+        return []
+
 
 def _rebase(path: str, old: Path, new: Path) -> str:
     """A path that was written for the folder `old`, for `new`: the way between the folders that links stand for."""

@@ -1,8 +1,19 @@
 """The closed language of expressions: text -> checked tree -> value. Nothing is ever handed to `eval`."""
 
-from kerascli.expressions.numbers import Value, evaluate
+from kerascli.expressions.numbers import Value, check, evaluate
 from kerascli.expressions.parser import parse
 from kerascli.expressions.template import has_reference, substitute
 from kerascli.expressions.tree import ExpressionError, Node, names_in, walk
 
-__all__ = ["ExpressionError", "Node", "Value", "evaluate", "has_reference", "names_in", "parse", "substitute", "walk"]
+__all__ = [
+    "ExpressionError",
+    "Node",
+    "Value",
+    "check",
+    "evaluate",
+    "has_reference",
+    "names_in",
+    "parse",
+    "substitute",
+    "walk",
+]

@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from kerascli.errors import show, suggestion
@@ -23,6 +23,7 @@ from kerascli.expressions.tree import (
     Slice,
     Unary,
     spine,
+    walk,
 )
 
 Value = int | float | bool | str | None | list[Any]
@@ -66,6 +67,46 @@ def evaluate(tree: Node, names: Mapping[str, Value]) -> Value:
     if isinstance(value, int) and abs(value) > MAX_INTEGER:
         raise ExpressionError("the result is out of range: a whole number is at most 10^18", tree.column, tree.length)
     return value
+
+
+def check(tree: Node, names: Collection[str] | None = None) -> None:
+    """Refuse what no values make right, also where `evaluate` may never come. Raises ExpressionError.
+
+    `names` are those that there will be; None: that is not known here.
+    """
+    known = Evaluator(dict.fromkeys(names or (), 0))
+    for node, _ in walk(tree):
+        if isinstance(node, Call):
+            _check_call(node)
+            _check_count(node)
+        elif isinstance(node, Binary) and node.operator not in {"and", "or"}:
+            _check_operator(node)
+        elif isinstance(node, Name) and names is not None:
+            known.value(node)
+
+
+def _check_call(node: Call) -> None:
+    if "." in node.function:
+        raise dotted(node)
+    if node.function not in FUNCTIONS:
+        text = f"there is no function '{node.function}' over numbers{suggestion(node.function, FUNCTIONS)}"
+        raise ExpressionError(text, node.column, node.length)
+    if node.keywords:
+        first = node.keywords[0]
+        raise ExpressionError(f"{node.function} takes no argument named '{first.name}'", first.column, first.length)
+
+
+def _check_count(node: Call) -> None:
+    least, most, _ = FUNCTIONS[node.function]
+    if not least <= len(node.arguments) <= most:
+        wanted = f"{least}" if least == most else f"{least} or more" if most == 99 else f"{least} or {most}"
+        text = f"{node.function} takes {wanted} argument{'s' if wanted != '1' else ''}, got {len(node.arguments)}"
+        raise ExpressionError(text, node.column, node.length)
+
+
+def _check_operator(node: Binary) -> None:
+    if node.operator not in _ARITHMETIC:
+        raise ExpressionError(f"'{node.operator}' works on tensors, not on plain numbers", node.column, node.length)
 
 
 class Evaluator:
@@ -130,8 +171,7 @@ class Evaluator:
         return self._combined(node, left, self.value(node.right))
 
     def _combined(self, node: Binary, left: Value, right: Value) -> Value:
-        if node.operator not in _ARITHMETIC:
-            raise ExpressionError(f"'{node.operator}' works on tensors, not on plain numbers", node.column, node.length)
+        _check_operator(node)
         a, b = self._number(left, node), self._number(right, node)
         return self._compute(_ARITHMETIC[node.operator], (a, b), node)
 
@@ -153,22 +193,12 @@ class Evaluator:
             raise ExpressionError(text, node.column, node.length) from None
 
     def _call(self, node: Call) -> Value:
-        if "." in node.function:
-            raise dotted(node)
-        if node.function not in FUNCTIONS:
-            text = f"there is no function '{node.function}' over numbers{suggestion(node.function, FUNCTIONS)}"
-            raise ExpressionError(text, node.column, node.length)
-        if node.keywords:
-            text = f"{node.function} takes no argument named '{node.keywords[0][0]}'"
-            raise ExpressionError(text, node.column, node.length)
+        _check_call(node)
         return self._applied(node, [self.value(argument) for argument in node.arguments])
 
     def _applied(self, node: Call, values: list[Value]) -> Value:
-        least, most, function = FUNCTIONS[node.function]
-        if not least <= len(values) <= most:
-            wanted = f"{least}" if least == most else f"{least} or more" if most == 99 else f"{least} or {most}"
-            text = f"{node.function} takes {wanted} argument{'s' if wanted != '1' else ''}, got {len(values)}"
-            raise ExpressionError(text, node.column, node.length)
+        _check_count(node)
+        function = FUNCTIONS[node.function][2]
         if node.function in _OF_LISTS and len(values) == 1:
             return self._of_list(node, function, values[0])
         return self._compute(function, tuple(self._number(value, node) for value in values), node)

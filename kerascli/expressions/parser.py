@@ -17,6 +17,7 @@ from kerascli.expressions.tree import (
     ExpressionError,
     Index,
     Items,
+    Keyword,
     Literal,
     Name,
     Node,
@@ -172,7 +173,7 @@ class _Parser:
             raise opening.error("only a function can be called, by its name")
         self._open()
         arguments: list[Node] = []
-        keywords: dict[str, Node] = {}
+        keywords: dict[str, Keyword] = {}
         while self.token.text != ")":
             following = self._tokens[self._position + 1] if self.token.kind == "name" else self.token
             if following.text == "=":
@@ -182,7 +183,7 @@ class _Parser:
                         f"the argument '{name.text}' is given twice" if name.text in keywords else "no name"
                     )
                 self._next()
-                keywords[name.text] = self.expression(0)
+                keywords[name.text] = Keyword(name.column, name.length, name.text, self.expression(0))
             elif keywords:
                 raise self.token.error("an argument without a name cannot follow one with a name")
             else:
@@ -191,7 +192,7 @@ class _Parser:
                 break
             self._next()
         self._close(")")
-        return Call(function.column, function.length, function.name, tuple(arguments), tuple(keywords.items()))
+        return Call(function.column, function.length, function.name, tuple(arguments), tuple(keywords.values()))
 
     def _index(self, value: Node, opening: Token) -> Index:
         self._open()

@@ -78,12 +78,25 @@ class Conditional(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Keyword(Node):
+    """`name=value` in a call; column and length are the name's."""
+
+    name: str
+    value: Node
+
+
+@dataclass(frozen=True, slots=True)
 class Call(Node):
     """`function(arguments, keyword=...)`; column and length are the function name's."""
 
     function: str
     arguments: tuple[Node, ...]
-    keywords: tuple[tuple[str, Node], ...]
+    keywords: tuple[Keyword, ...]
+
+    @property
+    def named(self) -> dict[str, Node]:
+        """The values of the keywords by name."""
+        return {keyword.name: keyword.value for keyword in self.keywords}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +134,7 @@ def children(node: Node) -> tuple[Node, ...]:
         case Conditional():
             return (node.then, node.test, node.otherwise)
         case Call():
-            return (*node.arguments, *(value for _, value in node.keywords))
+            return (*node.arguments, *node.named.values())
         case Index():
             return (node.value, *node.items)
         case Slice():
@@ -142,7 +155,7 @@ def mapped(node: Node, change: Callable[[Node], Node]) -> Node:
         case Conditional():
             return replace(node, test=change(node.test), then=change(node.then), otherwise=change(node.otherwise))
         case Call():
-            keywords = tuple((name, change(value)) for name, value in node.keywords)
+            keywords = tuple(replace(keyword, value=change(keyword.value)) for keyword in node.keywords)
             return replace(node, arguments=tuple(map(change, node.arguments)), keywords=keywords)
         case Items():
             return replace(node, items=tuple(map(change, node.items)))

@@ -49,7 +49,7 @@ class Faults:
 
     def all(self) -> list[Fault]:
         """What was found, each once."""
-        return [fault for fault in self.found if fault is not TOLD]
+        return [fault for fault in dict.fromkeys(self.found) if fault is not TOLD]
 
     @contextmanager
     def used_at(self, path: Path) -> Iterator[None]:

@@ -69,13 +69,12 @@ def _read_view(scope: Scope, name: str, written: Any, path: Path) -> View:
 def _target_faults(view: View, name: str, path: Path) -> Iterator[Fault]:
     """A view predicts, and then there are no targets."""
     hint = "use targets in add_loss, add_metric and what leads to them"
-    own = {node.path for node in flat(view.entries)}
-    uses = [(each, node) for node in flat(view.model.entries) for each in node.used_names()]
-    for each, node in [*uses, *((output, None) for output in view.model.outputs)]:
+    uses = [(each, entry) for entry in view.model.entries for each in entry.used_names()]
+    for each, entry in [*uses, *((output, None) for output in view.model.outputs)]:
         if not each.startswith(PREFIX):
             continue
-        what = f"'{node.name}' needs '{each}', which" if node is not None else f"the output '{each}'"
-        place = node.path if node is not None and node.path in own else path
+        what = f"'{entry.name}' needs '{each}', which" if entry is not None else f"the output '{each}'"
+        place = entry.path if entry is not None and entry in view.entries else path
         yield Fault(f"view '{name}': {what} is not there when the model predicts", place, "key", hint=hint)
 
 
@@ -109,13 +108,14 @@ def read_further(scope: Scope, whose: str, written: Any, path: Path) -> View:
         declared = read_declared(written["inputs"], {}, reading.names, faults, path)
         inputs, reading.inputs = tuple(declared.values()), tuple(declared)
     outputs = scope.read(reading, written, path)
-    if not faults.found:
+    is_whole = not faults.found and not reading.names.has_spoiled()  # what could not be read is not judged
+    if is_whole:
         hidden = inputs if own else ()
         at = ".".join((*map(str, path), "outputs"))
         faults.found += idle_faults(hidden, reading.entries, outputs, at, inside=False)
     before = [] if own else scope.reading.entries
     entries = leading_to([*before, *reading.entries], outputs)
-    if not faults.found and not entries:
+    if is_whole and not faults.found and not entries:
         faults.add(f"{whose}: there is no layer on the way to its outputs", path, at="key")
     if faults.all():
         raise Invalid(faults.all())

@@ -1,6 +1,6 @@
 """What a model is given: `model.inputs`, else the data's inputs, else the first layer's `input_shape`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -16,11 +16,19 @@ _DTYPES = tuple(dtype for dtype in get_args(DType) if dtype != "string")
 
 
 def read_inputs(
-    section: Mapping[str, Any], data_inputs: Mapping[str, TensorSpec] | None, names: Names, faults: Faults
+    section: Mapping[str, Any],
+    data_inputs: Mapping[str, TensorSpec] | None,
+    names: Names,
+    faults: Faults,
+    base: Path = (),
+    unread: Collection[str] = (),
 ) -> dict[str, Input]:
     """The inputs by name; all of them are names from here on.
 
-    `data_inputs` None: the data section cannot be read, nothing follows from what is missing.
+    `unread` are those of the data whose shapes only its reading tells.
+
+    `data_inputs` None: the data section cannot be read, nothing follows from what is missing. `base` is where
+    declared ones stand.
     """
     declared, (first, first_path) = section.get("inputs"), _first_shape(section["layers"])
     names.inputs_known = data_inputs is not None or declared is not None
@@ -28,10 +36,14 @@ def read_inputs(
         if first is not None:
             hint = "take it out, or take out model.inputs"
             faults.add("input_shape: model.inputs says already what the model is given", first_path, hint=hint)
-        return read_declared(declared, data_inputs or {}, names, faults)
+        return read_declared(declared, data_inputs or {}, names, faults, base)
     inputs = from_data(data_inputs or {})
     if first is not None:
         inputs = _with_first_shape(inputs, first, first_path, faults)
+    elif unread:
+        faults.take(map(_unread, unread))
+        names.spoil([*inputs, *unread])
+        inputs = {}
     elif not inputs and data_inputs is not None:
         hint = "add input_shape to the first layer, or model.inputs"
         faults.add("the shape of the model's input is not known", ("layers", 0), at="key", hint=hint)
@@ -46,6 +58,11 @@ def read_inputs(
         names.spoil(["?"])
         names.previous = "?"
     return inputs
+
+
+def _unread(name: str) -> Fault:
+    text = f"the shape of input '{name}' is not known before the data is read"
+    return Fault(text, ("data", "inputs", name), "key", hint=f"model.inputs may say it: inputs: {{{name}: [28, 28]}}")
 
 
 def from_data(data_inputs: Mapping[str, TensorSpec]) -> dict[str, Input]:

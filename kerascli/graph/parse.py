@@ -1,6 +1,6 @@
 """The `model:` section as written -> a Model, or every fault that the section has."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -53,13 +53,16 @@ def parse_scope(
     *,
     data_targets: Mapping[str, TensorSpec] | None = None,
     called_elsewhere: bool = False,
+    unread: Collection[str] = (),
 ) -> tuple[Model, Scope]:
     """The same, and the scope in which further models over its weights are read.
 
-    `called_elsewhere`: what is shared and not called here may be called there.
+    `called_elsewhere`: what is shared and not called here may be called there. `unread` are the inputs of the data
+    whose shapes only its reading tells.
     """
-    targets = data_targets or {}
-    model, scope, faults = _read(section, data_inputs, path, references, targets, called_elsewhere=called_elsewhere)
+    model, scope, faults = _read(
+        section, data_inputs, path, references, data_targets or {}, called_elsewhere=called_elsewhere, unread=unread
+    )
     if model is None or scope is None or faults:
         raise Invalid(faults)
     return model, scope
@@ -84,18 +87,20 @@ def _read(
     targets: Mapping[str, TensorSpec] | None,
     *,
     called_elsewhere: bool,
+    unread: Collection[str] = (),
 ) -> tuple[Model | None, Scope | None, list[Fault]]:
     faults = Faults(path)
     reading = Reading(faults, references)
     if not _has_layers(section, faults):
         return None, None, faults.found
     alone = "layers" not in section
+    declared: Path = ("shared", section["outputs"]) if alone else ()
     if alone:
         section = _with_call(section)
     model = scope = None
     try:
         read_blocks(reading, section.get("blocks"))
-        inputs = read_inputs(section, data_inputs, reading.names, faults)
+        inputs = read_inputs(section, data_inputs, reading.names, faults, declared, unread)
         reading.inputs = tuple(inputs)
         reading.names.see_targets(None if targets is None else tuple(targets))
         outputs = _read_model(reading, section, ())
@@ -144,8 +149,21 @@ def _has_layers(section: Any, faults: Faults) -> bool:
     if _is_alone(section):
         return True
     if "layers" not in [nearest(key, _SECTIONS) for key in unknown]:  # else it is there, misspelt
-        faults.add("model needs 'layers'", (), at="key", hint="add layers: [...]")
+        _add_no_layers(section.get("shared"), section.get("outputs"), faults)
     return False
+
+
+def _add_no_layers(shared: Any, output: Any, faults: Faults) -> None:
+    """Without layers a model is what it shares under the name of its output."""
+    if not isinstance(shared, dict) or not isinstance(output, str):
+        or_shared = ", or let outputs name one model of shared" if isinstance(shared, dict) else ""
+        faults.add("model needs 'layers'", (), at="key", hint=f"add layers: [...]{or_shared}")
+    elif output not in shared:
+        text = f"model has no 'layers', and 'outputs' names nothing that it shares: '{output}'"
+        faults.add(f"{text}{suggestion(output, shared)}", ("outputs",))
+    else:
+        text = f"'{output}' stands in for model.layers: it needs inputs, each with its shape"
+        faults.add(text, ("shared", output), at="key", hint="inputs: {z: [8]}, or add layers to the model")
 
 
 def is_list(layers: Any, whose: str, path: Path, faults: Faults) -> bool:

@@ -1,5 +1,6 @@
 """What a node makes of its inputs: its module is run on the meta device, where no number is computed."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ Far apart, so that strides do not make one of them; with many divisors, so that 
 """
 _UNKNOWN_STEPS = (96, 288)
 """The same for sequences, which recurrent layers go through step by step."""
+_MOST_VALUES = 2**53
+"""Of a row: beyond it torch cannot count the bytes of a batch."""
 
 
 def as_seen(layer: BaseLayer, spec: TensorSpec) -> TensorSpec:
@@ -125,6 +128,8 @@ def taken(node: Node, specs: Mapping[str, TensorSpec]) -> str:
 
 def _stand_in(spec: TensorSpec, batch: int, unknown: int) -> Tensor:
     sizes = [unknown if size is None else size for size in spec.shape]
+    if math.prod(sizes) > _MOST_VALUES:
+        raise ShapeMismatch(f"needs tensors that a machine can hold, got {spec}")
     dtype = getattr(torch, spec.dtype) if spec.is_integer else torch.get_default_dtype()
     return torch.empty((batch, *sizes) if spec.batched else sizes, dtype=dtype, device="meta")
 

@@ -25,16 +25,18 @@ def whole(model: Model, specs: Mapping[str, TensorSpec]) -> Scope:
 
 
 def within(scope: Scope, shared: Shared) -> Scope:
-    """A shared model. Its outputs are also those of its tensors that are used by name outside: `a.features`."""
+    """A shared model. Its outputs are those that are used outside, and its tensors that are by name: `a.features`."""
     calls = scope.calls_of(shared)
     used = {*scope.outputs, *(name for entry in scope.entries for name in entry.used_names())}
     specs: dict[str, TensorSpec] = {}
-    ends = [name for name in dict.fromkeys(shared.outputs) if name not in shared.inputs]
+    wanted: dict[str, None] = {}
     for call in calls:
         for inner, outer in meanings(call):
             specs[inner] = _both(specs.get(inner), scope.specs[outer])
-            if outer in used and inner not in ends:
-                ends.append(inner)
+            if outer in used:
+                wanted[inner] = None
+    results = [name for name in dict.fromkeys(shared.outputs) if name not in shared.inputs]
+    ends = [name for name in results if name in wanted] + [name for name in wanted if name not in results] or results
     given = list(zip(*(call.inputs for call in calls), strict=True))
     inputs = dict.fromkeys(shared.inputs, TensorSpec(()))
     for name, tensors in zip(shared.inputs, given, strict=True):

@@ -192,7 +192,7 @@ class Operations:
         op = OPS.find(tree.function)
         if op is None or op.makes or op.name.startswith(("random_", "image.")) or op.name in _NO_CLASS:
             raise Inexpressible(tree.function)
-        given = op.bind(tree.arguments, dict(tree.keywords))
+        given = op.bind(tree.arguments, tree.named)
         values = {
             name: [self.value(item) for item in node] if isinstance(node, list) else self.value(node)
             for name, node in given.items()

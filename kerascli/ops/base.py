@@ -23,12 +23,16 @@ VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 class ArgumentError(ValueError):
-    """A call that does not fit its operation; `argument` counts the written arguments, None: the call as a whole."""
+    """A call that does not fit its operation; `argument` counts the written arguments, None: the call as a whole.
 
-    def __init__(self, text: str, argument: int | str | None = None) -> None:
+    `named`: the name that the argument is given by is at fault, not its value.
+    """
+
+    def __init__(self, text: str, argument: int | str | None = None, *, named: bool = False) -> None:
         super().__init__(text)
         self.text = text
         self.argument = argument
+        self.named = named
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +64,9 @@ class Op:
         for name, value in keywords.items():
             if name not in names and self._further is None:
                 meant = suggestion(name, names) or f"; it takes {', '.join(names)}"
-                raise ArgumentError(f"{self.name} has no argument '{name}'{meant}", name)
+                raise ArgumentError(f"{self.name} has no argument '{name}'{meant}", name, named=True)
             if name in bound:
-                raise ArgumentError(f"{self.name}: '{name}' is given twice", name)
+                raise ArgumentError(f"{self.name}: '{name}' is given twice", name, named=True)
             bound[name] = value
         missing = [n for n in names if self.parameters[n].default is inspect.Parameter.empty and n not in bound]
         if missing:

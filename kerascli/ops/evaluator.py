@@ -39,8 +39,9 @@ def at_argument(error: ArgumentError, node: Call) -> ExpressionError:
     place: Node = node
     if isinstance(error.argument, int) and error.argument < len(node.arguments):
         place = node.arguments[error.argument]
-    elif isinstance(error.argument, str) and error.argument in dict(node.keywords):
-        place = dict(node.keywords)[error.argument]
+    for keyword in node.keywords:
+        if keyword.name == error.argument:
+            place = keyword if error.named else keyword.value
     return ExpressionError(error.text, place.column, place.length)
 
 
@@ -89,7 +90,7 @@ class TensorEvaluator(Evaluator):
 
     def _call(self, node: Call) -> Any:
         arguments = [self.value(argument) for argument in node.arguments]
-        keywords = {name: self.value(value) for name, value in node.keywords}
+        keywords = {name: self.value(value) for name, value in node.named.items()}
         op = OPS.find(node.function)
         if node.function in FUNCTIONS and not keywords and not any(map(_has_tensor, arguments)):
             return self._applied(node, arguments)

@@ -142,7 +142,7 @@ def _check_call(node: Call) -> None:
     if node.function in FUNCTIONS and not node.keywords:  # over numbers it may take others: max(2, 3)
         return
     try:
-        op.bind(node.arguments, dict(node.keywords))
+        op.bind(node.arguments, node.named)
     except ArgumentError as error:
         raise at_argument(error, node) from None
 

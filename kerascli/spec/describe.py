@@ -47,7 +47,8 @@ def describe(
     several = has_steps(sections)
     wanted = None if targets is None else _specs(targets)
     section = without_init_from(sections.get("model"))
-    read = partial(parse_scope, section, _specs(inputs), data_targets=wanted, called_elsewhere=several)
+    unread = [] if data is None else [name for name in data.inputs if name not in inputs]
+    read = partial(parse_scope, section, _specs(inputs), data_targets=wanted, called_elsewhere=several, unread=unread)
     found = _try(faults, read if references is None else partial(read, references=references))
     written, scope = (None, None) if found is None else found
     init_from = _try(faults, lambda: parse_init_from(sections.get("model")))

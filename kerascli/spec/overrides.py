@@ -14,6 +14,10 @@ from kerascli.spec.text import parse_value
 
 _PART = re.compile(r"(?P<name>[^.\[\]]+)|\[(?P<index>-?[0-9]+)\]")
 
+_LISTS = ("layers", "callbacks", "metrics")
+_PIPELINES = {("data", "inputs"), ("data", "targets"), ("data", "shared")}
+"""Where lists have components as their elements."""
+
 _Parts = tuple[str | int, ...]
 
 
@@ -78,6 +82,9 @@ class _Setter:
 
     def _set(self, base: Any, parts: _Parts, value: Any, path: Path) -> Any:
         """`base`, which stands at `path`, with the value set `parts` further down."""
+        if not parts and _is_another(base, value, path):
+            self._merger.taken.add(path)
+            return value
         if not parts:
             return self._merger.merge(base, value, path)
         if isinstance(base, list):
@@ -143,6 +150,14 @@ class _Setter:
     @staticmethod
     def _unreachable(base: Any, part: str | int, path: Path) -> Invalid:
         return Invalid([Fault(f"'{_dotted(path)}' is {show(base)}: there is no '{part}' in it")])
+
+
+def _is_another(base: Any, value: Any, path: Path) -> bool:
+    """Whether a value is a component of another name than the one that stands in a list of them."""
+    old, new, above = component_name(base), component_name(value), path[:-1]
+    if not above or not isinstance(path[-1], int) or old is None or new is None or same_name(old, new):
+        return False
+    return above[-1] in _LISTS or above[:-1] in _PIPELINES
 
 
 def _key(base: dict[str | int, Any], part: str | int) -> str | int:

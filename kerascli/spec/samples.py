@@ -35,7 +35,7 @@ def _facts(built: Built, data: DataSpec | None, *, own_inputs: bool) -> ModelFac
     decodes = None
     if forcing is not None and forcing.input in inputs and len(inputs) > 1:  # alone it is a language model
         decodes = forcing.input, forcing.target
-    return ModelFacts(inputs, outputs, reads_data, classes, _texts(data), decodes)
+    return ModelFacts(inputs, outputs, reads_data, classes, _texts(data), decodes, tuple(data.targets) if data else ())
 
 
 def _texts(data: DataSpec | None) -> frozenset[str]:

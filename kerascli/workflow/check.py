@@ -142,12 +142,13 @@ def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[st
     facts = config.facts()
     if config.data is None:
         return facts, None, []
-    files = config.data.source.files(config.context)
-    if facts.known and not files:
+    files = [("file", path) for path in config.data.source.files(config.context)]
+    places = [*files, *(("folder", path) for path in config.data.source.folders(config.context))]
+    absent = [f"there is no {kind} '{safe_text(str(path))}'" for kind, path in places if not path.exists()]
+    if facts.known and not files and not absent:
         return facts, None, []  # it is generated, or one that everybody knows
-    absent = [path for path in files if not path.exists()]
     if absent:
-        text = f"the data, and what depends on it: there is no file '{safe_text(str(absent[0]))}'"
+        text = f"the data, and what depends on it: {absent[0]}"
         said = where_from(config.text)
         return facts, None, [text if said is None else f"{text}; the config says: {said}"]
     prepared = config.load_data()

@@ -75,7 +75,8 @@ def export_run(
 
 def _data_notes(run: OpenedRun) -> list[str]:
     given = {} if run.data is None or run.takes_arrays else run.data.inputs
-    piped = [name for name, pipeline in given.items() if pipeline.steps]
+    taken = {each.name for each in run.experiment.spec.model.inputs}
+    piped = [name for name, pipeline in given.items() if pipeline.steps and name in taken]
     if not piped:
         return []
     names = ", ".join(piped)

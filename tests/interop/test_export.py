@@ -347,8 +347,10 @@ def test_the_command_says_what_it_wrote_and_what_is_not_in_it(
 
     monkeypatch.chdir(tmp_path)
     Path("tiny.yaml").write_text(
-        "data: {source: {blobs: {rows: 40}}, inputs: {x: [normalization]}, targets: {y: []}}\n"
-        "model: {layers: [{dense: 4}, {dense: {units: 3, activation: softmax}}]}\n"
+        "data: {source: {blobs: {rows: 40}}, inputs: {x: [normalization], w: [{columns: x}, normalization]},"
+        " targets: {y: []}}\n"
+        "model: {layers: [{concatenate: [x, w]}, {dense: 4}, {dense: {units: 3, activation: softmax}}],"
+        " views: {doubled: {layers: [{expr: 2 * w}]}}}\n"
         "compile: {loss: sparse_categorical_crossentropy, optimizer: adam, metrics: [accuracy]}\n"
         "fit: {epochs: 1}\n"
     )
@@ -357,7 +359,9 @@ def test_the_command_says_what_it_wrote_and_what_is_not_in_it(
     assert command("export", "latest", "-o", "m.keras") == 0
     said = capsys.readouterr()
     assert re.fullmatch(r"file  m\.keras  \(\d+ kB, largest difference \S+\)\n", said.out)
-    assert "the pipelines of the data section (x) are not part of the model" in said.err
+    assert "the pipelines of the data section (x, w) are not part of the model" in said.err
+    assert command("export", "latest", "--view", "doubled", "-o", "d.keras") == 0
+    assert "the pipelines of the data section (w) are not part of the model" in capsys.readouterr().err
     back: Any = keras.models.load_model("m.keras")
     assert back.optimizer.iterations == 2
     assert command("export", "latest", "--format", "h5", "-o", "m.keras") == 2

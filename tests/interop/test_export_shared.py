@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from kerascli.interop.keras_graph import keras_graph
+from kerascli.interop.samples import sample_inputs
 from kerascli.workflow.exporting import export_run
 from kerascli.workflow.importing import import_model
-from tests.interop.export_harness import assert_equal_in_keras, experiment
+from tests.interop.export_harness import assert_equal_in_keras, experiment, opened, outputs
 from tests.interop.harness import called, rows, save, shake
 from tests.interop.models import SHARED, siamese
 from tests.interop.test_models import given_rows
@@ -104,6 +105,22 @@ SECTIONS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("section", SECTIONS.values(), ids=list(SECTIONS))
 def test_what_is_shared_computes_the_same_in_keras(section: dict[str, Any], suffix: str, tmp_path: Path) -> None:
     assert_equal_in_keras(experiment(section), tmp_path, suffix)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_of_what_is_shared_a_view_may_take_an_inner_tensor_alone(suffix: str, tmp_path: Path) -> None:
+    tower = {"layers": [{"dense": {"units": 3, "name": "low"}}, {"dense": {"units": 2, "name": "high"}}]}
+    section = {
+        "inputs": {"x": [4]}, "shared": {"tower": tower}, "layers": [{"tower": {"name": "seen"}}, {"dense": 2}],
+        "views": {"inner": {"outputs": "seen.low"}, "both": {"outputs": ["seen.low", "seen"]}},
+    }  # fmt: skip
+    made = experiment(section)
+    x = sample_inputs(made.spec.model, 5)
+    for view in ("inner", "both"):
+        found = opened(made.view(view), tmp_path, suffix)(x["x"].numpy(), training=False)
+        for mine, theirs in zip(outputs(made.view(view), x), found if view == "both" else [found], strict=True):
+            value: Any = keras.ops.convert_to_numpy(theirs)
+            np.testing.assert_allclose(value, mine, rtol=1e-5)
 
 
 def test_outputs_keep_their_names_where_one_layer_has_several(tmp_path: Path) -> None:

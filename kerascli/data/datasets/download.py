@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kerascli.data.base import Context
 from kerascli.data.download import download
+from kerascli.errors import DataError
 from kerascli.files import read_bytes
 
 
@@ -42,11 +43,20 @@ def keras_home() -> Path:
 
 def fetch(remote: Remote, context: Context) -> bytes:
     """The contents of the file: the one that is there, if it is sound, else downloaded and kept. Raises DataError."""
+    wrong = None
     if remote.place.exists():
         data = read_bytes(remote.place, remote.limit)
-        if remote.problem(data) is None:
+        wrong = remote.problem(data)
+        if wrong is None:
             return data
-    return download(
-        remote.url, remote.local, limit=remote.limit, problem=remote.problem, asked=("data", "source"),
-        progress=context.progress,
-    )  # fmt: skip
+    try:
+        return download(
+            remote.url, remote.local, limit=remote.limit, problem=remote.problem, asked=("data", "source"),
+            progress=context.progress,
+        )  # fmt: skip
+    except DataError as error:
+        if wrong is None:
+            raise
+        (fault,) = error.faults
+        there = f"'{remote.place}' is there, but cannot be used: {wrong}"
+        raise DataError(replace(fault, text=f"{fault.text}; {there}")) from None

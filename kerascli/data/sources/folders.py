@@ -56,8 +56,14 @@ class FolderSource(Source):
         """What is known of the classes, if there are any. Raises DataError."""
         if self.labels is None:
             return {}
+        if not self.class_names and not (context.folder / self.directory).exists():
+            return {"label": Field((), "int64")}
         names = self.class_names or class_names(context.folder / self.directory, self.directory)
         return {"label": Field((), "int64", num_classes=len(names), classes=tuple(names))}
+
+    def folders(self, context: Context) -> list[Path]:
+        paths = (self.directory, self.validation, self.test)
+        return [context.folder / path for path in paths if path is not None]
 
     def load(self, context: Context) -> Mapping[str, Table]:
         tables: dict[str, Table] = {}
@@ -79,10 +85,11 @@ def class_names(folder: Path, shown: str) -> tuple[str, ...]:
     """The folders in a folder by name, without hidden ones. Raises DataError."""
     try:
         names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    except FileNotFoundError:
+        raise DataMissing(Fault("there is no such folder", place=Place(shown))) from None
     except OSError as error:
         text = f"cannot read the folder: {(error.strerror or str(error)).lower()}"
-        kind = DataMissing if isinstance(error, FileNotFoundError) else DataError
-        raise kind(Fault(text, place=Place(shown))) from None
+        raise DataError(Fault(text, place=Place(shown))) from None
     if not names:
         raise DataError(Fault("expected a folder for each class in it, and there is none", place=Place(shown)))
     return tuple(names)

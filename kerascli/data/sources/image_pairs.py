@@ -36,6 +36,9 @@ class ImagePairs(ImageSettings, TwoFolders):
         reading = self.reading()
         return {"image": Field(reading.shape, "uint8"), "mask": Field((*reading.size, 1), "uint8")}
 
+    def folders(self, context: Context) -> list[Path]:
+        return [context.folder / path for path in (self.images, self.masks)]
+
     def load(self, context: Context) -> Mapping[str, Table]:
         need_pillow()
         images, masks = (_by_name(context.folder / path, path) for path in (self.images, self.masks))

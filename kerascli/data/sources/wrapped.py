@@ -22,6 +22,9 @@ class WrappedSource(Source):
     def files(self, context: Context) -> list[Path]:
         return self.source.files(context)
 
+    def folders(self, context: Context) -> list[Path]:
+        return self.source.folders(context)
+
     def _moved(self, fields: object, move: Callable[[str], str]) -> Self:
         inner = self.source._moved(self.source.paths, move)
         return self.model_copy(update={"source": inner})
