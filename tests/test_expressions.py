@@ -340,10 +340,10 @@ def test_a_fault_says_what_is_wrong_and_points_at_it(text: str, message: str, co
     ],
 )  # fmt: skip
 def test_bombs_are_refused_at_once(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()  # however busy the machine is
     with pytest.raises(ExpressionError):
         evaluate(parse(text), {"x": [1]})
-    assert time.perf_counter() - start < 0.2
+    assert time.process_time() - start < 0.2
 
 
 def test_a_chain_is_not_deep_however_long() -> None:

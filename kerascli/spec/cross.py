@@ -110,7 +110,8 @@ def _rival_faults(callbacks: Sequence[Callback]) -> Iterator[Fault]:
     for index, callback in enumerate(callbacks):
         for place in callback.claims():
             if place in taken:
-                yield Fault(f"two callbacks keep {place}", ("fit", "callbacks", index), "key")
+                hint = "give one of them another 'file'" if isinstance(callback, Sampler) else None
+                yield Fault(f"two callbacks keep {place}", ("fit", "callbacks", index), "key", hint=hint)
             taken.add(place)
 
 
