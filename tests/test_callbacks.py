@@ -252,8 +252,9 @@ def test_a_formula_over_figures_stops_where_a_function_of_keras_would() -> None:
     assert Run(CALLBACKS.parse({"lambda_callback": text}), figures).stopped == due[0] + 1
 
 
-def test_a_formula_over_figures_is_shown_after_each_epoch_that_has_them() -> None:
-    callback = CALLBACKS.parse({"lambda_callback": {"stop": "epoch > 9", "show": "val_loss / loss"}})
+@pytest.mark.parametrize("stop", [{"stop": "epoch > 9"}, {}])
+def test_a_formula_over_figures_is_shown_after_each_epoch_that_has_them(stop: dict[str, str]) -> None:
+    callback = CALLBACKS.parse({"lambda_callback": {**stop, "show": "val_loss / loss"}})
     assert callback.watched() == ("val_loss", "loss")
     decisions, _ = callback.epoch_end(facts(1, {"loss": 0.5, "val_loss": 1.0}), callback.start())
     assert decisions == [Say("val_loss / loss = 2")]
@@ -304,6 +305,7 @@ def test_a_figure_of_no_known_direction_needs_a_mode() -> None:
         ({"tensorboard": "../board"}, "expected a plain folder name"),
         ({"learning_rate_scheduler": "lr * epch"}, "unknown name 'epch'; did you mean 'epoch'"),
         ({"lambda_callback": {"stop": "loss >"}}, "'loss >'"),
+        ("lambda_callback", "needs a formula: stop, show or both"),
         ({"learning_rate_scheduler": "0 * lr"}, "expected a number greater than 0"),
         ({"learning_rate_scheduler": [[5, 0.1], [0, 0.2]]}, "in rising order of epochs"),
         ({"learning_rate_scheduler": [[0, -0.1]]}, r"expected pairs \[from epoch, rate\]"),

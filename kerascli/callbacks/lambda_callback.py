@@ -1,8 +1,8 @@
 """LambdaCallback: what formulas over an epoch's figures say."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, model_validator
 
 from kerascli.callbacks.base import Callback, Decision, EpochFacts, Say, State, Stop, callback
 from kerascli.errors import ConfigError
@@ -26,10 +26,16 @@ Formula = Annotated[str, AfterValidator(_can_be_read)]
 class LambdaCallback(Callback):
     """Stops by a formula, and shows the value of another, over `epoch` (from 0), `lr` and the epoch's figures."""
 
-    stop: Formula
+    stop: Formula | None = None
     """A condition such as `val_loss > 2 * loss`: training stops after the first epoch in which it is true."""
     show: Formula | None = None
     """A formula such as `val_loss / loss`, whose value is said after each epoch."""
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Self:
+        if self.stop is None and self.show is None:
+            raise ValueError("needs a formula: stop, show or both")
+        return self
 
     def watched(self) -> tuple[str, ...]:
         texts = [text for text in (self.stop, self.show) if text is not None]
@@ -37,7 +43,7 @@ class LambdaCallback(Callback):
         return tuple(name for name in names if name not in _OF_THE_EPOCH)
 
     def names_figure_in(self, figure: str) -> str:
-        return "stop" if figure in names_in(parse(self.stop)) else "show"
+        return "stop" if self.stop is not None and figure in names_in(parse(self.stop)) else "show"
 
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
         known: dict[str, Value] = {**facts.logs, "epoch": facts.epoch - 1, "lr": facts.learning_rate}
@@ -48,7 +54,7 @@ class LambdaCallback(Callback):
             value = self._value(self.show, known)
             said = f"{value:.4g}" if isinstance(value, float) else str(value).lower()
             decisions.append(Say(f"{self.show} = {said}"))
-        if self._value(self.stop, known):
+        if self.stop is not None and self._value(self.stop, known):
             decisions.append(Stop(f"{self.stop} in epoch {facts.epoch}"))
         return decisions, state
 
