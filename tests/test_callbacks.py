@@ -305,7 +305,6 @@ def test_a_figure_of_no_known_direction_needs_a_mode() -> None:
         ({"tensorboard": "../board"}, "expected a plain folder name"),
         ({"learning_rate_scheduler": "lr * epch"}, "unknown name 'epch'; did you mean 'epoch'"),
         ({"lambda_callback": {"stop": "loss >"}}, "'loss >'"),
-        ("lambda_callback", "needs a formula: stop, show or both"),
         ({"learning_rate_scheduler": "0 * lr"}, "expected a number greater than 0"),
         ({"learning_rate_scheduler": [[5, 0.1], [0, 0.2]]}, "in rising order of epochs"),
         ({"learning_rate_scheduler": [[0, -0.1]]}, r"expected pairs \[from epoch, rate\]"),

@@ -1,8 +1,8 @@
 """LambdaCallback: what formulas over an epoch's figures say."""
 
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator
 
 from kerascli.callbacks.base import Callback, Decision, EpochFacts, Say, State, Stop, callback
 from kerascli.errors import ConfigError
@@ -30,12 +30,6 @@ class LambdaCallback(Callback):
     """A condition such as `val_loss > 2 * loss`: training stops after the first epoch in which it is true."""
     show: Formula | None = None
     """A formula such as `val_loss / loss`, whose value is said after each epoch."""
-
-    @model_validator(mode="after")
-    def _does_something(self) -> Self:
-        if self.stop is None and self.show is None:
-            raise ValueError("needs a formula: stop, show or both")
-        return self
 
     def watched(self) -> tuple[str, ...]:
         texts = [text for text in (self.stop, self.show) if text is not None]

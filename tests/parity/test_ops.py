@@ -81,7 +81,7 @@ def keras_value(node: Node, names: Mapping[str, Tensor]) -> Any:
             function = keras_function(node.function)
             if node.function in ("image.gaussian_blur", "image.sobel_edges"):  # Keras on torch forgets its default
                 function = partial(function, data_format="channels_last")
-            return function(*map(value, node.arguments), **{k: value(v) for k, v in node.keywords})
+            return function(*map(value, node.arguments), **{k: value(v) for k, v in node.named.items()})
     left, right = node.operands  # type: ignore[attr-defined]
     return value(left) > value(right)
 
