@@ -148,9 +148,9 @@ class _Writer:
                 self.shared[thing] = written(settings)
             if first and not has_learned:
                 reading.own(layer, thing, settings)
-            names = self._names(reading, layer, number, results, f"{thing}_{number + 1}", None)
+            names = self._names(reading, layer, number, range(results), f"{thing}_{number + 1}", None)
             return self._add(thing, {}, node, names)
-        names = self._names(reading, layer, number, results, reading.full(layer), own)
+        names = self._names(reading, layer, number, range(results), reading.full(layer), own)
         if not has_learned:
             reading.own(layer, names[0], settings)
         return self._add(own, brief(settings), node, names, merges=isinstance(settings, MergeLayer), settings=settings)
@@ -176,7 +176,7 @@ class _Writer:
             return []
         count = reading.results(layer, number)
         text = f"{text}[0]" if count == 1 and has_several(text.partition("(")[0]) else text
-        names = self._names(reading, layer, number, count, reading.full(layer), None)
+        names = self._names(reading, layer, number, range(count), reading.full(layer), None)
         return self._add("expr", {"value": text}, {}, names)
 
     def _nested(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
@@ -188,9 +188,11 @@ class _Writer:
                 self.common.refusals.add(f"{layer.name}: a model is called with '{key}', which is not supported")
         path, place = (*reading.path, layer.name), reading.places[layer.name]
         model = read_model(layer.spec, layer.name)
+        count, used = len(model.outputs), reading.used_results(layer)
+        model = replace(model, outputs=[model.outputs[index] for index in used])
         if reading.calls(layer) == 1:
             results, reading.owners[layer.name] = self.write(model, given, path, place)
-            return results
+            return _in_place(results, used, count)
         if layer.name not in reading.things:
             thing = reading.things[layer.name] = reading.prefixed(layer, self.book)
             inner = _Writer(self.common, model)
@@ -199,8 +201,8 @@ class _Writer:
             reading.counts[layer.name] = len(ends)
             reading.owners[layer.name] = [replace(owner, prefix=f"{thing}/{owner.prefix}") for owner in owners]
         thing = reading.things[layer.name]
-        names = self._names(reading, layer, number, reading.counts[layer.name], f"{thing}_{number + 1}", None)
-        return self._add(thing, {}, {"inputs": given}, names)
+        names = self._names(reading, layer, number, used[: reading.counts[layer.name]], f"{thing}_{number + 1}", None)
+        return _in_place(self._add(thing, {}, {"inputs": given}, names), used, count)
 
     def _on_every_step(self, reading: Reading, layer: KerasLayer, number: int, model: KerasModel) -> list[str]:
         """A time_distributed around a model: the model is shared, and called on every step."""
@@ -213,22 +215,21 @@ class _Writer:
             reading.owners[layer.name] = [replace(owner, prefix=f"{thing}/{owner.prefix}") for owner in owners]
         call = read_call(TimeDistributed, layer, reading.call(layer, number), reading.names, self.common)
         own = TimeDistributed.component_name
-        names = self._names(reading, layer, number, reading.counts[layer.name], reading.full(layer), own)
+        names = self._names(reading, layer, number, range(reading.counts[layer.name]), reading.full(layer), own)
         settings = {"layer": reading.things[layer.name]}
         return self._add(own, settings, {"inputs": call.inputs, **call.beside}, names)
 
     def _names(
-        self, reading: Reading, layer: KerasLayer, number: int, count: int, name: str, own: str | None
+        self, reading: Reading, layer: KerasLayer, number: int, indices: Sequence[int], name: str, own: str | None
     ) -> list[str]:
-        """Names for the results of a call; the first is the node's, those that nobody uses are dropped."""
-        first = self.book.give(
-            reading.wishes.get(Ref(layer.name, number, 0), name), class_name=layer.class_name, own=own
-        )
-        others = [
+        """Names for results of a call; the first is the node's, those that nobody uses are dropped."""
+        here, *others = (Ref(layer.name, number, index) for index in indices)
+        first = self.book.give(reading.wishes.get(here, name), class_name=layer.class_name, own=own)
+        further = [
             self.book.give(reading.wishes.get(ref, f"{first}_{ref.index}")) if ref in reading.used else "_"
-            for ref in (Ref(layer.name, number, index) for index in range(1, count))
+            for ref in others
         ]
-        return [first, *others]
+        return [first, *further]
 
     def _add(
         self,
@@ -266,6 +267,12 @@ class _Writer:
                 self._previous = name = own
             found.append(name)
         return found
+
+
+def _in_place(names: Sequence[str], used: Sequence[int], count: int) -> list[str]:
+    """The names of those results that are used among all of them."""
+    found = dict(zip(used, names, strict=False))
+    return [found.get(index, "_") for index in range(count)]
 
 
 def _entry(kind: str, arguments: dict[str, Any], beside: dict[str, Any], settings: BaseLayer | None) -> Any:

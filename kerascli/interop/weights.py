@@ -99,7 +99,9 @@ def _of_group(file: Hdf5, group: str, weights: Sequence[Weight], datasets: Mappi
     names = file.texts(group, "weight_names")
     ordered = sorted(weights, key=lambda weight: not weight.trainable)
     if len(names) != len(ordered):
-        raise FileRefused(f"'{safe_text(group)}' has {len(ordered)} weights, in the file {len(names)}")
+        hint = "part of it may lead to no output: save the model as .keras, which says whose weights are whose"
+        text = f"'{safe_text(group)}' has {len(ordered)} weights, in the file {len(names)}"
+        raise FileRefused(text, hint=hint if len(names) > len(ordered) else None)
     pairs: Pairs = []
     for weight, name in zip(ordered, names, strict=True):
         path, leaf = f"{group}/{name}", name.rpartition("/")[2].partition(":")[0]

@@ -353,6 +353,24 @@ def test_what_is_called_twice_is_shared_or_refused(tmp_path: Path) -> None:
     np.testing.assert_allclose(ours, model.predict(called(model, x), verbose=0), atol=1e-5)
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_results_of_a_nested_model_that_nobody_uses_are_left_out(times: int, tmp_path: Path) -> None:
+    inner = keras.Input((4,))
+    base = L.Dense(3, name="a")(inner)
+    heads = [L.Dense(2, name=name)(base) for name in "bcd"]
+    nested: Any = keras.Model(inner, [base, *heads], name="inner")
+    given = [keras.Input((4,), name=name) for name in "xy"[:times]]
+    found = [nested(x)[2 - number] for number, x in enumerate(given)]  # c, then b: d leads nowhere
+    model: Any = keras.Model(given, L.Dense(1)(found[0] if times == 1 else L.Concatenate()(found)))
+    shake(model)
+    x = rows(model)
+    run = open_run(import_model(save(model, tmp_path, ".keras"), runs_dir=tmp_path / "runs").record, device="cpu")
+    (ours,) = predict_run(run, str(arrays(run, model, x, tmp_path / "x.npz"))).outputs.values()
+    np.testing.assert_allclose(ours, model.predict(called(model, x), verbose=0), atol=1e-5)
+    owners = {weight.name.split("/")[-2].removeprefix("inner_") for weight in run.experiment.weights}
+    assert owners & set("abcd") == ({"a", "c"} if times == 1 else {"a", "b", "c"})
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_model_on_every_step_is_shared(suffix: str, tmp_path: Path) -> None:
     one = keras.Input((6, 6, 1), name="image")
