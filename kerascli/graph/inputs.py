@@ -25,10 +25,8 @@ def read_inputs(
 ) -> dict[str, Input]:
     """The inputs by name; all of them are names from here on.
 
-    `unread` are those of the data whose shapes only its reading tells.
-
     `data_inputs` None: the data section cannot be read, nothing follows from what is missing. `base` is where
-    declared ones stand.
+    declared ones stand; `unread` are those of the data whose shapes only its reading tells.
     """
     declared, (first, first_path) = section.get("inputs"), _first_shape(section["layers"])
     names.inputs_known = data_inputs is not None or declared is not None

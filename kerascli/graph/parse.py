@@ -263,17 +263,8 @@ def _read_entry(reading: Reading, entry: Any, path: Path, *, resolve: bool) -> N
     elif name in reading.unread:
         itself = name in reading.open_shared
         text = f"'{name}' calls itself" if itself else f"'{name}' is shared further down: it is not there yet"
-        hint = "what is shared calls what stands above it"
-        raise Invalid(
-            [
-                Fault(
-                    text,
-                    () if isinstance(entry, str) else (name,),
-                    "value" if isinstance(entry, str) else "key",
-                    hint=hint,
-                )
-            ]
-        )
+        at = () if isinstance(entry, str) else (name,)
+        raise Invalid([Fault(text, at, "key" if at else "value", hint="what is shared calls what stands above it")])
     else:
         own = [*reading.shared, *reading.blocks]
         if isinstance(name, str) and own and LAYERS.find(name) is None and nearest(name, own) is not None:

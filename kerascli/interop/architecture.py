@@ -188,7 +188,8 @@ class _Writer:
                 self.common.refusals.add(f"{layer.name}: a model is called with '{key}', which is not supported")
         path, place = (*reading.path, layer.name), reading.places[layer.name]
         model = read_model(layer.spec, layer.name)
-        count, used = len(model.outputs), reading.used_results(layer)
+        count, wanted = len(model.outputs), reading.used_results(layer)
+        used = [index for index in range(count) if index in wanted] or [0]
         model = replace(model, outputs=[model.outputs[index] for index in used])
         if reading.calls(layer) == 1:
             results, reading.owners[layer.name] = self.write(model, given, path, place)
@@ -197,11 +198,10 @@ class _Writer:
             thing = reading.things[layer.name] = reading.prefixed(layer, self.book)
             inner = _Writer(self.common, model)
             results, owners = inner.write(model, list(inner.inputs), path, place)
-            self.shared[thing], ends = inner.section(results)
-            reading.counts[layer.name] = len(ends)
+            self.shared[thing], _ = inner.section(results)
             reading.owners[layer.name] = [replace(owner, prefix=f"{thing}/{owner.prefix}") for owner in owners]
         thing = reading.things[layer.name]
-        names = self._names(reading, layer, number, used[: reading.counts[layer.name]], f"{thing}_{number + 1}", None)
+        names = self._names(reading, layer, number, used, f"{thing}_{number + 1}", None)
         return _in_place(self._add(thing, {}, {"inputs": given}, names), used, count)
 
     def _on_every_step(self, reading: Reading, layer: KerasLayer, number: int, model: KerasModel) -> list[str]:
@@ -271,7 +271,7 @@ class _Writer:
 
 def _in_place(names: Sequence[str], used: Sequence[int], count: int) -> list[str]:
     """The names of those results that are used among all of them."""
-    found = dict(zip(used, names, strict=False))
+    found = dict(zip(used, names, strict=True))
     return [found.get(index, "_") for index in range(count)]
 
 

@@ -63,9 +63,9 @@ class Reading:
         """How many results of a call are spoken of, at least."""
         return self._most.get((layer.name, number), 0) + 1
 
-    def used_results(self, layer: KerasLayer) -> list[int]:
-        """Which results of its calls somebody has a use for."""
-        return sorted({ref.index for ref in self.used if ref.layer == layer.name})
+    def used_results(self, layer: KerasLayer) -> set[int]:
+        """Which results of its calls somebody has a use for, by what the file says."""
+        return {ref.index for ref in self.used if ref.layer == layer.name}
 
     def names(self, value: Any) -> list[str]:
         """Our names of the tensors in a part of a call."""

@@ -10,6 +10,7 @@ from kerascli.data.base import Field
 from kerascli.data.spec import DataSpec
 from kerascli.errors import Fault
 from kerascli.graph.build import Built, build, build_views
+from kerascli.graph.further import Scope
 from kerascli.graph.model import Model
 from kerascli.graph.parse import model_faults, parse_scope
 from kerascli.graph.targets import name_of
@@ -46,10 +47,7 @@ def describe(
     faults: list[Fault] = []
     several = has_steps(sections)
     wanted = None if targets is None else _specs(targets)
-    section = without_init_from(sections.get("model"))
-    unread = [] if data is None else [name for name in data.inputs if name not in inputs]
-    read = partial(parse_scope, section, _specs(inputs), data_targets=wanted, called_elsewhere=several, unread=unread)
-    found = _try(faults, read if references is None else partial(read, references=references))
+    found = _try(faults, lambda: _read_model(sections, data, inputs, wanted, references))
     written, scope = (None, None) if found is None else found
     init_from = _try(faults, lambda: parse_init_from(sections.get("model")))
     fit = _try(faults, lambda: parse_fit(sections.get("fit")))
@@ -66,9 +64,7 @@ def describe(
         asked = sections["fit"]["train_step"], sections.get("compile")
         steps = _try(faults, partial(parse_steps, *asked, scope, built, _specs(inputs), wanted))
     if built is not None and (steps is not None or not several):
-        owners = steps.rounds[-1].built.owners if steps is not None else built.owners
-        views = _try(faults, partial(build_views, built.model, owners, rows))
-        built = built if views is None else replace(built, views=views)
+        built = _with_views(faults, built, steps, rows)
     if "compile" in sections and not several:
         compiled = _try(faults, lambda: _compiled(sections["compile"], model, built, wanted))
     if faults:
@@ -84,12 +80,33 @@ def describe(
     return spec
 
 
+def _read_model(
+    sections: Mapping[Any, Any],
+    data: DataSpec | None,
+    inputs: Mapping[str, Field],
+    targets: Mapping[str, TensorSpec] | None,
+    references: References | None,
+) -> tuple[Model, Scope]:
+    """The model as it is written, and the scope in which further ones are read. Raises Invalid."""
+    unread = [] if data is None else [name for name in data.inputs if name not in inputs]
+    read = partial(parse_scope, data_targets=targets, called_elsewhere=has_steps(sections), unread=unread)
+    section, specs = without_init_from(sections.get("model")), _specs(inputs)
+    return read(section, specs) if references is None else read(section, specs, references=references)
+
+
 def _trained(faults: list[Fault], written: Model, trainable: Mapping[str, bool]) -> Model:
     """The model with what `fit.trainable` says of its layers; or as it is written, where that is at fault."""
     model = _try(faults, lambda: with_trainable(written, trainable))
     if model is not None and trainable:
         faults += updated_faults(model, trainable)
     return model or written
+
+
+def _with_views(faults: list[Fault], built: Built, steps: StepsSpec | None, rows: int) -> Built:
+    """The model with its views, which have the weights of its updates, too."""
+    owners = steps.rounds[-1].built.owners if steps is not None else built.owners
+    views = _try(faults, lambda: build_views(built.model, owners, rows))
+    return built if views is None else replace(built, views=views)
 
 
 def _beside_steps(fit: Mapping[str, Any]) -> list[Fault]:

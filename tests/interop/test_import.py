@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -369,6 +370,20 @@ def test_results_of_a_nested_model_that_nobody_uses_are_left_out(times: int, tmp
     np.testing.assert_allclose(ours, model.predict(called(model, x), verbose=0), atol=1e-5)
     owners = {weight.name.split("/")[-2].removeprefix("inner_") for weight in run.experiment.weights}
     assert owners & set("abcd") == ({"a", "c"} if times == 1 else {"a", "b", "c"})
+
+
+def test_a_result_that_a_nested_model_does_not_have_is_refused(tmp_path: Path) -> None:
+    inner = keras.Sequential([keras.Input((4,)), L.Dense(3)], name="inner")
+    x = keras.Input((4,))
+    path = save(keras.Model(x, L.Dense(1)(inner(x))), tmp_path, ".keras")
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["config.json"] = members["config.json"].replace(b'"inner", 0, 0', b'"inner", 0, 9')
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    with pytest.raises(FileRefused, match="cannot be taken"):
+        import_model(path, runs_dir=tmp_path / "runs")
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
