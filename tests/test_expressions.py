@@ -343,7 +343,7 @@ def test_bombs_are_refused_at_once(text: str) -> None:
     start = time.process_time()  # however busy the machine is
     with pytest.raises(ExpressionError):
         evaluate(parse(text), {"x": [1]})
-    assert time.process_time() - start < 0.2
+    assert time.process_time() - start < 3  # a bomb takes minutes, a collection of a test run's garbage 0.6 s
 
 
 def test_a_chain_is_not_deep_however_long() -> None:

@@ -240,9 +240,9 @@ def test_alias_bombs_are_refused_at_once(kind: str) -> None:
     else:
         lines = ["a0: &a0 {k: 1}", *(f"a{i}: &a{i} {{k: *a{i - 1}}}" for i in range(1, 200))]
         expected = "nested deeper than 32 levels"
-    start = time.perf_counter()
+    start = time.process_time()
     assert refused("\n".join(lines)).faults[0].text == expected
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 3
 
 
 def test_every_key_and_value_has_its_place() -> None:
@@ -363,13 +363,12 @@ def test_a_missing_file_names_its_neighbour(tmp_path: Path) -> None:
     assert messages(caught.value) == [expected]
 
 
-def test_a_large_file_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
+def test_a_large_file_is_refused_before_it_is_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "c.yaml"
     file.write_bytes(b"a: [" + b"1, " * MAX_BYTES)
-    start = time.perf_counter()
+    monkeypatch.setattr("kerascli.spec.text.parse_document", lambda *_, **__: pytest.fail("it was parsed"))
     with pytest.raises(ConfigError, match="larger than 1024 KiB"):
         read_document(file)
-    assert time.perf_counter() - start < 0.2
 
 
 def test_reading_a_config_imports_no_torch() -> None:
