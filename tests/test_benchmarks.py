@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import __main__ as program
@@ -22,6 +23,7 @@ from benchmarks.processes import Died, Worker
 from benchmarks.results import Record, append, latest
 from benchmarks.scaling import Point, proportional
 from benchmarks.workloads import WORKLOADS, Job
+from benchmarks.yardsticks import nats, of_penguins
 from kerascli.workflow.check import check
 
 LSTM_BIASES = 4 * 128  # torch's LSTM has two biases where Keras's has one
@@ -303,3 +305,16 @@ def test_no_option_is_ignored_in_silence(
     with pytest.raises(SystemExit, match="2"):
         program.main()
     assert "error" in capsys.readouterr().err
+
+
+def test_a_yardstick_of_pictures_is_their_crossentropy() -> None:
+    black, grey = np.zeros((2, 3)), np.full((2, 3), 0.5)
+    assert nats(grey, grey) == nats(black, grey) == pytest.approx(3 * np.log(2))
+    assert nats(black, black) == pytest.approx(0, abs=1e-5), "but for the distance from 0 that Keras keeps"
+
+
+def test_the_yardsticks_of_penguins_are_those_of_their_test_rows() -> None:
+    figures = [float(figure.removesuffix(" %")) for figure, _ in of_penguins()]
+    most_frequent, linear, without_mass, mean, fitted = figures
+    assert most_frequent < without_mass <= linear <= 100
+    assert 0 < fitted < mean < 1

@@ -377,6 +377,17 @@ def test_a_wrong_override_says_what_is_there(assignment: str, message: str) -> N
     assert messages(caught.value) == [f"--set {assignment}: error: {message}"]
 
 
+def test_below_an_argument_without_a_name_the_hint_says_how_to_set_it() -> None:
+    document = parse_document("compile: {optimizer: {adam: 0.1}}\nfit: {epochs: 3}", "c.yaml")
+    hints = []
+    for path in ("compile.optimizer.adam.learning_rate", "fit.epochs.x"):
+        with pytest.raises(ConfigError) as caught:
+            override(document, [f"{path}=1"])
+        hints.append(caught.value.faults[0].hint)
+    assert hints == ["the argument stands without its name: --set compile.optimizer.adam=... sets it", None]
+    assert override(document, ["compile.optimizer.adam=1"]).at(("compile", "optimizer")) == {"adam": 1}
+
+
 def test_only_names_of_components_may_be_spelled_in_several_ways() -> None:
     document = override(parse_document("fit: {epochs: 3}\nmodel: {layers: [{Dense: 3}]}", "c.yaml"), ["fit.Epochs=4"])
     assert document.data["fit"] == {"epochs": 3, "Epochs": 4}

@@ -147,9 +147,11 @@ class _Setter:
             raise Invalid([Fault(f"there is no '{_dotted(path)}', so it has no item {rest[0]}")])
         return {rest[0]: self._new(rest[1:], value, (*path, rest[0]))}
 
-    @staticmethod
-    def _unreachable(base: Any, part: str | int, path: Path) -> Invalid:
-        return Invalid([Fault(f"'{_dotted(path)}' is {show(base)}: there is no '{part}' in it")])
+    def _unreachable(self, base: Any, part: str | int, path: Path) -> Invalid:
+        where = _dotted(path)
+        unnamed = len(path) > 1 and (isinstance(path[-2], int) or self._merger.is_component(path[:-1]))
+        hint = f"the argument stands without its name: --set {where}=... sets it" if unnamed else None
+        return Invalid([Fault(f"'{where}' is {show(base)}: there is no '{part}' in it", hint=hint)])
 
 
 def _is_another(base: Any, value: Any, path: Path) -> bool:
