@@ -87,9 +87,11 @@ class Op:
             parameter = self.parameters.get(name) or (further and further.replace(name=name))
             assert parameter is not None
             if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-                several = [self._taken(parameter, item, device) for item in bound.pop(name)]
+                first = len(arguments) - len(value)
+                several = [self._taken(parameter, item, device, n) for n, item in enumerate(bound.pop(name), first)]
             elif value is not parameter.default:
-                bound[name] = self._taken(parameter, value, device)
+                written = name if name in keywords else list(self.parameters).index(name)
+                bound[name] = self._taken(parameter, value, device, written)
         if self.widens:
             bound, several = {name: _widened(value) for name, value in bound.items()}, _widened(several)
         if self.makes:
@@ -97,8 +99,14 @@ class Op:
         leading = [bound.pop(n) for n, p in self.parameters.items() if n in bound and p.kind is p.POSITIONAL_ONLY]
         return self.function(*leading, *several, **bound)
 
-    def _taken(self, parameter: inspect.Parameter, value: Any, device: torch.device) -> Any:
-        """An argument as the function takes it."""
+    def _taken(self, parameter: inspect.Parameter, value: Any, device: torch.device, written: int | str) -> Any:
+        """An argument as the function takes it; a wrong one is told where it is `written`, or by the name."""
+        try:
+            return self._fitting(parameter, value, device)
+        except ArgumentError as error:
+            raise ArgumentError(error.text, written) from None
+
+    def _fitting(self, parameter: inspect.Parameter, value: Any, device: torch.device) -> Any:
         kind = parameter.annotation
         if kind in (Tensor, Tensor | None):
             return as_tensor(value, device)
