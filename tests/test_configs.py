@@ -27,7 +27,7 @@ SMALLER = {
     "eager_pix2pix": ["levels=5", "filters=2"],
     "image_ocr": ["units=16", "rows=100"],
     "lstm_benchmark": ["units=16"],
-    "mnist_acgan": ["filters=4", "units=16"],
+    "mnist_acgan": ["filters=4", "units=16", "judge=4"],
     "mnist_swwae": ["pools=1"],
     "nmt_attention": ["units=16", "embedding=8"],
     "quora_siamese_lstm": ["units=16"],
