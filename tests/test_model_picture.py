@@ -262,6 +262,22 @@ def test_repeated_layers_stand_once_in_a_frame() -> None:
         check_picture(diagram, picture_of(diagram, measure))
 
 
+def test_layers_in_a_layer_are_told_by_their_names() -> None:
+    layers = "[{concatenate: [frame, h]}, {dense: {units: 4, name: new}}]"
+    cell = f"{{inputs: frame, states: {{h: 4}}, layers: {layers}, next: {{h: new}}}}"
+    stack = "{stacked_rnn_cells: {cells: [{gru_cell: 4}, {gru_cell: 2}]}}"
+    graph = graph_of(
+        "inputs: {x: [5, 3]}\nlayers:\n"
+        f"- rnn: {{cell: {cell}, inputs: x, return_sequences: true}}\n"
+        f"- rnn: {{cell: {stack}}}"
+    )
+    boxes = every(diagram_of(graph))
+    assert [box.details for box in boxes if box.kind == "rnn"] == [
+        "cell, concatenate, dense, return_sequences",
+        "stacked_rnn_cells gru_cell",
+    ]
+
+
 def test_layers_that_differ_are_not_folded() -> None:
     def chain(*details: str) -> Diagram:
         keys = ["in", *map(str, range(len(details))), "out"]

@@ -44,6 +44,8 @@ def _said(name: str, value: Any) -> str:
         return f"{value.component_name} {inner}".strip()
     if isinstance(value, Component):
         return value.component_name
+    if isinstance(value, tuple) and value and all(isinstance(each, Component) for each in value):
+        return ", ".join(dict.fromkeys(each.component_name for each in value))
     if value is True:
         return name
     if value is False:
