@@ -262,6 +262,13 @@ def test_repeated_layers_stand_once_in_a_frame() -> None:
         check_picture(diagram, picture_of(diagram, measure))
 
 
+def test_numbers_of_axes_are_no_sizes() -> None:
+    graph = graph_of("inputs: {x: [4, 3, 2]}\nlayers: [{permute: [2, 1, 3]}, {max_pooling_2d: [1, 2]}]")
+    details = {box.kind: box.details for box in every(diagram_of(graph))}
+    assert details["permute"] == "dims 2, 1, 3"
+    assert details["max_pooling_2d"] == "1\N{MULTIPLICATION SIGN}2"
+
+
 def test_layers_in_a_layer_are_told_by_their_names() -> None:
     layers = "[{concatenate: [frame, h]}, {dense: {units: 4, name: new}}]"
     cell = f"{{inputs: frame, states: {{h: 4}}, layers: {layers}, next: {{h: new}}}}"

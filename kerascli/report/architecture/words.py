@@ -13,6 +13,7 @@ _PLAIN = frozenset(
     {"units", "filters", "activation", "rate", "kernel_size", "pool_size", "value", "layer", "target_shape"}
 )
 """Settings whose value says what they are."""
+_AXES = frozenset({"axes", "axis", "dims"})
 _UNSAID = ("_initializer", "_regularizer", "_constraint")
 
 
@@ -52,7 +53,7 @@ def _said(name: str, value: Any) -> str:
         return f"no {name.removeprefix('use_')}"
     if isinstance(value, tuple):
         numbers = all(isinstance(each, int) for each in value)
-        text = TIMES.join(map(str, value)) if numbers else str([*value])
+        text = (", " if name in _AXES else TIMES).join(map(str, value)) if numbers else str([*value])
         if numbers and name == "strides" and len(set(value)) == 1:
             text = str(value[0])
     elif isinstance(value, (str, int, float)):
