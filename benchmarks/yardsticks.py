@@ -23,25 +23,29 @@ Finding = tuple[str, str]
 
 
 def main() -> None:
-    for figure, meaning in (*of_digits(), *of_penguins()):
-        print(f"{figure:>8}  {meaning}", flush=True)
+    for findings in (of_digits(), of_pictures("mnist"), of_pictures("fashion_mnist"), of_penguins()):
+        for figure, meaning in findings:
+            print(f"{figure:>8}  {meaning}", flush=True)
 
 
 def of_digits() -> Iterator[Finding]:
-    """Of the 10,000 test digits; learned is from the 60,000 others. Pixels go from 0 to 1."""
-    (x, y), (given, wanted) = (
-        (split["x"], split["y"].argmax(1)) for split in read("mnist_mlp.yaml", "fit.validation_split=0")
-    )
-    yield _percent(LogisticRegression(max_iter=300).fit(x, y).score(given, wanted)), "digits named by a linear model"
-    mean, means, plane = x.mean(0), np.stack([x[y == digit].mean(0) for digit in range(10)]), PCA(2).fit(x)
-    yield f"{nats(given, mean):.1f}", "nats a picture: the mean of all"
+    """Of the 10,000 test digits; learned is from the 60,000 others."""
+    (x, y), (given, wanted) = _pictures("mnist")
+    yield _percent(LogisticRegression(max_iter=300).fit(x, y).score(given, wanted)), "mnist: named by a linear model"
+
+
+def of_pictures(source: str) -> Iterator[Finding]:
+    """Of 10,000 test digits, or clothes; learned is from the 60,000 others. Pixels go from 0 to 1."""
+    (x, y), (given, wanted) = _pictures(source)
+    mean, means, plane = x.mean(0), np.stack([x[y == kind].mean(0) for kind in range(10)]), PCA(2).fit(x)
+    yield f"{nats(given, mean):.1f}", f"{source}, nats a picture: the mean of all"
     named = nats(given, means[wanted]) + math.log(10)
-    yield f"{named:.1f}", "nats a picture: the mean of its digit, with 2.3 to name it"
-    yield f"{nats(given, given):.1f}", "nats a picture: itself, as its pixels are grey"
-    yield f"{np.square(given - mean).mean():.4f}", "mean square of a pixel: the mean of all"
-    yield f"{np.square(given - means[wanted]).mean():.4f}", "mean square of a pixel: the mean of its digit"
+    yield f"{named:.1f}", f"{source}, nats a picture: the mean of its class, with 2.3 to name it"
+    yield f"{nats(given, given):.1f}", f"{source}, nats a picture: itself, as its pixels are grey"
+    yield f"{np.square(given - mean).mean():.4f}", f"{source}, mean square of a pixel: the mean of all"
+    yield f"{np.square(given - means[wanted]).mean():.4f}", f"{source}, mean square of a pixel: the mean of its class"
     error = np.square(given - plane.inverse_transform(plane.transform(given))).mean()
-    yield f"{error:.4f}", "mean square of a pixel: the two principal components"
+    yield f"{error:.4f}", f"{source}, mean square of a pixel: two principal components"
 
 
 def of_penguins() -> Iterator[Finding]:
@@ -57,6 +61,11 @@ def of_penguins() -> Iterator[Finding]:
     yield f"{np.abs(weighed - mass.mean()).mean():.3f}", "kg: mean error of the mean mass"
     error = weighed - LinearRegression().fit(x, mass).predict(given)
     yield f"{np.abs(error).mean():.3f}", "kg: mean error of a linear model's mass"
+
+
+def _pictures(source: str) -> list[tuple[np.ndarray, np.ndarray]]:
+    splits = read("mnist_mlp.yaml", f"data.source={source}", "fit.validation_split=0")
+    return [(split["x"], split["y"].argmax(1)) for split in splits]
 
 
 def _beside(split: Columns) -> np.ndarray:
