@@ -90,8 +90,7 @@ class Op:
                 first = len(arguments) - len(value)
                 several = [self._taken(parameter, item, device, n) for n, item in enumerate(bound.pop(name), first)]
             elif value is not parameter.default:
-                written = name if name in keywords else list(self.parameters).index(name)
-                bound[name] = self._taken(parameter, value, device, written)
+                bound[name] = self._taken(parameter, value, device, name if name in keywords else None)
         if self.widens:
             bound, several = {name: _widened(value) for name, value in bound.items()}, _widened(several)
         if self.makes:
@@ -99,12 +98,13 @@ class Op:
         leading = [bound.pop(n) for n, p in self.parameters.items() if n in bound and p.kind is p.POSITIONAL_ONLY]
         return self.function(*leading, *several, **bound)
 
-    def _taken(self, parameter: inspect.Parameter, value: Any, device: torch.device, written: int | str) -> Any:
-        """An argument as the function takes it; a wrong one is told where it is `written`, or by the name."""
+    def _taken(self, parameter: inspect.Parameter, value: Any, device: torch.device, written: int | str | None) -> Any:
+        """An argument as the function takes it. `written`: its place or name in the call; None: where the parameter is."""
         try:
             return self._fitting(parameter, value, device)
         except ArgumentError as error:
-            raise ArgumentError(error.text, written) from None
+            place = list(self.parameters).index(parameter.name) if written is None else written
+            raise ArgumentError(error.text, place) from None
 
     def _fitting(self, parameter: inspect.Parameter, value: Any, device: torch.device) -> Any:
         kind = parameter.annotation
