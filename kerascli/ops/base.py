@@ -99,7 +99,7 @@ class Op:
         return self.function(*leading, *several, **bound)
 
     def _taken(self, parameter: inspect.Parameter, value: Any, device: torch.device, written: int | str | None) -> Any:
-        """An argument as the function takes it. `written`: its place or name in the call; None: where the parameter is."""
+        """An argument as the function takes it. `written`: its place or name in the call; None: the parameter's."""
         try:
             return self._fitting(parameter, value, device)
         except ArgumentError as error:
