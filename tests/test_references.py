@@ -378,13 +378,13 @@ def test_a_wrong_override_says_what_is_there(assignment: str, message: str) -> N
 
 
 def test_below_an_argument_without_a_name_the_hint_says_how_to_set_it() -> None:
-    document = parse_document("compile: {optimizer: {adam: 0.1}}\nfit: {epochs: 3}", "c.yaml")
+    document = parse_document("compile: {optimizer: {adam: 0.1}}\nfit: {epochs: 3, phases: [{epochs: 1}]}", "c.yaml")
     hints = []
-    for path in ("compile.optimizer.adam.learning_rate", "fit.epochs.x"):
+    for path in ("compile.optimizer.adam.learning_rate", "fit.epochs.x", "fit.phases[0].epochs.x"):
         with pytest.raises(ConfigError) as caught:
             override(document, [f"{path}=1"])
         hints.append(caught.value.faults[0].hint)
-    assert hints == ["the argument stands without its name: --set compile.optimizer.adam=... sets it", None]
+    assert hints == ["the argument stands without its name: --set compile.optimizer.adam=... sets it", None, None]
     assert override(document, ["compile.optimizer.adam=1"]).at(("compile", "optimizer")) == {"adam": 1}
 
 

@@ -1,5 +1,6 @@
 """One Keras model while it is written in our words: what its tensors are called, and who has its weights."""
 
+from collections import defaultdict
 from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
@@ -44,9 +45,11 @@ class Reading:
         calls = [self.call(model.layers[name], number) for name, number in self.wanted]
         self.used = {ref for call in calls for ref in refs(call)} | {ref for _, ref in model.outputs}
         self._most: dict[tuple[str, int], int] = {}
+        self._used_results: defaultdict[str, set[int]] = defaultdict(set)
         for ref in self.used:
             key = (ref.layer, ref.call)
             self._most[key] = max(self._most.get(key, 0), ref.index)
+            self._used_results[ref.layer].add(ref.index)
 
     def call(self, layer: KerasLayer, number: int) -> Call:
         return self._masks.without(layer.calls[number])
@@ -65,7 +68,7 @@ class Reading:
 
     def used_results(self, layer: KerasLayer) -> set[int]:
         """Which results of its calls somebody has a use for, by what the file says."""
-        return {ref.index for ref in self.used if ref.layer == layer.name}
+        return self._used_results[layer.name]
 
     def names(self, value: Any) -> list[str]:
         """Our names of the tensors in a part of a call."""

@@ -149,17 +149,21 @@ class _Setter:
 
     def _unreachable(self, base: Any, part: str | int, path: Path) -> Invalid:
         where = _dotted(path)
-        unnamed = len(path) > 1 and (isinstance(path[-2], int) or self._merger.is_component(path[:-1]))
+        unnamed = self._merger.is_component(path[:-1]) or _is_item(path[:-1])
         hint = f"the argument stands without its name: --set {where}=... sets it" if unnamed else None
         return Invalid([Fault(f"'{where}' is {show(base)}: there is no '{part}' in it", hint=hint)])
 
 
+def _is_item(path: Path) -> bool:
+    """Whether a component stands at a path as an item of a list."""
+    above = path[:-1]
+    return bool(above) and isinstance(path[-1], int) and (above[-1] in _LISTS or above[:-1] in _PIPELINES)
+
+
 def _is_another(base: Any, value: Any, path: Path) -> bool:
     """Whether a value is a component of another name than the one that stands in a list of them."""
-    old, new, above = component_name(base), component_name(value), path[:-1]
-    if not above or not isinstance(path[-1], int) or old is None or new is None or same_name(old, new):
-        return False
-    return above[-1] in _LISTS or above[:-1] in _PIPELINES
+    old, new = component_name(base), component_name(value)
+    return _is_item(path) and old is not None and new is not None and not same_name(old, new)
 
 
 def _key(base: dict[str | int, Any], part: str | int) -> str | int:
