@@ -538,7 +538,7 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_leaves_the_last_good_weight
     assert caught.value.exit_code == 5
     run = find_run("latest", tmp_path / "runs")
     where = "the loss became nan or infinite at epoch 1, step 3"
-    assert str(caught.value) == f"{where}; the weights from before it are kept in {run.path}"
+    assert str(caught.value) == f"{where}; the last finite weights are kept in {run.path}"
     assert caught.value.faults[0].hint
     assert run.status() == "failed"
     assert run.facts()["reason"] == str(caught.value)
@@ -554,7 +554,7 @@ def test_the_command_says_where_it_stopped_and_exits_with_5(tmp_path: Path) -> N
     assert ran.stdout == ""
     error, hint = ran.stderr.splitlines()[-2:]
     where = f"runs/{find_run('latest', tmp_path / 'runs').folder_name}"
-    text = "the loss became nan or infinite at epoch 1, step 3; the weights from before it are kept in"
+    text = "the loss became nan or infinite at epoch 1, step 3; the last finite weights are kept in"
     assert error == f"error: {text} {where}"
     assert hint.startswith("  hint: lower the learning rate")
 

@@ -57,12 +57,17 @@ def stands(facts: Mapping[str, Any]) -> Standing:
         raise FileRefused(f"the state in the newest checkpoint is not one of kerascli's: '{where}' is wrong") from None
 
 
+def saved_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the model's weights, by name and in Keras's layout, out of the tensors of a checkpoint."""
+    return _below(tensors, "weights/")
+
+
 def reinstate(
     trainer: Trainer, tensors: dict[str, Tensor], facts: Mapping[str, Any], callbacks: Sequence[Callback]
 ) -> Progress:
     """Put weights and optimizer back, return the progress. Raises FileRefused where the model is another."""
     known = stands(facts)
-    trainer.restore(_below(tensors, "weights/"))
+    trainer.restore(saved_weights(tensors))
     trainer.optimizers.load_state_dict(_below(tensors, "optimizer/"))
     progress = Progress(**{name: getattr(known, name) for name in _COUNTERS})
     progress.callbacks = [dict(state) for state in known.callbacks]
@@ -101,5 +106,5 @@ def _of_another_version(what: str, version: str = "an earlier") -> FileRefused:
     return FileRefused(f"the newest checkpoint was made by {version} version of kerascli: it {what}", hint=hint)
 
 
-def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -17,9 +17,9 @@ from kerascli.callbacks.base import (
     rate_columns,
 )
 from kerascli.data.loader import Batch
-from kerascli.errors import Fault, TrainingStopped
 from kerascli.events import BatchEnd, EpochBegin, EpochEnd, Event, Record, Stopped, Tick
 from kerascli.fit.evaluate import add_states, evaluate
+from kerascli.fit.finite import refuse_bad_step, refuse_bad_weights
 from kerascli.fit.progress import Progress
 from kerascli.fit.states import forget
 from kerascli.fit.step import Trainer
@@ -48,7 +48,7 @@ class Plan:
 
 
 def train(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
-    """Train from where `progress` stands. Raises TrainingStopped at a non-finite loss.
+    """Train from where `progress` stands. Raises TrainingStopped where the loss or a weight is not finite.
 
     At every event but the last, `progress`, the weights and the optimizer belong together and can be saved.
     What callbacks and averages do to the weights when all is done comes after the last epoch's event: a run that
@@ -83,7 +83,8 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
     assert progress.states is not None
     with span("metrics"):
         logs = trainer.update.objective.figures(progress.states)
-        refuse_bad_step(trainer, plan, number)
+        refuse_bad_step(trainer, plan.steps, number)
+        refuse_bad_weights(trainer, progress)
     if plan.validation is not None and plan.validates(number):
         with span("validation"):
             figures = yield from _validate(trainer, plan, progress)
@@ -119,13 +120,13 @@ def _batches(trainer: Trainer, plan: Plan, progress: Progress, started: float) -
             drawn = now
             progress.seconds = now - started
             with span("metrics"):
-                refuse_bad_step(trainer, plan, number)
+                refuse_bad_step(trainer, plan.steps, number)
                 logs = trainer.update.objective.figures(progress.states)
         carried = _Carried()
         if due := [i for i, period in periods.items() if progress.step % period == 0]:
             progress.seconds = now - started
             with span("callbacks"):
-                refuse_bad_step(trainer, plan, number)
+                refuse_bad_step(trainer, plan.steps, number)
                 so_far = trainer.update.objective.figures(progress.states)
                 facts = replace(_facts(trainer, plan, progress, so_far, number), seconds=progress.seconds)
                 carried = _decide(trainer, plan, progress, due, lambda callback: callback.batch_end, facts)
@@ -166,16 +167,6 @@ def _on_averages(
         finally:
             trainer.optimizers.swap_averages()
         yield tick
-
-
-def refuse_bad_step(trainer: Trainer, plan: Plan, epoch: int) -> None:
-    """A loss or gradient that is no number stops training; the bad step has changed no weights."""
-    bad = trainer.optimizers.bad_step()
-    if bad is None:
-        return
-    step = (bad - 1) % plan.steps + 1
-    hint = "lower the learning rate, set clipnorm on the optimizer, or look for extreme values in the data"
-    raise TrainingStopped(Fault(f"the loss became nan or infinite at epoch {epoch}, step {step}", hint=hint))
 
 
 @dataclass(slots=True)

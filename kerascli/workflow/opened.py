@@ -15,6 +15,7 @@ from kerascli.data.prepare import DataFacts, Stages, stages
 from kerascli.data.spec import DataSpec
 from kerascli.device import choose_device, prepare_cpu
 from kerascli.errors import ConfigError, FileRefused, safe_text, suggestion
+from kerascli.fit.checkpoint import saved_weights
 from kerascli.fit.step import assign_weights
 from kerascli.graph.model import Model, View
 from kerascli.graph.weights import lasting
@@ -91,4 +92,4 @@ def _weights(record: RunRecord, checkpoint: str | None) -> dict[str, Tensor]:
         tensors = load_tensors(found.blobs[TRAINING])
     except SafetensorError as error:
         raise FileRefused(f"the weights of '{record.path}' are damaged: {error}") from None
-    return {name.removeprefix("weights/"): value for name, value in tensors.items() if name.startswith("weights/")}
+    return saved_weights(tensors)

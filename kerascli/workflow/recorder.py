@@ -23,7 +23,8 @@ from kerascli.events import (
     WriteScalars,
 )
 from kerascli.fit.checkpoint import capture, reinstate
-from kerascli.fit.loop import Plan, refuse_bad_step
+from kerascli.fit.finite import refuse_bad_step, refuse_bad_weights
+from kerascli.fit.loop import Plan
 from kerascli.fit.progress import Progress
 from kerascli.fit.step import Trainer
 from kerascli.fit.tensor_file import tensor_pieces
@@ -93,8 +94,9 @@ class Recorder:
         return None
 
     def save(self, reason: str, *, slots: tuple[str, ...] = ()) -> Saved:
-        """Write a checkpoint of the present moment. Raises TrainingStopped after a bad step: none is kept of that."""
-        refuse_bad_step(self.trainer, self.plan, self.progress.epoch + 1)
+        """Write a checkpoint of the present moment. Raises TrainingStopped where a number in it is not finite."""
+        refuse_bad_step(self.trainer, self.plan.steps, self.progress.epoch + 1)
+        refuse_bad_weights(self.trainer, self.progress)
         with span("checkpoints"):
             tensors, facts = capture(self.trainer, self.progress)
             self.record.checkpoints.save(self.progress.step, {TRAINING: tensor_pieces(tensors)}, facts, slots=slots)

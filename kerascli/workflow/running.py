@@ -6,17 +6,24 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 from itertools import islice
 
+from safetensors.torch import load as load_tensors
+
 from kerascli.data.loader import Batch
-from kerascli.errors import Interrupted, KerasCliError, TrainingStopped
+from kerascli.errors import FileRefused, Interrupted, KerasCliError, TrainingStopped
 from kerascli.events import Evaluated, Event, Note, Stopped
+from kerascli.fit.checkpoint import saved_weights
 from kerascli.fit.evaluate import evaluate
+from kerascli.fit.finite import has_finite_weights, refuse_bad_weights
 from kerascli.fit.loop import train
+from kerascli.fit.step import Trainer
+from kerascli.fit.tensor_file import tensor_pieces
+from kerascli.graph.weights import lasting
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.memory import STOPS, stopped_by
 from kerascli.workflow.phases import Course
 from kerascli.workflow.plan import judged
 from kerascli.workflow.profiled import profiled
-from kerascli.workflow.recorder import Recorder
+from kerascli.workflow.recorder import TRAINING, Recorder
 from kerascli.workflow.samples import sample_writer
 from kerascli.workflow.signals import Stop, deferred
 
@@ -26,6 +33,7 @@ def run(course: Course, record: RunRecord) -> Iterator[Event]:
     try:
         with deferred() as stop:
             yield from _phases(course, record, stop)
+            refuse_bad_weights(course.ready.trainer, course.reached)
             record.write_weights(course.ready.trainer.weights_file())
             results = yield from _judge(course, record, stop)
         stopped = course.reached.stopped
@@ -34,11 +42,8 @@ def run(course: Course, record: RunRecord) -> Iterator[Event]:
         record.finish("interrupted", reason=str(error))
         raise
     except TrainingStopped as error:
-        record.write_weights(course.ready.trainer.weights_file())
-        kept = [
-            replace(f, text=f"{f.text}; the weights from before it are kept in {record.path}") for f in error.faults
-        ]
-        raise _failed(record, TrainingStopped(kept)) from None
+        kept = _keep_finite_weights(course.ready.trainer, record)
+        raise _failed(record, TrainingStopped([replace(f, text=f"{f.text}; {kept}") for f in error.faults])) from None
     except KerasCliError as error:
         raise _failed(record, error) from None
     except Exception as error:
@@ -72,6 +77,23 @@ def _phase(course: Course, record: RunRecord, stop: Stop) -> Iterator[Event]:
     else:
         events = ready.profiler.follow(events, batches_done=course.reached.batch)
         yield from profiled(_saved_on_signal(events, recorder, stop), ready.profiler, record)
+
+
+def _keep_finite_weights(trainer: Trainer, record: RunRecord) -> str:
+    """Write the final weights of a training that had to stop, and say which they are.
+
+    An update that overflowed has left none in memory that could be kept: those of the last checkpoint are, then.
+    """
+    if has_finite_weights(trainer):
+        record.write_weights(trainer.weights_file())
+        return f"the last finite weights are kept in {record.path}"
+    try:
+        checkpoint = record.checkpoints.newest()
+    except FileRefused:
+        return "no weights are kept: there was no checkpoint before it"
+    saved = saved_weights(load_tensors(checkpoint.blobs[TRAINING]))
+    record.write_weights(tensor_pieces({weight.name: saved[weight.name] for weight in lasting(trainer.weights)}))
+    return f"the weights of the last checkpoint (step {checkpoint.step}) are kept in {record.path}"
 
 
 def _failed(record: RunRecord, error: KerasCliError) -> KerasCliError:
