@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 from kerascli import locks, storage
-from kerascli.errors import KerasCliError, StorageError
+from kerascli.errors import FileRefused, KerasCliError, StorageError
 from kerascli.runs import index
 from kerascli.runs.checkpoints import Checkpoints
+from kerascli.runs.history_writer import Prefix
 from kerascli.runs.record import RunRecord
 
 OPERATIONS = ("_open", "_write", "_fsync", "_close", "_rename", "_unlink", "_mkdir", "_rmtree")
@@ -67,6 +68,12 @@ def in_place(path: Path, data: bytes) -> None:
         view = view[storage._write(descriptor, view) :]
     storage._fsync(descriptor)
     storage._close(descriptor)
+
+
+def place_in_place(file: storage.Staged, path: Path) -> None:
+    """The control of `place`: what was written beside the file is written over it."""
+    in_place(path, file.temporary.read_bytes())
+    storage._unlink(file.temporary)
 
 
 def die() -> None:
@@ -280,7 +287,7 @@ def test_sweep_removes_what_dead_processes_left_and_nothing_else(tmp_path: Path)
 
 def test_json_is_strict_and_numbers_that_are_not_finite_become_null(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    storage.write_json(path, {"x": [1, float("nan"), (float("inf"),)], "name": "\udcff é"})
+    storage.write_text(path, storage.json_text({"x": [1, float("nan"), (float("inf"),)], "name": "\udcff é"}))
     assert (
         path.read_text() == '{\n  "x": [\n    1,\n    null,\n    [\n      null\n    ]\n  ],\n  "name": "\\udcff é"\n}\n'
     )
@@ -360,7 +367,7 @@ def test_a_kill_at_any_point_of_a_save_harms_no_checkpoint_and_leaves_nothing_be
         points += 1
         assert is_sound(folder, 4, saved=ended)
         assert_nothing_is_left_behind(folder)
-    assert points >= 40
+    assert points >= 35
 
 
 @pytest.mark.parametrize("step", [4, 3], ids=["the next step", "the same step again"])
@@ -368,7 +375,7 @@ def test_control_an_in_place_writer_harms_checkpoints_when_killed(
     run: tuple[Path, Callable[[], None]], step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, restore = run
-    monkeypatch.setattr(storage, "write_bytes", in_place)
+    monkeypatch.setattr(storage, "place", place_in_place)
     ends = crash_points(restore, lambda: save(folder, step, 4, "best"))
     assert sum(not is_sound(folder, 4, saved=ended) for ended in ends) >= 3
 
@@ -405,18 +412,24 @@ def test_a_kill_at_any_point_of_a_run_leaves_a_run_that_can_be_read(tmp_path: Pa
     def train() -> None:
         run = RunRecord.create(runs_dir, "a")
         with run.locked():
-            run.begin({"seed": 1})
             run.write_config("a: 1\n")
+            run.begin({"seed": 1})
+            run.open_history(["epoch", "loss"], Prefix())
+            run.history_writer.cut()
             for epoch in (1, 2):
-                run.write_history([{"epoch": number, "loss": 0.5} for number in range(1, epoch + 1)])
+                run.history_writer.append({"epoch": epoch, "loss": 0.5})
             run.finish("completed")
 
     seen = set()
     for _ in crash_points(lambda: shutil.rmtree(runs_dir, ignore_errors=True), train):
         for run in index.list_runs(runs_dir):
-            config = run.path / "config.yaml"
-            assert not config.exists() or config.read_text() == "a: 1\n"
-            seen.add((run.status(), len(run.history())))
+            if run.has_begun:
+                assert run.config() == "a: 1\n"
+                seen.add((run.status(), len(run.history())))
+            else:
+                assert run.status() == "killed"
+                with pytest.raises(FileRefused, match="died before it had begun"):
+                    run.config()
     assert seen == {("killed", 0), ("killed", 1), ("killed", 2), ("completed", 2)}
 
 
@@ -434,7 +447,7 @@ def test_a_kill_at_any_point_of_a_removal_leaves_the_whole_run_or_none(tmp_path:
         assert all(run.facts() and run.checkpoints.newest().step == 1 for run in found)
         seen.add(len(found))
         made = RunRecord.create(runs_dir, "b")  # clears up
-        assert len(os.listdir(runs_dir)) == len(found) + 1
+        assert sum(not name.startswith(".") for name in os.listdir(runs_dir)) == len(found) + 1
         assert made.path.exists()
     assert seen == {0, 1}
 
@@ -446,7 +459,7 @@ def test_two_processes_never_get_the_same_run_folder(tmp_path: Path) -> None:
 
     children = [fork(make) for _ in range(4)]
     assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
-    makers = [os.listdir(path) for path in (tmp_path / "runs").iterdir()]
+    makers = [os.listdir(path) for path in (tmp_path / "runs").glob("*-a*")]
     assert len(makers) == 80
     assert all(len(files) == 1 for files in makers)
 
