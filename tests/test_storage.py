@@ -9,10 +9,8 @@ import resource
 import shutil
 import signal
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,8 +20,8 @@ from kerascli.runs import index
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.history_writer import Prefix
 from kerascli.runs.record import RunRecord
+from tests.storage_harness import Disk, crash_points, die, failing, fork, in_child, in_place, place_in_place
 
-OPERATIONS = ("_open", "_write", "_fsync", "_close", "_rename", "_unlink", "_mkdir", "_rmtree")
 OLD, NEW = b"old " * 50, b"new and longer " * 50
 
 
@@ -31,97 +29,6 @@ OLD, NEW = b"old " * 50, b"new and longer " * 50
 def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Here processes die, not the machine, so waiting for the disk proves nothing; that it is asked is tested."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
-class Disk:
-    """A disk whose n-th operation does `fault`; writes come in pieces, so that a fault can fall between them."""
-
-    def __init__(self, patch: pytest.MonkeyPatch, fault: Callable[[], None], nth: int, *, ever_after: bool = False):
-        self.count = 0
-        self.done: list[str] = []
-        self._fault, self._nth, self._ever_after = fault, nth, ever_after
-        for name in OPERATIONS:
-            patch.setattr(storage, name, self._faulty(name, getattr(storage, name)))
-
-    def _faulty(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-        def operation(*arguments: Any) -> Any:
-            self.count += 1
-            self.done.append(f"{name} {arguments[0].name}" if isinstance(arguments[0], Path) else name)
-            now = self.count >= self._nth if self._ever_after else self.count == self._nth
-            if now and name == "_close":
-                real(*arguments)  # a descriptor is gone whatever close says
-            if now:
-                self._fault()
-            if name == "_write":
-                descriptor, data = arguments
-                return real(descriptor, data[: max(1, len(data) // 2)] if len(data) > 200 else data)
-            return real(*arguments)
-
-        return operation
-
-
-def in_place(path: Path, data: bytes) -> None:
-    """The control: what a program does that does not think of faults."""
-    descriptor = storage._open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    view = memoryview(data)
-    while view:
-        view = view[storage._write(descriptor, view) :]
-    storage._fsync(descriptor)
-    storage._close(descriptor)
-
-
-def place_in_place(file: storage.Staged, path: Path) -> None:
-    """The control of `place`: what was written beside the file is written over it."""
-    in_place(path, file.temporary.read_bytes())
-    storage._unlink(file.temporary)
-
-
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def fork(work: Callable[[], None]) -> int:
-    """Run `work` in a child process, whose number is returned."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12+ warns of forks beside other tests' threads
-        pid = os.fork()
-    if pid == 0:
-        try:
-            work()
-        except BaseException:
-            os._exit(1)
-        os._exit(0)
-    return pid
-
-
-def in_child(work: Callable[[], None]) -> int:
-    """Run `work` in a forked child; its wait status: 0 when it came to its end."""
-    return os.waitpid(fork(work), 0)[1]
-
-
-def crash_points(prepare: Callable[[], None], work: Callable[[], None]) -> Iterator[bool]:
-    """Kill `work` before its first file operation, then before its second ...; yields whether it came to its end."""
-    for nth in range(1, 500):
-
-        def dying(nth: int = nth) -> None:
-            with pytest.MonkeyPatch.context() as patch:
-                Disk(patch, die, nth)
-                work()
-
-        prepare()
-        status = in_child(dying)
-        assert status in (0, signal.SIGKILL)
-        yield status == 0
-        if status == 0:
-            return
-    raise AssertionError("it never came to its end")
-
-
-def failing(code: int) -> Callable[[], None]:
-    def fault() -> None:
-        raise OSError(code, os.strerror(code))
-
-    return fault
 
 
 # One file

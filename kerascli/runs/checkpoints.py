@@ -105,7 +105,7 @@ class Checkpoints:
         self._prune(step, [each for each in before if each is not None])
 
     def settle(self, step: int) -> None:
-        """Before training goes on from `step`: fill slots that a crash left empty, give up what is later.
+        """Before training goes on from `step`: fill slots that a crash left empty, give up what is later, clear up.
 
         What is later is damaged, and its steps are trained again. It goes before anything is undone that it speaks of.
         """
@@ -119,6 +119,7 @@ class Checkpoints:
             storage.remove_file(self._manifest(each))
         if later:
             storage.sync_folder(self.folder)
+        self._kept = self._clear_up(step) or None
 
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, oldest first; whether they are intact is not looked at."""
