@@ -380,7 +380,7 @@ def test_a_terminal_gets_data_without_controls_and_a_program_gets_it_whole(
     assert kerascli("train config.yaml --device cpu --name odd").code == 0
     run = find_run("odd", here / "runs").path
     edit_facts(run, config="\u202e\x9b")
-    (run / "summary.txt").write_text("a\x1b[31m\nb\n", encoding="utf-8")
+    RunRecord(run).write_summary("a\x1b[31m\nb\n")
     lines = ("predict odd test", "summary odd")
     whole = [kerascli(line).out for line in lines]
     assert all("\x1b" in out for out in whole)

@@ -526,6 +526,57 @@ def test_within_a_second_the_order_is_that_of_the_starts(runs_dir: Path, monkeyp
     assert [run.path for run in index.list_runs(runs_dir)] == moved
 
 
+def test_a_clock_that_goes_back_does_not_change_the_order_of_the_starts(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock(datetime):
+        year_now = 2031
+
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            cls.year_now -= 1
+            return datetime(cls.year_now, 1, 1, tzinfo=UTC)
+
+    monkeypatch.setattr(record, "datetime", Clock)
+    made = [RunRecord.create(runs_dir, name) for name in ("b", "a", "c", "b")]
+    assert [run.path for run in index.list_runs(runs_dir)][-1] == made[-1].path  # which has no run.json yet
+    for run in made:
+        run.begin({})
+    assert [run.path for run in index.list_runs(runs_dir)] == [run.path for run in made]
+    assert index.find_run("latest", runs_dir).path == made[-1].path
+
+
+def test_neither_a_copy_nor_a_run_from_elsewhere_is_the_latest(runs_dir: Path, tmp_path: Path) -> None:
+    elsewhere = [RunRecord.create(tmp_path / "others", "z") for _ in range(5)][-1]
+    elsewhere.begin({})
+    first, second = (RunRecord.create(runs_dir, name) for name in ("first", "second"))
+    for run in (first, second):
+        run.begin({})
+    shutil.copytree(elsewhere.path, runs_dir / elsewhere.folder_name)
+    make_run(runs_dir, "2099-01-01T00-00-00Z-without_number")
+    for run in (first, second):
+        shutil.copytree(run.path, runs_dir / f"zz-copy-of-{run.name}")
+    names = [run.folder_name for run in index.list_runs(runs_dir)]
+    own = ["zz-copy-of-first", first.folder_name, "zz-copy-of-second", second.folder_name]
+    assert names == [elsewhere.folder_name, "2099-01-01T00-00-00Z-without_number", *own]
+    index.remove(second)
+    third = RunRecord.create(runs_dir, "third")
+    assert index.find_run("latest", runs_dir).path == third.path
+
+
+@pytest.mark.parametrize("harm", ["missing", "damaged"])
+def test_a_folder_that_forgot_its_starts_goes_by_time_and_begins_a_new_sequence(runs_dir: Path, harm: str) -> None:
+    old = [RunRecord.create(runs_dir, name) for name in ("old", "older")]
+    for run in old:
+        run.begin({})
+    memory = runs_dir / ".starts.json"
+    memory.unlink() if harm == "missing" else memory.write_text("{")
+    assert [run.path for run in index.list_runs(runs_dir)] == [run.path for run in old]
+    new = RunRecord.create(runs_dir, "new")
+    new.begin({})
+    assert [run.path for run in index.list_runs(runs_dir)] == [run.path for run in (*old, new)]
+
+
 def test_a_renamed_run_is_ordered_by_what_it_says(three: Path) -> None:
     make_run(three, "renamed", started="2026-01-02T12:00:00.000000Z")
     names = [run.folder_name for run in index.list_runs(three)]
