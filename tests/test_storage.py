@@ -34,7 +34,7 @@ def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 # One file
 
 
-def broken_crash_points(tmp_path: Path, write: Callable[[Path, bytes], None]) -> tuple[int, int]:
+def broken_crash_points(tmp_path: Path, write: Callable[[Path, bytes], object]) -> tuple[int, int]:
     """How many crash points leave a damaged file, and how many there are."""
     path = tmp_path / "a"
     ends = crash_points(lambda: in_place(path, OLD), lambda: write(path, NEW))
@@ -53,7 +53,7 @@ def test_control_an_in_place_writer_fails_the_crash_test(tmp_path: Path) -> None
     assert broken >= 3
 
 
-def broken_failures(tmp_path: Path, write: Callable[[Path, bytes], None], code: int, *, ever_after: bool) -> int:
+def broken_failures(tmp_path: Path, write: Callable[[Path, bytes], object], code: int, *, ever_after: bool) -> int:
     path, broken = tmp_path / "a", 0
     for nth in range(1, 100):
         path.write_bytes(OLD)
