@@ -8,7 +8,6 @@ fsync is never retried on the same file: the kernel may already have dropped the
 import contextlib
 import errno
 import fcntl
-import hashlib
 import json
 import math
 import os
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from kerascli.errors import StorageError, safe_text
-from kerascli.pieces import Piece, Pieces, pieces
+from kerascli.pieces import Hasher, Piece, Pieces, pieces, slices
 
 _TEMPORARY = re.compile(r"\..+\.tmp-(\d+)", re.DOTALL)
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -221,13 +220,13 @@ def _temporary(path: Path) -> Path:
 
 def _fill(path: Path, data: Pieces) -> str:
     """Write and sync a new file; returns its SHA-256."""
-    digest = hashlib.sha256()
-    with _opened(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW) as descriptor:
-        for piece in data:
-            digest.update(piece)
-            _write_whole(descriptor, piece)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with _opened(path, flags) as descriptor, Hasher(len(data)) as hasher:
+        for each in slices(data):
+            hasher.update(each)
+            _write_whole(descriptor, each)
         _fsync(descriptor)
-    return digest.hexdigest()
+    return hasher.hexdigest()
 
 
 @contextlib.contextmanager
