@@ -18,12 +18,12 @@ _LOCK_FILE = ".lock"
 
 
 @contextlib.contextmanager
-def lock(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process; the kernel frees it however the process ends. Refused when held."""
+def lock(folder: Path, *, patience_seconds: float = 0.07) -> Iterator[None]:
+    """Hold `folder` for this process; the kernel frees it however the process ends. Refused when held for longer."""
     with reported("lock", folder):
         descriptor = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
-            if not _acquire(descriptor):
+            if not _acquire(descriptor, patience_seconds):
                 raise StorageError(f"'{safe_text(str(folder))}' is in use by {_holder(descriptor)}")
             os.ftruncate(descriptor, 0)
             os.write(descriptor, json.dumps(_here()).encode())
@@ -68,13 +68,16 @@ def _forget_locks() -> None:
 os.register_at_fork(after_in_child=_forget_locks)
 
 
-def _acquire(descriptor: int) -> bool:
-    for pause_seconds in (0.0, 0.02, 0.05):  # `locked` in another process takes it for a moment
-        time.sleep(pause_seconds)
+def _acquire(descriptor: int, patience_seconds: float) -> bool:
+    """Try until patience ends, at least a little: `locked` in another process takes it for a moment."""
+    end = time.monotonic() + patience_seconds
+    while True:
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
-    return False
+        if time.monotonic() >= end:
+            return False
+        time.sleep(0.01)
 
 
 def _here() -> dict[str, Any]:

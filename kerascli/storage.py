@@ -8,18 +8,19 @@ fsync is never retried on the same file: the kernel may already have dropped the
 import contextlib
 import errno
 import fcntl
-import hashlib
 import json
 import math
 import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kerascli.errors import StorageError, safe_text
+from kerascli.pieces import Hasher, Piece, Pieces, pieces, slices
 
 _TEMPORARY = re.compile(r"\..+\.tmp-(\d+)", re.DOTALL)
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -67,59 +68,76 @@ def _rmtree(path: Path) -> None:
     shutil.rmtree(path)
 
 
-Piece = bytes | memoryview
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A file that is complete and durable, but still under a temporary name; `place` gives it its own."""
+
+    temporary: Path
+    size: int
+    sha256: str
 
 
-class Pieces:
-    """What a file is to hold, made piece by piece: all of it is never in memory. `make` is called for each reading."""
-
-    def __init__(self, size: int, make: Callable[[], Iterable[Piece]]) -> None:
-        self._size = size
-        self._make = make
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __iter__(self) -> Iterator[Piece]:
-        yield from self._make()
-
-    def sha256(self) -> str:
-        digest = hashlib.sha256()
-        for piece in self:
-            digest.update(piece)
-        return digest.hexdigest()
-
-
-def pieces(data: Piece | Pieces) -> Pieces:
-    """What is whole is one piece."""
-    return data if isinstance(data, Pieces) else Pieces(len(data), lambda: [data])
-
-
-def write_bytes(path: Path, data: Piece | Pieces) -> None:
-    """Replace the file at `path` whole.
+def write_bytes(path: Path, data: Piece | Pieces) -> str:
+    """Replace the file at `path` whole and return its SHA-256.
 
     After a StorageError the old one is intact, or, where only the folder could not be synced, the new one is there.
     """
-    temporary = _temporary(path)
-    with reported("write", path, needed_bytes=len(data)):
-        try:
-            _fill(temporary, pieces(data))
-            _rename(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                _unlink(temporary)
-            raise
+    with staged(path, data) as file:
+        place(file, path)
+    with reported("write", path):
         _sync_folder(path.parent)
+    return file.sha256
+
+
+@contextlib.contextmanager
+def staged(path: Path, data: Piece | Pieces) -> Iterator[Staged]:
+    """Write `data` beside `path` and hash it in the same pass; what was not placed at the end is removed.
+
+    For files whose name or record needs their digest, and for several files that share one sync of their folder.
+    """
+    temporary = _temporary(path)
+    try:
+        with reported("write", path, needed_bytes=len(data)):
+            digest = _fill(temporary, pieces(data))
+        yield Staged(temporary, len(data), digest)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            _unlink(temporary)
+        raise
+
+
+def place(file: Staged, path: Path) -> None:
+    """Rename a staged file to `path`, in the same folder; the name is durable after `sync_folder`."""
+    with reported("write", path, needed_bytes=file.size):
+        _rename(file.temporary, path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    with reported("write", folder):
+        _sync_folder(folder)
+
+
+def append(path: Path, data: bytes) -> None:
+    """Add to the end of an existing file; durable after `sync_file`. A kill can leave a part of `data`."""
+    with reported("write", path, len(data)), _opened(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW) as descriptor:
+        _write_whole(descriptor, data)
+
+
+def sync_file(path: Path) -> None:
+    """Make what was appended to a file durable."""
+    with reported("write", path), _opened(path, os.O_RDONLY | os.O_NOFOLLOW) as descriptor:
+        _fsync(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:
-    """As `write_bytes`, in UTF-8; a byte of a file name that is no text becomes \\udcff, as JSON has it."""
-    write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
+    """As `write_bytes`, with `text_bytes`."""
+    write_bytes(path, text_bytes(text))
 
 
-def write_json(path: Path, data: Any) -> None:
-    """As `write_text`, with `json_text`."""
-    write_text(path, json_text(data))
+def text_bytes(text: str) -> bytes:
+    """Encode text as UTF-8; a byte of a file name that is no text becomes \\udcff, as JSON has it."""
+    return text.encode("utf-8", errors="backslashreplace")
 
 
 def json_text(data: Any, *, ascii_only: bool = False) -> str:
@@ -200,32 +218,43 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name[:60]}.tmp-{os.getpid()}")
 
 
-def _fill(path: Path, data: Pieces) -> None:
+def _fill(path: Path, data: Pieces) -> str:
+    """Write and sync a new file; returns its SHA-256."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with _opened(path, flags) as descriptor, Hasher(len(data)) as hasher:
+        for each in slices(data):
+            hasher.update(each)
+            _write_whole(descriptor, each)
+        _fsync(descriptor)
+    return hasher.hexdigest()
+
+
+@contextlib.contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
     try:
         descriptor = _open(path, flags)
-    except FileExistsError:  # left by a killed process that had our number
+    except FileExistsError:  # a temporary file, left by a killed process that had our number
         _unlink(path)
         descriptor = _open(path, flags)
     try:
-        for piece in data:
-            rest = memoryview(piece)
-            while rest:
-                rest = rest[_write(descriptor, rest) :]
-        _fsync(descriptor)
+        yield descriptor
     finally:
         _close(descriptor)
+
+
+def _write_whole(descriptor: int, data: Piece) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[_write(descriptor, rest) :]
 
 
 def _sync_folder(folder: Path) -> None:
-    descriptor = _open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        _fsync(descriptor)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that cannot sync folders
-            raise
-    finally:
-        _close(descriptor)
+    with _opened(folder, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
+        try:
+            _fsync(descriptor)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a file system that cannot sync folders
+                raise
 
 
 @contextlib.contextmanager

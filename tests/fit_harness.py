@@ -15,6 +15,7 @@ import torch
 from kerascli.builder.experiment import Experiment
 from kerascli.data.prepare import PreparedData
 from kerascli.device import Choice
+from kerascli.events import EpochEnd
 from kerascli.fit.evaluate import evaluate
 from kerascli.fit.loop import train
 from kerascli.fit.predict import predict
@@ -59,14 +60,13 @@ class Ours:
         plan = make_plan(experiment, self.prepared, {})
         trainer, _ = bind(experiment, plan)
         progress = Progress(epoch=experiment.spec.fit.initial_epoch)
-        for _ in train(trainer, plan, progress):
-            pass
+        history = [dict(progress.row) for event in train(trainer, plan, progress) if isinstance(event, EpochEnd)]
         rows = judged(experiment, self.prepared.splits["train"])
         outputs = predict(experiment.update, rows.epoch(0), seed=seed)
         own = ("epoch", "learning_rate", "epoch_seconds")
-        names = {name: None for row in progress.rows for name in row if name not in own}
+        names = {name: None for row in history for name in row if name not in own}
         return Trained(
-            history={name: [row[name] for row in progress.rows if name in row] for name in names},
+            history={name: [row[name] for row in history if name in row] for name in names},
             weights={weight.name: weight.keras().numpy() for weight in experiment.weights},
             evaluated=outcome_of(evaluate(experiment.update, rows.epoch(0), seed=seed)),
             predicted={name: value.numpy() for name, value in outputs.items()},

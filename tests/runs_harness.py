@@ -12,6 +12,7 @@ from safetensors.numpy import load
 from kerascli.events import Event
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
+from kerascli.runs.sealed import sealed, unsealed
 from kerascli.spec.load import open_config
 from kerascli.workflow.options import Options
 from kerascli.workflow.train import resume, start
@@ -69,6 +70,12 @@ def outcome(run: RunRecord) -> tuple[list[dict[str, float]], dict[str, bytes]]:
     """What must be equal, bit by bit: history without its clock, and the weights."""
     rows = [{k: v for k, v in row.items() if not k.endswith("_seconds")} for row in run.history()]
     return rows, {name: value.tobytes() for name, value in load(run.weights()).items()}
+
+
+def edit_facts(run: Path, **changes: object) -> None:
+    """Change what run.json says, under a seal that is right again."""
+    path = run / "run.json"
+    path.write_bytes(sealed({**unsealed(path.read_bytes(), path), **changes}))
 
 
 def kerascli(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

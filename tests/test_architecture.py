@@ -13,7 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # Each floor may import those above it; the members of a floor do not import each other unless they stand in MAY.
 FLOORS = [
-    ["errors", "events", "shapes", "spans", "wording", "storage", "files", "locks", "light_torch"],
+    ["errors", "events", "shapes", "spans", "wording", "pieces", "storage", "files", "locks", "light_torch"],
     ["component", "expressions", "device", "draws", "user_code"],
     ["parts", "preprocessing", "ops"],
     ["layers", "losses", "metrics", "schedules", "optimizers", "data", "runs"],
@@ -27,7 +27,7 @@ FLOORS = [
 ]
 MAY = {
     ("component", "wording"), ("wording", "errors"), ("storage", "errors"), ("files", "errors"), ("shapes", "errors"),
-    ("files", "storage"), ("locks", "storage"), ("locks", "errors"), ("metrics", "losses"),
+    ("storage", "pieces"), ("files", "storage"), ("locks", "storage"), ("locks", "errors"), ("metrics", "losses"),
     ("optimizers", "schedules"), ("callbacks", "schedules"), ("__main__", "cli"), ("ops", "parts"),
     ("ops", "preprocessing"),
 }  # fmt: skip

@@ -23,7 +23,9 @@ from kerascli.cli import options
 from kerascli.events import EpochEnd, Event
 from kerascli.report.console import TrainingView
 from kerascli.runs.index import find_run
+from kerascli.runs.record import RunRecord
 from kerascli.spec.load import Config
+from tests.runs_harness import edit_facts
 
 CONFIG = """
 seed: 5
@@ -103,7 +105,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [sys.executable, "-m", "kerascli", "train", "config.yaml", "--device", "cpu"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    made = next((folder / "runs").iterdir())
+    (made,) = (folder / "runs").glob("*-config")
     made.rename(made.with_name("2026-01-01T00-00-00Z-config"))  # a run of this second would be called `config-2`
     return folder
 
@@ -119,12 +121,7 @@ def here(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 @pytest.fixture
 def run_folder(here: Path) -> Path:
-    return next((here / "runs").iterdir())
-
-
-def edit_facts(run: Path, **changes: object) -> None:
-    facts = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps({**facts, **changes}))
+    return next((here / "runs").glob("*-config"))
 
 
 # What goes well
@@ -252,7 +249,7 @@ def test_smoke_leaves_nothing_behind(kerascli: Kerascli, here: Path, monkeypatch
     said = kerascli("train config.yaml --smoke --device cpu --set fit.initial_epoch=1")
     assert said == Said(0, "smoke test passed: config.yaml\n", "".join(f"{line}\n" for line in lines))
     assert not list(scratch.iterdir())
-    assert len(list((here / "runs").iterdir())) == 1
+    assert len(list((here / "runs").glob("*-config"))) == 1
 
 
 def test_a_finished_run_says_that_nothing_is_left_and_goes_on_when_asked(kerascli: Kerascli, here: Path) -> None:
@@ -383,7 +380,7 @@ def test_a_terminal_gets_data_without_controls_and_a_program_gets_it_whole(
     assert kerascli("train config.yaml --device cpu --name odd").code == 0
     run = find_run("odd", here / "runs").path
     edit_facts(run, config="\u202e\x9b")
-    (run / "summary.txt").write_text("a\x1b[31m\nb\n", encoding="utf-8")
+    RunRecord(run).write_summary("a\x1b[31m\nb\n")
     lines = ("predict odd test", "summary odd")
     whole = [kerascli(line).out for line in lines]
     assert all("\x1b" in out for out in whole)
@@ -454,8 +451,13 @@ def remove_weights(run: Path) -> None:
 
 
 def widen(run: Path) -> None:
-    path = run / "resolved.yaml"
-    path.write_text(path.read_text().replace("units: 4", "units: 5"))
+    """By a stranger, who gets the checksums right."""
+    record = RunRecord(run)
+    record.write_resolved(record.resolved().replace("units: 4", "units: 5"))
+
+
+def write_no_yaml(run: Path) -> None:
+    RunRecord(run).write_resolved("model: [\n")
 
 
 def break_yaml(run: Path) -> None:
@@ -474,9 +476,14 @@ DAMAGED = [
     (truncate, 4, "error: 'runs/TIME-config/model.safetensors' is damaged: "),
     (remove_weights, 4, "error: cannot read 'runs/TIME-config/model.safetensors': no such file or directory\n"),
     (widen, 4, "error: the weights are of another model: "),
-    (break_yaml, 2, "runs/TIME-config/resolved.yaml:2:1: error: "),
+    (write_no_yaml, 2, "runs/TIME-config/resolved.yaml:2:1: error: "),
+    (
+        break_yaml,
+        4,
+        "error: 'runs/TIME-config/resolved.yaml' is damaged: its sha256 is not the one that run.json has\n",
+    ),
     (break_facts, 4, "error: 'runs/TIME-config/run.json' is damaged: not JSON\n"),
-    (remove_preprocessing, 4, "error: the run's preprocessing has no 'preprocessing.json'\n"),
+    (remove_preprocessing, 4, "error: cannot read 'runs/TIME-config/preprocessing/preprocessing.json': no such file"),
 ]
 
 

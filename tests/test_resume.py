@@ -212,7 +212,7 @@ def test_a_checkpoint_that_lacks_a_part_of_the_state_is_from_an_earlier_version(
     leave(write(tmp_path, HARD), tmp_path, 40)
     run = find_run("latest", tmp_path)
     good = run.checkpoints.newest()
-    assert {"phase", "first", "rows", "callbacks"} <= good.facts.keys()
+    assert {"phase", "first", "row", "history", "callbacks"} <= good.facts.keys()
     lacks = [lambda facts, _, name=name: facts.pop(name) for name in good.facts]
     lacks += [
         lambda facts, _, index=index, name=name: facts["callbacks"][index].pop(name)

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ from kerascli.errors import ConfigError, FileRefused, KerasCliError, StorageErro
 from kerascli.report.compare import ABSENT, compare
 from kerascli.runs import history, index, manifest, record
 from kerascli.runs.checkpoints import Checkpoints
+from kerascli.runs.history_writer import Prefix
 from kerascli.runs.record import RunRecord
+from tests.runs_harness import edit_facts
 
 # Checkpoints
 
@@ -191,7 +194,7 @@ def test_a_foreign_file_beside_the_checkpoints_is_left_alone(two: Checkpoints) -
         {"files": {"../x": {"bytes": 1, "sha256": "0" * 64}}},
         {"files": {"training": {"bytes": -1, "sha256": "0" * 64}}},
         {"step": "800"},
-        {"format": 2},
+        {"format": 3},
         {"more": 1},
     ],
 )
@@ -215,6 +218,12 @@ def test_a_slot_that_is_no_name_is_a_mistake_of_the_caller(two: Checkpoints, slo
 # history.csv
 
 
+def table(rows: Sequence[history.Row]) -> bytes:
+    """The file that a run with these rows has."""
+    names = history.ordered(name for row in rows for name in row)
+    return "".join([history.header(names), *(history.line(row, names) for row in rows)]).encode()
+
+
 def test_the_history_comes_back_number_for_number(tmp_path: Path) -> None:
     numbers = random.Random(2)
     rows: list[dict[str, int | float]] = [
@@ -224,8 +233,7 @@ def test_the_history_comes_back_number_for_number(tmp_path: Path) -> None:
     rows[3] |= {"val_loss": math.inf, "a, \"b\"\n'c'": -0.0}
     rows[4] |= {"val_loss": -math.inf, "loss": 5e-324}
     path = tmp_path / "history.csv"
-    path.write_text(history.to_csv(rows))
-    back = history.read(path)
+    back = history.parse(table(rows), path)
     assert back == rows
     assert [{name: type(value) for name, value in row.items()} for row in back] == [
         {name: type(value) for name, value in row.items()} for row in rows
@@ -238,15 +246,16 @@ def test_the_columns_are_epoch_then_figures_then_rate_and_clock() -> None:
         {"loss": 1.0, "learning_rate": 0.1, "epoch_seconds": 2.0, "epoch": 1},
         {"epoch": 2, "loss": 0.5, "val_loss": math.nan, "learning_rate": 0.1, "epoch_seconds": 2.5},
     ]
-    assert history.to_csv(rows) == (
-        "epoch,loss,val_loss,learning_rate,epoch_seconds\n1,1.0,,0.1,2.0\n2,0.5,NaN,0.1,2.5\n"
-    )
+    assert table(rows) == b"epoch,loss,val_loss,learning_rate,epoch_seconds\n1,1.0,,0.1,2.0\n2,0.5,NaN,0.1,2.5\n"
+    assert history.ordered(["epoch_seconds", "loss", "phase", "a_learning_rate", "epoch", "loss"]) == [
+        "epoch", "phase", "loss", "a_learning_rate", "epoch_seconds",
+    ]  # fmt: skip
 
 
 def test_pandas_like_readers_see_numbers_of_numpy_as_numbers() -> None:
     import numpy as np
 
-    assert history.to_csv([{"epoch": 1, "loss": np.float64(0.5)}]) == "epoch,loss\n1,0.5\n"
+    assert table([{"epoch": 1, "loss": np.float64(0.5)}]) == b"epoch,loss\n1,0.5\n"
 
 
 @pytest.mark.parametrize(
@@ -262,15 +271,20 @@ def test_pandas_like_readers_see_numbers_of_numpy_as_numbers() -> None:
 )
 def test_a_damaged_history_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "history.csv"
-    path.write_text(text)
     with pytest.raises(FileRefused, match=re.escape(f"'{path}' is damaged: {message}")):
-        history.read(path)
+        history.parse(text.encode(), path)
 
 
 def test_a_history_of_no_epoch_has_no_rows(tmp_path: Path) -> None:
-    path = tmp_path / "history.csv"
-    path.write_text(history.to_csv([]))
-    assert history.read(path) == []
+    for data in (b"", b"epoch,loss\n"):
+        assert history.parse(data, tmp_path / "history.csv") == []
+
+
+def test_a_line_that_is_being_written_is_not_there_yet(tmp_path: Path) -> None:
+    whole = b"epoch,loss\n1,0.5\n12,0.25\n"
+    for cut in range(len(whole) + 1):
+        rows = history.parse(whole[:cut], tmp_path / "history.csv")
+        assert rows == [{"epoch": 1, "loss": 0.5}, {"epoch": 12, "loss": 0.25}][: max(0, whole[:cut].count(b"\n") - 1)]
 
 
 # Records
@@ -286,13 +300,13 @@ def test_what_is_written_is_read_back(runs_dir: Path) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ-mnist_mlp", run.path.name)
     with run.locked():
         plugin = run.write_plugin("_my layers.py", b"x = 1\n")
-        run.begin({"seed": 3, "plugins": [plugin], "versions": manifest.versions()})
         run.write_config("a: 1\n")
         run.write_resolved("a: 1.0\n")
         run.write_summary("é")
-        run.write_weights(b"\0weights")
         run.write_preprocessing("words.json", b"[]")
-        run.write_history([{"epoch": 1, "loss": 0.5}])
+        run.begin({"seed": 3, "plugins": [plugin], "versions": manifest.versions()})
+        write_rows(run, [{"epoch": 1, "loss": 0.5}])
+        run.write_weights(b"\0weights")
         run.write_log("log.csv", "a\n")
         assert run.status() == "running"
         run.finish("stopped", reason="early_stopping", results={"test": {"loss": math.nan}})
@@ -306,6 +320,13 @@ def test_what_is_written_is_read_back(runs_dir: Path) -> None:
     assert facts["results"] == {"test": {"loss": None}}
     assert (facts["seed"], facts["reason"], facts["pid"]) == (3, "early_stopping", os.getpid())
     assert facts["versions"]["python"] == sys.version.split()[0]
+
+
+def write_rows(run: RunRecord, rows: Sequence[history.Row]) -> None:
+    run.open_history(history.ordered(name for row in rows for name in row), Prefix())
+    run.history_writer.cut()
+    for row in rows:
+        run.history_writer.append(row)
 
 
 def test_a_resumed_run_keeps_its_start_and_adds_up_its_time(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,7 +352,11 @@ def test_a_resumed_run_keeps_its_start_and_adds_up_its_time(runs_dir: Path, monk
         ({"results": [1]}, "'results' cannot be the list [1]"),
         ({"results": {"test": {"loss": "\x1b"}}}, "'results.test.loss' cannot be the text '\\x1b'"),
         ({"seconds": "x"}, "'seconds' cannot be the text 'x'"),
-        ({"seconds": math.inf}, "'seconds' cannot be inf"),
+        ({"files": {"model.safetensors": "0"}}, "'files.model.safetensors' cannot be the text '0'"),
+        ({"replacing": [1]}, "'replacing' cannot be the list [1]"),
+        ({"format": "2"}, "'format' cannot be the text '2'"),
+        ({"history": {"size": -1}}, "'history.size' cannot be -1"),
+        ({"start": {"number": 1}}, "'start.sequence' is missing"),
         ({"seconds": 10**400}, "'seconds' cannot be 1000"),
         ({"seconds": None}, "'seconds' cannot be nothing (null)"),
         ({"status": []}, "'status' cannot be the list []"),
@@ -346,9 +371,10 @@ def test_a_resumed_run_keeps_its_start_and_adds_up_its_time(runs_dir: Path, monk
 )
 def test_a_run_json_that_says_what_cannot_be_is_refused(runs_dir: Path, said: dict[str, Any], message: str) -> None:
     run = RunRecord.create(runs_dir, "a")
-    path = run.path / "run.json"
-    path.write_text(json.dumps({"unknown": [{}], **said}))
     run.write_resolved("a: 1\n")
+    run.begin({})
+    path = run.path / "run.json"
+    edit_facts(run.path, unknown=[{}], **said)
     for read in (run.facts, lambda: run.begin({}), run.plugin_paths, lambda: compare([run])):
         with pytest.raises(FileRefused, match=re.escape(f"'{path}' is damaged: {message}")):
             read()
@@ -384,7 +410,7 @@ def test_a_changed_plugin_is_refused(runs_dir: Path) -> None:
     run = RunRecord.create(runs_dir, "a")
     run.begin({"plugins": [run.write_plugin("p.py", b"x = 1\n")]})
     (run.path / "plugins" / "p.py").write_text("x = 2\n")
-    with pytest.raises(FileRefused, match=r"p\.py' is not as the run recorded it"):
+    with pytest.raises(FileRefused, match=r"p\.py' is damaged: its sha256 is not the one that run\.json has"):
         run.plugin_paths()
 
 
@@ -500,6 +526,57 @@ def test_within_a_second_the_order_is_that_of_the_starts(runs_dir: Path, monkeyp
     assert [run.path for run in index.list_runs(runs_dir)] == moved
 
 
+def test_a_clock_that_goes_back_does_not_change_the_order_of_the_starts(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock(datetime):
+        year_now = 2031
+
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            cls.year_now -= 1
+            return datetime(cls.year_now, 1, 1, tzinfo=UTC)
+
+    monkeypatch.setattr(record, "datetime", Clock)
+    made = [RunRecord.create(runs_dir, name) for name in ("b", "a", "c", "b")]
+    assert [run.path for run in index.list_runs(runs_dir)][-1] == made[-1].path  # which has no run.json yet
+    for run in made:
+        run.begin({})
+    assert [run.path for run in index.list_runs(runs_dir)] == [run.path for run in made]
+    assert index.find_run("latest", runs_dir).path == made[-1].path
+
+
+def test_neither_a_copy_nor_a_run_from_elsewhere_is_the_latest(runs_dir: Path, tmp_path: Path) -> None:
+    elsewhere = [RunRecord.create(tmp_path / "others", "z") for _ in range(5)][-1]
+    elsewhere.begin({})
+    first, second = (RunRecord.create(runs_dir, name) for name in ("first", "second"))
+    for run in (first, second):
+        run.begin({})
+    shutil.copytree(elsewhere.path, runs_dir / elsewhere.folder_name)
+    make_run(runs_dir, "2099-01-01T00-00-00Z-without_number")
+    for run in (first, second):
+        shutil.copytree(run.path, runs_dir / f"zz-copy-of-{run.name}")
+    names = [run.folder_name for run in index.list_runs(runs_dir)]
+    own = ["zz-copy-of-first", first.folder_name, "zz-copy-of-second", second.folder_name]
+    assert names == [elsewhere.folder_name, "2099-01-01T00-00-00Z-without_number", *own]
+    index.remove(second)
+    third = RunRecord.create(runs_dir, "third")
+    assert index.find_run("latest", runs_dir).path == third.path
+
+
+@pytest.mark.parametrize("harm", ["missing", "damaged"])
+def test_a_folder_that_forgot_its_starts_goes_by_time_and_begins_a_new_sequence(runs_dir: Path, harm: str) -> None:
+    old = [RunRecord.create(runs_dir, name) for name in ("old", "older")]
+    for run in old:
+        run.begin({})
+    memory = runs_dir / ".starts.json"
+    memory.unlink() if harm == "missing" else memory.write_text("{")
+    assert [run.path for run in index.list_runs(runs_dir)] == [run.path for run in old]
+    new = RunRecord.create(runs_dir, "new")
+    new.begin({})
+    assert [run.path for run in index.list_runs(runs_dir)] == [run.path for run in (*old, new)]
+
+
 def test_a_renamed_run_is_ordered_by_what_it_says(three: Path) -> None:
     make_run(three, "renamed", started="2026-01-02T12:00:00.000000Z")
     names = [run.folder_name for run in index.list_runs(three)]
@@ -557,10 +634,11 @@ def pair(runs_dir: Path) -> list[RunRecord]:
         run = make_run(runs_dir, f"2026-01-0{number + 1}T00-00-00Z-r{number}", directions={"accuracy": "max"})
         run.write_resolved(RESOLVED.format(units=units, second=second, rate=rate))
         losses = [1.0, 0.25, 0.5 + number]
-        run.write_history([
+        rows = [
             {"epoch": epoch, "loss": loss, "val_accuracy": 1 - loss / 2, "other": loss}
             for epoch, loss in enumerate(losses, start=1)
-        ])  # fmt: skip
+        ]
+        write_rows(run, rows)
         run.finish("completed", results={"test": {"loss": number / 2}})
         made.append(run)
     return made
@@ -623,7 +701,10 @@ def test_a_damaged_run_does_not_spoil_the_list(home: Path, app: typer.Typer) -> 
     for file in ("run.json", "history.csv"):
         (home / "runs" / "2026-01-01T00-00-00Z-r0" / file).write_text('"{\x1b')
     out, _ = invoke(app, "runs")
-    assert re.search(r"^2026-01-01T00-00-00Z-r0 +unknown, history damaged +0 +-$", out, re.MULTILINE)
+    assert re.search(r"^2026-01-01T00-00-00Z-r0 +unknown +0 +-$", out, re.MULTILINE)
+    (home / "runs" / "2026-01-02T00-00-00Z-r1" / "history.csv").write_text("epoch\n1\n")
+    out, _ = invoke(app, "runs")
+    assert re.search(r"^2026-01-02T00-00-00Z-r1 +completed, history damaged +0 +0.0 s$", out, re.MULTILINE)
     assert "2026-01-02T00-00-00Z-r1" in out
 
 

@@ -212,7 +212,7 @@ def test_three_steps_of_a_gan_are_those_of_a_train_step_in_keras(
         assert not np.array_equal(start[weight.name], end[weight.name]), weight.name
     for name in ("critic_loss", "forger_loss"):
         wanted = np.mean([loss[name] for loss in losses])
-        assert progress.rows[0][name] == pytest.approx(wanted, rel=1e-9)
+        assert progress.row[name] == pytest.approx(wanted, rel=1e-9)
 
 
 # Everything that makes it hard: noise, dropout, moving statistics, averages, repeats, formulas, callbacks.

@@ -503,7 +503,7 @@ def test_a_csv_log_has_a_row_an_epoch(tmp_path: Path) -> None:
         }
 
 
-@pytest.mark.parametrize("text", ["loss\n0.5\n", "epoch,loss\nx,0.5\n", "epoch,loss\n0\n\n,1\n", 'epoch\n"0'])
+@pytest.mark.parametrize("text", ["loss\n0.5\n", "epoch,loss\nx,0.5\n", "epoch,loss\n0\n\n,1\n", 'epoch\n"0\n'])
 def test_a_damaged_csv_log_is_refused_when_a_row_is_added(tmp_path: Path, text: str) -> None:
     run, _ = train(write(tmp_path, CALLBACKS), tmp_path, ["fit.epochs=1"])
     run.write_log("log.csv", text)

@@ -98,12 +98,15 @@ def find_run(selector: str, runs_dir: Path) -> "RunRecord":
     record = find(selector, runs_dir)
     if selector == LATEST:
         note(f"run: {record.path} (the latest)")
+    if not record.has_checksums:
+        note(f"warning: {record.path} is from before runs had checksums: damage to its files would not be noticed")
     return record
 
 
 def trained_run(selector: str, runs_dir: Path, checkpoint: str | None) -> "RunRecord":
     """A run whose weights can be used: its training has ended, or a checkpoint is named. Raises ConfigError."""
     record = find_run(selector, runs_dir)
+    record.facts()  # refused where it is damaged, or where the run never began
     status = record.status()
     if checkpoint is not None or status not in {"running", "interrupted", "killed"}:
         return record

@@ -10,11 +10,12 @@ from kerascli.callbacks.base import Callback, RestoreSlot
 from kerascli.errors import FileRefused
 from kerascli.fit.progress import Progress
 from kerascli.fit.step import Trainer
+from kerascli.runs.history_writer import Prefix
 
 _COUNTERS = ("epoch", "batch", "step", "seconds", "said", "stopped", "phase", "first")
 
 
-def capture(trainer: Trainer, progress: Progress) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def capture(trainer: Trainer, progress: Progress, history: Prefix) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """(tensors, facts for JSON) of the present moment: the tensors themselves, which the next step changes."""
     tensors = {f"weights/{weight.name}": weight.keras() for weight in trainer.weights}
     tensors.update({f"optimizer/{name}": value for name, value in trainer.optimizers.state().items()})
@@ -23,7 +24,8 @@ def capture(trainer: Trainer, progress: Progress) -> tuple[dict[str, Tensor], di
         tensors.update({f"slots/{slot}/{name}": value for name, value in weights.items()})
     facts = {name: getattr(progress, name) for name in _COUNTERS}
     facts["callbacks"] = progress.callbacks
-    facts["rows"] = progress.rows
+    facts["row"] = progress.row
+    facts["history"] = history.model_dump()
     return tensors, facts
 
 
@@ -41,7 +43,8 @@ class Standing(BaseModel):
     phase: NonNegativeInt
     first: NonNegativeInt
     callbacks: list[dict[str, Any]]
-    rows: list[dict[str, Any]]
+    row: dict[str, Any]
+    history: Prefix
 
 
 def stands(facts: Mapping[str, Any]) -> Standing:
@@ -71,7 +74,7 @@ def reinstate(
     trainer.optimizers.load_state_dict(_below(tensors, "optimizer/"))
     progress = Progress(**{name: getattr(known, name) for name in _COUNTERS})
     progress.callbacks = [dict(state) for state in known.callbacks]
-    progress.rows = [dict(row) for row in known.rows]
+    progress.row = dict(known.row)
     device = trainer.weights[0].tensor.device if trainer.weights else "cpu"
     states = _below(tensors, "states/")
     if states.keys() != {

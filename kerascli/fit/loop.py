@@ -75,7 +75,7 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
     if progress.batch == 0 and plan.forgets:
         forget(trainer.update.states())
     if progress.batch == 0:  # after the event, at which a run may be left: to go on from there must not do it twice
-        facts = _facts(trainer, plan, progress, progress.rows[-1] if progress.rows else {}, number)
+        facts = _facts(trainer, plan, progress, progress.row, number)
         with span("callbacks"):
             for callback in plan.callbacks:
                 progress.said += _carry_out(callback.begin(facts), trainer, progress)
@@ -96,7 +96,7 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
         carried = _decide(trainer, plan, progress, asked, lambda callback: callback.epoch_end, facts)
     seconds = time.monotonic() - started
     phase = {} if plan.phase is None else {"phase": plan.phase}
-    progress.rows.append({"epoch": number, **phase, **logs, **rates, "epoch_seconds": seconds})
+    progress.row = {"epoch": number, **phase, **logs, **rates, "epoch_seconds": seconds}
     progress.epoch, progress.batch, progress.states, progress.seconds = number, 0, None, 0.0
     messages = (*progress.said, *carried.messages)
     progress.said = []

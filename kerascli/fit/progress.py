@@ -22,8 +22,8 @@ class Progress:
     """Seconds that the running epoch has taken in earlier processes."""
     callbacks: list[dict[str, Any]] = field(default_factory=list)
     """The callbacks' states, in their order."""
-    rows: list[dict[str, float]] = field(default_factory=list)
-    """History: a row an epoch."""
+    row: dict[str, float] = field(default_factory=dict)
+    """Row of the history for the last finished epoch."""
     slots: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     """Weights kept under a name, in Keras's layout, on the CPU."""
     said: list[str] = field(default_factory=list)

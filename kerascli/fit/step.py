@@ -15,8 +15,8 @@ from kerascli.fit.tensor_file import tensor_pieces
 from kerascli.graph.weights import Weight, lasting
 from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.optimizers.several import Optimizers
+from kerascli.pieces import Pieces
 from kerascli.spans import span
-from kerascli.storage import Pieces
 
 
 @dataclass(frozen=True, slots=True)

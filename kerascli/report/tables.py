@@ -32,14 +32,13 @@ class RunLine:
     @classmethod
     def of(cls, run: RunRecord) -> "RunLine":
         status = run.status()
+        facts: dict[str, Any] = {}
+        rows: list[dict[str, int | float]] = []
         try:
             facts = run.facts()
-        except FileRefused:
-            facts = {}
-        try:
             rows = run.history()
         except FileRefused:
-            rows, status = [], f"{status}, history damaged"
+            status = f"{status}, history damaged" if facts else status
         last = rows[-1] if rows else {}
         started, seconds = facts.get("started"), facts.get("seconds")
         return cls(run.folder_name, str(run.path), status, started, seconds, len(rows), last)

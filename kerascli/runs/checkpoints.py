@@ -2,9 +2,10 @@
 
     checkpoints/step-00000800.json                    the manifest, written last: with it the checkpoint exists
     checkpoints/step-00000800.1f3a….training          the files, named by step and content
-    checkpoints/best.json                             a named slot: a manifest of the same form
+    checkpoints/best.json                             a named slot: a copy of the manifest
 
-No file that a manifest speaks of is ever overwritten, so a save that dies half-way harms no earlier one.
+No file that a manifest speaks of is ever overwritten, so a save that dies half-way harms no earlier one. A manifest
+names the slots that it fills: a copy that a crash kept from being written is made good from it.
 """
 
 import contextlib
@@ -19,13 +20,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kerascli import storage
 from kerascli.errors import FileRefused
+from kerascli.pieces import Pieces, pieces
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, quoted, read_bytes
-from kerascli.storage import Pieces, pieces
 
 _BLOB_NAME = r"[a-z][a-z0-9_-]{0,60}(\.[a-z0-9_-]{1,20})?"
 _BLOB = re.compile(rf"step-(\d{{8,15}})\.[0-9a-f]{{16}}\.{_BLOB_NAME}")
 _STEP = re.compile(r"step-(\d{8,15})\.json")
-_SLOT = re.compile(r"(?!step-)([a-z][a-z0-9_-]{0,60})\.json")
+_SLOT_NAME = r"[a-z][a-z0-9_-]{0,60}"
+_SLOT = re.compile(rf"(?!step-)({_SLOT_NAME})\.json")
 
 # A manifest is JSON whose first value is the SHA-256 of the bytes of its second: it vouches for itself.
 _OPEN, _MIDDLE, _CLOSE = b'{"sha256": "', b'", "checkpoint": ', b"}\n"
@@ -57,8 +59,10 @@ class _Manifest(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    format: Literal[1] = 1
+    format: Literal[1, 2] = 2
     step: Annotated[int, Field(ge=0, lt=10**15)]
+    slots: list[Annotated[str, Field(pattern=rf"^{_SLOT_NAME}\z")]] = []
+    """Slots that it fills; format 1 did not say."""
     files: dict[Annotated[str, Field(pattern=rf"^{_BLOB_NAME}\z")], _File]
     facts: dict[str, Any]
 
@@ -74,6 +78,8 @@ class Checkpoints:
             raise ValueError(f"keep: expected at least 2, since the newest may be damaged, got {keep}")
         self.folder = folder
         self.keep = keep
+        self._kept: list[int] | None = None
+        """Steps that are there, oldest first, once this object has cleared up: no save has to list the folder again."""
 
     def save(
         self, step: int, blobs: Mapping[str, bytes | Pieces], facts: Mapping[str, Any], *, slots: tuple[str, ...] = ()
@@ -85,16 +91,35 @@ class Checkpoints:
         for slot in slots:
             if not _SLOT.fullmatch(f"{slot}.json"):
                 raise ValueError(f"slot: expected lower-case letters, digits, '_' and '-', got '{slot}'")
-        files = {name: _File(bytes=len(blob), sha256=pieces(blob).sha256()) for name, blob in blobs.items()}
-        manifest = _Manifest(step=step, files=files, facts=dict(facts))
         storage.make_folder(self.folder)
-        for name, path in manifest.paths(self.folder).items():
-            storage.write_bytes(path, blobs[name])
-        sealed = _sealed(json.dumps(manifest.model_dump()).encode())
-        storage.write_bytes(self._manifest(step), sealed)
-        for slot in slots:
-            storage.write_bytes(self._slot(slot), sealed)
-        self._prune(step)
+        filled = self._slots_of(self._manifest(step))  # by an earlier save of the same step
+        files = {name: self._write_blob(step, name, blob) for name, blob in blobs.items()}
+        storage.sync_folder(self.folder)  # the manifest must not outlive what it speaks of
+        manifest = _Manifest(step=step, files=files, facts=dict(facts), slots=sorted({*slots, *filled}))
+        before = [self._manifest_in(slot) for slot in manifest.slots]
+        text = _sealed(json.dumps(manifest.model_dump()).encode())
+        for path in (self._manifest(step), *map(self._slot, manifest.slots)):
+            with storage.staged(path, text) as staged:
+                storage.place(staged, path)
+        storage.sync_folder(self.folder)
+        self._prune(step, [each for each in before if each is not None])
+
+    def settle(self, step: int) -> None:
+        """Before training goes on from `step`: fill slots that a crash left empty, give up what is later, clear up.
+
+        What is later is damaged, and its steps are trained again. It goes before anything is undone that it speaks of.
+        """
+        for slot in self.slots():
+            with contextlib.suppress(Damaged):
+                path = self._source(slot, up_to=step)
+                if _read_manifest(path) != self._manifest_in(slot):
+                    storage.write_bytes(self._slot(slot), _contents(path, "the manifest", TEXT_LIMIT_BYTES))
+        later = [each for each in self.steps() if each > step]
+        for each in later:
+            storage.remove_file(self._manifest(each))
+        if later:
+            storage.sync_folder(self.folder)
+        self._kept = self._clear_up(step) or None
 
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, oldest first; whether they are intact is not looked at."""
@@ -109,13 +134,46 @@ class Checkpoints:
         if slot not in self.slots():
             raise FileRefused(f"{quoted(self.folder.parent)} has no checkpoint {quoted(slot)}")
         try:
-            return self._load(self._slot(slot))
+            return self._load(self._source(slot))
         except Damaged as reason:
             raise FileRefused(f"checkpoint '{slot}' of {quoted(self.folder.parent)} is damaged: {reason}") from None
 
+    def newest_facts(self) -> Mapping[str, Any]:
+        """The facts of the newest checkpoint whose manifest is intact; none when there is none."""
+        for step in self.steps()[::-1]:
+            with contextlib.suppress(Damaged):
+                return _read_manifest(self._manifest(step)).facts
+        return {}
+
     def slots(self) -> list[str]:
         """The named slots that are filled."""
-        return sorted(found[1] for name in self._names() if (found := _SLOT.fullmatch(name)))
+        filled = {found[1] for name in self._names() if (found := _SLOT.fullmatch(name))}
+        return sorted(filled.union(*(self._slots_of(self._manifest(step)) for step in self.steps())))
+
+    def _source(self, slot: str, up_to: int = 10**15) -> Path:
+        """The manifest that fills a slot: that of the last step that said so, if a crash came before its copy."""
+        path = self._slot(slot)
+        filled = _read_manifest(path).step if path.exists() else -1
+        for step in self.steps()[::-1]:
+            if filled <= step <= up_to and slot in self._slots_of(self._manifest(step)):
+                return self._manifest(step)
+        return path
+
+    def _slots_of(self, path: Path) -> list[str]:
+        """The slots that a manifest names; none when it is not there or damaged."""
+        with contextlib.suppress(Damaged):
+            return [slot for slot in _read_manifest(path).slots if _SLOT.fullmatch(f"{slot}.json")]
+        return []
+
+    def _manifest_in(self, slot: str) -> _Manifest | None:
+        with contextlib.suppress(Damaged):
+            return _read_manifest(self._slot(slot))
+        return None
+
+    def _write_blob(self, step: int, name: str, blob: bytes | Pieces) -> _File:
+        with storage.staged(self.folder / f"step-{step:08d}.{name}", blob) as staged:
+            storage.place(staged, self.folder / _blob_file(step, name, staged.sha256))
+        return _File(bytes=staged.size, sha256=staged.sha256)
 
     def _first_intact(self, steps: list[int]) -> Checkpoint:
         run, tried = quoted(self.folder.parent), []
@@ -139,18 +197,39 @@ class Checkpoints:
         blobs = {name: _verified(paths[name], name, said) for name, said in manifest.files.items()}
         return Checkpoint(manifest.step, blobs, manifest.facts)
 
-    def _prune(self, newest: int) -> None:
+    def _prune(self, newest: int, replaced: list[_Manifest]) -> None:
+        """Remove what is no longer kept; `replaced` are the manifests that slots held before this save."""
+        steps, self._kept = [*(self._kept or ()), newest], None
+        try:
+            dropped = [_read_manifest(self._manifest(step)) for step in steps[: -self.keep]]
+        except Damaged:
+            dropped = None
+        if len(steps) == 1 or newest <= max(steps[:-1]) or dropped is None:
+            self._kept = self._clear_up(newest)
+            return
+        kept = steps[-self.keep :]
+        for manifest in dropped:
+            storage.remove_file(self._manifest(manifest.step))
+        for manifest in (*dropped, *replaced):
+            holding = [each.step for slot in manifest.slots if (each := self._manifest_in(slot)) is not None]
+            if manifest.step not in (*kept, *holding):
+                for path in manifest.paths(self.folder).values():
+                    storage.remove_file(path)
+        self._kept = kept
+
+    def _clear_up(self, newest: int) -> list[int]:
+        """Look at every file of the folder; returns the steps that are kept."""
         kept = [step for step in self.steps() if step <= newest][-self.keep :]
         for step in set(self.steps()) - set(kept):
             storage.remove_file(self._manifest(step))
         wanted: set[str] = set()
-        for slot in self.slots():
+        for path in (*map(self._manifest, kept), *map(self._slot, self.slots())):
             with contextlib.suppress(Damaged):  # nothing can be read with it, so it keeps no file
-                wanted.update(path.name for path in _read_manifest(self._slot(slot)).paths(self.folder).values())
+                wanted.update(each.name for each in _read_manifest(path).paths(self.folder).values())
         for name in self._names():
-            found = _BLOB.fullmatch(name)
-            if found and int(found[1]) not in kept and name not in wanted:
+            if _BLOB.fullmatch(name) and name not in wanted:
                 storage.remove_file(self.folder / name)
+        return kept
 
     def _names(self) -> list[str]:
         return [path.name for path in self.folder.iterdir()] if self.folder.is_dir() else []

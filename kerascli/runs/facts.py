@@ -1,4 +1,4 @@
-"""run.json, read: what later commands rely on has the form that we write, or the file is refused."""
+"""run.json: what later commands rely on has the form that we write, or the file is refused."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -6,7 +6,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from kerascli.errors import FileRefused, show
-from kerascli.runs.reading import quoted, read_json
+from kerascli.runs.history_writer import Prefix
+from kerascli.runs.reading import TEXT_LIMIT_BYTES, json_object, must_read, quoted
+from kerascli.runs.sealed import is_sealed, unsealed
+from kerascli.runs.starts import Start
+
+FORMAT = 2
+"""Of run folders. Format 1 had no checksums but those of weights, plugins and checkpoints."""
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]
 
 
 class _Plugin(BaseModel):
@@ -21,6 +29,12 @@ class _Facts(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
+    format: Literal[1, 2]
+    files: dict[str, Digest]
+    replacing: dict[str, Digest] = {}
+    history: Prefix | None = None
+    start: Start | None = None
+    folder_name: str = ""
     status: str = ""
     started: str = ""
     resumed: list[str] = []
@@ -30,14 +44,17 @@ class _Facts(BaseModel):
     tier: str | None = None
     data: dict[str, str] = {}
     plugins: list[_Plugin] = []
-    weights_sha256: str | None = None
     directions: dict[str, Literal["min", "max"]] = {}
     results: dict[str, dict[str, float | None]] | None = None
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """All that a run.json says; FileRefused where it says something that cannot be."""
-    facts = read_json(path)
+    """All that a run.json says; FileRefused where it is damaged or says something that cannot be."""
+    data = must_read(path, TEXT_LIMIT_BYTES)
+    facts = unsealed(data, path) if is_sealed(data) else _of_format_1(json_object(data, path), path)
+    known = facts.get("format")
+    if isinstance(known, int) and known > FORMAT:
+        raise FileRefused(f"{quoted(path)} is of format {known}: a later version of kerascli made the run")
     try:
         _Facts.model_validate(facts)
     except ValidationError as error:
@@ -46,3 +63,11 @@ def read_facts(path: Path) -> dict[str, Any]:
         what = "is missing" if first["type"] == "missing" else f"cannot be {show(first['input'])}"
         raise FileRefused(f"{quoted(path)} is damaged: {quoted(name)} {what}") from None
     return facts
+
+
+def _of_format_1(facts: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Facts of the format that had no seal, in the form of the present one."""
+    if facts.keys() & {"sha256", "format", "files"}:
+        raise FileRefused(f"{quoted(path)} is damaged: its first line is not that of a sealed file")
+    weights = facts.pop("weights_sha256", None)
+    return {"format": 1, "files": {} if weights is None else {"model.safetensors": weights}, **facts}

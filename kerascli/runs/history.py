@@ -8,27 +8,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from kerascli.errors import FileRefused, show
-from kerascli.runs.reading import quoted, read_text
+from kerascli.runs.reading import decoded, quoted
 
 Row = Mapping[str, int | float]
 
 _WHOLE = re.compile(r"-?\d{1,18}")
 
 
-def to_csv(rows: Sequence[Row]) -> str:
-    """The table as text. A row may lack columns (validation every other epoch); its cells are empty."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    names = columns(rows)
-    writer.writerow(names)
-    writer.writerows([_cell(row.get(name)) for name in names] for row in rows)
-    return out.getvalue()
+def header(names: Sequence[str]) -> str:
+    """Return the first line of the file."""
+    return _line(names)
 
 
-def columns(rows: Iterable[Row]) -> list[str]:
-    """`epoch` (and `phase`), the figures as they first appeared, then the learning rate and the clock."""
-    seen = dict.fromkeys(name for row in rows for name in row)
-    return sorted(seen, key=_rank)  # a stable sort
+def line(row: Row, names: Sequence[str]) -> str:
+    """Return a row as a line. It may lack columns (validation every other epoch); their cells are empty."""
+    if unknown := row.keys() - set(names):
+        raise ValueError(f"history.csv has no columns {sorted(unknown)}")
+    return _line([_cell(row.get(name)) for name in names])
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """Return column names in the file's order: `epoch`, `phase`, the figures as given, learning rates, the clock."""
+    return sorted(dict.fromkeys(names), key=_rank)  # a stable sort
 
 
 def is_clock(name: str) -> bool:
@@ -41,10 +42,14 @@ def is_figure(name: str) -> bool:
     return name not in {"epoch", "phase"} and not name.endswith("learning_rate") and not is_clock(name)
 
 
-def read(path: Path) -> list[dict[str, int | float]]:
-    """The rows, each with the cells that are not empty, equal to the numbers written."""
+def parse(data: bytes, path: Path) -> list[dict[str, int | float]]:
+    """Return the rows, each with the cells that are not empty, equal to the numbers written.
+
+    A last line without its end is passed over: it is being written, or a kill cut it. Raises FileRefused.
+    """
+    whole = data[: data.rfind(b"\n") + 1]
     try:
-        lines = list(csv.reader(io.StringIO(read_text(path)), strict=True))
+        lines = list(csv.reader(io.StringIO(decoded(whole, path)), strict=True))
     except csv.Error as error:
         raise FileRefused(f"{quoted(path)} is damaged: {error}") from None
     if not any(lines):
@@ -63,6 +68,12 @@ def read(path: Path) -> list[dict[str, int | float]]:
         if not isinstance(row.get("epoch"), int):
             raise FileRefused(f"{quoted(path)} is damaged: line {line}, column 'epoch': expected a whole number")
     return found
+
+
+def _line(cells: Sequence[str]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerow(cells)
+    return out.getvalue()
 
 
 def _rank(name: str) -> int:

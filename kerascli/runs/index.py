@@ -1,13 +1,15 @@
 """Finding runs: by path, by folder name, by an unambiguous prefix, or `latest`; and removing them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from kerascli import locks, storage
 from kerascli.errors import ConfigError, FileRefused, StorageError, safe_text, suggestion
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import FOLDER, RunRecord, is_run
+from kerascli.runs.starts import LastStart, last
 
 LATEST = "latest"
 
@@ -17,7 +19,8 @@ def list_runs(runs_dir: Path) -> list[RunRecord]:
     if not runs_dir.is_dir():
         return []
     folders = [path for path in runs_dir.iterdir() if not path.is_symlink() and not path.name.startswith(".")]
-    return sorted((RunRecord(path) for path in folders if is_run(path)), key=_order)
+    newest = last(runs_dir)
+    return sorted((RunRecord(path) for path in folders if is_run(path)), key=lambda run: _order(run, newest))
 
 
 def find_run(selector: str, runs_dir: Path) -> RunRecord:
@@ -66,20 +69,30 @@ def _ambiguous(selector: str, matches: Sequence[RunRecord]) -> ConfigError:
     return ConfigError(text, hint=f"the newest is {names[-1]}")
 
 
-def _order(run: RunRecord) -> tuple[datetime, datetime, str]:
-    """By the second in the folder's name, then by what run.json says to the microsecond."""
-    said = _started(run)
+def _order(run: RunRecord, newest: LastStart | None) -> tuple[int, bool, datetime, datetime, str]:
+    """By the number of the start. What was not started in this folder by this version comes before, by its time:
+
+    the second in the folder's name, then what run.json says to the microsecond. Of a run and its copy, which have the
+    same number, the copy comes first.
+    """
+    try:
+        facts = run.facts()
+    except FileRefused:
+        facts = {}
+    said = _time(str(facts.get("started")), "%Y-%m-%dT%H:%M:%S.%fZ") or datetime.min.replace(tzinfo=UTC)
     found = FOLDER.fullmatch(run.folder_name)
     named = _time(found[1], "%Y-%m-%dT%H-%M-%SZ") if found else None
-    return named or said, said, run.folder_name
+    is_original = facts.get("folder_name") == run.folder_name
+    return _number(run, facts, newest), is_original, named or said, said, run.folder_name
 
 
-def _started(run: RunRecord) -> datetime:
-    try:
-        said = run.facts().get("started")
-    except FileRefused:
-        said = None
-    return _time(str(said), "%Y-%m-%dT%H:%M:%S.%fZ") or datetime.min.replace(tzinfo=UTC)
+def _number(run: RunRecord, facts: Mapping[str, Any], newest: LastStart | None) -> int:
+    if newest is None:
+        return 0
+    if newest.folder_name == run.folder_name:  # it may have died before it could write its number down
+        return newest.number
+    start = facts.get("start")
+    return start["number"] if start is not None and start["sequence"] == newest.sequence else 0
 
 
 def _time(text: str, form: str) -> datetime | None:

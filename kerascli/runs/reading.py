@@ -26,25 +26,36 @@ def read_bytes(path: Path, limit_bytes: int | None = None) -> bytes:
         return file.read()
 
 
-def read_text(path: Path) -> str:
-    """The text of a file that a run must have."""
+def must_read(path: Path, limit_bytes: int | None = None) -> bytes:
+    """The contents of a file that a run must have; FileRefused where it cannot be read."""
     try:
-        return read_bytes(path, TEXT_LIMIT_BYTES).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise FileRefused(f"{quoted(path)} is not UTF-8 text (byte {error.start})") from None
+        return read_bytes(path, limit_bytes)
     except OSError as error:
         raise FileRefused(f"cannot read {quoted(path)}: {(error.strerror or str(error)).lower()}") from None
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The mapping in a JSON file that a run must have."""
+def read_text(path: Path) -> str:
+    """The text of a file that a run must have."""
+    return decoded(must_read(path, TEXT_LIMIT_BYTES), path)
+
+
+def decoded(data: bytes, path: Path) -> str:
+    """The text of a file's contents."""
     try:
-        data = json.loads(read_text(path))
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise FileRefused(f"{quoted(path)} is not UTF-8 text (byte {error.start})") from None
+
+
+def json_object(data: bytes, path: Path) -> dict[str, Any]:
+    """The mapping in the contents of a JSON file."""
+    try:
+        found = json.loads(decoded(data, path))
     except (ValueError, RecursionError):
         raise FileRefused(f"{quoted(path)} is damaged: not JSON") from None
-    if not isinstance(data, dict):
+    if not isinstance(found, dict):
         raise FileRefused(f"{quoted(path)} is damaged: not a JSON object")
-    return data
+    return found
 
 
 def quoted(name: Path | str) -> str:

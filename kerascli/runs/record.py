@@ -6,44 +6,55 @@ runs/2026-11-24T22-17-58Z-mnist_mlp/
 """
 
 import contextlib
-import hashlib
 import os
 import re
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from kerascli import locks, storage
-from kerascli.errors import ConfigError, FileRefused, StorageError
-from kerascli.runs import history
+from kerascli.errors import ConfigError, FileRefused
+from kerascli.pieces import Pieces
+from kerascli.runs import history, starts
 from kerascli.runs.checkpoints import Checkpoints
-from kerascli.runs.facts import read_facts
-from kerascli.runs.reading import quoted, read_bytes, read_text
-from kerascli.storage import Pieces, pieces
+from kerascli.runs.facts import FORMAT, read_facts
+from kerascli.runs.history_writer import HistoryWriter, Prefix
+from kerascli.runs.outputs import LOGS, PLOTS, PROFILE, SAMPLES, OutputFiles
+from kerascli.runs.reading import decoded, must_read, quoted
+from kerascli.runs.sealed import sealed
+from kerascli.runs.vouched import VouchedFiles, check
 
 Status = Literal["running", "completed", "stopped", "interrupted", "failed"]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9 ._-]{0,149}")
 FOLDER = re.compile(r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)-(.+)", re.DOTALL)
 
 _CONFIG, _RESOLVED, _FACTS = "config.yaml", "resolved.yaml", "run.json"
 _HISTORY, _SUMMARY, _WEIGHTS = "history.csv", "summary.txt", "model.safetensors"
-_PREPROCESSING, _PLUGINS, _CHECKPOINTS, _PLOTS, _LOGS = "preprocessing", "plugins", "checkpoints", "plots", "logs"
-_PROFILE, _SAMPLES = "profile", "samples"
-_FOLDERS = (_PREPROCESSING, _PLUGINS, _CHECKPOINTS, _PLOTS, _LOGS, _PROFILE, _SAMPLES)
+_PREPROCESSING, _PLUGINS, _CHECKPOINTS = "preprocessing", "plugins", "checkpoints"
+_FOLDERS = (_PREPROCESSING, _PLUGINS, _CHECKPOINTS, PLOTS, LOGS, PROFILE, SAMPLES)
 
 
-class RunRecord:
-    """One run. Made by `create` or `open`; whoever writes holds `locked()`."""
+class RunRecord(OutputFiles):
+    """One run. Made by `create` or `open`; whoever writes holds `locked()`.
+
+    What is known at the start is written first, run.json last: with it the run has begun, and from any crash after
+    that it can go on.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        super().__init__(path)
         self._began = time.monotonic()
         self._seconds_before = 0.0
+        self._start: starts.Start | None = None
+        self._history: HistoryWriter | None = None
+        self._files = VouchedFiles(path, self.facts, self._write_facts)
 
     @classmethod
     def create(cls, runs_dir: Path, name: str) -> "RunRecord":
@@ -51,13 +62,20 @@ class RunRecord:
         check_name(name)
         storage.make_folder(runs_dir)
         storage.sweep(runs_dir)
-        stem = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{name}"
-        number = 1
-        path = runs_dir / stem
-        while not storage.new_folder(path):
-            number += 1
-            path = runs_dir / f"{stem}-{number}"
-        return cls(path)
+
+        def make_folder() -> Path:
+            stem = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{name}"
+            number = 1
+            path = runs_dir / stem
+            while not storage.new_folder(path):
+                number += 1
+                path = runs_dir / f"{stem}-{number}"
+            return path
+
+        path, start = starts.take(runs_dir, make_folder)
+        record = cls(path)
+        record._start = start
+        return record
 
     @classmethod
     def open(cls, path: Path) -> "RunRecord":
@@ -87,14 +105,30 @@ class RunRecord:
         found = FOLDER.fullmatch(self.path.name)
         return found[2] if found else self.path.name
 
+    @property
+    def has_begun(self) -> bool:
+        return (self.path / _FACTS).exists()
+
     def facts(self) -> dict[str, Any]:
-        """What run.json says, see `runs/facts.py`."""
+        """What run.json says, see `runs/facts.py`. Raises FileRefused."""
+        later = (_CHECKPOINTS, _HISTORY, _WEIGHTS)
+        if not self.has_begun and not any((self.path / name).exists() for name in later):
+            hint = "start it again: kerascli train CONFIG"
+            raise FileRefused(f"the run {quoted(self.path)} died before it had begun: it has no {_FACTS}", hint=hint)
         return read_facts(self.path / _FACTS)
+
+    @property
+    def has_checksums(self) -> bool:
+        """Whether damage to the run would be noticed: not in one of format 1."""
+        try:
+            return self.facts()["format"] > 1
+        except FileRefused:
+            return True
 
     def status(self) -> Status | Literal["killed", "unknown"]:
         """As recorded; `killed` when it began and no process holds it any more, `unknown` when run.json is damaged."""
         said = "running"
-        if (self.path / _FACTS).exists():
+        if self.has_begun:
             try:
                 said = self.facts().get("status")
             except FileRefused:
@@ -103,7 +137,7 @@ class RunRecord:
             return "running" if locks.locked(self.path) else "killed"
         return said if said in {"completed", "stopped", "interrupted", "failed"} else "unknown"
 
-    @property
+    @cached_property
     def checkpoints(self) -> Checkpoints:
         return Checkpoints(self.path / _CHECKPOINTS)
 
@@ -111,13 +145,19 @@ class RunRecord:
 
     def begin(self, facts: Mapping[str, Any]) -> None:
         """Say that this process runs it. On resume the first start stays, and the seconds go on."""
-        known = self.facts() if (self.path / _FACTS).exists() else {"name": self.name, "started": _now(), "resumed": []}
+        known = self.facts() if self.has_begun else self._first_facts()
         if "pid" in known:
             known["resumed"] = [*known.get("resumed", []), _now()]
+        known.pop("history", None)  # which is cut and added to; checkpoints vouch for it
         self._began = time.monotonic()
         self._seconds_before = known.get("seconds", 0.0)
         own = {"status": "running", "reason": None, "ended": None, "pid": os.getpid(), "host": socket.gethostname()}
         self._write_facts({**known, **own, **facts})
+
+    def _first_facts(self) -> dict[str, Any]:
+        start = {} if self._start is None else {"start": self._start.model_dump()}
+        facts = {"format": FORMAT, "name": self.name, "folder_name": self.folder_name, "started": _now(), **start}
+        return {**facts, "resumed": [], "files": self._files.written}
 
     def note(self, **facts: Any) -> None:
         """Add facts to run.json, or replace them."""
@@ -125,139 +165,114 @@ class RunRecord:
 
     def finish(self, status: Status, *, reason: str | None = None, results: Mapping[str, Any] | None = None) -> None:
         """Say how it ended. `results`: split -> figure -> value."""
-        self.note(status=status, reason=reason, ended=_now(), results=dict(results or {}))
+        known = {} if self._history is None else {"history": self._history.vouched().model_dump()}
+        self.note(**ended(status, reason=reason, results=results), **known)
 
     def _write_facts(self, facts: dict[str, Any]) -> None:
         facts["seconds"] = round(self._seconds_before + time.monotonic() - self._began, 3)
-        storage.write_json(self.path / _FACTS, facts)
+        storage.write_bytes(self.path / _FACTS, sealed(facts))
 
-    # Files of text
+    # history.csv
+
+    def open_history(self, names: Sequence[str], prefix: Prefix) -> None:
+        """Prepare to append rows after `prefix`, which the file must begin with. Raises FileRefused."""
+        self._history = HistoryWriter(self.path / _HISTORY, names, prefix)
+
+    @property
+    def history_writer(self) -> HistoryWriter:
+        assert self._history is not None, "open_history comes first"
+        return self._history
+
+    def history(self) -> list[dict[str, int | float]]:
+        """The rows of history.csv; none when no epoch has ended. Raises FileRefused."""
+        path = self.path / _HISTORY
+        prefix, is_all = self._recorded_history()
+        if prefix.size == 0 and not path.exists():
+            return []
+        data = prefix.check(path)
+        if is_all and b"\n" in data[prefix.size :]:
+            raise FileRefused(f"{quoted(path)} is damaged: it has rows that the run did not write")
+        return history.parse(data, path)
+
+    def _recorded_history(self) -> tuple[Prefix, bool]:
+        """What vouches for history.csv, and whether for all of it: of a run that goes on, its newest checkpoint."""
+        facts = self.facts()
+        if facts["format"] == 1:
+            return Prefix(), False
+        said = facts.get("history")
+        found = said if said is not None else self.checkpoints.newest_facts().get("history", {})
+        try:
+            return Prefix.model_validate(found), said is not None
+        except ValidationError:
+            raise FileRefused(f"the newest checkpoint of {quoted(self.path)} has no record of {_HISTORY}") from None
+
+    # Files that results depend on
 
     def write_config(self, text: str) -> None:
-        storage.write_text(self.path / _CONFIG, text)
+        self._write_text(_CONFIG, text)
 
     def config(self) -> str:
         """The config as the user wrote it."""
-        return read_text(self.path / _CONFIG)
+        return self._read_text(_CONFIG)
 
     def write_resolved(self, text: str) -> None:
-        storage.write_text(self.path / _RESOLVED, text)
+        self._write_text(_RESOLVED, text)
 
     def resolved(self) -> str:
         """The complete config that was run."""
-        return read_text(self.resolved_path)
+        return self._read_text(_RESOLVED)
 
     @property
     def resolved_path(self) -> Path:
+        """Return the path of the complete config, verified. Raises FileRefused."""
+        self._files.read(_RESOLVED)
         return self.path / _RESOLVED
 
     def write_summary(self, text: str) -> None:
-        storage.write_text(self.path / _SUMMARY, text)
+        self._write_text(_SUMMARY, text)
 
     def summary(self) -> str:
-        return read_text(self.path / _SUMMARY)
-
-    def write_history(self, rows: Sequence[history.Row]) -> None:
-        """Rewrite history.csv whole: it is small, and never half a line."""
-        storage.write_text(self.path / _HISTORY, history.to_csv(rows))
-
-    def history(self) -> list[dict[str, int | float]]:
-        """The rows of history.csv; none when no epoch has ended."""
-        path = self.path / _HISTORY
-        return history.read(path) if path.exists() else []
-
-    def write_log(self, file: str, text: str) -> None:
-        """Rewrite a file in logs/."""
-        storage.write_text(self._inside(_LOGS, file), text)
-
-    def log(self, file: str) -> str | None:
-        """A file in logs/, or nothing when there is none."""
-        path = self._inside(_LOGS, file, make=False)
-        return read_text(path) if path.exists() else None
-
-    def log_folder(self, folder: str) -> Path:
-        """A folder in logs/ (`board/train`) for who writes files of its own; it exists."""
-        path = self.path / _LOGS
-        for name in folder.split("/"):
-            if not FILE.fullmatch(name):
-                raise StorageError(f"{quoted(folder)} cannot name a folder in {_LOGS}/")
-            storage.make_folder(path)
-            path /= name
-        storage.make_folder(path)
-        return path
-
-    # Files of bytes
+        return self._read_text(_SUMMARY)
 
     def write_weights(self, data: bytes | Pieces) -> None:
-        storage.write_bytes(self.path / _WEIGHTS, data)
-        self.note(weights_sha256=pieces(data).sha256())
+        self._files.write(_WEIGHTS, data, began=self.has_begun)
 
     def weights(self) -> bytes:
         """The final model.safetensors; FileRefused when the run has none, or not the one that it wrote."""
-        path = self.path / _WEIGHTS
-        data = self._bytes(path)
-        if hashlib.sha256(data).hexdigest() != self.facts().get("weights_sha256"):
-            raise FileRefused(f"{quoted(path)} is damaged: its sha256 is not the one that run.json has")
-        return data
+        return self._files.read(_WEIGHTS)
 
     def write_preprocessing(self, file: str, data: bytes) -> None:
         """Keep what a transform has learnt."""
-        storage.write_bytes(self._inside(_PREPROCESSING, file), data)
+        self._inside(_PREPROCESSING, file)
+        self._files.write(f"{_PREPROCESSING}/{file}", data, began=self.has_begun)
 
-    def preprocessing(self) -> dict[str, bytes]:
-        """What the transforms have learnt, by file name."""
-        return {name: self._bytes(self.path / _PREPROCESSING / name) for name in self._names(_PREPROCESSING)}
+    def preprocessing(self) -> Mapping[str, bytes]:
+        """What the transforms have learnt, by file name; FileRefused unless it is all that the run wrote."""
+        return self._files.read_folder(_PREPROCESSING, set(self._names(_PREPROCESSING)))
 
     def write_plugin(self, file: str, data: bytes) -> dict[str, str]:
         """Keep a copy of the user's code; returns what run.json should say of it."""
-        storage.write_bytes(self._inside(_PLUGINS, file), data)
-        return {"file": file, "sha256": hashlib.sha256(data).hexdigest()}
+        return {"file": file, "sha256": storage.write_bytes(self._inside(_PLUGINS, file), data)}
 
     def plugin_paths(self) -> list[Path]:
         """The copies of the user's code, in the order they were given; refused when one is not as it was written."""
         paths = []
         for said in self.facts().get("plugins", []):
             path = self._inside(_PLUGINS, said["file"], make=False)
-            if hashlib.sha256(self._bytes(path)).hexdigest() != said["sha256"]:
-                raise FileRefused(f"{quoted(path)} is not as the run recorded it: its sha256 differs")
+            check(path, must_read(path), {said["sha256"]})
             paths.append(path)
         return paths
 
-    def plot_path(self, file: str) -> Path:
-        """Where a plot of this run goes; its folder exists."""
-        return self._inside(_PLOTS, file)
+    def _write_text(self, name: str, text: str) -> None:
+        self._files.write(name, storage.text_bytes(text), began=self.has_begun)
 
-    def write_sample(self, file: str, data: bytes) -> Path:
-        """Keep a picture or a text that a model has made; returns where it is."""
-        path = self._inside(_SAMPLES, file)
-        storage.write_bytes(path, data)
-        return path
+    def _read_text(self, name: str) -> str:
+        return decoded(self._files.read(name), self.path / name)
 
-    def write_profile(self, files: Mapping[str, bytes]) -> list[Path]:
-        """Keep the files of a profile, instead of those of an earlier one; returns where they are."""
-        for name in self._names(_PROFILE):
-            storage.remove_file(self.path / _PROFILE / name)
-        paths = [self._inside(_PROFILE, name) for name in files]
-        for path, data in zip(paths, files.values(), strict=True):
-            storage.write_bytes(path, data)
-        return paths
 
-    def _inside(self, folder: str, file: str, *, make: bool = True) -> Path:
-        if not FILE.fullmatch(file):
-            raise StorageError(f"{quoted(file)} cannot name a file in {folder}/")
-        if make:
-            storage.make_folder(self.path / folder)
-        return self.path / folder / file
-
-    def _names(self, folder: str) -> list[str]:
-        path = self.path / folder
-        return sorted(entry.name for entry in path.iterdir() if FILE.fullmatch(entry.name)) if path.is_dir() else []
-
-    def _bytes(self, path: Path) -> bytes:
-        try:
-            return read_bytes(path)
-        except OSError as error:
-            raise FileRefused(f"cannot read {quoted(path)}: {(error.strerror or str(error)).lower()}") from None
+def ended(status: Status, *, reason: str | None = None, results: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return what run.json says of how a run ended."""
+    return {"status": status, "reason": reason, "ended": _now(), "results": dict(results or {})}
 
 
 def check_name(name: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from kerascli.component import Invalid
 from kerascli.errors import Fault, Related, show
 from kerascli.errors import Path as ConfigPath
-from kerascli.runs.record import FILE
+from kerascli.runs.outputs import FILE
 from kerascli.spec.document import Document
 from kerascli.user_code import import_file, told
 

@@ -27,9 +27,10 @@ from kerascli.interop.training import optimizer_state, read_compile
 from kerascli.interop.weights import Pairs, check_shapes, fill, read_weights
 from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.report.summary import render, summarize
+from kerascli.runs.history_writer import Prefix
 from kerascli.runs.index import remove
 from kerascli.runs.manifest import run_facts
-from kerascli.runs.record import RunRecord, check_name
+from kerascli.runs.record import RunRecord, check_name, ended
 from kerascli.spec.describe import describe
 from kerascli.spec.dump import dump_yaml
 from kerascli.spec.extends import read_extended
@@ -40,8 +41,8 @@ from kerascli.workflow.phases import Phase, data_digests, directions, prepare_ph
 from kerascli.workflow.recorder import TRAINING
 
 _PROGRESS: Mapping[str, Any] = {
-    "epoch": 0, "batch": 0, "seconds": 0.0, "said": [], "stopped": None, "callbacks": [], "rows": [],
-    "phase": 0, "first": 0,
+    "epoch": 0, "batch": 0, "seconds": 0.0, "said": [], "stopped": None, "callbacks": [], "row": {},
+    "phase": 0, "first": 0, "history": Prefix().model_dump(),
 }  # fmt: skip
 """Where a training stands that goes on from here: at its first epoch."""
 
@@ -218,6 +219,11 @@ def _write(record: RunRecord, file: ModelFile, loaded: _Loaded, data: Path | Non
         spec = phases[0].spec
         complete = config.resolved(record.path)
         plugins = [record.write_plugin(each.name, each.read_bytes()) for each in config.plugins]
+    record.write_resolved(dump_yaml(escape_references(complete)))
+    record.write_summary(render(summarize(experiment.graph, spec.name)))
+    for item, content in save_learned(phases[-1].prepared.learned).items() if phases else ():
+        record.write_preprocessing(item, content)
+    write_weights(record, experiment, loaded.state)
     record.begin({
         **run_facts(), "command": shlex.join(["kerascli", *command]), "config": str(data) if data else None,
         "flags": {}, "seed": spec.seed, "device": None, "threads": torch.get_num_threads(),
@@ -227,13 +233,8 @@ def _write(record: RunRecord, file: ModelFile, loaded: _Loaded, data: Path | Non
             "file": file.name, "sha256": file.digest, "keras_version": file.version,
             "names": loaded.architecture.names,
         },
+        **ended("completed", reason="imported"),
     })  # fmt: skip
-    record.write_resolved(dump_yaml(escape_references(complete)))
-    record.write_summary(render(summarize(experiment.graph, spec.name)))
-    for item, content in save_learned(phases[-1].prepared.learned).items() if phases else ():
-        record.write_preprocessing(item, content)
-    write_weights(record, experiment, loaded.state)
-    record.finish("completed", reason="imported")
 
 
 def write_weights(record: RunRecord, experiment: Experiment, state: dict[str, Tensor] | None) -> None:

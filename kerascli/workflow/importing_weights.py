@@ -16,7 +16,7 @@ from kerascli.interop.weight_files import WeightsFile, match, open_weights, own_
 from kerascli.interop.weights import fill
 from kerascli.report.summary import render, summarize
 from kerascli.runs.manifest import run_facts
-from kerascli.runs.record import RunRecord, check_name
+from kerascli.runs.record import RunRecord, check_name, ended
 from kerascli.spec.dump import dump_yaml
 from kerascli.spec.load import Config, open_config
 from kerascli.spec.references import escape_references
@@ -67,17 +67,16 @@ def _write(
 ) -> None:
     spec = experiment.spec
     plugins: list[dict[str, Any]] = [record.write_plugin(each.name, each.read_bytes()) for each in config.plugins]
-    record.begin({
-        **run_facts(), "command": shlex.join(["kerascli", *command]), "config": str(config.path),
-        "flags": dict(config.flags), "seed": spec.seed, "device": None, "threads": torch.get_num_threads(),
-        "data": dict(prepared.digests) if prepared else {}, "plugins": plugins,
-        "directions": dict(spec.log_names()) if spec.compile else {},
-        "imported": {"file": file.name, "sha256": file.digest},
-    })  # fmt: skip
     record.write_config(config.text)
     record.write_resolved(dump_yaml(escape_references(config.resolved(record.path))))
     record.write_summary(render(summarize(experiment.graph, spec.name)))
     for item, content in save_learned(prepared.learned).items() if prepared else ():
         record.write_preprocessing(item, content)
     write_weights(record, experiment, None)
-    record.finish("completed", reason="imported")
+    record.begin({
+        **run_facts(), "command": shlex.join(["kerascli", *command]), "config": str(config.path),
+        "flags": dict(config.flags), "seed": spec.seed, "device": None, "threads": torch.get_num_threads(),
+        "data": dict(prepared.digests) if prepared else {}, "plugins": plugins,
+        "directions": dict(spec.log_names()) if spec.compile else {},
+        "imported": {"file": file.name, "sha256": file.digest}, **ended("completed", reason="imported"),
+    })  # fmt: skip

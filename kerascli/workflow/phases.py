@@ -8,6 +8,7 @@ from torch import Tensor
 
 from kerascli.builder.experiment import Experiment, build_experiment
 from kerascli.builder.values import check_values
+from kerascli.callbacks.base import rate_columns
 from kerascli.data.base import Learned
 from kerascli.data.prepare import PreparedData
 from kerascli.data.rows import DiskSplit
@@ -19,6 +20,7 @@ from kerascli.fit.progress import Progress
 from kerascli.fit.step import Trainer, assign_weights
 from kerascli.graph.trainable import trained_layers, with_trainable
 from kerascli.profiling.profiler import Profiler
+from kerascli.runs.history import ordered
 from kerascli.spec.cross import idle_fit_faults
 from kerascli.spec.load import Config
 from kerascli.spec.phases import in_each
@@ -148,7 +150,7 @@ class Course:
             state = {name: value.clone() for name, value in trainer.optimizers.state().items()}
         del trainer, self.ready  # there is never memory for two
         self.reached = Progress(
-            epoch=reached.epoch, step=reached.step, rows=reached.rows, phase=reached.phase + 1, first=reached.epoch
+            epoch=reached.epoch, step=reached.step, row=reached.row, phase=reached.phase + 1, first=reached.epoch
         )
         self.ready = self._make_ready(profile=False)
         assign_weights(self.ready.experiment.weights, weights)
@@ -199,6 +201,13 @@ def data_digests(phases: list[Phase]) -> dict[str, str]:
 def directions(phases: list[Phase]) -> dict[str, str]:
     """Every figure that a phase logs, and which way it is better."""
     return {name: way for phase in phases for name, way in phase.spec.log_names().items()}
+
+
+def history_columns(phases: list[Phase]) -> list[str]:
+    """Every column that a row of a phase can have: the header of history.csv is final before the first epoch."""
+    rates = {name: 0.0 for phase in phases for name in (phase.spec.steps.optimizers if phase.spec.steps else ("",))}
+    numbers = ["epoch", *(["phase"] if len(phases) > 1 else []), "epoch_seconds"]
+    return ordered([*numbers, *directions(phases), *rate_columns(rates)])
 
 
 def refuse_other_epochs(phases: list[Phase], sets: object) -> None:

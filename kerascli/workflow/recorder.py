@@ -57,6 +57,8 @@ class Recorder:
         self._saved_at = time.monotonic()
         self._boards = Boards(record)
         self._unreachable: set[str] = set()
+        self._logs: dict[str, list[str]] = {}
+        """Columns of the files of logs/ that this process appends to."""
 
     def follow(self, events: Iterator[Event]) -> Iterator[Event]:
         """Hand every event on after it is recorded: a run may be left at any of them. A save is an event of its own."""
@@ -71,7 +73,7 @@ class Recorder:
     def _record(self, event: Event, notes: list[Note]) -> Saved | None:
         if isinstance(event, EpochEnd):
             with span("records"):
-                self.record.write_history(self.progress.rows)
+                self.record.history_writer.append(self.progress.row)
         if isinstance(event, (BatchEnd, EpochEnd)) and event.records:
             with span("records"):
                 notes += filter(None, map(self._write, event.records))
@@ -98,7 +100,10 @@ class Recorder:
         refuse_bad_step(self.trainer, self.plan.steps, self.progress.epoch + 1)
         refuse_bad_weights(self.trainer, self.progress)
         with span("checkpoints"):
-            tensors, facts = capture(self.trainer, self.progress)
+            for file in self._logs:
+                self.record.sync_log(file)
+            history = self.record.history_writer.vouched()
+            tensors, facts = capture(self.trainer, self.progress, history)
             self.record.checkpoints.save(self.progress.step, {TRAINING: tensor_pieces(tensors)}, facts, slots=slots)
         self._saved_at = time.monotonic()
         return Saved(f"step {self.progress.step}", self.progress.epoch, self.progress.batch, reason)
@@ -125,20 +130,34 @@ class Recorder:
         return None
 
     def _log_row(self, file: str, row: Mapping[str, float], separator: str) -> None:
-        """Add an epoch's row to a file in logs/; rows of epochs that are trained again after a resume are replaced."""
-        known = csv.DictReader(io.StringIO(self.record.log(file) or ""), delimiter=separator, strict=True)
+        """Add an epoch's row to a file in logs/."""
+        if not row.keys() <= set(self._logs.get(file, ())):
+            self._rewrite_log(file, row, separator)
+        else:
+            self.record.append_log(file, _log_lines(self._logs[file], [row], separator))
+
+    def _rewrite_log(self, file: str, row: Mapping[str, float], separator: str) -> None:
+        """Write a log anew: in a resumed run without the epochs that are trained again, and where a column is new."""
+        text = self.record.log(file) or ""
+        whole = text[: text.rfind("\n") + 1]  # a kill can leave a part of a line
+        known = csv.DictReader(io.StringIO(whole), delimiter=separator, strict=True)
         try:
             kept = [old for old in known if int(old["epoch"]) < row["epoch"]]
         except (csv.Error, KeyError, TypeError, ValueError):
             what = f"the run's log '{file}' is damaged: expected the number of an 'epoch' in every row"
             raise FileRefused(what, hint="the run can go on without it") from None
         rows = [*kept, row]
-        names = dict.fromkeys(name for each in rows for name in each)  # an epoch without validation has fewer
-        text = io.StringIO()
-        writer = csv.DictWriter(text, names, restval="NA", delimiter=separator, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        self.record.write_log(file, text.getvalue())
+        names = list(dict.fromkeys(name for each in rows for name in each))  # an epoch without validation has fewer
+        header = dict(zip(names, names, strict=True))
+        self.record.write_log(file, _log_lines(names, [header, *rows], separator))
+        self._logs[file] = names
+
+
+def _log_lines(names: Sequence[str], rows: Sequence[Mapping[str, object]], separator: str) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, restval="NA", delimiter=separator, lineterminator="\n")
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def newest(record: RunRecord) -> tuple[Checkpoint | None, list[Note]]:

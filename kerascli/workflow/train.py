@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -9,12 +10,14 @@ from kerascli.builder.cache import use_own_cache
 from kerascli.builder.experiment import Experiment
 from kerascli.data.learning import load_learned, save_learned
 from kerascli.device import Choice, choose_device, prepare_cpu, use_threads
-from kerascli.errors import ConfigError, DataError, FileRefused
+from kerascli.errors import ConfigError, DataError, FileRefused, safe_text
 from kerascli.events import Began, Event, Note
 from kerascli.fit.checkpoint import stands
 from kerascli.fit.progress import Progress as Reached
 from kerascli.report.summary import render, summarize
+from kerascli.runs.history_writer import Prefix
 from kerascli.runs.manifest import run_facts
+from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord
 from kerascli.spec.dump import dump_yaml
 from kerascli.spec.load import Config, Progress, open_config
@@ -28,6 +31,7 @@ from kerascli.workflow.phases import (
     data_digests,
     data_notes,
     directions,
+    history_columns,
     prepare_phases,
     refuse_other_epochs,
 )
@@ -50,9 +54,11 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     begun = init_weights(course.ready.experiment, phases[0].config, options.known_runs or options.runs_dir)
     record = RunRecord.create(options.runs_dir, options.name or config.name)
     with record.locked():
-        _write_start(record, phases, course.ready.experiment, device, options)
         tier = course.ready.tier
-        record.note(tier=tier.value, tier_reason=tier.reason, **({"init_from": begun.facts} if begun else {}))
+        facts = {"tier": tier.value, "tier_reason": tier.reason, **({"init_from": begun.facts} if begun else {})}
+        _write_start(record, phases, course.ready.experiment, device, options, facts)
+        record.open_history(history_columns(phases), Prefix())
+        record.history_writer.cut()
         yield from _choice_notes(device, tier, course.ready.experiment)
         if begun is not None:
             yield Note(begun.text)
@@ -72,14 +78,11 @@ def resume(
         )
     prepare_cpu()
     use_own_cache()
-    if not record.resolved_path.exists():
-        hint = "start it again: kerascli train CONFIG"
-        raise FileRefused(
-            f"the run '{record.path}' died before its first step: there is nothing to go on with", hint=hint
-        )
+    _refuse_format_1(record)
     with record.locked():
         known = record.facts()
-        config = open_config(record.resolved_path, sets=sets, progress=progress, recorded_plugins=record.plugin_paths())
+        path = record.resolved_path
+        config = open_config(path, sets=sets, progress=progress, recorded_plugins=record.plugin_paths())
         if config.data is None:
             hint = "import it with the data to train on: kerascli import MODEL --data CONFIG"
             raise ConfigError(f"the run '{record.path}' was imported without data to go on with", hint=hint)
@@ -88,10 +91,12 @@ def resume(
         _refuse_other_data(known.get("data", {}), data_digests(phases))
         device = choose_device(options.device, recorded=known.get("device"))
         use_threads(known.get("threads"))
-        course, notes = _restored(record, phases, device, options, known.get("tier"))
+        course, notes, history = _restored(record, phases, device, options, known.get("tier"))
+        record.open_history(history_columns(phases), history)
         yield from notes
         record.begin({"device": device.value, "device_reason": device.reason})
-        record.write_history(course.reached.rows)  # what the checkpoint knows; an epoch after it is trained again
+        record.checkpoints.settle(course.reached.step)
+        record.history_writer.cut()  # to what the checkpoint knows; an epoch after it is trained again
         if sets:
             record.write_resolved(dump_yaml(escape_references(config.resolved(record.path))))
         yield from _choice_notes(device, course.ready.tier, course.ready.experiment)
@@ -101,13 +106,13 @@ def resume(
 
 def _restored(
     record: RunRecord, phases: list[Phase], device: Choice, options: Options, tier: str | None
-) -> tuple[Course, list[Note]]:
-    """The course as the newest checkpoint has it."""
+) -> tuple[Course, list[Note], Prefix]:
+    """The course as the newest checkpoint has it, and what it vouches for in the history."""
     checkpoint, notes = newest(record)
-    reached = Reached(epoch=phases[0].spec.fit.initial_epoch)
+    reached, history = Reached(epoch=phases[0].spec.fit.initial_epoch), Prefix()
     if checkpoint is not None:
         known = stands(checkpoint.facts)
-        reached.phase, reached.first = known.phase, known.first
+        reached.phase, reached.first, history = known.phase, known.first, known.history
     if not 0 <= reached.phase < len(phases):
         raise FileRefused(f"a checkpoint of '{record.path}' is of phase {reached.phase + 1}, which the run has not")
     course = Course(phases, device, options, reached, tier)
@@ -117,28 +122,47 @@ def _restored(
     if plan.epochs < reached.epoch + (reached.batch > 0):
         where = f"epoch {reached.epoch + 1}, step {reached.batch}" if reached.batch else f"epoch {reached.epoch}"
         raise ConfigError(f"fit.epochs is {plan.epochs}, but the run has reached {where}: it cannot be made shorter")
-    return course, notes
+    return course, notes, history
+
+
+def _refuse_format_1(record: RunRecord) -> None:
+    facts = record.facts()
+    if facts["format"] == 1:
+        versions = facts.get("versions")
+        version = versions.get("kerascli", "unknown") if isinstance(versions, dict) else "unknown"
+        hint = "start a new run; this one is still there for evaluate, predict, export and plot"
+        raise FileRefused(
+            f"the run {quoted(record.path)} was made by kerascli {safe_text(str(version))}, without the checksums "
+            "that resuming relies on",
+            hint=hint,
+        )
 
 
 def _write_start(
-    record: RunRecord, phases: list[Phase], experiment: Experiment, device: Choice, options: Options
+    record: RunRecord,
+    phases: list[Phase],
+    experiment: Experiment,
+    device: Choice,
+    options: Options,
+    facts: Mapping[str, Any],
 ) -> None:
-    """Everything about a run that is known before its first step."""
+    """Everything about a run that is known before its first step; run.json comes last: with it the run has begun."""
     spec, config = experiment.spec, phases[-1].config
     plugins = [record.write_plugin(path.name, path.read_bytes()) for path in config.plugins]
-    record.begin({
-        **run_facts(), "command": shlex.join(["kerascli", *options.command]),
-        "config": str(config.path), "flags": dict(config.flags), "seed": spec.seed,
-        "device": device.value, "device_reason": device.reason, "threads": torch.get_num_threads(),
-        "precision": spec.training.precision if spec.training else "float32",
-        "data": data_digests(phases), "plugins": plugins, "directions": directions(phases),
-    })  # fmt: skip
     record.write_config(config.text)
     record.write_resolved(dump_yaml(escape_references(config.resolved(record.path))))
     beside = [each.update.graph for each in experiment.rounds] if spec.steps is not None else []
     record.write_summary(render(summarize(experiment.graph, spec.name, beside=beside)))
     for name, data in save_learned(phases[-1].prepared.learned).items():
         record.write_preprocessing(name, data)
+    record.begin({
+        **run_facts(), "command": shlex.join(["kerascli", *options.command]),
+        "config": str(config.path), "flags": dict(config.flags), "seed": spec.seed,
+        "device": device.value, "device_reason": device.reason, "threads": torch.get_num_threads(),
+        "precision": spec.training.precision if spec.training else "float32",
+        "data": data_digests(phases), "plugins": plugins, "directions": directions(phases),
+        **facts,
+    })  # fmt: skip
 
 
 def _choice_notes(device: Choice, tier: Choice, experiment: Experiment) -> Iterator[Event]:

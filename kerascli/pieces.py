@@ -1,0 +1,84 @@
+"""Contents of a file, produced piece by piece, so that the whole never has to be in memory."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from queue import SimpleQueue
+from threading import Semaphore, Thread
+from types import TracebackType
+
+Piece = bytes | memoryview
+
+_SLICE_BYTES = 2 * 1024**2
+_WAITING_SLICES = 16
+"""Slices that may be written and not yet hashed: a tensor that was copied from a GPU is not held for longer."""
+
+
+class Pieces:
+    """Contents of a file of known size. `make` is called for each reading."""
+
+    def __init__(self, size: int, make: Callable[[], Iterable[Piece]]) -> None:
+        self._size = size
+        self._make = make
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[Piece]:
+        yield from self._make()
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of the contents, in hexadecimal."""
+        digest = hashlib.sha256()
+        for piece in self:
+            digest.update(piece)
+        return digest.hexdigest()
+
+
+def pieces(data: Piece | Pieces) -> Pieces:
+    """Return `data` as `Pieces`; bytes are a single piece."""
+    return data if isinstance(data, Pieces) else Pieces(len(data), lambda: [data])
+
+
+def slices(data: Pieces) -> Iterator[memoryview]:
+    """Yield the pieces in slices of 2 MiB at most."""
+    for piece in data:
+        view = memoryview(piece).cast("B")
+        for start in range(0, len(view), _SLICE_BYTES):
+            yield view[start : start + _SLICE_BYTES]
+
+
+class Hasher:
+    """SHA-256 of what is written; that of a large file in a thread beside the writing, which takes about as long."""
+
+    def __init__(self, size: int) -> None:
+        self._digest = hashlib.sha256()
+        self._slices: SimpleQueue[memoryview | None] = SimpleQueue()
+        self._room = Semaphore(_WAITING_SLICES)
+        self._thread = Thread(target=self._work, daemon=True) if size > _SLICE_BYTES else None
+
+    def __enter__(self) -> "Hasher":
+        if self._thread is not None:
+            self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._thread is not None:
+            self._slices.put(None)
+            self._thread.join()
+
+    def update(self, data: memoryview) -> None:
+        """Hash a slice, which must stay as it is until the end."""
+        if self._thread is None:
+            self._digest.update(data)
+            return
+        self._room.acquire()
+        self._slices.put(data)
+
+    def hexdigest(self) -> str:
+        """Return the SHA-256 of all slices; to be called after the `with` block."""
+        return self._digest.hexdigest()
+
+    def _work(self) -> None:
+        while (data := self._slices.get()) is not None:
+            self._digest.update(data)
+            self._room.release()

@@ -1,0 +1,72 @@
+"""Appending to history.csv: an epoch costs as much at the end of a long run as at its start."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
+
+from kerascli import storage
+from kerascli.errors import FileRefused
+from kerascli.runs import history
+from kerascli.runs.reading import must_read, quoted
+
+
+class Prefix(BaseModel):
+    """Length and SHA-256 of the beginning of history.csv, which a checkpoint or run.json vouches for."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    size: NonNegativeInt = 0
+    """In bytes."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")] = hashlib.sha256().hexdigest()
+
+    def check(self, path: Path) -> bytes:
+        """Return the contents of `path`. Raises FileRefused unless they begin so."""
+        data = must_read(path)
+        if len(data) < self.size:
+            raise FileRefused(f"{quoted(path)} is damaged: it has {len(data)} of the {self.size} bytes recorded")
+        if hashlib.sha256(data[: self.size]).hexdigest() != self.sha256:
+            raise FileRefused(f"{quoted(path)} is damaged: the sha256 of its first {self.size} bytes differs")
+        return data
+
+
+class HistoryWriter:
+    """history.csv of a run that is being trained, with the digest of all that it holds."""
+
+    def __init__(self, path: Path, names: Sequence[str], prefix: Prefix) -> None:
+        """Check that the file begins with `prefix`; `cut` then makes it that. Raises FileRefused."""
+        self.path = path
+        self._names = names
+        self._size = 0
+        self._known = history.header(names).encode()
+        if prefix.size:
+            data = prefix.check(path)
+            if not data.startswith(self._known):
+                hint = "start a new run; this one is still there for evaluate, predict and export"
+                raise FileRefused(f"{quoted(path)} has other columns than this version writes", hint=hint)
+            self._size, self._known = len(data), data[: prefix.size]
+        self._digest = hashlib.sha256(self._known)
+        self._synced = True
+
+    def cut(self) -> None:
+        """Take away the epochs that are trained again, and a line that a kill left torn; a new file gets its header."""
+        if self._size != len(self._known):
+            storage.write_bytes(self.path, self._known)
+        self._size, self._known = len(self._known), b""
+
+    def append(self, row: history.Row) -> None:
+        """Add the row of an epoch; durable after `vouched`."""
+        line = history.line(row, self._names).encode()
+        storage.append(self.path, line)
+        self._size += len(line)
+        self._digest.update(line)
+        self._synced = False
+
+    def vouched(self) -> Prefix:
+        """Make all rows durable and return what vouches for them."""
+        if not self._synced:
+            storage.sync_file(self.path)
+            self._synced = True
+        return Prefix(size=self._size, sha256=self._digest.hexdigest())

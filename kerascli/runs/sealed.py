@@ -1,0 +1,38 @@
+"""JSON that vouches for itself: its first value is the SHA-256 of all bytes after that value's line."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kerascli.errors import FileRefused
+from kerascli.runs.reading import json_object, quoted
+from kerascli.storage import json_text, text_bytes
+
+_OPEN, _CLOSE = b'{\n  "sha256": "', b'",\n'
+_SEAL_BYTES = len(_OPEN) + 64 + len(_CLOSE)
+
+
+def sealed(facts: Mapping[str, Any]) -> bytes:
+    """Return `facts`, which must not be empty, as a sealed file."""
+    rest = text_bytes(json_text(facts)).removeprefix(b"{\n")
+    return _seal(rest) + rest
+
+
+def is_sealed(data: bytes) -> bool:
+    """Return True if the contents begin as those of a sealed file, intact or not."""
+    return data.startswith(_OPEN)
+
+
+def unsealed(data: bytes, path: Path) -> dict[str, Any]:
+    """Return the facts of a sealed file. Raises FileRefused where a byte of it was changed."""
+    rest = data[_SEAL_BYTES:]
+    if data[:_SEAL_BYTES] != _seal(rest):
+        raise FileRefused(f"{quoted(path)} is damaged: its sha256 differs from the one in its first line")
+    facts = json_object(data, path)
+    del facts["sha256"]
+    return facts
+
+
+def _seal(rest: bytes) -> bytes:
+    return _OPEN + hashlib.sha256(rest).hexdigest().encode() + _CLOSE

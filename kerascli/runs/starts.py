@@ -1,0 +1,54 @@
+"""The order in which runs were started: each takes a number under a lock, since clocks jump and folders are copied."""
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
+
+from kerascli import locks, storage
+from kerascli.errors import FileRefused
+from kerascli.runs.reading import TEXT_LIMIT_BYTES, must_read
+from kerascli.runs.sealed import sealed, unsealed
+
+_FILE = ".starts.json"
+_PATIENCE_SECONDS = 30.0
+
+
+class Start(BaseModel):
+    """Place of a run among those that were started in the same folder."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    sequence: str
+    """Random name of the folder's sequence: numbers of runs that were copied from elsewhere are not of it."""
+    number: NonNegativeInt
+
+
+class LastStart(Start):
+    """The newest start, as the folder remembers it; the run itself may have died before its run.json."""
+
+    folder_name: str
+
+
+def take(runs_dir: Path, make_folder: Callable[[], Path]) -> tuple[Path, Start]:
+    """Make a run's folder and return it with its number; of two processes, one waits."""
+    with locks.lock(runs_dir, patience_seconds=_PATIENCE_SECONDS):
+        before = last(runs_dir)
+        start = Start(
+            sequence=before.sequence if before else secrets.token_hex(8), number=before.number + 1 if before else 1
+        )
+        path = make_folder()
+        said: dict[str, Any] = {**start.model_dump(), "folder_name": path.name}
+        storage.write_bytes(runs_dir / _FILE, sealed(said))
+    return path, start
+
+
+def last(runs_dir: Path) -> LastStart | None:
+    """Return the newest start; None where that is not known: the next start then begins a sequence of its own."""
+    path = runs_dir / _FILE
+    try:
+        return LastStart.model_validate(unsealed(must_read(path, TEXT_LIMIT_BYTES), path))
+    except (FileRefused, ValidationError):
+        return None

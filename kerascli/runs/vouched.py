@@ -1,0 +1,73 @@
+"""Files of a run that results depend on: run.json has the SHA-256 of each, and every read compares it."""
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kerascli import storage
+from kerascli.errors import FileRefused
+from kerascli.pieces import Pieces
+from kerascli.runs.reading import must_read, quoted
+
+Facts = dict[str, Any]
+
+
+class VouchedFiles:
+    """Written before run.json, or replaced in such an order that run.json is true of them after any crash."""
+
+    def __init__(self, folder: Path, read_facts: Callable[[], Facts], write_facts: Callable[[Facts], None]) -> None:
+        self._folder = folder
+        self._read_facts = read_facts
+        self._write_facts = write_facts
+        self.written: dict[str, str] = {}
+        """Digests of files that were written before there was a run.json."""
+
+    def write(self, name: str, data: bytes | Pieces, *, began: bool) -> str:
+        """Write a file; while it is replaced, run.json accepts the old contents and the new. Returns its SHA-256."""
+        path = self._folder / name
+        if not began:
+            self.written[name] = storage.write_bytes(path, data)
+            return self.written[name]
+        with storage.staged(path, data) as staged:
+            facts = self._read_facts()
+            files, replacing = {**facts["files"]}, {**facts.get("replacing", {})}
+            if name in replacing and self._digest(path) == replacing[name]:  # a crash came between file and run.json
+                files[name] = replacing[name]
+            replacing[name] = staged.sha256
+            self._write_facts({**facts, "files": files, "replacing": replacing})
+            storage.place(staged, path)
+            storage.sync_folder(path.parent)
+        del replacing[name]
+        self._write_facts({**facts, "files": {**files, name: staged.sha256}, "replacing": replacing})
+        return staged.sha256
+
+    def read(self, name: str) -> bytes:
+        """Return a file's contents. Raises FileRefused where they are not those that the run wrote."""
+        path, facts = self._folder / name, self._read_facts()
+        data = must_read(path)
+        if facts["format"] > 1 or name in facts["files"]:
+            check(path, data, {each.get(name) for each in (facts["files"], facts.get("replacing", {}))} - {None})
+        return data
+
+    def read_folder(self, folder: str, present: set[str]) -> Mapping[str, bytes]:
+        """Return the files of a folder, in which `present` were found. Raises FileRefused where one is new or gone."""
+        facts = self._read_facts()
+        if facts["format"] > 1:
+            known = {name.partition("/")[2] for name in facts["files"] if name.startswith(f"{folder}/")}
+            for name in sorted(present - known):
+                raise FileRefused(f"{quoted(self._folder / folder / name)} is not one of the files that the run wrote")
+            present = known
+        return {name: self.read(f"{folder}/{name}") for name in sorted(present)}
+
+    def _digest(self, path: Path) -> str | None:
+        with contextlib.suppress(FileRefused):
+            return hashlib.sha256(must_read(path)).hexdigest()
+        return None
+
+
+def check(path: Path, data: bytes, accepted: set[str]) -> None:
+    """Raise FileRefused unless the digest of `data` is an accepted one."""
+    if hashlib.sha256(data).hexdigest() not in accepted:
+        raise FileRefused(f"{quoted(path)} is damaged: its sha256 is not the one that run.json has")

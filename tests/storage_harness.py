@@ -1,0 +1,114 @@
+"""Faults in file operations: a process that dies before the n-th, a disk whose n-th fails, and states between them."""
+
+import os
+import signal
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kerascli import storage
+
+OPERATIONS = ("_open", "_write", "_fsync", "_close", "_rename", "_unlink", "_mkdir", "_rmtree")
+
+
+def before_operations(patch: pytest.MonkeyPatch, call: Callable[[str, tuple[Any, ...]], None]) -> None:
+    """Have `call` run before every file operation; writes come in pieces, so that it also runs between them."""
+
+    def watched(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def operation(*arguments: Any) -> Any:
+            call(name, arguments)
+            if name == "_write":
+                descriptor, data = arguments
+                return real(descriptor, data[: max(1, len(data) // 2)] if len(data) > 200 else data)
+            return real(*arguments)
+
+        return operation
+
+    for name in OPERATIONS:
+        patch.setattr(storage, name, watched(name, getattr(storage, name)))
+
+
+class Disk:
+    """A disk whose n-th operation does `fault`."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, fault: Callable[[], None], nth: int, *, ever_after: bool = False):
+        self.count = 0
+        self.done: list[str] = []
+        self._fault, self._nth, self._ever_after = fault, nth, ever_after
+        self._close = storage._close
+        before_operations(patch, self._before)
+
+    def _before(self, name: str, arguments: tuple[Any, ...]) -> None:
+        self.count += 1
+        self.done.append(f"{name} {arguments[0].name}" if isinstance(arguments[0], Path) else name)
+        if self.count >= self._nth if self._ever_after else self.count == self._nth:
+            if name == "_close":
+                self._close(*arguments)  # a descriptor is gone whatever close says
+            self._fault()
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def failing(code: int) -> Callable[[], None]:
+    def fault() -> None:
+        raise OSError(code, os.strerror(code))
+
+    return fault
+
+
+def fork(work: Callable[[], None]) -> int:
+    """Run `work` in a child process, whose number is returned."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12+ warns of forks beside other tests' threads
+        pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    return pid
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Run `work` in a forked child; its wait status: 0 when it came to its end."""
+    return os.waitpid(fork(work), 0)[1]
+
+
+def crash_points(prepare: Callable[[], None], work: Callable[[], None]) -> Iterator[bool]:
+    """Kill `work` before its first file operation, then before its second ...; yields whether it came to its end."""
+    for nth in range(1, 500):
+
+        def dying(nth: int = nth) -> None:
+            with pytest.MonkeyPatch.context() as patch:
+                Disk(patch, die, nth)
+                work()
+
+        prepare()
+        status = in_child(dying)
+        assert status in (0, signal.SIGKILL)
+        yield status == 0
+        if status == 0:
+            return
+    raise AssertionError("it never came to its end")
+
+
+def in_place(path: Path, data: bytes) -> None:
+    """The control: what a program does that does not think of faults."""
+    descriptor = storage._open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    view = memoryview(data)
+    while view:
+        view = view[storage._write(descriptor, view) :]
+    storage._fsync(descriptor)
+    storage._close(descriptor)
+
+
+def place_in_place(file: storage.Staged, path: Path) -> None:
+    """The control of `place`: what was written beside the file is written over it."""
+    in_place(path, file.temporary.read_bytes())
+    storage._unlink(file.temporary)
