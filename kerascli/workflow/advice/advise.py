@@ -4,11 +4,11 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from typing import Any
 
 from kerascli.errors import Fault
 from kerascli.events import Note
-from kerascli.spec.document import one_error
+from kerascli.spec.document import Faulty
+from kerascli.spec.phases import in_each
 from kerascli.workflow.advice import checks
 from kerascli.workflow.advice.case import Case
 
@@ -16,13 +16,17 @@ Check = Callable[[Case], Iterator[Fault]]
 
 
 def advise(cases: Iterable[Case]) -> list[Fault]:
-    """Return the warnings with their places."""
-    found: dict[tuple[Any, ...], Fault] = {}
-    for case in cases:
-        faults = [fault for check in _checks() for fault in check(case)]
-        for fault in case.config.error(faults).everything if faults else ():
-            found.setdefault((fault.place, fault.text), fault)  # what two phases share is said once
-    return list(one_error(found.values()).everything)
+    """Return the warnings with their places; what two phases share is told once."""
+    try:
+        in_each(cases, _raise_found)
+    except Faulty as found:
+        return list(found.everything)
+    return []
+
+
+def _raise_found(case: Case) -> None:
+    if faults := [fault for check in _checks() for fault in check(case)]:
+        raise case.config.error(faults)
 
 
 def notes(faults: Iterable[Fault]) -> Iterator[Note]:
