@@ -276,6 +276,17 @@ def test_labels_that_are_mixed_and_numbers_in_order_are_no_matter(tmp_path: Path
     assert texts(tmp_path, config(X, KIND, more="  split: {validation: 0.2}")) == []
 
 
+@pytest.mark.parametrize(("step", "count"), [("text_vectorization", 0), ("{hashing: 9}", 1)])
+def test_texts_that_are_taken_apart_are_no_classes(step: str, count: int, tmp_path: Path) -> None:
+    table(tmp_path / "rows.csv", x=range(10), kind=["a b"] * 8 + ["b c"] * 2)
+    text = (
+        f"data: {{source: {{csv: {{path: rows.csv}}}}, inputs: {{x: [{{columns: [x]}}]}}, targets: {{kind: [{step}]}}}}"
+    )
+    text += "\nmodel: {layers: [{dense: 2}]}\ncompile: {loss: mse}\nfit: {validation_split: 0.2}\n"
+    text = text.replace("loss: mse", "loss: {expr: 'mean(y_pred, axis=-1)'}")
+    assert len(texts(tmp_path, text)) == count
+
+
 def test_columns_that_never_vary(tmp_path: Path) -> None:
     table(tmp_path / "rows.csv", **{**measures(), "b": [7] * 60, "place": ["here"] * 60})
     inputs = "{x: [{columns: [a, b]}, normalization], place: [{string_lookup: {output_mode: one_hot}}]}"

@@ -130,6 +130,8 @@ def test_folders_that_are_missing_leave_the_rest_of_a_config_to_be_checked(name:
     assert missing.startswith(f"  not checked: the data, and what depends on it: there is no folder '{tmp_path}")
     with pytest.raises(ConfigError, match="batch_size: must be at least 1"):
         check(copied, sets=["fit.batch_size=0"], flags=[])
+    found = check(copied, sets=[], flags=[], no_data=True)
+    assert (found.lines[0], found.warnings, found.data_is_missing) == (ok, [], False)
 
 
 def test_the_index_names_every_config() -> None:
