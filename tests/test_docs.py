@@ -115,6 +115,15 @@ def test_a_faulty_config_is_refused_in_these_words(block: Block, folder: Path) -
     assert said == next(b.text for b in BLOCKS if b.mark == "said of" and b.value == block.value)
 
 
+def test_a_config_that_is_hardly_meant_is_warned_of_in_these_words(folder: Path) -> None:
+    said = {b.value: b.text for b in BLOCKS if b.mark == "said of"}
+    warned = [b for b in BLOCKS if b.mark == "file" and b.value in said]
+    assert warned
+    for block in warned:
+        found = check(Path(block.value), sets=[], flags=[]).warnings
+        assert "\n\n".join("\n".join(fault.lines()) for fault in found) + "\n" == said[block.value]
+
+
 @pytest.mark.parametrize(
     "text",
     [
