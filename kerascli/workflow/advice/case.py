@@ -3,17 +3,14 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
-from kerascli.data.on_disk import Values
 from kerascli.data.prepare import PreparedData
 from kerascli.data.spec import DataSpec, Pipeline
 from kerascli.data.table import Table
-from kerascli.data.tokens import is_ragged
 from kerascli.errors import Fault, Path
 from kerascli.graph.build import Built
 from kerascli.spec.load import Config
 from kerascli.spec.run import RunSpec
+from kerascli.workflow.advice.raw import Raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +36,10 @@ class Case:
         """The raw rows by split; empty where they were not read."""
         return {} if self.prepared is None else self.prepared.tables
 
-    def raw(self, column: str, split: str = "train") -> np.ndarray | None:
-        """A raw column that is in memory; None for one that is left on disk, or not there."""
-        table = self.tables.get(split)
-        values: Values | None = None if table is None or column not in table else table.column(column)
-        return values if isinstance(values, np.ndarray) else None
+    def raw(self, column: str) -> Raw | None:
+        """A raw column of the training rows; None where they were not read, or are left on disk."""
+        train = self.tables.get("train")
+        return None if train is None else Raw.of(train, column)
 
     def inputs(self) -> Iterator[tuple[Path, Pipeline]]:
         """The pipelines of the inputs, and where each is written."""
@@ -61,6 +57,6 @@ def warning(text: str, path: Path, hint: str, *, key: bool = True) -> Fault:
     return Fault(text, path, "key" if key else "value", hint=hint, level="warning")
 
 
-def is_label(values: np.ndarray, pipeline: Pipeline) -> bool:
+def is_label(column: Raw, pipeline: Pipeline) -> bool:
     """Return True for a column of one value a row that its pipeline does not take apart (a text into words)."""
-    return values.ndim == 1 and not is_ragged(values) and not any(s.transform.takes_apart for s in pipeline.steps)
+    return column.ndim == 1 and not column.is_ragged and not any(s.transform.takes_apart for s in pipeline.steps)

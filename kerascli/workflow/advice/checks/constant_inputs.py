@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from kerascli.data.tokens import is_ragged
 from kerascli.errors import Fault, counted, safe_text, show
 from kerascli.workflow.advice.case import Case, warning
+from kerascli.workflow.advice.raw import Raw
 
 _MOST_FEATURES = 32
 """Arrays of more numbers a row are pictures, spectra or vocabularies: there a number may well be the same in all."""
@@ -25,17 +25,17 @@ def check(case: Case) -> Iterator[Fault]:
             yield warning(text, path, "take it out: it tells the model nothing")
 
 
-def _constant(name: str, values: np.ndarray | None) -> list[str]:
+def _constant(name: str, column: Raw | None) -> list[str]:
     """The columns, or the numbers of an array, that are the same in all rows."""
-    if values is None or len(values) < 2 or is_ragged(values):
+    if column is None or len(column) < 2 or column.is_ragged:
         return []
-    if values.ndim == 1:
-        found = _the_one(values)
+    if column.ndim == 1:
+        found = _the_one(column.array())
         return [] if found is None else [f"column '{safe_text(name, 60)}' is {found}"]
-    if values.ndim > 2 or not 1 < values.shape[1] <= _MOST_FEATURES or not _measures(values):
+    if column.ndim > 2 or column.width > _MOST_FEATURES or not _measures(column.take(slice(0, 1)).array()):
         return []
-    return [f"'{safe_text(name, 60)}[{index}]' is {found}" for index in range(values.shape[1])
-            if (found := _the_one(values[:, index])) is not None]  # fmt: skip
+    named = ((index, _the_one(column.feature(index))) for index in range(column.width))
+    return [f"'{safe_text(name, 60)}[{index}]' is {found}" for index, found in named if found is not None]
 
 
 def _the_one(values: np.ndarray) -> str | None:
@@ -49,4 +49,4 @@ def _the_one(values: np.ndarray) -> str | None:
 
 def _measures(values: np.ndarray) -> bool:
     """Return True for numbers with fractions: whole ones are classes, counts or hits of a vocabulary."""
-    return values.dtype.kind == "f" and bool((values[0] != np.floor(values[0])).any())
+    return values.dtype.kind == "f" and bool((values != np.floor(values)).any())

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from kerascli.data.spec import Pipeline
-from kerascli.data.tokens import is_ragged
 from kerascli.errors import Fault, Path
 from kerascli.losses.base import Loss
 from kerascli.workflow.advice.case import Case, is_label, warning
+from kerascli.workflow.advice.raw import Raw
 
 _PROBED_ROWS = 64
 _MOST_FEATURES = 100_000
@@ -27,8 +27,8 @@ def check(case: Case) -> Iterator[Fault]:
         if used <= targets and not _tells_classes(case, path[-1]):
             continue
         for column in target.columns:
-            values = case.raw(column)
-            if values is None or not is_label(values, target) or _is_constant(values):
+            raw = case.raw(column)
+            if raw is None or not is_label(raw, target) or _is_constant(values := raw.array()):
                 continue
             for where, pipeline in inputs:
                 if pipeline.columns != target.columns or len(pipeline.columns) == 1:
@@ -49,19 +49,19 @@ def _faults(case: Case, target: tuple[str, np.ndarray], path: Path, where: Path,
         yield warning(f"{text} what it is to predict", where, f"take it out of the inputs, or out of '{path[-1]}'")
 
 
-def _copy(label: np.ndarray, values: np.ndarray | None, name: str) -> str:
-    """What of a raw column equals the label in all rows; empty where nothing does."""
-    if values is None or is_ragged(values) or (label.dtype == object) != (values.dtype == object) or values.ndim > 2:
+def _copy(label: np.ndarray, column: Raw | None, name: str) -> str:
+    """What of a raw column equals the label in all rows; empty where nothing does. Some rows tell most of it."""
+    if column is None or column.is_ragged or column.ndim > 2 or not 0 < column.width <= _MOST_FEATURES:
         return ""
-    features = values.reshape(len(values), -1)
-    if features.shape[1] > _MOST_FEATURES:
+    if (label.dtype == object) != (column.whole.dtype == object):
         return ""
-    probed = np.unique(np.linspace(0, len(label) - 1, _PROBED_ROWS).astype(int))
-    near = np.flatnonzero((features[probed] == label[probed, None]).all(axis=0))
-    equal = next((int(index) for index in near if np.array_equal(features[:, index], label)), None)
+    probed = np.unique(np.linspace(0, len(label) - 1, _PROBED_ROWS).astype(np.int64))
+    features = column.take(probed).array().reshape(len(probed), -1)
+    near = np.flatnonzero((features == label[probed, None]).all(axis=0))
+    equal = next((int(index) for index in near if np.array_equal(column.feature(int(index)), label)), None)
     if equal is None:
         return ""
-    return f"column '{name}'" if values.ndim == 1 else f"'{name}[{equal}]'"
+    return f"column '{name}'" if column.ndim == 1 else f"'{name}[{equal}]'"
 
 
 def _is_constant(values: np.ndarray) -> bool:

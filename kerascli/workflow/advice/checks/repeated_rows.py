@@ -5,11 +5,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from kerascli.data.on_disk import chosen
 from kerascli.data.table import Table
-from kerascli.data.tokens import is_ragged
 from kerascli.errors import Fault, Path
 from kerascli.workflow.advice.case import Case, warning
+from kerascli.workflow.advice.raw import Raw
 from kerascli.workflow.advice.row_keys import keys
 
 _MOST_ROWS = 100_000
@@ -39,7 +38,7 @@ def check(case: Case) -> Iterator[Fault]:
         place = np.searchsorted(known, theirs).clip(max=len(known) - 1)
         shared = int((known[place] == theirs).sum())
         if shared >= max(2, _LEAST_SHARE * len(theirs)) and (
-            shared > _by_chance(counts, len(theirs)) or _never_by_chance(case, train, found["train"], len(known))
+            shared > _by_chance(counts, len(theirs)) or _never_by_chance(train, found["train"], len(known))
         ):
             whole = all(len(found[name]) == case.tables[name].rows for name in ("train", split))
             yield warning(_text(split, shared, len(theirs), whole=whole), _path(case, split), _HINT)
@@ -51,50 +50,52 @@ def _by_chance(counts: np.ndarray, rows: int) -> float:
     return expected + 4 * math.sqrt(expected)
 
 
-def _never_by_chance(case: Case, train: Sequence[np.ndarray], found: np.ndarray, distinct: int) -> bool:
+def _never_by_chance(train: Sequence[Raw], found: np.ndarray, distinct: int) -> bool:
     """Return True where rows have measurements or pictures, of which hardly two are alike: the repeated are copies."""
     if distinct * 5 < len(found):
         return False
     _, first = np.unique(found, return_index=True)
-    return any(_tells_rows_apart(values[first]) for values in train)
+    return any(_tells_rows_apart(column.take(first)) for column in train)
 
 
-def _tells_rows_apart(values: np.ndarray) -> bool:
+def _tells_rows_apart(column: Raw) -> bool:
     """Return True for measurements that are mostly different, and for pictures."""
-    if values.dtype == object:
-        return False
-    if values.dtype.kind == "f" and values.ndim == 1:
+    if column.ndim == 1 and column.whole.dtype.kind == "f":
+        values = column.array()
         return _has_fractions(values) and len(np.unique(values)) * 2 > len(values)
-    return values[0].size >= _PICTURE and (values.dtype == np.uint8 or _has_fractions(values[:100]))
+    some = column.take(slice(0, 100)).array()
+    return column.width >= _PICTURE and (some.dtype == np.uint8 or _has_fractions(some))
 
 
 def _has_fractions(values: np.ndarray) -> bool:
     return values.dtype.kind == "f" and bool((values[np.isfinite(values)] % 1 != 0).any())
 
 
-def _sample(table: Table, names: Sequence[str]) -> list[np.ndarray]:
+def _sample(table: Table, names: Sequence[str]) -> list[Raw]:
     """The columns; of many rows some, from all over the table."""
-    whole, rows = table.whole()
-    raw = [whole.array(name) for name in names]
-    most = min(_MOST_ROWS, _MOST_BYTES // max(1, sum(_text_bytes(values) for values in raw)))
-    if table.rows > most:
-        rows = chosen(rows, np.linspace(0, table.rows - 1, max(1, most)).astype(np.int64))
-    return [values[rows] for values in raw]
+    raw = [column for name in names if (column := Raw.of(table, name)) is not None]
+    most = min(_MOST_ROWS, _MOST_BYTES // max(1, sum(_text_bytes(column) for column in raw)))
+    if table.rows <= most:
+        return raw
+    places = np.linspace(0, table.rows - 1, max(1, most)).astype(np.int64)
+    return [column.take(places) for column in raw]
 
 
-def _text_bytes(values: np.ndarray) -> int:
+def _text_bytes(column: Raw) -> int:
     """About what a row of objects takes to be hashed; for numbers 0: of those a few are looked at."""
-    if values.dtype != object or not len(values):
+    if column.whole.dtype != object:
         return 0
-    some = values[:: max(1, len(values) // 100)].reshape(-1)
-    return sum(value.nbytes if is_ragged(values) else len(value) for value in some) // len(some) + 1
+    some = column.take(np.linspace(0, len(column) - 1, 100).astype(np.int64)).array().reshape(-1)
+    lengths = [value.nbytes if column.is_ragged else len(value) for value in some]
+    return sum(lengths) // 100 + 1
 
 
-def _are_alike(columns: Sequence[np.ndarray], train: Sequence[np.ndarray]) -> bool:
+def _are_alike(columns: Sequence[Raw], train: Sequence[Raw]) -> bool:
     """Return True for columns of one form: others have no rows in common."""
-    pairs = list(zip(columns, train, strict=True))
-    return all(a.shape[1:] == b.shape[1:] and (a.ndim == 1 or a.dtype == b.dtype) for a, b in pairs) and all(
-        (a.dtype == object) == (b.dtype == object) for a, b in pairs
+    pairs = [(a.whole, b.whole) for a, b in zip(columns, train, strict=True)]
+    return all(
+        a.shape[1:] == b.shape[1:] and (a.dtype == b.dtype or (a.ndim == 1 and object not in (a.dtype, b.dtype)))
+        for a, b in pairs
     )
 
 
