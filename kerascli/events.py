@@ -157,6 +157,10 @@ class Note:
 
     text: str
     level: Literal["info", "warning"] = "info"
+    place: str = ""
+    """Where in a file it stands: `config.yaml:12:7`."""
+    below: tuple[str, ...] = ()
+    """Lines to show below it: the line of the file, the way out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ def said(error: KerasCliError) -> str:
 def test_what_the_cases_change_is_good(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("config.yaml").write_text(case.text, encoding="utf-8")
-    assert check(Path("config.yaml"), sets=[], flags=[])[0] == "config.yaml: ok"
+    assert check(Path("config.yaml"), sets=[], flags=[]).lines[0] == "config.yaml: ok"
 
 
 @pytest.mark.parametrize("case", BAD, ids=str)

@@ -227,11 +227,51 @@ def test_validate_says_what_it_checked(kerascli: Kerascli, here: Path) -> None:
 def test_validate_says_what_it_could_not_check(kerascli: Kerascli, here: Path) -> None:
     Path("points.csv").unlink()
     assert kerascli("validate config.yaml") == Said(
-        0,
+        3,
         "config.yaml: ok\n  model: 2 layers, 22 parameters\n"
         "  not checked: the data, and what depends on it: there is no file 'points.csv'\n",
+        "error: the data is not there: only what does not depend on it was checked\n"
+        "  hint: --no-data checks a config without its data, and exits with 0\n",
+    )
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_validate_without_data_does_not_look_for_it(
+    there: bool, kerascli: Kerascli, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not there:
+        Path("points.csv").unlink()
+    monkeypatch.setattr(Config, "load_data", lambda *_, **__: pytest.fail("the data was read"))
+    assert kerascli("validate config.yaml --no-data") == Said(
+        0,
+        "config.yaml: ok\n  model: 2 layers, 22 parameters\n"
+        "  not checked: the data, and what depends on it: --no-data\n",
         "",
     )
+    code, _, err = kerascli("validate config.yaml --no-data --set fit.epochs=none")
+    assert (code, "epochs" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("source", "data", "model", "code"),
+    [
+        ("npz: {path: x.npz}", "inputs: {x: []}, targets: {y: []}", "inputs: {x: [4]}, layers: [{dense: 1}]", 4),
+        ("image_folder: {directory: none}", "inputs: {image: []}, targets: {label: []}",
+         "layers: [flatten, {dense: 1}]", 3),
+    ],
+)  # fmt: skip
+def test_validate_without_data_sees_no_damaged_file(
+    source: str, data: str, model: str, code: int, kerascli: Kerascli, here: Path
+) -> None:
+    """Headers of arrays and names of folders are known without reading rows, but they are data."""
+    Path("x.npz").write_bytes(b"no archive")
+    Path("none").mkdir()
+    text = f"data: {{source: {{{source}}}, {data}}}\nmodel: {{{model}}}\ncompile: {{loss: mse}}\n"
+    Path("config.yaml").write_text(text, encoding="utf-8")
+    assert kerascli("validate config.yaml").code == code
+    said = kerascli("validate config.yaml --no-data")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.endswith("  not checked: the data, and what depends on it: --no-data\n")
 
 
 def test_plot_prints_where_the_picture_is(kerascli: Kerascli, run_folder: Path) -> None:

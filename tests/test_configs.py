@@ -75,9 +75,11 @@ def test_a_config_opens_with_the_command_that_runs_it(config: Path) -> None:
 
 @pytest.mark.parametrize("config", HERE, ids=_id)
 def test_a_config_is_valid(config: Path, shipped: Path) -> None:
-    said = check(shipped / config, sets=[], flags=SMALLER.get(config.stem, []))
-    assert said[0] == f"{shipped / config}: ok"
-    assert not [line for line in said if "not checked" in line and "model.init_from" not in line]
+    found = check(shipped / config, sets=[], flags=SMALLER.get(config.stem, []))
+    assert found.lines[0] == f"{shipped / config}: ok"
+    assert not [line for line in found.lines if "not checked" in line and "model.init_from" not in line]
+    assert not found.data_is_missing
+    assert found.warnings == []
 
 
 @pytest.mark.parametrize(
@@ -112,7 +114,7 @@ def test_a_config_whose_data_is_missing_says_where_it_is_to_be_had(name: str, tm
 
 def test_texts_that_are_missing_leave_the_rest_of_a_config_to_be_checked(tmp_path: Path) -> None:
     config = Path(shutil.copy(ROOT / "configs/sequences/lstm_seq2seq.yaml", tmp_path))
-    ok, model, missing = check(config, sets=[], flags=[])
+    ok, model, missing = check(config, sets=[], flags=[]).lines
     assert ok.endswith("lstm_seq2seq.yaml: ok")
     assert "3 layers" in model
     assert "fra.txt" in missing
@@ -123,11 +125,13 @@ def test_texts_that_are_missing_leave_the_rest_of_a_config_to_be_checked(tmp_pat
 def test_folders_that_are_missing_leave_the_rest_of_a_config_to_be_checked(name: str, tmp_path: Path) -> None:
     [config] = (ROOT / "configs").rglob(f"{name}.yaml")
     copied = Path(shutil.copy(config, tmp_path))
-    ok, *_, missing = (line for line in check(copied, sets=[], flags=[]) if "init_from" not in line)
+    ok, *_, missing = (line for line in check(copied, sets=[], flags=[]).lines if "init_from" not in line)
     assert ok.endswith(f"{name}.yaml: ok")
     assert missing.startswith(f"  not checked: the data, and what depends on it: there is no folder '{tmp_path}")
     with pytest.raises(ConfigError, match="batch_size: must be at least 1"):
         check(copied, sets=["fit.batch_size=0"], flags=[])
+    found = check(copied, sets=[], flags=[], no_data=True)
+    assert (found.lines[0], found.warnings, found.data_is_missing) == (ok, [], False)
 
 
 def test_the_index_names_every_config() -> None:

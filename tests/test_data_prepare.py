@@ -128,16 +128,6 @@ def test_class_numbers_tell_how_many_classes_there_are(tmp_path: Path) -> None:
     assert [facts[name].num_classes for name in "yzw"] == [5, None, None]
 
 
-def test_a_sorted_file_is_warned_of(tmp_path: Path) -> None:
-    section = {"inputs": {"x": []}, "targets": {"y": []}}
-    data = load(tmp_path, section, validation_split=0.2, x=np.zeros(10), y=np.repeat([0, 1, 2], (4, 4, 2)))
-    assert data.warnings == [
-        "validation_split takes the last rows, and they have classes of 'y' that the training rows lack: '2'; "
-        "the rows seem to be sorted (data.split draws at random)"
-    ]
-    assert not load(tmp_path, section, validation_split=0.2, x=np.zeros(10), y=np.tile([0, 1], 5)).warnings
-
-
 def test_two_validation_sets_are_one_too_many(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="the data has a 'validation' split already"):
         load(tmp_path, {"inputs": {"x": []}, "split": {"validation": 0.5}}, validation_split=0.2, x=np.zeros(10))

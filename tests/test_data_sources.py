@@ -446,14 +446,6 @@ def test_sizes_that_are_learned_are_not_known_offline() -> None:
     assert load_data(spec, Context(Path(), 0)).facts.inputs["question"].shape == (7, 14)
 
 
-@pytest.mark.parametrize(("step", "warned"), [("text_vectorization", False), ({"hashing": 9}, True)])
-def test_texts_that_are_taken_apart_are_no_classes(step: Any, warned: bool, tmp_path: Path) -> None:
-    write(tmp_path, "x,y\n" + "1,a b\n" * 8 + "1,b c\n" * 2, "t.csv")
-    spec = parse_data({"source": {"csv": {"path": "t.csv"}}, "inputs": {"x": []}, "targets": {"y": [step]}})
-    warnings = load_data(spec, Context(tmp_path, 0), validation_split=0.2).warnings
-    assert any("the rows seem to be sorted" in warning for warning in warnings) == warned
-
-
 def test_quotes_are_characters_where_the_file_has_them_as_such(tmp_path: Path) -> None:
     (tmp_path / "t.tsv").write_text('"Hi," he said.\t"Dag\n"\t""\n')
     written = {"path": "t.tsv", "delimiter": "\t", "names": ["a", "b"]}

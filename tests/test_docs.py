@@ -86,7 +86,7 @@ def test_every_mark_is_known() -> None:
 
 @pytest.mark.parametrize("block", CONFIGS, ids=str)
 def test_a_whole_config_is_valid(block: Block, folder: Path) -> None:
-    said = check(write(folder, block.text), sets=[], flags=[])
+    said = check(write(folder, block.text), sets=[], flags=[]).lines
     assert said[0] == "config.yaml: ok" or said[0].endswith("/config.yaml: ok")
     unchecked = [line for line in said if "not checked" in line and "model.init_from" not in line]
     assert [line for line in unchecked if "data:" in block.text] == []
@@ -104,7 +104,7 @@ def test_a_fragment_is_valid_on_top_of_a_config(block: Block, folder: Path) -> N
     if section == "data":  # the fragment alone: what it needs of a model is not known
         open_config(path).facts()
     else:
-        assert check(path, sets=[], flags=[])[0].endswith("config.yaml: ok")
+        assert check(path, sets=[], flags=[]).lines[0].endswith("config.yaml: ok")
 
 
 @pytest.mark.parametrize("block", FAULTY, ids=str)
@@ -113,6 +113,15 @@ def test_a_faulty_config_is_refused_in_these_words(block: Block, folder: Path) -
         check(Path(block.value), sets=[], flags=[])
     said = "\n\n".join("\n".join(fault.lines()) for fault in refused.value.faults) + "\n"
     assert said == next(b.text for b in BLOCKS if b.mark == "said of" and b.value == block.value)
+
+
+def test_a_config_that_is_hardly_meant_is_warned_of_in_these_words(folder: Path) -> None:
+    said = {b.value: b.text for b in BLOCKS if b.mark == "said of"}
+    warned = [b for b in BLOCKS if b.mark == "file" and b.value in said]
+    assert warned
+    for block in warned:
+        found = check(Path(block.value), sets=[], flags=[]).warnings
+        assert "\n\n".join("\n".join(fault.lines()) for fault in found) + "\n" == said[block.value]
 
 
 @pytest.mark.parametrize(

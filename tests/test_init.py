@@ -55,13 +55,13 @@ def columns(**values: object) -> str:
 def test_a_template_is_valid_and_tells_its_own_command(template: str) -> None:
     assert "wrote my config.yaml" in init("my config.yaml", "--template", template)
     assert Path("my config.yaml").read_text(encoding="utf-8").startswith("# kerascli train 'my config.yaml'\n")
-    assert check(Path("my config.yaml"), sets=[], flags=[])[0] == "my config.yaml: ok"
+    assert check(Path("my config.yaml"), sets=[], flags=[]).lines[0] == "my config.yaml: ok"
     assert "CONFIG" not in Path("my config.yaml").read_text(encoding="utf-8")
 
 
 def test_without_a_name_the_default_is_written() -> None:
     init()
-    assert check(Path("config.yaml"), sets=[], flags=[])[0] == "config.yaml: ok"
+    assert check(Path("config.yaml"), sets=[], flags=[]).lines[0] == "config.yaml: ok"
 
 
 def test_a_file_is_replaced_by_force_only() -> None:

@@ -48,6 +48,7 @@ def evaluate(
 
     opened = open_run(record, device=device, checkpoint=checkpoint, progress=options.download_bar())
     name, rows = _rows(opened, what)
+    options.warn(opened.warnings)
     evaluation = evaluate_rows(opened, rows, name)
     pictures = [_picture(record.plot_path(f"confusion_{c.output}.png"), c) for c in evaluation.classified]
     if as_json:
@@ -69,11 +70,12 @@ def _record(run: str, what: str | None, runs_dir: Path, checkpoint: str | None) 
 
 def _rows(run: "OpenedRun", what: str | None) -> tuple[str, "Split"]:
     """What was asked for; else the split that says most, of those that the run's data has."""
+    from kerascli.workflow.changed_data import load_again
     from kerascli.workflow.evaluate import rows_of
 
     if what is not None or run.data is None:
         return what or "test", rows_of(run, what or "test", targets=True)
-    splits = run.config.load_data(learned=run.learned).splits
+    splits = load_again(run).splits
     name = next(name for name in _SPLITS if name in splits)
     if name != _SPLITS[0]:
         options.note(f"split: {name} (the run's data has no '{_SPLITS[0]}' split)")

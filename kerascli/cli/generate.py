@@ -70,6 +70,7 @@ def _write(
     if view is not None:
         known_view(opened.experiment.spec.model, view)
     studio = studio_of(opened, data=prompt is None)
+    options.warn(opened.warnings)
     if studio.facts(view).decodes is not None:
         _answer(studio, prompt, length, choice, view=view, as_json=as_json)
     else:

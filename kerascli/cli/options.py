@@ -3,13 +3,13 @@
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kerascli.errors import ConfigError, safe_lines
+from kerascli.errors import ConfigError, Fault, safe_lines
 
 if TYPE_CHECKING:
     from kerascli.report.downloads import DownloadBar
@@ -34,6 +34,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 def note(text: str) -> None:
     """Say what was chosen for the user, on stderr."""
     typer.echo(safe_lines(text), err=True)
+
+
+def warn(faults: Iterable[Fault]) -> None:
+    """Say warnings on stderr, each with its place and the way out."""
+    for fault in faults:
+        typer.echo("\n".join(fault.lines()), err=True)
 
 
 def say(text: str) -> None:

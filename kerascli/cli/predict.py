@@ -59,6 +59,7 @@ def predict(
 
     opened = open_run(record, device=device, checkpoint=checkpoint, progress=options.download_bar())
     found = predict_run(opened, what, view)
+    options.warn(opened.warnings)
     columns = _columns(found, classes=classes)
     if found.non_finite_rows:
         options.note(f"warning: {found.non_finite_rows:,} rows have an output that is nan or infinite")

@@ -36,3 +36,4 @@ def samples(
     opened = open_run(record, device=device, checkpoint=checkpoint, progress=options.download_bar())
     for path in draw_samples(opened, callback or (), output):
         options.say(f"{safe_text(str(path))}\n")
+    options.warn(opened.warnings)

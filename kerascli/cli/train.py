@@ -112,20 +112,23 @@ def resume_run(
 
 @dataclass(slots=True)
 class _Outcome:
-    """What is known so far: where the run is, split -> figure -> value, the profile if there is one."""
+    """What is known so far: where the run is, split -> figure -> value, warnings, the profile if there is one."""
 
     run: str = ""
     results: dict[str, dict[str, float]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
     profile: "Profiled | None" = None
 
     def take(self, event: "Event") -> None:
-        from kerascli.events import Began, Evaluated, Profiled
+        from kerascli.events import Began, Evaluated, Note, Profiled
 
         match event:
             case Began():
                 self.run = event.run
             case Evaluated():
                 self.results[event.split] = dict(event.logs)
+            case Note(text, "warning", place):
+                self.warnings.append(f"{place}: {text}" if place else text)
             case Profiled():
                 self.profile = event
             case _:
@@ -143,7 +146,8 @@ def _follow(events: "Iterator[Event]", *, as_json: bool) -> None:
         view.close()
         if as_json:
             profile = {"profile": asdict(outcome.profile)} if outcome.profile is not None else {}
-            options.say_json({"run": outcome.run, "results": outcome.results, **profile})
+            facts = {"run": outcome.run, "results": outcome.results, "warnings": outcome.warnings}
+            options.say_json({**facts, **profile})
             return
         for split, logs in outcome.results.items():
             typer.echo(f"{split}  {figures(logs)}")

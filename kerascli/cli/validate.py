@@ -1,10 +1,12 @@
 """kerascli validate [CONFIG]"""
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from kerascli.cli import options
+from kerascli.errors import DataMissing
 
 
 def register(app: typer.Typer) -> None:
@@ -15,16 +17,24 @@ def validate_command(
     config: options.Config = None,
     sets: options.Sets = [],  # noqa: B006  # typer reads it once
     flags: options.Flags = [],  # noqa: B006
+    no_data: Annotated[
+        bool, typer.Option("--no-data", help="Do not look for the data: for hooks, and for CI without it.")
+    ] = False,
 ) -> None:
-    """Say all that is wrong with a config, before training."""
+    """Say all that is wrong with a config, before training; exits with 3 where its data is not there to be checked."""
     path = options.config_or_only(config)
-    for line in validate(path, sets=sets, flags=flags):
-        options.say(f"{line}\n")
+    validate(path, sets=sets, flags=flags, no_data=no_data)
 
 
-def validate(path: Path, *, sets: list[str], flags: list[str]) -> list[str]:
-    """What was found sound, and what could not be checked. Raises KerasCliError."""
+def validate(path: Path, *, sets: list[str], flags: list[str], no_data: bool = False) -> None:
+    """Print what was found sound, and what could not be checked; warnings go to stderr. Raises KerasCliError."""
     options.refuse_bad_text(path, sets, flags)
     from kerascli.workflow.check import check
 
-    return check(path, sets=sets, flags=flags, progress=options.download_bar())
+    found = check(path, sets=sets, flags=flags, progress=options.download_bar(), no_data=no_data)
+    options.warn(found.warnings)
+    for line in found.lines:
+        options.say(f"{line}\n")
+    if found.data_is_missing:
+        text = "the data is not there: only what does not depend on it was checked"
+        raise DataMissing(text, hint="--no-data checks a config without its data, and exits with 0")

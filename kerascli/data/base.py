@@ -74,6 +74,9 @@ class Context:
     """Columns that are shown beside what the model makes, and where in the config each is named."""
 
 
+_NOWHERE = ".kerascli/no-data"
+
+
 class InFolder(Component):
     """What may name files, by paths that are relative to the config."""
 
@@ -87,6 +90,10 @@ class InFolder(Component):
     def located(self, folder: Path) -> Self:
         """The same with paths that hold wherever the process stands."""
         return self._moved(self.paths, lambda path: str(folder / path))
+
+    def unseen(self) -> Self:
+        """The same with paths at which there is nothing: what is asked of it looks at no file."""
+        return self._moved(self.paths, lambda path: f"{_NOWHERE}/{path}")
 
     def _moved(self, fields: Sequence[str], move: Callable[[str], str]) -> Self:
         """With other paths; made anew, since a copy would keep what was worked out from the old ones."""

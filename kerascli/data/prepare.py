@@ -8,7 +8,7 @@ from torch import nn
 
 from kerascli.data.aside import Shown, aside, check_aside
 from kerascli.data.base import Context, Field, Learned
-from kerascli.data.blocks import distinct, extremes
+from kerascli.data.blocks import extremes
 from kerascli.data.columns import column_field, mostly_numbers
 from kerascli.data.digests import digests
 from kerascli.data.learning import known_columns, learn
@@ -23,10 +23,7 @@ from kerascli.data.split import random_split, tail_start
 from kerascli.data.table import Table
 from kerascli.data.tokens import column_dtype, is_ragged
 from kerascli.data.where import check_where, rows_where
-from kerascli.errors import ConfigError, DataError, Fault, safe_text
-
-_MOST_CLASSES = 100_000
-"""A column of more distinct values holds no classes."""
+from kerascli.errors import ConfigError, DataError, Fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +61,20 @@ class PreparedData:
     digests: dict[str, str]
     """What tells this data from other data: by file, and by source where the rows do not come from files alone."""
     warnings: list[str] = field(default_factory=list)
+    tables: dict[str, Table] = field(default_factory=dict)
+    """The raw rows by split, for who looks at them before training; cleared by then, so that they take no memory."""
 
 
-def data_facts(spec: DataSpec, context: Context) -> DataFacts:
+def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFacts:
     """What is known of inputs and targets without loading. Never fails for want of a file.
 
-    Raises DataError when a column that is known to the source is missing, or a transform does not fit.
+    Without `look` no file is looked for. Raises DataError when a column that is known to the source is missing, or a
+    transform does not fit.
     """
     reason = ""
     known: Mapping[str, Field] | None = None
     try:
-        known = spec.source.facts(context)
+        known = (spec.source if look else spec.source.unseen()).facts(context)
     except DataError as error:
         reason = str(error)
     if known is not None:
@@ -106,7 +106,6 @@ def load_data(
 
     Raises DataError, ConfigError, FileRefused, StorageError.
     """
-    warnings: list[str] = []
     spec = spec.located(context.folder)
     context = replace(context, columns=spec.columns() | context.aside.keys())
     tables = _split(spec, rows_where(spec.source.load(context), spec.where), context)
@@ -114,8 +113,7 @@ def load_data(
     if "train" not in tables:
         raise DataError(f"the source '{spec.source.component_name}' has no 'train' split, only {', '.join(tables)}")
     if validation_split > 0:
-        tables, said = _cut_tail(spec, tables, validation_split)
-        warnings += said
+        tables = _cut_tail(tables, validation_split)
     train = tables["train"]
     if learned is None:
         columns = _column_fields(spec, routes, train, context)
@@ -125,12 +123,12 @@ def load_data(
     preparer = Preparer(routes, fields, learned, context.progress)
     splits = {name: preparer.split(table) for name, table in tables.items()}
     found = _stages(spec, routes, fields, learned)
-    warnings += [warning for item in learned.values() for warning in item.warnings]
+    warnings = [warning for item in learned.values() for warning in item.warnings]
     mixing = Mixing(mixes(spec.augment, found.facts.inputs, found.facts.targets))
     return PreparedData(
         found.facts, splits, dict(learned), found.input_stage, found.target_stage,
         aside(context.aside, tables, spec.source.facts(context) or {}, found.facts.targets), mixing,
-        digests(spec, context, tables), warnings,
+        digests(spec, context, tables), warnings, dict(tables),
     )  # fmt: skip
 
 
@@ -237,7 +235,7 @@ def _has_classes(values: Values) -> bool:
     return values.ndim == 1 and values.dtype.kind != "f" and not is_ragged(values)
 
 
-def _cut_tail(spec: DataSpec, tables: dict[str, Table], part: float) -> tuple[dict[str, Table], list[str]]:
+def _cut_tail(tables: dict[str, Table], part: float) -> dict[str, Table]:
     """Keras's validation_split, taken before anything is learned."""
     if "validation" in tables:
         text = "validation_split: the data has a 'validation' split already"
@@ -245,28 +243,7 @@ def _cut_tail(spec: DataSpec, tables: dict[str, Table], part: float) -> tuple[di
         raise ConfigError(Fault(text, ("fit", "validation_split"), "key", hint=hint))
     train = tables["train"]
     start = tail_start(train.rows, part)
-    head, tail = train.take(slice(0, start)), train.take(slice(start, None))
-    return {**tables, "train": head, "validation": tail}, _sorted_warnings(spec, head, tail)
-
-
-def _sorted_warnings(spec: DataSpec, head: Table, tail: Table) -> list[str]:
-    """A file sorted by its label leaves whole classes to the tail, which Keras does not notice."""
-    said = []
-    most = min(max(20, head.rows // 10), _MOST_CLASSES)
-    for pipeline in spec.targets.values():
-        column = pipeline.columns[0]
-        apart = any(step.transform.takes_apart for step in pipeline.steps)
-        if len(pipeline.columns) > 1 or apart or not _has_classes(head.column(column)):
-            continue
-        classes, there = distinct(head.column(column), most), distinct(tail.column(column), most)
-        new = sorted(there - classes) if classes is not None and there is not None else []
-        if new and len(classes or ()) + len(new) <= most:
-            names = ", ".join(f"'{safe_text(str(name), 40)}'" for name in new[:5]) + (", ..." if len(new) > 5 else "")
-            said.append(
-                f"validation_split takes the last rows, and they have classes of '{column}' that the training rows "
-                f"lack: {names}; the rows seem to be sorted (data.split draws at random)"
-            )
-    return said
+    return {**tables, "train": train.take(slice(0, start)), "validation": train.take(slice(start, None))}
 
 
 def _stages(spec: DataSpec, routes: list[Route], fields: Fields, learned: Mapping[str, Learned]) -> Stages:

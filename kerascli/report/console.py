@@ -98,7 +98,10 @@ class TrainingView:
         self.close()
         warns = event.level == "warning"
         text = safe_text(event.text, 2000)
-        self._say(f"warning: {text}" if warns else text, style="yellow" if warns else None)
+        place = f"{safe_text(event.place)}: " if event.place else ""
+        self._say(f"{place}warning: {text}" if warns else text, style="yellow" if warns else None)
+        for line in event.below:
+            self._say(safe_text(line, 2000))
 
     def _say(self, text: str, style: str | None = None) -> None:
         if not self.quiet:

@@ -16,7 +16,7 @@ from kerascli.errors import Path as FaultPath
 from kerascli.runs.record import NAME
 from kerascli.spec.absent import told_where_from, with_sizes
 from kerascli.spec.describe import describe, faults_without_data
-from kerascli.spec.document import Document, one_error
+from kerascli.spec.document import Document, Faulty, one_error
 from kerascli.spec.extends import read_extended
 from kerascli.spec.facts import lookup, refuse_facts
 from kerascli.spec.folders import data_folder, in_one_folder
@@ -69,12 +69,12 @@ class Config:
         aside = shown_columns(self.document, self.flags)
         return Context(data_folder(self.document), self.seed, self.progress, aside=aside)
 
-    def facts(self) -> DataFacts:
-        """What is known of the data without loading it."""
+    def facts(self, *, look: bool = True) -> DataFacts:
+        """What is known of the data without loading it; without `look` no file of it is looked for."""
         if self.data is None:
             return DataFacts({}, {}, known=False, reason="the config has no 'data' section")
         with self.faults(), told_where_from(self.text):
-            return data_facts(self.data, self.context)
+            return data_facts(self.data, self.context, look=look)
 
     def load_data(self, *, learned: Mapping[str, Learned] | None = None) -> PreparedData:
         """The data, prepared. `learned` is what an earlier run's transforms learned."""
@@ -161,7 +161,7 @@ class Config:
         if faults or self.refused:
             raise self.error(faults)
 
-    def error(self, faults: Sequence[Fault]) -> ConfigError:
+    def error(self, faults: Sequence[Fault]) -> Faulty:
         """Faults by path, with those of the phases."""
         found = self.document.error(faults).everything
         return one_error(

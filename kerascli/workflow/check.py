@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from kerascli.builder.values import check_values
@@ -18,16 +19,33 @@ from kerascli.spec.init_from import InitFrom
 from kerascli.spec.load import Config, Progress, open_config
 from kerascli.spec.phases import in_each
 from kerascli.spec.run import RunSpec
+from kerascli.workflow.advice.advise import advise
+from kerascli.workflow.advice.case import Case
 from kerascli.workflow.opened import known_view
 
 
-def check(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Progress | None = None) -> list[str]:
-    """Lines that say what is sound and what could not be checked. Raises ConfigError, DataError."""
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A config that is sound as far as it could be checked."""
+
+    lines: list[str]
+    """What is sound, and what could not be checked."""
+    warnings: list[Fault]
+    """What trains as it stands, but is probably not meant."""
+    data_is_missing: bool
+    """Whether data was looked for in vain."""
+
+
+def check(
+    path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Progress | None = None, no_data: bool = False
+) -> Checked:
+    """Check all that can be known before training; with `no_data` no data is looked for. Raises KerasCliError."""
     config = open_config(path, sets=sets, flags=flags, progress=progress)
     known: dict[str, tuple[DataFacts, PreparedData | None, list[str]]] = {}
+    best = _facts_without_data if no_data else _best_facts
 
     def described(phase: Config) -> RunSpec:
-        facts, prepared, unchecked = known.get(phase.data_key) or _best_facts(phase)
+        facts, prepared, unchecked = known.get(phase.data_key) or best(phase)
         known[phase.data_key] = facts, prepared, unchecked
         with _said(unchecked):
             spec = phase.describe(facts, prepared and _rows(prepared))
@@ -37,8 +55,11 @@ def check(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Pr
             check_values(spec, prepared.splits, prepared.input_stage, prepared.target_stage)
         return spec
 
-    spec = in_each(config.phases, described)[-1]
-    _, prepared, unchecked = known[config.data_key]
+    specs = in_each(config.phases, described)
+    cases = [Case(each, spec, known[each.data_key][1]) for each, spec in zip(config.phases, specs, strict=True)]
+    spec, prepared = specs[-1], cases[-1].prepared
+    unchecked = list(dict.fromkeys(text for _, _, texts in known.values() for text in texts))
+    missing = bool(unchecked) and not no_data
     found = _summary(spec)
     lines = [
         f"{safe_text(str(path))}: ok",
@@ -55,7 +76,9 @@ def check(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Pr
         unchecked.append("there is no 'data' section")
     if spec.training is None:
         unchecked.append("there is no 'compile' section")
-    return [*lines, *(f"  not checked: {text}" for text in unchecked)]
+    learned = {} if prepared is None else dict.fromkeys(prepared.warnings)
+    warnings = [*advise(cases), *(Fault(text, level="warning") for text in learned)]
+    return Checked([*lines, *(f"  not checked: {text}" for text in unchecked)], warnings, missing)
 
 
 def _begins_with(config: Config, begin: InitFrom) -> str:
@@ -153,6 +176,12 @@ def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[st
         return facts, None, [text if said is None else f"{text}; the config says: {said}"]
     prepared = config.load_data()
     return prepared.facts, prepared, []
+
+
+def _facts_without_data(config: Config) -> tuple[DataFacts, PreparedData | None, list[str]]:
+    """Facts that are known without looking at any file."""
+    text = "the data, and what depends on it: --no-data"
+    return config.facts(look=False), None, [] if config.data is None else [text]
 
 
 def _rows(prepared: PreparedData) -> dict[str, int]:

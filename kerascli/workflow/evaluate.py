@@ -22,6 +22,7 @@ from kerascli.fit.classes import class_reading, tells_classes
 from kerascli.fit.evaluate import evaluate
 from kerascli.fit.predict import predict
 from kerascli.report.classes import ClassRow, class_rows, confusion
+from kerascli.workflow.changed_data import load_again
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.opened import OpenedRun
 from kerascli.workflow.plan import judged
@@ -74,7 +75,7 @@ def rows_of(run: OpenedRun, what: str, *, targets: bool) -> Split:
         return raw_rows(run.experiment, Path(what), targets=targets)
     assert run.data is not None
     if what in SPLITS and not Path(what).is_file():
-        prepared = run.config.load_data(learned=run.learned)
+        prepared = load_again(run)
         if what not in prepared.splits:
             known = ", ".join(prepared.splits)
             raise DataError(f"the run's data has no '{what}' split", hint=f"it has {known}")

@@ -1,6 +1,6 @@
 """A run, opened: its model with its weights, and what its pipelines learned. Needs the folder alone."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from safetensors import SafetensorError
@@ -14,7 +14,7 @@ from kerascli.data.pipeline import Stage
 from kerascli.data.prepare import DataFacts, Stages, stages
 from kerascli.data.spec import DataSpec
 from kerascli.device import choose_device, prepare_cpu
-from kerascli.errors import ConfigError, FileRefused, safe_text, suggestion
+from kerascli.errors import ConfigError, Fault, FileRefused, safe_text, suggestion
 from kerascli.fit.checkpoint import saved_weights
 from kerascli.fit.step import assign_weights
 from kerascli.graph.model import Model, View
@@ -35,6 +35,8 @@ class OpenedRun:
     learned: dict[str, Learned]
     takes_arrays: bool = False
     """It takes arrays as they are: what runs has inputs that the data does not give."""
+    warnings: list[Fault] = field(default_factory=list)
+    """What the user should know of what was read for this run; views of the run share the list."""
 
     @property
     def has_own_inputs(self) -> bool:

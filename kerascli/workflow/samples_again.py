@@ -6,6 +6,7 @@ from pathlib import Path
 from kerascli.callbacks.samples import Sampler
 from kerascli.errors import ConfigError, safe_text, suggestion
 from kerascli.storage import make_folder, write_bytes
+from kerascli.workflow.changed_data import load_again
 from kerascli.workflow.opened import OpenedRun
 from kerascli.workflow.samples import made
 from kerascli.workflow.studio import ModelStudio
@@ -13,7 +14,7 @@ from kerascli.workflow.studio import ModelStudio
 
 def studio_of(run: OpenedRun, *, data: bool = True) -> ModelStudio:
     """Where the samples of an opened run are made; with its data, if that is wanted and at hand."""
-    prepared = run.config.load_data(learned=run.learned) if data and run.data is not None else None
+    prepared = load_again(run) if data and run.data is not None else None
     splits, aside = ({}, {}) if prepared is None else (prepared.splits, prepared.aside)
     return ModelStudio(run.experiment, splits, run.learned, run.stages.facts.targets, aside)
 

@@ -61,8 +61,8 @@ def _fit(events: Iterator[Event]) -> Iterator[str]:
                 yield f"fit: {steps} steps, {len(event.logs)} figures"
             case Evaluated():
                 yield "test: done"
-            case Note(text, "warning"):
-                yield f"warning: {text}"
+            case Note(text, "warning", place):
+                yield f"{place}: warning: {text}" if place else f"warning: {text}"
             case _:
                 pass
 

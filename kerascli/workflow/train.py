@@ -10,7 +10,7 @@ from kerascli.builder.cache import use_own_cache
 from kerascli.builder.experiment import Experiment
 from kerascli.data.learning import load_learned, save_learned
 from kerascli.device import Choice, choose_device, prepare_cpu, use_threads
-from kerascli.errors import ConfigError, DataError, FileRefused, safe_text
+from kerascli.errors import ConfigError, DataError, Fault, FileRefused, safe_text
 from kerascli.events import Began, Event, Note
 from kerascli.fit.checkpoint import stands
 from kerascli.fit.progress import Progress as Reached
@@ -23,6 +23,8 @@ from kerascli.spec.dump import dump_yaml
 from kerascli.spec.load import Config, Progress, open_config
 from kerascli.spec.phases import in_each
 from kerascli.spec.references import escape_references
+from kerascli.workflow.advice.advise import advise, notes
+from kerascli.workflow.advice.case import Case
 from kerascli.workflow.init_from import init_weights
 from kerascli.workflow.options import Options
 from kerascli.workflow.phases import (
@@ -48,6 +50,8 @@ def start(config: Config, options: Options) -> Iterator[Event]:
             phase.data.source.begin()  # while torch loads what checks and traces models
     in_each(config.phases, Config.check_early)
     phases = prepare_phases(config)
+    warnings = _warnings(phases)
+    yield from notes(warnings)
     yield from data_notes(phases)
     device = choose_device(options.device)
     course = Course(phases, device, options, Reached(epoch=phases[0].spec.fit.initial_epoch))
@@ -55,7 +59,10 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     record = RunRecord.create(options.runs_dir, options.name or config.name)
     with record.locked():
         tier = course.ready.tier
-        facts = {"tier": tier.value, "tier_reason": tier.reason, **({"init_from": begun.facts} if begun else {})}
+        facts = {
+            "tier": tier.value, "tier_reason": tier.reason, **({"init_from": begun.facts} if begun else {}),
+            "warnings": [f"{fault.place}: {fault.text}" if fault.place else fault.text for fault in warnings],
+        }  # fmt: skip
         _write_start(record, phases, course.ready.experiment, device, options, facts)
         record.open_history(history_columns(phases), Prefix())
         record.history_writer.cut()
@@ -87,6 +94,8 @@ def resume(
             hint = "import it with the data to train on: kerascli import MODEL --data CONFIG"
             raise ConfigError(f"the run '{record.path}' was imported without data to go on with", hint=hint)
         phases = prepare_phases(config, load_learned(record.preprocessing()))
+        for phase in phases:
+            phase.prepared.tables.clear()
         refuse_other_epochs(phases, sets)
         _refuse_other_data(known.get("data", {}), data_digests(phases))
         device = choose_device(options.device, recorded=known.get("device"))
@@ -102,6 +111,14 @@ def resume(
         yield from _choice_notes(device, course.ready.tier, course.ready.experiment)
         yield Began(str(record.path), record.summary(), resumed=True)
         yield from run(course, record)
+
+
+def _warnings(phases: list[Phase]) -> list[Fault]:
+    """What is probably not meant; the raw rows, which tell, are let go of then."""
+    found = advise(Case(phase.config, phase.spec, phase.prepared) for phase in phases)
+    for phase in phases:
+        phase.prepared.tables.clear()
+    return found
 
 
 def _restored(

@@ -38,9 +38,7 @@ class Normalization(NormalizationSettings, Transform):
             mean, variance = self.given(field.shape)
             return Learned({}, {"mean": mean, "variance": variance})
         mean, variance = mean_and_variance(present(rows, self.component_name), kept=self.kept(field.shape))
-        constant = np.flatnonzero(variance == 0)
-        warnings = (_constant(constant, variance.size),) if len(constant) else ()
-        return Learned({}, {"mean": mean, "variance": variance}, warnings)
+        return Learned({}, {"mean": mean, "variance": variance})
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         mean, deviation = learned.arrays["mean"], deviation_of(learned.arrays["variance"])
@@ -48,9 +46,3 @@ class Normalization(NormalizationSettings, Transform):
 
     def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
         return NormalizationModule(learned.arrays["mean"], learned.arrays["variance"], invert=self.invert)
-
-
-def _constant(features: np.ndarray, count: int) -> str:
-    if len(features) > 1:
-        return f"{len(features)} of {count} features are constant; they become 0"
-    return f"feature {features[0] + 1} of {count} is constant; it becomes 0"

@@ -1,0 +1,42 @@
+"""Run all checks over a config, or over the phases of one: each warning once, in order of line."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+
+from kerascli.errors import Fault
+from kerascli.events import Note
+from kerascli.spec.document import Faulty
+from kerascli.spec.phases import in_each
+from kerascli.workflow.advice import checks
+from kerascli.workflow.advice.case import Case
+
+Check = Callable[[Case], Iterator[Fault]]
+
+
+def advise(cases: Iterable[Case]) -> list[Fault]:
+    """Return the warnings with their places; what two phases share is told once."""
+    try:
+        in_each(cases, _raise_found)
+    except Faulty as found:
+        return list(found.everything)
+    return []
+
+
+def _raise_found(case: Case) -> None:
+    if faults := [fault for check in _checks() for fault in check(case)]:
+        raise case.config.error(faults)
+
+
+def notes(faults: Iterable[Fault]) -> Iterator[Note]:
+    """Return warnings as events."""
+    for fault in faults:
+        _, *below = fault.lines()
+        yield Note(fault.text, "warning", str(fault.place or ""), tuple(below))
+
+
+@cache
+def _checks() -> tuple[Check, ...]:
+    names = sorted(module.name for module in pkgutil.iter_modules(checks.__path__))
+    return tuple(importlib.import_module(f"{checks.__name__}.{name}").check for name in names)

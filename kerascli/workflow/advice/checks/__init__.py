@@ -1,0 +1,1 @@
+"""The checks: every module here has a function `check`, which is found by being here."""

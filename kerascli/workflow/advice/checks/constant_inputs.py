@@ -1,0 +1,52 @@
+"""Columns of a table that never vary in the training rows."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from kerascli.errors import Fault, counted, safe_text, show
+from kerascli.workflow.advice.case import Case, warning
+from kerascli.workflow.advice.raw import Raw
+
+_MOST_FEATURES = 32
+"""Arrays of more numbers a row are pictures, spectra or vocabularies: there a number may well be the same in all."""
+
+_NAMED = 5
+
+
+def check(case: Case) -> Iterator[Fault]:
+    """Warn of each input with such columns; pictures have a border that is always black, which is no fault."""
+    for path, pipeline in case.inputs():
+        constant = [text for name in pipeline.columns for text in _constant(name, case.raw(name))]
+        if constant:
+            more = f" and {counted(len(constant) - _NAMED, 'other')}" if len(constant) > _NAMED else ""
+            told = f"{', '.join(constant[:_NAMED])}{more}"
+            text = f"the input '{path[-1]}' has what never varies in the training rows: {told}"
+            yield warning(text, path, "take it out: it tells the model nothing")
+
+
+def _constant(name: str, column: Raw | None) -> list[str]:
+    """The columns, or the numbers of an array, that are the same in all rows."""
+    if column is None or len(column) < 2 or column.is_ragged:
+        return []
+    if column.ndim == 1:
+        found = _the_one(column.array())
+        return [] if found is None else [f"column '{safe_text(name, 60)}' is {found}"]
+    if column.ndim > 2 or column.width > _MOST_FEATURES or not _measures(column.take(slice(0, 1)).array()):
+        return []
+    named = ((index, _the_one(column.feature(index))) for index in range(column.width))
+    return [f"'{safe_text(name, 60)}[{index}]' is {found}" for index, found in named if found is not None]
+
+
+def _the_one(values: np.ndarray) -> str | None:
+    """The value that all rows have, those aside that have none."""
+    if values.dtype.kind == "f":
+        values = values[~np.isnan(values)]
+    if not len(values) or values[-1] != values[0] or not (values == values[0]).all():
+        return None
+    return show(values[0] if values.dtype == object else values[0].item())
+
+
+def _measures(values: np.ndarray) -> bool:
+    """Return True for numbers with fractions: whole ones are classes, counts or hits of a vocabulary."""
+    return values.dtype.kind == "f" and bool((values != np.floor(values)).any())

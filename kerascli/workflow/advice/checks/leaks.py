@@ -1,0 +1,76 @@
+"""A label among the inputs: its column, or a column that is equal to it."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from kerascli.data.spec import Pipeline
+from kerascli.errors import Fault, Path
+from kerascli.losses.base import Loss
+from kerascli.workflow.advice.case import Case, is_label, warning
+from kerascli.workflow.advice.raw import Raw
+
+_PROBED_ROWS = 64
+_MOST_FEATURES = 100_000
+
+
+def check(case: Case) -> Iterator[Fault]:
+    """Warn of each target that the model is told.
+
+    A target that takes in all inputs is what an autoencoder makes again; an input or target that is taken apart (a text
+    into words, as for a decoder that is told what it has written) is no label.
+    """
+    inputs = list(case.inputs())
+    used = {column for _, pipeline in inputs for column in pipeline.columns}
+    targets = {column for _, pipeline in case.targets() for column in pipeline.columns}
+    for path, target in case.targets():
+        if used <= targets and not _tells_classes(case, path[-1]):
+            continue
+        for column in target.columns:
+            raw = case.raw(column)
+            if raw is None or not is_label(raw, target) or _is_constant(values := raw.array()):
+                continue
+            for where, pipeline in inputs:
+                if pipeline.columns != target.columns or len(pipeline.columns) == 1:
+                    yield from _faults(case, (column, values), path, where, pipeline)
+
+
+def _faults(case: Case, target: tuple[str, np.ndarray], path: Path, where: Path, pipeline: Pipeline) -> Iterator[Fault]:
+    column, values = target
+    if any(step.transform.takes_apart for step in pipeline.steps):
+        return
+    for name in pipeline.columns:
+        if name == column:
+            text = f"column '{column}' is a target ('{path[-1]}') and an input ('{where[-1]}'): the model is told"
+        elif copy := _copy(values, case.raw(name), name):
+            text = f"{copy} equals the target '{path[-1]}' in every training row: the model is told"
+        else:
+            continue
+        yield warning(f"{text} what it is to predict", where, f"take it out of the inputs, or out of '{path[-1]}'")
+
+
+def _copy(label: np.ndarray, column: Raw | None, name: str) -> str:
+    """What of a raw column equals the label in all rows; empty where nothing does. Some rows tell most of it."""
+    if column is None or column.is_ragged or column.ndim > 2 or not 0 < column.width <= _MOST_FEATURES:
+        return ""
+    if (label.dtype == object) != (column.whole.dtype == object):
+        return ""
+    probed = np.unique(np.linspace(0, len(label) - 1, _PROBED_ROWS).astype(np.int64))
+    features = column.take(probed).array().reshape(len(probed), -1)
+    near = np.flatnonzero((features == label[probed, None]).all(axis=0))
+    equal = next((int(index) for index in near if np.array_equal(column.feature(int(index)), label)), None)
+    if equal is None:
+        return ""
+    return f"column '{name}'" if column.ndim == 1 else f"'{name}[{equal}]'"
+
+
+def _is_constant(values: np.ndarray) -> bool:
+    """Return True for a column of one value: it equals every other such column, and that is told elsewhere."""
+    return bool((values == values[0]).all())
+
+
+def _tells_classes(case: Case, target: str | int) -> bool:
+    """Return True where the target's loss is one of classes given by number: then it reconstructs nothing."""
+    goals = case.spec.compile.goals if case.spec.compile is not None else ()
+    losses: list[Loss] = [goal.loss for goal in goals if goal.target == target and goal.loss is not None]
+    return any(loss.sparse_targets for loss in losses)

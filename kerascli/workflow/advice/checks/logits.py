@@ -1,0 +1,115 @@
+"""A cross-entropy of logits over an activation, or of probabilities over what is none."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kerascli.errors import Fault, Path, Related
+from kerascli.expressions import walk
+from kerascli.expressions.tree import Call, Literal, Name
+from kerascli.graph.model import Node
+from kerascli.layers.expressions.base import ExpressionLayer
+from kerascli.losses.base import Loss
+from kerascli.losses.expr import Expr as LossFormula
+from kerascli.ops.expression import expression
+from kerascli.workflow.advice.case import Case, warning
+from kerascli.workflow.advice.produced import Produced, Tracer
+
+_PROBABILITIES = frozenset({"crossentropy", "categorical_generalized_cross_entropy"})
+_LOGITS = frozenset({"ctc"})
+"""Losses without `from_logits` that take the one or the other."""
+
+_OPS = ("binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy")
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """A cross-entropy, the tensor that it judges and where it is written."""
+
+    loss: str
+    logits: bool
+    tensor: str
+    path: Path
+    settable: bool = True
+    """It has a setting `from_logits`."""
+
+
+def check(case: Case) -> Iterator[Fault]:
+    """Warn of a loss that takes an output for what it is not."""
+    yield from _found(_uses_of_compile(case), Tracer(case.spec.model.nodes))
+    yield from _found(_formulas(case.spec.model.nodes), Tracer(case.spec.model.nodes))
+    steps, number = case.spec.steps, 0
+    for each in steps.rounds if steps is not None else ():
+        tracer = Tracer(each.built.model.nodes)
+        yield from _found(_formulas(each.built.model.nodes), tracer)
+        for update in each.updates:
+            for term in update.terms:
+                path = ("fit", "train_step", number, "loss", term.name, "loss")
+                if term.loss is not None and term.of is not None:
+                    yield from _found(_uses_of(term.loss, term.of.y_pred, path), tracer)
+            number += 1
+
+
+def _found(uses: Iterator[_Use], tracer: Tracer) -> Iterator[Fault]:
+    for use in uses:
+        made = tracer.of(use.tensor)
+        if made is not None and use.logits == (made.kind == "probabilities"):
+            yield _fault(use, made)
+
+
+def _fault(use: _Use, made: Produced) -> Fault:
+    what = "linear (it has no activation)" if made.word == "linear" else f"the result of {made.word}"
+    suited = "sigmoid" if use.loss.startswith("binary") else "softmax"
+    if use.logits:
+        said = " with from_logits: true" if use.settable else ""
+        text = f"'{use.loss}'{said} takes logits and applies {suited} itself, but '{use.tensor}' is {what} already"
+        hint = f"take {'from_logits or ' if use.settable else ''}the activation out"
+    else:
+        text = f"'{use.loss}' takes probabilities, but '{use.tensor}' is {what}"
+        other = " or set from_logits: true in the loss" if use.settable and made.word == "linear" else ""
+        hint = f"make it activation: {suited},{other}" if other else f"make it activation: {suited}"
+    found = warning(text, use.path, hint, key=False)
+    return Fault(
+        found.text, found.path, found.at, hint=hint, level="warning",
+        related=(Related(f"'{made.node.weights_name}' makes it", made.node.path),),
+    )  # fmt: skip
+
+
+def _uses_of_compile(case: Case) -> Iterator[_Use]:
+    goals = case.spec.compile.goals if case.spec.compile is not None else ()
+    written = case.config.document.at(("compile", "loss"))
+    for goal in goals:
+        path: Path = ("compile", "loss")
+        if isinstance(written, dict) and goal.output in written:
+            path = (*path, goal.output)
+        elif isinstance(written, list):
+            path = (*path, min(case.spec.model.outputs.index(goal.output), len(written) - 1))
+        if goal.loss is not None:
+            yield from _uses_of(goal.loss, goal.output, path)
+
+
+def _uses_of(loss: Loss, tensor: str, path: Path) -> Iterator[_Use]:
+    name, from_logits = loss.component_name, getattr(loss, "from_logits", None)
+    if isinstance(loss, LossFormula):
+        yield from (use for use in _calls(loss.value, path, {"y_pred": tensor}) if use.tensor == tensor)
+    elif from_logits is not None or name in _PROBABILITIES or name in _LOGITS:
+        yield _Use(name, from_logits is True or name in _LOGITS, tensor, path, settable=from_logits is not None)
+
+
+def _formulas(nodes: tuple[Node, ...]) -> Iterator[_Use]:
+    """The cross-entropies in the formulas of a model: of `add_loss`, `add_metric` and `expr`."""
+    for node in nodes:
+        if isinstance(node.layer, ExpressionLayer):
+            names = dict(zip(node.layer.names(), node.inputs, strict=False))
+            yield from _calls(node.layer.value, node.path, names)
+
+
+def _calls(text: str, path: Path, names: dict[str, str]) -> Iterator[_Use]:
+    """The cross-entropies that a formula calls on a tensor itself."""
+    for call, _ in walk(expression(text).tree):
+        if not isinstance(call, Call) or call.function not in _OPS:
+            continue
+        judged = call.named.get("output", call.arguments[1] if len(call.arguments) > 1 else None)
+        given = call.named.get("from_logits", call.arguments[2] if len(call.arguments) > 2 else None)
+        if isinstance(judged, Name) and (given is None or isinstance(given, Literal)):
+            logits = isinstance(given, Literal) and given.value is True
+            yield _Use(call.function, logits, names.get(judged.name, judged.name), path)

@@ -1,0 +1,45 @@
+"""A softmax over one value: it is 1, whatever the value."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from kerascli.errors import Fault
+from kerascli.graph.build import Built
+from kerascli.graph.model import Node
+from kerascli.layers.activations.softmax import Softmax as SoftmaxLayer
+from kerascli.layers.base import BaseLayer
+from kerascli.parts.activations import Softmax, Sparsemax
+from kerascli.workflow.advice.case import Case, warning
+
+
+def check(case: Case) -> Iterator[Fault]:
+    """Warn of each layer whose softmax has nothing to choose from."""
+    for graph in case.graphs:
+        for node in graph.model.nodes:
+            axes = _axes(node.layer)
+            shape = _shape(node, graph)
+            if axes and shape and all(_size(shape, axis) == 1 for axis in axes):
+                text = f"'{node.weights_name}' is a softmax over one value: it is 1, whatever the weights"
+                yield warning(text, node.path, "activation: sigmoid is for one unit; softmax needs a unit a class")
+
+
+def _axes(layer: BaseLayer) -> tuple[int, ...]:
+    """The axes of a layer's softmax, counted with the batch; none where it has none."""
+    inner: Any = layer
+    while inner.component_name in {"time_distributed", "spectral_normalization"}:
+        inner = inner.layer
+    if isinstance(inner, SoftmaxLayer):
+        return inner.axis if isinstance(inner.axis, tuple) else (inner.axis,)
+    activation = getattr(inner, "activation", None)
+    gated = inner.component_name in {"lstm", "gru"} or inner.component_name.startswith("conv_lstm")
+    return (activation.axis,) if isinstance(activation, Softmax | Sparsemax) and not gated else ()
+
+
+def _shape(node: Node, graph: Built) -> tuple[int | None, ...]:
+    """The shape of a node's first result, with the batch; empty where it is dropped."""
+    spec = graph.specs.get(node.outputs[0]) if node.outputs else None
+    return () if spec is None else (None, *spec.shape)
+
+
+def _size(shape: tuple[int | None, ...], axis: int) -> int | None:
+    return shape[axis] if -len(shape) <= axis < len(shape) else None

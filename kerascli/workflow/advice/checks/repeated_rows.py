@@ -1,0 +1,112 @@
+"""Rows of `validation` or `test` that are in `train` as well: what is measured on them is too good."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from kerascli.data.table import Table
+from kerascli.errors import Fault, Path
+from kerascli.workflow.advice.case import Case, warning
+from kerascli.workflow.advice.raw import Raw
+from kerascli.workflow.advice.row_keys import keys
+
+_MOST_ROWS = 100_000
+_MOST_BYTES = 64 * 2**20
+"""Of texts, which are hashed whole."""
+
+_LEAST_SHARE = 0.01
+_PICTURE = 64
+"""Numbers a row from which on whole arrays do not repeat by chance."""
+
+_HINT = "take the copies out before the rows are split: what is measured on rows that were trained on is too good"
+
+
+def check(case: Case) -> Iterator[Fault]:
+    """Warn of each split that shares more rows with `train`, inputs and targets alike, than chance repeats."""
+    names = sorted({column for _, pipeline in (*case.inputs(), *case.targets()) for column in pipeline.columns})
+    parts = {split: _sample(table, names) for split, table in case.tables.items() if not table.on_disk(names)}
+    train = parts.get("train")
+    if train is None or len(parts) < 2:
+        return
+    parts = {split: columns for split, columns in parts.items() if _are_alike(columns, train)}
+    found = keys(parts)
+    known, counts = np.unique(found["train"], return_counts=True)
+    for split, theirs in found.items():
+        if split == "train":
+            continue
+        place = np.searchsorted(known, theirs).clip(max=len(known) - 1)
+        shared = int((known[place] == theirs).sum())
+        if shared >= max(2, _LEAST_SHARE * len(theirs)) and (
+            shared > _by_chance(counts, len(theirs)) or _never_by_chance(train, found["train"], len(known))
+        ):
+            whole = all(len(found[name]) == case.tables[name].rows for name in ("train", split))
+            yield warning(_text(split, shared, len(theirs), whole=whole), _path(case, split), _HINT)
+
+
+def _by_chance(counts: np.ndarray, rows: int) -> float:
+    """As many as would not surprise: a new row is one of the known ones as often as known ones repeat (Good, 1953)."""
+    expected = rows * (1 - (counts == 1).sum() / counts.sum())
+    return expected + 4 * math.sqrt(expected)
+
+
+def _never_by_chance(train: Sequence[Raw], found: np.ndarray, distinct: int) -> bool:
+    """Return True where rows have measurements or pictures, of which hardly two are alike: the repeated are copies."""
+    if distinct * 5 < len(found):
+        return False
+    _, first = np.unique(found, return_index=True)
+    return any(_tells_rows_apart(column.take(first)) for column in train)
+
+
+def _tells_rows_apart(column: Raw) -> bool:
+    """Return True for measurements that are mostly different, and for pictures."""
+    if column.ndim == 1 and column.whole.dtype.kind == "f":
+        values = column.array()
+        return _has_fractions(values) and len(np.unique(values)) * 2 > len(values)
+    some = column.take(slice(0, 100)).array()
+    return column.width >= _PICTURE and (some.dtype == np.uint8 or _has_fractions(some))
+
+
+def _has_fractions(values: np.ndarray) -> bool:
+    return values.dtype.kind == "f" and bool((values[np.isfinite(values)] % 1 != 0).any())
+
+
+def _sample(table: Table, names: Sequence[str]) -> list[Raw]:
+    """The columns; of many rows some, from all over the table."""
+    raw = [column for name in names if (column := Raw.of(table, name)) is not None]
+    most = min(_MOST_ROWS, _MOST_BYTES // max(1, sum(_text_bytes(column) for column in raw)))
+    if table.rows <= most:
+        return raw
+    places = np.linspace(0, table.rows - 1, max(1, most)).astype(np.int64)
+    return [column.take(places) for column in raw]
+
+
+def _text_bytes(column: Raw) -> int:
+    """About what a row of objects takes to be hashed; for numbers 0: of those a few are looked at."""
+    if column.whole.dtype != object:
+        return 0
+    some = column.take(np.linspace(0, len(column) - 1, 100).astype(np.int64)).array().reshape(-1)
+    lengths = [value.nbytes if column.is_ragged else len(value) for value in some]
+    return sum(lengths) // 100 + 1
+
+
+def _are_alike(columns: Sequence[Raw], train: Sequence[Raw]) -> bool:
+    """Return True for columns of one form: others have no rows in common."""
+    pairs = [(a.whole, b.whole) for a, b in zip(columns, train, strict=True)]
+    return all(
+        a.shape[1:] == b.shape[1:] and (a.dtype == b.dtype or (a.ndim == 1 and object not in (a.dtype, b.dtype)))
+        for a, b in pairs
+    )
+
+
+def _text(split: str, shared: int, rows: int, *, whole: bool) -> str:
+    of = f"{shared:,} of the {rows:,} rows of '{split}'"
+    of = of if whole else f"at least {shared:,} of {rows:,} rows of '{split}' that were looked at"
+    return f"{of} are in 'train' as well, inputs and targets alike"
+
+
+def _path(case: Case, split: str) -> Path:
+    if split == "validation" and case.config.validation_split > 0:
+        return ("fit", "validation_split")
+    cut = case.data is not None and case.data.split is not None and split in case.data.split.parts()
+    return ("data", "split") if cut else ("data", "source")

@@ -1,0 +1,133 @@
+"""What kind of numbers a tensor of a model holds, by the node that makes it: probabilities, or anything at all."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from kerascli.expressions.tree import Call, Name
+from kerascli.graph.model import Node
+from kerascli.graph.rnn import DescribedRNN
+from kerascli.layers.base import BaseLayer
+from kerascli.layers.expressions.expr import Expr
+from kerascli.ops.expression import expression
+from kerascli.parts.activations import Linear, ReLU
+from kerascli.parts.base import Activation
+
+Kind = Literal["probabilities", "other"]
+
+_PROBABILITIES = frozenset({"softmax", "sparsemax", "sigmoid", "hard_sigmoid", "sparse_sigmoid"})
+_OTHER = frozenset({
+    "linear", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "hard_silu", "mish", "tanh",
+    "hard_tanh", "tanh_shrink", "soft_shrink", "hard_shrink", "softsign", "log_softmax", "log_sigmoid",
+})  # fmt: skip
+"""They may be negative, or grow without bound: none is a probability. What is not listed (`exponential`, `softplus`)
+is positive, and a cross-entropy over classes, which divides by the sum, makes probabilities of it."""
+
+_ACTIVATED = (
+    "dense", "einsum_dense", "conv_", "depthwise_conv_", "separable_conv_", "locally_connected_", "simple_rnn",
+)  # fmt: skip
+"""Layers whose result is that of their activation."""
+
+_HANDED_ON = (
+    "flatten", "reshape", "permute", "repeat_vector", "identity", "masking", "activity_regularization", "dropout",
+    "spatial_dropout_", "gaussian_dropout", "gaussian_noise", "cropping_", "zero_padding_", "up_sampling_",
+    "average_pooling_", "max_pooling_", "global_average_pooling_", "global_max_pooling_",
+    "adaptive_average_pooling_", "adaptive_max_pooling_",
+)  # fmt: skip
+"""Layers whose results are of the kind that they are called on."""
+
+_ALIKE = frozenset({"concatenate", "average", "maximum", "minimum"})
+"""Layers whose results are of the kind of their inputs, if those are all of one."""
+
+_NORMALIZED = frozenset({"batch_normalization", "layer_normalization", "group_normalization", "rms_normalization"})
+
+
+@dataclass(frozen=True, slots=True)
+class Produced:
+    """A kind of numbers, the word for it (an activation's name) and the node that makes them."""
+
+    kind: Kind
+    word: str
+    node: Node
+
+
+class Tracer:
+    """Goes from tensors back to the nodes that give them their kind. What it does not know is None."""
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self._made: Mapping[str, tuple[Node, int]] = {
+            name: (node, index) for node in nodes for index, name in enumerate(node.outputs) if name != "_"
+        }
+        self._known: dict[str, Produced | None] = {}
+
+    def of(self, tensor: str) -> Produced | None:
+        """The kind of a tensor; None for an input, and for what may be of any kind."""
+        if tensor not in self._known:
+            made = self._made.get(tensor)
+            self._known[tensor] = None if made is None else self._result(*made)
+        return self._known[tensor]
+
+    def _result(self, node: Node, index: int) -> Produced | None:
+        if isinstance(node.layer, DescribedRNN):
+            outputs = node.layer.cell.outputs
+            return Tracer(node.layer.cell.nodes).of(outputs[index]) if index < len(outputs) else None
+        if isinstance(node.layer, Expr):
+            return self._formula(node, node.layer) if len(node.outputs) == 1 else None
+        return self._layer(node, node.layer) if index == 0 else None
+
+    def _formula(self, node: Node, layer: Expr) -> Produced | None:
+        """A formula that is a call of an activation, or another name of a tensor."""
+        match expression(layer.value).tree:
+            case Call(function=function):
+                return _named(function, node)
+            case Name(name=name):
+                return self.of(dict(zip(layer.names(), node.inputs, strict=False)).get(name, name))
+        return None
+
+    def _layer(self, node: Node, layer: BaseLayer) -> Produced | None:
+        name = layer.component_name
+        if name in {"time_distributed", "spectral_normalization"}:
+            return self._layer(node, getattr(layer, "layer"))  # noqa: B009  # of layers that have one
+        if name == "bidirectional":
+            inner: Any = layer
+            return self._layer(node, inner.layer) if inner.merge_mode in {"concat", "ave", None} else None
+        if name in {"softmax", "relu", "leaky_relu", "elu", "selu", "prelu"}:
+            return (
+                _activated(layer, node) if name == "relu" else _named("leaky_relu" if name == "prelu" else name, node)
+            )
+        if name == "activation":
+            return self._inputs(node) if _is_linear(layer) else _activated(getattr(layer, "activation"), node)  # noqa: B009
+        if name in {"lstm", "gru"} or name.startswith("conv_lstm_"):  # gates times an activation
+            found = _activated(getattr(layer, "activation"), node)  # noqa: B009
+            return found if found is not None and found.word == "tanh" else None
+        if name.startswith(_ACTIVATED):
+            held = getattr(layer, "kernel_constraint", None) is not None
+            return None if held and _is_linear(layer) else _activated(getattr(layer, "activation"), node)  # noqa: B009
+        if name.startswith(_HANDED_ON) or name in _ALIKE:
+            return self._inputs(node)
+        return Produced("other", name, node) if name in _NORMALIZED else None
+
+    def _inputs(self, node: Node) -> Produced | None:
+        """What a node's inputs are of, where all are of one kind."""
+        found = [self.of(name) for name in node.inputs]
+        first = found[0] if found else None
+        same = first is not None and all(each is not None and each.kind == first.kind for each in found)
+        return first if same else None
+
+
+def _is_linear(layer: BaseLayer) -> bool:
+    return isinstance(getattr(layer, "activation", None), Linear | None)
+
+
+def _activated(activation: Activation | BaseLayer | None, node: Node) -> Produced | None:
+    """The kind of an activation's values; a relu with a ceiling of 1 makes probabilities of its own."""
+    ceiling = getattr(activation, "max_value", None)
+    if activation is not None and activation.component_name == ReLU.component_name and ceiling is not None:
+        return None if ceiling <= 1 else _named("relu", node)
+    return _named("linear" if activation is None else activation.component_name, node)
+
+
+def _named(word: str, node: Node) -> Produced | None:
+    if word in _PROBABILITIES:
+        return Produced("probabilities", word, node)
+    return Produced("other", word, node) if word in _OTHER else None

@@ -1,0 +1,52 @@
+"""A raw column in memory, and which of its rows are meant: nothing is copied before it is asked for."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kerascli.data.on_disk import Rows, chosen, count
+from kerascli.data.table import Table
+from kerascli.data.tokens import is_ragged
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Rows of an array: of a split that was drawn at random they lie all over it."""
+
+    whole: np.ndarray
+    rows: Rows
+
+    @classmethod
+    def of(cls, table: Table, column: str) -> "Raw | None":
+        """A column of a table; None for one that is not there, or is left on disk."""
+        whole, rows = table.whole()
+        values = whole.get(column)
+        return cls(values, rows) if isinstance(values, np.ndarray) else None
+
+    def __len__(self) -> int:
+        return count(self.rows)
+
+    @property
+    def ndim(self) -> int:
+        return self.whole.ndim
+
+    @property
+    def width(self) -> int:
+        """How many values a row has; a sequence is one."""
+        return self.whole.size // max(1, len(self.whole))
+
+    @property
+    def is_ragged(self) -> bool:
+        return is_ragged(self.whole)
+
+    def take(self, places: Rows) -> "Raw":
+        """Some of the rows, by their places among them."""
+        return Raw(self.whole, chosen(self.rows, places))
+
+    def array(self) -> np.ndarray:
+        """The rows."""
+        return self.whole[self.rows]
+
+    def feature(self, index: int) -> np.ndarray:
+        """One value of each row (rows,)."""
+        return self.whole.reshape(len(self.whole), -1)[:, index][self.rows]

@@ -1,0 +1,40 @@
+"""The data of a finished run, read again: what has changed in it since the run was trained is a warning."""
+
+from collections.abc import Iterator, Mapping
+
+from kerascli.data.prepare import PreparedData
+from kerascli.errors import Fault
+from kerascli.workflow.opened import OpenedRun
+
+_SHORT = 12
+_HINT = "the numbers are those of the data as it is now; put the old file back to compare with what the run recorded"
+
+
+def load_again(run: OpenedRun) -> PreparedData:
+    """Load the splits of a run; `run.warnings` gets a fault for each file that is not what it was trained on.
+
+    Raises DataError, ConfigError, FileRefused.
+    """
+    prepared = run.config.load_data(learned=run.learned)
+    recorded: Mapping[str, str] = run.record.facts().get("data", {})
+    phases = len(run.config.phases)
+    new = [fault for fault in _changes(prepared.digests, recorded, phases) if fault not in run.warnings]
+    run.warnings += new
+    return prepared
+
+
+def _changes(found: Mapping[str, str], recorded: Mapping[str, str], phases: int) -> Iterator[Fault]:
+    """Compare digests, wherever the files lie now; a run without recorded digests was not trained here."""
+    for name, digest in found.items() if recorded else ():
+        if digest in recorded.values():
+            continue
+        before = recorded.get(f"{name} of phase {phases}", recorded.get(name))
+        then = "the run has no digest of it" if before is None else f"it was {_short(before)}"
+        text = f"the data has changed since the run was trained: the SHA-256 of '{name}' is {_short(digest)}, {then}"
+        yield Fault(text, level="warning", hint=_HINT)
+
+
+def _short(digest: str) -> str:
+    """The beginning of a digest, with what stands before it (`sampled:`)."""
+    kind, colon, value = digest.rpartition(":")
+    return f"{kind}{colon}{value[:_SHORT]}"
