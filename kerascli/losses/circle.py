@@ -49,6 +49,6 @@ class Circle(Loss):
         return same & ~torch.eye(len(classes), dtype=torch.bool, device=classes.device), ~same
 
     def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        if output.rank == 1 and target.shape in ((), (1,)):
+        if output.rank == 1 and output.shape != (1,) and target.shape in ((), (1,)):
             return None
         return f"'circle' needs class numbers (None,) and embeddings (None, size), got {target} and {output}"

@@ -6,6 +6,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from kerascli.errors import DataError
 from kerascli.losses.base import Loss, loss, same_shape
 from kerascli.shapes import Fraction, TensorSpec
 
@@ -141,14 +142,14 @@ def binary_crossentropy(y_true: Tensor, y_pred: Tensor, *, from_logits: bool) ->
 
 
 def class_numbers(y_true: Tensor, y_pred: Tensor, axis: int = -1) -> Tensor:
-    """Class numbers (N, *) as int64, from (N, *) or (N, *, 1), for predictions (N, *, C)."""
+    """Class numbers (N, *) as int64, from (N, *) or (N, *, 1), for predictions (N, *, C). Raises DataError."""
     if y_true.ndim == y_pred.ndim and y_true.shape[axis] == 1:
         y_true = y_true.squeeze(axis)
     expected = list(y_pred.shape)
     del expected[axis]
     if list(y_true.shape) != expected:
         shapes = f"{tuple(y_true.shape)} and predictions of shape {tuple(y_pred.shape)}"
-        raise ValueError(f"class numbers of shape {shapes} do not match")
+        raise DataError(f"class numbers of shape {shapes} do not match")
     return y_true.long()
 
 

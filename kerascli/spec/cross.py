@@ -6,9 +6,11 @@ from typing import Any
 
 from kerascli.callbacks.base import Callback
 from kerascli.callbacks.samples import Sampler
+from kerascli.component import Component
 from kerascli.data.base import Field
 from kerascli.errors import Fault, Path, suggestion
 from kerascli.graph.rounds import trainable
+from kerascli.losses.ranks import keeps_rows
 from kerascli.optimizers.base import Optimizer
 from kerascli.schedules.base import Schedule
 from kerascli.spec.compile import Goal
@@ -34,7 +36,7 @@ def cross_faults(
         for index, callback in enumerate(spec.fit.callbacks):
             path: Path = ("fit", "callbacks", index)
             faults += _callback_faults(spec, callback, path, sections["fit"]["callbacks"][index], splits)
-        faults += _weight_faults(spec, sections, targets)
+        faults += [*_weight_faults(spec, sections, targets), *_row_faults(spec)]
     return faults
 
 
@@ -173,6 +175,25 @@ def _weight_faults(spec: RunSpec, sections: Mapping[Any, Any], targets: Mapping[
         field = next(iter((targets or {}).values()), None)
         for fault in _unknown_classes(spec.fit.class_weight, path, field):
             yield replace(fault, path=path_as_written(fault.path, sections["fit"]))
+
+
+def _row_faults(spec: RunSpec) -> Iterator[Fault]:
+    """Sample weights go with values of samples, not with one value of a whole batch."""
+    uses: list[tuple[str, Component | None]] = []
+    if spec.compile is not None:
+        for goal in spec.compile.goals:
+            judges = (goal.loss, *(use.metric for use in goal.metrics if use.weighted))
+            uses += [(goal.target, judge) for judge in judges]
+    if spec.steps is not None:
+        terms = (term for update in spec.steps.updates for term in update.terms)
+        uses += [(str(t.of.y_true), t.loss) for t in terms if t.of is not None and t.of.is_target]
+    weighted = spec.data.sample_weight if spec.data is not None else {}
+    for target, judge in uses:
+        if not keeps_rows(judge) and (target in weighted or spec.fit.class_weight is not None):
+            path: Path = ("data", "sample_weight", target) if target in weighted else ("fit", "class_weight")
+            name = judge.component_name if judge is not None else ""
+            text = f"'{name}' has one value for all rows of a batch, which weights of samples cannot weigh"
+            yield Fault(text, path, "key", hint=f"give {name} an axis without the rows (0): [1, 2] ...")
 
 
 def _unknown_classes(weights: Mapping[str, float], path: Path, field: Field | None) -> Iterator[Fault]:
