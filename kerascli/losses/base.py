@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kerascli.component import Component, Registry
+from kerascli.losses.labels import Labels, class_labels
 from kerascli.losses.ranks import aligned_pair, axes_of, match_ranks, spread
 from kerascli.shapes import Shape, TensorSpec
 
@@ -65,6 +66,10 @@ class Loss(Component):
             mask = counted if mask is None else mask & counted
         weight = _merged_weight(sample_weight, mask, values.dtype, self.reduction)
         return _reduced(values, weight, self.reduction)
+
+    def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
+        """Which labels of classes targets may be; None where they are other numbers."""
+        return class_labels(output) if self.sparse_targets else None
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         """What does not fit (in words that name the remedy), or None. `validate` adds the place."""

@@ -4,6 +4,7 @@ from torch import Tensor
 
 from kerascli.losses.base import Loss, loss
 from kerascli.losses.crossentropy import BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
+from kerascli.losses.labels import Labels
 from kerascli.losses.ranks import with_steps
 from kerascli.shapes import Shape, TensorSpec
 
@@ -20,6 +21,9 @@ class Crossentropy(Loss):
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
         """As they come, since the shapes choose; but with a value for each step where steps are weighed."""
         return with_steps(*super().aligned(y_true, y_pred), weight_rank)
+
+    def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
+        return crossentropy_for(target.shape, output.shape).labels(target, output)
 
     def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
         return crossentropy_for(target.shape, output.shape).check(target, output)

@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kerascli.losses.base import Loss, loss
+from kerascli.losses.labels import Labels
 from kerascli.shapes import PositiveFloat, TensorSpec
 
 _NEVER = -1e30
@@ -36,6 +37,9 @@ class Circle(Loss):
     def counted(self, y_true: Tensor) -> Tensor:
         friends, strangers = self._pairs(y_true)
         return friends.any(1) & strangers.any(1)
+
+    def labels(self, target: TensorSpec, output: TensorSpec) -> Labels:
+        return Labels(words="labels are whole numbers, whatever the size of the embeddings")
 
     def adds_up(self) -> bool:
         return False

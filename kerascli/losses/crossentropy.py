@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from kerascli.errors import DataError
 from kerascli.losses.base import Loss, loss, same_shape
+from kerascli.losses.labels import YES_OR_NO, Labels, class_labels
 from kerascli.shapes import Fraction, TensorSpec
 
 EPSILON = 1e-7
@@ -97,6 +98,9 @@ class SparseCategoricalCrossentropy(Loss):
     def adds_up(self) -> bool:
         return super().adds_up() and self.ignore_class is None
 
+    def labels(self, target: TensorSpec, output: TensorSpec) -> Labels:
+        return class_labels(output, self.axis, self.ignore_class)
+
     def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
         return class_number_fault(self.component_name, target, output, self.axis)
 
@@ -132,6 +136,9 @@ class BinaryCrossentropy(Loss):
         if self.label_smoothing:
             y_true = y_true * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
         return binary_crossentropy(y_true, y_pred, from_logits=self.from_logits).mean(dim=self.axis)
+
+    def labels(self, target: TensorSpec, output: TensorSpec) -> Labels:
+        return YES_OR_NO
 
 
 def binary_crossentropy(y_true: Tensor, y_pred: Tensor, *, from_logits: bool) -> Tensor:

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from kerascli.losses.crossentropy import class_number_fault, class_numbers, one_hot_fault
+from kerascli.losses.labels import Labels
 from kerascli.metrics.base import MeanMetric, metric, shape_fault
 from kerascli.shapes import PositiveInt, Shape, TensorSpec
 
@@ -93,6 +94,9 @@ class Accuracy(ShareRight):
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         meant = accuracy_for(tuple(y_true.shape[1:]), tuple(y_pred.shape[1:]))
         return meant.values(*meant.aligned(y_true, y_pred))
+
+    def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
+        return accuracy_for(target.shape, output.shape).labels(target, output)
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         return accuracy_for(target.shape, output.shape).check(target, output)

@@ -12,6 +12,7 @@ from torch import Tensor
 from kerascli.component import Component, Registry
 from kerascli.errors import show
 from kerascli.losses.base import same_shape
+from kerascli.losses.labels import Labels, class_labels
 from kerascli.losses.ranks import aligned_pair, axes_of, match_ranks, spread
 from kerascli.shapes import TensorSpec
 
@@ -74,6 +75,10 @@ class Metric(Component):
     def adds_up(self) -> bool:
         """Whether the figure is the same however rows are put into batches."""
         return True
+
+    def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
+        """Which labels of classes targets may be; None where they are other numbers."""
+        return class_labels(output) if self.sparse_targets else None
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         """What does not fit (in words that name the remedy), or None. `validate` adds the place."""

@@ -7,6 +7,7 @@ from torch import Tensor
 from kerascli.losses import cosine, crossentropy, focal, hinge, regression
 from kerascli.losses.base import Loss
 from kerascli.losses.crossentropy import Axis
+from kerascli.losses.labels import Labels
 from kerascli.losses.ranks import spread
 from kerascli.metrics.base import MeanMetric, metric, shape_fault
 from kerascli.shapes import Floats, Fraction, NonNegativeFloat, PositiveFloat, TensorSpec
@@ -21,6 +22,9 @@ class LossMetric(MeanMetric):
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return self.loss().values(y_true, y_pred)
+
+    def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
+        return self.loss().labels(target, output)
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         return self.loss().check(target, output)

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from kerascli.losses.base import same_shape
+from kerascli.losses.labels import Labels
 from kerascli.losses.ranks import aligned_pair, spread
 from kerascli.metrics.base import Metric, count_dtype, metric, shape_fault
 from kerascli.shapes import Ints, Shape, TensorSpec
@@ -54,6 +55,9 @@ class _OfClasses(_Overlap):
     def true_are_numbers(self) -> bool:
         """Whether targets are class numbers, not a value for each class."""
         return False
+
+    def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
+        return Labels(words="class numbers are whole") if self.true_are_numbers() else None
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
         """As class numbers of one shape; a value for each class becomes the number of the greatest."""
