@@ -13,6 +13,7 @@ from kerascli.graph.rounds import trainable
 from kerascli.losses.ranks import keeps_rows
 from kerascli.optimizers.base import Optimizer
 from kerascli.schedules.base import Schedule
+from kerascli.shapes import TensorSpec
 from kerascli.spec.compile import Goal
 from kerascli.spec.fit import path_as_written
 from kerascli.spec.run import RunSpec
@@ -95,14 +96,14 @@ def _state_faults(spec: RunSpec) -> Iterator[Fault]:
 def _class_faults(spec: RunSpec, goal: Goal, targets: Mapping[str, Field] | None) -> Iterator[Fault]:
     """Class numbers go up to the number of outputs."""
     field = None if targets is None else targets.get(goal.target)
-    output = spec.built.specs[goal.output].shape
-    size = output[-1] if output else None
-    if goal.loss is None or field is None or field.num_classes is None or size in (None, 1):
+    if goal.loss is None or field is None or field.num_classes is None:
         return
-    by_number = len(field.shape) < len(output) or field.shape[-1] == 1
-    if goal.loss.sparse_targets and by_number and field.num_classes > size:
+    labels = goal.loss.labels(TensorSpec(field.shape, field.dtype), spec.built.specs[goal.output])
+    if labels is None or labels.high is None or not labels.whole:
+        return
+    if field.num_classes - 1 > labels.high and field.num_classes - 1 != labels.besides:
         node = next(node for node in spec.model.nodes if goal.output in node.outputs)
-        text = f"'{goal.output}' has {size} outputs, target '{goal.target}' has {field.num_classes} classes"
+        text = f"'{goal.output}' has {labels.high + 1} outputs, target '{goal.target}' has {field.num_classes} classes"
         yield Fault(text, node.path, "key", hint=f"one output a class: units: $targets.{goal.target}.num_classes")
 
 
