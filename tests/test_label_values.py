@@ -128,6 +128,14 @@ def test_token_ids_are_whole_and_known_also_behind_a_reshape(tmp_path: Path, x: 
     assert said(tmp_path, {"x": np.array(x), "y": np.zeros(len(x))}, **TOKENS) == text
 
 
+def test_token_ids_that_float32_does_not_tell_apart_are_refused(tmp_path: Path) -> None:
+    words = {"layers": f"embedding: {{input_dim: {2**25}, output_dim: 1}}, flatten, dense: 1", "loss": "mse"}
+    ids = np.array([[1.0], [2.0**24 + 1]])
+    wanted = "train row 2: 'x' is of float32, which does not tell whole numbers from 16,777,216 on apart"
+    assert said(tmp_path, {"x": ids, "y": np.zeros(2)}, **words) == wanted
+    assert said(tmp_path, {"x": ids, "y": np.zeros(2)}, **words, x="cast: int64") == ""
+
+
 BIG = 2**53 + 1
 
 

@@ -172,6 +172,10 @@ def _refuse_input(wanted: _Wanted, name: str, values: np.ndarray) -> _Found:
                 return _Bad(row, f"'{name}' holds {value}; {of}, and no fractions of them"), 0
             hint = f"input_dim: {int(values.max()) + 1}, or more, would take it"
             return _Bad(row, f"'{name}' holds {value}; {of}", hint), 0
+        if values.dtype.kind == "f" and values.size and values.max() >= _ROUNDED_FROM:
+            row = int((values >= _ROUNDED_FROM).reshape(len(values), -1).any(axis=1).argmax())
+            text = f"'{name}' is of float32, which does not tell whole numbers from {_ROUNDED_FROM:,} on apart"
+            return _Bad(row, text, "put cast: int64 into its pipeline; pad_sequences: {dtype: int64}"), 0
     return _rounded(name, values) if name in wanted.numbers else (None, 0)
 
 
