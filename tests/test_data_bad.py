@@ -43,6 +43,7 @@ def test_the_good_file_is_good(tmp_path: Path) -> None:
     assert first_line(tmp_path, {"csv": "t.csv"}, targets=KIND, sample_weight={"kind": {"columns": "w"}}) == ""
 
 
+DIGITS = "has more digits than numbers hold (64 bits; beside gaps and fractions those up to 2**53 are exact)"
 CSV = {
     "empty": ("", {}, "t.csv:1: error: the file is empty"),
     "header only": ("a,b\n", {}, "t.csv: error: a header but no rows"),
@@ -78,6 +79,16 @@ CSV = {
     "negative weight": (GOOD.replace("dog,1", "dog,-1"), {"targets": KIND, "sample_weight": {"kind": {"columns": "w"}}}, "t.csv:3:w: error: a weight cannot be negative, got -1"),
     "class number too large": ("a,b,y\n1,2,0\n2,3,7\n", {"targets": {"y": {"to_categorical": 3}}}, "t.csv:3:y: error: class 7 is outside 0..2 (num_classes 3)"),
     "too large for the type": ("a,b\n1,2\n300,3\n", {"inputs": {"a": {"cast": "uint8"}}}, "t.csv:3:a: error: 300 is outside 0..255 (uint8)"),
+    "an id beside a gap": ("a,b\n3,1\n9007199254740993,1\n,2\n", {"inputs": {"a": "impute"}}, f"t.csv:3:a: error: 9007199254740993 {DIGITS}"),
+    "an id beside a fraction": ("a,b\n3,1\n-9007199254740993,1\n.5,2\n", {"inputs": {"a": []}}, f"t.csv:3:a: error: -9007199254740993 {DIGITS}"),
+    "more than 64 bits": ("a,b\n3,1\n123456789012345678901,1\n", {"inputs": {"a": "normalization"}}, f"t.csv:3:a: error: 123456789012345678901 {DIGITS}"),
+    "an id beside a column of fractions": ("a,b\n1,2.5\n9007199254740993,1.5\n", {"inputs": {"x": {"columns": ["b", "a"]}}}, "t.csv:3:a: error: 9007199254740993 would be rounded beside columns of float64: floats hold whole numbers up to 2**53"),
+    "an id cast to floats": ("a,b\n1,2\n9007199254740993,1\n", {"inputs": {"a": {"cast": "float32"}}}, "t.csv:3:a: error: 9007199254740993 would be rounded: floats hold whole numbers up to 2**53"),
+    "an id with a mean put in": ("a,b\n9223372036854775807,2\n", {"inputs": {"a": "impute"}}, "t.csv:2:a: error: 9223372036854775807 would be rounded: floats hold whole numbers up to 2**53"),
+    "too large to normalize": ("a,b\n1,2\n1e300,3\n", {}, "t.csv:3:x: error: 1e+300 is too large to normalize: its square is beyond float64"),
+    "too large for a float": ("a,b\n1,2\n-1e39,3\n", {"inputs": {"a": []}}, "t.csv:3:a: error: -1e+39 is too large for float32"),
+    "a sum too large for a float": ("a,b\n1,2\n3e38,3\n", {"inputs": {"a": {"rescaling": 10.0}}}, "t.csv:3:a: error: 3e+39 is too large for float32"),
+    "a label with a fraction": ("a,b,y\n1,2,0\n2,3,0.99\n", {"targets": {"y": {"cast": "int64"}}}, "t.csv:3:y: error: 0.99 is no whole number"),
     "an archive": (b"PK\x03\x04 and so on", {}, "t.csv: error: this is a zip archive (npz, xlsx), not delimited text"),
     "a pickle": (b"\x80\x04\x95 and so on", {}, "t.csv: error: this is a pickle, not delimited text"),
     "escapes in a word": ("a,b\n1,2\n\x1b[31mred,3\n4,5\n", {}, "t.csv:3:a: error: '\\x1b[31mred' is not a number (1 of 3 rows)"),

@@ -10,10 +10,10 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from safetensors.numpy import load
+from safetensors.numpy import load, save
 
 from kerascli.device import Choice
-from kerascli.errors import ConfigError, DataError, KerasCliError
+from kerascli.errors import ConfigError, DataError, FileRefused, KerasCliError
 from kerascli.events import Note
 from kerascli.fit.predict import predict
 from kerascli.graph.trainable import trained_layers
@@ -191,6 +191,19 @@ def test_what_cannot_be_taken_is_one_error_at_its_place(
     assert fault.place is not None
     assert fault.place.line is not None
     assert not list((tmp_path / "runs").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(np.nan, "is not finite"), (-1e300, r"holds -1e\+300, which is too large for float32")]
+)
+def test_weights_that_are_not_finite_here_are_refused(
+    teacher: RunRecord, tmp_path: Path, value: float, text: str
+) -> None:
+    values = {name: array.astype(np.float64) for name, array in load(teacher.weights()).items()}
+    values["hidden/kernel"][1, 2] = value
+    (tmp_path / "old.safetensors").write_bytes(save(values))
+    with pytest.raises(FileRefused, match=f"weight 'hidden/kernel' {text}"):
+        begun(write(tmp_path, student({}, "{file: old.safetensors}")), tmp_path / "runs")
 
 
 def test_what_is_dumped_reads_back_equal(tmp_path: Path) -> None:

@@ -228,6 +228,15 @@ def _optimizer_state(iterations: Any, rate: Any) -> Callable[[Path], Path]:
     return lambda folder: packed(folder / "m.keras", model, weights(change))
 
 
+def _learned(mean: float) -> Callable[[Path], Path]:
+    def change(file: Any) -> None:
+        for number, values in enumerate(([0.0, mean, 1.0], [1.0, 1.0, 1.0])):
+            file[f"layers/normalization/vars/{number}"] = np.array(values)
+
+    model = sequential(start(), layer("norm", "Normalization", axis=-1), layer("dense"))
+    return lambda folder: packed(folder / "m.keras", model, weights(change))
+
+
 def _called(name: str, make: Callable[[Path], Path]) -> Callable[[Path], Path]:
     return lambda folder: make(folder).rename(folder / name)
 
@@ -398,6 +407,12 @@ ATTACKS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "hard_circle": (h5(_circle), "nested deeper|objects"),
     "nan_weight": (h5(_replace(lambda g: g.create_dataset("0", data=np.full((3, 2), np.nan, "f4")))), "not finite"),
     "infinite_weight": (h5(_replace(lambda g: g.create_dataset("0", data=np.full((3, 2), np.inf)))), "not finite"),
+    "weight_beyond_float32": (
+        h5(_replace(lambda g: g.create_dataset("0", data=np.array([[1, 2], [3, -1e300], [1, 2.0]])))),
+        r"weight 'dense/kernel' holds -1e\+300, which is too large for float32",
+    ),
+    "mean_beyond_float32": (_learned(1e300), r"the mean of 'norm' holds 1e\+300, which is too large for float32"),
+    "mean_of_nan": (_learned(np.nan), "the mean of 'norm' is not finite"),
     "missing_weight": (h5(lambda file: file.__delitem__("layers/dense/vars/1")), "2 weights, in the file 1"),
     "one_weight_more": (h5(lambda file: file.create_dataset("layers/dense/vars/2", data=1.0)), "2 weights"),
     "a_part_more": (h5(lambda file: file.create_dataset("layers/dense/x/vars/0", data=1.0)), "does not have"),

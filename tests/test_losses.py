@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from kerascli.errors import DataError
 from kerascli.losses.base import LOSSES
 from kerascli.shapes import TensorSpec
 from tests.parity.losses import Data
@@ -52,11 +53,11 @@ def test_a_column_and_a_vector_meet_row_by_row(name: str) -> None:
 
 
 def test_shapes_that_do_not_fit_are_refused_and_never_broadcast() -> None:
-    with pytest.raises(ValueError, match=r"targets of shape \(3, 1\) do not match predictions of shape \(3, 2\)"):
+    with pytest.raises(DataError, match=r"targets of shape \(3, 1\) do not match predictions of shape \(3, 2\)"):
         LOSSES.parse("mse")(torch.zeros(3, 1), torch.zeros(3, 2))
-    with pytest.raises(ValueError, match=r"class numbers of shape \(3, 2\)"):
+    with pytest.raises(DataError, match=r"class numbers of shape \(3, 2\)"):
         LOSSES.parse("sparse_categorical_crossentropy")(torch.zeros(3, 2), torch.ones(3, 4))
-    with pytest.raises(ValueError, match=r"sample weights or a mask of shape \(2,\) do not fit values of shape \(3,\)"):
+    with pytest.raises(DataError, match=r"sample weights or a mask of shape \(2,\) do not fit values of shape \(3,\)"):
         LOSSES.parse("mse")(torch.zeros(3, 2), torch.zeros(3, 2), sample_weight=torch.ones(2))
 
 

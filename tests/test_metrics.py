@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from kerascli.component import Invalid
+from kerascli.errors import DataError
 from kerascli.metrics.base import METRICS
 from kerascli.shapes import TensorSpec
 
@@ -22,7 +23,7 @@ def test_a_name_of_one_s_own_comes_first_and_r_s_prefix_is_dropped() -> None:
 def test_no_rows_and_no_weight_give_zero() -> None:
     for name in ("accuracy", "mse", "precision", "auc"):
         metric = METRICS.parse(name)
-        state = metric.measure(torch.ones(2, 1), torch.ones(2, 1), torch.zeros(2))
+        state = metric(torch.ones(2, 1), torch.ones(2, 1), sample_weight=torch.zeros(2))
         assert metric.result(state).item() == 0
 
 
@@ -30,15 +31,15 @@ def test_a_prediction_that_is_no_number_is_above_no_threshold() -> None:
     nan = torch.tensor([[float("nan")], [0.9]])
     for name, figure in (("recall", 0.5), ("true_positives", 1.0)):
         metric = METRICS.parse(name)
-        assert metric.result(metric.measure(torch.ones(2, 1), nan, None)).item() == figure
+        assert metric.result(metric(torch.ones(2, 1), nan)).item() == figure
     auc = METRICS.parse("auc")
-    assert np.isfinite(auc.result(auc.measure(torch.tensor([[1.0], [0.0]]), nan, None)).item())
+    assert np.isfinite(auc.result(auc(torch.tensor([[1.0], [0.0]]), nan)).item())
 
 
 def test_shapes_that_do_not_fit_are_refused_and_never_broadcast() -> None:
     for name in ("binary_accuracy", "mse", "rmse", "precision", "cosine_similarity"):
-        with pytest.raises(ValueError, match="do not match"):
-            METRICS.parse(name).measure(torch.ones(3, 1), torch.ones(3, 2), None)
+        with pytest.raises(DataError, match="do not match"):
+            METRICS.parse(name)(torch.ones(3, 1), torch.ones(3, 2))
 
 
 @pytest.mark.parametrize(
@@ -84,5 +85,5 @@ def test_what_does_not_fit_is_said(written: Any, target: Any, output: Any, text:
 def test_in_a_formula_labels_meet_a_column_of_outputs_row_by_row() -> None:
     metric = METRICS.parse({"expr": "mean(equal(y_true, cast(y_pred < 0.5, 'float32')), axis=-1)"})
     close = torch.tensor([[0.1], [0.9], [0.2], [0.8]])
-    state = metric.measure(torch.tensor([1, 0, 0, 0], dtype=torch.uint8), close, None)
+    state = metric(torch.tensor([1, 0, 0, 0], dtype=torch.uint8), close)
     assert metric.result(state).item() == 0.75

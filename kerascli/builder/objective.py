@@ -109,16 +109,7 @@ def summed(parts: Sequence[Tensor]) -> Tensor:
 
 def measured(metric: Metric, y_true: Tensor, y_pred: Tensor, weight: Tensor | None, mask: Tensor | None) -> Tensor:
     """The state of a metric for a batch."""
-    y_pred = y_pred.detach()
-    if mask is not None:
-        factor = mask.to(y_pred.dtype)
-        weight = factor if weight is None else _aligned(weight, factor) * factor
-    return metric.measure(y_true, y_pred, weight)
-
-
-def _aligned(weight: Tensor, mask: Tensor) -> Tensor:
-    """A weight a sample, made to meet a mask (N, T)."""
-    return weight.reshape(weight.shape + (1,) * (mask.dim() - weight.dim()))
+    return metric(y_true, y_pred.detach(), sample_weight=weight, mask=mask)
 
 
 def mean_state(value: Tensor, rows: int) -> Tensor:

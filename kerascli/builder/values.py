@@ -1,88 +1,258 @@
-"""Values that a model would choke on in mid-training: class numbers and token ids out of range. Looked for before."""
+"""Values that a model would choke on, or change in silence: class labels, token ids, whole numbers beyond floats.
 
-from collections.abc import Mapping
+They are looked for before the training; of rows on disk, when they are read.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import torch
 
-from kerascli.data.on_disk import Rows
+from kerascli.data.convert import IDS, first_rounded
+from kerascli.data.on_disk import Rows, pieces, rows_a_block
 from kerascli.data.pipeline import Stage
 from kerascli.data.rows import MemorySplit, Split
 from kerascli.errors import DataError
-from kerascli.graph.model import Node
+from kerascli.graph.build import Built
+from kerascli.graph.inner import SharedPart
+from kerascli.layers.base import BaseLayer
 from kerascli.layers.core.embedding import Embedding
+from kerascli.layers.core.reversible_embedding import ReversibleEmbedding
 from kerascli.losses.base import Loss
-from kerascli.spec.compile import Goal
+from kerascli.losses.labels import Labels
+from kerascli.metrics.base import Metric
+from kerascli.shapes import TensorSpec
 from kerascli.spec.run import RunSpec
 
+Warn = Callable[[str], None]
 
-def check_values(spec: RunSpec, splits: Mapping[str, Split], input_stage: Stage, target_stage: Stage) -> None:
-    """Raises DataError naming the split, the row (from 1) and the value.
+_MOVING = frozenset({"identity", "reshape", "flatten", "permute", "repeat_vector"})
+"""Layers that hand values on as they are."""
+_ROUNDED_FROM = 2**24
+"""Whole numbers beyond it are rounded by float32."""
 
-    Rows on disk are looked at when they are read. What a stage still changes in the batch is not judged.
+
+@dataclass(frozen=True, slots=True)
+class _Lookup:
+    """An embedding that an input reaches."""
+
+    layer: str
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a run asks of its data's values, by input and by target."""
+
+    lookups: Mapping[str, list[_Lookup]]
+    numbers: frozenset[str]
+    """Inputs that become floats in the model."""
+    compared: Mapping[str, list[tuple[Loss | Metric, TensorSpec]]]
+    """Losses and metrics of a target, each with the output that it is of."""
+
+    def asks_input(self, name: str, stage: Stage) -> bool:
+        """Whether an input's values matter; what a stage has made of them are floats already."""
+        return name in self.lookups or (name in self.numbers and name not in stage.names)
+
+
+def check_values(
+    spec: RunSpec,
+    splits: Mapping[str, Split],
+    input_stage: Stage,
+    target_stage: Stage,
+    warn: Warn | None = None,
+) -> None:
+    """Raises DataError naming the split, the row (from 1) and the value; `warn` is told what will be rounded.
+
+    Rows on disk are looked at when they are read. What a stage does to a batch is done before.
     """
+    wanted = _wanted(spec)
     for name, split in splits.items():
-        split.watch(partial(_check, spec, name, (input_stage, target_stage)))
+        split.watch(partial(_check, wanted, name, (input_stage, target_stage), warn))
 
 
-def _check(spec: RunSpec, name: str, stages: tuple[Stage, Stage], split: MemorySplit, rows: Rows) -> None:
-    input_stage, target_stage = stages
+def _wanted(spec: RunSpec) -> _Wanted:
     graphs = [spec.built, *(each.built for each in spec.steps.rounds)] if spec.steps is not None else [spec.built]
-    for node in (node for graph in graphs for node in graph.model.nodes):
-        if not isinstance(node.layer, Embedding):
-            continue
-        values = _final(split.inputs, node.inputs[0], input_stage)
-        if values is not None and values.dtype.kind in "iu":
-            _refuse_tokens(node, node.layer.input_dim, values, name, rows)
+    lookups: dict[str, list[_Lookup]] = {}
+    numbers: set[str] = set()
+    for built in graphs:
+        numbers |= _of_inputs(built, lookups)
+    compared: dict[str, list[tuple[Loss | Metric, TensorSpec]]] = {}
+    for target, judge, output in _judges(spec):
+        compared.setdefault(target, []).append((judge, output))
+    return _Wanted(lookups, frozenset(numbers), compared)
+
+
+def _of_inputs(built: Built, lookups: dict[str, list[_Lookup]]) -> set[str]:
+    """The inputs that become floats; those that reach an embedding are added to `lookups`."""
+    names = {given.name: given.name for given in built.model.inputs}
+    numbers: set[str] = set()
+    for node in built.model.nodes:
+        layer = _alone(node.layer)
+        here = [names[name] for name in node.inputs if name in names]
+        if isinstance(layer, Embedding | ReversibleEmbedding):
+            for name in here[:1]:
+                known = lookups.setdefault(name, [])
+                known += [found] if (found := _Lookup(node.name, layer.input_dim)) not in known else []
+        elif layer.component_name in _MOVING and here:
+            names |= dict.fromkeys(node.outputs, here[0])
+        elif not layer.takes_integers:
+            numbers.update(here)
+    return numbers
+
+
+def _alone(layer: BaseLayer) -> BaseLayer:
+    """The layer itself, where a shared one is called."""
+    return layer.shared.layer if isinstance(layer, SharedPart) and layer.shared.layer is not None else layer
+
+
+def _judges(spec: RunSpec) -> Iterator[tuple[str, Loss | Metric, TensorSpec]]:
+    """Every loss and metric that is of a target, with the output that is compared."""
     for goal in spec.compile.goals if spec.compile is not None else ():
-        values = _final(split.targets, goal.target, target_stage)
-        if values is not None:
-            _refuse_labels(spec, goal, values, name, rows)
+        for judge in (goal.loss, *(use.metric for use in goal.metrics)):
+            if judge is not None:
+                yield goal.target, judge, spec.built.specs[goal.output]
+    for each in spec.steps.rounds if spec.steps is not None else ():
+        for update in each.updates:
+            pairs = [*((t.loss, t.of) for t in update.terms), *((j.metric, j.of) for j in update.metrics)]
+            for judge, of in pairs:
+                if judge is not None and of is not None and of.is_target:
+                    yield str(of.y_true), judge, each.built.specs[of.y_pred]
 
 
-def _final(values: Mapping[str, np.ndarray], name: str, stage: Stage) -> np.ndarray | None:
-    """An input or target that reaches the model as it is."""
-    return None if name in stage.names else values.get(name)
+def _check(
+    wanted: _Wanted, split: str, stages: tuple[Stage, Stage], warn: Warn | None, part: MemorySplit, rows: Rows
+) -> None:
+    inputs, targets = (partial(_refuse_input, wanted), partial(_refuse_target, wanted))
+    asked = [(name, part.inputs[name], stages[0], inputs) for name in part.inputs if wanted.asks_input(name, stages[0])]
+    asked += [
+        (name, values, stages[1], targets)
+        for name, values in part.targets.items()
+        if name in wanted.compared and (name not in stages[1].names or _takes_labels(wanted, name, values, stages[1]))
+    ]
+    for name, values, stage, refuse in asked:
+        largest = 0
+        for start, block in _finished(name, values, stage):
+            bad, found = refuse(name, block)
+            largest = max(largest, found)
+            if bad is not None:
+                raise DataError(f"{split} row {_number(rows, start + bad.row)}: {bad.text}", hint=bad.hint)
+        if largest > _ROUNDED_FROM and warn is not None:
+            text = f"'{name}' holds whole numbers up to {largest:,}, and float32 rounds those beyond {_ROUNDED_FROM:,}"
+            warn(f"{text}; normalization computes with all their digits, integer_lookup takes ids")
 
 
-def _refuse_tokens(node: Node, entries: int, values: np.ndarray, split: str, rows: Rows) -> None:
-    place = _outside(values, 0, entries - 1)
-    if place is not None:
-        row, value = place
-        text = f"'{node.inputs[0]}' holds {value}; the embedding '{node.name}' has rows 0 to {entries - 1}"
-        hint = f"input_dim: {int(values.max()) + 1}, or more, would take it"
-        raise DataError(f"{split} row {_number(rows, row)}: {text}", hint=hint)
+def _takes_labels(wanted: _Wanted, name: str, values: np.ndarray, stage: Stage) -> bool:
+    """Whether a loss or metric takes what a stage makes of a target for labels, told by the first row."""
+    _, probe = next(_finished(name, values[:1], stage))
+    spec = TensorSpec(probe.shape[1:], probe.dtype.name)
+    return any(judge.labels(spec, output) is not None for judge, output in wanted.compared[name])
 
 
-def _refuse_labels(spec: RunSpec, goal: Goal, values: np.ndarray, split: str, rows: Rows) -> None:
-    bounds = _bounds(goal.loss, spec.built.specs[goal.output].shape)
-    if bounds is None:
-        return
-    low, high, words = bounds
-    place = _outside(values, low, high)
-    if place is not None:
-        row, value = place
-        raise DataError(f"{split} row {_number(rows, row)}: target '{goal.target}' is {value}; {words}")
+@dataclass(frozen=True, slots=True)
+class _Bad:
+    row: int
+    text: str
+    hint: str | None = None
 
 
-def _bounds(loss: Loss | None, output: tuple[int | None, ...]) -> tuple[int, int, str] | None:
-    if loss is None or getattr(loss, "ignore_class", None) is not None:
+_Found = tuple[_Bad | None, int]
+"""What is wrong with a block of rows, and the largest whole number in it that becomes a float."""
+
+
+def _refuse_input(wanted: _Wanted, name: str, values: np.ndarray) -> _Found:
+    for lookup in wanted.lookups.get(name, ()):
+        place = outside(values, Labels(0, lookup.entries - 1))
+        if place is not None:
+            row, value, whole = place
+            of = f"the embedding '{lookup.layer}' has rows 0 to {lookup.entries - 1}"
+            if not whole:
+                return _Bad(row, f"'{name}' holds {value}; {of}, and no fractions of them"), 0
+            hint = f"input_dim: {int(values.max()) + 1}, or more, would take it"
+            return _Bad(row, f"'{name}' holds {value}; {of}", hint), 0
+        if values.dtype.kind == "f" and values.size and values.max() >= _ROUNDED_FROM:
+            row = int((values >= _ROUNDED_FROM).reshape(len(values), -1).any(axis=1).argmax())
+            text = f"'{name}' is of float32, which does not tell whole numbers from {_ROUNDED_FROM:,} on apart"
+            return _Bad(row, text, "put cast: int64 into its pipeline; pad_sequences: {dtype: int64}"), 0
+    return _rounded(name, values) if name in wanted.numbers else (None, 0)
+
+
+def _refuse_target(wanted: _Wanted, name: str, values: np.ndarray) -> _Found:
+    seen: set[Labels] = set()
+    numbers = False
+    for judge, output in wanted.compared.get(name, ()):
+        labels = judge.labels(TensorSpec(values.shape[1:], values.dtype.name), output)
+        numbers = numbers or labels is None
+        if labels is None or labels in seen:
+            continue
+        seen.add(labels)
+        place = outside(values, labels)
+        if place is not None:
+            row, value, whole = place
+            if whole:
+                return _Bad(row, f"target '{name}' is {value}; {labels.words}"), 0
+            text = f"target '{name}' is {value}; {judge.component_name} takes class numbers, which are whole"
+            return _Bad(
+                row, text, "discretization makes classes of numbers; a loss such as mse takes them as they are"
+            ), 0
+    return _rounded(name, values) if numbers and not seen else (None, 0)
+
+
+def outside(values: np.ndarray, labels: Labels) -> tuple[int, object, bool] | None:
+    """The first row with a value that is no such label, the value, and whether that is a whole number."""
+    if not values.size:
         return None
-    if loss.sparse_targets and output and output[-1] is not None:
-        return 0, output[-1] - 1, f"the {output[-1]} units of the output stand for the classes 0 to {output[-1] - 1}"
-    if loss.component_name in {"binary_crossentropy", "binary_focal_crossentropy"}:
-        return 0, 1, "binary targets are 0 or 1"
-    return None
-
-
-def _outside(values: np.ndarray, low: int, high: int) -> tuple[int, object] | None:
-    """The first row with a value outside the bounds, and the value."""
-    if values.size == 0 or (values.min() >= low and values.max() <= high):
+    fractions = labels.whole and values.dtype.kind == "f"
+    low, high = values.min(), values.max()
+    within = (labels.low is None or low >= labels.low) and (labels.high is None or high <= labels.high)
+    if within and not (fractions and (values != np.trunc(values)).any()):
         return None
     flat = values.reshape(len(values), -1)
-    wrong = (flat < low) | (flat > high)
+    wrong = np.zeros(flat.shape, bool)
+    if labels.low is not None:
+        wrong |= flat < labels.low
+    if labels.high is not None:
+        wrong |= flat > labels.high
+    if labels.besides is not None:
+        wrong &= flat != labels.besides
+    if fractions:
+        wrong |= flat != np.trunc(flat)
+    if not wrong.any():
+        return None
     row = int(wrong.any(axis=1).argmax())
-    return row, flat[row][wrong[row]][0].item()
+    value = flat[row][wrong[row]][0].item()
+    return row, round(value, 7) if isinstance(value, float) else value, value == value // 1
+
+
+def _rounded(name: str, values: np.ndarray) -> _Found:
+    """Whole numbers that are no more what they were as floats."""
+    if values.dtype.kind not in "iu" or values.dtype.itemsize < 4 or not values.size:
+        return None, 0
+    largest = max(int(values.max()), -int(values.min()))
+    found = first_rounded(values)
+    if found is None:
+        return None, largest
+    row, value = found
+    return _Bad(row, f"'{name}' holds {value}, which would be rounded: floats hold whole numbers up to 2**53", IDS), 0
+
+
+def _finished(name: str, values: np.ndarray, stage: Stage) -> Iterator[tuple[int, np.ndarray]]:
+    """Blocks of rows as they reach the model, each with the place of its first row."""
+    if name not in stage.names:
+        yield 0, values
+        return
+    module = stage.suffixes[stage.names.index(name)]
+    device = next((tensor.device for tensor in module.buffers()), torch.device("cpu"))
+    training = module.training
+    module.eval()
+    with torch.no_grad():
+        start = 0
+        for block in pieces(values, rows_a_block(values)):
+            yield start, module(torch.tensor(block, device=device)).cpu().numpy()
+            start += len(block)
+    module.train(training)
 
 
 def _number(rows: Rows, place: int) -> int:

@@ -1,11 +1,12 @@
 """The columns of a pipeline as one array: of the type and the shape that they had in training."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from kerascli.data.base import Field
-from kerascli.data.convert import converted
+from kerascli.data.convert import converted, first_rounded
+from kerascli.data.csv_text import INEXACT, first_inexact
 from kerascli.data.route import Route, located
 from kerascli.data.table import BadRow, Table
 from kerascli.data.tokens import Tokens, column_dtype, is_ragged
@@ -53,13 +54,21 @@ def read_columns(route: Route, table: Table, field: Field) -> np.ndarray:
     if field.is_ragged:
         return _sequences(route, table)
     parts = [_column(table, name, field) for name in route.pipeline.columns]
-    if route.pipeline.stacked:
-        values = np.concatenate([part[:, None] if part.ndim == 1 else part for part in parts], axis=-1)
-    else:
-        values = parts[0]
+    values = _side_by_side(route, table, parts) if route.pipeline.stacked else parts[0]
     if not fits(values.shape[1:], field.shape):
         raise route.fault(f"rows are of shape {values.shape[1:]}, those in training of {field.shape}")
     return values if field.is_text else _as_in_training(route, table, values, np.dtype(field.dtype))
+
+
+def _side_by_side(route: Route, table: Table, parts: list[np.ndarray]) -> np.ndarray:
+    """Columns as one array of a type that holds them all. Raises DataError for numbers that it does not hold."""
+    dtype = np.result_type(*parts)
+    for name, part in zip(route.pipeline.columns, parts, strict=True):
+        if dtype.kind == "f" and part.dtype.kind in "iu" and (found := first_rounded(part)) is not None:
+            row, value = found
+            text = f"{value} would be rounded beside columns of {dtype}: floats hold whole numbers up to 2**53"
+            raise DataError(Fault(text, place=table.place(row, name), hint="make two inputs of them"))
+    return np.concatenate([part[:, None] if part.ndim == 1 else part for part in parts], axis=-1)
 
 
 def _sequences(route: Route, table: Table) -> np.ndarray:
@@ -115,13 +124,22 @@ def _column(table: Table, name: str, field: Field) -> np.ndarray:
 
 def not_numbers(table: Table, name: str, values: np.ndarray) -> DataError:
     """A column of text where numbers are wanted: the first value that is none, and how many there are."""
-    bad = [row for row, value in enumerate(values.tolist()) if value != "" and not is_number(value)]
+    words = values.tolist()
+    bad = [row for row, value in enumerate(words) if value != "" and not is_number(value)]
+    if not bad and (row := _too_long(words)) is not None:
+        fault = f"{safe_text(words[row], 40)} {INEXACT}"
+        return DataError(Fault(fault, place=table.place(row, name), hint="string_lookup takes ids as words"))
     if not bad:
         text = f"column '{name}' holds text; expected numbers"
         return DataError(Fault(text, place=Place(table.name or "data")))
     text = f"'{safe_text(values[bad[0]], 40)}' is not a number ({len(bad)} of {len(values)} rows)"
     hint = "string_lookup turns words into numbers" if len(bad) > len(values) // 2 else None
     return DataError(Fault(text, place=table.place(bad[0], name), hint=hint))
+
+
+def _too_long(words: Sequence[str]) -> int | None:
+    """The first of many numbers that made a column of them text, since no type of numbers holds it."""
+    return first_inexact(words, np.array([float(word or 0) for word in words]))
 
 
 def mostly_numbers(route: Route, table: Table) -> DataError | None:
@@ -134,7 +152,10 @@ def mostly_numbers(route: Route, table: Table) -> DataError | None:
         values = table.array(name)
         words = values.tolist() if column_dtype(values) == "string" and values.ndim == 1 else []
         present = [word for word in words if word != ""]
-        if len(present) / 2 < sum(map(is_number, present)) < len(present):
+        numbers = sum(map(is_number, present))
+        if len(present) / 2 < numbers < len(present) or (
+            numbers and numbers == len(present) and _too_long(words) is not None
+        ):
             return not_numbers(table, name, values)
     return None
 

@@ -4,9 +4,10 @@ A column is whole numbers, numbers or text; missing is an empty field and nothin
 'None' stay the words they are. A column is converted when it is asked for.
 """
 
+import contextlib
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 MAX_FIELD = 2**20
 """Characters in one field."""
 
+INEXACT = "has more digits than numbers hold (64 bits; beside gaps and fractions those up to 2**53 are exact)"
+"""Said of a whole number that is left a word."""
+
 
 class TextColumns(Mapping[str, np.ndarray]):
     """The fields of a file by column; numbers where every field that is not empty is one."""
@@ -31,7 +35,7 @@ class TextColumns(Mapping[str, np.ndarray]):
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._typed:
-            numbers = _numbers(self._fields[name])
+            numbers = numbers_of(self._fields[name])
             self._typed[name] = self.text(name) if numbers is None else numbers
         return self._typed[name]
 
@@ -96,20 +100,41 @@ def read_csv(
     return Table(TextColumns(columns), len(rows), name=name, numbers=lines)
 
 
-def _numbers(fields: tuple[str, ...]) -> np.ndarray | None:
-    """int64 where all are whole numbers, float64 with nan for empty fields, or None when there are words."""
-    try:
-        whole = np.array(list(map(int, fields)), np.int64)
+def numbers_of(fields: Sequence[str]) -> np.ndarray | None:
+    """int64 or uint64 where all are whole numbers, float64 with nan for empty fields; None when there are words.
+
+    Whole numbers that these do not hold are words, too: an id stays what it is.
+    """
+    whole = _whole(fields)
+    if whole is not None:
         return None if "_" in "".join(fields) else whole
-    except (ValueError, OverflowError):
-        pass
     try:
         values = np.array([float(field) if field else np.nan for field in fields])
     except ValueError:
         return None
-    empty = fields.count("")
+    empty = sum(not field for field in fields)
     finite = int(np.isfinite(values).sum()) == len(fields) - empty  # else there is 'nan' or 'inf' in words
-    return values if finite and "_" not in "".join(fields) else None
+    return values if finite and "_" not in "".join(fields) and first_inexact(fields, values) is None else None
+
+
+def _whole(fields: Sequence[str]) -> np.ndarray | None:
+    try:
+        numbers = list(map(int, fields))
+    except ValueError:
+        return None
+    for dtype in (np.int64, np.uint64):
+        with contextlib.suppress(OverflowError):
+            return np.array(numbers, dtype)
+    return None
+
+
+def first_inexact(fields: Sequence[str], values: np.ndarray) -> int | None:
+    """Return the first of `fields` that is a whole number other than its float in `values`, or None."""
+    for row in np.flatnonzero(np.abs(values) >= 2**53).tolist():
+        with contextlib.suppress(ValueError):  # 1e300 is no number of digits
+            if int(fields[row]) != int(values[row]):
+                return row
+    return None
 
 
 _MAGIC = {b"PK\x03\x04": "a zip archive (npz, xlsx)", b"\x1f\x8b": "gzip", b"PAR1": "parquet", b"\x93NUMPY": "npy",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.draws import key_seed
+from kerascli.errors import FileRefused, safe_text
 from kerascli.layers.base import WeightedModule, WeightSpec
 
 
@@ -34,9 +35,25 @@ class Weight:
         with torch.no_grad():
             self.tensor.copy_(self.spec.to_torch(values))
 
+    def take(self, values: Tensor) -> None:
+        """Store values of a file, given in Keras's layout. Raises FileRefused where they are not finite here."""
+        self.assign(finite_as(values, self.tensor.dtype, f"weight '{safe_text(self.name)}'"))
+
     @property
     def count(self) -> int:
         return math.prod(self.spec.shape)
+
+
+def finite_as(values: Tensor, dtype: torch.dtype, what: str) -> Tensor:
+    """Return the values of a file in another type. Raises FileRefused where they are, or become, nan or infinite."""
+    found = values.to(dtype)
+    if found.is_floating_point() and not found.isfinite().all():
+        place = int((~found.isfinite()).flatten().int().argmax())
+        value = float(values.flatten()[place])
+        if math.isfinite(value):
+            raise FileRefused(f"{what} holds {value:g}, which is too large for {str(dtype).removeprefix('torch.')}")
+        raise FileRefused(f"{what} is not finite: the file holds nan or infinite numbers")
+    return found
 
 
 def weights_of(module: nn.Module, prefix: str, *, trainable: bool) -> Iterator[Weight]:

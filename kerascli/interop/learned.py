@@ -2,7 +2,11 @@
 
 from typing import Any
 
+import numpy as np
+import torch
+
 from kerascli.errors import FileRefused, safe_text
+from kerascli.graph.weights import finite_as
 from kerascli.interop.hdf5 import Hdf5
 from kerascli.interop.model_file import ModelFile
 from kerascli.interop.objects import short_number
@@ -31,6 +35,8 @@ def with_learned(owner: Owner, model: ModelFile) -> BaseLayer:
         if path not in datasets:
             raise FileRefused(f"the file has no {name} of '{safe_text('/'.join(owner.path))}'")
         values = file.array(path, datasets[path])
+        what = f"the {name} of '{safe_text('/'.join(owner.path))}'"
+        finite_as(torch.from_numpy(values.astype(np.float64)), torch.float32, what)
         found[name] = short_number(values.tolist())
     return type(owner.layer).model_validate({**dict(owner.layer), **found})
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from kerascli.errors import FileRefused
+from kerascli.graph.weights import finite_as
 from kerascli.interop.differences import LOSS, OPTIMIZER, OPTIMIZERS_APART, SLOTS_APART
 from kerascli.interop.hdf5 import Dataset, Hdf5
 from kerascli.interop.objects import Refusals, component, function_name, is_object, short_number, written
@@ -72,9 +72,8 @@ def optimizer_state(
     state: dict[str, Tensor] = {}
     arrays = file.arrays((path, datasets[path]) for path in paths)
     for name, array in zip(names, arrays, strict=True):
-        if not np.isfinite(array).all():
-            raise FileRefused(f"the optimizer's '{name}' is not finite: the file holds nan or infinite numbers")
-        state[name] = torch.from_numpy(array.astype(array.dtype.newbyteorder("="))).to(own[name].dtype)
+        values = torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
+        state[name] = finite_as(values, own[name].dtype, f"the optimizer's '{name}'")
     if int(state["iterations"]) < 0:
         raise FileRefused("the optimizer has done fewer than no steps")
     return state

@@ -3,7 +3,6 @@
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 
-import numpy as np
 import torch
 
 from kerascli.errors import FileRefused, safe_text
@@ -65,9 +64,7 @@ def fill(file: Hdf5, pairs: Pairs) -> None:
     datasets = file.datasets()
     arrays = file.arrays((path, datasets[path]) for _, path in pairs)
     for (weight, _), array in zip(pairs, arrays, strict=True):
-        if not np.isfinite(array).all():
-            raise FileRefused(f"weight '{weight.name}' is not finite: the file holds nan or infinite numbers")
-        weight.assign(torch.from_numpy(array.astype(array.dtype.newbyteorder("="))))
+        weight.take(torch.from_numpy(array.astype(array.dtype.newbyteorder("="))))
 
 
 def _of_owner(owner: Owner, weights: Sequence[Weight], below: Sequence[str]) -> Pairs:

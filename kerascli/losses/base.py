@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from kerascli.component import Component, Registry
-from kerascli.losses.ranks import match_ranks, matched, spread
+from kerascli.losses.labels import Labels, class_labels
+from kerascli.losses.ranks import aligned_pair, axes_of, match_ranks, spread
 from kerascli.shapes import Shape, TensorSpec
 
 Reduction = Literal["sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none"]
@@ -24,7 +25,11 @@ class Loss(Component):
 
     @abstractmethod
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """One value a sample (and time step, pixel ...): the last axis of the predictions is gone."""
+        """One value a sample (and time step, pixel ...): the last axis of the predictions is gone.
+
+        Both have one shape and dtype: (N, *, F), F is 1 for a number a sample. With `sparse_targets` they are as they
+        come, targets (N, *) or (N, *, 1).
+        """
 
     def counted(self, y_true: Tensor) -> Tensor | None:
         """Which values count, where a loss leaves some out; None: all."""
@@ -34,9 +39,17 @@ class Loss(Component):
         """Whether the mean over all rows is the mean of batches' means, however rows are put into batches."""
         return self.reduction == "sum_over_batch_size"
 
+    def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
+        """Return targets and predictions as `values` takes them: of one dtype and shape, or as class numbers.
+
+        Half precision is lifted to float32, (N,) meets (N, 1) as (N, 1). Raises DataError where shapes do not fit.
+        """
+        y_pred = y_pred if y_pred.dtype == torch.float64 else y_pred.to(torch.float32)
+        return (y_true, y_pred) if self.sparse_targets else aligned_pair(y_true.to(y_pred.dtype), y_pred, weight_rank)
+
     def sample_values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """`values` of tensors as they come: half precision is lifted to float32, (N,) meets (N, 1) as (N, 1)."""
-        return self.values(*self._aligned(y_true, y_pred))
+        """`values` of tensors as they come."""
+        return self.values(*self.aligned(y_true, y_pred))
 
     def __call__(
         self, y_true: Tensor, y_pred: Tensor, *, sample_weight: Tensor | None = None, mask: Tensor | None = None
@@ -45,7 +58,7 @@ class Loss(Component):
 
         `sample_weight` and `mask` (true: counts) have the leading axes of the values: (N,) or (N, T) ...
         """
-        y_true, y_pred = self._aligned(y_true, y_pred)
+        y_true, y_pred = self.aligned(y_true, y_pred, axes_of(sample_weight, mask))
         values = self.values(y_true, y_pred)
         counted = self.counted(y_true)
         if counted is not None:
@@ -53,6 +66,10 @@ class Loss(Component):
             mask = counted if mask is None else mask & counted
         weight = _merged_weight(sample_weight, mask, values.dtype, self.reduction)
         return _reduced(values, weight, self.reduction)
+
+    def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
+        """Which labels of classes targets may be; None where they are other numbers."""
+        return class_labels(output) if self.sparse_targets else None
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         """What does not fit (in words that name the remedy), or None. `validate` adds the place."""
@@ -68,12 +85,6 @@ class Loss(Component):
             return None
         name = self.component_name
         return f"'{name}' needs targets of the output's shape {output}, got {target}; change one of them"
-
-    def _aligned(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
-        y_pred = y_pred if y_pred.dtype == torch.float64 else y_pred.to(torch.float32)
-        if self.sparse_targets:
-            return y_true, y_pred
-        return matched(y_true.to(y_pred.dtype), y_pred)
 
     @classmethod
     def first_argument(cls) -> str | None:

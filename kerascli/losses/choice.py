@@ -4,6 +4,8 @@ from torch import Tensor
 
 from kerascli.losses.base import Loss, loss
 from kerascli.losses.crossentropy import BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
+from kerascli.losses.labels import Labels
+from kerascli.losses.ranks import with_steps
 from kerascli.shapes import Shape, TensorSpec
 
 
@@ -15,6 +17,13 @@ class Crossentropy(Loss):
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return crossentropy_for(tuple(y_true.shape[1:]), tuple(y_pred.shape[1:])).sample_values(y_true, y_pred)
+
+    def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
+        """As they come, since the shapes choose; but with a value for each step where steps are weighed."""
+        return with_steps(*super().aligned(y_true, y_pred), weight_rank)
+
+    def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
+        return crossentropy_for(target.shape, output.shape).labels(target, output)
 
     def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
         return crossentropy_for(target.shape, output.shape).check(target, output)

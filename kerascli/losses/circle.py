@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kerascli.losses.base import Loss, loss
+from kerascli.losses.labels import Labels
 from kerascli.shapes import PositiveFloat, TensorSpec
 
 _NEVER = -1e30
@@ -37,6 +38,9 @@ class Circle(Loss):
         friends, strangers = self._pairs(y_true)
         return friends.any(1) & strangers.any(1)
 
+    def labels(self, target: TensorSpec, output: TensorSpec) -> Labels:
+        return Labels(words="labels are whole numbers, whatever the size of the embeddings")
+
     def adds_up(self) -> bool:
         return False
 
@@ -49,6 +53,6 @@ class Circle(Loss):
         return same & ~torch.eye(len(classes), dtype=torch.bool, device=classes.device), ~same
 
     def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        if output.rank == 1 and target.shape in ((), (1,)):
+        if output.rank == 1 and output.shape != (1,) and target.shape in ((), (1,)):
             return None
         return f"'circle' needs class numbers (None,) and embeddings (None, size), got {target} and {output}"

@@ -6,7 +6,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from kerascli.errors import DataError
 from kerascli.losses.base import Loss, loss, same_shape
+from kerascli.losses.labels import YES_OR_NO, Labels, class_labels
 from kerascli.shapes import Fraction, TensorSpec
 
 EPSILON = 1e-7
@@ -96,6 +98,9 @@ class SparseCategoricalCrossentropy(Loss):
     def adds_up(self) -> bool:
         return super().adds_up() and self.ignore_class is None
 
+    def labels(self, target: TensorSpec, output: TensorSpec) -> Labels:
+        return class_labels(output, self.axis, self.ignore_class)
+
     def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
         return class_number_fault(self.component_name, target, output, self.axis)
 
@@ -132,6 +137,9 @@ class BinaryCrossentropy(Loss):
             y_true = y_true * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
         return binary_crossentropy(y_true, y_pred, from_logits=self.from_logits).mean(dim=self.axis)
 
+    def labels(self, target: TensorSpec, output: TensorSpec) -> Labels:
+        return YES_OR_NO
+
 
 def binary_crossentropy(y_true: Tensor, y_pred: Tensor, *, from_logits: bool) -> Tensor:
     """Element by element; probabilities are clipped, as in Keras."""
@@ -141,14 +149,14 @@ def binary_crossentropy(y_true: Tensor, y_pred: Tensor, *, from_logits: bool) ->
 
 
 def class_numbers(y_true: Tensor, y_pred: Tensor, axis: int = -1) -> Tensor:
-    """Class numbers (N, *) as int64, from (N, *) or (N, *, 1), for predictions (N, *, C)."""
+    """Class numbers (N, *) as int64, from (N, *) or (N, *, 1), for predictions (N, *, C). Raises DataError."""
     if y_true.ndim == y_pred.ndim and y_true.shape[axis] == 1:
         y_true = y_true.squeeze(axis)
     expected = list(y_pred.shape)
     del expected[axis]
     if list(y_true.shape) != expected:
         shapes = f"{tuple(y_true.shape)} and predictions of shape {tuple(y_pred.shape)}"
-        raise ValueError(f"class numbers of shape {shapes} do not match")
+        raise DataError(f"class numbers of shape {shapes} do not match")
     return y_true.long()
 
 

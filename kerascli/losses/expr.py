@@ -7,7 +7,7 @@ from torch import Tensor
 
 from kerascli.expressions import ExpressionError
 from kerascli.losses.base import Loss, loss
-from kerascli.losses.ranks import match_ranks
+from kerascli.losses.ranks import meet
 from kerascli.ops.expression import PairExpression, value_of_pair
 from kerascli.shapes import TensorSpec
 
@@ -22,10 +22,10 @@ class Expr(Loss):
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return value_of_pair(self.value, y_true, y_pred)
 
-    def _aligned(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
+    def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
         """As in a metric: the formula may hold class numbers against probabilities."""
         y_pred = y_pred if y_pred.dtype == torch.float64 else y_pred.to(torch.float32)
-        return match_ranks(y_true.to(y_pred.dtype), y_pred)
+        return meet(y_true.to(y_pred.dtype), y_pred, weight_rank)
 
     def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
         return pair_fault(self.component_name, self.sample_values, target, output)

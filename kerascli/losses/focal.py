@@ -4,6 +4,7 @@ from torch import Tensor
 
 from kerascli.losses.base import Loss, loss
 from kerascli.losses.crossentropy import Axis, binary_crossentropy, one_hot_fault, probabilities, smoothed
+from kerascli.losses.labels import YES_OR_NO, Labels
 from kerascli.shapes import Fraction, NonNegativeFloat, TensorSpec
 
 
@@ -27,6 +28,9 @@ class BinaryFocalCrossentropy(Loss):
         if self.apply_class_balancing:
             values = values * (y_true * self.alpha + (1 - y_true) * (1 - self.alpha))
         return values.mean(self.axis)
+
+    def labels(self, target: TensorSpec, output: TensorSpec) -> Labels:
+        return YES_OR_NO
 
 
 @loss()

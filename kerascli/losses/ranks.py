@@ -2,6 +2,8 @@
 
 from torch import Tensor
 
+from kerascli.errors import DataError
+
 
 def match_ranks(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Keras's rule for a last axis of 1 that only one has: (N,) grows it, longer ones drop it."""
@@ -12,18 +14,44 @@ def match_ranks(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return a, b
 
 
-def matched(y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
-    """Both with one shape, by `match_ranks`; raises ValueError where that cannot be."""
-    y_true, y_pred = match_ranks(y_true, y_pred)
-    if y_true.shape != y_pred.shape:
-        shapes = f"{tuple(y_true.shape)} do not match predictions of shape {tuple(y_pred.shape)}"
-        raise ValueError(f"targets of shape {shapes}")
+def with_steps(y_true: Tensor, y_pred: Tensor, weight_rank: int) -> tuple[Tensor, Tensor]:
+    """Make (N, T) targets of (N, T, 1) predictions (N, T, 1), where each step has a weight or a mask of its own.
+
+    `weight_rank` is the number of axes of the weights and masks.
+    """
+    if y_pred.shape[-1:] == (1,) and y_true.ndim == y_pred.ndim - 1 == weight_rank:
+        return y_true.unsqueeze(-1), y_pred
     return y_true, y_pred
 
 
+def meet(y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
+    """Bring targets and predictions to one rank: by `with_steps`, else by `match_ranks`."""
+    return match_ranks(*with_steps(y_true, y_pred, weight_rank))
+
+
+def aligned_pair(y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
+    """Give targets and predictions one shape (N, *, F), by `meet`; two of (N,) become (N, 1). Raises DataError."""
+    y_true, y_pred = meet(y_true, y_pred, weight_rank)
+    if y_true.shape != y_pred.shape:
+        shapes = f"{tuple(y_true.shape)} do not match predictions of shape {tuple(y_pred.shape)}"
+        raise DataError(f"targets of shape {shapes}")
+    return (y_true.unsqueeze(-1), y_pred.unsqueeze(-1)) if y_pred.ndim == 1 else (y_true, y_pred)
+
+
+def keeps_rows(component: object) -> bool:
+    """Return False for a loss or metric whose `axis` takes the rows of a batch together: no weight goes with one."""
+    axis = getattr(component, "axis", -1)
+    return axis is not None and 0 not in (axis if isinstance(axis, tuple) else (axis,))
+
+
+def axes_of(*weights: Tensor | None) -> int:
+    """Return the largest number of axes of the weights and masks that are given; 1 where there are none."""
+    return max((weight.ndim for weight in weights if weight is not None), default=1)
+
+
 def spread(weight: Tensor, values: Tensor, what: str) -> Tensor:
-    """`weight` with axes of 1 behind, so that it goes with the leading axes of `values`."""
+    """`weight` with axes of 1 behind, so that it goes with the leading axes of `values`. Raises DataError."""
     fits = weight.ndim <= values.ndim and all(w in (1, v) for w, v in zip(weight.shape, values.shape, strict=False))
     if not fits:
-        raise ValueError(f"{what} of shape {tuple(weight.shape)} do not fit values of shape {tuple(values.shape)}")
+        raise DataError(f"{what} of shape {tuple(weight.shape)} do not fit values of shape {tuple(values.shape)}")
     return weight.reshape(*weight.shape, *[1] * (values.ndim - weight.ndim))

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from kerascli.losses.crossentropy import class_number_fault, class_numbers, one_hot_fault
-from kerascli.losses.ranks import matched
+from kerascli.losses.labels import Labels
 from kerascli.metrics.base import MeanMetric, metric, shape_fault
 from kerascli.shapes import PositiveInt, Shape, TensorSpec
 
@@ -21,7 +21,6 @@ class BinaryAccuracy(ShareRight):
     threshold: float = 0.5
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        y_true, y_pred = matched(y_true, y_pred)
         return (y_pred > self.threshold) == y_true
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
@@ -42,6 +41,8 @@ class CategoricalAccuracy(ShareRight):
 @metric()
 class SparseCategoricalAccuracy(ShareRight):
     """How often the greatest output is the target's class; targets are class numbers."""
+
+    sparse_targets = True
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return class_numbers(y_true, y_pred) == y_pred.argmax(-1)
@@ -67,6 +68,8 @@ class TopKCategoricalAccuracy(ShareRight):
 class SparseTopKCategoricalAccuracy(ShareRight):
     """How often the target's class is among the `k` greatest outputs; targets are class numbers."""
 
+    sparse_targets = True
+
     k: PositiveInt = 5
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -86,8 +89,14 @@ def _in_top(classes: Tensor, y_pred: Tensor, k: int) -> Tensor:
 class Accuracy(ShareRight):
     """Binary, categorical or sparse categorical accuracy: whichever the shapes call for."""
 
+    sparse_targets = True
+
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return accuracy_for(tuple(y_true.shape[1:]), tuple(y_pred.shape[1:])).values(y_true, y_pred)
+        meant = accuracy_for(tuple(y_true.shape[1:]), tuple(y_pred.shape[1:]))
+        return meant.values(*meant.aligned(y_true, y_pred))
+
+    def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
+        return accuracy_for(target.shape, output.shape).labels(target, output)
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         return accuracy_for(target.shape, output.shape).check(target, output)

@@ -12,7 +12,8 @@ from torch import Tensor
 from kerascli.component import Component, Registry
 from kerascli.errors import show
 from kerascli.losses.base import same_shape
-from kerascli.losses.ranks import match_ranks, spread
+from kerascli.losses.labels import Labels, class_labels
+from kerascli.losses.ranks import aligned_pair, axes_of, match_ranks, spread
 from kerascli.shapes import TensorSpec
 
 
@@ -34,12 +35,38 @@ class Metric(Component):
     direction: ClassVar[Literal["min", "max"]] = "min"
     """Which way is better: what `mode: auto` of callbacks goes by."""
 
+    sparse_targets: ClassVar[bool] = False
+    """Targets are class numbers, one fewer axis than the predictions (or a last axis of 1)."""
+
     @abstractmethod
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
         """The state of a batch: a tensor (any fixed shape) on y_pred's device; no waiting for it.
 
-        `sample_weight` has one value a sample (or time step), masks already multiplied in.
+        Targets and predictions are as `aligned` returns them. `sample_weight` has one value a sample (or time step),
+        masks already multiplied in.
         """
+
+    def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
+        """Return targets and predictions as `measure` takes them, as a loss does: of one dtype and shape (N, *, F).
+
+        With `sparse_targets` they are as they come. Raises DataError where shapes do not fit.
+        """
+        if self.sparse_targets:
+            return y_true, y_pred
+        return aligned_pair(y_true.to(y_pred.dtype), y_pred, weight_rank)
+
+    def __call__(
+        self, y_true: Tensor, y_pred: Tensor, *, sample_weight: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """The state of a batch of targets and predictions as they come.
+
+        `sample_weight` and `mask` (true: counts) have the leading axes of the predictions: (N,) or (N, T) ...
+        """
+        weight = sample_weight
+        if mask is not None:
+            weight = mask.to(y_pred.dtype)
+            weight = weight if sample_weight is None else spread(sample_weight, weight, "sample weights") * weight
+        return self.measure(*self.aligned(y_true, y_pred, axes_of(weight)), weight)
 
     @abstractmethod
     def result(self, state: Tensor) -> Tensor:
@@ -48,6 +75,10 @@ class Metric(Component):
     def adds_up(self) -> bool:
         """Whether the figure is the same however rows are put into batches."""
         return True
+
+    def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
+        """Which labels of classes targets may be; None where they are other numbers."""
+        return class_labels(output) if self.sparse_targets else None
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         """What does not fit (in words that name the remedy), or None. `validate` adds the place."""

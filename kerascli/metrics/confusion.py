@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kerascli.losses.ranks import matched, spread
+from kerascli.losses.ranks import spread
 from kerascli.metrics.base import count_dtype, ratio
 
 
@@ -49,7 +49,6 @@ def outcomes(
 
     Shape (2, T + 1), or (2, T + 1, L) by label (the last axis). These states add up; `confusion` reads them.
     """
-    y_true, y_pred = matched(y_true, y_pred)
     places, labels = len(thresholds) + 1, y_pred.shape[-1] if by_label else 1
     dtype = count_dtype(y_pred)
     weight = torch.ones((), dtype=dtype, device=y_pred.device)

@@ -3,7 +3,6 @@
 from torch import Tensor
 
 from kerascli.losses.crossentropy import EPSILON, Axis
-from kerascli.losses.ranks import matched
 from kerascli.metrics.base import MeanMetric, metric, shape_fault
 from kerascli.shapes import Ints, TensorSpec
 
@@ -20,14 +19,17 @@ class _Correlation(MeanMetric):
         return 0 not in axes
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        if self.axis == -1 and output.shape in ((), (1,)):
+        if self.axis == -1 and output.shape[-1:] in ((), (1,)) and target.rank >= output.rank - (output.rank == 1):
             return f"'{self.component_name}' has one number a row to correlate; set axis: 0 to go along the batch"
         return shape_fault(self.component_name, target, output)
 
-    def both(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Targets and predictions, and their means along the axis."""
-        y_true, y_pred = matched(y_true.to(y_pred.dtype), y_pred)
-        return y_true, y_pred, y_true.mean(self.axis, keepdim=True), y_pred.mean(self.axis, keepdim=True)
+    def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
+        """Whatever is weighed, (N, T) meets (N, T, 1) as (N, T): one step alone has no correlation."""
+        return super().aligned(y_true, y_pred)
+
+    def means(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
+        """The means of targets and predictions along the axis."""
+        return y_true.mean(self.axis, keepdim=True), y_pred.mean(self.axis, keepdim=True)
 
 
 @metric()
@@ -35,7 +37,7 @@ class PearsonCorrelation(_Correlation):
     """The mean of Pearson's coefficients: 1 where one is a rising line of the other, -1 where a falling one."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        y_true, y_pred, true_mean, mean = self.both(y_true, y_pred)
+        true_mean, mean = self.means(y_true, y_pred)
         true, predicted = y_true - true_mean, y_pred - mean
         sizes = [x / x.square().mean(self.axis, keepdim=True).sqrt() for x in (true, predicted)]
         return (sizes[0] * sizes[1]).mean(self.axis)
@@ -46,7 +48,7 @@ class ConcordanceCorrelation(_Correlation):
     """The mean of the concordance coefficients: 1 where predictions equal targets, less where they are shifted."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        y_true, y_pred, true_mean, mean = self.both(y_true, y_pred)
+        true_mean, mean = self.means(y_true, y_pred)
         spread = (y_true - true_mean).square().mean(self.axis, keepdim=True)
         spread = spread + (y_pred - mean).square().mean(self.axis, keepdim=True)
         covariance = (y_true - mean) * (y_pred - mean)  # its mean is the same with either mean of the targets

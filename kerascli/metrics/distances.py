@@ -7,7 +7,8 @@ from torch import Tensor
 from kerascli.losses import cosine, crossentropy, focal, hinge, regression
 from kerascli.losses.base import Loss
 from kerascli.losses.crossentropy import Axis
-from kerascli.losses.ranks import matched, spread
+from kerascli.losses.labels import Labels
+from kerascli.losses.ranks import spread
 from kerascli.metrics.base import MeanMetric, metric, shape_fault
 from kerascli.shapes import Floats, Fraction, NonNegativeFloat, PositiveFloat, TensorSpec
 
@@ -20,7 +21,10 @@ class LossMetric(MeanMetric):
         """The loss that is averaged."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return self.loss().sample_values(y_true, y_pred)
+        return self.loss().values(y_true, y_pred)
+
+    def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
+        return self.loss().labels(target, output)
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         return self.loss().check(target, output)
@@ -63,7 +67,6 @@ class RootMeanSquaredError(MeanMetric):
     """The root of the mean of squared errors: of the whole set, not a mean of batches' roots."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        y_true, y_pred = matched(y_true, y_pred)
         return (y_pred - y_true).square()
 
     def result(self, state: Tensor) -> Tensor:
@@ -98,7 +101,6 @@ class MeanRelativeError(MeanMetric):
     normalizer: NonNegativeFloat | Floats
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        y_true, y_pred = matched(y_true.to(y_pred.dtype), y_pred)
         inverse = [1 / n if n else 0.0 for n in self._numbers()]
         error = (y_true - y_pred).abs()
         return error * inverse[0] if len(inverse) == 1 else error * error.new_tensor(inverse)
@@ -138,8 +140,7 @@ class CosineSimilarity(MeanMetric):
     axis: Axis = -1
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        y_true, y_pred = matched(y_true, y_pred)
-        return cosine.cosine_similarity(y_true.to(y_pred.dtype), y_pred, self.axis)
+        return cosine.cosine_similarity(y_true, y_pred, self.axis)
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         return shape_fault(self.component_name, target, output)
@@ -200,6 +201,8 @@ class SparseCategoricalCrossentropy(LossMetric):
 
     As in Keras, an ignored class counts as 0, or not at all where there are sample weights.
     """
+
+    sparse_targets = True
 
     from_logits: bool = False
     ignore_class: int | None = None

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from kerascli.losses.expr import pair_fault
-from kerascli.losses.ranks import match_ranks
+from kerascli.losses.ranks import meet
 from kerascli.metrics.base import MeanMetric, metric
 from kerascli.ops.expression import PairExpression, value_of_pair
 from kerascli.shapes import TensorSpec
@@ -17,8 +17,11 @@ class Expr(MeanMetric):
     """The formula; it needs quotes where it contains a comma, a bracket or a colon."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """As in a loss: targets are numbers of the output's kind, and (N,) meets (N, 1) as (N, 1)."""
-        return value_of_pair(self.value, *match_ranks(y_true.to(y_pred.dtype), y_pred))
+        return value_of_pair(self.value, y_true, y_pred)
+
+    def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
+        """As in a loss: the formula may hold class numbers against probabilities; (N,) meets (N, 1) as (N, 1)."""
+        return meet(y_true.to(y_pred.dtype), y_pred, weight_rank)
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        return pair_fault(self.component_name, self.values, target, output)
+        return pair_fault(self.component_name, lambda t, p: self.values(*self.aligned(t, p)), target, output)

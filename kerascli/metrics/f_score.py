@@ -44,7 +44,7 @@ class _FScore(Metric):
         return scores.mean()
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        if output.rank != 1:
+        if output.rank > 1:
             return f"'{self.component_name}' needs an output of shape (None, classes), got {output}"
         return shape_fault(self.component_name, target, output)
 

@@ -6,9 +6,11 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from kerascli.losses.ranks import matched, spread
-from kerascli.metrics.base import Metric, count_dtype, metric
-from kerascli.shapes import Ints, TensorSpec
+from kerascli.losses.base import same_shape
+from kerascli.losses.labels import Labels
+from kerascli.losses.ranks import aligned_pair, spread
+from kerascli.metrics.base import Metric, count_dtype, metric, shape_fault
+from kerascli.shapes import Ints, Shape, TensorSpec
 
 _EPSILON = 1e-7
 Classes = Annotated[int, Field(ge=2, le=10_000)]
@@ -21,7 +23,7 @@ class _Overlap(Metric):
     direction = "max"
 
     def count(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None, classes: int) -> Tensor:
-        y_true, y_pred = matched(y_true.long(), y_pred.long())
+        y_true, y_pred = y_true.long(), y_pred.long()
         dtype = count_dtype(y_pred)
         weight = torch.ones((), dtype=dtype, device=y_pred.device)
         if sample_weight is not None:
@@ -46,17 +48,53 @@ class _OfClasses(_Overlap):
     """Targets and predictions as class numbers, or with a value for each class on `axis`."""
 
     num_classes: Classes
+    ignore_class: int | None = None
+    sparse_y_pred: bool
+    axis: Axis = -1
+
+    def true_are_numbers(self) -> bool:
+        """Whether targets are class numbers, not a value for each class."""
+        return False
+
+    def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
+        return Labels(words="class numbers are whole") if self.true_are_numbers() else None
+
+    def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
+        """As class numbers of one shape; a value for each class becomes the number of the greatest."""
+        y_true = y_true if self.true_are_numbers() else y_true.argmax(self.axis)
+        y_pred = y_pred if self.sparse_y_pred else y_pred.argmax(self.axis)
+        return aligned_pair(y_true, y_pred, weight_rank)
+
+    def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
+        if self.ignore_class is not None:
+            y_true = torch.where(y_true == self.ignore_class, -1, y_true)
+        return self.count(y_true, y_pred, sample_weight, self.num_classes)
 
     def result(self, state: Tensor) -> Tensor:
         return self.mean_overlap(state, tuple(range(self.num_classes)))
 
-    def count_classes(
-        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None, ignore_class: int | None
-    ) -> Tensor:
-        y_true, y_pred = matched(y_true, y_pred)
-        if ignore_class is not None:
-            y_true = torch.where(y_true == ignore_class, -1, y_true)
-        return self.count(y_true, y_pred, sample_weight, self.num_classes)
+    def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        numbers: list[Shape] = []
+        for what, spec, sparse in (
+            ("targets", target, self.true_are_numbers()), ("output", output, self.sparse_y_pred)
+        ):  # fmt: skip
+            found = spec.shape if sparse else self._without_classes(spec.shape)
+            if found is None:
+                needed = f"a value for each of {self.num_classes} classes on axis {self.axis}"
+                return f"'{self.component_name}' needs {needed}, got {what} {spec}"
+            numbers.append(found)
+        if same_shape(*numbers):
+            return None
+        return f"'{self.component_name}' needs a class number of the targets for each of the output: {target}, {output}"
+
+    def _without_classes(self, shape: Shape) -> Shape | None:
+        """The shape without the axis of the classes; None where that is not there."""
+        sizes = list(shape)
+        axis = self.axis if self.axis < 0 else self.axis - 1  # `axis` counts the batch axis
+        if not -len(sizes) <= axis < len(sizes) or sizes[axis] not in (self.num_classes, None):
+            return None
+        del sizes[axis]
+        return tuple(sizes)
 
 
 class _Chosen(_OfClasses):
@@ -76,38 +114,24 @@ class _Chosen(_OfClasses):
 
 
 class _Numbers(_OfClasses):
-    ignore_class: int | None = None
+    """Targets, and with `sparse_y_pred` predictions, are class numbers."""
+
     sparse_y_true: bool = True
     sparse_y_pred: bool = True
-    axis: Axis = -1
 
-    def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
-        y_true = y_true if self.sparse_y_true else y_true.argmax(self.axis)
-        y_pred = y_pred if self.sparse_y_pred else y_pred.argmax(self.axis)
-        return self.count_classes(y_true, y_pred, sample_weight, self.ignore_class)
+    def true_are_numbers(self) -> bool:
+        return self.sparse_y_true
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         if self.sparse_y_pred and output.shape and output.shape[-1] == self.num_classes != 1:
             return f"'{self.component_name}' takes the output {output} for class numbers; set sparse_y_pred: false"
-        return None
+        return super().check(target, output)
 
 
 class _OneHot(_OfClasses):
     """Targets, and without `sparse_y_pred` predictions, have one value for each class."""
 
-    ignore_class: int | None = None
     sparse_y_pred: bool = False
-    axis: Axis = -1
-
-    def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
-        y_pred = y_pred if self.sparse_y_pred else y_pred.argmax(self.axis)
-        return self.count_classes(y_true.argmax(self.axis), y_pred, sample_weight, self.ignore_class)
-
-    def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        if self.axis == -1 and (not target.shape or target.shape[-1] not in (self.num_classes, None)):
-            classes = self.num_classes
-            return f"'{self.component_name}' needs one-hot targets (None, ..., {classes}), got {target}"
-        return None
 
 
 @metric(name="mean_iou")
@@ -144,8 +168,10 @@ class BinaryIoU(_Overlap):
         return self
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
-        y_true, y_pred = matched(y_true, y_pred)
         return self.count(y_true, y_pred >= self.threshold, sample_weight, 2)
+
+    def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        return shape_fault(self.component_name, target, output)
 
     def result(self, state: Tensor) -> Tensor:
         return self.mean_overlap(state, self.target_class_ids)

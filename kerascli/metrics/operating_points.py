@@ -34,6 +34,10 @@ class _AtPoint(Metric):
         """The figure that is reported, the one that is given, and how good that must be."""
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        outputs = output.shape[-1] if output.shape else 1
+        if self.class_id is not None and outputs is not None and self.class_id >= outputs:
+            name = self.component_name
+            return f"'{name}': class_id is {self.class_id}, but the output {output} has {outputs} classes"
         return shape_fault(self.component_name, target, output)
 
     @classmethod

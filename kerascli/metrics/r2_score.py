@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from kerascli.losses.ranks import matched, spread
+from kerascli.losses.ranks import spread
 from kerascli.metrics.base import Metric, count_dtype, metric, shape_fault
 from kerascli.shapes import NonNegativeInt, TensorSpec
 
@@ -22,7 +22,7 @@ class R2Score(Metric):
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
         """(5, outputs): sum of squared targets, of targets, of squared errors, of weights; number of values."""
         dtype = count_dtype(y_pred)
-        y_true, y_pred = matched(y_true.to(dtype), y_pred.to(dtype))
+        y_true, y_pred = y_true.to(dtype), y_pred.to(dtype)
         weight = torch.ones_like(y_true)
         if sample_weight is not None:
             weight = spread(sample_weight.to(dtype), y_true, "sample weights").expand(y_true.shape)

@@ -6,11 +6,14 @@ from typing import Any
 
 from kerascli.callbacks.base import Callback
 from kerascli.callbacks.samples import Sampler
+from kerascli.component import Component
 from kerascli.data.base import Field
 from kerascli.errors import Fault, Path, suggestion
 from kerascli.graph.rounds import trainable
+from kerascli.losses.ranks import keeps_rows
 from kerascli.optimizers.base import Optimizer
 from kerascli.schedules.base import Schedule
+from kerascli.shapes import TensorSpec
 from kerascli.spec.compile import Goal
 from kerascli.spec.fit import path_as_written
 from kerascli.spec.run import RunSpec
@@ -34,7 +37,7 @@ def cross_faults(
         for index, callback in enumerate(spec.fit.callbacks):
             path: Path = ("fit", "callbacks", index)
             faults += _callback_faults(spec, callback, path, sections["fit"]["callbacks"][index], splits)
-        faults += _weight_faults(spec, sections, targets)
+        faults += [*_weight_faults(spec, sections, targets), *_row_faults(spec)]
     return faults
 
 
@@ -93,14 +96,14 @@ def _state_faults(spec: RunSpec) -> Iterator[Fault]:
 def _class_faults(spec: RunSpec, goal: Goal, targets: Mapping[str, Field] | None) -> Iterator[Fault]:
     """Class numbers go up to the number of outputs."""
     field = None if targets is None else targets.get(goal.target)
-    output = spec.built.specs[goal.output].shape
-    size = output[-1] if output else None
-    if goal.loss is None or field is None or field.num_classes is None or size in (None, 1):
+    if goal.loss is None or field is None or field.num_classes is None:
         return
-    by_number = len(field.shape) < len(output) or field.shape[-1] == 1
-    if goal.loss.sparse_targets and by_number and field.num_classes > size:
+    labels = goal.loss.labels(TensorSpec(field.shape, field.dtype), spec.built.specs[goal.output])
+    if labels is None or labels.high is None or not labels.whole:
+        return
+    if field.num_classes - 1 > labels.high and field.num_classes - 1 != labels.besides:
         node = next(node for node in spec.model.nodes if goal.output in node.outputs)
-        text = f"'{goal.output}' has {size} outputs, target '{goal.target}' has {field.num_classes} classes"
+        text = f"'{goal.output}' has {labels.high + 1} outputs, target '{goal.target}' has {field.num_classes} classes"
         yield Fault(text, node.path, "key", hint=f"one output a class: units: $targets.{goal.target}.num_classes")
 
 
@@ -173,6 +176,25 @@ def _weight_faults(spec: RunSpec, sections: Mapping[Any, Any], targets: Mapping[
         field = next(iter((targets or {}).values()), None)
         for fault in _unknown_classes(spec.fit.class_weight, path, field):
             yield replace(fault, path=path_as_written(fault.path, sections["fit"]))
+
+
+def _row_faults(spec: RunSpec) -> Iterator[Fault]:
+    """Sample weights go with values of samples, not with one value of a whole batch."""
+    uses: list[tuple[str, Component | None]] = []
+    if spec.compile is not None:
+        for goal in spec.compile.goals:
+            judges = (goal.loss, *(use.metric for use in goal.metrics if use.weighted))
+            uses += [(goal.target, judge) for judge in judges]
+    if spec.steps is not None:
+        terms = (term for update in spec.steps.updates for term in update.terms)
+        uses += [(str(t.of.y_true), t.loss) for t in terms if t.of is not None and t.of.is_target]
+    weighted = spec.data.sample_weight if spec.data is not None else {}
+    for target, judge in uses:
+        if not keeps_rows(judge) and (target in weighted or spec.fit.class_weight is not None):
+            path: Path = ("data", "sample_weight", target) if target in weighted else ("fit", "class_weight")
+            name = judge.component_name if judge is not None else ""
+            text = f"'{name}' has one value for all rows of a batch, which weights of samples cannot weigh"
+            yield Fault(text, path, "key", hint=f"give {name} an axis without the rows (0): [1, 2] ...")
 
 
 def _unknown_classes(weights: Mapping[str, float], path: Path, field: Field | None) -> Iterator[Fault]:

@@ -54,7 +54,7 @@ def init_weights(experiment: Experiment, config: Config, runs_dir: Path) -> Begu
             refuse_flattened(experiment.spec.built, weights, taken.values)
     for weight in experiment.weights:
         if weight.name in taken.values:
-            weight.assign(taken.values[weight.name])
+            weight.take(taken.values[weight.name])
     return Begun({**facts, "weights": sorted(taken.values)}, _said(weights, taken, str(facts["source"])))
 
 

@@ -86,7 +86,12 @@ def described(config: Config, prepared: PreparedData) -> RunSpec:
         )
     if faults := idle_fit_faults(spec):
         raise config.error(faults)
-    check_values(spec, prepared.splits, prepared.input_stage, prepared.target_stage)
+
+    def warn(text: str) -> None:
+        if text not in prepared.warnings:
+            prepared.warnings.append(text)
+
+    check_values(spec, prepared.splits, prepared.input_stage, prepared.target_stage, warn)
     return spec
 
 

@@ -7,8 +7,10 @@ import numpy as np
 
 from kerascli.builder.experiment import Experiment
 from kerascli.data.array_files import read_arrays
+from kerascli.data.convert import converted
 from kerascli.data.csv_text import read_csv
 from kerascli.data.rows import MemorySplit
+from kerascli.data.table import BadRow
 from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text, suggestion
 from kerascli.files import memory_limit, read_bytes
 from kerascli.shapes import TensorSpec
@@ -69,7 +71,12 @@ def _as_input(values: np.ndarray, spec: TensorSpec, key: str, name: str) -> np.n
         raise DataError(Fault(f"'{safe_text(key)}': expected numbers of shape {spec}, got {found}", place=Place(name)))
     if spec.is_integer and values.dtype.kind == "f" and not (values == np.floor(values)).all():
         raise DataError(Fault(f"'{safe_text(key)}': expected whole numbers", place=Place(name)))
-    return values if spec.is_integer or values.dtype.kind != "f" else values.astype(np.float32)
+    if spec.is_integer or values.dtype.kind != "f":
+        return values
+    try:
+        return converted(values, np.dtype(np.float32))
+    except BadRow as bad:
+        raise DataError(Fault(f"'{safe_text(key)}': {bad.text}", place=Place(f"{name}:{bad.row + 1}"))) from None
 
 
 def no_split(what: str, why: str) -> ConfigError:

@@ -61,7 +61,8 @@ def agree(
 def figure(metric: Metric, data: list[Batch], *, weighted: bool) -> np.ndarray:
     """Our figure: states of batches added."""
     states = [
-        metric.measure(torch.tensor(t), torch.tensor(p), torch.tensor(w) if weighted else None) for t, p, w in data
+        metric(torch.tensor(t), torch.tensor(p), sample_weight=torch.tensor(w) if weighted else None)
+        for t, p, w in data
     ]
     assert {state.dtype for state in states} == {torch.float64}
     return metric.result(torch.stack(states).sum(0)).numpy()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from kerascli.data.base import EXACT_IN_FLOAT32, Field, Learned, Transform, transform
 from kerascli.data.columns import is_number
 from kerascli.data.convert import converted
+from kerascli.data.csv_text import INEXACT, first_inexact, numbers_of
 from kerascli.data.table import BadRow
 from kerascli.errors import safe_text
 
@@ -41,9 +42,16 @@ class _ToFloat(nn.Module):
 
 
 def _parsed(values: np.ndarray) -> np.ndarray:
-    """Text as float64; empty text is a missing value."""
+    """Text as whole numbers where all of it is, else as float64; empty text is a missing value."""
     words = values.reshape(-1).tolist()
+    found = numbers_of(words)
+    if found is not None:
+        return found.reshape(values.shape)
+    a_row = len(words) // len(values)
     for index, word in enumerate(words):
         if word != "" and not is_number(word):
-            raise BadRow(index // (len(words) // len(values)), f"'{safe_text(word, 40)}' is not a number")
-    return np.array([float(word) if word else np.nan for word in words]).reshape(values.shape)
+            raise BadRow(index // a_row, f"'{safe_text(word, 40)}' is not a number")
+    found = np.array([float(word) if word else np.nan for word in words])
+    index = first_inexact(words, found)
+    assert index is not None
+    raise BadRow(index // a_row, f"{safe_text(words[index], 40)} {INEXACT}", hint="string_lookup takes it as a word")

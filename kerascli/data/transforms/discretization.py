@@ -36,7 +36,9 @@ class Discretization(DiscretizationSettings, Transform):
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         bounds = self._bounds(learned)
         assert bounds is not None
-        bins = np.digitize(values.astype(np.float32), bounds).astype(np.int32)  # float32: as Keras
+        with np.errstate(over="ignore"):  # infinite is as far beyond the last boundary
+            numbers = values.astype(np.float32)  # as Keras
+        bins = np.digitize(numbers, bounds).astype(np.int32)
         return encode(bins, self.output_mode, len(bounds) + 1)
 
     def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:

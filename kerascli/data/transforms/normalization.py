@@ -7,6 +7,7 @@ from torch import nn
 
 from kerascli.data.base import EXACT_IN_FLOAT32, Field, Learned, Transform, transform
 from kerascli.data.blocks import Blocks
+from kerascli.data.table import BadRow
 from kerascli.data.transforms.fitting import float_dtype, need_numbers, present
 from kerascli.preprocessing.normalization import (
     NormalizationModule,
@@ -37,7 +38,10 @@ class Normalization(NormalizationSettings, Transform):
         if self.mean is not None:
             mean, variance = self.given(field.shape)
             return Learned({}, {"mean": mean, "variance": variance})
-        mean, variance = mean_and_variance(present(rows, self.component_name), kept=self.kept(field.shape))
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, variance = mean_and_variance(present(rows, self.component_name), kept=self.kept(field.shape))
+        if not np.isfinite(variance).all():
+            raise _too_large(rows)
         return Learned({}, {"mean": mean, "variance": variance})
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
@@ -46,3 +50,14 @@ class Normalization(NormalizationSettings, Transform):
 
     def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
         return NormalizationModule(learned.arrays["mean"], learned.arrays["variance"], invert=self.invert)
+
+
+def _too_large(rows: Blocks) -> BadRow:
+    """The first value of which there is no square."""
+    largest = np.sqrt(np.finfo(np.float64).max) / 2
+    for part in rows.parts():
+        flat = np.abs(part.reshape(len(part), -1))
+        if (flat > largest).any():
+            row = int((flat > largest).any(axis=1).argmax())
+            return BadRow(row, f"{flat[row].max():g} is too large to normalize: its square is beyond float64")
+    return BadRow(0, "the squares of these rows add up to more than float64 holds")
