@@ -2,13 +2,12 @@
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-
-import torch
+from typing import Any
 
 from kerascli.builder.cache import use_own_cache
 from kerascli.builder.experiment import Experiment
 from kerascli.data.learning import load_learned, save_learned
-from kerascli.device import Choice, choose_device, prepare_cpu, use_threads
+from kerascli.device import Choice, Threads, choose_device, prepare_cpu, use_threads
 from kerascli.errors import ConfigError, DataError, FileRefused
 from kerascli.events import Began, Event, Note
 from kerascli.fit.checkpoint import stands
@@ -38,6 +37,7 @@ from kerascli.workflow.running import run
 def start(config: Config, options: Options) -> Iterator[Event]:
     """A new run, from its folder to its result. Raises KerasCliError of any kind."""
     prepare_cpu()
+    threads = use_threads(options.threads)
     use_own_cache()
     for phase in config.phases:
         if phase.data is not None:
@@ -50,10 +50,10 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     begun = init_weights(course.ready.experiment, phases[0].config, options.known_runs or options.runs_dir)
     record = RunRecord.create(options.runs_dir, options.name or config.name)
     with record.locked():
-        _write_start(record, phases, course.ready.experiment, device, options)
+        _write_start(record, phases, course.ready.experiment, device, threads, options)
         tier = course.ready.tier
         record.note(tier=tier.value, tier_reason=tier.reason, **({"init_from": begun.facts} if begun else {}))
-        yield from _choice_notes(device, tier, course.ready.experiment)
+        yield from _choice_notes(device, threads, tier, course.ready.experiment)
         if begun is not None:
             yield Note(begun.text)
         yield Began(str(record.path), record.summary())
@@ -87,14 +87,14 @@ def resume(
         refuse_other_epochs(phases, sets)
         _refuse_other_data(known.get("data", {}), data_digests(phases))
         device = choose_device(options.device, recorded=known.get("device"))
-        use_threads(known.get("threads"))
+        threads = use_threads(options.threads, recorded=known.get("threads"))
         course, notes = _restored(record, phases, device, options, known.get("tier"))
         yield from notes
-        record.begin({"device": device.value, "device_reason": device.reason})
+        record.begin({"device": device.value, "device_reason": device.reason, **_thread_facts(threads)})
         record.write_history(course.reached.rows)  # what the checkpoint knows; an epoch after it is trained again
         if sets:
             record.write_resolved(dump_yaml(escape_references(config.resolved(record.path))))
-        yield from _choice_notes(device, course.ready.tier, course.ready.experiment)
+        yield from _choice_notes(device, threads, course.ready.tier, course.ready.experiment)
         yield Began(str(record.path), record.summary(), resumed=True)
         yield from run(course, record)
 
@@ -121,7 +121,7 @@ def _restored(
 
 
 def _write_start(
-    record: RunRecord, phases: list[Phase], experiment: Experiment, device: Choice, options: Options
+    record: RunRecord, phases: list[Phase], experiment: Experiment, device: Choice, threads: Threads, options: Options
 ) -> None:
     """Everything about a run that is known before its first step."""
     spec, config = experiment.spec, phases[-1].config
@@ -129,7 +129,7 @@ def _write_start(
     record.begin({
         **run_facts(), "command": shlex.join(["kerascli", *options.command]),
         "config": str(config.path), "flags": dict(config.flags), "seed": spec.seed,
-        "device": device.value, "device_reason": device.reason, "threads": torch.get_num_threads(),
+        "device": device.value, "device_reason": device.reason, **_thread_facts(threads),
         "precision": spec.training.precision if spec.training else "float32",
         "data": data_digests(phases), "plugins": plugins, "directions": directions(phases),
     })  # fmt: skip
@@ -141,8 +141,14 @@ def _write_start(
         record.write_preprocessing(name, data)
 
 
-def _choice_notes(device: Choice, tier: Choice, experiment: Experiment) -> Iterator[Event]:
+def _thread_facts(threads: Threads) -> dict[str, Any]:
+    return {"threads": threads.count, "threads_reason": threads.reason}
+
+
+def _choice_notes(device: Choice, threads: Threads, tier: Choice, experiment: Experiment) -> Iterator[Event]:
     yield Note(f"device: {device.value} ({device.reason})")
+    if threads.told:
+        yield Note(f"threads: {threads.count} ({threads.reason})")
     training = experiment.spec.training
     asked = training is not None and training.jit_compile is True
     if tier.value == "compiled" or asked:
