@@ -152,7 +152,7 @@ def test_every_way_in_says_it_before_torch_is_loaded(
     env = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
     asked = [sys.executable, *command, "summary", str(config)]
     env |= {"OMP_DISPLAY_ENV": "verbose", **said}
-    run = subprocess.run(asked, env=env, capture_output=True, text=True, timeout=300, check=True)
+    run = subprocess.run(asked, env=env, capture_output=True, text=True, timeout=600, check=True)
     assert f"GOMP_SPINCOUNT = '{spins}'" in run.stderr
 
 
