@@ -70,6 +70,8 @@ class Job:
     """Dense layers that stand in place of the workload's own model."""
     sets: tuple[str, ...] = ()
     """What else `--set` says to kerascli."""
+    threads: int | None = None
+    """What `--threads` says to kerascli."""
 
     @property
     def workload(self) -> Workload:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from kerascli.cpus import cpu_limit
 from kerascli.errors import ConfigError
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -20,6 +21,15 @@ class Choice:
 
     value: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """Number of threads on the CPU, and why; `told`: it is worth saying, for it is not what one would expect."""
+
+    count: int
+    reason: str
+    told: bool = False
 
 
 def choose_device(wanted: str = "auto", *, recorded: str | None = None) -> Choice:
@@ -62,10 +72,36 @@ def _missing(wanted: str) -> str | None:
     return None
 
 
-def use_threads(recorded: int | None) -> None:
-    """On resume as many threads on the CPU as the run began with: the last bits of sums depend on it."""
-    if recorded is not None and recorded != torch.get_num_threads():
-        torch.set_num_threads(recorded)
+def use_threads(wanted: int | None = None, *, recorded: int | None = None) -> Threads:
+    """Set and return the number of threads on the CPU: as asked for, as in the run that goes on, or torch's own choice
+    within the CPUs that may be used.
+
+    The last bits of some sums depend on it, so a run that goes on keeps its number. Torch's own choice is one a
+    physical core that the process may run on, whatever the cgroup's quota; or what the environment says.
+    """
+    own = _own_threads()
+    if wanted is not None and recorded not in (None, wanted):
+        reason = f"asked for; the run went on with {recorded} until now: the last bits may differ"
+        chosen = Threads(wanted, reason, told=True)
+    elif wanted is not None:
+        chosen = Threads(wanted, "asked for")
+    elif recorded is not None:
+        chosen = Threads(recorded, "as in the run", told=recorded != own.count)
+    else:
+        chosen = own
+    if chosen.count != torch.get_num_threads():
+        torch.set_num_threads(chosen.count)
+    return chosen
+
+
+def _own_threads() -> Threads:
+    """The number of threads where nobody says any."""
+    count, limit = torch.get_num_threads(), cpu_limit()
+    if said := [name for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if os.environ.get(name)]:
+        return Threads(count, said[0])
+    if limit.reason is None or limit.count > count:
+        return Threads(count, "one a core")
+    return Threads(limit.count, limit.reason, told=True)
 
 
 def prepare_cpu() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.parity.books import Books
 from tests.server import Server
 
 os.environ["KERAS_BACKEND"] = "torch"
@@ -71,8 +72,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--parity-report", type=Path, help="write what was compared with Keras, as a page of tables")
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    if path := session.config.getoption("--parity-report"):
-        from tests.parity.ledger import write_report
-
-        write_report(path)
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Books(), "parity-books")

@@ -82,7 +82,7 @@ def kerascli(*arguments: str, cwd: Path, **environment: str) -> subprocess.Compl
     """The command, in a process of its own, with one thread."""
     command = [sys.executable, "-m", "kerascli", *arguments]
     env = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=600, check=False)
 
 
 def outcome_of(work: Generator[object, None, T]) -> T:

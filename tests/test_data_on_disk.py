@@ -500,7 +500,7 @@ def _peak(folder: Path, rows: int) -> int:
     text += "compile: {loss: sparse_categorical_crossentropy, optimizer: sgd}\n"
     text += "fit: {epochs: 2, batch_size: 32, steps_per_epoch: 5, validation_split: 0.1, validation_steps: 3}\n"
     command = [sys.executable, "-c", _MEASURE, str(write(folder, text)), str(folder / "runs")]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert ran.returncode == 0, ran.stderr
     peak, on_disk_said = json.loads(ran.stdout)
     assert on_disk_said == (rows > 10**6)

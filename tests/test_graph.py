@@ -5,7 +5,6 @@ import os
 os.environ["KERAS_BACKEND"] = "torch"
 
 import gc
-import time
 import tracemalloc
 import weakref
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from kerascli.losses.regression import MeanSquaredError
 from kerascli.shapes import TensorSpec
 from kerascli.spec.run import dump_model
 from kerascli.spec.text import dump_yaml, parse_document
+from tests.bounds import cpu_seconds, growth
 
 
 @pytest.fixture(autouse=True)
@@ -554,21 +554,20 @@ class TestSize:
         )
         assert list(run(graph, {"x": torch.randn(2, 4)}).outputs) == ["a", "b"]
 
-    def test_three_hundred_layers_are_built_within_seconds(self):
+    def test_three_hundred_layers_are_built_in_seconds_not_minutes(self):
         layers = "\n".join(
             "  - dense: {units: 8, activation: relu}\n  - batch_normalization\n  - dropout: 0.1" for _ in range(100)
         )
-        start = time.process_time()
-        graph = Graph(built(f"inputs: {{x: [8]}}\nlayers:\n{layers}"))
+        with cpu_seconds():
+            graph = Graph(built(f"inputs: {{x: [8]}}\nlayers:\n{layers}"))
         assert len(graph.nodes) == 300
-        assert time.process_time() - start < 5.0
 
     def test_reading_ten_thousand_nodes_takes_no_quadratic_time(self):
-        section = {"inputs": {"x": [8]}, "layers": [{"dropout": 0.1}] * 10_000}
-        start = time.process_time()
-        model = parse_model(section, {})
-        assert model.nodes[-1].name == "dropout_9999"
-        assert time.process_time() - start < 5.0
+        def parsed(nodes: int) -> str:
+            return parse_model({"inputs": {"x": [8]}, "layers": [{"dropout": 0.1}] * nodes}, {}).nodes[-1].name
+
+        assert parsed(10_000) == "dropout_9999"
+        assert growth(lambda: parsed(1_000), lambda: parsed(10_000)) < 40  # 10, and 100 if it were quadratic
 
 
 def test_values_of_numpy_reach_the_graph_as_they_are() -> None:

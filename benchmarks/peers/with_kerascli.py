@@ -30,7 +30,7 @@ def run(job: Job, on_epoch: OnEpoch) -> float:
 
 
 def _events(job: Job, folder: Path) -> Generator[Event, None, None]:
-    yield from start(config_of(job), Options(runs_dir=folder))
+    yield from start(config_of(job), Options(runs_dir=folder, threads=job.threads))
 
 
 def say(event: Event) -> None:

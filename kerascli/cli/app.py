@@ -46,7 +46,9 @@ def _run() -> int | str | None:
     try:
         from kerascli.builder.cache import use_own_cache  # here, so that a signal during imports is told as any other
         from kerascli.cli.commands import app
+        from kerascli.cpus import prepare_environment
 
+        prepare_environment()
         use_own_cache()
         app(prog_name="kerascli")
     except SystemExit as end:

@@ -31,22 +31,30 @@ def evaluate_command(
     ] = None,
     checkpoint: options.Checkpoint = None,
     device: options.Device = "auto",
+    threads: options.Threads = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
     as_json: options.Json = False,
 ) -> None:
     """Compute a run's loss and metrics, and how it does on each class."""
-    evaluate(run, what, checkpoint=checkpoint, device=device, runs_dir=runs_dir, as_json=as_json)
+    evaluate(run, what, checkpoint=checkpoint, device=device, threads=threads, runs_dir=runs_dir, as_json=as_json)
 
 
 def evaluate(
-    run: str, what: str | None, *, checkpoint: str | None, device: str, runs_dir: Path, as_json: bool = False
+    run: str,
+    what: str | None,
+    *,
+    checkpoint: str | None,
+    device: str,
+    threads: int | None,
+    runs_dir: Path,
+    as_json: bool = False,
 ) -> None:
     """Print the figures, and for classes a table; write plots/confusion_OUTPUT.png into the run."""
     record = _record(run, what, runs_dir, checkpoint)
     from kerascli.workflow.evaluate import evaluate_rows
     from kerascli.workflow.opened import open_run
 
-    opened = open_run(record, device=device, checkpoint=checkpoint, progress=options.download_bar())
+    opened = open_run(record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar())
     name, rows = _rows(opened, what)
     options.warn(opened.warnings)
     evaluation = evaluate_rows(opened, rows, name)

@@ -41,6 +41,7 @@ def generate(
     view: options.View = None,
     checkpoint: options.Checkpoint = None,
     device: options.Device = "auto",
+    threads: options.Threads = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
     as_json: options.Json = False,
 ) -> None:
@@ -56,7 +57,7 @@ def generate(
     from kerascli.workflow.opened import open_run
 
     choice = Choice(0.0 if greedy else temperature or 1.0, top_k, seed)
-    opened = open_run(record, device=device, checkpoint=checkpoint, progress=options.download_bar())
+    opened = open_run(record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar())
     _write(opened, prompt, length, choice, view=view, as_json=as_json)
 
 

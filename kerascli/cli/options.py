@@ -22,6 +22,10 @@ Config = Annotated[
 ]
 RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="FOLDER", help="The folder that holds the runs.")]
 Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, max=4096, metavar="N", help="Threads on the CPU; default: one a core it may use."),
+]
 Checkpoint = Annotated[
     str | None, typer.Option("--checkpoint", metavar="NAME", help="Take the weights of a named checkpoint: best.")
 ]

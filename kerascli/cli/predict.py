@@ -29,11 +29,20 @@ def predict_command(
     view: options.View = None,
     checkpoint: options.Checkpoint = None,
     device: options.Device = "auto",
+    threads: options.Threads = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Predict the classes or numbers of raw rows."""
     predict(
-        run, what, output=output, classes=classes, view=view, checkpoint=checkpoint, device=device, runs_dir=runs_dir
+        run,
+        what,
+        output=output,
+        classes=classes,
+        view=view,
+        checkpoint=checkpoint,
+        device=device,
+        threads=threads,
+        runs_dir=runs_dir,
     )
 
 
@@ -46,6 +55,7 @@ def predict(
     view: str | None,
     checkpoint: str | None,
     device: str,
+    threads: int | None,
     runs_dir: Path,
 ) -> None:
     """Write the predictions to a file, or as CSV to stdout."""
@@ -57,7 +67,7 @@ def predict(
     from kerascli.workflow.opened import open_run
     from kerascli.workflow.predict import predict_run
 
-    opened = open_run(record, device=device, checkpoint=checkpoint, progress=options.download_bar())
+    opened = open_run(record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar())
     found = predict_run(opened, what, view)
     options.warn(opened.warnings)
     columns = _columns(found, classes=classes)

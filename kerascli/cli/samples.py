@@ -26,6 +26,7 @@ def samples(
     ] = None,
     checkpoint: options.Checkpoint = None,
     device: options.Device = "auto",
+    threads: options.Threads = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Make the samples of a run's callbacks again, from its weights."""
@@ -33,7 +34,7 @@ def samples(
     from kerascli.workflow.opened import open_run
     from kerascli.workflow.samples_again import draw_samples
 
-    opened = open_run(record, device=device, checkpoint=checkpoint, progress=options.download_bar())
+    opened = open_run(record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar())
     for path in draw_samples(opened, callback or (), output):
         options.say(f"{safe_text(str(path))}\n")
     options.warn(opened.warnings)

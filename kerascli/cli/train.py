@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
 def train_command(
     config: options.Config = None,
     device: options.Device = "auto",
+    threads: options.Threads = None,
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Part of the run folder's name; default: the config's.")
     ] = None,
@@ -43,18 +44,17 @@ def train_command(
         "--flag": bool(flags), "--json": as_json, "--resume": resume is not None,
         "--profile": profile,
     }  # fmt: skip
+    chosen = {"device": device, "threads": threads, "runs_dir": runs_dir, "profile": profile, "as_json": as_json}
     if smoke:
         _refuse(
             given, ["--resume", "--name", "--runs-dir", "--json", "--profile"], "--smoke: it trains a run of its own"
         )
-        smoke_test(options.config_or_only(config), sets=sets, flags=flags, device=device)
+        smoke_test(options.config_or_only(config), sets=sets, flags=flags, device=device, threads=threads)
     elif resume is not None:
         _refuse(given, ["a config", "--flag", "--name"], "--resume: a run keeps its settings")
-        resume_run(resume, device=device, runs_dir=runs_dir, sets=sets, profile=profile, as_json=as_json)
+        resume_run(resume, sets=sets, **chosen)
     else:
-        path = options.config_or_only(config)
-        chosen = {"device": device, "runs_dir": runs_dir, "profile": profile, "as_json": as_json}
-        train(path, name=name, sets=sets, flags=flags, **chosen)
+        train(options.config_or_only(config), name=name, sets=sets, flags=flags, **chosen)
 
 
 def _refuse(given: dict[str, bool], names: list[str], why: str) -> None:
@@ -68,6 +68,7 @@ def train(
     config: Path,
     *,
     device: str = "auto",
+    threads: int | None = None,
     name: str | None = None,
     runs_dir: Path = options.RUNS_DIR,
     sets: Sequence[str] = (),
@@ -85,7 +86,9 @@ def train(
     from kerascli.spec.load import open_config
     from kerascli.workflow.train import Options, start
 
-    chosen = Options(runs_dir=runs_dir, device=device, name=name, command=sys.argv[1:], profile=profile)
+    chosen = Options(
+        runs_dir=runs_dir, device=device, threads=threads, name=name, command=sys.argv[1:], profile=profile
+    )
     opened = open_config(config, sets=sets, flags=flags, progress=options.download_bar())
     _follow(start(opened, chosen), as_json=as_json)
 
@@ -94,6 +97,7 @@ def resume_run(
     run: str,
     *,
     device: str = "auto",
+    threads: int | None = None,
     runs_dir: Path = options.RUNS_DIR,
     sets: Sequence[str] = (),
     profile: bool = False,
@@ -106,7 +110,7 @@ def resume_run(
     options.check_device(device)
     from kerascli.workflow.train import Options, resume
 
-    chosen = Options(runs_dir=runs_dir, device=device, command=sys.argv[1:], profile=profile)
+    chosen = Options(runs_dir=runs_dir, device=device, threads=threads, command=sys.argv[1:], profile=profile)
     _follow(resume(record, chosen, sets, progress=options.download_bar()), as_json=as_json)
 
 
@@ -171,12 +175,15 @@ def _say_profile(profile: "Profiled") -> None:
         options.note("the trace can be opened in ui.perfetto.dev or chrome://tracing")
 
 
-def smoke_test(config: Path, *, sets: Sequence[str], flags: Sequence[str], device: str = "auto") -> None:
+def smoke_test(
+    config: Path, *, sets: Sequence[str], flags: Sequence[str], device: str = "auto", threads: int | None = None
+) -> None:
     """Two steps of everything that a run can do, in a temporary folder."""
     options.refuse_bad_text(config, sets, flags)
     options.check_device(device)
     from kerascli.workflow.smoke import smoke
 
-    for line in smoke(config, sets=sets, flags=flags, device=device, progress=options.download_bar()):
+    chosen = {"device": device, "threads": threads}
+    for line in smoke(config, sets=sets, flags=flags, progress=options.download_bar(), **chosen):
         options.note(line)
     typer.echo(f"smoke test passed: {safe_text(str(config))}")

@@ -1,7 +1,6 @@
 """Image files as a column of arrays of one size, decoded when they are asked for. Needs Pillow."""
 
 import io
-import os
 import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from kerascli.cpus import cpu_limit
 from kerascli.data.on_disk import Direct, Rows, chosen
 from kerascli.errors import DataError, Fault, Place, safe_text
 from kerascli.files import read_bytes
@@ -21,7 +21,7 @@ MAX_PIXELS = 2**26
 
 _MODES = {"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG")
-_THREADS = min(8, os.cpu_count() or 1)
+_THREADS = min(8, cpu_limit().count)
 _DAMAGED = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError, zlib.error,
             struct.error, MemoryError, Warning)  # fmt: skip
 """What Pillow raises at damaged files."""

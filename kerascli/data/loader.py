@@ -1,7 +1,6 @@
 """Batches: rows of a split on a device, in an order that depends on (seed, epoch) alone."""
 
 import math
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kerascli.cpus import cpu_limit
 from kerascli.data.on_disk import BLOCK_BYTES, Rows
 from kerascli.data.order import Order
 from kerascli.data.prefetch import ahead
@@ -22,7 +22,7 @@ Sections = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]
 
 _NUMBERS = 2**16
 """How many row numbers are made, and sent to the device, at once."""
-_THREADS = min(4, os.cpu_count() or 1)
+_THREADS = min(4, cpu_limit().count)
 _AHEAD_BYTES = 64 * 2**20
 """What the batches made ahead may take; two are made in any case."""
 

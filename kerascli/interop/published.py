@@ -8,6 +8,7 @@ calls nothing else. A checksum of eight digits alone would be no protection from
 import hashlib
 import io
 import os
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -56,7 +57,8 @@ def published_tensors(published: Published, progress: Progress | None = None) ->
 def _tensors(data: bytes, name: str) -> dict[str, Tensor]:
     _refuse_packed(data, name)
     try:
-        found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # torch's own words about a file: we say what is wrong with it
+            found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # torch, pickle and zip have a class for each way to fail
         raise FileRefused(f"'{name}' is damaged, or holds more than tensors: {first_line(error)}") from None
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):

@@ -8,6 +8,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from kerascli.cpus import affinity, cpu_quota
+
 _PACKAGES = ("kerascli", "torch", "numpy", "pydantic", "safetensors")
 
 
@@ -33,9 +35,9 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """The computer: host, system, processor and its usable cores."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"host": socket.gethostname(), "platform": platform.platform(), "cpu": _cpu(), "cpu_cores": usable}
+    """The computer: host, system, processor, its usable cores, the cgroup's CPU quota."""
+    cores = {"cpu_cores": affinity(), "cpu_quota": cpu_quota()}
+    return {"host": socket.gethostname(), "platform": platform.platform(), "cpu": _cpu(), **cores}
 
 
 def git_commit(folder: Path) -> str | None:

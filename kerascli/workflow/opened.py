@@ -13,7 +13,7 @@ from kerascli.data.learning import load_learned
 from kerascli.data.pipeline import Stage
 from kerascli.data.prepare import DataFacts, Stages, stages
 from kerascli.data.spec import DataSpec
-from kerascli.device import choose_device, prepare_cpu
+from kerascli.device import choose_device, prepare_cpu, use_threads
 from kerascli.errors import ConfigError, Fault, FileRefused, safe_text, suggestion
 from kerascli.fit.checkpoint import saved_weights
 from kerascli.fit.step import assign_weights
@@ -61,10 +61,16 @@ def known_view(model: Model, name: str) -> View:
 
 
 def open_run(
-    record: RunRecord, *, device: str = "auto", checkpoint: str | None = None, progress: Progress | None = None
+    record: RunRecord,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    checkpoint: str | None = None,
+    progress: Progress | None = None,
 ) -> OpenedRun:
     """Build the run's model and load its final weights, or those of a named checkpoint. Raises KerasCliError."""
     prepare_cpu()
+    use_threads(threads)
     config = open_config(record.resolved_path, progress=progress, recorded_plugins=record.plugin_paths())
     learned = load_learned(record.preprocessing()) if config.data is not None else {}
     ready = stages(config.data, learned) if config.data is not None else _nothing_prepared()

@@ -11,6 +11,8 @@ class Options:
 
     runs_dir: Path = Path("runs")
     device: str = "auto"
+    threads: int | None = None
+    """Threads on the CPU; None: as many as the CPUs that may be used, or as the run that goes on had."""
     name: str | None = None
     command: Sequence[str] = ()
     limits: Mapping[str, int] = field(default_factory=dict)

@@ -26,6 +26,7 @@ def smoke(
     sets: Sequence[str],
     flags: Sequence[str],
     device: str = "auto",
+    threads: int | None = None,
     progress: Progress | None = None,
     known_runs: Path = Path("runs"),
 ) -> Iterator[str]:
@@ -38,7 +39,7 @@ def smoke(
         before = config.document.at(("fit", "initial_epoch"))
         epochs = before + 1 if isinstance(before, int) else 1
         limits = {"epochs": epochs, "steps_per_epoch": _STEPS, "validation_steps": _STEPS}
-        options = Options(runs_dir=Path(folder), device=device, limits=limits, known_runs=known_runs)
+        options = Options(runs_dir=Path(folder), device=device, threads=threads, limits=limits, known_runs=known_runs)
         try:
             yield from _fit(start(config, options))
             [record] = list_runs(options.runs_dir)
@@ -48,7 +49,7 @@ def smoke(
             yield "resume: done"
         except Interrupted as error:  # its hint speaks of a run that will not be there
             raise Interrupted("interrupted", signal_number=error.signal_number) from None
-        yield from _use(open_run(record, device=device, progress=progress))
+        yield from _use(open_run(record, device=device, threads=threads, progress=progress))
 
 
 def _fit(events: Iterator[Event]) -> Iterator[str]:

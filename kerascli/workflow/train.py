@@ -4,12 +4,10 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
-
 from kerascli.builder.cache import use_own_cache
 from kerascli.builder.experiment import Experiment
 from kerascli.data.learning import load_learned, save_learned
-from kerascli.device import Choice, choose_device, prepare_cpu, use_threads
+from kerascli.device import Choice, Threads, choose_device, prepare_cpu, use_threads
 from kerascli.errors import ConfigError, DataError, Fault, FileRefused, safe_text
 from kerascli.events import Began, Event, Note
 from kerascli.fit.checkpoint import stands
@@ -44,6 +42,7 @@ from kerascli.workflow.running import run
 def start(config: Config, options: Options) -> Iterator[Event]:
     """A new run, from its folder to its result. Raises KerasCliError of any kind."""
     prepare_cpu()
+    threads = use_threads(options.threads)
     use_own_cache()
     for phase in config.phases:
         if phase.data is not None:
@@ -60,13 +59,14 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     with record.locked():
         tier = course.ready.tier
         facts = {
-            "tier": tier.value, "tier_reason": tier.reason, **({"init_from": begun.facts} if begun else {}),
+            **_thread_facts(threads), "tier": tier.value, "tier_reason": tier.reason,
             "warnings": [f"{fault.place}: {fault.text}" if fault.place else fault.text for fault in warnings],
+            **({"init_from": begun.facts} if begun else {}),
         }  # fmt: skip
         _write_start(record, phases, course.ready.experiment, device, options, facts)
         record.open_history(history_columns(phases), Prefix())
         record.history_writer.cut()
-        yield from _choice_notes(device, tier, course.ready.experiment)
+        yield from _choice_notes(device, threads, tier, course.ready.experiment)
         if begun is not None:
             yield Note(begun.text)
         yield Began(str(record.path), record.summary())
@@ -99,16 +99,16 @@ def resume(
         refuse_other_epochs(phases, sets)
         _refuse_other_data(known.get("data", {}), data_digests(phases))
         device = choose_device(options.device, recorded=known.get("device"))
-        use_threads(known.get("threads"))
+        threads = use_threads(options.threads, recorded=known.get("threads"))
         course, notes, history = _restored(record, phases, device, options, known.get("tier"))
         record.open_history(history_columns(phases), history)
         yield from notes
-        record.begin({"device": device.value, "device_reason": device.reason})
+        record.begin({"device": device.value, "device_reason": device.reason, **_thread_facts(threads)})
         record.checkpoints.settle(course.reached.step)
         record.history_writer.cut()  # to what the checkpoint knows; an epoch after it is trained again
         if sets:
             record.write_resolved(dump_yaml(escape_references(config.resolved(record.path))))
-        yield from _choice_notes(device, course.ready.tier, course.ready.experiment)
+        yield from _choice_notes(device, threads, course.ready.tier, course.ready.experiment)
         yield Began(str(record.path), record.summary(), resumed=True)
         yield from run(course, record)
 
@@ -175,15 +175,21 @@ def _write_start(
     record.begin({
         **run_facts(), "command": shlex.join(["kerascli", *options.command]),
         "config": str(config.path), "flags": dict(config.flags), "seed": spec.seed,
-        "device": device.value, "device_reason": device.reason, "threads": torch.get_num_threads(),
+        "device": device.value, "device_reason": device.reason,
         "precision": spec.training.precision if spec.training else "float32",
         "data": data_digests(phases), "plugins": plugins, "directions": directions(phases),
         **facts,
     })  # fmt: skip
 
 
-def _choice_notes(device: Choice, tier: Choice, experiment: Experiment) -> Iterator[Event]:
+def _thread_facts(threads: Threads) -> dict[str, Any]:
+    return {"threads": threads.count, "threads_reason": threads.reason}
+
+
+def _choice_notes(device: Choice, threads: Threads, tier: Choice, experiment: Experiment) -> Iterator[Event]:
     yield Note(f"device: {device.value} ({device.reason})")
+    if threads.told:
+        yield Note(f"threads: {threads.count} ({threads.reason})")
     training = experiment.spec.training
     asked = training is not None and training.jit_compile is True
     if tier.value == "compiled" or asked:

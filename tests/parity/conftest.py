@@ -16,8 +16,3 @@ def keras_makes_float64():
     keras.config.set_floatx("float64")
     yield
     keras.config.set_floatx(before)
-
-
-def pytest_collection_modifyitems(items):
-    """What asks whether everything was compared comes last."""
-    items.sort(key=lambda item: item.path.name == "test_whole.py")

@@ -1,6 +1,7 @@
 """What was compared with Keras and how far apart it was: `pytest tests --parity-report parity.md` writes it down."""
 
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,28 @@ ENTRIES: list[Entry] = []
 def note(kind: str, name: str, case: str, gap: float | None = None) -> None:
     """Called at the end of a parity test, when it has held; `name` is our canonical one."""
     ENTRIES.append(Entry(kind, name, case, gap))
+
+
+def dumped() -> list[list[str | float | None]]:
+    """The entries as plain values, which another process can take."""
+    return [[each.kind, each.name, each.case, None if each.gap is None else float(each.gap)] for each in ENTRIES]
+
+
+def take(entries: Iterable[Sequence[Any]]) -> None:
+    """Add the entries of another process."""
+    ENTRIES.extend(Entry(*each) for each in entries)
+
+
+def open_accounts() -> list[str]:
+    """What was neither compared nor has a reason why not, and what has a reason but is no component."""
+    found = []
+    for kind in KINDS:
+        noted = {entry.name for entry in ENTRIES if entry.kind == kind}
+        left_out = {name for known, name in LEFT_OUT if known == kind}
+        ours = {cls.component_name for cls in REGISTRIES[kind] if cls.__module__.startswith("kerascli.")}  # no plugins
+        found += [f"{kind} '{name}' was not compared, and has no reason" for name in sorted(ours - noted - left_out)]
+        found += [f"{kind} '{name}' has a reason, and is no component" for name in sorted(left_out - ours)]
+    return found
 
 
 def describe(config: dict[str, Any], *shapes: tuple[int, ...], **given: Any) -> str:

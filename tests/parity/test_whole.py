@@ -1,5 +1,8 @@
 """Nothing is forgotten: every component was compared or says why not, and so does every name that Keras has."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -78,14 +81,39 @@ def test_every_name_of_keras_is_known_or_has_its_reason(kind: str) -> None:
     assert unknown == WITHOUT[kind].keys()
 
 
-@pytest.mark.parametrize("kind", ledger.KINDS)
-def test_every_component_was_compared_or_has_its_reason(request: pytest.FixtureRequest, kind: str) -> None:
-    files = {path.name for path in HERE.glob("test_*.py")}
-    chosen = {item.path.name for item in request.session.items if item.path.parent == HERE}
-    if files - chosen or request.config.getoption("keyword") or request.config.getoption("lf", False):
-        pytest.skip("only a part of the comparisons is run")
-    noted = {entry.name for entry in ledger.ENTRIES if entry.kind == kind}
-    left_out = {name for known, name in ledger.LEFT_OUT if known == kind}
-    ours = {cls.component_name for cls in REGISTRIES[kind] if cls.__module__.startswith("kerascli.")}  # not plugins'
-    assert ours - noted - left_out == set()
-    assert left_out - ours == set()
+def test_a_component_that_was_not_compared_and_one_that_is_none_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole is looked at when all tests have ended, in whichever processes they were: in tests/parity/books.py."""
+    everything = [
+        ledger.Entry(kind, name, "a case", None) for kind in ledger.KINDS for name in REGISTRIES[kind].names()
+    ]
+    monkeypatch.setattr(ledger, "ENTRIES", [])
+    ledger.take([each.kind, each.name, each.case, each.gap] for each in everything)
+    assert ledger.open_accounts() == []
+    ledger.ENTRIES.remove(ledger.Entry("loss", "huber", "a case", None))
+    monkeypatch.setitem(ledger.LEFT_OUT, ("layer", "no_such"), "a reason")
+    assert ledger.open_accounts() == [
+        "layer 'no_such' has a reason, and is no component",
+        "loss 'huber' was not compared, and has no reason",
+    ]
+
+
+def test_the_entries_of_other_processes_are_taken_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "ENTRIES", [])
+    ledger.note("layer", "dense", "units=3", 1e-12)
+    ledger.note("layer", "dense", "units=4")
+    entries, plain = list(ledger.ENTRIES), json.loads(json.dumps(ledger.dumped()))
+    ledger.ENTRIES.clear()
+    ledger.take(plain)
+    assert entries == ledger.ENTRIES
+
+
+def test_two_processes_make_one_report(tmp_path: Path) -> None:
+    page = tmp_path / "parity.md"
+    arguments = ["tests/parity/test_schedules.py", "-n", "2", "--parity-report", str(page), "-p", "no:cacheprovider"]
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *arguments],
+        cwd=HERE.parent.parent, capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout
+    names = REGISTRIES["schedule"].names()
+    assert f"## Schedules: {len(names)} of {len(names)} compared" in page.read_text(encoding="utf-8")

@@ -1,0 +1,128 @@
+"""CPUs that this process may use: its affinity and its cgroup's quota; and how idle threads wait. Needs no torch."""
+
+import contextlib
+import math
+import os
+import re
+from collections.abc import Iterator, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+SPIN_COUNT = "1000"
+"""GNU OpenMP's spin count. A thread that waits for the others looks so many times (some microseconds) whether they
+are there, then it sleeps. By default it looks for milliseconds, on a core that the others need where the machine is
+not idle."""
+_WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME", "KMP_LIBRARY")
+_NUMPY_THREADS = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")
+
+
+@dataclass(frozen=True, slots=True)
+class CpuLimit:
+    """Number of CPUs that may be used, and what limits it; None: nothing does, all of the machine's may be used."""
+
+    count: int
+    reason: str | None
+
+
+def prepare_environment(environ: MutableMapping[str, str] = os.environ) -> None:
+    """Set what the thread pools of torch and numpy read when they are loaded; what the user has set stays."""
+    if not any(name in environ for name in _WAITING):
+        environ["GOMP_SPINCOUNT"] = SPIN_COUNT
+    quota = cpu_quota()
+    if quota is not None and not any(name in environ for name in _NUMPY_THREADS):
+        environ["OPENBLAS_NUM_THREADS"] = str(min(_whole(quota), affinity()))  # numpy starts one a CPU, at import
+
+
+def cpu_limit(root: Path = Path("/")) -> CpuLimit:
+    """Return the CPUs that this process may use: those of its affinity, or of its cgroup's quota, rounded up."""
+    all_of_them, allowed, quota = os.cpu_count() or 1, affinity(), cpu_quota(root)
+    if quota is not None and _whole(quota) < allowed:
+        return CpuLimit(_whole(quota), f"the cgroup's CPU quota is {_written(quota)} of {all_of_them}")
+    if allowed < all_of_them:
+        return CpuLimit(allowed, f"this process may run on {allowed} of {all_of_them} CPUs")
+    return CpuLimit(allowed, None)
+
+
+def affinity() -> int:
+    """Return the number of CPUs that the system lets this process run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cpu_quota(root: Path = Path("/")) -> float | None:
+    """Return the CPU time a second that the cgroup may use, in CPUs; None without a limit.
+
+    Every group above has a say: the least counts. cgroup v1 (`cpu.cfs_quota_us`) and v2 (`cpu.max`), side by side, too.
+    `root` is where `/proc` and the mounted groups lie.
+    """
+    return min((found for folder in _groups(root) if (found := _quota_of(folder)) is not None), default=None)
+
+
+def _whole(quota: float) -> int:
+    return max(1, math.ceil(quota - 1e-9))
+
+
+def _written(quota: float) -> str:
+    return f"{quota:.1f}" if quota >= 0.1 else f"{quota:.1g}"
+
+
+def _groups(root: Path) -> Iterator[Path]:
+    """The folders of this process's group and of the groups above it, as far as they are mounted here."""
+    groups = dict(_memberships(root))
+    for kind, top, point in _mounts(root):
+        if (path := groups.get(kind)) is None:
+            continue
+        below = path.relative_to(top) if path.is_relative_to(top) else PurePosixPath()
+        folder = root / point.relative_to("/")
+        for depth in range(len(below.parts) + 1):
+            yield folder.joinpath(*below.parts[:depth])
+
+
+def _memberships(root: Path) -> Iterator[tuple[str, PurePosixPath]]:
+    """Of /proc/self/cgroup: which version -> the group's path; of version 1 that of the `cpu` controller."""
+    for line in _lines(root / "proc/self/cgroup"):
+        number, controllers, path = line.split(":", 2) if line.count(":") > 1 else ("", "", "")
+        if number == "0" and not controllers:
+            yield "cgroup2", PurePosixPath(path)
+        elif "cpu" in controllers.split(","):
+            yield "cgroup", PurePosixPath(path)
+
+
+def _mounts(root: Path) -> Iterator[tuple[str, PurePosixPath, PurePosixPath]]:
+    """Of /proc/self/mountinfo: which version, the group that is mounted, the folder that it is mounted on."""
+    for line in _lines(root / "proc/self/mountinfo"):
+        before, _, after = line.partition(" - ")
+        mount, system = before.split(), after.split()
+        if len(mount) < 5 or len(system) < 3:
+            continue
+        if system[0] == "cgroup2" or (system[0] == "cgroup" and "cpu" in system[2].split(",")):
+            top, point = (PurePosixPath(_unescaped(text)) for text in mount[3:5])
+            if point.is_absolute():
+                yield system[0], top, point
+
+
+def _unescaped(text: str) -> str:
+    """The kernel writes a space in a path as \\040."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
+
+
+def _quota_of(folder: Path) -> float | None:
+    """The quota of one group; None where it has none, or does not say."""
+    with contextlib.suppress(ValueError, IndexError, ZeroDivisionError):
+        if lines := _lines(folder / "cpu.max"):
+            quota, period = lines[0].split()[:2]
+            return _share(int(quota), int(period)) if quota != "max" else None
+        quota, period = (_lines(folder / f"cpu.cfs_{name}_us")[0] for name in ("quota", "period"))
+        return _share(int(quota), int(period))
+    return None
+
+
+def _share(quota: int, period: int) -> float | None:
+    return quota / period if quota > 0 and period > 0 else None
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a file of the kernel's; none where it cannot be read (no Linux, no permission)."""
+    try:
+        return path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return []

@@ -1,0 +1,35 @@
+"""Bounds on work that hold on any machine: processor time with room, and growth in place of seconds."""
+
+import resource
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def cpu_seconds(most: float = 30.0) -> Iterator[None]:
+    """The block, and the child processes that end in it, use less of the processor's time.
+
+    Beside other work, or while covered lines are counted, the same work takes a few times as long: a bound is for what
+    would take minutes, not for what takes a second.
+    """
+    before = _used()
+    yield
+    assert _used() - before < most
+
+
+def growth(work: Callable[[], object], larger: Callable[[], object]) -> float:
+    """How many times as much processor time the larger piece of work takes."""
+    work()  # what is done once, imports for example, is no part of it
+    return _seconds(larger) / min(_seconds(work), _seconds(work))
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    before = time.process_time()
+    work()
+    return time.process_time() - before
+
+
+def _used() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
