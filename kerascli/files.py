@@ -4,6 +4,7 @@ Nothing that is read is executed or unpickled (published weights are, as tensors
 come from headers and are compared with what is there.
 """
 
+import errno
 import hashlib
 import json
 import math
@@ -50,11 +51,27 @@ def open_regular(path: Path, shown: str | None = None) -> BufferedReader:
         raise _missing(path, name) from None
     except OSError as error:
         raise DataError(f"cannot read '{safe_text(name)}': {_reason(error)}") from None
+    except ValueError:
+        raise DataError(f"cannot read '{safe_text(name)}': {impossible_path(path)}") from None
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
         raise DataError(f"'{safe_text(name)}' is {_kind(mode)}, not a file")
     return os.fdopen(descriptor, "rb")
+
+
+def impossible_path(path: str | Path) -> str | None:
+    """Return why no file can have a path (a zero byte in it, a name that is too long), or None where one can."""
+    try:
+        os.lstat(path)
+    except OSError as error:
+        return _reason(error) if error.errno in _IMPOSSIBLE else None
+    except ValueError:  # UnicodeEncodeError is one, too
+        return "a zero byte, or half a character"
+    return None
+
+
+_IMPOSSIBLE = {errno.ENAMETOOLONG, errno.ELOOP}
 
 
 def read_bytes(path: Path, limit: int, shown: str | None = None) -> bytes:

@@ -53,7 +53,7 @@ class Cases:
         text = self._text(sample, luck)
         options = self._options(sample, luck) if luck.random() < 0.1 else ()
         path = luck.choice(_PATHS) if luck.random() < 0.01 else f"case-{number}.yaml"
-        with_summary, with_training = luck.random() < 0.2, luck.random() < 0.4
+        with_summary, with_training = luck.random() < 0.15, luck.random() < 0.12
         return Case(number, sample.name, sample.folder, text, path, options, with_summary, with_training)
 
     def _text(self, sample: Sample, luck: random.Random) -> bytes:

@@ -35,8 +35,12 @@ OUTPUT = 100_000
 BATCH = 50
 """Cases that a child runs before another one begins afresh."""
 
-_PLACED = re.compile(r"^\S.*: (error|warning): ", re.M)
-_UNPLACED = re.compile(r"^error: ", re.M)
+_OF_FILE = (
+    "there is no file '|no file can be called |expected a config file, '|'.*' cannot be read|no such file|which config"
+)
+_PLACED = re.compile(rf"^(\S.*: (error|warning): |error: ({_OF_FILE})|Usage: )", re.M)
+_UNPLACED = re.compile(rf"^error: (?!{_OF_FILE})", re.M)
+"""A fault without a place; what is said of the file of the config itself names that."""
 _CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 _LEAKS = re.compile(r"Input should|pydantic|NoneType|<class '|object at 0x")
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-CPU_LIMIT = 20
+CPU_LIMIT = 10
 """Seconds after which the kernel ends a child."""
-WALL_LIMIT = 120.0
+WALL_LIMIT = 240.0
 """Seconds after which the parent does: it waits for something. Room for a machine that is busy."""
 ADDRESS_ROOM = 6 * 2**30
 """Bytes of address space that a child may take beside its parent's."""

@@ -6,6 +6,7 @@ from pathlib import Path as FilePath
 
 from kerascli.component import Invalid
 from kerascli.errors import ConfigError, Fault, show
+from kerascli.files import impossible_path
 from kerascli.spec.document import Document
 from kerascli.spec.merge import IsComponent, Merger, is_component
 from kerascli.spec.text import read_document
@@ -38,6 +39,8 @@ def _base(chain: list[Document]) -> Document:
         raise upper.error([Fault(text, ("extends",))])
     folder = upper.folder_of(("extends",))
     path = FilePath(os.path.normpath(folder / written))
+    if reason := impossible_path(path):
+        raise upper.error([Fault(f"extends: no file can be called {show(written)}: {reason}", ("extends",))])
     files = [os.path.realpath(_file(each)) for each in chain]
     if os.path.realpath(path) in files:
         circle = [each.name for each in chain[files.index(os.path.realpath(path)) :]]
