@@ -37,10 +37,11 @@ BATCH = 50
 
 _OF_FILE = (
     "there is no file '|no file can be called |expected a config file, '|'.*' cannot be read|no such file|which config"
+    "|there are no runs|there is no run|[.]{3} and "
 )
+"""How a fault begins that has no place: it names the file itself, or comes after those that have one."""
 _PLACED = re.compile(rf"^(\S.*: (error|warning): |error: ({_OF_FILE})|Usage: )", re.M)
 _UNPLACED = re.compile(rf"^error: (?!{_OF_FILE})", re.M)
-"""A fault without a place; what is said of the file of the config itself names that."""
 _CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 _LEAKS = re.compile(r"Input should|pydantic|NoneType|<class '|object at 0x")
 
