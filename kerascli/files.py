@@ -23,7 +23,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy_format
 
-from kerascli.errors import DataError, DataMissing, FileRefused, nearest, safe_text
+from kerascli.errors import DataError, DataMissing, FileRefused, StorageError, nearest, safe_text
 
 MAX_JSON_BYTES = 256 * 2**20
 MAX_JSON_DEPTH = 64
@@ -69,7 +69,7 @@ def open_regular(path: Path, shown: str | None = None) -> BufferedReader:
 def impossible_path(path: str | Path) -> str | None:
     """Return why no file can have a path (a zero byte in it, a name that is too long), or None where one can."""
     try:
-        os.lstat(path)
+        os.stat(path)
     except OSError as error:
         return _reason(error) if error.errno in _IMPOSSIBLE else None
     except ValueError:  # UnicodeEncodeError is one, too
@@ -81,12 +81,15 @@ _IMPOSSIBLE = {errno.ENAMETOOLONG, errno.ELOOP}
 
 
 def read_bytes(path: Path, limit: int, shown: str | None = None) -> bytes:
-    """A whole file of at most `limit` bytes. Raises DataError."""
+    """A whole file of at most `limit` bytes. Raises DataError, StorageError."""
     with open_regular(path, shown) as file:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
             raise DataError(f"'{safe_text(shown or str(path))}' has {size:,} bytes; the limit here is {limit:,}")
-        return file.read(limit + 1)
+        try:
+            return file.read(size + 1)  # with a larger number, memory would be taken for that
+        except OSError as error:
+            raise StorageError(f"cannot read '{safe_text(shown or str(path))}': {_reason(error)}") from None
 
 
 def memory_limit() -> int:
@@ -269,11 +272,9 @@ def _reason(error: OSError) -> str:
 
 def _kind(mode: int) -> str:
     kinds: Mapping[str, bool] = {
-        "a folder": stat.S_ISDIR(mode),
-        "a named pipe": stat.S_ISFIFO(mode),
-        "a socket": stat.S_ISSOCK(mode),
+        "a folder": stat.S_ISDIR(mode), "a named pipe": stat.S_ISFIFO(mode), "a socket": stat.S_ISSOCK(mode),
         "a device": stat.S_ISCHR(mode) or stat.S_ISBLK(mode),
-    }
+    }  # fmt: skip
     return next((name for name, fits in kinds.items() if fits), "something else")
 
 

@@ -63,13 +63,15 @@ class Child:
         """The outcome from what `wait4` said; the file of its output is removed."""
         text = self.output.read_bytes().decode("utf-8", errors="backslashreplace")
         self.output.unlink()
-        used = max(0, usage.ru_maxrss - resident()) * 1024
+        begun = self.output.with_name(f"{self.output.name}.rss")
+        used = max(0, usage.ru_maxrss - int(begun.read_text() or 0)) * 1024
+        begun.unlink()
         code = os.waitstatus_to_exitcode(status)
         return Outcome(code, text, usage.ru_utime + usage.ru_stime, used, self.timed_out)
 
 
 def resident() -> int:
-    """How many KiB of this process are in memory: a forked child begins with them."""
+    """How many KiB of this process are in memory."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() // 1024
 
@@ -83,6 +85,7 @@ def start(arguments: Sequence[str], *, folder: Path, output: Path, prepare: Call
     if pid == 0:
         code = 1
         try:
+            output.with_name(f"{output.name}.rss").write_text(str(resident()))
             _redirect(output)
             confine(folder)
             _soft(resource.RLIMIT_CPU, CPU_LIMIT)
