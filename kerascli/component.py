@@ -195,7 +195,10 @@ def split_form(value: Any, kind: str) -> tuple[str, Any]:
     if isinstance(value, str):
         return value, _NO_ARGUMENTS
     if isinstance(value, dict) and len(value) == 1:
-        return next(iter(value.items()))
+        [(name, arguments)] = value.items()
+        if not isinstance(name, str):
+            raise Invalid([Fault(f"expected the name of {a_or_an(kind)}, got {show(name)}", (name,), "key")])
+        return name, arguments
     if isinstance(value, dict) and len(value) > 1:
         first = next(iter(value))
         hint = None

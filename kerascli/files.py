@@ -4,7 +4,9 @@ Nothing that is read is executed or unpickled (published weights are, as tensors
 come from headers and are compared with what is there.
 """
 
+import errno
 import hashlib
+import io
 import json
 import math
 import os
@@ -21,11 +23,16 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy_format
 
-from kerascli.errors import DataError, DataMissing, FileRefused, nearest, safe_text
+from kerascli.errors import DataError, DataMissing, FileRefused, StorageError, nearest, safe_text
 
 MAX_JSON_BYTES = 256 * 2**20
 MAX_JSON_DEPTH = 64
 MAX_MEMBERS = 10_000
+MAX_RATIO = 200
+"""Between the bytes that a file unpacks to and its own; measured data reaches some tens."""
+UNPACKED_FREELY = 256 * 2**20
+"""So many bytes may be packed as tightly as they can be."""
+_MAX_HEADER = 2**16
 
 SAMPLED_BYTES = 2**30
 """A larger file is known by a sample of its bytes: to read it whole would take longer than many a training."""
@@ -50,6 +57,8 @@ def open_regular(path: Path, shown: str | None = None) -> BufferedReader:
         raise _missing(path, name) from None
     except OSError as error:
         raise DataError(f"cannot read '{safe_text(name)}': {_reason(error)}") from None
+    except ValueError:
+        raise DataError(f"cannot read '{safe_text(name)}': {impossible_path(path)}") from None
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
@@ -57,13 +66,30 @@ def open_regular(path: Path, shown: str | None = None) -> BufferedReader:
     return os.fdopen(descriptor, "rb")
 
 
+def impossible_path(path: str | Path) -> str | None:
+    """Return why no file can have a path (a zero byte in it, a name that is too long), or None where one can."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        return _reason(error) if error.errno in _IMPOSSIBLE else None
+    except ValueError:  # UnicodeEncodeError is one, too
+        return "a zero byte, or half a character"
+    return None
+
+
+_IMPOSSIBLE = {errno.ENAMETOOLONG, errno.ELOOP}
+
+
 def read_bytes(path: Path, limit: int, shown: str | None = None) -> bytes:
-    """A whole file of at most `limit` bytes. Raises DataError."""
+    """A whole file of at most `limit` bytes. Raises DataError, StorageError."""
     with open_regular(path, shown) as file:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
             raise DataError(f"'{safe_text(shown or str(path))}' has {size:,} bytes; the limit here is {limit:,}")
-        return file.read(limit + 1)
+        try:
+            return file.read(size + 1)  # with a larger number, memory would be taken for that
+        except OSError as error:
+            raise StorageError(f"cannot read '{safe_text(shown or str(path))}': {_reason(error)}") from None
 
 
 def memory_limit() -> int:
@@ -74,6 +100,13 @@ def memory_limit() -> int:
     except OSError:
         return machine // 2
     return min(machine, int(allowed) if allowed.isdecimal() else machine) // 2  # 'max' where there is no limit
+
+
+def refuse_bomb(unpacked: int, packed: int, name: str, hint: str) -> None:
+    """Refuse a file that would unpack to far more than it is. Raises FileRefused; `hint` says how else to store it."""
+    if unpacked > UNPACKED_FREELY and unpacked > MAX_RATIO * packed:
+        text = f"'{safe_text(name)}' has {packed:,} bytes and unpacks to {unpacked:,}; the limit is {MAX_RATIO} to 1"
+        raise FileRefused(text, hint=hint)
 
 
 def available_memory() -> int:
@@ -151,13 +184,18 @@ def load_npz(
     allowed = memory_limit() if limit is None else limit
     try:
         with zipfile.ZipFile(source) as archive:
-            total = sum(member.file_size for member in archive.infolist() if array_name(member) not in without)
+            members = [member for member in archive.infolist() if array_name(member) not in without]
+            total = sum(member.file_size for member in members)
+            refuse_bomb(total, sum(member.compress_size for member in members), name, _UNPACKED_NPZ)
             if total > allowed:
                 text = f"'{name}' unpacks to {total:,} bytes; the limit here is {allowed:,}"
-                raise FileRefused(text, hint="numbers that numpy.savez wrote, uncompressed, are read in pieces")
+                raise FileRefused(text, hint=_UNPACKED_NPZ)
             return {key: _read_member(archive, key) for key in npz_headers(source, name) if key not in without}
     except DAMAGED as error:
         raise FileRefused(f"'{name}' is not a sound npz file: {safe_text(str(error), 120)}") from None
+
+
+_UNPACKED_NPZ = "numbers that numpy.savez wrote, uncompressed, are read in pieces, whatever their size"
 
 
 def array_name(member: zipfile.ZipInfo) -> str:
@@ -188,10 +226,8 @@ def npy_header(file: IO[bytes], key: str, name: str, size: int) -> NpyHeader:
     """The header of an npy stream of `size` bytes; leaves the stream after it. Raises FileRefused."""
     where = f"'{safe_text(key)}' in '{name}'" if key else f"'{name}'"
     try:
-        version = npy_format.read_magic(file)  # type: ignore[arg-type]
-        read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
-        header = NpyHeader(*read(file), start=file.tell())  # type: ignore[arg-type]
-    except (ValueError, SyntaxError, TypeError) as error:
+        header = _header(file)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
         raise FileRefused(f"{where} is not an npy array: {safe_text(str(error), 120)}") from None
     if header.dtype.hasobject:
         raise FileRefused(f"{where} holds Python objects; pickled arrays are never loaded")
@@ -201,6 +237,17 @@ def npy_header(file: IO[bytes], key: str, name: str, size: int) -> NpyHeader:
     if header.nbytes > found:
         raise FileRefused(f"{where} says {header.nbytes:,} bytes of data (shape {shape}) and has {found:,}")
     return header
+
+
+def _header(file: IO[bytes]) -> NpyHeader:
+    """The header under a cap of its own: numpy reads as much as it says that it is, up to 4 GiB, before it looks."""
+    is_short = npy_format.read_magic(file) == (1, 0)  # type: ignore[arg-type]
+    said = file.read(2 if is_short else 4)
+    length = int.from_bytes(said, "little")
+    if length > _MAX_HEADER:
+        raise ValueError(f"a header of {length:,} bytes; the limit is {_MAX_HEADER:,}")
+    read = npy_format.read_array_header_1_0 if is_short else npy_format.read_array_header_2_0
+    return NpyHeader(*read(io.BytesIO(said + file.read(length))), start=npy_format.MAGIC_LEN + len(said) + length)
 
 
 def _read_member(archive: zipfile.ZipFile, key: str) -> np.ndarray:
@@ -213,9 +260,7 @@ def _read_member(archive: zipfile.ZipFile, key: str) -> np.ndarray:
 
 def _missing(path: Path, name: str) -> DataMissing:
     folder = path.parent
-    close = None
-    if folder.is_dir():
-        close = nearest(path.name, [entry.name for entry in folder.iterdir()][:1000])
+    close = nearest(path.name, [entry.name for entry in folder.iterdir()][:1000]) if folder.is_dir() else None
     known = f"; did you mean '{folder / close if str(folder) != '.' else close}'?" if close else ""
     hint = None if folder.is_dir() else f"the folder '{safe_text(str(folder))}' does not exist"
     return DataMissing(f"no such file '{safe_text(name)}'{safe_text(known)}", hint=hint)
@@ -227,24 +272,26 @@ def _reason(error: OSError) -> str:
 
 def _kind(mode: int) -> str:
     kinds: Mapping[str, bool] = {
-        "a folder": stat.S_ISDIR(mode),
-        "a named pipe": stat.S_ISFIFO(mode),
-        "a socket": stat.S_ISSOCK(mode),
+        "a folder": stat.S_ISDIR(mode), "a named pipe": stat.S_ISFIFO(mode), "a socket": stat.S_ISSOCK(mode),
         "a device": stat.S_ISCHR(mode) or stat.S_ISBLK(mode),
-    }
+    }  # fmt: skip
     return next((name for name, fits in kinds.items() if fits), "something else")
 
 
 def _depth(data: bytes) -> int:
     """How deep brackets nest, counted without recursion; brackets in texts count too, which only errs to be safe."""
-    codes = np.frombuffer(data, np.uint8)
-    steps = np.isin(codes, (0x5B, 0x7B)).astype(np.int32) - np.isin(codes, (0x5D, 0x7D))
-    return int(np.cumsum(steps).max(initial=0))
+    deepest = depth = 0
+    for start in range(0, len(data), 2**20):  # the counts take many times the bytes
+        codes = np.frombuffer(data, np.uint8, min(2**20, len(data) - start), start)
+        steps = np.isin(codes, (0x5B, 0x7B)).astype(np.int32) - np.isin(codes, (0x5D, 0x7D))
+        depths = np.cumsum(steps)
+        deepest = max(deepest, depth + int(depths.max(initial=0)))
+        depth += int(depths[-1])
+    return deepest
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    if len(found := dict(pairs)) < len(pairs):
         raise ValueError("a key stands twice in one object")
     return found
 

@@ -64,7 +64,8 @@ def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
     title = _title(owner)
     kind, value, context = detail["type"], detail.get("input"), detail.get("ctx", {})
     if kind == "extra_forbidden":
-        return _unknown_key(str(path[-1]), path, title, owner)
+        key = detail["loc"][-1]  # the user's, even where it looks like a member of a union
+        return _unknown_key(str(key), (*_without_union_tags(detail["loc"][:-1]), key), title, owner)
     if kind in _KINDS:
         return Fault(f"{name}: expected {_KINDS[kind]}, got {show(value)}", path, hint=_type_hint(kind, value))
     if kind in _BOUNDS:

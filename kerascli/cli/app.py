@@ -15,6 +15,8 @@ _MACHINE = {
     errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE,
 }  # fmt: skip
 """Errors of the disk, its permissions and its limits: nobody's bug."""
+_PATH = {errno.ENAMETOOLONG, errno.ELOOP}
+"""Errors of a path on the command line that no file can have."""
 
 
 class _Signal(BaseException):
@@ -60,10 +62,10 @@ def _run() -> int | str | None:
         _say("error: no memory is left\n  hint: a smaller fit.batch_size needs less")
         return 5
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in _MACHINE:
+        if isinstance(error, OSError) and error.errno in _MACHINE | _PATH:
             where = f"'{safe_text(str(error.filename))}': " if error.filename else ""
             _say(f"error: {where}{(error.strerror or str(error)).lower()}")
-            return 6
+            return 6 if error.errno in _MACHINE else 2
         _report_bug(error)
         return 1
     return 0

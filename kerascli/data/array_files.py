@@ -77,7 +77,10 @@ def _read_npy(path: Path, name: str, *, large: bool) -> np.ndarray:
         if header.nbytes > memory_limit():
             raise FileRefused(f"'{name}' has {header.nbytes:,} bytes; the limit here is {memory_limit():,}")
         file.seek(0)
-        return npy_format.read_array(file, allow_pickle=False)
+        try:
+            return npy_format.read_array(file, allow_pickle=False)
+        except DAMAGED as error:
+            raise FileRefused(f"'{name}' is not a sound npy file: {safe_text(str(error), 120)}") from None
 
 
 def _read_npz(file: BufferedReader, name: str) -> dict[str, np.ndarray]:

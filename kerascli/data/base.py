@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
+from pydantic import model_validator
+from pydantic_core import PydanticCustomError
 from torch import nn
 
 from kerascli.component import Component, Registry
 from kerascli.data.blocks import Blocks
 from kerascli.data.table import Table
+from kerascli.errors import Fault, show
 from kerascli.errors import Path as ConfigPath
+from kerascli.files import impossible_path
 from kerascli.shapes import Shape
 
 SPLITS = ("train", "validation", "test")
@@ -82,6 +86,16 @@ class InFolder(Component):
 
     paths: ClassVar[tuple[str, ...]] = ()
     """Fields that hold a file's path, or one with more after the file's name."""
+
+    @model_validator(mode="after")
+    def _paths_are_possible(self) -> Self:
+        for name in self.paths:
+            value = getattr(self, name)
+            reason = impossible_path(value) if isinstance(value, str) else None
+            if reason is not None:
+                fault = Fault(f"{name}: no file can be called {show(value)}: {reason}", (name,))
+                raise PydanticCustomError("component", "path", {"faults": (fault,)})
+        return self
 
     def rebased(self, old: Path, new: Path, fields: Sequence[str] | None = None) -> Self:
         """The same with its paths (or those in `fields`) relative to the folder `new` instead of `old`."""

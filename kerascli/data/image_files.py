@@ -1,7 +1,9 @@
 """Image files as a column of arrays of one size, decoded when they are asked for. Needs Pillow."""
 
+import contextlib
 import io
 import struct
+import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +24,9 @@ MAX_PIXELS = 2**26
 _MODES = {"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG")
 _THREADS = min(8, cpu_limit().count)
+_LARGE_PIXELS = 2**23
+_one_large = threading.Lock()
+"""Of images with more pixels one is decoded at a time: together they would fill the memory."""
 _DAMAGED = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError, zlib.error,
             struct.error, MemoryError, Warning)  # fmt: skip
 """What Pillow raises at damaged files."""
@@ -77,15 +82,18 @@ def decoded(path: Path, reading: Reading) -> np.ndarray:
 
     data = read_bytes(path, MAX_BYTES)
     place = Place(str(path))
+    Image.MAX_IMAGE_PIXELS = None  # Pillow warns on stderr, and later; the limit here is lower
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
         pixels = image.width * image.height
         if pixels > MAX_PIXELS:
-            raise DataError(Fault(f"{pixels:,} pixels; the limit here is {MAX_PIXELS:,}", place=place))
-        array = np.asarray(_resized(_converted(image, reading), reading))
+            text = f"{pixels:,} pixels; the limit here is {MAX_PIXELS:,}"
+            raise DataError(Fault(text, place=place, hint=f"scale it down: {reading.size} is what it is used in"))
+        with _one_large if pixels > _LARGE_PIXELS else contextlib.nullcontext():
+            array = np.asarray(_resized(_converted(image, reading), reading))
     except UnidentifiedImageError:
         raise DataError(Fault(f"this is no image ({', '.join(_FORMATS).lower()})", place=place)) from None
-    except (Image.DecompressionBombError, *_DAMAGED) as error:
+    except _DAMAGED as error:
         text = f"not a sound image: {safe_text(str(error), 120)}"
         raise DataError(Fault(text, place=place)) from None
     return array.reshape(reading.shape)

@@ -11,7 +11,7 @@ import numpy as np
 from kerascli.data.on_disk import Stream, Values, is_large
 from kerascli.data.table import as_column
 from kerascli.errors import DataError, Fault, FileRefused, Place, first_line, safe_text
-from kerascli.files import open_regular
+from kerascli.files import open_regular, refuse_bomb
 
 _OBJECT_BYTES = 64
 """What a text takes in Python beside its characters."""
@@ -26,13 +26,16 @@ class ParquetColumns(Mapping[str, Values]):
         self._path = path
         self._name = name
         self._state: tuple[int, int] | None = None
+        self._size = 0
         with self._opened() as file:
             self._metadata = file.metadata
             self._schema = file.schema_arrow
         self._check_names()
         self._arrays: dict[str, np.ndarray] = {}
         used = [column for column in self if columns is None or column in columns]
-        self._streamed = is_large(sum(map(self._row_bytes, used)) * self.rows)
+        nbytes = sum(map(self._row_bytes, used)) * self.rows
+        refuse_bomb(nbytes, self._size, name, "write it without packing: compression='none', use_dictionary=False")
+        self._streamed = is_large(nbytes)
 
     @property
     def rows(self) -> int:
@@ -92,6 +95,7 @@ class ParquetColumns(Mapping[str, Values]):
             if state != (self._state or state):
                 raise DataError(Fault("the file was changed while it was in use", place=Place(self._name)))
             self._state = state
+            self._size = status.st_size
             try:
                 yield parquet.ParquetFile(file, page_checksum_verification=True, buffer_size=_BUFFER_BYTES)
             except (pyarrow.ArrowException, OSError) as error:

@@ -60,7 +60,7 @@ def run_step(route: Route, index: int, values: np.ndarray, field: Field, learned
         step.check(values, field, learned, target=route.target)
         return step.apply(values, field, learned, target=route.target)
     except BadRow as bad:
-        raise located(bad, route, table) from None
+        raise located(bad, route, table, index) from None
     except ValueError as error:
         raise route.fault(str(error), index) from None
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from kerascli.data.spec import Pipeline
 from kerascli.data.table import BadRow, Table
-from kerascli.errors import DataError, Fault
+from kerascli.errors import DataError, Fault, Related
+from kerascli.errors import Path as ConfigPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +30,22 @@ class Route:
     def fault(self, text: str, index: int | None = None, hint: str | None = None) -> DataError:
         step = None if index is None else self.pipeline.steps[index]
         named = "" if step is None else f" ({step.transform.component_name})"
+        return DataError(Fault(f"{self.section}.{self.name}{named}: {text}", self.path(index), hint=hint))
+
+    def path(self, index: int | None) -> ConfigPath:
+        """Where a step (None: all of them) stands in the config."""
+        step = None if index is None else self.pipeline.steps[index]
         at = () if step is None or step.place is None else (step.place,)
-        path = ("data", self.section, self.name, *at)
-        return DataError(Fault(f"{self.section}.{self.name}{named}: {text}", path, hint=hint))
+        return ("data", self.section, self.name, *at)
 
 
-def located(bad: BadRow, route: Route, table: Table) -> DataError:
-    """A row of an array as a place in the file."""
+def located(bad: BadRow, route: Route, table: Table, index: int | None = None) -> DataError:
+    """A row of an array as a place in the file; of step `index` the setting that is to blame, too."""
     column = route.pipeline.columns[0] if len(route.pipeline.columns) == 1 else route.name
-    return DataError(Fault(bad.text, place=table.place(bad.row, column), hint=bad.hint))
+    place = table.place(bad.row, column)
+    if bad.setting is None or index is None:
+        return DataError(Fault(bad.text, place=place, hint=bad.hint))
+    name = route.pipeline.steps[index].transform.component_name
+    path = (*route.path(index), name, bad.setting)
+    related = (Related(f"'{bad.setting}' of {name}", path),)
+    return DataError(Fault(bad.text, path, place=place, hint=bad.hint, related=related))

@@ -17,11 +17,13 @@ from kerascli.errors import DataError, Fault, Place, suggestion
 class BadRow(Exception):
     """A value that a transform cannot take: `row` counts from 0 within the values it was given."""
 
-    def __init__(self, row: int, text: str, *, hint: str | None = None) -> None:
+    def __init__(self, row: int, text: str, *, hint: str | None = None, setting: str | None = None) -> None:
+        """`setting` is that of the transform which is to blame as much as the value."""
         super().__init__(text)
         self.row = row
         self.text = text
         self.hint = hint
+        self.setting = setting
 
 
 class Table(Mapping[str, Values]):

@@ -168,7 +168,9 @@ class Reading:
             self.faults.add(f"every result of '{name}' is dropped", path)
         for index, output in enumerate(names):
             where = (*path, index) if isinstance(written, list) else path
-            if output in names[:index] and output != "_":
+            if not isinstance(output, str):
+                self.faults.add(f"outputs: expected a name, got {show(output)}", where)
+            elif output in names[:index] and output != "_":
                 self.faults.add(f"outputs: '{output}' is named twice", where)
             elif output not in {"_", name}:
                 self.check_name(output, where)

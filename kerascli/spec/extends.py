@@ -5,12 +5,15 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 
 from kerascli.component import Invalid
-from kerascli.errors import ConfigError, Fault, show
+from kerascli.errors import ConfigError, Fault, safe_text, show
+from kerascli.files import impossible_path
 from kerascli.spec.document import Document
 from kerascli.spec.merge import IsComponent, Merger, is_component
 from kerascli.spec.text import read_document
 
 MAX_CHAIN = 16
+SECTIONS = ("extends", "plugins", "name", "seed", "flags", "data", "model", "compile", "fit")
+"""The keys of a config."""
 
 
 def read_extended(path: FilePath, *, is_component: IsComponent = is_component) -> Document:
@@ -38,6 +41,8 @@ def _base(chain: list[Document]) -> Document:
         raise upper.error([Fault(text, ("extends",))])
     folder = upper.folder_of(("extends",))
     path = FilePath(os.path.normpath(folder / written))
+    if reason := impossible_path(path):
+        raise upper.error([Fault(f"extends: no file can be called {show(written)}: {reason}", ("extends",))])
     files = [os.path.realpath(_file(each)) for each in chain]
     if os.path.realpath(path) in files:
         circle = [each.name for each in chain[files.index(os.path.realpath(path)) :]]
@@ -46,10 +51,27 @@ def _base(chain: list[Document]) -> Document:
     if len(chain) > MAX_CHAIN:
         raise upper.error([Fault(f"extends: a chain of more than {MAX_CHAIN} files", ("extends",))])
     try:
-        return read_document(path)
+        found = read_document(path)
     except ConfigError as error:
+        if any(fault.place is not None and fault.place.line for fault in error.faults) and not _is_yaml(path):
+            raise _no_config(upper, written) from None
         # a fault without a place is about the file as a whole: say who asked for it
         raise ConfigError([upper.locate(replace(fault, path=("extends",))) for fault in error.faults]) from None
+    if found.data and not found.data.keys() & set(SECTIONS):
+        raise _no_config(upper, written)
+    return found
+
+
+def _is_yaml(path: FilePath) -> bool:
+    """Whether a file, not the link to it, is one of YAML by its name: else its lines are nobody's business."""
+    return FilePath(os.path.realpath(path)).suffix.lower() in {".yaml", ".yml"}
+
+
+def _no_config(upper: Document, written: str) -> ConfigError:
+    """Any file can be named here, by somebody else's config too: nothing that stands in it is told."""
+    text = f"extends: '{safe_text(written, 100)}' is not a config"
+    hint = f"a config is YAML with sections: {', '.join(SECTIONS)}"
+    return upper.error([Fault(text, ("extends",), hint=hint)])
 
 
 def _file(document: Document) -> FilePath:

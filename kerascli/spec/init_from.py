@@ -22,6 +22,7 @@ from pydantic_core import PydanticCustomError
 
 from kerascli.component import Invalid
 from kerascli.errors import Fault, show
+from kerascli.files import impossible_path
 from kerascli.graph.transfer import How, Take
 from kerascli.shapes import NonNegativeFloat
 from kerascli.spec.torchvision import Published, Weights, published, published_model, published_models
@@ -86,6 +87,13 @@ class InitFrom(BaseModel):
         elif weights is not None and "torchvision" in info.data:
             raise ValueError("only 'torchvision' has a choice of weights")
         return weights
+
+    @field_validator("run", "file")
+    @classmethod
+    def _can_be_a_path(cls, path: str | None, info: ValidationInfo) -> str | None:
+        if path is not None and (reason := impossible_path(path)):
+            raise ValueError(f"no file can be called {show(path)}: {reason}")
+        return path
 
     @model_validator(mode="after")
     def _one_source(self) -> "InitFrom":

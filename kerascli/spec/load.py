@@ -11,13 +11,13 @@ from kerascli.component import Invalid
 from kerascli.data.base import Context, Learned
 from kerascli.data.prepare import DataFacts, PreparedData, data_facts, load_data
 from kerascli.data.spec import DataSpec, parse_data
-from kerascli.errors import ConfigError, DataError, Fault, FileRefused, nearest, show, suggestion
+from kerascli.errors import ConfigError, DataError, Fault, FileRefused, nearest, safe_text, show, suggestion
 from kerascli.errors import Path as FaultPath
 from kerascli.runs.record import NAME
 from kerascli.spec.absent import told_where_from, with_sizes
 from kerascli.spec.describe import describe, faults_without_data
 from kerascli.spec.document import Document, Faulty, one_error
-from kerascli.spec.extends import read_extended
+from kerascli.spec.extends import SECTIONS, read_extended
 from kerascli.spec.facts import lookup, refuse_facts
 from kerascli.spec.folders import data_folder, in_one_folder
 from kerascli.spec.overrides import override
@@ -27,7 +27,6 @@ from kerascli.spec.references import Flag, References, idle_flags, in_template, 
 from kerascli.spec.run import RunSpec, resolved
 from kerascli.spec.samples import shown_columns
 
-_SECTIONS = ("extends", "plugins", "name", "seed", "flags", "data", "model", "compile", "fit")
 MAX_SEED = 2**53
 
 Progress = Callable[[str, int, int], None]
@@ -192,7 +191,7 @@ def open_config(
     Of a run's own config `recorded_plugins` are the files that may be imported: those that the run vouches for.
     Raises ConfigError: of sections, flags, plugins and data, and then also with what can be told of the rest.
     """
-    document = override(read_extended(path), sets)
+    document = override(read_extended(path) if recorded_plugins is None else _read_own(path), sets)
     documents, refused = unfold(document)
     refused = document.error(refused).everything
     faults = _section_faults(document.data)
@@ -215,6 +214,13 @@ def open_config(
         in_each(zip(phases, read, strict=True), lambda each: _refuse_early(each[0], faults, each[1][2]))
     phases[-1].before = tuple(phases[:-1])
     return phases[-1]
+
+
+def _read_own(path: Path) -> Document:
+    """A run's own config; a link to another file, of which nothing is to be shown, is none. Raises FileRefused."""
+    if path.is_symlink():
+        raise FileRefused(f"'{safe_text(str(path))}' is a link; the files of a run are its own")
+    return read_extended(path)
 
 
 def _refuse_early(phase: Config, faults: Sequence[Fault], of_data: Sequence[Fault]) -> None:
@@ -260,12 +266,12 @@ def _with_others(broken: Sequence[Fault], others: Sequence[Fault]) -> list[Fault
 
 def _section_faults(data: Mapping[Any, Any]) -> list[Fault]:
     faults = [
-        Fault(f"unknown section '{key}'{suggestion(str(key), _SECTIONS)}", (key,), "key",
-              hint=None if nearest(str(key), _SECTIONS) else f"a config has {', '.join(_SECTIONS)}")
+        Fault(f"unknown section '{key}'{suggestion(str(key), SECTIONS)}", (key,), "key",
+              hint=None if nearest(str(key), SECTIONS) else f"a config has {', '.join(SECTIONS)}")
         for key in data
-        if key not in _SECTIONS
+        if key not in SECTIONS
     ]  # fmt: skip
-    misspelt = {nearest(str(key), _SECTIONS) for key in data if key not in _SECTIONS}
+    misspelt = {nearest(str(key), SECTIONS) for key in data if key not in SECTIONS}
     if "model" not in data and "model" not in misspelt:
         faults.append(Fault("the config has no 'model' section", (), hint="add model: {layers: [...]}"))
     name = data.get("name")
@@ -279,8 +285,7 @@ def _section_faults(data: Mapping[Any, Any]) -> list[Fault]:
 
 
 def _seed(document: Document) -> int:
-    seed = document.data.get("seed")
-    return secrets.randbelow(2**31) if seed is None else seed
+    return secrets.randbelow(2**31) if (seed := document.data.get("seed")) is None else seed
 
 
 def _name_of(path: Path) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from kerascli.component import Invalid
 from kerascli.errors import Fault, Related, show
 from kerascli.errors import Path as ConfigPath
+from kerascli.files import impossible_path
 from kerascli.runs.outputs import FILE
 from kerascli.spec.document import Document
 from kerascli.user_code import import_file, told
@@ -57,6 +58,8 @@ def _import(file: Path, written: ConfigPath) -> None:
 
 def _problem(file: Path, written: str, earlier: Sequence[str]) -> str | None:
     """Why a run could not keep its copy of a plugin."""
+    if reason := impossible_path(file):
+        return f"no file can be called {show(written)}: {reason}"
     if not file.is_file():
         return f"there is no file '{written}'"
     if file.name in earlier:

@@ -11,6 +11,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from kerascli.errors import ConfigError, Fault, Path, Place, StorageError, nearest, show
+from kerascli.files import impossible_path
 from kerascli.spec.document import Document, Mark
 from kerascli.spec.dump import dump_yaml
 from kerascli.spec.expand import Expander
@@ -70,6 +71,8 @@ def _read_bytes(path: FilePath, name: str) -> bytes:
     except FileNotFoundError:
         raise ConfigError(Fault(f"there is no file '{name}'{_near(path)}")) from None
     except (OSError, ValueError) as error:
+        if reason := impossible_path(path):
+            raise ConfigError(f"no file can be called {show(name)}: {reason}") from None
         reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
         raise StorageError(f"'{name}' cannot be read: {reason}") from None
     try:

@@ -1,0 +1,53 @@
+"""A process of its own that runs a regular expression over texts for `patterns.py`: it can be interrupted.
+
+It is run as a script and imports nothing of kerascli. A line of JSON on stdin has the pattern, then each line a list of
+texts; each answer is a line with the new texts, or with the number of the text that took too long or too much memory.
+"""
+
+import json
+import re
+import resource
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+
+class Late(Exception):
+    """The time for one text is over."""
+
+
+def _late(number: int, frame: FrameType | None) -> None:
+    raise Late
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, whose end closes stdin
+    signal.signal(signal.SIGVTALRM, _late)  # `re` looks for signals while it matches
+    start = json.loads(sys.stdin.readline())
+    limit = start["memory_bytes"]
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    replace = re.compile(start["pattern"]).sub
+    for line in sys.stdin:
+        answer = _answer(replace, start["rewrite"], json.loads(line), start["seconds"])
+        sys.stdout.write(f"{json.dumps(answer)}\n")
+        sys.stdout.flush()
+
+
+def _answer(replace: Any, rewrite: str, texts: list[str], seconds: float) -> dict[str, Any]:
+    found: list[str] = []
+    try:
+        for text in texts:
+            signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+            found.append(replace(rewrite, text))
+    except Late:
+        return {"late": len(found)}
+    except MemoryError:
+        return {"large": len(found)}
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    return {"texts": found}
+
+
+if __name__ == "__main__":
+    main()
