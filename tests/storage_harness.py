@@ -62,7 +62,7 @@ def failing(code: int) -> Callable[[], None]:
     return fault
 
 
-def fork(work: Callable[[], None]) -> int:
+def fork(work: Callable[[], object]) -> int:
     """Run `work` in a child process, whose number is returned."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12+ warns of forks beside other tests' threads
@@ -76,12 +76,12 @@ def fork(work: Callable[[], None]) -> int:
     return pid
 
 
-def in_child(work: Callable[[], None]) -> int:
+def in_child(work: Callable[[], object]) -> int:
     """Run `work` in a forked child; its wait status: 0 when it came to its end."""
     return os.waitpid(fork(work), 0)[1]
 
 
-def crash_points(prepare: Callable[[], None], work: Callable[[], None]) -> Iterator[bool]:
+def crash_points(prepare: Callable[[], None], work: Callable[[], object]) -> Iterator[bool]:
     """Kill `work` before its first file operation, then before its second ...; yields whether it came to its end."""
     for nth in range(1, 500):
 
