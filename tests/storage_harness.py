@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -61,7 +62,7 @@ def failing(code: int) -> Callable[[], None]:
     return fault
 
 
-def fork(work: Callable[[], None]) -> int:
+def fork(work: Callable[[], object]) -> int:
     """Run `work` in a child process, whose number is returned."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12+ warns of forks beside other tests' threads
@@ -75,12 +76,12 @@ def fork(work: Callable[[], None]) -> int:
     return pid
 
 
-def in_child(work: Callable[[], None]) -> int:
+def in_child(work: Callable[[], object]) -> int:
     """Run `work` in a forked child; its wait status: 0 when it came to its end."""
     return os.waitpid(fork(work), 0)[1]
 
 
-def crash_points(prepare: Callable[[], None], work: Callable[[], None]) -> Iterator[bool]:
+def crash_points(prepare: Callable[[], None], work: Callable[[], object]) -> Iterator[bool]:
     """Kill `work` before its first file operation, then before its second ...; yields whether it came to its end."""
     for nth in range(1, 500):
 
@@ -112,3 +113,73 @@ def place_in_place(file: storage.Staged, path: Path) -> None:
     """The control of `place`: what was written beside the file is written over it."""
     in_place(path, file.temporary.read_bytes())
     storage._unlink(file.temporary)
+
+
+class PowerCuts:
+    """What a power cut leaves of a folder: only what was synced is sure to be there.
+
+    Two states are at the ends of what a file system may do: `forgotten`, in which no name is newer than the last sync
+    of its folder, and `emptied`, in which all names are there and files hold what was synced of them.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch, root: Path, call: Callable[["PowerCuts"], None]) -> None:
+        self.root = root
+        self._files: dict[int, object] = {}
+        """Inode -> the file; a number that was used again is another file."""
+        self._synced: dict[object, bytes] = {}
+        self._names: dict[Path, dict[str, object]] = {}
+        self._folders: dict[int, Path] = {}
+        for name, after in (("_open", self._opened), ("_fsync", self._fsynced)):
+            patch.setattr(storage, name, self._then(getattr(storage, name), after))
+        before_operations(patch, lambda name, arguments: call(self))
+
+    def emptied(self) -> dict[Path, bytes | None]:
+        return {path: self._content(path) for path in self.root.rglob("*")}
+
+    def forgotten(self) -> dict[Path, bytes | None]:
+        found: dict[Path, bytes | None] = {}
+        waiting = [self.root]
+        while waiting:
+            folder = waiting.pop()
+            for name, file in self._names.get(folder, {}).items():
+                path = folder / name
+                if file is None:
+                    found[path] = None
+                    waiting.append(path)
+                else:
+                    found[path] = self._synced.get(file, b"")
+        return found
+
+    def _content(self, path: Path) -> bytes | None:
+        if path.is_dir():
+            return None
+        return self._synced.get(self._files.get(path.stat().st_ino), path.read_bytes())
+
+    def _then(self, real: Callable[..., Any], after: Callable[..., None]) -> Callable[..., Any]:
+        def operation(*arguments: Any) -> Any:
+            result = real(*arguments)
+            after(result, *arguments)
+            return result
+
+        return operation
+
+    def _opened(self, descriptor: int, path: Path, flags: int) -> None:
+        if path.is_dir():
+            self._folders[descriptor] = path
+        elif flags & os.O_CREAT:
+            file = self._files[os.fstat(descriptor).st_ino] = object()
+            self._synced[file] = b""
+
+    def _fsynced(self, result: None, descriptor: int) -> None:
+        if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+            self._synced[self._files[path.stat().st_ino]] = path.read_bytes()
+            return
+        folder = self._folders[descriptor]
+        if not folder.is_relative_to(self.root):
+            return
+        self._names[folder] = {
+            path.name: None if path.is_dir() else self._files[path.stat().st_ino]
+            for path in folder.iterdir()
+            if path.name != ".lock"  # nobody's but the process's
+        }

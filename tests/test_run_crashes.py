@@ -13,12 +13,16 @@ import pytest
 
 from kerascli import storage
 from kerascli.errors import FileRefused, StorageError
+from kerascli.events import Saved
 from kerascli.runs import index
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.record import RunRecord
+from kerascli.spec.load import open_config
 from kerascli.workflow import recorder
+from kerascli.workflow.options import Options
+from kerascli.workflow.train import start
 from tests.runs_harness import go_on, outcome, train, write
-from tests.storage_harness import Disk, before_operations, failing
+from tests.storage_harness import Disk, PowerCuts, before_operations, failing
 
 CONFIG = """
 seed: 1
@@ -43,6 +47,7 @@ fit:
 """`best` is filled by the second epoch for good, so that the checkpoint that fills it is pruned later."""
 
 Outcome = tuple[Any, ...]
+REPORTED = ".reported"
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +98,33 @@ def states(folder: Path, into: Path, work: Callable[[], object]) -> Iterator[Pat
     yield from seen.values()
 
 
+def cut_states(folder: Path, into: Path, config: Path) -> Iterator[Path]:
+    """Folders as power cuts leave them before every file operation of a run; each with the last step reported saved."""
+    seen: list[tuple[dict[Path, bytes | None], int]] = []
+    reported = [-1]
+
+    def keep(cuts: PowerCuts) -> None:
+        for state in (cuts.emptied(), cuts.forgotten()):
+            visible = {path: data for path, data in state.items() if ".tmp-" not in path.name}
+            if (visible, reported[-1]) not in seen:
+                seen.append((visible, reported[-1]))
+
+    with pytest.MonkeyPatch.context() as patch:
+        cuts = PowerCuts(patch, folder, keep)
+        for event in start(open_config(config), Options(runs_dir=folder)):
+            if isinstance(event, Saved):
+                reported.append(int(event.name.removeprefix("step ")))
+        keep(cuts)
+    for number, (state, step) in enumerate(seen):
+        made = into / str(number)
+        made.mkdir(parents=True)
+        for path, data in sorted(state.items()):
+            copy = made / path.relative_to(folder)
+            copy.mkdir() if data is None else copy.write_bytes(data)
+        (made / REPORTED).write_text(str(step))
+        yield made
+
+
 def some(found: Iterator[Path]) -> Iterator[Path]:
     return islice(found, 0, None, 4)
 
@@ -116,7 +148,11 @@ def lost(found: Iterator[Path], wanted: Outcome, sets: Sequence[str] = ()) -> tu
     """How many states had begun, how many had not, and those from which resuming does not end as it should."""
     begun, before, wrong = 0, 0, []
     for state in found:
-        if not index.list_runs(state):
+        if not (found_runs := index.list_runs(state)):
+            continue
+        reported = state / REPORTED
+        if reported.exists() and max(found_runs[0].checkpoints.steps(), default=-1) < int(reported.read_text()):
+            wrong.append(f"{state.name}: a checkpoint that was reported is lost")
             continue
         try:
             ended = resumed(state, sets)
@@ -136,6 +172,25 @@ def test_from_every_crash_of_a_run_resuming_ends_bit_identical(tmp_path: Path, c
     assert wrong == []
     assert begun >= 40
     assert before >= 15
+
+
+def test_from_every_power_cut_resuming_ends_bit_identical(tmp_path: Path, config: Path) -> None:
+    whole = everything(train(config, tmp_path / "whole")[0])
+    runs = tmp_path / "runs"
+    begun, before, wrong = lost(cut_states(runs, tmp_path / "states", config), whole)
+    assert wrong == []
+    assert begun >= 30
+    assert before >= 5
+
+
+@pytest.mark.parametrize("sync", ["sync_file", "sync_folder"])
+def test_control_a_sync_that_is_left_out_loses_runs_in_power_cuts(tmp_path: Path, config: Path, sync: str) -> None:
+    whole = everything(train(config, tmp_path / "whole")[0])
+    runs = tmp_path / "runs"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(storage, sync, lambda path: None)
+        found = list(cut_states(runs, tmp_path / "states", config))
+    assert lost(iter(found), whole)[2] != []
 
 
 def test_from_every_crash_of_a_resume_with_more_epochs_resuming_ends_bit_identical(

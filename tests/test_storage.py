@@ -362,11 +362,15 @@ def test_a_kill_at_any_point_of_a_removal_leaves_the_whole_run_or_none(tmp_path:
 def test_two_processes_never_get_the_same_run_folder(tmp_path: Path) -> None:
     def make() -> None:
         for _ in range(20):
-            RunRecord.create(tmp_path / "runs", "a").path.joinpath(str(os.getpid())).touch()
+            run = RunRecord.create(tmp_path / "runs", "a")
+            run.begin({})
+            run.path.joinpath(str(os.getpid())).touch()
 
     children = [fork(make) for _ in range(4)]
     assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
-    makers = [os.listdir(path) for path in (tmp_path / "runs").glob("*-a*")]
+    runs = index.list_runs(tmp_path / "runs")
+    assert [run.facts()["start"]["number"] for run in runs] == list(range(1, 81))
+    makers = [[name for name in os.listdir(run.path) if name.isdigit()] for run in runs]
     assert len(makers) == 80
     assert all(len(files) == 1 for files in makers)
 

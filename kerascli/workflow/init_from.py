@@ -111,7 +111,8 @@ def _source(
     assert wanted.run is not None
     record = find_run(str(folder / wanted.run) if os.sep in wanted.run else wanted.run, runs_dir)
     data = record.weights()
-    return _tensors(data, str(record.path)), {"source": str(record.path), "sha256": hashlib.sha256(data).hexdigest()}
+    name = str(record.path) if record.has_checksums else f"{record.path}, a run from before runs had checksums"
+    return _tensors(data, str(record.path)), {"source": name, "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def _file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
