@@ -55,9 +55,10 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     record = RunRecord.create(options.runs_dir, options.name or config.name)
     with record.locked():
         _write_start(record, phases, course.ready.experiment, device, options)
-        record.note(warnings=[f"{fault.place}: {fault.text}" if fault.place else fault.text for fault in warnings])
         tier = course.ready.tier
-        record.note(tier=tier.value, tier_reason=tier.reason, **({"init_from": begun.facts} if begun else {}))
+        told = [f"{fault.place}: {fault.text}" if fault.place else fault.text for fault in warnings]
+        more = {"init_from": begun.facts} if begun else {}
+        record.note(tier=tier.value, tier_reason=tier.reason, warnings=told, **more)
         yield from _choice_notes(device, tier, course.ready.experiment)
         if begun is not None:
             yield Note(begun.text)
