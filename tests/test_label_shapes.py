@@ -34,7 +34,7 @@ def test_f_scores_of_one_unit_are_scikit_learn_s(tmp_path: Path, columns: tuple[
     x, y, w = random.normal(size=(142, 3)), random.integers(0, 2, size=(142, *columns)), random.uniform(size=142)
     arrays = {f"{name}_{split}": part for name, values in (("x", x), ("y", y), ("w", w))
               for split, part in zip(("train", "test"), np.split(values, 2), strict=True)}  # fmt: skip
-    np.savez(tmp_path / "yes_no.npz", **arrays)
+    np.savez(tmp_path / "yes_no.npz", allow_pickle=False, **arrays)  # pyright: ignore[reportArgumentType]
     run, _ = train(write(tmp_path, YES_NO), tmp_path / "runs")
     opened = open_run(run)
     evaluation = evaluate_rows(opened, rows_of(opened, "test", targets=True), "test")

@@ -167,6 +167,9 @@ class BinaryIoU(_Overlap):
             raise ValueError(f"target_class_ids: expected 0, 1 or both, got {list(self.target_class_ids)}")
         return self
 
+    def labels(self, target: TensorSpec, output: TensorSpec) -> Labels:
+        return Labels(words="targets are 0 or 1")
+
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
         return self.count(y_true, y_pred >= self.threshold, sample_weight, 2)
 
