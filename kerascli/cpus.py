@@ -13,7 +13,12 @@ SPIN_COUNT = "1000"
 are there, then it sleeps. By default it looks for milliseconds, on a core that the others need where the machine is
 not idle."""
 _WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME", "KMP_LIBRARY")
-_NUMPY_THREADS = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")
+_POOLS = {
+    "OPENBLAS_NUM_THREADS": ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"),
+    "TORCHINDUCTOR_COMPILE_THREADS": ("TORCHINDUCTOR_COMPILE_THREADS",),
+}
+"""What numpy's and the compiler's pools are set by, which start one thread or process for each CPU, whatever the quota;
+and what the user may have set them by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +34,11 @@ def prepare_environment(environ: MutableMapping[str, str] = os.environ) -> None:
     if not any(name in environ for name in _WAITING):
         environ["GOMP_SPINCOUNT"] = SPIN_COUNT
     quota = cpu_quota()
-    if quota is not None and not any(name in environ for name in _NUMPY_THREADS):
-        environ["OPENBLAS_NUM_THREADS"] = str(min(_whole(quota), affinity()))  # numpy starts one a CPU, at import
+    if quota is None:
+        return
+    for name, known in _POOLS.items():
+        if not any(each in environ for each in known):
+            environ[name] = str(min(_whole(quota), affinity()))
 
 
 def cpu_limit(root: Path = Path("/")) -> CpuLimit:
