@@ -69,7 +69,7 @@ def _write(
     plugins: list[dict[str, Any]] = [record.write_plugin(each.name, each.read_bytes()) for each in config.plugins]
     record.begin({
         **run_facts(), "command": shlex.join(["kerascli", *command]), "config": str(config.path),
-        "flags": dict(config.flags), "seed": spec.seed, "device": None, "threads": torch.get_num_threads(),
+        "flags": dict(config.flags), "seed": spec.seed, "device": None, "threads": None,
         "data": dict(prepared.digests) if prepared else {}, "plugins": plugins,
         "directions": dict(spec.log_names()) if spec.compile else {},
         "imported": {"file": file.name, "sha256": file.digest},
