@@ -25,7 +25,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Threads:
-    """Number of threads on the CPU, and why; `told`: printed, since it is less than, or other than, one would expect."""
+    """Number of threads on the CPU, and why; `told`: printed, since it is not what one would expect."""
 
     count: int
     reason: str
