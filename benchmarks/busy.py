@@ -72,7 +72,7 @@ def main() -> int:
 
 
 def measure(session: Session) -> Seconds:
-    """Every round in turn; round 0 is the warm-up."""
+    """Measure an epoch of each, in peace and beside busy processes, in every round; a warm-up comes first."""
     rounds, rows = session.rounds or ROUNDS, WORKLOADS[WORK]
     job = session.job("kerascli-eager", WORK, rows=rows.quick_rows if session.quick else rows.rows, epochs=3 * rounds)
     found: dict[tuple[str, str], list[float]] = {}
@@ -95,7 +95,7 @@ def measure(session: Session) -> Seconds:
 
 
 def report(found: Seconds) -> str:
-    """The medians, and the ratios with their bounds."""
+    """Return tables of the medians, and of the ratios with their bounds."""
     times = [
         [f"{state}, {who}", f"{median(each):.2f}", f"{min(each):.2f}", f"{max(each):.2f}"]
         for (state, who), each in found.items()
@@ -114,13 +114,13 @@ def report(found: Seconds) -> str:
 
 
 def goals_of(found: Seconds) -> list[Goal]:
-    """Those whose two sides were measured: a quota needs root, and a system that has quotas."""
+    """Return those whose two sides were measured: a quota needs root, and a system that has quotas."""
     return [goal for goal in GOALS if {goal.what, goal.beside} <= found.keys()]
 
 
 @contextmanager
 def busy(count: int) -> Iterator[None]:
-    """So many processes that do nothing but use a core."""
+    """Run so many processes that do nothing but use a core."""
     processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
         time.sleep(SETTLE_SECONDS)
@@ -133,7 +133,7 @@ def busy(count: int) -> Iterator[None]:
 
 @contextmanager
 def quota_of_one_cpu() -> Iterator[Path | None]:
-    """The folder of a new cgroup that has the time of one CPU; None, and the reason on stderr, where none can be."""
+    """Make a cgroup that has the time of one CPU; None, and the reason on stderr, where none can be made."""
     group = None
     try:
         group = _make_group()
@@ -147,7 +147,7 @@ def quota_of_one_cpu() -> Iterator[Path | None]:
 
 
 def _make_group() -> Path:
-    """Raises OSError."""
+    """Return the folder of the new group. Raises OSError."""
     first = Path("/sys/fs/cgroup/cpu")
     files = {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "100000"}
     parent, files = (first, files) if first.is_dir() else (first.parent, {"cpu.max": "100000 100000"})
@@ -171,7 +171,7 @@ def _workers(session: Session, job: Job) -> dict[tuple[str, str], Worker]:
 
 
 def _in_group(session: Session, job: Job, stack: ExitStack) -> dict[tuple[str, str], Worker]:
-    """The same under a quota of one CPU; the group is left when the stack is."""
+    """Return the same under a quota of one CPU; the group is removed with the stack."""
     group = stack.enter_context(quota_of_one_cpu())
     if group is None:
         return {}

@@ -13,12 +13,17 @@ SPIN_COUNT = "1000"
 are there, then it sleeps. By default it looks for milliseconds, on a core that the others need where the machine is
 not idle."""
 _WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME", "KMP_LIBRARY")
-_NUMPY_THREADS = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")
+_POOLS = {
+    "OPENBLAS_NUM_THREADS": ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"),
+    "TORCHINDUCTOR_COMPILE_THREADS": ("TORCHINDUCTOR_COMPILE_THREADS",),
+}
+"""What numpy's and the compiler's pools are set by, which start one thread or process for each CPU, whatever the quota;
+and what the user may have set them by."""
 
 
 @dataclass(frozen=True, slots=True)
 class CpuLimit:
-    """Number of CPUs that may be used, and what limits it; None: nothing does, all of the machine's may be used."""
+    """Number of CPUs that may be used, and what limits it (None: nothing, it is all of the machine's)."""
 
     count: int
     reason: str | None
@@ -29,8 +34,11 @@ def prepare_environment(environ: MutableMapping[str, str] = os.environ) -> None:
     if not any(name in environ for name in _WAITING):
         environ["GOMP_SPINCOUNT"] = SPIN_COUNT
     quota = cpu_quota()
-    if quota is not None and not any(name in environ for name in _NUMPY_THREADS):
-        environ["OPENBLAS_NUM_THREADS"] = str(min(_whole(quota), affinity()))  # numpy starts one a CPU, at import
+    if quota is None:
+        return
+    for name, known in _POOLS.items():
+        if not any(each in environ for each in known):
+            environ[name] = str(min(_whole(quota), affinity()))
 
 
 def cpu_limit(root: Path = Path("/")) -> CpuLimit:
@@ -66,7 +74,7 @@ def _written(quota: float) -> str:
 
 
 def _groups(root: Path) -> Iterator[Path]:
-    """The folders of this process's group and of the groups above it, as far as they are mounted here."""
+    """Yield the folders of this process's group and of the groups above it, as far as they are mounted here."""
     groups = dict(_memberships(root))
     for kind, top, point in _mounts(root):
         if (path := groups.get(kind)) is None:
@@ -78,7 +86,7 @@ def _groups(root: Path) -> Iterator[Path]:
 
 
 def _memberships(root: Path) -> Iterator[tuple[str, PurePosixPath]]:
-    """Of /proc/self/cgroup: which version -> the group's path; of version 1 that of the `cpu` controller."""
+    """Yield (version, path of the group) from /proc/self/cgroup; of version 1 for the `cpu` controller."""
     for line in _lines(root / "proc/self/cgroup"):
         number, controllers, path = line.split(":", 2) if line.count(":") > 1 else ("", "", "")
         if number == "0" and not controllers:
@@ -88,7 +96,7 @@ def _memberships(root: Path) -> Iterator[tuple[str, PurePosixPath]]:
 
 
 def _mounts(root: Path) -> Iterator[tuple[str, PurePosixPath, PurePosixPath]]:
-    """Of /proc/self/mountinfo: which version, the group that is mounted, the folder that it is mounted on."""
+    """Yield (version, path of the mounted group, folder that it is mounted on) from /proc/self/mountinfo."""
     for line in _lines(root / "proc/self/mountinfo"):
         before, _, after = line.partition(" - ")
         mount, system = before.split(), after.split()
@@ -101,12 +109,12 @@ def _mounts(root: Path) -> Iterator[tuple[str, PurePosixPath, PurePosixPath]]:
 
 
 def _unescaped(text: str) -> str:
-    """The kernel writes a space in a path as \\040."""
+    """Return the path; the kernel writes a space in it as \\040."""
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
 
 
 def _quota_of(folder: Path) -> float | None:
-    """The quota of one group; None where it has none, or does not say."""
+    """Return the quota of one group; None where it has none, or does not say."""
     with contextlib.suppress(ValueError, IndexError, ZeroDivisionError):
         if lines := _lines(folder / "cpu.max"):
             quota, period = lines[0].split()[:2]
@@ -121,7 +129,7 @@ def _share(quota: int, period: int) -> float | None:
 
 
 def _lines(path: Path) -> list[str]:
-    """The lines of a file of the kernel's; none where it cannot be read (no Linux, no permission)."""
+    """Return the lines of a file of the kernel's; none where it cannot be read (no Linux, no permission)."""
     try:
         return path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:

@@ -25,7 +25,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Threads:
-    """Number of threads on the CPU, and why; `told`: it is worth saying, for it is not what one would expect."""
+    """Number of threads on the CPU, and why; `told`: printed, since it is not what one would expect."""
 
     count: int
     reason: str
@@ -95,7 +95,7 @@ def use_threads(wanted: int | None = None, *, recorded: int | None = None) -> Th
 
 
 def _own_threads() -> Threads:
-    """The number of threads where nobody says any."""
+    """Return the number of threads where neither an option nor a run says one."""
     count, limit = torch.get_num_threads(), cpu_limit()
     if said := [name for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if os.environ.get(name)]:
         return Threads(count, said[0])

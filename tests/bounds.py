@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def cpu_seconds(most: float = 30.0) -> Iterator[None]:
-    """The block, and the child processes that end in it, use less of the processor's time.
+    """Assert that the block, with the child processes that end in it, uses less of the processor's time.
 
     Beside other work, or while covered lines are counted, the same work takes a few times as long: a bound is for what
     would take minutes, not for what takes a second.
@@ -19,7 +19,7 @@ def cpu_seconds(most: float = 30.0) -> Iterator[None]:
 
 
 def growth(work: Callable[[], object], larger: Callable[[], object]) -> float:
-    """How many times as much processor time the larger piece of work takes."""
+    """Return how many times as much processor time the larger piece of work takes."""
     work()  # what is done once, imports for example, is no part of it
     return _seconds(larger) / min(_seconds(work), _seconds(work))
 

@@ -119,7 +119,10 @@ def test_the_stricter_of_affinity_and_quota_counts(
     "said",
     [{"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "active"}, {"KMP_BLOCKTIME": "200"}, {"GOMP_SPINCOUNT": ""}],
 )
-def test_how_threads_wait_is_set_only_where_the_user_has_said_nothing(said: dict[str, str]) -> None:
+def test_how_threads_wait_is_set_only_where_the_user_has_said_nothing(
+    said: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpus, "cpu_quota", lambda: None)
     environ = dict(said)
     prepare_environment(environ)
     assert environ == said
@@ -127,12 +130,16 @@ def test_how_threads_wait_is_set_only_where_the_user_has_said_nothing(said: dict
     assert empty == {"GOMP_SPINCOUNT": "1000"}
 
 
-def test_numpy_has_no_more_threads_than_the_quota_unless_the_user_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_pools_have_no_more_threads_than_the_quota_unless_the_user_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(cpus, "cpu_quota", lambda: 0.5)
+    spins = {"GOMP_SPINCOUNT": "1000"}
     prepare_environment(environ := {})
-    assert environ["OPENBLAS_NUM_THREADS"] == "1"
-    prepare_environment(environ := {"OMP_NUM_THREADS": "8"})
-    assert "OPENBLAS_NUM_THREADS" not in environ
+    assert environ == {**spins, "OPENBLAS_NUM_THREADS": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+    said = {"OMP_NUM_THREADS": "8", "TORCHINDUCTOR_COMPILE_THREADS": "4"}
+    prepare_environment(environ := dict(said))
+    assert environ == {**said, **spins}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="GNU's OpenMP is torch's on Linux")

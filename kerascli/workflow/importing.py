@@ -226,7 +226,7 @@ def _write(record: RunRecord, file: ModelFile, loaded: _Loaded, data: Path | Non
     write_weights(record, experiment, loaded.state)
     record.begin({
         **run_facts(), "command": shlex.join(["kerascli", *command]), "config": str(data) if data else None,
-        "flags": {}, "seed": spec.seed, "device": None, "threads": torch.get_num_threads(),
+        "flags": {}, "seed": spec.seed, "device": None, "threads": None,
         "data": data_digests(phases), "plugins": plugins,
         "directions": directions(phases) if phases else dict(spec.log_names()) if spec.compile else {},
         "imported": {

@@ -75,7 +75,7 @@ def _write(
     write_weights(record, experiment, None)
     record.begin({
         **run_facts(), "command": shlex.join(["kerascli", *command]), "config": str(config.path),
-        "flags": dict(config.flags), "seed": spec.seed, "device": None, "threads": torch.get_num_threads(),
+        "flags": dict(config.flags), "seed": spec.seed, "device": None, "threads": None,
         "data": dict(prepared.digests) if prepared else {}, "plugins": plugins,
         "directions": dict(spec.log_names()) if spec.compile else {},
         "imported": {"file": file.name, "sha256": file.digest}, **ended("completed", reason="imported"),

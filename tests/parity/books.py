@@ -17,7 +17,7 @@ _PARTIAL = ("keyword", "markexpr", "lf", "deselect", "collectonly")
 
 
 class Books:
-    """What was compared, of how many processes, and whether those ran all of the comparisons."""
+    """Plugin that collects what all processes compared, and fails the run where a component was forgotten."""
 
     def __init__(self) -> None:
         self._whole: list[bool] = []
@@ -57,7 +57,7 @@ class Books:
 
 
 def _is_whole(session: pytest.Session) -> bool:
-    """Whether all files of comparisons were collected, and none of their tests left out."""
+    """Return True if all files of comparisons were collected, and none of their tests left out."""
     files = {path.name for path in HERE.glob("test_*.py")}
     collected = {item.path.name for item in session.items if item.path.parent == HERE}
     return files == collected and not any(session.config.getoption(name, None) for name in _PARTIAL)
