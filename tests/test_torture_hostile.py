@@ -17,10 +17,10 @@ ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="limits and measures are Linux's")
 
 SAMPLE = (
-    "npz_bomb", "npz_header_bomb", "npz_pickle", "npy_100_axes", "parquet_bomb", "png_169_megapixels", "png_pipe", "csv_endless",
-    "csv_escapes", "regex_catastrophe", "regex_deep", "yaml_aliases", "yaml_escapes", "yaml_loop", "yaml_long_path", "extends_passwd",
-    "extends_secrets", "extends_link", "weights_pickle_renamed", "weights_says_more", "run_json_pipe", "run_json_deep",
-    "run_config_passwd", "init_from_pipe",
+    "npz_bomb", "npz_header_bomb", "npz_pickle", "npy_100_axes", "parquet_bomb", "png_169_megapixels", "png_pipe",
+    "csv_endless", "csv_escapes", "regex_catastrophe", "regex_deep", "yaml_aliases", "yaml_escapes", "yaml_loop",
+    "yaml_long_path", "extends_passwd", "extends_secrets", "extends_link", "weights_pickle_renamed",
+    "weights_says_more", "run_json_pipe", "run_json_deep", "run_config_passwd", "init_from_pipe",
 )  # fmt: skip
 
 
