@@ -71,13 +71,10 @@ def impossible_path(path: str | Path) -> str | None:
     try:
         os.stat(path)
     except OSError as error:
-        return _reason(error) if error.errno in _IMPOSSIBLE else None
+        return _reason(error) if error.errno in {errno.ENAMETOOLONG, errno.ELOOP} else None
     except ValueError:  # UnicodeEncodeError is one, too
         return "a zero byte, or half a character"
     return None
-
-
-_IMPOSSIBLE = {errno.ENAMETOOLONG, errno.ELOOP}
 
 
 def read_bytes(path: Path, limit: int, shown: str | None = None) -> bytes:

@@ -73,6 +73,7 @@ def _texts(path: Path) -> Iterator[str]:
         written = case.partition("---\n")[0]
         text = good
         for old, new in re.findall(r"((?:^-.*\n)+)((?:^\+.*\n)*)", written, re.M):
-            text = text.replace(*(re.sub(r"^.", "", part, flags=re.M) for part in (old, new)))
+            before, after = (re.sub(r"^.", "", part, flags=re.M) for part in (old, new))
+            text = text.replace(before, after)
         if text != good:
             yield text

@@ -97,7 +97,12 @@ class Fuzzer:
             why = wrong(command, outcome)
             if why is not None or self.keep_all:
                 self.keep(case, f"{why}\n{_told(arguments, outcome)}")
-            yield {"name": case.name, "command": command, "code": _code(outcome), "wrong": why}
+            yield {
+                "name": case.name,
+                "command": command,
+                "code": "too long" if outcome.ended_by_cpu_limit else outcome.code,
+                "wrong": why,
+            }
         output.unlink(missing_ok=True)
         file.unlink()
 
@@ -165,7 +170,7 @@ class Batch:
         """A child that ended in the middle of a case was ended by it."""
         if self._begun is None:
             return
-        why = f"it ended the process: {_exit_words(self._status)}"
+        why = f"it ended the process: {_exit_words(os.waitstatus_to_exitcode(self._status))}"
         self._fuzzer.keep(self._fuzzer.cases.case(self._begun), why)
         self._tell(tally, why, self._begun)
         self.left.remove(self._begun)
@@ -176,8 +181,7 @@ class Batch:
         print(f"seed {self._fuzzer.cases.seed}, case {number}: {text}", flush=True)
 
 
-def _exit_words(status: int) -> str:
-    code = os.waitstatus_to_exitcode(status)
+def _exit_words(code: int) -> str:
     known = {-signal.SIGXCPU: "too much CPU time", -signal.SIGKILL: "it waited for something, or took all memory"}
     return known.get(code, f"exit code {code}")
 
@@ -185,10 +189,6 @@ def _exit_words(status: int) -> str:
 def _told(arguments: list[str], outcome: Outcome) -> str:
     used = f"exit {outcome.code}, {outcome.cpu_seconds:.1f} s of CPU, {outcome.memory >> 20} MiB"
     return f"kerascli {' '.join(map(repr, arguments))}: {used}\n{outcome.output}"
-
-
-def _code(outcome: Outcome) -> str:
-    return "too long" if outcome.ended_by_cpu_limit else str(outcome.code)
 
 
 def _end_with(work: Callable[[], None]) -> NoReturn:

@@ -1,5 +1,6 @@
 """Hostile data files: what a reader of arrays, tables, texts and images may meet."""
 
+import functools
 import os
 import pickle
 import struct
@@ -17,6 +18,11 @@ Attack = Callable[[Path], list[str]]
 _MODEL = """
 model: {layers: [flatten, {dense: 3}]}
 compile: {loss: mse}
+"""
+_CLASSES = """
+model: {layers: [{rescaling: 0.1}, flatten, {dense: 2}]}
+compile: {loss: sparse_categorical_crossentropy}
+fit: {epochs: 1}
 """
 BOMB_BYTES = 2_900_000_000
 
@@ -44,6 +50,11 @@ def file(name: str, make: Callable[[Path], object], source: str, **more: str) ->
 
 def data(content: bytes) -> Callable[[Path], object]:
     return lambda path: path.write_bytes(content)
+
+
+def made(make: Callable[[], bytes]) -> Callable[[Path], object]:
+    """The same of what is large, made when it is written."""
+    return lambda path: path.write_bytes(make())
 
 
 class Canary:
@@ -140,9 +151,9 @@ def images(name: str, make: Callable[[Path], object]) -> Attack:
             (folder / "img" / kind / "sound.png").write_bytes(png(8, 8))
         make(folder / "img" / "b" / name)
         source = "{image_folder: {directory: img, image_size: [8, 8]}}"
-        text = f"data:\n  source: {source}\n  inputs: {{image: []}}\n  targets: {{label: []}}\n{_MODEL}"
+        text = f"data:\n  source: {source}\n  inputs: {{image: []}}\n  targets: {{label: []}}\n{_CLASSES}"
         (folder / "c.yaml").write_text(text, encoding="utf-8")
-        return ["validate", "c.yaml"]
+        return ["train", "c.yaml"]  # images are decoded when they are needed
 
     return attack
 
@@ -156,6 +167,7 @@ def _loop(path: Path) -> None:
     path.symlink_to(path.name)
 
 
+@functools.cache
 def attacks() -> dict[str, Attack]:
     """Every attack by its name."""
     deep = "(" * 3000 + ")" * 3000
@@ -196,34 +208,34 @@ def attacks() -> dict[str, Attack]:
             "d.parquet", data(b"PAR1" + bytes(range(256)) * 9 + struct.pack("<I", 2000) + b"PAR1"), PARQUET
         ),
         "parquet_pipe": file("d.parquet", os.mkfifo, PARQUET),
-        "png_169_megapixels": images("x.png", data(png(13_000, 13_000))),
-        "png_4_gigapixels": images("x.png", data(png(65_535, 65_535))),
-        "png_text_bomb": images("x.png", data(png(8, 8, text=bytes(2**28)))),
-        "png_cut": images("x.png", data(png(500, 500)[:60])),
+        "png_169_megapixels": images("x.png", made(lambda: png(13_000, 13_000))),
+        "png_4_gigapixels": images("x.png", made(lambda: png(65_535, 65_535))),
+        "png_text_bomb": images("x.png", made(lambda: png(8, 8, text=bytes(2**28)))),
+        "png_cut": images("x.png", made(lambda: png(500, 500)[:60])),
         "png_of_pickle": images("x.png", data(pickle.dumps(Canary()))),
         "png_pipe": images("x.png", os.mkfifo),
         "png_endless": images("x.png", lambda path: path.symlink_to("/dev/zero")),
-        "jpeg_4_gigapixels": images("x.jpg", data(jpeg(65_500, 65_500))),
+        "jpeg_4_gigapixels": images("x.jpg", made(lambda: jpeg(65_500, 65_500))),
         "bmp_huge": images(
             "x.bmp", data(b"BM" + struct.pack("<IHHIIiiHHIIiiII", 54, 0, 0, 54, 40, 2**30, 2**30, 1, 24, *[0] * 6))
         ),
         "gif_huge": images(
             "x.gif", data(b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0) + b"\x2c" + bytes(8) + b"\x3b")
         ),
-        "csv_field_of_50_mb": file("d.csv", data(b"x,y\n" + b"a" * 50_000_000 + b",1\n"), CSV),
-        "csv_open_quote": file("d.csv", data(b"x,y\n1,2\n" + b'"' + b"1,2\n" * 2_000_000), CSV),
+        "csv_field_of_50_mb": file("d.csv", made(lambda: b"x,y\n" + b"a" * 50_000_000 + b",1\n"), CSV),
+        "csv_open_quote": file("d.csv", made(lambda: b"x,y\n1,2\n" + b'"' + b"1,2\n" * 2_000_000), CSV),
         "csv_nul": file("d.csv", data(ROWS + b"1.0,\0\n"), CSV),
-        "csv_long_number": file("d.csv", data(ROWS + b"9" * 500_000 + b",1\n"), CSV),
+        "csv_long_number": file("d.csv", made(lambda: ROWS + b"9" * 500_000 + b",1\n"), CSV),
         "csv_escapes": file("d.csv", data(b"\x1b]0;owned\x07,y\n1,2\n"), CSV),
         "csv_bidi": file("d.csv", data(ROWS + "\u202e1,2\n".encode()), CSV),
-        "csv_many_columns": file("d.csv", data(b",".join(b"c%d" % i for i in range(200_000)) + b"\n1\n"), CSV),
+        "csv_many_columns": file("d.csv", made(lambda: b",".join(b"c%d" % i for i in range(200_000)) + b"\n1\n"), CSV),
         "csv_pipe": file("d.csv", os.mkfifo, CSV),
         "csv_endless": file("d.csv", lambda path: path.symlink_to("/dev/zero"), CSV),
         "csv_loop": file("d.csv", _loop, CSV),
         "csv_folder": file("d.csv", Path.mkdir, CSV),
         "csv_of_pickle": file("d.csv", data(pickle.dumps(Canary())), CSV),
         "csv_of_gzip": file("d.csv", data(b"\x1f\x8b" + bytes(100)), CSV),
-        "csv_random": file("d.csv", data(bytes(range(256)) * 1000), CSV),
+        "csv_random": file("d.csv", made(lambda: bytes(range(256)) * 1000), CSV),
         "csv_of_memory": file("d.csv", lambda path: path.symlink_to("/proc/self/mem"), CSV),
         "text_pipe": file("d.txt", os.mkfifo, "{text_lines: FILE}", **TEXT),
         "text_not_utf8": file("d.txt", data(b"\xff\xfe" * 1000), "{text_lines: FILE}", **TEXT),
@@ -235,7 +247,7 @@ def attacks() -> dict[str, Attack]:
             steps="[{regex_replace: {pattern: '(a+)+$$', rewrite: b}}, text_vectorization]",
         ),
         "regex_explosion": file(
-            "d.csv", data(b"x,y\n" + b"a" * 900_000 + b",1\n"), CSV,
+            "d.csv", made(lambda: b"x,y\n" + b"a" * 900_000 + b",1\n"), CSV,
             steps="[{regex_replace: {pattern: a, rewrite: " + "b" * 9000 + "}}, text_vectorization]",
         ),
         "regex_deep": file(

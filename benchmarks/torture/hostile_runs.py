@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.torture.hostile_data import Attack, Canary, data
+from benchmarks.torture.hostile_data import Attack, Canary, data, made
 
 _GOOD = "data: {source: {blobs: {features: 4, classes: 3}}, inputs: {x: []}, targets: {y: []}}\n"
 _MODEL = "model: {layers: [{dense: 3}]}\ncompile: {loss: sparse_categorical_crossentropy}\n"
@@ -119,7 +119,7 @@ def attacks() -> dict[str, Attack]:
         "run_json_pipe": run_folder(_replaced("run.json", os.mkfifo), "predict", "RUN", "x.csv"),
         "run_json_endless": run_folder(_replaced("run.json", endless), "predict", "RUN", "x.csv"),
         "run_json_deep": run_folder(_replaced("run.json", data(b"[" * 10**6)), "predict", "RUN", "x.csv"),
-        "run_json_large": run_folder(_replaced("run.json", data(b" " * 2**28)), "predict", "RUN", "x.csv"),
+        "run_json_large": run_folder(_replaced("run.json", made(lambda: b" " * 2**28)), "predict", "RUN", "x.csv"),
         "run_json_list": run_folder(_replaced("run.json", data(b"[]")), "evaluate", "RUN"),
         "run_config_pipe": run_folder(_replaced("resolved.yaml", os.mkfifo), "evaluate", "RUN"),
         "run_config_passwd": run_folder(

@@ -274,12 +274,10 @@ def _section_faults(data: Mapping[Any, Any]) -> list[Fault]:
     misspelt = {nearest(str(key), SECTIONS) for key in data if key not in SECTIONS}
     if "model" not in data and "model" not in misspelt:
         faults.append(Fault("the config has no 'model' section", (), hint="add model: {layers: [...]}"))
-    name = data.get("name")
-    if name is not None and (not isinstance(name, str) or not NAME.fullmatch(name)):
+    if (name := data.get("name")) is not None and (not isinstance(name, str) or not NAME.fullmatch(name)):
         hint = "letters, digits, '.', '_' and '-', at most 100"
         faults.append(Fault(f"name: expected the name of a run, got {show(name)}", ("name",), hint=hint))
-    seed = data.get("seed")
-    if seed is not None and not (type(seed) is int and 0 <= seed < MAX_SEED):
+    if (seed := data.get("seed")) is not None and not (type(seed) is int and 0 <= seed < MAX_SEED):
         faults.append(Fault(f"seed: expected a whole number from 0 to 2**53, got {show(seed)}", ("seed",)))
     return faults
 

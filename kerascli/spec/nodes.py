@@ -27,7 +27,7 @@ from kerascli.spec.source import Source
 from kerascli.spec.syntax import syntax_fault
 
 MAX_DEPTH = 32
-MAX_NODES = 100_000
+MAX_NODES = 60_000
 
 
 @dataclass(slots=True)
