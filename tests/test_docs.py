@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from kerascli.cli.commands import app
-from kerascli.component import REGISTRIES
+from kerascli.component import registries
 from kerascli.errors import ConfigError, Interrupted, KerasCliError
 from kerascli.profiling.advice import RULES
 from kerascli.profiling.ledger import ORDER, REST
@@ -171,7 +171,7 @@ def test_every_source_transform_and_callback_is_in_the_language() -> None:
     language = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`(\w+)`", language))
     for kind in ("source", "transform", "callback"):
-        assert set(REGISTRIES[kind].names()) <= named, kind
+        assert set(registries()[kind].names()) <= named, kind
 
 
 def test_every_phase_of_a_profile_is_explained() -> None:

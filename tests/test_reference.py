@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from kerascli.cli.commands import app
 from kerascli.cli.init import template_names
 from kerascli.cli.schema import schema
-from kerascli.component import REGISTRIES, Component, Invalid
+from kerascli.component import Component, Invalid, registries
 from kerascli.graph.parse import model_faults
 from kerascli.layers.base import LAYERS, MergeLayer
 from kerascli.report.type_words import type_words
@@ -28,7 +28,7 @@ ROOT = Path(__file__).parent.parent
 CONFIGS = [*sorted((ROOT / "configs").rglob("*.yaml")), *sorted((ROOT / "kerascli" / "templates").glob("*.yaml"))]
 SCHEMA = json_schema()
 DEFINITIONS = SCHEMA["$defs"]
-COMPONENTS = [(kind, cls) for kind, registry in sorted(REGISTRIES.items()) for cls in registry]
+COMPONENTS = [(kind, cls) for kind, registry in registries().items() for cls in registry]
 
 
 def names(value: Any) -> str | None:
@@ -154,7 +154,7 @@ def test_the_defaults_of_a_component_are_valid_and_mean_the_defaults(kind: str, 
     needed = dict.fromkeys((setting.name for setting in found if setting.required), "$x")
     assert valid({cls.component_name: {**needed, **given}}, DEFINITIONS[kind])
     if not needed:
-        registry = REGISTRIES[kind]
+        registry = registries()[kind]
         assert registry.parse({cls.component_name: given} if given else cls.component_name) == registry.parse(
             cls.component_name
         )

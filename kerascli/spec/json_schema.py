@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from kerascli.component import REGISTRIES, Component, Registry
+from kerascli.component import Component, Registry, registries
 from kerascli.layers.base import LAYERS, MergeLayer
 from kerascli.spec.sections import NAME_PATTERN, Section, input_shape, node_settings, sections
 from kerascli.spec.settings import Schema, Setting, settings
@@ -24,7 +24,7 @@ def json_schema() -> Schema:
         "call": _call(),
         **{name: _section(section) for name, section in parts.items()},
     }
-    for registry in REGISTRIES.values():
+    for registry in registries().values():
         definitions |= _kind(registry)
     definitions |= _nodes()
     return {

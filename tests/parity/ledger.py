@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import kerascli.spec.run  # noqa: F401  # with it comes every registry
-from kerascli.component import REGISTRIES, plural
+from kerascli.component import plural, registries
 
 _DRAWN = "drawn at random: its moments, range and seeds are tested"
 _FORMULA = "a formula: its operations are compared"
@@ -80,7 +80,7 @@ def write_report(path: Path) -> None:
         by_name[entry.kind, entry.name].append(entry)
     lines = ["# Parity with Keras", ""]
     for kind in KINDS:
-        names = REGISTRIES[kind].names()
+        names = registries()[kind].names()
         compared = [name for name in names if by_name[kind, name]]
         count = sum(len(by_name[kind, name]) for name in compared)
         lines += [f"## {plural(kind).capitalize()}: {len(compared)} of {len(names)} compared, {count} cases", ""]

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import pytest
 
-from kerascli.component import REGISTRIES
+from kerascli.component import registries
 from tests.parity import ledger
 
 HERE = Path(__file__).parent
@@ -74,7 +74,7 @@ MODULES: dict[str, Any] = {
 @pytest.mark.parametrize("kind", MODULES)
 def test_every_name_of_keras_is_known_or_has_its_reason(kind: str) -> None:
     names = {name for name in dir(MODULES[kind]) if not name.startswith("_")} - _PLUMBING
-    unknown = {name for name in names if REGISTRIES[kind].find(name) is None}
+    unknown = {name for name in names if registries()[kind].find(name) is None}
     assert unknown == WITHOUT[kind].keys()
 
 
@@ -86,6 +86,6 @@ def test_every_component_was_compared_or_has_its_reason(request: pytest.FixtureR
         pytest.skip("only a part of the comparisons is run")
     noted = {entry.name for entry in ledger.ENTRIES if entry.kind == kind}
     left_out = {name for known, name in ledger.LEFT_OUT if known == kind}
-    ours = {cls.component_name for cls in REGISTRIES[kind] if cls.__module__.startswith("kerascli.")}  # not plugins'
+    ours = {cls.component_name for cls in registries()[kind] if cls.__module__.startswith("kerascli.")}  # not plugins'
     assert ours - noted - left_out == set()
     assert left_out - ours == set()
