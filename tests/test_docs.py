@@ -66,6 +66,15 @@ BASES = {
 BASES["fit"] = BASES["compile"].partition("fit:")[0]
 
 
+def on_top(block: Block) -> str:
+    """A fragment as a config that extends another one; a fragment without its section's key is put below it."""
+    section, *below = block.value.split(".")
+    text = block.text
+    for key in reversed([section, *below]) if below else []:
+        text = f"{key}:\n" + "".join(f"  {line}\n" for line in text.splitlines())
+    return f"extends: below.yaml\n{text}"
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the pages' commands are given: with the table of penguins, and all files that the pages show."""
@@ -94,13 +103,9 @@ def test_a_whole_config_is_valid(block: Block, folder: Path) -> None:
 
 @pytest.mark.parametrize("block", FRAGMENTS, ids=str)
 def test_a_fragment_is_valid_on_top_of_a_config(block: Block, folder: Path) -> None:
-    """It is merged by the language's own `extends`; one without its section's key is put below it."""
-    section, *below = block.value.split(".")
-    text = block.text
-    for key in reversed([section, *below]) if below else []:
-        text = f"{key}:\n" + "".join(f"  {line}\n" for line in text.splitlines())
+    section = block.value.partition(".")[0]
     write(folder, BASES[section], "below.yaml")
-    path = write(folder, f"extends: below.yaml\n{text}")
+    path = write(folder, on_top(block))
     if section == "data":  # the fragment alone: what it needs of a model is not known
         open_config(path).facts()
     else:

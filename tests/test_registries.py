@@ -63,5 +63,5 @@ def test_a_registry_that_nothing_would_find_is_refused() -> None:
     class Thing(Component):
         """A kind whose module is not among those that the commands know."""
 
-    with pytest.raises(TypeError, match="tests.test_registries is missing from _HOMES"):
+    with pytest.raises(TypeError, match=r"test_registries is missing from _HOMES"):
         Registry("thing", Thing, ())

@@ -18,7 +18,7 @@ def json_schema() -> Schema:
     parts = sections()
     whole = parts.pop("config")
     definitions: dict[str, Schema] = {
-        "reference": {"type": "string", "pattern": r"\$(\(|[A-Za-z_])", "description": "$name or $(expression)"},
+        "reference": {"type": "string", "pattern": r"\$(\(|[A-Za-z_])"},  # $name or $(expression)
         "pipeline": _pipeline(),
         "entry": _entry(),
         "call": _call(),
@@ -135,8 +135,12 @@ def _definitions(kind: str, registry: Registry[Any], forms: dict[str, Schema], p
     }
     bare: list[Schema] = []
     if plain:
-        bare = [{"enum": plain}, {"type": "string", "pattern": "|".join(spellings[name] for name in plain)}]
-    whole: Schema = {"description": kind, "anyOf": [*bare, mapping, _REFERENCE]}
+        told = [first_line(registry.get(name)) for name in plain]  # beside each name, where an editor offers it
+        bare = [
+            {"enum": plain, "enumDescriptions": told},
+            {"type": "string", "pattern": "|".join(spellings[name] for name in plain)},
+        ]
+    whole: Schema = {"anyOf": [*bare, mapping, _REFERENCE]}  # not described: editors tell the innermost description
     return {kind: whole, **{f"{kind}.{name}": form for name, form in forms.items()}}
 
 
