@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from kerascli.runs.record import RunRecord
 
 RUNS_DIR = Path("runs")
+SPLITS = ("test", "validation", "train")
+"""What stands for rows that the data itself names; anything else is a file."""
 
 Config = Annotated[
     Path | None, typer.Argument(metavar="CONFIG", help="The config; default: the only one in this folder.")

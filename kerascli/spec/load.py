@@ -27,7 +27,7 @@ from kerascli.spec.references import Flag, References, idle_flags, in_template, 
 from kerascli.spec.run import RunSpec, resolved
 from kerascli.spec.samples import shown_columns
 
-_SECTIONS = ("extends", "plugins", "name", "seed", "flags", "data", "model", "compile", "fit")
+SECTIONS = ("extends", "plugins", "name", "seed", "flags", "data", "model", "compile", "fit")
 MAX_SEED = 2**53
 
 Progress = Callable[[str, int, int], None]
@@ -260,12 +260,12 @@ def _with_others(broken: Sequence[Fault], others: Sequence[Fault]) -> list[Fault
 
 def _section_faults(data: Mapping[Any, Any]) -> list[Fault]:
     faults = [
-        Fault(f"unknown section '{key}'{suggestion(str(key), _SECTIONS)}", (key,), "key",
-              hint=None if nearest(str(key), _SECTIONS) else f"a config has {', '.join(_SECTIONS)}")
+        Fault(f"unknown section '{key}'{suggestion(str(key), SECTIONS)}", (key,), "key",
+              hint=None if nearest(str(key), SECTIONS) else f"a config has {', '.join(SECTIONS)}")
         for key in data
-        if key not in _SECTIONS
+        if key not in SECTIONS
     ]  # fmt: skip
-    misspelt = {nearest(str(key), _SECTIONS) for key in data if key not in _SECTIONS}
+    misspelt = {nearest(str(key), SECTIONS) for key in data if key not in SECTIONS}
     if "model" not in data and "model" not in misspelt:
         faults.append(Fault("the config has no 'model' section", (), hint="add model: {layers: [...]}"))
     name = data.get("name")
