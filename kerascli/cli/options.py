@@ -1,5 +1,6 @@
 """Options that several commands share, and what a missing argument means."""
 
+import contextlib
 import shlex
 import shutil
 import sys
@@ -34,8 +35,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 def note(text: str) -> None:
-    """Say what was chosen for the user, on stderr."""
-    typer.echo(safe_lines(text), err=True)
+    """Say what was chosen for the user, on stderr; that nobody reads it there is no reason to stop."""
+    with contextlib.suppress(BrokenPipeError):
+        typer.echo(safe_lines(text), err=True)
 
 
 def say(text: str) -> None:
