@@ -56,7 +56,7 @@ CSV = {
     "open quote": ('a,b\n1,"2\n3,4\n', {}, "t.csv:2: error: a quote opened here is never closed"),
     "text after a quote": ('a,b\n1,2\n3,"4"5\n', {}, "t.csv:3: error: text after a closing quote; a quote inside quotes is written twice"),
     "latin-1": ("a,b\n1,2\n3,\xe9\n".encode("latin-1"), {}, "t.csv:3: error: not UTF-8 (byte 0xe9 in column 'b')"),
-    "zero byte": ("a,b\n1,\0\n", {}, "t.csv:2: error: a zero byte in the text"),
+    "zero byte": ("a,b\n1,\0\n", {}, "t.csv:2: error: a zero byte in the text (in column 'b')"),
     "word among numbers": ("a,b\n1,2\nx,3\n4,5\n", {}, "t.csv:3:a: error: 'x' is not a number (1 of 3 rows)"),
     "NA is a word": ("a,b\n1,2\nNA,3\n4,5\n", {}, "t.csv:3:a: error: 'NA' is not a number (1 of 3 rows)"),
     "nan is a word": ("a,b\n1,2\nnan,3\n4,5\n", {}, "t.csv:3:a: error: 'nan' is not a number (1 of 3 rows)"),

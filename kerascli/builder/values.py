@@ -1,6 +1,6 @@
 """Values that a model would choke on in mid-training: class numbers and token ids out of range. Looked for before."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from kerascli.data.on_disk import Rows
 from kerascli.data.pipeline import Stage
 from kerascli.data.rows import MemorySplit, Split
-from kerascli.errors import DataError
+from kerascli.errors import DataError, Fault
 from kerascli.graph.model import Node
 from kerascli.layers.core.embedding import Embedding
 from kerascli.losses.base import Loss
@@ -17,7 +17,7 @@ from kerascli.spec.run import RunSpec
 
 
 def check_values(spec: RunSpec, splits: Mapping[str, Split], input_stage: Stage, target_stage: Stage) -> None:
-    """Raises DataError naming the split, the row (from 1) and the value.
+    """Raises DataError naming the value and its place in the file; without a file, the split and the row (from 1).
 
     Rows on disk are looked at when they are read. What a stage still changes in the batch is not judged.
     """
@@ -33,11 +33,11 @@ def _check(spec: RunSpec, name: str, stages: tuple[Stage, Stage], split: MemoryS
             continue
         values = _final(split.inputs, node.inputs[0], input_stage)
         if values is not None and values.dtype.kind in "iu":
-            _refuse_tokens(node, node.layer.input_dim, values, name, rows)
+            _refuse_tokens(node, node.layer.input_dim, values, partial(_refusal, split, name, rows))
     for goal in spec.compile.goals if spec.compile is not None else ():
         values = _final(split.targets, goal.target, target_stage)
         if values is not None:
-            _refuse_labels(spec, goal, values, name, rows)
+            _refuse_labels(spec, goal, values, partial(_refusal, split, name, rows))
 
 
 def _final(values: Mapping[str, np.ndarray], name: str, stage: Stage) -> np.ndarray | None:
@@ -45,24 +45,40 @@ def _final(values: Mapping[str, np.ndarray], name: str, stage: Stage) -> np.ndar
     return None if name in stage.names else values.get(name)
 
 
-def _refuse_tokens(node: Node, entries: int, values: np.ndarray, split: str, rows: Rows) -> None:
+Refusal = Callable[..., DataError]
+"""`_refusal` of a split."""
+
+
+def _refusal(
+    split: MemorySplit, named: str, rows: Rows, values: np.ndarray, at: tuple[str, str, int, int], text: str,
+    *, hint: str | None = None,
+) -> DataError:  # fmt: skip
+    """The error for one value: `at` is its section, name, row and index in the row."""
+    section, name, row, index = at
+    if split.origin is None:
+        return DataError(f"{named} row {_number(rows, row)}: {text}", hint=hint)
+    place = split.origin.place(section, name, row, index, values[0].size)
+    return DataError(Fault(text, place=place, hint=hint))
+
+
+def _refuse_tokens(node: Node, entries: int, values: np.ndarray, refusal: Refusal) -> None:
     place = _outside(values, 0, entries - 1)
     if place is not None:
-        row, value = place
+        row, index, value = place
         text = f"'{node.inputs[0]}' holds {value}; the embedding '{node.name}' has rows 0 to {entries - 1}"
         hint = f"input_dim: {int(values.max()) + 1}, or more, would take it"
-        raise DataError(f"{split} row {_number(rows, row)}: {text}", hint=hint)
+        raise refusal(values, ("inputs", node.inputs[0], row, index), text, hint=hint)
 
 
-def _refuse_labels(spec: RunSpec, goal: Goal, values: np.ndarray, split: str, rows: Rows) -> None:
+def _refuse_labels(spec: RunSpec, goal: Goal, values: np.ndarray, refusal: Refusal) -> None:
     bounds = _bounds(goal.loss, spec.built.specs[goal.output].shape)
     if bounds is None:
         return
     low, high, words = bounds
     place = _outside(values, low, high)
     if place is not None:
-        row, value = place
-        raise DataError(f"{split} row {_number(rows, row)}: target '{goal.target}' is {value}; {words}")
+        row, index, value = place
+        raise refusal(values, ("targets", goal.target, row, index), f"target '{goal.target}' is {value}; {words}")
 
 
 def _bounds(loss: Loss | None, output: tuple[int | None, ...]) -> tuple[int, int, str] | None:
@@ -75,14 +91,15 @@ def _bounds(loss: Loss | None, output: tuple[int | None, ...]) -> tuple[int, int
     return None
 
 
-def _outside(values: np.ndarray, low: int, high: int) -> tuple[int, object] | None:
-    """The first row with a value outside the bounds, and the value."""
+def _outside(values: np.ndarray, low: int, high: int) -> tuple[int, int, object] | None:
+    """The first row with a value outside the bounds, which of its values that is, and the value."""
     if values.size == 0 or (values.min() >= low and values.max() <= high):
         return None
     flat = values.reshape(len(values), -1)
     wrong = (flat < low) | (flat > high)
     row = int(wrong.any(axis=1).argmax())
-    return row, flat[row][wrong[row]][0].item()
+    index = int(wrong[row].argmax())
+    return row, index, flat[row][index].item()
 
 
 def _number(rows: Rows, place: int) -> int:

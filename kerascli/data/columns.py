@@ -99,7 +99,7 @@ def _as_in_training(route: Route, table: Table, values: np.ndarray, dtype: np.dt
         alike = converted(np.where(missing, 0, values) if missing.any() else values, dtype)
     except BadRow as bad:
         text = f"{bad.text}; the training rows hold {dtype}"
-        raise located(BadRow(bad.row, text), route, table) from None
+        raise located(BadRow(bad.row, text, at=bad.at), route, table) from None
     return values if missing.any() else alike
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerascli.data.table import BadRow
+from kerascli.data.table import BadRow, first_wrong
 
 
 def converted(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -28,8 +28,7 @@ def converted(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 def _refuse(values: np.ndarray, bad: np.ndarray, what: str) -> None:
     if not bad.any():
         return
-    rows = bad.reshape(len(values), -1)
-    row = int(rows.any(axis=1).argmax())
-    value = values.reshape(len(values), -1)[row][rows[row]][0]
+    row, at = first_wrong(bad)
+    value = values.reshape(len(values), -1)[row][at[0]]
     shown = "a missing value" if value != value else f"{value:g}" if values.dtype.kind == "f" else str(value)
-    raise BadRow(row, f"{shown} {what}")
+    raise BadRow(row, f"{shown} {what}", at=at)

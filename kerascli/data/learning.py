@@ -102,8 +102,8 @@ def _learn_step(walks: list[_Walk], table: Table, learned: Mapping[str, Learned]
     try:
         found = step.learn(rows, first.field, target=first.route.target)
     except BadRow as bad:
-        place = BadRow((rows.first + bad.row) % table.rows, bad.text, hint=bad.hint)
-        raise located(place, first.route, table) from None
+        walk, row = divmod(rows.first + bad.row, table.rows)  # each goes through all rows
+        raise located(BadRow(row, bad.text, at=bad.at, hint=bad.hint), walks[walk].route, table) from None
     except ValueError as error:
         raise first.route.fault(str(error), first.position) from None
     where = f"{first.route.section}.{first.route.name} ({step.component_name})"

@@ -15,13 +15,24 @@ from kerascli.errors import DataError, Fault, Place, suggestion
 
 
 class BadRow(Exception):
-    """A value that a transform cannot take: `row` counts from 0 within the values it was given."""
+    """A value that a transform cannot take: `row` counts from 0 within the values it was given.
 
-    def __init__(self, row: int, text: str, *, hint: str | None = None) -> None:
+    `at` says which of the row's values it is: index and number; a row of as many values as columns tells the column.
+    """
+
+    def __init__(self, row: int, text: str, *, at: tuple[int, int] = (0, 0), hint: str | None = None) -> None:
         super().__init__(text)
         self.row = row
+        self.at = at
         self.text = text
         self.hint = hint
+
+
+def first_wrong(wrong: np.ndarray) -> tuple[int, tuple[int, int]]:
+    """Return the row of the first true value, and `BadRow.at` of it; one is true."""
+    rows = wrong.reshape(len(wrong), -1)
+    row = int(rows.any(axis=1).argmax())
+    return row, (int(rows[row].argmax()), rows.shape[1])
 
 
 class Table(Mapping[str, Values]):

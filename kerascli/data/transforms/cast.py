@@ -45,5 +45,7 @@ def _parsed(values: np.ndarray) -> np.ndarray:
     words = values.reshape(-1).tolist()
     for index, word in enumerate(words):
         if word != "" and not is_number(word):
-            raise BadRow(index // (len(words) // len(values)), f"'{safe_text(word, 40)}' is not a number")
+            row, place = divmod(index, len(words) // len(values))
+            at = (place, len(words) // len(values))
+            raise BadRow(row, f"'{safe_text(word, 40)}' is not a number", at=at)
     return np.array([float(word) if word else np.nan for word in words]).reshape(values.shape)
