@@ -654,7 +654,7 @@ def test_a_bug_of_ours_is_told_with_a_file_to_report(
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (MemoryError(), 5, "error: no memory is left\n  hint: a smaller fit.batch_size needs less\n"),
+        (MemoryError(), 5, "error: no memory is left\n  hint: less data, or a smaller model, needs less\n"),
         (PermissionError(13, "Permission denied", "x"), 6, "error: 'x': permission denied\n"),
     ],
 )

@@ -192,7 +192,7 @@ NPZ = {
     "too large for a whole number": (npz(x=np.array([1, 2**64 - 1], np.uint64)), X, f"t.npz:2:x: error: {2**64 - 1} is outside -{2**63}..{2**63 - 1} (int64)"),
     "too large to cast": (npz(x=np.array([1.0, 2.0**63])), {"inputs": {"x": {"cast": "int64"}}}, f"t.npz:2:x: error: {2.0**63:g} is outside -{2**63}..{2**63 - 1} (int64)"),
     "too large a weight": (npz(x=np.zeros(2), y=np.zeros(2), w=np.array([1.0, 1e300])), {**X, "targets": {"y": []}, "sample_weight": {"y": {"columns": "w"}}}, "t.npz:2:w: error: 1e+300 is too large for float32"),
-    "no rows": (npz(x=np.zeros((0, 3))), X, "error: 't.npz' has no rows"),
+    "no rows": (npz(x=np.zeros((0, 3))), X, "t.npz: error: there are no rows"),
 }  # fmt: skip
 
 

@@ -55,7 +55,7 @@ def _run() -> int | str | None:
         _tell(error)
         return error.code if isinstance(error, Interrupted) else error.exit_code
     except MemoryError:
-        _say("error: no memory is left\n  hint: a smaller fit.batch_size needs less")
+        _say("error: no memory is left\n  hint: less data, or a smaller model, needs less")
         return 5
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _MACHINE:

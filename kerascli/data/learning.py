@@ -11,6 +11,7 @@ from kerascli.data.base import Field, Learned
 from kerascli.data.blocks import Blocks
 from kerascli.data.columns import column_field, read_columns
 from kerascli.data.pipeline import infer_step, run_step
+from kerascli.data.room import check_room
 from kerascli.data.route import Route, located
 from kerascli.data.table import BadRow, Table
 from kerascli.errors import FileRefused
@@ -112,9 +113,11 @@ def _learn_step(walks: list[_Walk], table: Table, learned: Mapping[str, Learned]
 
 def _advance(walk: _Walk, table: Table, learned: Learned) -> None:
     if walk.position < walk.end:
+        made = infer_step(walk.route, walk.position, walk.field, learned)
         if walk.values is not None:
+            check_room(walk.route, walk.position, made, len(walk.values))
             walk.values = run_step(walk.route, walk.position, walk.values, walk.field, learned, table)
-        walk.fields.append(infer_step(walk.route, walk.position, walk.field, learned))
+        walk.fields.append(made)
     walk.position += 1
 
 
