@@ -128,3 +128,30 @@ def test_a_text_that_is_not_sound_is_told_by_its_line(spoil: Any, said: str, tmp
     with pytest.raises(KerasCliError) as refused:
         check(path, sets=[], flags=[])
     assert f"{refused.value.faults[0].place}: {refused.value.faults[0].text}".startswith(said)
+
+
+WINDOWS = "{timeseries: {sequence_length: 3, sampling_rate: 2, source: {csv: t.csv}}}"
+PAIRS = "{pairs: {label: n, source: {csv: t.csv}}}"
+
+
+@pytest.mark.parametrize(
+    ("source", "data"),
+    [
+        (WINDOWS, "inputs: {b: []}, targets: {a_next: []}"),
+        (WINDOWS, "inputs: {x: {columns: b}}, targets: {a_next: []}"),
+        (WINDOWS, "inputs: {a: []}, targets: {b_next: []}"),
+        (PAIRS, "inputs: {b: [], a: []}, targets: {same: []}"),
+        (PAIRS, "inputs: {b_other: [], a: []}, targets: {same: []}"),
+    ],
+)
+@pytest.mark.parametrize("value", ["", "many"])
+def test_a_value_of_rows_that_are_made_of_others_is_told_where_it_stands(
+    source: str, data: str, value: str, tmp_path: Path
+) -> None:
+    columns = {**COLUMNS, "b": COLUMNS["b"].astype(object)}
+    columns["b"][BAD] = value
+    table(tmp_path, "csv", columns)
+    path = write(tmp_path, f"data: {{source: {source}, {data}}}\n{DENSE}\n")
+    with pytest.raises(KerasCliError) as refused:
+        check(path, sets=[], flags=[])
+    assert str(refused.value.faults[0].place) == f"t.csv:{BAD + 2}:b"

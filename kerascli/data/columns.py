@@ -161,10 +161,9 @@ def check_finite(route: Route, values: np.ndarray, table: Table) -> None:
         return
     row = int(bad[0])
     wrong = ~np.isfinite(np.atleast_1d(values[row]).ravel())
-    single = len(route.pipeline.columns) == len(wrong)
-    column = route.pipeline.columns[int(wrong.argmax())] if single else route.name
     count = f"{len(bad)} row" + ("s" if len(bad) > 1 else "")
     missing = bool(np.isnan(values[row]).any())
     what = ("no label" if route.section == "targets" else "missing value") if missing else "infinite value"
     hint = "add impute to the pipeline" if missing and route.section != "targets" else None
-    raise DataError(Fault(f"{what} ({count})", place=table.place(row, column), hint=hint))
+    bad_row = BadRow(row, f"{what} ({count})", at=(int(wrong.argmax()), len(wrong)), hint=hint)
+    raise located(bad_row, route, table)

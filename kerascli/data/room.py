@@ -24,7 +24,7 @@ def check_room(route: Route, index: int, made: Field, rows: int | None = None) -
     if values > MAX_VALUES:
         text = f"{largest_setting(step)}a row would have {values:,} numbers; the limit is {MAX_VALUES:,}"
         raise ConfigError(route.fault(text, index).faults)
-    if rows is None or made.dtype in {"string", "record", "unknown"}:
+    if rows is None or made.dtype in {"string", "sequence", "record", "unknown"}:
         return
     size = rows * values * np.dtype(made.dtype).itemsize
     if size > memory_limit():

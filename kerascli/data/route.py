@@ -38,4 +38,4 @@ def located(bad: BadRow, route: Route, table: Table) -> DataError:
     """A row of an array as a place in the file."""
     columns, (index, width) = route.pipeline.columns, bad.at
     column = columns[0] if len(columns) == 1 else columns[index] if len(columns) == width else route.name
-    return DataError(Fault(bad.text, place=table.place(bad.row, column), hint=bad.hint))
+    return DataError(Fault(bad.text, place=table.place(bad.row, column, bad.at), hint=bad.hint))

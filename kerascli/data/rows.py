@@ -53,7 +53,8 @@ class Origin:
             row = rows.start + row if isinstance(rows, slice) else int(rows[row])
         columns = self.columns.get((section, name), ())
         single = len(columns) in {1, width}
-        return self.table.place(row, columns[index if len(columns) > 1 else 0] if single else name)
+        column = columns[index if len(columns) > 1 else 0] if single else name
+        return self.table.place(row, column, (index, width))
 
 
 @dataclass(frozen=True, slots=True)
