@@ -1,4 +1,8 @@
-"""The schema in a real editor's server: it completes, explains and marks, and marks nothing that is sound."""
+"""The schema in a real editor's server: it completes, explains and marks, and marks nothing that is sound.
+
+The server is that of PATH, of `npm install --no-save yaml-language-server` in the project's folder, or the command that
+YAML_LANGUAGE_SERVER names.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
