@@ -8,7 +8,7 @@ its arguments in Keras's words; a registry per kind finds it by name and reads i
 import importlib
 import pkgutil
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -76,7 +76,9 @@ class Registry(Generic[C]):
         self._keys: dict[str, str] = {}
         self._aliases: dict[str, tuple[str, ...]] = {}
         self._loaded = False
-        REGISTRIES[kind] = self
+        if base.__module__ not in _HOMES:
+            raise TypeError(f"{base.__module__} is missing from _HOMES: nothing would find the {kind}s there")
+        _REGISTRIES[kind] = self
 
     def register(self, cls: type[C], *, name: str | None = None, aliases: tuple[str, ...] = ()) -> type[C]:
         """Add a class under its canonical name and aliases; two classes of one name are a bug."""
@@ -132,7 +134,7 @@ class Registry(Generic[C]):
     def get(self, name: str, path: Path = ()) -> type[C]:
         cls = self.find(name)
         if cls is None:
-            others = [kind for kind, registry in REGISTRIES.items() if registry.find(name)]
+            others = [kind for kind, registry in registries().items() if registry.find(name)]
             meant = "" if others else self.suggestion(name)
             hint = None if meant else f"'kerascli list {plural(self.kind)}' shows all"
             if others:  # a transform among the layers, an activation for a loss
@@ -184,8 +186,21 @@ class Registry(Generic[C]):
         return _ComponentField(self)
 
 
-REGISTRIES: dict[str, Registry[Any]] = {}
-"""Every kind's registry, by kind."""
+_REGISTRIES: dict[str, Registry[Any]] = {}
+_HOMES = (
+    "kerascli.parts.base", "kerascli.layers.base", "kerascli.losses.base", "kerascli.metrics.base",
+    "kerascli.schedules.base", "kerascli.optimizers.base", "kerascli.callbacks.base", "kerascli.data.base",
+    "kerascli.data.mixing",
+)  # fmt: skip
+"""The modules that define the base class of a kind and make its registry."""
+
+
+def registries() -> Mapping[str, Registry[Any]]:
+    """Return the registry of every kind, by kind, whichever modules the process has imported so far."""
+    for home in _HOMES:
+        importlib.import_module(home)
+    return dict(sorted(_REGISTRIES.items()))
+
 
 _NO_ARGUMENTS = object()
 
@@ -204,7 +219,7 @@ def split_form(value: Any, kind: str) -> tuple[str, Any]:
         hint = None
         if value[first] is None:
             hint = f"indent the arguments below '{first}:', or write {first}: {{...}}"
-        elif isinstance(value[first], dict) and REGISTRIES[kind].find(str(list(value)[1])) is None:
+        elif isinstance(value[first], dict) and _REGISTRIES[kind].find(str(list(value)[1])) is None:
             hint = f"arguments stand inside: {first}: {{..., {list(value)[1]}: ...}}"
         text = f"expected one {kind}, got a mapping of {len(value)} keys: {', '.join(map(str, value))}"
         raise Invalid([Fault(text, hint=hint)])

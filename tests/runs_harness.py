@@ -10,6 +10,8 @@ from typing import TypeVar
 from safetensors.numpy import load
 
 from kerascli.events import Event
+from kerascli.runs import history
+from kerascli.runs.history_writer import Prefix
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.runs.sealed import sealed, unsealed
@@ -76,6 +78,14 @@ def edit_facts(run: Path, **changes: object) -> None:
     """Change what run.json says, under a seal that is right again."""
     path = run / "run.json"
     path.write_bytes(sealed({**unsealed(path.read_bytes(), path), **changes}))
+
+
+def write_rows(run: RunRecord, rows: Sequence[history.Row]) -> None:
+    """Give a run a history."""
+    run.open_history(history.ordered(name for row in rows for name in row), Prefix())
+    run.history_writer.cut()
+    for row in rows:
+        run.history_writer.append(row)
 
 
 def kerascli(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -199,7 +199,7 @@ def test_the_last_fifth_is_held_out_and_pixels_go_from_0_to_1(digits: Path) -> N
 def test_all_peers_train_a_model_of_the_same_size(work: str) -> None:
     from benchmarks.peers import torch_models, with_keras
 
-    told = check(WORKLOADS[work].config, sets=[], flags=[])[1]
+    told = check(WORKLOADS[work].config, sets=[], flags=[]).lines[1]
     ours = int(told.rpartition(", ")[2].removesuffix(" parameters").replace(",", ""))
     torch_count = sum(parameter.numel() for parameter in torch_models.build(Job("pytorch", work, "")).parameters())
     assert with_keras.build(work).count_params() == ours

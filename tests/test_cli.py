@@ -606,14 +606,37 @@ def subprocess_run(*arguments: str, cwd: Path, **options: object) -> subprocess.
     return subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, text=True, check=False, **options)  # type: ignore[call-overload]
 
 
-def test_a_reader_that_has_gone_ends_the_program_in_silence(here: Path) -> None:
+@pytest.mark.parametrize(
+    "line",
+    ["predict config train", "runs", "--help", "--version", "runs --help"],
+)
+def test_a_reader_that_has_gone_ends_the_program_in_silence(line: str, here: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess_run("predict", "config", "train", cwd=here, stdout=writer, stderr=subprocess.PIPE)
-    listed = subprocess_run("runs", cwd=here, stdout=writer, stderr=subprocess.PIPE)
+    done = subprocess_run(*line.split(), cwd=here, stdout=writer, stderr=subprocess.PIPE)
     os.close(writer)
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
-    assert (listed.returncode, listed.stderr) == (128 + signal.SIGPIPE, "")
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash, which tells the codes of a pipe")
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # with it, Python itself loses the rest of a write in silence
+def test_predict_through_head_ends_as_the_documentation_says(unbuffered: str, here: Path) -> None:
+    rows = Path("points.csv").read_text(encoding="utf-8").splitlines()
+    Path("many.csv").write_text("\n".join([rows[0], *rows[1:] * 60, ""]), encoding="utf-8")  # more than a pipe holds
+    shell = f"{shlex.quote(sys.executable)} -m kerascli predict config many.csv | head -1; echo ${{PIPESTATUS[@]}}"
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(["bash", "-c", shell], cwd=here, env=environment, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("class,p(left),p(right)\n141 0\n", "")
+    told = (Path(__file__).parent.parent / "docs" / "errors.md").read_text(encoding="utf-8")
+    assert f"| {128 + signal.SIGPIPE} | nobody read on |" in told
+
+
+def test_notes_that_nobody_reads_do_not_stop_a_command(here: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess_run("predict", "latest", "test", cwd=here, stdout=subprocess.PIPE, stderr=writer)
+    os.close(writer)
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 21)
 
 
 def test_training_goes_on_when_nobody_can_see_it(here: Path) -> None:
@@ -626,9 +649,15 @@ def test_training_goes_on_when_nobody_can_see_it(here: Path) -> None:
 
 
 def test_a_closed_stream_harms_nothing(here: Path) -> None:
-    shell = f"{shlex.quote(sys.executable)} -m kerascli runs"
-    for closed in (">&-", "2>&-", ">&- 2>&-"):
-        assert subprocess.run(["sh", "-c", f"{shell} {closed}"], cwd=here, check=False).returncode == 0
+    shell = f"{shlex.quote(sys.executable)} -m kerascli"
+    for line in (
+        "runs >&-",
+        "runs 2>&-",
+        "runs >&- 2>&-",
+        "predict config test >&-",
+        "predict config test <&- >&- 2>&-",
+    ):
+        assert subprocess.run(["sh", "-c", f"{shell} {line}"], cwd=here, check=False).returncode == 0
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -672,7 +701,7 @@ def test_a_bug_of_ours_is_told_with_a_file_to_report(
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (MemoryError(), 5, "error: no memory is left\n  hint: a smaller fit.batch_size needs less\n"),
+        (MemoryError(), 5, "error: no memory is left\n  hint: less data, or a smaller model, needs less\n"),
         (PermissionError(13, "Permission denied", "x"), 6, "error: 'x': permission denied\n"),
     ],
 )

@@ -57,7 +57,7 @@ CSV = {
     "open quote": ('a,b\n1,"2\n3,4\n', {}, "t.csv:2: error: a quote opened here is never closed"),
     "text after a quote": ('a,b\n1,2\n3,"4"5\n', {}, "t.csv:3: error: text after a closing quote; a quote inside quotes is written twice"),
     "latin-1": ("a,b\n1,2\n3,\xe9\n".encode("latin-1"), {}, "t.csv:3: error: not UTF-8 (byte 0xe9 in column 'b')"),
-    "zero byte": ("a,b\n1,\0\n", {}, "t.csv:2: error: a zero byte in the text"),
+    "zero byte": ("a,b\n1,\0\n", {}, "t.csv:2: error: a zero byte in the text (in column 'b')"),
     "word among numbers": ("a,b\n1,2\nx,3\n4,5\n", {}, "t.csv:3:a: error: 'x' is not a number (1 of 3 rows)"),
     "NA is a word": ("a,b\n1,2\nNA,3\n4,5\n", {}, "t.csv:3:a: error: 'NA' is not a number (1 of 3 rows)"),
     "nan is a word": ("a,b\n1,2\nnan,3\n4,5\n", {}, "t.csv:3:a: error: 'nan' is not a number (1 of 3 rows)"),
@@ -203,7 +203,7 @@ NPZ = {
     "too large for a whole number": (npz(x=np.array([1, 2**64 - 1], np.uint64)), X, f"t.npz:2:x: error: {2**64 - 1} is outside -{2**63}..{2**63 - 1} (int64)"),
     "too large to cast": (npz(x=np.array([1.0, 2.0**63])), {"inputs": {"x": {"cast": "int64"}}}, f"t.npz:2:x: error: {2.0**63:g} is outside -{2**63}..{2**63 - 1} (int64)"),
     "too large a weight": (npz(x=np.zeros(2), y=np.zeros(2), w=np.array([1.0, 1e300])), {**X, "targets": {"y": []}, "sample_weight": {"y": {"columns": "w"}}}, "t.npz:2:w: error: 1e+300 is too large for float32"),
-    "no rows": (npz(x=np.zeros((0, 3))), X, "error: 't.npz' has no rows"),
+    "no rows": (npz(x=np.zeros((0, 3))), X, "t.npz: error: there are no rows"),
 }  # fmt: skip
 
 

@@ -293,8 +293,9 @@ def test_a_token_out_of_range_is_told_with_its_row(tmp_path: Path, to_disk: Call
     text = "data: {source: {npz: t.npz}, inputs: {tokens: []}, targets: {y: []}}\n"
     text += "model: {layers: [{embedding: {input_dim: 9, output_dim: 2}}, flatten, {dense: 1}]}\n"
     text += "compile: {loss: mse, optimizer: sgd}\nfit: {epochs: 1}\n"
-    with pytest.raises(DataError, match=r"train row 78: 'tokens' holds 9; the embedding .* has rows 0 to 8"):
+    with pytest.raises(DataError, match=r"'tokens' holds 9; the embedding .* has rows 0 to 8") as refused:
         train(write(tmp_path, text), tmp_path / "runs")
+    assert str(refused.value.faults[0].place) == "t.npz:78:tokens"
 
 
 @pytest.mark.parametrize("where", ["npy", "npz"])

@@ -306,7 +306,7 @@ def test_a_run_predicts_from_raw_texts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "text"),
-    [(b"go\ngo\n", "vocabulary: 'go' stands twice"), (b"", "vocabulary: expected at least"), (b"\xff", "is not UTF-8")],
+    [(b"go\ngo\n", "vocabulary: 'go' stands twice"), (b"", "vocabulary: expected at least"), (b"\xff", "not UTF-8")],
 )
 def test_a_bad_file_of_words_is_refused(tmp_path: Path, content: bytes, text: str) -> None:
     (tmp_path / "words.txt").write_bytes(content)

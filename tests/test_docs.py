@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import typer
 
 from kerascli.cli.commands import app
-from kerascli.component import REGISTRIES
+from kerascli.component import registries
 from kerascli.errors import ConfigError, Interrupted, KerasCliError
 from kerascli.profiling.advice import RULES
 from kerascli.profiling.ledger import ORDER, REST
@@ -66,6 +67,15 @@ BASES = {
 BASES["fit"] = BASES["compile"].partition("fit:")[0]
 
 
+def on_top(block: Block) -> str:
+    """A fragment as a config that extends another one; a fragment without its section's key is put below it."""
+    section, *below = block.value.split(".")
+    text = block.text
+    for key in reversed([section, *below]) if below else []:
+        text = f"{key}:\n" + "".join(f"  {line}\n" for line in text.splitlines())
+    return f"extends: below.yaml\n{text}"
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the pages' commands are given: with the table of penguins, and all files that the pages show."""
@@ -94,13 +104,9 @@ def test_a_whole_config_is_valid(block: Block, folder: Path) -> None:
 
 @pytest.mark.parametrize("block", FRAGMENTS, ids=str)
 def test_a_fragment_is_valid_on_top_of_a_config(block: Block, folder: Path) -> None:
-    """It is merged by the language's own `extends`; one without its section's key is put below it."""
-    section, *below = block.value.split(".")
-    text = block.text
-    for key in reversed([section, *below]) if below else []:
-        text = f"{key}:\n" + "".join(f"  {line}\n" for line in text.splitlines())
+    section = block.value.partition(".")[0]
     write(folder, BASES[section], "below.yaml")
-    path = write(folder, f"extends: below.yaml\n{text}")
+    path = write(folder, on_top(block))
     if section == "data":  # the fragment alone: what it needs of a model is not known
         open_config(path).facts()
     else:
@@ -180,7 +186,7 @@ def test_every_source_transform_and_callback_is_in_the_language() -> None:
     language = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`(\w+)`", language))
     for kind in ("source", "transform", "callback"):
-        assert set(REGISTRIES[kind].names()) <= named, kind
+        assert set(registries()[kind].names()) <= named, kind
 
 
 def test_every_phase_of_a_profile_is_explained() -> None:
@@ -192,7 +198,7 @@ def test_every_phase_of_a_profile_is_explained() -> None:
 
 def test_exit_codes_are_those_of_the_errors() -> None:
     codes = {kind.exit_code for kind in KerasCliError.__subclasses__() if kind is not Interrupted}
-    codes |= {0, 1, *(Interrupted("", signal_number=number).code for number in (2, 15))}
+    codes |= {0, 1, 128 + signal.SIGPIPE, *(Interrupted("", signal_number=number).code for number in (2, 15))}
     errors, runs = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("errors.md", "runs.md"))
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", errors, re.M)} == codes
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", runs, re.M)} <= codes

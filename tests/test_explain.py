@@ -7,7 +7,7 @@ import pytest
 
 from kerascli.cli.explain import explain
 from kerascli.cli.listing import list_text
-from kerascli.component import REGISTRIES, Component
+from kerascli.component import Component, registries
 from kerascli.errors import ConfigError
 from kerascli.layers.base import LAYERS
 from kerascli.ops.base import OPS
@@ -23,7 +23,7 @@ from tests.test_reference import COMPONENTS, DEFINITIONS, names, valid
 
 @pytest.mark.parametrize(("kind", "cls"), COMPONENTS, ids=names)
 def test_every_component_says_what_it_is_and_explains_itself_under_every_name(kind: str, cls: type[Component]) -> None:
-    for spelling in (cls.component_name, cls.__name__, *REGISTRIES[kind].aliases(cls.component_name)):
+    for spelling in (cls.component_name, cls.__name__, *registries()[kind].aliases(cls.component_name)):
         found = [e for e in reference.explain(spelling) if e.kind == kind]
         told = [(entry.meaning != "", entry.example != "") for entry in found if entry.name == cls.component_name]
         assert told == [(True, True)]
@@ -44,7 +44,7 @@ TRAINING = [
 
 @pytest.mark.parametrize("kind", TRAINING)
 def test_the_example_of_a_thing_names_all_that_it_needs(kind: str) -> None:
-    for cls in REGISTRIES[kind]:
+    for cls in registries()[kind]:
         (entry,) = (e for e in reference.explain(cls.component_name) if e.kind == kind)
         assert cls.component_name in entry.example
         assert all(f"{name}: ..." in entry.example for name, field in cls.model_fields.items() if field.is_required())
@@ -135,9 +135,9 @@ def test_an_unknown_name_is_refused_with_the_nearest(name: str, meant: str) -> N
 
 def test_the_list_counts_every_kind_and_names_every_thing() -> None:
     counts = json.loads(list_text(None, as_json=True))
-    assert counts == {**{k: len(registry.names()) for k, registry in REGISTRIES.items()}, "op": len(OPS.names())}
+    assert counts == {**{k: len(registry.names()) for k, registry in registries().items()}, "op": len(OPS.names())}
     assert {line.split()[0]: int(line.split()[1]) for line in list_text(None).splitlines()} == counts
-    for kind, registry in REGISTRIES.items():
+    for kind, registry in registries().items():
         assert [
             line.split()[0] for line in list_text(f"{kind}s" if kind != "loss" else "losses").splitlines()
         ] == registry.names()

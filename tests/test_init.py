@@ -65,13 +65,43 @@ def test_without_a_name_the_default_is_written() -> None:
 
 
 def test_a_file_is_replaced_by_force_only() -> None:
-    table("mine", "config.yaml")
+    table("model: {layers: [flatten]}\n", "config.yaml")
     with pytest.raises(ConfigError, match=r"'config\.yaml' is there already") as refused:
         init()
     assert refused.value.exit_code == 2
-    assert Path("config.yaml").read_text(encoding="utf-8") == "mine"
+    assert Path("config.yaml").read_text(encoding="utf-8") == "model: {layers: [flatten]}\n"
     init("--force")
-    assert Path("config.yaml").read_text(encoding="utf-8") != "mine"
+    assert "kerascli train" in Path("config.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("train.csv", "a,b\n1,2\n"),
+        ("train.yaml", "a,b\n1,2\n"),
+        ("compose.yaml", "services: {db: {image: postgres}}\nname: mine\n"),
+        ("broken.yaml", "model: {layers: [flatten\n"),
+    ],
+)
+@pytest.mark.parametrize("more", [[], ["--force"], ["--force", "--from", "SELF"], ["--force", "--template", "cnn"]])
+def test_what_is_no_config_is_never_replaced(name: str, text: str, more: list[str]) -> None:
+    table(text, name)
+    with pytest.raises(ConfigError) as refused:
+        init(name, *(name if word == "SELF" else word for word in more))
+    assert "--force" not in str(refused.value.faults[0].hint)
+    assert Path(name).read_text(encoding="utf-8") == text
+    assert [path.name for path in Path().iterdir()] == [name]
+
+
+def test_a_table_in_the_place_of_the_config_is_told_how_it_was_meant() -> None:
+    table("a,b\n1,2\n", "my train.csv")
+    with pytest.raises(ConfigError) as refused:
+        init("my train.csv", "--force")
+    (fault,) = refused.value.faults
+    assert fault.text == "'my train.csv': the name of a config ends in .yaml"
+    assert fault.hint == "kerascli init 'my train.yaml' --from 'my train.csv' makes a config for that table"
+    with pytest.raises(ConfigError, match=r"the name of a config ends in \.yaml"):
+        init("new")
 
 
 @pytest.mark.parametrize(

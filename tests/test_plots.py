@@ -14,6 +14,7 @@ from kerascli.errors import ConfigError, StorageError
 from kerascli.report import plots
 from kerascli.runs.history import Row
 from kerascli.runs.record import RunRecord
+from tests.runs_harness import write_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -231,7 +232,7 @@ def two_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[RunRecord]
     made = [RunRecord.create(Path("runs"), name) for name in ("a", "b")]
     for epochs, run in enumerate(made, start=3):
         run.begin({})
-        run.write_history(rows(epochs))
+        write_rows(run, rows(epochs))
     return made
 
 

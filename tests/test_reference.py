@@ -1,19 +1,19 @@
 """The editor's schema says what the registries and specs say, about all of them."""
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from pydantic import Field, TypeAdapter
 from typer.testing import CliRunner
 
 from kerascli.cli.commands import app
 from kerascli.cli.init import template_names
 from kerascli.cli.schema import schema
-from kerascli.component import REGISTRIES, Component, Invalid
+from kerascli.component import Component, Invalid, registries
 from kerascli.graph.parse import model_faults
 from kerascli.layers.base import LAYERS, MergeLayer
 from kerascli.report.type_words import type_words
@@ -23,116 +23,52 @@ from kerascli.spec.json_schema import json_schema
 from kerascli.spec.sections import node_settings, sections
 from kerascli.spec.settings import settings
 from kerascli.spec.text import parse_document, read_document
+from tests import test_docs as documented
 
 ROOT = Path(__file__).parent.parent
-CONFIGS = [*sorted((ROOT / "configs").rglob("*.yaml")), *sorted((ROOT / "kerascli" / "templates").glob("*.yaml"))]
+FOLDERS = [ROOT / "configs", ROOT / "kerascli" / "templates", ROOT / "benchmarks" / "configs"]
+CONFIGS = [path for folder in FOLDERS for path in sorted(folder.rglob("*.yaml"))]
 SCHEMA = json_schema()
 DEFINITIONS = SCHEMA["$defs"]
-COMPONENTS = [(kind, cls) for kind, registry in sorted(REGISTRIES.items()) for cls in registry]
+COMPONENTS = [(kind, cls) for kind, registry in registries().items() for cls in registry]
 
 
 def names(value: Any) -> str | None:
     return value.component_name if isinstance(value, type) else None
 
 
-# A validator of the part of JSON Schema 2020-12 that the schema uses; test_the_validator_knows_every_keyword
-# keeps it honest.
-
-_TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
-_TOLD = {"$schema", "title", "description", "default", "$defs"}
-_HANDLED = {
-    "$ref", "type", "enum", "const", "anyOf", "not", "if", "else", "required", "properties", "patternProperties",
-    "additionalProperties", "minProperties", "maxProperties", "items", "prefixItems", "minItems", "maxItems",
-    "pattern", "minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
-}  # fmt: skip
+VALIDATOR = Draft202012Validator(SCHEMA)
 
 
-def valid(value: Any, schema: Any) -> bool:
-    if isinstance(schema, bool):
-        return schema
-    if "$ref" in schema and not valid(value, DEFINITIONS[schema["$ref"].removeprefix("#/$defs/")]):
-        return False
-    if "type" in schema and not _is(value, schema["type"]):
-        return False
-    if "enum" in schema and value not in schema["enum"]:
-        return False
-    if "const" in schema and value != schema["const"]:
-        return False
-    if "anyOf" in schema and not any(valid(value, option) for option in schema["anyOf"]):
-        return False
-    if "not" in schema and valid(value, schema["not"]):
-        return False
-    if "if" in schema and not valid(value, schema["if"]) and not valid(value, schema["else"]):
-        return False
-    checks = {dict: _object, list: _array, str: _string, int: _number, float: _number}
-    check = checks.get(type(value))
-    return check is None or check(value, schema)
+def valid(value: Any, schema: dict[str, Any] = SCHEMA) -> bool:
+    """Whether a validator of the standard takes a value; references are those of the whole schema."""
+    return VALIDATOR.evolve(schema=schema).is_valid(_as_json(value))
 
 
-def _is(value: Any, kind: str) -> bool:
-    if kind in {"integer", "number"}:
-        return type(value) is int or (kind == "number" and type(value) is float)
-    return type(value) is _TYPES[kind]
+def _as_json(value: Any) -> Any:
+    """YAML's mappings as JSON's, as editors have them: a key is text."""
+    if isinstance(value, dict):
+        return {str(key): _as_json(item) for key, item in value.items()}
+    return [_as_json(item) for item in value] if isinstance(value, list) else value
 
 
-def _object(value: dict[Any, Any], schema: dict[str, Any]) -> bool:
-    if not all(name in value for name in schema.get("required", [])):
-        return False
-    if not schema.get("minProperties", 0) <= len(value) <= schema.get("maxProperties", len(value)):
-        return False
-    for key, item in value.items():
-        applied = [s for name, s in schema.get("properties", {}).items() if name == key]
-        applied += [s for pattern, s in schema.get("patternProperties", {}).items() if re.search(pattern, str(key))]
-        if not all(valid(item, s) for s in applied or [schema.get("additionalProperties", True)]):
-            return False
-    return True
+def _parts(schema: Any) -> Iterator[dict[str, Any]]:
+    """Every mapping within a schema."""
+    if isinstance(schema, dict):
+        yield schema
+    if isinstance(schema, dict | list):
+        for item in schema.values() if isinstance(schema, dict) else schema:
+            yield from _parts(item)
 
 
-def _array(value: list[Any], schema: dict[str, Any]) -> bool:
-    first = schema.get("prefixItems", [])
-    if not schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value)):
-        return False
-    pairs = zip(value, [*first, *[schema.get("items", True)] * len(value)], strict=False)
-    return all(valid(item, s) for item, s in pairs)
-
-
-def _string(value: str, schema: dict[str, Any]) -> bool:
-    if not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", len(value)):
-        return False
-    return "pattern" not in schema or re.search(schema["pattern"], value) is not None
-
-
-def _number(value: float, schema: dict[str, Any]) -> bool:
-    low, high = schema.get("minimum", value), schema.get("maximum", value)
-    above, below = schema.get("exclusiveMinimum", value - 1), schema.get("exclusiveMaximum", value + 1)
-    return low <= value <= high and above < value < below
-
-
-def _schemas(schema: Any) -> Iterator[dict[str, Any]]:
-    """Every schema within a schema."""
-    if not isinstance(schema, dict):
-        return
-    yield schema
-    for key, value in schema.items():
-        match key:
-            case "$defs" | "properties" | "patternProperties":
-                for item in value.values():
-                    yield from _schemas(item)
-            case "anyOf" | "prefixItems":
-                for item in value:
-                    yield from _schemas(item)
-            case "items" | "additionalProperties" | "not" | "if" | "else":
-                yield from _schemas(value)
-
-
-def test_the_validator_knows_every_keyword() -> None:
-    used = {key for part in _schemas(SCHEMA) for key in part}
-    assert used <= _HANDLED | _TOLD
-    assert not [key for part in _schemas(SCHEMA) for key in part if key.startswith("x-")]
+def test_the_schema_is_one_by_the_standard() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    assert not [key for part in _parts(SCHEMA) for key in part if key.startswith("x-")]
 
 
 def test_every_reference_leads_to_a_definition() -> None:
-    led = {part["$ref"] for part in _schemas(SCHEMA) if "$ref" in part}
+    led = {part["$ref"] for part in _parts(SCHEMA) if "$ref" in part}
+    assert {"#/$defs/loss", "#/$defs/metric", "#/$defs/entry"} <= led
     assert led <= {f"#/$defs/{name}" for name in DEFINITIONS}
 
 
@@ -154,7 +90,7 @@ def test_the_defaults_of_a_component_are_valid_and_mean_the_defaults(kind: str, 
     needed = dict.fromkeys((setting.name for setting in found if setting.required), "$x")
     assert valid({cls.component_name: {**needed, **given}}, DEFINITIONS[kind])
     if not needed:
-        registry = REGISTRIES[kind]
+        registry = registries()[kind]
         assert registry.parse({cls.component_name: given} if given else cls.component_name) == registry.parse(
             cls.component_name
         )
@@ -182,11 +118,17 @@ def test_the_schema_takes_the_spellings_that_the_registry_takes(written: str) ->
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_every_config_that_we_ship_is_valid(path: Path) -> None:
-    assert valid(read_document(path).data, SCHEMA)
+    assert valid(read_document(path).data)
 
 
 def test_there_are_configs_and_templates() -> None:
-    assert len(CONFIGS) >= 6 + len(template_names())
+    assert len(CONFIGS) >= 60 + len(template_names())
+
+
+@pytest.mark.parametrize("block", [*documented.CONFIGS, *documented.FRAGMENTS], ids=str)
+def test_every_config_that_the_documentation_shows_is_valid(block: documented.Block) -> None:
+    text = documented.on_top(block) if block.mark == "fragment of" else block.text
+    assert valid(parse_document(text, str(block)).data)
 
 
 SOUND = """
@@ -220,6 +162,31 @@ fit: {epochs: 3, validation_freq: [1, 2], class_weight: {0: 1.0, cat: 2}, callba
         ("loss: mse", "loss: mes"),
         ("loss: mse", "loss: {mse: {reduction: average}}"),
         ("loss: mse", "losses: mse"),
+        ("loss: mse", "loss: {huber: wide}"),
+        ("loss: mse", "loss: {a: mse, b: mes}"),
+        ("loss: mse", "loss: {a: {huber: {detla: 1.0}}}"),
+        ("loss: mse", "loss: [mse, 3]"),
+        ("loss: mse", "loss: mse, metrics: [acuracy]"),
+        ("loss: mse", "loss: mse, metrics: [{top_k_categorical_accuracy: {n: 3}}]"),
+        ("loss: mse", "loss: mse, metrics: [{top_k_categorical_accuracy: {k: three}}]"),
+        ("loss: mse", "loss: mse, metrics: {a: [mae, 3]}"),
+        ("loss: mse", "loss: mse, weighted_metrics: {a: maee}"),
+        ("loss: mse", "loss: mse, loss_weights: {a: heavy}"),
+        ("flatten", "flatten: {axis: 1}"),
+        ("name: a", "name: a, when: maybe"),
+        ("name: a", "name: a, inputs: 3"),
+        ("name: a", "name: a, outputs: {x: 1}"),
+        ("{dense: 4}", "{dense: 4, dropout: 0.1}"),
+        ("{dense: 4}", "{repeat: {times: 2, layer: [flatten]}}"),
+        ("{dense: 4}", "{repeat: {times: many, layers: [flatten]}}"),
+        ("layers: [", "blocks: {b: {parameters: {n: 1}, layer: [flatten]}}, layers: ["),
+        ("layers: [", "shared: {tower: {layers: [{dense: many}]}}, layers: ["),
+        ("layers: [", "shared: {tower: {dense: {unit: 3}}}, layers: ["),
+        ("layers: [", "views: {v: {output: a}}, layers: ["),
+        ("layers: [", "inputs: {x: wide}, layers: ["),
+        ("fit: {", "fit: {train_step: [{loss: {a: {loss: mes, y_true: 1, y_pred: a}}}], "),
+        ("fit: {", "fit: {phases: [{epoch: 3}], "),
+        ("source: mnist", "source: mnist, split: {validate: 0.1}"),
         ("learning_rate: {cosine_decay", "learning_rate: {cosine"),
         ("epochs: 3", "epochs: '3'"),
         ("epochs: 3", "epoch: 3"),
@@ -243,6 +210,12 @@ def test_a_bad_config_is_not_valid(old: str, new: str) -> None:
         ("{dense: 4}", "{dense: $targets.y.num_classes}"),
         ("flatten", "{dense: {units: 4, input_shape: [null, 784], when: $deep, training: true}}"),
         ("loss: mse", "loss: {a: mse, b: {huber: 0.5}}, loss_weights: {a: 1}, metrics: {a: [mae]}"),
+        ("loss: mse", "loss: {a: {huber: {delta: 0.5}}, b: null}, metrics: {a: mae, b: [MeanSquaredError]}"),
+        ("loss: mse", "loss: [mse, {huber: 1}], metrics: [mae, {top_k_categorical_accuracy: 3}, {auc: {name: x}}]"),
+        ("loss: mse", "loss: {expr: 'mean(y_pred)'}, metrics: {expr: {value: 'mean(y_pred)', name: m}}"),
+        ("loss: mse", "loss: loss_mean_squared_error, metrics: metric_mean_absolute_error"),
+        ("layers: [", "shared: {tower: {layers: [flatten]}, one: {dense: 3}}, layers: [{tower: {inputs: a}}, tower, "),
+        ("layers: [", "blocks: {b: {layers: [flatten]}}, layers: [{b: 3}, {repeat: {times: 2, layers: [b]}}, "),
         ("{x: [{reshape: [784]}]}", "{x: [{columns: [a, b]}, my_words], z: normalization, w: }"),
         ("epochs: 3", "epochs: $(2 + 1), validation_data: test"),
     ],

@@ -24,9 +24,8 @@ from kerascli.errors import ConfigError, FileRefused, KerasCliError, StorageErro
 from kerascli.report.compare import ABSENT, compare
 from kerascli.runs import history, index, manifest, record
 from kerascli.runs.checkpoints import Checkpoints
-from kerascli.runs.history_writer import Prefix
 from kerascli.runs.record import RunRecord
-from tests.runs_harness import edit_facts
+from tests.runs_harness import edit_facts, write_rows
 
 # Checkpoints
 
@@ -320,13 +319,6 @@ def test_what_is_written_is_read_back(runs_dir: Path) -> None:
     assert facts["results"] == {"test": {"loss": None}}
     assert (facts["seed"], facts["reason"], facts["pid"]) == (3, "early_stopping", os.getpid())
     assert facts["versions"]["python"] == sys.version.split()[0]
-
-
-def write_rows(run: RunRecord, rows: Sequence[history.Row]) -> None:
-    run.open_history(history.ordered(name for row in rows for name in row), Prefix())
-    run.history_writer.cut()
-    for row in rows:
-        run.history_writer.append(row)
 
 
 def test_a_resumed_run_keeps_its_start_and_adds_up_its_time(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -252,4 +252,4 @@ def test_a_head_that_one_update_uses_may_be_dropped_by_the_others(tmp_path: Path
     path = write(
         tmp_path, text.replace("loss: {real", "loss: {side: {loss: mse, y_true: 1, y_pred: side_of_real}, real")
     )
-    assert check(path, sets=[], flags=[])[0].endswith("ok")
+    assert check(path, sets=[], flags=[]).lines[0].endswith("ok")

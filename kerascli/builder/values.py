@@ -14,7 +14,8 @@ from kerascli.data.convert import IDS, first_rounded
 from kerascli.data.on_disk import Rows, pieces, rows_a_block
 from kerascli.data.pipeline import Stage
 from kerascli.data.rows import MemorySplit, Split
-from kerascli.errors import DataError
+from kerascli.data.table import first_wrong
+from kerascli.errors import DataError, Fault
 from kerascli.graph.build import Built
 from kerascli.graph.inner import SharedPart
 from kerascli.layers.base import BaseLayer
@@ -64,9 +65,10 @@ def check_values(
     target_stage: Stage,
     warn: Warn | None = None,
 ) -> None:
-    """Raises DataError naming the split, the row (from 1) and the value; `warn` is told what will be rounded.
+    """Raises DataError naming the value and its place in the file; without a file, the split and the row (from 1).
 
-    Rows on disk are looked at when they are read. What a stage does to a batch is done before.
+    `warn` is told what will be rounded. Rows on disk are looked at when they are read. What a stage does to a batch is
+    done before.
     """
     wanted = _wanted(spec)
     for name, split in splits.items():
@@ -126,19 +128,24 @@ def _check(
     wanted: _Wanted, split: str, stages: tuple[Stage, Stage], warn: Warn | None, part: MemorySplit, rows: Rows
 ) -> None:
     inputs, targets = (partial(_refuse_input, wanted), partial(_refuse_target, wanted))
-    asked = [(name, part.inputs[name], stages[0], inputs) for name in part.inputs if wanted.asks_input(name, stages[0])]
+    asked = [
+        ("inputs", name, values, stages[0], inputs)
+        for name, values in part.inputs.items()
+        if wanted.asks_input(name, stages[0])
+    ]
     asked += [
-        (name, values, stages[1], targets)
+        ("targets", name, values, stages[1], targets)
         for name, values in part.targets.items()
         if name in wanted.compared and (name not in stages[1].names or _takes_labels(wanted, name, values, stages[1]))
     ]
-    for name, values, stage, refuse in asked:
+    for section, name, values, stage, refuse in asked:
         largest = 0
         for start, block in _finished(name, values, stage):
             bad, found = refuse(name, block)
             largest = max(largest, found)
             if bad is not None:
-                raise DataError(f"{split} row {_number(rows, start + bad.row)}: {bad.text}", hint=bad.hint)
+                at = (section, name, start + bad.row, bad.index, block[0].size)
+                raise _refusal(part, f"{split} row {_number(rows, start + bad.row)}", bad, at)
         if largest > _ROUNDED_FROM and warn is not None:
             text = f"'{name}' holds whole numbers up to {largest:,}, and float32 rounds those beyond {_ROUNDED_FROM:,}"
             warn(f"{text}; normalization computes with all their digits, integer_lookup takes ids")
@@ -153,9 +160,19 @@ def _takes_labels(wanted: _Wanted, name: str, values: np.ndarray, stage: Stage) 
 
 @dataclass(frozen=True, slots=True)
 class _Bad:
+    """A value that is refused: its row, and its index in the row."""
+
     row: int
+    index: int
     text: str
     hint: str | None = None
+
+
+def _refusal(part: MemorySplit, named: str, bad: _Bad, at: tuple[str, str, int, int, int]) -> DataError:
+    """The error for a value: `at` is its section, name, row, its index in the row and how many a row has."""
+    if part.origin is None:
+        return DataError(f"{named}: {bad.text}", hint=bad.hint)
+    return DataError(Fault(bad.text, place=part.origin.place(*at), hint=bad.hint))
 
 
 _Found = tuple[_Bad | None, int]
@@ -166,16 +183,16 @@ def _refuse_input(wanted: _Wanted, name: str, values: np.ndarray) -> _Found:
     for lookup in wanted.lookups.get(name, ()):
         place = outside(values, Labels(0, lookup.entries - 1))
         if place is not None:
-            row, value, whole = place
+            row, index, value, whole = place
             of = f"the embedding '{lookup.layer}' has rows 0 to {lookup.entries - 1}"
             if not whole:
-                return _Bad(row, f"'{name}' holds {value}; {of}, and no fractions of them"), 0
+                return _Bad(row, index, f"'{name}' holds {value}; {of}, and no fractions of them"), 0
             hint = f"input_dim: {int(values.max()) + 1}, or more, would take it"
-            return _Bad(row, f"'{name}' holds {value}; {of}", hint), 0
+            return _Bad(row, index, f"'{name}' holds {value}; {of}", hint), 0
         if values.dtype.kind == "f" and values.size and values.max() >= _ROUNDED_FROM:
-            row = int((values >= _ROUNDED_FROM).reshape(len(values), -1).any(axis=1).argmax())
+            row, (index, _) = first_wrong(values >= _ROUNDED_FROM)
             text = f"'{name}' is of float32, which does not tell whole numbers from {_ROUNDED_FROM:,} on apart"
-            return _Bad(row, text, "put cast: int64 into its pipeline; pad_sequences: {dtype: int64}"), 0
+            return _Bad(row, index, text, "put cast: int64 into its pipeline; pad_sequences: {dtype: int64}"), 0
     return _rounded(name, values) if name in wanted.numbers else (None, 0)
 
 
@@ -190,18 +207,18 @@ def _refuse_target(wanted: _Wanted, name: str, values: np.ndarray) -> _Found:
         seen.add(labels)
         place = outside(values, labels)
         if place is not None:
-            row, value, whole = place
+            row, index, value, whole = place
             if whole:
-                return _Bad(row, f"target '{name}' is {value}; {labels.words}"), 0
+                return _Bad(row, index, f"target '{name}' is {value}; {labels.words}"), 0
             text = f"target '{name}' is {value}; {judge.component_name} takes class numbers, which are whole"
             return _Bad(
-                row, text, "discretization makes classes of numbers; a loss such as mse takes them as they are"
+                row, index, text, "discretization makes classes of numbers; a loss such as mse takes them as they are"
             ), 0
     return _rounded(name, values) if numbers and not seen else (None, 0)
 
 
-def outside(values: np.ndarray, labels: Labels) -> tuple[int, object, bool] | None:
-    """The first row with a value that is no such label, the value, and whether that is a whole number."""
+def outside(values: np.ndarray, labels: Labels) -> tuple[int, int, object, bool] | None:
+    """The first row with a value that is no such label, its index in the row, the value, and whether it is whole."""
     if not values.size:
         return None
     fractions = labels.whole and values.dtype.kind == "f"
@@ -222,8 +239,9 @@ def outside(values: np.ndarray, labels: Labels) -> tuple[int, object, bool] | No
     if not wrong.any():
         return None
     row = int(wrong.any(axis=1).argmax())
-    value = flat[row][wrong[row]][0].item()
-    return row, round(value, 7) if isinstance(value, float) else value, value == value // 1
+    index = int(wrong[row].argmax())
+    value = flat[row][index].item()
+    return row, index, round(value, 7) if isinstance(value, float) else value, value == value // 1
 
 
 def _rounded(name: str, values: np.ndarray) -> _Found:
@@ -234,8 +252,9 @@ def _rounded(name: str, values: np.ndarray) -> _Found:
     found = first_rounded(values)
     if found is None:
         return None, largest
-    row, value = found
-    return _Bad(row, f"'{name}' holds {value}, which would be rounded: floats hold whole numbers up to 2**53", IDS), 0
+    row, (index, _), value = found
+    text = f"'{name}' holds {value}, which would be rounded: floats hold whole numbers up to 2**53"
+    return _Bad(row, index, text, IDS), 0
 
 
 def _finished(name: str, values: np.ndarray, stage: Stage) -> Iterator[tuple[int, np.ndarray]]:

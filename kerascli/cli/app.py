@@ -59,7 +59,7 @@ def _run() -> int | str | None:
         _tell(error)
         return error.code if isinstance(error, Interrupted) else error.exit_code
     except MemoryError:
-        _say("error: no memory is left\n  hint: a smaller fit.batch_size needs less")
+        _say("error: no memory is left\n  hint: less data, or a smaller model, needs less")
         return 5
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _MACHINE | _PATH:
@@ -79,9 +79,16 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _prepare_streams() -> None:
-    """A closed stream is as /dev/null; a character that the terminal does not know is written as its escape."""
+    """A closed stream is as /dev/null; a character that the terminal does not know is written as its escape.
+
+    Under PYTHONUNBUFFERED, which images of containers set, Python drops what a write did not take whole, in silence:
+    the rest of an output on a full disk, or whose reader has gone. With a buffer, flushed at once, it does not.
+    """
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # as long as the program
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper) and isinstance(sys.stdout.buffer, io.RawIOBase):
+        buffer = io.BufferedWriter(sys.stdout.buffer)
+        sys.stdout = io.TextIOWrapper(buffer, encoding=sys.stdout.encoding, line_buffering=True)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 

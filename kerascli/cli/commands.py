@@ -1,8 +1,10 @@
 """The commands as one typer program."""
 
+import contextlib
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import typer
@@ -33,14 +35,25 @@ _HELP = "Deep learning described, not programmed: one YAML file in Keras's words
 class Program(TyperGroup):
     """All commands; when the reader of the output has gone (`| head`), they end as SIGPIPE ends others: in silence."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        with _unread():  # --help and --version are printed here
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with _unread():
             result = super().invoke(ctx)
             sys.stdout.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered has to go somewhere
-            raise typer.Exit(128 + signal.SIGPIPE) from None
         return result
+
+
+@contextlib.contextmanager
+def _unread() -> Iterator[None]:
+    """End with the code of SIGPIPE where nobody reads what is printed; click would end with 1, our code for a bug."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered has to go somewhere
+        raise SystemExit(128 + signal.SIGPIPE) from None
 
 
 app = typer.Typer(

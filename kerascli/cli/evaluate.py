@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from kerascli.workflow.evaluate import Classified, Evaluation
     from kerascli.workflow.opened import OpenedRun
 
-_SPLITS = ("test", "validation", "train")
-
 
 def register(app: typer.Typer) -> None:
     app.command("evaluate")(evaluate_command)
@@ -71,7 +69,7 @@ def _record(run: str, what: str | None, runs_dir: Path, checkpoint: str | None) 
     try:
         return options.trained_run(run, runs_dir, checkpoint)
     except ConfigError:
-        if what is None and run in _SPLITS:
+        if what is None and run in options.SPLITS:
             raise ConfigError(f"there is no run '{run}'", hint=f"kerascli evaluate latest {run}") from None
         raise
 
@@ -84,9 +82,9 @@ def _rows(run: "OpenedRun", what: str | None) -> tuple[str, "Split"]:
     if what is not None or run.data is None:
         return what or "test", rows_of(run, what or "test", targets=True)
     splits = load_again(run).splits
-    name = next(name for name in _SPLITS if name in splits)
-    if name != _SPLITS[0]:
-        options.note(f"split: {name} (the run's data has no '{_SPLITS[0]}' split)")
+    name = next(name for name in options.SPLITS if name in splits)
+    if name != options.SPLITS[0]:
+        options.note(f"split: {name} (the run's data has no '{options.SPLITS[0]}' split)")
     return name, splits[name]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from kerascli.cli import options
-from kerascli.errors import ConfigError, StorageError, one_of, safe_text
+from kerascli.errors import ConfigError, one_of, safe_text
 
 
 def register(app: typer.Typer) -> None:
@@ -40,13 +40,13 @@ def export(
     """The file is compared with the model before it is there."""
     record = options.trained_run(run, runs_dir, checkpoint)
     from kerascli.workflow.exporting import SUFFIXES, check_output, export_run
+    from kerascli.workflow.outputs import writable
 
     if kind not in SUFFIXES:
         raise ConfigError(f"--format: expected {one_of(list(SUFFIXES))}, got '{safe_text(kind)}'")
     output = output or Path(f"{record.name}{f'-{view}' if view else ''}{SUFFIXES[kind]}")
     check_output(output, kind)
-    if not output.parent.is_dir():
-        raise StorageError(f"cannot write '{output}': there is no folder '{output.parent}'")
+    writable(output, SUFFIXES[kind], run=record)
     found = export_run(record, kind, output, view=view, checkpoint=checkpoint)
     from kerascli.storage import size_text
 

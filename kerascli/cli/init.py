@@ -28,6 +28,9 @@ def init_command(
         raise ConfigError("give --template or --from, not both")
     if target is not None and data is None:
         raise ConfigError("--target goes with --from")
+    check_name(config)
+    if config.exists():
+        check_free(config, force=force)
     text = from_template(template or _DEFAULT_TEMPLATE, config) if data is None else from_table(data, target, config)
     write_new(config, text, force=force)
     note(f"wrote {safe_text(str(config))}; train it: kerascli train {_quoted(config)}")
@@ -65,14 +68,36 @@ def from_table(data: Path, target: str | None, config: Path) -> str:
     return config_text(study(table, target), file=_quoted(config), csv=path, delimiter=delimiter)
 
 
-def write_new(config: Path, text: str, *, force: bool) -> None:
-    """Write the file; one that is there already is only replaced by force. Raises ConfigError, StorageError."""
-    from kerascli.storage import make_folder, output_file, write_text
+def check_name(config: Path) -> None:
+    """Refuse a name that is no config's: it is rather that of the data. Raises ConfigError."""
+    if config.suffix.lower() in {".yaml", ".yml"}:
+        return
+    named = _quoted(config.parent / f"{config.stem or 'config'}.yaml")
+    hint = f"kerascli init {named}"
+    if config.is_file():
+        hint += f" --from {_quoted(config)} makes a config for that table"
+    raise ConfigError(f"'{safe_text(str(config))}': the name of a config ends in .yaml", hint=hint)
 
-    if config.exists() and not force:
-        raise ConfigError(f"'{config}' is there already", hint="--force replaces it")
+
+def write_new(config: Path, text: str, *, force: bool) -> None:
+    """Write the file; a config that is there already is only replaced by force, anything else never.
+
+    Raises ConfigError, StorageError.
+    """
+    from kerascli.storage import make_folder, write_text
+
     make_folder(config.parent)
-    write_text(output_file(config), text)
+    write_text(check_free(config, force=force), text)
+
+
+def check_free(config: Path, *, force: bool) -> Path:
+    """The file that may be written. Raises ConfigError, StorageError."""
+    from kerascli.workflow.outputs import CONFIG, writable
+
+    file = writable(config, CONFIG)
+    if config.exists() and not force:
+        raise ConfigError(f"'{safe_text(str(config))}' is there already", hint="--force replaces it")
+    return file
 
 
 def _delimiter(data: Path) -> str:

@@ -1,5 +1,6 @@
 """Options that several commands share, and what a missing argument means."""
 
+import contextlib
 import shlex
 import shutil
 import sys
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from kerascli.runs.record import RunRecord
 
 RUNS_DIR = Path("runs")
+SPLITS = ("test", "validation", "train")
+"""What stands for rows that the data itself names; anything else is a file."""
 
 Config = Annotated[
     Path | None, typer.Argument(metavar="CONFIG", help="The config; default: the only one in this folder.")
@@ -36,8 +39,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 def note(text: str) -> None:
-    """Say what was chosen for the user, on stderr."""
-    typer.echo(safe_lines(text), err=True)
+    """Say what was chosen for the user, on stderr; that nobody reads it there is no reason to stop."""
+    with contextlib.suppress(BrokenPipeError):
+        typer.echo(safe_lines(text), err=True)
 
 
 def warn(faults: Iterable[Fault]) -> None:

@@ -11,7 +11,7 @@ from kerascli.errors import ConfigError
 from kerascli.report import plots
 from kerascli.runs.index import LATEST
 from kerascli.runs.record import RunRecord
-from kerascli.storage import output_file, write_bytes
+from kerascli.storage import write_bytes
 
 
 def register(app: typer.Typer) -> None:
@@ -61,9 +61,7 @@ def draw_model(
     """Draw the model of a config or a run; a run has a place for it in its folder. Returns the file's path."""
     if len(what) > 1:
         raise ConfigError("--model draws one model", hint=f"kerascli plot --model {what[0]}")
-    file = None if output is None else output_file(output)
-    if output is not None:
-        plots.check_suffix(output)
+    file = None if output is None else _file(output)
     found = options.config_or_run(next(iter(what), None), runs_dir, sets, flags)
     if isinstance(found, Path) and output is None:
         raise ConfigError("a config has no folder for pictures", hint=f"name the picture: -o {found.stem}.png")
@@ -91,12 +89,19 @@ def draw(
             raise ConfigError("several runs have no folder in common", hint="name the picture: -o curves.png")
         output = file = runs[0].plot_path("history.png")
     else:
-        file = output_file(output)
-    plots.check_suffix(output)
+        file = _file(output)
     histories = [run.history() for run in runs]
     figure = plots.plot_history(list(zip(_labels(runs), histories, strict=True)), metrics or None, log_scale=log_scale)
     write_bytes(file, plots.encoded(figure, output.suffix))
     return output
+
+
+def _file(output: Path) -> Path:
+    """The file of a picture, if it may be written. Raises ConfigError, StorageError."""
+    from kerascli.workflow.outputs import writable
+
+    plots.check_suffix(output)
+    return writable(output, output.suffix.lower())
 
 
 def _labels(runs: Sequence[RunRecord]) -> list[str]:

@@ -64,6 +64,10 @@ def predict(
     if output is not None:
         _check_output(output, classes=classes)
     record = options.trained_run(run, runs_dir, checkpoint)
+    if output is not None:
+        from kerascli.workflow.outputs import writable
+
+        writable(output, output.suffix.lower(), run=record, reads=[] if what in options.SPLITS else [Path(what)])
     from kerascli.workflow.opened import open_run
     from kerascli.workflow.predict import predict_run
 

@@ -20,9 +20,10 @@ def schema_command(
     if output is None:
         options.say(text)
         return
-    from kerascli.storage import output_file, write_text
+    from kerascli.storage import write_text
+    from kerascli.workflow.outputs import SCHEMA, writable
 
-    write_text(output_file(output), text)
+    write_text(writable(output, SCHEMA), text)
     options.note(f"{output}: name it in a config's first line: # yaml-language-server: $schema={output}")
 
 

@@ -65,9 +65,9 @@ def _side_by_side(route: Route, table: Table, parts: list[np.ndarray]) -> np.nda
     dtype = np.result_type(*parts)
     for name, part in zip(route.pipeline.columns, parts, strict=True):
         if dtype.kind == "f" and part.dtype.kind in "iu" and (found := first_rounded(part)) is not None:
-            row, value = found
+            row, at, value = found
             text = f"{value} would be rounded beside columns of {dtype}: floats hold whole numbers up to 2**53"
-            raise DataError(Fault(text, place=table.place(row, name), hint="make two inputs of them"))
+            raise DataError(Fault(text, place=table.place(row, name, at), hint="make two inputs of them"))
     return np.concatenate([part[:, None] if part.ndim == 1 else part for part in parts], axis=-1)
 
 
@@ -108,7 +108,7 @@ def _as_in_training(route: Route, table: Table, values: np.ndarray, dtype: np.dt
         alike = converted(np.where(missing, 0, values) if missing.any() else values, dtype)
     except BadRow as bad:
         text = f"{bad.text}; the training rows hold {dtype}"
-        raise located(BadRow(bad.row, text), route, table) from None
+        raise located(BadRow(bad.row, text, at=bad.at), route, table) from None
     return values if missing.any() else alike
 
 
@@ -182,10 +182,9 @@ def check_finite(route: Route, values: np.ndarray, table: Table) -> None:
         return
     row = int(bad[0])
     wrong = ~np.isfinite(np.atleast_1d(values[row]).ravel())
-    single = len(route.pipeline.columns) == len(wrong)
-    column = route.pipeline.columns[int(wrong.argmax())] if single else route.name
     count = f"{len(bad)} row" + ("s" if len(bad) > 1 else "")
     missing = bool(np.isnan(values[row]).any())
     what = ("no label" if route.section == "targets" else "missing value") if missing else "infinite value"
     hint = "add impute to the pipeline" if missing and route.section != "targets" else None
-    raise DataError(Fault(f"{what} ({count})", place=table.place(row, column), hint=hint))
+    bad_row = BadRow(row, f"{what} ({count})", at=(int(wrong.argmax()), len(wrong)), hint=hint)
+    raise located(bad_row, route, table)

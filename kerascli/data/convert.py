@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerascli.data.table import BadRow
+from kerascli.data.table import BadRow, first_wrong
 
 BEYOND_FLOATS = 2**53
 """Beyond it float64 leaves whole numbers out."""
@@ -27,8 +27,8 @@ def converted(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
             outside = (values < limits.min) | (values >= limits.max + 1)  # as a float, int64's greatest is 2**63
         _refuse(values, outside, f"is outside {limits.min}..{limits.max} ({dtype})")
     if dtype.kind == "f" and values.dtype.kind in "iu" and (found := first_rounded(values)) is not None:
-        row, value = found
-        raise BadRow(row, f"{value} would be rounded: floats hold whole numbers up to 2**53", hint=IDS)
+        row, at, value = found
+        raise BadRow(row, f"{value} would be rounded: floats hold whole numbers up to 2**53", at=at, hint=IDS)
     with np.errstate(over="ignore"):
         out = values.astype(dtype)
     if dtype.kind == "f" and values.dtype.kind == "f" and dtype.itemsize < values.dtype.itemsize:
@@ -36,8 +36,8 @@ def converted(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return out
 
 
-def first_rounded(values: np.ndarray) -> tuple[int, int] | None:
-    """The first row with a whole number that float64 does not hold, and the number; None where there is none."""
+def first_rounded(values: np.ndarray) -> tuple[int, tuple[int, int], int] | None:
+    """The first row with a whole number that float64 does not hold, `BadRow.at` of the number, and the number."""
     if values.dtype.itemsize < 8 or not values.size:
         return None
     if int(values.max()) <= BEYOND_FLOATS and int(values.min()) >= -BEYOND_FLOATS:
@@ -48,15 +48,14 @@ def first_rounded(values: np.ndarray) -> tuple[int, int] | None:
     rounded = bits // lowest > BEYOND_FLOATS  # more than 53 bits from the highest to the lowest that is set
     if not rounded.any():
         return None
-    row = int(rounded.any(axis=1).argmax())
-    return row, int(flat[row][rounded[row]][0])
+    row, at = first_wrong(rounded)
+    return row, at, int(flat[row][at[0]])
 
 
 def _refuse(values: np.ndarray, bad: np.ndarray, what: str) -> None:
     if not bad.any():
         return
-    rows = bad.reshape(len(values), -1)
-    row = int(rows.any(axis=1).argmax())
-    value = values.reshape(len(values), -1)[row][rows[row]][0]
+    row, at = first_wrong(bad)
+    value = values.reshape(len(values), -1)[row][at[0]]
     shown = "a missing value" if value != value else f"{value:g}" if values.dtype.kind == "f" else str(value)
-    raise BadRow(row, f"{shown} {what}")
+    raise BadRow(row, f"{shown} {what}", at=at)

@@ -152,20 +152,24 @@ def _decode(data: bytes, name: str, encoding: str, delimiter: str) -> str:
     except UnicodeDecodeError as error:
         start = data.rfind(b"\n", 0, error.start) + 1
         before = data[start : error.start].decode("latin-1")
-        column = _column_at(data, before, delimiter)
-        text = f"not {encoding.removesuffix('-sig').upper()} (byte {data[error.start]:#04x}{column})"
+        column = _column_at(data.split(b"\n", 1)[0].decode(encoding, errors="replace"), before, delimiter)
+        said = f"byte {data[error.start]:#04x}{f' in {column}' if column else ''}"
+        text = f"not {encoding.removesuffix('-sig').upper()} ({said})"
         place = Place(name, data.count(b"\n", 0, error.start) + 1)
         raise DataError(Fault(text, place=place, hint="set 'encoding' of the source, for example latin-1")) from None
     if "\0" in text:
-        raise DataError(Fault("a zero byte in the text", place=Place(name, text.count("\n", 0, text.index("\0")) + 1)))
+        at = text.index("\0")
+        column = _column_at(text.split("\n", 1)[0], text[text.rfind("\n", 0, at) + 1 : at], delimiter)
+        said = f"a zero byte in the text{f' (in {column})' if column else ''}"
+        raise DataError(Fault(said, place=Place(name, text.count("\n", 0, at) + 1)))
     return text
 
 
-def _column_at(data: bytes, before: str, delimiter: str) -> str:
-    """Names the column that stands after `before` in a line, if the header can be read."""
-    header = data.split(b"\n", 1)[0].decode("latin-1").rstrip("\r").split(delimiter)
+def _column_at(header: str, before: str, delimiter: str) -> str:
+    """Name the column that stands after `before` in a line, if the header has one."""
+    names = header.rstrip("\r").split(delimiter)
     position = len(before.split(delimiter)) - 1
-    return f" in column '{safe_text(header[position], 40)}'" if position < len(header) else ""
+    return f"column '{safe_text(names[position], 40)}'" if position < len(names) else ""
 
 
 def _rows(text: str, name: str, form: _Form) -> list[list[str]]:

@@ -13,7 +13,8 @@ from kerascli.data.transforms.integer_lookup import IntegerLookup
 from kerascli.data.transforms.normalization import Normalization
 from kerascli.data.transforms.rescaling import Rescaling
 from kerascli.data.transforms.string_lookup import StringLookup
-from kerascli.shapes import Floats, NonNegativeInt, PositiveInt
+from kerascli.preprocessing.lookup import OovPlaces
+from kerascli.shapes import Floats, PositiveInt
 
 Encoding = Literal["int", "one_hot"]
 
@@ -68,7 +69,7 @@ class Categorical(Feature):
 
     max_tokens: Annotated[int, Setting(ge=2, le=2**53)] | None = None
     """The size of the vocabulary, places for unknown values included."""
-    num_oov_indices: NonNegativeInt = 1
+    num_oov_indices: OovPlaces = 1
     """Places for unknown values."""
     output_mode: Encoding = "one_hot"
 

@@ -11,6 +11,7 @@ from kerascli.data.base import Field, Learned
 from kerascli.data.blocks import Blocks
 from kerascli.data.columns import column_field, read_columns
 from kerascli.data.pipeline import infer_step, run_step
+from kerascli.data.room import check_room
 from kerascli.data.route import Route, located
 from kerascli.data.table import BadRow, Table
 from kerascli.errors import FileRefused
@@ -102,8 +103,8 @@ def _learn_step(walks: list[_Walk], table: Table, learned: Mapping[str, Learned]
     try:
         found = step.learn(rows, first.field, target=first.route.target)
     except BadRow as bad:
-        place = BadRow((rows.first + bad.row) % table.rows, bad.text, hint=bad.hint)
-        raise located(place, first.route, table) from None
+        walk, row = divmod(rows.first + bad.row, table.rows)  # each goes through all rows
+        raise located(BadRow(row, bad.text, at=bad.at, hint=bad.hint), walks[walk].route, table) from None
     except ValueError as error:
         raise first.route.fault(str(error), first.position) from None
     where = f"{first.route.section}.{first.route.name} ({step.component_name})"
@@ -112,9 +113,11 @@ def _learn_step(walks: list[_Walk], table: Table, learned: Mapping[str, Learned]
 
 def _advance(walk: _Walk, table: Table, learned: Learned) -> None:
     if walk.position < walk.end:
+        made = infer_step(walk.route, walk.position, walk.field, learned)
         if walk.values is not None:
+            check_room(walk.route, walk.position, made, len(walk.values))
             walk.values = run_step(walk.route, walk.position, walk.values, walk.field, learned, table)
-        walk.fields.append(infer_step(walk.route, walk.position, walk.field, learned))
+        walk.fields.append(made)
     walk.position += 1
 
 

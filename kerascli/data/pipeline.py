@@ -10,6 +10,7 @@ from kerascli import draws
 from kerascli.data.base import NOTHING_LEARNED, Field, Learned
 from kerascli.data.columns import check_finite, read_columns
 from kerascli.data.convert import converted
+from kerascli.data.room import check_room
 from kerascli.data.route import Route, located
 from kerascli.data.table import BadRow, Table
 
@@ -30,14 +31,16 @@ def infer(route: Route, field: Field, learned: Mapping[str, Learned]) -> list[Fi
 
 
 def infer_step(route: Route, index: int, field: Field, learned: Learned | None) -> Field:
-    """The field after step `index`. Raises DataError."""
+    """The field after step `index`. Raises DataError; ConfigError where no memory would hold a row of it."""
     step = route.pipeline.steps[index].transform
     if field.is_ragged and not step.takes_sequences:
         raise route.fault(_RAGGED, index, hint=_PAD)
     try:
-        return step.infer(field, learned, target=route.target)
+        found = step.infer(field, learned, target=route.target)
     except ValueError as error:
         raise route.fault(str(error), index) from None
+    check_room(route, index, found)
+    return found
 
 
 def boundary(route: Route, fields: list[Field]) -> int:
@@ -71,6 +74,7 @@ def prepare(route: Route, table: Table, fields: list[Field], learned: Mapping[st
     steps = route.pipeline.steps
     until = boundary(route, fields)
     for index in range(until):
+        check_room(route, index, fields[index + 1], len(values))
         values = run_step(route, index, values, fields[index], learned.get(route.key(index), NOTHING_LEARNED), table)
     check_finite(route, values, table)
     if until < len(steps) and steps[until].transform.needs_rows:

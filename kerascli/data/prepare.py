@@ -16,6 +16,7 @@ from kerascli.data.mixing import Mixing, mixed_inputs, mixes
 from kerascli.data.on_disk import Values
 from kerascli.data.pipeline import Stage, finished, infer, suffix
 from kerascli.data.preparer import Fields, Preparer
+from kerascli.data.room import check_source
 from kerascli.data.route import Route
 from kerascli.data.rows import Split
 from kerascli.data.spec import DataSpec
@@ -78,6 +79,7 @@ def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFa
     except DataError as error:
         reason = str(error)
     if known is not None:
+        check_source(spec.source, known)
         check_where(spec.where, known)
     fields: dict[tuple[str, str], Field] = {}
     for route in _routes(spec):
@@ -111,7 +113,8 @@ def load_data(
     tables = _split(spec, rows_where(spec.source.load(context), spec.where), context)
     routes = _routes(spec)
     if "train" not in tables:
-        raise DataError(f"the source '{spec.source.component_name}' has no 'train' split, only {', '.join(tables)}")
+        text = f"the source '{spec.source.component_name}' has no 'train' split, only {', '.join(tables)}"
+        raise DataError(Fault(text, ("data", "source")))
     if validation_split > 0:
         tables = _cut_tail(tables, validation_split)
     train = tables["train"]

@@ -10,10 +10,10 @@ from kerascli.data.mapped import Mapped
 from kerascli.data.on_disk import BLOCK_BYTES, Rows
 from kerascli.data.pipeline import prepare
 from kerascli.data.route import Route
-from kerascli.data.rows import DiskSplit, MemorySplit, Reader, Split
+from kerascli.data.rows import DiskSplit, MemorySplit, Origin, Reader, Split
 from kerascli.data.spill import spill
 from kerascli.data.table import Table
-from kerascli.errors import DataError, safe_text
+from kerascli.errors import DataError, Fault, Place, safe_text
 
 Fields = Mapping[tuple[str, str], list[Field]]
 """The fields before every step and after the last, by section and name."""
@@ -46,7 +46,7 @@ class Preparer:
         parquet, is prepared once, for all splits of the same file together.
         """
         if table.rows == 0:
-            raise DataError(f"'{safe_text(table.name)}' has no rows")
+            raise DataError(Fault("there are no rows", place=Place(table.name or "data")))
         on_disk = [route for route in self._routes if table.on_disk(route.pipeline.columns)]
         streams = [route for route in on_disk if table.streams(route.pipeline.columns)]
         ready = self.rows([route for route in self._routes if route not in on_disk], table)
@@ -57,14 +57,18 @@ class Preparer:
             readers.append(self._in_order(streams, table))
         if direct := [route for route in on_disk if route not in streams]:
             readers.append(_WhenRead(self, direct, table))
-        return DiskSplit(readers, table.rows)
+        return DiskSplit(readers, table.rows, self._origin(table))
 
     def rows(self, routes: Sequence[Route], table: Table) -> MemorySplit:
         """Rows of which the columns are in memory. Raises DataError."""
         found: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
         for route in routes:
             found[route.section][route.name] = prepare(route, table, self._fields[route.id], self._learned)
-        return MemorySplit(found["inputs"], found["targets"], found["sample_weight"], table.rows)
+        origin = self._origin(table)
+        return MemorySplit(found["inputs"], found["targets"], found["sample_weight"], table.rows, origin)
+
+    def _origin(self, table: Table) -> Origin:
+        return Origin(table, {route.id: route.pipeline.columns for route in self._routes})
 
     def _in_order(self, routes: Sequence[Route], table: Table) -> Reader:
         whole, rows = table.whole()

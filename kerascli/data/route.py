@@ -41,8 +41,9 @@ class Route:
 
 def located(bad: BadRow, route: Route, table: Table, index: int | None = None) -> DataError:
     """A row of an array as a place in the file; of step `index` the setting that is to blame, too."""
-    column = route.pipeline.columns[0] if len(route.pipeline.columns) == 1 else route.name
-    place = table.place(bad.row, column)
+    columns, (value, width) = route.pipeline.columns, bad.at
+    column = columns[0] if len(columns) == 1 else columns[value] if len(columns) == width else route.name
+    place = table.place(bad.row, column, bad.at)
     if bad.setting is None or index is None:
         return DataError(Fault(bad.text, place=place, hint=bad.hint))
     name = route.pipeline.steps[index].transform.component_name

@@ -4,7 +4,7 @@ Text columns are object arrays of `str`: numpy's 'U' arrays take four bytes time
 so one long review would cost gigabytes. Objects come from our own readers only, never out of a file.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -15,15 +15,34 @@ from kerascli.errors import DataError, Fault, Place, suggestion
 
 
 class BadRow(Exception):
-    """A value that a transform cannot take: `row` counts from 0 within the values it was given."""
+    """A value that a transform cannot take: `row` counts from 0 within the values it was given.
 
-    def __init__(self, row: int, text: str, *, hint: str | None = None, setting: str | None = None) -> None:
-        """`setting` is that of the transform which is to blame as much as the value."""
+    `at` says which of the row's values it is: index and number; a row of as many values as columns tells the column.
+    `setting` is that of the transform which is to blame as much as the value.
+    """
+
+    def __init__(
+        self,
+        row: int,
+        text: str,
+        *,
+        at: tuple[int, int] = (0, 0),
+        hint: str | None = None,
+        setting: str | None = None,
+    ) -> None:
         super().__init__(text)
         self.row = row
+        self.at = at
         self.text = text
         self.hint = hint
         self.setting = setting
+
+
+def first_wrong(wrong: np.ndarray) -> tuple[int, tuple[int, int]]:
+    """Return the row of the first true value, and `BadRow.at` of it; one is true."""
+    rows = wrong.reshape(len(wrong), -1)
+    row = int(rows.any(axis=1).argmax())
+    return row, (int(rows[row].argmax()), rows.shape[1])
 
 
 class Table(Mapping[str, Values]):
@@ -37,16 +56,19 @@ class Table(Mapping[str, Values]):
         name: str = "",
         numbers: np.ndarray | None = None,
         taken: tuple["Table", Rows] | None = None,
+        made_of: "MadeOf | None" = None,
     ) -> None:
         """`name` is the file (or the source) in messages; `numbers` are the rows' lines there (None: 1, 2, ...).
 
-        `taken` says of which table these rows are a part, and which they are there.
+        `taken` says of which table these rows are a part, and which they are there; `made_of`, where a value stands in
+        the table that these rows are made of.
         """
         self._columns = columns
         self.rows = rows
         self.name = name
         self._numbers = numbers
         self._taken = taken
+        self._made_of = made_of
 
     def __getitem__(self, column: str) -> Values:
         return self._columns[column]
@@ -129,15 +151,19 @@ class Table(Mapping[str, Values]):
             return whole.numbers()[rows]
         return np.arange(1, self.rows + 1) if self._numbers is None else self._numbers
 
-    def place(self, row: int, column: str) -> Place:
-        """`train.csv:17:age`."""
-        return Place(f"{self.name or 'data'}:{self._number(row)}:{column}")
-
-    def _number(self, row: int) -> int:
+    def place(self, row: int, column: str, at: tuple[int, int] = (0, 0)) -> Place:
+        """`train.csv:17:age`; `at` as `BadRow` has it."""
         if self._taken is not None:
             table, rows = self._taken
-            return table._number(rows.start + row if isinstance(rows, slice) else int(rows[row]))
-        return row + 1 if self._numbers is None else int(self._numbers[row])
+            return table.place(rows.start + row if isinstance(rows, slice) else int(rows[row]), column, at)
+        if self._made_of is not None:
+            return self._made_of(row, column, at)
+        number = row + 1 if self._numbers is None else int(self._numbers[row])
+        return Place(f"{self.name or 'data'}:{number}:{column}")
+
+
+MadeOf = Callable[[int, str, tuple[int, int]], Place]
+"""The place of a value by its row, its column, and its index and number in the row."""
 
 
 class _Rows(Mapping[str, Values]):

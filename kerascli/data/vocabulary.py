@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kerascli.errors import DataError, safe_text
+from kerascli.errors import DataError, Fault, Place, safe_text
 from kerascli.files import memory_limit, read_bytes
 
 
@@ -14,7 +14,8 @@ def read_vocabulary(path: Path, parse: Callable[[str], Any]) -> list[Any]:
     try:
         lines = data.decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
-        raise DataError(f"'{safe_text(str(path))}' is not UTF-8 (byte {data[error.start]:#04x})") from None
+        place = Place(str(path), data.count(b"\n", 0, error.start) + 1)
+        raise DataError(Fault(f"not UTF-8 (byte {data[error.start]:#04x})", place=place)) from None
     if lines[-1] == "":
         lines.pop()
     entries = []

@@ -1,6 +1,7 @@
 """A Model becomes shapes and modules: each layer is built and tried on the meta device, nothing is allocated."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -26,7 +27,7 @@ from kerascli.layers.base import (
 )
 from kerascli.layers.recurrent.base import StatefulModule
 from kerascli.light_torch import without_compiler
-from kerascli.shapes import TensorSpec, show_shape
+from kerascli.shapes import MAX_VALUES, TensorSpec, show_shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,7 @@ def _build_node(
         stated = module.results if isinstance(module, PartedModule) else layer.output_spec(seen)
         results = try_out(node, module, specs, tried) if stated is None else as_stated(stated, node, specs)
     _refuse_undeclared(module)
+    _refuse_huge(results)
     count = layer.results_of(node.call)
     if count is None and len(results) != len(node.outputs):
         is_one = len(node.outputs) == 1
@@ -163,6 +165,14 @@ def _build_node(
     if len(results) != (len(node.outputs) if count is None else count):
         raise AssertionError(f"{layer.component_name} returned {len(results)} results")
     return module, results
+
+
+def _refuse_huge(results: Sequence[TensorSpec]) -> None:
+    """A typing error in a size: nothing has been allocated yet."""
+    for result in results:
+        values = math.prod(size or 1 for size in result.shape)
+        if values > MAX_VALUES:
+            raise ShapeMismatch(f"makes {result}: {values:,} numbers for a row; the limit is {MAX_VALUES:,}")
 
 
 def _keep_states(module: nn.Module, x: TensorSpec, rows: int | None) -> None:

@@ -110,6 +110,8 @@ def _trial(
     except (RuntimeError, IndexError, ValueError) as error:
         if isinstance(error, ShapeMismatch):
             raise
+        if "multiplication overflow" in str(error):
+            raise ShapeMismatch(f"makes more numbers than any memory holds of {taken(node, specs)}") from error
         raise ShapeMismatch(f"cannot take {taken(node, specs)}: {first_line(error).rstrip('.')}") from error
     if isinstance(result, Outcome):
         result = result.value

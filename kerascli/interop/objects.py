@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from kerascli.component import REGISTRIES, Component, Invalid, Registry
+from kerascli.component import Component, Invalid, Registry, registries
 from kerascli.errors import Fault, FileRefused, safe_text, show, suggestion
 from kerascli.interop.differences import ANY, BOOKKEEPING, DIFFERENCES, NAMED_FUNCTIONS, Difference
 
@@ -162,7 +162,7 @@ def from_keras(value: Any, where: str, refusals: Refusals, extra: Difference | N
     name = own_name(value)
     if name == "Sequential":
         value, name = _as_pipeline(value), "Pipeline"
-    kinds = [REGISTRIES[kind] for kind in _NESTED_KINDS if kind in REGISTRIES]
+    kinds = [registries()[kind] for kind in _NESTED_KINDS]
     registry = next((registry for registry in kinds if name is not None and registry.find(name)), None)
     if registry is None:
         refusals.unknown(full_name(value))

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor
 
 from kerascli.metrics.base import Metric, metric, ratio, shape_fault
-from kerascli.metrics.confusion import Confusion, confusion, even_thresholds, outcomes
+from kerascli.metrics.confusion import MAX_THRESHOLDS, Confusion, confusion, even_thresholds, outcomes
 from kerascli.shapes import Floats, PositiveInt, TensorSpec
 
 _EPSILON = 1e-7
@@ -23,7 +23,7 @@ class AUC(Metric):
 
     direction = "max"
 
-    num_thresholds: Annotated[int, Field(ge=2)] = 200
+    num_thresholds: Annotated[int, Field(ge=2, le=MAX_THRESHOLDS)] = 200
     curve: Annotated[Literal["ROC", "PR"], BeforeValidator(_upper)] = "ROC"
     summation_method: Literal["interpolation", "minoring", "majoring"] = "interpolation"
     thresholds: Floats | None = None

@@ -37,6 +37,10 @@ class Confusion:
         return ratio(self.true_negatives, self.true_negatives + self.false_positives)
 
 
+MAX_THRESHOLDS = 2**20
+"""Each is compared with every prediction of a batch."""
+
+
 def even_thresholds(count: int) -> list[float]:
     """`count` thresholds from 0 to 1, both included."""
     return [i / (count - 1) for i in range(count)]

@@ -1,13 +1,15 @@
 """The best of one figure where another is at least so good: recall at precision and its three relatives."""
 
 from abc import abstractmethod
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from kerascli.metrics.base import Metric, metric, shape_fault
-from kerascli.metrics.confusion import Confusion, confusion, even_thresholds, outcomes
-from kerascli.shapes import Fraction, NonNegativeInt, PositiveInt, TensorSpec
+from kerascli.metrics.confusion import MAX_THRESHOLDS, Confusion, confusion, even_thresholds, outcomes
+from kerascli.shapes import Fraction, NonNegativeInt, TensorSpec
 
 
 class _AtPoint(Metric):
@@ -15,7 +17,7 @@ class _AtPoint(Metric):
 
     direction = "max"
 
-    num_thresholds: PositiveInt = 200
+    num_thresholds: Annotated[int, Field(ge=1, le=MAX_THRESHOLDS)] = 200
     class_id: NonNegativeInt | None = None
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:

@@ -23,10 +23,8 @@ from kerascli.expressions.tree import (
 )
 from kerascli.ops.base import OPS, ArgumentError, as_tensor
 from kerascli.ops.index import index
-from kerascli.shapes import show_shape
+from kerascli.shapes import MAX_VALUES, show_shape
 
-MAX_VALUES = 2**31
-"""Of one tensor: a typing error in a size must not take the machine down."""
 OPERATORS = {
     "+": "add", "-": "subtract", "*": "multiply", "/": "divide", "//": "floor_divide", "%": "mod", "**": "power",
     "@": "matmul", "and": "logical_and", "or": "logical_or", "<": "less", "<=": "less_equal", ">": "greater",

@@ -11,7 +11,10 @@ from kerascli.component import Component
 from kerascli.errors import safe_text
 from kerascli.preprocessing.categories import Dense
 from kerascli.preprocessing.hashing import Salt
-from kerascli.shapes import Floats, Ints, NonNegativeInt
+from kerascli.shapes import Floats, Ints
+
+OovPlaces = Annotated[int, Setting(ge=0, le=2**20)]
+"""Places for unknown values; each has a word of its own among those of the vocabulary."""
 
 
 class LookupSettings(Component):
@@ -19,7 +22,7 @@ class LookupSettings(Component):
 
     max_tokens: Annotated[int, Setting(ge=2, le=2**53)] | None = None
     """The size of the whole, places for unknown values included."""
-    num_oov_indices: NonNegativeInt | None = None
+    num_oov_indices: OovPlaces | None = None
     """Places for unknown values; null: one in inputs, none in targets."""
     mask_token: Any = None
     oov_token: Any = None

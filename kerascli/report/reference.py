@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kerascli.component import REGISTRIES, Component, Registry, plural
+from kerascli.component import Component, Registry, plural, registries
 from kerascli.errors import ConfigError, suggestion
 from kerascli.layers.base import BaseLayer, MergeLayer
 from kerascli.ops.base import OPS
@@ -79,7 +79,7 @@ class Member:
 
 def kinds() -> dict[str, int]:
     """Every kind and how many things it has."""
-    counts = {kind: len(registry.names()) for kind, registry in REGISTRIES.items()}
+    counts = {kind: len(registry.names()) for kind, registry in registries().items()}
     return dict(sorted({**counts, "op": len(OPS.names())}.items()))
 
 
@@ -87,7 +87,7 @@ def find_kind(word: str) -> Registry[Any]:
     """The registry of a kind, in the singular or the plural. Raises ConfigError."""
     found = _kind(word)
     if found is None:
-        hint = f"kinds: {', '.join(map(plural, sorted(REGISTRIES)))}"
+        hint = f"kinds: {', '.join(map(plural, sorted(registries())))}"
         raise ConfigError(f"there is no kind '{word}'{suggestion(word, _kind_words())}", hint=hint)
     return found
 
@@ -161,7 +161,7 @@ _KIND_MEANING = "A name, a name with its first argument (name: value), or with i
 
 
 def _of_components(word: str) -> Iterator[Entry]:
-    for kind, registry in sorted(REGISTRIES.items(), key=lambda item: (item[0] != "layer", item[0])):
+    for kind, registry in sorted(registries().items(), key=lambda item: (item[0] != "layer", item[0])):
         cls = registry.find(word)
         if cls is not None:
             beside = tuple(map(Key.of, node_settings(cls))) if issubclass(cls, BaseLayer) else ()
@@ -205,7 +205,7 @@ def _of_keys(word: str) -> Iterator[Entry]:
     owners.append(("a node", tuple(map(Key.of, node_settings(BaseLayer)))))
     found = [(owner, key) for owner, keys in owners for key in keys if key.name == word]
     if not found:
-        every = ((kind, cls) for kind, registry in sorted(REGISTRIES.items()) for cls in registry)
+        every = ((kind, cls) for kind, registry in registries().items() for cls in registry)
         found = [(cls.component_name, key) for kind, cls in every for key in _keys(cls, kind) if key.name == word]
     by_key: dict[Key, list[str]] = {}
     for owner, key in found:
@@ -220,20 +220,20 @@ def _keys(cls: type[Component], kind: str) -> Iterator[Key]:
 
 
 def _kind(word: str) -> Registry[Any] | None:
-    return next((r for kind, r in REGISTRIES.items() if word.lower() in {kind, plural(kind)}), None)
+    return next((r for kind, r in registries().items() if word.lower() in {kind, plural(kind)}), None)
 
 
 def _kind_words() -> list[str]:
-    return [spelling for kind in REGISTRIES for spelling in (kind, plural(kind))]
+    return [spelling for kind in registries() for spelling in (kind, plural(kind))]
 
 
 def _known() -> list[str]:
     """Everything that can be explained."""
     parts = sections()
     keys = [spelling for s in parts.values() for key in s.settings for spelling in (key.name, f"{s.name}.{key.name}")]
-    names = [name for registry in REGISTRIES.values() for name in registry.names()]
+    names = [name for registry in registries().values() for name in registry.names()]
     spellings = [
-        alias for registry in REGISTRIES.values() for name in registry.names() for alias in registry.aliases(name)
+        alias for registry in registries().values() for name in registry.names() for alias in registry.aliases(name)
     ]
     return [*parts, *_kind_words(), *names, *spellings, *keys, "ops", *OPS.names()]
 

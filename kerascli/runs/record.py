@@ -287,5 +287,14 @@ def is_run(path: Path) -> bool:
     return path.is_dir() and ((path / _FACTS).is_file() or FOLDER.fullmatch(path.name) is not None)
 
 
+def run_around(file: Path) -> Path | None:
+    """Return the run whose own file this would be; its plots and samples may be anybody's."""
+    for folder in file.parents:
+        named = FOLDER.fullmatch(folder.name) is not None
+        if is_run(folder) and (named or (folder / _RESOLVED).is_file()):
+            return None if file.relative_to(folder).parts[0] in {PLOTS, SAMPLES} else folder
+    return None
+
+
 def _now() -> str:
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"

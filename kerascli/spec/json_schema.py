@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from kerascli.component import REGISTRIES, Component, Registry
+from kerascli.component import Component, Registry, registries
 from kerascli.layers.base import LAYERS, MergeLayer
 from kerascli.spec.sections import NAME_PATTERN, Section, input_shape, node_settings, sections
 from kerascli.spec.settings import Schema, Setting, settings
@@ -18,13 +18,13 @@ def json_schema() -> Schema:
     parts = sections()
     whole = parts.pop("config")
     definitions: dict[str, Schema] = {
-        "reference": {"type": "string", "pattern": r"\$(\(|[A-Za-z_])", "description": "$name or $(expression)"},
+        "reference": {"type": "string", "pattern": r"\$(\(|[A-Za-z_])"},  # $name or $(expression)
         "pipeline": _pipeline(),
         "entry": _entry(),
         "call": _call(),
         **{name: _section(section) for name, section in parts.items()},
     }
-    for registry in REGISTRIES.values():
+    for registry in registries().values():
         definitions |= _kind(registry)
     definitions |= _nodes()
     return {
@@ -135,8 +135,12 @@ def _definitions(kind: str, registry: Registry[Any], forms: dict[str, Schema], p
     }
     bare: list[Schema] = []
     if plain:
-        bare = [{"enum": plain}, {"type": "string", "pattern": "|".join(spellings[name] for name in plain)}]
-    whole: Schema = {"description": kind, "anyOf": [*bare, mapping, _REFERENCE]}
+        told = [first_line(registry.get(name)) for name in plain]  # beside each name, where an editor offers it
+        bare = [
+            {"enum": plain, "enumDescriptions": told},
+            {"type": "string", "pattern": "|".join(spellings[name] for name in plain)},
+        ]
+    whole: Schema = {"anyOf": [*bare, mapping, _REFERENCE]}  # not described: editors tell the innermost description
     return {kind: whole, **{f"{kind}.{name}": form for name, form in forms.items()}}
 
 

@@ -1,16 +1,17 @@
 """Rows for a run that has no data section: arrays under the names of its inputs and outputs, as they are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from kerascli.builder.experiment import Experiment
 from kerascli.data.array_files import read_arrays
+from kerascli.data.columns import not_numbers
 from kerascli.data.convert import converted
 from kerascli.data.csv_text import read_csv
-from kerascli.data.rows import MemorySplit
-from kerascli.data.table import BadRow
+from kerascli.data.rows import MemorySplit, Origin
+from kerascli.data.table import BadRow, Table, first_wrong
 from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text, suggestion
 from kerascli.files import memory_limit, read_bytes
 from kerascli.shapes import TensorSpec
@@ -23,24 +24,28 @@ def raw_rows(experiment: Experiment, path: Path, *, targets: bool) -> MemorySpli
     """
     name = str(path)
     inputs = {given.name: given.spec for given in experiment.spec.model.inputs}
-    arrays = _from_text(path, inputs) if path.suffix.lower() == ".csv" else dict(read_arrays(path, name))
+    table = Table({}, 0, name=name)
+    if path.suffix.lower() == ".csv":
+        table = read_csv(read_bytes(path, memory_limit() // 8, name), name)
+        arrays = _from_text(table, inputs)
+    else:
+        arrays = dict(read_arrays(path, name))
     if len(arrays) == 1 and len(inputs) == 1 and path.suffix == ".npy" and not targets:
         arrays = dict(zip(inputs, arrays.values(), strict=True))
     goals = experiment.spec.compile.goals if experiment.spec.compile is not None and targets else ()
     names = dict.fromkeys([*inputs, *(goal.target for goal in goals)])
-    found = {key: _array(arrays, key, name) for key in names}
+    found = {key: _array(arrays, key, table) for key in names}
     rows = len(next(iter(found.values())))
     for key, values in found.items():
         if len(values) != rows or not rows:
             text = f"'{safe_text(key)}' has {len(values)} rows, '{safe_text(next(iter(found)))}' has {rows}"
             raise DataError(Fault(text, place=Place(name)))
-    wanted = {key: _as_input(found[key], spec, key, name) for key, spec in inputs.items()}
-    return MemorySplit(wanted, {goal.target: found[goal.target] for goal in goals}, {}, rows)
+    wanted = {key: _as_input(found[key], spec, key, table) for key, spec in inputs.items()}
+    return MemorySplit(wanted, {goal.target: found[goal.target] for goal in goals}, {}, rows, Origin(table, {}))
 
 
-def _from_text(path: Path, inputs: Mapping[str, TensorSpec]) -> dict[str, np.ndarray]:
+def _from_text(table: Table, inputs: Mapping[str, TensorSpec]) -> dict[str, np.ndarray]:
     """A column `x` is an array, and so are `x[0]`, `x[1]` ... together, as predictions are written."""
-    table = read_csv(read_bytes(path, memory_limit() // 8, str(path)), str(path))
     arrays = {column: table.array(column) for column in table}
     for key, spec in inputs.items():
         sizes = [1 if size is None else size for size in spec.shape]
@@ -48,35 +53,47 @@ def _from_text(path: Path, inputs: Mapping[str, TensorSpec]) -> dict[str, np.nda
         if key in arrays and sizes == [1]:
             arrays[key] = arrays[key].reshape(-1, 1)
         elif spec.shape and all(name in arrays for name in names):
+            _refuse_words(table, arrays, names)
             arrays[key] = np.stack([arrays[name] for name in names], axis=1).reshape(-1, *sizes)
     return arrays
 
 
-def _array(arrays: Mapping[str, np.ndarray], key: str, name: str) -> np.ndarray:
+def _array(arrays: Mapping[str, np.ndarray], key: str, table: Table) -> np.ndarray:
     if key not in arrays:
         text = f"there is no array '{safe_text(key)}'{suggestion(key, arrays)}"
         hint = f"it has {', '.join(map(safe_text, list(arrays)[:10]))}"
-        raise DataError(Fault(text, place=Place(name), hint=hint))
+        raise DataError(Fault(text, place=Place(table.name), hint=hint))
     values = np.asarray(arrays[key])
     if not values.ndim or values.dtype.kind not in "biuf":
-        raise DataError(Fault(f"'{safe_text(key)}' has no rows of numbers", place=Place(name)))
+        _refuse_words(table, arrays, [key])
+        raise DataError(Fault(f"'{safe_text(key)}' has no rows of numbers", place=Place(table.name)))
     return values
 
 
-def _as_input(values: np.ndarray, spec: TensorSpec, key: str, name: str) -> np.ndarray:
+def _refuse_words(table: Table, arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
+    """Raises DataError at the first value of a column of a text file that is no number."""
+    for name in names:
+        if name in table and arrays[name].dtype == object:
+            raise not_numbers(table, name, arrays[name])
+
+
+def _as_input(values: np.ndarray, spec: TensorSpec, key: str, table: Table) -> np.ndarray:
     shape = values.shape[1:]
     fits = len(shape) == spec.rank and all(n in (None, size) for n, size in zip(spec.shape, shape, strict=True))
     if not fits:
         found = f"{values.dtype} of shape {values.shape}"
-        raise DataError(Fault(f"'{safe_text(key)}': expected numbers of shape {spec}, got {found}", place=Place(name)))
-    if spec.is_integer and values.dtype.kind == "f" and not (values == np.floor(values)).all():
-        raise DataError(Fault(f"'{safe_text(key)}': expected whole numbers", place=Place(name)))
+        text = f"'{safe_text(key)}': expected numbers of shape {spec}, got {found}"
+        raise DataError(Fault(text, place=Place(table.name)))
+    if spec.is_integer and values.dtype.kind == "f" and (wrong := values != np.floor(values)).any():
+        row, (index, _) = first_wrong(wrong)
+        text = f"'{safe_text(key)}': expected whole numbers, got {values[row].flat[index]:g}"
+        raise DataError(Fault(text, place=table.place(row, key)))
     if spec.is_integer or values.dtype.kind != "f":
         return values
     try:
         return converted(values, np.dtype(np.float32))
     except BadRow as bad:
-        raise DataError(Fault(f"'{safe_text(key)}': {bad.text}", place=Place(f"{name}:{bad.row + 1}"))) from None
+        raise DataError(Fault(f"'{safe_text(key)}': {bad.text}", place=table.place(bad.row, key))) from None
 
 
 def no_split(what: str, why: str) -> ConfigError:

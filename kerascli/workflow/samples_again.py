@@ -8,6 +8,7 @@ from kerascli.errors import ConfigError, safe_text, suggestion
 from kerascli.storage import make_folder, write_bytes
 from kerascli.workflow.changed_data import load_again
 from kerascli.workflow.opened import OpenedRun
+from kerascli.workflow.outputs import writable, writable_folder
 from kerascli.workflow.samples import made
 from kerascli.workflow.studio import ModelStudio
 
@@ -33,11 +34,12 @@ def draw_samples(run: OpenedRun, names: Sequence[str], folder: Path | None) -> I
         raise ConfigError(f"the run '{run.record.path}' has no callback that makes samples", hint=hint)
     studio = studio_of(run)
     if folder is not None:
+        writable_folder(folder)
         make_folder(folder)
     for name in names or samplers:
         data, suffix = made(samplers[name], studio)
         if folder is None:
             yield run.record.write_sample(f"final-{name}{suffix}", data)
         else:
-            write_bytes(folder / f"{name}{suffix}", data)
+            write_bytes(writable(folder / f"{name}{suffix}", suffix, run=run.record), data)
             yield folder / f"{name}{suffix}"

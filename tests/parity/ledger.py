@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import kerascli.spec.run  # noqa: F401  # with it comes every registry
-from kerascli.component import REGISTRIES, plural
+from kerascli.component import plural, registries
 
 _DRAWN = "drawn at random: its moments, range and seeds are tested"
 _FORMULA = "a formula: its operations are compared"
@@ -69,7 +69,8 @@ def open_accounts() -> list[str]:
     for kind in KINDS:
         noted = {entry.name for entry in ENTRIES if entry.kind == kind}
         left_out = {name for known, name in LEFT_OUT if known == kind}
-        ours = {cls.component_name for cls in REGISTRIES[kind] if cls.__module__.startswith("kerascli.")}  # no plugins
+        built_in = (cls for cls in registries()[kind] if cls.__module__.startswith("kerascli."))  # not plugins'
+        ours = {cls.component_name for cls in built_in}
         found += [f"{kind} '{name}' was not compared, and has no reason" for name in sorted(ours - noted - left_out)]
         found += [f"{kind} '{name}' has a reason, and is no component" for name in sorted(left_out - ours)]
     return found
@@ -103,7 +104,7 @@ def write_report(path: Path) -> None:
         by_name[entry.kind, entry.name].append(entry)
     lines = ["# Parity with Keras", ""]
     for kind in KINDS:
-        names = REGISTRIES[kind].names()
+        names = registries()[kind].names()
         compared = [name for name in names if by_name[kind, name]]
         count = sum(len(by_name[kind, name]) for name in compared)
         lines += [f"## {plural(kind).capitalize()}: {len(compared)} of {len(names)} compared, {count} cases", ""]

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import pytest
 
-from kerascli.component import REGISTRIES
+from kerascli.component import registries
 from tests.parity import ledger
 
 HERE = Path(__file__).parent
@@ -77,14 +77,14 @@ MODULES: dict[str, Any] = {
 @pytest.mark.parametrize("kind", MODULES)
 def test_every_name_of_keras_is_known_or_has_its_reason(kind: str) -> None:
     names = {name for name in dir(MODULES[kind]) if not name.startswith("_")} - _PLUMBING
-    unknown = {name for name in names if REGISTRIES[kind].find(name) is None}
+    unknown = {name for name in names if registries()[kind].find(name) is None}
     assert unknown == WITHOUT[kind].keys()
 
 
 def test_a_component_that_was_not_compared_and_one_that_is_none_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole is looked at when all tests have ended, in whichever processes they were: in tests/parity/books.py."""
     everything = [
-        ledger.Entry(kind, name, "a case", None) for kind in ledger.KINDS for name in REGISTRIES[kind].names()
+        ledger.Entry(kind, name, "a case", None) for kind in ledger.KINDS for name in registries()[kind].names()
     ]
     monkeypatch.setattr(ledger, "ENTRIES", [])
     ledger.take([each.kind, each.name, each.case, each.gap] for each in everything)
@@ -115,5 +115,5 @@ def test_two_processes_make_one_report(tmp_path: Path) -> None:
         cwd=HERE.parent.parent, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout
-    names = REGISTRIES["schedule"].names()
+    names = registries()["schedule"].names()
     assert f"## Schedules: {len(names)} of {len(names)} compared" in page.read_text(encoding="utf-8")

@@ -53,7 +53,13 @@ class Pairs(WrappedSource):
                 if wanted is None or shown in wanted:
                     picked = Picked(numbers_in_memory(table, name, "pairs"), rows)
                     columns[shown] = picked if is_large(len(rows) * picked.row_bytes) else picked[slice(None)]
-        return Table(columns, len(one), name=table.name, numbers=table.numbers()[one])
+
+        def place(row: int, column: str, at: tuple[int, int]) -> Place:
+            is_other = column not in table and column.endswith(OTHER)
+            rows = other if is_other else one
+            return table.place(int(rows[row]), column.removesuffix(OTHER) if is_other else column, at)
+
+        return Table(columns, len(one), name=table.name, numbers=table.numbers()[one], made_of=place)
 
     def _partners(self, table: Table, split: str) -> np.ndarray:
         """For each row one of its class, which is never itself, and one of another class: (rows, 2)."""

@@ -80,7 +80,15 @@ class Timeseries(WrappedSource):
                 columns[name] = windows if is_large(len(windows) * windows.row_bytes) else windows[slice(None)]
             if wanted is None or name + NEXT in wanted:
                 columns[name + NEXT] = values[starts + offset]
-        return Table(columns, len(starts), name=table.name, numbers=table.numbers()[starts])
+
+        def place(row: int, column: str, at: tuple[int, int]) -> Place:
+            ahead = column not in table and column.endswith(NEXT)
+            index, width = at
+            step = index * self.sequence_length // width if width else 0
+            behind = offset if ahead else step * self.sampling_rate
+            return table.place(int(starts[row]) + behind, column.removesuffix(NEXT) if ahead else column)
+
+        return Table(columns, len(starts), name=table.name, numbers=table.numbers()[starts], made_of=place)
 
 
 class Windows(Direct):

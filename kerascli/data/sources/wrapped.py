@@ -7,6 +7,7 @@ from typing import Annotated, Self
 import numpy as np
 
 from kerascli.data.base import SOURCES, Context, Source
+from kerascli.data.columns import is_number, not_numbers
 from kerascli.data.table import Table
 from kerascli.errors import DataError, Fault, Place
 
@@ -34,6 +35,8 @@ def numbers_in_memory(table: Table, name: str, made: str) -> np.ndarray:
     """A column of numbers, of which `made` are made. Raises DataError."""
     values = table.column(name)
     if values.dtype == object:
+        if isinstance(values, np.ndarray) and values.ndim == 1 and any(map(is_number, filter(None, values.tolist()))):
+            raise not_numbers(table, name, values)
         text = f"column '{name}' holds no numbers; {made} are made of numbers"
         raise DataError(Fault(text, place=Place(table.name or "data")))
     if isinstance(values, np.ndarray):

@@ -50,8 +50,9 @@ def _parsed(values: np.ndarray) -> np.ndarray:
     a_row = len(words) // len(values)
     for index, word in enumerate(words):
         if word != "" and not is_number(word):
-            raise BadRow(index // a_row, f"'{safe_text(word, 40)}' is not a number")
+            raise BadRow(index // a_row, f"'{safe_text(word, 40)}' is not a number", at=(index % a_row, a_row))
     found = np.array([float(word) if word else np.nan for word in words])
     index = first_inexact(words, found)
     assert index is not None
-    raise BadRow(index // a_row, f"{safe_text(words[index], 40)} {INEXACT}", hint="string_lookup takes it as a word")
+    text = f"{safe_text(words[index], 40)} {INEXACT}"
+    raise BadRow(index // a_row, text, at=(index % a_row, a_row), hint="string_lookup takes it as a word")

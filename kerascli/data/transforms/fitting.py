@@ -6,7 +6,7 @@ import numpy as np
 
 from kerascli.data.base import EXACT_IN_FLOAT32, Field
 from kerascli.data.blocks import Blocks
-from kerascli.data.table import BadRow
+from kerascli.data.table import BadRow, first_wrong
 
 
 def need_numbers(field: Field) -> None:
@@ -38,7 +38,8 @@ def need_integers(field: Field) -> None:
 def present(rows: Blocks, step: str) -> Iterator[np.ndarray]:
     """The rows in parts; raises BadRow for one that lacks a number, or has an infinite one."""
     for part in rows.parts():
-        bad = ~np.isfinite(part).reshape(len(part), -1).all(axis=1)
+        bad = ~np.isfinite(part)
         if bad.any():
-            raise BadRow(int(bad.argmax()), "missing value", hint=f"put impute before {step}")
+            row, at = first_wrong(bad)
+            raise BadRow(row, "missing value", at=at, hint=f"put impute before {step}")
         yield part

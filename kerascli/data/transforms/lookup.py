@@ -11,7 +11,7 @@ import numpy as np
 
 from kerascli.data.base import Field, Learned, Transform
 from kerascli.data.blocks import Blocks
-from kerascli.data.table import BadRow
+from kerascli.data.table import BadRow, first_wrong
 from kerascli.data.tokens import Census, Tokens
 from kerascli.data.vocabulary import read_vocabulary
 from kerascli.preprocessing.categories import encode, encoded_shape, tally
@@ -112,7 +112,8 @@ class Lookup(LookupSettings, Transform):
     def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
         if values.dtype == object and self.mask_token != "" and (missing := np.asarray(values == "", bool)).any():
             hint = None if target else "add impute, or mask_token: '' to keep a place for missing values"
-            raise BadRow(_row(missing), "no label" if target else "missing value", hint=hint)
+            row, at = first_wrong(missing)
+            raise BadRow(row, "no label" if target else "missing value", at=at, hint=hint)
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         if self.invert:
@@ -159,11 +160,11 @@ class Lookup(LookupSettings, Transform):
         return table
 
     def _refuse(self, values: np.ndarray, unknown: np.ndarray, vocabulary: Sequence[Any], target: bool) -> None:
-        row = _row(unknown)
+        row, at = first_wrong(unknown)
         value = values[unknown][0]
         names = ", ".join(map(str, vocabulary[:10])) + (", ..." if len(vocabulary) > 10 else "")
         what = f"the {len(vocabulary)} classes of the training data" if target else f"the {len(vocabulary)} known ones"
-        raise BadRow(row, f"{'class' if target else self.word} '{value}' is not among {what} ({names})")
+        raise BadRow(row, f"{'class' if target else self.word} '{value}' is not among {what} ({names})", at=at)
 
     def _vocabulary(self, learned: Learned | None) -> Sequence[Any] | None:
         if isinstance(self.vocabulary, tuple):
@@ -182,7 +183,3 @@ class Lookup(LookupSettings, Transform):
     def _masks_index(self) -> int:
         """1 where the mask token has an index of its own; in the other modes a masked value is dropped, as in Keras."""
         return int(self.mask_token is not None and self.output_mode == "int")
-
-
-def _row(bad: np.ndarray) -> int:
-    return int(bad.reshape(len(bad), -1).any(axis=1).argmax())

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from kerascli.data.base import Field, Learned, Transform, transform
 from kerascli.data.blocks import Blocks
-from kerascli.data.table import BadRow
+from kerascli.data.table import BadRow, first_wrong
 from kerascli.data.transforms.fitting import need_integers
 from kerascli.shapes import PositiveInt
 
@@ -37,11 +37,10 @@ class ToCategorical(Transform):
         count = self._count(field, learned)
         assert count is not None
         rows = values.reshape(len(values), -1)
-        bad = ((rows < 0) | (rows >= count)).any(axis=1)
+        bad = (rows < 0) | (rows >= count)
         if bad.any():
-            row = int(bad.argmax())
-            value = next(v for v in rows[row].tolist() if not 0 <= v < count)
-            raise BadRow(row, f"class {value} is outside 0..{count - 1} (num_classes {count})")
+            row, at = first_wrong(bad)
+            raise BadRow(row, f"class {rows[row, at[0]]} is outside 0..{count - 1} (num_classes {count})", at=at)
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         return self.batch(field, learned, target=target)(torch.from_numpy(np.ascontiguousarray(values))).numpy()

@@ -1,0 +1,142 @@
+"""Where a command may write: not over what it reads, not into what a run keeps, not over a file of another kind.
+
+Whatever the flags. A file of the kind that is written is replaced, as every program does it.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from kerascli.errors import ConfigError, KerasCliError, StorageError, safe_text
+from kerascli.files import file_digest, load_json, open_regular
+from kerascli.runs.record import RunRecord, run_around
+from kerascli.storage import output_file
+
+_HEAD_BYTES = 4096
+_MAX_SCHEMA_BYTES = 64 * 2**20
+_BEGINNINGS = {
+    ".png": b"\x89PNG\r\n\x1a\n", ".pdf": b"%PDF-", ".npy": b"\x93NUMPY", ".npz": b"PK", ".parquet": b"PAR1",
+    ".keras": b"PK", ".h5": b"\x89HDF", ".hdf5": b"\x89HDF", ".pt": b"PK", ".pt2": b"PK", ".onnx": b"\x08",
+}  # fmt: skip
+"""What the first bytes of a file of a kind are; kinds are called by what their files end in."""
+CONFIG, SCHEMA = "a config of kerascli", "a JSON Schema"
+"""Kinds whose files may end in anything."""
+
+
+def writable(path: Path, kind: str, *, run: RunRecord | None = None, reads: Iterable[Path] = ()) -> Path:
+    """Return the file that a path given by the user means, if a file of `kind` may be written there.
+
+    `run` and `reads` are what the command reads. Raises ConfigError, and StorageError where there is no such place.
+    """
+    file = output_file(path)
+    shown = safe_text(str(path))
+    if not file.parent.is_dir():
+        raise StorageError(f"cannot write '{shown}': there is no folder '{safe_text(str(path.parent))}'")
+    _refuse_run(file, shown)
+    if not file.exists() or not file.stat().st_size:
+        return file
+    if any(_is_within(file, given) for given in (*reads, *(() if run is None else _read_by(run)))):
+        raise ConfigError(f"'{shown}' is read by this command and is not replaced", hint="name another file")
+    if run is not None and file_digest(file) in _digests(run):
+        raise ConfigError(f"'{shown}' is what the run was made from and is not replaced", hint="name another file")
+    if not _is_of_kind(file, kind):
+        what = kind if kind in _CHECKED else f"a {kind} file"
+        raise ConfigError(f"'{shown}' is not {what} and is not replaced", hint="name another file")
+    return file
+
+
+def writable_folder(path: Path) -> None:
+    """Refuse a folder that a run keeps. Raises ConfigError."""
+    _refuse_run(Path(os.path.realpath(path)) / "file", safe_text(str(path)))
+
+
+def _refuse_run(file: Path, shown: str) -> None:
+    run = run_around(file)
+    if run is not None:
+        hint = f"its plots/ and samples/ take files; else name a place outside of '{safe_text(run.name)}'"
+        raise ConfigError(f"'{shown}' is in a run, whose files are its own", hint=hint)
+
+
+def _is_within(file: Path, given: Path) -> bool:
+    """Whether a file is what is read, or lies in the folder that is read."""
+    real = Path(os.path.realpath(given))
+    return file.is_relative_to(real) or (real.exists() and file.samefile(real))
+
+
+def _read_by(run: RunRecord) -> Iterator[Path]:
+    """The paths in the sections of a run's config that name files: every text of which a file is there."""
+    from kerascli.spec.text import read_document
+
+    try:
+        resolved = read_document(run.resolved_path).data
+    except KerasCliError:  # a damaged run is refused by the command itself
+        return
+    model = resolved.get("model")
+    begun = model.get("init_from") if isinstance(model, dict) else None
+    for text in _texts([resolved.get("data"), begun]):
+        path = run.path / text
+        if text.strip("./") and len(text) < 4096 and "\0" not in text and path.exists():
+            yield path
+
+
+def _texts(data: Any) -> Iterator[str]:
+    if isinstance(data, str):
+        yield data
+    elif isinstance(data, dict | list):
+        for item in data.values() if isinstance(data, dict) else data:
+            yield from _texts(item)
+
+
+def _digests(run: RunRecord) -> set[str]:
+    """The digests of the files that a run was trained on, or imported from."""
+    try:
+        facts = run.facts()
+    except KerasCliError:
+        return set()
+    data, imported = facts.get("data"), facts.get("imported")
+    found = [
+        *(data.values() if isinstance(data, dict) else ()),
+        *(imported.values() if isinstance(imported, dict) else ()),
+    ]
+    return {digest for digest in found if isinstance(digest, str)}
+
+
+def _is_of_kind(file: Path, kind: str) -> bool:
+    check = _CHECKED.get(kind)
+    if check is not None:
+        return check(file)
+    with open_regular(file) as stream:
+        head = stream.read(_HEAD_BYTES)
+    match kind:
+        case ".svg":
+            return b"<svg" in head
+        case ".safetensors":
+            return head[8:9] == b"{"
+        case ".csv" | ".txt":
+            return b"\0" not in head and not any(head.startswith(begin) for begin in _BEGINNINGS.values())
+        case _:
+            return head.startswith(_BEGINNINGS[kind])
+
+
+def _is_config(file: Path) -> bool:
+    from kerascli.spec.load import SECTIONS
+    from kerascli.spec.text import read_document
+
+    try:
+        keys = read_document(file).data.keys()
+    except KerasCliError:
+        return False
+    return keys <= set(SECTIONS) and not keys.isdisjoint({"extends", "data", "model", "compile", "fit"})
+
+
+def _is_schema(file: Path) -> bool:
+    try:
+        with open_regular(file) as stream:
+            data = load_json(stream.read(_MAX_SCHEMA_BYTES), file.name)
+    except KerasCliError:
+        return False
+    return isinstance(data, dict) and "$schema" in data
+
+
+_CHECKED: dict[str, Callable[[Path], bool]] = {CONFIG: _is_config, SCHEMA: _is_schema}

@@ -1,0 +1,67 @@
+"""Every kind of thing is known to every command, in a process that has imported nothing else before."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from kerascli.component import Component, Registry
+
+EVERY_REGISTRY = """
+import gc, importlib, json, pkgutil
+import kerascli
+from kerascli.component import Registry
+for info in pkgutil.walk_packages(kerascli.__path__, "kerascli."):
+    if not info.name.endswith("__main__"):
+        importlib.import_module(info.name)
+print(json.dumps({r.kind: r.names() for r in gc.get_objects() if isinstance(r, Registry)}))
+"""
+"""The oracle: all modules are imported, and all registries are taken from memory, whoever lists them."""
+
+
+def fresh(*command: str) -> str:
+    """What a process of its own prints; this one has imported everything."""
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def kinds() -> dict[str, list[str]]:
+    return json.loads(fresh("-c", EVERY_REGISTRY))
+
+
+def test_list_schema_and_explain_know_every_registry(kinds: dict[str, list[str]]) -> None:
+    assert {"layer", "loss", "metric", "optimizer", "feature", "augmentation"} <= kinds.keys()
+    counts = json.loads(fresh("-m", "kerascli", "list", "--json"))
+    assert counts.pop("op") > 300
+    assert counts == {kind: len(names) for kind, names in kinds.items()}
+    definitions = json.loads(fresh("-m", "kerascli", "schema"))["$defs"]
+    for kind, names in kinds.items():
+        assert set(definitions[kind]["anyOf"][-2]["properties"]) == set(names)
+        assert {f"{kind}.{name}" for name in names} <= definitions.keys()
+
+
+def test_a_kind_that_no_layer_needs_is_listed_and_explained(kinds: dict[str, list[str]]) -> None:
+    listed = fresh("-m", "kerascli", "list", "metrics").splitlines()
+    assert [line.split()[0] for line in listed] == kinds["metric"]
+    assert fresh("-m", "kerascli", "explain", "losses").startswith("losses: kind\n  A name")
+
+
+def test_a_thing_of_another_kind_is_recognized_whatever_was_imported() -> None:
+    code = (
+        "from kerascli.component import Invalid\n"
+        "from kerascli.parts.base import ACTIVATIONS\n"
+        "try: ACTIVATIONS.get('huber')\n"
+        "except Invalid as invalid: print(invalid.faults[0].hint)"
+    )
+    assert fresh("-c", code) == "huber is a loss and a metric: 'kerascli explain huber' shows where it stands\n"
+
+
+def test_a_registry_that_nothing_would_find_is_refused() -> None:
+    class Thing(Component):
+        """A kind whose module is not among those that the commands know."""
+
+    with pytest.raises(TypeError, match=r"test_registries is missing from _HOMES"):
+        Registry("thing", Thing, ())
