@@ -190,7 +190,7 @@ def test_control_a_sync_that_is_left_out_loses_runs_in_power_cuts(tmp_path: Path
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(storage, sync, lambda path: None)
         found = list(cut_states(runs, tmp_path / "states", config))
-    assert lost(iter(found), whole)[2] != []
+    assert lost(islice(found, 0, None, 2), whole)[2] != []
 
 
 def test_from_every_crash_of_a_resume_with_more_epochs_resuming_ends_bit_identical(
@@ -213,7 +213,7 @@ def test_whichever_operation_of_a_run_fails_it_ends_with_code_6_and_goes_on_bit_
     whole = everything(train(config, tmp_path / "whole")[0])
     codes = [errno.EIO, errno.ENOSPC, errno.EACCES, errno.EDQUOT, errno.EROFS]
     failed, runs = 0, tmp_path / "runs"
-    for nth in range(1, 1000, 6):
+    for nth in range(1, 1000, 12):
         shutil.rmtree(runs, ignore_errors=True)
         with pytest.MonkeyPatch.context() as patch:
             disk = Disk(patch, failing(codes[nth % len(codes)]), nth)
@@ -223,7 +223,7 @@ def test_whichever_operation_of_a_run_fails_it_ends_with_code_6_and_goes_on_bit_
             break
         if index.list_runs(runs):
             assert resumed(runs) in (None, whole), nth
-    assert failed > 40
+    assert failed > 20
 
 
 def disk_fails(work: Callable[[], object]) -> bool:
