@@ -203,17 +203,15 @@ def _end_with(work: Callable[[], None]) -> NoReturn:
 
 
 def _raising() -> None:
-    from kerascli import wording
+    from kerascli.spec.document import Document
 
-    wording._literals = lambda expected: {}[expected]  # type: ignore[assignment]
+    Document.locate = lambda self, fault: {}[fault]  # type: ignore[method-assign]
 
 
 def _hanging() -> None:
-    import signal
+    from kerascli.spec.document import Document
 
-    from kerascli import wording
-
-    wording._literals = lambda expected: signal.pause()  # type: ignore[assignment]
+    Document.locate = lambda self, fault: signal.pause()  # type: ignore[method-assign]
 
 
 def _placeless() -> None:
