@@ -202,31 +202,22 @@ def _end_with(work: Callable[[], None]) -> NoReturn:
         os._exit(code)
 
 
-def _raising() -> None:
-    from kerascli import wording
+def _locating(locate: Callable[[Any, Any], Any]) -> Callable[[], None]:
+    """Every fault goes through this on its way to a place."""
 
-    wording._literals = lambda expected: {}[expected]  # type: ignore[assignment]
+    def change() -> None:
+        from kerascli.spec.document import Document
 
+        Document.locate = locate  # type: ignore[method-assign]
 
-def _hanging() -> None:
-    import signal
-
-    from kerascli import wording
-
-    wording._literals = lambda expected: signal.pause()  # type: ignore[assignment]
-
-
-def _placeless() -> None:
-    from kerascli.spec.document import Document
-
-    Document.locate = lambda self, fault: fault  # type: ignore[method-assign]
+    return change
 
 
 CONTROLS: dict[str, Callable[[], None] | None] = {
     "": None,
-    "raises": _raising,
-    "hangs": _hanging,
-    "no-place": _placeless,
+    "raises": _locating(lambda self, fault: {}[fault]),
+    "hangs": _locating(lambda self, fault: signal.pause()),
+    "no-place": _locating(lambda self, fault: fault),
 }
 """Checks that are broken on purpose: each of them has to be found."""
 

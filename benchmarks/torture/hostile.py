@@ -19,7 +19,7 @@ from benchmarks.torture.forked import Outcome, run
 from benchmarks.torture.hostile_data import Attack
 
 CODES = {2, 3, 4}
-EXPECTED = {"csv_of_memory": {6}, "regex_deep": {2}, "regex_long": {2}}
+EXPECTED = {"csv_of_memory": {6}, "csv_loop": {2}, "regex_deep": {2}, "regex_long": {2}}
 """What the system itself cannot read; what is wrong in the config already."""
 CPU_SECONDS = 5.0
 MEMORY = 500 * 2**20
