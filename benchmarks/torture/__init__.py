@@ -1,0 +1,1 @@
+"""Scripts that try to break kerascli: hostile files, mutated configs, crashes, damage, signals."""
