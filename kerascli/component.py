@@ -88,10 +88,8 @@ class Registry(Generic[C]):
             if other != name:
                 taken = self._classes[other]
                 raise TypeError(f"two {self.kind}s called '{spelling}': {_full_name(taken)} and {_full_name(cls)}")
-        if name in self._classes:
-            raise TypeError(
-                f"two {self.kind}s called '{name}': {_full_name(self._classes[name])} and {_full_name(cls)}"
-            )
+        if taken := self._classes.get(name):
+            raise TypeError(f"two {self.kind}s called '{name}': {_full_name(taken)} and {_full_name(cls)}")
         cls.component_name = name
         self._classes[name] = cls
         self._aliases[name] = aliases
@@ -187,11 +185,8 @@ class Registry(Generic[C]):
 
 
 _REGISTRIES: dict[str, Registry[Any]] = {}
-_HOMES = (
-    "kerascli.parts.base", "kerascli.layers.base", "kerascli.losses.base", "kerascli.metrics.base",
-    "kerascli.schedules.base", "kerascli.optimizers.base", "kerascli.callbacks.base", "kerascli.data.base",
-    "kerascli.data.mixing",
-)  # fmt: skip
+_ROOMS = ("parts", "layers", "losses", "metrics", "schedules", "optimizers", "callbacks", "data")
+_HOMES = (*(f"kerascli.{room}.base" for room in _ROOMS), "kerascli.data.mixing")
 """The modules that define the base class of a kind and make its registry."""
 
 

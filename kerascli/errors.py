@@ -6,7 +6,7 @@ KerasCliError                 exit code
 ├── FileRefused               4   a file that is corrupt, hostile or does not match
 ├── TrainingStopped           5   a non-finite loss, or no memory left
 ├── StorageError              6   the disk or its permissions
-└── Interrupted               130 (Ctrl-C) or 143 (SIGTERM), after saving
+└── Interrupted               129 (SIGHUP), 130 (Ctrl-C) or 143 (SIGTERM), after saving
 """
 
 import difflib
@@ -111,7 +111,7 @@ class StorageError(KerasCliError):
 
 
 class Interrupted(KerasCliError):
-    """Training was interrupted by a signal and saved: 130 for Ctrl-C, 143 for SIGTERM."""
+    """Training was interrupted by a signal and saved: 129 for SIGHUP, 130 for Ctrl-C, 143 for SIGTERM."""
 
     def __init__(self, fault: str | Fault, *, signal_number: int, hint: str | None = None) -> None:
         super().__init__(fault, hint=hint)

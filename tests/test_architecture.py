@@ -13,7 +13,20 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # Each floor may import those above it; the members of a floor do not import each other unless they stand in MAY.
 FLOORS = [
-    ["errors", "events", "shapes", "spans", "wording", "pieces", "storage", "files", "locks", "light_torch", "cpus"],
+    [
+        "errors",
+        "events",
+        "interrupts",
+        "shapes",
+        "spans",
+        "wording",
+        "pieces",
+        "storage",
+        "files",
+        "locks",
+        "light_torch",
+        "cpus",
+    ],
     ["component", "expressions", "device", "draws", "user_code"],
     ["parts", "preprocessing", "ops"],
     ["layers", "losses", "metrics", "schedules", "optimizers", "data", "runs"],

@@ -21,6 +21,7 @@ from kerascli import locks
 from kerascli.cli import app as program
 from kerascli.cli import options
 from kerascli.events import EpochEnd, Event
+from kerascli.interrupts import SIGNALS
 from kerascli.report.console import TrainingView
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
@@ -79,7 +80,7 @@ def kerascli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     """Run `kerascli LINE` in this process, in the present folder."""
 
     def run(line: str) -> Said:
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.getsignal(number) for number in SIGNALS}
         monkeypatch.setattr(sys, "argv", ["kerascli", *shlex.split(line)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as end:
@@ -564,7 +565,7 @@ def test_ctrl_c_in_training_saves_and_the_run_can_go_on(
     assert [line[:9] for line in err.splitlines() if line.startswith("epoch")] == ["epoch 2/2"]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_before_there_is_anything_to_save_ends_in_one_line(
     number: signal.Signals, code: int, kerascli: Kerascli, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -579,23 +580,25 @@ def test_a_signal_before_there_is_anything_to_save_ends_in_one_line(
     assert kerascli("train config.yaml --device cpu") == Said(code, "", "error: interrupted\n")
 
 
-def test_a_program_that_was_told_to_ignore_ctrl_c_ignores_it(
-    kerascli: Kerascli, here: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_program_that_was_told_to_ignore_a_signal_ignores_it(
+    number: signal.Signals, kerascli: Kerascli, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the shell tells jobs in the background."""
+    """As the shell tells jobs in the background, and nohup those that outlive the terminal."""
     seen = []
 
     def look(*_: object) -> Path:
-        seen.append(signal.getsignal(signal.SIGINT))
+        os.kill(os.getpid(), number)
+        seen.append(signal.getsignal(number))
         return Path("config.yaml")
 
     monkeypatch.setattr(options, "config_or_only", look)
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.signal(number, signal.SIG_IGN)
     try:
-        kerascli("validate")
+        code, _, _ = kerascli("validate")
     finally:
-        signal.signal(signal.SIGINT, before)
-    assert seen == [signal.SIG_IGN]
+        signal.signal(number, before)
+    assert (code, seen) == (0, [signal.SIG_IGN])
 
 
 # Streams, and errors that are nobody's or ours

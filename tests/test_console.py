@@ -84,14 +84,29 @@ def test_figures_are_cut_between_themselves() -> None:
 
 
 def test_a_view_that_cannot_write_falls_silent() -> None:
+    tried = []
+
     class Full(io.StringIO):
         def write(self, text: str) -> int:
+            tried.append(text)
             raise OSError(28, "No space left on device")
 
     view = TrainingView(Full())
     for event in EPOCH:
         view.show(event)
-    assert view.quiet
+    known = len(tried)
+    assert known > 0
+    for event in (*EPOCH, Note("it is damaged", "warning")):
+        view.show(event)
+    assert len(tried) == known
+
+
+def test_a_quiet_view_shows_warnings_alone() -> None:
+    stream = io.StringIO()
+    view = TrainingView(stream, quiet=True)
+    for event in (*EPOCH, Note("a note"), Note("it is damaged", "warning")):
+        view.show(event)
+    assert stream.getvalue() == "warning: it is damaged\n"
 
 
 def test_class_names_of_any_width_keep_the_columns() -> None:

@@ -170,6 +170,15 @@ def test_a_shared_transform_learns_from_all_who_use_it(tmp_path: Path) -> None:
     assert whole(data.splits["train"]).inputs["b"].tolist() == [1, 1]
 
 
+def test_transforms_learn_in_the_order_of_the_config(tmp_path: Path) -> None:
+    """So that the files of two runs with the same config are equal: in the order of a set they were not."""
+    names = list("abcdefgh")
+    inputs = {name: ["normalization"] for name in names}
+    columns: dict[str, Any] = {name: [1.0, 2.0] for name in names}
+    data = load(tmp_path, {"inputs": inputs}, **columns)
+    assert list(data.learned)[1:] == [f"inputs.{name}.0" for name in names]
+
+
 def test_shared_transforms_in_crossed_order_are_refused(tmp_path: Path) -> None:
     shared = {"one": "normalization", "two": {"impute": "median"}}
     with pytest.raises(DataError, match="shared transforms stand in another order in another pipeline"):

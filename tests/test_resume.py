@@ -1,7 +1,6 @@
 """A run that was killed and resumed ends as the run that never was, to the last bit."""
 
 import copy
-import os
 import signal
 import subprocess
 import sys
@@ -144,29 +143,6 @@ def test_data_that_changed_since_is_refused(tmp_path: Path) -> None:
     table.write_text(table.read_text() + "41,1\n")
     with pytest.raises(DataError, match="the data has changed since the run began"):
         go_on(run)
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_says_how_to_go_on_and_exits_by_the_table(tmp_path: Path, number: int, code: int) -> None:
-    config = write(tmp_path, HARD.replace("epochs: 20", "epochs: 100000").replace("patience: 6", "patience: 100000"))
-    command = [sys.executable, "-m", "kerascli", "train", str(config)]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith("epoch"):
-            break
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=600)  # it would go on for hours
-    assert process.returncode == code, errors
-    run = find_run("latest", tmp_path / "runs")
-    tail = errors.strip().splitlines()[-2:]
-    assert tail[0].startswith("error: interrupted at epoch ")
-    assert tail[1] == f"  hint: go on with: kerascli train --resume runs/{run.folder_name}"
-    assert run.status() == "interrupted"
-    assert RunRecord.open(run.path).checkpoints.newest().step > 0
 
 
 @pytest.mark.parametrize("epoch", [2, 4])

@@ -4,13 +4,11 @@ import contextlib
 import errno
 import io
 import os
-import signal
 import sys
-from types import FrameType
 
 from kerascli.errors import Interrupted, KerasCliError, safe_text
+from kerascli.interrupts import Signalled, listening
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _MACHINE = {
     errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE,
 }  # fmt: skip
@@ -19,40 +17,29 @@ _PATH = {errno.ENAMETOOLONG, errno.ELOOP}
 """Errors of a path on the command line that no file can have."""
 
 
-class _Signal(BaseException):
-    """A signal came where nothing can be saved; no exception, lest a library's `except Exception` swallows it."""
-
-    def __init__(self, number: int) -> None:
-        self.code = 128 + number
-
-
 def main() -> None:
     """Run a command; every error that a user can cause ends in a few lines and its exit code."""
-    handled = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # as nohup leaves them
-    for number in handled:
-        signal.signal(number, _interrupt)
     try:
-        _prepare_streams()
         code = _run()
-    except _Signal as found:
+    except Signalled as found:
         _say("error: interrupted")
         code = found.code
-    finally:
-        for number in handled:  # leaving takes a moment, in which a signal should simply end it
-            signal.signal(number, signal.SIG_DFL)
+    _leave_streams()
     sys.exit(code)
 
 
 def _run() -> int | str | None:
     """The exit code of the command."""
     try:
-        from kerascli.builder.cache import use_own_cache  # here, so that a signal during imports is told as any other
-        from kerascli.cli.commands import app
-        from kerascli.cpus import prepare_environment
+        with listening():
+            _prepare_streams()
+            from kerascli.builder.cache import use_own_cache  # a signal during imports is told as any other
+            from kerascli.cli.commands import app
+            from kerascli.cpus import prepare_environment
 
-        prepare_environment()
-        use_own_cache()
-        app(prog_name="kerascli")
+            prepare_environment()
+            use_own_cache()
+            app(prog_name="kerascli")
     except SystemExit as end:
         return end.code
     except KerasCliError as error:
@@ -71,13 +58,6 @@ def _run() -> int | str | None:
     return 0
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Before there is anything to save, a signal just ends the program; a second one at once."""
-    for each in _SIGNALS:
-        signal.signal(each, signal.SIG_DFL)
-    raise _Signal(number)
-
-
 def _prepare_streams() -> None:
     """A closed stream is as /dev/null; a character that the terminal does not know is written as its escape.
 
@@ -91,6 +71,15 @@ def _prepare_streams() -> None:
         sys.stdout = io.TextIOWrapper(buffer, encoding=sys.stdout.encoding, line_buffering=True)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _leave_streams() -> None:
+    """What a terminal that has gone did not take is dropped: Python would fail on it once more and exit with 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _say(text: str) -> None:

@@ -114,6 +114,9 @@ def find_run(selector: str, runs_dir: Path) -> "RunRecord":
         note(f"run: {record.path} (the latest)")
     if not record.has_checksums:
         note(f"warning: {record.path} is from before runs had checksums: damage to its files would not be noticed")
+    if record.status() != "running":  # its checkpoints come and go
+        for text in record.checkpoints.doubts():
+            note(f"warning: {text}")
     return record
 
 

@@ -1,5 +1,6 @@
 """kerascli train [CONFIG]"""
 
+import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -158,10 +159,13 @@ def _follow(events: "Iterator[Event]", *, as_json: bool) -> None:
         typer.echo(f"run   {safe_text(outcome.run)}")
         if outcome.profile is not None:
             typer.echo()
-    finally:
-        view.close()
-        if outcome.profile is not None and not as_json:  # of a training that failed, too
             _say_profile(outcome.profile)
+    except BaseException:
+        view.close()
+        if outcome.profile is not None and not as_json:
+            with contextlib.suppress(OSError):  # the terminal may have gone, which must not hide why training ended
+                _say_profile(outcome.profile)
+        raise
 
 
 def _say_profile(profile: "Profiled") -> None:

@@ -63,7 +63,7 @@ def learn(routes: Sequence[Route], table: Table, columns: Mapping[str, Field]) -
     learned = {COLUMNS: Learned({name: asdict(field) for name, field in columns.items()}, {})}
     walks = [walk for route in routes if (walk := _start(route, table, columns)) is not None]
     while walks:
-        keys = {walk.key for walk in walks}
+        keys = dict.fromkeys(walk.key for walk in walks)  # in their order, which is the same in every process
         users = {key: [w for w in walks if _still_uses(w, key)] for key in keys}
         ready = next((key for key in keys if all(walk.key == key for walk in users[key])), None)
         if ready is None:

@@ -1,5 +1,6 @@
 """What training looks like at a terminal (a bar an epoch) and elsewhere (a line an epoch)."""
 
+import contextlib
 import time
 from typing import TextIO
 
@@ -13,11 +14,15 @@ _TIME_WIDTH = 7  # 1:23:45
 
 
 class TrainingView:
-    """Shows events as they come; nothing is computed here. When nobody can see it any more, training goes on."""
+    """Shows events as they come; nothing is computed here. When nobody can see it any more, training goes on.
+
+    `quiet` shows warnings only.
+    """
 
     def __init__(self, stream: TextIO, *, quiet: bool = False) -> None:
         self.console = _Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
         self.quiet = quiet
+        self._gone = False
         self.live = self.console.is_terminal and not quiet
         self._progress: Progress | None = None
         self._task = TaskID(0)
@@ -29,13 +34,14 @@ class TrainingView:
         try:
             self._show(event)
         except OSError:  # the terminal or the reader of a pipe has gone, or the disk under a log is full
-            self.quiet, self.live, self._progress = True, False, None
+            self._gone, self.live, self._progress = True, False, None
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Take the bar away, if the terminal is still there."""
         progress, self._progress = self._progress, None
         if progress is not None:
-            progress.stop()
+            with contextlib.suppress(OSError):
+                progress.stop()
 
     def _show(self, event: Event) -> None:
         match event:
@@ -99,12 +105,12 @@ class TrainingView:
         warns = event.level == "warning"
         text = safe_text(event.text, 2000)
         place = f"{safe_text(event.place)}: " if event.place else ""
-        self._say(f"{place}warning: {text}" if warns else text, style="yellow" if warns else None)
+        self._say(f"{place}warning: {text}" if warns else text, style="yellow" if warns else None, always=warns)
         for line in event.below:
-            self._say(safe_text(line, 2000))
+            self._say(safe_text(line, 2000), always=warns)
 
-    def _say(self, text: str, style: str | None = None) -> None:
-        if not self.quiet:
+    def _say(self, text: str, style: str | None = None, *, always: bool = False) -> None:
+        if not self._gone and (always or not self.quiet):
             self.console.print(text, style=style)
 
 

@@ -139,7 +139,7 @@ class Checkpoints:
             raise FileRefused(f"checkpoint '{slot}' of {quoted(self.folder.parent)} is damaged: {reason}") from None
 
     def newest_facts(self) -> Mapping[str, Any]:
-        """The facts of the newest checkpoint whose manifest is intact; none when there is none."""
+        """The facts of the newest checkpoint whose manifest is intact."""
         for step in self.steps()[::-1]:
             with contextlib.suppress(Damaged):
                 return _read_manifest(self._manifest(step)).facts
@@ -150,10 +150,31 @@ class Checkpoints:
         filled = {found[1] for name in self._names() if (found := _SLOT.fullmatch(name))}
         return sorted(filled.union(*(self._slots_of(self._manifest(step)) for step in self.steps())))
 
+    def doubts(self) -> list[str]:
+        """Return a sentence for every manifest that is damaged or contradicts another."""
+        intact, found = dict[int, _Manifest](), list[str]()
+        for step in self.steps():
+            try:
+                intact[step] = _read_manifest(self._manifest(step))
+                if not all(path.exists() for path in intact[step].paths(self.folder).values()):
+                    raise Damaged("a file of it is missing")
+            except Damaged as reason:
+                found.append(f"step {step}: {reason}")
+        for slot in self.slots():
+            try:
+                held = _read_manifest(self._slot(slot))
+                newer = any(slot in each.slots and each.step > held.step for each in intact.values())
+                if newer or intact.get(held.step, held) != held or held.step > max(intact, default=held.step):
+                    raise Damaged("it is not what the manifests of steps say")
+            except Damaged as reason:
+                found.append(f"'{slot}': {reason}")
+        return [f"{quoted(self.folder.parent)}: damaged checkpoint, {text}" for text in found]
+
     def _source(self, slot: str, up_to: int = 10**15) -> Path:
         """The manifest that fills a slot: that of the last step that said so, if a crash came before its copy."""
-        path = self._slot(slot)
-        filled = _read_manifest(path).step if path.exists() else -1
+        path, filled = self._slot(slot), -1
+        with contextlib.suppress(Damaged):
+            filled = _read_manifest(path).step
         for step in self.steps()[::-1]:
             if filled <= step <= up_to and slot in self._slots_of(self._manifest(step)):
                 return self._manifest(step)

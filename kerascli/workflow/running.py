@@ -18,6 +18,7 @@ from kerascli.fit.loop import train
 from kerascli.fit.step import Trainer
 from kerascli.fit.tensor_file import tensor_pieces
 from kerascli.graph.weights import lasting
+from kerascli.interrupts import Signals
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.memory import STOPS, stopped_by
 from kerascli.workflow.phases import Course
@@ -25,17 +26,15 @@ from kerascli.workflow.plan import judged
 from kerascli.workflow.profiled import profiled
 from kerascli.workflow.recorder import TRAINING, Recorder
 from kerascli.workflow.samples import sample_writer
-from kerascli.workflow.signals import Stop, deferred
 
 
-def run(course: Course, record: RunRecord) -> Iterator[Event]:
+def run(course: Course, record: RunRecord, stop: Signals) -> Iterator[Event]:
     """From where the course stands to the end of its last phase, and what that is worth. Raises KerasCliError."""
     try:
-        with deferred() as stop:
-            yield from _phases(course, record, stop)
-            refuse_bad_weights(course.ready.trainer, course.reached)
-            record.write_weights(course.ready.trainer.weights_file())
-            results = yield from _judge(course, record, stop)
+        yield from _phases(course, record, stop)
+        refuse_bad_weights(course.ready.trainer, course.reached)
+        record.write_weights(course.ready.trainer.weights_file())
+        results = yield from _judge(course, record, stop)
         stopped = course.reached.stopped
         record.finish("completed" if stopped is None else "stopped", reason=stopped, results=results)
     except Interrupted as error:
@@ -51,9 +50,11 @@ def run(course: Course, record: RunRecord) -> Iterator[Event]:
         if isinstance(error, STOPS):
             raise _failed(record, stopped_by(error, hint="a smaller fit.batch_size needs less")) from None
         raise
+    if stop.number is not None:
+        raise Interrupted("interrupted; the training had ended and is complete", signal_number=stop.number)
 
 
-def _phases(course: Course, record: RunRecord, stop: Stop) -> Iterator[Event]:
+def _phases(course: Course, record: RunRecord, stop: Signals) -> Iterator[Event]:
     yield from course.begin(fresh=course.reached.batch == 0 and course.reached.epoch == course.reached.first)
     if course.ready.profiler is not None and not course.is_last:
         yield Note(f"the profile is of phase {course.reached.phase + 1}")
@@ -67,7 +68,7 @@ def _phases(course: Course, record: RunRecord, stop: Stop) -> Iterator[Event]:
         yield from course.begin(fresh=fresh)
 
 
-def _phase(course: Course, record: RunRecord, stop: Stop) -> Iterator[Event]:
+def _phase(course: Course, record: RunRecord, stop: Signals) -> Iterator[Event]:
     ready = course.ready
     samples = sample_writer(record, ready.experiment, course.phase.prepared)
     recorder = Recorder(record, ready.trainer, course.reached, ready.plan, samples)
@@ -101,7 +102,7 @@ def _failed(record: RunRecord, error: KerasCliError) -> KerasCliError:
     return error
 
 
-def _saved_on_signal(events: Iterator[Event], recorder: Recorder, stop: Stop) -> Iterator[Event]:
+def _saved_on_signal(events: Iterator[Event], recorder: Recorder, stop: Signals) -> Iterator[Event]:
     """After a signal the step is finished and saved, then the run is left."""
     for event in events:
         yield event
@@ -117,7 +118,7 @@ def _interrupted(text: str, record: RunRecord, number: int) -> Interrupted:
     return Interrupted(text, signal_number=number, hint=f"go on with: {command}")
 
 
-def _judge(course: Course, record: RunRecord, stop: Stop) -> Generator[Event, None, dict[str, dict[str, float]]]:
+def _judge(course: Course, record: RunRecord, stop: Signals) -> Generator[Event, None, dict[str, dict[str, float]]]:
     """What the final weights are worth on the test split, if there is one."""
     test = course.phase.prepared.splits.get("test")
     if test is None:
@@ -131,7 +132,7 @@ def _judge(course: Course, record: RunRecord, stop: Stop) -> Generator[Event, No
     return {"test": figures}
 
 
-def _while_wanted(batches: Iterator[Batch], record: RunRecord, stop: Stop) -> Iterator[Batch]:
+def _while_wanted(batches: Iterator[Batch], record: RunRecord, stop: Signals) -> Iterator[Batch]:
     for batch in batches:
         if stop.number is not None:
             raise _interrupted("interrupted: trained and saved, but not judged on the test split", record, stop.number)

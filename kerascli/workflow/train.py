@@ -12,6 +12,7 @@ from kerascli.errors import ConfigError, DataError, Fault, FileRefused, safe_tex
 from kerascli.events import Began, Event, Note
 from kerascli.fit.checkpoint import stands
 from kerascli.fit.progress import Progress as Reached
+from kerascli.interrupts import deferred
 from kerascli.report.summary import render, summarize
 from kerascli.runs.history_writer import Prefix
 from kerascli.runs.manifest import run_facts
@@ -56,7 +57,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     course = Course(phases, device, options, Reached(epoch=phases[0].spec.fit.initial_epoch))
     begun = init_weights(course.ready.experiment, phases[0].config, options.known_runs or options.runs_dir)
     record = RunRecord.create(options.runs_dir, options.name or config.name)
-    with record.locked():
+    with record.locked(), deferred() as stop:
         tier = course.ready.tier
         facts = {
             **_thread_facts(threads), "tier": tier.value, "tier_reason": tier.reason,
@@ -70,7 +71,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
         if begun is not None:
             yield Note(begun.text)
         yield Began(str(record.path), record.summary())
-        yield from run(course, record)
+        yield from run(course, record, stop)
 
 
 def resume(
@@ -103,14 +104,15 @@ def resume(
         course, notes, history = _restored(record, phases, device, options, known.get("tier"))
         record.open_history(history_columns(phases), history)
         yield from notes
-        record.begin({"device": device.value, "device_reason": device.reason, **_thread_facts(threads)})
-        record.checkpoints.settle(course.reached.step)
-        record.history_writer.cut()  # to what the checkpoint knows; an epoch after it is trained again
-        if sets:
-            record.write_resolved(dump_yaml(escape_references(config.resolved(record.path))))
-        yield from _choice_notes(device, threads, course.ready.tier, course.ready.experiment)
-        yield Began(str(record.path), record.summary(), resumed=True)
-        yield from run(course, record)
+        with deferred() as stop:
+            record.begin({"device": device.value, "device_reason": device.reason, **_thread_facts(threads)})
+            record.checkpoints.settle(course.reached.step)
+            record.history_writer.cut()  # to what the checkpoint knows; an epoch after it is trained again
+            if sets:
+                record.write_resolved(dump_yaml(escape_references(config.resolved(record.path))))
+            yield from _choice_notes(device, threads, course.ready.tier, course.ready.experiment)
+            yield Began(str(record.path), record.summary(), resumed=True)
+            yield from run(course, record, stop)
 
 
 def _warnings(phases: list[Phase]) -> list[Fault]:

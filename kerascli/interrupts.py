@@ -1,0 +1,199 @@
+"""Signals that ask the program to end: SIGINT (Ctrl-C), SIGTERM, SIGHUP (a closed terminal). None is ever lost.
+
+Python drops an exception that a signal handler raises inside a weakref callback, a `__del__` or a bare `except`.
+So the handler remembers the number first. Work that can be saved looks at it between two steps (`deferred`); all
+other work is left by an exception, which is raised again until it arrives. A second Ctrl-C or SIGTERM ends the
+process at once, even when the main thread is in C code: a thread of its own counts them.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+INSIST_SECONDS = 0.5
+"""An exception that has not arrived after this time is raised again."""
+_IMPORT_PATIENCE = 4
+"""So many times an exception waits for the end of an import, which could swallow it, or whose C++ could abort on it."""
+_INSISTENCE = 20
+"""After as many exceptions that never arrived the process ends without cleaning up."""
+_AGAIN = signal.SIGURG
+"""Carries the thread's request to the main thread; the system's own default is to ignore it."""
+
+
+class Signalled(BaseException):
+    """Leave work that cannot be saved. Not an Exception, lest a library's `except Exception` swallows it."""
+
+    def __init__(self, number: int) -> None:
+        self.code = 128 + number
+
+
+class Signals:
+    """The signals that have come; `number` is the first of them, or None."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self._deferred = False
+        self._answered = False
+        self._closed = False
+        self._asked = 0
+        self._raised = 0
+        self._put_off = 0
+
+    def check(self) -> None:
+        """Raise Signalled if a signal has come that nobody has answered yet."""
+        if self.number is not None and not (self._answered or self._deferred or self._closed):
+            raise Signalled(self.number)
+
+    @contextlib.contextmanager
+    def deferring(self) -> Iterator[None]:
+        """Raise nothing within the block. One that is left by an exception has answered; else the exception follows."""
+        self._deferred = True
+        try:
+            yield
+        except BaseException:
+            self._answered = self.number is not None
+            raise
+        finally:
+            self._deferred = False
+        self.check()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._asked += _counts(number)
+        if self._asked > 1:
+            end_at_once(number)
+        if self.number is None:
+            self.number = number
+            self._raise(frame)
+
+    def _insist(self, number: int, frame: FrameType | None) -> None:
+        if self.number is None or _is_in_flight(sys.exc_info()[1]):
+            return
+        self._raised += 1
+        if self._raised > _INSISTENCE:
+            end_at_once(self.number)
+        self._raise(frame)
+
+    def _raise(self, frame: FrameType | None) -> None:
+        """As `check`, but not in the middle of an import, unless that takes long."""
+        if self._put_off < _IMPORT_PATIENCE and _is_importing(frame):
+            self._put_off += 1
+        else:
+            self.check()
+
+    def _watch(self, descriptor: int, main_thread: int) -> None:
+        """Count signals as they come (Python's handlers wait for C code to return), and insist on the first."""
+        asked, came = 0, False
+        while True:
+            ready, _, _ = select.select([descriptor], [], [], INSIST_SECONDS if came else None)
+            if not ready:
+                if not (self._answered or self._deferred):
+                    signal.pthread_kill(main_thread, _AGAIN)
+                continue
+            numbers = os.read(descriptor, 64)
+            if not numbers:
+                return
+            for number in numbers:
+                came = came or number in SIGNALS
+                asked += _counts(number)
+                if asked > 1:
+                    end_at_once(number)
+
+
+_present: Signals | None = None
+"""Those of the command that runs in this process."""
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[Signals]:
+    """Heed signals while a command runs; afterwards they have their default effect. Only in the main thread.
+
+    Raises Signalled at the end of the block, whatever else was raised in it, if a signal has not been answered.
+    """
+    global _present
+    signals = Signals()
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    thread = threading.Thread(target=signals._watch, args=(reader, threading.get_ident()), daemon=True)
+    thread.start()
+    handled = _heeded()
+    try:
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        signal.signal(_AGAIN, signals._insist)
+        for number in handled:
+            signal.signal(number, signals._handle)
+        _present = signals
+        yield signals
+    finally:
+        signals._closed = True  # first: from here on no handler raises
+        _present = None
+        for number in (*handled, _AGAIN):
+            signal.signal(number, signal.SIG_DFL)
+        signal.set_wakeup_fd(-1)
+        os.close(writer)
+        thread.join()
+        os.close(reader)
+        if signals.number is not None and not signals._answered:
+            raise Signalled(signals.number)
+
+
+@contextlib.contextmanager
+def deferred() -> Iterator[Signals]:
+    """Within the block a signal only sets `number`; one that came before is taken over.
+
+    Where no command listens, the block has handlers of its own; outside the main thread signals stay as they are.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield Signals()
+        return
+    if _present is not None:
+        with _present.deferring():
+            yield _present
+        return
+    signals = Signals()
+    before = {number: signal.signal(number, signals._handle) for number in _heeded()}
+    try:
+        with signals.deferring():
+            yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def end_at_once(number: int, frame: FrameType | None = None) -> None:
+    """End the process in one line, with nothing saved or cleaned up; a signal handler."""
+    with contextlib.suppress(OSError):
+        os.write(2, b"error: interrupted\n")
+    os._exit(128 + number)
+
+
+def _heeded() -> list[signal.Signals]:
+    """The signals that are not ignored: nohup and a shell's background jobs set some to be."""
+    return [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+def _counts(number: int) -> bool:
+    """Whether a signal is one of the two that end at once. A closed terminal sends SIGHUP several times."""
+    return number in (signal.SIGINT, signal.SIGTERM)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _is_in_flight(error: BaseException | None) -> bool:
+    """Whether the code that is interrupted cleans up because of a Signalled already."""
+    while error is not None:
+        if isinstance(error, Signalled):
+            return True
+        error = error.__context__
+    return False
