@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load
+from safetensors.numpy import load, save
 
+from kerascli.cli.commands import app
 from kerascli.errors import TrainingStopped
 from kerascli.fit.finite import nonfinite
 from kerascli.optimizers.guard import Guard, are_finite
@@ -85,6 +86,21 @@ def test_state_of_the_optimizer_that_overflows_is_not_saved(tmp_path: Path, monk
     assert "'adam/out/kernel/velocity' became nan or infinite by epoch 1, step 1" in str(error)
     assert all(np.isfinite(values).all() for values in saved_numbers(run))
     assert str(error).endswith(f"the last finite weights are kept in {run.path}")
+
+
+def test_weights_that_are_not_finite_are_told_by_what_uses_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No run of ours has such weights any more; one of an earlier version may."""
+    monkeypatch.chdir(tmp_path)
+    run, _ = train(linear(tmp_path, "sgd: 1.0e-3"), tmp_path / "runs")
+    weights = load(run.weights())
+    weights["out/bias"][0] = np.inf
+    run.write_weights(save(weights))
+    told = "warning: the weight 'out/bias' is nan or infinite: nothing computed with it can be relied on"
+    for command in ("evaluate latest train", "predict latest train", "export latest --format safetensors"):
+        app(command.split(), standalone_mode=False)
+        assert told in capsys.readouterr().err, command
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])

@@ -63,7 +63,7 @@ def export_run(
     if kind not in {"safetensors", "state_dict"} and any(weight.spec.is_state for weight in run.experiment.weights):
         hint = "train with stateful: false, or export its weights: --format safetensors"
         raise ConfigError("a stateful model cannot be exported: what it remembers is of batches of one size", hint=hint)
-    notes = _data_notes(run)
+    notes = [*(f"warning: {fault.text}" for fault in run.warnings), *_data_notes(run)]
     if kind in {"keras", "h5"}:
         data, difference, more = _keras(run, kind, checkpoint)
         notes += more

@@ -16,6 +16,7 @@ from kerascli.data.spec import DataSpec
 from kerascli.device import choose_device, prepare_cpu, use_threads
 from kerascli.errors import ConfigError, Fault, FileRefused, safe_text, suggestion
 from kerascli.fit.checkpoint import saved_weights
+from kerascli.fit.finite import nonfinite
 from kerascli.fit.step import assign_weights
 from kerascli.graph.model import Model, View
 from kerascli.graph.weights import lasting
@@ -85,7 +86,11 @@ def open_run(
     states = {weight.name for weight in experiment.weights if weight.spec.is_state}
     values = {name: value for name, value in _weights(record, checkpoint).items() if name not in states}
     assign_weights(lasting(experiment.weights), values)
-    return OpenedRun(record, config, experiment, ready, config.data, learned, takes_arrays=config.data is None)
+    run = OpenedRun(record, config, experiment, ready, config.data, learned, takes_arrays=config.data is None)
+    if (bad := nonfinite(values)) is not None:
+        text = f"the weight '{safe_text(bad)}' is nan or infinite: nothing computed with it can be relied on"
+        run.warnings.append(Fault(text, level="warning", hint="train again, or take an earlier one: --checkpoint NAME"))
+    return run
 
 
 def _nothing_prepared() -> Stages:
