@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks.torture.disk import OPERATIONS, Disk, Fault, die
 from kerascli import storage
-
-OPERATIONS = ("_open", "_write", "_fsync", "_close", "_rename", "_unlink", "_mkdir", "_rmtree")
 
 
 def before_operations(patch: pytest.MonkeyPatch, call: Callable[[str, tuple[Any, ...]], None]) -> None:
@@ -32,34 +31,12 @@ def before_operations(patch: pytest.MonkeyPatch, call: Callable[[str, tuple[Any,
         patch.setattr(storage, name, watched(name, getattr(storage, name)))
 
 
-class Disk:
-    """A disk whose n-th operation does `fault`."""
-
-    def __init__(self, patch: pytest.MonkeyPatch, fault: Callable[[], None], nth: int, *, ever_after: bool = False):
-        self.count = 0
-        self.done: list[str] = []
-        self._fault, self._nth, self._ever_after = fault, nth, ever_after
-        self._close = storage._close
-        before_operations(patch, self._before)
-
-    def _before(self, name: str, arguments: tuple[Any, ...]) -> None:
-        self.count += 1
-        self.done.append(f"{name} {arguments[0].name}" if isinstance(arguments[0], Path) else name)
-        if self.count >= self._nth if self._ever_after else self.count == self._nth:
-            if name == "_close":
-                self._close(*arguments)  # a descriptor is gone whatever close says
-            self._fault()
-
-
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def failing(code: int) -> Callable[[], None]:
-    def fault() -> None:
-        raise OSError(code, os.strerror(code))
-
-    return fault
+def disk_of(patch: pytest.MonkeyPatch, fault: Fault, nth: int, *, ever_after: bool = False) -> Disk:
+    """Let all file operations go through a disk whose n-th does `fault`, until the patch is undone."""
+    disk = Disk(fault, nth, ever_after=ever_after)
+    for name in OPERATIONS:
+        patch.setattr(storage, name, disk.faulty(name, getattr(storage, name)))
+    return disk
 
 
 def fork(work: Callable[[], object]) -> int:
@@ -87,7 +64,7 @@ def crash_points(prepare: Callable[[], None], work: Callable[[], object]) -> Ite
 
         def dying(nth: int = nth) -> None:
             with pytest.MonkeyPatch.context() as patch:
-                Disk(patch, die, nth)
+                disk_of(patch, die, nth)
                 work()
 
         prepare()

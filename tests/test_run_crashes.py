@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.torture.disk import failing
 from kerascli import storage
 from kerascli.errors import FileRefused, StorageError
 from kerascli.events import Saved
@@ -22,7 +23,7 @@ from kerascli.workflow import recorder
 from kerascli.workflow.options import Options
 from kerascli.workflow.train import start
 from tests.runs_harness import go_on, outcome, train, write
-from tests.storage_harness import Disk, PowerCuts, before_operations, failing
+from tests.storage_harness import PowerCuts, before_operations, disk_of
 
 CONFIG = """
 seed: 1
@@ -216,7 +217,7 @@ def test_whichever_operation_of_a_run_fails_it_ends_with_code_6_and_goes_on_bit_
     for nth in range(1, 1000, 12):
         shutil.rmtree(runs, ignore_errors=True)
         with pytest.MonkeyPatch.context() as patch:
-            disk = Disk(patch, failing(codes[nth % len(codes)]), nth)
+            disk = disk_of(patch, failing(codes[nth % len(codes)]), nth)
             if disk_fails(lambda: train(config, runs)):
                 failed += 1
         if disk.count < nth:

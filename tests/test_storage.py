@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.torture.disk import die, failing
 from kerascli import locks, storage
 from kerascli.errors import FileRefused, KerasCliError, StorageError
 from kerascli.runs import index
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.history_writer import Prefix
 from kerascli.runs.record import RunRecord
-from tests.storage_harness import Disk, crash_points, die, failing, fork, in_child, in_place, place_in_place
+from tests.storage_harness import crash_points, disk_of, fork, in_child, in_place, place_in_place
 
 OLD, NEW = b"old " * 50, b"new and longer " * 50
 
@@ -59,7 +60,7 @@ def broken_failures(tmp_path: Path, write: Callable[[Path, bytes], object], code
         path.write_bytes(OLD)
         error = None
         with pytest.MonkeyPatch.context() as patch:
-            disk = Disk(patch, failing(code), nth, ever_after=ever_after)
+            disk = disk_of(patch, failing(code), nth, ever_after=ever_after)
             try:
                 write(path, NEW)
             except (StorageError, OSError) as failure:
@@ -91,7 +92,7 @@ def test_control_an_in_place_writer_fails_the_failure_test(tmp_path: Path) -> No
 
 
 def test_the_order_is_write_sync_rename_sync_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    disk = Disk(monkeypatch, die, 10_000)
+    disk = disk_of(monkeypatch, die, 10_000)
     storage.write_bytes(tmp_path / "a", b"x")
     temporary = f".a.tmp-{os.getpid()}"
     assert disk.done == [
@@ -158,7 +159,7 @@ def test_an_interrupt_leaves_no_temporary_file(tmp_path: Path, monkeypatch: pyte
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    Disk(monkeypatch, interrupt, 3)
+    disk_of(monkeypatch, interrupt, 3)
     with pytest.raises(KeyboardInterrupt):
         storage.write_bytes(tmp_path / "a", NEW)
     assert os.listdir(tmp_path) == []
@@ -297,7 +298,7 @@ def test_whichever_operation_of_a_save_fails_no_checkpoint_is_harmed_and_the_nex
         restore()
         failed = False
         with pytest.MonkeyPatch.context() as patch:
-            disk = Disk(patch, failing(code), nth, ever_after=ever_after)
+            disk = disk_of(patch, failing(code), nth, ever_after=ever_after)
             try:
                 save(folder, 4, 4, "best")
             except StorageError:

@@ -221,21 +221,21 @@ def _die_after_rows(rows: int) -> None:
 def _trust_everything() -> None:
     """The control: no checksum is compared."""
     from kerascli.errors import FileRefused
-    from kerascli.runs import checkpoints, history_writer, sealed, vouched
+    from kerascli.runs import checkpoint_manifest, checkpoints, history_writer, sealed, vouched
     from kerascli.runs.reading import must_read
 
     def read_manifest(path: Path) -> Any:
         try:
-            return checkpoints._Manifest.model_validate(json.loads(must_read(path))["checkpoint"])
+            return checkpoint_manifest.Manifest.model_validate(json.loads(must_read(path))["checkpoint"])
         except (ValueError, KeyError, TypeError, FileRefused) as error:
-            raise checkpoints.Damaged(str(error)) from None
+            raise checkpoint_manifest.Damaged(str(error)) from None
 
     vouched.check = lambda path, data, accepted: None
     history_writer.Prefix.check = lambda self, path: must_read(path)
     sealed._seal = lambda rest: b""
     sealed._SEAL_BYTES = 0
-    checkpoints._read_manifest = read_manifest
-    checkpoints._verified = lambda path, name, said: checkpoints._contents(path, name, said.bytes)
+    checkpoints.read_manifest = read_manifest
+    checkpoints.read_verified = lambda path, name, said: checkpoint_manifest.read_contents(path, name, said.bytes)
 
 
 def torture(given: Given, tally: Tally) -> None:

@@ -14,23 +14,28 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Any
 
 from kerascli import storage
 from kerascli.errors import FileRefused
-from kerascli.pieces import Pieces, pieces
-from kerascli.runs.reading import TEXT_LIMIT_BYTES, quoted, read_bytes
+from kerascli.pieces import Pieces
+from kerascli.runs.checkpoint_manifest import (
+    BLOB_NAME,
+    SLOT_NAME,
+    BlobFile,
+    Damaged,
+    Manifest,
+    blob_file,
+    read_contents,
+    read_manifest,
+    read_verified,
+    sealed_manifest,
+)  # fmt: skip
+from kerascli.runs.reading import TEXT_LIMIT_BYTES, quoted
 
-_BLOB_NAME = r"[a-z][a-z0-9_-]{0,60}(\.[a-z0-9_-]{1,20})?"
-_BLOB = re.compile(rf"step-(\d{{8,15}})\.[0-9a-f]{{16}}\.{_BLOB_NAME}")
+_BLOB = re.compile(rf"step-(\d{{8,15}})\.[0-9a-f]{{16}}\.{BLOB_NAME}")
 _STEP = re.compile(r"step-(\d{8,15})\.json")
-_SLOT_NAME = r"[a-z][a-z0-9_-]{0,60}"
-_SLOT = re.compile(rf"(?!step-)({_SLOT_NAME})\.json")
-
-# A manifest is JSON whose first value is the SHA-256 of the bytes of its second: it vouches for itself.
-_OPEN, _MIDDLE, _CLOSE = b'{"sha256": "', b'", "checkpoint": ', b"}\n"
+_SLOT = re.compile(rf"(?!step-)({SLOT_NAME})\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,33 +46,6 @@ class Checkpoint:
     blobs: Mapping[str, bytes]
     facts: Mapping[str, Any]
     warnings: tuple[str, ...] = ()
-
-
-class Damaged(Exception):
-    """Why a checkpoint cannot be used, in words."""
-
-
-class _File(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    bytes: Annotated[int, Field(ge=0)]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]
-
-
-class _Manifest(BaseModel):
-    """Checked part by part, since file names are made from it and a run may come from a stranger."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    format: Literal[1, 2] = 2
-    step: Annotated[int, Field(ge=0, lt=10**15)]
-    slots: list[Annotated[str, Field(pattern=rf"^{_SLOT_NAME}\z")]] = []
-    """Slots that it fills; format 1 did not say."""
-    files: dict[Annotated[str, Field(pattern=rf"^{_BLOB_NAME}\z")], _File]
-    facts: dict[str, Any]
-
-    def paths(self, folder: Path) -> dict[str, Path]:
-        return {name: folder / _blob_file(self.step, name, said.sha256) for name, said in self.files.items()}
 
 
 class Checkpoints:
@@ -95,9 +73,9 @@ class Checkpoints:
         filled = self._slots_of(self._manifest(step))  # by an earlier save of the same step
         files = {name: self._write_blob(step, name, blob) for name, blob in blobs.items()}
         storage.sync_folder(self.folder)  # the manifest must not outlive what it speaks of
-        manifest = _Manifest(step=step, files=files, facts=dict(facts), slots=sorted({*slots, *filled}))
+        manifest = Manifest(step=step, files=files, facts=dict(facts), slots=sorted({*slots, *filled}))
         before = [self._manifest_in(slot) for slot in manifest.slots]
-        text = _sealed(json.dumps(manifest.model_dump()).encode())
+        text = sealed_manifest(json.dumps(manifest.model_dump()).encode())
         for path in (self._manifest(step), *map(self._slot, manifest.slots)):
             with storage.staged(path, text) as staged:
                 storage.place(staged, path)
@@ -112,8 +90,8 @@ class Checkpoints:
         for slot in self.slots():
             with contextlib.suppress(Damaged):
                 path = self._source(slot, up_to=step)
-                if _read_manifest(path) != self._manifest_in(slot):
-                    storage.write_bytes(self._slot(slot), _contents(path, "the manifest", TEXT_LIMIT_BYTES))
+                if read_manifest(path) != self._manifest_in(slot):
+                    storage.write_bytes(self._slot(slot), read_contents(path, "the manifest", TEXT_LIMIT_BYTES))
         later = [each for each in self.steps() if each > step]
         for each in later:
             storage.remove_file(self._manifest(each))
@@ -142,7 +120,7 @@ class Checkpoints:
         """The facts of the newest checkpoint whose manifest is intact."""
         for step in self.steps()[::-1]:
             with contextlib.suppress(Damaged):
-                return _read_manifest(self._manifest(step)).facts
+                return read_manifest(self._manifest(step)).facts
         return {}
 
     def slots(self) -> list[str]:
@@ -152,17 +130,17 @@ class Checkpoints:
 
     def doubts(self) -> list[str]:
         """Return a sentence for every manifest that is damaged or contradicts another."""
-        intact, found = dict[int, _Manifest](), list[str]()
+        intact, found = dict[int, Manifest](), list[str]()
         for step in self.steps():
             try:
-                intact[step] = _read_manifest(self._manifest(step))
+                intact[step] = read_manifest(self._manifest(step))
                 if not all(path.exists() for path in intact[step].paths(self.folder).values()):
                     raise Damaged("a file of it is missing")
             except Damaged as reason:
                 found.append(f"step {step}: {reason}")
         for slot in self.slots():
             try:
-                held = _read_manifest(self._slot(slot))
+                held = read_manifest(self._slot(slot))
                 newer = any(slot in each.slots and each.step > held.step for each in intact.values())
                 if newer or intact.get(held.step, held) != held or held.step > max(intact, default=held.step):
                     raise Damaged("it is not what the manifests of steps say")
@@ -174,7 +152,7 @@ class Checkpoints:
         """The manifest that fills a slot: that of the last step that said so, if a crash came before its copy."""
         path, filled = self._slot(slot), -1
         with contextlib.suppress(Damaged):
-            filled = _read_manifest(path).step
+            filled = read_manifest(path).step
         for step in self.steps()[::-1]:
             if filled <= step <= up_to and slot in self._slots_of(self._manifest(step)):
                 return self._manifest(step)
@@ -183,18 +161,18 @@ class Checkpoints:
     def _slots_of(self, path: Path) -> list[str]:
         """The slots that a manifest names; none when it is not there or damaged."""
         with contextlib.suppress(Damaged):
-            return [slot for slot in _read_manifest(path).slots if _SLOT.fullmatch(f"{slot}.json")]
+            return [slot for slot in read_manifest(path).slots if _SLOT.fullmatch(f"{slot}.json")]
         return []
 
-    def _manifest_in(self, slot: str) -> _Manifest | None:
+    def _manifest_in(self, slot: str) -> Manifest | None:
         with contextlib.suppress(Damaged):
-            return _read_manifest(self._slot(slot))
+            return read_manifest(self._slot(slot))
         return None
 
-    def _write_blob(self, step: int, name: str, blob: bytes | Pieces) -> _File:
+    def _write_blob(self, step: int, name: str, blob: bytes | Pieces) -> BlobFile:
         with storage.staged(self.folder / f"step-{step:08d}.{name}", blob) as staged:
-            storage.place(staged, self.folder / _blob_file(step, name, staged.sha256))
-        return _File(bytes=staged.size, sha256=staged.sha256)
+            storage.place(staged, self.folder / blob_file(step, name, staged.sha256))
+        return BlobFile(bytes=staged.size, sha256=staged.sha256)
 
     def _first_intact(self, steps: list[int]) -> Checkpoint:
         run, tried = quoted(self.folder.parent), []
@@ -213,16 +191,16 @@ class Checkpoints:
         raise FileRefused(f"{run} has no intact checkpoint ({len(tried)} tried: {'; '.join(tried)})")
 
     def _load(self, path: Path) -> Checkpoint:
-        manifest = _read_manifest(path)
+        manifest = read_manifest(path)
         paths = manifest.paths(self.folder)
-        blobs = {name: _verified(paths[name], name, said) for name, said in manifest.files.items()}
+        blobs = {name: read_verified(paths[name], name, said) for name, said in manifest.files.items()}
         return Checkpoint(manifest.step, blobs, manifest.facts)
 
-    def _prune(self, newest: int, replaced: list[_Manifest]) -> None:
+    def _prune(self, newest: int, replaced: list[Manifest]) -> None:
         """Remove what is no longer kept; `replaced` are the manifests that slots held before this save."""
         steps, self._kept = [*(self._kept or ()), newest], None
         try:
-            dropped = [_read_manifest(self._manifest(step)) for step in steps[: -self.keep]]
+            dropped = [read_manifest(self._manifest(step)) for step in steps[: -self.keep]]
         except Damaged:
             dropped = None
         if len(steps) == 1 or newest <= max(steps[:-1]) or dropped is None:
@@ -246,7 +224,7 @@ class Checkpoints:
         wanted: set[str] = set()
         for path in (*map(self._manifest, kept), *map(self._slot, self.slots())):
             with contextlib.suppress(Damaged):  # nothing can be read with it, so it keeps no file
-                wanted.update(each.name for each in _read_manifest(path).paths(self.folder).values())
+                wanted.update(each.name for each in read_manifest(path).paths(self.folder).values())
         for name in self._names():
             if _BLOB.fullmatch(name) and name not in wanted:
                 storage.remove_file(self.folder / name)
@@ -260,42 +238,3 @@ class Checkpoints:
 
     def _slot(self, slot: str) -> Path:
         return self.folder / f"{slot}.json"
-
-
-def _blob_file(step: int, name: str, sha256: str) -> str:
-    return f"step-{step:08d}.{sha256[:16]}.{name}"
-
-
-def _sealed(body: bytes) -> bytes:
-    return _OPEN + pieces(body).sha256().encode() + _MIDDLE + body + _CLOSE
-
-
-def _read_manifest(path: Path) -> _Manifest:
-    data = _contents(path, "the manifest", TEXT_LIMIT_BYTES)
-    body = data[len(_OPEN) + 64 + len(_MIDDLE) : -len(_CLOSE)]
-    if data != _sealed(body):
-        raise Damaged("sha256 of the manifest differs")
-    try:
-        return _Manifest.model_validate(json.loads(body))
-    except (ValidationError, ValueError, RecursionError):
-        raise Damaged("the manifest is not in the form that this version of kerascli writes") from None
-
-
-def _verified(path: Path, name: str, said: _File) -> bytes:
-    data = _contents(path, f"'{name}'", said.bytes)
-    if len(data) != said.bytes:
-        raise Damaged(f"'{name}' has {len(data)} bytes, expected {said.bytes}")
-    if pieces(data).sha256() != said.sha256:
-        raise Damaged(f"sha256 of '{name}' differs")
-    return data
-
-
-def _contents(path: Path, what: str, limit_bytes: int) -> bytes:
-    try:
-        return read_bytes(path, limit_bytes)
-    except FileNotFoundError:
-        raise Damaged(f"{what} is missing") from None
-    except OSError as error:
-        raise Damaged(f"{what} cannot be read: {(error.strerror or str(error)).lower()}") from None
-    except FileRefused as error:
-        raise Damaged(str(error)) from None

@@ -1,0 +1,90 @@
+"""The manifest of a checkpoint: the files that belong to it, each with its SHA-256, and its own."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kerascli.errors import FileRefused
+from kerascli.pieces import pieces
+from kerascli.runs.reading import TEXT_LIMIT_BYTES, read_bytes
+
+BLOB_NAME = r"[a-z][a-z0-9_-]{0,60}(\.[a-z0-9_-]{1,20})?"
+SLOT_NAME = r"[a-z][a-z0-9_-]{0,60}"
+
+# A manifest is JSON whose first value is the SHA-256 of the bytes of its second: it vouches for itself.
+_OPEN, _MIDDLE, _CLOSE = b'{"sha256": "', b'", "checkpoint": ', b"}\n"
+
+
+class Damaged(Exception):
+    """Why a checkpoint cannot be used, in words."""
+
+
+class BlobFile(BaseModel):
+    """Size and SHA-256 of a blob."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    bytes: Annotated[int, Field(ge=0)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]
+
+
+class Manifest(BaseModel):
+    """What a checkpoint consists of; checked part by part, since file names are made from it."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    format: Literal[1, 2] = 2
+    step: Annotated[int, Field(ge=0, lt=10**15)]
+    slots: list[Annotated[str, Field(pattern=rf"^{SLOT_NAME}\z")]] = []
+    """Slots that it fills; format 1 did not say."""
+    files: dict[Annotated[str, Field(pattern=rf"^{BLOB_NAME}\z")], BlobFile]
+    facts: dict[str, Any]
+
+    def paths(self, folder: Path) -> dict[str, Path]:
+        return {name: folder / blob_file(self.step, name, said.sha256) for name, said in self.files.items()}
+
+
+def blob_file(step: int, name: str, sha256: str) -> str:
+    """Return the name of the file that holds a blob."""
+    return f"step-{step:08d}.{sha256[:16]}.{name}"
+
+
+def sealed_manifest(body: bytes) -> bytes:
+    """Return the text of a manifest, with the SHA-256 of its body."""
+    return _OPEN + pieces(body).sha256().encode() + _MIDDLE + body + _CLOSE
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Return the manifest in a file. Raises Damaged."""
+    data = read_contents(path, "the manifest", TEXT_LIMIT_BYTES)
+    body = data[len(_OPEN) + 64 + len(_MIDDLE) : -len(_CLOSE)]
+    if data != sealed_manifest(body):
+        raise Damaged("sha256 of the manifest differs")
+    try:
+        return Manifest.model_validate(json.loads(body))
+    except (ValidationError, ValueError, RecursionError):
+        raise Damaged("the manifest is not in the form that this version of kerascli writes") from None
+
+
+def read_verified(path: Path, name: str, said: BlobFile) -> bytes:
+    """Return the bytes of a blob, if they are those of its manifest. Raises Damaged."""
+    data = read_contents(path, f"'{name}'", said.bytes)
+    if len(data) != said.bytes:
+        raise Damaged(f"'{name}' has {len(data)} bytes, expected {said.bytes}")
+    if pieces(data).sha256() != said.sha256:
+        raise Damaged(f"sha256 of '{name}' differs")
+    return data
+
+
+def read_contents(path: Path, what: str, limit_bytes: int) -> bytes:
+    """Return the bytes of a file, called `what` in messages. Raises Damaged."""
+    try:
+        return read_bytes(path, limit_bytes)
+    except FileNotFoundError:
+        raise Damaged(f"{what} is missing") from None
+    except OSError as error:
+        raise Damaged(f"{what} cannot be read: {(error.strerror or str(error)).lower()}") from None
+    except FileRefused as error:
+        raise Damaged(str(error)) from None
