@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from kerascli.cli.commands import app
-from tests.runs_harness import train, write
+from tests.runs_harness import edit_facts, train, write
 from tests.test_workflow import FLOWERS, write_flowers
 
 ONE_EPOCH = FLOWERS.replace("epochs: 4", "epochs: 1")
@@ -94,7 +94,5 @@ def test_of_a_run_in_phases_the_last_phase_counts(here: Path) -> None:
 
 def test_a_run_that_recorded_no_digest_is_not_judged(here: Path) -> None:
     [run] = (here / "runs").glob("*-one")
-    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    del facts["data"]
-    (run / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+    edit_facts(run, data={})
     assert "warning" not in called("evaluate", "one", "test").stderr

@@ -52,7 +52,7 @@ def said(folder: Path, arrays: dict[str, Any], **words: str) -> str:
     try:
         check(config(folder, **words), sets=(), flags=())
     except KerasCliError as error:
-        return error.faults[0].text
+        return f"{error.faults[0].place}: {error.faults[0].text}"
     return ""
 
 
@@ -67,7 +67,8 @@ def test_a_label_with_a_fraction_is_refused_in_every_split(tmp_path: Path, split
     }
     assert said(tmp_path, arrays, **CLASSES) == ""
     arrays[f"y_{split}"] = np.array([0, 1, 0.99])
-    assert said(tmp_path, arrays, **CLASSES) == f"{'validation' if split == 'val' else split} row 3: {FRACTION}"
+    within = {"train": "", "val": " (in the 'validation' split)", "test": " (in the 'test' split)"}[split]
+    assert said(tmp_path, arrays, **CLASSES) == f"t.npz:3:y: {FRACTION}{within}"
 
 
 @pytest.mark.parametrize(
@@ -106,10 +107,10 @@ def test_ctc_takes_whole_labels_of_its_classes(tmp_path: Path) -> None:
     x = np.zeros((2, 6, 3))
     assert said(tmp_path, {"x": x, "y": np.array([[1.0, 4.0], [2.0, 0.0]])}, **words) == ""
     assert said(tmp_path, {"x": x, "y": np.array([[1.0, 4.0], [2.5, 0.0]])}, **words).startswith(
-        "train row 2: target 'y' is 2.5; ctc"
+        "t.npz:2:y: target 'y' is 2.5; ctc"
     )
     assert said(tmp_path, {"x": x, "y": np.array([[1, 5], [2, 0]])}, **words).startswith(
-        "train row 1: target 'y' is 5; the 5"
+        "t.npz:1:y: target 'y' is 5; the 5"
     )
 
 
@@ -120,9 +121,9 @@ EMBEDDING = "the embedding 'embedding' has rows 0 to 4"
     ("x", "text"),
     [
         ([[0.0, 1, 2, 3]] * 3, ""),
-        ([[0.0, 1, 2, 3], [0, 1, 2.5, 3]], f"train row 2: 'x' holds 2.5; {EMBEDDING}, and no fractions of them"),
-        ([[0.0, 1, 2, 3], [0, 1, 5.0, 3]], f"train row 2: 'x' holds 5.0; {EMBEDDING}"),
-        ([[0, 1, 2, -3]], f"train row 1: 'x' holds -3; {EMBEDDING}"),
+        ([[0.0, 1, 2, 3], [0, 1, 2.5, 3]], f"t.npz:2:x: 'x\' holds 2.5; {EMBEDDING}, and no fractions of them"),
+        ([[0.0, 1, 2, 3], [0, 1, 5.0, 3]], f"t.npz:2:x: 'x\' holds 5.0; {EMBEDDING}"),
+        ([[0, 1, 2, -3]], f"t.npz:1:x: 'x\' holds -3; {EMBEDDING}"),
     ],
 )  # fmt: skip
 def test_token_ids_are_whole_and_known_also_behind_a_reshape(tmp_path: Path, x: Any, text: str) -> None:
@@ -132,7 +133,7 @@ def test_token_ids_are_whole_and_known_also_behind_a_reshape(tmp_path: Path, x: 
 def test_token_ids_that_float32_does_not_tell_apart_are_refused(tmp_path: Path) -> None:
     words = {"layers": f"embedding: {{input_dim: {2**25}, output_dim: 1}}, flatten, dense: 1", "loss": "mse"}
     ids = np.array([[1.0], [2.0**24 + 1]])
-    wanted = "train row 2: 'x' is of float32, which does not tell whole numbers from 16,777,216 on apart"
+    wanted = "t.npz:2:x: 'x' is of float32, which does not tell whole numbers from 16,777,216 on apart"
     assert said(tmp_path, {"x": ids, "y": np.zeros(2)}, **words) == wanted
     assert said(tmp_path, {"x": ids, "y": np.zeros(2)}, **words, x="cast: int64") == ""
 
@@ -146,7 +147,7 @@ def test_a_whole_number_that_floats_do_not_hold_is_refused_where_it_becomes_one(
     assert said(tmp_path, {"x": x, "y": y}, **NUMBER) == ""  # float64 holds these
     (x if section == "inputs" else y).flat[1] = -BIG
     name = "x" if section == "inputs" else "y"
-    wanted = f"train row 2: '{name}' holds {-BIG}, which would be rounded: floats hold whole numbers up to 2**53"
+    wanted = f"t.npz:2:{name}: '{name}' holds {-BIG}, which would be rounded: floats hold whole numbers up to 2**53"
     assert said(tmp_path, {"x": x, "y": y}, **NUMBER) == wanted
 
 
@@ -190,8 +191,9 @@ def test_what_float32_rounds_is_said_once(tmp_path: Path) -> None:
 def test_rows_on_disk_are_looked_at_as_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(on_disk, "MEMORY_BYTES", 0)
     np.savez(tmp_path / "t.npz", x=np.repeat(ROWS, 4, 0), y=np.array([0.0, 1, 2] * 3 + [0.99] + [1, 2]))
-    with pytest.raises(DataError, match=f"train row 10: {FRACTION}"):
+    with pytest.raises(DataError, match=FRACTION) as caught:
         train(config(tmp_path, **CLASSES), tmp_path / "runs")
+    assert str(caught.value.faults[0].place) == "t.npz:10:y"
 
 
 @pytest.mark.parametrize("suffix", ["csv", "npz"])
@@ -210,10 +212,13 @@ def test_a_raw_file_is_held_to_the_same(tmp_path: Path, suffix: str) -> None:
 
     opened = open_run(run)
     path = raw([1.0, 2.0], [0.0, 0.99])
-    with pytest.raises(DataError, match=f"row 2: {FRACTION}"):
+    line = 3 if suffix == "csv" else 2  # the header is the first
+    with pytest.raises(DataError, match=FRACTION) as caught:
         evaluate_rows(opened, rows_of(opened, path, targets=True), path)
-    with pytest.raises(DataError, match=r"row 1: 'x' holds 1\.25; the embedding"):
+    assert str(caught.value.faults[0].place) == f"{path}:{line}:y"
+    with pytest.raises(DataError, match=r"'x' holds 1\.25; the embedding") as caught:
         predict_run(opened, raw([1.25, 2.0], [0.0, 1.0]))
+    assert str(caught.value.faults[0].place) == f"{path}:{line - 1}:x"
     with pytest.raises(DataError, match=r"1e\+300 is too large for float32"):
         predict_run(opened, raw([1.0, 1e300], [0.0, 1.0]))
 
@@ -228,11 +233,11 @@ def test_rounding_is_told_by_the_bits_of_a_number() -> None:
         assert (first_rounded(np.array([value], np.uint64)) is None) == (int(float(value)) == value), value
     assert first_rounded(values[:0]) is None
     swapped = np.array([5, BIG], ">i8")
-    assert first_rounded(swapped) == (1, BIG)
+    assert first_rounded(swapped) == (1, (0, 1), BIG)
 
 
 def test_labels_without_limits_and_empty_rows() -> None:
     assert outside(np.zeros((0, 3)), Labels(0, 1)) is None
     assert outside(np.array([5.0, -7.0]), Labels()) is None
-    assert outside(np.array([5.0, -7.5]), Labels()) == (1, -7.5, False)
-    assert outside(np.array([5, -7]), Labels(0)) == (1, -7, True)
+    assert outside(np.array([5.0, -7.5]), Labels()) == (1, 0, -7.5, False)
+    assert outside(np.array([5, -7]), Labels(0)) == (1, 0, -7, True)

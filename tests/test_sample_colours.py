@@ -31,7 +31,7 @@ compile: {loss: {image: mse, size: sparse_categorical_crossentropy}, optimizer: 
 fit: {epochs: 1, validation_split: 0.5, callbacks: [{latent_scatter: {view: encode, colour: COLOUR}}]}
 """
 FLOWERS = "a,b,kind,bed,size\n" + "".join(
-    f"{row},1,{'rose' if row % 3 else 'iris'},{row + 7},{row % 4}\n" for row in range(8)
+    f"{7 * row % 5},{row * row},{'rose' if row % 3 else 'iris'},{row + 7},{row % 4}\n" for row in range(8)
 )
 
 

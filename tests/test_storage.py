@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -403,7 +404,8 @@ def holder(folder: Path, work: Callable[[Path, int], None] = hold) -> Iterator[i
 def test_a_second_process_is_refused_at_once_and_told_by_whom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     with holder(tmp_path) as pid:
-        monkeypatch.setattr(locks.time, "sleep", pauses.append)  # not before: the other process sleeps
+        clock = SimpleNamespace(sleep=pauses.append, monotonic=lambda: sum(pauses))
+        monkeypatch.setattr(locks, "time", clock)  # not before: the other process sleeps
         text = rf"'{tmp_path}' is in use by pid {pid} on host \S+ since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d$"
         with pytest.raises(StorageError, match=text), locks.lock(tmp_path):
             pass

@@ -145,7 +145,7 @@ def _check(
             largest = max(largest, found)
             if bad is not None:
                 at = (section, name, start + bad.row, bad.index, block[0].size)
-                raise _refusal(part, f"{split} row {_number(rows, start + bad.row)}", bad, at)
+                raise _refusal(part, split, _number(rows, start + bad.row), bad, at)
         if largest > _ROUNDED_FROM and warn is not None:
             text = f"'{name}' holds whole numbers up to {largest:,}, and float32 rounds those beyond {_ROUNDED_FROM:,}"
             warn(f"{text}; normalization computes with all their digits, integer_lookup takes ids")
@@ -168,11 +168,12 @@ class _Bad:
     hint: str | None = None
 
 
-def _refusal(part: MemorySplit, named: str, bad: _Bad, at: tuple[str, str, int, int, int]) -> DataError:
+def _refusal(part: MemorySplit, split: str, number: int, bad: _Bad, at: tuple[str, str, int, int, int]) -> DataError:
     """The error for a value: `at` is its section, name, row, its index in the row and how many a row has."""
     if part.origin is None:
-        return DataError(f"{named}: {bad.text}", hint=bad.hint)
-    return DataError(Fault(bad.text, place=part.origin.place(*at), hint=bad.hint))
+        return DataError(f"{split} row {number}: {bad.text}", hint=bad.hint)
+    text = bad.text if split == "train" else f"{bad.text} (in the '{split}' split)"
+    return DataError(Fault(text, place=part.origin.place(*at), hint=bad.hint))
 
 
 _Found = tuple[_Bad | None, int]
