@@ -231,7 +231,7 @@ def test_validate_says_what_it_could_not_check(kerascli: Kerascli, here: Path) -
         3,
         "config.yaml: ok\n  model: 2 layers, 22 parameters\n"
         "  not checked: the data, and what depends on it: there is no file 'points.csv'\n",
-        "error: the data is not there: only what does not depend on it was checked\n"
+        "config.yaml: error: the data is not there: only what does not depend on it was checked\n"
         "  hint: --no-data checks a config without its data, and exits with 0\n",
     )
 

@@ -207,7 +207,7 @@ def test_an_unknown_split_or_file_is_told(garden: Garden) -> None:
 def said(capsys: pytest.CaptureFixture[str], run: RunRecord, what: str, **options: Any) -> list[dict[str, str]]:
     """What the command prints, as rows."""
     settings = {"output": None, "classes": False, "view": None, "checkpoint": None, "device": "cpu"}
-    settings["runs_dir"] = Path("runs")
+    settings |= {"threads": None, "runs_dir": Path("runs")}
     predict_command(str(run.path), what, **{**settings, **options})
     return list(csv.DictReader(capsys.readouterr().out.splitlines()))
 

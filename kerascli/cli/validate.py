@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from kerascli.cli import options
-from kerascli.errors import DataMissing
+from kerascli.errors import DataMissing, Fault, Place
 
 
 def register(app: typer.Typer) -> None:
@@ -37,4 +37,5 @@ def validate(path: Path, *, sets: list[str], flags: list[str], no_data: bool = F
         options.say(f"{line}\n")
     if found.data_is_missing:
         text = "the data is not there: only what does not depend on it was checked"
-        raise DataMissing(text, hint="--no-data checks a config without its data, and exits with 0")
+        hint = "--no-data checks a config without its data, and exits with 0"
+        raise DataMissing(Fault(text, place=Place(str(path)), hint=hint))
