@@ -27,7 +27,7 @@ from kerascli.cpus import affinity
 ROUNDS = 7
 WORK = "mnist_mlp"
 OWN_SPINS = {"GOMP_SPINCOUNT": "300000"}
-"""What libgomp takes where nothing is set."""
+"""Spin count of libgomp where nothing is set."""
 
 Seconds = Mapping[tuple[str, str], Sequence[float]]
 """(state of the machine, who) -> seconds of every round."""

@@ -71,7 +71,7 @@ class Job:
     sets: tuple[str, ...] = ()
     """What else `--set` says to kerascli."""
     threads: int | None = None
-    """What `--threads` says to kerascli."""
+    """Value of kerascli's `--threads`."""
 
     @property
     def workload(self) -> Workload:

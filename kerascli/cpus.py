@@ -17,7 +17,7 @@ _POOLS = {
     "OPENBLAS_NUM_THREADS": ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"),
     "TORCHINDUCTOR_COMPILE_THREADS": ("TORCHINDUCTOR_COMPILE_THREADS",),
 }
-"""What numpy's and the compiler's pools are set by, which start one thread or process for each CPU, whatever the quota;
+"""Variables for numpy's and the compiler's pools, which start one thread or process for each CPU, whatever the quota;
 and what the user may have set them by."""
 
 

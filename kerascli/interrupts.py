@@ -106,7 +106,7 @@ class Signals:
 
 
 _present: Signals | None = None
-"""Those of the command that runs in this process."""
+"""Signals of the command that runs in this process."""
 
 
 @contextlib.contextmanager
@@ -178,7 +178,7 @@ def _heeded() -> list[signal.Signals]:
 
 
 def _counts(number: int) -> bool:
-    """Whether a signal is one of the two that end at once. A closed terminal sends SIGHUP several times."""
+    """Return True for SIGINT and SIGTERM, of which the second ends at once; a closed terminal sends several SIGHUP."""
     return number in (signal.SIGINT, signal.SIGTERM)
 
 
@@ -191,7 +191,7 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 
 def _is_in_flight(error: BaseException | None) -> bool:
-    """Whether the code that is interrupted cleans up because of a Signalled already."""
+    """Return True if the interrupted code cleans up because of a Signalled already."""
     while error is not None:
         if isinstance(error, Signalled):
             return True

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 Shape = tuple[int | None, ...]
 
 MAX_VALUES = 2**31
-"""Of one tensor, without its batch: a typing error in a size must not take the machine down."""
+"""Maximal number of values in a tensor, without its batch: a typing error in a size must not take the machine down."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the scripts have in common: their options, the count of what happened, the table, the exit code."""
+"""Options, counts, table and exit code that all scripts share."""
 
 import argparse
 import contextlib
@@ -17,7 +17,7 @@ from benchmarks.torture.children import one_thread
 
 @dataclass(slots=True)
 class Tally:
-    """What the cases came to."""
+    """Counts of the outcomes of the cases."""
 
     counts: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
@@ -32,10 +32,10 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a script is asked for."""
+    """Options of a script."""
 
     cases: int | None
-    """How many; None: as many as there are, or the script's own number."""
+    """Number of cases; None: as many as there are, or the script's own number."""
     whole: int
     """Cases with a process of their own from start to end."""
     luck: random.Random

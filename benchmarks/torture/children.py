@@ -23,7 +23,7 @@ class Ended:
 
     @property
     def is_decent(self) -> bool:
-        """Whether nobody was shown a traceback or an internal error."""
+        """Return True if no traceback and no internal error was shown."""
         return not any(text in self.err for text in ("Traceback (most recent", "internal error", "Exception ignored"))
 
     def last_words(self) -> str:

@@ -30,7 +30,7 @@ class Case:
     with_training: bool
 
     def commands(self) -> Iterator[list[str]]:
-        """What is run, one after the other; training only where `validate` ended well."""
+        """Commands to run, one after the other; training only where `validate` ended well."""
         yield ["validate", self.path, *self.options]
         if self.with_summary:
             yield ["summary", self.path, *self.options]

@@ -12,7 +12,7 @@ from kerascli.spec.text import parse_document
 
 ROOT = Path(__file__).parents[2]
 _ROWS = re.compile(r"\brows: *\d{3,}")
-"""Of data that is made: fewer of them, since many take the time of a hundred other cases."""
+"""Numbers of generated rows, which are lowered: many rows take the time of a hundred other cases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Sample:
     text: str
     data: dict[Any, Any]
     good: bool = True
-    """Whether it is one that can be trained."""
+    """Return True if the config can be trained."""
 
 
 def read_corpus() -> list[Sample]:

@@ -23,7 +23,7 @@ _LEAKS = re.compile(r"Input should|pydantic|NoneType|<class '|object at 0x")
 
 
 def wrong(command: str, outcome: Outcome) -> str | None:
-    """What is wrong with how a command ended; None where nothing is."""
+    """Return what is wrong with how a command ended, or None."""
     trains = command == "train"
     if outcome.timed_out:
         return "it did not end"

@@ -32,7 +32,7 @@ BATCH = 50
 
 @dataclass(slots=True)
 class Tally:
-    """What the cases came to."""
+    """Counts of the outcomes of the cases."""
 
     cases: int = 0
     runs: Counter[str] = field(default_factory=Counter)
@@ -147,7 +147,7 @@ class Batch:
         return not pid
 
     def read(self, tally: Tally) -> None:
-        """What the child has written since."""
+        """Count what the child has recorded since the last call."""
         with self._journal.open(encoding="utf-8") as file:
             file.seek(self._read)
             lines = file.read()
@@ -226,7 +226,7 @@ _WARMED = (
     "mnist_mlp", "penguins_features", "generative/vq_vae", "generative/tfprob_vae", "sequences/neural_turing_machine",
     "vision/mnist_siamese_graph", "vision/unet", "text/transformer_encoder", "generative/eager_cvae",
 )  # fmt: skip
-"""What these load is loaded before any child begins."""
+"""Configs to load before any child is forked, so that their imports are there."""
 
 
 def warm() -> None:

@@ -132,7 +132,7 @@ class Damages:
         return Path(shutil.copytree(template, runs / template.name))
 
     def _result(self, name: str, path: Path, ended: Ended) -> dict[str, Any]:
-        """What must be the same: what was printed, or the file that was written, without the clock."""
+        """Return the output that must not change: the text printed or the file written, without the clock."""
         if name == "export":
             data = (self.folder / "out" / "model.safetensors").read_bytes()
             start = 8 + int.from_bytes(data[:8], "little")  # its header has two facts in any order

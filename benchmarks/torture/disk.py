@@ -18,7 +18,7 @@ Fault = Callable[[], None]
 
 
 class Disk:
-    """What has been asked of the disk; its n-th operation does `fault`.
+    """Record of the file operations, of which the n-th does `fault`.
 
     Writes come in pieces, so that a fault can fall between them.
     """

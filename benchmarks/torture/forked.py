@@ -33,7 +33,7 @@ class Outcome:
     code: int
     """The exit code; negative: the number of the signal that ended it."""
     output: str
-    """What it wrote to stdout and stderr."""
+    """Text written to stdout and stderr."""
     cpu_seconds: float
     memory: int
     """The most bytes of memory that it had beside those of its parent."""
@@ -71,7 +71,7 @@ class Child:
 
 
 def resident() -> int:
-    """How many KiB of this process are in memory."""
+    """Return the resident memory of this process in KiB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() // 1024
 

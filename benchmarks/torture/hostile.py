@@ -20,7 +20,7 @@ from benchmarks.torture.hostile_data import Attack
 
 CODES = {2, 3, 4}
 EXPECTED = {"csv_of_memory": {6}, "csv_loop": {2}, "regex_deep": {2}, "regex_long": {2}}
-"""What the system itself cannot read; what is wrong in the config already."""
+"""Other exit codes: of files that the system itself cannot read, and of faults of the config."""
 CPU_SECONDS = 5.0
 MEMORY = 500 * 2**20
 LINES = 120

@@ -180,7 +180,7 @@ def compared_with(folder: Path, expected: dict[str, Any]) -> str | None:
 
 
 def in_pythons_own_start(ended: Ended) -> bool:
-    """Whether a signal came before the first line of kerascli: Ctrl-C then shows where Python was."""
+    """Return True if a signal came before the first line of kerascli, when Ctrl-C shows Python's own traceback."""
     if ended.code in (-signal.SIGTERM, -signal.SIGHUP) and not ended.err and not ended.out:
         return True
     frames = [line for line in ended.err.splitlines() if line.startswith("  File ")]

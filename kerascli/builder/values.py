@@ -45,7 +45,7 @@ class _Lookup:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What a run asks of its data's values, by input and by target."""
+    """Requirements of a run on the values of its data, by input and by target."""
 
     lookups: Mapping[str, list[_Lookup]]
     numbers: frozenset[str]
@@ -54,7 +54,7 @@ class _Wanted:
     """Losses and metrics of a target, each with the output that it is of."""
 
     def asks_input(self, name: str, stage: Stage) -> bool:
-        """Whether an input's values matter; what a stage has made of them are floats already."""
+        """Return True if the values of an input are to be checked; the results of a stage are floats already."""
         return name in self.lookups or (name in self.numbers and name not in stage.names)
 
 
@@ -152,7 +152,7 @@ def _check(
 
 
 def _takes_labels(wanted: _Wanted, name: str, values: np.ndarray, stage: Stage) -> bool:
-    """Whether a loss or metric takes what a stage makes of a target for labels, told by the first row."""
+    """Return True if a loss or metric takes the results of a stage as class labels, decided by the first row."""
     _, probe = next(_finished(name, values[:1], stage))
     spec = TensorSpec(probe.shape[1:], probe.dtype.name)
     return any(judge.labels(spec, output) is not None for judge, output in wanted.compared[name])
@@ -177,7 +177,7 @@ def _refusal(part: MemorySplit, split: str, number: int, bad: _Bad, at: tuple[st
 
 
 _Found = tuple[_Bad | None, int]
-"""What is wrong with a block of rows, and the largest whole number in it that becomes a float."""
+"""The first fault of a block of rows, and the largest integer in it that becomes a float."""
 
 
 def _refuse_input(wanted: _Wanted, name: str, values: np.ndarray) -> _Found:

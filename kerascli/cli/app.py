@@ -75,7 +75,7 @@ def _prepare_streams() -> None:
 
 
 def _leave_streams() -> None:
-    """What a terminal that has gone did not take is dropped: Python would fail on it once more and exit with 120."""
+    """Drop output that a closed terminal did not take: Python would fail on it once more and exit with 120."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 RUNS_DIR = Path("runs")
 SPLITS = ("test", "validation", "train")
-"""What stands for rows that the data itself names; anything else is a file."""
+"""Names of splits; any other word is the path of a file."""
 
 Config = Annotated[
     Path | None, typer.Argument(metavar="CONFIG", help="The config; default: the only one in this folder.")

@@ -117,7 +117,7 @@ def resume_run(
 
 @dataclass(slots=True)
 class _Outcome:
-    """What is known so far: where the run is, split -> figure -> value, warnings, the profile if there is one."""
+    """Results so far: the run's folder, split -> metric -> value, warnings, the profile if there is one."""
 
     run: str = ""
     results: dict[str, dict[str, float]] = field(default_factory=dict)

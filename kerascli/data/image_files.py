@@ -26,7 +26,7 @@ _FORMATS = ("BMP", "GIF", "JPEG", "PNG")
 _THREADS = min(8, cpu_limit().count)
 _LARGE_PIXELS = 2**23
 _one_large = threading.Lock()
-"""Of images with more pixels one is decoded at a time: together they would fill the memory."""
+"""Lock under which images with more pixels are decoded, one at a time: together they would fill the memory."""
 _DAMAGED = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError, zlib.error,
             struct.error, MemoryError, Warning)  # fmt: skip
 """What Pillow raises at damaged files."""

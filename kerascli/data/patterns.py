@@ -23,7 +23,7 @@ SECONDS = 2.0
 MEMORY_BYTES = 2 * 2**30
 """Address space of the process."""
 MAX_CHARACTERS = 10_000
-"""Of a pattern, or of what is put in its place."""
+"""Maximal length of a pattern, or of its replacement, in characters."""
 
 _CHILD = Path(__file__).with_name("pattern_child.py")
 _TEXTS, _CHARACTERS = 1_000, 2**20

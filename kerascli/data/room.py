@@ -1,4 +1,4 @@
-"""Whether memory can hold what a step makes: told by the step and its setting, before anything is allocated."""
+"""Checks that memory can hold the result of a pipeline step, by its settings and before anything is allocated."""
 
 import math
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from kerascli.shapes import MAX_VALUES
 from kerascli.storage import size_text
 
 _MADE_BYTES = 8
-"""Of a number while a source makes it."""
+"""Bytes of a number while a source makes it."""
 
 
 def check_room(route: Route, index: int, made: Field, rows: int | None = None) -> None:

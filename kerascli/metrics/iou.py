@@ -53,7 +53,7 @@ class _OfClasses(_Overlap):
     axis: Axis = -1
 
     def true_are_numbers(self) -> bool:
-        """Whether targets are class numbers, not a value for each class."""
+        """Return True if targets are integer class labels, not a value for each class."""
         return False
 
     def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:

@@ -12,7 +12,7 @@ from kerascli.runs.sealed import is_sealed, unsealed
 from kerascli.runs.starts import Start
 
 FORMAT = 2
-"""Of run folders. Format 1 had no checksums but those of weights, plugins and checkpoints."""
+"""Format of the run folders written now. Format 1 had checksums of weights, plugins and checkpoints alone."""
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]
 

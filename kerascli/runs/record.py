@@ -110,7 +110,7 @@ class RunRecord(OutputFiles):
         return (self.path / _FACTS).exists()
 
     def facts(self) -> dict[str, Any]:
-        """What run.json says, see `runs/facts.py`. Raises FileRefused."""
+        """Return the contents of run.json, see `runs/facts.py`. Raises FileRefused."""
         later = (_CHECKPOINTS, _HISTORY, _WEIGHTS)
         if not self.has_begun and not any((self.path / name).exists() for name in later):
             hint = "start it again: kerascli train CONFIG"
@@ -119,7 +119,7 @@ class RunRecord(OutputFiles):
 
     @property
     def has_checksums(self) -> bool:
-        """Whether damage to the run would be noticed: not in one of format 1."""
+        """Return True if damage to the run's files is noticed, which it is not in a run of format 1."""
         try:
             return self.facts()["format"] > 1
         except FileRefused:
@@ -195,7 +195,7 @@ class RunRecord(OutputFiles):
         return history.parse(data, path)
 
     def _recorded_history(self) -> tuple[Prefix, bool]:
-        """What vouches for history.csv, and whether for all of it: of a run that goes on, its newest checkpoint."""
+        """Return the recorded size and SHA-256 of history.csv, and True if they are of the whole file."""
         facts = self.facts()
         if facts["format"] == 1:
             return Prefix(), False
@@ -247,7 +247,7 @@ class RunRecord(OutputFiles):
         self._files.write(f"{_PREPROCESSING}/{file}", data, began=self.has_begun)
 
     def preprocessing(self) -> Mapping[str, bytes]:
-        """What the transforms have learnt, by file name; FileRefused unless it is all that the run wrote."""
+        """Return the learned state of transforms, by file. Raises FileRefused unless it is all that the run wrote."""
         return self._files.read_folder(_PREPROCESSING, set(self._names(_PREPROCESSING)))
 
     def write_plugin(self, file: str, data: bytes) -> dict[str, str]:

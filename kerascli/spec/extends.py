@@ -63,7 +63,7 @@ def _base(chain: list[Document]) -> Document:
 
 
 def _is_yaml(path: FilePath) -> bool:
-    """Whether a file, not the link to it, is one of YAML by its name: else its lines are nobody's business."""
+    """Return True if a file (not the link to it) is YAML by its name; lines of any other file are not shown."""
     return FilePath(os.path.realpath(path)).suffix.lower() in {".yaml", ".yml"}
 
 

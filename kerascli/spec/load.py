@@ -69,7 +69,7 @@ class Config:
         return Context(data_folder(self.document), self.seed, self.progress, aside=aside)
 
     def facts(self, *, look: bool = True) -> DataFacts:
-        """What is known of the data without loading it; without `look` no file of it is looked for."""
+        """Return the facts of the data that are known without loading it; without `look` no file is looked for."""
         if self.data is None:
             return DataFacts({}, {}, known=False, reason="the config has no 'data' section")
         with self.faults(), told_where_from(self.text):

@@ -29,11 +29,11 @@ class Checked:
     """A config that is sound as far as it could be checked."""
 
     lines: list[str]
-    """What is sound, and what could not be checked."""
+    """Lines that tell what is sound, and what could not be checked."""
     warnings: list[Fault]
-    """What trains as it stands, but is probably not meant."""
+    """Warnings of what trains as it stands, but is probably not meant."""
     data_is_missing: bool
-    """Whether data was looked for in vain."""
+    """True if data was looked for and is not there."""
 
 
 def check(

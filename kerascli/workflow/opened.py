@@ -37,7 +37,7 @@ class OpenedRun:
     takes_arrays: bool = False
     """It takes arrays as they are: what runs has inputs that the data does not give."""
     warnings: list[Fault] = field(default_factory=list)
-    """What the user should know of what was read for this run; views of the run share the list."""
+    """Warnings about what was read for this run; views of the run share the list."""
 
     @property
     def has_own_inputs(self) -> bool:

@@ -19,7 +19,7 @@ _BEGINNINGS = {
     ".png": b"\x89PNG\r\n\x1a\n", ".pdf": b"%PDF-", ".npy": b"\x93NUMPY", ".npz": b"PK", ".parquet": b"PAR1",
     ".keras": b"PK", ".h5": b"\x89HDF", ".hdf5": b"\x89HDF", ".pt": b"PK", ".pt2": b"PK", ".onnx": b"\x08",
 }  # fmt: skip
-"""What the first bytes of a file of a kind are; kinds are called by what their files end in."""
+"""First bytes of the files of a kind; kinds are called by their suffix."""
 CONFIG, SCHEMA = "a config of kerascli", "a JSON Schema"
 """Kinds whose files may end in anything."""
 
@@ -59,7 +59,7 @@ def _refuse_run(file: Path, shown: str) -> None:
 
 
 def _is_within(file: Path, given: Path) -> bool:
-    """Whether a file is what is read, or lies in the folder that is read."""
+    """Return True if a file is the one that is read, or lies in the folder that is read."""
     real = Path(os.path.realpath(given))
     return file.is_relative_to(real) or (real.exists() and file.samefile(real))
 

@@ -116,7 +116,7 @@ def resume(
 
 
 def _warnings(phases: list[Phase]) -> list[Fault]:
-    """What is probably not meant; the raw rows, which tell, are let go of then."""
+    """Return the warnings of all phases, and release the raw rows that they were found in."""
     found = advise(Case(phase.config, phase.spec, phase.prepared) for phase in phases)
     for phase in phases:
         phase.prepared.tables.clear()

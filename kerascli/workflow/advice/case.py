@@ -1,4 +1,4 @@
-"""What a check is told: a config that was found sound, and its rows where they were read."""
+"""Input of a check: a valid config, and its rows where they were read."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

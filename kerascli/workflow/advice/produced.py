@@ -1,4 +1,4 @@
-"""What kind of numbers a tensor of a model holds, by the node that makes it: probabilities, or anything at all."""
+"""Kinds of numbers that tensors of a model hold, by the node that computes them: probabilities, or any numbers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -108,7 +108,7 @@ class Tracer:
         return Produced("other", name, node) if name in _NORMALIZED else None
 
     def _inputs(self, node: Node) -> Produced | None:
-        """What a node's inputs are of, where all are of one kind."""
+        """Return the kind of a node's inputs if all are of one kind, else None."""
         found = [self.of(name) for name in node.inputs]
         first = found[0] if found else None
         same = first is not None and all(each is not None and each.kind == first.kind for each in found)

@@ -32,7 +32,7 @@ class Raw:
 
     @property
     def width(self) -> int:
-        """How many values a row has; a sequence is one."""
+        """Number of values in a row; a sequence counts as one."""
         return self.whole.size // max(1, len(self.whole))
 
     @property

@@ -7,7 +7,7 @@ import numpy as np
 from kerascli.workflow.advice.raw import Raw
 
 _WORDS = 16
-"""How many words of eight bytes of a row are looked at first; rows that agree there are looked at whole."""
+"""Number of words of eight bytes of a row that are hashed first; rows equal in them are hashed whole."""
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _OTHER = np.uint64(0xBF58476D1CE4E5B9)

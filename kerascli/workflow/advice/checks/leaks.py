@@ -50,7 +50,7 @@ def _faults(case: Case, target: tuple[str, np.ndarray], path: Path, where: Path,
 
 
 def _copy(label: np.ndarray, column: Raw | None, name: str) -> str:
-    """What of a raw column equals the label in all rows; empty where nothing does. Some rows tell most of it."""
+    """Return the name of a raw column, or of its feature, that equals the label in all rows, or an empty text."""
     if column is None or column.is_ragged or column.ndim > 2 or not 0 < column.width <= _MOST_FEATURES:
         return ""
     if (label.dtype == object) != (column.whole.dtype == object):

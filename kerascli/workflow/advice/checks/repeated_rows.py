@@ -13,7 +13,7 @@ from kerascli.workflow.advice.row_keys import keys
 
 _MOST_ROWS = 100_000
 _MOST_BYTES = 64 * 2**20
-"""Of texts, which are hashed whole."""
+"""Maximal bytes of texts, which are hashed whole."""
 
 _LEAST_SHARE = 0.01
 _PICTURE = 64

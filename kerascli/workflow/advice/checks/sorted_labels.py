@@ -50,7 +50,7 @@ def _told(column: str, head: Table, tail: Table) -> str:
 
 
 def _has_classes(values: Values) -> bool:
-    """Whether a column's values can be counted: one word or whole number a row, which may be written 1.0."""
+    """Return True if a column has one word or integer a row, which may be written as 1.0."""
     if values.ndim != 1 or is_ragged(values):
         return False
     if values.dtype.kind != "f":
