@@ -47,7 +47,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         kerascli("train", "config.yaml", "--device", "cpu")
-        next(Path("runs").iterdir()).rename("runs/2026-01-01T00-00-00Z-config")
+        next(Path("runs").glob("*-config")).rename("runs/2026-01-01T00-00-00Z-config")
     return folder
 
 

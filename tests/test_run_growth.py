@@ -56,7 +56,7 @@ def costs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, 
         return called
 
     before_operations(monkeypatch, add)
-    monkeypatch.setattr("kerascli.runs.checkpoints.read_bytes", counting(_read_bytes()))
+    monkeypatch.setattr("kerascli.runs.checkpoint_manifest.read_bytes", counting(_read_bytes()))
     monkeypatch.setattr("kerascli.runs.reading.read_bytes", counting(_read_bytes()))
     monkeypatch.setattr(Path, "iterdir", counting(Path.iterdir))
     for event in start(open_config(write(folder, CONFIG)), Options(runs_dir=folder / "runs")):
