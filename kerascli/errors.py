@@ -123,8 +123,9 @@ class Interrupted(KerasCliError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that `word` was probably meant to be."""
-    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
+    """The known word that `word` was probably meant to be; keys of YAML that are no text are passed over."""
+    words = [each for each in known if isinstance(each, str)]
+    near = difflib.get_close_matches(word.lower(), words, n=1, cutoff=0.6)
     return near[0] if near else None
 
 

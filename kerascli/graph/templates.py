@@ -1,6 +1,6 @@
 """`repeat`, and blocks: templates whose layers are read anew at each use."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -52,22 +52,24 @@ def _block(reading: Reading, name: str, written: Any, path: Path) -> Block | Non
         text = f"block '{name}': parameters: expected a mapping of names and defaults, got {show(parameters)}"
         faults.add(text, (*path, "parameters"))
         return None
-    for key in parameters:
-        if key in NODE_KEYS or not str(key).isidentifier():
-            faults.add(f"block '{name}': a parameter cannot be called '{key}'", (*path, "parameters", key), at="key")
+    odd = [key for key in parameters if key in NODE_KEYS or not str(key).isidentifier()]
+    for key in odd:
+        faults.add(f"block '{name}': a parameter cannot be called '{key}'", (*path, "parameters", key), at="key")
     inputs = written.get("inputs", ["input"])
     names = list(inputs) if isinstance(inputs, dict) else as_list(inputs)
     if not names or not all(isinstance(each, str) for each in names) or len(set(names)) < len(names):
         faults.add(f"block '{name}': inputs: expected a list of names, got {show(inputs)}", (*path, "inputs"))
     defaults, found = reading.references(parameters, reading.place((*path, "parameters")), {}, lambda path: False)
     faults.take(found)
-    _refuse_idle(reading, name, parameters, [written["layers"], written.get("outputs")], path)
+    _refuse_idle(
+        reading, name, [key for key in parameters if key not in odd], [written["layers"], written.get("outputs")], path
+    )
     if len(faults.found) > before:
         return None
     return Block(defaults, tuple(names), written["layers"], written.get("outputs"), path)
 
 
-def _refuse_idle(reading: Reading, name: str, parameters: Mapping[str, Any], body: Any, path: Path) -> None:
+def _refuse_idle(reading: Reading, name: str, parameters: Sequence[str], body: Any, path: Path) -> None:
     """What a use gives has to count."""
     used = names_referred_to(body)
     for key in parameters:
