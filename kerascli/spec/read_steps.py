@@ -196,9 +196,11 @@ class _Reader:
             self._add(f"'{update}' trains nothing", path if value is None else where, key=value is None, hint=hint)
         for index, name in enumerate(names):
             at = (*where, index) if isinstance(value, list) else where
-            if not isinstance(name, str) or name not in known:
-                hint = f"there is {', '.join(known)}"
-                what = f"nothing called '{name}' in the model{suggestion(str(name), known)}"
+            hint = f"there is {', '.join(known)}"
+            if not isinstance(name, str):
+                self._add(f"train: expected a name, got {show(name)}", at, hint=hint)
+            elif name not in known:
+                what = f"nothing called '{name}' in the model{suggestion(name, known)}"
                 self._add(f"train: there is {what}", at, hint=hint)
             elif name in self._trained:
                 other, also = self._trained[name]
@@ -207,7 +209,7 @@ class _Reader:
             else:
                 self._trained[name] = (update, at)
                 self._places[known[name]] = at
-        return tuple(known[name] for name in names if name in known)
+        return tuple(known[name] for name in names if isinstance(name, str) and name in known)
 
     def _repeat(self, group: Sequence[Written]) -> int:
         for number, (path, written) in enumerate(group):
