@@ -13,9 +13,9 @@ from typing import Any
 
 _ROOT = Path(__file__).parent.parent
 _PATIENCE_SECONDS = 120
-"""Of an answer that never comes; on a quiet machine one takes less than a second."""
+"""Time-out for an answer that never comes; on a quiet machine one takes less than a second."""
 _SETTINGS = {"yaml": {"validate": True, "hover": True, "completion": True, "schemaStore": {"enable": False}}}
-"""What an editor answers when the server asks for its settings; the store would be fetched from the network."""
+"""Settings that an editor sends when the server asks; the store would be fetched from the network."""
 
 
 def find_server() -> str | None:

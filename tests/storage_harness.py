@@ -93,7 +93,7 @@ def place_in_place(file: storage.Staged, path: Path) -> None:
 
 
 class PowerCuts:
-    """What a power cut leaves of a folder: only what was synced is sure to be there.
+    """States that a power cut may leave of a folder: only what was synced is sure to be there.
 
     Two states are at the ends of what a file system may do: `forgotten`, in which no name is newer than the last sync
     of its folder, and `emptied`, in which all names are there and files hold what was synced of them.

@@ -101,7 +101,7 @@ def test_busy_processes_run_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_group_with_the_time_of_one_cpu_is_made_where_it_can_be_and_removed(tmp_path: Path) -> None:
-    """What kerascli sees from within is the kernel's own answer."""
+    """The quota that kerascli sees from within is the kernel's own answer."""
     with busy.quota_of_one_cpu() as group:
         if group is None:
             pytest.skip("no cgroup can be made here")

@@ -26,7 +26,7 @@ AT = "/sys/fs/cgroup"
 
 
 def machine(root: Path, groups: str, mounts: list[str], files: dict[str, str]) -> Path:
-    """What the kernel would show of a process's groups, below a folder."""
+    """Write the files in which the kernel shows a process's groups, below a folder."""
     for name, text in {
         "proc/self/cgroup": groups, "proc/self/mountinfo": OTHERS + "\n".join(mounts), **files,
     }.items():  # fmt: skip
@@ -165,7 +165,7 @@ def test_every_way_in_says_it_before_torch_is_loaded(
 
 @pytest.fixture
 def threads() -> Iterator[Callable[[], int]]:
-    """How many torch has; as before afterwards."""
+    """Number of torch's threads, which is restored afterwards."""
     before = torch.get_num_threads()
     yield torch.get_num_threads
     torch.set_num_threads(before)

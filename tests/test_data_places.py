@@ -39,7 +39,7 @@ def table(folder: Path, form: str, columns: Mapping[str, np.ndarray]) -> str:
 
 
 def fault(folder: Path, form: str, data: str, more: str = "", **spoilt: Any) -> tuple[str, str]:
-    """What `validate` says of a table with one spoilt value: the place and the text."""
+    """Return the place and the text of the error of `validate` for a table with one wrong value."""
     columns = {name: values.copy() for name, values in COLUMNS.items()}
     for name, value in spoilt.items():
         values = columns[name] if not isinstance(value, str) else columns[name].astype(object)

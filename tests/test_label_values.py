@@ -47,7 +47,7 @@ def config(folder: Path, **words: str) -> Path:
 
 
 def said(folder: Path, arrays: dict[str, Any], **words: str) -> str:
-    """What `validate` says first of these rows; '' where they are sound."""
+    """Return the place and text of the first error of `validate` for these rows, or an empty text."""
     np.savez(folder / "t.npz", **arrays)
     try:
         check(config(folder, **words), sets=(), flags=())

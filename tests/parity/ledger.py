@@ -64,7 +64,7 @@ def take(entries: Iterable[Sequence[Any]]) -> None:
 
 
 def open_accounts() -> list[str]:
-    """What was neither compared nor has a reason why not, and what has a reason but is no component."""
+    """Return components neither compared nor given a reason, and reasons of what is no component."""
     found = []
     for kind in KINDS:
         noted = {entry.name for entry in ENTRIES if entry.kind == kind}

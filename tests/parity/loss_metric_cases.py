@@ -50,10 +50,10 @@ class Case:
     keras: Callable[[], Any] | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
     rtol: float = 1e-9
-    """Of float64 sums in another order; larger where Keras computes in float32 whatever it is told."""
+    """Tolerance for float64 sums in another order; larger where Keras computes in float32 whatever it is told."""
     weighted: bool = True
     masked: bool = True
-    """Whether masked time steps are as rows that are left out."""
+    """True if masked time steps count as rows that are left out."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _overlap(name: str, **arguments: Any) -> Callable[[], Any]:
 
 
 def _mean_of(name: str, **arguments: Any) -> Callable[[], Any]:
-    """Of what Keras's metrics have as functions alone."""
+    """Return a maker of a metric that Keras has as a function alone."""
     return lambda: keras.metrics.MeanMetricWrapper(getattr(keras.metrics, name), name=name, **arguments)
 
 
