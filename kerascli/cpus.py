@@ -8,10 +8,10 @@ from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-SPIN_COUNT = "1000"
-"""GNU OpenMP's spin count. A thread that waits for the others looks so many times (some microseconds) whether they
-are there, then it sleeps. By default it looks for milliseconds, on a core that the others need where the machine is
-not idle."""
+SPIN_COUNT = "3000"
+"""GNU OpenMP's spin count. A thread that waits for the others looks so many times (some tens of microseconds) whether
+they are there, then it sleeps. By default it looks for milliseconds, on a core that the others need where the machine
+is not idle. Sleeping sooner costs an idle machine a wake-up at every barrier: `python -m benchmarks.busy`."""
 _WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME", "KMP_LIBRARY")
 _POOLS = {
     "OPENBLAS_NUM_THREADS": ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"),

@@ -127,14 +127,14 @@ def test_how_threads_wait_is_set_only_where_the_user_has_said_nothing(
     prepare_environment(environ)
     assert environ == said
     prepare_environment(empty := {})
-    assert empty == {"GOMP_SPINCOUNT": "1000"}
+    assert empty == {"GOMP_SPINCOUNT": "3000"}
 
 
 def test_other_pools_have_no_more_threads_than_the_quota_unless_the_user_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(cpus, "cpu_quota", lambda: 0.5)
-    spins = {"GOMP_SPINCOUNT": "1000"}
+    spins = {"GOMP_SPINCOUNT": "3000"}
     prepare_environment(environ := {})
     assert environ == {**spins, "OPENBLAS_NUM_THREADS": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
     said = {"OMP_NUM_THREADS": "8", "TORCHINDUCTOR_COMPILE_THREADS": "4"}
@@ -146,8 +146,8 @@ def test_other_pools_have_no_more_threads_than_the_quota_unless_the_user_says_so
 @pytest.mark.parametrize(
     ("command", "said", "spins"),
     [
-        (["-m", "kerascli"], {}, "1000"),
-        (["-c", "from kerascli.cli.app import main; main()"], {}, "1000"),
+        (["-m", "kerascli"], {}, "3000"),
+        (["-c", "from kerascli.cli.app import main; main()"], {}, "3000"),
         (["-m", "kerascli"], {"GOMP_SPINCOUNT": "31"}, "31"),
     ],
 )
