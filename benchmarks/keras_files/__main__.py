@@ -1,0 +1,67 @@
+"""Check kerascli against files that Keras makes: python -m benchmarks.keras_files
+
+Each model is made, saved by Keras, imported, asked what it predicts, exported, opened by Keras and asked again, in a
+forked process: one that dies or hangs ends no other. It needs the packages keras and h5py. `--parts` and `--only`
+choose. The exit code is 1 if a model differs or fails.
+"""
+
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
+import argparse
+import fnmatch
+import importlib
+import json
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.keras_files.forked import checked
+from benchmarks.keras_files.models import KerasModel
+from benchmarks.keras_files.report import report
+from benchmarks.keras_files.round_trip import Result
+
+PARTS = ("applications",)
+"""Modules beside this one; each has `models()`, which yields what it is made of."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.keras_files", description=__doc__)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--only", metavar="GLOB", default="*", help="names of models, such as 'ConvNeXt*'")
+    parser.add_argument("--seconds", type=float, default=600, help="limit on one model")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results of each model as JSON Lines")
+    given = parser.parse_args()
+    results: dict[str, list[Result]] = {part: [] for part in given.parts}
+    with tempfile.TemporaryDirectory(prefix="keras-files-") as folder:
+        for part in given.parts:
+            for number, model in enumerate(_chosen(part, given.only)):
+                result = checked(model, Path(folder), given.seconds)
+                results[part].append(result)
+                _say(part, number, result)
+                if given.json:
+                    with given.json.open("a", encoding="utf-8") as file:
+                        print(json.dumps({"part": part, **asdict(result)}), file=file)
+    print(report(results))
+    outcomes = Counter(each.outcome for part in results.values() for each in part)
+    return 1 if outcomes["differs"] or outcomes["failed"] else 0
+
+
+def _chosen(part: str, pattern: str) -> Iterator[KerasModel]:
+    module: Any = importlib.import_module(f"benchmarks.keras_files.{part}")
+    return (model for model in module.models() if fnmatch.fnmatchcase(model.name, pattern))
+
+
+def _say(part: str, number: int, result: Result) -> None:
+    gaps = " ".join(f"{gap:.1e}" for gap in (result.gap, result.gap_again) if gap is not None)
+    found = f"{result.outcome} {result.step} {gaps} {result.detail}"
+    print(f"{part} {number} {result.name}: {' '.join(found.split())}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,27 @@
+"""What a part of the corpus yields: models of Keras, made when they are asked for."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A Keras model, and inputs to call it on by the names of its input tensors (None: drawn by their shapes)."""
+
+    model: Any
+    inputs: Mapping[str, np.ndarray] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KerasModel:
+    """One model of the corpus. `make` is called in the process that checks it."""
+
+    name: str
+    make: Callable[[], Made]
+    tolerance: float = 1e-4
+    """Largest accepted difference, relative to the largest absolute value of the output (at least 1)."""
+    exports: bool = True
+    """False: the model has something that only the import knows, such as an operation that no file can be made of."""
