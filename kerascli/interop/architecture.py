@@ -1,7 +1,7 @@
 """The layers of a Keras file -> the `model` section of a config, and where each layer's weights go."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kerascli.errors import FileRefused, safe_text
@@ -14,11 +14,10 @@ from kerascli.interop.names import Automatic, NameBook
 from kerascli.interop.objects import Refusals, brief, written
 from kerascli.interop.operation_nodes import has_several
 from kerascli.interop.operations import expression
+from kerascli.interop.policies import FLOATS, Policies
 from kerascli.interop.reading import Owner, Reading
 from kerascli.layers.base import BaseLayer, MergeLayer
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
-
-_POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +32,19 @@ class Architecture:
     owners: list[Owner]
     """In Keras's order."""
     precision: str
+    notes: tuple[str, ...] = ()
 
 
 def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
     """A file's model as a model section; what cannot be taken is added to `refusals`. Raises FileRefused."""
     model = read_model(file.model, _name(file.model))
-    common = _Common(refusals, file)
+    common = _Common(refusals, file, Policies(refusals))
     writer = _Writer(common, model)
     results, owners = writer.write(model, list(writer.inputs), (), "", wishes=True)
     section, ends = writer.section(results)
     called = [key or ref.layer for key, ref in model.outputs]
     names = dict(zip(called, ends, strict=True))
-    return Architecture(section, writer.book.changed, names, owners, common.precision())
+    return Architecture(section, writer.book.changed, names, owners, *common.policies.end())
 
 
 def _name(spec: Mapping[str, Any]) -> str:
@@ -58,24 +58,11 @@ class _Common:
 
     refusals: Refusals
     file: ModelFile
-    policies: set[str] = field(default_factory=set)
+    policies: Policies
 
     @property
     def keras_3(self) -> bool:
         return self.file.keras_3
-
-    def note_policy(self, layer: KerasLayer) -> None:
-        policy = layer.config.get("dtype")
-        policy = policy.get("config") if isinstance(policy, dict) else policy
-        policy = policy.get("name") if isinstance(policy, dict) else policy
-        self.policies.add(str(policy or "float32"))
-
-    def precision(self) -> str:
-        policies = self.policies or {"float32"}
-        if len(policies) > 1 or not policies <= set(_POLICIES):
-            text = f"its layers compute in {', '.join(sorted(policies))}; expected {', '.join(_POLICIES)} for all"
-            self.refusals.add(text)
-        return min(policies)
 
 
 class _Writer:
@@ -123,7 +110,7 @@ class _Writer:
             return self._operation(reading, layer, number)
         if layer.is_model:
             return self._nested(reading, layer, number)
-        self.common.note_policy(layer)
+        self.common.policies.note(layer)
         if (model := wrapped_model(layer)) is not None:
             return self._on_every_step(reading, layer, number, model)
         return self._layer(reading, layer, number)
@@ -295,4 +282,4 @@ def _input(layer: KerasLayer) -> Any:
         if layer.config.get(flag):
             raise FileRefused(f"input '{safe_text(layer.name)}' is {flag}, which is not supported")
     dtype = layer.config.get("dtype") or "float32"
-    return shape[1:] if dtype == "float32" else {"shape": shape[1:], "dtype": dtype}
+    return shape[1:] if dtype in FLOATS else {"shape": shape[1:], "dtype": dtype}

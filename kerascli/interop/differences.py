@@ -13,6 +13,7 @@ ANY = object()
 BOOKKEEPING = frozenset({
     "name", "dtype", "dtype_policy", "batch_input_shape", "batch_shape", "build_config", "registered_name", "module",
     "shared_object_id", "autocast", "fn", "jit_compile", "is_legacy_optimizer", "input_spec", "trainable",
+    "lora_rank", "lora_alpha", "quantization_config",
 })  # fmt: skip
 """What Keras writes for itself into any config. A metric's name counts and is taken before."""
 

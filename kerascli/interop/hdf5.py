@@ -36,6 +36,18 @@ class Dataset:
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    """In the file; of bfloat16, which numpy lacks, unsigned integers with the same bits."""
+    is_bfloat16: bool = False
+
+    @classmethod
+    def named(cls, shape: Sequence[int], dtype: str) -> Self:
+        brain = dtype == "bfloat16"
+        return cls(tuple(shape), np.dtype("<u2" if brain else dtype), brain)
+
+    def read(self, data: bytes, start: int) -> np.ndarray:
+        """Return the numbers that begin at `start` of the data; bfloat16 as float32, which holds all of its values."""
+        values = np.frombuffer(data, self.dtype, math.prod(self.shape), start).reshape(self.shape)
+        return (values.astype(np.uint32) << 16).view(np.float32) if self.is_bfloat16 else values
 
     @property
     def nbytes(self) -> int:
@@ -71,7 +83,7 @@ class Hdf5:
         """Every array by path. Raises FileRefused."""
         if self._datasets is None:
             said: Mapping[str, Any] = json.loads(self._ask({"do": "list"}))
-            self._datasets = {path: Dataset(tuple(d["shape"]), np.dtype(d["dtype"])) for path, d in said.items()}
+            self._datasets = {path: Dataset.named(d["shape"], d["dtype"]) for path, d in said.items()}
         return self._datasets
 
     def text(self, path: str, name: str) -> str | None:
@@ -119,7 +131,7 @@ class Hdf5:
             raise FileRefused(f"'{self._name}' is refused: its arrays have other sizes than they say")
         start = 0
         for _, dataset in wanted:
-            yield np.frombuffer(data, dataset.dtype, math.prod(dataset.shape), start).reshape(dataset.shape)
+            yield dataset.read(data, start)
             start += dataset.nbytes
 
     def _ask(self, request: Mapping[str, Any]) -> bytes:

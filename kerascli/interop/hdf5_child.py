@@ -130,7 +130,8 @@ def _plain_dataset(dataset: Any, path: str) -> dict[str, Any]:
         raise Refused(f"'{path}' is put together from other datasets")
     kind, dtype = dataset.get_type().get_class(), dataset.dtype
     boolean = kind == h5.h5t.ENUM and dtype == np.bool_
-    if kind not in {h5.h5t.FLOAT, h5.h5t.INTEGER} and not boolean:
+    brain = kind == h5.h5t.OPAQUE and dtype.itemsize == 2 and _text_attribute(dataset, "dtype") == "bfloat16"
+    if kind not in {h5.h5t.FLOAT, h5.h5t.INTEGER} and not boolean and not brain:
         raise Refused(f"'{path}' holds no plain numbers ({_kind(kind)})")
     if dtype.itemsize > 8:
         raise Refused(f"'{path}' holds numbers of {dtype.itemsize} bytes")
@@ -144,7 +145,17 @@ def _plain_dataset(dataset: Any, path: str) -> dict[str, Any]:
         raise Refused(f"'{path}' is packed in blocks larger than itself")
     if count * dtype.itemsize > MAX_RATIO * max(dataset.get_storage_size(), 2**14):
         raise Refused(f"'{path}' is packed more than {MAX_RATIO} to 1")
-    return {"shape": list(dataset.shape), "dtype": dtype.newbyteorder("<").str}
+    return {"shape": list(dataset.shape), "dtype": "bfloat16" if brain else dtype.newbyteorder("<").str}
+
+
+def _text_attribute(dataset: Any, name: str) -> str | None:
+    """An attribute of one text, None for another or none; Keras writes the type of bfloat16 numbers in one."""
+    if not h5.h5a.exists(dataset, name.encode()):
+        return None
+    found = h5.h5a.open(dataset, name.encode())
+    if found.get_type().get_class() != h5.h5t.STRING or found.shape:
+        return None
+    return _text(h5py.Dataset(dataset).attrs[name])
 
 
 def _kind(number: int) -> str:

@@ -48,7 +48,7 @@ class Refusals:
 def refuse_code(config: Any, file: str) -> None:
     """Code and foreign programs inside a model's description, wherever they stand. Raises FileRefused."""
     layers = 0
-    for item in _walk(config):
+    for item in walk(config):
         name = item.get("class_name")
         if isinstance(name, str) and name.rpartition(">")[2] in _CODE:
             text = f"'{file}' is refused: '{safe_text(name)}' holds code of its own, which is never run"
@@ -58,7 +58,7 @@ def refuse_code(config: Any, file: str) -> None:
         raise FileRefused(f"'{file}' has {layers:,} layers; at most {_MAX_LAYERS:,} are read")
 
 
-def _walk(value: Any) -> Iterator[dict[str, Any]]:
+def walk(value: Any) -> Iterator[dict[str, Any]]:
     """Every mapping in JSON, without recursion."""
     pending = [value]
     while pending:

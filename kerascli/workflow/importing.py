@@ -111,7 +111,7 @@ def load_file(file: ModelFile, name: str, *, compiled: bool) -> _Loaded:
     refusals = Refusals(file.name)
     architecture = read_architecture(file, refusals)
     sections: dict[str, Any] = {"model": architecture.section}
-    notes: list[str] = []
+    notes = list(architecture.notes)
     if compiled and file.compile is not None:
         section = read_compile(file.compile, architecture.outputs, refusals)
         if "loss" in section:
