@@ -8,7 +8,7 @@ from kerascli.shapes import TensorSpec
 from tests import layer_harness as harness
 
 SMALLER = "use padding: same, a smaller window, or fewer poolings and strides before it"
-SEQUENCES = "needs sequences (steps, features) for query, value and key"
+STEPS = "needs at least one axis of steps before the features for query, value and key"
 AXES = "axis 0 is the batch; negative axes count from the end"
 
 SHAPE_FAULTS = [
@@ -94,7 +94,14 @@ SHAPE_FAULTS = [
         "noise_shape (None, 3) does not fit an input of (None, 4)",
         "one entry an axis, batch first: null (as the input) or 1 (dropped together)",
     ),
-    ("attention", {}, [(4,), (4, 5)], f"{SEQUENCES}, got (None, 4) and (None, 4, 5)", None),
+    ("attention", {}, [(4,), (4, 5)], f"{STEPS}, got (None, 4) and (None, 4, 5)", None),
+    (
+        "attention",
+        {},
+        [(3, 4, 5), (2, 4, 5)],
+        "needs a query and a value with equal axes before the steps, got (None, 3, 4, 5) and (None, 2, 4, 5)",
+        None,
+    ),
     (
         "attention",
         {},

@@ -220,7 +220,7 @@ def make_module(layer: BaseLayer, inputs: tuple[TensorSpec, ...]) -> nn.Module:
 
 
 def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:
-    """A mask given by hand has a value for each step of its input."""
+    """A mask given by hand has a value for each step of its input, or as many axes as it, of which some may be 1."""
     given = node.call.get("mask", ())
     names = (given,) if isinstance(given, str) else given
     assert not isinstance(names, bool)
@@ -228,8 +228,9 @@ def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:
         raise ShapeMismatch(f"takes a mask for each of {len(node.inputs)} inputs, got {len(names)}", argument="mask")
     for name, of in zip(names, node.inputs, strict=False):
         mask, x = specs[name], specs[of]
+        stretched = 1 if mask.rank == x.rank else None
         steps = zip(mask.shape, x.shape, strict=False)
-        if not 0 < mask.rank <= x.rank or any(None not in (a, b) and a != b for a, b in steps):
+        if not 0 < mask.rank <= x.rank or any(None not in (a, b) and a not in (b, stretched) for a, b in steps):
             text = f"needs a mask of {TensorSpec(x.shape[:1])} for an input of {x}, got {mask}"
             raise ShapeMismatch(text, argument="mask")
 

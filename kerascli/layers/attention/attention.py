@@ -58,7 +58,7 @@ class AttentionModule(ScoredModule):
         return self.concat_score_weight * torch.tanh(self._scaled(sums)).sum(-1)
 
     def at_once(self, query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None) -> Tensor | None:
-        if self.concat_score_weight is not None:
+        if self.concat_score_weight is not None or query.ndim != 3:
             return None
         query, key, value = (x.unsqueeze(1) for x in (self._scaled(query), key, value))  # the kernel wants heads: one
         seen = seen if seen is None or seen.ndim == 2 else seen.unsqueeze(1)

@@ -1,7 +1,7 @@
 """What attention and additive_attention share: they differ in how they score a key for a query."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -23,9 +23,15 @@ class ScoredAttention(AttentionLayer):
 
 def check_inputs(xs: tuple[TensorSpec, ...]) -> None:
     """Raise ShapeMismatch unless the keys can be scored for the queries."""
-    query, _, key = query_value_key(xs, rank=2)
+    query, value, key = query_value_key(xs)
+    if query.rank != value.rank or any(None not in (a, b) and a != b for a, b in _leading(query, value)):
+        raise ShapeMismatch(f"needs a query and a value with equal axes before the steps, got {query} and {value}")
     if query.shape[-1] != key.shape[-1]:
         raise ShapeMismatch(f"needs a query and a key with equal features, got {query} and {key}")
+
+
+def _leading(query: TensorSpec, value: TensorSpec) -> Iterator[tuple[int | None, int | None]]:
+    return zip(query.shape[:-2], value.shape[:-2], strict=True)
 
 
 class ScoredModule(WeightedModule):
@@ -45,7 +51,7 @@ class ScoredModule(WeightedModule):
         masks: Sequence[Tensor | None] = (None, None),
         return_attention_scores: bool = False,
         use_causal_mask: bool = False,
-    ) -> Tensor | tuple[Tensor, Tensor]:  # (N, T, D), (N, S, V), (N, S, D) -> (N, T, V)
+    ) -> Tensor | tuple[Tensor, Tensor]:  # (N, *, T, D), (N, *, S, V), (N, *, S, D) -> (N, *, T, V)
         key = value if key is None else key
         query_mask, value_mask = masks[:2]
         order = causal(query, key) if use_causal_mask else None
@@ -60,7 +66,7 @@ class ScoredModule(WeightedModule):
             y = torch.where(query_mask.unsqueeze(-1), y, 0.0)
         return (y, shares) if return_attention_scores and shares is not None else y
 
-    def _shares(self, query: Tensor, key: Tensor, seen: Tensor | None) -> Tensor:  # -> (N, T, S)
+    def _shares(self, query: Tensor, key: Tensor, seen: Tensor | None) -> Tensor:  # -> (N, *, T, S)
         scores = self.scores(query, key)
         if seen is not None:
             scores = torch.where(seen, scores, scores + hidden_score(scores.dtype))
@@ -69,7 +75,7 @@ class ScoredModule(WeightedModule):
 
     @abstractmethod
     def scores(self, query: Tensor, key: Tensor) -> Tensor:
-        """(N, T, S): how well each key answers each query."""
+        """(N, *, T, S): how well each key answers each query."""
 
     def at_once(self, query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None) -> Tensor | None:
         """The values in their shares without scores in memory, where there is a kernel for it."""
