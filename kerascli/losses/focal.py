@@ -1,11 +1,18 @@
 """Focal cross-entropies: what is easy counts less (Lin et al., 2017)."""
 
+from typing import Annotated
+
+import torch
+from pydantic import Field
 from torch import Tensor
 
 from kerascli.losses.base import Loss, loss
 from kerascli.losses.crossentropy import Axis, binary_crossentropy, one_hot_fault, probabilities, smoothed
 from kerascli.losses.labels import YES_OR_NO, Labels
 from kerascli.shapes import Fraction, NonNegativeFloat, TensorSpec
+
+ClassWeights = NonNegativeFloat | Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1, strict=False)]
+"""A weight of all classes, or one for each class."""
 
 
 @loss()
@@ -37,7 +44,7 @@ class BinaryFocalCrossentropy(Loss):
 class CategoricalFocalCrossentropy(Loss):
     """Categorical cross-entropy times alpha * (1 - probability) ** gamma; targets are one-hot."""
 
-    alpha: NonNegativeFloat = 0.25
+    alpha: ClassWeights = 0.25
     gamma: NonNegativeFloat = 2.0
     from_logits: bool = False
     label_smoothing: Fraction = 0.0
@@ -46,7 +53,18 @@ class CategoricalFocalCrossentropy(Loss):
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         y_true = smoothed(y_true, self.label_smoothing)
         p = probabilities(y_pred.softmax(self.axis) if self.from_logits else y_pred, self.axis)
-        return -(self.alpha * (1 - p) ** self.gamma * y_true * p.log()).sum(self.axis)
+        return -(self._weights(p) * (1 - p) ** self.gamma * y_true * p.log()).sum(self.axis)
 
     def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        return one_hot_fault(self.component_name, None, target, output)
+        fault = one_hot_fault(self.component_name, None, target, output)
+        classes = output.shape[-1] if output.shape else None
+        if fault is None and isinstance(self.alpha, tuple) and classes not in (None, len(self.alpha)):
+            return f"'{self.component_name}' has {len(self.alpha)} weights in alpha for {classes} classes"
+        return fault
+
+    def _weights(self, p: Tensor) -> Tensor | float:
+        """Return alpha, shaped to multiply (N, *, classes); made without a copy from the host to the device."""
+        if not isinstance(self.alpha, tuple):
+            return self.alpha
+        weights = torch.cat([p.new_full((1,), weight) for weight in self.alpha])
+        return weights.reshape([-1 if axis == self.axis % p.ndim else 1 for axis in range(p.ndim)])

@@ -239,7 +239,7 @@ class BinaryFocalCrossentropy(LossMetric):
 class CategoricalFocalCrossentropy(LossMetric):
     """The mean categorical focal cross-entropy; targets are one-hot."""
 
-    alpha: NonNegativeFloat = 0.25
+    alpha: focal.ClassWeights = 0.25
     gamma: NonNegativeFloat = 2.0
     from_logits: bool = False
     label_smoothing: Fraction = 0.0

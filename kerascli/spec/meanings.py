@@ -200,6 +200,7 @@ _OWN = {
     "initializer.stft.periodic": "The window is that of a period.",
     "layer.use_cudnn": "True: the fused kernel or an error; false: step by step; auto: fused where it can be.",
     "loss.alpha": "What the values are multiplied by.",
+    "loss.categorical_focal_crossentropy.alpha": "Weight of all classes, or a list with the weight of each class.",
     "loss.binary_focal_crossentropy.alpha": "The weight of class 1, with apply_class_balancing.",
     "loss.tversky.alpha": "What a missed value counts.",
     "loss.tversky.beta": "What an invented value counts.",

@@ -44,6 +44,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("CategoricalFocalCrossentropy", "one_hot", {"axis": 1}),
     ("CategoricalFocalCrossentropy", "one_hot", {"alpha": 0.4, "label_smoothing": 0.1}),
     ("CategoricalFocalCrossentropy", "one_hot_logits", {"from_logits": True, "gamma": 1.0}),
+    ("CategoricalFocalCrossentropy", "one_hot", {"alpha": [0.1, 0.2, 0.3, 0.4]}),
     ("MeanSquaredError", "numbers", {}),
     ("MeanAbsoluteError", "numbers", {}),
     ("MeanAbsolutePercentageError", "numbers", {}),

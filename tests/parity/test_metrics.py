@@ -240,7 +240,7 @@ FUNCTIONS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     ],
     "categorical_focal_crossentropy": [
         ("one_hot", {}), ("one_hot", {"alpha": 0.5, "gamma": 1.0, "label_smoothing": 0.2}),
-        ("one_hot_logits", {"from_logits": True}),
+        ("one_hot_logits", {"from_logits": True}), ("one_hot", {"alpha": [0.1, 0.2, 0.3, 0.4, 0.5]}),
     ],
 }  # fmt: skip
 """What Keras's metrics have as functions alone."""
