@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from kerascli.losses.base import same_shape
 from kerascli.losses.crossentropy import class_number_fault, class_numbers, one_hot_fault
 from kerascli.losses.labels import Labels
 from kerascli.metrics.base import MeanMetric, metric, shape_fault
@@ -71,12 +72,27 @@ class SparseTopKCategoricalAccuracy(ShareRight):
     sparse_targets = True
 
     k: PositiveInt = 5
+    from_sorted_ids: bool = False
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        if self.from_sorted_ids:
+            return (class_numbers(y_true, y_pred).unsqueeze(-1) == y_pred[..., : self.k]).any(-1)
         return _in_top(class_numbers(y_true, y_pred), y_pred, self.k)
 
+    def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
+        return None if self.from_sorted_ids else super().labels(target, output)
+
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
+        if self.from_sorted_ids:
+            return _ids_fault(self.component_name, target, output)
         return class_number_fault(self.component_name, target, output)
+
+
+def _ids_fault(name: str, target: TensorSpec, output: TensorSpec) -> str | None:
+    """Return what keeps `output`, ids of classes in the order of their scores, from being compared with `target`."""
+    if output.shape and same_shape(target.shape, output.shape[:-1]):
+        return None
+    return f"'{name}' with from_sorted_ids needs a class number for each list of ids {output}, got {target}"
 
 
 def _in_top(classes: Tensor, y_pred: Tensor, k: int) -> Tensor:

@@ -213,6 +213,7 @@ _OWN = {
     "loss.categorical_generalized_cross_entropy.q": "How little wrong labels harm, between 0 and 1.",
     "metric.huber.delta": "From where on errors count linearly.",
     "metric.mean_relative_error.normalizer": "What errors are divided by: one number, or one for each output.",
+    "metric.from_sorted_ids": "The outputs are ids of classes, the one with the highest score first, not scores.",
     "metric.alpha": "What the values are multiplied by.",
     "metric.gamma": "How much less the values count that are right already; 0: not at all less.",
     "metric.apply_class_balancing": "Let alpha weigh the two classes.",
