@@ -29,8 +29,29 @@ def read_compile(config: Mapping[str, Any], outputs: Mapping[str, str], refusals
     for key in ("loss", "loss_weights", "metrics", "weighted_metrics"):
         value = config.get(key)
         if value not in (None, [], {}):
-            section[key] = _things(value, key, outputs, refusals)
+            section[key] = _things(_by_output(value, key, outputs), key, outputs, refusals)
     return section
+
+
+def _by_output(value: Any, key: str, outputs: Mapping[str, str]) -> Any:
+    """Return lists as the language has them: metrics of several outputs by name, a list of one loss as this loss."""
+    if key == "loss_weights":
+        return value
+    if isinstance(value, dict) and not is_object(value):
+        return {name: _alone(item) if key == "loss" else item for name, item in value.items()}
+    if not isinstance(value, list):
+        return value
+    if key == "loss":
+        return [_alone(item) for item in value] if len(value) > 1 else _alone(value)
+    if len(outputs) == 1:
+        return [each for item in value for each in (item if isinstance(item, list) else [item])]
+    if len(outputs) == len(value):
+        return {name: item for name, item in zip(outputs, value, strict=True) if item not in (None, [])}
+    return value
+
+
+def _alone(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _things(value: Any, key: str, outputs: Mapping[str, str], refusals: Refusals) -> Any:
