@@ -53,8 +53,10 @@ def test_values_of_losses_and_metrics_are_keras_s(make: Any, settings: dict[str,
     model.compile("sgd", **settings)
     generator = np.random.default_rng(5)
     x = rows(model)["x"]
-    y = {name: generator.normal(size=(len(x), units)).astype("float32") for name, units in (("a", 2), ("b", 3))}
-    y = dict(list(y.items())[: len(model.outputs)])
+    all_of_them = {
+        name: generator.normal(size=(len(x), units)).astype("float32") for name, units in (("a", 2), ("b", 3))
+    }
+    y: dict[str, Any] = dict(list(all_of_them.items())[: len(model.outputs)])
     called: Any = y if make is two_named_outputs else list(y.values())
     wanted = model.evaluate(x, called if len(y) > 1 or make is list_of_one_output else y["a"], verbose=0)
     np.savez(tmp_path / "rows.npz", x=x, **y)
