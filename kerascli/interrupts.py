@@ -38,6 +38,8 @@ class Signals:
 
     def __init__(self) -> None:
         self.number: int | None = None
+        self._seen: int | None = None
+        """The first signal that the thread was told of; Python drops one whose handler is replaced before it runs."""
         self._deferred = False
         self._answered = False
         self._closed = False
@@ -99,6 +101,8 @@ class Signals:
             if not numbers:
                 return
             for number in numbers:
+                if number in SIGNALS and self._seen is None:
+                    self._seen = number
                 came = came or number in SIGNALS
                 asked += _counts(number)
                 if asked > 1:
@@ -138,8 +142,9 @@ def listening() -> Iterator[Signals]:
         os.close(writer)
         thread.join()
         os.close(reader)
-        if signals.number is not None and not signals._answered:
-            raise Signalled(signals.number)
+        number = signals._seen if signals.number is None else signals.number
+        if number is not None and not signals._answered:
+            raise Signalled(number)
 
 
 @contextlib.contextmanager

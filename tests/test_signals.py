@@ -406,3 +406,12 @@ def test_an_epochs_line_that_cannot_be_shown_any_more_stops_nothing(tmp_path: Pa
     view._progress = Gone()  # type: ignore[assignment]
     view.show(EpochEnd(1, 1, {}, 0.0, (), (), ()))
     assert view._progress is None
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_that_python_drops_is_remembered(number: signal.Signals) -> None:
+    """As one that comes while its handler is replaced: Python finds no handler any more, and goes on."""
+    with pytest.raises(interrupts.Signalled) as caught, listening():
+        signal.signal(number, lambda *_: None)
+        signal.raise_signal(number)
+    assert caught.value.code == CODES[number]
