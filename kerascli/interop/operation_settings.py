@@ -31,7 +31,7 @@ IDLE: Mapping[str, Mapping[str, Any]] = {
 
 REASONS: Mapping[str, str] = {
     "synchronized": f"moments over several devices are not there; {_ON_TORCH}, too",
-    "attn_logits_soft_cap": "Keras on torch forgets it, and its other backends do not; write the attention out",
+    "attn_logits_soft_cap": "Keras has it for JAX on TPUs alone; write the attention out",
     "axis": f"numbers run along the first axis; {_ON_TORCH}, too",
     "retstep": "one value of the two is no tensor of the model",
     "rms_scaling": "Keras itself has given it up; use rms_normalization",

@@ -175,7 +175,7 @@ def test_arguments_and_defaults_are_keras_s() -> None:
     import inspect
 
     left_out = {
-        "one_hot": {"sparse"}, "multi_hot": {"sparse", "kwargs"}, "moments": {"synchronized"}, 
+        "one_hot": {"sparse"}, "multi_hot": {"sparse", "kwargs"}, "moments": {"synchronized"},
         "linspace": {"retstep", "axis"}, "logspace": {"axis"}, "geomspace": {"axis"},
         "einsum": {"kwargs"}, "layer_normalization": {"kwargs"},
         "dot_product_attention": {"flash_attention", "attn_logits_soft_cap"},
