@@ -411,7 +411,12 @@ def test_an_epochs_line_that_cannot_be_shown_any_more_stops_nothing(tmp_path: Pa
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_that_python_drops_is_remembered(number: signal.Signals) -> None:
     """As one that comes while its handler is replaced: Python finds no handler any more, and goes on."""
-    with pytest.raises(interrupts.Signalled) as caught, listening():
-        signal.signal(number, lambda *_: None)
-        signal.raise_signal(number)
+
+    def lose() -> None:
+        with listening():
+            signal.signal(number, lambda *_: None)
+            signal.raise_signal(number)
+
+    with pytest.raises(interrupts.Signalled) as caught:
+        lose()
     assert caught.value.code == CODES[number]

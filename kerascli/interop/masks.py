@@ -3,7 +3,7 @@
 from collections.abc import Set
 from typing import Any
 
-from kerascli.interop.calls import Call, KerasModel, Ref, refs
+from kerascli.interop.calls import Call, KerasLayer, KerasModel, Ref, refs
 
 
 class ImpliedMasks:
@@ -26,9 +26,10 @@ class ImpliedMasks:
         self.stay = keras_3 and bool(self._made) and any(map(loses_mask, calls))
         """Whether masks are all written out."""
 
-    def without(self, call: Call) -> Call:
-        """A call without the masks that follow anyway."""
-        if self.stay:
+    def without(self, layer: KerasLayer, number: int) -> Call:
+        """A call without the masks that follow anyway; an operation gets those alone that it is called with."""
+        call = layer.calls[number]
+        if self.stay or layer.is_operation:
             return call
         kept = {key: value for key, value in call.kwargs.items() if not (_is_mask(key) and self._all(value))}
         return Call(call.args, kept)
@@ -39,14 +40,15 @@ class ImpliedMasks:
         pending = [ref for _, ref in self._model.outputs]
         while pending:
             ref = pending.pop()
-            calls = self._model.layers[ref.layer].calls
-            if calls and (ref.layer, ref.call) not in found:
+            layer = self._model.layers[ref.layer]
+            if layer.calls and (ref.layer, ref.call) not in found:
                 found.add((ref.layer, ref.call))
-                pending += refs(self.without(calls[ref.call]))
+                pending += refs(self.without(layer, ref.call))
         return found
 
     def _all(self, value: Any) -> bool:
-        return all(self._implied(ref) for ref in refs(value))
+        found = list(refs(value))
+        return value is None or (bool(found) and all(map(self._implied, found)))
 
     def _implied(self, ref: Ref) -> bool:
         """`ref` comes, by operations alone, from comparisons of masked inputs with their padding."""

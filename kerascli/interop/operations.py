@@ -1,32 +1,74 @@
 """Operations of keras.ops in a Keras graph -> an `expr` over the names of nodes."""
 
+import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from kerascli.interop.calls import Call, KerasLayer, Ref
+from kerascli.interop.calls import Call, KerasLayer, Ref, refs
 from kerascli.interop.names import op_of
 from kerascli.interop.objects import short_number
-from kerascli.ops.base import OPS, Op
+from kerascli.interop.operation_settings import CHANNELS, remaining
+from kerascli.ops.base import OPS, Axes, Numbers, Op, Sizes
+from kerascli.ops.left_out import LEFT_OUT
 
 _IDLE = frozenset({"name", "dtype_policy"})
+_OF_SHAPES = frozenset({"size", "ndim"})
+"""Operations whose value is a number, where a node's is a tensor."""
+_WRITTEN = (int, int | None, float, float | None, bool, Axes, Sizes, int | Sizes, int | Sizes | None, Numbers)
+"""Annotations of arguments that no tensor fits."""
 
 
-def expression(layer: KerasLayer, call: Call, name_of: Callable[[Ref], str]) -> str | None:
-    """`matmul(a, b)`; None for an operation that there is none of."""
+class NoOperation(Exception):
+    """An operation of Keras that no expression says; the text is the reason, empty where it is unknown."""
+
+
+def expression(layer: KerasLayer, call: Call, name_of: Callable[[Ref], str]) -> str:
+    """`matmul(a, b)`. Raises NoOperation."""
     arguments = [_literal(arg, name_of) for arg in call.args]
     if layer.class_name == "GetItem":
         return f"{arguments[0]}[{_index(call.args[1], name_of)}]"
     function = op_of(layer.class_name)
     op = None if function is None else OPS.find(function)
-    if op is None:
-        return None
+    if op is None or function is None:
+        raise NoOperation(_why_left_out(layer.class_name))
     settings = {key: value for key, value in {**layer.config, **call.kwargs}.items() if key not in _IDLE}
-    if any(value not in (None, False) for key, value in settings.items() if key not in op.parameters):
-        return None
-    known = {key: value for key, value in settings.items() if value is not None and key in op.parameters}
+    settings, reason = remaining(function, settings)
+    if reason is not None:
+        raise NoOperation(reason)
+    channels_first = function in CHANNELS and settings.pop("data_format", None) == "channels_first"
+    one_of_three = settings.pop("compute_uv", True) is False
+    known = {key: value for key, value in settings.items() if value is not None or not _is_none_by_default(op, key)}
+    if strange := [key for key in known if not op.has(key)]:
+        raise NoOperation(f"{function} has no '{strange[0]}' here")
+    _check_computed(op, call.args, known)
+    if channels_first:
+        arguments[0] = f"moveaxis({arguments[0]}, 1, -1)"
     given = {key: _literal(value, name_of) for key, value in known.items()}
-    return f"{function}({', '.join(_in_order(op, arguments, given))})"
+    text = f"{function}({', '.join(_in_order(op, arguments, given))})"
+    if one_of_three:  # the singular values
+        return f"({text}[1])"
+    if function in _OF_SHAPES:
+        return f"array({text})"
+    return f"moveaxis({text}, -1, 1)" if channels_first else text
+
+
+def _is_none_by_default(op: Op, key: str) -> bool:
+    return key not in op.parameters or op.parameters[key].default in (None, inspect.Parameter.empty)
+
+
+def _why_left_out(class_name: str) -> str:
+    reasons = {name.replace("_", ""): reason for name, reason in LEFT_OUT.items()}
+    return reasons.get(class_name.lower(), "")
+
+
+def _check_computed(op: Op, arguments: Sequence[Any], settings: Mapping[str, Any]) -> None:
+    """Numbers, axes and sizes are written, not computed by the model. Raises NoOperation."""
+    positional = [p for p in op.parameters.values() if p.kind is not p.KEYWORD_ONLY and p.name not in settings]
+    given = {p.name: value for p, value in zip(positional, arguments, strict=False)}
+    for name, value in {**given, **settings}.items():
+        if name in op.parameters and op.parameters[name].annotation in _WRITTEN and list(refs(value)):
+            raise NoOperation(f"its '{name}' is computed by the model, and must be a number")
 
 
 def _in_order(op: Op, arguments: list[str], given: dict[str, str]) -> list[str]:

@@ -52,7 +52,7 @@ class Reading:
             self._used_results[ref.layer].add(ref.index)
 
     def call(self, layer: KerasLayer, number: int) -> Call:
-        return self._masks.without(layer.calls[number])
+        return self._masks.without(layer, number)
 
     def hides_mask(self, layer: KerasLayer, number: int) -> bool:
         """Whether a mask that comes along must not be seen by a call."""

@@ -67,9 +67,11 @@ def kron(x1: Tensor, x2: Tensor) -> Tensor:
 
 
 @op()
-def cross(x1: Tensor, x2: Tensor, *, axis: int | None = None) -> Tensor:
-    """The cross product of vectors of three."""
-    return torch.linalg.cross(x1, x2, dim=-1 if axis is None else axis)
+def cross(x1: Tensor, x2: Tensor, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Tensor:
+    """The cross product of vectors of three; `axis` stands for the three axes of x1, x2 and the result."""
+    of_x1, of_x2, of_result = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
+    found = torch.linalg.cross(x1.movedim(of_x1, -1), x2.movedim(of_x2, -1))
+    return found.movedim(-1, of_result)
 
 
 @op()
@@ -104,9 +106,9 @@ def inv(x: Tensor) -> Tensor:
 
 
 @op(widens=True)
-def pinv(x: Tensor) -> Tensor:
-    """The pseudo-inverse (Moore-Penrose)."""
-    return torch.linalg.pinv(x)
+def pinv(x: Tensor, rcond: float | None = None) -> Tensor:
+    """The pseudo-inverse (Moore-Penrose); singular values below `rcond` times the largest count as 0."""
+    return torch.linalg.pinv(x, rtol=rcond)
 
 
 @op(widens=True)

@@ -44,14 +44,16 @@ def multi_hot(inputs: Tensor, num_classes: int, axis: int = -1, dtype: str | Non
 
 
 @op()
-def sort(x: Tensor, axis: int = -1) -> Tensor:
-    """From the smallest to the largest."""
+def sort(x: Tensor, axis: int | None = -1) -> Tensor:
+    """From the smallest to the largest; axis None: all values in one axis."""
+    x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
     return torch.sort(x, dim=axis, stable=True).values
 
 
 @op()
-def argsort(x: Tensor, axis: int = -1) -> Tensor:
-    """The places of the values from the smallest to the largest."""
+def argsort(x: Tensor, axis: int | None = -1) -> Tensor:
+    """The places of the values from the smallest to the largest; axis None: all values in one axis."""
+    x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
     return torch.argsort(x, dim=axis, stable=True).to(torch.int32)
 
 
@@ -155,9 +157,22 @@ def scatter(indices: Tensor, values: Tensor, shape: list) -> Tensor:  # type: ig
 
 
 @op()
-def scatter_update(inputs: Tensor, indices: Tensor, updates: Tensor) -> Tensor:
-    """The same tensor with other values at the places in the last axis of `indices`."""
-    return inputs.index_put(indices.long().unbind(-1), updates.to(inputs.dtype))
+def scatter_update(inputs: Tensor, indices: Tensor, updates: Tensor, reduction: str | None = None) -> Tensor:
+    """The same tensor with other values at the places in the last axis of `indices`.
+
+    `reduction` is how they meet those there: 'add', 'max', 'min' or 'mul'.
+    """
+    places, updates = indices.long().unbind(-1), updates.to(inputs.dtype)
+    if reduction is None or reduction == "add":
+        return inputs.index_put(places, updates, accumulate=reduction == "add")
+    kinds = {"max": "amax", "min": "amin", "mul": "prod"}
+    if reduction not in kinds:
+        raise ArgumentError(f"scatter_update: reduction: expected add, max, min or mul, got '{reduction}'", "reduction")
+    rows = torch.zeros_like(places[0])
+    for size, place in zip(inputs.shape, places, strict=False):
+        rows = rows * size + place % size
+    flat = inputs.flatten(0, len(places) - 1)
+    return flat.index_reduce(0, rows, updates, kinds[reduction]).reshape(inputs.shape)
 
 
 @op()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from kerascli.ops.base import ArgumentError, Axes, Value, all_axes, as_float, as_tensor, one_axis, op
+from kerascli.ops.base import ArgumentError, Axes, Value, all_axes, as_float, as_tensor, dtype_of, one_axis, op
 
 
 @op("sum")
@@ -39,9 +39,9 @@ def moments(x: Tensor, axes: Axes, keepdims: bool = False) -> tuple[Tensor, Tens
 
 
 @op()
-def prod(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
+def prod(x: Tensor, axis: Axes = None, keepdims: bool = False, dtype: str | None = None) -> Tensor:
     """The product."""
-    return _one_by_one(torch.prod, x, axis, keepdims)
+    return _one_by_one(torch.prod, x if dtype is None else x.to(dtype_of(dtype)), axis, keepdims)
 
 
 @op("max", "amax")

@@ -245,19 +245,30 @@ def slice_update(inputs: Tensor, start_indices: Sizes, updates: Tensor) -> Tenso
 
 
 @op()
-def depth_to_space(x: Tensor, block_size: int) -> Tensor:
-    """(N, H, W, C * b * b) -> (N, H * b, W * b, C)."""
+def depth_to_space(x: Tensor, block_size: int, data_format: str = "channels_last") -> Tensor:
+    """(N, H, W, C * b * b) -> (N, H * b, W * b, C). With 'channels_first' the channels vary slowest, as in torch."""
+    if _is_channels_first("depth_to_space", data_format):
+        return F.pixel_shuffle(x, block_size)
     n, h, w, c = x.shape
     b = block_size
     return x.reshape(n, h, w, b, b, c // b**2).permute(0, 1, 3, 2, 4, 5).reshape(n, h * b, w * b, c // b**2)
 
 
 @op()
-def space_to_depth(x: Tensor, block_size: int) -> Tensor:
-    """(N, H * b, W * b, C) -> (N, H, W, C * b * b)."""
+def space_to_depth(x: Tensor, block_size: int, data_format: str = "channels_last") -> Tensor:
+    """(N, H * b, W * b, C) -> (N, H, W, C * b * b). With 'channels_first' the channels vary slowest, as in torch."""
+    if _is_channels_first("space_to_depth", data_format):
+        return F.pixel_unshuffle(x, block_size)
     n, h, w, c = x.shape
     b = block_size
     return x.reshape(n, h // b, b, w // b, b, c).permute(0, 1, 3, 2, 4, 5).reshape(n, h // b, w // b, c * b**2)
+
+
+def _is_channels_first(name: str, data_format: str) -> bool:
+    if data_format not in {"channels_last", "channels_first"}:
+        text = f"{name}: data_format: expected 'channels_last' or 'channels_first', got '{data_format}'"
+        raise ArgumentError(text, "data_format")
+    return data_format == "channels_first"
 
 
 @op()

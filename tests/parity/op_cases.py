@@ -211,6 +211,7 @@ CASES = [
 
 
 KERAS_CANNOT = [
+    ("cross(m, s, axisa=1, axisb=2, axisc=0)", "moveaxis(cross(moveaxis(m, 1, -1), s), -1, 0)"),
     ("sparsemax(a)", "sparsemax(a, axis=-1)"),
     ("sum(sparsemax(a, axis=1), axis=1)", "ones([2, 4])"),
     ("segment_sum(a, j[:, 0], num_segments=4)", "tensordot(transpose(one_hot(j[:, 0], 4)), a, 1)"),

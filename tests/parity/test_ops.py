@@ -175,12 +175,12 @@ def test_arguments_and_defaults_are_keras_s() -> None:
     import inspect
 
     left_out = {
-        "one_hot": {"sparse"}, "multi_hot": {"sparse", "kwargs"}, "moments": {"synchronized"}, "prod": {"dtype"},
-        "linspace": {"retstep", "axis"}, "logspace": {"axis"}, "geomspace": {"axis"}, "pinv": {"rcond"},
-        "cross": {"axisa", "axisb", "axisc"}, "einsum": {"kwargs"}, "layer_normalization": {"kwargs"},
-        "dot_product_attention": {"flash_attention", "attn_logits_soft_cap"}, "scatter_update": {"reduction"},
+        "one_hot": {"sparse"}, "multi_hot": {"sparse", "kwargs"}, "moments": {"synchronized"},
+        "linspace": {"retstep", "axis"}, "logspace": {"axis"}, "geomspace": {"axis"},
+        "einsum": {"kwargs"}, "layer_normalization": {"kwargs"},
+        "dot_product_attention": {"flash_attention", "attn_logits_soft_cap"},
         "svd": {"compute_uv"}, "isin": {"assume_unique"}, "ctc_decode": {"beam_width", "top_paths"},
-        **{name: {"data_format"} for name in words("depth_to_space space_to_depth max_pool average_pool")},
+        **{name: {"data_format"} for name in words("max_pool average_pool")},
         **{name: {"data_format"} for name in words("conv depthwise_conv conv_transpose separable_conv")},
         **{name: {"data_format"} for name in words("adaptive_max_pool adaptive_average_pool")},
         **{name: {"data_format"} for name in OPS.names() if name.startswith("image.")},
