@@ -1,4 +1,4 @@
-"""What a part of the corpus yields: models of Keras, made when they are asked for."""
+"""Description of one model of the corpus: how it is made, and how near its predictions have to be."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

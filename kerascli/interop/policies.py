@@ -13,7 +13,7 @@ _LORA = ("lora_rank", "lora_alpha")
 
 
 class Policies:
-    """What the layers of a file compute in, and what was done to their weights."""
+    """Dtype policies of the layers of a file, and the layers with LoRA."""
 
     def __init__(self, refusals: Refusals) -> None:
         self._refusals = refusals
