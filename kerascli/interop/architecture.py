@@ -13,7 +13,7 @@ from kerascli.interop.model_file import ModelFile
 from kerascli.interop.names import Automatic, NameBook
 from kerascli.interop.objects import Refusals, brief, written
 from kerascli.interop.operation_nodes import has_several
-from kerascli.interop.operations import NoOperation, expression
+from kerascli.interop.operations import NoOperation, expression, refuse
 from kerascli.interop.policies import FLOATS, Policies
 from kerascli.interop.reading import Owner, Reading
 from kerascli.layers.base import BaseLayer, MergeLayer
@@ -154,7 +154,7 @@ class _Writer:
         try:
             text = expression(layer, reading.call(layer, number), lambda ref: reading.tensors.get(ref, "_"))
         except NoOperation as error:
-            self._refused_operation(layer, str(error))
+            refuse(layer, str(error), self.common.refusals)
             return []
         if len(text) > MAX_LENGTH:
             hint = "make it a weight of a layer, and save the model anew"
@@ -167,12 +167,6 @@ class _Writer:
             text = f"{text}[0]" if count == 1 else f"{text}[:{count}]"
         names = self._names(reading, layer, number, range(count), reading.full(layer), None)
         return self._add("expr", {"value": text}, {}, names)
-
-    def _refused_operation(self, layer: KerasLayer, reason: str) -> None:
-        if reason:
-            self.common.refusals.add(f"{layer.name}: {layer.class_name} of keras.ops is not taken: {reason}")
-        else:
-            self.common.refusals.unknown(f"operation {layer.class_name} of keras.ops")
 
     def _nested(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
         """A model in the model: its layers where it is called once, a shared model where it is called more often."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from kerascli.interop.calls import Call, KerasLayer, Ref, refs
 from kerascli.interop.names import op_of
-from kerascli.interop.objects import short_number
+from kerascli.interop.objects import Refusals, short_number
 from kerascli.interop.operation_settings import CHANNELS, remaining
 from kerascli.ops.base import OPS, Axes, Numbers, Op, Sizes
 from kerascli.ops.left_out import LEFT_OUT
@@ -39,7 +39,8 @@ def expression(layer: KerasLayer, call: Call, name_of: Callable[[Ref], str]) -> 
     channels_first = function in CHANNELS and settings.pop("data_format", None) == "channels_first"
     one_of_three = settings.pop("compute_uv", True) is False
     known = {key: value for key, value in settings.items() if value is not None or not _is_none_by_default(op, key)}
-    if strange := [key for key in known if not op.has(key)]:
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in op.parameters.values())
+    if strange := [key for key in known if key not in op.parameters and not takes_any]:
         raise NoOperation(f"{function} has no '{strange[0]}' here")
     _check_computed(op, call.args, known)
     if channels_first:
@@ -51,6 +52,14 @@ def expression(layer: KerasLayer, call: Call, name_of: Callable[[Ref], str]) -> 
     if function in _OF_SHAPES:
         return f"array({text})"
     return f"moveaxis({text}, -1, 1)" if channels_first else text
+
+
+def refuse(layer: KerasLayer, reason: str, refusals: Refusals) -> None:
+    """Name an operation that no expression says, with the reason where there is one."""
+    if reason:
+        refusals.add(f"{layer.name}: {layer.class_name} of keras.ops is not taken: {reason}")
+    else:
+        refusals.unknown(f"operation {layer.class_name} of keras.ops")
 
 
 def _is_none_by_default(op: Op, key: str) -> bool:

@@ -73,10 +73,6 @@ class Op:
             raise ArgumentError(f"{self.name} needs {' and '.join(repr(n) for n in missing)}")
         return bound
 
-    def has(self, name: str) -> bool:
-        """Return True if the operation takes an argument of this name."""
-        return name in self.parameters or self._further is not None
-
     @property
     def _further(self) -> inspect.Parameter | None:
         """What stands for keywords of any name."""
