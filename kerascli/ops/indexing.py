@@ -158,7 +158,7 @@ def scatter(indices: Tensor, values: Tensor, shape: list) -> Tensor:  # type: ig
 
 @op()
 def scatter_update(inputs: Tensor, indices: Tensor, updates: Tensor, reduction: str | None = None) -> Tensor:
-    """The same tensor with other values at the places in the last axis of `indices`, or add, max, min or mul of both."""
+    """The tensor with other values (or their sum, max, min, mul) at the places in the last axis of `indices`."""
     places, updates = indices.long().unbind(-1), updates.to(inputs.dtype)
     if reduction is None or reduction == "add":
         return inputs.index_put(places, updates, accumulate=reduction == "add")
