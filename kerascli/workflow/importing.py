@@ -37,6 +37,7 @@ from kerascli.spec.extends import read_extended
 from kerascli.spec.load import open_config
 from kerascli.spec.references import escape_references
 from kerascli.spec.run import resolved
+from kerascli.workflow.keras_names import name_facts
 from kerascli.workflow.phases import Phase, data_digests, directions, prepare_phases
 from kerascli.workflow.recorder import TRAINING
 
@@ -113,7 +114,8 @@ def load_file(file: ModelFile, name: str, *, compiled: bool) -> _Loaded:
     sections: dict[str, Any] = {"model": architecture.section}
     notes = list(architecture.notes)
     if compiled and file.compile is not None:
-        section = read_compile(file.compile, architecture.outputs, refusals)
+        outputs = {keras_name: name for name, keras_name in architecture.names.outputs.items()}
+        section = read_compile(file.compile, outputs, refusals)
         if "loss" in section:
             precision = {} if architecture.precision == "float32" else {"precision": architecture.precision}
             sections["compile"] = {**section, **precision}
@@ -231,7 +233,7 @@ def _write(record: RunRecord, file: ModelFile, loaded: _Loaded, data: Path | Non
         "directions": directions(phases) if phases else dict(spec.log_names()) if spec.compile else {},
         "imported": {
             "file": file.name, "sha256": file.digest, "keras_version": file.version,
-            "names": loaded.architecture.names,
+            **name_facts(loaded.architecture.names),
         },
         **ended("completed", reason="imported"),
     })  # fmt: skip
