@@ -15,10 +15,9 @@ def name_facts(names: KerasNames) -> dict[str, dict[str, str]]:
 
 def recorded_names(record: RunRecord) -> KerasNames | None:
     """Return Keras's names as `name_facts` recorded them; None for a run without a record of them."""
-    imported = record.facts().get("imported")
-    if not isinstance(imported, dict) or "inputs" not in imported:
-        return None
-    return KerasNames(imported["names"], imported["inputs"], imported["outputs"])
+    imported = record.facts().get("imported") or {}
+    inputs, outputs = imported.get("inputs"), imported.get("outputs")
+    return None if inputs is None or outputs is None else KerasNames(imported.get("names", {}), inputs, outputs)
 
 
 def keras_output_names(record: RunRecord, outputs: Sequence[str]) -> dict[str, str]:
@@ -72,8 +71,7 @@ def candidates(accepted: Mapping[str, Sequence[str]], arrays: Container[str]) ->
 
 
 def _unknown(record: RunRecord) -> ConfigError:
-    imported = record.facts().get("imported")
-    if isinstance(imported, dict) and "names" in imported:
+    if "names" in (record.facts().get("imported") or {}):
         text = (
             f"--keras-names: the run {quoted(record.path)} was imported before Keras's names of outputs were recorded"
         )

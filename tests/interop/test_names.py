@@ -14,8 +14,9 @@ from keras import layers as L
 from kerascli.cli.predict import predict as predict_command
 from kerascli.errors import ConfigError, DataError, FileRefused
 from kerascli.report.predictions import write_predictions
-from kerascli.runs.facts import read_facts, sealed
+from kerascli.runs.facts import read_facts
 from kerascli.runs.record import RunRecord
+from kerascli.runs.sealed import sealed
 from kerascli.spec.load import open_config
 from kerascli.workflow.evaluate import evaluate_rows, rows_of
 from kerascli.workflow.importing import import_model
@@ -25,7 +26,10 @@ from kerascli.workflow.predict import predict_run
 from kerascli.workflow.train import Options, resume, start
 from tests.interop.harness import predicted, rows, save, shake
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, in numpy 2
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras's, in numpy 2
+    pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict, all keys:UserWarning"),  # a wish of Keras's
+]
 
 ATOL = 1e-5
 """float32 sums of a few products, in another order."""
@@ -41,7 +45,7 @@ def two() -> Any:
     """Keras's `input_2` is not kerascli's, which is Keras's `input`."""
     a, b = keras.Input((4,), name="input"), keras.Input((4,), name="input_2")
     h = L.Subtract(name="first-difference")([a, b])
-    return keras.Model([a, b], [L.Dense(2, name="left-side")(h), L.Dense(1, name="dense")(h)])
+    return keras.Model([a, b], [L.Dense(2, name="left-side")(h), L.Dense(1, name="sum")(h)])
 
 
 def by_key() -> Any:
@@ -93,7 +97,9 @@ def output_names(model: Any) -> list[str]:
 def test_arrays_under_either_names_give_what_keras_predicts_under_its_names(make: Any, tmp_path: Path) -> None:
     model = make()
     run = imported(model, tmp_path)
-    theirs = dict(zip(output_names(model), predicted(model, rows(model)).values(), strict=True))
+    theirs = predicted(model, rows(model))
+    if not isinstance(model._outputs_struct, dict):
+        theirs = dict(zip(output_names(model), theirs.values(), strict=True))
     for given in (keras_rows(model), ours(run, model)):
         found = predict_run(run, npz(tmp_path, **given), keras_names=True)
         assert list(found.outputs) == output_names(model)
@@ -151,19 +157,19 @@ def test_other_errors_name_the_array_as_the_file_does(tmp_path: Path) -> None:
 
 def test_evaluate_takes_the_names_of_inputs_and_outputs(tmp_path: Path) -> None:
     model = two()
-    model.compile("sgd", loss={"left-side": "mse", "dense": "mae"})
+    model.compile("sgd", loss={"left-side": "mse", "sum": "mae"})
     run = imported(model, tmp_path)
     x, generator = keras_rows(model), np.random.default_rng(4)
-    y = {"left-side": generator.normal(size=(12, 2)), "dense": generator.normal(size=(12, 1))}
+    y = {"left-side": generator.normal(size=(12, 2)), "sum": generator.normal(size=(12, 1))}
     wanted = model.evaluate(x, y, verbose=0, return_dict=True)["loss"]
     targets = [goal.target for goal in run.experiment.spec.compile.goals] if run.experiment.spec.compile else []
-    assert targets == ["left_side", "dense_2"]
+    assert targets == ["left_side", "sum"]
     for arrays in ({**x, **y}, {**ours(run, model), **dict(zip(targets, y.values(), strict=True))}):
         logs = evaluate_rows(run, rows_of(run, npz(tmp_path, **arrays), targets=True), "rows").result.logs
         assert logs["loss"] == pytest.approx(wanted, abs=ATOL)
         assert predict_run(run, npz(tmp_path, **arrays)).rows == 12
     with pytest.raises(DataError, match=r"no array 'left_side' \(Keras's name: 'left-side'\)"):
-        rows_of(run, npz(tmp_path, **x, dense=y["dense"]), targets=True)
+        rows_of(run, npz(tmp_path, **x, sum=y["sum"]), targets=True)
 
 
 def test_an_output_whose_name_in_keras_is_that_of_an_input_here_is_told_apart(tmp_path: Path) -> None:
@@ -229,14 +235,14 @@ def test_every_file_that_predict_writes_has_keras_s_names(tmp_path: Path, capsys
     model = two()
     run = imported(model, tmp_path)
     path = npz(tmp_path, **keras_rows(model))
-    columns = ["left-side[0]", "left-side[1]", "dense"]
+    columns = ["left-side[0]", "left-side[1]", "sum"]
     command(run, path, tmp_path)
     assert next(csv.reader(io.StringIO(capsys.readouterr().out))) == columns
     command(run, path, tmp_path, tmp_path / "y.csv")
     assert next(csv.reader(io.StringIO((tmp_path / "y.csv").read_text()))) == columns
     command(run, path, tmp_path, tmp_path / "y.npz")
     with np.load(tmp_path / "y.npz") as found:
-        assert list(found) == ["left-side", "dense"]
+        assert list(found) == ["left-side", "sum"]
         for name, theirs in zip(found, predicted(model, rows(model)).values(), strict=True):
             np.testing.assert_allclose(found[name], theirs, atol=ATOL)
 
@@ -265,7 +271,8 @@ def test_the_record_survives_further_training(tmp_path: Path) -> None:
     model.compile("sgd", loss="mse")
     np.savez(tmp_path / "train.npz", a=np.ones((8, 4), "float32"), b=np.ones((8, 3), "float32"))
     (tmp_path / "data.yaml").write_text(
-        "data: {source: {npz: {train: train.npz}}, inputs: {input_2: [{columns: a}]}, targets: {price: [{columns: b}]}}\n"
+        "data: {source: {npz: train.npz},\n"
+        "  inputs: {input_2: [{columns: a}]}, targets: {price: [{columns: b}]}}\n"
         "fit: {epochs: 1, batch_size: 4}\n"
     )
     record = imported(model, tmp_path, data=tmp_path / "data.yaml").record
@@ -275,13 +282,13 @@ def test_the_record_survives_further_training(tmp_path: Path) -> None:
     assert record.facts()["imported"] == before
     run = open_run(record, device="cpu")
     assert list(predict_run(run, "train", keras_names=True).outputs) == ["my-output"]
-    assert list(predict_run(run, "train", keras_names=True).columns)[0] == "my-output[0]"
-    assert list(predict_run(run, "train").columns)[0] == "price[0]"
+    assert next(iter(predict_run(run, "train", keras_names=True).columns)) == "my-output[0]"
+    assert next(iter(predict_run(run, "train").columns)) == "price[0]"
 
 
 def test_a_run_that_was_not_imported_has_no_names_of_keras(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(
-        "data: {source: {blobs: {rows: 20}}}\nmodel: {layers: [{dense: 3}]}\n"
+        "data: {source: {blobs: {rows: 20}}, inputs: {x: []}, targets: {y: []}}\nmodel: {layers: [{dense: 3}]}\n"
         "compile: {loss: {sparse_categorical_crossentropy: {from_logits: true}}}\nfit: {epochs: 1}\n"
     )
     for _ in start(open_config(tmp_path / "config.yaml"), Options(runs_dir=tmp_path / "runs", device="cpu")):
@@ -289,7 +296,7 @@ def test_a_run_that_was_not_imported_has_no_names_of_keras(tmp_path: Path) -> No
     (folder,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
     run = open_run(RunRecord.open(folder), device="cpu")
     with pytest.raises(
-        ConfigError, match="--keras-names: the model of the run .* was not imported from a file of Keras"
+        ConfigError, match=r"--keras-names: the model of the run .* was not imported from a file of Keras"
     ):
         predict_run(run, "train", keras_names=True)
 
