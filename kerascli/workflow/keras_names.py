@@ -39,10 +39,13 @@ def accepted_names(
 ) -> dict[str, tuple[str, ...]]:
     """Return the names by which a file may give each input and target: kerascli's, then Keras's where it is another.
 
-    `targets` has the output that each target belongs to. A name that Keras uses twice names nothing.
+    `targets` has the output that each target belongs to. A name that Keras uses twice names nothing. The inputs of the
+    whole model are there also where a view needs some of them: a file may have them all.
     """
+    inputs = list(inputs)
     if names is None:
         return {name: (name,) for name in (*inputs, *targets)}
+    inputs = list(names.inputs) if set(inputs) <= names.inputs.keys() else inputs
     groups = {name: names.input(name) for name in inputs}, {name: names.output(out) for name, out in targets.items()}
     accepted: dict[str, tuple[str, ...]] = {}
     for group in groups:
@@ -54,16 +57,19 @@ def accepted_names(
     return accepted
 
 
-def candidates(accepted: Mapping[str, Sequence[str]], arrays: Container[str]) -> dict[str, list[str]]:
+def candidates(
+    accepted: Mapping[str, Sequence[str]], arrays: Container[str], wanted: Container[str]
+) -> dict[str, list[str]]:
     """Return the names in a file that may stand for each input and target: one where it is clear which.
 
-    An array that is the only candidate of one is no candidate of another: one name may be Keras's of one input and
-    kerascli's of another, and a file in either's names is clear as a whole.
+    One name may be Keras's of one input and kerascli's of another. So an array that is the only candidate of one is no
+    candidate of another: a file in the names of either is clear as a whole. What is `wanted` comes first, and under
+    kerascli's name.
     """
     found = {key: [name for name in names if name in arrays] for key, names in accepted.items()}
     settled: set[str] = set()
     while ready := [key for key, names in found.items() if len(names) == 1 and key not in settled]:
-        key = next((key for key in ready if found[key] == [key]), ready[0])
+        key = min(ready, key=lambda key: (key not in wanted, found[key] != [key]))
         settled.add(key)
         for other in found.keys() - settled:
             found[other] = [name for name in found[other] if name != found[key][0]]

@@ -40,8 +40,9 @@ def raw_rows(
     if len(arrays) == 1 and len(inputs) == 1 and path.suffix == ".npy" and not targets:
         arrays = dict(zip(inputs, arrays.values(), strict=True))
     goals = all_targets if compiled is not None and targets else {}
-    given = candidates(accepted, arrays)
-    names = {key: _name(given[key], key, accepted[key], arrays, table) for key in (*inputs, *goals)}
+    wanted = [*inputs, *goals]
+    given = candidates(accepted, arrays, wanted)
+    names = {key: _name(given[key], key, accepted[key], arrays, table) for key in wanted}
     found = {key: _array(arrays, called, table) for key, called in names.items()}
     rows = len(next(iter(found.values())))
     for key, values in found.items():
@@ -49,8 +50,8 @@ def raw_rows(
             first = names[next(iter(found))]
             text = f"'{safe_text(names[key])}' has {len(values)} rows, '{safe_text(first)}' has {rows}"
             raise DataError(Fault(text, place=Place(name)))
-    wanted = {key: _as_input(found[key], spec, names[key], table) for key, spec in inputs.items()}
-    return MemorySplit(wanted, {target: found[target] for target in goals}, {}, rows, Origin(table, {}))
+    taken = {key: _as_input(found[key], spec, names[key], table) for key, spec in inputs.items()}
+    return MemorySplit(taken, {target: found[target] for target in goals}, {}, rows, Origin(table, {}))
 
 
 def _from_text(table: Table, inputs: Mapping[str, TensorSpec]) -> dict[str, np.ndarray]:

@@ -341,3 +341,68 @@ def test_names_of_inputs_that_are_paths_or_escapes_are_refused(name: str, tmp_pa
         (tmp_path / "model.json").write_text(text)
         with pytest.raises(FileRefused, match="an input or output cannot be called"):
             import_model(tmp_path / "model.json", runs_dir=tmp_path / "runs")
+
+
+VIEWS = """
+model:
+  views:
+    difference: {outputs: first_difference}
+    right: {outputs: second_code}
+    decode: {inputs: {second_code: [4]}, layers: [{expr: {value: 2 * second_code, name: twice}}]}
+"""
+
+
+def with_views(folder: Path) -> tuple[Any, OpenedRun]:
+    a, b = keras.Input((4,), name="input"), keras.Input((4,), name="input_2")
+    code = L.Dense(3, name="second-code")(b)
+    difference = L.Subtract(name="first-difference")([a, b])
+    model = keras.Model([a, b], [L.Dense(2, name="left-side")(difference), L.Dense(2, name="y")(code)])
+    (folder / "views.yaml").write_text(VIEWS)
+    return model, imported(model, folder, data=folder / "views.yaml")
+
+
+def test_views_take_and_give_the_names_of_keras(tmp_path: Path) -> None:
+    model, run = with_views(tmp_path)
+    x = rows(model)
+    for given in (keras_rows(model), ours(run, model)):
+        found = predict_run(run, npz(tmp_path, **given), "difference", keras_names=True).outputs
+        assert list(found) == ["first-difference"]
+        np.testing.assert_allclose(found["first-difference"], x["input"] - x["input_2"], atol=ATOL)
+    code = keras.Model(model.inputs, model.get_layer("second-code").output).predict(x, verbose=0)
+    for given in (keras_rows(model), ours(run, model), {"input_2": x["input_2"]}, {"input_2_2": x["input_2"]}):
+        found = predict_run(run, npz(tmp_path, **given), "right").outputs
+        np.testing.assert_allclose(found["second_code"], code, atol=ATOL)
+    for name in ("second-code", "second_code"):
+        found = predict_run(run, npz(tmp_path, **{name: x["input"]}), "decode", keras_names=True).outputs
+        np.testing.assert_array_equal(found["twice"], 2 * x["input"])
+
+
+def test_a_model_of_weights_and_a_config_without_data_predicts_with_its_views(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((4,)), L.Dense(2), L.Dense(4)])
+    model.save_weights(tmp_path / "m.weights.h5")
+    (tmp_path / "config.yaml").write_text(
+        "model: {inputs: {x: [4]}, layers: [{dense: {units: 2, name: code}}, {dense: 4}],"
+        " views: {encode: {outputs: code}}}\n"
+    )
+    found = import_weights(
+        tmp_path / "m.weights.h5", tmp_path / "config.yaml", runs_dir=tmp_path / "runs", name=None, by_name=False
+    )
+    x = np.ones((2, 4), "float32")
+    codes = predict_run(open_run(found.record, device="cpu"), npz(tmp_path, x=x), "encode").outputs["code"]
+    np.testing.assert_allclose(codes, model.layers[0](x).detach(), atol=ATOL)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model: {views: {a: {outputs: y}}, layers: [{dense: 2}]}\n", "'model' comes from the imported file"),
+        ("model: {}\n", "'model' comes from the imported file"),
+        ("model: {views: {a: {outputs: z}}}\n", "z"),
+        ("fit: {epochs: 2}\n", "there is no 'data' section"),
+    ],
+)
+def test_a_config_beside_a_file_says_nothing_that_the_file_says(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "beside.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        imported(one(), tmp_path, data=tmp_path / "beside.yaml")
+    assert not [path for path in (tmp_path / "runs").glob("*") if path.is_dir()]
