@@ -174,7 +174,7 @@ def test_evaluate_takes_the_names_of_inputs_and_outputs(tmp_path: Path) -> None:
 
 def test_an_output_whose_name_in_keras_is_that_of_an_input_here_is_told_apart(tmp_path: Path) -> None:
     x = keras.Input((4,), name="input")
-    model = keras.Model(x, L.Dense(4, name="input_2")(x))
+    model: Any = keras.Model(x, L.Dense(4, name="input_2")(x))
     model.compile("sgd", loss="mse")
     run = imported(model, tmp_path)
     given, y = rows(model)["input"], np.ones((12, 4), "float32")
@@ -368,7 +368,8 @@ def test_views_take_and_give_the_names_of_keras(tmp_path: Path) -> None:
         found = predict_run(run, npz(tmp_path, **given), "difference", keras_names=True).outputs
         assert list(found) == ["first-difference"]
         np.testing.assert_allclose(found["first-difference"], x["input"] - x["input_2"], atol=ATOL)
-    code = keras.Model(model.inputs, model.get_layer("second-code").output).predict(x, verbose=0)
+    coder: Any = keras.Model(model.inputs, model.get_layer("second-code").output)
+    code = coder.predict(x, verbose=0)
     for given in (keras_rows(model), ours(run, model), {"input_2": x["input_2"]}, {"input_2_2": x["input_2"]}):
         found = predict_run(run, npz(tmp_path, **given), "right").outputs
         np.testing.assert_allclose(found["second_code"], code, atol=ATOL)
