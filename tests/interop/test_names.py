@@ -126,8 +126,18 @@ def test_names_may_be_mixed_where_it_is_clear_which_is_which(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("make", "names", "message", "hint"),
     [
-        (one, ["input", "input_2"], "'input_2' is there twice, also as 'input', which is Keras's", "all under Keras's"),
-        (two, ["input", "input_2", "input_2_2"], "'input_2' is there twice, also as 'input'", "all under Keras's"),
+        (
+            one,
+            ["input", "input_2"],
+            "one array for 'input_2', got two: 'input_2' and 'input', Keras's name",
+            "all under Keras's",
+        ),
+        (
+            two,
+            ["input", "input_2", "input_2_2"],
+            "one array for 'input_2', got two: 'input_2' and 'input'",
+            "all under Keras's",
+        ),
         (one, ["inputs"], r"there is no array 'input_2' \(Keras's name: 'input'\)", "it has inputs"),
         (two, ["input_2"], r"there is no array 'input_2_2' \(Keras's name: 'input_2'\)", "it has input_2"),
     ],
