@@ -76,7 +76,8 @@ def _name(
         return given[0]
     others = "".join(f" (Keras's name: '{safe_text(name)}')" for name in accepted[1:])
     if given:
-        text = f"expected one array for '{safe_text(key)}', got two: '{given[0]}' and '{safe_text(given[1])}', Keras's name of it"
+        both = f"'{safe_text(given[0])}' and '{safe_text(given[1])}', Keras's name of it"
+        text = f"expected one array for '{safe_text(key)}', got two: {both}"
         hint = "give each array once, and all of them under kerascli's names or all under Keras's"
     else:
         text = f"there is no array '{safe_text(key)}'{others}{suggestion(key, arrays)}"
