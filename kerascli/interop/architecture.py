@@ -16,6 +16,7 @@ from kerascli.interop.operation_nodes import has_several
 from kerascli.interop.operations import NoOperation, expression, refuse
 from kerascli.interop.policies import FLOATS, Policies
 from kerascli.interop.reading import Owner, Reading
+from kerascli.interop.unused import used_inputs, with_inputs, with_results
 from kerascli.layers.base import BaseLayer, MergeLayer
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
 
@@ -34,14 +35,19 @@ class Architecture:
 
 def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
     """A file's model as a model section; what cannot be taken is added to `refusals`. Raises FileRefused."""
-    model = read_model(file.model, _name(file.model))
+    whole = read_model(file.model, _name(file.model))
+    kept = used_inputs(whole)
+    model = with_inputs(whole, kept)
     common = _Common(refusals, file, Policies(refusals))
     writer = _Writer(common, model)
     results, owners = writer.write(model, list(writer.inputs), (), "", wishes=True)
     section, ends = writer.section(results)
     inputs, outputs = ([key or ref.layer for key, ref in tensors] for tensors in (model.inputs, model.outputs))
     known = dict(zip(writer.inputs, inputs, strict=True)), dict(zip(ends, outputs, strict=True))
-    return Architecture(section, KerasNames(writer.book.changed, *known), owners, *common.policies.end())
+    precision, notes = common.policies.end()
+    left = [key or ref.layer for index, (key, ref) in enumerate(whole.inputs) if index not in kept]
+    notes += tuple(f"no output depends on input '{name}', which is left out" for name in left)
+    return Architecture(section, KerasNames(writer.book.changed, *known), owners, precision, notes)
 
 
 def _name(spec: Mapping[str, Any]) -> str:
@@ -90,8 +96,6 @@ class _Writer:
         self, model: KerasModel, given: Sequence[str], path: tuple[str, ...], place: str, *, wishes: bool = False
     ) -> tuple[list[str], list[Owner]]:
         """Add a model's layers, called on the tensors `given`: the names of its outputs, and who has weights."""
-        if len(given) != len(model.inputs):
-            raise FileRefused(f"'{safe_text(model.name)}' takes {len(model.inputs)} inputs and is given {len(given)}")
         reading = Reading(model, path, place, wishes=wishes, keras_3=self.common.keras_3)
         reading.tensors.update({ref: name for (_, ref), name in zip(model.inputs, given, strict=True)})
         for layer, number in model.ordered():
@@ -176,7 +180,11 @@ class _Writer:
         model = read_model(layer.spec, layer.name)
         count, wanted = len(model.outputs), reading.used_results(layer)
         used = [index for index in range(count) if index in wanted] or [0]
-        model = replace(model, outputs=[model.outputs[index] for index in used])
+        model = with_results(model, set(used))
+        if len(given) != len(model.inputs):
+            raise FileRefused(f"'{safe_text(model.name)}' takes {len(model.inputs)} inputs and is given {len(given)}")
+        kept = used_inputs(model)
+        model, given = with_inputs(model, kept), [given[index] for index in kept]
         if reading.calls(layer) == 1:
             results, reading.owners[layer.name] = self.write(model, given, path, place)
             return _in_place(results, used, count)

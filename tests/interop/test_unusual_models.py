@@ -116,3 +116,58 @@ def test_an_unusual_model_predicts_what_keras_predicts(make: Callable[[], Model]
     theirs: Any = model(keras.tree.map_structure(lambda tensor: x[tensor.name], struct), training=False)
     for mine, other in zip(ours, keras.tree.flatten(theirs), strict=True):
         np.testing.assert_allclose(mine, other.detach().numpy(), atol=1e-5, rtol=1e-5)
+
+
+def an_input_beside() -> Model:
+    x, y = Input((3,), name="a"), Input((2,), name="b")
+    return Model([y, x], L.Dense(2)(x), name="inner")
+
+
+def an_input_of_a_nested_model() -> Model:
+    p, q = Input((3,), name="p"), Input((2,), name="q")
+    return Model([p, q], an_input_beside()([q, p]))
+
+
+def an_input_of_a_shared_model() -> Model:
+    p, q = Input((3,), name="p"), Input((2,), name="q")
+    inner = an_input_beside()
+    return Model([p, q], L.Add()([inner([q, p]), inner([q, 2 * p])]))
+
+
+def an_input_of_a_result_that_nobody_takes() -> Model:
+    x, y = Input((3,), name="a"), Input((2,), name="b")
+    inner = Model([x, y], [L.Dense(2)(y), L.Dense(2)(x)], name="inner")
+    p, q = Input((3,), name="p"), Input((2,), name="q")
+    return Model([p, q], inner([p, q])[1])
+
+
+def an_input_two_models_deep() -> Model:
+    p, q = Input((3,), name="p"), Input((2,), name="q")
+    inner = an_input_beside()
+    outer = Model([p, q], inner([q, p]), name="outer")
+    u, v = Input((3,), name="u"), Input((2,), name="v")
+    return Model([u, v], L.Add()([outer([u, v]), outer([keras.ops.negative(u), v])]))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        an_input_beside, an_input_of_a_nested_model, an_input_of_a_shared_model,
+        an_input_of_a_result_that_nobody_takes, an_input_two_models_deep,
+    ],
+    ids=lambda make: make.__name__,
+)  # fmt: skip
+def test_an_input_that_no_output_depends_on_is_left_out(make: Callable[[], Model], tmp_path: Path) -> None:
+    model: Any = make()
+    shake(model)
+    x = rows(model)
+    imported = import_model(save(model, tmp_path, ".keras"), runs_dir=tmp_path / "runs")
+    run = open_run(imported.record, device="cpu")
+    (kept,) = [given.name for given in run.experiment.spec.model.inputs]
+    (left,) = x.keys() - {kept}
+    assert f"no output depends on input '{left}', which is left out" in imported.notes
+    named: Any = x
+    np.savez(tmp_path / "x.npz", **named)
+    (ours,) = predict_run(run, str(tmp_path / "x.npz")).outputs.values()
+    theirs = model([x[given.name] for given in model.inputs], training=False)
+    np.testing.assert_allclose(ours, theirs.detach().numpy(), atol=1e-5, rtol=1e-5)
