@@ -21,7 +21,9 @@ def import_command(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="CONFIG", help="A config with data and fit, to go on training with."),
+        typer.Option(
+            "--data", metavar="CONFIG", help="A config with data and fit to train further with, or with views."
+        ),
     ] = None,
     no_compile: Annotated[
         bool, typer.Option("--no-compile", help="Leave the file's loss, metrics and optimizer.")

@@ -26,6 +26,9 @@ def predict_command(
         typer.Option("--output", "-o", metavar="FILE", help="A .csv, .npy, .npz or .parquet file; default: stdout."),
     ] = None,
     classes: Annotated[bool, typer.Option("--classes", help="Only the most probable class of each row.")] = False,
+    keras_names: Annotated[
+        bool, typer.Option("--keras-names", help="Name the outputs as the imported Keras file does.")
+    ] = False,
     view: options.View = None,
     checkpoint: options.Checkpoint = None,
     device: options.Device = "auto",
@@ -38,6 +41,7 @@ def predict_command(
         what,
         output=output,
         classes=classes,
+        keras_names=keras_names,
         view=view,
         checkpoint=checkpoint,
         device=device,
@@ -52,6 +56,7 @@ def predict(
     *,
     output: Path | None,
     classes: bool,
+    keras_names: bool,
     view: str | None,
     checkpoint: str | None,
     device: str,
@@ -72,7 +77,7 @@ def predict(
     from kerascli.workflow.predict import predict_run
 
     opened = open_run(record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar())
-    found = predict_run(opened, what, view)
+    found = predict_run(opened, what, view, keras_names=keras_names)
     options.warn(opened.warnings)
     columns = _columns(found, classes=classes)
     if found.non_finite_rows:

@@ -10,7 +10,7 @@ from kerascli.interop.call_arguments import read_call
 from kerascli.interop.calls import KerasLayer, KerasModel, Ref, read_model, refs, wrapped_model
 from kerascli.interop.learned import learns, with_learned
 from kerascli.interop.model_file import ModelFile
-from kerascli.interop.names import Automatic, NameBook
+from kerascli.interop.names import Automatic, KerasNames, NameBook
 from kerascli.interop.objects import Refusals, brief, written
 from kerascli.interop.operation_nodes import has_several
 from kerascli.interop.operations import NoOperation, expression, refuse
@@ -26,10 +26,7 @@ class Architecture:
     """What the file's model is in our words."""
 
     section: dict[str, Any]
-    names: dict[str, str]
-    """Ours -> Keras's, where they differ."""
-    outputs: dict[str, str]
-    """What Keras's compile settings call an output -> our name of it."""
+    names: KerasNames
     owners: list[Owner]
     """In Keras's order."""
     precision: str
@@ -45,12 +42,12 @@ def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
     writer = _Writer(common, model)
     results, owners = writer.write(model, list(writer.inputs), (), "", wishes=True)
     section, ends = writer.section(results)
-    called = [key or ref.layer for key, ref in model.outputs]
-    names = dict(zip(called, ends, strict=True))
+    inputs, outputs = ([key or ref.layer for key, ref in tensors] for tensors in (model.inputs, model.outputs))
+    known = dict(zip(writer.inputs, inputs, strict=True)), dict(zip(ends, outputs, strict=True))
     precision, notes = common.policies.end()
     left = [key or ref.layer for index, (key, ref) in enumerate(whole.inputs) if index not in kept]
     notes += tuple(f"no output depends on input '{name}', which is left out" for name in left)
-    return Architecture(section, writer.book.changed, names, owners, precision, notes)
+    return Architecture(section, KerasNames(writer.book.changed, *known), owners, precision, notes)
 
 
 def _name(spec: Mapping[str, Any]) -> str:

@@ -276,6 +276,9 @@ def _check(model: KerasModel) -> None:
         layer = model.layers.get(ref.layer)
         if layer is None or ref.call >= max(1, len(layer.calls)):
             raise FileRefused(f"the file speaks of a result of '{safe_text(ref.layer, 60)}' that is not there")
+    for key, _ in (*model.inputs, *model.outputs):
+        if key is not None and not _sound(key):
+            raise FileRefused(f"an input or output cannot be called '{safe_text(key, 60)}'")
     if not model.inputs or not model.outputs:
         raise FileRefused(f"'{safe_text(model.name)}' has no inputs or no outputs")
     inputs = {ref.layer for _, ref in model.inputs}

@@ -1,6 +1,8 @@
 """Keras's names -> names that our language allows; which was which is kept."""
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 
 from kerascli.component import snake_case
@@ -8,6 +10,25 @@ from kerascli.graph.model import RESERVED
 from kerascli.interop.differences import EXPORTED, OPERATIONS
 from kerascli.layers.base import LAYERS
 from kerascli.ops.base import OPS
+
+
+@dataclass(frozen=True, slots=True)
+class KerasNames:
+    """Keras's names of an imported model's tensors, by the names that kerascli gives them."""
+
+    nodes: Mapping[str, str]
+    """Names of nodes, only where the two differ."""
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    """Keras may call several outputs by one name: the results of one layer."""
+
+    def input(self, name: str) -> str:
+        """Return Keras's name of an input of the model or of a view of it."""
+        return self.inputs.get(name, self.nodes.get(name, name))
+
+    def output(self, name: str) -> str:
+        """Return Keras's name of an output of the model or of a view of it."""
+        return self.outputs.get(name, self.nodes.get(name, name))
 
 
 class NameBook:

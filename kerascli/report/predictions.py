@@ -2,10 +2,12 @@
 
 import csv
 import io
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.lib import format as npy_format
 
 from kerascli import storage
 from kerascli.errors import ConfigError
@@ -41,12 +43,20 @@ def write_predictions(path: Path, columns: Mapping[str, np.ndarray], outputs: Ma
         case ".npy":
             data = _npy(outputs)
         case ".npz":
-            buffer = io.BytesIO()
-            np.savez(buffer, allow_pickle=False, **outputs)  # pyright: ignore[reportArgumentType]
-            data = buffer.getvalue()
+            data = _npz(outputs)
         case _:
             data = _parquet(columns)
     storage.write_bytes(storage.output_file(path), data)
+
+
+def _npz(outputs: Mapping[str, np.ndarray]) -> bytes:
+    """Write what numpy.savez does, which takes no array named `file` or `allow_pickle`."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, values in outputs.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                npy_format.write_array(member, values, allow_pickle=False)
+    return buffer.getvalue()
 
 
 def _npy(outputs: Mapping[str, np.ndarray]) -> bytes:

@@ -24,6 +24,16 @@ class _Plugin(BaseModel):
     sha256: str
 
 
+class _Imported(BaseModel):
+    """Keras's names of what an imported model has, by kerascli's; None in runs from before they were recorded."""
+
+    model_config = ConfigDict(strict=True)
+
+    names: dict[str, str] = {}
+    inputs: dict[str, str] | None = None
+    outputs: dict[str, str] | None = None
+
+
 class _Facts(BaseModel):
     """The facts that are read again; all others are for people, in any form."""
 
@@ -45,6 +55,7 @@ class _Facts(BaseModel):
     data: dict[str, str] = {}
     plugins: list[_Plugin] = []
     directions: dict[str, Literal["min", "max"]] = {}
+    imported: _Imported | None = None
     results: dict[str, dict[str, float | None]] | None = None
 
 

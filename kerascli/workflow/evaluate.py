@@ -23,6 +23,7 @@ from kerascli.fit.evaluate import evaluate
 from kerascli.fit.predict import predict
 from kerascli.report.classes import ClassRow, class_rows, confusion
 from kerascli.workflow.changed_data import load_again
+from kerascli.workflow.keras_names import recorded_names
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.opened import OpenedRun
 from kerascli.workflow.plan import judged
@@ -72,7 +73,7 @@ def rows_of(run: OpenedRun, what: str, *, targets: bool) -> Split:
     if takes_arrays and not Path(what).exists():
         raise no_split(what, _why(run))
     if takes_arrays:
-        return raw_rows(run.experiment, Path(what), targets=targets)
+        return raw_rows(run.experiment, Path(what), targets=targets, keras_names=recorded_names(run.record))
     assert run.data is not None
     if what in SPLITS and not Path(what).is_file():
         prepared = load_again(run)

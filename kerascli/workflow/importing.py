@@ -37,6 +37,7 @@ from kerascli.spec.extends import read_extended
 from kerascli.spec.load import open_config
 from kerascli.spec.references import escape_references
 from kerascli.spec.run import resolved
+from kerascli.workflow.keras_names import name_facts
 from kerascli.workflow.phases import Phase, data_digests, directions, prepare_phases
 from kerascli.workflow.recorder import TRAINING
 
@@ -75,7 +76,7 @@ def import_model(
     compiled: bool = True,
     command: Sequence[str] = (),
 ) -> Imported:
-    """A new run from a Keras file. `data` is a config with the data and fit sections to go on training with.
+    """Make a new run from a Keras file. `data` is a config with data and fit to train further with, or with views.
 
     Without `compiled` the file's loss, metrics and optimizer are left. Raises KerasCliError.
     """
@@ -98,12 +99,15 @@ def _name_of(path: Path) -> str:
 
 
 def _check_data(path: Path) -> None:
-    """The config beside a model says nothing that the file says. Raises ConfigError."""
+    """Refuse a config that says what the file says, or has neither data nor views. Raises ConfigError."""
     document = read_extended(path)
+    model = document.data.get("model", {})
+    views = isinstance(model, dict) and list(model) == ["views"]
     for key in ("model", "compile"):
-        if key in document.data:
-            raise document.error([Fault(f"'{key}' comes from the imported file", (key,), "key", hint="take it out")])
-    if "data" not in document.data:
+        if key in document.data and not (key == "model" and views):
+            hint = "take it out, all but model.views" if key == "model" else "take it out"
+            raise document.error([Fault(f"'{key}' comes from the imported file", (key,), "key", hint=hint)])
+    if "data" not in document.data and not views:
         raise document.error([Fault("there is no 'data' section to go on training with", ())])
 
 
@@ -113,7 +117,8 @@ def load_file(file: ModelFile, name: str, *, compiled: bool) -> _Loaded:
     sections: dict[str, Any] = {"model": architecture.section}
     notes = list(architecture.notes)
     if compiled and file.compile is not None:
-        section = read_compile(file.compile, architecture.outputs, refusals)
+        outputs = {keras_name: name for name, keras_name in architecture.names.outputs.items()}
+        section = read_compile(file.compile, outputs, refusals)
         if "loss" in section:
             precision = {} if architecture.precision == "float32" else {"precision": architecture.precision}
             sections["compile"] = {**section, **precision}
@@ -215,8 +220,8 @@ def _write(record: RunRecord, file: ModelFile, loaded: _Loaded, data: Path | Non
     plugins: list[dict[str, str]] = []
     if data is not None:
         config = open_config(record.path / "config.yaml")
-        phases = prepare_phases(config)
-        spec = phases[0].spec
+        phases = prepare_phases(config) if config.data is not None else []
+        spec = phases[0].spec if phases else config.describe(config.facts())
         complete = config.resolved(record.path)
         plugins = [record.write_plugin(each.name, each.read_bytes()) for each in config.plugins]
     record.write_resolved(dump_yaml(escape_references(complete)))
@@ -231,7 +236,7 @@ def _write(record: RunRecord, file: ModelFile, loaded: _Loaded, data: Path | Non
         "directions": directions(phases) if phases else dict(spec.log_names()) if spec.compile else {},
         "imported": {
             "file": file.name, "sha256": file.digest, "keras_version": file.version,
-            "names": loaded.architecture.names,
+            **name_facts(loaded.architecture.names),
         },
         **ended("completed", reason="imported"),
     })  # fmt: skip

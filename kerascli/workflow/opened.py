@@ -48,7 +48,7 @@ class OpenedRun:
         """The same run with a view in place of its model. Raises ConfigError."""
         view = known_view(self.experiment.spec.model, name)
         run = replace(self, experiment=self.experiment.view(name))
-        return replace(run, takes_arrays=view.own_inputs or run.has_own_inputs)
+        return replace(run, takes_arrays=self.takes_arrays or view.own_inputs or run.has_own_inputs)
 
 
 def known_view(model: Model, name: str) -> View:

@@ -1,6 +1,6 @@
 """Predict with a run: outputs of raw rows as named columns, classes by name."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from kerascli.data.rows import Split
 from kerascli.fit.classes import class_reading
 from kerascli.fit.predict import predict
 from kerascli.workflow.evaluate import rows_of
+from kerascli.workflow.keras_names import keras_output_names
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.opened import OpenedRun
 from kerascli.workflow.plan import judged
@@ -31,27 +32,32 @@ class Predictions:
         return [name for name, values in self.columns.items() if values.dtype == object]
 
 
-def predict_run(run: OpenedRun, what: str, view: str | None = None) -> Predictions:
-    """`what` is a file of the kind that the run's source reads, or a split. Raises KerasCliError."""
+def predict_run(run: OpenedRun, what: str, view: str | None = None, *, keras_names: bool = False) -> Predictions:
+    """Predict a file of the kind that the run's source reads, or a split, with the run's model or a view of it.
+
+    With `keras_names` the outputs have Keras's names. Raises KerasCliError.
+    """
     run = run if view is None else run.view(view)
-    return predict_rows(run, rows_of(run, what, targets=False))
+    renamed = keras_output_names(run.record, run.experiment.spec.model.outputs) if keras_names else None
+    return predict_rows(run, rows_of(run, what, targets=False), renamed)
 
 
 @memory_for_batches()
-def predict_rows(run: OpenedRun, rows: Split) -> Predictions:
-    """The same for prepared rows."""
+def predict_rows(run: OpenedRun, rows: Split, renamed: Mapping[str, str] | None = None) -> Predictions:
+    """Predict prepared rows; `renamed` gives each output another name."""
     check_values(run.experiment.spec, {"data": rows}, run.stages.input_stage, run.stages.target_stage)
     experiment = run.experiment
     outputs = predict(experiment.update, judged(experiment, rows, figures=False).epoch(0), seed=experiment.spec.seed)
     goals = {goal.output: goal for goal in (experiment.spec.compile.goals if experiment.spec.compile else ())}
     columns: dict[str, np.ndarray] = {}
     for name, output in outputs.items():
-        prefix = f"{name}." if len(outputs) > 1 else ""
+        called = name if renamed is None else renamed[name]
+        prefix = f"{called}." if len(outputs) > 1 else ""
         goal = goals.get(name)
         field = run.stages.facts.targets.get(goal.target) if goal is not None else None
         reading = class_reading(output, field, goal.loss if goal is not None else None)
         if reading is None:
-            label = goal.target if goal is not None and len(outputs) == 1 else name
+            label = goal.target if goal is not None and len(outputs) == 1 and renamed is None else called
             columns.update(_plain_columns(label, output))
             continue
         names = np.array(reading.names, dtype=object)
@@ -59,7 +65,7 @@ def predict_rows(run: OpenedRun, rows: Split) -> Predictions:
         probabilities = reading.probabilities(output).numpy()
         columns.update({f"{prefix}p({n})": probabilities[:, i] for i, n in enumerate(reading.names)})
     finite = torch.stack([torch.isfinite(o).reshape(len(o), -1).all(1) for o in outputs.values()]).all(0)
-    arrays = {name: output.numpy() for name, output in outputs.items()}
+    arrays = {name if renamed is None else renamed[name]: output.numpy() for name, output in outputs.items()}
     return Predictions(columns, arrays, rows.rows, int((~finite).sum()))
 
 

@@ -14,34 +14,44 @@ from kerascli.data.rows import MemorySplit, Origin
 from kerascli.data.table import BadRow, Table, first_wrong
 from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text, suggestion
 from kerascli.files import memory_limit, read_bytes
+from kerascli.interop.names import KerasNames
 from kerascli.shapes import TensorSpec
+from kerascli.workflow.keras_names import accepted_names, candidates
 
 
-def raw_rows(experiment: Experiment, path: Path, *, targets: bool) -> MemorySplit:
-    """The arrays of an npz file, of an npy file for a model of one input, or the numbers of a csv file.
+def raw_rows(
+    experiment: Experiment, path: Path, *, targets: bool, keras_names: KerasNames | None = None
+) -> MemorySplit:
+    """Return the arrays of an npz file, of an npy file for a model of one input, or the numbers of a csv file.
 
-    Raises DataError, FileRefused.
+    Each has kerascli's name of an input or a target, or Keras's. Raises DataError, FileRefused.
     """
     name = str(path)
-    inputs = {given.name: given.spec for given in experiment.spec.model.inputs}
+    model, compiled = experiment.spec.model, experiment.spec.compile
+    inputs = {given.name: given.spec for given in model.inputs}
+    all_targets = {goal.target: goal.output for goal in compiled.goals} if compiled else {n: n for n in model.outputs}
+    accepted = accepted_names(keras_names, inputs, all_targets)
     table = Table({}, 0, name=name)
     if path.suffix.lower() == ".csv":
         table = read_csv(read_bytes(path, memory_limit() // 8, name), name)
-        arrays = _from_text(table, inputs)
+        arrays = _from_text(table, {name: spec for key, spec in inputs.items() for name in accepted[key]} | inputs)
     else:
         arrays = dict(read_arrays(path, name))
     if len(arrays) == 1 and len(inputs) == 1 and path.suffix == ".npy" and not targets:
         arrays = dict(zip(inputs, arrays.values(), strict=True))
-    goals = experiment.spec.compile.goals if experiment.spec.compile is not None and targets else ()
-    names = dict.fromkeys([*inputs, *(goal.target for goal in goals)])
-    found = {key: _array(arrays, key, table) for key in names}
+    goals = all_targets if compiled is not None and targets else {}
+    wanted = [*inputs, *goals]
+    given = candidates(accepted, arrays, wanted)
+    names = {key: _name(given[key], key, accepted[key], arrays, table) for key in wanted}
+    found = {key: _array(arrays, called, table) for key, called in names.items()}
     rows = len(next(iter(found.values())))
     for key, values in found.items():
         if len(values) != rows or not rows:
-            text = f"'{safe_text(key)}' has {len(values)} rows, '{safe_text(next(iter(found)))}' has {rows}"
+            first = names[next(iter(found))]
+            text = f"'{safe_text(names[key])}' has {len(values)} rows, '{safe_text(first)}' has {rows}"
             raise DataError(Fault(text, place=Place(name)))
-    wanted = {key: _as_input(found[key], spec, key, table) for key, spec in inputs.items()}
-    return MemorySplit(wanted, {goal.target: found[goal.target] for goal in goals}, {}, rows, Origin(table, {}))
+    taken = {key: _as_input(found[key], spec, names[key], table) for key, spec in inputs.items()}
+    return MemorySplit(taken, {target: found[target] for target in goals}, {}, rows, Origin(table, {}))
 
 
 def _from_text(table: Table, inputs: Mapping[str, TensorSpec]) -> dict[str, np.ndarray]:
@@ -58,11 +68,24 @@ def _from_text(table: Table, inputs: Mapping[str, TensorSpec]) -> dict[str, np.n
     return arrays
 
 
-def _array(arrays: Mapping[str, np.ndarray], key: str, table: Table) -> np.ndarray:
-    if key not in arrays:
-        text = f"there is no array '{safe_text(key)}'{suggestion(key, arrays)}"
+def _name(
+    given: Sequence[str], key: str, accepted: Sequence[str], arrays: Mapping[str, np.ndarray], table: Table
+) -> str:
+    """Return the one name in the file of an input or a target. Raises DataError where there is none, or two."""
+    if len(given) == 1:
+        return given[0]
+    others = "".join(f" (Keras's name: '{safe_text(name)}')" for name in accepted[1:])
+    if given:
+        both = f"'{safe_text(given[0])}' and '{safe_text(given[1])}', Keras's name of it"
+        text = f"expected one array for '{safe_text(key)}', got two: {both}"
+        hint = "give each array once, and all of them under kerascli's names or all under Keras's"
+    else:
+        text = f"there is no array '{safe_text(key)}'{others}{suggestion(key, arrays)}"
         hint = f"it has {', '.join(map(safe_text, list(arrays)[:10]))}"
-        raise DataError(Fault(text, place=Place(table.name), hint=hint))
+    raise DataError(Fault(text, place=Place(table.name), hint=hint))
+
+
+def _array(arrays: Mapping[str, np.ndarray], key: str, table: Table) -> np.ndarray:
     values = np.asarray(arrays[key])
     if not values.ndim or values.dtype.kind not in "biuf":
         _refuse_words(table, arrays, [key])
