@@ -65,6 +65,11 @@ OPERATIONS: Mapping[str, str] = {
 }  # fmt: skip
 """Classes of keras.ops that are not called like their operation."""
 
+NULLS: Mapping[str, Mapping[str, Any]] = {"integer_lookup": {"num_oov_indices": 1}}
+"""Settings that may be null here and not in Keras: what they are then."""
+GIVE_WHOLE_NUMBERS = frozenset({"hashing", "hashed_crossing"})
+"""Layers that Keras makes with a dtype of whole numbers alone in `output_mode: int`."""
+
 EXPORTED: Mapping[str, str] = {"GroupQueryAttention": "GroupedQueryAttention"}
 """Classes that files call by another name than their own."""
 

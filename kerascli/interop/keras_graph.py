@@ -112,6 +112,9 @@ class _Writer:
             hint = "--format torch_export or onnx takes it"
             self.unsaid.add(f"'{node.name}' is a weight of its own, for which Keras's files have no place", hint)
             return
+        if node.layer.component_name == "hashed_crossing" and len(node.inputs) != 2:
+            self.unsaid.add(f"'{node.name}': Keras 3 crosses two inputs, and this crosses {len(node.inputs)}")
+            return
         if isinstance(node.layer, NamingLayer):
             self.unsaid.add(f"'{node.name}': Keras 3 has no '{node.layer.component_name}'")
             return

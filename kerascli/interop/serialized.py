@@ -4,6 +4,7 @@ from typing import Any
 
 from kerascli.component import Component
 from kerascli.errors import ConfigError, Fault
+from kerascli.interop.differences import GIVE_WHOLE_NUMBERS, NULLS
 from kerascli.layers.base import BaseLayer
 from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric
@@ -60,6 +61,8 @@ def keras_object(thing: Component, where: str, unsaid: Unsaid, **bookkeeping: An
 
 def layer_object(layer: BaseLayer, name: str, precision: str, unsaid: Unsaid) -> dict[str, Any]:
     """A layer with what Keras writes for itself: its name and its dtype policy."""
+    if layer.component_name in GIVE_WHOLE_NUMBERS and getattr(layer, "output_mode", "") == "int":
+        precision = "int64"
     policy = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": precision}, "registered_name": None}
     if layer.component_name.startswith("separable_conv") and getattr(layer, "padding", "") == "causal":
         unsaid.add(f"'{name}': Keras 3 has no causal padding of '{layer.component_name}'")
@@ -70,6 +73,7 @@ def layer_object(layer: BaseLayer, name: str, precision: str, unsaid: Unsaid) ->
 def _settings(thing: Component, where: str, unsaid: Unsaid) -> dict[str, Any]:
     values = {name: getattr(thing, name) for name in type(thing).model_fields}
     said = {name: to_keras(value, f"{where}, {name}", unsaid) for name, value in values.items()}
+    said |= {name: value for name, value in NULLS.get(thing.component_name, {}).items() if said[name] is None}
     if said.get("name", "") is None:  # a metric's
         del said["name"]
     if said.get("trainable") is True:  # some of Keras's layers do not take it

@@ -47,8 +47,8 @@ def of_example(name: str, example: Example) -> dict[str, Any]:
     return {"inputs": inputs, "layers": [layer], "outputs": outputs}
 
 
-def opened(made: Experiment, folder: Path, suffix: str = ".keras", **names: str) -> Any:
-    """The model as Keras reads our file."""
+def exported(made: Experiment, folder: Path, suffix: str = ".keras", **names: str) -> Path:
+    """Our file of a model."""
     spec = made.spec
     graph = keras_graph(spec.model, made.graph.specs, name="model", names=names, precision=made.update.precision)
     path = folder / f"model{suffix}"
@@ -56,6 +56,12 @@ def opened(made: Experiment, folder: Path, suffix: str = ".keras", **names: str)
     path.write_bytes(
         archive_bytes(graph, made.weights, None, None) if keras_3 else legacy_bytes(graph, made.weights, None)
     )
+    return path
+
+
+def opened(made: Experiment, folder: Path, suffix: str = ".keras", **names: str) -> Any:
+    """The model as Keras reads our file."""
+    path = exported(made, folder, suffix, **names)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return keras.models.load_model(path)

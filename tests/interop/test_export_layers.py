@@ -1,11 +1,14 @@
 """Every layer that Keras has opens there from our files, with the same numbers."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
+import keras
 import pytest
 
 from kerascli.errors import ConfigError
+from kerascli.interop.differences import NULLS
 from kerascli.layers.base import LAYERS, Example
 from tests.interop.export_harness import assert_equal_in_keras, experiment, of_example
 
@@ -69,6 +72,7 @@ def test_a_layer_computes_the_same_from_an_h5_file(name: str, example: Example, 
         ("softmax", 2, ".h5", "reads the first alone"),
         ("expr", 0, ".h5", "is an operation"),
         ("separable_conv_1d", 1, ".keras", "no causal padding"),
+        ("hashed_crossing", 1, ".keras", "Keras 3 crosses two inputs, and this crosses 3"),
     ],
 )
 def test_what_keras_would_refuse_or_read_otherwise_is_refused_before(
@@ -77,6 +81,17 @@ def test_what_keras_would_refuse_or_read_otherwise_is_refused_before(
     cls: Any = LAYERS.find(name)
     with pytest.raises(ConfigError, match=text):
         assert_equal_in_keras(experiment(of_example(name, cls.examples[number])), tmp_path, suffix)
+
+
+def test_null_is_written_only_where_keras_takes_it() -> None:
+    nulls: dict[str, dict[str, Any]] = {}
+    for cls in (cls for cls in LAYERS if cls.component_name not in NOT_KERAS | NO_MODEL):
+        known = inspect.signature(getattr(keras.layers, cls.__name__)).parameters
+        for setting, field in cls.model_fields.items():
+            theirs = known[setting].default if setting in known else None
+            if field.default is None and theirs not in (None, inspect.Parameter.empty):
+                nulls.setdefault(cls.component_name, {})[setting] = theirs
+    assert nulls == NULLS
 
 
 @pytest.mark.parametrize("name", sorted(NOT_KERAS))
