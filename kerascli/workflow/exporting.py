@@ -2,7 +2,7 @@
 
 import hashlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ from torch import Tensor
 
 from kerascli.builder.experiment import Experiment
 from kerascli.errors import ConfigError, KerasCliError
-from kerascli.graph.weights import lasting
+from kerascli.graph.weights import Weight, lasting
 from kerascli.interop import keras_file, torch_files
-from kerascli.interop.compile_config import compile_config, state_arrays
+from kerascli.interop.compile_config import compile_config
 from kerascli.interop.keras_graph import KerasGraph, keras_graph
 from kerascli.interop.model_file import open_model
+from kerascli.interop.optimizer_variables import arrays_from
 from kerascli.interop.samples import sample_inputs
 from kerascli.runs.record import RunRecord
 from kerascli.spec.run import dump_model
@@ -102,29 +103,39 @@ def _keras(run: OpenedRun, kind: str, checkpoint: str | None) -> tuple[bytes, fl
             else ["Keras starts the optimizer of an .h5 file anew; --format keras keeps its state"]
         )
     else:
-        state = None if compiled is None else _state(run, graph, checkpoint)
+        state, more = (None, ()) if compiled is None else _state(run, graph, checkpoint)
+        notes += more
         if compiled is not None and state is None:
             notes.append("without the optimizer's state: no checkpoint has it beside these weights")
         data = keras_file.archive_bytes(graph, experiment.weights, compiled, state)
     return data, read_back(data, kind, graph, experiment), notes
 
 
-def _state(run: OpenedRun, graph: KerasGraph, checkpoint: str | None) -> list[Any] | None:
+def _state(
+    run: OpenedRun, graph: KerasGraph, checkpoint: str | None
+) -> tuple[keras_file.OptimizerGroups | None, tuple[str, ...]]:
     """The optimizer's state where a checkpoint has it beside the very weights that are exported."""
     assert run.experiment.spec.compile is not None
     try:
         checkpoints = run.record.checkpoints
         found = checkpoints.newest() if checkpoint is None else checkpoints.named(checkpoint)
     except KerasCliError:
-        return None
+        return None, ()
     tensors = load_tensors(found.blobs[TRAINING])
     weights = run.experiment.weights
-    if any(not torch.equal(tensors.get(f"weights/{w.name}", torch.empty(0)), w.keras()) for w in weights):
-        return None
+    optimizer = run.experiment.spec.compile.optimizer
+    if not all(_is_kept(weight, tensors, optimizer.rule.component_name) for weight in weights):
+        return None, ()
     state = {key.removeprefix("optimizer/"): value for key, value in tensors.items() if key.startswith("optimizer/")}
     places = keras_file.ordered(graph.layers, weights)
-    trained = dict.fromkeys(weight.name for _, own in places for weight in own if weight.trainable)
-    return state_arrays(run.experiment.spec.compile.optimizer.rule, list(trained), state)
+    trained = {weight.name: weight for _, own in places for weight in own if weight.trainable}
+    return arrays_from(state, optimizer, list(trained.values()))
+
+
+def _is_kept(weight: Weight, tensors: Mapping[str, Tensor], optimizer: str) -> bool:
+    """Return True if a checkpoint has a weight as it is, or as the moving average that it became at the end."""
+    kept = (f"weights/{weight.name}", f"optimizer/{optimizer}/{weight.name}/average")
+    return any(name in tensors and torch.equal(tensors[name], weight.keras()) for name in kept)
 
 
 def read_back(data: bytes, kind: str, graph: KerasGraph, experiment: Experiment) -> float:

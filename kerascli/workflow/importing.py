@@ -169,13 +169,14 @@ def _take_weights(
     optimizer = _optimizer(experiment)
     if optimizer is None:
         return None
-    trained = [weight.name for weight, _ in pairs if weight.trainable]
+    trained = [weight for weight, _ in pairs if weight.trainable]
     state = None
     if file.keras_3:  # Keras 2 wrote its optimizers' state in orders of its own
         own = {name: view.to("meta") for name, view in optimizer.state().items()}
         del optimizer  # only the shapes of its state are needed
         legacy = file.legacy is not None
-        state = optimizer_state(file.arrays, spec.compile.optimizer.rule, trained, own, legacy=legacy)
+        state, more = optimizer_state(file.arrays, spec.compile.optimizer, trained, own, legacy=legacy)
+        notes += more
     if state is None:
         notes.append("the file has no state of the optimizer that can be taken: it starts anew")
     return state
