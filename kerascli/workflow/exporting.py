@@ -61,9 +61,9 @@ def export_run(
     run = open_run(record, device="cpu", checkpoint=checkpoint)
     run = run if view is None else run.view(view)
     run.experiment.update.eval()
-    if kind not in {"safetensors", "state_dict"} and any(weight.spec.is_state for weight in run.experiment.weights):
-        hint = "train with stateful: false, or export its weights: --format safetensors"
-        raise ConfigError("a stateful model cannot be exported: what it remembers is of batches of one size", hint=hint)
+    if kind in {"onnx", "torch_export"} and _is_stateful(run.experiment):
+        hint = "train with stateful: false, or take --format keras, or safetensors for its weights"
+        raise ConfigError(f"a stateful model cannot be exported as {kind}: no batch would know the last one", hint=hint)
     notes = [*(f"warning: {fault.text}" for fault in run.warnings), *_data_notes(run)]
     if kind in {"keras", "h5"}:
         data, difference, more = _keras(run, kind, checkpoint)
@@ -72,6 +72,10 @@ def export_run(
         data, difference = _torch(run.experiment, kind)
     write_bytes(path, data)
     return Exported(path, len(data), difference, tuple(notes))
+
+
+def _is_stateful(experiment: Experiment) -> bool:
+    return any(weight.spec.is_state for weight in experiment.weights)
 
 
 def _data_notes(run: OpenedRun) -> list[str]:
@@ -87,16 +91,24 @@ def _data_notes(run: OpenedRun) -> list[str]:
 def _keras(run: OpenedRun, kind: str, checkpoint: str | None) -> tuple[bytes, float, list[str]]:
     experiment, spec = run.experiment, run.experiment.spec
     names = run.record.facts().get("imported", {}).get("names", {})
+    size = spec.fit.batch_size if _is_stateful(experiment) else None
     graph = keras_graph(
-        spec.model, experiment.graph.specs, name=spec.name, names=names, precision=experiment.update.precision
+        spec.model,
+        experiment.graph.specs,
+        name=spec.name,
+        names=names,
+        precision=experiment.update.precision,
+        batch_size=size,
     )
-    notes = list(graph.notes)
+    notes, weights = list(graph.notes), lasting(experiment.weights)
+    if size is not None:
+        notes.append(f"the states of stateful layers are not in the file, whose model takes batches of {size} alone")
     compiled = None
     if spec.compile is not None:
         compiled, more = compile_config(spec.compile, graph.outputs)
         notes += more
     if kind == "h5":
-        data = keras_file.legacy_bytes(graph, experiment.weights, compiled)
+        data = keras_file.legacy_bytes(graph, weights, compiled)
         notes += (
             []
             if compiled is None
@@ -107,7 +119,7 @@ def _keras(run: OpenedRun, kind: str, checkpoint: str | None) -> tuple[bytes, fl
         notes += more
         if compiled is not None and state is None:
             notes.append("without the optimizer's state: no checkpoint has it beside these weights")
-        data = keras_file.archive_bytes(graph, experiment.weights, compiled, state)
+        data = keras_file.archive_bytes(graph, weights, compiled, state)
     return data, read_back(data, kind, graph, experiment), notes
 
 
@@ -122,7 +134,7 @@ def _state(
     except KerasCliError:
         return None, ()
     tensors = load_tensors(found.blobs[TRAINING])
-    weights = run.experiment.weights
+    weights = lasting(run.experiment.weights)
     optimizer = run.experiment.spec.compile.optimizer
     if not all(_is_kept(weight, tensors, optimizer.rule.component_name) for weight in weights):
         return None, ()
@@ -145,11 +157,15 @@ def read_back(data: bytes, kind: str, graph: KerasGraph, experiment: Experiment)
         write_bytes(path, data)
         with open_model(path) as file:
             read = load_file(file, "model", compiled=True).experiment
-    wanted = {weight.name: weight for _, own in keras_file.ordered(graph.layers, experiment.weights) for weight in own}
-    if sorted(map(_digest, wanted.values())) != sorted(map(_digest, read.weights)):
+    wanted = {
+        weight.name: weight
+        for _, own in keras_file.ordered(graph.layers, lasting(experiment.weights))
+        for weight in own
+    }
+    if sorted(map(_digest, wanted.values())) != sorted(map(_digest, lasting(read.weights))):
         raise CheckFailed("the weights in the file are not the model's")
     read.update.eval()
-    given = sample_inputs(experiment.spec.model, _ROWS_CHECKED)
+    given = sample_inputs(experiment.spec.model, read.spec.fit.batch_size if _is_stateful(read) else _ROWS_CHECKED)
     renamed = dict(zip([i.name for i in read.spec.model.inputs], given.values(), strict=True))
     return _difference(_outputs(experiment, given), _outputs(read, renamed), experiment.update.precision)
 
