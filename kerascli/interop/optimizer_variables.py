@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from kerascli.errors import FileRefused
+from kerascli.errors import FileRefused, safe_text
 from kerascli.graph.weights import Weight, finite_as
 from kerascli.optimizers.adafactor import Adafactor
 from kerascli.optimizers.base import BaseOptimizer, Optimizer
-from kerascli.optimizers.loss_scale_optimizer import LossScaleOptimizer
+from kerascli.optimizers.loss_scale_optimizer import LossScale, LossScaleOptimizer
+from kerascli.optimizers.muon import Muon
 from kerascli.optimizers.nadam import Nadam
 from kerascli.optimizers.schedule_free import ScheduleFreeAdamW
 from kerascli.schedules.base import Schedule
@@ -20,8 +22,8 @@ _SLOTS_APART = frozenset({"velocity_hat"})
 """Keras keeps the slots of one weight together; these slots come for all weights after the others."""
 _OPTIMIZERS_APART = frozenset({"rmsprop"})
 """Optimizers all of whose slots come one after the other."""
-_UNKNOWN_TO_KERAS = {"loss_scale_optimizer/skipped_steps": torch.tensor(0)}
-"""States that only our optimizers have, as they are where Keras's go on."""
+_UNKNOWN_TO_KERAS = frozenset({"loss_scale_optimizer/skipped_steps"})
+"""States that only our optimizers have."""
 _PRODUCT_TOLERANCE = 1e-4
 """Far more than float32 rounds a product of some hundred factors by, far less than one factor of beta_1 matters."""
 
@@ -88,16 +90,33 @@ def _of_slot(rule: Optimizer, weight: Weight, slot: str, *, tracked: bool) -> It
         yield Variable(f"{slot} of {weight.name}", (), "int32", is_state=False)
 
 
-def state_from(
-    arrays: Sequence[np.ndarray], settings: BaseOptimizer, trained: Sequence[Weight], own: Mapping[str, Tensor]
-) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Return our optimizer's state (`own` is a fresh one) from Keras's variables, and notes on what differs.
+def saved_optimizer(
+    shapes: Sequence[tuple[int, ...]], settings: BaseOptimizer, trained: Sequence[Weight]
+) -> BaseOptimizer | None:
+    """Return the optimizer whose variables have these shapes: ours or, without its loss scale, the one inside.
 
-    The arrays are as many, and of the shapes, as `keras_variables` says. Raises FileRefused for values that no
-    optimizer has.
+    Keras scales the loss of a model with mixed_float16 layers only where that is the model's own policy.
     """
-    variables = keras_variables(settings, trained)
-    state = {name: value for name, value in _UNKNOWN_TO_KERAS.items() if name in own}
+    for each in (settings, settings.rule):
+        if list(shapes) == [variable.shape for variable in keras_variables(each, trained)]:
+            return each
+    return None
+
+
+def state_from(
+    arrays: Sequence[np.ndarray],
+    saved: BaseOptimizer,
+    settings: BaseOptimizer,
+    trained: Sequence[Weight],
+    own: Mapping[str, Tensor],
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Return our optimizer's state (`own` is a fresh one) from the variables of Keras's, and notes on what differs.
+
+    `saved` is the `saved_optimizer` of the arrays' shapes. Raises FileRefused for values that no optimizer has.
+    """
+    variables = keras_variables(saved, trained)
+    scaled = isinstance(settings, LossScaleOptimizer)
+    state = LossScale(settings, torch.device("cpu")).state() if scaled else {}
     others: dict[str, np.ndarray] = {}
     for variable, array in zip(variables, arrays, strict=True):
         if variable.is_state:
@@ -108,7 +127,9 @@ def state_from(
     if int(state["iterations"]) < 0:
         raise FileRefused("the optimizer has done fewer than no steps")
     updates = _updates(settings.rule, state)
-    notes = [*_notes(settings, updates)]
+    notes = [*_notes(saved, updates)]
+    if scaled and saved is not settings:
+        notes.append(f"the file has no loss scale: it starts with {settings.initial_scale:g}")
     product = others.get("product of momenta")
     if product is not None:
         wanted = next(v for v in variables if v.name == "product of momenta").value(updates)
@@ -128,7 +149,7 @@ def arrays_from(
     None where the state is not of these weights.
     """
     variables = keras_variables(settings, trained)
-    if {variable.name for variable in variables if variable.is_state} != state.keys() - _UNKNOWN_TO_KERAS.keys():
+    if {variable.name for variable in variables if variable.is_state} != state.keys() - _UNKNOWN_TO_KERAS:
         return None, ()
     updates = _updates(settings.rule, state)
     arrays = [
@@ -160,3 +181,28 @@ def _notes(settings: BaseOptimizer, updates: int) -> Iterator[str]:
             "nadam in a loss_scale_optimizer: Keras's files lack its product of momenta, "
             "which Keras starts anew from a file, and kerascli goes on with"
         )
+
+
+def notes_on_names(
+    rule: Optimizer, trained: Sequence[Weight], places: Sequence[tuple[Sequence[str], str]], model: Mapping[str, Any]
+) -> Iterator[str]:
+    """Yield a note on every weight that muon would update in another way by the name that Keras may have for it.
+
+    `places` are Keras's names of a layer from the model down, and what our names of its weights begin with; `model` is
+    Keras's description.
+    """
+    if not isinstance(rule, Muon):
+        return
+    above = (str(model["config"].get("name")),) if model["class_name"] == "Sequential" else ()
+    for weight in trained:
+        layers, prefix = next((place for place in places if weight.name.startswith(f"{place[1]}/")), ((), ""))
+        leaf = weight.name[len(prefix) + 1 :]
+        names = ["/".join((*path, leaf)) for path in (layers[-1:], layers, (*above, *layers))]
+        shape = tuple(weight.spec.shape)
+        is_adam_s = rule.slot_shape("velocity", weight.name, shape) is not None
+        if other := [name for name in names if (rule.slot_shape("velocity", name, shape) is not None) != is_adam_s]:
+            change = "Muon's update" if is_adam_s else "Adam's update"
+            yield (
+                f"muon: '{safe_text(weight.name)}' may be '{safe_text(other[0])}' to Keras, which exclude_layers and "
+                f"exclude_embeddings would give {change} there, but not here"
+            )

@@ -9,7 +9,7 @@ from kerascli.graph.weights import Weight
 from kerascli.interop.differences import LOSS, OPTIMIZER
 from kerascli.interop.hdf5 import Dataset, Hdf5
 from kerascli.interop.objects import Refusals, component, function_name, is_object, short_number, written
-from kerascli.interop.optimizer_variables import keras_variables, state_from
+from kerascli.interop.optimizer_variables import saved_optimizer, state_from
 from kerascli.losses.base import LOSSES
 from kerascli.metrics.base import METRICS
 from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer
@@ -80,9 +80,11 @@ def optimizer_state(
     """
     datasets = file.datasets()
     paths = _paths(file, datasets, legacy=legacy)
-    if [datasets[path].shape for path in paths] != [each.shape for each in keras_variables(settings, trained)]:
+    saved = saved_optimizer([datasets[path].shape for path in paths], settings, trained)
+    if saved is None:
         return None, ()
-    return state_from(list(file.arrays((path, datasets[path]) for path in paths)), settings, trained, own)
+    arrays = list(file.arrays((path, datasets[path]) for path in paths))
+    return state_from(arrays, saved, settings, trained, own)
 
 
 def _paths(file: Hdf5, datasets: Mapping[str, Dataset], *, legacy: bool) -> list[str]:

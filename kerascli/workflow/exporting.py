@@ -2,7 +2,7 @@
 
 import hashlib
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from kerascli.graph.weights import Weight, lasting
 from kerascli.interop import keras_file, torch_files
 from kerascli.interop.compile_config import compile_config
 from kerascli.interop.keras_graph import KerasGraph, keras_graph
+from kerascli.interop.keras_nodes import KerasNode
 from kerascli.interop.model_file import open_model
-from kerascli.interop.optimizer_variables import arrays_from
+from kerascli.interop.optimizer_variables import arrays_from, notes_on_names
 from kerascli.interop.samples import sample_inputs
 from kerascli.runs.record import RunRecord
 from kerascli.spec.run import dump_model
@@ -141,7 +142,16 @@ def _state(
     state = {key.removeprefix("optimizer/"): value for key, value in tensors.items() if key.startswith("optimizer/")}
     places = keras_file.ordered(graph.layers, weights)
     trained = {weight.name: weight for _, own in places for weight in own if weight.trainable}
-    return arrays_from(state, optimizer, list(trained.values()))
+    arrays, notes = arrays_from(state, optimizer, list(trained.values()))
+    places = [*_places(graph.layers)]
+    return arrays, (*notes, *notes_on_names(optimizer.rule, list(trained.values()), places, graph.description))
+
+
+def _places(layers: Sequence[KerasNode], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield Keras's names of each layer from the model down, with what our names of its weights begin with."""
+    for node in layers:
+        yield (*above, node.name), node.ours
+        yield from _places(node.inside, (*above, node.name))
 
 
 def _is_kept(weight: Weight, tensors: Mapping[str, Tensor], optimizer: str) -> bool:

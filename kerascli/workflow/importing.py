@@ -23,6 +23,7 @@ from kerascli.interop.architecture import Architecture, read_architecture
 from kerascli.interop.hdf5 import Hdf5
 from kerascli.interop.model_file import ModelFile, open_model
 from kerascli.interop.objects import Refusals
+from kerascli.interop.optimizer_variables import notes_on_names
 from kerascli.interop.states import beside_data, fit_of_stateful
 from kerascli.interop.training import optimizer_state, read_compile
 from kerascli.interop.weights import Pairs, check_shapes, fill, read_weights
@@ -173,6 +174,8 @@ def _take_weights(
     if optimizer is None:
         return None
     trained = [weight for weight, _ in pairs if weight.trainable]
+    places = [(owner.path, owner.prefix) for owner in architecture.owners]
+    notes += notes_on_names(spec.compile.optimizer.rule, trained, places, file.model)
     state = None
     if file.keras_3:  # Keras 2 wrote its optimizers' state in orders of its own
         own = {name: view.to("meta") for name, view in optimizer.state().items()}

@@ -148,7 +148,10 @@ def test_training_goes_on_as_in_keras_from_the_same_file(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("fit", "text"),
     [
-        ("fit: {shuffle: true}\n", "shuffle: the file's model is stateful: a batch goes on where the one before it ended"),
+        (
+            "fit: {shuffle: true}\n",
+            "shuffle: the file's model is stateful: a batch goes on where the one before it ended",
+        ),
         ("fit: {batch_size: 6}\n", "batch_size: the file's model is stateful and takes batches of 4, got 6"),
     ],
 )

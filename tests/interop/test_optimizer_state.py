@@ -94,7 +94,7 @@ def _named(value: Any) -> str:
     return value.__name__
 
 
-def _model() -> Any:
+def _model(dtype: str = "float32") -> Any:
     """Weights of one, two and three axes, in a model with a layer that is not trained."""
     keras.utils.set_random_seed(1)
     model = keras.Sequential(
@@ -189,6 +189,37 @@ def test_an_optimizer_inside_a_loss_scale_goes_on_with_it(kind: Any, settings: d
     _assert_same_variables(back, model.optimizer)
     assert float(back.dynamic_scale) == 128.0
     assert int(back.step_counter) == 4
+
+
+def test_a_product_of_momenta_that_keras_has_lost_is_said(tmp_path: Path) -> None:
+    scaled: Any = O.LossScaleOptimizer
+    found = _imported(_trained(scaled(O.Nadam(0.01))), tmp_path)
+    assert [note.partition(":")[0] for note in found.notes] == ["nadam in a loss_scale_optimizer"]
+    done = export_run(found.record, "keras", tmp_path / "back.keras")
+    assert [note.partition(":")[0] for note in done.notes] == ["nadam in a loss_scale_optimizer"]
+    lost: Any = O.Nadam(0.01)
+    model = _trained(lost)
+    lost._u_product.assign(1.0)
+    (note,) = _imported(model, tmp_path).notes
+    assert "product of momenta is 1, after 3 updates it is 0.114" in note
+
+
+@pytest.mark.parametrize("exclude", [["^dense"], ["^model/dense"]])
+def test_names_by_which_muon_would_update_others_in_keras_are_said(exclude: list[str], tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((4,)), L.Dense(3, name="dense"), L.Dense(2, name="y")], name="model")
+    model.compile(O.Muon(0.01, exclude_layers=exclude), loss="mse")
+    found = import_model(save(model, tmp_path, ".keras"), runs_dir=tmp_path / "runs")
+    assert sum(note.startswith("muon: 'dense/kernel' may be") for note in found.notes) == 1
+
+
+def test_a_model_that_keras_trained_without_a_loss_scale_begins_with_one(tmp_path: Path) -> None:
+    """Keras scales the loss by the policy of the model, which has none of its layers' after it was loaded."""
+    model = _model(dtype="mixed_float16")
+    model.compile(O.Adam(0.01), loss="mse")
+    model.fit(*_rows(), epochs=1, **FIT)
+    found = _imported(model, tmp_path)
+    assert found.notes == ("the file has no loss scale: it starts with 32768",)
+    assert found.record.checkpoints.newest().step == 3
 
 
 def test_every_optimizer_of_keras_is_compared() -> None:
