@@ -70,7 +70,7 @@ SETTINGS: list[tuple[Any, dict[str, Any]]] = [
 """Classes and settings."""
 INSIDE: list[tuple[Any, dict[str, Any]]] = [
     (O.Adam, {"learning_rate": 0.01, "amsgrad": True, **OVERWRITE}),
-    (O.SGD, {"learning_rate": SCHEDULE, "momentum": 0.9, "clipvalue": 0.5}),
+    (O.SGD, {"learning_rate": SCHEDULE, "momentum": 0.9, "clipvalue": 0.5, **SUM}),
     (O.Adafactor, {"learning_rate": 0.05}),
     (O.Muon, {"learning_rate": 0.01, "exclude_layers": ["y"]}),
 ]
@@ -94,17 +94,17 @@ def _named(value: Any) -> str:
     return value.__name__
 
 
-def _model(dtype: str = "float32") -> Any:
+def _model(dtype: str) -> Any:
     """Weights of one, two and three axes, in a model with a layer that is not trained."""
     keras.utils.set_random_seed(1)
     model = keras.Sequential(
         [
             keras.Input((4, 1), name="x"),
-            L.Conv1D(3, 2, activation="tanh"),
-            L.Flatten(),
-            L.Dense(6, activation="tanh", name="fixed", trainable=False),
-            L.Dense(5, activation="tanh"),
-            L.Dense(2, name="y"),
+            L.Conv1D(3, 2, activation="tanh", dtype=dtype),
+            L.Flatten(dtype=dtype),
+            L.Dense(6, activation="tanh", name="fixed", trainable=False, dtype=dtype),
+            L.Dense(5, activation="tanh", dtype=dtype),
+            L.Dense(2, name="y", dtype=dtype),
         ]
     )
     generator = np.random.default_rng(4)
@@ -117,9 +117,9 @@ def _rows() -> tuple[np.ndarray, np.ndarray]:
     return generator.normal(size=(12, 4, 1)).astype("float32"), generator.normal(size=(12, 2)).astype("float32")
 
 
-def _trained(optimizer: Any) -> Any:
+def _trained(optimizer: Any, dtype: str = "float32") -> Any:
     """A model of Keras after three steps."""
-    model = _model()
+    model = _model(dtype)
     model.compile(optimizer, loss="mse")
     model.fit(*_rows(), epochs=1, **FIT)
     return model
@@ -214,10 +214,7 @@ def test_names_by_which_muon_would_update_others_in_keras_are_said(exclude: list
 
 def test_a_model_that_keras_trained_without_a_loss_scale_begins_with_one(tmp_path: Path) -> None:
     """Keras scales the loss by the policy of the model, which has none of its layers' after it was loaded."""
-    model = _model(dtype="mixed_float16")
-    model.compile(O.Adam(0.01), loss="mse")
-    model.fit(*_rows(), epochs=1, **FIT)
-    found = _imported(model, tmp_path)
+    found = _imported(_trained(O.Adam(0.01), "mixed_float16"), tmp_path)
     assert found.notes == ("the file has no loss scale: it starts with 32768",)
     assert found.record.checkpoints.newest().step == 3
 
