@@ -91,14 +91,17 @@ def _of_slot(rule: Optimizer, weight: Weight, slot: str, *, tracked: bool) -> It
 
 
 def saved_optimizer(
-    shapes: Sequence[tuple[int, ...]], settings: BaseOptimizer, trained: Sequence[Weight]
+    shapes: Sequence[tuple[int, ...]], settings: BaseOptimizer, trained: Sequence[Weight], own: Mapping[str, Tensor]
 ) -> BaseOptimizer | None:
     """Return the optimizer whose variables have these shapes: ours or, without its loss scale, the one inside.
 
-    Keras scales the loss of a model with mixed_float16 layers only where that is the model's own policy.
+    Keras scales the loss of a model with mixed_float16 layers only where that is the model's own policy. None where
+    neither fits the shapes, or the states of ours (`own`).
     """
     for each in (settings, settings.rule):
-        if list(shapes) == [variable.shape for variable in keras_variables(each, trained)]:
+        variables = keras_variables(each, trained)
+        known = all(variable.name in own for variable in variables if variable.is_state)
+        if known and list(shapes) == [variable.shape for variable in variables]:
             return each
     return None
 
@@ -115,8 +118,8 @@ def state_from(
     `saved` is the `saved_optimizer` of the arrays' shapes. Raises FileRefused for values that no optimizer has.
     """
     variables = keras_variables(saved, trained)
-    scaled = isinstance(settings, LossScaleOptimizer)
-    state = LossScale(settings, torch.device("cpu")).state() if scaled else {}
+    scale = LossScale(settings, torch.device("cpu")) if isinstance(settings, LossScaleOptimizer) else None
+    state = {} if scale is None else scale.state()
     others: dict[str, np.ndarray] = {}
     for variable, array in zip(variables, arrays, strict=True):
         if variable.is_state:
@@ -128,8 +131,10 @@ def state_from(
         raise FileRefused("the optimizer has done fewer than no steps")
     updates = _updates(settings.rule, state)
     notes = [*_notes(saved, updates)]
-    if scaled and saved is not settings:
-        notes.append(f"the file has no loss scale: it starts with {settings.initial_scale:g}")
+    if scale is not None:
+        scale.load(state)  # refuses a scale that cannot be
+        if saved is not settings:
+            notes.append(f"the file has no loss scale: it starts with {float(scale.factor):g}")
     product = others.get("product of momenta")
     if product is not None:
         wanted = next(v for v in variables if v.name == "product of momenta").value(updates)

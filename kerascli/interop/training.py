@@ -80,7 +80,7 @@ def optimizer_state(
     """
     datasets = file.datasets()
     paths = _paths(file, datasets, legacy=legacy)
-    saved = saved_optimizer([datasets[path].shape for path in paths], settings, trained)
+    saved = saved_optimizer([datasets[path].shape for path in paths], settings, trained, own)
     if saved is None:
         return None, ()
     arrays = list(file.arrays((path, datasets[path]) for path in paths))

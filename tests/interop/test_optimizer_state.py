@@ -10,6 +10,7 @@ import pytest
 from keras import layers as L
 from keras import optimizers as O
 
+from kerascli.errors import FileRefused
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.exporting import export_run
 from kerascli.workflow.importing import import_model
@@ -217,6 +218,14 @@ def test_a_model_that_keras_trained_without_a_loss_scale_begins_with_one(tmp_pat
     found = _imported(_trained(O.Adam(0.01), "mixed_float16"), tmp_path)
     assert found.notes == ("the file has no loss scale: it starts with 32768",)
     assert found.record.checkpoints.newest().step == 3
+
+
+def test_a_loss_scale_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    scaled: Any = O.LossScaleOptimizer(O.SGD(0.01))
+    model = _trained(scaled)
+    scaled.dynamic_scale.assign(0.0)
+    with pytest.raises(FileRefused, match="loss scale is 0"):
+        _imported(model, tmp_path)
 
 
 def test_every_optimizer_of_keras_is_compared() -> None:
