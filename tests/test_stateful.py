@@ -203,8 +203,8 @@ def test_what_is_remembered_is_not_exported(tmp_path: Path) -> None:
     from safetensors.numpy import load_file
 
     assert not [name for name in load_file(tmp_path / "model.safetensors") if "state_" in name]
-    with pytest.raises(ConfigError, match="a stateful model cannot be exported"):
-        export_run(run, "keras", tmp_path / "model.keras")
+    with pytest.raises(ConfigError, match="a stateful model cannot be exported as torch_export"):
+        export_run(run, "torch_export", tmp_path / "model.pt2")
 
 
 def test_a_batch_of_another_size_is_refused(tmp_path: Path) -> None:

@@ -1,16 +1,10 @@
-"""The `compile` section -> Keras's compile settings, and the optimizer's state in Keras's order."""
+"""The `compile` section -> Keras's compile settings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
-from torch import Tensor
 
 from kerascli.component import Component
 from kerascli.interop.serialized import Unsaid, keras_object
-from kerascli.interop.training import slot_names
-from kerascli.optimizers.base import Optimizer
-from kerascli.schedules.base import Schedule
 from kerascli.spec.compile import CompileSpec
 
 
@@ -49,19 +43,3 @@ def _metric(metric: Component, name: str, unsaid: Unsaid) -> Any:
 
 def _one_or_all(values: list[Any]) -> Any:
     return values[0] if len(values) == 1 else values
-
-
-def state_arrays(optimizer: Optimizer, trained: Sequence[str], state: Mapping[str, Tensor]) -> list[np.ndarray] | None:
-    """The optimizer's variables in Keras's order; None where the state is not of these weights.
-
-    `trained` are our names of the trainable weights in Keras's order.
-    """
-    names = ["iterations"]
-    if not isinstance(optimizer.learning_rate, Schedule):
-        names.append("learning_rate")
-    names += slot_names(optimizer, trained)
-    if set(names) != set(state):
-        return None
-    kinds = {"iterations": np.dtype("int32"), "learning_rate": np.dtype("float32")}
-    arrays = {name: state[name].to("cpu").numpy() for name in names}
-    return [arrays[name].astype(kinds.get(name, arrays[name].dtype)) for name in names]

@@ -76,11 +76,6 @@ EXPORTED: Mapping[str, str] = {"GroupQueryAttention": "GroupedQueryAttention"}
 NAMED_FUNCTIONS = frozenset({"MeanMetricWrapper", "LossFunctionWrapper"})
 """Wrappers that Keras makes around a function; `fn` in their config names it."""
 
-SLOTS_APART = frozenset({"velocity_hat"})
-"""Optimizers keep their state weight by weight; these slots come for all weights after the others."""
-OPTIMIZERS_APART = frozenset({"rmsprop"})
-"""Optimizers all of whose slots come one after the other."""
-
 TENSORS_BY_NAME: Mapping[str, tuple[str, ...]] = {
     "multi_head_attention": ("query", "value", "key"),
     "group_query_attention": ("query", "value", "key"),

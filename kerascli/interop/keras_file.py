@@ -22,13 +22,14 @@ KERAS_VERSION = "3.6.0"
 """The oldest version whose files these are."""
 _MAX_ATTRIBUTE_BYTES = 64_000
 """What HDF5 takes in the head of an object; longer lists of names are divided, as Keras divides them."""
+OptimizerGroups = Mapping[str, Sequence[np.ndarray]]
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def archive_bytes(
-    graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping[str, Any] | None, state: Sequence[np.ndarray] | None
+    graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping[str, Any] | None, state: OptimizerGroups | None
 ) -> bytes:
-    """A `.keras` file. `state` are the optimizer's variables in Keras's order."""
+    """Return a `.keras` file. `state` are the optimizer's variables in Keras's order, by their group in the file."""
     _need_h5py()
     description = graph.description if compiled is None else {**graph.description, "compile_config": compiled}
     metadata = {"keras_version": KERAS_VERSION, "date_saved": datetime.now().strftime("%Y-%m-%d@%H:%M:%S")}
@@ -88,7 +89,7 @@ def ordered(
     return found
 
 
-def _weights_bytes(graph: KerasGraph, weights: Sequence[Weight], state: Sequence[np.ndarray] | None) -> bytes:
+def _weights_bytes(graph: KerasGraph, weights: Sequence[Weight], state: OptimizerGroups | None) -> bytes:
     import h5py
 
     out = io.BytesIO()
@@ -98,9 +99,9 @@ def _weights_bytes(graph: KerasGraph, weights: Sequence[Weight], state: Sequence
             group = file.create_group(f"{path}/vars")
             for number, weight in enumerate(own):
                 group[str(number)] = array(weight)
-        if state is not None:
-            group = file.create_group("optimizer/vars")
-            for number, values in enumerate(state):
+        for place, variables in ({} if state is None else state).items():
+            group = file.create_group(f"{place}/vars")
+            for number, values in enumerate(variables):
                 group[str(number)] = values
     return out.getvalue()
 

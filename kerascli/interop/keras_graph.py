@@ -33,10 +33,19 @@ class KerasGraph:
 
 
 def keras_graph(
-    model: Model, specs: Mapping[str, TensorSpec], *, name: str, names: Mapping[str, str], precision: str
+    model: Model,
+    specs: Mapping[str, TensorSpec],
+    *,
+    name: str,
+    names: Mapping[str, str],
+    precision: str,
+    batch_size: int | None = None,
 ) -> KerasGraph:
-    """`names` are Keras's for ours where they differ. Raises ConfigError with all that Keras has no words for."""
-    common = _Common(precision)
+    """`names` are Keras's for ours where they differ. Raises ConfigError with all that Keras has no words for.
+
+    `batch_size` is that of a model with stateful layers.
+    """
+    common = _Common(precision, batch_size)
     writer = _Writer(whole(model, specs), names, common)
     writer.write()
     common.unsaid.check()
@@ -49,6 +58,7 @@ class _Common:
     """What the models within a model have in common while they are written."""
 
     precision: str
+    batch_size: int | None
     unsaid: Unsaid = field(default_factory=Unsaid)
     notes: list[str] = field(default_factory=list)
 
@@ -75,7 +85,7 @@ class _Writer:
         """Every input and entry."""
         for given, spec in self._scope.inputs.items():
             name = self._names.get(given, given)
-            self._nodes[name] = input_node(name, spec)
+            self._nodes[name] = input_node(name, spec, self._common.batch_size)
             self._tensors[given] = Result(name)
         for entry in self._scope.entries:
             if isinstance(entry, Call):

@@ -45,8 +45,8 @@ class KerasNode:
         return self.layer is not None or bool(self.inside)
 
 
-def input_node(name: str, spec: TensorSpec) -> KerasNode:
-    config = {"batch_shape": [None, *spec.shape], "dtype": spec.dtype, "sparse": False, "name": name}
+def input_node(name: str, spec: TensorSpec, batch_size: int | None) -> KerasNode:
+    config = {"batch_shape": [batch_size, *spec.shape], "dtype": spec.dtype, "sparse": False, "name": name}
     made = {"module": "keras.layers", "class_name": "InputLayer", "config": config, "registered_name": None}
     return KerasNode(name, made, [KerasCall()])
 

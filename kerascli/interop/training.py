@@ -3,18 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from kerascli.errors import FileRefused
-from kerascli.graph.weights import finite_as
-from kerascli.interop.differences import LOSS, OPTIMIZER, OPTIMIZERS_APART, SLOTS_APART
+from kerascli.graph.weights import Weight
+from kerascli.interop.differences import LOSS, OPTIMIZER
 from kerascli.interop.hdf5 import Dataset, Hdf5
 from kerascli.interop.objects import Refusals, component, function_name, is_object, short_number, written
+from kerascli.interop.optimizer_variables import saved_optimizer, state_from
 from kerascli.losses.base import LOSSES
 from kerascli.metrics.base import METRICS
-from kerascli.optimizers.base import OPTIMIZERS, Optimizer
-from kerascli.schedules.base import Schedule
+from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer
 
 
 def read_compile(config: Mapping[str, Any], outputs: Mapping[str, str], refusals: Refusals) -> dict[str, Any]:
@@ -74,30 +72,19 @@ def _things(value: Any, key: str, outputs: Mapping[str, str], refusals: Refusals
 
 
 def optimizer_state(
-    file: Hdf5, optimizer: Optimizer, trained: Sequence[str], own: Mapping[str, Tensor], *, legacy: bool
-) -> dict[str, Tensor] | None:
-    """The state of our optimizer (`own` is a fresh one) from the file's; None where it holds none that fits.
+    file: Hdf5, settings: BaseOptimizer, trained: Sequence[Weight], own: Mapping[str, Tensor], *, legacy: bool
+) -> tuple[dict[str, Tensor] | None, tuple[str, ...]]:
+    """Return our optimizer's state (`own` is a fresh one) from the file's, with notes; None where none fits.
 
-    `trained` are our names of the trainable weights in Keras's order.
+    `trained` are the trainable weights in Keras's order.
     """
     datasets = file.datasets()
     paths = _paths(file, datasets, legacy=legacy)
-    names = ["iterations"]
-    if not isinstance(optimizer.learning_rate, Schedule):
-        names.append("learning_rate")
-    names += slot_names(optimizer, trained)
-    if len(paths) != len(names) or set(names) != set(own):
-        return None
-    if any(datasets[path].shape != tuple(own[name].shape) for path, name in zip(paths, names, strict=True)):
-        return None
-    state: dict[str, Tensor] = {}
-    arrays = file.arrays((path, datasets[path]) for path in paths)
-    for name, array in zip(names, arrays, strict=True):
-        values = torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
-        state[name] = finite_as(values, own[name].dtype, f"the optimizer's '{name}'")
-    if int(state["iterations"]) < 0:
-        raise FileRefused("the optimizer has done fewer than no steps")
-    return state
+    saved = saved_optimizer([datasets[path].shape for path in paths], settings, trained, own)
+    if saved is None:
+        return None, ()
+    arrays = list(file.arrays((path, datasets[path]) for path in paths))
+    return state_from(arrays, saved, settings, trained, own)
 
 
 def _paths(file: Hdf5, datasets: Mapping[str, Dataset], *, legacy: bool) -> list[str]:
@@ -109,14 +96,3 @@ def _paths(file: Hdf5, datasets: Mapping[str, Dataset], *, legacy: bool) -> list
         return []
     paths = [f"optimizer_weights/{name}" for name in file.texts("optimizer_weights", "weight_names")]
     return [path for path in paths if path in datasets]
-
-
-def slot_names(optimizer: Optimizer, trained: Sequence[str]) -> list[str]:
-    """The state vectors in Keras's order: averages, sums of gradients, then weight by weight the optimizer's own."""
-    name = optimizer.component_name
-    apart = SLOTS_APART if name not in OPTIMIZERS_APART else frozenset(optimizer.slots())
-    rounds = [["average"]] if optimizer.use_ema else []
-    rounds += [["gradient_accumulator"]] if optimizer.gradient_accumulation_steps else []
-    rounds += [[slot for slot in optimizer.slots() if slot not in apart]]
-    rounds += [[slot] for slot in optimizer.slots() if slot in apart]
-    return [f"{name}/{weight}/{slot}" for slots in rounds for weight in trained for slot in slots]

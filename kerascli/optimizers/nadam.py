@@ -24,7 +24,7 @@ class Nadam(Optimizer):
 
     def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
         now, ahead = self._momentum_at(moment.step), self._momentum_at(moment.step + 1)
-        so_far = self._momentum_product(moment.step)
+        so_far = self.momentum_product(moment.step)
         momentum = state["momentum"].lerp_(gradient, 1 - self.beta_1)
         velocity = state["velocity"].mul_(self.beta_2).addcmul_(gradient, gradient, value=1 - self.beta_2)
         step = torch.mul(gradient, (1 - now) / (1 - so_far)).add_(momentum, alpha=ahead / (1 - so_far * ahead))
@@ -34,8 +34,8 @@ class Nadam(Optimizer):
     def _momentum_at(self, step: int) -> float:
         return self.beta_1 * (1 - 0.5 * 0.96**step)
 
-    def _momentum_product(self, step: int) -> float:
-        """The product of the momenta up to `step`; once 1 - product is 1 in float64, more factors do not matter."""
+    def momentum_product(self, step: int) -> float:
+        """Return the product of the momenta up to `step`, cut off where further factors leave 1 - product as it is."""
         if self.beta_1 == 0:
             return 0.0
         steps = min(step, math.ceil(-42 / math.log(self.beta_1)))

@@ -2,7 +2,7 @@
 
 import hashlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,13 @@ from torch import Tensor
 
 from kerascli.builder.experiment import Experiment
 from kerascli.errors import ConfigError, KerasCliError
-from kerascli.graph.weights import lasting
+from kerascli.graph.weights import Weight, lasting
 from kerascli.interop import keras_file, torch_files
-from kerascli.interop.compile_config import compile_config, state_arrays
+from kerascli.interop.compile_config import compile_config
 from kerascli.interop.keras_graph import KerasGraph, keras_graph
+from kerascli.interop.keras_nodes import KerasNode
 from kerascli.interop.model_file import open_model
+from kerascli.interop.optimizer_variables import arrays_from, notes_on_names
 from kerascli.interop.samples import sample_inputs
 from kerascli.runs.record import RunRecord
 from kerascli.spec.run import dump_model
@@ -60,9 +62,9 @@ def export_run(
     run = open_run(record, device="cpu", checkpoint=checkpoint)
     run = run if view is None else run.view(view)
     run.experiment.update.eval()
-    if kind not in {"safetensors", "state_dict"} and any(weight.spec.is_state for weight in run.experiment.weights):
-        hint = "train with stateful: false, or export its weights: --format safetensors"
-        raise ConfigError("a stateful model cannot be exported: what it remembers is of batches of one size", hint=hint)
+    if kind in {"onnx", "torch_export"} and _is_stateful(run.experiment):
+        hint = "train with stateful: false, or take --format keras, or safetensors for its weights"
+        raise ConfigError(f"a stateful model cannot be exported as {kind}: no batch would know the last one", hint=hint)
     notes = [*(f"warning: {fault.text}" for fault in run.warnings), *_data_notes(run)]
     if kind in {"keras", "h5"}:
         data, difference, more = _keras(run, kind, checkpoint)
@@ -71,6 +73,10 @@ def export_run(
         data, difference = _torch(run.experiment, kind)
     write_bytes(path, data)
     return Exported(path, len(data), difference, tuple(notes))
+
+
+def _is_stateful(experiment: Experiment) -> bool:
+    return any(weight.spec.is_state for weight in experiment.weights)
 
 
 def _data_notes(run: OpenedRun) -> list[str]:
@@ -86,45 +92,72 @@ def _data_notes(run: OpenedRun) -> list[str]:
 def _keras(run: OpenedRun, kind: str, checkpoint: str | None) -> tuple[bytes, float, list[str]]:
     experiment, spec = run.experiment, run.experiment.spec
     names = run.record.facts().get("imported", {}).get("names", {})
+    size = spec.fit.batch_size if _is_stateful(experiment) else None
     graph = keras_graph(
-        spec.model, experiment.graph.specs, name=spec.name, names=names, precision=experiment.update.precision
+        spec.model,
+        experiment.graph.specs,
+        name=spec.name,
+        names=names,
+        precision=experiment.update.precision,
+        batch_size=size,
     )
-    notes = list(graph.notes)
+    notes, weights = list(graph.notes), lasting(experiment.weights)
+    if size is not None:
+        notes.append(f"the states of stateful layers are not in the file, whose model takes batches of {size} alone")
     compiled = None
     if spec.compile is not None:
         compiled, more = compile_config(spec.compile, graph.outputs)
         notes += more
     if kind == "h5":
-        data = keras_file.legacy_bytes(graph, experiment.weights, compiled)
+        data = keras_file.legacy_bytes(graph, weights, compiled)
         notes += (
             []
             if compiled is None
             else ["Keras starts the optimizer of an .h5 file anew; --format keras keeps its state"]
         )
     else:
-        state = None if compiled is None else _state(run, graph, checkpoint)
+        state, more = (None, ()) if compiled is None else _state(run, graph, checkpoint)
+        notes += more
         if compiled is not None and state is None:
             notes.append("without the optimizer's state: no checkpoint has it beside these weights")
-        data = keras_file.archive_bytes(graph, experiment.weights, compiled, state)
+        data = keras_file.archive_bytes(graph, weights, compiled, state)
     return data, read_back(data, kind, graph, experiment), notes
 
 
-def _state(run: OpenedRun, graph: KerasGraph, checkpoint: str | None) -> list[Any] | None:
+def _state(
+    run: OpenedRun, graph: KerasGraph, checkpoint: str | None
+) -> tuple[keras_file.OptimizerGroups | None, tuple[str, ...]]:
     """The optimizer's state where a checkpoint has it beside the very weights that are exported."""
     assert run.experiment.spec.compile is not None
     try:
         checkpoints = run.record.checkpoints
         found = checkpoints.newest() if checkpoint is None else checkpoints.named(checkpoint)
     except KerasCliError:
-        return None
+        return None, ()
     tensors = load_tensors(found.blobs[TRAINING])
-    weights = run.experiment.weights
-    if any(not torch.equal(tensors.get(f"weights/{w.name}", torch.empty(0)), w.keras()) for w in weights):
-        return None
+    weights = lasting(run.experiment.weights)
+    optimizer = run.experiment.spec.compile.optimizer
+    if not all(_is_kept(weight, tensors, optimizer.rule.component_name) for weight in weights):
+        return None, ()
     state = {key.removeprefix("optimizer/"): value for key, value in tensors.items() if key.startswith("optimizer/")}
     places = keras_file.ordered(graph.layers, weights)
-    trained = dict.fromkeys(weight.name for _, own in places for weight in own if weight.trainable)
-    return state_arrays(run.experiment.spec.compile.optimizer.rule, list(trained), state)
+    trained = {weight.name: weight for _, own in places for weight in own if weight.trainable}
+    arrays, notes = arrays_from(state, optimizer, list(trained.values()))
+    places = [*_places(graph.layers)]
+    return arrays, (*notes, *notes_on_names(optimizer.rule, list(trained.values()), places, graph.description))
+
+
+def _places(layers: Sequence[KerasNode], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield Keras's names of each layer from the model down, with what our names of its weights begin with."""
+    for node in layers:
+        yield (*above, node.name), node.ours
+        yield from _places(node.inside, (*above, node.name))
+
+
+def _is_kept(weight: Weight, tensors: Mapping[str, Tensor], optimizer: str) -> bool:
+    """Return True if a checkpoint has a weight as it is, or as the moving average that it became at the end."""
+    kept = (f"weights/{weight.name}", f"optimizer/{optimizer}/{weight.name}/average")
+    return any(name in tensors and torch.equal(tensors[name], weight.keras()) for name in kept)
 
 
 def read_back(data: bytes, kind: str, graph: KerasGraph, experiment: Experiment) -> float:
@@ -134,11 +167,15 @@ def read_back(data: bytes, kind: str, graph: KerasGraph, experiment: Experiment)
         write_bytes(path, data)
         with open_model(path) as file:
             read = load_file(file, "model", compiled=True).experiment
-    wanted = {weight.name: weight for _, own in keras_file.ordered(graph.layers, experiment.weights) for weight in own}
-    if sorted(map(_digest, wanted.values())) != sorted(map(_digest, read.weights)):
+    wanted = {
+        weight.name: weight
+        for _, own in keras_file.ordered(graph.layers, lasting(experiment.weights))
+        for weight in own
+    }
+    if sorted(map(_digest, wanted.values())) != sorted(map(_digest, lasting(read.weights))):
         raise CheckFailed("the weights in the file are not the model's")
     read.update.eval()
-    given = sample_inputs(experiment.spec.model, _ROWS_CHECKED)
+    given = sample_inputs(experiment.spec.model, read.spec.fit.batch_size if _is_stateful(read) else _ROWS_CHECKED)
     renamed = dict(zip([i.name for i in read.spec.model.inputs], given.values(), strict=True))
     return _difference(_outputs(experiment, given), _outputs(read, renamed), experiment.update.precision)
 

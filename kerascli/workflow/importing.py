@@ -23,6 +23,8 @@ from kerascli.interop.architecture import Architecture, read_architecture
 from kerascli.interop.hdf5 import Hdf5
 from kerascli.interop.model_file import ModelFile, open_model
 from kerascli.interop.objects import Refusals
+from kerascli.interop.optimizer_variables import notes_on_names
+from kerascli.interop.states import beside_data, fit_of_stateful
 from kerascli.interop.training import optimizer_state, read_compile
 from kerascli.interop.weights import Pairs, check_shapes, fill, read_weights
 from kerascli.optimizers.apply import FlatOptimizer
@@ -89,7 +91,7 @@ def import_model(
         record = RunRecord.create(runs_dir, name)
         with kept_if_done(record), record.locked():
             _write(record, file, loaded, data, command)
-    count = sum(weight.count for weight in loaded.experiment.weights)
+    count = sum(weight.count for weight in lasting(loaded.experiment.weights))
     return Imported(record, count, loaded.notes)
 
 
@@ -122,6 +124,8 @@ def load_file(file: ModelFile, name: str, *, compiled: bool) -> _Loaded:
         if "loss" in section:
             precision = {} if architecture.precision == "float32" else {"precision": architecture.precision}
             sections["compile"] = {**section, **precision}
+    if fit := fit_of_stateful(file.model):
+        sections["fit"] = fit
     try:
         refusals.check()
     except FileRefused as error:
@@ -174,20 +178,23 @@ def _take_weights(
     optimizer = _optimizer(experiment)
     if optimizer is None:
         return None
-    trained = [weight.name for weight, _ in pairs if weight.trainable]
+    trained = [weight for weight, _ in pairs if weight.trainable]
+    places = [(owner.path, owner.prefix) for owner in architecture.owners]
+    notes += notes_on_names(spec.compile.optimizer.rule, trained, places, file.model)
     state = None
     if file.keras_3:  # Keras 2 wrote its optimizers' state in orders of its own
         own = {name: view.to("meta") for name, view in optimizer.state().items()}
         del optimizer  # only the shapes of its state are needed
         legacy = file.legacy is not None
-        state = optimizer_state(file.arrays, spec.compile.optimizer.rule, trained, own, legacy=legacy)
+        state, more = optimizer_state(file.arrays, spec.compile.optimizer, trained, own, legacy=legacy)
+        notes += more
     if state is None:
         notes.append("the file has no state of the optimizer that can be taken: it starts anew")
     return state
 
 
 def _pairs(arrays: Hdf5, file: ModelFile, architecture: Architecture, weights: Sequence[Weight]) -> Pairs:
-    pairs = read_weights(arrays, weights, architecture.owners, legacy=file.legacy)
+    pairs = read_weights(arrays, lasting(weights), architecture.owners, legacy=file.legacy)
     missing = {weight.name for weight in lasting(weights)} - {weight.name for weight, _ in pairs}
     if missing:
         raise FileRefused(f"the file has no numbers for the weight '{min(missing)}'")
@@ -214,7 +221,10 @@ def kept_if_done(record: RunRecord) -> Iterator[None]:
 def _write(record: RunRecord, file: ModelFile, loaded: _Loaded, data: Path | None, command: Sequence[str]) -> None:
     experiment, spec = loaded.experiment, loaded.experiment.spec
     above = {} if data is None else {"extends": os.path.relpath(data, record.path)}
-    record.write_config(dump_yaml(escape_references({**above, **loaded.sections})))
+    sections = dict(loaded.sections)
+    if data is not None and "fit" in sections:
+        sections["fit"] = beside_data(sections["fit"], read_extended(data))
+    record.write_config(dump_yaml(escape_references({**above, **sections})))
     phases: list[Phase] = []
     complete = resolved(spec, None)
     plugins: list[dict[str, str]] = []

@@ -12,6 +12,7 @@ from kerascli.data.learning import save_learned
 from kerascli.data.pipeline import Stage
 from kerascli.data.prepare import PreparedData
 from kerascli.errors import Fault
+from kerascli.graph.weights import lasting
 from kerascli.interop.weight_files import WeightsFile, match, open_weights, own_layers
 from kerascli.interop.weights import fill
 from kerascli.report.summary import render, summarize
@@ -33,7 +34,7 @@ def import_weights(
     with open_weights(path) as file:
         prepared = None if config.data is None else config.load_data()
         experiment = _experiment(config, prepared)
-        layers = own_layers(experiment.spec.model, experiment.graph.specs, experiment.weights)
+        layers = own_layers(experiment.spec.model, experiment.graph.specs, lasting(experiment.weights))
         if not layers:
             raise config.error([Fault("the model has no weights", ("model",))])
         pairs, left = match(file, layers, by_name=by_name)
@@ -42,7 +43,7 @@ def import_weights(
         with kept_if_done(record), record.locked():
             _write(record, file, config, experiment, prepared, command)
     notes = [f"not in the file: {', '.join(left)}; they begin as a new model's"] if left else []
-    return Imported(record, sum(weight.count for weight in experiment.weights), tuple(notes))
+    return Imported(record, sum(weight.count for weight in lasting(experiment.weights)), tuple(notes))
 
 
 def _experiment(config: Config, prepared: PreparedData | None) -> Experiment:

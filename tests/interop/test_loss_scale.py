@@ -14,10 +14,7 @@ from kerascli.runs.index import find_run
 from kerascli.spec.load import open_config
 from tests.runs_harness import kerascli
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras and numpy 2
-    pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer"),  # it starts anew, which is said
-]
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras and numpy 2
 
 
 def test_a_loss_scale_optimizer_goes_there_and_back(tmp_path: Path) -> None:
