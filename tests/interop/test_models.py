@@ -8,7 +8,9 @@ import keras
 import numpy as np
 import pytest
 
+from benchmarks.keras_files.applications import make as make_application
 from kerascli.errors import FileRefused
+from kerascli.workflow.exporting import export_run
 from kerascli.workflow.importing import import_model
 from kerascli.workflow.opened import open_run
 from tests.interop.harness import assert_same, both, predicted, rows, save, shake
@@ -47,22 +49,34 @@ def test_what_is_called_several_times_is_shared(make: Callable[[], Any], suffix:
     assert found.imported.parameters == model.count_params()
 
 
-@pytest.mark.parametrize("name", ["ResNet50", "MobileNetV2", "EfficientNetB0", "DenseNet121", "Xception"])
+@pytest.mark.parametrize(
+    "name",
+    ["ResNet50", "MobileNet", "MobileNetV2", "EfficientNetB0", "DenseNet121", "Xception", "ConvNeXtTiny"],
+)
 def test_a_model_of_keras_applications_walks_in(name: str, tmp_path: Path) -> None:
     size = 71 if name == "Xception" else 32
-    build: Any = getattr(keras.applications, name)
-    model = build(weights=None, input_shape=(size, size, 3), classes=10, classifier_activation=None)
-    generator = np.random.default_rng(2)
-    for weight in model.weights:
-        if len(weight.shape) == 1:  # of batch normalizations, and biases
-            base = 1.0 if weight.path.endswith(("gamma", "variance")) else 0.0
-            weight.assign(generator.normal(base, 0.05, weight.shape).astype("float32"))
-    x = {model.inputs[0].name: generator.uniform(0, 255, (2, size, size, 3)).astype("float32")}
-    found = both(model, tmp_path, x=x)
+    made = make_application(name, (size, size, 3), include_top=True)
+    assert made.inputs is not None
+    found = both(made.model, tmp_path, x=dict(made.inputs))
     (ours,), (theirs,) = found.ours.values(), found.theirs.values()
-    np.testing.assert_allclose(ours, theirs, atol=1e-4 * float(abs(theirs).max()))
-    learned = sum(layer.count_params() for layer in model.layers if isinstance(layer, keras.layers.Normalization))
-    assert found.imported.parameters == model.count_params() - learned
+    largest = float(abs(theirs).max())
+    assert float(abs(theirs - theirs[:1]).max()) > 0.1 * largest  # it depends on the image
+    # Keras's own predictions in float32 are up to 1e-3 from those in float64 with such weights
+    np.testing.assert_allclose(ours, theirs, atol=2e-3 * largest)
+    learned = sum(layer.count_params() for layer in made.model.layers if isinstance(layer, keras.layers.Normalization))
+    assert found.imported.parameters == made.model.count_params() - learned
+
+
+@pytest.mark.parametrize("name", ["MobileNetV3Small", "InceptionV3"])
+def test_a_network_for_images_of_any_size_walks_out_again(name: str, tmp_path: Path) -> None:
+    """A window of Inception's is larger than what is left of small images."""
+    made = make_application(name, (96, 80, 3), any_size=True, pooling="max")
+    record = import_model(save(made.model, tmp_path, ".keras"), runs_dir=tmp_path / "runs").record
+    export_run(record, "keras", tmp_path / "again.keras")
+    again: Any = keras.models.load_model(tmp_path / "again.keras")
+    assert made.inputs is not None
+    (x,) = made.inputs.values()
+    np.testing.assert_allclose(again.predict(x, verbose=0), made.model.predict(x, verbose=0), rtol=1e-6, atol=1e-6)
 
 
 def test_the_commands_write_each_output_under_its_name(tmp_path: Path) -> None:
