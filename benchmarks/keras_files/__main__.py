@@ -34,7 +34,7 @@ PARTS = ("applications",)
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.keras_files", description=__doc__)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--only", metavar="GLOB", default="*", help="names of models, such as 'ConvNeXt*'")
+    parser.add_argument("--only", nargs="+", metavar="GLOB", default=["*"], help="names of models, such as 'ConvNeXt*'")
     parser.add_argument("--seconds", type=float, default=600, help="limit on one model")
     parser.add_argument("--json", type=Path, metavar="FILE", help="append the result of each model, as JSON Lines")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the report as Markdown, name by name, too")
@@ -71,9 +71,9 @@ def _checked(given: argparse.Namespace) -> dict[str, list[Result]]:
     return results
 
 
-def _chosen(part: str, pattern: str) -> Iterator[KerasModel]:
+def _chosen(part: str, patterns: Sequence[str]) -> Iterator[KerasModel]:
     module: Any = importlib.import_module(f"benchmarks.keras_files.{part}")
-    return (model for model in module.models() if fnmatch.fnmatchcase(model.name, pattern))
+    return (model for model in module.models() if any(fnmatch.fnmatchcase(model.name, each) for each in patterns))
 
 
 def _say(part: str, number: int, result: Result) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from keras import layers as L
 
 from benchmarks.keras_files.applications import make as make_application
 from kerascli.errors import FileRefused
@@ -51,11 +52,10 @@ def test_what_is_called_several_times_is_shared(make: Callable[[], Any], suffix:
 
 @pytest.mark.parametrize(
     "name",
-    ["ResNet50", "MobileNet", "MobileNetV2", "EfficientNetB0", "DenseNet121", "Xception", "ConvNeXtTiny"],
+    ["ResNet50", "MobileNet", "EfficientNetB0", "DenseNet121", "ConvNeXtTiny"],
 )
 def test_a_model_of_keras_applications_walks_in(name: str, tmp_path: Path) -> None:
-    size = 71 if name == "Xception" else 32
-    made = make_application(name, (size, size, 3), include_top=True)
+    made = make_application(name, (32, 32, 3), include_top=True)
     assert made.inputs is not None
     found = both(made.model, tmp_path, x=dict(made.inputs))
     (ours,), (theirs,) = found.ours.values(), found.theirs.values()
@@ -67,16 +67,17 @@ def test_a_model_of_keras_applications_walks_in(name: str, tmp_path: Path) -> No
     assert found.imported.parameters == made.model.count_params() - learned
 
 
-@pytest.mark.parametrize("name", ["MobileNetV3Small", "InceptionV3"])
-def test_a_network_for_images_of_any_size_walks_out_again(name: str, tmp_path: Path) -> None:
-    """A window of Inception's is larger than what is left of small images."""
-    made = make_application(name, (96, 80, 3), any_size=True, pooling="max")
-    record = import_model(save(made.model, tmp_path, ".keras"), runs_dir=tmp_path / "runs").record
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, in numpy 2
+def test_a_network_for_images_of_any_size_walks_out_again(tmp_path: Path) -> None:
+    """Of small images nothing is left for its last window: the check of the export has to draw larger ones."""
+    convolutions = [L.Conv2D(3, 3, strides=2, activation="elu") for _ in range(4)]
+    model = keras.Sequential([keras.Input((None, None, 3)), *convolutions, L.GlobalAveragePooling2D()])
+    shake(model, -0.3, 0.5)
+    record = import_model(save(model, tmp_path, ".keras"), runs_dir=tmp_path / "runs").record
     export_run(record, "keras", tmp_path / "again.keras")
     again: Any = keras.models.load_model(tmp_path / "again.keras")
-    assert made.inputs is not None
-    (x,) = made.inputs.values()
-    np.testing.assert_allclose(again.predict(x, verbose=0), made.model.predict(x, verbose=0), rtol=1e-6, atol=1e-6)
+    x = np.random.default_rng(0).normal(size=(2, 48, 40, 3)).astype("float32")
+    np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
 
 
 def test_the_commands_write_each_output_under_its_name(tmp_path: Path) -> None:
