@@ -17,8 +17,8 @@ from tests.parity.layers import assert_same
 class NamedLayerScale(convnext.LayerScale):
     """Keras leaves the weight without a name."""
 
-    def build(self, shape: Any) -> None:
-        super().build(shape)
+    def build(self, _: Any) -> None:
+        super().build(_)
         self.gamma._name = "gamma"
 
 
