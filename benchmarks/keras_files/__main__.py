@@ -53,7 +53,8 @@ def _merged(files: Sequence[Path]) -> dict[str, list[Result]]:
     found: dict[str, dict[str, Result]] = {}
     for line in (line for file in files for line in file.read_text(encoding="utf-8").splitlines()):
         fields = json.loads(line)
-        found.setdefault(fields.pop("part"), {})[fields["name"]] = Result(**fields)
+        part = found.setdefault(fields.pop("part"), {})
+        part[fields["name"]] = Result(**fields)
     return {part: list(by_name.values()) for part, by_name in found.items()}
 
 
