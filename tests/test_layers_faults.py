@@ -131,6 +131,21 @@ SHAPE_FAULTS = [
         "write inputs: [query, value, key]",
     ),
     ("group_normalization", {}, [(4, 6)], "has 32 groups, which do not divide the 6 channels of (None, 4, 6)", None),
+    (
+        "layer_scale",
+        {"init_values": 0.1, "projection_dim": 4},
+        [(5, 3)],
+        "projection_dim 4 does not fit an input of (None, 5, 3)",
+        "it is the size of the last axis, or 1",
+    ),
+    ("custom_scale_layer", {"scale": 0.1}, [(3,)] * 3, "needs 2 inputs, got 3", "write inputs: [a, b]"),
+    (
+        "custom_scale_layer",
+        {"scale": 0.1},
+        [(4, 3), (3,)],
+        "needs inputs with equal numbers of axes, got (None, 4, 3) and (None, 3)",
+        None,
+    ),
     ("rms_normalization", {}, [(None,)], "needs a known size of axis 1, got (None, None)", None),
     (
         "prelu",

@@ -2,7 +2,8 @@
 
 Each model is made, saved by Keras, imported, asked what it predicts, exported, opened by Keras and asked again, in a
 forked process: one that dies or hangs ends no other. It needs the packages keras and h5py. `--parts` and `--only`
-choose. The exit code is 1 if a model differs or fails.
+choose. Results are written with `--json`, and `--merge` reports those of several such files. The exit code is 1 if a
+model differs or fails.
 """
 
 import os
@@ -16,7 +17,7 @@ import json
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,31 @@ PARTS = ("applications",)
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.keras_files", description=__doc__)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--only", metavar="GLOB", default="*", help="names of models, such as 'ConvNeXt*'")
+    parser.add_argument("--only", nargs="+", metavar="GLOB", default=["*"], help="names of models, such as 'ConvNeXt*'")
     parser.add_argument("--seconds", type=float, default=600, help="limit on one model")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results of each model as JSON Lines")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="append the result of each model, as JSON Lines")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write the report as Markdown, name by name, too")
+    parser.add_argument("--merge", nargs="+", type=Path, metavar="FILE", help="make no model: report these JSON Lines")
     given = parser.parse_args()
+    results = _merged(given.merge) if given.merge else _checked(given)
+    print(report(results))
+    if given.report:
+        given.report.write_text(report(results, each=True) + "\n", encoding="utf-8")
+    outcomes = Counter(each.outcome for part in results.values() for each in part)
+    return 1 if outcomes["differs"] or outcomes["failed"] else 0
+
+
+def _merged(files: Sequence[Path]) -> dict[str, list[Result]]:
+    """Return the results in files; of several for one model the last one."""
+    found: dict[str, dict[str, Result]] = {}
+    for line in (line for file in files for line in file.read_text(encoding="utf-8").splitlines()):
+        fields = json.loads(line)
+        part = found.setdefault(fields.pop("part"), {})
+        part[fields["name"]] = Result(**fields)
+    return {part: list(by_name.values()) for part, by_name in found.items()}
+
+
+def _checked(given: argparse.Namespace) -> dict[str, list[Result]]:
     results: dict[str, list[Result]] = {part: [] for part in given.parts}
     with tempfile.TemporaryDirectory(prefix="keras-files-") as folder:
         for part in given.parts:
@@ -47,18 +69,16 @@ def main() -> int:
                 if given.json:
                     with given.json.open("a", encoding="utf-8") as file:
                         print(json.dumps({"part": part, **asdict(result)}), file=file)
-    print(report(results))
-    outcomes = Counter(each.outcome for part in results.values() for each in part)
-    return 1 if outcomes["differs"] or outcomes["failed"] else 0
+    return results
 
 
-def _chosen(part: str, pattern: str) -> Iterator[KerasModel]:
+def _chosen(part: str, patterns: Sequence[str]) -> Iterator[KerasModel]:
     module: Any = importlib.import_module(f"benchmarks.keras_files.{part}")
-    return (model for model in module.models() if fnmatch.fnmatchcase(model.name, pattern))
+    return (model for model in module.models() if any(fnmatch.fnmatchcase(model.name, each) for each in patterns))
 
 
 def _say(part: str, number: int, result: Result) -> None:
-    gaps = " ".join(f"{gap:.1e}" for gap in (result.gap, result.gap_again) if gap is not None)
+    gaps = " ".join(f"{gap:.1e}" for gap in (result.gap, result.gap_again, result.spread) if gap is not None)
     found = f"{result.outcome} {result.step} {gaps} {result.detail}"
     print(f"{part} {number} {result.name}: {' '.join(found.split())}", file=sys.stderr, flush=True)
 

@@ -6,22 +6,44 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras.src.applications.convnext import LayerScale
 
 from benchmarks.keras_files.models import KerasModel, Made
 
 _LEAST = {"Xception": 71, "InceptionV3": 75, "InceptionResNetV2": 75}
 """Smallest side of an image where it is not 32."""
-_IMAGES = 2
+_SETTINGS: dict[str, list[dict[str, Any]]] = {
+    "MobileNet": [{"alpha": 0.25}, {"depth_multiplier": 2}],
+    "MobileNetV2": [{"alpha": 0.35}, {"alpha": 1.4}],
+    "MobileNetV3Small": [{"alpha": 0.75}, {"minimalistic": True}, {"include_preprocessing": False}],
+    "MobileNetV3Large": [{"alpha": 0.75}, {"minimalistic": True}],
+    "EfficientNetV2B0": [{"include_preprocessing": False}],
+    "ConvNeXtTiny": [{"include_preprocessing": False}],
+}
+"""Networks that take settings of their own."""
+_IMAGES, _ASKED = 16, slice(None, None, 7)
+"""How many images the statistics are of, and on which of them the networks are compared."""
+_TOLERANCE, _LEAST_SPREAD = 5e-3, 0.1
+"""Random weights let a deep network multiply errors of rounding, as any other error: Keras's own predictions in float32
+are up to 3e-3 from those in float64 (EfficientNetV2S). What is computed wrongly is as far off as another image."""
 
 
 def models() -> Iterator[KerasModel]:
-    """Yield each network with a top of 10 classes, without a top, and without a top on images that are not square."""
+    """Yield each network with a top of 10 classes, and without it on squares, on wide images and on any size."""
     for name in networks():
         side = _LEAST.get(name, 32)
-        wide = (side, side + 32, 3)
-        yield KerasModel(f"{name}, top", partial(make, name, (side, side, 3), include_top=True))
-        yield KerasModel(f"{name}, no top", partial(make, name, (side, side, 3), include_top=False, pooling="avg"))
-        yield KerasModel(f"{name}, no top, {wide[0]} x {wide[1]}", partial(make, name, wide, include_top=False))
+        square, wide = (side, side, 3), (side, side + 32, 3)
+        makers = {
+            "top": partial(make, name, square, include_top=True),
+            "no top": partial(make, name, square, pooling="avg"),
+            f"no top, {wide[0]} x {wide[1]}": partial(make, name, wide),
+            "no top, any size": partial(make, name, wide, any_size=True, pooling="max"),
+        }
+        for settings in _SETTINGS.get(name, ()):
+            said = ", ".join(f"{key} {value}" for key, value in settings.items())
+            makers[said] = partial(make, name, square, include_top=True, **settings)
+        for case, maker in makers.items():
+            yield KerasModel(f"{name}, {case}", maker, tolerance=_TOLERANCE, least_spread=_LEAST_SPREAD)
 
 
 def networks() -> list[str]:
@@ -30,15 +52,64 @@ def networks() -> list[str]:
     return [name for name in found if callable(getattr(keras.applications, name))]
 
 
-def make(name: str, shape: tuple[int, int, int], **settings: Any) -> Made:
-    """Return a network and images; vectors of weights are drawn, since zeros and ones would hide a mix-up."""
-    if settings["include_top"]:
+def make(
+    name: str, shape: tuple[int, int, int], *, include_top: bool = False, any_size: bool = False, **settings: Any
+) -> Made:
+    """Return a network whose outputs depend on the image, and images of the shape."""
+    if include_top:
         settings |= {"classes": 10, "classifier_activation": None}
-    model = getattr(keras.applications, name)(weights=None, input_shape=shape, **settings)
+    keras.utils.set_random_seed(2)
+    given = (None, None, shape[2]) if any_size else shape
+    build = getattr(keras.applications, name)
+    model = build(weights=None, include_top=include_top, input_shape=given, **settings)
     generator = np.random.default_rng(2)
-    for weight in model.weights:
-        if len(weight.shape) == 1:
-            mean = 1.0 if weight.path.endswith(("gamma", "variance")) else 0.0
-            weight.assign(generator.normal(mean, 0.05, weight.shape).astype("float32"))
-    images = generator.uniform(0, 255, (_IMAGES, *shape)).astype("float32")
-    return Made(model, {model.inputs[0].name: images})
+    pictures = images(generator, _IMAGES, shape)
+    draw_weights(model, pictures, generator)
+    return Made(model, {model.inputs[0].name: pictures[_ASKED]})
+
+
+def images(generator: np.random.Generator, count: int, shape: tuple[int, int, int]) -> np.ndarray:
+    """Return images of large patches and some noise, each with a brightness of its own, from 0 to 255.
+
+    Images of noise alone look the same to a network that takes means over an area.
+    """
+    height, width, channels = shape
+    patches = generator.uniform(0, 1, (count, 4, 4, channels))
+    rows, columns = np.arange(height) * 4 // height, np.arange(width) * 4 // width
+    found = 0.8 * patches[:, rows][:, :, columns] + 0.2 * generator.uniform(0, 1, (count, *shape))
+    brightness = np.linspace(0.4, 1, count).reshape(-1, 1, 1, 1)
+    return (255 * brightness * found).astype("float32")
+
+
+def draw_weights(model: Any, pictures: np.ndarray, generator: np.random.Generator) -> None:
+    """Draw biases and factors, and give the batch normalizations the statistics of the images.
+
+    Zeros and ones would hide a mix-up. With statistics that are not those of the data, the signal of the image dies
+    out in a deep network: its output would be the same for every image, and that of a wrong network, too.
+    """
+    layers = [layer for layer in model._flatten_layers(include_self=False) if not layer._layers]
+    normalizations = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
+    for layer in layers:
+        for weight in layer.weights:
+            if len(weight.shape) == 1:
+                one = weight.name in {"gamma", "variance", "moving_variance"} or isinstance(layer, LayerScale)
+                weight.assign(generator.normal(float(one), 0.05, weight.shape).astype("float32"))
+            elif not normalizations:
+                weight.assign(weight * 2**0.5)  # He's scale, from Glorot's: relu halves the second moment
+    _take_statistics(
+        model, normalizations, [layer for layer in layers if isinstance(layer, keras.layers.Dropout)], pictures
+    )
+
+
+def _take_statistics(model: Any, normalizations: list[Any], dropouts: list[Any], pictures: np.ndarray) -> None:
+    """Run one batch in training mode without dropout, whose statistics replace those that there are."""
+    momenta, rates = [layer.momentum for layer in normalizations], [layer.rate for layer in dropouts]
+    for layer in normalizations:
+        layer.momentum = 0.0
+    for layer in dropouts:
+        layer.rate = 0.0
+    model(pictures, training=True)
+    for layer, momentum in zip(normalizations, momenta, strict=True):
+        layer.momentum = momentum
+    for layer, rate in zip(dropouts, rates, strict=True):
+        layer.rate = rate

@@ -23,5 +23,8 @@ class KerasModel:
     make: Callable[[], Made]
     tolerance: float = 1e-4
     """Largest accepted difference, relative to the largest absolute value of the output (at least 1)."""
+    least_spread: float = 0.01
+    """How far the outputs for different rows have to be apart, relative as the tolerance is: else the equality of what
+    is predicted shows nothing. 0 for a model whose output does not depend on its input, or is small beside 1."""
     exports: bool = True
     """False: the model has something that only the import knows, such as an operation that no file can be made of."""

@@ -2,7 +2,8 @@
 
 import traceback
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import numpy as np
 
 from benchmarks.keras_files.models import KerasModel, Made
 from kerascli.errors import KerasCliError
+from kerascli.workflow.check import summary_of_run
 from kerascli.workflow.exporting import export_run
-from kerascli.workflow.importing import import_model
+from kerascli.workflow.importing import Imported, import_model
 from kerascli.workflow.opened import OpenedRun, open_run
 from kerascli.workflow.predict import predict_run
 
@@ -21,57 +23,74 @@ ROWS = 3
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Result for one model: `same`, `differs`, `refused` (with the reason) or `failed` (a bug of ours, or Keras's)."""
+    """Result for one model: `same`, `differs`, `refused` (with the reason), `failed`, or `not made` (by Keras)."""
 
     name: str
     outcome: str
     step: str = ""
-    """Step that it came to: make, save, import, predict, export, open, again."""
+    """Step that it came to: make, save, import, summary, predict, export, open, again."""
     detail: str = ""
     gap: float | None = None
     """Largest relative difference of our predictions from Keras's."""
     gap_again: float | None = None
     """The same, of the exported model as Keras opens it."""
+    spread: float | None = None
+    """Largest relative difference of Keras's predictions for different rows, of the output where it is least."""
 
 
 def round_trip(given: KerasModel, folder: Path) -> Result:
-    """Make, save, import, predict, export, open again and predict; never raises."""
-    step = "make"
-    gap: float | None = None
+    """Make, save, import, summarize, predict, export, open again and predict; never raises."""
+    result = Result(given.name, "same", "make")
     try:
-        made = given.make()
-        inputs = made.inputs if made.inputs is not None else drawn(made.model)
-        theirs = predictions(made.model, inputs)
-        step = "save"
-        path = folder / "model.keras"
-        _quietly(made.model.save, path)
-        step = "import"
-        imported = import_model(path, runs_dir=folder / "runs")
-        run = open_run(imported.record, device="cpu")
-        step = "predict"
-        ours = list(predict_run(run, str(_arrays(run, made, inputs, folder / "x.npz"))).outputs.values())
-        gap = largest_gap(ours, theirs)
-        if not gap <= given.tolerance:
-            return Result(given.name, "differs", step, _shapes(ours, theirs), gap)
-        if not given.exports:
-            return Result(given.name, "same", gap=gap)
-        step = "export"
-        export_run(imported.record, "keras", folder / "again.keras")
-        step = "open"
-        again = _quietly(keras.models.load_model, folder / "again.keras")
-        step = "again"
-        in_order = dict(zip((x.name for x in again.inputs), (inputs[x.name] for x in made.model.inputs), strict=True))
-        found = predictions(again, in_order)
-        gap_again = largest_gap(found, theirs)
-        outcome = "same" if gap_again <= given.tolerance else "differs"
-        return Result(given.name, outcome, "" if outcome == "same" else step, "", gap, gap_again)
+        for found in _steps(given, folder, result):
+            result = found
+            if result.outcome != "same":
+                return result
+        return replace(result, step="")
     except KerasCliError as error:
         outcome = "failed" if error.exit_code == 1 else "refused"
-        return Result(given.name, outcome, step, " ".join(str(error).split()), gap)
+        return replace(result, outcome=outcome, detail=" ".join(str(error).split()))
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
+        if result.step == "make" and "/keras/" in last.filename:
+            return replace(result, outcome="not made", detail=" ".join(f"Keras: {error}".split())[:400])
         text = " ".join(f"{type(error).__name__}: {error} ({last.filename}:{last.lineno})".split())
-        return Result(given.name, "failed", step, text[:400], gap)
+        return replace(result, outcome="failed", detail=text[:400])
+
+
+def _steps(given: KerasModel, folder: Path, result: Result) -> Iterator[Result]:
+    """Yield what is known before each step, and after the last; a result that is not `same` ends it."""
+    made = given.make()
+    inputs = made.inputs if made.inputs is not None else drawn(made.model)
+    theirs = predictions(made.model, inputs)
+    result = replace(result, spread=spread(theirs))
+    if spread(theirs) < given.least_spread:
+        yield replace(result, outcome="failed", detail="outputs do not depend on the input")
+    yield (result := replace(result, step="save"))
+    path = folder / "model.keras"
+    _quietly(made.model.save, path)
+    yield (result := replace(result, step="import"))
+    imported = import_model(path, runs_dir=folder / "runs")
+    yield (result := replace(result, step="summary"))
+    if wrong := _wrong_counts(imported, made.model):
+        yield replace(result, outcome="differs", detail=wrong)
+    yield (result := replace(result, step="predict"))
+    run = open_run(imported.record, device="cpu")
+    ours = list(predict_run(run, str(_arrays(run, made, inputs, folder / "x.npz"))).outputs.values())
+    result = replace(result, gap=largest_gap(ours, theirs))
+    if not largest_gap(ours, theirs) <= given.tolerance:
+        yield replace(result, outcome="differs", detail=_shapes(ours, theirs))
+    if not given.exports:
+        yield result
+        return
+    yield (result := replace(result, step="export"))
+    export_run(imported.record, "keras", folder / "again.keras")
+    yield (result := replace(result, step="open"))
+    again = _quietly(keras.models.load_model, folder / "again.keras")
+    yield (result := replace(result, step="again"))
+    in_order = dict(zip((x.name for x in again.inputs), (inputs[x.name] for x in made.model.inputs), strict=True))
+    gap = largest_gap(predictions(again, in_order), theirs)
+    yield replace(result, gap_again=gap, outcome="same" if gap <= given.tolerance else "differs")
 
 
 def drawn(model: Any) -> dict[str, np.ndarray]:
@@ -94,6 +113,11 @@ def predictions(model: Any, inputs: Any) -> list[np.ndarray]:
     return [np.asarray(value, dtype="float64") for value in found]
 
 
+def spread(outputs: list[np.ndarray]) -> float:
+    """Return how far rows are apart, as `largest_gap` measures it: of the output where that is least."""
+    return min((largest_gap([np.broadcast_to(x[:1], x.shape)], [x]) for x in outputs if x.size), default=0.0)
+
+
 def largest_gap(ours: list[np.ndarray], theirs: list[np.ndarray]) -> float:
     """Return the largest difference, each output relative to its largest absolute value; inf where shapes differ."""
     if [value.shape for value in ours] != [value.shape for value in theirs]:
@@ -105,6 +129,21 @@ def largest_gap(ours: list[np.ndarray], theirs: list[np.ndarray]) -> float:
             gap = np.where(same, 0.0, np.abs(mine.astype("float64") - other)).max()
             gaps.append(float(gap / max(1.0, np.abs(np.where(np.isfinite(other), other, 0)).max())))
     return float("inf") if np.isnan(gaps).any() else max(gaps)
+
+
+def _wrong_counts(imported: Imported, model: Any) -> str:
+    """Return how the counts of parameters in the summary differ from Keras's, or nothing.
+
+    What a normalization has learned from data is a setting of the layer here, not a weight.
+    """
+    learned = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Normalization)]
+    trainable = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    total = model.count_params() - sum(layer.count_params() for layer in learned)
+    summary = summary_of_run(imported.record)
+    found, wanted = (summary.total, summary.trainable), (total, trainable)
+    if found != wanted:
+        return "summary: {:,} parameters, {:,} trainable".format(*found) + ", Keras {:,}, {:,}".format(*wanted)
+    return "" if f"{total:,}" in imported.record.summary() else "the written summary has another total"
 
 
 def _arrays(run: OpenedRun, made: Made, inputs: Any, path: Path) -> Path:

@@ -17,6 +17,7 @@ from kerascli.interop.calls import MODELS
 from kerascli.interop.keras_graph import KerasGraph
 from kerascli.interop.keras_nodes import KerasNode
 from kerascli.interop.places import layers_place, parts_of
+from kerascli.interop.serialized import OF_NETWORKS
 
 KERAS_VERSION = "3.6.0"
 """The oldest version whose files these are."""
@@ -164,7 +165,11 @@ def _refuse_what_it_cannot_hold(graph: KerasGraph) -> None:
             faults.append(Fault(f"'{name}' is an operation: .h5 files hold layers alone"))
         elif isinstance(axis, list) and len(axis) > 1:
             faults.append(Fault(f"'{name}': of the axes {axis} Keras reads the first alone from .h5 files"))
-        elif described["class_name"] == "GroupQueryAttention" or config.get("score_mode") == "dot":
+        elif (
+            described["class_name"] == "GroupQueryAttention"
+            or config.get("score_mode") == "dot"
+            or described["module"] in OF_NETWORKS.values()
+        ):
             faults.append(Fault(f"'{name}': Keras does not read {described['class_name']} from .h5 files"))
     if faults:
         raise ConfigError([replace(fault, hint="--format keras") for fault in faults[:20]])

@@ -27,6 +27,12 @@ _UNKNOWN_TO_KERAS = frozenset({
     "binary_focal_crossentropy", "categorical_focal_crossentropy", "huber", "mean_relative_error",
 })  # fmt: skip
 """By our name: what Keras 3 has no class of. A loss `huber` has one; the metric has not."""
+OF_NETWORKS = {
+    "layer_scale": "keras.src.applications.convnext",
+    "stochastic_depth": "keras.src.applications.convnext",
+    "custom_scale_layer": "keras.src.applications.inception_resnet_v2",
+}  # fmt: skip
+"""Layers that Keras keeps beside the networks of keras.applications: it finds them by their module alone."""
 _ACTIVATION_LAYERS = {"relu": "ReLU", "leaky_relu": "LeakyReLU", "elu": "ELU", "softmax": "Softmax"}
 """An activation with settings of its own is a layer to Keras."""
 
@@ -56,7 +62,11 @@ def keras_object(thing: Component, where: str, unsaid: Unsaid, **bookkeeping: An
         unsaid.add(f"{where}: Keras 3 has no '{thing.component_name}'")
         return {}
     config = {**bookkeeping, **_settings(thing, where, unsaid)}
-    return {"module": module, "class_name": type(thing).__name__, "config": config, "registered_name": None}
+    class_name = type(thing).__name__
+    if isinstance(thing, BaseLayer) and thing.component_name in OF_NETWORKS:
+        own = OF_NETWORKS[thing.component_name]
+        return {"module": own, "class_name": class_name, "config": config, "registered_name": class_name}
+    return {"module": module, "class_name": class_name, "config": config, "registered_name": None}
 
 
 def layer_object(layer: BaseLayer, name: str, precision: str, unsaid: Unsaid) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 
 from kerascli.errors import ConfigError
 from kerascli.interop.differences import NULLS
+from kerascli.interop.serialized import OF_NETWORKS
 from kerascli.layers.base import LAYERS, Example
 from tests.interop.export_harness import assert_equal_in_keras, experiment, of_example
 
@@ -46,7 +47,7 @@ CASES = [
     for number, example in enumerate(cls.examples)
     if (cls.component_name, number) not in APART
 ]
-NOT_H5 = {"attention", "group_query_attention"}
+NOT_H5 = {"attention", "group_query_attention", *OF_NETWORKS}
 FIRST = [
     pytest.param(cls.component_name, cls.examples[0], id=cls.component_name)
     for cls in OTHERS
@@ -69,6 +70,9 @@ def test_a_layer_computes_the_same_from_an_h5_file(name: str, example: Example, 
     [
         ("attention", 0, ".h5", "Keras does not read Attention"),
         ("group_query_attention", 0, ".h5", "Keras does not read GroupQueryAttention"),
+        ("layer_scale", 0, ".h5", "Keras does not read LayerScale"),
+        ("stochastic_depth", 0, ".h5", "Keras does not read StochasticDepth"),
+        ("custom_scale_layer", 0, ".h5", "Keras does not read CustomScaleLayer"),
         ("softmax", 2, ".h5", "reads the first alone"),
         ("expr", 0, ".h5", "is an operation"),
         ("separable_conv_1d", 1, ".keras", "no causal padding"),

@@ -7,8 +7,11 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from keras import layers as L
 
+from benchmarks.keras_files.applications import make as make_application
 from kerascli.errors import FileRefused
+from kerascli.workflow.exporting import export_run
 from kerascli.workflow.importing import import_model
 from kerascli.workflow.opened import open_run
 from tests.interop.harness import assert_same, both, predicted, rows, save, shake
@@ -47,22 +50,34 @@ def test_what_is_called_several_times_is_shared(make: Callable[[], Any], suffix:
     assert found.imported.parameters == model.count_params()
 
 
-@pytest.mark.parametrize("name", ["ResNet50", "MobileNetV2", "EfficientNetB0", "DenseNet121", "Xception"])
+@pytest.mark.parametrize(
+    "name",
+    ["ResNet50", "MobileNet", "EfficientNetB0", "DenseNet121", "ConvNeXtTiny"],
+)
 def test_a_model_of_keras_applications_walks_in(name: str, tmp_path: Path) -> None:
-    size = 71 if name == "Xception" else 32
-    build: Any = getattr(keras.applications, name)
-    model = build(weights=None, input_shape=(size, size, 3), classes=10, classifier_activation=None)
-    generator = np.random.default_rng(2)
-    for weight in model.weights:
-        if len(weight.shape) == 1:  # of batch normalizations, and biases
-            base = 1.0 if weight.path.endswith(("gamma", "variance")) else 0.0
-            weight.assign(generator.normal(base, 0.05, weight.shape).astype("float32"))
-    x = {model.inputs[0].name: generator.uniform(0, 255, (2, size, size, 3)).astype("float32")}
-    found = both(model, tmp_path, x=x)
+    made = make_application(name, (32, 32, 3), include_top=True)
+    assert made.inputs is not None
+    found = both(made.model, tmp_path, x=dict(made.inputs))
     (ours,), (theirs,) = found.ours.values(), found.theirs.values()
-    np.testing.assert_allclose(ours, theirs, atol=1e-4 * float(abs(theirs).max()))
-    learned = sum(layer.count_params() for layer in model.layers if isinstance(layer, keras.layers.Normalization))
-    assert found.imported.parameters == model.count_params() - learned
+    largest = float(abs(theirs).max())
+    assert float(abs(theirs - theirs[:1]).max()) > 0.1 * largest  # it depends on the image
+    # Keras's own predictions in float32 are up to 1e-3 from those in float64 with such weights
+    np.testing.assert_allclose(ours, theirs, atol=2e-3 * largest)
+    learned = sum(layer.count_params() for layer in made.model.layers if isinstance(layer, keras.layers.Normalization))
+    assert found.imported.parameters == made.model.count_params() - learned
+
+
+def test_a_network_for_images_of_any_size_walks_out_again(tmp_path: Path) -> None:
+    """Of small images nothing is left for its last window: the check of the export has to draw larger ones."""
+    convolutions = [L.Conv2D(3, 3, strides=2, activation="elu") for _ in range(4)]
+    model = keras.Sequential([keras.Input((None, None, 3)), *convolutions, L.GlobalAveragePooling2D()])
+    shake(model, -0.3, 0.5)
+    record = import_model(save(model, tmp_path, ".keras"), runs_dir=tmp_path / "runs").record
+    export_run(record, "keras", tmp_path / "again.keras")
+    again: Any = keras.models.load_model(tmp_path / "again.keras")
+    x = np.random.default_rng(0).normal(size=(2, 48, 40, 3)).astype("float32")
+    found, wanted = (predicted(each, {each.inputs[0].name: x})["0"] for each in (again, model))
+    np.testing.assert_array_equal(found, wanted)
 
 
 def test_the_commands_write_each_output_under_its_name(tmp_path: Path) -> None:

@@ -20,11 +20,7 @@ class ElementwiseMerge(MergeLayer):
 
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
         check_count(xs, self.exactly)
-        rank = max(x.rank for x in xs)
-        padded = [(1,) * (rank - x.rank) + x.shape for x in xs]
-        for sizes in zip(*padded, strict=True):
-            if len({size for size in sizes if size not in (None, 1)}) > 1:
-                raise ShapeMismatch(f"needs inputs of one shape, got {' and '.join(map(str, xs))}")
+        check_shapes(xs)
         return self.module()
 
 
@@ -32,6 +28,15 @@ def check_count(xs: tuple[TensorSpec, ...], exactly: int | None = None) -> None:
     """Raise ShapeMismatch unless there are enough inputs."""
     if len(xs) != exactly if exactly else len(xs) < 2:
         raise ShapeMismatch(f"needs {exactly or 'at least 2'} inputs, got {len(xs)}", hint="write inputs: [a, b]")
+
+
+def check_shapes(xs: tuple[TensorSpec, ...]) -> None:
+    """Raise ShapeMismatch unless the inputs broadcast."""
+    rank = max(x.rank for x in xs)
+    padded = [(1,) * (rank - x.rank) + x.shape for x in xs]
+    for sizes in zip(*padded, strict=True):
+        if len({size for size in sizes if size not in (None, 1)}) > 1:
+            raise ShapeMismatch(f"needs inputs of one shape, got {' and '.join(map(str, xs))}")
 
 
 class MergeModule(nn.Module):

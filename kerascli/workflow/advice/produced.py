@@ -30,7 +30,8 @@ _ACTIVATED = (
 
 _HANDED_ON = (
     "flatten", "reshape", "permute", "repeat_vector", "identity", "masking", "activity_regularization", "dropout",
-    "spatial_dropout_", "gaussian_dropout", "gaussian_noise", "cropping_", "zero_padding_", "up_sampling_",
+    "spatial_dropout_", "gaussian_dropout", "gaussian_noise", "stochastic_depth", "cropping_", "zero_padding_",
+    "up_sampling_",
     "average_pooling_", "max_pooling_", "global_average_pooling_", "global_max_pooling_",
     "adaptive_average_pooling_", "adaptive_max_pooling_",
 )  # fmt: skip

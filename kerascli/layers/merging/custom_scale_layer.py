@@ -1,0 +1,34 @@
+"""CustomScaleLayer: a shortcut plus a scaled residual branch (Szegedy et al., 2016)."""
+
+from torch import Tensor, nn
+
+from kerascli.layers.base import Example, MergeLayer, ShapeMismatch, layer
+from kerascli.layers.merging.base import PairwiseModule, check_count, check_shapes
+from kerascli.shapes import TensorSpec
+
+
+@layer(Example(input=[(4, 4, 3), (4, 4, 3)], output=(4, 4, 3), config={"scale": 0.2}))
+class CustomScaleLayer(MergeLayer):
+    """Adds the second of two inputs, multiplied by `scale`, to the first: first + scale * second.
+
+    Keras keeps this layer in `keras.applications`, as a part of InceptionResNetV2.
+    """
+
+    scale: float
+    """Factor of the second input."""
+
+    def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
+        check_count(xs, 2)
+        check_shapes(xs)
+        if xs[0].rank != xs[1].rank:
+            raise ShapeMismatch(f"needs inputs with equal numbers of axes, got {xs[0]} and {xs[1]}")
+        return CustomScaleModule(self.scale)
+
+
+class CustomScaleModule(PairwiseModule):
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def pair(self, a: Tensor, b: Tensor) -> Tensor:
+        return a + b * self.scale
