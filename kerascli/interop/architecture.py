@@ -124,9 +124,8 @@ class _Writer:
             settings = with_learned(reading.owner(layer, "", settings), self.common.file)
         own = settings.component_name
         call = read_call(type(settings), layer, reading.call(layer, number), reading.names, self.common)
-        node: dict[str, Any] = {"inputs": call.inputs, **call.beside}
-        if reading.hides_mask(layer, number):
-            node["mask"] = self._all_seen(call.inputs[0])
+        hidden = reading.hidden(layer, number, self.common.refusals)
+        node: dict[str, Any] = {"inputs": call.inputs, **call.beside, **hidden}
         results = max(settings.result_count() or 1, reading.results(layer, number))
         if reading.calls(layer) > 1:
             first = layer.name not in reading.things
@@ -141,13 +140,6 @@ class _Writer:
         if not has_learned:
             reading.own(layer, names[0], settings)
         return self._add(own, brief(settings), node, names, merges=isinstance(settings, MergeLayer), settings=settings)
-
-    def _all_seen(self, sequence: str) -> str:
-        """A mask that hides no step of a sequence."""
-        previous = self._previous
-        (name,) = self._add("expr", {"value": f"ones_like({sequence}[..., 0])"}, {}, [self.book.give("all_steps")])
-        self._previous = previous
-        return name
 
     def _operation(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
         """An operation of keras.ops as an `expr` node."""

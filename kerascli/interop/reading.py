@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from kerascli.interop.calls import Call, KerasLayer, KerasModel, Ref, refs
-from kerascli.interop.masks import ImpliedMasks, loses_mask
+from kerascli.interop.hidden_masks import HiddenMasks, PartlyHidden
+from kerascli.interop.masks import ImpliedMasks
 from kerascli.interop.names import NameBook
 from kerascli.interop.objects import Refusals, component, full_name
 from kerascli.interop.places import layers_place
@@ -39,7 +40,9 @@ class Reading:
         """The names of what is shared, by Keras's."""
         self.counts: dict[str, int] = {}
         self.wishes = {ref: key for key, ref in model.outputs if key is not None} if wishes else {}
-        self._masks = ImpliedMasks(model, keras_3=keras_3)
+        self._masks = ImpliedMasks(model)
+        self._hidden: HiddenMasks | None = None
+        self._keras_3 = keras_3
         self.wanted: Set[tuple[str, int]] = self._masks.wanted()
         self._settings: dict[str, BaseLayer | None] = {}
         calls = [self.call(model.layers[name], number) for name, number in self.wanted]
@@ -54,9 +57,17 @@ class Reading:
     def call(self, layer: KerasLayer, number: int) -> Call:
         return self._masks.without(layer, number)
 
-    def hides_mask(self, layer: KerasLayer, number: int) -> bool:
-        """Whether a mask that comes along must not be seen by a call."""
-        return self._masks.stay and loses_mask(layer.calls[number])
+    def hidden(self, layer: KerasLayer, number: int, refusals: Refusals) -> dict[str, bool]:
+        """The masks that come along and that Keras does not let a call see, as call arguments that are false."""
+        if not self._keras_3:
+            return {}
+        if self._hidden is None:
+            self._hidden = HiddenMasks(self.model, lambda one: self.settings(one, refusals), masked=bool(self.path))
+        try:
+            return self._hidden.of(layer, number)
+        except PartlyHidden as error:
+            refusals.add(str(error))
+            return {}
 
     def calls(self, layer: KerasLayer) -> int:
         """How often a layer is called on the way to an output."""

@@ -18,11 +18,8 @@ def words(mask_zero: bool = True) -> tuple[Any, Any]:
 
 
 def used(y: Any) -> list[Any]:
-    """What uses the mask of a sequence: a recurrent layer, a mean, a softmax, attentions."""
-    return [
-        L.LSTM(3)(y), L.GlobalAveragePooling1D()(y), L.Softmax(axis=1)(y), L.Attention()([y, y]),
-        L.MultiHeadAttention(1, 2)(y, y),
-    ]  # fmt: skip
+    """What uses the mask of a sequence: a recurrent layer, a mean, attentions."""
+    return [L.LSTM(3)(y), L.GlobalAveragePooling1D()(y), L.Attention()([y, y])]
 
 
 def behind(step: Step, *, mask_zero: bool = True) -> Any:

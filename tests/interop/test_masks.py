@@ -56,7 +56,6 @@ ON_STEPS: Layers = {
     "Reshape": lambda: L.Reshape((6, 4)),
     "SeparableConv1D": lambda: L.SeparableConv1D(3, 2, padding="same"),
     "SimpleRNN": lambda: L.SimpleRNN(3, return_sequences=True),
-    "Softmax": lambda: L.Softmax(),
     "SpatialDropout1D": lambda: L.SpatialDropout1D(0.3),
     "SpectralNormalization": lambda: L.SpectralNormalization(L.Dense(3)),
     "StackedRNNCells": lambda: L.RNN([L.GRUCell(3), L.LSTMCell(2)], return_sequences=True),
