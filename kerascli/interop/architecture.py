@@ -95,7 +95,7 @@ class _Writer:
         """Add a model's layers, called on the tensors `given`: the names of its outputs, and who has weights."""
         if len(given) != len(model.inputs):
             raise FileRefused(f"'{safe_text(model.name)}' takes {len(model.inputs)} inputs and is given {len(given)}")
-        reading = Reading(model, path, place, wishes=wishes, keras_3=self.common.keras_3)
+        reading = Reading(model, path, place, self.common.refusals, wishes=wishes, keras_3=self.common.keras_3)
         reading.tensors.update({ref: name for (_, ref), name in zip(model.inputs, given, strict=True)})
         for layer, number in model.ordered():
             if (layer.name, number) in reading.wanted:
@@ -116,7 +116,7 @@ class _Writer:
         return self._layer(reading, layer, number)
 
     def _layer(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
-        settings = reading.settings(layer, self.common.refusals)
+        settings = reading.settings(layer)
         if settings is None:
             return []
         has_learned = learns(settings)
@@ -124,7 +124,7 @@ class _Writer:
             settings = with_learned(reading.owner(layer, "", settings), self.common.file)
         own = settings.component_name
         call = read_call(type(settings), layer, reading.call(layer, number), reading.names, self.common)
-        hidden = reading.hidden(layer, number, self.common.refusals)
+        hidden = reading.hidden(layer, number)
         node: dict[str, Any] = {"inputs": call.inputs, **call.beside, **hidden}
         results = max(settings.result_count() or 1, reading.results(layer, number))
         if reading.calls(layer) > 1:

@@ -50,6 +50,12 @@ class HiddenMasks:
             if layer.calls:
                 self._run(layer, number)
 
+    def comes_along(self, layer: KerasLayer, call: Call) -> bool:
+        """Whether a layer gets a mask from what it is called on."""
+        settings = None if layer.is_model or wrapped_model(layer) is not None else self._settings(layer)
+        inputs = list(refs(call.args[:1])) if settings is None else _inputs(settings, call)
+        return any(self._state(ref).here for ref in inputs)
+
     def of(self, layer: KerasLayer, number: int) -> dict[str, bool]:
         """Call arguments that hide what Keras does not see. Raises PartlyHidden."""
         hidden = self._hidden.get((layer.name, number), [])

@@ -1,6 +1,6 @@
 """Masks in Keras 3's graphs: it writes those that follow from the layers, too; here they follow anew."""
 
-from collections.abc import Set
+from collections.abc import Callable, Set
 from typing import Any
 
 from kerascli.interop.calls import Call, KerasLayer, KerasModel, Ref, refs
@@ -9,8 +9,9 @@ from kerascli.interop.calls import Call, KerasLayer, KerasModel, Ref, refs
 class ImpliedMasks:
     """Tells a mask that an embedding or a masking layer makes from one that was given by hand."""
 
-    def __init__(self, model: KerasModel) -> None:
+    def __init__(self, model: KerasModel, comes_along: Callable[[KerasLayer, Call], bool]) -> None:
         self._model = model
+        self._comes_along = comes_along
         self._known: dict[Ref, bool] = {}
         self._made: list[tuple[Ref, Any]] = []
         """On which tensor a mask is made, and what stands for padding there."""
@@ -22,7 +23,7 @@ class ImpliedMasks:
     def without(self, layer: KerasLayer, number: int) -> Call:
         """A call without the masks that follow anyway; an operation gets those alone that it is called with."""
         call = layer.calls[number]
-        if layer.is_operation:
+        if layer.is_operation or not self._comes_along(layer, call):
             return call
         kept = {key: value for key, value in call.kwargs.items() if not (_is_mask(key) and self._all(value))}
         return Call(call.args, kept)
