@@ -231,9 +231,53 @@ def attention_with_masks_by_hand() -> Any:
     return Model([a, b], used(L.Attention()([x, y], mask=masks)))
 
 
-def attention_with_one_mask_by_hand() -> Any:
+def attention_with_a_mask_of_the_query_by_hand() -> Any:
     (a, x), (b, y) = words(), words(False)
-    return Model([a, b], used(L.Attention()([x, y], mask=[None, ops.not_equal(b, 2)])))
+    return Model([a, b], used(L.Attention()([x, y], mask=[ops.not_equal(a, 2), None])))
+
+
+def what_follows_heads_on_the_same_sequence() -> Any:
+    """Heads take the mask off the sequence: what runs after them and looks for it there finds none."""
+    given, x = words()
+    y = L.Dense(4)(L.MultiHeadAttention(1, 2)(x, x))
+    after = [L.Maximum()([x, y]), L.Multiply()([y, x]), L.Concatenate()([x, y])]
+    return Model(given, [*used(L.Add()([x, y])), *(L.GRU(2)(z) for z in after), L.GroupQueryAttention(2, 2, 1)(y, x)])
+
+
+def an_encoder_and_a_decoder_of_heads() -> Any:
+    (a, x), (b, y) = words(), words()
+    x = L.LayerNormalization()(L.Add()([x, L.MultiHeadAttention(2, 2)(x, x)]))
+    x = L.LayerNormalization()(L.Add()([x, L.Dense(4)(x)]))
+    for _ in range(2):
+        y = L.LayerNormalization()(L.Add()([y, L.MultiHeadAttention(2, 2)(y, y, use_causal_mask=True)]))
+        y = L.LayerNormalization()(L.Add()([y, L.MultiHeadAttention(2, 2)(y, x)]))
+    return Model([a, b], used(y))
+
+
+def heads_behind_words_that_are_masked_once() -> Any:
+    (a, x), (b, y) = words(), words()
+    y = L.Add()([y, L.MultiHeadAttention(2, 2)(y, y)])
+    return Model([a, b], used(L.MultiHeadAttention(2, 2)(L.Dense(4)(y), x)))
+
+
+def recurrent_layers_in_a_pipeline() -> Any:
+    given, x = words()
+    return Model(given, used(L.Pipeline([L.GRU(3, return_sequences=True), L.Dense(3), L.BatchNormalization()])(x)))
+
+
+def a_pipeline_that_drops_masks() -> Any:
+    given, x = words()
+    return Model(given, used(L.Pipeline([L.Dense(3), L.Conv1D(2, 1)])(x)))
+
+
+def a_mask_by_hand_behind_a_layer_that_drops_it() -> Any:
+    given, x = words()
+    return Model(given, used(L.LSTM(3, return_sequences=True)(L.Conv1D(3, 1)(x), mask=ops.not_equal(given, 0))))
+
+
+def a_mask_that_ends_at_a_convolution() -> Any:
+    given, x = words()
+    return Model(given, [*used(L.Conv1D(3, 1)(x)), *used(x)])
 
 
 def a_mask_as_second_input_of_a_mean() -> Any:

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from keras import layers as L
 
+from kerascli.errors import FileRefused
+from kerascli.workflow.importing import import_model
 from tests.interop import mask_models
-from tests.interop.harness import assert_same, rows, shake
-from tests.interop.mask_models import behind, behind_images, behind_rows, behind_two
+from tests.interop.harness import assert_same, rows, save, shake
+from tests.interop.mask_models import behind, behind_images, behind_rows, behind_two, words
 
 pytestmark = pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask:UserWarning")
 
@@ -31,7 +33,6 @@ ON_STEPS: Layers = {
     "Cropping1D": lambda: L.Cropping1D(1),
     "Dense": lambda: L.Dense(3),
     "DepthwiseConv1D": lambda: L.DepthwiseConv1D(2, padding="same"),
-    "Discretization": lambda: L.Discretization(bin_boundaries=[0.3, 0.6]),
     "Dropout": lambda: L.Dropout(0.3),
     "ELU": lambda: L.ELU(),
     "EinsumDense": lambda: L.EinsumDense("btf,fg->btg", (None, 3)),
@@ -156,6 +157,41 @@ def test_a_layer_of_two_sequences_hands_on_what_keras_does(
     name: str, masked: tuple[bool, bool], tmp_path: Path
 ) -> None:
     assert_masked_as_in_keras(behind_two(OF_TWO[name](), *masked), tmp_path)
+
+
+NOT_HERE: Mapping[str, tuple[str, ...]] = {
+    "takes no vectors of steps, or makes integers or rows of them": (
+        "CategoryEncoding", "Discretization", "Embedding", "HashedCrossing", "Hashing", "InputLayer", "IntegerLookup",
+        "MelSpectrogram", "RepeatVector", "STFTSpectrogram", "StringLookup", "TextVectorization",
+    ),
+    "changes images in training alone, or is one of many that change images and drop masks, as AutoContrast does": (
+        "AugMix", "CutMix", "ContrastLimitedAdaptiveHistogramEqualization", "Equalization", "MaxNumBoundingBoxes",
+        "MixUp", "RandAugment", "Solarization", *(name for name in dir(L) if name.startswith("Random")),
+    ),
+    "ends the steps, as GlobalMaxPooling1D does": (
+        "GlobalAveragePooling2D", "GlobalAveragePooling3D", "GlobalMaxPooling2D", "GlobalMaxPooling3D",
+    ),
+    "is called on a step": ("GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells"),
+    "is among the models": ("ReversibleEmbedding",),
+    "needs two axes more than ConvLSTM1D": ("ConvLSTM3D",),
+    "is Python code, or none of Keras's own": (
+        "FlaxLayer", "JaxLayer", "Lambda", "Layer", "TFSMLayer", "TorchModuleWrapper", "Wrapper",
+    ),
+}  # fmt: skip
+
+
+def test_every_layer_of_keras_has_a_case_or_a_reason() -> None:
+    classes = {each.__name__ for each in vars(L).values() if isinstance(each, type) and issubclass(each, L.Layer)}
+    cases = {name.partition(",")[0] for each in (ON_STEPS, ON_IMAGES, ON_VOLUMES, TO_ROWS, OF_TWO) for name in each}
+    reasons = {name for names in NOT_HERE.values() for name in names}
+    assert classes == cases - {"GroupQueryAttention"} | reasons | {"GroupedQueryAttention"}
+
+
+def test_a_mask_of_the_value_alone_is_refused(tmp_path: Path) -> None:
+    (a, x), (b, y) = words(), words(False)
+    model = keras.Model([a, b], L.Attention()([x, y], mask=[None, keras.ops.not_equal(b, 2)]))
+    with pytest.raises(FileRefused, match="is called with 'mask', which cannot be said here"):
+        import_model(save(model, tmp_path, ".keras"), runs_dir=tmp_path / "runs")
 
 
 MODELS: list[Callable[[], Any]] = [
