@@ -15,7 +15,6 @@ from kerascli.graph.trial import unseen
 from kerascli.layers.base import MergeLayer, Outcome, ShapeMismatch
 from kerascli.layers.nesting import activity_loss, with_value
 
-
 QUERY_VALUE_KEY = ("query_mask", "value_mask", "key_mask")
 """What attention in heads calls the masks of its inputs."""
 

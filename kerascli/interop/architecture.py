@@ -124,8 +124,9 @@ class _Writer:
             settings = with_learned(reading.owner(layer, "", settings), self.common.file)
         own = settings.component_name
         call = read_call(type(settings), layer, reading.call(layer, number), reading.names, self.common)
-        hidden = reading.hidden(layer, number)
-        node: dict[str, Any] = {"inputs": call.inputs, **call.beside, **hidden}
+        for index in reading.cut(layer, number):
+            call.inputs[index] = self._without_mask(call.inputs[index])
+        node: dict[str, Any] = {"inputs": call.inputs, **call.beside, **reading.hidden(layer, number)}
         results = max(settings.result_count() or 1, reading.results(layer, number))
         if reading.calls(layer) > 1:
             first = layer.name not in reading.things
@@ -140,6 +141,11 @@ class _Writer:
         if not has_learned:
             reading.own(layer, names[0], settings)
         return self._add(own, brief(settings), node, names, merges=isinstance(settings, MergeLayer), settings=settings)
+
+    def _without_mask(self, tensor: str) -> str:
+        """The tensor behind a formula, where masks end."""
+        (name,) = self._add("expr", {"value": tensor}, {}, [self.book.give(f"{tensor}_alone")])
+        return name
 
     def _operation(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
         """An operation of keras.ops as an `expr` node."""

@@ -6,7 +6,7 @@ finds none on them, and none on sums with them, though layers that follow are to
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kerascli.interop.calls import Call, KerasLayer, KerasModel, Ref, refs, wrapped_model
 from kerascli.interop.differences import TENSORS_BY_NAME
@@ -15,10 +15,6 @@ from kerascli.layers.attention.base import AttentionLayer
 from kerascli.layers.attention.multi_head_attention import MultiHeadAttention
 from kerascli.layers.base import BaseLayer, MergeLayer
 from kerascli.layers.merging.concatenate import Concatenate
-
-
-class PartlyHidden(Exception):
-    """Keras lets a layer see some of the masks of its inputs, which cannot be said here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +28,12 @@ class _State:
 class HiddenMasks:
     """Of one model; `settings` reads a layer, `masked` says that inputs may have masks, as in a model in a model."""
 
-    def __init__(
-        self, model: KerasModel, settings: Callable[[KerasLayer], BaseLayer | None], *, masked: bool
-    ) -> None:
+    def __init__(self, model: KerasModel, settings: Callable[[KerasLayer], BaseLayer | None], *, masked: bool) -> None:
         self._model = model
         self._settings = settings
         self._states = {ref: _State(masked, masked) for _, ref in model.inputs}
-        self._hidden: dict[tuple[str, int], list[bool]] = {}
-        self._partly: set[tuple[str, int]] = set()
+        self._hidden: dict[tuple[str, int], dict[str, bool]] = {}
+        self._cut: dict[tuple[str, int], list[int]] = {}
         parents = {
             (layer.name, number): [(ref.layer, ref.call) for ref in refs(call)]
             for layer in model.layers.values()
@@ -57,20 +51,12 @@ class HiddenMasks:
         return any(self._state(ref).here for ref in inputs)
 
     def of(self, layer: KerasLayer, number: int) -> dict[str, bool]:
-        """Call arguments that hide what Keras does not see. Raises PartlyHidden."""
-        hidden = self._hidden.get((layer.name, number), [])
-        if not any(hidden):
-            return {}
-        names = TENSORS_BY_NAME.get(self._kind(layer))
-        if names is not None:
-            return {f"{name}_mask": False for name, hides in zip(names, hidden, strict=False) if hides}
-        if (layer.name, number) in self._partly:
-            raise PartlyHidden(f"{layer.name}: Keras lets it see the masks of some of its inputs, not of others")
-        return {"mask": False}
+        """Call arguments that hide what Keras does not see."""
+        return self._hidden.get((layer.name, number), {})
 
-    def _kind(self, layer: KerasLayer) -> str:
-        settings = self._settings(layer)
-        return "" if settings is None else settings.component_name
+    def cut(self, layer: KerasLayer, number: int) -> list[int]:
+        """Which inputs must come without a mask, since no call argument says that a layer sees some masks alone."""
+        return self._cut.get((layer.name, number), [])
 
     def _run(self, layer: KerasLayer, number: int) -> None:
         call = layer.calls[number]
@@ -88,9 +74,15 @@ class HiddenMasks:
         if _computes_with_masks(settings) and not told:
             blind = bool(list(refs([*call.args[1:], call.kwargs.get("initial_state")]))) and len(inputs) == 1
             seen = [state.there and not blind for state in states]
-            self._hidden[layer.name, number] = [state.here and not sees for state, sees in zip(states, seen, strict=True)]
-            if any(seen):
-                self._partly.add((layer.name, number))
+            hidden = [i for i, state in enumerate(states) if state.here and not seen[i]]
+            names = TENSORS_BY_NAME.get(settings.component_name)
+            if names is not None:
+                self._hidden[layer.name, number] = {f"{names[i]}_mask": False for i in hidden}
+            elif hidden and any(seen):
+                self._cut[layer.name, number] = hidden
+                states = [replace(state, here=state.here and seen[i]) for i, state in enumerate(states)]
+            elif hidden:
+                self._hidden[layer.name, number] = {"mask": False}
         self._give(layer, number, _State(True, True) if told else _handed_on(settings, states), settings)
         if isinstance(settings, MultiHeadAttention):
             self._states.update({ref: _State(False, self._state(ref).here) for ref in inputs})

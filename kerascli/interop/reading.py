@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kerascli.interop.calls import Call, KerasLayer, KerasModel, Ref, refs
-from kerascli.interop.hidden_masks import HiddenMasks, PartlyHidden
+from kerascli.interop.hidden_masks import HiddenMasks
 from kerascli.interop.masks import ImpliedMasks
 from kerascli.interop.names import NameBook
 from kerascli.interop.objects import Refusals, component, full_name
@@ -69,13 +69,11 @@ class Reading:
 
     def hidden(self, layer: KerasLayer, number: int) -> dict[str, bool]:
         """The masks that come along and that Keras does not let a call see, as call arguments that are false."""
-        if not self._keras_3:
-            return {}
-        try:
-            return self._hidden.of(layer, number)
-        except PartlyHidden as error:
-            self._refusals.add(str(error))
-            return {}
+        return self._hidden.of(layer, number) if self._keras_3 else {}
+
+    def cut(self, layer: KerasLayer, number: int) -> list[int]:
+        """The inputs of a call that must come without a mask."""
+        return self._hidden.cut(layer, number) if self._keras_3 else []
 
     def calls(self, layer: KerasLayer) -> int:
         """How often a layer is called on the way to an output."""

@@ -54,7 +54,7 @@ class CallArgument:
     kind: Literal["tensor", "tensors", "bool"]
     description: str
     or_false: bool = False
-    """Of a mask: `false` says that the layer computes without the one that comes along, and hands it on all the same."""
+    """Of a mask: with `false` the layer computes without the one that comes along, and hands it on all the same."""
 
 
 class BaseLayer(Component):

@@ -5,7 +5,7 @@ from typing import get_args
 
 from kerascli.data.spec import DataSpec, SplitSpec
 from kerascli.graph.written import call_arguments
-from kerascli.layers.base import BaseLayer, MergeLayer, NamingLayer, SourceLayer
+from kerascli.layers.base import BaseLayer, CallArgument, MergeLayer, NamingLayer, SourceLayer
 from kerascli.layers.recurrent.rnn import RNN
 from kerascli.shapes import DType
 from kerascli.spec.arithmetic import Precision

@@ -75,7 +75,7 @@ def both_directions_with_states() -> Any:
 
 def both_directions_apart() -> Any:
     given, x = words()
-    y, z = L.Bidirectional(L.GRU(3, return_sequences=True), merge_mode=None)(x)
+    y, z = L.Bidirectional(L.GRU(3, return_sequences=True), merge_mode=None)(x)  # pyright: ignore[reportArgumentType]
     return Model(given, [*used(y), *used(z)])
 
 

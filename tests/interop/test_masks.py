@@ -172,7 +172,7 @@ NOT_HERE: Mapping[str, tuple[str, ...]] = {
         "GlobalAveragePooling2D", "GlobalAveragePooling3D", "GlobalMaxPooling2D", "GlobalMaxPooling3D",
     ),
     "is called on a step": ("GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells"),
-    "is among the models": ("ReversibleEmbedding",),
+    "is among the models": ("ReversibleEmbedding", "Softmax"),
     "needs two axes more than ConvLSTM1D": ("ConvLSTM3D",),
     "is Python code, or none of Keras's own": (
         "FlaxLayer", "JaxLayer", "Lambda", "Layer", "TFSMLayer", "TorchModuleWrapper", "Wrapper",

@@ -87,7 +87,9 @@ class PipelineModule(nn.Module):
         whole = Outcome(x)
         for number, (made, module, cast) in enumerate(zip(self.settings, self.layers, self.casts, strict=True)):
             nodes.append(str(number))
-            result = module(x.to(torch.get_default_dtype()) if cast else x, **({"mask": mask} if made.uses_mask else {}))
+            result = module(
+                x.to(torch.get_default_dtype()) if cast else x, **({"mask": mask} if made.uses_mask else {})
+            )
             nodes.pop()
             mask = mask if made.mask == "pass" else None
             if isinstance(result, Outcome):
