@@ -73,7 +73,8 @@ class HiddenMasks:
         told = bool(list(refs(call.kwargs.get("mask"))))
         if _computes_with_masks(settings) and not told:
             blind = bool(list(refs([*call.args[1:], call.kwargs.get("initial_state")]))) and len(inputs) == 1
-            seen = [state.there and not blind for state in states]
+            by_graph = not isinstance(settings, MergeLayer)  # told when the file is opened, if not in the file
+            seen = [not blind and (state.there or (by_graph and state.here)) for state in states]
             hidden = [i for i, state in enumerate(states) if state.here and not seen[i]]
             names = TENSORS_BY_NAME.get(settings.component_name)
             if names is not None:
