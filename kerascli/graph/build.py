@@ -222,8 +222,9 @@ def make_module(layer: BaseLayer, inputs: tuple[TensorSpec, ...]) -> nn.Module:
 def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:
     """A mask given by hand has a value for each step of its input, or as many axes as it, of which some may be 1."""
     given = node.call.get("mask", ())
+    if isinstance(given, bool):
+        return
     names = (given,) if isinstance(given, str) else given
-    assert not isinstance(names, bool)
     if len(names) > len(node.inputs):
         raise ShapeMismatch(f"takes a mask for each of {len(node.inputs)} inputs, got {len(names)}", argument="mask")
     for name, of in zip(names, node.inputs, strict=False):

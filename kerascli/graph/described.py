@@ -25,7 +25,7 @@ ReadModel = Callable[[Reading, dict[str, Any], Path], tuple[str, ...]]
 
 CELL_KEYS = ("inputs", "states", "layers", "next", "outputs")
 STATE_KEYS = ("shape", "initializer", "trainable")
-_CALL: Mapping[str, CallArgument] = {**ANY_CALL, "mask": CallArgument("tensors", "")}
+_CALL: Mapping[str, CallArgument] = {**ANY_CALL, "mask": CallArgument("tensors", "", or_false=True)}
 _TENSORS = ("initial_state", "constants")
 _SETTINGS = tuple(name for name in DescribedRNN.model_fields if name not in {"cell", "layers", "given"})
 

@@ -141,7 +141,9 @@ class Reading:
             if key not in beside:
                 continue
             value, path = beside[key], (*below, key)
-            if argument.kind == "bool":
+            if value is False and argument.or_false:
+                call[key] = value
+            elif argument.kind == "bool":
                 if isinstance(value, bool):
                     call[key] = value
                 else:

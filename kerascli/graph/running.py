@@ -11,8 +11,12 @@ from torch.func import functional_call
 from kerascli.graph.build import Built
 from kerascli.graph.model import Node
 from kerascli.graph.parts import parts_of
+from kerascli.graph.trial import unseen
 from kerascli.layers.base import MergeLayer, Outcome, ShapeMismatch
 from kerascli.layers.nesting import activity_loss, with_value
+
+QUERY_VALUE_KEY = ("query_mask", "value_mask", "key_mask")
+"""What attention in heads calls the masks of its inputs."""
 
 
 @dataclass(slots=True)
@@ -39,6 +43,8 @@ class Step:
     tensors_in_call: tuple[tuple[str, str | tuple[str, ...]], ...]
     switches: Mapping[str, bool]
     training: bool | None
+    hidden: tuple[str, ...]
+    """Masks that it computes without, though they go on."""
     masked: int
     """How many of the results have the mask that is handed on."""
     again: bool
@@ -58,9 +64,11 @@ def make_step(node: Node, built: Built, last_uses: tuple[str, ...] = (), *, agai
     tensors = tuple((key, value) for key, value in node.call.items() if not isinstance(value, bool))
     switches = {key: value for key, value in node.call.items() if isinstance(value, bool)}
     training = switches.pop("training", None)
+    hidden = tuple(unseen(switches))
+    switches = {key: value for key, value in switches.items() if key not in hidden and key != "mask"}
     names = {place: name for part in parts_of(node, module) for place, name in part.names()}
     return Step(
-        node, module, casts, tensors, switches, training, layer.masked_results(), again, names, sets, last_uses
+        node, module, casts, tensors, switches, training, hidden, layer.masked_results(), again, names, sets, last_uses
     )  # fmt: skip
 
 
@@ -74,7 +82,7 @@ def run_node(step: Step, values: dict[str, Tensor], masks: dict[str, Tensor], ou
     call: dict[str, Any] = {}
     for key, name in step.tensors_in_call:
         call[key] = values[name] if isinstance(name, str) else [values[n] for n in name]
-    mask_in = _mask_in(node, arguments, masks, call)
+    mask_in = _mask_in(step, arguments, masks, call)
     try:
         result = _call(step, arguments, call, _carried(step, outcome) if step.again and outcome.updates else {})
     except (ShapeMismatch, IndexError, RuntimeError) as error:
@@ -132,23 +140,28 @@ def _call(step: Step, arguments: list[Tensor], call: dict[str, Any], carried: di
         step.module.train(before)
 
 
-def _mask_in(node: Node, arguments: list[Tensor], masks: dict[str, Tensor], call: dict[str, Any]) -> Tensor | None:
-    """The mask that a node sees: what it is called with, else its inputs'; into `call`, if its module wants it."""
-    layer = node.layer
+def _mask_in(step: Step, arguments: list[Tensor], masks: dict[str, Tensor], call: dict[str, Any]) -> Tensor | None:
+    """The mask that goes on: what a node is called with, else its inputs'; into `call`, if its module sees it."""
+    node, layer = step.node, step.node.layer
     given = call.pop("mask", None)
     if not node.inputs:
         return None
     if not isinstance(layer, MergeLayer):
         mask = masks.get(node.inputs[0]) if given is None else _as_mask(given)
         if layer.uses_mask:
-            call["mask"] = mask
+            call["mask"] = None if step.hidden else mask
         return mask
     each = [masks.get(name) for name in node.inputs]
     if given is not None:
         each = [_as_mask(mask) for mask in given] + [None] * (len(each) - len(given))
     if layer.uses_masks:
-        call["masks"] = each
+        call["masks"] = [None if _is_hidden(step.hidden, index) else mask for index, mask in enumerate(each)]
     return layer.merge_masks(each, arguments)
+
+
+def _is_hidden(hidden: tuple[str, ...], index: int) -> bool:
+    """Whether the mask of an input is not seen: none is, or not that of the query, the value or the key."""
+    return "mask" in hidden or (index < len(QUERY_VALUE_KEY) and QUERY_VALUE_KEY[index] in hidden)
 
 
 def _as_mask(given: Tensor) -> Tensor:

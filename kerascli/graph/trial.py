@@ -102,8 +102,8 @@ def _trial(
     """The results for a batch of such a size, in which every unknown size is `unknown`."""
     tensors = [_stand_in(spec, batch, unknown) for spec in inputs]
     call = {key: _call_stand_in(value, specs, batch, unknown) for key, value in node.call.items()}
-    call.pop("training", None)
-    call.pop("mask", None)
+    for key in ("training", "mask", *unseen(node.call)):
+        call.pop(key, None)
     try:
         with torch.no_grad():
             result = module(*tensors, **call)
@@ -116,6 +116,11 @@ def _trial(
     if isinstance(result, Outcome):
         result = result.value
     return result if isinstance(result, tuple) else (result,)
+
+
+def unseen(call: Mapping[str, Any]) -> list[str]:
+    """Which masks a call says `false` of: the layer computes without them."""
+    return [key for key in ("mask", "query_mask", "value_mask", "key_mask") if call.get(key) is False]
 
 
 def taken(node: Node, specs: Mapping[str, TensorSpec]) -> str:

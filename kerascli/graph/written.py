@@ -11,7 +11,9 @@ from kerascli.layers.base import LAYERS, BaseLayer, CallArgument, MergeLayer, So
 
 NODE_KEYS = ("name", "inputs", "outputs", "when")
 _MASK: Mapping[str, CallArgument] = {
-    "mask": CallArgument("tensor", "a tensor (batch, time): steps that are not 0 count, the others are skipped")
+    "mask": CallArgument(
+        "tensor", "a tensor (batch, time): steps that are not 0 count, the others are skipped", or_false=True
+    )
 }
 """What every layer takes that `uses_mask`: a mask given by hand instead of the one that came along the edge."""
 ANY_CALL: Mapping[str, CallArgument] = {

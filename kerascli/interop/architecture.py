@@ -96,7 +96,7 @@ class _Writer:
         self, model: KerasModel, given: Sequence[str], path: tuple[str, ...], place: str, *, wishes: bool = False
     ) -> tuple[list[str], list[Owner]]:
         """Add a model's layers, called on the tensors `given`: the names of its outputs, and who has weights."""
-        reading = Reading(model, path, place, wishes=wishes, keras_3=self.common.keras_3)
+        reading = Reading(model, path, place, self.common.refusals, wishes=wishes, keras_3=self.common.keras_3)
         reading.tensors.update({ref: name for (_, ref), name in zip(model.inputs, given, strict=True)})
         for layer, number in model.ordered():
             if (layer.name, number) in reading.wanted:
@@ -117,7 +117,7 @@ class _Writer:
         return self._layer(reading, layer, number)
 
     def _layer(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
-        settings = reading.settings(layer, self.common.refusals)
+        settings = reading.settings(layer)
         if settings is None:
             return []
         has_learned = learns(settings)
@@ -125,9 +125,9 @@ class _Writer:
             settings = with_learned(reading.owner(layer, "", settings), self.common.file)
         own = settings.component_name
         call = read_call(type(settings), layer, reading.call(layer, number), reading.names, self.common)
-        node: dict[str, Any] = {"inputs": call.inputs, **call.beside}
-        if reading.hides_mask(layer, number):
-            node["mask"] = self._all_seen(call.inputs[0])
+        for index in reading.cut(layer, number):
+            call.inputs[index] = self._without_mask(call.inputs[index])
+        node: dict[str, Any] = {"inputs": call.inputs, **call.beside, **reading.hidden(layer, number)}
         results = max(settings.result_count() or 1, reading.results(layer, number))
         if reading.calls(layer) > 1:
             first = layer.name not in reading.things
@@ -143,11 +143,9 @@ class _Writer:
             reading.own(layer, names[0], settings)
         return self._add(own, brief(settings), node, names, merges=isinstance(settings, MergeLayer), settings=settings)
 
-    def _all_seen(self, sequence: str) -> str:
-        """A mask that hides no step of a sequence."""
-        previous = self._previous
-        (name,) = self._add("expr", {"value": f"ones_like({sequence}[..., 0])"}, {}, [self.book.give("all_steps")])
-        self._previous = previous
+    def _without_mask(self, tensor: str) -> str:
+        """The tensor behind a formula, where masks end."""
+        (name,) = self._add("expr", {"value": tensor}, {}, [self.book.give(f"{tensor}_alone")])
         return name
 
     def _operation(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:

@@ -10,6 +10,8 @@ from kerascli.interop.calls import Call, KerasLayer, refs
 from kerascli.interop.differences import TENSORS_BY_NAME
 from kerascli.interop.objects import Refusals
 from kerascli.layers.base import BaseLayer, CallArgument, MergeLayer
+from kerascli.layers.normalization.batch_normalization import BatchNormalization
+from kerascli.layers.wrappers.time_distributed import TimeDistributed
 
 
 class Common(Protocol):
@@ -32,18 +34,21 @@ def read_call(
     given = {key: value for key, value in call.kwargs.items() if value is not None}
     order = TENSORS_BY_NAME.get(cls.component_name, ("inputs",))
     by_name = [given.pop(key) for key in order if list(refs(given.get(key)))]
-    inputs, rest = names(call.args[:1]), names(call.args[1:])
+    known = call_arguments(cls)
+    keys = _positions(cls) if "mask" in known and not order[1:] else ()
+    given = {key: value for key, value in zip(keys, call.args[1:], strict=False) if value is not None} | given
+    further = call.args[1 + len(keys) :]
+    inputs, rest = names(call.args[:1]), names(further)
     if issubclass(cls, MergeLayer):
         inputs, rest = [*inputs, *rest, *names(by_name)], []
     else:
         inputs, rest = (inputs or names(by_name))[:1], [*(inputs or names(by_name))[1:], *rest]
     beside: dict[str, Any] = {}
-    known = call_arguments(cls)
     if rest and "initial_state" in known:
         beside["initial_state"] = rest
     elif rest:
         common.refusals.add(f"{layer.name}: {cls.component_name} takes one input and is called on {1 + len(rest)}")
-    for value in call.args[1:]:
+    for value in further:
         if not list(refs(value)) and value is not None:
             common.refusals.add(f"{layer.name}: it is called with {show(value)}, which cannot be said here")
     if isinstance(training := given.pop("training", None), bool) and training and not common.keras_3:
@@ -58,6 +63,13 @@ def read_call(
     return NodeCall(inputs, beside)
 
 
+def _positions(cls: type[BaseLayer]) -> tuple[str, ...]:
+    """What Keras takes the arguments behind the first for."""
+    if "initial_state" in cls.call_arguments:
+        return ("initial_state", "mask", "training")
+    return ("training", "mask") if cls in (BatchNormalization, TimeDistributed) else ("mask",)
+
+
 def _said(value: Any, tensors: list[str], argument: CallArgument | None) -> Any:
     """A call argument as it is written here; None where it cannot be."""
     match argument.kind if argument is not None else "":
@@ -65,7 +77,7 @@ def _said(value: Any, tensors: list[str], argument: CallArgument | None) -> Any:
             return value
         case "tensor" if len(tensors) == 1:
             return tensors[0]
-        case "tensors" if tensors:
+        case "tensors" if tensors and not (isinstance(value, list) and None in value[: len(tensors)]):
             return tensors
         case _:
             return None

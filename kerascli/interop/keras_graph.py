@@ -8,6 +8,7 @@ from typing import Any
 from kerascli.graph.inner import wrapped
 from kerascli.graph.model import Call, CallValue, Model, Node, Shared
 from kerascli.graph.rnn import DescribedRNN
+from kerascli.graph.trial import unseen
 from kerascli.interop.differences import TENSORS_BY_NAME
 from kerascli.interop.keras_nodes import KerasCall, KerasNode, functional, input_node, reached, sequential
 from kerascli.interop.keras_order import Place, keras_order
@@ -134,7 +135,8 @@ class _Writer:
         inputs = [self._of(tensor) for tensor in node.inputs]
         apart = node.layer.component_name in TENSORS_BY_NAME
         args: list[Any] = [inputs] if isinstance(node.layer, MergeLayer) and not apart else inputs
-        kwargs = {key: self._argument(node, key, value) for key, value in node.call.items() if key != "training"}
+        left_out = {"training", *unseen(node.call)}
+        kwargs = {key: self._argument(node, key, value) for key, value in node.call.items() if key not in left_out}
         self._training(node.name, node.call)
         calls = self._nodes[name].calls
         calls.append(KerasCall(args, kwargs))

@@ -13,13 +13,27 @@ def keras_order(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place])
     as the farthest of its calls. `parents` are what each call is on, in the order of its arguments.
     """
     met, finished = _walked(parents, ends)
+    far, _ = _depths(parents, finished)
+    return sorted(far, key=lambda name: (-far[name], met[name])), finished
+
+
+def keras_runs(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place]) -> list[Place]:
+    """The calls that lead to `ends`, in the order in which Keras runs them: the farthest from an output first."""
+    _, depths = _depths(parents, _walked(parents, ends)[1])
+    return sorted(depths, key=lambda place: -depths[place])
+
+
+def _depths(
+    parents: Mapping[Place, Sequence[Place]], finished: Sequence[Place]
+) -> tuple[dict[str, int], dict[Place, int]]:
+    """How far layers, and calls of them, are from an output; in the order in which Keras finds it."""
     far: dict[str, int] = {}
     depths: dict[Place, int] = {}
     for place in reversed(finished):
-        depth = far[place[0]] = max(depths.get(place, 0), far.get(place[0], 0))
+        depth = far[place[0]] = depths[place] = max(depths.get(place, 0), far.get(place[0], 0))
         for parent in parents[place]:
             depths[parent] = max(depth + 1, depths.get(parent, 0))
-    return sorted(far, key=lambda name: (-far[name], met[name])), finished
+    return far, depths
 
 
 def _walked(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place]) -> tuple[dict[str, int], list[Place]]:

@@ -1,20 +1,17 @@
 """Masks in Keras 3's graphs: it writes those that follow from the layers, too; here they follow anew."""
 
-from collections.abc import Set
+from collections.abc import Callable, Set
 from typing import Any
 
 from kerascli.interop.calls import Call, KerasLayer, KerasModel, Ref, refs
 
 
 class ImpliedMasks:
-    """Tells a mask that an embedding or a masking layer makes from one that was given by hand.
+    """Tells a mask that an embedding or a masking layer makes from one that was given by hand."""
 
-    A layer called with an `initial_state` sees no mask in Keras 3, though masks travel on: a model that has one beside
-    masks keeps all of them as they are written.
-    """
-
-    def __init__(self, model: KerasModel, *, keras_3: bool) -> None:
+    def __init__(self, model: KerasModel, comes_along: Callable[[KerasLayer, Call], bool]) -> None:
         self._model = model
+        self._comes_along = comes_along
         self._known: dict[Ref, bool] = {}
         self._made: list[tuple[Ref, Any]] = []
         """On which tensor a mask is made, and what stands for padding there."""
@@ -22,14 +19,11 @@ class ImpliedMasks:
             padding = {"Embedding": 0, "Masking": layer.config.get("mask_value", 0.0)}.get(layer.class_name)
             if padding is not None and (layer.class_name == "Masking" or layer.config.get("mask_zero")):
                 self._made += [(ref, padding) for call in layer.calls for ref in refs(call.args[:1])]
-        calls = [call for layer in model.layers.values() for call in layer.calls]
-        self.stay = keras_3 and bool(self._made) and any(map(loses_mask, calls))
-        """Whether masks are all written out."""
 
     def without(self, layer: KerasLayer, number: int) -> Call:
         """A call without the masks that follow anyway; an operation gets those alone that it is called with."""
         call = layer.calls[number]
-        if self.stay or layer.is_operation:
+        if layer.is_operation or not self._comes_along(layer, call):
             return call
         kept = {key: value for key, value in call.kwargs.items() if not (_is_mask(key) and self._all(value))}
         return Call(call.args, kept)
@@ -61,11 +55,6 @@ class ImpliedMasks:
                 before = list(refs(args))
                 self._known[ref] = made or (bool(before) and all(map(self._implied, before)))
         return self._known[ref]
-
-
-def loses_mask(call: Call) -> bool:
-    """Whether Keras 3 gives a recurrent layer no mask because of how it is called."""
-    return bool(list(refs(call.kwargs.get("initial_state")))) and call.kwargs.get("mask") is None
 
 
 def _is_mask(key: str) -> bool:

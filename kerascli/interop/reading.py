@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from kerascli.interop.calls import Call, KerasLayer, KerasModel, Ref, refs
-from kerascli.interop.masks import ImpliedMasks, loses_mask
+from kerascli.interop.hidden_masks import HiddenMasks
+from kerascli.interop.masks import ImpliedMasks
 from kerascli.interop.names import NameBook
 from kerascli.interop.objects import Refusals, component, full_name
 from kerascli.interop.places import layers_place
@@ -29,7 +30,16 @@ class Owner:
 class Reading:
     """One model while it is written."""
 
-    def __init__(self, model: KerasModel, path: tuple[str, ...], place: str, *, wishes: bool, keras_3: bool) -> None:
+    def __init__(
+        self,
+        model: KerasModel,
+        path: tuple[str, ...],
+        place: str,
+        refusals: Refusals,
+        *,
+        wishes: bool,
+        keras_3: bool,
+    ) -> None:
         self.model = model
         self.path = path
         self.tensors: dict[Ref, str] = {}
@@ -39,9 +49,12 @@ class Reading:
         """The names of what is shared, by Keras's."""
         self.counts: dict[str, int] = {}
         self.wishes = {ref: key for key, ref in model.outputs if key is not None} if wishes else {}
-        self._masks = ImpliedMasks(model, keras_3=keras_3)
-        self.wanted: Set[tuple[str, int]] = self._masks.wanted()
+        self._refusals = refusals
         self._settings: dict[str, BaseLayer | None] = {}
+        self._hidden = HiddenMasks(model, self.settings, masked=bool(path))
+        self._keras_3 = keras_3
+        self._masks = ImpliedMasks(model, self._hidden.comes_along)
+        self.wanted: Set[tuple[str, int]] = self._masks.wanted()
         calls = [self.call(model.layers[name], number) for name, number in self.wanted]
         self.used = {ref for call in calls for ref in refs(call)} | {ref for _, ref in model.outputs}
         self._most: dict[tuple[str, int], int] = {}
@@ -54,9 +67,13 @@ class Reading:
     def call(self, layer: KerasLayer, number: int) -> Call:
         return self._masks.without(layer, number)
 
-    def hides_mask(self, layer: KerasLayer, number: int) -> bool:
-        """Whether a mask that comes along must not be seen by a call."""
-        return self._masks.stay and loses_mask(layer.calls[number])
+    def hidden(self, layer: KerasLayer, number: int) -> dict[str, bool]:
+        """The masks that come along and that Keras does not let a call see, as call arguments that are false."""
+        return self._hidden.of(layer, number) if self._keras_3 else {}
+
+    def cut(self, layer: KerasLayer, number: int) -> list[int]:
+        """The inputs of a call that must come without a mask."""
+        return self._hidden.cut(layer, number) if self._keras_3 else []
 
     def calls(self, layer: KerasLayer) -> int:
         """How often a layer is called on the way to an output."""
@@ -88,10 +105,10 @@ class Reading:
     def owner(self, layer: KerasLayer, prefix: str, settings: BaseLayer) -> Owner:
         return Owner((*self.path, layer.name), self.places[layer.name], prefix, settings)
 
-    def settings(self, layer: KerasLayer, refusals: Refusals) -> BaseLayer | None:
+    def settings(self, layer: KerasLayer) -> BaseLayer | None:
         """The layer in our words, read once; None after a refusal."""
         if layer.name not in self._settings:
-            found = component(LAYERS, layer.spec, f"{layer.name} ({full_name(layer.spec)})", refusals)
+            found = component(LAYERS, layer.spec, f"{layer.name} ({full_name(layer.spec)})", self._refusals)
             self._settings[layer.name] = found if isinstance(found, BaseLayer) else None
         return self._settings[layer.name]
 

@@ -53,6 +53,8 @@ class CallArgument:
 
     kind: Literal["tensor", "tensors", "bool"]
     description: str
+    or_false: bool = False
+    """Of a mask: with `false` the layer computes without the one that comes along, and hands it on all the same."""
 
 
 class BaseLayer(Component):

@@ -5,7 +5,7 @@ from typing import get_args
 
 from kerascli.data.spec import DataSpec, SplitSpec
 from kerascli.graph.written import call_arguments
-from kerascli.layers.base import BaseLayer, MergeLayer, NamingLayer, SourceLayer
+from kerascli.layers.base import BaseLayer, CallArgument, MergeLayer, NamingLayer, SourceLayer
 from kerascli.layers.recurrent.rnn import RNN
 from kerascli.shapes import DType
 from kerascli.spec.arithmetic import Precision
@@ -71,10 +71,17 @@ def node_settings(cls: type[BaseLayer]) -> list[Setting]:
         Setting("outputs", {"anyOf": [_NODE, several]}, "A name for every result; '_' drops one."),
         Setting("when", _BOOL, "False: left out, its input is passed on under its name.", default=True),
     ]
-    kinds: dict[str, Schema] = {"bool": _BOOL, "tensor": _NODE, "tensors": {"anyOf": [_NODE, several]}}
     calls = call_arguments(cls).items()
-    found = [*keys, *(Setting(name, kinds[call.kind], _sentence(call.description)) for name, call in calls)]
+    found = [*keys, *(Setting(name, _of_call(call), _sentence(call.description)) for name, call in calls)]
     return [*map(_by_state, found), _CONSTANTS] if cls is RNN else found
+
+
+def _of_call(argument: CallArgument) -> Schema:
+    """What a call argument may be."""
+    several: Schema = {"type": "array", "items": _NODE}
+    kinds: dict[str, list[Schema]] = {"bool": [_BOOL], "tensor": [_NODE], "tensors": [_NODE, several]}
+    found = [*kinds[argument.kind], *([{"const": False}] if argument.or_false else [])]
+    return found[0] if len(found) == 1 else {"anyOf": found}
 
 
 _CONSTANTS = Setting(

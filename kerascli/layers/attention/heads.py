@@ -27,9 +27,15 @@ class HeadsLayer(AttentionLayer):
     """Settings of an attention in heads; their fields stand in the layers, in Keras's order."""
 
     call_arguments = {  # noqa: RUF012
-        "query_mask": CallArgument("tensor", "(batch, steps): what is 0 sees nothing; beside the query's own mask"),
-        "value_mask": CallArgument("tensor", "(batch, steps): what is 0 is not seen; beside the value's own mask"),
-        "key_mask": CallArgument("tensor", "(batch, steps): what is 0 is not seen; beside the key's own mask"),
+        "query_mask": CallArgument(
+            "tensor", "(batch, steps): what is 0 sees nothing; beside the query's own mask", or_false=True
+        ),
+        "value_mask": CallArgument(
+            "tensor", "(batch, steps): what is 0 is not seen; beside the value's own mask", or_false=True
+        ),
+        "key_mask": CallArgument(
+            "tensor", "(batch, steps): what is 0 is not seen; beside the key's own mask", or_false=True
+        ),
         "attention_mask": CallArgument("tensor", "(batch, query steps, value steps): what is 0 is not seen"),
         **CALL,
     }

@@ -16,7 +16,9 @@ class ScoredAttention(AttentionLayer):
     """Settings of an attention without projections."""
 
     call_arguments = {  # noqa: RUF012
-        "mask": CallArgument("tensors", "[query mask, value mask]: steps that are not 0 count, the others are skipped"),
+        "mask": CallArgument(
+            "tensors", "[query mask, value mask]: steps that are not 0 count, the others are skipped", or_false=True
+        ),
         **CALL,
     }
 

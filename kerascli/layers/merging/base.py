@@ -1,6 +1,7 @@
 """What the merging layers share: shapes that broadcast, as in Keras."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from functools import reduce
 from typing import ClassVar
 
@@ -41,12 +42,17 @@ def check_shapes(xs: tuple[TensorSpec, ...]) -> None:
 
 class MergeModule(nn.Module):
     def forward(self, *xs: Tensor) -> Tensor:  # each (N, *) -> (N, *)
-        rank = max(x.ndim for x in xs)
-        return self.merge([x[(slice(None), *[None] * (rank - x.ndim))] for x in xs])
+        return self.merge(of_one_rank(xs))
 
     @abstractmethod
     def merge(self, xs: list[Tensor]) -> Tensor:
         """The merged values of tensors of equal rank."""
+
+
+def of_one_rank(xs: Sequence[Tensor]) -> list[Tensor]:
+    """Tensors of fewer axes get axes of 1 after the batch."""
+    rank = max(x.ndim for x in xs)
+    return [x[(slice(None), *[None] * (rank - x.ndim))] for x in xs]
 
 
 class PairwiseModule(MergeModule):

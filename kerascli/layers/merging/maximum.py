@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from kerascli.layers.base import Example, layer
-from kerascli.layers.merging.base import ElementwiseMerge, PairwiseModule
+from kerascli.layers.merging.masked import MaskedMerge, MaskedMergeModule
 
 
-class MaximumModule(PairwiseModule):
+class MaximumModule(MaskedMergeModule):
     def pair(self, a: Tensor, b: Tensor) -> Tensor:
         return torch.maximum(a, b)
 
@@ -16,7 +16,7 @@ class MaximumModule(PairwiseModule):
     Example(input=[(4,), (4,)], output=(4,)),
     Example(input=[(5, 4), (4,)], output=(5, 4)),
 )
-class Maximum(ElementwiseMerge):
-    """The largest of its inputs, value by value."""
+class Maximum(MaskedMerge):
+    """The largest of its inputs, value by value; masked steps take no part."""
 
     module = MaximumModule

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from kerascli.layers.base import Example, layer
-from kerascli.layers.merging.base import ElementwiseMerge, PairwiseModule
+from kerascli.layers.merging.masked import MaskedMerge, MaskedMergeModule
 
 
-class MinimumModule(PairwiseModule):
+class MinimumModule(MaskedMergeModule):
     def pair(self, a: Tensor, b: Tensor) -> Tensor:
         return torch.minimum(a, b)
 
@@ -16,7 +16,7 @@ class MinimumModule(PairwiseModule):
     Example(input=[(4,), (4,)], output=(4,)),
     Example(input=[(5, 4), (4,)], output=(5, 4)),
 )
-class Minimum(ElementwiseMerge):
-    """The smallest of its inputs, value by value."""
+class Minimum(MaskedMerge):
+    """The smallest of its inputs, value by value; masked steps take no part."""
 
     module = MinimumModule

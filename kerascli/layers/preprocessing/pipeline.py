@@ -1,6 +1,6 @@
 """Pipeline: layers one after the other, as one layer."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import BeforeValidator, Field
@@ -27,20 +27,25 @@ def _listed(value: object) -> object:
     Example(input=(6,), output=(2,), config={"layers": [{"dense": {"units": 3}}, {"dense": {"units": 2}}]}),
 )
 class Pipeline(Layer):
-    """Runs layers of one input and one result each, one after the other; masks stay outside."""
+    """Runs layers of one input and one result each, one after the other; a mask goes on as they hand it on."""
 
     takes_integers = True
+    uses_mask = True
 
     layers: Annotated[
         tuple[Annotated[BaseLayer, LAYERS.field()], ...], BeforeValidator(_listed), Field(min_length=1, max_length=1000)
     ]
     """The layers, in order."""
 
+    @property
+    def mask(self) -> Literal["pass", "stop"]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return "pass" if all(made.mask == "pass" for made in self.layers) else "stop"
+
     def build(self, x: TensorSpec) -> nn.Module:
         modules, casts = [], []
         for number, made in enumerate(self.layers, 1):
             if not isinstance(made, Layer) or made.result_count() != 1 or made.makes_mask():
-                text = f"takes layers of one input and one result, without masks; {made.component_name} is none"
+                text = f"takes layers of one input and one result, that make no masks; {made.component_name} is none"
                 raise ShapeMismatch(text, hint="make it a node of its own", argument="layers")
             if not made.trainable:
                 text = f"cannot freeze {made.component_name} alone"
@@ -50,7 +55,7 @@ class Pipeline(Layer):
             module = made.build(x).eval()
             x = _result(f"{made.component_name} (number {number})", module, x)
             modules.append(module)
-        return PipelineModule(modules, casts)
+        return PipelineModule(self.layers, modules, casts)
 
 
 def _result(name: str, module: nn.Module, x: TensorSpec) -> TensorSpec:
@@ -71,18 +76,22 @@ def _result(name: str, module: nn.Module, x: TensorSpec) -> TensorSpec:
 
 
 class PipelineModule(nn.Module):
-    def __init__(self, modules: list[nn.Module], casts: list[bool]) -> None:
+    def __init__(self, settings: tuple[BaseLayer, ...], modules: list[nn.Module], casts: list[bool]) -> None:
         super().__init__()
+        self.settings = settings
         self.layers = nn.ModuleList(modules)
         self.casts = casts
 
-    def forward(self, x: Tensor) -> Tensor | Outcome:  # (N, *) -> (N, *)
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor | Outcome:  # (N, *) -> (N, *)
         nodes = draws.node_stack()
         whole = Outcome(x)
-        for number, (module, cast) in enumerate(zip(self.layers, self.casts, strict=True)):
+        for number, (made, module, cast) in enumerate(zip(self.settings, self.layers, self.casts, strict=True)):
             nodes.append(str(number))
-            result = module(x.to(torch.get_default_dtype()) if cast else x)
+            result = module(
+                x.to(torch.get_default_dtype()) if cast else x, **({"mask": mask} if made.uses_mask else {})
+            )
             nodes.pop()
+            mask = mask if made.mask == "pass" else None
             if isinstance(result, Outcome):
                 whole = Outcome(
                     x,

@@ -1,6 +1,6 @@
 """SpectralNormalization: a layer whose kernel has a largest singular value of 1 (Miyato et al., 2018)."""
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from pydantic import model_validator
@@ -43,6 +43,13 @@ class SpectralNormalization(Layer):
     def _takes_one(self) -> Self:
         check_inner(self.layer)
         return self
+
+    @property
+    def mask(self) -> Literal["pass", "stop"]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return "pass" if self.layer.mask == "pass" else "stop"
+
+    def masked_results(self) -> int:
+        return self.layer.masked_results()
 
     @property
     def takes_integers(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]

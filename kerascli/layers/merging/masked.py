@@ -1,0 +1,50 @@
+"""Merges in which masked steps take no part: of a step the inputs count that have it."""
+
+from collections.abc import Sequence
+from functools import reduce
+
+import torch
+from torch import Tensor
+
+from kerascli.layers.base import CallArgument
+from kerascli.layers.geometry import broadcast_mask
+from kerascli.layers.merging.base import ElementwiseMerge, PairwiseModule, of_one_rank
+
+Mask = Tensor | None
+
+
+class MaskedMerge(ElementwiseMerge):
+    """Settings of a merge that leaves masked steps out."""
+
+    uses_masks = True
+    call_arguments = {  # noqa: RUF012
+        "mask": CallArgument("bool", "false: masked steps take part, too"),
+    }
+
+
+class MaskedMergeModule(PairwiseModule):
+    def forward(self, *xs: Tensor, masks: Sequence[Mask] = ()) -> Tensor:  # each (N, *) -> (N, *)
+        rank = max(x.ndim for x in xs)
+        seen = [mask if x.ndim == rank else None for x, mask in zip(xs, masks, strict=False)]
+        same = of_one_rank(xs)
+        if all(mask is None for mask in seen):
+            return self.merge(same)
+        return self.merge_seen(same, [None if mask is None else broadcast_mask(mask, xs[0]) for mask in seen])
+
+    def merge_seen(self, xs: list[Tensor], masks: Sequence[Mask]) -> Tensor:
+        """As Keras does it: of two values one that is masked becomes the other."""
+        (y, *others), (seen, *further) = xs, masks
+        for x, mask in zip(others, further, strict=True):
+            x = x if mask is None else torch.where(mask, x, y)
+            y = y if seen is None else torch.where(seen, y, x)
+            seen = None if mask is None or seen is None else seen | mask
+            y = self.pair(y, x)
+        return y
+
+
+def product_of_seen(xs: Sequence[Tensor], masks: Sequence[Mask]) -> Tensor:
+    """The product of those values that no mask hides; 0 where all inputs have a mask and all hide it."""
+    kept = [x if mask is None else torch.where(mask, x, 1) for x, mask in zip(xs, masks, strict=True)]
+    y = reduce(torch.mul, kept)
+    present = [mask for mask in masks if mask is not None]
+    return torch.where(reduce(torch.logical_or, present), y, 0) if len(present) == len(masks) else y
