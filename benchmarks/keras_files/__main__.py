@@ -15,7 +15,7 @@ import importlib
 import json
 import sys
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -26,23 +26,24 @@ from benchmarks.keras_files.models import KerasModel
 from benchmarks.keras_files.report import report
 from benchmarks.keras_files.round_trip import Result
 
-PARTS = ("applications",)
-"""Modules beside this one; each has `models()`, which yields what it is made of."""
+PARTS = ("applications", "layers", "graphs")
+"""Modules beside this one; each has `models(...)`, which yields what it is made of."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.keras_files", description=__doc__)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--only", metavar="GLOB", default="*", help="names of models, such as 'ConvNeXt*'")
+    parser.add_argument("--only", metavar="GLOB", default="*", help="names of models, such as 'ConvNeXt*' or 'LSTM 3'")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the parts that are drawn: layers and graphs")
     parser.add_argument("--seconds", type=float, default=600, help="limit on one model")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results of each model as JSON Lines")
     given = parser.parse_args()
-    results: dict[str, list[Result]] = {part: [] for part in given.parts}
+    results: defaultdict[str, list[Result]] = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="keras-files-") as folder:
         for part in given.parts:
-            for number, model in enumerate(_chosen(part, given.only)):
+            for number, model in enumerate(_chosen(part, given.only, given.seed)):
                 result = checked(model, Path(folder), given.seconds)
-                results[part].append(result)
+                results[f"{part}: {model.kind}" if model.kind else part].append(result)
                 _say(part, number, result)
                 if given.json:
                     with given.json.open("a", encoding="utf-8") as file:
@@ -52,9 +53,10 @@ def main() -> int:
     return 1 if outcomes["differs"] or outcomes["failed"] else 0
 
 
-def _chosen(part: str, pattern: str) -> Iterator[KerasModel]:
+def _chosen(part: str, pattern: str, seed: int) -> Iterator[KerasModel]:
     module: Any = importlib.import_module(f"benchmarks.keras_files.{part}")
-    return (model for model in module.models() if fnmatch.fnmatchcase(model.name, pattern))
+    found = module.models() if part == "applications" else module.models(seed)
+    return (model for model in found if fnmatch.fnmatchcase(model.name, pattern))
 
 
 def _say(part: str, number: int, result: Result) -> None:

@@ -25,3 +25,5 @@ class KerasModel:
     """Largest accepted difference, relative to the largest absolute value of the output (at least 1)."""
     exports: bool = True
     """False: the model has something that only the import knows, such as an operation that no file can be made of."""
+    kind: str = ""
+    """What the table counts it under, beside its part."""
