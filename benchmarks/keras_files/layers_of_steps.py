@@ -117,9 +117,9 @@ def attention(cls: Any, random: Random) -> Case:
     )  # fmt: skip
 
 
-@KINDS.add("attention", "MultiHeadAttention GroupQueryAttention")
+@KINDS.add("attention", "MultiHeadAttention GroupedQueryAttention")
 def heads(cls: Any, random: Random) -> Case:
-    if cls.__name__ == "GroupQueryAttention":
+    if cls.__name__ == "GroupedQueryAttention":
         found = settings(cls, random, head_dim=3, num_query_heads=4, num_key_value_heads=random.choice([1, 2, 4]))
         lead: tuple[int, ...] = ()
     else:

@@ -87,11 +87,19 @@ def drawn(model: Any) -> dict[str, np.ndarray]:
 
 
 def predictions(model: Any, inputs: Any) -> list[np.ndarray]:
-    """Return what Keras predicts, output by output."""
+    """Return what Keras predicts from zero states, output by output; the states are zero afterwards, too."""
     called_on = getattr(model, "_inputs_struct", model.inputs if len(model.inputs) > 1 else model.inputs[0])
     struct = keras.tree.map_structure(lambda tensor: inputs[tensor.name], called_on)
+    _reset_states(model)
     found = keras.tree.flatten(_quietly(model.predict, struct, verbose=0, batch_size=ROWS))
+    _reset_states(model)
     return [np.asarray(value, dtype="float64") for value in found]
+
+
+def _reset_states(model: Any) -> None:
+    for layer in model._flatten_layers():
+        if getattr(layer, "stateful", False) and hasattr(layer, "reset_state"):
+            layer.reset_state()
 
 
 def largest_gap(ours: list[np.ndarray], theirs: list[np.ndarray]) -> float:
