@@ -71,7 +71,8 @@ def bidirectional(cls: Any, random: Random) -> Case:
     inner = random.choice([L.LSTM, L.GRU, L.SimpleRNN])
     same = {key: random.random() < 0.5 for key in ("return_sequences", "return_state", "stateful")}
     forward = settings(inner, random, go_backwards=False, **same)
-    fixed: dict[str, Any] = {"layer": inner(**forward), "merge_mode": random.choice(["sum", "mul", "ave", "concat", None])}
+    fixed: dict[str, Any] = {"layer": inner(**forward), "backward_layer": None}
+    fixed["merge_mode"] = random.choice(["sum", "mul", "ave", "concat", None])
     if random.random() < 0.4:
         back = settings(inner, random, go_backwards=True, units=forward["units"], **same)
         fixed["backward_layer"] = inner(**back)

@@ -159,4 +159,4 @@ def settings(cls: Any, random: Random, rank: int = 1, **fixed: Any) -> dict[str,
         value = draw(random, rank)
         if parameter.default is parameter.empty or random.random() < 0.5:
             found[name] = value
-    return {name: value for name, value in found.items() if value is not ...}
+    return found
