@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from kerascli.layers.base import Example, layer
-from kerascli.layers.merging.base import ElementwiseMerge, PairwiseModule
+from kerascli.layers.merging.base import ElementwiseMerge, ExtremeModule
 
 
-class MinimumModule(PairwiseModule):
+class MinimumModule(ExtremeModule):
     def pair(self, a: Tensor, b: Tensor) -> Tensor:
         return torch.minimum(a, b)
 
@@ -17,6 +17,8 @@ class MinimumModule(PairwiseModule):
     Example(input=[(5, 4), (4,)], output=(5, 4)),
 )
 class Minimum(ElementwiseMerge):
-    """The smallest of its inputs, value by value."""
+    """The smallest of its inputs, value by value; steps that a mask hides do not take part."""
+
+    uses_masks = True
 
     module = MinimumModule
