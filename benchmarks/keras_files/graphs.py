@@ -1,5 +1,6 @@
 """Random graphs of Keras: shared layers and models, masks, several inputs and outputs, functions of keras.ops between."""
 
+import re
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -249,9 +250,9 @@ def _operation(function: str, arguments: list[Any], settings: dict[str, Any], te
 
 def _formula(text: str, tensors: Mapping[str, Any]) -> Any:
     """Compute one of the formulas that `Draw` writes."""
-    name = next(name for name in sorted(tensors, key=len, reverse=True) if name in text)
+    name = next(word for word in re.findall(r"\w+", text) if word in tensors)
     x = tensors[name]
-    match text.replace(name, "x"):
+    match re.sub(rf"\b{name}\b", "x", text):
         case "x * 2 + 1":
             return x * 2 + 1
         case "tanh(x)":

@@ -98,8 +98,9 @@ def predictions(model: Any, inputs: Any) -> list[np.ndarray]:
 
 def _reset_states(model: Any) -> None:
     for layer in model._flatten_layers():
-        if getattr(layer, "stateful", False) and hasattr(layer, "reset_state"):
-            layer.reset_state()
+        if getattr(layer, "stateful", False):
+            for state in keras.tree.flatten(getattr(layer, "states", None) or []):  # reset_state fails on stacks
+                state.assign(keras.ops.zeros_like(state))
 
 
 def largest_gap(ours: list[np.ndarray], theirs: list[np.ndarray]) -> float:

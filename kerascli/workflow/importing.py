@@ -121,6 +121,9 @@ def load_file(file: ModelFile, name: str, *, compiled: bool) -> _Loaded:
         refusals.check()
     except FileRefused as error:
         raise _with_way_out(error, compiled=compiled and file.compile is not None) from None
+    if any(owner.layer.keeps_states() for owner in architecture.owners):
+        sections["fit"] = {"shuffle": False}
+        notes.append("it has stateful layers: fit.shuffle is false, as a batch goes on where the one before it ended")
     if "compile" not in sections:
         notes.append("the file has no loss: the run predicts, and cannot be evaluated or trained")
         if architecture.precision != "float32":
