@@ -22,7 +22,7 @@ from kerascli.graph.weights import Weight, lasting
 from kerascli.interop.architecture import Architecture, read_architecture
 from kerascli.interop.hdf5 import Hdf5
 from kerascli.interop.model_file import ModelFile, open_model
-from kerascli.interop.objects import Refusals
+from kerascli.interop.objects import Refusals, is_object, walk
 from kerascli.interop.training import optimizer_state, read_compile
 from kerascli.interop.weights import Pairs, check_shapes, fill, read_weights
 from kerascli.optimizers.apply import FlatOptimizer
@@ -122,7 +122,8 @@ def load_file(file: ModelFile, name: str, *, compiled: bool) -> _Loaded:
     except FileRefused as error:
         raise _with_way_out(error, compiled=compiled and file.compile is not None) from None
     if any(owner.layer.keeps_states() for owner in architecture.owners):
-        sections["fit"] = {"shuffle": False}
+        size = _batch_size(file.model)
+        sections["fit"] = {"shuffle": False, **({"batch_size": size} if size else {})}
         notes.append("it has stateful layers: fit.shuffle is false, as a batch goes on where the one before it ended")
     if "compile" not in sections:
         notes.append("the file has no loss: the run predicts, and cannot be evaluated or trained")
@@ -131,6 +132,14 @@ def load_file(file: ModelFile, name: str, *, compiled: bool) -> _Loaded:
     experiment = _experiment(sections, name, file, architecture)
     state = _take_weights(file, architecture, experiment, notes)
     return _Loaded(architecture, sections, experiment, state, tuple(notes))
+
+
+def _batch_size(model: Mapping[str, Any]) -> int | None:
+    """Return the number of rows of a batch that an input of the model states; None where none does."""
+    configs = [item["config"] for item in walk(model) if is_object(item) and item["class_name"] == "InputLayer"]
+    shapes = [config.get("batch_shape") for config in configs if isinstance(config, dict)]
+    sizes = [shape[0] for shape in shapes if isinstance(shape, list) and shape]
+    return next((size for size in sizes if type(size) is int and size > 0), None)
 
 
 def _with_way_out(error: FileRefused, *, compiled: bool) -> FileRefused:
@@ -185,8 +194,9 @@ def _take_weights(
 
 
 def _pairs(arrays: Hdf5, file: ModelFile, architecture: Architecture, weights: Sequence[Weight]) -> Pairs:
-    pairs = read_weights(arrays, weights, architecture.owners, legacy=file.legacy)
-    missing = {weight.name for weight in lasting(weights)} - {weight.name for weight, _ in pairs}
+    kept = lasting(weights)  # the files have no states of stateful layers
+    pairs = read_weights(arrays, kept, architecture.owners, legacy=file.legacy)
+    missing = {weight.name for weight in kept} - {weight.name for weight, _ in pairs}
     if missing:
         raise FileRefused(f"the file has no numbers for the weight '{min(missing)}'")
     return pairs

@@ -54,3 +54,18 @@ def test_an_input_of_fewer_axes_loses_its_mask(tmp_path: Path) -> None:
     row = L.GlobalAveragePooling1D()(inputs[1])
     merged = L.Multiply()([sequence, row])
     assert_same(keras.Model(inputs, [merged, L.GRU(2)(merged)]), tmp_path, x=padded(2))
+
+
+@pytest.mark.filterwarnings("ignore:Layer 'functional:UserWarning")  # the mask ends there: Keras says so
+def test_a_nested_model_sees_the_mask_of_a_concatenation(tmp_path: Path) -> None:
+    inputs, tensors = sequences(2, masked=1)
+    given = keras.Input((5, 6))
+    inner = keras.Model(given, L.GlobalAveragePooling1D()(given))
+    joined = L.Concatenate()(tensors)
+    assert_same(keras.Model(inputs, [inner(joined), L.GRU(2)(joined)]), tmp_path, x=padded(2))
+
+
+def test_a_concatenation_in_time_hides_the_steps_that_its_inputs_hide(tmp_path: Path) -> None:
+    inputs, tensors = sequences(2, masked=1)
+    joined = L.Concatenate(axis=1)(tensors)
+    assert_same(keras.Model(inputs, [L.GlobalAveragePooling1D()(joined), L.GRU(2)(joined)]), tmp_path, x=padded(2))

@@ -13,6 +13,7 @@ from kerascli.workflow.predict import predict_run
 from tests.interop.harness import save, shake
 
 L: Any = keras.layers
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, in numpy 2
 ROWS = 2
 
 

@@ -21,7 +21,6 @@ ZEROS = {"return_sequences": True, "zero_output_for_mask": True}
         (lambda: L.GRU(3, **ZEROS, reset_after=False, go_backwards=True), (5, 2)),
         (lambda: L.SimpleRNN(3, **ZEROS, return_state=True), (5, 2)),
         (lambda: L.LSTM(3, zero_output_for_mask=True), (5, 2)),
-        (lambda: L.ConvLSTM1D(2, 3, **ZEROS), (5, 6, 2)),
         (lambda: L.RNN(L.LSTMCell(3), **ZEROS), (5, 2)),
         (lambda: L.Bidirectional(L.GRU(3, return_sequences=True)), (5, 2)),
         (lambda: L.Bidirectional(L.GRU(3, zero_output_for_mask=True)), (5, 2)),
