@@ -1,4 +1,4 @@
-"""Random graphs of Keras: shared layers and models, masks, several inputs and outputs, functions of keras.ops between."""
+"""Random graphs of Keras: shared layers and models, masks, several inputs and outputs, keras.ops between."""
 
 import re
 import warnings

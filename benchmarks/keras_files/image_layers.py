@@ -91,5 +91,3 @@ def discretized(cls: Any, random: Random) -> Case:
         layer = cls(num_bins=4, epsilon=random.choice([0.01, 0.1]), output_mode=mode)
         layer.adapt(np.random.default_rng(4).normal(size=(60,)).astype("float32"))
     return Case(layer, [Given(shape)], weights=False)
-
-

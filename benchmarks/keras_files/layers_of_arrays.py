@@ -160,7 +160,9 @@ def normalization(cls: Any, random: Random) -> Case:
     if name in {"LayerNormalization", "UnitNormalization"} and random.random() < 0.4:
         axis = sorted(random.sample(axes, random.randint(1, len(axes))))
     if name == "LayerNormalization" and not (isinstance(axis, list) and axis[-1] - axis[0] >= len(axis)):
-        axis = axes[-len(axis) :] if isinstance(axis, list) else -1  # one in the middle Keras on torch takes for the last
+        axis = (
+            axes[-len(axis) :] if isinstance(axis, list) else -1
+        )  # one in the middle Keras on torch takes for the last
     fixed: dict[str, Any] = {"axis": axis}
     if name == "GroupNormalization":
         fixed["groups"] = random.choice([1, -1, 2, 3])

@@ -78,8 +78,10 @@ def bidirectional(cls: Any, random: Random) -> Case:
         fixed["backward_layer"] = inner(**back)
     found = settings(cls, random, **fixed)
     case = _sequence(random, forward, cls(**found))
-    return case if found["merge_mode"] is not None else Case(
-        case.layer, case.inputs, masked=case.masked, fixed_batch=case.fixed_batch
+    return (
+        case
+        if found["merge_mode"] is not None
+        else Case(case.layer, case.inputs, masked=case.masked, fixed_batch=case.fixed_batch)
     )
 
 
@@ -92,7 +94,9 @@ def time_distributed(cls: Any, random: Random) -> Case:
     case = KINDS.families[inner.__name__][1](inner, random)
     (given,) = case.inputs[:1]
     inputs = [Given((4, *given.shape), given.kind, given.high, padded=len(given.shape) == 1 and random.random() < 0.5)]
-    return Case(cls(case.layer), inputs, masked=given.kind == "normal" and inputs[0].padded, fixed_batch=case.fixed_batch)
+    return Case(
+        cls(case.layer), inputs, masked=given.kind == "normal" and inputs[0].padded, fixed_batch=case.fixed_batch
+    )
 
 
 @KINDS.add("wrapper", "Pipeline")
@@ -160,7 +164,9 @@ def spectrogram(cls: Any, random: Random) -> Case:
         fft_length=random.choice([None, 32, 64]), window=random.choice(["hann", "hamming", None]),
         scaling=random.choice(["density", "spectrum", None]), padding=random.choice(["valid", "same"]),
     )  # fmt: skip
-    return Case(cls(**found), [Given((2, 100) if found.get("data_format") == "channels_first" else (100, 2))], weights=False)
+    return Case(
+        cls(**found), [Given((2, 100) if found.get("data_format") == "channels_first" else (100, 2))], weights=False
+    )
 
 
 @KINDS.add("audio", "MelSpectrogram")
@@ -173,5 +179,3 @@ def mel(cls: Any, random: Random) -> Case:
         mag_exp=random.choice([1.0, 2.0]), min_power=random.choice([1e-10, 1e-4]), ref_power=random.choice([1.0, 2.0]),
     )  # fmt: skip
     return Case(cls(**found), [Given((256,))], weights=False)
-
-

@@ -5,7 +5,6 @@ from typing import Any
 
 from kerascli.interop.calls import Call, KerasLayer, KerasModel, Ref, refs
 
-
 _FILLED = frozenset({"OnesLike", "ZerosLike"})
 
 
