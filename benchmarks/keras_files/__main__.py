@@ -16,7 +16,7 @@ import importlib
 import json
 import sys
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -27,14 +27,16 @@ from benchmarks.keras_files.models import KerasModel
 from benchmarks.keras_files.report import report
 from benchmarks.keras_files.round_trip import Result
 
-PARTS = ("applications",)
-"""Modules beside this one; each has `models()`, which yields what it is made of."""
+PARTS = ("applications", "layers", "graphs")
+"""Modules beside this one; each has `models(...)`, which yields what it is made of."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.keras_files", description=__doc__)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--only", nargs="+", metavar="GLOB", default=["*"], help="names of models, such as 'ConvNeXt*'")
+    help_of_only = "names of models, such as 'ConvNeXt*' or 'LSTM 3'"
+    parser.add_argument("--only", nargs="+", metavar="GLOB", default=["*"], help=help_of_only)
+    parser.add_argument("--seed", type=int, default=0, help="seed of the parts that are drawn: layers and graphs")
     parser.add_argument("--seconds", type=float, default=600, help="limit on one model")
     parser.add_argument("--json", type=Path, metavar="FILE", help="append the result of each model, as JSON Lines")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the report as Markdown, name by name, too")
@@ -59,22 +61,24 @@ def _merged(files: Sequence[Path]) -> dict[str, list[Result]]:
 
 
 def _checked(given: argparse.Namespace) -> dict[str, list[Result]]:
-    results: dict[str, list[Result]] = {part: [] for part in given.parts}
+    results: defaultdict[str, list[Result]] = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="keras-files-") as folder:
         for part in given.parts:
-            for number, model in enumerate(_chosen(part, given.only)):
+            for number, model in enumerate(_chosen(part, given.only, given.seed)):
                 result = checked(model, Path(folder), given.seconds)
-                results[part].append(result)
+                kind = f"{part}: {model.kind}" if model.kind else part
+                results[kind].append(result)
                 _say(part, number, result)
                 if given.json:
                     with given.json.open("a", encoding="utf-8") as file:
-                        print(json.dumps({"part": part, **asdict(result)}), file=file)
+                        print(json.dumps({"part": kind, **asdict(result)}), file=file)
     return results
 
 
-def _chosen(part: str, patterns: Sequence[str]) -> Iterator[KerasModel]:
+def _chosen(part: str, patterns: Sequence[str], seed: int) -> Iterator[KerasModel]:
     module: Any = importlib.import_module(f"benchmarks.keras_files.{part}")
-    return (model for model in module.models() if any(fnmatch.fnmatchcase(model.name, each) for each in patterns))
+    found = module.models() if part == "applications" else module.models(seed)
+    return (model for model in found if any(fnmatch.fnmatchcase(model.name, each) for each in patterns))
 
 
 def _say(part: str, number: int, result: Result) -> None:

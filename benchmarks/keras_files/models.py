@@ -28,3 +28,5 @@ class KerasModel:
     is predicted shows nothing. 0 for a model whose output does not depend on its input, or is small beside 1."""
     exports: bool = True
     """False: the model has something that only the import knows, such as an operation that no file can be made of."""
+    kind: str = ""
+    """What the table counts it under, beside its part."""

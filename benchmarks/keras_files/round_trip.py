@@ -106,16 +106,25 @@ def drawn(model: Any) -> dict[str, np.ndarray]:
 
 
 def predictions(model: Any, inputs: Any) -> list[np.ndarray]:
-    """Return what Keras predicts, output by output."""
+    """Return what Keras predicts from zero states, output by output; the states are zero afterwards, too."""
     called_on = getattr(model, "_inputs_struct", model.inputs if len(model.inputs) > 1 else model.inputs[0])
     struct = keras.tree.map_structure(lambda tensor: inputs[tensor.name], called_on)
+    _reset_states(model)
     found = keras.tree.flatten(_quietly(model.predict, struct, verbose=0, batch_size=ROWS))
+    _reset_states(model)
     return [np.asarray(value, dtype="float64") for value in found]
 
 
 def spread(outputs: list[np.ndarray]) -> float:
     """Return how far rows are apart, as `largest_gap` measures it: of the output where that is least."""
     return min((largest_gap([np.broadcast_to(x[:1], x.shape)], [x]) for x in outputs if x.size), default=0.0)
+
+
+def _reset_states(model: Any) -> None:
+    for layer in model._flatten_layers():
+        if getattr(layer, "stateful", False):
+            for state in keras.tree.flatten(getattr(layer, "states", None) or []):  # reset_state fails on stacks
+                state.assign(keras.ops.zeros_like(state))
 
 
 def largest_gap(ours: list[np.ndarray], theirs: list[np.ndarray]) -> float:

@@ -35,10 +35,9 @@ class Difference:
     """Of the things that it has inside."""
 
 
-_RECURRENT = Difference(idle={"implementation": ANY, "time_major": False, "zero_output_for_mask": False})
+_RECURRENT = Difference(idle={"implementation": ANY, "time_major": False})
 
 DIFFERENCES: Mapping[str, Difference] = {
-    "bidirectional": Difference(inside=Difference(idle={"zero_output_for_mask": ANY})),  # it follows
     "batch_normalization": Difference(
         idle={"renorm_momentum": ANY, "renorm": False, "renorm_clipping": None, "synchronized": False, "fused": ANY},
         single=frozenset({"axis"}),

@@ -18,6 +18,7 @@ from kerascli.interop.serialized import Unsaid, layer_object
 from kerascli.layers.base import MergeLayer, NamingLayer, SourceLayer
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.layers.expressions.expr import Expr
+from kerascli.layers.merging.base import ElementwiseMerge
 from kerascli.ops.expression import expression
 from kerascli.shapes import TensorSpec
 
@@ -176,7 +177,8 @@ class _Writer:
         """Keras makes a mask by operations of their own: `any(not_equal(x, 0))`, for embeddings without the `any`."""
         layer, calls = node.layer, self._nodes[name].calls
         number = len(calls) - 1
-        if layer.uses_mask or getattr(layer, "uses_masks", False):
+        takes_masks = getattr(layer, "uses_masks", False) and not isinstance(layer, ElementwiseMerge)
+        if layer.uses_mask or takes_masks:  # in Keras those that merge value by value find masks on the values
             calls[-1].masks = [self._masks[tensor] for tensor in node.inputs if tensor in self._masks]
         made = self._masks.get(node.inputs[0]) if layer.mask == "pass" else None
         if layer.makes_mask():

@@ -5,6 +5,8 @@ from typing import Any
 
 from kerascli.interop.calls import Call, KerasLayer, KerasModel, Ref, refs
 
+_FILLED = frozenset({"OnesLike", "ZerosLike"})
+
 
 class ImpliedMasks:
     """Tells a mask that an embedding or a masking layer makes from one that was given by hand."""
@@ -52,7 +54,8 @@ class ImpliedMasks:
             if layer.is_operation and layer.calls:
                 args = layer.calls[ref.call].args
                 made = layer.class_name == "NotEqual" and len(args) == 2 and (args[0], args[1]) in self._made
-                before = list(refs(args))
+                # a concatenation makes a mask of ones for an input that has none
+                before = [each for each in refs(args) if self._model.layers[each.layer].class_name not in _FILLED]
                 self._known[ref] = made or (bool(before) and all(map(self._implied, before)))
         return self._known[ref]
 

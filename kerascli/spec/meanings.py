@@ -121,7 +121,7 @@ _OWN = {
     "layer.dropout": "The fraction of the inputs that is dropped in training, the same at every step.",
     "layer.reset_after": "The reset gate acts after the product with the output before it, not before it.",
     "layer.rnn.cell": "What is done at every step: a cell, several on top of each other, or a model of one step.",
-    "layer.rnn.zero_output_for_mask": "Outputs of masked steps are 0, not the output before them.",
+    "layer.zero_output_for_mask": "Outputs of masked steps are 0, not the output before them.",
     "layer.stacked_rnn_cells.cells": "The cells, from the inputs up.",
     "layer.input_dim": "How many words there are: the largest number plus 1.",
     "layer.output_dim": "The size of a word's vector.",

@@ -9,12 +9,12 @@ import keras
 import numpy as np
 import pytest
 
+from benchmarks.keras_files.random_models import draw
 from kerascli.errors import ConfigError
 from kerascli.interop.samples import sample_inputs
 from kerascli.workflow.exporting import export_run
 from tests.interop.export_harness import assert_equal_in_keras, experiment, outputs
 from tests.interop.harness import both
-from tests.interop.random_models import draw
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, in numpy 2
 

@@ -28,6 +28,7 @@ class Recurrent(Layer):
         return_state: bool
         go_backwards: bool
         stateful: bool
+        zero_output_for_mask: bool
 
     @property
     def mask(self) -> Literal["pass", "stop"]:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -131,8 +132,8 @@ class SequenceModule(Recurrence, StatefulModule):
     """A recurrent layer: a recurrence, and what its settings make of it."""
 
     sequence: Recurrent
-    zero_output_for_mask = False
-    """Masked steps give zeros instead of the output before them."""
+    zero_output_for_mask: bool | None = None
+    """Masked steps give zeros instead of the output before them; None: as the settings say."""
 
     kept: tuple[str, ...] = ()
     """The names of the states that go on from batch to batch."""
@@ -161,7 +162,8 @@ class SequenceModule(Recurrence, StatefulModule):
             outputs = x.new_empty(*x.shape[:2], *state[self.output_at].shape[1:])
         else:
             outputs, state = self.run(x, state, mask)
-        if mask is not None and self.zero_output_for_mask:
+        zeros = settings.zero_output_for_mask if self.zero_output_for_mask is None else self.zero_output_for_mask
+        if mask is not None and zeros:
             outputs = outputs.masked_fill(~broadcast_mask(mask, outputs), 0)
         if not settings.return_sequences:  # the last one is in the state, but for a mask or where nothing was run
             outputs = state[self.output_at] if mask is None and not x.is_meta else outputs[:, -1]

@@ -53,6 +53,7 @@ class GRU(Recurrent):
     unroll: bool = False
     reset_after: bool = True
     use_cudnn: bool | Literal["auto"] = "auto"
+    zero_output_for_mask: bool = False
 
     @property
     def fused(self) -> bool:

@@ -54,6 +54,7 @@ class LSTM(Recurrent):
     stateful: bool = False
     unroll: bool = False
     use_cudnn: bool | Literal["auto"] = "auto"
+    zero_output_for_mask: bool = False
 
     @property
     def state_count(self) -> int:

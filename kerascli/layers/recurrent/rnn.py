@@ -108,7 +108,6 @@ class RNNModule(SequenceModule):
     def __init__(self, settings: RNN, step: TensorSpec) -> None:
         super().__init__()
         self.sequence = settings
-        self.zero_output_for_mask = settings.zero_output_for_mask
         self._name = settings.cell.component_name
         self.add_module(self._name, build_inner(settings.cell, step, trainable=settings.trainable))
         self.output_at = self._cell.output_at

@@ -46,6 +46,7 @@ class SimpleRNN(Recurrent):
     stateful: bool = False
     unroll: bool = False
     seed: int | None = None
+    zero_output_for_mask: bool = False
 
     @property
     def fused(self) -> bool:

@@ -125,7 +125,7 @@ class Draw:
             return
         shape = self.tensors[self._pick()]
         thing = f"{self._prefix}{len(self.shared)}"
-        inner = Draw(self._random, {"input": shape}, self._depth - 1, f"{thing}_")
+        inner = type(self)(self._random, {"input": shape}, self._depth - 1, f"{thing}_")
         inner.grow(self._random.randint(1, 4))
         section = inner.section(outputs=1)
         self.shared[thing] = section
