@@ -27,7 +27,7 @@ class BaseObjective(nn.Module):
     """(outcome of the graph, targets, sample weights, rows) -> Judgement, in float32 whatever the precision."""
 
     def __init__(self, names: Iterable[str], metrics: Sequence[Metric | None], losses: Iterable[Loss]) -> None:
-        """For each state the figure's name, and its metric or (None) that it is a mean."""
+        """The names of all figures; for each state its metric (of one figure or more), or None: it is a mean."""
         super().__init__()
         self.names = tuple(names)
         self.metrics = tuple(metrics)
@@ -45,7 +45,8 @@ class BaseObjective(nn.Module):
             metric.result(part.view(state.shape)) if metric is not None else part[0] / part[1]
             for metric, part, state in zip(self.metrics, parts, states, strict=True)
         ]
-        return {name: float(value) for name, value in zip(self.names, values, strict=True)}
+        numbers = [number for value in values for number in value.reshape(-1).tolist()]
+        return dict(zip(self.names, numbers, strict=True))
 
 
 class Objective(BaseObjective):
@@ -54,9 +55,10 @@ class Objective(BaseObjective):
     class_weight: Tensor | None
 
     def __init__(self, spec: CompileSpec, weights: Sequence[Weight], class_weight: Tensor | None = None) -> None:
-        names, metrics = spec.log_names(), [use.metric for goal in spec.goals for use in goal.metrics]
-        means: list[Metric | None] = [None] * (len(names) - len(metrics))
-        super().__init__(names, [*means, *metrics], [goal.loss for goal in spec.goals if goal.loss is not None])
+        names, uses = spec.log_names(), [use for goal in spec.goals for use in goal.metrics]
+        means: list[Metric | None] = [None] * (len(names) - sum(len(use.columns) for use in uses))
+        metrics = [*means, *(use.metric for use in uses)]
+        super().__init__(names, metrics, [goal.loss for goal in spec.goals if goal.loss is not None])
         self.goals = spec.goals
         self._own = spec.figures
         self._each_loss = spec.logs_each_loss

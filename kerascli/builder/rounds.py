@@ -23,7 +23,7 @@ class RoundObjective(BaseObjective):
     def __init__(self, spec: RoundSpec, trained: Mapping[str, Sequence[Weight]]) -> None:
         metrics = [
             each for update in spec.updates
-            for each in (*[None] * (len(update.log_names()) - len(update.metrics)), *(j.metric for j in update.metrics))
+            for each in (*[None] * update.count_means(), *(judged.metric for judged in update.metrics))
         ]  # fmt: skip
         losses = [term.loss for update in spec.updates for term in update.terms if term.loss is not None]
         names = [name for update in spec.updates for name in update.log_names()]

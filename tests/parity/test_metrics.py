@@ -113,13 +113,24 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("Precision", "yes_no", {"top_k": 2}),
     ("Precision", "yes_no", {"class_id": 3, "thresholds": 0.4}),
     ("Precision", "yes_no", {"class_id": 1, "top_k": 3}),
+    ("Precision", "yes_no", {"thresholds": [0.7, 0.2, 0.45]}),
+    ("Precision", "yes_no", {"thresholds": [0.2, 0.6], "top_k": 2}),
+    ("Precision", "grid", {"thresholds": [0.0, 0.25, 0.5, 0.75, 1.0]}),  # even: Keras rounds to places
+    ("Precision", "yes_no_logits", {"thresholds": [1.0, 0.5, 0.0]}),  # falling: each is compared by itself
     ("Recall", "yes_no", {}),
+    ("Recall", "grid", {"thresholds": [0.3, 0.3, 0.8]}),
+    ("Recall", "yes_no", {"thresholds": [0.5, 0.1], "class_id": 2}),
+    ("Recall", "yes_no", {"thresholds": [0.4]}),
     ("Recall", "yes_no", {"top_k": 2}),
     ("Recall", "column", {}),
     ("TruePositives", "yes_no", {}),
     ("TrueNegatives", "yes_no", {"thresholds": 0.2}),
     ("FalsePositives", "grid", {}),
     ("FalseNegatives", "yes_no", {}),
+    ("TruePositives", "grid", {"thresholds": [0.9, 0.2]}),
+    ("TrueNegatives", "yes_no", {"thresholds": [0.0, 0.5, 1.0]}),
+    ("FalsePositives", "column", {"thresholds": [0.2, 0.3, 0.9]}),
+    ("FalseNegatives", "grid", {"thresholds": [0.6, 0.1]}),
     ("SensitivityAtSpecificity", "yes_no", {"specificity": 0.6}),
     ("SpecificityAtSensitivity", "yes_no", {"sensitivity": 0.7, "num_thresholds": 1}),
     ("PrecisionAtRecall", "grid", {"recall": 0.5}),
@@ -136,6 +147,11 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("F1Score", "one_hot", {"average": "macro"}),
     ("F1Score", "yes_no", {"average": "weighted", "threshold": 0.4}),
     ("FBetaScore", "yes_no", {"average": "micro", "beta": 2.0, "threshold": 0.5}),
+    ("F1Score", "one_hot", {}),
+    ("F1Score", "yes_no", {"average": None, "threshold": 0.4}),
+    ("FBetaScore", "one_hot", {"beta": 2.0}),
+    ("R2Score", "numbers", {"class_aggregation": None}),
+    ("R2Score", "numbers", {"class_aggregation": None, "num_regressors": 2}),
     ("R2Score", "numbers", {}),
     ("R2Score", "numbers", {"class_aggregation": "variance_weighted_average", "num_regressors": 2}),
 ]
@@ -270,7 +286,6 @@ def test_a_relative_error_is_a_mean_of_shares() -> None:
 
 
 def test_defaults_are_keras_s() -> None:
-    required = {"f1_score", "fbeta_score"}  # whose default is a figure for each class
     for cls in METRICS:
         theirs = getattr(keras.metrics, cls.__name__, None)
         if theirs is None or cls.component_name in {"accuracy"}:
@@ -278,7 +293,7 @@ def test_defaults_are_keras_s() -> None:
         defaults = {name: p.default for name, p in inspect.signature(theirs).parameters.items()}
         for name, field in cls.model_fields.items():
             if name == "name" or field.is_required():
-                assert name == "name" or cls.component_name in required or defaults[name] is inspect.Parameter.empty
+                assert name == "name" or defaults[name] is inspect.Parameter.empty
                 continue
             wanted = defaults[name]
             assert field.default == (tuple(wanted) if isinstance(wanted, list) else wanted), (cls.component_name, name)
