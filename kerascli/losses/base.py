@@ -64,6 +64,8 @@ class Loss(Component):
         if counted is not None:
             counted = counted.reshape(values.shape)
             mask = counted if mask is None else mask & counted
+        if mask is not None and values.ndim == 0:
+            spread(mask, values, "a mask")  # what it leaves out is in the value already
         weight = _merged_weight(sample_weight, mask, values.dtype, self.reduction)
         return _reduced(values, weight, self.reduction)
 
@@ -117,7 +119,9 @@ def _merged_weight(
 
 
 def _reduced(values: Tensor, weight: Tensor | None, reduction: Reduction) -> Tensor:
-    if weight is not None:
+    if weight is not None and values.ndim == 0:
+        values = values * weight  # one value for the batch, as often as there are weights: Keras's rule
+    elif weight is not None:
         values, weight = match_ranks(values, weight)
         values = values * spread(weight, values, "sample weights or a mask")
     if reduction == "none" or values.ndim == 0:

@@ -38,10 +38,13 @@ def aligned_pair(y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[
     return (y_true.unsqueeze(-1), y_pred.unsqueeze(-1)) if y_pred.ndim == 1 else (y_true, y_pred)
 
 
-def keeps_rows(component: object) -> bool:
-    """Return False for a loss or metric whose `axis` takes the rows of a batch together: no weight goes with one."""
+def takes_weights(component: object) -> bool:
+    """Return False for a loss or metric whose `axis` takes rows together, not all else: no weight goes with a value.
+
+    One value for the whole batch (`axis` None) is multiplied by the weight of each row, as in Keras.
+    """
     axis = getattr(component, "axis", -1)
-    return axis is not None and 0 not in (axis if isinstance(axis, tuple) else (axis,))
+    return axis is None or 0 not in (axis if isinstance(axis, tuple) else (axis,))
 
 
 def axes_of(*weights: Tensor | None) -> int:

@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from kerascli.losses.crossentropy import EPSILON, Axis
+from kerascli.losses.crossentropy import EPSILON, Axes
 from kerascli.metrics.base import MeanMetric, metric, shape_fault
-from kerascli.shapes import Ints, TensorSpec
+from kerascli.shapes import TensorSpec
 
 
 class _Correlation(MeanMetric):
@@ -12,7 +12,7 @@ class _Correlation(MeanMetric):
 
     direction = "max"
 
-    axis: Axis | Ints = -1
+    axis: Axes = -1
 
     def adds_up(self) -> bool:
         axes = (self.axis,) if isinstance(self.axis, int) else self.axis

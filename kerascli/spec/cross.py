@@ -10,7 +10,7 @@ from kerascli.component import Component
 from kerascli.data.base import Field
 from kerascli.errors import Fault, Path, suggestion
 from kerascli.graph.rounds import trainable
-from kerascli.losses.ranks import keeps_rows
+from kerascli.losses.ranks import takes_weights
 from kerascli.optimizers.base import Optimizer
 from kerascli.schedules.base import Schedule
 from kerascli.shapes import TensorSpec
@@ -204,7 +204,7 @@ def _weight_faults(spec: RunSpec, sections: Mapping[Any, Any], targets: Mapping[
 
 
 def _row_faults(spec: RunSpec) -> Iterator[Fault]:
-    """Sample weights go with values of samples, not with one value of a whole batch."""
+    """Sample weights go with values of samples, not with values for all rows."""
     uses: list[tuple[str, Component | None]] = []
     if spec.compile is not None:
         for goal in spec.compile.goals:
@@ -215,10 +215,10 @@ def _row_faults(spec: RunSpec) -> Iterator[Fault]:
         uses += [(str(t.of.y_true), t.loss) for t in terms if t.of is not None and t.of.is_target]
     weighted = spec.data.sample_weight if spec.data is not None else {}
     for target, judge in uses:
-        if not keeps_rows(judge) and (target in weighted or spec.fit.class_weight is not None):
+        if not takes_weights(judge) and (target in weighted or spec.fit.class_weight is not None):
             path: Path = ("data", "sample_weight", target) if target in weighted else ("fit", "class_weight")
             name = judge.component_name if judge is not None else ""
-            text = f"'{name}' has one value for all rows of a batch, which weights of samples cannot weigh"
+            text = f"'{name}' along axis 0 has values for all rows of a batch, which weights of samples cannot weigh"
             yield Fault(text, path, "key", hint=f"give {name} an axis without the rows (0): [1, 2] ...")
 
 

@@ -104,6 +104,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("SparseCategoricalCrossentropy", "classes_logits", {"from_logits": True}),
     ("SparseCategoricalCrossentropy", "classes", {"ignore_class": 2}),
     ("CosineSimilarity", "numbers", {"axis": 1}),
+    ("CosineSimilarity", "numbers", {"axis": [1]}),
     ("PearsonCorrelation", "numbers", {}),
     ("PearsonCorrelation", "numbers", {"axis": 1}),
     ("ConcordanceCorrelation", "numbers", {}),
@@ -195,6 +196,17 @@ OVER_TIME = [case for case in CASES if case[0] not in {"F1Score", "FBetaScore", 
 def test_time_steps_are_averaged_as_in_keras(name: str, kind: str, arguments: dict[str, Any]) -> None:
     data = batches(kind, inner=(4,))
     agree(name, getattr(keras.metrics, name)(**arguments), arguments, data, weighted=False)
+
+
+@pytest.mark.parametrize(("name", "kind"), [
+    ("CategoricalCrossentropy", "one_hot"), ("CosineSimilarity", "numbers"), ("PearsonCorrelation", "numbers"),
+    ("ConcordanceCorrelation", "numbers"),
+])  # fmt: skip
+@pytest.mark.parametrize("weighted", [False, True])
+def test_several_axes_are_taken_together_as_in_keras(name: str, kind: str, weighted: bool) -> None:
+    data = batches(kind, inner=(4,))
+    theirs = getattr(keras.metrics, name)(axis=(1, 2))
+    agree(name, theirs, {"axis": [1, 2]}, data, weighted=weighted)
 
 
 @pytest.mark.parametrize("name", ["SparseCategoricalAccuracy", "SparseCategoricalCrossentropy"])
