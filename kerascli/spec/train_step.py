@@ -73,10 +73,6 @@ class UpdateSpec:
             names.update({f"{self.name}_{column}": judged.metric.direction for column in judged.columns})
         return names
 
-    def count_means(self) -> int:
-        """Return how many of its figures are means: all but the values of its metrics."""
-        return len(self.log_names()) - sum(len(judged.columns) for judged in self.metrics)
-
     def several(self) -> dict[str, tuple[str, ...]]:
         """The metrics of several values, by name, with the columns of each."""
         prefix = f"{self.name}_"
