@@ -56,7 +56,7 @@ def test_columns_are_named_by_class_and_by_threshold_in_the_history_and_when_eva
     rows = run.history()
     assert list(rows[0])[1:-2] == ["loss", *VALUES, "val_loss", *(f"val_{name}" for name in VALUES)]
     assert panels([("run", rows)]) == ["loss", *VALUES]
-    assert set(run.log("log.csv").splitlines()[0].split(",")) == {"epoch", *list(rows[0])[1:-2]}
+    assert set(str(run.log("log.csv")).splitlines()[0].split(",")) == {"epoch", *list(rows[0])[1:-2]}
     evaluated = kerascli("evaluate", str(run.path), "--json", cwd=tmp_path)
     assert list(json.loads(evaluated.stdout)["results"]) == ["loss", *VALUES]
 

@@ -37,6 +37,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("BinaryCrossentropy", "yes_no_logits", {"from_logits": True, "label_smoothing": 0.3, "reduction": "sum"}),
     ("BinaryCrossentropy", "yes_no", {"label_smoothing": 0.2}),
     ("BinaryCrossentropy", "yes_no_logits", {"from_logits": True}),
+    ("BinaryFocalCrossentropy", "yes_no", {}),
     ("BinaryFocalCrossentropy", "yes_no", {"gamma": 1.5}),
     ("BinaryFocalCrossentropy", "yes_no_logits", {"from_logits": True, "apply_class_balancing": True, "alpha": 0.3}),
     ("BinaryFocalCrossentropy", "yes_no", {"label_smoothing": 0.1, "axis": 1, "gamma": 0.0}),
@@ -138,6 +139,19 @@ def test_several_axes_are_taken_together_as_in_keras(
     compared.same(loss(y_true, y_pred, sample_weight=weight), want)
     case = ledger.describe({**arguments, "axis": axis, "weighted": weighted})
     ledger.note("loss", loss.component_name, case, compared.gap)
+
+
+CLASSES_FIRST: list[dict[str, Any]] = [
+    {"axis": 1}, {"axis": 1, "ignore_class": 2}, {"axis": -2, "from_logits": True},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", CLASSES_FIRST, ids=str)
+def test_classes_may_be_on_another_axis_than_the_last(arguments: dict[str, Any]) -> None:
+    data = Data("classes_logits" if "from_logits" in arguments else "classes", (6, 3, 4))
+    theirs = keras.losses.SparseCategoricalCrossentropy(**arguments)
+    pred = torch.tensor(data.pred).swapaxes(1, 2)
+    compare("sparse_categorical_crossentropy", arguments, torch.tensor(data.true), pred, theirs, (6, 4, 3))
 
 
 @pytest.mark.parametrize("name", ["CategoricalCrossentropy", "CategoricalFocalCrossentropy"])

@@ -40,6 +40,7 @@ def batches(kind: str, rows: int = 7, inner: tuple[int, ...] = ()) -> list[Batch
             "yes_no": (yes_no, sigmoid),
             "yes_no_logits": (yes_no, logits),
             "column": (yes_no[..., 0], sigmoid),
+            "one_hot_numbers": (np.eye(5)[classes], random.integers(0, 5, size=shape[:-1]).astype(float)),
             "grid": (yes_no, np.round(sigmoid * 20) / 20),  # on thresholds
         }[kind]
         # eighths: exact in float32, in which Keras adds the weights of outcomes
@@ -133,6 +134,10 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("FalsePositives", "column", {"thresholds": [0.2, 0.3, 0.9]}),
     ("FalseNegatives", "grid", {"thresholds": [0.6, 0.1]}),
     ("SensitivityAtSpecificity", "yes_no", {"specificity": 0.6}),
+    ("SensitivityAtSpecificity", "yes_no", {"specificity": 0.6, "num_thresholds": 31, "class_id": 3}),
+    ("SpecificityAtSensitivity", "yes_no", {"sensitivity": 0.7, "class_id": 1}),
+    ("PrecisionAtRecall", "yes_no", {"recall": 0.5, "num_thresholds": 40, "class_id": 0}),
+    ("RecallAtPrecision", "grid", {"precision": 0.4, "num_thresholds": 21}),
     ("SpecificityAtSensitivity", "yes_no", {"sensitivity": 0.7, "num_thresholds": 1}),
     ("PrecisionAtRecall", "grid", {"recall": 0.5}),
     ("RecallAtPrecision", "yes_no", {"precision": 0.4, "class_id": 2}),
@@ -143,6 +148,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("AUC", "yes_no", {"curve": "PR", "summation_method": "minoring"}),
     ("AUC", "yes_no", {"summation_method": "majoring", "thresholds": [0.9, 0.2, 0.35]}),
     ("AUC", "yes_no", {"multi_label": True}),
+    ("AUC", "yes_no", {"multi_label": True, "num_labels": 5}),
     ("AUC", "yes_no", {"multi_label": True, "curve": "PR", "label_weights": [1.0, 2.0, 0.5, 1.0, 0.0]}),
     ("AUC", "yes_no", {"label_weights": [1.0, 2.0, 0.5, 1.0, 0.0]}),
     ("F1Score", "one_hot", {"average": "macro"}),
@@ -175,9 +181,14 @@ REGIONS: list[tuple[str, str, dict[str, Any]]] = [
     ("OneHotIoU", "one_hot", {"num_classes": 5, "target_class_ids": [0, 2]}),
     ("OneHotIoU", "one_hot", {"num_classes": 5, "target_class_ids": [3], "ignore_class": 0}),
     ("IoU", "classes", {"num_classes": 5, "target_class_ids": [1, 3], "sparse_y_pred": False}),
+    ("OneHotMeanIoU", "one_hot_numbers", {"num_classes": 5, "sparse_y_pred": True}),
+    ("OneHotIoU", "one_hot_numbers", {"num_classes": 5, "target_class_ids": [1], "sparse_y_pred": True}),
+    ("IoU", "one_hot", {
+        "num_classes": 5, "target_class_ids": [0], "sparse_y_pred": False, "sparse_y_true": False, "ignore_class": 3,
+    }),
     ("BinaryIoU", "yes_no", {}),
     ("BinaryIoU", "yes_no", {"target_class_ids": [1], "threshold": 0.3}),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "kind", "arguments"), REGIONS)
@@ -185,6 +196,29 @@ def test_the_overlap_of_regions_is_keras_s(name: str, kind: str, arguments: dict
     data = batches(kind, inner=(4, 3))
     theirs = getattr(keras.metrics, name)(**arguments)
     agree(name, theirs, arguments, data, weighted=False, rtol=1e-6, atol=1e-7)  # Keras divides in float32
+
+
+CLASSES_FIRST: list[tuple[str, str, dict[str, Any]]] = [
+    ("MeanIoU", "classes", {"num_classes": 5, "sparse_y_pred": False}),
+    ("OneHotMeanIoU", "one_hot", {"num_classes": 5}),
+    ("OneHotIoU", "one_hot", {"num_classes": 5, "target_class_ids": [1, 4]}),
+    ("IoU", "classes", {"num_classes": 5, "target_class_ids": [0, 2], "sparse_y_pred": False}),
+]
+
+
+@pytest.mark.parametrize(("name", "kind", "arguments"), CLASSES_FIRST)
+def test_regions_with_classes_on_the_first_axis_are_those_with_classes_on_the_last(
+    name: str, kind: str, arguments: dict[str, Any]
+) -> None:
+    """Keras takes `axis: 1`, and then raises IndexError for the result: it sums the classes along that axis, too."""
+    last = batches(kind, inner=(4, 3))
+    first = [(t if kind == "classes" else np.moveaxis(t, -1, 1), np.moveaxis(p, -1, 1), w) for t, p, w in last]
+    metric = METRICS.parse({name: {**arguments, "axis": 1}})
+    wanted = keras_figure(getattr(keras.metrics, name)(**arguments), last, weighted=False)
+    np.testing.assert_allclose(figure(metric, first, weighted=False), wanted, rtol=1e-6)  # Keras divides in float32
+    theirs = getattr(keras.metrics, name)(**arguments, axis=1)
+    with pytest.raises(IndexError):
+        keras_figure(theirs, first, weighted=False)
 
 
 OVER_TIME = [case for case in CASES if case[0] not in {"F1Score", "FBetaScore", "R2Score", "AUC"}] + [
@@ -198,15 +232,26 @@ def test_time_steps_are_averaged_as_in_keras(name: str, kind: str, arguments: di
     agree(name, getattr(keras.metrics, name)(**arguments), arguments, data, weighted=False)
 
 
-@pytest.mark.parametrize(("name", "kind"), [
-    ("CategoricalCrossentropy", "one_hot"), ("CosineSimilarity", "numbers"), ("PearsonCorrelation", "numbers"),
-    ("ConcordanceCorrelation", "numbers"),
-])  # fmt: skip
+AXES = {
+    "CategoricalCrossentropy": "one_hot", "CosineSimilarity": "numbers", "PearsonCorrelation": "numbers",
+    "ConcordanceCorrelation": "numbers", "binary_focal_crossentropy": "yes_no",
+    "categorical_focal_crossentropy": "one_hot",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("weighted", [False, True])
-def test_several_axes_are_taken_together_as_in_keras(name: str, kind: str, weighted: bool) -> None:
-    data = batches(kind, inner=(4,))
-    theirs = getattr(keras.metrics, name)(axis=(1, 2))
-    agree(name, theirs, {"axis": [1, 2]}, data, weighted=weighted)
+@pytest.mark.parametrize("name", AXES)
+def test_several_axes_are_taken_together_as_in_keras(name: str, weighted: bool) -> None:
+    theirs = getattr(keras.metrics, name)
+    made = keras.metrics.MeanMetricWrapper(theirs, axis=(1, 2)) if name in FUNCTIONS else theirs(axis=(1, 2))
+    agree(name, made, {"axis": [1, 2]}, batches(AXES[name], inner=(4,)), weighted=weighted)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_classes_may_be_on_another_axis_than_the_last(weighted: bool) -> None:
+    data = [(t, p.swapaxes(1, 2), np.repeat(w[:, None], 4, 1)) for t, p, w in batches("classes", inner=(4,))]
+    theirs = keras.metrics.SparseCategoricalCrossentropy(axis=1)
+    agree("SparseCategoricalCrossentropy", theirs, {"axis": 1}, data, weighted=weighted)
 
 
 @pytest.mark.parametrize("name", ["SparseCategoricalAccuracy", "SparseCategoricalCrossentropy"])
