@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from kerascli.errors import ConfigError
+from kerascli.losses.base import LOSSES
 from kerascli.metrics.base import METRICS
 from kerascli.report.plots import panels
 from kerascli.runs.index import find_run
@@ -207,6 +208,28 @@ def test_values_are_named_by_class_threshold_or_number(
 def test_the_number_of_values_must_be_known() -> None:
     said = METRICS.parse("f1_score").check(TensorSpec((None,)), TensorSpec((None,)))
     assert said == "'f1_score' has a value for each unit of the output, whose number must be known, got (None, None)"
+
+
+@pytest.mark.parametrize(("axis", "said"), [
+    (3, "axis 3 is none of the 3 axes of the output (None, 4, 5)"),
+    ([1, -4], "axis -4 is none of the 3 axes of the output (None, 4, 5)"),
+    ([2, -1], "axis [2, -1] names an axis of the output (None, 4, 5) twice"),
+    ([1, 2], None),
+])  # fmt: skip
+@pytest.mark.parametrize(("registry", "name"), [
+    (LOSSES, "binary_crossentropy"), (LOSSES, "dice"), (LOSSES, "categorical_crossentropy"),
+    (LOSSES, "cosine_similarity"), (METRICS, "cosine_similarity"), (METRICS, "pearson_correlation"),
+    (METRICS, "binary_focal_crossentropy"), (METRICS, "categorical_crossentropy"),
+])  # fmt: skip
+def test_axes_are_those_of_the_output(registry: Any, name: str, axis: int | list[int], said: str | None) -> None:
+    spec = TensorSpec((4, 5))
+    assert registry.parse({name: {"axis": axis}}).check(spec, spec) == (said and f"'{name}': {said}")
+
+
+def test_an_axis_of_classes_that_is_not_there_is_said() -> None:
+    for registry in (LOSSES, METRICS):
+        said = registry.parse({"sparse_categorical_crossentropy": {"axis": 5}}).check(TensorSpec(()), TensorSpec((3,)))
+        assert said == "'sparse_categorical_crossentropy': axis 5 is none of the 2 axes of the output (None, 3)"
 
 
 def test_every_metric_of_keras_that_may_have_several_values_is_one_here() -> None:

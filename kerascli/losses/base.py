@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kerascli.component import Component, Registry
 from kerascli.losses.labels import Labels, class_labels
-from kerascli.losses.ranks import aligned_pair, axes_of, match_ranks, spread
+from kerascli.losses.ranks import aligned_pair, axes_fault, axes_of, match_ranks, spread
 from kerascli.shapes import Shape, TensorSpec
 
 Reduction = Literal["sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none"]
@@ -79,7 +79,7 @@ class Loss(Component):
             return f"'{self.component_name}' with reduction 'none' gives no single figure to train on; leave it out"
         if target.dtype == "string":
             return f"'{self.component_name}' needs numbers, got text; add string_lookup to the target's pipeline"
-        return self.check_shapes(target, output)
+        return axes_fault(self, output) or self.check_shapes(target, output)
 
     def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
         """The part of `check` that is about shapes; here: the two are the same, but for a last axis of 1."""

@@ -2,7 +2,9 @@
 
 from torch import Tensor
 
+from kerascli.component import Component
 from kerascli.errors import DataError
+from kerascli.shapes import TensorSpec
 
 
 def match_ranks(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -45,6 +47,20 @@ def takes_weights(component: object) -> bool:
     """
     axis = getattr(component, "axis", -1)
     return axis is None or 0 not in (axis if isinstance(axis, tuple) else (axis,))
+
+
+def axes_fault(component: Component, output: TensorSpec) -> str | None:
+    """Return what is wrong with the `axis` of a loss or metric: each is to be one of the output's axes, named once."""
+    axis = getattr(component, "axis", None)
+    axes = axis if isinstance(axis, tuple) else () if axis is None else (axis,)
+    rank = max(len(output.whole), 2)  # a number a row becomes (rows, 1)
+    name = component.component_name
+    for each in axes:
+        if not -rank <= each < rank:
+            return f"'{name}': axis {each} is none of the {rank} axes of the output {output}"
+    if len({each % rank for each in axes}) < len(axes):
+        return f"'{name}': axis {list(axes)} names an axis of the output {output} twice"
+    return None
 
 
 def axes_of(*weights: Tensor | None) -> int:

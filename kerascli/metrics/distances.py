@@ -8,7 +8,7 @@ from kerascli.losses import cosine, crossentropy, focal, hinge, regression
 from kerascli.losses.base import Loss
 from kerascli.losses.crossentropy import Axes, Axis
 from kerascli.losses.labels import Labels
-from kerascli.losses.ranks import spread
+from kerascli.losses.ranks import axes_fault, spread
 from kerascli.metrics.base import MeanMetric, metric, shape_fault
 from kerascli.shapes import Floats, Fraction, NonNegativeFloat, PositiveFloat, TensorSpec
 
@@ -143,7 +143,7 @@ class CosineSimilarity(MeanMetric):
         return cosine.cosine_similarity(y_true, y_pred, self.axis)
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        return shape_fault(self.component_name, target, output)
+        return axes_fault(self, output) or shape_fault(self.component_name, target, output)
 
 
 @metric()
