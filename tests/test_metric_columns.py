@@ -125,6 +125,7 @@ def test_the_columns_of_two_outputs_are_keras_s_values(tmp_path: Path) -> None:
     kind = (random.uniform(size=(28, 3)) < 0.5) * 1.0
     ours = prepare(tmp_path, {"x": x, "kind": kind, "size": size}, TWO)
     quiet: dict[str, Any] = {"verbose": 0}
+    keras.utils.set_random_seed(3)
     keras.config.set_floatx("float64")
     try:
         given = keras.Input((4,))
@@ -140,7 +141,7 @@ def test_the_columns_of_two_outputs_are_keras_s_values(tmp_path: Path) -> None:
             metrics={
                 "kind": [
                     metrics.F1Score(), metrics.FBetaScore(beta=2.0, threshold=0.4),
-                    metrics.Precision(thresholds=[0.6, 0.2]),
+                    metrics.Precision(thresholds=[0.6, 0.2], name="precision"),
                 ],
                 "size": [metrics.R2Score(class_aggregation=None)],  # pyright: ignore[reportArgumentType]
             },
@@ -154,7 +155,7 @@ def test_the_columns_of_two_outputs_are_keras_s_values(tmp_path: Path) -> None:
     for name, values in ends.items():
         for position, end in enumerate(values):
             wanted = [np.asarray(epoch)[position] for epoch in fitted.history[name]]
-            np.testing.assert_allclose(got[f"{name}_{end}"], wanted, rtol=1e-7)  # Keras counts outcomes in float32
+            np.testing.assert_allclose(got[f"{name}_{end}"], wanted, rtol=1e-6)  # Keras adds up states in float32
     assert not ends.keys() & got.keys()
 
 

@@ -41,8 +41,9 @@ def test_keras_weighs_false_negatives_by_the_alpha_of_tversky() -> None:
     """Its page says false positives. The one mistake here is a false negative."""
     true, pred = torch.tensor([[1.0, 1.0, 0.0, 0.0]]), torch.tensor([[1.0, 0.0, 0.0, 0.0]])
     for alpha, beta, wanted in ((1.0, 0.0, 0.5), (0.0, 1.0, 0.0)):
-        arguments = {"alpha": alpha, "beta": beta}
-        assert keras.losses.Tversky(**arguments)(true, pred).item() == pytest.approx(wanted, abs=1e-6)
+        arguments: dict[str, Any] = {"alpha": alpha, "beta": beta}
+        theirs: Any = keras.losses.Tversky(**arguments)(true, pred)
+        assert theirs.item() == pytest.approx(wanted, abs=1e-6)
         assert LOSSES.parse({"tversky": arguments})(true, pred).item() == pytest.approx(wanted, abs=1e-6)
 
 
@@ -70,7 +71,7 @@ def test_a_correlation_along_the_rows_is_a_mean_over_batches_in_keras_too(name: 
 
 def test_sparsemax_of_keras_on_torch_is_no_distribution() -> None:
     logits = torch.tensor([[1.0, 0.5, 0.2], [0.3, 0.2, 2.0]], dtype=torch.float64)
-    theirs = keras.activations.sparsemax(logits).sum(-1)
-    assert not torch.allclose(theirs, torch.ones(2, dtype=theirs.dtype), atol=0.1)
+    theirs: Any = keras.activations.sparsemax(logits)
+    assert not torch.allclose(theirs.sum(-1), torch.ones(2, dtype=theirs.dtype), atol=0.1)
     ours = ACTIVATIONS.parse("sparsemax")(logits)
     torch.testing.assert_close(ours.sum(-1), torch.ones(2, dtype=torch.float64), rtol=1e-12, atol=0)
