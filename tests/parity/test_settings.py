@@ -10,7 +10,7 @@ import pytest
 from kerascli.component import Component, Invalid, Registry
 from kerascli.losses.base import LOSSES
 from kerascli.metrics.base import METRICS
-from tests.parity import test_losses, test_metrics
+from tests.parity import test_losses, test_metrics, test_regions
 from tests.parity.ledger import REFUSED_SETTINGS
 
 KINDS: dict[str, tuple[Registry[Any], Any]] = {"loss": (LOSSES, keras.losses), "metric": (METRICS, keras.metrics)}
@@ -28,9 +28,9 @@ def _cases(kind: str) -> Iterator[Compared]:
         reduced = [name for name, _, arguments in test_losses.CASES if not arguments]
         yield from ((name, {"reduction": each}) for name in [*reduced, "ctc"] for each in test_losses.REDUCTIONS)
     else:
-        yield from ((name, arguments) for name, _, arguments in [*test_metrics.CASES, *test_metrics.REGIONS])
+        yield from ((name, arguments) for name, _, arguments in [*test_metrics.CASES, *test_regions.REGIONS])
         yield from ((name, {"axis": [1, 2]}) for name in test_metrics.AXES)
-        yield from ((name, {"axis": 1}) for name, _, _ in test_metrics.CLASSES_FIRST)
+        yield from ((name, {"axis": 1}) for name, _, _ in test_regions.CLASSES_FIRST)
         yield "sparse_categorical_crossentropy", {"axis": 1}
         yield from ((name, arguments) for name, cases in test_metrics.FUNCTIONS.items() for _, arguments in cases)
 
