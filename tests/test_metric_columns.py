@@ -15,7 +15,7 @@ import pytest
 from kerascli.errors import ConfigError
 from kerascli.losses.base import LOSSES
 from kerascli.metrics.base import METRICS
-from kerascli.report.plots import panels
+from kerascli.report.plots import panels, plot_history
 from kerascli.runs.index import find_run
 from kerascli.shapes import TensorSpec
 from kerascli.spec.load import open_config
@@ -57,6 +57,8 @@ def test_columns_are_named_by_class_and_by_threshold_in_the_history_and_when_eva
     rows = run.history()
     assert list(rows[0])[1:-2] == ["loss", *VALUES, "val_loss", *(f"val_{name}" for name in VALUES)]
     assert panels([("run", rows)]) == ["loss", *VALUES]
+    drawn = [axes.get_title(loc="left") for axes in plot_history([("run", rows)], ["loss", "val_recall"]).axes]
+    assert drawn == ["loss", "recall_0.5", "recall_0.25"]
     assert set(str(run.log("log.csv")).splitlines()[0].split(",")) == {"epoch", *list(rows[0])[1:-2]}
     evaluated = kerascli("evaluate", str(run.path), "--json", cwd=tmp_path)
     assert list(json.loads(evaluated.stdout)["results"]) == ["loss", *VALUES]
