@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import torch
@@ -22,6 +23,7 @@ from kerascli.shapes import TensorSpec
 from kerascli.spec.run import dump_model
 from kerascli.spec.text import parse_document
 from tests.fit_harness import assert_close, prepare
+from tests.runs_harness import train, write
 
 CONFIG = """
 seed: 3
@@ -89,6 +91,58 @@ def test_a_model_with_formulas_trains_as_a_plain_loop(jit: str, tmp_path: Path) 
     for name, value in weights.items():
         assert_close(trained.weights[name], value, name)
     assert trained.evaluated.keys() == wanted.keys()
+
+
+SUMMED = """
+data:
+  source: {npz: data.npz}
+  inputs: {x: []}
+  targets: {y: []}
+model:
+  layers:
+    - add_metric: {value: "max(abs(x), axis=-1)", name: mean}
+    - add_metric: {value: "max(abs(x), axis=-1)", name: sum, reduction: sum}
+    - add_metric: {value: "x ** 2", name: squares, reduction: sum}
+    - dense: {units: 1, inputs: x}
+compile: {loss: mse, optimizer: sgd}
+fit: {epochs: 2, batch_size: 16}
+"""
+
+
+def test_figures_are_means_or_sums_over_all_samples_as_keras_s_metrics_of_values(tmp_path: Path) -> None:
+    random = np.random.default_rng(4)
+    x, y = random.normal(size=(40, 3)).astype("float32"), random.normal(size=(40, 1)).astype("float32")
+    trained = prepare(tmp_path, {"x": x, "y": y}, SUMMED).train()
+    for name, metric, values in (
+        ("mean", keras.metrics.Mean(), abs(x).max(-1)),
+        ("sum", keras.metrics.Sum(), abs(x).max(-1)),
+        ("squares", keras.metrics.Sum(), x**2),
+    ):
+        for rows in (slice(0, 16), slice(16, 32), slice(32, 40)):
+            metric.update_state(values[rows])
+        wanted = np.asarray(metric.result()).item()
+        np.testing.assert_allclose(
+            [*trained.history[name], trained.evaluated[name]], wanted, rtol=1e-6
+        )  # float32 there
+
+
+def test_an_update_of_a_train_step_has_sums_too(tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.npz", allow_pickle=False, x=np.ones((40, 3)), y=np.ones((40, 1)))
+    text = """
+data: {source: {npz: data.npz}, inputs: {x: []}, targets: {y: []}}
+model: {shared: {out: {inputs: {x: [3]}, layers: [{dense: 1}]}}, outputs: out}
+fit:
+  epochs: 1
+  batch_size: 16
+  train_step:
+    - name: fit
+      train: out
+      optimizer: adam
+      layers: [{out: {inputs: x, name: guess}}, {add_metric: {value: "x[:, 0]", name: total, reduction: sum}}]
+      loss: {real: {loss: mse, y_true: targets.y, y_pred: guess}}
+"""
+    history, _ = train(write(tmp_path, text), tmp_path / "runs")
+    assert history.history()[0]["fit_total"] == 40
 
 
 def built(text: str) -> Built:

@@ -45,9 +45,10 @@ def test_shapes_that_do_not_fit_are_refused_and_never_broadcast() -> None:
 @pytest.mark.parametrize(
     ("written", "text"),
     [
-        ({"precision": {"thresholds": [0.2, 0.5]}}, "expected one threshold, got 2; use the metric once for each"),
         ({"precision": {"thresholds": 1.5}}, "must be at most 1, got 1.5"),
-        ("f1_score", "f1_score needs 'average'"),
+        ({"recall": {"thresholds": [0.5, -1]}}, "must be at least 0, got -1"),
+        ({"true_positives": {"thresholds": []}}, "got an empty list"),
+        ({"f1_score": {"average": "mean"}}, "expected micro, macro or weighted"),
         ({"auc": {"curve": "prx"}}, "expected ROC or PR"),
         ({"auc": {"num_labels": 3}}, "'num_labels' is for multi_label: true"),
         ({"iou": {"num_classes": 3, "target_class_ids": [3]}}, "expected class numbers from 0 to 2"),

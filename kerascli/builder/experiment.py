@@ -90,7 +90,7 @@ def build_experiment(
     graph = Graph(spec.built)
     weights = graph.weights()
     materialize(graph, weights, seed=spec.seed, device=device)
-    objective = Objective(compiled, weights, _class_weight(spec, targets)).to(device)
+    objective = Objective(compiled, weights, _class_weight(spec, targets), spec.model.sums).to(device)
     update = Update(graph, objective, input_stage.to(device), target_stage.to(device), compiled.precision, mixing)
     learning = Learning("", compiled.optimizer, tuple(weight for weight in weights if weight.trainable))
     return Experiment(spec, graph, update, (Round(update, (learning,)),), weights, device)

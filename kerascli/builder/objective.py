@@ -1,7 +1,8 @@
 """The objective: what outputs and targets come to: the loss to descend, and states that add up to figures."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,11 +24,15 @@ class Judgement:
     states: list[Tensor]
 
 
+Reduction = Literal["mean", "sum"]
+"""How figures of batches become one: a mean, each batch counted by its rows, or their sum."""
+
+
 class BaseObjective(nn.Module):
     """(outcome of the graph, targets, sample weights, rows) -> Judgement, in float32 whatever the precision."""
 
-    def __init__(self, names: Iterable[str], metrics: Sequence[Metric | None], losses: Iterable[Loss]) -> None:
-        """For each state the figure's name, and its metric or (None) that it is a mean."""
+    def __init__(self, names: Iterable[str], metrics: Sequence[Metric | Reduction], losses: Iterable[Loss]) -> None:
+        """The names of all figures; for each state its metric (of one figure or more), or the figure's reduction."""
         super().__init__()
         self.names = tuple(names)
         self.metrics = tuple(metrics)
@@ -35,17 +40,22 @@ class BaseObjective(nn.Module):
 
     def components(self) -> list[Component]:
         """What computes here."""
-        return [*self.losses, *(metric for metric in self.metrics if metric is not None)]
+        return [*self.losses, *(metric for metric in self.metrics if isinstance(metric, Metric))]
 
     def figures(self, states: Sequence[Tensor]) -> dict[str, float]:
         """Added-up states as the figures of logs; waits for the device once, and computes on the CPU."""
         flat = torch.cat([state.detach().reshape(-1) for state in states]).cpu().double()
         parts = flat.split([state.numel() for state in states])
         values = [
-            metric.result(part.view(state.shape)) if metric is not None else part[0] / part[1]
+            metric.result(part.view(state.shape)) if isinstance(metric, Metric) else _reduced(part, metric)
             for metric, part, state in zip(self.metrics, parts, states, strict=True)
         ]
-        return {name: float(value) for name, value in zip(self.names, values, strict=True)}
+        numbers = [number for value in values for number in value.reshape(-1).tolist()]
+        return dict(zip(self.names, numbers, strict=True))
+
+
+def _reduced(state: Tensor, reduction: Reduction) -> Tensor:
+    return state[0] / state[1] if reduction == "mean" else state[0]
 
 
 class Objective(BaseObjective):
@@ -53,10 +63,19 @@ class Objective(BaseObjective):
 
     class_weight: Tensor | None
 
-    def __init__(self, spec: CompileSpec, weights: Sequence[Weight], class_weight: Tensor | None = None) -> None:
-        names, metrics = spec.log_names(), [use.metric for goal in spec.goals for use in goal.metrics]
-        means: list[Metric | None] = [None] * (len(names) - len(metrics))
-        super().__init__(names, [*means, *metrics], [goal.loss for goal in spec.goals if goal.loss is not None])
+    def __init__(
+        self,
+        spec: CompileSpec,
+        weights: Sequence[Weight],
+        class_weight: Tensor | None = None,
+        sums: Collection[str] = (),
+    ) -> None:
+        """`sums` are those of the model's own figures that add up over all rows."""
+        names, uses = spec.log_names(), [use for goal in spec.goals for use in goal.metrics]
+        plain = len(names) - sum(len(use.columns) for use in uses)
+        reductions: list[Reduction] = ["sum" if name in sums else "mean" for name in list(names)[:plain]]
+        metrics = [*reductions, *(use.metric for use in uses)]
+        super().__init__(names, metrics, [goal.loss for goal in spec.goals if goal.loss is not None])
         self.goals = spec.goals
         self._own = spec.figures
         self._each_loss = spec.logs_each_loss
@@ -87,8 +106,10 @@ class Objective(BaseObjective):
         parts += outcome.losses.values()
         parts += [penalty(weight) for weight in self._penalized]
         total = summed(parts)
-        means = [total, *(losses if self._each_loss else ()), *(outcome.metrics[name] for name in self._own)]
-        return Judgement([total], [*(mean_state(value, rows) for value in means), *figures])
+        values = [total, *(losses if self._each_loss else ()), *(outcome.metrics[name] for name in self._own)]
+        reductions = self.metrics[: len(values)]
+        plain = [figure_state(value, rows, how) for value, how in zip(values, reductions, strict=True)]
+        return Judgement([total], [*plain, *figures])
 
     def _sample_weight(self, goal: Goal, y_true: Tensor, given: Mapping[str, Tensor]) -> Tensor | None:
         if self.class_weight is not None and self.training:
@@ -112,9 +133,10 @@ def measured(metric: Metric, y_true: Tensor, y_pred: Tensor, weight: Tensor | No
     return metric(y_true, y_pred.detach(), sample_weight=weight, mask=mask)
 
 
-def mean_state(value: Tensor, rows: int) -> Tensor:
-    """A batch's mean counts as often as the batch has rows, as in Keras."""
+def figure_state(value: Tensor, rows: int, reduction: Metric | Reduction = "mean") -> Tensor:
+    """A batch's mean counts as often as the batch has rows, as in Keras; a sum counts once."""
     value = value.detach()
+    rows = 1 if reduction == "sum" else rows
     dtype = torch.float32 if value.device.type == "mps" else torch.float64
     state = torch.full((2,), float(rows), dtype=dtype, device=value.device)
     state[:1].mul_(value)

@@ -6,12 +6,22 @@ import torch
 from torch import Tensor, nn
 
 from kerascli import draws
-from kerascli.builder.objective import BaseObjective, Judgement, full_precision, mean_state, measured, penalty, summed
+from kerascli.builder.objective import (
+    BaseObjective,
+    Judgement,
+    Reduction,
+    figure_state,
+    full_precision,
+    measured,
+    penalty,
+    summed,
+)
 from kerascli.builder.update import Update, UpdateOutcome
 from kerascli.data.loader import Batch
 from kerascli.graph.module import Graph, GraphOutcome
 from kerascli.graph.weights import Weight
-from kerascli.spec.train_step import Compared, RoundSpec, Term
+from kerascli.metrics.base import Metric
+from kerascli.spec.train_step import Compared, RoundSpec, Term, UpdateSpec
 
 
 class RoundObjective(BaseObjective):
@@ -21,14 +31,15 @@ class RoundObjective(BaseObjective):
     """
 
     def __init__(self, spec: RoundSpec, trained: Mapping[str, Sequence[Weight]]) -> None:
-        metrics = [
+        metrics: list[Metric | Reduction] = [
             each for update in spec.updates
-            for each in (*[None] * (len(update.log_names()) - len(update.metrics)), *(j.metric for j in update.metrics))
+            for each in (*_reductions(spec, update), *(judged.metric for judged in update.metrics))
         ]  # fmt: skip
         losses = [term.loss for update in spec.updates for term in update.terms if term.loss is not None]
         names = [name for update in spec.updates for name in update.log_names()]
         super().__init__(names, metrics, losses)
         self.updates = spec.updates
+        self._reductions = [_reductions(spec, update) for update in spec.updates]
         self._formulas = {term.node for update in spec.updates for term in update.terms if term.loss is None}
         self._penalized = {
             name: [weight for weight in weights if weight.spec.regularizer is not None]
@@ -56,12 +67,19 @@ class RoundObjective(BaseObjective):
             parts += [penalty(weight) for weight in self._penalized[update.name]]
             totals.append(summed(parts))
             means = [totals[-1], *means, *(outcome.metrics[name] for name in update.figures)]
-            states += [mean_state(value, rows) for value in means]
+            reductions = self._reductions[number]
+            states += [figure_state(value, rows, how) for value, how in zip(means, reductions, strict=True)]
             for judged in update.metrics:
                 y_true, y_pred = _pair(judged.of, outcome, targets)
                 mask = outcome.masks.get(judged.of.y_pred)
                 states.append(measured(judged.metric, y_true, y_pred, None, mask))
         return Judgement(totals, states)
+
+
+def _reductions(spec: RoundSpec, update: UpdateSpec) -> list[Reduction]:
+    """How the figures of an update that are no metrics become those of an epoch."""
+    plain = [None] * (1 + len(update.terms)) + list(update.figures)  # the loss, its terms, figures of its layers
+    return ["sum" if name in spec.built.model.sums else "mean" for name in plain]
 
 
 def _loss(

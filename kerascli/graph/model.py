@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from kerascli.errors import Path
 from kerascli.layers.base import BaseLayer, NamingLayer
+from kerascli.layers.expressions.added import AddMetric
 from kerascli.shapes import TensorSpec
 
 CallValue = str | bool | tuple[str, ...]
@@ -151,6 +152,12 @@ class Model:
     def figures(self) -> tuple[str, ...]:
         """The nodes that have no result, but a figure to log."""
         return tuple(node.name for node in self.nodes if isinstance(node.layer, NamingLayer) and node.layer.logs)
+
+    @property
+    def sums(self) -> frozenset[str]:
+        """Those of the figures that are sums over all samples, not means."""
+        sums = (each for each in self.nodes if isinstance(each.layer, AddMetric) and each.layer.reduction == "sum")
+        return frozenset(each.name for each in sums)
 
     @property
     def is_sequential(self) -> bool:

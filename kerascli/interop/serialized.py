@@ -24,9 +24,11 @@ _MODULES: tuple[tuple[type[Component], str], ...] = (
 )
 _UNKNOWN_TO_KERAS = frozenset({
     "locally_connected_1d", "locally_connected_2d", "thresholded_relu", "selu", "expr", "crossentropy",
-    "binary_focal_crossentropy", "categorical_focal_crossentropy", "huber", "mean_relative_error",
+    "mean_relative_error",
 })  # fmt: skip
-"""By our name: what Keras 3 has no class of. A loss `huber` has one; the metric has not."""
+"""By our name: what Keras 3 has no class of."""
+_LOSSES_ALONE = frozenset({"binary_focal_crossentropy", "categorical_focal_crossentropy", "huber"})
+"""By our name: losses of Keras 3 that are no metrics there, but functions."""
 OF_NETWORKS = {
     "layer_scale": "keras.src.applications.convnext",
     "stochastic_depth": "keras.src.applications.convnext",
@@ -54,9 +56,8 @@ class Unsaid:
 
 def keras_object(thing: Component, where: str, unsaid: Unsaid, **bookkeeping: Any) -> dict[str, Any]:
     """A component as {module, class_name, config, registered_name}; `bookkeeping` comes first in its config."""
-    known = thing.component_name not in _UNKNOWN_TO_KERAS or (
-        thing.component_name == "huber" and isinstance(thing, Loss)
-    )
+    unknown = _UNKNOWN_TO_KERAS | _LOSSES_ALONE if isinstance(thing, Metric) else _UNKNOWN_TO_KERAS
+    known = thing.component_name not in unknown
     module = next((module for base, module in _MODULES if isinstance(thing, base)), None)
     if module is None or not known or not type(thing).__module__.startswith("kerascli."):
         unsaid.add(f"{where}: Keras 3 has no '{thing.component_name}'")

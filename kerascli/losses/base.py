@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kerascli.component import Component, Registry
 from kerascli.losses.labels import Labels, class_labels
-from kerascli.losses.ranks import aligned_pair, axes_of, match_ranks, spread
+from kerascli.losses.ranks import aligned_pair, axes_fault, axes_of, match_ranks, spread
 from kerascli.shapes import Shape, TensorSpec
 
 Reduction = Literal["sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none"]
@@ -64,6 +64,8 @@ class Loss(Component):
         if counted is not None:
             counted = counted.reshape(values.shape)
             mask = counted if mask is None else mask & counted
+        if mask is not None and values.ndim == 0:
+            spread(mask, values, "a mask")  # what it leaves out is in the value already
         weight = _merged_weight(sample_weight, mask, values.dtype, self.reduction)
         return _reduced(values, weight, self.reduction)
 
@@ -77,7 +79,7 @@ class Loss(Component):
             return f"'{self.component_name}' with reduction 'none' gives no single figure to train on; leave it out"
         if target.dtype == "string":
             return f"'{self.component_name}' needs numbers, got text; add string_lookup to the target's pipeline"
-        return self.check_shapes(target, output)
+        return axes_fault(self, output) or self.check_shapes(target, output)
 
     def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
         """The part of `check` that is about shapes; here: the two are the same, but for a last axis of 1."""
@@ -117,7 +119,9 @@ def _merged_weight(
 
 
 def _reduced(values: Tensor, weight: Tensor | None, reduction: Reduction) -> Tensor:
-    if weight is not None:
+    if weight is not None and values.ndim == 0:
+        values = values * weight  # one value for the batch, as often as there are weights: Keras's rule
+    elif weight is not None:
         values, weight = match_ranks(values, weight)
         values = values * spread(weight, values, "sample weights or a mask")
     if reduction == "none" or values.ndim == 0:

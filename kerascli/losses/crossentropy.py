@@ -15,9 +15,10 @@ EPSILON = 1e-7
 """keras.config.epsilon(): probabilities are clipped to [EPSILON, 1 - EPSILON]."""
 
 Axis = Annotated[int, Field(ge=-8, le=8)]
+Axes = Axis | Annotated[tuple[Axis, ...], Field(min_length=1, strict=False)]
 
 
-def probabilities(y_pred: Tensor, axis: int) -> Tensor:
+def probabilities(y_pred: Tensor, axis: int | tuple[int, ...]) -> Tensor:
     """Predictions made to sum to 1 over the classes, kept away from 0 and 1."""
     return clipped(y_pred / y_pred.sum(dim=axis, keepdim=True))
 
@@ -27,8 +28,13 @@ def clipped(p: Tensor) -> Tensor:
     return F.hardtanh(p, EPSILON, 1 - EPSILON)
 
 
-def _log_probabilities(y_pred: Tensor, axis: int, from_logits: bool) -> Tensor:
-    return F.log_softmax(y_pred, dim=axis) if from_logits else probabilities(y_pred, axis).log()
+def _log_probabilities(y_pred: Tensor, axis: int | tuple[int, ...], from_logits: bool) -> Tensor:
+    return log_softmax(y_pred, axis) if from_logits else probabilities(y_pred, axis).log()
+
+
+def log_softmax(x: Tensor, axis: int | tuple[int, ...]) -> Tensor:
+    """The logarithms of probabilities that sum to 1 along one axis, or along several together."""
+    return F.log_softmax(x, dim=axis) if isinstance(axis, int) else x - x.logsumexp(axis, keepdim=True)
 
 
 def smoothed(y_true: Tensor, label_smoothing: float) -> Tensor:
@@ -62,7 +68,7 @@ class CategoricalCrossentropy(Loss):
 
     from_logits: bool = False
     label_smoothing: Fraction = 0.0
-    axis: Axis = -1
+    axis: Axes = -1
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         y_true = smoothed(y_true, self.label_smoothing)
@@ -130,7 +136,7 @@ class BinaryCrossentropy(Loss):
 
     from_logits: bool = False
     label_smoothing: Fraction = 0.0
-    axis: Axis = -1
+    axis: Axes = -1
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         if self.label_smoothing:

@@ -1,13 +1,20 @@
 """Focal cross-entropies: what is easy counts less (Lin et al., 2017)."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from kerascli.losses.base import Loss, loss
-from kerascli.losses.crossentropy import Axis, binary_crossentropy, one_hot_fault, probabilities, smoothed
+from kerascli.losses.crossentropy import (
+    Axes,
+    binary_crossentropy,
+    log_softmax,
+    one_hot_fault,
+    probabilities,
+    smoothed,
+)
 from kerascli.losses.labels import YES_OR_NO, Labels
 from kerascli.shapes import Fraction, NonNegativeFloat, TensorSpec
 
@@ -24,7 +31,7 @@ class BinaryFocalCrossentropy(Loss):
     gamma: NonNegativeFloat = 2.0
     from_logits: bool = False
     label_smoothing: Fraction = 0.0
-    axis: Axis = -1
+    axis: Axes = -1
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         if self.label_smoothing:
@@ -48,11 +55,17 @@ class CategoricalFocalCrossentropy(Loss):
     gamma: NonNegativeFloat = 2.0
     from_logits: bool = False
     label_smoothing: Fraction = 0.0
-    axis: Axis = -1
+    axis: Axes = -1
+
+    @model_validator(mode="after")
+    def _classes_are_on_one_axis(self) -> Self:
+        if isinstance(self.alpha, tuple) and not isinstance(self.axis, int):
+            raise ValueError(f"alpha: {len(self.alpha)} weights of classes need one axis, got {list(self.axis)}")
+        return self
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         y_true = smoothed(y_true, self.label_smoothing)
-        p = probabilities(y_pred.softmax(self.axis) if self.from_logits else y_pred, self.axis)
+        p = probabilities(log_softmax(y_pred, self.axis).exp() if self.from_logits else y_pred, self.axis)
         return -(self._weights(p) * (1 - p) ** self.gamma * y_true * p.log()).sum(self.axis)
 
     def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
@@ -66,5 +79,6 @@ class CategoricalFocalCrossentropy(Loss):
         """Return alpha, shaped to multiply (N, *, classes); made without a copy from the host to the device."""
         if not isinstance(self.alpha, tuple):
             return self.alpha
+        assert isinstance(self.axis, int), "else alpha was refused"
         weights = torch.cat([p.new_full((1,), weight) for weight in self.alpha])
         return weights.reshape([-1 if axis == self.axis % p.ndim else 1 for axis in range(p.ndim)])

@@ -1,15 +1,12 @@
 """Losses of segmentation: how little the predicted region overlaps the true one."""
 
-from typing import Annotated
-
-from pydantic import Field
 from torch import Tensor
 
 from kerascli.losses.base import Loss, loss
-from kerascli.losses.crossentropy import EPSILON
-from kerascli.shapes import Ints, NonNegativeFloat
+from kerascli.losses.crossentropy import EPSILON, Axes
+from kerascli.shapes import NonNegativeFloat
 
-Axes = Annotated[int, Field(ge=-8, le=8)] | Ints | None
+SummedAxes = Axes | None
 """Axes that are summed; None: all, the batch too, as in Keras."""
 
 
@@ -26,7 +23,7 @@ class _Overlap(Loss):
 class Dice(_Overlap):
     """1 - 2 * overlap / (size of one + size of the other)."""
 
-    axis: Axes = None
+    axis: SummedAxes = None
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         overlap, true, predicted = (x.sum(self.axis) for x in (y_true * y_pred, y_true, y_pred))
@@ -39,7 +36,7 @@ class Tversky(_Overlap):
 
     alpha: NonNegativeFloat = 0.5
     beta: NonNegativeFloat = 0.5
-    axis: Axes = None
+    axis: SummedAxes = None
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         overlap = (y_true * y_pred).sum(self.axis)

@@ -2,7 +2,9 @@
 
 from torch import Tensor
 
+from kerascli.component import Component
 from kerascli.errors import DataError
+from kerascli.shapes import TensorSpec
 
 
 def match_ranks(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -38,10 +40,27 @@ def aligned_pair(y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[
     return (y_true.unsqueeze(-1), y_pred.unsqueeze(-1)) if y_pred.ndim == 1 else (y_true, y_pred)
 
 
-def keeps_rows(component: object) -> bool:
-    """Return False for a loss or metric whose `axis` takes the rows of a batch together: no weight goes with one."""
+def takes_weights(component: object) -> bool:
+    """Return False for a loss or metric whose `axis` takes rows together, not all else: no weight goes with a value.
+
+    One value for the whole batch (`axis` None) is multiplied by the weight of each row, as in Keras.
+    """
     axis = getattr(component, "axis", -1)
-    return axis is not None and 0 not in (axis if isinstance(axis, tuple) else (axis,))
+    return axis is None or 0 not in (axis if isinstance(axis, tuple) else (axis,))
+
+
+def axes_fault(component: Component, output: TensorSpec) -> str | None:
+    """Return what is wrong with the `axis` of a loss or metric: each is to be one of the output's axes, named once."""
+    axis = getattr(component, "axis", None)
+    axes = axis if isinstance(axis, tuple) else () if axis is None else (axis,)
+    rank = max(len(output.whole), 2)  # a number a row becomes (rows, 1)
+    name = component.component_name
+    for each in axes:
+        if not -rank <= each < rank:
+            return f"'{name}': axis {each} is none of the {rank} axes of the output {output}"
+    if len({each % rank for each in axes}) < len(axes):
+        return f"'{name}': axis {list(axes)} names an axis of the output {output} twice"
+    return None
 
 
 def axes_of(*weights: Tensor | None) -> int:

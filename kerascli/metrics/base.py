@@ -2,7 +2,7 @@
 
 import re
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import torch
@@ -70,7 +70,19 @@ class Metric(Component):
 
     @abstractmethod
     def result(self, state: Tensor) -> Tensor:
-        """The figure of an added-up state, a scalar (or a vector for per-class figures)."""
+        """The figure of an added-up state, a scalar; or a vector, whose values `value_names` tells apart."""
+
+    def value_names(self, output: TensorSpec, classes: Sequence[str] | None) -> tuple[str, ...]:
+        """Return what tells the values of `result` apart, in their order; () for a metric of one value.
+
+        `classes` are the names of the target's classes, None where it has no named classes.
+        """
+        return ()
+
+    def columns(self, name: str, output: TensorSpec | None, classes: Sequence[str] | None = None) -> tuple[str, ...]:
+        """Return the columns of the metric in logs: `name`, or `name_<value>` for each of several values."""
+        values = () if output is None else self.value_names(output, classes)
+        return tuple(f"{name}_{value}" for value in values) or (name,)
 
     def adds_up(self) -> bool:
         """Whether the figure is the same however rows are put into batches."""
@@ -135,6 +147,32 @@ def _weighted(values: Tensor, sample_weight: Tensor) -> Tensor:
     if values.ndim > 1:
         values, weight = values.flatten(1).mean(1), weight.flatten(1).mean(1)
     return torch.stack([values.sum(), weight.sum()])
+
+
+def class_names(output: TensorSpec, classes: Sequence[str] | None) -> tuple[str, ...]:
+    """Return what tells the values of an output's units apart: names of classes, else numbers; () for one unit.
+
+    What is no letter, digit, `_`, `-` or `.` in a name becomes `_`. Names that are then the same give way to numbers.
+    """
+    units = output.shape[-1] if output.shape else 1
+    if units in (None, 1):
+        return ()
+    names = [re.sub(r"[^\w.-]", "_", name)[:60] for name in classes or ()]
+    return distinct(names) if len(names) == units else distinct([""] * units)
+
+
+def distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names if each is there once and none is empty, else their numbers from 0."""
+    if all(names) and len(set(names)) == len(names):
+        return tuple(names)
+    return tuple(str(number) for number in range(len(names)))
+
+
+def units_fault(name: str, output: TensorSpec) -> str | None:
+    """Return what keeps a metric from having a value for each unit of the output: their number must be known."""
+    if output.shape and output.shape[-1] is None:
+        return f"'{name}' has a value for each unit of the output, whose number must be known, got {output}"
+    return None
 
 
 def shape_fault(name: str, target: TensorSpec, output: TensorSpec) -> str | None:

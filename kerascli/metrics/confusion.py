@@ -47,18 +47,26 @@ def even_thresholds(count: int) -> list[float]:
 
 
 def outcomes(
-    y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None, thresholds: Sequence[float], *, by_label: bool = False
+    y_true: Tensor,
+    y_pred: Tensor,
+    sample_weight: Tensor | None,
+    thresholds: Sequence[float],
+    *,
+    by_label: bool = False,
+    even: bool | None = None,
 ) -> Tensor:
     """The weight of positive and of negative targets by how many thresholds their outputs are above.
 
     Shape (2, T + 1), or (2, T + 1, L) by label (the last axis). These states add up; `confusion` reads them.
+    `thresholds` are in rising order. `even` says that they are even ones from 0 to 1; None: see whether they are.
     """
     places, labels = len(thresholds) + 1, y_pred.shape[-1] if by_label else 1
     dtype = count_dtype(y_pred)
     weight = torch.ones((), dtype=dtype, device=y_pred.device)
     if sample_weight is not None:
         weight = spread(sample_weight.to(dtype), y_pred, "sample weights or a mask")
-    cell = torch.where(y_true.bool(), 0, places) + _passed(y_pred, thresholds)
+    even = are_even(thresholds) if even is None else even
+    cell = torch.where(y_true.bool(), 0, places) + _passed(y_pred, thresholds, even)
     if by_label:
         cell = cell * labels + torch.arange(labels, device=cell.device)
     # one flat scatter: what CUDA can do deterministically
@@ -83,10 +91,10 @@ def top_k_only(y_pred: Tensor, k: int) -> Tensor:
 BELOW_ALL = -1e10
 
 
-def _passed(y_pred: Tensor, thresholds: Sequence[float]) -> Tensor:
+def _passed(y_pred: Tensor, thresholds: Sequence[float], even: bool) -> Tensor:
     """How many thresholds each prediction is above, int64."""
     y_pred = y_pred.nan_to_num(nan=float("-inf"))
-    if not _are_even(thresholds):
+    if not even:
         # each compared by itself: a tensor of thresholds would be sent to the device with every batch
         return torch.stack([y_pred > threshold for threshold in thresholds]).sum(0)
     # Keras computes the place among even thresholds: the same roundings decide at the edges
@@ -94,7 +102,8 @@ def _passed(y_pred: Tensor, thresholds: Sequence[float]) -> Tensor:
     return passed.clamp(min=1) if thresholds[0] < 0 else passed
 
 
-def _are_even(thresholds: Sequence[float]) -> bool:
+def are_even(thresholds: Sequence[float]) -> bool:
+    """Return True if the thresholds are even ones from 0 to 1, in rising order."""
     return len(thresholds) >= 3 and all(
         abs(t - even) <= 1e-7 + 1e-5 * even
         for t, even in zip(thresholds, even_thresholds(len(thresholds)), strict=True)

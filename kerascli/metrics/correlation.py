@@ -2,9 +2,10 @@
 
 from torch import Tensor
 
-from kerascli.losses.crossentropy import EPSILON, Axis
+from kerascli.losses.crossentropy import EPSILON, Axes
+from kerascli.losses.ranks import axes_fault
 from kerascli.metrics.base import MeanMetric, metric, shape_fault
-from kerascli.shapes import Ints, TensorSpec
+from kerascli.shapes import TensorSpec
 
 
 class _Correlation(MeanMetric):
@@ -12,7 +13,7 @@ class _Correlation(MeanMetric):
 
     direction = "max"
 
-    axis: Axis | Ints = -1
+    axis: Axes = -1
 
     def adds_up(self) -> bool:
         axes = (self.axis,) if isinstance(self.axis, int) else self.axis
@@ -21,7 +22,7 @@ class _Correlation(MeanMetric):
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         if self.axis == -1 and output.shape[-1:] in ((), (1,)) and target.rank >= output.rank - (output.rank == 1):
             return f"'{self.component_name}' has one number a row to correlate; set axis: 0 to go along the batch"
-        return shape_fault(self.component_name, target, output)
+        return axes_fault(self, output) or shape_fault(self.component_name, target, output)
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
         """Whatever is weighed, (N, T) meets (N, T, 1) as (N, T): one step alone has no correlation."""

@@ -6,9 +6,9 @@ from torch import Tensor
 
 from kerascli.losses import cosine, crossentropy, focal, hinge, regression
 from kerascli.losses.base import Loss
-from kerascli.losses.crossentropy import Axis
+from kerascli.losses.crossentropy import Axes, Axis
 from kerascli.losses.labels import Labels
-from kerascli.losses.ranks import spread
+from kerascli.losses.ranks import axes_fault, spread
 from kerascli.metrics.base import MeanMetric, metric, shape_fault
 from kerascli.shapes import Floats, Fraction, NonNegativeFloat, PositiveFloat, TensorSpec
 
@@ -137,13 +137,13 @@ class CosineSimilarity(MeanMetric):
 
     direction = "max"
 
-    axis: Axis = -1
+    axis: Axes = -1
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return cosine.cosine_similarity(y_true, y_pred, self.axis)
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        return shape_fault(self.component_name, target, output)
+        return axes_fault(self, output) or shape_fault(self.component_name, target, output)
 
 
 @metric()
@@ -187,7 +187,7 @@ class CategoricalCrossentropy(LossMetric):
 
     from_logits: bool = False
     label_smoothing: Fraction = 0.0
-    axis: Axis = -1
+    axis: Axes = -1
 
     def loss(self) -> Loss:
         return crossentropy.CategoricalCrossentropy(
@@ -229,7 +229,7 @@ class BinaryFocalCrossentropy(LossMetric):
     gamma: NonNegativeFloat = 2.0
     from_logits: bool = False
     label_smoothing: Fraction = 0.0
-    axis: Axis = -1
+    axis: Axes = -1
 
     def loss(self) -> Loss:
         return focal.BinaryFocalCrossentropy(**self.model_dump(exclude={"name"}))
@@ -243,7 +243,7 @@ class CategoricalFocalCrossentropy(LossMetric):
     gamma: NonNegativeFloat = 2.0
     from_logits: bool = False
     label_smoothing: Fraction = 0.0
-    axis: Axis = -1
+    axis: Axes = -1
 
     def loss(self) -> Loss:
         return focal.CategoricalFocalCrossentropy(**self.model_dump(exclude={"name"}))

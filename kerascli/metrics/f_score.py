@@ -1,5 +1,6 @@
 """F scores: precision and recall in one figure."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -7,18 +8,18 @@ from pydantic import Field
 from torch import Tensor
 
 from kerascli.losses.ranks import spread
-from kerascli.metrics.base import Metric, count_dtype, metric, shape_fault
+from kerascli.metrics.base import Metric, class_names, count_dtype, metric, shape_fault, units_fault
 from kerascli.shapes import PositiveFloat, TensorSpec
 
 _EPSILON = 1e-7
 
 
 class _FScore(Metric):
-    """Keras's own default, a figure for each class, does not fit into logs: `average` is required."""
+    """A value for each class, or their average."""
 
     direction = "max"
 
-    average: Literal["micro", "macro", "weighted"]
+    average: Literal["micro", "macro", "weighted"] | None = None
     threshold: Annotated[float, Field(gt=0, le=1)] | None = None
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
@@ -41,12 +42,16 @@ class _FScore(Metric):
         if self.average == "weighted":
             targets = hits + misses
             return (scores * targets / (targets.sum() + _EPSILON)).sum()
-        return scores.mean()
+        return scores if self.average is None else scores.mean()
+
+    def value_names(self, output: TensorSpec, classes: Sequence[str] | None) -> tuple[str, ...]:
+        return class_names(output, classes) if self.average is None else ()
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         if output.rank > 1:
             return f"'{self.component_name}' needs an output of shape (None, classes), got {output}"
-        return shape_fault(self.component_name, target, output)
+        fault = units_fault(self.component_name, output) if self.average is None else None
+        return fault or shape_fault(self.component_name, target, output)
 
 
 @metric(name="fbeta_score", aliases=("f_beta_score",))

@@ -1,41 +1,60 @@
-"""Precision, recall and plain counts of outcomes, at a threshold."""
+"""Precision, recall and plain counts of outcomes, at one threshold or several."""
 
+from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 from torch import Tensor
 
-from kerascli.metrics.base import Metric, metric, shape_fault
-from kerascli.metrics.confusion import BELOW_ALL, confusion, outcomes, top_k_only
+from kerascli.metrics.base import Metric, distinct, metric, shape_fault
+from kerascli.metrics.confusion import BELOW_ALL, Confusion, are_even, confusion, outcomes, top_k_only
 from kerascli.shapes import Fraction, NonNegativeInt, PositiveInt, TensorSpec
 
 
 def _one(value: Any) -> Any:
-    """A list of one threshold is that threshold; of several, Keras gives several figures, and logs hold one."""
-    if isinstance(value, (list, tuple)):
-        if len(value) != 1:
-            raise ValueError(f"expected one threshold, got {len(value)}; use the metric once for each, with a 'name'")
-        return value[0]
-    return value
+    """A list of one threshold is that threshold: Keras gives one value there, too."""
+    if value in ([], ()):
+        raise ValueError("expected a number from 0 to 1 or a list of such, got an empty list")
+    return value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value
 
 
-Threshold = Annotated[Fraction | None, BeforeValidator(_one)]
-"""Outputs above it are positive; None: 0.5 (with `top_k`: all that are in the top)."""
+Thresholds = Annotated[
+    Fraction | Annotated[tuple[Fraction, ...], Field(min_length=1, strict=False)] | None, BeforeValidator(_one)
+]
+"""Outputs above it are positive; several give a value each. None: 0.5 (with `top_k`: all that are in the top)."""
 
 
 class _Outcomes(Metric):
-    """What is said of outcomes at one threshold."""
+    """What is said of outcomes at one threshold, or at each of several."""
 
-    thresholds: Threshold = None
+    thresholds: Thresholds = None
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
-        return outcomes(y_true, y_pred, sample_weight, [self._threshold()])
+        thresholds = self._thresholds()
+        # as in Keras, even thresholds are even in rising order only: at their edges it rounds in another way
+        return outcomes(y_true, y_pred, sample_weight, sorted(thresholds), even=are_even(thresholds))
+
+    def result(self, state: Tensor) -> Tensor:
+        thresholds = self._thresholds()
+        values, rising = self.outcome(confusion(state)), sorted(thresholds)
+        return values[0] if len(thresholds) == 1 else values[[rising.index(each) for each in thresholds]]
+
+    @abstractmethod
+    def outcome(self, at: Confusion) -> Tensor:
+        """Return the value at each threshold: (T,)."""
+
+    def value_names(self, output: TensorSpec, classes: Sequence[str] | None) -> tuple[str, ...]:
+        thresholds = self._thresholds()
+        return () if len(thresholds) == 1 else distinct([f"{each:g}" for each in thresholds])
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         return shape_fault(self.component_name, target, output)
 
-    def _threshold(self) -> float:
-        return 0.5 if self.thresholds is None else self.thresholds
+    def _thresholds(self) -> tuple[float, ...]:
+        if self.thresholds is None:
+            return (0.5,)
+        return self.thresholds if isinstance(self.thresholds, tuple) else (self.thresholds,)
 
 
 class _OfClass(_Outcomes):
@@ -62,24 +81,24 @@ class _OfClass(_Outcomes):
                 return f"'{self.component_name}': {name} is {value}, but the output {output} has {outputs} classes"
         return super().check(target, output)
 
-    def _threshold(self) -> float:
-        return BELOW_ALL if self.thresholds is None and self.top_k is not None else super()._threshold()
+    def _thresholds(self) -> tuple[float, ...]:
+        return (BELOW_ALL,) if self.thresholds is None and self.top_k is not None else super()._thresholds()
 
 
 @metric()
 class Precision(_OfClass):
     """What share of the positive outputs is right."""
 
-    def result(self, state: Tensor) -> Tensor:
-        return confusion(state).precision[0]
+    def outcome(self, at: Confusion) -> Tensor:
+        return at.precision
 
 
 @metric()
 class Recall(_OfClass):
     """What share of the positive targets is found."""
 
-    def result(self, state: Tensor) -> Tensor:
-        return confusion(state).recall[0]
+    def outcome(self, at: Confusion) -> Tensor:
+        return at.recall
 
 
 @metric()
@@ -88,8 +107,8 @@ class TruePositives(_Outcomes):
 
     direction = "max"
 
-    def result(self, state: Tensor) -> Tensor:
-        return confusion(state).true_positives[0]
+    def outcome(self, at: Confusion) -> Tensor:
+        return at.true_positives
 
 
 @metric()
@@ -98,21 +117,21 @@ class TrueNegatives(_Outcomes):
 
     direction = "max"
 
-    def result(self, state: Tensor) -> Tensor:
-        return confusion(state).true_negatives[0]
+    def outcome(self, at: Confusion) -> Tensor:
+        return at.true_negatives
 
 
 @metric()
 class FalsePositives(_Outcomes):
     """The number of false alarms."""
 
-    def result(self, state: Tensor) -> Tensor:
-        return confusion(state).false_positives[0]
+    def outcome(self, at: Confusion) -> Tensor:
+        return at.false_positives
 
 
 @metric()
 class FalseNegatives(_Outcomes):
     """The number of positive targets that are missed."""
 
-    def result(self, state: Tensor) -> Tensor:
-        return confusion(state).false_negatives[0]
+    def outcome(self, at: Confusion) -> Tensor:
+        return at.false_negatives

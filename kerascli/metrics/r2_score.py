@@ -1,22 +1,23 @@
 """R2: the share of the targets' variance that predictions explain."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from kerascli.losses.ranks import spread
-from kerascli.metrics.base import Metric, count_dtype, metric, shape_fault
+from kerascli.metrics.base import Metric, class_names, count_dtype, metric, shape_fault, units_fault
 from kerascli.shapes import NonNegativeInt, TensorSpec
 
 
 @metric(name="r2_score")
 class R2Score(Metric):
-    """1 - squared errors / squared deviations from the mean, by output, then averaged."""
+    """1 - squared errors / squared deviations from the mean, of each output, or averaged."""
 
     direction = "max"
 
-    class_aggregation: Literal["uniform_average", "variance_weighted_average"] = "uniform_average"
+    class_aggregation: Literal["uniform_average", "variance_weighted_average"] | None = "uniform_average"
     num_regressors: NonNegativeInt = 0
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
@@ -38,6 +39,8 @@ class R2Score(Metric):
         scores = torch.where(scores.isinf(), 0.0, scores)
         if self.class_aggregation == "uniform_average":
             score = scores.mean()
+        elif self.class_aggregation is None:
+            score = scores
         else:
             score = (deviations * scores).sum() / deviations.sum()
         if self.num_regressors == 0:
@@ -46,7 +49,11 @@ class R2Score(Metric):
         adjusted = 1 - (1 - score) * (n - 1) / (n - self.num_regressors - 1)
         return torch.where(self.num_regressors < n - 1, adjusted, score)
 
+    def value_names(self, output: TensorSpec, classes: Sequence[str] | None) -> tuple[str, ...]:
+        return class_names(output, classes) if self.class_aggregation is None else ()
+
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         if output.rank > 1:
             return f"'{self.component_name}' needs an output of shape (None, outputs), got {output}"
-        return shape_fault(self.component_name, target, output)
+        fault = units_fault(self.component_name, output) if self.class_aggregation is None else None
+        return fault or shape_fault(self.component_name, target, output)

@@ -153,7 +153,12 @@ def _chosen(runs: Runs, metrics: Sequence[str] | None) -> list[str]:
     if metrics is None:
         return panels(runs)
     known = {name.removeprefix("val_") for name in recorded}
-    wanted = list(dict.fromkeys(name.removeprefix("val_") for name in metrics))
+    asked = [name.removeprefix("val_") for name in metrics]
+    values = {name: [each for each in panels(runs) if each.startswith(f"{name}_")] for name in asked}
+    # the name of a metric of several values stands for all of its columns
+    wanted = list(
+        dict.fromkeys(each for name in asked for each in (values[name] if name not in known else ()) or (name,))
+    )
     for name in wanted:
         if name not in known:
             near = suggestion(name, known) or f"; recorded are {', '.join(map(safe_text, sorted(known)))}"

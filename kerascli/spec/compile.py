@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 from kerascli.component import Invalid, Registry, plain
@@ -20,11 +21,13 @@ _KEYS = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "pr
 
 @dataclass(frozen=True, slots=True)
 class MetricUse:
-    """A metric of an output, and what logs call it there (without the output's name)."""
+    """A metric of an output, and what logs call it and its values there (without the output's name)."""
 
     name: str
     metric: Metric
     weighted: bool
+    columns: tuple[str, ...]
+    """The name, or one for each of several values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +80,18 @@ class CompileSpec:
             names.update({f"{goal.output}_loss": "min" for goal in self.goals if goal.loss is not None})
         names.update(dict.fromkeys(self.figures, "min"))
         for goal in self.goals:
-            names.update({f"{goal.prefix}{use.name}": use.metric.direction for use in goal.metrics})
+            for use in goal.metrics:
+                names.update({f"{goal.prefix}{column}": use.metric.direction for column in use.columns})
         return names
+
+    def several(self) -> dict[str, tuple[str, ...]]:
+        """The metrics of several values, by name, with the columns of each."""
+        return {
+            f"{goal.prefix}{use.name}": tuple(f"{goal.prefix}{column}" for column in use.columns)
+            for goal in self.goals
+            for use in goal.metrics
+            if use.columns != (use.name,)
+        }
 
     @property
     def logs_each_loss(self) -> bool:
@@ -94,15 +107,17 @@ def parse_compile(
     extra_losses: bool,
     figures: Sequence[str] = (),
     named: Collection[str] = (),
+    classes: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> CompileSpec:
     """The section as written -> CompileSpec. Raises Invalid with every fault.
 
     What is not known is not checked: `outputs` and `targets` may be None, as may an output's shape.
     `extra_losses` says that the model adds its own, `figures` are those it logs, `named` the targets in its formulas.
+    `classes` are the names of targets' classes, by target.
     """
     if not isinstance(section, dict):
         raise Invalid([Fault(f"compile: expected a mapping with 'loss', got {show(section)}", ("compile",))])
-    return _Reader(section, outputs, targets, figures, named).read(extra_losses=extra_losses)
+    return _Reader(section, outputs, targets, figures, named, classes).read(extra_losses=extra_losses)
 
 
 class _Reader:
@@ -113,7 +128,9 @@ class _Reader:
         targets: Mapping[str, TensorSpec] | None,
         figures: Sequence[str],
         named: Collection[str],
+        classes: Mapping[str, Sequence[str]],
     ) -> None:
+        self.classes = classes
         self.named = named
         self.figures = tuple(figures)
         self.section = section
@@ -265,12 +282,15 @@ class _Reader:
                 except Invalid as invalid:
                     self._absorb(invalid, where)
                     continue
-                name = metric.log_name()
-                if key == "weighted_metrics" and self._full(output, name) in self.names:
+                name, classes = metric.log_name(), self.classes.get(pairs.get(output, ""))
+                columns = metric.columns(name, given, classes)
+                if key == "weighted_metrics" and any(self._full(output, each) in self.names for each in columns):
                     name = f"weighted_{name}"  # as in Keras, where both are asked for
+                    columns = metric.columns(name, given, classes)
                 problem = metric.check(expected, given) if expected is not None and given is not None else None
                 if problem:
                     self.fault(problem, where)
-                self._check_name(self._full(output, name), where)
-                uses.append(MetricUse(name, metric, key == "weighted_metrics"))
+                for column in columns:
+                    self._check_name(self._full(output, column), where)
+                uses.append(MetricUse(name, metric, key == "weighted_metrics", columns))
         return found

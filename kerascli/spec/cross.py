@@ -10,7 +10,7 @@ from kerascli.component import Component
 from kerascli.data.base import Field
 from kerascli.errors import Fault, Path, suggestion
 from kerascli.graph.rounds import trainable
-from kerascli.losses.ranks import keeps_rows
+from kerascli.losses.ranks import takes_weights
 from kerascli.optimizers.base import Optimizer
 from kerascli.schedules.base import Schedule
 from kerascli.shapes import TensorSpec
@@ -36,7 +36,9 @@ def cross_faults(
         faults += _rival_faults(spec.fit.callbacks)
         for index, callback in enumerate(spec.fit.callbacks):
             path: Path = ("fit", "callbacks", index)
-            faults += _callback_faults(spec, callback, path, sections["fit"]["callbacks"][index], splits)
+            written = sections["fit"]["callbacks"][index]
+            faults += _figure_faults(spec, callback, path, written, are_classes_known=targets is not None)
+            faults += _callback_faults(spec, callback, path, written, splits)
         faults += [*_weight_faults(spec, sections, targets), *_row_faults(spec)]
     return faults
 
@@ -126,12 +128,6 @@ def _callback_faults(
     rules = {name: optimizer.rule for name, optimizer in spec.training.optimizers.items()}
     name, arguments = next(iter(written.items())) if isinstance(written, dict) else (written, None)
     below = (*path, name)
-    problem = callback.check(spec.log_names())
-    if problem:
-        figures = spec.log_names()
-        key = callback.names_figure_in(next((each for each in callback.watched() if each not in figures), ""))
-        is_said = isinstance(arguments, dict) and key in arguments
-        yield Fault(problem, (*below, key) if is_said else below, "value" if is_said else "key")
     if callback.judges_averages and not any(rule.use_ema for rule in rules.values()):
         text = f"{callback.component_name} needs moving averages of the weights, which the optimizer does not keep"
         yield Fault(text, below, "key", hint=f"set use_ema: true on {next(iter(rules.values())).component_name}")
@@ -139,6 +135,35 @@ def _callback_faults(
         yield from sample_faults(spec, callback, below, arguments, splits)
     if callback.sets_learning_rate:
         yield from _rate_faults(callback, rules, below)
+
+
+def _figure_faults(
+    spec: RunSpec, callback: Callback, path: Path, written: Any, *, are_classes_known: bool
+) -> Iterator[Fault]:
+    """What a callback watches is a column of the history."""
+    figures, several, watched = spec.log_names(), spec.several(), callback.watched()
+    missing = [figure for figure in watched if figure not in figures]
+    if (
+        missing
+        and not are_classes_known
+        and all(figure.startswith(tuple(f"{n}_" for n in several)) for figure in missing)
+    ):
+        return  # columns are called by classes, whose names the data is to tell
+    problem = _whole_metric(watched, several) or callback.check(figures)
+    if problem:
+        name, arguments = next(iter(written.items())) if isinstance(written, dict) else (written, None)
+        key = callback.names_figure_in(next(iter(missing), ""))
+        is_said = isinstance(arguments, dict) and key in arguments
+        yield Fault(problem, (*path, name, key) if is_said else (*path, name), "value" if is_said else "key")
+
+
+def _whole_metric(watched: Sequence[str], several: Mapping[str, Sequence[str]]) -> str | None:
+    """What is wrong where a callback watches a metric of several values: one of them it can watch."""
+    for figure in watched:
+        if figure in several:
+            columns = ", ".join(several[figure])
+            return f"'{figure}' has {len(several[figure])} values; watch one of its columns: {columns}"
+    return None
 
 
 def _rate_faults(callback: Callback, rules: Mapping[str, Optimizer], path: Path) -> Iterator[Fault]:
@@ -179,7 +204,7 @@ def _weight_faults(spec: RunSpec, sections: Mapping[Any, Any], targets: Mapping[
 
 
 def _row_faults(spec: RunSpec) -> Iterator[Fault]:
-    """Sample weights go with values of samples, not with one value of a whole batch."""
+    """Sample weights go with values of samples, not with values for all rows."""
     uses: list[tuple[str, Component | None]] = []
     if spec.compile is not None:
         for goal in spec.compile.goals:
@@ -190,10 +215,10 @@ def _row_faults(spec: RunSpec) -> Iterator[Fault]:
         uses += [(str(t.of.y_true), t.loss) for t in terms if t.of is not None and t.of.is_target]
     weighted = spec.data.sample_weight if spec.data is not None else {}
     for target, judge in uses:
-        if not keeps_rows(judge) and (target in weighted or spec.fit.class_weight is not None):
+        if not takes_weights(judge) and (target in weighted or spec.fit.class_weight is not None):
             path: Path = ("data", "sample_weight", target) if target in weighted else ("fit", "class_weight")
             name = judge.component_name if judge is not None else ""
-            text = f"'{name}' has one value for all rows of a batch, which weights of samples cannot weigh"
+            text = f"'{name}' along axis 0 has values for all rows of a batch, which weights of samples cannot weigh"
             yield Fault(text, path, "key", hint=f"give {name} an axis without the rows (0): [1, 2] ...")
 
 

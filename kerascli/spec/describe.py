@@ -1,6 +1,6 @@
 """Sections become a RunSpec: each is read, then all are held against each other."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -46,6 +46,7 @@ def describe(
     """
     faults: list[Fault] = []
     several = has_steps(sections)
+    classes = {name: field.classes for name, field in (targets or {}).items() if field.classes}
     wanted = None if targets is None else _specs(targets)
     found = _try(faults, lambda: _read_model(sections, data, inputs, wanted, references))
     written, scope = (None, None) if found is None else found
@@ -62,11 +63,11 @@ def describe(
         faults += _beside_steps(sections["fit"])
     if several and scope is not None and built is not None and data is not None:
         asked = sections["fit"]["train_step"], sections.get("compile")
-        steps = _try(faults, partial(parse_steps, *asked, scope, built, _specs(inputs), wanted))
+        steps = _try(faults, partial(parse_steps, *asked, scope, built, _specs(inputs), wanted, classes))
     if built is not None and (steps is not None or not several):
         built = _with_views(faults, built, steps, rows)
     if "compile" in sections and not several:
-        compiled = _try(faults, lambda: _compiled(sections["compile"], model, built, wanted))
+        compiled = _try(faults, lambda: _compiled(sections["compile"], model, built, wanted, classes))
     if faults:
         raise Invalid(faults)
     assert model is not None
@@ -125,7 +126,11 @@ def _unused(model: Model, steps: StepsSpec | None) -> list[Fault]:
 
 
 def _compiled(
-    section: Any, model: Model | None, built: Built | None, targets: Mapping[str, TensorSpec] | None
+    section: Any,
+    model: Model | None,
+    built: Built | None,
+    targets: Mapping[str, TensorSpec] | None,
+    classes: Mapping[str, Sequence[str]],
 ) -> CompileSpec:
     """The compile section beside what is known of the model; None: it could not be read."""
     if model is None:
@@ -133,7 +138,9 @@ def _compiled(
     outputs = {name: built.specs[name] if built else None for name in model.outputs}
     extra = any(node.layer.adds_losses() for node in model.nodes)
     named = [name_of(target) for target in model.targets]
-    return parse_compile(section, outputs, targets, extra_losses=extra, figures=model.figures, named=named)
+    return parse_compile(
+        section, outputs, targets, extra_losses=extra, figures=model.figures, named=named, classes=classes
+    )
 
 
 def faults_without_data(sections: Mapping[Any, Any], references: References) -> list[Fault]:

@@ -1,6 +1,7 @@
 """`fit.train_step` as written -> StepsSpec, or every fault that it has."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from kerascli.component import Invalid
@@ -31,10 +32,12 @@ def parse_steps(
     built: Built,
     inputs: Mapping[str, TensorSpec],
     targets: Mapping[str, TensorSpec] | None,
+    classes: Mapping[str, Sequence[str]],
 ) -> StepsSpec:
     """The list of updates, in the scope of the model. Raises Invalid.
 
-    `compiled` is the compile section; `targets` None: they are not known.
+    `compiled` is the compile section; `targets` None: they are not known. `classes` are the names of
+    targets' classes, by target.
     """
     faults = _compile_faults(compiled)
     if not isinstance(section, list) or not section:
@@ -43,7 +46,7 @@ def parse_steps(
     how = compiled if isinstance(compiled, dict) else {}
     faults += Invalid(arithmetic_faults(how)).below(("compile",)).faults
     precision, jit_compile = arithmetic(how)
-    reader = _Reader(scope, built, inputs, targets, precision)
+    reader = _Reader(scope, built, inputs, targets, classes, precision)
     rounds = reader.read(section)
     faults += reader.faults
     if faults:
@@ -72,6 +75,7 @@ class _Reader:
         built: Built,
         inputs: Mapping[str, TensorSpec],
         targets: Mapping[str, TensorSpec] | None,
+        classes: Mapping[str, Sequence[str]],
         precision: Precision,
     ) -> None:
         self.faults: list[Fault] = []
@@ -81,6 +85,7 @@ class _Reader:
         self._owners = built.owners
         self._inputs = inputs
         self._targets = targets
+        self._classes = classes
         self._names: dict[str, Path] = {}
         self._columns: dict[str, Path] = {}
         self._trained: dict[str, tuple[str, Path]] = {}
@@ -112,7 +117,7 @@ class _Reader:
         own = "layers" in lead
         forward = Forward(self._scope, self._inputs, self._targets, path, own=own)
         layers = forward.read(lead["layers"], str(lead.get("name", "train_step"))) if own else None
-        terms = TermReader(forward, self._targets)
+        terms = TermReader(forward, self._targets, self._classes)
         updates = [self._update(where, each, layers if where == path else None, terms) for where, each in group]
         repeat = self._repeat(group)
         self.faults += terms.faults
@@ -131,7 +136,11 @@ class _Reader:
         for update in updates:
             if update is not None and len(self.faults) == before:
                 self._check_trained(update, built)
-        found = [update for update in updates if update is not None]
+        found = [
+            self._with_columns(update, where, terms, built.specs)
+            for update, (where, _) in zip(updates, group, strict=True)
+            if update is not None
+        ]
         return RoundSpec(built, tuple(found), repeat) if len(self.faults) == before else None
 
     def _update(
@@ -224,12 +233,25 @@ class _Reader:
         repeat = group[0][1].get("repeat", 1)
         return repeat if type(repeat) is int else 1
 
+    def _with_columns(
+        self, update: UpdateSpec, path: Path, terms: TermReader, specs: Mapping[str, TensorSpec]
+    ) -> UpdateSpec:
+        """The update with the columns of its metrics, now that shapes are known."""
+        update = replace(update, metrics=tuple(terms.with_columns(judged, specs) for judged in update.metrics))
+        for judged in update.metrics:
+            if judged.columns != (judged.name,):
+                self._claim_columns(update, [(name, (*path, "metrics", judged.name)) for name in judged.columns])
+        return update
+
     def _check_columns(self, update: UpdateSpec, path: Path) -> None:
-        """A column of the history belongs to one figure."""
         named = [("loss", path), ("learning_rate", path)]
         named += [(term.name, (*path, "loss", term.name)) for term in update.terms]
         named += [(judged.name, (*path, "metrics", judged.name)) for judged in update.metrics]
         named += [(node.name, node.path) for node in flat(update.layers or ()) if node.name in update.figures]
+        self._claim_columns(update, named)
+
+    def _claim_columns(self, update: UpdateSpec, named: Iterable[tuple[str, Path]]) -> None:
+        """A column of the history belongs to one figure."""
         for name, where in named:
             column = f"{update.name}_{name}"
             if column in self._columns:

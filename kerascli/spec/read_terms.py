@@ -1,6 +1,7 @@
 """The losses and metrics of an update of `fit.train_step`: between tensors of its forward pass, targets, numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from kerascli.component import Component, Invalid, Registry
@@ -21,12 +22,18 @@ Pending = tuple[Loss | Metric, Compared, Path]
 class TermReader:
     """Reads the losses and metrics of the updates that share a forward pass."""
 
-    def __init__(self, forward: Forward, targets: Mapping[str, TensorSpec] | None) -> None:
+    def __init__(
+        self,
+        forward: Forward,
+        targets: Mapping[str, TensorSpec] | None,
+        classes: Mapping[str, Sequence[str]],
+    ) -> None:
         self.outputs: list[str] = []
         """The tensors that are named so far."""
         self.faults: list[Fault] = []
         self._forward = forward
         self._targets = targets
+        self._classes = classes
         self._pending: list[Pending] = []
 
     def losses(self, written: Any, path: Path) -> tuple[Term, ...]:
@@ -43,7 +50,7 @@ class TermReader:
             of = self._compared(each, where, thing)
             if thing is not None and of is not None:
                 self._pending.append((thing, of, (*where, "metric")))
-                found.append(Judged(name, thing, of))
+                found.append(Judged(name, thing, of, (name,)))
         return tuple(found)
 
     def check(self, specs: Mapping[str, TensorSpec]) -> None:
@@ -54,6 +61,11 @@ class TermReader:
                 problem = None if expected is None else thing.check(expected, specs[of.y_pred])
                 if problem:
                     self._add(problem, path)
+
+    def with_columns(self, judged: Judged, specs: Mapping[str, TensorSpec]) -> Judged:
+        """The metric with a column for each of its values, now that the shape of what it judges is known."""
+        classes = self._classes.get(str(judged.of.y_true)) if judged.of.is_target else None
+        return replace(judged, columns=judged.metric.columns(judged.name, specs[judged.of.y_pred], classes))
 
     def _add(self, text: str, path: Path, *, key: bool = False, hint: str | None = None) -> None:
         self.faults.append(Fault(text, path, "key" if key else "value", hint=hint))

@@ -45,6 +45,14 @@ class RunSpec:
             names.update({f"val_{name}": way for name, way in self.training.log_names().items()})
         return names
 
+    def several(self) -> dict[str, tuple[str, ...]]:
+        """The metrics of several values, by name, with the columns of each in the history."""
+        assert self.training is not None
+        found = self.training.several()
+        if self.fit.validates():
+            found |= {f"val_{name}": tuple(f"val_{each}" for each in columns) for name, columns in found.items()}
+        return found
+
 
 def resolved(spec: RunSpec, data: Any) -> dict[str, Any]:
     """The run as a complete config: every default written out. `data` is the data section with its paths rebased."""

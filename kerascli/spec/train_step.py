@@ -41,6 +41,8 @@ class Judged:
     name: str
     metric: Metric
     of: Compared
+    columns: tuple[str, ...]
+    """What logs call its values after the update's name: one, or one for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,17 @@ class UpdateSpec:
         for name in (*(term.name for term in self.terms), *self.figures):
             names[f"{self.name}_{name}"] = "min"
         for judged in self.metrics:
-            names[f"{self.name}_{judged.name}"] = judged.metric.direction
+            names.update({f"{self.name}_{column}": judged.metric.direction for column in judged.columns})
         return names
+
+    def several(self) -> dict[str, tuple[str, ...]]:
+        """The metrics of several values, by name, with the columns of each."""
+        prefix = f"{self.name}_"
+        return {
+            f"{prefix}{judged.name}": tuple(f"{prefix}{column}" for column in judged.columns)
+            for judged in self.metrics
+            if judged.columns != (judged.name,)
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +112,10 @@ class StepsSpec:
     def log_names(self) -> dict[str, Literal["min", "max"]]:
         """Every figure that training logs (without `val_`), and which way it is better."""
         return {name: way for update in self.updates for name, way in update.log_names().items()}
+
+    def several(self) -> dict[str, tuple[str, ...]]:
+        """The metrics of several values, by name, with the columns of each."""
+        return {name: columns for update in self.updates for name, columns in update.several().items()}
 
     def dump_compile(self) -> dict[str, Any]:
         """The compile section, which says no more than how to compute."""

@@ -29,6 +29,18 @@ LEFT_OUT: dict[tuple[str, str], str] = {
 }  # fmt: skip
 """(kind, name) of what has no case, and why: drawn at random and tested by its moments, ours alone, ..."""
 
+REFUSED_SETTINGS: dict[str, dict[str, str]] = {
+    "loss": {
+        "name": "history calls a loss by its output",
+        "dtype": "losses are computed in float32, in float64 where the model is",
+    },
+    "metric": {
+        "name": "what logs call it: tested with the names of columns",
+        "dtype": "states are added up in float64",
+    },
+}
+"""By kind: settings that every one of Keras's has and that no case compares, and why."""
+
 KINDS = (
     "layer", "activation", "loss", "metric", "optimizer", "schedule", "initializer", "regularizer", "constraint",
     "augmentation",

@@ -141,7 +141,7 @@ LOSSES: dict[str, Case] = {
     "cosine_similarity": Case("numbers", EVERY, _loss("CosineSimilarity")),
     "crossentropy": Case("accuracy", EVERY | LABELS),
     "ctc": Case("alignments", frozenset({"step labels, steps of rows"}), _loss("CTC"), masked=False),
-    "dice": Case("yes_no", EVERY, _loss("Dice"), weighted=False, masked=False),
+    "dice": Case("yes_no", EVERY, _loss("Dice"), masked=False),
     "expr": Case("numbers", NUMBERS - {"vector, vector"} | STEPS | ONE_HOT, _loss("MeanSquaredError"), _SQUARES),
     "hinge": Case("yes_no", EVERY, _loss("Hinge")),
     "huber": Case("numbers", EVERY, _loss("Huber")),
@@ -154,7 +154,7 @@ LOSSES: dict[str, Case] = {
     "poisson": Case("counts", EVERY, _loss("Poisson")),
     "sparse_categorical_crossentropy": Case("labels", LABELS, _loss("SparseCategoricalCrossentropy")),
     "squared_hinge": Case("yes_no", EVERY, _loss("SquaredHinge")),
-    "tversky": Case("yes_no", EVERY, _loss("Tversky"), weighted=False, masked=False),
+    "tversky": Case("yes_no", EVERY, _loss("Tversky"), masked=False),
 }
 
 _ONE_AXIS = ROW | {"steps, steps of one", "steps of rows, steps of rows"}

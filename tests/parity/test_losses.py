@@ -37,6 +37,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("BinaryCrossentropy", "yes_no_logits", {"from_logits": True, "label_smoothing": 0.3, "reduction": "sum"}),
     ("BinaryCrossentropy", "yes_no", {"label_smoothing": 0.2}),
     ("BinaryCrossentropy", "yes_no_logits", {"from_logits": True}),
+    ("BinaryFocalCrossentropy", "yes_no", {}),
     ("BinaryFocalCrossentropy", "yes_no", {"gamma": 1.5}),
     ("BinaryFocalCrossentropy", "yes_no_logits", {"from_logits": True, "apply_class_balancing": True, "alpha": 0.3}),
     ("BinaryFocalCrossentropy", "yes_no", {"label_smoothing": 0.1, "axis": 1, "gamma": 0.0}),
@@ -102,17 +103,64 @@ def compare(
 def test_every_reduction_is_keras_s(name: str) -> None:
     kind = next(kind for known, kind, _ in CASES if known == name)
     data, weight = Data(kind, (6, 4)), np.random.default_rng(7).uniform(size=6)
-    if name in {"Dice", "Tversky"}:  # one value for the batch: a weight for each row has nothing to weigh
-        weight = None
     for reduction in REDUCTIONS:
         want = keras_loss(name, data, reduction, weight, None)
-        sample_weight = None if weight is None else torch.tensor(weight)
         got = LOSSES.parse({name: {"reduction": reduction}})(
-            torch.tensor(data.true), torch.tensor(data.pred), sample_weight=sample_weight
+            torch.tensor(data.true), torch.tensor(data.pred), sample_weight=torch.tensor(weight)
         )
         compared = ledger.Comparison()
         compared.same(got, want)
         ledger.note("loss", LOSSES.get(name).component_name, f"reduction={reduction}, sample_weight", compared.gap)
+
+
+AXES: list[tuple[str, str, dict[str, Any]]] = [
+    ("BinaryCrossentropy", "yes_no", {}),
+    ("BinaryCrossentropy", "yes_no_logits", {"from_logits": True}),
+    ("BinaryFocalCrossentropy", "yes_no", {"apply_class_balancing": True, "alpha": 0.7}),
+    ("CategoricalCrossentropy", "one_hot", {}),
+    ("CategoricalFocalCrossentropy", "one_hot", {}),
+    ("CosineSimilarity", "numbers", {}),
+    ("Dice", "yes_no", {}),
+    ("Tversky", "yes_no", {"alpha": 0.2}),
+]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("axis", [[1, 2], [-2, -1]])
+@pytest.mark.parametrize(("name", "kind", "arguments"), AXES)
+def test_several_axes_are_taken_together_as_in_keras(
+    name: str, kind: str, arguments: dict[str, Any], axis: list[int], weighted: bool
+) -> None:
+    data, weight = Data(kind, (6, 3, 4)), torch.tensor(np.random.default_rng(8).uniform(size=6)) if weighted else None
+    y_true, y_pred = torch.tensor(data.true), torch.tensor(data.pred)
+    want = getattr(keras.losses, name)(axis=tuple(axis), **arguments)(y_true, y_pred, sample_weight=weight)
+    loss = LOSSES.parse({name: {"axis": axis, **arguments}})
+    compared = ledger.Comparison()
+    compared.same(loss(y_true, y_pred, sample_weight=weight), want)
+    case = ledger.describe({**arguments, "axis": axis, "weighted": weighted})
+    ledger.note("loss", loss.component_name, case, compared.gap)
+
+
+CLASSES_FIRST: list[dict[str, Any]] = [
+    {"axis": 1}, {"axis": 1, "ignore_class": 2}, {"axis": -2, "from_logits": True},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", CLASSES_FIRST, ids=str)
+def test_classes_may_be_on_another_axis_than_the_last(arguments: dict[str, Any]) -> None:
+    data = Data("classes_logits" if "from_logits" in arguments else "classes", (6, 3, 4))
+    theirs = keras.losses.SparseCategoricalCrossentropy(**arguments)
+    pred = torch.tensor(data.pred).swapaxes(1, 2)
+    compare("sparse_categorical_crossentropy", arguments, torch.tensor(data.true), pred, theirs, (6, 4, 3))
+
+
+@pytest.mark.parametrize("name", ["CategoricalCrossentropy", "CategoricalFocalCrossentropy"])
+def test_logits_over_several_axes_are_those_over_one_of_all_their_values(name: str) -> None:
+    """Keras on torch has no softmax over several axes."""
+    random = np.random.default_rng(3)
+    true, logits = torch.eye(12, dtype=torch.float64)[[3, 7]], torch.tensor(random.normal(size=(2, 12)))
+    several = LOSSES.parse({name: {"from_logits": True, "axis": [1, 2]}})(true.view(2, 3, 4), logits.view(2, 3, 4))
+    torch.testing.assert_close(several, LOSSES.parse({name: {"from_logits": True}})(true, logits), rtol=1e-12, atol=0)
 
 
 CIRCLES: list[dict[str, Any]] = [

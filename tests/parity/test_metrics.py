@@ -40,6 +40,7 @@ def batches(kind: str, rows: int = 7, inner: tuple[int, ...] = ()) -> list[Batch
             "yes_no": (yes_no, sigmoid),
             "yes_no_logits": (yes_no, logits),
             "column": (yes_no[..., 0], sigmoid),
+            "one_hot_numbers": (np.eye(5)[classes], random.integers(0, 5, size=shape[:-1]).astype(float)),
             "grid": (yes_no, np.round(sigmoid * 20) / 20),  # on thresholds
         }[kind]
         # eighths: exact in float32, in which Keras adds the weights of outcomes
@@ -104,6 +105,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("SparseCategoricalCrossentropy", "classes_logits", {"from_logits": True}),
     ("SparseCategoricalCrossentropy", "classes", {"ignore_class": 2}),
     ("CosineSimilarity", "numbers", {"axis": 1}),
+    ("CosineSimilarity", "numbers", {"axis": [1]}),
     ("PearsonCorrelation", "numbers", {}),
     ("PearsonCorrelation", "numbers", {"axis": 1}),
     ("ConcordanceCorrelation", "numbers", {}),
@@ -113,14 +115,29 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("Precision", "yes_no", {"top_k": 2}),
     ("Precision", "yes_no", {"class_id": 3, "thresholds": 0.4}),
     ("Precision", "yes_no", {"class_id": 1, "top_k": 3}),
+    ("Precision", "yes_no", {"thresholds": [0.7, 0.2, 0.45]}),
+    ("Precision", "yes_no", {"thresholds": [0.2, 0.6], "top_k": 2}),
+    ("Precision", "grid", {"thresholds": [0.0, 0.25, 0.5, 0.75, 1.0]}),  # even: Keras rounds to places
+    ("Precision", "yes_no_logits", {"thresholds": [1.0, 0.5, 0.0]}),  # falling: each is compared by itself
     ("Recall", "yes_no", {}),
+    ("Recall", "grid", {"thresholds": [0.3, 0.3, 0.8]}),
+    ("Recall", "yes_no", {"thresholds": [0.5, 0.1], "class_id": 2}),
+    ("Recall", "yes_no", {"thresholds": [0.4]}),
     ("Recall", "yes_no", {"top_k": 2}),
     ("Recall", "column", {}),
     ("TruePositives", "yes_no", {}),
     ("TrueNegatives", "yes_no", {"thresholds": 0.2}),
     ("FalsePositives", "grid", {}),
     ("FalseNegatives", "yes_no", {}),
+    ("TruePositives", "grid", {"thresholds": [0.9, 0.2]}),
+    ("TrueNegatives", "yes_no", {"thresholds": [0.0, 0.5, 1.0]}),
+    ("FalsePositives", "column", {"thresholds": [0.2, 0.3, 0.9]}),
+    ("FalseNegatives", "grid", {"thresholds": [0.6, 0.1]}),
     ("SensitivityAtSpecificity", "yes_no", {"specificity": 0.6}),
+    ("SensitivityAtSpecificity", "yes_no", {"specificity": 0.6, "num_thresholds": 31, "class_id": 3}),
+    ("SpecificityAtSensitivity", "yes_no", {"sensitivity": 0.7, "class_id": 1}),
+    ("PrecisionAtRecall", "yes_no", {"recall": 0.5, "num_thresholds": 40, "class_id": 0}),
+    ("RecallAtPrecision", "grid", {"precision": 0.4, "num_thresholds": 21}),
     ("SpecificityAtSensitivity", "yes_no", {"sensitivity": 0.7, "num_thresholds": 1}),
     ("PrecisionAtRecall", "grid", {"recall": 0.5}),
     ("RecallAtPrecision", "yes_no", {"precision": 0.4, "class_id": 2}),
@@ -131,11 +148,17 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("AUC", "yes_no", {"curve": "PR", "summation_method": "minoring"}),
     ("AUC", "yes_no", {"summation_method": "majoring", "thresholds": [0.9, 0.2, 0.35]}),
     ("AUC", "yes_no", {"multi_label": True}),
+    ("AUC", "yes_no", {"multi_label": True, "num_labels": 5}),
     ("AUC", "yes_no", {"multi_label": True, "curve": "PR", "label_weights": [1.0, 2.0, 0.5, 1.0, 0.0]}),
     ("AUC", "yes_no", {"label_weights": [1.0, 2.0, 0.5, 1.0, 0.0]}),
     ("F1Score", "one_hot", {"average": "macro"}),
     ("F1Score", "yes_no", {"average": "weighted", "threshold": 0.4}),
     ("FBetaScore", "yes_no", {"average": "micro", "beta": 2.0, "threshold": 0.5}),
+    ("F1Score", "one_hot", {}),
+    ("F1Score", "yes_no", {"average": None, "threshold": 0.4}),
+    ("FBetaScore", "one_hot", {"beta": 2.0}),
+    ("R2Score", "numbers", {"class_aggregation": None}),
+    ("R2Score", "numbers", {"class_aggregation": None, "num_regressors": 2}),
     ("R2Score", "numbers", {}),
     ("R2Score", "numbers", {"class_aggregation": "variance_weighted_average", "num_regressors": 2}),
 ]
@@ -150,26 +173,6 @@ def test_the_figure_of_three_batches_is_keras_s(
     agree(name, getattr(keras.metrics, name)(**arguments), arguments, data, weighted=weighted)
 
 
-REGIONS: list[tuple[str, str, dict[str, Any]]] = [
-    ("MeanIoU", "classes", {"num_classes": 5, "sparse_y_pred": False}),
-    ("MeanIoU", "one_hot", {"num_classes": 5, "sparse_y_pred": False, "sparse_y_true": False, "ignore_class": 2}),
-    ("OneHotMeanIoU", "one_hot", {"num_classes": 5}),
-    ("OneHotMeanIoU", "one_hot", {"num_classes": 5, "ignore_class": 1}),
-    ("OneHotIoU", "one_hot", {"num_classes": 5, "target_class_ids": [0, 2]}),
-    ("OneHotIoU", "one_hot", {"num_classes": 5, "target_class_ids": [3], "ignore_class": 0}),
-    ("IoU", "classes", {"num_classes": 5, "target_class_ids": [1, 3], "sparse_y_pred": False}),
-    ("BinaryIoU", "yes_no", {}),
-    ("BinaryIoU", "yes_no", {"target_class_ids": [1], "threshold": 0.3}),
-]
-
-
-@pytest.mark.parametrize(("name", "kind", "arguments"), REGIONS)
-def test_the_overlap_of_regions_is_keras_s(name: str, kind: str, arguments: dict[str, Any]) -> None:
-    data = batches(kind, inner=(4, 3))
-    theirs = getattr(keras.metrics, name)(**arguments)
-    agree(name, theirs, arguments, data, weighted=False, rtol=1e-6, atol=1e-7)  # Keras divides in float32
-
-
 OVER_TIME = [case for case in CASES if case[0] not in {"F1Score", "FBetaScore", "R2Score", "AUC"}] + [
     ("AUC", "yes_no", {})
 ]
@@ -179,6 +182,28 @@ OVER_TIME = [case for case in CASES if case[0] not in {"F1Score", "FBetaScore", 
 def test_time_steps_are_averaged_as_in_keras(name: str, kind: str, arguments: dict[str, Any]) -> None:
     data = batches(kind, inner=(4,))
     agree(name, getattr(keras.metrics, name)(**arguments), arguments, data, weighted=False)
+
+
+AXES = {
+    "CategoricalCrossentropy": "one_hot", "CosineSimilarity": "numbers", "PearsonCorrelation": "numbers",
+    "ConcordanceCorrelation": "numbers", "binary_focal_crossentropy": "yes_no",
+    "categorical_focal_crossentropy": "one_hot",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", AXES)
+def test_several_axes_are_taken_together_as_in_keras(name: str, weighted: bool) -> None:
+    theirs = getattr(keras.metrics, name)
+    made = keras.metrics.MeanMetricWrapper(theirs, axis=(1, 2)) if name in FUNCTIONS else theirs(axis=(1, 2))
+    agree(name, made, {"axis": [1, 2]}, batches(AXES[name], inner=(4,)), weighted=weighted)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_classes_may_be_on_another_axis_than_the_last(weighted: bool) -> None:
+    data = [(t, p.swapaxes(1, 2), np.repeat(w[:, None], 4, 1)) for t, p, w in batches("classes", inner=(4,))]
+    theirs = keras.metrics.SparseCategoricalCrossentropy(axis=1)
+    agree("SparseCategoricalCrossentropy", theirs, {"axis": 1}, data, weighted=weighted)
 
 
 @pytest.mark.parametrize("name", ["SparseCategoricalAccuracy", "SparseCategoricalCrossentropy"])
@@ -270,7 +295,6 @@ def test_a_relative_error_is_a_mean_of_shares() -> None:
 
 
 def test_defaults_are_keras_s() -> None:
-    required = {"f1_score", "fbeta_score"}  # whose default is a figure for each class
     for cls in METRICS:
         theirs = getattr(keras.metrics, cls.__name__, None)
         if theirs is None or cls.component_name in {"accuracy"}:
@@ -278,7 +302,7 @@ def test_defaults_are_keras_s() -> None:
         defaults = {name: p.default for name, p in inspect.signature(theirs).parameters.items()}
         for name, field in cls.model_fields.items():
             if name == "name" or field.is_required():
-                assert name == "name" or cls.component_name in required or defaults[name] is inspect.Parameter.empty
+                assert name == "name" or defaults[name] is inspect.Parameter.empty
                 continue
             wanted = defaults[name]
             assert field.default == (tuple(wanted) if isinstance(wanted, list) else wanted), (cls.component_name, name)

@@ -1,5 +1,7 @@
 """AddLoss and AddMetric: figures of a model's own, from its inner nodes."""
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 from kerascli.layers.base import Example, Outcome, ShapeMismatch, layer
@@ -32,21 +34,28 @@ class AddLoss(Figure):
 
 @layer(Example(input=(4,), output=[], config={"value": "max(abs(prev), axis=-1)"}))
 class AddMetric(Figure):
-    """A figure to log: the mean of a value a sample, or one value; nothing is trained by it."""
+    """A figure to log: the mean or the sum of a value a sample, or one value; nothing is trained by it."""
+
+    reduction: Literal["mean", "sum"] = "mean"
+    """How the values of all samples of an epoch become one: `keras.metrics.Mean` or `Sum`."""
 
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
-        return FigureModule(self, xs, None)
+        return FigureModule(self, xs, None, self.reduction)
 
 
 class FigureModule(ExpressionModule):
-    def __init__(self, layer: Figure, xs: tuple[TensorSpec, ...], weight: float | None) -> None:
+    def __init__(
+        self, layer: Figure, xs: tuple[TensorSpec, ...], weight: float | None, reduction: str = "mean"
+    ) -> None:
         super().__init__(layer, xs)
         self.weight = weight
+        self.reduction = reduction
 
     def forward(self, *xs: Tensor) -> Outcome:  # each (N, *) -> no result
         value = self.value_of(xs)
         if not isinstance(value, Tensor) or (value.ndim and value.shape[0] != xs[self.sized_by].shape[0]):
             raise ShapeMismatch("needs a value for each sample, or a single one", argument="value")
-        mean = value.to(dtype_of(None)).mean()  # in full precision, whatever the model computes in
-        losses = {} if self.weight is None else {"": mean * self.weight}
-        return Outcome((), losses=losses, metrics={"": mean.detach()})
+        value = value.to(dtype_of(None))  # in full precision, whatever the model computes in
+        figure = value.mean() if self.reduction == "mean" else value.sum()
+        losses = {} if self.weight is None else {"": figure * self.weight}
+        return Outcome((), losses=losses, metrics={"": figure.detach()})

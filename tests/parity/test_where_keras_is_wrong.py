@@ -1,0 +1,77 @@
+"""What docs/numbers.md says of Keras's own mistakes among losses and metrics is true, and here it is right."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import torch
+
+from kerascli.losses.base import LOSSES
+from kerascli.metrics.base import METRICS
+from kerascli.parts.base import ACTIVATIONS
+
+
+@pytest.mark.filterwarnings("ignore:You are passing weight as `float`:UserWarning")
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("MeanIoU", {"num_classes": 3}), ("IoU", {"num_classes": 3, "target_class_ids": [0, 1]}), ("BinaryIoU", {})],
+)
+def test_keras_cuts_the_weights_of_iou_to_integers(name: str, arguments: dict[str, Any]) -> None:
+    random = np.random.default_rng(0)
+    classes = 2 if name == "BinaryIoU" else 3
+    true = random.integers(0, classes, 30)
+    pred = random.uniform(size=30) if name == "BinaryIoU" else random.integers(0, classes, 30)
+    weight = random.uniform(0, 2, 30)
+
+    def theirs(sample_weight: np.ndarray, **dtype: str) -> float:
+        metric = getattr(keras.metrics, name)(**arguments, **dtype)
+        metric.update_state(true, pred, sample_weight=sample_weight)
+        return float(metric.result())
+
+    metric = METRICS.parse({name: arguments})
+    state = metric(torch.tensor(true), torch.tensor(pred), sample_weight=torch.tensor(weight))
+    ours = metric.result(state).item()
+    assert theirs(weight) == theirs(np.floor(weight))
+    assert ours == pytest.approx(theirs(weight, dtype="float64"), rel=1e-6)  # Keras divides in float32
+    assert ours != pytest.approx(theirs(weight), rel=1e-2)
+
+
+def test_keras_weighs_false_negatives_by_the_alpha_of_tversky() -> None:
+    """Its page says false positives. The one mistake here is a false negative."""
+    true, pred = torch.tensor([[1.0, 1.0, 0.0, 0.0]]), torch.tensor([[1.0, 0.0, 0.0, 0.0]])
+    for alpha, beta, wanted in ((1.0, 0.0, 0.5), (0.0, 1.0, 0.0)):
+        arguments: dict[str, Any] = {"alpha": alpha, "beta": beta}
+        theirs: Any = keras.losses.Tversky(**arguments)(true, pred)
+        assert theirs.item() == pytest.approx(wanted, abs=1e-6)
+        assert LOSSES.parse({"tversky": arguments})(true, pred).item() == pytest.approx(wanted, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["PearsonCorrelation", "ConcordanceCorrelation"])
+def test_a_correlation_along_the_rows_is_a_mean_over_batches_in_keras_too(name: str) -> None:
+    random = np.random.default_rng(1)
+    true = random.normal(size=(50, 3))
+    pred = true + random.normal(size=true.shape)
+    theirs, ours = getattr(keras.metrics, name)(axis=0, dtype="float64"), METRICS.parse({name: {"axis": 0}})
+    state, of_batches = torch.zeros(2, dtype=torch.float64), []
+    for rows in (slice(0, 20), slice(20, 40), slice(40, 50)):
+        theirs.update_state(true[rows], pred[rows])
+        state += ours(torch.tensor(true[rows]), torch.tensor(pred[rows]))
+        alone = getattr(keras.metrics, name)(axis=0, dtype="float64")
+        alone.update_state(true[rows], pred[rows])
+        of_batches.append(float(alone.result()))
+    whole = getattr(keras.metrics, name)(axis=0, dtype="float64")
+    whole.update_state(true, pred)
+    found = ours.result(state).item()
+    assert found == pytest.approx(float(theirs.result()), rel=1e-9)
+    assert found == pytest.approx(np.mean(of_batches), rel=1e-9)  # a short batch counts as much as a long one
+    assert found != pytest.approx(float(whole.result()), rel=1e-3)
+    assert not ours.adds_up()
+
+
+def test_sparsemax_of_keras_on_torch_is_no_distribution() -> None:
+    logits = torch.tensor([[1.0, 0.5, 0.2], [0.3, 0.2, 2.0]], dtype=torch.float64)
+    theirs: Any = keras.activations.sparsemax(logits)
+    assert not torch.allclose(theirs.sum(-1), torch.ones(2, dtype=theirs.dtype), atol=0.1)
+    ours = ACTIVATIONS.parse("sparsemax")(logits)
+    torch.testing.assert_close(ours.sum(-1), torch.ones(2, dtype=torch.float64), rtol=1e-12, atol=0)
