@@ -168,6 +168,17 @@ def test_unknown_sizes_stay_unknown_and_known_ones_follow() -> None:
     assert built(text).specs["expr"].shape == (None, 3)
 
 
+def test_channels_of_an_image_of_any_size_have_room_in_a_formula() -> None:
+    """A trial takes an unknown size for up to 2,160: 3 * 2160 * 2160 * 192 values are more than a model may have."""
+    made = built("{inputs: {x: [null, null, 192]}, layers: [{expr: x + 1}]}")
+    assert made.specs["expr"].shape == (None, None, 192)
+
+
+def test_a_size_that_grows_beyond_all_bounds_is_a_mistake_in_an_image_of_any_size_too() -> None:
+    with pytest.raises(Invalid, match="the limit is"):
+        built("{inputs: {x: [null, null, 192]}, layers: [{expr: 'mean(repeat(x, 100000, axis=-1), axis=-1)'}]}")
+
+
 def test_lambda_is_the_expression_over_the_node_before() -> None:
     x = torch.randn(3, 4)
     assert torch.equal(run('inputs: {x: [4]}\nlayers: [relu, {lambda: "prev * 2"}]', x=x)["expr"], 2 * x.relu())

@@ -220,9 +220,13 @@ def short_number(value: Any) -> Any:
     return {key: short_number(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
-def function_name(value: Mapping[str, Any]) -> str | None:
-    """The function in a wrapper that Keras made around one."""
-    if value["class_name"] not in NAMED_FUNCTIONS or not isinstance(value["config"], dict):
-        return None
-    fn = value["config"].get("fn")
-    return fn if isinstance(fn, str) else fn.get("config") if isinstance(fn, dict) else None
+def around_function(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what Keras wrapped around a function as an object of the function's name with the wrapper's settings."""
+    config = value["config"]
+    if value["class_name"] not in NAMED_FUNCTIONS or not isinstance(config, dict):
+        return value
+    fn = config.get("fn")
+    name = fn.get("config") if isinstance(fn, dict) else fn
+    if not isinstance(name, str):
+        return value
+    return {"class_name": name, "config": {key: setting for key, setting in config.items() if key != "fn"}}

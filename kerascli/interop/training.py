@@ -8,7 +8,7 @@ from torch import Tensor
 from kerascli.graph.weights import Weight
 from kerascli.interop.differences import LOSS, OPTIMIZER
 from kerascli.interop.hdf5 import Dataset, Hdf5
-from kerascli.interop.objects import Refusals, component, function_name, is_object, short_number, written
+from kerascli.interop.objects import Refusals, around_function, component, is_object, short_number, written
 from kerascli.interop.optimizer_variables import saved_optimizer, state_from
 from kerascli.losses.base import LOSSES
 from kerascli.metrics.base import METRICS
@@ -61,13 +61,9 @@ def _things(value: Any, key: str, outputs: Mapping[str, str], refusals: Refusals
         if not isinstance(value, dict):
             return value
         return {outputs.get(name, name): _things(item, key, outputs, refusals) for name, item in value.items()}
-    fn = function_name(value) or (value["config"] if value["class_name"] == "function" else None)
-    if isinstance(fn, str):
-        if registry.find(fn) is None:
-            refusals.unknown(f"{registry.kind} {fn}")
-        name = value["config"].get("name") if isinstance(value["config"], dict) else None
-        return fn if key == "loss" or not isinstance(name, str) or name == fn else {fn: {"name": name}}
-    found = component(registry, value, key, refusals, extra)
+    if value["class_name"] == "function" and isinstance(value["config"], str):
+        value = {"class_name": value["config"], "config": {}}
+    found = component(registry, around_function(value), key, refusals, extra)
     return None if found is None else written(found)
 
 

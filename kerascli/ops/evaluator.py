@@ -31,6 +31,9 @@ OPERATORS = {
     ">=": "greater_equal", "==": "equal", "!=": "not_equal",
 }  # fmt: skip
 
+_GROWTH = 64
+"""How many times as many values as it is given a formula may make in a trial on the meta device."""
+
 
 def at_argument(error: ArgumentError, node: Call) -> ExpressionError:
     """An argument's fault, where the argument stands."""
@@ -49,6 +52,8 @@ class TensorEvaluator(Evaluator):
     def __init__(self, names: Mapping[str, Any], device: torch.device) -> None:
         super().__init__(names)
         self._device = device
+        given = sum(value.numel() for value in names.values() if isinstance(value, Tensor) and value.is_meta)
+        self._most_values = max(MAX_VALUES, _GROWTH * given)  # a trial takes sizes that are not known for large ones
 
     def _test(self, value: Any, node: Conditional) -> bool:
         if isinstance(value, (Tensor, list)):
@@ -129,7 +134,7 @@ class TensorEvaluator(Evaluator):
             raise _plain(self._refusal(node, given, first_line(error).rstrip(".")), node) from None
         value = list(value) if isinstance(value, tuple) else value
         for part in value if isinstance(value, list) else [value]:
-            if isinstance(part, Tensor) and part.numel() > MAX_VALUES:
+            if isinstance(part, Tensor) and part.numel() > self._most_values:
                 raise _plain(f"makes a tensor of {part.numel():,} values; the limit is {MAX_VALUES:,}", node)
         return value
 

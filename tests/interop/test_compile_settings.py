@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from keras import layers as L
 from keras import losses, metrics
+from keras.src.losses.losses import LossFunctionWrapper  # what a loss of a function is to Keras; it has no other name
 
 from kerascli.workflow.evaluate import evaluate_rows, rows_of
 from kerascli.workflow.exporting import export_run
@@ -27,6 +28,9 @@ FLAT: list[tuple[Any, list[Any]]] = [
     ]),
     (losses.BinaryFocalCrossentropy(apply_class_balancing=True, alpha=0.7, gamma=1.5), [
         metrics.R2Score(class_aggregation=None, name="r"),  # pyright: ignore[reportArgumentType]
+    ]),
+    (LossFunctionWrapper(losses.huber, reduction="sum", delta=0.1), [
+        metrics.MeanMetricWrapper(metrics.binary_crossentropy, name="b", label_smoothing=0.3),
     ]),
     (losses.CategoricalFocalCrossentropy(alpha=[0.2, 0.5, 0.3]), [metrics.F1Score(average="weighted")]),  # pyright: ignore[reportArgumentType]
 ]  # fmt: skip
