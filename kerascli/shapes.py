@@ -38,9 +38,9 @@ class TensorSpec:
         return show_shape(self.whole)
 
 
-def fits(shape: Shape, wanted: Shape) -> bool:
-    """Whether a shape is the one wanted, in which None is any size."""
-    return len(shape) == len(wanted) and all(want in (None, size) for size, want in zip(shape, wanted, strict=True))
+def can_be_one(a: Shape, b: Shape) -> bool:
+    """Return True if two shapes are equal where both sizes are known; None is an unknown size."""
+    return len(a) == len(b) and all(None in sizes or sizes[0] == sizes[1] for sizes in zip(a, b, strict=True))
 
 
 def show_shape(shape: Shape) -> str:

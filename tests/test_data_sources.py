@@ -25,7 +25,7 @@ from kerascli.data.sources.stories import MOVES, PEOPLE, PLACES
 from kerascli.data.spec import parse_data
 from kerascli.data.table import Table
 from kerascli.errors import DataError
-from kerascli.shapes import fits
+from kerascli.shapes import can_be_one
 from tests.data_harness import whole
 from tests.runs_harness import train, write
 
@@ -43,7 +43,7 @@ def load(written: Any, folder: Path = Path()) -> dict[str, Table]:
     for table in tables.values():
         for name, field in facts.items():
             values = table.column(name)
-            assert fits(values.shape[1:], field.shape)
+            assert can_be_one(values.shape[1:], field.shape)
             assert ("string" if values.dtype == object else values.dtype.name) == field.dtype
     return tables
 

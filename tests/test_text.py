@@ -12,6 +12,7 @@ import pytest
 
 from kerascli.errors import ConfigError, Fault, KerasCliError, Place, Related
 from kerascli.spec.document import MAX_FAULTS
+from kerascli.spec.extends import extend
 from kerascli.spec.text import MAX_BYTES, dump_yaml, parse_document, parse_value, read_document
 from tests.bounds import cpu_seconds
 
@@ -458,3 +459,12 @@ def test_a_written_config_looks_like_one() -> None:
 def test_what_cannot_be_read_back_is_not_written(value: Any) -> None:
     with pytest.raises((ValueError, TypeError)):
         dump_yaml({"a": value})
+
+
+def test_a_document_has_the_text_that_was_parsed_and_not_that_of_the_file_now(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("seed: 3\n")
+    path = tmp_path / "c.yaml"
+    path.write_bytes(b"\xef\xbb\xbfextends: base.yaml\r\nmodel: {layers: [dense: 1]}  # mine\r\n")
+    document = read_document(path)
+    path.write_text("another")
+    assert extend(document).text == "extends: base.yaml\r\nmodel: {layers: [dense: 1]}  # mine\r\n"

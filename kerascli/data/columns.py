@@ -11,7 +11,7 @@ from kerascli.data.route import Route, located
 from kerascli.data.table import BadRow, Table
 from kerascli.data.tokens import Tokens, column_dtype, is_ragged
 from kerascli.errors import DataError, Fault, Place, safe_text
-from kerascli.shapes import fits
+from kerascli.shapes import can_be_one
 
 
 def column_field(route: Route, known: Mapping[str, Field]) -> Field:
@@ -55,7 +55,7 @@ def read_columns(route: Route, table: Table, field: Field) -> np.ndarray:
         return _sequences(route, table)
     parts = [_column(table, name, field) for name in route.pipeline.columns]
     values = _side_by_side(route, table, parts) if route.pipeline.stacked else parts[0]
-    if not fits(values.shape[1:], field.shape):
+    if not can_be_one(values.shape[1:], field.shape):
         raise route.fault(f"rows are of shape {values.shape[1:]}, those in training of {field.shape}")
     return values if field.is_text else _as_in_training(route, table, values, np.dtype(field.dtype))
 
@@ -86,7 +86,7 @@ def _records(route: Route, table: Table, field: Field) -> np.ndarray:
     arrays: dict[str, np.ndarray] = {}
     for name, column in field.columns:
         values = _column(table, name, column)
-        if not fits(values.shape[1:], column.shape):
+        if not can_be_one(values.shape[1:], column.shape):
             raise route.fault(f"rows of '{name}' are of shape {values.shape[1:]}, those in training of {column.shape}")
         arrays[name] = values if column.is_text else _as_in_training(route, table, values, np.dtype(column.dtype))
     dtype = np.dtype([(name, values.dtype, values.shape[1:]) for name, values in arrays.items()])

@@ -3,11 +3,12 @@
 from kerascli.expressions.numbers import Value, check, evaluate
 from kerascli.expressions.parser import parse
 from kerascli.expressions.template import has_reference, substitute
-from kerascli.expressions.tree import ExpressionError, Node, names_in, walk
+from kerascli.expressions.tree import ExpressionError, Node, UnknownName, names_in, walk
 
 __all__ = [
     "ExpressionError",
     "Node",
+    "UnknownName",
     "Value",
     "check",
     "evaluate",

@@ -22,6 +22,7 @@ from kerascli.expressions.tree import (
     Node,
     Slice,
     Unary,
+    UnknownName,
     spine,
     walk,
 )
@@ -142,7 +143,7 @@ class Evaluator:
             if node.name in CONSTANTS:
                 return CONSTANTS[node.name]
         close = meant_by(node.name) or suggestion(node.name, [*self._names, *CONSTANTS])
-        raise ExpressionError(f"unknown name '{node.name}'{close}", node.column, node.length)
+        raise UnknownName(node.name, close, node.column, node.length)
 
     def _test(self, value: Value, node: Conditional) -> bool:
         return bool(value)

@@ -18,6 +18,18 @@ class ExpressionError(ValueError):
         return ExpressionError(self.text, self.column + columns, self.length)
 
 
+class UnknownName(ExpressionError):
+    """A name that stands for nothing where it is written; `meant` suggests another one, or is empty."""
+
+    def __init__(self, name: str, meant: str, column: int, length: int) -> None:
+        super().__init__(f"unknown name '{name}'{meant}", column, length)
+        self.name = name
+        self.meant = meant
+
+    def shifted(self, columns: int) -> "UnknownName":
+        return UnknownName(self.name, self.meant, self.column + columns, self.length)
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     column: int

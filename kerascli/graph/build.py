@@ -11,7 +11,6 @@ from kerascli.component import Invalid
 from kerascli.errors import Fault, Path, Related
 from kerascli.graph.batches import as_samples, output_faults, without_batch
 from kerascli.graph.faults import used_here
-from kerascli.graph.inputs import fits
 from kerascli.graph.model import Call, Entry, Model, Node, flat
 from kerascli.graph.parts import PartedModule, parts_of
 from kerascli.graph.trial import Tried, as_seen, as_stated, taken, try_out
@@ -27,7 +26,7 @@ from kerascli.layers.base import (
 )
 from kerascli.layers.recurrent.base import StatefulModule
 from kerascli.light_torch import without_compiler
-from kerascli.shapes import MAX_VALUES, TensorSpec, show_shape
+from kerascli.shapes import MAX_VALUES, TensorSpec, can_be_one, show_shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +112,7 @@ def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: l
             if wanted is None or spec is None:
                 continue
             shape = spec.shape if spec.batched else spec.shape[1:]
-            if not fits(wanted.shape, shape) or wanted.is_integer != spec.is_integer:
+            if not can_be_one(wanted.shape, shape) or wanted.is_integer != spec.is_integer:
                 text = f"'{call.of.name}' wants {wanted} of {wanted.dtype} as its input '{name}', got {spec}"
                 text += f" of {spec.dtype}"
                 refused.append(Fault(text, call.path, "key", related=(Related(f"'{call.of.name}'", call.of.path),)))

@@ -8,14 +8,13 @@ from torch import Tensor, nn
 
 from kerascli.errors import show
 from kerascli.graph.build import build
-from kerascli.graph.inputs import fits
 from kerascli.graph.model import Input, Model, Node, Shared, flat
 from kerascli.graph.module import Graph
 from kerascli.graph.parts import Inner, Part, PartedModule, inside, parts_below
 from kerascli.layers.base import BaseLayer, Layer, NamingLayer, Outcome, ShapeMismatch
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
 from kerascli.parts.base import Regularizer
-from kerascli.shapes import TensorSpec
+from kerascli.shapes import TensorSpec, can_be_one
 
 
 class SharedPart(Layer):
@@ -61,7 +60,7 @@ class SharedPart(Layer):
         if isinstance(shared.layer, Layer):
             return SharedLayerModule(shared.weights, shared.layer, shared.layer.build(x))
         name, wanted = next(iter(shared.inputs.items()))
-        if wanted is not None and (not fits(wanted.shape, x.shape) or wanted.is_integer != x.is_integer):
+        if wanted is not None and (not can_be_one(wanted.shape, x.shape) or wanted.is_integer != x.is_integer):
             raise ShapeMismatch(f"wants {wanted} of {wanted.dtype} for each step, got {x} of {x.dtype}")
         return SharedModelModule(Model((Input(name, x),), shared.entries, shared.outputs, shared.shared))
 

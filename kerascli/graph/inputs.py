@@ -9,7 +9,7 @@ from kerascli.errors import Fault, Path, one_of, show, suggestion
 from kerascli.graph.faults import Faults
 from kerascli.graph.model import Input
 from kerascli.graph.names import Names
-from kerascli.shapes import DType, Shape, TensorSpec
+from kerascli.shapes import DType, Shape, TensorSpec, can_be_one
 
 _KEYS = ("shape", "dtype")
 _DTYPES = tuple(dtype for dtype in get_args(DType) if dtype != "string")
@@ -81,7 +81,7 @@ def _with_first_shape(inputs: dict[str, Input], written: Any, path: Path, faults
         faults.add(f"input_shape: the data has the inputs {', '.join(inputs)}", path, hint=hint)
         return inputs
     ((name, given),) = inputs.items()
-    if not fits(shape, given.spec.shape):
+    if not can_be_one(shape, given.spec.shape):
         text = f"input_shape says {_bare(shape)}, the data gives {_bare(given.spec.shape)} for input '{name}'"
         faults.add(text, path)
     return inputs
@@ -136,7 +136,7 @@ def read_input(name: str, value: Any, data: TensorSpec | None) -> TensorSpec:
     if shape is None:
         text = f"input '{name}': expected a shape such as [28, 28, 1], got {show(written)}"
         faults.append(Fault(text, path))
-    elif data is not None and not fits(shape, data.shape):
+    elif data is not None and not can_be_one(shape, data.shape):
         faults.append(Fault(f"input '{name}' is declared {_bare(shape)}, the data gives {_bare(data.shape)}", path))
     if dtype not in _DTYPES:
         text = f"input '{name}': dtype: expected {one_of(_DTYPES)}, got {show(dtype)}"
@@ -165,12 +165,6 @@ def _shape(value: Any) -> Shape | None:
         return None
     sizes = [size for size in value if size is None or (type(size) is int and size > 0)]
     return tuple(sizes) if len(sizes) == len(value) else None
-
-
-def fits(declared: Shape, given: Shape) -> bool:
-    """Whether two shapes may be one; an unknown size is as good as any."""
-    same_rank = len(declared) == len(given)
-    return same_rank and all(None in (a, b) or a == b for a, b in zip(declared, given, strict=True))
 
 
 def _bare(shape: Shape) -> str:

@@ -39,6 +39,8 @@ class Document:
     """For each file (or option) that values came from: what their relative paths are relative to."""
     unknown: frozenset[Path] = frozenset()
     """Where a stand-in replaces a fact of the data that is not known yet."""
+    text: str = ""
+    """What was parsed: of the file itself, without those that it extends."""
 
     def folder_of(self, path: Path) -> FilePath:
         """The folder that a relative file path written at `path` is relative to."""

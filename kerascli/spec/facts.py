@@ -8,11 +8,6 @@ from kerascli.expressions import Value
 from kerascli.spec.references import UNKNOWN, Facts, Unknown
 
 
-def refuse_facts(name: str) -> Value | Unknown:
-    """In the data section nothing is known of what comes out of it."""
-    raise KeyError(())
-
-
 def lookup(facts: DataFacts) -> Facts:
     """`inputs.x.max_length` -> what is known."""
     groups: dict[str, Mapping[str, Field]] = {"inputs": facts.inputs, "targets": facts.targets}

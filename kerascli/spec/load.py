@@ -18,12 +18,12 @@ from kerascli.spec.absent import told_where_from, with_sizes
 from kerascli.spec.describe import describe, faults_without_data
 from kerascli.spec.document import Document, Faulty, one_error
 from kerascli.spec.extends import SECTIONS, read_extended
-from kerascli.spec.facts import lookup, refuse_facts
+from kerascli.spec.facts import lookup
 from kerascli.spec.folders import data_folder, in_one_folder
 from kerascli.spec.overrides import override
 from kerascli.spec.phases import folded, in_each, unfold, with_phase
 from kerascli.spec.plugins import import_plugins, plugin_files
-from kerascli.spec.references import Flag, References, idle_flags, in_template, read_flags, try_resolve
+from kerascli.spec.references import Flag, References, idle_flags, in_template, read_flags, refuse_facts, try_resolve
 from kerascli.spec.run import RunSpec, resolved
 from kerascli.spec.samples import shown_columns
 
@@ -205,9 +205,10 @@ def open_config(
     except ConfigError as error:
         raise document.error([*faults, *refused, *error.faults]) from None
     name, seed = document.data.get("name") or _name_of(path), _seed(document)
-    text = path.read_text(encoding="utf-8-sig")
     read = [(each, *_read_data(each, values)) for each in documents]
-    phases = [Config(path, each, text, values, name, seed, files, data, progress, refused) for each, data, _ in read]
+    phases = [
+        Config(path, each, document.text, values, name, seed, files, data, progress, refused) for each, data, _ in read
+    ]
     for number, phase in enumerate(phases if len(phases) > 1 else []):
         phase.within = document, number
     if faults or any(wrong for *_, wrong in read):
@@ -242,19 +243,11 @@ def _read_data(document: Document, flags: Mapping[str, Flag]) -> tuple[DataSpec 
         return None, []
     skip = lambda path: path[:1] not in {(), ("data",)}  # noqa: E731
     section, broken = try_resolve(document, flags, refuse_facts, skip)
-    broken = [replace(fault, hint=_NO_FACTS) if _names_fact(fault) else fault for fault in broken]
     try:
         data = parse_data(section.data["data"])
     except Invalid as invalid:
         return None, _with_others(broken, invalid.faults)
     return (None, broken) if broken else (in_one_folder(data, document), [])
-
-
-_NO_FACTS = "facts of the data can be used in model, compile and fit, not in data itself"
-
-
-def _names_fact(fault: Fault) -> bool:
-    return fault.text.startswith(("unknown name 'inputs.", "unknown name 'targets."))
 
 
 def _with_others(broken: Sequence[Fault], others: Sequence[Fault]) -> list[Fault]:

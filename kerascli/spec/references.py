@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, Final, Literal
 
 from kerascli.errors import Fault, Path, Place, show, suggestion
-from kerascli.expressions import ExpressionError, Value, has_reference, substitute
+from kerascli.expressions import ExpressionError, UnknownName, Value, has_reference, substitute
 from kerascli.expressions.template import names_referred_to
 from kerascli.spec.document import Document
 from kerascli.spec.scalars import ScalarError, read_scalar
@@ -23,6 +23,11 @@ STAND_IN = 2
 
 Facts = Callable[[str], Value | Unknown]
 """`inputs.x.max_length` -> its value or UNKNOWN; for a name that does not exist, KeyError(list of those that do)."""
+
+
+def refuse_facts(name: str) -> Value | Unknown:
+    """In the data section nothing is known of what comes out of it."""
+    raise KeyError(())
 
 
 def in_template(path: Path) -> bool:
@@ -199,17 +204,21 @@ class _Resolver:
                 result = STAND_IN
             else:
                 place = self.document.point(path, error.column, error.length)
-                is_flag = (
-                    error.text.startswith("unknown name") and "." not in error.text and "did you" not in error.text
-                )
-                hint = _DECLARE if is_flag and not self._names else None
-                self.faults.append(Fault(error.text, path, place=place, hint=hint))
+                self.faults.append(Fault(error.text, path, place=place, hint=self._hint(error)))
                 return text
         if scope.used_unknown:
             self.unknown.append(path)
         return result
 
+    def _hint(self, error: ExpressionError) -> str | None:
+        if not isinstance(error, UnknownName):
+            return None
+        if error.name.startswith(("inputs.", "targets.")):
+            return _NO_FACTS if self._facts is refuse_facts else None
+        return _DECLARE if not (self._names or error.meant) else None
 
+
+_NO_FACTS = "facts of the data can be used in model, compile and fit, not in data itself"
 _DECLARE = "hyper-parameters are declared with a default: flags: {units: 128}"
 
 
@@ -237,7 +246,8 @@ def _default(name: str, written: Any, earlier: Mapping[str, Flag]) -> Flag:
         try:
             value = substitute(written, dict(earlier))
         except ExpressionError as error:
-            text = error.text.replace("unknown name", "no earlier flag", 1)
+            is_unknown = isinstance(error, UnknownName)
+            text = f"no earlier flag '{error.name}'{error.meant}" if is_unknown else error.text
             raise _FlagError(f"flag '{name}': {text}", column=(error.column, error.length)) from None
     if value is None or isinstance(value, (dict, list)):
         raise _FlagError(f"flag '{name}': expected a default (a number, text, true or false), got {show(value)}")

@@ -33,14 +33,14 @@ def parse_document(text: str, name: str, *, folder: FilePath | None = None) -> D
     """Read a config from text; `name` is what messages call it, `folder` what its paths are relative to."""
     if len(text) > MAX_BYTES:
         raise ConfigError(Fault(_too_large(), place=Place(name)))
-    source = Source.of(text.removeprefix("\ufeff"), name)
-    data, marks, is_empty = _parse(text.removeprefix("\ufeff"), source)
+    text = text.removeprefix("\ufeff")
+    data, marks, is_empty = _parse(text, Source.of(text, name))
     if is_empty:
         hint = "a config has the sections data, model, compile and fit"
         raise ConfigError(Fault("the file is empty", place=Place(name), hint=hint))
     if not isinstance(data, dict):
         raise ConfigError(Fault(f"expected a mapping (key: value), got {show(data)}", place=marks[()].value))
-    return Document(data, marks, name, {name: folder or FilePath()})
+    return Document(data, marks, name, {name: folder or FilePath()}, text=text)
 
 
 def parse_value(text: str, name: str) -> Any:
