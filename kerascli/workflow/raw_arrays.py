@@ -16,6 +16,7 @@ from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text, sug
 from kerascli.files import memory_limit, read_bytes
 from kerascli.interop.names import KerasNames
 from kerascli.shapes import TensorSpec
+from kerascli.spec.compile import Goal
 from kerascli.workflow.keras_names import accepted_names, candidates
 
 
@@ -50,6 +51,8 @@ def raw_rows(
             first = names[next(iter(found))]
             text = f"'{safe_text(names[key])}' has {len(values)} rows, '{safe_text(first)}' has {rows}"
             raise DataError(Fault(text, place=Place(name)))
+    for goal in compiled.goals if compiled is not None and targets else ():
+        _check_target(goal, found[goal.target], experiment.graph.specs[goal.output], names[goal.target], table)
     taken = {key: _as_input(found[key], spec, names[key], table) for key, spec in inputs.items()}
     return MemorySplit(taken, {target: found[target] for target in goals}, {}, rows, Origin(table, {}))
 
@@ -89,8 +92,18 @@ def _array(arrays: Mapping[str, np.ndarray], key: str, table: Table) -> np.ndarr
     values = np.asarray(arrays[key])
     if not values.ndim or values.dtype.kind not in "biuf":
         _refuse_words(table, arrays, [key])
-        raise DataError(Fault(f"'{safe_text(key)}' has no rows of numbers", place=Place(table.name)))
+        text = f"'{safe_text(key)}': expected numbers with an axis of rows, got {values.dtype} of shape {values.shape}"
+        raise DataError(Fault(text, place=Place(table.name)))
     return values
+
+
+def _check_target(goal: Goal, values: np.ndarray, output: TensorSpec, key: str, table: Table) -> None:
+    """Raise DataError where an array does not fit the loss or a metric of its output."""
+    target = TensorSpec(values.shape[1:])
+    for component in (goal.loss, *(use.metric for use in goal.metrics)):
+        problem = component.check(target, output) if component is not None else None
+        if problem:
+            raise DataError(Fault(f"'{safe_text(key)}': {problem}", place=Place(table.name)))
 
 
 def _refuse_words(table: Table, arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
@@ -120,6 +133,6 @@ def _as_input(values: np.ndarray, spec: TensorSpec, key: str, table: Table) -> n
 
 
 def no_split(what: str, why: str) -> ConfigError:
-    """What takes arrays has no splits."""
+    """Return the error of a split that is named where only files of arrays are taken."""
     hint = "give a .npz file with an array for each input (and for evaluate each output), under its name"
     return ConfigError(f"the {why}, and so no split '{safe_text(what)}'", hint=hint)
