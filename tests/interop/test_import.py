@@ -418,6 +418,22 @@ def test_data_is_asked_for_by_the_names_of_inputs_and_outputs(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("rows.csv", "x[0],x[1],x[2]\n1,2,3\n", "there is no column 'x[3]' of the 4 of 'x'"),
+        ("rows.parquet", "no rows", "it takes .npz, .npy and .csv files"),
+    ],
+)
+def test_a_file_without_the_arrays_says_what_is_expected(name: str, text: str, says: str, tmp_path: Path) -> None:
+    run = open_run(import_model(save(dense_plain(), tmp_path, ".keras"), runs_dir=tmp_path / "runs").record)
+    (tmp_path / name).write_text(text)
+    with pytest.raises((DataError, FileRefused)) as caught:
+        predict_run(run, str(tmp_path / name))
+    (fault,) = caught.value.faults
+    assert says in f"{fault.text} {fault.hint}"
+
+
+@pytest.mark.parametrize(
     ("wrong", "text"),
     [
         (np.eye(3), "'y': 'sparse_categorical_crossentropy' needs class numbers"),
