@@ -54,7 +54,7 @@ def open_regular(path: Path, shown: str | None = None) -> BufferedReader:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise _missing(path, name) from None
+        raise missing_file(path, name) from None
     except OSError as error:
         raise DataError(f"cannot read '{safe_text(name)}': {_reason(error)}") from None
     except ValueError:
@@ -255,7 +255,8 @@ def _read_member(archive: zipfile.ZipFile, key: str) -> np.ndarray:
     return array
 
 
-def _missing(path: Path, name: str) -> DataMissing:
+def missing_file(path: Path, name: str) -> DataMissing:
+    """Return the error of a file that does not exist, with the name of one in its folder that is nearly the same."""
     folder = path.parent
     close = nearest(path.name, [entry.name for entry in folder.iterdir()][:1000]) if folder.is_dir() else None
     known = f"; did you mean '{folder / close if str(folder) != '.' else close}'?" if close else ""

@@ -1,11 +1,15 @@
 """Losses keep their promises about weights, masks and shapes; that their numbers are Keras's is in tests/parity."""
 
+import math
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from kerascli.errors import DataError
 from kerascli.losses.base import LOSSES
+from kerascli.metrics.base import METRICS
 from kerascli.shapes import TensorSpec
 from tests.parity.losses import Data
 
@@ -59,6 +63,16 @@ def test_shapes_that_do_not_fit_are_refused_and_never_broadcast() -> None:
         LOSSES.parse("sparse_categorical_crossentropy")(torch.zeros(3, 2), torch.ones(3, 4))
     with pytest.raises(DataError, match=r"sample weights or a mask of shape \(2,\) do not fit values of shape \(3,\)"):
         LOSSES.parse("mse")(torch.zeros(3, 2), torch.zeros(3, 2), sample_weight=torch.ones(2))
+
+
+@pytest.mark.parametrize("name", ["binary_crossentropy", "binary_focal_crossentropy", "mse"])
+@pytest.mark.parametrize("kind", [LOSSES, METRICS], ids=["loss", "metric"])
+def test_a_prediction_that_is_nan_makes_the_value_nan_and_raises_nothing(kind: Any, name: str) -> None:
+    """torch's own binary_cross_entropy raises, and stops CUDA for the rest of the process."""
+    true, pred = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[math.nan, 0.3], [0.2, 0.9]])
+    component = kind.parse(name)
+    value = component(true, pred)
+    assert math.isnan(value if kind is LOSSES else component.result(value))
 
 
 def test_half_precision_is_lifted_and_class_numbers_stay_exact() -> None:

@@ -18,8 +18,9 @@ from kerascli.graph.parse import model_faults
 from kerascli.layers.base import LAYERS, MergeLayer
 from kerascli.report.type_words import type_words
 from kerascli.shapes import TensorSpec
-from kerascli.spec.compile import CompileSpec, parse_compile
+from kerascli.spec.compile import CompileSpec
 from kerascli.spec.json_schema import json_schema
+from kerascli.spec.read_compile import parse_compile
 from kerascli.spec.sections import node_settings, sections
 from kerascli.spec.settings import settings
 from kerascli.spec.text import parse_document, read_document

@@ -10,14 +10,14 @@ from kerascli.interop.call_arguments import read_call
 from kerascli.interop.calls import KerasLayer, KerasModel, Ref, read_model, refs, wrapped_model
 from kerascli.interop.learned import learns, with_learned
 from kerascli.interop.model_file import ModelFile
-from kerascli.interop.names import Automatic, KerasNames, NameBook
+from kerascli.interop.model_section import ModelSection, written_input
+from kerascli.interop.names import KerasNames, NameBook
 from kerascli.interop.objects import Refusals, brief, written
 from kerascli.interop.operation_nodes import has_several
 from kerascli.interop.operations import NoOperation, expression, refuse
-from kerascli.interop.policies import FLOATS, Policies
+from kerascli.interop.policies import Policies
 from kerascli.interop.reading import Owner, Reading
 from kerascli.interop.unused import used_inputs, with_inputs, with_results
-from kerascli.layers.base import BaseLayer, MergeLayer
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
 
 
@@ -40,10 +40,10 @@ def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
     model = with_inputs(whole, kept)
     common = _Common(refusals, file, Policies(refusals))
     writer = _Writer(common, model)
-    results, owners = writer.write(model, list(writer.inputs), (), "", wishes=True)
-    section, ends = writer.section(results)
+    results, owners = writer.write(model, list(writer.section.inputs), (), "", wishes=True)
+    section, ends = writer.section.end(results)
     inputs, outputs = ([key or ref.layer for key, ref in tensors] for tensors in (model.inputs, model.outputs))
-    known = dict(zip(writer.inputs, inputs, strict=True)), dict(zip(ends, outputs, strict=True))
+    known = dict(zip(writer.section.inputs, inputs, strict=True)), dict(zip(ends, outputs, strict=True))
     precision, notes = common.policies.end()
     left = [key or ref.layer for index, (key, ref) in enumerate(whole.inputs) if index not in kept]
     notes += tuple(f"no output depends on input '{name}', which is left out" for name in left)
@@ -74,23 +74,8 @@ class _Writer:
     def __init__(self, common: _Common, model: KerasModel) -> None:
         self.common = common
         self.book = NameBook()
-        self.inputs = {self.book.give(key or ref.layer): _input(model.layers[ref.layer]) for key, ref in model.inputs}
-        self.shared: dict[str, Any] = {}
-        self.entries: list[Any] = []
-        self._made: set[str] = set()
-        self._previous = next(iter(self.inputs)) if len(self.inputs) == 1 else None
-        self._automatic = Automatic()
-
-    def section(self, results: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-        """All that was written, and the names of the outputs."""
-        ends = self._distinct(results)
-        section: dict[str, Any] = {"inputs": self.inputs}
-        if self.shared:
-            section["shared"] = self.shared
-        section["layers"] = self.entries
-        if ends != [self._previous]:
-            section["outputs"] = ends[0] if len(ends) == 1 else ends
-        return section, ends
+        inputs = {self.book.give(key or ref.layer): model.layers[ref.layer] for key, ref in model.inputs}
+        self.section = ModelSection({name: written_input(layer) for name, layer in inputs.items()}, self.book)
 
     def write(
         self, model: KerasModel, given: Sequence[str], path: tuple[str, ...], place: str, *, wishes: bool = False
@@ -133,19 +118,19 @@ class _Writer:
             first = layer.name not in reading.things
             thing = reading.things.setdefault(layer.name, reading.prefixed(layer, self.book) if first else "")
             if first:
-                self.shared[thing] = written(settings)
+                self.section.shared[thing] = written(settings)
             if first and not has_learned:
                 reading.own(layer, thing, settings)
             names = self._names(reading, layer, number, range(results), f"{thing}_{number + 1}", None)
-            return self._add(thing, {}, node, names)
+            return self.section.add(thing, {}, node, names)
         names = self._names(reading, layer, number, range(results), reading.full(layer), own)
         if not has_learned:
             reading.own(layer, names[0], settings)
-        return self._add(own, brief(settings), node, names, merges=isinstance(settings, MergeLayer), settings=settings)
+        return self.section.add(own, brief(settings), node, names, settings)
 
     def _without_mask(self, tensor: str) -> str:
         """The tensor behind a formula, where masks end."""
-        (name,) = self._add("expr", {"value": tensor}, {}, [self.book.give(f"{tensor}_alone")])
+        (name,) = self.section.add("expr", {"value": tensor}, {}, [self.book.give(f"{tensor}_alone")])
         return name
 
     def _operation(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
@@ -165,7 +150,7 @@ class _Writer:
         if has_several(text.partition("(")[0]):
             text = f"{text}[0]" if count == 1 else f"{text}[:{count}]"
         names = self._names(reading, layer, number, range(count), reading.full(layer), None)
-        return self._add("expr", {"value": text}, {}, names)
+        return self.section.add("expr", {"value": text}, {}, names)
 
     def _nested(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
         """A model in the model: its layers where it is called once, a shared model where it is called more often."""
@@ -189,27 +174,27 @@ class _Writer:
         if layer.name not in reading.things:
             thing = reading.things[layer.name] = reading.prefixed(layer, self.book)
             inner = _Writer(self.common, model)
-            results, owners = inner.write(model, list(inner.inputs), path, place)
-            self.shared[thing], _ = inner.section(results)
+            results, owners = inner.write(model, list(inner.section.inputs), path, place)
+            self.section.shared[thing], _ = inner.section.end(results)
             reading.owners[layer.name] = [replace(owner, prefix=f"{thing}/{owner.prefix}") for owner in owners]
         thing = reading.things[layer.name]
         names = self._names(reading, layer, number, used, f"{thing}_{number + 1}", None)
-        return _in_place(self._add(thing, {}, {"inputs": given}, names), used, count)
+        return _in_place(self.section.add(thing, {}, {"inputs": given}, names), used, count)
 
     def _on_every_step(self, reading: Reading, layer: KerasLayer, number: int, model: KerasModel) -> list[str]:
         """A time_distributed around a model: the model is shared, and called on every step."""
         if layer.name not in reading.things:
             thing = reading.things[layer.name] = self.book.give("_".join([*reading.path, model.name]))
             inner, place = _Writer(self.common, model), f"{reading.places[layer.name]}/layer"
-            results, owners = inner.write(model, list(inner.inputs), (*reading.path, layer.name), place)
-            self.shared[thing], ends = inner.section(results)
+            results, owners = inner.write(model, list(inner.section.inputs), (*reading.path, layer.name), place)
+            self.section.shared[thing], ends = inner.section.end(results)
             reading.counts[layer.name] = len(ends)
             reading.owners[layer.name] = [replace(owner, prefix=f"{thing}/{owner.prefix}") for owner in owners]
         call = read_call(TimeDistributed, layer, reading.call(layer, number), reading.names, self.common)
         own = TimeDistributed.component_name
         names = self._names(reading, layer, number, range(reading.counts[layer.name]), reading.full(layer), own)
         settings = {"layer": reading.things[layer.name]}
-        return self._add(own, settings, {"inputs": call.inputs, **call.beside}, names)
+        return self.section.add(own, settings, {"inputs": call.inputs, **call.beside}, names)
 
     def _names(
         self, reading: Reading, layer: KerasLayer, number: int, indices: Sequence[int], name: str, own: str | None
@@ -223,68 +208,8 @@ class _Writer:
         ]
         return [first, *further]
 
-    def _add(
-        self,
-        kind: str,
-        arguments: dict[str, Any],
-        node: dict[str, Any],
-        names: list[str],
-        *,
-        merges: bool = False,
-        settings: BaseLayer | None = None,
-    ) -> list[str]:
-        """Write an entry as short as it can be."""
-        inputs = node.pop("inputs", None)
-        beside: dict[str, Any] = {}
-        if inputs is not None and (merges or inputs != [self._previous]):
-            beside["inputs"] = inputs[0] if len(inputs) == 1 else inputs
-        beside |= node
-        outputs = list(names) if any(name != "_" for name in names[1:]) else None
-        if outputs or not self._automatic.fits(kind, names[0]):
-            beside["name"] = names[0]
-        if outputs:
-            beside["outputs"] = outputs
-        self.entries.append(_entry(kind, arguments, beside, settings))
-        self._made.update(names)
-        self._previous = names[0]
-        return names
-
-    def _distinct(self, results: Sequence[str]) -> list[str]:
-        """Outputs by names of their own: one that is an input, or stands twice, goes through an identity."""
-        found: list[str] = []
-        for name in results:
-            if name in found or (name not in self._made and name != "_"):
-                own = self.book.give(f"{name}_output")
-                self.entries.append({"identity": {"inputs": name, "name": own}})
-                self._previous = name = own
-            found.append(name)
-        return found
-
 
 def _in_place(names: Sequence[str], used: Sequence[int], count: int) -> list[str]:
     """The names of those results that are used among all of them."""
     found = dict(zip(used, names, strict=True))
     return [found.get(index, "_") for index in range(count)]
-
-
-def _entry(kind: str, arguments: dict[str, Any], beside: dict[str, Any], settings: BaseLayer | None) -> Any:
-    if not arguments and list(beside) == ["inputs"] and isinstance(beside["inputs"], list):
-        return {kind: beside["inputs"]}
-    if not arguments and not beside:
-        return kind
-    first = arguments.get((settings.first_argument() or "") if settings is not None else "")
-    if len(arguments) == 1 and not beside and first is not None and not isinstance(first, dict | list):
-        return {kind: first}
-    return {kind: {**arguments, **beside}}
-
-
-def _input(layer: KerasLayer) -> Any:
-    """An InputLayer as `model.inputs` has it. Raises FileRefused."""
-    shape = layer.config.get("batch_shape") or layer.config.get("batch_input_shape")
-    if layer.class_name != "InputLayer" or not isinstance(shape, list):
-        raise FileRefused(f"'{safe_text(layer.name)}' is no input whose shape the file says")
-    for flag in ("sparse", "ragged", "optional"):
-        if layer.config.get(flag):
-            raise FileRefused(f"input '{safe_text(layer.name)}' is {flag}, which is not supported")
-    dtype = layer.config.get("dtype") or "float32"
-    return shape[1:] if dtype in FLOATS else {"shape": shape[1:], "dtype": dtype}

@@ -64,7 +64,7 @@ def read_call(
 
 
 def _positions(cls: type[BaseLayer]) -> tuple[str, ...]:
-    """What Keras takes the arguments behind the first for."""
+    """Return the names of the positional arguments after the first in Keras's `call` of a layer."""
     if "initial_state" in cls.call_arguments:
         return ("initial_state", "mask", "training")
     return ("training", "mask") if cls in (BatchNormalization, TimeDistributed) else ("mask",)

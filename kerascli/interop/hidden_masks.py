@@ -1,8 +1,8 @@
-"""Where a layer of Keras 3 computes without a mask that comes along to it, and hands it on all the same.
+"""Find the layers of a Keras 3 model that compute without the mask of their input, but pass it on.
 
-Keras hands a mask over as a call argument where a layer is called on one tensor alone: not where it has an
-`initial_state`. Attention in heads takes the masks off the tensors that it is called on; what Keras runs after it
-finds none on them, and none on sums with them, though layers that follow are told of the mask by the graph.
+There are two such cases. Keras gives a layer its mask only where the layer is called on one tensor: not where it also
+gets an `initial_state`. And `multi_head_attention` removes the masks from the tensors that it is called on: layers that
+Keras runs later find no mask on these tensors, nor on sums with them, although the graph still passes the mask on.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,16 +19,17 @@ from kerascli.layers.merging.concatenate import Concatenate
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """Of a tensor: whether it has a mask when Keras runs the graph, and whether it has one here."""
+    """Whether a tensor has a mask: in Keras while it runs the graph (`there`), and in kerascli (`here`)."""
 
     there: bool = False
     here: bool = False
 
 
 class HiddenMasks:
-    """Of one model; `settings` reads a layer, `masked` says that inputs may have masks, as in a model in a model."""
+    """The masks that the layers of one model must not see, so that they compute what Keras computes."""
 
     def __init__(self, model: KerasModel, settings: Callable[[KerasLayer], BaseLayer | None], *, masked: bool) -> None:
+        """`settings` reads a layer; `masked` says that the inputs may have masks, as those of a nested model may."""
         self._model = model
         self._settings = settings
         self._states = {ref: _State(masked, masked) for _, ref in model.inputs}
@@ -45,17 +46,17 @@ class HiddenMasks:
                 self._run(layer, number)
 
     def comes_along(self, layer: KerasLayer, call: Call) -> bool:
-        """Whether a layer gets a mask from what it is called on."""
+        """Return True if a tensor that the layer is called on has a mask."""
         settings = None if layer.is_model or wrapped_model(layer) is not None else self._settings(layer)
         inputs = list(refs(call.args[:1])) if settings is None else _inputs(settings, call)
         return any(self._state(ref).here for ref in inputs)
 
     def of(self, layer: KerasLayer, number: int) -> dict[str, bool]:
-        """Call arguments that hide what Keras does not see."""
+        """Return the call arguments that keep a call from using masks, such as `mask: False`."""
         return self._hidden.get((layer.name, number), {})
 
     def cut(self, layer: KerasLayer, number: int) -> list[int]:
-        """Which inputs must come without a mask, since no call argument says that a layer sees some masks alone."""
+        """Return the numbers of the inputs whose masks must be removed: no call argument leaves out some of them."""
         return self._cut.get((layer.name, number), [])
 
     def _run(self, layer: KerasLayer, number: int) -> None:
@@ -101,7 +102,7 @@ class HiddenMasks:
 
 
 def _inputs(settings: BaseLayer, call: Call) -> list[Ref]:
-    """The tensors that a layer is called on, those beside them (states, masks) left out."""
+    """Return the tensors that a layer is called on, without states and masks."""
     order = TENSORS_BY_NAME.get(settings.component_name)
     if order is not None:
         return [*refs(call.args[: len(order)]), *refs([call.kwargs.get(name) for name in order])]
@@ -113,7 +114,7 @@ def _computes_with_masks(settings: BaseLayer) -> bool:
 
 
 def _handed_on(settings: BaseLayer, states: Sequence[_State]) -> _State:
-    """The mask of what a layer returns, of those of its inputs."""
+    """Return the mask of a layer's result, given the masks of its inputs."""
     if not states:
         return _State()
     if not isinstance(settings, MergeLayer) or isinstance(settings, AttentionLayer):

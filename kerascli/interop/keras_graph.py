@@ -11,14 +11,14 @@ from kerascli.graph.rnn import DescribedRNN
 from kerascli.graph.trial import unseen
 from kerascli.interop.differences import TENSORS_BY_NAME
 from kerascli.interop.keras_nodes import KerasCall, KerasNode, functional, input_node, reached, sequential
-from kerascli.interop.keras_order import Place, keras_order
+from kerascli.interop.keras_order import keras_order
 from kerascli.interop.keras_scopes import Scope, meanings, whole, within
+from kerascli.interop.mask_places import MaskPlaces
 from kerascli.interop.operation_nodes import Inexpressible, Operation, Operations, Result
 from kerascli.interop.serialized import Unsaid, layer_object
 from kerascli.layers.base import MergeLayer, NamingLayer, SourceLayer
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.layers.expressions.expr import Expr
-from kerascli.layers.merging.base import ElementwiseMerge
 from kerascli.ops.expression import expression
 from kerascli.shapes import TensorSpec
 
@@ -79,9 +79,7 @@ class _Writer:
         self._shared: dict[str, str] = {}
         """What is shared -> what it is called in Keras."""
         self._tensors: dict[str, Result] = {}
-        self._masks: dict[str, Place] = {}
-        """By tensor, where its mask comes from."""
-        self._mask_parents: dict[Place, list[Place]] = {}
+        self._masks = MaskPlaces()
 
     def write(self) -> None:
         """Every input and entry."""
@@ -143,7 +141,7 @@ class _Writer:
         calls.append(KerasCall(args, kwargs))
         results = [(tensor, Result(name, i, len(calls) - 1)) for i, tensor in enumerate(node.outputs)]
         self._tensors.update({tensor: result for tensor, result in results if tensor != "_"})
-        self._mask(node, name, (inputs[0].node, inputs[0].call))
+        calls[-1].masks = self._masks.add(node, name, len(calls) - 1, (inputs[0].node, inputs[0].call))
 
     def _training(self, name: str, call: Mapping[str, CallValue]) -> None:
         if call.get("training") is True:
@@ -164,30 +162,13 @@ class _Writer:
         self._training(call.name, call.call)
         inputs = [self._of(tensor) for tensor in call.inputs]
         calls = self._nodes[name].calls
-        masks = [self._masks[tensor] for tensor in call.inputs if tensor in self._masks]
-        calls.append(KerasCall(inputs if len(inputs) == 1 else [inputs], masks=masks))
+        calls.append(KerasCall(inputs if len(inputs) == 1 else [inputs], masks=self._masks.of(call.inputs)))
         outer = dict(meanings(call))
         for index, tensor in enumerate(scope.outputs):
             if tensor in outer:
                 self._tensors[outer[tensor]] = Result(name, index, len(calls) - 1)
-        if call.inputs[0] in self._masks and scope.outputs[0] in outer:
-            self._masks[outer[scope.outputs[0]]] = self._masks[call.inputs[0]]
-
-    def _mask(self, node: Node, name: str, given: Place) -> None:
-        """Keras makes a mask by operations of their own: `any(not_equal(x, 0))`, for embeddings without the `any`."""
-        layer, calls = node.layer, self._nodes[name].calls
-        number = len(calls) - 1
-        takes_masks = getattr(layer, "uses_masks", False) and not isinstance(layer, ElementwiseMerge)
-        if layer.uses_mask or takes_masks:  # in Keras those that merge value by value find masks on the values
-            calls[-1].masks = [self._masks[tensor] for tensor in node.inputs if tensor in self._masks]
-        made = self._masks.get(node.inputs[0]) if layer.mask == "pass" else None
-        if layer.makes_mask():
-            made = (f"{name}/mask/{number}", 0)
-            compared = (f"{name}/not_equal/{number}", 0)
-            one_step = layer.component_name == "embedding"
-            self._mask_parents |= {made: [given]} if one_step else {made: [compared], compared: [given]}
-        if made is not None:
-            self._masks.update(dict.fromkeys(node.outputs[: layer.masked_results()], made))
+        if scope.outputs[0] in outer:
+            self._masks.hand_on(call.inputs[0], outer[scope.outputs[0]])
 
     def _argument(self, node: Node, key: str, value: Any) -> Any:
         if isinstance(value, bool):
@@ -262,7 +243,7 @@ class _Writer:
             for node in self._nodes.values()
             for number, call in enumerate(node.calls)
         }
-        order, walked = keras_order({**self._mask_parents, **calls}, [(end.node, end.call) for end in ends])
+        order, walked = keras_order({**self._masks.parents, **calls}, [(end.node, end.call) for end in ends])
         order = [each for each in order if each in self._nodes]
         order = [*order, *(given for given in inputs if given not in order)]
         left = [node.ours for node in self._nodes.values() if node.has_weights and node.name not in order]

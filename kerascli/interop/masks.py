@@ -23,7 +23,7 @@ class ImpliedMasks:
                 self._made += [(ref, padding) for call in layer.calls for ref in refs(call.args[:1])]
 
     def without(self, layer: KerasLayer, number: int) -> Call:
-        """A call without the masks that follow anyway; an operation gets those alone that it is called with."""
+        """Return a call without the masks that its inputs hand on anyway; operations keep all of their arguments."""
         call = layer.calls[number]
         if layer.is_operation or not self._comes_along(layer, call):
             return call

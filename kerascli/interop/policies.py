@@ -41,7 +41,7 @@ class Policies:
         names, notes = sorted(self._names or {"float32"}), []
         precision = names[0] if len(names) == 1 and names[0] in _MIXED else "float32"
         if names != [precision]:
-            notes.append(f"its layers compute in {', '.join(names)}; here all of them compute in float32")
+            notes.append(f"its layers compute in {' and '.join(names)}; here all of them compute in float32")
         if self._with_lora:
             count = len(self._with_lora)
             layers = f"{count} layers" if count > 1 else f"'{next(iter(self._with_lora))}'"

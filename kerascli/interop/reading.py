@@ -68,11 +68,11 @@ class Reading:
         return self._masks.without(layer, number)
 
     def hidden(self, layer: KerasLayer, number: int) -> dict[str, bool]:
-        """The masks that come along and that Keras does not let a call see, as call arguments that are false."""
+        """Return the call arguments, all False, for the masks of the inputs that Keras does not use in a call."""
         return self._hidden.of(layer, number) if self._keras_3 else {}
 
     def cut(self, layer: KerasLayer, number: int) -> list[int]:
-        """The inputs of a call that must come without a mask."""
+        """Return the numbers of the inputs of a call whose masks must be removed."""
         return self._hidden.cut(layer, number) if self._keras_3 else []
 
     def calls(self, layer: KerasLayer) -> int:

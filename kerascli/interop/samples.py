@@ -18,7 +18,7 @@ _LIMITS = ("input_dim", "num_tokens", "num_classes", "num_bins")
 
 
 def sample_inputs(model: Model, rows: int, *, seed: int = 0) -> dict[str, Tensor]:
-    """Normal numbers, and whole ones that the layers on an input have a place for. The same in every call."""
+    """Return normally distributed floats, and integers in the range of their layers; the same in every call."""
     unknown = open_size(model)
     generator = torch.Generator().manual_seed(seed)
     found: dict[str, Tensor] = {}

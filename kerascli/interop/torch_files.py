@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from kerascli.builder.experiment import Experiment
 from kerascli.builder.update import autocast
-from kerascli.errors import ConfigError, first_line
+from kerascli.errors import ConfigError, first_line, safe_text
 from kerascli.graph.weights import Weight
 
 MAX_ONNX_BYTES = 2**31 - 1
@@ -110,7 +110,8 @@ def onnx_bytes(experiment: Experiment, inputs: Sequence[Tensor]) -> bytes:
                 input_names=[given.name for given in model.inputs], output_names=list(model.outputs),
             )  # fmt: skip
     except Exception as error:  # its own, onnxscript's and torch's
-        raise ConfigError(f"ONNX has no words for this model: {first_line(error)}") from error
+        text = f"torch.onnx cannot export this model: {safe_text(first_line(_origin(error)))}"
+        raise ConfigError(text, hint="--format torch_export or keras may take it") from error
     assert made is not None
     size = sum(weight.tensor.nbytes for weight in experiment.weights)
     if size > MAX_ONNX_BYTES:
@@ -125,3 +126,10 @@ def run_onnx(data: bytes, names: Sequence[str], inputs: Sequence[Tensor]) -> lis
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     given = {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)}
     return [torch.from_numpy(value) for value in session.run(None, given)]
+
+
+def _origin(error: BaseException) -> BaseException:
+    """Return the first of a chain of errors: torch's exporter wraps the one that names the operation."""
+    while (before := error.__cause__ or error.__context__) is not None:
+        error = before
+    return error

@@ -7,7 +7,7 @@ from kerascli.interop.calls import Call, KerasModel, Ref, read_model, refs
 
 
 def used_inputs(model: KerasModel) -> list[int]:
-    """Which of a model's inputs its outputs depend on, also through nested models; the first where none does."""
+    """Return the numbers of the inputs that an output depends on, also through nested models; [0] if there is none."""
     results = _results(model)
     found: set[Ref] = set()
     through: dict[str, list[int]] = {}
@@ -31,17 +31,17 @@ def used_inputs(model: KerasModel) -> list[int]:
 
 
 def with_inputs(model: KerasModel, kept: list[int]) -> KerasModel:
-    """A model that takes these of its inputs alone."""
+    """Return the model with only the inputs of these numbers."""
     return replace(model, inputs=[model.inputs[index] for index in kept])
 
 
 def with_results(model: KerasModel, used: set[int]) -> KerasModel:
-    """A model that gives these of its outputs alone; the first where nobody uses any."""
+    """Return the model with only the outputs of these numbers; with the first where `used` is empty."""
     return replace(model, outputs=[each for index, each in enumerate(model.outputs) if index in (used or {0})])
 
 
 def _results(model: KerasModel) -> defaultdict[str, set[int]]:
-    """The numbers of the results of each layer that are spoken of."""
+    """Return, by layer, the numbers of its results that a call or an output of the model refers to."""
     found: defaultdict[str, set[int]] = defaultdict(set)
     calls: list[Call] = [call for layer in model.layers.values() for call in layer.calls]
     for ref in (*(ref for call in calls for ref in refs(call)), *(ref for _, ref in model.outputs)):

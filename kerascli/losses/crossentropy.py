@@ -148,10 +148,12 @@ class BinaryCrossentropy(Loss):
 
 
 def binary_crossentropy(y_true: Tensor, y_pred: Tensor, *, from_logits: bool) -> Tensor:
-    """Element by element; probabilities are clipped, as in Keras."""
+    """Return the cross-entropy of every element; probabilities are clipped, as in Keras, and NaN gives NaN."""
     if from_logits:
         return F.binary_cross_entropy_with_logits(y_pred, y_true, reduction="none")
-    return F.binary_cross_entropy(clipped(y_pred), y_true, reduction="none")
+    p = clipped(y_pred)
+    known = F.binary_cross_entropy(p.nan_to_num(nan=0.5), y_true, reduction="none")  # on NaN it raises, or stops CUDA
+    return known + p * 0
 
 
 def class_numbers(y_true: Tensor, y_pred: Tensor, axis: int = -1) -> Tensor:

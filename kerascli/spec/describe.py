@@ -18,10 +18,11 @@ from kerascli.graph.trainable import updated_faults, with_trainable
 from kerascli.graph.transfer import unknown_layers
 from kerascli.graph.use import idle_inside, uncalled_faults
 from kerascli.shapes import TensorSpec
-from kerascli.spec.compile import CompileSpec, parse_compile
+from kerascli.spec.compile import CompileSpec
 from kerascli.spec.cross import cross_faults
 from kerascli.spec.fit import FitSpec, has_steps, parse_fit, set_trainable
 from kerascli.spec.init_from import parse_init_from, without_init_from
+from kerascli.spec.read_compile import parse_compile
 from kerascli.spec.read_steps import parse_steps
 from kerascli.spec.references import References
 from kerascli.spec.run import RunSpec

@@ -18,6 +18,7 @@ from kerascli.data.read import read_raw
 from kerascli.data.rows import Split
 from kerascli.errors import ConfigError, DataError, suggestion
 from kerascli.events import Evaluated
+from kerascli.files import missing_file
 from kerascli.fit.classes import class_reading, tells_classes
 from kerascli.fit.evaluate import evaluate
 from kerascli.fit.predict import predict
@@ -71,7 +72,7 @@ def rows_of(run: OpenedRun, what: str, *, targets: bool) -> Split:
     """The prepared rows of a split or a file. Raises DataError, ConfigError."""
     takes_arrays = run.takes_arrays or (not targets and run.has_own_inputs)
     if takes_arrays and not Path(what).exists():
-        raise no_split(what, _why(run))
+        raise no_split(what, _why(run)) if what in SPLITS else missing_file(Path(what), what)
     if takes_arrays:
         return raw_rows(run.experiment, Path(what), targets=targets, keras_names=recorded_names(run.record))
     assert run.data is not None

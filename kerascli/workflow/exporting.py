@@ -64,7 +64,9 @@ def export_run(
     run.experiment.update.eval()
     if kind in {"onnx", "torch_export"} and _is_stateful(run.experiment):
         hint = "train with stateful: false, or take --format keras, or safetensors for its weights"
-        raise ConfigError(f"a stateful model cannot be exported as {kind}: no batch would know the last one", hint=hint)
+        raise ConfigError(
+            f"a stateful model cannot be exported as {kind}, which keeps no states between batches", hint=hint
+        )
     notes = [*(f"warning: {fault.text}" for fault in run.warnings), *_data_notes(run)]
     if kind in {"keras", "h5"}:
         data, difference, more = _keras(run, kind, checkpoint)

@@ -220,7 +220,7 @@ def kept_if_done(record: RunRecord) -> Iterator[None]:
 
 def _write(record: RunRecord, file: ModelFile, loaded: _Loaded, data: Path | None, command: Sequence[str]) -> None:
     experiment, spec = loaded.experiment, loaded.experiment.spec
-    above = {} if data is None else {"extends": os.path.relpath(data, record.path)}
+    above = {} if data is None else {"extends": os.path.relpath(data, record.path), "name": record.name}
     sections = dict(loaded.sections)
     if data is not None and "fit" in sections:
         sections["fit"] = beside_data(sections["fit"], read_extended(data))

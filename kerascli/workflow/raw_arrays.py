@@ -1,6 +1,7 @@
 """Rows for a run that has no data section: arrays under the names of its inputs and outputs, as they are."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ from kerascli.data.convert import converted
 from kerascli.data.csv_text import read_csv
 from kerascli.data.rows import MemorySplit, Origin
 from kerascli.data.table import BadRow, Table, first_wrong
-from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text, suggestion
+from kerascli.errors import ConfigError, DataError, Fault, FileRefused, Place, safe_text, suggestion
 from kerascli.files import memory_limit, read_bytes
 from kerascli.interop.names import KerasNames
 from kerascli.shapes import TensorSpec
+from kerascli.spec.compile import Goal
 from kerascli.workflow.keras_names import accepted_names, candidates
 
 
@@ -36,13 +38,13 @@ def raw_rows(
         table = read_csv(read_bytes(path, memory_limit() // 8, name), name)
         arrays = _from_text(table, {name: spec for key, spec in inputs.items() for name in accepted[key]} | inputs)
     else:
-        arrays = dict(read_arrays(path, name))
+        arrays = _arrays_of_file(path, name)
     if len(arrays) == 1 and len(inputs) == 1 and path.suffix == ".npy" and not targets:
         arrays = dict(zip(inputs, arrays.values(), strict=True))
     goals = all_targets if compiled is not None and targets else {}
     wanted = [*inputs, *goals]
     given = candidates(accepted, arrays, wanted)
-    names = {key: _name(given[key], key, accepted[key], arrays, table) for key in wanted}
+    names = {key: _name(given[key], key, accepted[key], arrays, table, inputs.get(key)) for key in wanted}
     found = {key: _array(arrays, called, table) for key, called in names.items()}
     rows = len(next(iter(found.values())))
     for key, values in found.items():
@@ -50,8 +52,20 @@ def raw_rows(
             first = names[next(iter(found))]
             text = f"'{safe_text(names[key])}' has {len(values)} rows, '{safe_text(first)}' has {rows}"
             raise DataError(Fault(text, place=Place(name)))
+    for goal in compiled.goals if compiled is not None and targets else ():
+        _check_target(goal, found[goal.target], experiment.graph.specs[goal.output], names[goal.target], table)
     taken = {key: _as_input(found[key], spec, names[key], table) for key, spec in inputs.items()}
     return MemorySplit(taken, {target: found[target] for target in goals}, {}, rows, Origin(table, {}))
+
+
+def _arrays_of_file(path: Path, name: str) -> dict[str, np.ndarray]:
+    try:
+        return dict(read_arrays(path, name))
+    except FileRefused as error:
+        if path.suffix.lower() in {".npz", ".npy"}:
+            raise
+        hint = "the run has no data section: it takes .npz, .npy and .csv files"
+        raise FileRefused([replace(fault, hint=hint) for fault in error.faults]) from None
 
 
 def _from_text(table: Table, inputs: Mapping[str, TensorSpec]) -> dict[str, np.ndarray]:
@@ -59,7 +73,7 @@ def _from_text(table: Table, inputs: Mapping[str, TensorSpec]) -> dict[str, np.n
     arrays = {column: table.array(column) for column in table}
     for key, spec in inputs.items():
         sizes = [1 if size is None else size for size in spec.shape]
-        names = [f"{key}[{','.join(map(str, place))}]" for place in np.ndindex(*sizes)]
+        names = _columns(key, spec)
         if key in arrays and sizes == [1]:
             arrays[key] = arrays[key].reshape(-1, 1)
         elif spec.shape and all(name in arrays for name in names):
@@ -69,16 +83,25 @@ def _from_text(table: Table, inputs: Mapping[str, TensorSpec]) -> dict[str, np.n
 
 
 def _name(
-    given: Sequence[str], key: str, accepted: Sequence[str], arrays: Mapping[str, np.ndarray], table: Table
+    given: Sequence[str],
+    key: str,
+    accepted: Sequence[str],
+    arrays: Mapping[str, np.ndarray],
+    table: Table,
+    spec: TensorSpec | None,
 ) -> str:
     """Return the one name in the file of an input or a target. Raises DataError where there is none, or two."""
     if len(given) == 1:
         return given[0]
+    columns = _columns(key, spec) if len(table) and spec is not None else []
     others = "".join(f" (Keras's name: '{safe_text(name)}')" for name in accepted[1:])
     if given:
         both = f"'{safe_text(given[0])}' and '{safe_text(given[1])}', Keras's name of it"
         text = f"expected one array for '{safe_text(key)}', got two: {both}"
         hint = "give each array once, and all of them under kerascli's names or all under Keras's"
+    elif len(columns) > 1 and (missing := [column for column in columns if column not in arrays]):
+        text = f"there is no column '{safe_text(missing[0])}' of the {len(columns)} of '{safe_text(key)}'{others}"
+        hint = f"it has {', '.join(map(safe_text, list(arrays)[:10]))}"
     else:
         text = f"there is no array '{safe_text(key)}'{others}{suggestion(key, arrays)}"
         hint = f"it has {', '.join(map(safe_text, list(arrays)[:10]))}"
@@ -89,8 +112,24 @@ def _array(arrays: Mapping[str, np.ndarray], key: str, table: Table) -> np.ndarr
     values = np.asarray(arrays[key])
     if not values.ndim or values.dtype.kind not in "biuf":
         _refuse_words(table, arrays, [key])
-        raise DataError(Fault(f"'{safe_text(key)}' has no rows of numbers", place=Place(table.name)))
+        text = f"'{safe_text(key)}': expected numbers with an axis of rows, got {values.dtype} of shape {values.shape}"
+        raise DataError(Fault(text, place=Place(table.name)))
     return values
+
+
+def _check_target(goal: Goal, values: np.ndarray, output: TensorSpec, key: str, table: Table) -> None:
+    """Raise DataError where an array does not fit the loss or a metric of its output."""
+    target = TensorSpec(values.shape[1:])
+    for component in (goal.loss, *(use.metric for use in goal.metrics)):
+        problem = component.check(target, output) if component is not None else None
+        if problem:
+            raise DataError(Fault(f"'{safe_text(key)}': {problem}", place=Place(table.name)))
+
+
+def _columns(key: str, spec: TensorSpec) -> list[str]:
+    """Return the columns of a text file that hold an input together, named as predictions name theirs."""
+    sizes = [1 if size is None else size for size in spec.shape]
+    return [f"{key}[{','.join(map(str, place))}]" for place in np.ndindex(*sizes)]
 
 
 def _refuse_words(table: Table, arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
@@ -120,6 +159,6 @@ def _as_input(values: np.ndarray, spec: TensorSpec, key: str, table: Table) -> n
 
 
 def no_split(what: str, why: str) -> ConfigError:
-    """What takes arrays has no splits."""
+    """Return the error of a split that is named where only files of arrays are taken."""
     hint = "give a .npz file with an array for each input (and for evaluate each output), under its name"
     return ConfigError(f"the {why}, and so no split '{safe_text(what)}'", hint=hint)

@@ -279,7 +279,7 @@ def test_a_program_of_torch_takes_any_batch(make: Callable[[], Any], tmp_path: P
             np.testing.assert_allclose(mine.detach().numpy(), other, atol=1e-5)
 
 
-@pytest.mark.parametrize("make", [models.cnn, models.several, models.lstm], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("make", [models.cnn, models.several, models.lstm, models.masked], ids=lambda m: m.__name__)
 def test_an_onnx_file_runs_in_onnx_runtime(make: Callable[[], Any], tmp_path: Path) -> None:
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
@@ -288,10 +288,26 @@ def test_an_onnx_file_runs_in_onnx_runtime(make: Callable[[], Any], tmp_path: Pa
     export_run(imported(model, tmp_path), "onnx", tmp_path / "m.onnx")
     session = runtime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
     x = models.rows(model, 7)
-    names = [given.name for given in session.get_inputs()]
-    outputs = session.run(None, dict(zip(names, x.values(), strict=True)))
+    kinds = {"tensor(float)": "float32", "tensor(int32)": "int32"}
+    given = {each.name: x.astype(kinds[each.type]) for each, x in zip(session.get_inputs(), x.values(), strict=True)}
+    outputs = session.run(None, given)
     for mine, other in zip(outputs, predicted(model, x), strict=True):
         np.testing.assert_allclose(mine, other, atol=1e-5)
+
+
+def test_what_onnx_cannot_take_is_named_by_the_first_error_and_without_colours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        try:
+            raise LookupError("No ONNX function found for aten.x")
+        except LookupError as error:
+            raise RuntimeError("\x1b[96mThis is step 3/3\x1b[0m of exporting") from error
+
+    pytest.importorskip("onnxscript")
+    monkeypatch.setattr("torch.onnx.export", refuse)
+    with pytest.raises(ConfigError, match=r"torch\.onnx cannot export this model: No ONNX function found for aten"):
+        export_run(imported(models.dense(), tmp_path), "onnx", tmp_path / "m.onnx")
 
 
 def test_without_its_packages_onnx_says_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ import pytest
 from keras import layers as L
 
 from kerascli.component import Invalid
-from kerascli.errors import ConfigError, FileRefused
+from kerascli.errors import ConfigError, DataError, FileRefused, Place
 from kerascli.graph.parse import parse_model
 from kerascli.layers.base import LAYERS
 from kerascli.workflow.check import summary_of_run
@@ -209,6 +209,7 @@ def test_three_more_steps_are_those_of_keras(kind: str, suffix: str, tmp_path: P
     assert found.record.facts()["threads"] is None  # where it is trained there may be more CPUs, or fewer
     for _ in resume(found.record, Options(runs_dir=tmp_path / "runs", device="cpu"), []):
         pass
+    assert open_run(found.record, device="cpu").experiment.spec.name == found.record.name  # not that of config.yaml
     model.fit(x, y, epochs=1, **fit)
     after = open_run(found.record, device="cpu").experiment.weights
     for ours, theirs in zip(after, model.weights, strict=True):
@@ -412,6 +413,44 @@ def test_data_is_asked_for_by_the_names_of_inputs_and_outputs(tmp_path: Path) ->
         predict_run(run, str(tmp_path / "wrong.npz"))
     with pytest.raises(ConfigError, match="no data section"):
         predict_run(run, "test")
+    with pytest.raises(DataError, match=r"no such file '.*wrnog.npz'; did you mean '.*wrong.npz'"):
+        predict_run(run, str(tmp_path / "wrnog.npz"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("rows.csv", "x[0],x[1],x[2]\n1,2,3\n", "there is no column 'x[3]' of the 4 of 'x'"),
+        ("rows.parquet", "no rows", "it takes .npz, .npy and .csv files"),
+    ],
+)
+def test_a_file_without_the_arrays_says_what_is_expected(name: str, text: str, says: str, tmp_path: Path) -> None:
+    run = open_run(import_model(save(dense_plain(), tmp_path, ".keras"), runs_dir=tmp_path / "runs").record)
+    (tmp_path / name).write_text(text)
+    with pytest.raises((DataError, FileRefused)) as caught:
+        predict_run(run, str(tmp_path / name))
+    (fault,) = caught.value.faults
+    assert says in f"{fault.text} {fault.hint}"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        (np.eye(3), "'y': 'sparse_categorical_crossentropy' needs class numbers"),
+        (np.ones((3, 7)), "'y': 'sparse_categorical_crossentropy' needs class numbers of shape"),
+        (np.ones((3, 1), complex), "'y': expected numbers with an axis of rows, got complex128"),
+    ],
+)
+def test_targets_that_do_not_fit_the_loss_are_told_by_file_and_name(
+    wrong: np.ndarray, text: str, tmp_path: Path
+) -> None:
+    model = keras.Sequential([keras.Input((4,), name="x"), L.Dense(3, activation="softmax", name="y")])
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    run = open_run(import_model(save(model, tmp_path, ".keras"), runs_dir=tmp_path / "runs").record, device="cpu")
+    np.savez(tmp_path / "rows.npz", x=np.ones((3, 4)), y=wrong)
+    with pytest.raises(DataError, match=re.escape(text)) as caught:
+        rows_of(run, str(tmp_path / "rows.npz"), targets=True)
+    assert caught.value.faults[0].place == Place(str(tmp_path / "rows.npz"))
 
 
 _MEASURED = """

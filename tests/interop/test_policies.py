@@ -64,7 +64,7 @@ def test_layers_of_different_types_compute_in_float32(tmp_path: Path) -> None:
     )
     shake(model)
     found = both(model, tmp_path)
-    types = "float32, mixed_bfloat16"
+    types = "float32 and mixed_bfloat16"
     assert found.imported.notes[0] == f"its layers compute in {types}; here all of them compute in float32"
     (ours,), (theirs,) = found.ours.values(), found.theirs.values()
     np.testing.assert_allclose(ours, theirs, atol=0.02)  # probabilities after a layer in bfloat16

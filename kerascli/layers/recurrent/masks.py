@@ -20,7 +20,10 @@ def mask_of_steps(mask: Tensor, x: Tensor) -> Tensor:
 
 def seen_first(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """(N, T, F) with the seen steps of each sequence first, in order; and which of these steps are seen."""
-    order = (~mask).to(torch.uint8).argsort(dim=1, stable=True)
+    seen = mask.cumsum(1)
+    times = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)
+    places = torch.where(mask, seen - 1, seen[:, -1:] + times - seen)
+    order = torch.zeros_like(times).scatter(1, places, times)  # a stable argsort, for which ONNX has no operation
     return x.gather(1, order.unsqueeze(-1).expand_as(x)), mask.gather(1, order)
 
 
