@@ -298,7 +298,10 @@ def test_a_figure_of_no_known_direction_needs_a_mode() -> None:
         ({"model_checkpoint": {"save_weights_only": True}}, "always complete"),
         ({"model_checkpoint": {"save_freq": 100, "save_best_only": True}}, "set monitor: loss, or save_freq: epoch"),
         ({"model_checkpoint": {"save_freq": 0}}, "save_freq: expected epoch"),
-        ({"backup_and_restore": {"backup_dir": "/tmp/backup"}}, "leave 'backup_dir' out"),
+        (
+            {"backup_and_restore": {"backup_dir": "/tmp/backup"}},
+            "has no 'backup_dir': a run keeps its backup in its own folder",
+        ),
         ({"swap_ema_weights": {"swap_on_epoch": True}}, "leave 'swap_on_epoch' out"),
         ({"remote_monitor": "file:///etc/passwd"}, "expected an address such as http://localhost:9000"),
         ({"tensorboard": {"write_graph": True}}, "'kerascli summary' shows the model"),

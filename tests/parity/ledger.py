@@ -1,7 +1,7 @@
 """What was compared with Keras and how far apart it was: `pytest tests --parity-report parity.md` writes it down."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import kerascli.spec.run  # noqa: F401  # with it comes every registry
-from kerascli.component import plural, registries
+from kerascli.component import Component, plural, registries
 
 _DRAWN = "drawn at random: its moments, range and seeds are tested"
 _FORMULA = "a formula: its operations are compared"
@@ -55,24 +55,44 @@ class Entry:
     name: str
     case: str
     gap: float | None
+    settings: tuple[str, ...] = ()
+    """Arguments with another value than their default, call arguments included."""
 
 
 ENTRIES: list[Entry] = []
 
 
-def note(kind: str, name: str, case: str, gap: float | None = None) -> None:
-    """Called at the end of a parity test, when it has held; `name` is our canonical one."""
-    ENTRIES.append(Entry(kind, name, case, gap))
+def note(
+    kind: str,
+    name: str,
+    case: str,
+    gap: float | None = None,
+    *,
+    config: Mapping[str, Any] | None = None,
+    called: Iterable[str] = (),
+) -> None:
+    """Called at the end of a parity test, when it has held; `name` is our canonical one.
+
+    `config` are the component's arguments, `called` the names of the call arguments of a layer.
+    """
+    changed = _changed(registries()[kind].parse({name: dict(config)})) if config else []
+    ENTRIES.append(Entry(kind, name, case, gap, (*changed, *called)))
 
 
-def dumped() -> list[list[str | float | None]]:
+def _changed(component: Component) -> list[str]:
+    """Return the arguments of a component that have another value than their default."""
+    fields = type(component).model_fields.items()
+    return [name for name, info in fields if info.is_required() or getattr(component, name) != info.get_default()]
+
+
+def dumped() -> list[list[Any]]:
     """The entries as plain values, which another process can take."""
-    return [[each.kind, each.name, each.case, None if each.gap is None else float(each.gap)] for each in ENTRIES]
+    return [[e.kind, e.name, e.case, None if e.gap is None else float(e.gap), list(e.settings)] for e in ENTRIES]
 
 
 def take(entries: Iterable[Sequence[Any]]) -> None:
     """Add the entries of another process."""
-    ENTRIES.extend(Entry(*each) for each in entries)
+    ENTRIES.extend(Entry(*plain, tuple(settings)) for *plain, settings in entries)
 
 
 def open_accounts() -> list[str]:

@@ -103,7 +103,7 @@ def test_integer_lookup(settings: dict[str, Any]) -> None:
     if settings.get("invert"):
         values = RANDOM.integers(-1, 9, (20, 3))
     np.testing.assert_allclose(by_layer(written, values).numpy(), by_transform(written, values), rtol=1e-6)
-    ledger.note("layer", "integer_lookup", ledger.describe(settings))
+    ledger.note("layer", "integer_lookup", ledger.describe(settings), config=settings)
 
 
 def test_special_tokens_at_the_front_of_a_vocabulary_are_taken_off() -> None:

@@ -113,7 +113,7 @@ def keras_optimizer(name: str, arguments: dict[str, Any]) -> Any:
 def test_twenty_steps_give_keras_s_weights(name: str, arguments: dict[str, Any]) -> None:
     arguments = {"learning_rate": 0.05, **arguments}
     gap = compare(Ours({name: arguments}), keras_optimizer(name, arguments))
-    ledger.note("optimizer", OPTIMIZERS.get(name).component_name, ledger.describe(arguments), gap)
+    ledger.note("optimizer", OPTIMIZERS.get(name).component_name, ledger.describe(arguments), gap, config=arguments)
 
 
 @pytest.mark.parametrize("arguments", EVERYWHERE, ids=["each", "accumulated", "together"])
@@ -121,7 +121,7 @@ def test_twenty_steps_give_keras_s_weights(name: str, arguments: dict[str, Any])
 def test_what_all_optimizers_share_is_keras_s_in_each(cls: type[Optimizer], arguments: dict[str, Any]) -> None:
     arguments = {"learning_rate": 0.05, **arguments}
     gap = compare(Ours({cls.component_name: arguments}), keras_optimizer(cls.__name__, arguments))
-    ledger.note("optimizer", cls.component_name, ledger.describe(arguments), gap)
+    ledger.note("optimizer", cls.component_name, ledger.describe(arguments), gap, config=arguments)
 
 
 def test_a_schedule_is_asked_before_the_step_counts() -> None:

@@ -41,7 +41,7 @@ def test_it_is_its_layers_one_after_the_other(written, theirs):
     expected = keras.layers.Pipeline(theirs())(x, training=False)
     compared = ledger.Comparison()
     compared.same(harness.call(module, x), expected)
-    ledger.note("layer", "pipeline", f"{len(written)} layers", compared.gap)
+    ledger.note("layer", "pipeline", f"{len(written)} layers", compared.gap, config={"layers": written})
 
 
 def test_whole_numbers_stay_until_a_layer_wants_floats():

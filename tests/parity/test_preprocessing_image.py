@@ -102,7 +102,9 @@ def test_the_same_parameters_give_the_same_images(name, config):
     single = name in ("RandomZoom", "RandomHue")  # what Keras computes in float32
     compared = ledger.Comparison(atol=1e-3, rtol=1e-5) if single else ledger.Comparison()
     compared.same(ours(name, config, images), expected)
-    ledger.note("layer", operation.component_name, ledger.describe(config, tuple(images.shape)), compared.gap)
+    ledger.note(
+        "layer", operation.component_name, ledger.describe(config, tuple(images.shape)), compared.gap, config=config
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,7 +128,7 @@ def test_blur_is_that_of_keras_image_by_image(config):
     ]
     compared = ledger.Comparison()
     compared.same(ours("RandomGaussianBlur", config, images), torch.cat(expected))
-    ledger.note("layer", operation.component_name, ledger.describe(config), compared.gap)
+    ledger.note("layer", operation.component_name, ledger.describe(config), compared.gap, config=config)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,7 @@ def test_elastic_transform_is_that_of_keras_image_by_image(config, monkeypatch):
     monkeypatch.undo()
     compared = ledger.Comparison()
     compared.same(ours("RandomElasticTransform", config, images), torch.cat(expected))
-    ledger.note("layer", operation.component_name, ledger.describe(config), compared.gap)
+    ledger.note("layer", operation.component_name, ledger.describe(config), compared.gap, config=config)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +180,7 @@ def test_colour_jitter_is_one_operation_after_the_other(config):
         expected = layer.transform_images(expected.clone(), TRANSLATE[name](layer, numbers, x), training=True)
     compared = ledger.Comparison(atol=1e-3, rtol=1e-5)  # Keras's hue is float32
     compared.same(ours("RandomColorJitter", config, images), expected)
-    ledger.note("layer", operation.component_name, ledger.describe(config), compared.gap)
+    ledger.note("layer", operation.component_name, ledger.describe(config), compared.gap, config=config)
 
 
 @pytest.mark.parametrize("name", [operation.__name__ for operation in operations()])

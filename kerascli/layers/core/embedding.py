@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kerascli.layers.absent import ADAPTERS_AND_QUANTIZATION
 from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
 from kerascli.parts.base import Constraint, Initializer, Regularizer
 from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
@@ -23,6 +24,7 @@ class Embedding(Layer):
     With `mask_zero`, 0 stands for padding: the layers after it skip it.
     """
 
+    refused = ADAPTERS_AND_QUANTIZATION
     mask = "make"
     takes_integers = True
     by_rows = True
@@ -41,12 +43,7 @@ class Embedding(Layer):
         return self.mask_zero
 
     def build(self, x: TensorSpec) -> nn.Module:
-        if self.weights is None:
-            return EmbeddingModule(self)
-        if len(self.weights) != self.input_dim or any(len(vector) != self.output_dim for vector in self.weights):
-            text = f"needs {self.input_dim} lists of {self.output_dim} numbers as weights"
-            raise ShapeMismatch(text, argument="weights")
-        return EmbeddingModule(self, Values(values=self.weights))
+        return EmbeddingModule(self)
 
 
 class Values(Initializer):
@@ -73,17 +70,29 @@ class Vectors(Protocol):
     def embeddings_regularizer(self) -> Regularizer | None: ...
     @property
     def embeddings_constraint(self) -> Constraint | None: ...
+    @property
+    def weights(self) -> Matrix | None: ...
+
+
+def _first_values(settings: Vectors) -> Initializer:
+    """Return the initializer of the vectors. Raises ShapeMismatch for given vectors of another number or size."""
+    vectors = settings.weights
+    if vectors is None:
+        return settings.embeddings_initializer
+    if len(vectors) != settings.input_dim or any(len(vector) != settings.output_dim for vector in vectors):
+        text = f"needs {settings.input_dim} lists of {settings.output_dim} numbers as weights"
+        raise ShapeMismatch(text, argument="weights")
+    return Values(values=vectors)
 
 
 class EmbeddingModule(WeightedModule):
     embeddings: Tensor
 
-    def __init__(self, settings: Vectors, start: Initializer | None = None) -> None:
+    def __init__(self, settings: Vectors) -> None:
         super().__init__()
         self.mask_zero = settings.mask_zero
         self.add_weight(
-            "embeddings", (settings.input_dim, settings.output_dim),
-            initializer=start or settings.embeddings_initializer,
+            "embeddings", (settings.input_dim, settings.output_dim), initializer=_first_values(settings),
             regularizer=settings.embeddings_regularizer, constraint=settings.embeddings_constraint,
         )  # fmt: skip
 
