@@ -24,9 +24,7 @@ _LORA = "weights are trained whole here, without adapters of low rank; import re
 _QUANTIZED = "weights are trained in floating point; quantized layers are not imported either"
 ADAPTERS: Mapping[str, str] = {"lora_rank": _LORA, "lora_alpha": _LORA}
 """Arguments of layers that Keras adapts by LoRA."""
-ADAPTERS_AND_QUANTIZATION: Mapping[str, str] = {
-    **ADAPTERS, "quantization_config": _QUANTIZED, "gptq_unpacked_column_size": _QUANTIZED,
-}  # fmt: skip
+ADAPTERS_AND_QUANTIZATION: Mapping[str, str] = {**ADAPTERS, "quantization_config": _QUANTIZED}
 """Arguments of layers that Keras can quantize, too."""
 
 C = TypeVar("C", bound=Component)

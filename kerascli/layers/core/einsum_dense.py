@@ -69,7 +69,10 @@ class EinsumDense(Layer):
     three. `...` stands for any number of axes, first or last.
     """
 
-    refused = ADAPTERS_AND_QUANTIZATION
+    refused = {  # noqa: RUF012
+        **ADAPTERS_AND_QUANTIZATION,
+        "gptq_unpacked_column_size": ADAPTERS_AND_QUANTIZATION["quantization_config"],
+    }
 
     equation: Annotated[str, AfterValidator(_check_equation)]
     """The axes of the input (batch first), of the kernel and of the output, by letters."""

@@ -1,0 +1,100 @@
+"""Every argument of Keras's classes is an argument here, with Keras's default, or an error that says why it is not."""
+
+from typing import Any
+
+import keras
+import pytest
+
+from kerascli.component import Component, Invalid, plain, registries
+from kerascli.graph.written import NODE_KEYS, call_arguments
+from kerascli.layers.base import BaseLayer
+from tests.parity import signatures
+
+OTHER_DEFAULTS: dict[tuple[str, str], str] = {
+    **{(f"average_pooling_{n}d", "pool_size"): "2, as Keras has it for max_pooling" for n in (1, 2, 3)},
+    ("category_encoding", "num_tokens"): "Keras's None is an error: it is needed",
+    ("integer_lookup", "num_oov_indices"): "1 as in Keras, and none where it inverts: null",
+    ("tensorboard", "log_dir"): "a folder within the run's logs/",
+}
+"""(component, argument) whose default is not Keras's, and why."""
+NEEDED: dict[str, dict[str, Any]] = {
+    "threshold": {"threshold": 0.3, "default_value": 1.0},
+    "loss_scale_optimizer": {"inner_optimizer": "adam"},
+    "piecewise_constant_decay": {"boundaries": [3], "values": [1.0, 0.5]},
+    **dict.fromkeys(
+        ("cosine_decay", "exponential_decay", "inverse_time_decay", "polynomial_decay", "cosine_decay_restarts"),
+        {"initial_learning_rate": 0.1, "decay_steps": 9, "first_decay_steps": 9, "decay_rate": 0.5},
+    ),
+    "csv_logger": {"filename": "log.csv"},
+    "learning_rate_scheduler": {"schedule": "lr"},
+}
+"""Arguments without a default, by component; layers have examples."""
+
+
+@pytest.mark.parametrize("kind", signatures.MODULES)
+def test_every_argument_of_keras_is_there_or_has_a_reason(kind: str) -> None:
+    registry = registries()[kind]
+    wrong = []
+    for cls, theirs in signatures.pairs(kind):
+        for argument in signatures.settings(theirs):
+            if argument in cls.model_fields or (kind == "layer" and argument in NODE_KEYS):
+                continue
+            with pytest.raises(Invalid) as caught:
+                registry.parse({cls.component_name: {argument: 1}})
+            wanted = f"{cls.component_name} has no '{argument}': "
+            if not any(wanted in fault.text for fault in caught.value.faults):
+                wrong.append(f"{cls.component_name}.{argument}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("kind", signatures.MODULES)
+def test_no_argument_has_a_reason_without_need(kind: str) -> None:
+    wrong = []
+    for cls, theirs in signatures.pairs(kind):
+        reasons = {name for base in cls.__mro__ if base is not BaseLayer for name in vars(base).get("refused", {})}
+        known = {*signatures.settings(theirs), *(signatures.call_arguments(theirs) if kind == "layer" else ())}
+        wrong += [f"{cls.component_name}.{name}" for name in sorted(reasons - known)]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_call_argument_of_keras_is_there_or_has_a_reason() -> None:
+    wrong = []
+    for cls, theirs in signatures.pairs("layer"):
+        assert issubclass(cls, BaseLayer)
+        missing = signatures.call_arguments(theirs) - call_arguments(cls).keys()
+        wrong += [f"{cls.component_name}({name})" for name in sorted(missing) if cls.reason_against(name) is None]
+    assert not wrong, "\n".join(wrong)
+
+
+def _needed(cls: type[Component]) -> dict[str, Any]:
+    """Return what the component cannot be without."""
+    example = cls.examples[0].config if issubclass(cls, BaseLayer) else NEEDED.get(cls.component_name, {})
+    required = {name for name, info in cls.model_fields.items() if info.is_required()}
+    return {name: value for name, value in example.items() if name in required}
+
+
+def _written(name: str, default: Any) -> Any:
+    """Return a default of Keras's as it is written in a config."""
+    return keras.config.image_data_format() if name == "data_format" and default is None else plain(default)
+
+
+@pytest.mark.parametrize("kind", signatures.MODULES)
+def test_defaults_are_those_of_keras(kind: str) -> None:
+    wrong = []
+    for cls, theirs in signatures.pairs(kind):
+        needed = _needed(cls)
+        ours = cls.model_validate(needed)
+        for name, parameter in signatures.settings(theirs).items():
+            if name not in cls.model_fields or (cls.component_name, name) in OTHER_DEFAULTS:
+                continue
+            if cls.model_fields[name].is_required() or parameter.default is parameter.empty:
+                same = cls.model_fields[name].is_required() == (parameter.default is parameter.empty)
+            else:
+                given = _written(name, parameter.default)
+                try:
+                    same = cls.model_validate({**needed, name: given}) == ours
+                except ValueError:
+                    same = False
+            if not same:
+                wrong.append(f"{cls.component_name}.{name}: {parameter.default!r} {getattr(ours, name)!r}")
+    assert not wrong, "\n".join(wrong)
