@@ -17,14 +17,16 @@ OTHER_DEFAULTS: dict[tuple[str, str], str] = {
     ("tensorboard", "log_dir"): "a folder within the run's logs/",
 }
 """(component, argument) whose default is not Keras's, and why."""
+DECAY = {"initial_learning_rate": 0.1, "decay_steps": 9, "first_decay_steps": 9, "decay_rate": 0.5}
 NEEDED: dict[str, dict[str, Any]] = {
     "threshold": {"threshold": 0.3, "default_value": 1.0},
     "loss_scale_optimizer": {"inner_optimizer": "adam"},
     "piecewise_constant_decay": {"boundaries": [3], "values": [1.0, 0.5]},
-    **dict.fromkeys(
-        ("cosine_decay", "exponential_decay", "inverse_time_decay", "polynomial_decay", "cosine_decay_restarts"),
-        {"initial_learning_rate": 0.1, "decay_steps": 9, "first_decay_steps": 9, "decay_rate": 0.5},
-    ),
+    "cosine_decay": DECAY,
+    "cosine_decay_restarts": DECAY,
+    "exponential_decay": DECAY,
+    "inverse_time_decay": DECAY,
+    "polynomial_decay": DECAY,
     "csv_logger": {"filename": "log.csv"},
     "learning_rate_scheduler": {"schedule": "lr"},
 }
@@ -64,6 +66,27 @@ def test_every_call_argument_of_keras_is_there_or_has_a_reason() -> None:
         missing = signatures.call_arguments(theirs) - call_arguments(cls).keys()
         wrong += [f"{cls.component_name}({name})" for name in sorted(missing) if cls.reason_against(name) is None]
     assert not wrong, "\n".join(wrong)
+
+
+REFUSED_VALUES = [
+    ("layer", "batch_normalization", "synchronized", True),
+    *[("layer", name, "sparse", True) for name in ("category_encoding", "discretization", "hashing")],
+    *[("layer", name, "sparse", True) for name in ("hashed_crossing", "integer_lookup")],
+    ("layer", "integer_lookup", "vocabulary_dtype", "int32"),
+    ("layer", "resizing", "fill_mode", "reflect"),
+    ("callback", "model_checkpoint", "save_weights_only", True),
+    ("callback", "swap_ema_weights", "swap_on_epoch", True),
+]
+"""Arguments that are here with one value alone, and another value of Keras's."""
+
+
+@pytest.mark.parametrize(("kind", "name", "argument", "value"), REFUSED_VALUES)
+def test_a_value_that_is_not_there_is_refused_by_name(kind: str, name: str, argument: str, value: Any) -> None:
+    registry = registries()[kind]
+    cls = registry.get(name)
+    with pytest.raises(Invalid, match=argument) as caught:
+        registry.parse({name: {**_needed(cls), argument: value}})
+    assert len(caught.value.faults) == 1
 
 
 def _needed(cls: type[Component]) -> dict[str, Any]:

@@ -38,6 +38,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("Adam", {"beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-2, "amsgrad": True}),
     ("AdamW", {}),
     ("AdamW", {"weight_decay": 0.1}),
+    ("AdamW", {"beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-2}),
     ("Nadam", {}),
     ("Adamax", {}),
     ("Adagrad", {}),
@@ -46,6 +47,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("Lion", {}),
     ("Lamb", {}),
     ("Ftrl", {}),
+    ("Ftrl", {"initial_accumulator_value": 0.5}),
     (
         "Ftrl",
         {"l1_regularization_strength": 0.1, "l2_regularization_strength": 0.01, "learning_rate_power": -0.7}
@@ -71,6 +73,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("Adafactor", {"weight_decay": 0.1, "clipnorm": 0.5, "use_ema": True}),
     ("Adafactor", {"gradient_accumulation_steps": 3, "global_clipnorm": 1.0}),
     ("Muon", {}),
+    ("Muon", {"exclude_embeddings": False}),
     ("Muon", {"exclude_layers": ["^a/"], "adam_lr_ratio": 0.3, "adam_weight_decay": 0.2}),
     ("Muon", {"nesterov": False, "momentum": 0.8, "ns_steps": 3, "rms_rate": None, "weight_decay": None}),
     ("Muon", {"muon_a": 3.0, "muon_b": -3.0, "muon_c": 1.0, "adam_beta_1": 0.8, "adam_beta_2": 0.9, "epsilon": 1e-3}),

@@ -67,7 +67,7 @@ def test_rand_augment_does_to_each_image_what_keras_does(config):
         {},
         {"num_chains": 2, "alpha": 0.3, "chain_depth": 1, **UNIT},
         {"chain_depth": 2, "all_ops": False},
-        {"factor": 0.9},
+        {"factor": 0.9, "interpolation": "nearest"},
     ],
 )
 def test_aug_mix_mixes_what_keras_layers_make_of_an_image(config):

@@ -27,6 +27,7 @@ CASES = [
         for mode in ("reflect", "wrap", "constant", "nearest")
         for more in ({}, {"interpolation": "nearest", "fill_value": 3.0})
     ],
+    ("RandomTranslation", {"height_factor": 0.4, "width_factor": 0.3, **FIRST}),
     ("RandomRotation", {"factor": [0.1, 0.2], "fill_mode": "constant", "fill_value": 7.0, **FIRST}),
     *[
         ("RandomZoom", {"height_factor": [-0.5, 0.9], "fill_mode": mode, **more})
@@ -139,6 +140,7 @@ def test_blur_is_that_of_keras_image_by_image(config):
         {"factor": [1.0, 1.0], "fill_mode": "mirror", "interpolation": "nearest"},
         {"factor": [1.0, 1.0], "scale": [1.0, 1.0], "fill_mode": "wrap"},
         {"factor": [0.3, 0.6], "fill_mode": "nearest", **FIRST},
+        {"factor": [1.0, 1.0], "scale": [0.6, 0.9], **UNIT},
     ],
 )
 def test_elastic_transform_is_that_of_keras_image_by_image(config, monkeypatch):

@@ -79,13 +79,20 @@ def test_whole_channels_are_dropped(name, config, shape, channel):
     assert dropped == pytest.approx(0.3, abs=5 * math.sqrt(0.21 / 2000))
 
 
-def test_the_dropout_of_keras_has_the_same_noise_shape():
-    for name in ("spatial_dropout_1d", "spatial_dropout_2d", "spatial_dropout_3d"):
-        x = torch.ones(SHAPES[name])
-        theirs = getattr(keras.layers, CLASSES[name])(0.4)
-        ours = harness.make(harness.parse(name, RANDOM[name]), TensorSpec(tuple(x.shape[1:])))
-        noise = theirs._get_noise_shape(x)
-        assert tuple(a or b for a, b in zip(ours.noise_shape, x.shape, strict=True)) == tuple(noise)  # pyright: ignore
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("spatial_dropout_1d", {}),
+        *[(f"spatial_dropout_{n}d", {"data_format": f"channels_{at}"}) for n in (2, 3) for at in ("first", "last")],
+    ],
+)
+def test_the_dropout_of_keras_has_the_same_noise_shape(name, more):
+    x = torch.ones(SHAPES[name])
+    theirs = getattr(keras.layers, CLASSES[name])(0.4, **more)
+    ours = harness.make(harness.parse(name, {**RANDOM[name], **more}), TensorSpec(tuple(x.shape[1:])))
+    noise = theirs._get_noise_shape(x)
+    assert tuple(a or b for a, b in zip(ours.noise_shape, x.shape, strict=True)) == tuple(noise)  # pyright: ignore
+    ledger.note("layer", name, "shape of the draws", config={**RANDOM[name], **more})
 
 
 class TestAlphaDropout:

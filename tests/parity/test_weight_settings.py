@@ -37,13 +37,13 @@ SHAPES: dict[str, tuple[int, ...]] = {"einsum_dense": (3, 5)}
 
 
 def _both(
-    pair: Pair, fields: list[str], ours: Callable[[float], Any], theirs: Callable[[float], Any]
+    pair: Pair, fields: list[str], ours: Callable[[float], Any], theirs: Callable[[float], Any], **more: Any
 ) -> tuple[torch.nn.Module, Any]:
     """Return our module and Keras's layer, built, with a part of another number at each of the fields."""
     cls, keras_class = pair
     assert issubclass(cls, BaseLayer)
     example = cls.examples[0]
-    config = {**example.config, **MORE.get(cls.component_name, {})}
+    config = {**example.config, **MORE.get(cls.component_name, {}), **more}
     plain = {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
     numbers = {field: 0.1 * (1 + index) for index, field in enumerate(fields)}
     layer = cls.model_validate({**config, **{field: ours(number) for field, number in numbers.items()}})
@@ -63,7 +63,18 @@ def _note(pair: Pair, fields: list[str], gap: float) -> None:
 @pytest.mark.parametrize("pair", _having("initializer"))
 def test_weights_start_where_the_initializers_of_keras_let_them(pair: Pair) -> None:
     fields = _fields(pair[0], "initializer")
-    module, theirs = _both(pair, fields, lambda n: {"constant": n}, keras.initializers.Constant)
+    _assert_same_start(pair, fields)
+    _note(pair, fields, 1e-7)
+
+
+@pytest.mark.parametrize("pair", [pair for pair in PAIRS if "unit_forget_bias" in pair[0].model_fields])
+def test_forget_gates_start_at_their_initializer_where_that_is_wanted(pair: Pair) -> None:
+    _assert_same_start(pair, _fields(pair[0], "initializer"), unit_forget_bias=False)
+    _note(pair, ["unit_forget_bias"], 1e-7)
+
+
+def _assert_same_start(pair: Pair, fields: list[str], **more: Any) -> None:
+    module, theirs = _both(pair, fields, lambda n: {"constant": n}, keras.initializers.Constant, **more)
     compared = ledger.Comparison(atol=1e-7, rtol=1e-7)  # Keras fills with float32
     found: set[float] = set()
     for (owner, spec), weight in zip(harness.weights(module), theirs.weights, strict=True):
@@ -71,7 +82,15 @@ def test_weights_start_where_the_initializers_of_keras_let_them(pair: Pair) -> N
         compared.same(values, weight.value.detach().double())
         found |= {round(float(value), 4) for value in values.unique()}
     assert found >= {round(0.1 * (1 + index), 4) for index in range(len(fields))}
-    _note(pair, fields, compared.gap)
+
+
+def test_given_vectors_are_where_an_embedding_starts() -> None:
+    config: dict[str, Any] = {"input_dim": 2, "output_dim": 3, "weights": [[0.5, -1.0, 2.0], [0.25, 3.0, 4.0]]}
+    theirs = keras.layers.Embedding(2, 3, weights=[torch.tensor(config["weights"])])
+    module = harness.materialise(harness.make(harness.parse("embedding", config), TensorSpec((2,), "int64")))
+    ((owner, spec),) = harness.weights(module)
+    assert torch.equal(getattr(owner, spec.name), theirs.weights[0].value)
+    ledger.note("layer", "embedding", "weights", 0.0, config=config)
 
 
 def _shaken(module: torch.nn.Module, theirs: Any) -> None:
@@ -143,6 +162,7 @@ def test_results_are_penalized_as_in_keras(pair: Pair) -> None:
     graph = graph_of(f"inputs: {{x: {given}}}\nlayers: [{{{cls.component_name}: {settings}}}]")
     (x,) = harness.inputs_of(example, 2, dtype=torch.float64)
     theirs = keras_class(**plain, activity_regularizer=keras.regularizers.L2(0.3), dtype="float64")
+    theirs.activity_regularizer = keras.regularizers.L2(0.3)  # simple_rnn has forgotten it
     theirs(x)
     for weight, other in zip(graph.weights(), theirs.weights, strict=True):
         other.assign(weight.keras().numpy())

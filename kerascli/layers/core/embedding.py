@@ -43,7 +43,12 @@ class Embedding(Layer):
         return self.mask_zero
 
     def build(self, x: TensorSpec) -> nn.Module:
-        return EmbeddingModule(self)
+        if self.weights is None:
+            return EmbeddingModule(self)
+        if len(self.weights) != self.input_dim or any(len(vector) != self.output_dim for vector in self.weights):
+            text = f"needs {self.input_dim} lists of {self.output_dim} numbers as weights"
+            raise ShapeMismatch(text, argument="weights")
+        return EmbeddingModule(self, Values(values=self.weights))
 
 
 class Values(Initializer):
@@ -70,29 +75,17 @@ class Vectors(Protocol):
     def embeddings_regularizer(self) -> Regularizer | None: ...
     @property
     def embeddings_constraint(self) -> Constraint | None: ...
-    @property
-    def weights(self) -> Matrix | None: ...
-
-
-def _first_values(settings: Vectors) -> Initializer:
-    """Return the initializer of the vectors. Raises ShapeMismatch for given vectors of another number or size."""
-    vectors = settings.weights
-    if vectors is None:
-        return settings.embeddings_initializer
-    if len(vectors) != settings.input_dim or any(len(vector) != settings.output_dim for vector in vectors):
-        text = f"needs {settings.input_dim} lists of {settings.output_dim} numbers as weights"
-        raise ShapeMismatch(text, argument="weights")
-    return Values(values=vectors)
 
 
 class EmbeddingModule(WeightedModule):
     embeddings: Tensor
 
-    def __init__(self, settings: Vectors) -> None:
+    def __init__(self, settings: Vectors, start: Initializer | None = None) -> None:
         super().__init__()
         self.mask_zero = settings.mask_zero
         self.add_weight(
-            "embeddings", (settings.input_dim, settings.output_dim), initializer=_first_values(settings),
+            "embeddings", (settings.input_dim, settings.output_dim),
+            initializer=start or settings.embeddings_initializer,
             regularizer=settings.embeddings_regularizer, constraint=settings.embeddings_constraint,
         )  # fmt: skip
 

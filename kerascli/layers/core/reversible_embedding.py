@@ -10,7 +10,7 @@ from kerascli.layers.base import CallArgument, Example, Layer, ShapeMismatch, la
 from kerascli.layers.core.embedding import EmbeddingModule
 from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import RandomUniform
-from kerascli.shapes import Matrix, PositiveFloat, PositiveInt, TensorSpec
+from kerascli.shapes import PositiveFloat, PositiveInt, TensorSpec
 
 
 @layer(
@@ -22,7 +22,10 @@ class ReversibleEmbedding(Layer):
     It is made to be shared: called once at the start of a model and once, with `reverse: true`, at its end.
     """
 
-    refused = ADAPTERS_AND_QUANTIZATION
+    refused = {  # noqa: RUF012
+        **ADAPTERS_AND_QUANTIZATION,
+        "weights": "vectors to start from are read from a file: init_from; Keras fails with them, too",
+    }
     mask = "make"
     takes_integers = True
     call_arguments = {"reverse": CallArgument("bool", "from vectors to scores")}  # noqa: RUF012
@@ -35,8 +38,6 @@ class ReversibleEmbedding(Layer):
     embeddings_regularizer: RegularizerField | None = None
     embeddings_constraint: ConstraintField | None = None
     mask_zero: bool = False
-    weights: Matrix | None = None
-    """The vectors to start from, a list of input_dim lists; null: embeddings_initializer's."""
     reverse_dtype: Literal["float16", "bfloat16", "float32", "float64"] | None = None
     """The precision of the way back; null: that of the model."""
     logit_soft_cap: PositiveFloat | None = None
