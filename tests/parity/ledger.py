@@ -36,8 +36,8 @@ REFUSED_SETTINGS: dict[str, dict[str, str]] = {
         "dtype": "states are added up in float64",
     },
     "layer": {
-        "trainable": "one switch for all layers: what it freezes is compared in test_shared.py, test_wrapped_models.py",
-        "training": "the same: what it switches is compared in both positions, by the mode of the whole model",
+        "trainable": "of any layer: test_settings_of_any_layer.py",
+        "training": "of any layer: test_settings_of_any_layer.py",
         "seed": "draws are not Keras's",
         **dict.fromkeys(("dropout", "recurrent_dropout", "noise_shape"), _DRAWN),
         "stateful": "whole trainings are compared: tests/test_stateful.py",
@@ -119,7 +119,7 @@ def dumped() -> list[list[Any]]:
 
 def take(entries: Iterable[Sequence[Any]]) -> None:
     """Add the entries of another process."""
-    ENTRIES.extend(Entry(*plain, tuple(settings)) for *plain, settings in entries)
+    ENTRIES.extend(Entry(kind, name, case, gap, tuple(settings)) for kind, name, case, gap, settings in entries)
 
 
 def open_accounts() -> list[str]:

@@ -9,6 +9,7 @@ from kerascli.layers.base import Outcome, ShapeMismatch
 from kerascli.shapes import TensorSpec
 from tests import layer_harness as harness
 from tests.parity import ledger
+from tests.parity.layers import assert_same, mask_of
 
 RESIZE = {"resizing": {"height": 4, "width": 5}}
 
@@ -42,6 +43,17 @@ def test_it_is_its_layers_one_after_the_other(written, theirs):
     compared = ledger.Comparison()
     compared.same(harness.call(module, x), expected)
     ledger.note("layer", "pipeline", f"{len(written)} layers", compared.gap, config={"layers": written})
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_its_layers_see_the_mask_that_it_is_called_with(training):
+    written = [{"dense": {"units": 2}}, "batch_normalization"]
+    inner = [keras.layers.Dense(2, dtype="float64"), keras.layers.BatchNormalization(dtype="float64")]
+    for layer, features in zip(inner, (3, 2), strict=True):
+        layer.build((4, 5, features))
+    theirs = keras.layers.Pipeline(inner)
+    mask = mask_of("11100", "00111", "01011", "11111")
+    assert_same("Pipeline", {"layers": written}, (4, 5, 3), training=training, theirs=theirs, mask=mask)
 
 
 def test_whole_numbers_stay_until_a_layer_wants_floats():

@@ -1,6 +1,6 @@
 """Initializers, regularizers and constraints act on the weights (and results) of every layer that Keras's act on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -121,7 +121,7 @@ def test_weights_are_penalized_as_in_keras(pair: Pair) -> None:
 @pytest.mark.parametrize("pair", _having("constraint"))
 def test_weights_are_constrained_as_in_keras(pair: Pair) -> None:
     fields = _fields(pair[0], "constraint")
-    module, theirs = _both(pair, fields, lambda n: {"max_norm": n}, keras.constraints.MaxNorm)
+    module, theirs = _both(pair, fields, lambda n: {"max_norm": n}, lambda n: keras.constraints.MaxNorm(n))  # pyright: ignore[reportArgumentType]
     _shaken(module, theirs)
     compared, count = ledger.Comparison(rtol=1e-7), 0  # Keras holds bounds in float32
     for (owner, spec), weight in zip(harness.weights(module), theirs.weights, strict=True):
@@ -134,13 +134,6 @@ def test_weights_are_constrained_as_in_keras(pair: Pair) -> None:
     _note(pair, fields, compared.gap)
 
 
-@pytest.fixture
-def _graphs_in_float64() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
 PENALIZED = [
     pytest.param(pair, id=pair[0].component_name)
     for pair in PAIRS
@@ -149,7 +142,7 @@ PENALIZED = [
 """Attentions have tests of their own: they penalize more than their result."""
 
 
-@pytest.mark.usefixtures("_graphs_in_float64")
+@pytest.mark.usefixtures("graphs_compute_in_float64")
 @pytest.mark.parametrize("pair", PENALIZED)
 def test_results_are_penalized_as_in_keras(pair: Pair) -> None:
     cls, keras_class = pair
