@@ -45,6 +45,7 @@ def test_it_is_its_layers_one_after_the_other(written, theirs):
     ledger.note("layer", "pipeline", f"{len(written)} layers", compared.gap, config={"layers": written})
 
 
+@pytest.mark.filterwarnings("ignore:.*was passed an input with a mask:UserWarning")  # of Keras: it hands none on
 @pytest.mark.parametrize("training", [True, False])
 def test_its_layers_see_the_mask_that_it_is_called_with(training):
     written = [{"dense": {"units": 2}}, "batch_normalization"]
