@@ -369,7 +369,8 @@ def test_figures_are_sent_as_keras_sends_them(as_json: bool, monkeypatch: pytest
         exceptions=SimpleNamespace(RequestException=OSError),
     )
     monkeypatch.setattr("keras.src.callbacks.remote_monitor.requests", requests)
-    arguments = {"root": "http://there", "headers": {"X-Key": "1"}, "send_as_json": as_json, "field": "told"}
+    arguments: dict[str, Any] = {"root": "http://there", "path": "/told/", "headers": {"X-Key": "1"}, "field": "told"}
+    arguments["send_as_json"] = as_json
     Theirs(keras.callbacks.RemoteMonitor(**arguments), history(1, epochs=2))
     callback = CALLBACKS.parse({"remote_monitor": arguments})
     for epoch, (logs, (url, data, figures, headers)) in enumerate(

@@ -68,6 +68,41 @@ def test_every_call_argument_of_keras_is_there_or_has_a_reason() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+_WATCHED = {"monitor", "mode", "min_delta", "patience"}
+COMPARED_CALLBACKS: dict[str, set[str]] = {
+    "early_stopping": _WATCHED | {"baseline", "restore_best_weights", "start_from_epoch"},
+    "reduce_lr_on_plateau": _WATCHED | {"factor", "cooldown", "min_lr"},
+    "model_checkpoint": {"monitor", "mode", "save_best_only", "save_freq", "initial_value_threshold"},
+    "learning_rate_scheduler": {"schedule"},
+    "csv_logger": {"separator"},
+    "remote_monitor": {"root", "path", "field", "headers", "send_as_json"},
+}
+"""Arguments that tests/test_callbacks.py compares with Keras at other values than their defaults."""
+_OUR_FILES = "files of a run are ours: what they hold is tested in tests/test_callbacks.py, tests/test_runs.py"
+CALLBACKS_APART: dict[str, str] = {
+    "verbose": "lines at the terminal are ours",
+    "filename": _OUR_FILES,
+    "append": _OUR_FILES,
+    "log_dir": _OUR_FILES,
+    "histogram_freq": _OUR_FILES,
+    "write_steps_per_second": _OUR_FILES,
+    "update_freq": _OUR_FILES,
+    "double_checkpoint": "accepted: it makes no difference",
+    "save_freq": "of backup_and_restore: a checkpoint of a run is ours, its times are tested",
+    "save_weights_only": "false alone: true is refused",
+    "swap_on_epoch": "false alone: true is refused",
+}
+"""Arguments of callbacks that are not compared with Keras, and why."""
+
+
+def test_every_argument_of_a_callback_is_compared_or_has_its_reason() -> None:
+    for cls, theirs in signatures.pairs("callback"):
+        arguments = signatures.settings(theirs).keys() & cls.model_fields.keys()
+        compared = COMPARED_CALLBACKS.get(cls.component_name, set())
+        assert compared <= arguments
+        assert arguments - compared <= CALLBACKS_APART.keys(), cls.component_name
+
+
 REFUSED_VALUES = [
     ("layer", "batch_normalization", "synchronized", True),
     *[("layer", name, "sparse", True) for name in ("category_encoding", "discretization", "hashing")],
