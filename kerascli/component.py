@@ -26,6 +26,14 @@ class Component(BaseModel):
 
     component_name: ClassVar[str] = ""
     """The canonical name, set by the registry."""
+    refused: ClassVar[Mapping[str, str]] = {}
+    """Arguments of Keras's class that this one lacks, each with the reason; base classes add theirs."""
+
+    @classmethod
+    def reason_against(cls, argument: str) -> str | None:
+        """Return the reason why an argument of Keras's is missing here; None for one that is unknown."""
+        found = (base.__dict__.get("refused", {}).get(argument) for base in cls.__mro__)
+        return next((reason for reason in found if reason), None)
 
     @classmethod
     def first_argument(cls) -> str | None:

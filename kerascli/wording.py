@@ -111,6 +111,8 @@ def _without_union_tags(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
 
 
 def _unknown_key(key: str, path: Path, title: str, owner: type[BaseModel]) -> Fault:
+    if (reason := getattr(owner, "reason_against", lambda _: None)(key)) is not None:
+        return Fault(f"{title} has no '{key}': {reason}", path, "key", hint=f"leave '{key}' out")
     known = list(owner.model_fields)
     more = suggestion(key, known)
     hint = None

@@ -12,7 +12,7 @@ from kerascli.optimizers.base import OPTIMIZERS
 from kerascli.parts.base import Constraint
 
 FINE = torch.zeros(())
-SHAPES = {"a/kernel": (3, 4), "a/bias": (4,), "b/kernel": (2, 2, 3, 5), "b/scale": ()}
+SHAPES = {"a/kernel": (3, 4), "a/bias": (4,), "b/kernel": (2, 2, 3, 5), "b/scale": (), "c/embeddings": (3, 4)}
 AXES: dict[str, tuple[int, ...]] = {"a/kernel": (1, 0), "b/kernel": (3, 2, 0, 1)}
 
 

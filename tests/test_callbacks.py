@@ -298,7 +298,10 @@ def test_a_figure_of_no_known_direction_needs_a_mode() -> None:
         ({"model_checkpoint": {"save_weights_only": True}}, "always complete"),
         ({"model_checkpoint": {"save_freq": 100, "save_best_only": True}}, "set monitor: loss, or save_freq: epoch"),
         ({"model_checkpoint": {"save_freq": 0}}, "save_freq: expected epoch"),
-        ({"backup_and_restore": {"backup_dir": "/tmp/backup"}}, "leave 'backup_dir' out"),
+        (
+            {"backup_and_restore": {"backup_dir": "/tmp/backup"}},
+            "has no 'backup_dir': a run keeps its backup in its own folder",
+        ),
         ({"swap_ema_weights": {"swap_on_epoch": True}}, "leave 'swap_on_epoch' out"),
         ({"remote_monitor": "file:///etc/passwd"}, "expected an address such as http://localhost:9000"),
         ({"tensorboard": {"write_graph": True}}, "'kerascli summary' shows the model"),
@@ -366,7 +369,8 @@ def test_figures_are_sent_as_keras_sends_them(as_json: bool, monkeypatch: pytest
         exceptions=SimpleNamespace(RequestException=OSError),
     )
     monkeypatch.setattr("keras.src.callbacks.remote_monitor.requests", requests)
-    arguments = {"root": "http://there", "headers": {"X-Key": "1"}, "send_as_json": as_json, "field": "told"}
+    arguments: dict[str, Any] = {"root": "http://there", "path": "/told/", "headers": {"X-Key": "1"}, "field": "told"}
+    arguments["send_as_json"] = as_json
     Theirs(keras.callbacks.RemoteMonitor(**arguments), history(1, epochs=2))
     callback = CALLBACKS.parse({"remote_monitor": arguments})
     for epoch, (logs, (url, data, figures, headers)) in enumerate(

@@ -1,16 +1,10 @@
 """BackupAndRestore: here a checkpoint at fixed times; to go on from one is `train --resume`, with or without this."""
 
-from typing import Any, Literal
-
-from pydantic import model_validator
+from typing import Literal
 
 from kerascli.callbacks.base import Callback, Decision, EpochFacts, SaveSlot, State, callback
 from kerascli.shapes import PositiveInt
 
-_ELSEWHERE = {
-    "backup_dir": "a run keeps its backup in its own folder; leave 'backup_dir' out",
-    "delete_checkpoint": "a run keeps its last checkpoints, to be extended later; leave 'delete_checkpoint' out",
-}
 _SLOT = "backup"
 
 
@@ -22,18 +16,15 @@ class BackupAndRestore(Callback):
     when.
     """
 
+    refused = {  # noqa: RUF012
+        "backup_dir": "a run keeps its backup in its own folder",
+        "delete_checkpoint": "a run keeps its last checkpoints, to be extended later",
+    }
+
     save_freq: Literal["epoch"] | PositiveInt = "epoch"
     """epoch, or every how many batches."""
     double_checkpoint: bool = False
     """Makes no difference: the last two checkpoints are always kept, and the newest that is whole is used."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _files_are_the_run_s(cls, settings: Any) -> Any:
-        for name, text in _ELSEWHERE.items():
-            if isinstance(settings, dict) and name in settings:
-                raise ValueError(text)
-        return settings
 
     def claims(self) -> tuple[str, ...]:
         return (f"the checkpoint '{_SLOT}'",)

@@ -21,10 +21,15 @@ def _can_be_read(text: str) -> str:
 
 Formula = Annotated[str, AfterValidator(_can_be_read)]
 
+_CODE = "a config holds no Python code: write a formula as 'stop' or 'show', or a callback of your own as a plugin"
+_TIMES = ("epoch_begin", "epoch_end", "train_begin", "train_end", "train_batch_begin", "train_batch_end")
+
 
 @callback()
 class LambdaCallback(Callback):
     """Stops by a formula, and shows the value of another, over `epoch` (from 0), `lr` and the epoch's figures."""
+
+    refused = {f"on_{time}": _CODE for time in _TIMES}  # noqa: RUF012
 
     stop: Formula | None = None
     """A condition such as `val_loss > 2 * loss`: training stops after the first epoch in which it is true."""

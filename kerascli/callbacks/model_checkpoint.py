@@ -8,8 +8,6 @@ from kerascli.callbacks.base import Decision, EpochFacts, SaveSlot, Say, State, 
 from kerascli.callbacks.monitor import Monitor, from_json, to_json
 from kerascli.shapes import NonNegativeInt, PositiveInt
 
-_FILEPATH = "checkpoints have their place in the run folder: 'best', or 'epoch-0001' ...; leave 'filepath' out"
-
 
 @callback()
 class ModelCheckpoint(Monitor):
@@ -21,6 +19,8 @@ class ModelCheckpoint(Monitor):
     Checkpoints to resume from are written in any case; this is for those that are to be kept.
     """
 
+    refused = {"filepath": "checkpoints have their place in the run folder: 'best', 'epoch-0001' ..."}  # noqa: RUF012
+
     verbose: NonNegativeInt = 0
     save_best_only: bool = False
     save_weights_only: Literal[False] = False
@@ -30,9 +30,7 @@ class ModelCheckpoint(Monitor):
 
     @model_validator(mode="before")
     @classmethod
-    def _files_are_the_run_s(cls, settings: Any) -> Any:
-        if isinstance(settings, dict) and "filepath" in settings:
-            raise ValueError(_FILEPATH)
+    def _saves_all(cls, settings: Any) -> Any:
         if isinstance(settings, dict) and settings.get("save_weights_only") is True:
             raise ValueError("a checkpoint is always complete and can be resumed; leave 'save_weights_only' out")
         return settings

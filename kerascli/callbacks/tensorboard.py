@@ -3,9 +3,9 @@
 import re
 from collections.abc import Collection
 from importlib.util import find_spec
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, field_validator, model_validator
+from pydantic import BeforeValidator, field_validator
 
 from kerascli.callbacks.base import (
     Callback,
@@ -19,14 +19,6 @@ from kerascli.callbacks.base import (
 )
 from kerascli.shapes import NonNegativeInt, PositiveInt
 
-_ELSEWHERE = {
-    "write_graph": "'kerascli summary' shows the model",
-    "write_images": "weights are shown as histograms: set histogram_freq",
-    "profile_batch": "'kerascli train --profile' says where the time goes",
-    "embeddings_freq": "embeddings are among the run's weights, in model.safetensors",
-    "embeddings_metadata": "embeddings are among the run's weights, in model.safetensors",
-}
-
 
 @callback(name="tensorboard")
 class TensorBoard(Callback):
@@ -35,6 +27,14 @@ class TensorBoard(Callback):
     With a number as `update_freq` also `batch_loss` ... every so many batches, by the number of batches done. Needs
     the package tensorboard (the extra `kerascli[tensorboard]`).
     """
+
+    refused = {  # noqa: RUF012
+        "write_graph": "'kerascli summary' shows the model",
+        "write_images": "weights are shown as histograms: set histogram_freq",
+        "profile_batch": "'kerascli train --profile' says where the time goes",
+        "embeddings_freq": "embeddings are among the run's weights, in model.safetensors",
+        "embeddings_metadata": "embeddings are among the run's weights, in model.safetensors",
+    }
 
     log_dir: str = "tensorboard"
     """The folder inside the run's logs/."""
@@ -46,14 +46,6 @@ class TensorBoard(Callback):
         "epoch"
     )
     """epoch, batch, or every how many batches."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _is_shown_elsewhere(cls, settings: Any) -> Any:
-        for name, text in _ELSEWHERE.items():
-            if isinstance(settings, dict) and name in settings:
-                raise ValueError(f"{name} is not there: {text}; leave '{name}' out")
-        return settings
 
     @field_validator("log_dir")
     @classmethod

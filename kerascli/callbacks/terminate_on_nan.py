@@ -9,6 +9,10 @@ from kerascli.callbacks.base import Callback, Decision, EpochFacts, State, Stop,
 class TerminateOnNaN(Callback):
     """Stops when an epoch's loss is nan or infinite. Steps are watched by training itself, which stops sooner."""
 
+    refused = {  # noqa: RUF012
+        "raise_error": "training ends with an error at the first loss that is no number, with or without this callback"
+    }
+
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
         loss = facts.logs.get("loss")
         if loss is None or math.isfinite(loss):

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BeforeValidator
 from torch import Tensor, nn
@@ -25,8 +25,16 @@ def _listed(value: Any) -> Any:
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
 
 
+_NO_LAYER = "it prepares the batches of training and is no layer of the model"
+
+
 class Augmentation(Component):
     """Mixes the samples of a batch: how much of which, is drawn once for its images and its targets."""
+
+    refused: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("name", "trainable", "dtype", "autocast", "activity_regularizer"), _NO_LAYER),
+        "bounding_box_format": "batches hold images and labels, no boxes",
+    }
 
     if TYPE_CHECKING:  # declared by each, behind Keras's own arguments
         seed: int | None

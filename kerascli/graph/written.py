@@ -87,7 +87,7 @@ def _divide(
             if path[:2] != ("layers", 0):
                 text = "input_shape: only the first layer has one; the other shapes follow"
                 faults.add(text, (*path, key), at="key", hint="take it out")
-        elif key in cls.model_fields or names_first_argument(cls, key):
+        elif key in cls.model_fields or names_first_argument(cls, key) or cls.reason_against(key) is not None:
             settings[key] = value
         elif (meant := nearest(str(key), [*cls.model_fields, *known])) in known:
             faults.add(f"unknown key '{key}' in {cls.component_name}; did you mean '{meant}'?", (*path, key), at="key")

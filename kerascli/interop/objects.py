@@ -133,8 +133,9 @@ def _settings(
         if field is None and (value is None or value is False or (key in idle and idle[key] in (ANY, value))):
             continue
         if field is None:
-            hint = suggestion(key, cls.model_fields)
-            refusals.add(f"{where}: {cls.component_name} has no setting '{key}' (it is {show(value)}){hint}")
+            reason = cls.reason_against(key)
+            more = suggestion(key, cls.model_fields) if reason is None else f": {reason}"
+            refusals.add(f"{where}: {cls.component_name} has no setting '{key}' (it is {show(value)}){more}")
             continue
         if value == "linear" and field.default is None:
             continue

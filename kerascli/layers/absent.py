@@ -1,5 +1,6 @@
-"""Layers of Keras's that cannot be layers here, and where the same is done."""
+"""Layers of Keras's, and arguments of its layers, that are missing here, and where the same is done."""
 
+from collections.abc import Mapping
 from typing import TypeVar
 
 from kerascli.component import Component, Invalid, Registry
@@ -12,6 +13,19 @@ _HINTS = {
 }
 _BY_KEY = {name.replace("_", ""): hint for name, hint in _HINTS.items()}
 
+_PRECISION = "a model has one precision, which is set in compile.precision"
+OF_ANY_LAYER: Mapping[str, str] = {
+    "dtype": _PRECISION,
+    "autocast": _PRECISION,
+    "activity_regularizer": "the layer activity_regularization behind it adds the same penalty to the loss",
+}
+"""Arguments that Keras's base class gives to every layer; some layers have an `activity_regularizer` of their own."""
+_LORA = "weights are trained whole here, without adapters of low rank; import reads files that have them merged"
+_QUANTIZED = "weights are trained in floating point; quantized layers are not imported either"
+ADAPTERS: Mapping[str, str] = {"lora_rank": _LORA, "lora_alpha": _LORA}
+"""Arguments of layers that Keras adapts by LoRA."""
+ADAPTERS_AND_QUANTIZATION: Mapping[str, str] = {**ADAPTERS, "quantization_config": _QUANTIZED}
+"""Arguments of layers that Keras can quantize, too."""
 
 C = TypeVar("C", bound=Component)
 

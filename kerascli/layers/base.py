@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from kerascli.component import Component, Registry
 from kerascli.errors import Fault
-from kerascli.layers.absent import LayerRegistry
+from kerascli.layers.absent import OF_ANY_LAYER, LayerRegistry
 from kerascli.parts.base import Constraint, Initializer, Regularizer
 from kerascli.shapes import Shape, TensorSpec, show_shape
 
@@ -75,6 +75,7 @@ class BaseLayer(Component):
     call_arguments: ClassVar[Mapping[str, CallArgument]] = {}
     """What may stand beside the settings of a node; the module's forward takes them by name."""
     examples: ClassVar[tuple[Example, ...]] = ()
+    refused: ClassVar[Mapping[str, str]] = OF_ANY_LAYER
 
     trainable: bool = True
 

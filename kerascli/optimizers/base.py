@@ -45,6 +45,8 @@ class Moment:
 class BaseOptimizer(Component):
     """An update rule, or what goes around one."""
 
+    refused: ClassVar[Mapping[str, str]] = {"name": "an optimizer goes by its class, one of several by its update"}
+
     @property
     @abstractmethod
     def rule(self) -> "Optimizer":

@@ -32,6 +32,8 @@ class LossScaleOptimizer(BaseOptimizer):
     The factor is halved then, and doubled after `dynamic_growth_steps` good steps. `mixed_float16` uses it by itself.
     """
 
+    refused = dict.fromkeys(Optimizer.model_fields, "it is a setting of inner_optimizer")
+
     inner_optimizer: Annotated[BaseOptimizer, OPTIMIZERS.field(), AfterValidator(_unscaled)]
     """Makes the steps; clipping, decay and the like are settings of it."""
     initial_scale: PositiveFloat = 2.0**15

@@ -1,14 +1,16 @@
 """What a schedule is: the learning rate as a function of the update number."""
 
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import Annotated, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Annotated, ClassVar, TypeVar
 
 from kerascli.component import Component, Registry
 
 
 class Schedule(Component):
     """A learning rate for each update (0, 1, ...), in plain floats: no torch needed."""
+
+    refused: ClassVar[Mapping[str, str]] = {"name": "a schedule goes by its class"}
 
     @abstractmethod
     def __call__(self, step: int) -> float: ...

@@ -108,6 +108,12 @@ def test_a_quantized_layer_is_refused_by_name(mode: str, tmp_path: Path) -> None
         imported(model, tmp_path)
 
 
+def test_a_setting_that_is_missing_here_is_refused_with_the_reason(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((2, 3)), L.Flatten(activity_regularizer="l2", name="flat"), L.Dense(2)])
+    with pytest.raises(FileRefused, match=r"^flat \(Flatten\): .*'activity_regularizer'.* adds the same penalty"):
+        imported(model, tmp_path)
+
+
 def test_a_quantized_layer_inside_of_another_is_refused_by_name(tmp_path: Path) -> None:
     inner = L.Dense(3)
     inner.build((None, 4))

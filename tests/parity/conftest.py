@@ -1,5 +1,6 @@
 import keras
 import pytest
+import torch
 from keras.src.backend.common import dtypes
 
 
@@ -16,3 +17,11 @@ def keras_makes_float64():
     keras.config.set_floatx("float64")
     yield
     keras.config.set_floatx(before)
+
+
+@pytest.fixture
+def graphs_compute_in_float64():
+    """Floats that a graph is given are cast to torch's default type."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)

@@ -33,6 +33,7 @@ def assert_same(
     """
     case = ledger.describe(config, *shapes, training=training, **given)
     rng = np.random.default_rng(0)
+    called = ["mask" if key == "masks" else key for key, value in given.items() if value is not None]
     arrays = given.pop("inputs", None) or [rng.normal(size=shape) for shape in shapes]
     theirs = given.pop("theirs", None) or keras_layer(name, config)
     xs = [torch.tensor(a, requires_grad=a.dtype == np.float64) for a in arrays]
@@ -74,7 +75,7 @@ def assert_same(
     for update, value in outcome.updates.items():
         after = next(w for w in theirs.weights if w.name == update.rpartition("/")[2])
         compared.same(value, after.value.detach())
-    ledger.note("layer", layer.component_name, case, compared.gap)
+    ledger.note("layer", layer.component_name, case, compared.gap, config=config, called=called)
 
 
 def _takes_them_apart(theirs: Any) -> bool:

@@ -1,7 +1,7 @@
 """What was compared with Keras and how far apart it was: `pytest tests --parity-report parity.md` writes it down."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,19 +10,16 @@ import torch
 from torch import Tensor
 
 import kerascli.spec.run  # noqa: F401  # with it comes every registry
-from kerascli.component import plural, registries
+from kerascli.component import Component, plural, registries
+from tests.parity import signatures
 
 _DRAWN = "drawn at random: its moments, range and seeds are tested"
+_FALSE = "false alone: true is refused"
+_KERNELS = "a choice of kernels, which changes no numbers"
+_LEARNED = "learned from data: the boundaries are compared in test_preprocessing_categories.py"
 _FORMULA = "a formula: its operations are compared"
 
 LEFT_OUT: dict[tuple[str, str], str] = {
-    **{
-        ("initializer", name): _DRAWN
-        for name in (
-            "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "lecun_normal", "lecun_uniform",
-            "orthogonal", "random_normal", "random_uniform", "truncated_normal", "variance_scaling",
-        )
-    },
     **{("layer", name): _DRAWN for name in ("dropout", "gaussian_dropout", "gaussian_noise")},
     **{("layer", name): _FORMULA for name in ("expr", "add_loss", "add_metric", "weight", "update")},
     **{(kind, "expr"): _FORMULA for kind in ("loss", "metric")},
@@ -38,13 +35,43 @@ REFUSED_SETTINGS: dict[str, dict[str, str]] = {
         "name": "what logs call it: tested with the names of columns",
         "dtype": "states are added up in float64",
     },
+    "layer": {
+        "trainable": "of any layer: test_settings_of_any_layer.py",
+        "training": "of any layer: test_settings_of_any_layer.py",
+        "seed": "draws are not Keras's",
+        **dict.fromkeys(("dropout", "recurrent_dropout", "noise_shape"), _DRAWN),
+        "stateful": "whole trainings are compared: tests/test_stateful.py",
+        "sparse": _FALSE,
+        "synchronized": _FALSE,
+        "use_cudnn": _KERNELS,
+        "flash_attention": _KERNELS,
+    },
+    "augmentation": {"seed": "draws are not Keras's"},
+    "initializer": {"seed": "draws are not Keras's"},
 }
-"""By kind: settings that every one of Keras's has and that no case compares, and why."""
+"""By kind: settings that no case compares, in whichever component, and why."""
+
+REFUSED_IN: dict[tuple[str, str], str] = {
+    **{
+        (name, "data_format"): "channels_first is channels_last moved, as tested; Keras looks along wrong axes there"
+        for name in ("aug_mix", "auto_contrast", "rand_augment", "random_color_jitter", "random_crop")
+    },
+    ("discretization", "num_bins"): _LEARNED,
+    ("discretization", "epsilon"): _LEARNED,
+    ("integer_lookup", "vocabulary_dtype"): "int64 alone: another value is refused",
+    ("multi_head_attention", "query_mask"): "Keras forgets it: test_where_keras_is_wrong.py",
+    ("resizing", "fill_mode"): "constant alone, as in Keras: another value is refused",
+}
+"""(layer, setting) that no case compares, and why."""
 
 KINDS = (
     "layer", "activation", "loss", "metric", "optimizer", "schedule", "initializer", "regularizer", "constraint",
     "augmentation",
 )  # fmt: skip
+
+
+COMPARED_BY_SETTING = tuple(kind for kind in KINDS if kind not in ("loss", "metric"))
+"""Kinds whose cases say which settings they compare; losses and metrics are counted in test_settings.py."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +82,44 @@ class Entry:
     name: str
     case: str
     gap: float | None
+    settings: tuple[str, ...] = ()
+    """Arguments with another value than their default, call arguments included."""
 
 
 ENTRIES: list[Entry] = []
 
 
-def note(kind: str, name: str, case: str, gap: float | None = None) -> None:
-    """Called at the end of a parity test, when it has held; `name` is our canonical one."""
-    ENTRIES.append(Entry(kind, name, case, gap))
+def note(
+    kind: str,
+    name: str,
+    case: str,
+    gap: float | None = None,
+    *,
+    config: Mapping[str, Any] | None = None,
+    called: Iterable[str] = (),
+) -> None:
+    """Called at the end of a parity test, when it has held; `name` is our canonical one.
+
+    `config` are the component's arguments, `called` the names of the call arguments of a layer.
+    """
+    changed = _changed(registries()[kind].parse({name: dict(config)})) if config else []
+    ENTRIES.append(Entry(kind, name, case, gap, (*changed, *called)))
 
 
-def dumped() -> list[list[str | float | None]]:
+def _changed(component: Component) -> list[str]:
+    """Return the arguments of a component that have another value than their default."""
+    fields = type(component).model_fields.items()
+    return [name for name, info in fields if info.is_required() or getattr(component, name) != info.get_default()]
+
+
+def dumped() -> list[list[Any]]:
     """The entries as plain values, which another process can take."""
-    return [[each.kind, each.name, each.case, None if each.gap is None else float(each.gap)] for each in ENTRIES]
+    return [[e.kind, e.name, e.case, None if e.gap is None else float(e.gap), list(e.settings)] for e in ENTRIES]
 
 
 def take(entries: Iterable[Sequence[Any]]) -> None:
     """Add the entries of another process."""
-    ENTRIES.extend(Entry(*each) for each in entries)
+    ENTRIES.extend(Entry(kind, name, case, gap, tuple(settings)) for kind, name, case, gap, settings in entries)
 
 
 def open_accounts() -> list[str]:
@@ -85,6 +132,25 @@ def open_accounts() -> list[str]:
         ours = {cls.component_name for cls in built_in}
         found += [f"{kind} '{name}' was not compared, and has no reason" for name in sorted(ours - noted - left_out)]
         found += [f"{kind} '{name}' has a reason, and is no component" for name in sorted(left_out - ours)]
+    return found + _open_settings()
+
+
+def _open_settings() -> list[str]:
+    """Return arguments of Keras's that are arguments here and had their default in every case, without a reason."""
+    compared: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for entry in ENTRIES:
+        compared[entry.kind, entry.name] |= set(entry.settings)
+    found = []
+    for kind in COMPARED_BY_SETTING:
+        for cls, theirs in signatures.pairs(kind):
+            name = cls.component_name
+            settings = set(signatures.settings(theirs)) & cls.model_fields.keys()
+            if kind == "layer":
+                settings |= {each for each in signatures.call_arguments(theirs) if cls.reason_against(each) is None}
+            open_ones = settings - compared[kind, name] - REFUSED_SETTINGS.get(kind, {}).keys()
+            if (kind, name) not in LEFT_OUT:
+                found += [f"{kind} '{name}': '{each}' was compared at its default alone"
+                          for each in sorted(open_ones) if (name, each) not in REFUSED_IN]  # fmt: skip
     return found
 
 

@@ -108,7 +108,7 @@ GROUPS = [
 
 @pytest.mark.filterwarnings("ignore:.*was passed an input with a mask:UserWarning")  # of Keras's own inner layers
 @pytest.mark.parametrize("config", GROUPS)
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("call", [*CALLS, {"query_mask": OF_QUERY}])
 def test_group_query_attention(config, call):
     assert_same("GroupQueryAttention", config, *QVK, training=not config.get("dropout"), **call)
 

@@ -49,6 +49,7 @@ def test_conv_2d(config, shape):
         ({"filters": 4, "kernel_size": 3, "padding": "causal", "strides": 2}, (2, 7, 3)),
         ({"filters": 4, "kernel_size": 2, "data_format": "channels_first", "groups": 2}, (2, 4, 7)),
         ({"filters": 4, "kernel_size": 3, "padding": "causal", "data_format": "channels_first"}, (2, 3, 7)),
+        ({"filters": 4, "kernel_size": 3, "activation": "tanh", "use_bias": False}, (2, 7, 3)),
     ],
 )
 def test_conv_1d(config, shape):
@@ -123,6 +124,7 @@ def test_conv_2d_transpose(config, shape):
         ({"filters": 3, "kernel_size": 2, "strides": 3, "output_padding": [0, 1, 2]}, (2, 2, 3, 4, 2)),
         ({"filters": 3, "kernel_size": 2, "dilation_rate": [1, 2, 3], "use_bias": False}, (2, 2, 3, 4, 2)),
         ({"filters": 3, "kernel_size": 3, "strides": 2, "data_format": "channels_first"}, (2, 2, 2, 3, 4)),
+        ({"filters": 3, "kernel_size": 2, "activation": "tanh"}, (2, 2, 3, 4, 2)),
     ],
 )
 def test_conv_3d_transpose(config, shape):

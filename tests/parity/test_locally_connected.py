@@ -54,7 +54,7 @@ def test_equal_weights_everywhere_are_a_convolution(name, config, shape):
     (gradient,) = torch.autograd.grad(y.square().sum(), x)
     (wanted,) = torch.autograd.grad(expected.square().sum(), x)
     compared.same(gradient, wanted)
-    ledger.note("layer", name, case, compared.gap)
+    ledger.note("layer", name, case, compared.gap, config=config)
 
 
 @pytest.mark.parametrize(("name", "config", "shape"), CASES)

@@ -68,7 +68,7 @@ def test_hashing(shape: tuple[int, ...], settings: dict[str, Any], mode: str) ->
     written = {"hashing": {"num_bins": 11, "output_mode": mode, **settings}}
     values = RANDOM.integers(-9, 9, shape)
     np.testing.assert_array_equal(by_layer(written, values).numpy(), by_transform(written, values))
-    ledger.note("layer", "hashing", ledger.describe(written["hashing"]))
+    ledger.note("layer", "hashing", ledger.describe(written["hashing"]), config=written["hashing"])
 
 
 @pytest.mark.parametrize("mode", ["int", "one_hot"])
@@ -79,7 +79,7 @@ def test_hashed_crossing(shape: tuple[int, ...], mode: str) -> None:
     bins = crossed([value.reshape(40) for value in values], 13)
     wanted = bins.reshape(shape) if mode == "int" else bins[:, None] == np.arange(13)
     np.testing.assert_array_equal(found, wanted)
-    ledger.note("layer", "hashed_crossing", mode)
+    ledger.note("layer", "hashed_crossing", mode, config={"num_bins": 13, "output_mode": mode})
 
 
 WORDS = {"vocabulary": [40, -7, 12, 3]}
@@ -103,7 +103,7 @@ def test_integer_lookup(settings: dict[str, Any]) -> None:
     if settings.get("invert"):
         values = RANDOM.integers(-1, 9, (20, 3))
     np.testing.assert_allclose(by_layer(written, values).numpy(), by_transform(written, values), rtol=1e-6)
-    ledger.note("layer", "integer_lookup", ledger.describe(settings))
+    ledger.note("layer", "integer_lookup", ledger.describe(settings), config=written["integer_lookup"])
 
 
 def test_special_tokens_at_the_front_of_a_vocabulary_are_taken_off() -> None:

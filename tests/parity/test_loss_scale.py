@@ -51,4 +51,5 @@ def test_twenty_steps_with_overflows_give_keras_s_weights_and_scales(
     assert state["loss_scale_optimizer/step_counter"].item() == int(theirs.step_counter)
     assert state["loss_scale_optimizer/skipped_steps"].item() == len(overflows)
     assert ours.optimizer.iterations == int(theirs.inner_optimizer._iterations)
-    ledger.note("optimizer", "loss_scale_optimizer", ledger.describe({**inner, **own}), compared.gap)
+    config = {"inner_optimizer": {name: inner}, **own}
+    ledger.note("optimizer", "loss_scale_optimizer", ledger.describe({**inner, **own}), compared.gap, config=config)

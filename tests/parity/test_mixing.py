@@ -87,7 +87,9 @@ def test_images_and_labels_are_keras_s(name: str, config: dict[str, Any], monkey
         assert told.asked == pytest.approx([alpha, alpha])
         changed |= not torch.equal(wanted["images"], images)
     assert changed
-    ledger.note("augmentation", AUGMENTATIONS.get(name).component_name, ledger.describe(config), comparison.gap)
+    ledger.note(
+        "augmentation", AUGMENTATIONS.get(name).component_name, ledger.describe(config), comparison.gap, config=config
+    )
 
 
 @pytest.mark.parametrize("config", [{}, {"factor": [0.7, 0.3]}])

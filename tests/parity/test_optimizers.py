@@ -38,6 +38,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("Adam", {"beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-2, "amsgrad": True}),
     ("AdamW", {}),
     ("AdamW", {"weight_decay": 0.1}),
+    ("AdamW", {"beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-2}),
     ("Nadam", {}),
     ("Adamax", {}),
     ("Adagrad", {}),
@@ -46,6 +47,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("Lion", {}),
     ("Lamb", {}),
     ("Ftrl", {}),
+    ("Ftrl", {"initial_accumulator_value": 0.5}),
     (
         "Ftrl",
         {"l1_regularization_strength": 0.1, "l2_regularization_strength": 0.01, "learning_rate_power": -0.7}
@@ -71,6 +73,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("Adafactor", {"weight_decay": 0.1, "clipnorm": 0.5, "use_ema": True}),
     ("Adafactor", {"gradient_accumulation_steps": 3, "global_clipnorm": 1.0}),
     ("Muon", {}),
+    ("Muon", {"exclude_embeddings": False}),
     ("Muon", {"exclude_layers": ["^a/"], "adam_lr_ratio": 0.3, "adam_weight_decay": 0.2}),
     ("Muon", {"nesterov": False, "momentum": 0.8, "ns_steps": 3, "rms_rate": None, "weight_decay": None}),
     ("Muon", {"muon_a": 3.0, "muon_b": -3.0, "muon_c": 1.0, "adam_beta_1": 0.8, "adam_beta_2": 0.9, "epsilon": 1e-3}),
@@ -113,7 +116,7 @@ def keras_optimizer(name: str, arguments: dict[str, Any]) -> Any:
 def test_twenty_steps_give_keras_s_weights(name: str, arguments: dict[str, Any]) -> None:
     arguments = {"learning_rate": 0.05, **arguments}
     gap = compare(Ours({name: arguments}), keras_optimizer(name, arguments))
-    ledger.note("optimizer", OPTIMIZERS.get(name).component_name, ledger.describe(arguments), gap)
+    ledger.note("optimizer", OPTIMIZERS.get(name).component_name, ledger.describe(arguments), gap, config=arguments)
 
 
 @pytest.mark.parametrize("arguments", EVERYWHERE, ids=["each", "accumulated", "together"])
@@ -121,7 +124,7 @@ def test_twenty_steps_give_keras_s_weights(name: str, arguments: dict[str, Any])
 def test_what_all_optimizers_share_is_keras_s_in_each(cls: type[Optimizer], arguments: dict[str, Any]) -> None:
     arguments = {"learning_rate": 0.05, **arguments}
     gap = compare(Ours({cls.component_name: arguments}), keras_optimizer(cls.__name__, arguments))
-    ledger.note("optimizer", cls.component_name, ledger.describe(arguments), gap)
+    ledger.note("optimizer", cls.component_name, ledger.describe(arguments), gap, config=arguments)
 
 
 def test_a_schedule_is_asked_before_the_step_counts() -> None:

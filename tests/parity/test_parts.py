@@ -44,7 +44,7 @@ def test_activations_and_their_gradients_are_those_of_keras(name, config):
     assert x.grad is not None
     assert theirs_in.grad is not None
     compared.same(x.grad, theirs_in.grad)
-    ledger.note("activation", name, ledger.describe(config), compared.gap)
+    ledger.note("activation", name, ledger.describe(config), compared.gap, config=config)
 
 
 @pytest.mark.parametrize("axis", [-1, 1])
@@ -62,7 +62,7 @@ def test_sparsemax_is_the_nearest_point_of_the_simplex(axis):
         low, high = torch.where(enough, tau, low), torch.where(enough, high, tau)
     compared = ledger.Comparison(atol=1e-12, rtol=0)
     compared.same(y, (z - low).clamp(min=0))
-    ledger.note("activation", "sparsemax", f"axis={axis}, beside its definition", compared.gap)
+    ledger.note("activation", "sparsemax", f"axis={axis}, beside its definition", compared.gap, config={"axis": axis})
     assert ((y > 0).sum(axis) > 1).any()
 
 
@@ -103,7 +103,7 @@ def test_fixed_initializers_are_those_of_keras(name, config, shape):
     theirs = getattr(keras.initializers, "STFT" if name == "stft" else name.title())(**config)
     compared = ledger.Comparison()
     compared.same(fill(name, shape, config), theirs(shape, dtype="float64"))
-    ledger.note("initializer", name, ledger.describe(config, shape), compared.gap)
+    ledger.note("initializer", name, ledger.describe(config, shape), compared.gap, config=config)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_regularizers_and_their_gradients_are_those_of_keras(name, keras_name, c
         assert mine.grad is not None
         assert theirs.grad is not None
         compared.same(mine.grad, theirs.grad)
-    ledger.note("regularizer", name, ledger.describe(config), compared.gap)
+    ledger.note("regularizer", name, ledger.describe(config), compared.gap, config=config)
 
 
 @pytest.mark.parametrize(
@@ -161,4 +161,4 @@ def test_constraints_are_those_of_keras(name, keras_name, config):
     expected = getattr(keras.constraints, keras_name)(**plain)(weight)
     compared = ledger.Comparison()
     compared.same(parse(CONSTRAINTS, name, config)(weight), expected)
-    ledger.note("constraint", name, ledger.describe(config), compared.gap)
+    ledger.note("constraint", name, ledger.describe(config), compared.gap, config=config)

@@ -1,14 +1,18 @@
 """A pipeline is its layers one after the other."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
 import torch
+from keras.src import backend
 
 from kerascli.layers.base import Outcome, ShapeMismatch
 from kerascli.shapes import TensorSpec
 from tests import layer_harness as harness
 from tests.parity import ledger
+from tests.parity.layers import assert_same, mask_of
 
 RESIZE = {"resizing": {"height": 4, "width": 5}}
 
@@ -41,7 +45,46 @@ def test_it_is_its_layers_one_after_the_other(written, theirs):
     expected = keras.layers.Pipeline(theirs())(x, training=False)
     compared = ledger.Comparison()
     compared.same(harness.call(module, x), expected)
-    ledger.note("layer", "pipeline", f"{len(written)} layers", compared.gap)
+    ledger.note("layer", "pipeline", f"{len(written)} layers", compared.gap, config={"layers": written})
+
+
+MASK = mask_of("11100", "00111", "01011", "11111")
+masks_end_here = pytest.mark.filterwarnings(
+    "ignore:.*was passed an input with a mask:UserWarning"
+)  # of Keras: it is so
+
+
+def their_pipeline(*layers: tuple[Any, int]) -> Any:
+    """Keras's pipeline of layers in float64 that are built for so many features."""
+    for layer, features in layers:
+        layer.build((4, 5, features))
+    return keras.layers.Pipeline([layer for layer, _ in layers])
+
+
+@masks_end_here
+@pytest.mark.parametrize("training", [True, False])
+def test_its_first_layer_sees_the_mask_that_it_is_called_with(training):
+    parts = [keras.layers.BatchNormalization(dtype="float64"), keras.layers.Dense(2, dtype="float64")]
+    theirs = their_pipeline((parts[0], 3), (parts[1], 3))
+    written = ["batch_normalization", {"dense": {"units": 2}}]
+    assert_same("Pipeline", {"layers": written}, (4, 5, 3), training=training, theirs=theirs, mask=MASK)
+
+
+@masks_end_here
+def test_its_other_layers_see_the_mask_that_comes_along_with_its_input():
+    """In Keras one that it is called with reaches the first layer alone: a mistake, see docs/numbers.md."""
+    theirs = their_pipeline(
+        (keras.layers.Dense(2, dtype="float64"), 3), (keras.layers.BatchNormalization(dtype="float64"), 2)
+    )
+    config = {"layers": [{"dense": {"units": 2}}, "batch_normalization"]}
+    module = harness.make(harness.parse("pipeline", config), TensorSpec((5, 3)))
+    harness.materialise(module, dtype=torch.float64).train()
+    harness.set_weights(module, [weight.value.detach().numpy() for weight in theirs.weights])
+    x = torch.randn(4, 5, 3, dtype=torch.float64)
+    got, alone = harness.call(module, x, mask=MASK), theirs(x, training=True, mask=MASK)
+    assert not torch.allclose(got, alone)
+    backend.set_keras_mask(x, MASK)
+    torch.testing.assert_close(got, theirs(x, training=True), rtol=1e-9, atol=1e-9)
 
 
 def test_whole_numbers_stay_until_a_layer_wants_floats():

@@ -58,7 +58,7 @@ def test_rand_augment_does_to_each_image_what_keras_does(config):
     assert len({int(i) for index, _ in drawn for i in flat(index)}) > 6
     compared = ledger.Comparison()
     compared.same(ours("RandAugment", config, images), torch.cat(expected))
-    ledger.note("layer", operation.component_name, ledger.describe(config), compared.gap)
+    ledger.note("layer", operation.component_name, ledger.describe(config), compared.gap, config=config)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_rand_augment_does_to_each_image_what_keras_does(config):
         {},
         {"num_chains": 2, "alpha": 0.3, "chain_depth": 1, **UNIT},
         {"chain_depth": 2, "all_ops": False},
-        {"factor": 0.9},
+        {"factor": 0.9, "interpolation": "nearest"},
     ],
 )
 def test_aug_mix_mixes_what_keras_layers_make_of_an_image(config):
@@ -84,4 +84,4 @@ def test_aug_mix_mixes_what_keras_layers_make_of_an_image(config):
         expected.append((weight[n] * image + (1 - weight[n]) * total).clip(*theirs.value_range))
     compared = ledger.Comparison()
     compared.same(ours("AugMix", config, images), torch.cat(expected))
-    ledger.note("layer", operation.component_name, ledger.describe(config), compared.gap)
+    ledger.note("layer", operation.component_name, ledger.describe(config), compared.gap, config=config)

@@ -27,6 +27,7 @@ CASES = [
         for mode in ("reflect", "wrap", "constant", "nearest")
         for more in ({}, {"interpolation": "nearest", "fill_value": 3.0})
     ],
+    ("RandomTranslation", {"height_factor": 0.4, "width_factor": 0.3, **FIRST}),
     ("RandomRotation", {"factor": [0.1, 0.2], "fill_mode": "constant", "fill_value": 7.0, **FIRST}),
     *[
         ("RandomZoom", {"height_factor": [-0.5, 0.9], "fill_mode": mode, **more})
@@ -102,7 +103,9 @@ def test_the_same_parameters_give_the_same_images(name, config):
     single = name in ("RandomZoom", "RandomHue")  # what Keras computes in float32
     compared = ledger.Comparison(atol=1e-3, rtol=1e-5) if single else ledger.Comparison()
     compared.same(ours(name, config, images), expected)
-    ledger.note("layer", operation.component_name, ledger.describe(config, tuple(images.shape)), compared.gap)
+    ledger.note(
+        "layer", operation.component_name, ledger.describe(config, tuple(images.shape)), compared.gap, config=config
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,7 +129,7 @@ def test_blur_is_that_of_keras_image_by_image(config):
     ]
     compared = ledger.Comparison()
     compared.same(ours("RandomGaussianBlur", config, images), torch.cat(expected))
-    ledger.note("layer", operation.component_name, ledger.describe(config), compared.gap)
+    ledger.note("layer", operation.component_name, ledger.describe(config), compared.gap, config=config)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +140,7 @@ def test_blur_is_that_of_keras_image_by_image(config):
         {"factor": [1.0, 1.0], "fill_mode": "mirror", "interpolation": "nearest"},
         {"factor": [1.0, 1.0], "scale": [1.0, 1.0], "fill_mode": "wrap"},
         {"factor": [0.3, 0.6], "fill_mode": "nearest", **FIRST},
+        {"factor": [1.0, 1.0], "scale": [0.6, 0.9], **UNIT},
     ],
 )
 def test_elastic_transform_is_that_of_keras_image_by_image(config, monkeypatch):
@@ -152,7 +156,7 @@ def test_elastic_transform_is_that_of_keras_image_by_image(config, monkeypatch):
     monkeypatch.undo()
     compared = ledger.Comparison()
     compared.same(ours("RandomElasticTransform", config, images), torch.cat(expected))
-    ledger.note("layer", operation.component_name, ledger.describe(config), compared.gap)
+    ledger.note("layer", operation.component_name, ledger.describe(config), compared.gap, config=config)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +182,7 @@ def test_colour_jitter_is_one_operation_after_the_other(config):
         expected = layer.transform_images(expected.clone(), TRANSLATE[name](layer, numbers, x), training=True)
     compared = ledger.Comparison(atol=1e-3, rtol=1e-5)  # Keras's hue is float32
     compared.same(ours("RandomColorJitter", config, images), expected)
-    ledger.note("layer", operation.component_name, ledger.describe(config), compared.gap)
+    ledger.note("layer", operation.component_name, ledger.describe(config), compared.gap, config=config)
 
 
 @pytest.mark.parametrize("name", [operation.__name__ for operation in operations()])

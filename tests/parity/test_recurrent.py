@@ -23,12 +23,13 @@ GATED = [
     {"recurrent_activation": "hard_sigmoid", "return_state": True},
     {"activation": None, "recurrent_activation": None},
     {"use_cudnn": False, "return_sequences": True, "return_state": True},
+    {"zero_output_for_mask": True, "return_sequences": True},
 ]
 RESET_BEFORE = [{"reset_after": False, **config} for config in SEQUENCES]
 LAYERS = [
     *(("LSTM", config) for config in GATED),
     *(("GRU", config) for config in [*GATED, *RESET_BEFORE]),
-    *(("SimpleRNN", config) for config in [*SEQUENCES, {"activation": "elu"}]),
+    *(("SimpleRNN", config) for config in [*SEQUENCES, {"activation": "elu"}, {"zero_output_for_mask": True}]),
 ]
 
 
@@ -84,6 +85,7 @@ RNNS = [
     {"return_sequences": True, "zero_output_for_mask": True},
     {"zero_output_for_mask": True, "return_state": True},
     {"go_backwards": True, "return_sequences": True},
+    {"unroll": True},
 ]
 ALONG = [
     {"gru_cell": {"units": 3}},
@@ -148,6 +150,16 @@ CONV_LSTMS = [
     ("ConvLSTM3D", (5, 5, 4, 4, 4, 2), {"padding": "same", "return_sequences": True}),
     ("ConvLSTM3D", (5, 5, 4, 5, 4, 2), {"strides": (2, 1, 1), "return_state": True}),
     ("ConvLSTM3D", (5, 5, 2, 4, 4, 4), {"data_format": "channels_first", "go_backwards": True}),
+    ("ConvLSTM1D", (5, 5, 2, 6), {"data_format": "channels_first", "activation": "relu"}),
+    ("ConvLSTM1D", (5, 5, 6, 2), {"recurrent_activation": "hard_sigmoid", "unroll": True}),
+    ("ConvLSTM2D", (5, 5, 5, 6, 2), {"use_bias": False, "go_backwards": True}),
+    ("ConvLSTM2D", (5, 5, 4, 4, 2), {"unroll": True}),
+    ("ConvLSTM3D", (5, 5, 5, 4, 4, 2), {"dilation_rate": (2, 1, 1), "activation": "relu", "unroll": True}),
+    ("ConvLSTM3D", (5, 5, 4, 4, 4, 2), {"use_bias": False, "recurrent_activation": "hard_sigmoid"}),
+    *[
+        (f"ConvLSTM{n}D", (5, 5, *[4] * n, 2), {"zero_output_for_mask": True, "return_sequences": True})
+        for n in (1, 2, 3)
+    ],
 ]
 
 
@@ -158,7 +170,15 @@ def test_conv_lstm(name, shape, config, masked):
     assert_same(name, {"filters": 2, "kernel_size": 2, **config}, shape, training=False, mask=mask)
 
 
-def test_conv_lstm_from_a_given_state():
-    state = [state_of(3, 4, 4, 2, seed=i) for i in range(2)]
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_conv_lstm_from_a_given_state(rank):
+    state = [state_of(3, *[4] * rank, 2, seed=i) for i in range(2)]
     config = {"filters": 2, "kernel_size": 3, "return_state": True}
-    assert_same("ConvLSTM2D", config, (3, 5, 6, 6, 2), training=False, initial_state=state)
+    assert_same(f"ConvLSTM{rank}D", config, (3, 5, *[6] * rank, 2), training=False, initial_state=state)
+
+
+def test_rnn_from_a_given_state():
+    cell = {"lstm_cell": {"units": 3}}
+    theirs = keras_layer("RNN", {"cell": keras_cell(cell)})
+    state = [state_of(5, 3, seed=i) for i in range(2)]
+    assert_same("RNN", {"cell": cell}, (5, 5, 2), training=False, theirs=theirs, initial_state=state)

@@ -79,13 +79,20 @@ def test_whole_channels_are_dropped(name, config, shape, channel):
     assert dropped == pytest.approx(0.3, abs=5 * math.sqrt(0.21 / 2000))
 
 
-def test_the_dropout_of_keras_has_the_same_noise_shape():
-    for name in ("spatial_dropout_1d", "spatial_dropout_2d", "spatial_dropout_3d"):
-        x = torch.ones(SHAPES[name])
-        theirs = getattr(keras.layers, CLASSES[name])(0.4)
-        ours = harness.make(harness.parse(name, RANDOM[name]), TensorSpec(tuple(x.shape[1:])))
-        noise = theirs._get_noise_shape(x)
-        assert tuple(a or b for a, b in zip(ours.noise_shape, x.shape, strict=True)) == tuple(noise)  # pyright: ignore
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("spatial_dropout_1d", {}),
+        *[(f"spatial_dropout_{n}d", {"data_format": f"channels_{at}"}) for n in (2, 3) for at in ("first", "last")],
+    ],
+)
+def test_the_dropout_of_keras_has_the_same_noise_shape(name, more):
+    x = torch.ones(SHAPES[name])
+    theirs = getattr(keras.layers, CLASSES[name])(0.4, **more)
+    ours = harness.make(harness.parse(name, {**RANDOM[name], **more}), TensorSpec(tuple(x.shape[1:])))
+    noise = theirs._get_noise_shape(x)
+    assert tuple(a or b for a, b in zip(ours.noise_shape, x.shape, strict=True)) == tuple(noise)  # pyright: ignore
+    ledger.note("layer", name, "shape of the draws", config={**RANDOM[name], **more})
 
 
 class TestAlphaDropout:
@@ -99,7 +106,8 @@ class TestAlphaDropout:
         monkeypatch.setattr(ops.random, "uniform", lambda shape, seed=None: kept.double())  # 1 is above any rate
         expected = keras.layers.AlphaDropout(rate, dtype="float64")(x, training=True)
         torch.testing.assert_close(y, expected, rtol=1e-9, atol=1e-9)
-        ledger.note("layer", "alpha_dropout", f"rate={rate}, given draws", float((y - expected).abs().max()))
+        gap = float((y - expected).abs().max())
+        ledger.note("layer", "alpha_dropout", f"rate={rate}, given draws", gap, config={"rate": rate})
 
     @pytest.mark.parametrize("rate", [0.1, 0.5])
     def test_mean_and_variance_of_normal_values_stay(self, rate):

@@ -92,7 +92,7 @@ def test_random_crop_rests_as_keras_documents_it(config):
         if training and size < (7, 9) and size[1] < 9:
             continue
         torch.testing.assert_close(harness.call(module.train(training), x), expected, atol=1e-9, rtol=1e-9)
-    ledger.note("layer", "random_crop", ledger.describe(config))
+    ledger.note("layer", "random_crop", ledger.describe(config), config=config)
 
 
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])

@@ -42,7 +42,7 @@ def test_the_rate_of_each_step_is_keras_s(name: str, arguments: dict[str, Any]) 
     theirs = getattr(keras.optimizers.schedules, name)(**arguments)
     gaps = [abs(ours(step) - float(theirs(step))) for step in range(64)]
     assert max(gaps) < 1e-12
-    ledger.note("schedule", ours.component_name, ledger.describe(arguments), max(gaps))
+    ledger.note("schedule", ours.component_name, ledger.describe(arguments), max(gaps), config=arguments)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,8 @@ def test_the_rate_of_each_step_is_keras_s(name: str, arguments: dict[str, Any]) 
     [([3, 8], [1.0, 0.5, 0.1]), ([0], [1.0, 0.5]), ([1, 2, 3], [0.1, 0.2, 0.3, 0.4]), ([5, 11], [1.0, 1e-3, 2.0])],
 )
 def test_a_piecewise_rate_changes_after_its_boundaries(boundaries: list[int], values: list[float]) -> None:
-    ours = SCHEDULES.parse({"piecewise_constant_decay": {"boundaries": boundaries, "values": values}})
+    written = {"boundaries": boundaries, "values": values}
+    ours = SCHEDULES.parse({"piecewise_constant_decay": written})
     theirs = keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, values)
     assert [ours(step) for step in range(14)] == [float(theirs(step)) for step in range(14)]
-    ledger.note("schedule", "piecewise_constant_decay", f"boundaries={boundaries}", 0.0)
+    ledger.note("schedule", "piecewise_constant_decay", f"boundaries={boundaries}", 0.0, config=written)

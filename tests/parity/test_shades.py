@@ -25,7 +25,7 @@ def test_equalization_is_that_of_keras_image_by_image(config):
     expected = [theirs.transform_images(image, None, training=True) for image in images]
     compared = ledger.Comparison()
     compared.same(ours("Equalization", config, images), torch.stack(expected))
-    ledger.note("layer", "equalization", ledger.describe(config), compared.gap)
+    ledger.note("layer", "equalization", ledger.describe(config), compared.gap, config=config)
 
 
 @pytest.mark.parametrize("config", [{}, UNIT, {"value_range": [0.0, 300.0]}, {"value_range": [-1.0, 4.0]}])
@@ -36,7 +36,7 @@ def test_auto_contrast(config, training):
     expected = keras_layer("AutoContrast", config)(images, training=training)
     compared = ledger.Comparison()
     compared.same(ours("AutoContrast", config, images, training), expected)
-    ledger.note("layer", "auto_contrast", ledger.describe(config, training=training), compared.gap)
+    ledger.note("layer", "auto_contrast", ledger.describe(config, training=training), compared.gap, config=config)
 
 
 @pytest.mark.parametrize(
@@ -64,4 +64,4 @@ def test_adaptive_equalization(config, size, monkeypatch):
     expected = keras_layer(name, written).transform_images(images)
     compared = ledger.Comparison(atol=1e-3, rtol=1e-5)
     compared.same(ours(name, config, images), expected)
-    ledger.note("layer", harness.parse(name).component_name, ledger.describe(config), compared.gap)
+    ledger.note("layer", harness.parse(name).component_name, ledger.describe(config), compared.gap, config=config)

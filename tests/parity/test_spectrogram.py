@@ -76,7 +76,7 @@ def test_mel_spectrogram(config, shape):
     assert xs[0].grad is not None
     assert xs[1].grad is not None
     compared.same(xs[1].grad, xs[0].grad)
-    ledger.note("layer", "mel_spectrogram", ledger.describe(config, shape), compared.gap)
+    ledger.note("layer", "mel_spectrogram", ledger.describe(config, shape), compared.gap, config=config)
 
 
 @pytest.mark.parametrize(

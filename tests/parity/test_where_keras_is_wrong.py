@@ -1,4 +1,4 @@
-"""What docs/numbers.md says of Keras's own mistakes among losses and metrics is true, and here it is right."""
+"""What docs/numbers.md says of Keras's own mistakes is true, and here it is right."""
 
 from typing import Any
 
@@ -10,6 +10,8 @@ import torch
 from kerascli.losses.base import LOSSES
 from kerascli.metrics.base import METRICS
 from kerascli.parts.base import ACTIVATIONS
+from kerascli.shapes import TensorSpec
+from tests import layer_harness as harness
 
 
 @pytest.mark.filterwarnings("ignore:You are passing weight as `float`:UserWarning")
@@ -75,3 +77,28 @@ def test_sparsemax_of_keras_on_torch_is_no_distribution() -> None:
     assert not torch.allclose(theirs.sum(-1), torch.ones(2, dtype=theirs.dtype), atol=0.1)
     ours = ACTIVATIONS.parse("sparsemax")(logits)
     torch.testing.assert_close(ours.sum(-1), torch.ones(2, dtype=torch.float64), rtol=1e-12, atol=0)
+
+
+def test_keras_forgets_the_activity_regularizer_of_a_simple_rnn() -> None:
+    """Here it counts, as tests/parity/test_weight_settings.py shows for every layer."""
+    x = torch.ones(2, 3, 4)
+    penalties = {}
+    for name in ("SimpleRNN", "GRU"):
+        layer = getattr(keras.layers, name)(3, activity_regularizer="l2")
+        layer(x)
+        penalties[name] = len(layer.losses)
+    assert penalties == {"SimpleRNN": 0, "GRU": 1}
+
+
+def test_keras_forgets_the_query_mask_that_multi_head_attention_is_called_with() -> None:
+    """It takes the one that comes along with the query, and group_query_attention takes both, as here."""
+    x = torch.tensor(np.random.default_rng(0).normal(size=(2, 3, 4)))
+    mask = torch.tensor([[True, True, False], [False, False, True]])
+    theirs: Any = keras.layers.MultiHeadAttention(2, 3, dtype="float64")
+    assert torch.equal(theirs(x, x), theirs(x, x, query_mask=mask))
+    module = harness.make(
+        harness.parse("multi_head_attention", {"num_heads": 2, "key_dim": 3}), *[TensorSpec((3, 4))] * 2
+    )
+    harness.materialise(module, dtype=torch.float64)
+    assert torch.equal(module(x, x, query_mask=mask), module(x, x, masks=[mask, None]))
+    assert not torch.allclose(module(x, x, query_mask=mask), module(x, x))

@@ -10,6 +10,7 @@ import keras
 import pytest
 
 from kerascli.component import registries
+from kerascli.graph.written import call_arguments
 from tests.parity import ledger
 
 HERE = Path(__file__).parent
@@ -81,26 +82,39 @@ def test_every_name_of_keras_is_known_or_has_its_reason(kind: str) -> None:
     assert unknown == WITHOUT[kind].keys()
 
 
+def _settings_of(kind: str, name: str) -> tuple[str, ...]:
+    """Return all arguments and call arguments of a component."""
+    cls: type[Any] = registries()[kind].get(name)
+    return (*cls.model_fields, *(call_arguments(cls) if kind == "layer" else ()))
+
+
 def test_a_component_that_was_not_compared_and_one_that_is_none_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole is looked at when all tests have ended, in whichever processes they were: in tests/parity/books.py."""
     everything = [
-        ledger.Entry(kind, name, "a case", None) for kind in ledger.KINDS for name in registries()[kind].names()
+        ledger.Entry(kind, name, "a case", None, _settings_of(kind, name))
+        for kind in ledger.KINDS
+        for name in registries()[kind].names()
     ]
     monkeypatch.setattr(ledger, "ENTRIES", [])
-    ledger.take([each.kind, each.name, each.case, each.gap] for each in everything)
+    ledger.take([each.kind, each.name, each.case, each.gap, each.settings] for each in everything)
     assert ledger.open_accounts() == []
-    ledger.ENTRIES.remove(ledger.Entry("loss", "huber", "a case", None))
+    ledger.ENTRIES.remove(ledger.Entry("loss", "huber", "a case", None, _settings_of("loss", "huber")))
+    ledger.ENTRIES.remove(ledger.Entry("layer", "relu", "a case", None, _settings_of("layer", "relu")))
+    ledger.note("layer", "relu", "another case", config={"max_value": 6.0})
+    ledger.note("layer", "relu", "another case", config={"max_value": 6.0, "threshold": 0.0})
     monkeypatch.setitem(ledger.LEFT_OUT, ("layer", "no_such"), "a reason")
     assert ledger.open_accounts() == [
         "layer 'no_such' has a reason, and is no component",
         "loss 'huber' was not compared, and has no reason",
+        "layer 'relu': 'negative_slope' was compared at its default alone",
+        "layer 'relu': 'threshold' was compared at its default alone",
     ]
 
 
 def test_the_entries_of_other_processes_are_taken_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger, "ENTRIES", [])
     ledger.note("layer", "dense", "units=3", 1e-12)
-    ledger.note("layer", "dense", "units=4")
+    ledger.note("layer", "dense", "units=4", config={"units": 4, "use_bias": False})
     entries, plain = list(ledger.ENTRIES), json.loads(json.dumps(ledger.dumped()))
     ledger.ENTRIES.clear()
     ledger.take(plain)

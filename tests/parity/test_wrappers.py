@@ -145,4 +145,4 @@ def test_spectral_normalization(layer, config, shape, training, scale):
         kernel_spec = next(spec for _, spec in harness.weights(module) if spec.name == "kernel")
         compared.same(kernel_spec.to_keras(updates[f"{inner}/kernel"]), by_name["kernel"].value.detach())
     case = ledger.describe({"layer": inner, **config, "scale": scale}, shape, training=training)
-    ledger.note("layer", "spectral_normalization", case, compared.gap)
+    ledger.note("layer", "spectral_normalization", case, compared.gap, config={"layer": layer, **config})

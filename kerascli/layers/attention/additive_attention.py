@@ -17,6 +17,8 @@ from kerascli.shapes import Fraction, TensorSpec
 class AdditiveAttention(ScoredAttention):
     """Attention whose score of a key is sum(scale * tanh(query + key)); otherwise as `attention`."""
 
+    refused = {"score_mode": "it scores in one way; attention has score_mode"}  # noqa: RUF012
+
     use_scale: bool = True
     """Learn a factor for each feature of the scores."""
     dropout: Fraction = 0.0

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import model_validator
 from torch import Tensor, nn
 
+from kerascli.layers.absent import ADAPTERS
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.layers.convolutional.base import KERNEL_AXES, ConvolvingModule, convolve, sizes_and_channels
 from kerascli.layers.geometry import Window
@@ -16,6 +17,7 @@ from kerascli.shapes import DataFormat, PositiveInt, Size1D, Size2D, Size3D, Siz
 class Convolution(Layer):
     """Settings of a convolution; the classes for each rank narrow the sizes."""
 
+    refused = ADAPTERS
     rank: ClassVar[int]
 
     filters: PositiveInt

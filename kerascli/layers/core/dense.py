@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kerascli.layers.absent import ADAPTERS_AND_QUANTIZATION
 from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
 from kerascli.parts.base import Activation
 from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
@@ -17,6 +18,7 @@ from kerascli.shapes import PositiveInt, TensorSpec
 class Dense(Layer):
     """A fully connected layer; acts on the last axis."""
 
+    refused = ADAPTERS_AND_QUANTIZATION
     mask = "pass"
     by_rows = True
 

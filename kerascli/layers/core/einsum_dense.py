@@ -8,6 +8,7 @@ import torch
 from pydantic import AfterValidator
 from torch import Tensor, nn
 
+from kerascli.layers.absent import ADAPTERS_AND_QUANTIZATION
 from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
 from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import GlorotUniform, Zeros, with_fans
@@ -67,6 +68,11 @@ class EinsumDense(Layer):
     The equation names the axes of the input, of the kernel and of the output: `abc,cd->abd` acts on the last of
     three. `...` stands for any number of axes, first or last.
     """
+
+    refused = {  # noqa: RUF012
+        **ADAPTERS_AND_QUANTIZATION,
+        "gptq_unpacked_column_size": ADAPTERS_AND_QUANTIZATION["quantization_config"],
+    }
 
     equation: Annotated[str, AfterValidator(_check_equation)]
     """The axes of the input (batch first), of the kernel and of the output, by letters."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kerascli.layers.absent import ADAPTERS_AND_QUANTIZATION
 from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
 from kerascli.parts.base import Constraint, Initializer, Regularizer
 from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
@@ -23,6 +24,7 @@ class Embedding(Layer):
     With `mask_zero`, 0 stands for padding: the layers after it skip it.
     """
 
+    refused = ADAPTERS_AND_QUANTIZATION
     mask = "make"
     takes_integers = True
     by_rows = True

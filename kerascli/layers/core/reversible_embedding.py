@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from kerascli.layers.absent import ADAPTERS_AND_QUANTIZATION
 from kerascli.layers.base import CallArgument, Example, Layer, ShapeMismatch, layer
 from kerascli.layers.core.embedding import EmbeddingModule
 from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
@@ -21,6 +22,10 @@ class ReversibleEmbedding(Layer):
     It is made to be shared: called once at the start of a model and once, with `reverse: true`, at its end.
     """
 
+    refused = {  # noqa: RUF012
+        **ADAPTERS_AND_QUANTIZATION,
+        "weights": "vectors to start from are read from a file: init_from; Keras fails with them, too",
+    }
     mask = "make"
     takes_integers = True
     call_arguments = {"reverse": CallArgument("bool", "from vectors to scores")}  # noqa: RUF012

@@ -6,6 +6,14 @@ from kerascli.layers.base import Example, ShapeMismatch, layer
 from kerascli.layers.expressions.base import ExpressionLayer, ExpressionModule
 from kerascli.shapes import TensorSpec
 
+_CODE = "a config holds no Python code: write the formula as 'value', or a layer of your own as a plugin"
+_OF_LAMBDA = {
+    "function": _CODE,
+    "arguments": "the formula names what it takes: nodes, numbers, '$' flags",
+    "output_shape": "it follows from the formula",
+    "mask": "a formula hands no mask on",
+}
+
 
 @layer(
     Example(input=(3,), output=(3,), config={"value": "prev * tanh(softplus(prev))"}),
@@ -15,6 +23,8 @@ from kerascli.shapes import TensorSpec
 )
 class Expr(ExpressionLayer):
     """The value of a formula over the nodes that it names; `kerascli list ops` shows what it may call."""
+
+    refused = _OF_LAMBDA
 
     def result_count(self) -> int | None:
         return None

@@ -46,6 +46,7 @@ class Bidirectional(Layer):
     `initial_state`, are the forward layer's and then the backward layer's. Outputs of masked steps are 0.
     """
 
+    refused = {"weights": "weights to start from are read from a file: init_from"}  # noqa: RUF012
     uses_mask = True
     call_arguments = {  # noqa: RUF012
         "initial_state": CallArgument("tensors", "the states to start from: the forward layer's, then the backward's"),

@@ -65,6 +65,7 @@ class ImageOperation(Component):
     """Whole numbers stay whole numbers; otherwise they become floats."""
     channels: ClassVar[tuple[int, ...]] = ()
     """The numbers of channels that it can take; empty: any."""
+    refused: ClassVar[Mapping[str, str]] = {"bounding_box_format": "batches hold images and labels, no boxes"}
 
     if TYPE_CHECKING:  # declared by each operation, in the place that Keras has it
         data_format: DataFormat

@@ -1,0 +1,158 @@
+"""Every argument of Keras's classes is an argument here, with Keras's default, or an error that says why it is not."""
+
+from typing import Any
+
+import keras
+import pytest
+
+from kerascli.component import Component, Invalid, plain, registries
+from kerascli.graph.written import NODE_KEYS, call_arguments
+from kerascli.layers.base import BaseLayer
+from tests.parity import signatures
+
+OTHER_DEFAULTS: dict[tuple[str, str], str] = {
+    **{(f"average_pooling_{n}d", "pool_size"): "2, as Keras has it for max_pooling" for n in (1, 2, 3)},
+    ("category_encoding", "num_tokens"): "Keras's None is an error: it is needed",
+    ("integer_lookup", "num_oov_indices"): "1 as in Keras, and none where it inverts: null",
+    ("tensorboard", "log_dir"): "a folder within the run's logs/",
+}
+"""(component, argument) whose default is not Keras's, and why."""
+DECAY = {"initial_learning_rate": 0.1, "decay_steps": 9, "first_decay_steps": 9, "decay_rate": 0.5}
+NEEDED: dict[str, dict[str, Any]] = {
+    "threshold": {"threshold": 0.3, "default_value": 1.0},
+    "loss_scale_optimizer": {"inner_optimizer": "adam"},
+    "piecewise_constant_decay": {"boundaries": [3], "values": [1.0, 0.5]},
+    "cosine_decay": DECAY,
+    "cosine_decay_restarts": DECAY,
+    "exponential_decay": DECAY,
+    "inverse_time_decay": DECAY,
+    "polynomial_decay": DECAY,
+    "csv_logger": {"filename": "log.csv"},
+    "learning_rate_scheduler": {"schedule": "lr"},
+}
+"""Arguments without a default, by component; layers have examples."""
+
+
+@pytest.mark.parametrize("kind", signatures.MODULES)
+def test_every_argument_of_keras_is_there_or_has_a_reason(kind: str) -> None:
+    registry = registries()[kind]
+    wrong = []
+    for cls, theirs in signatures.pairs(kind):
+        for argument in signatures.settings(theirs):
+            if argument in cls.model_fields or (kind == "layer" and argument in NODE_KEYS):
+                continue
+            with pytest.raises(Invalid) as caught:
+                registry.parse({cls.component_name: {argument: 1}})
+            wanted = f"{cls.component_name} has no '{argument}': "
+            if not any(wanted in fault.text for fault in caught.value.faults):
+                wrong.append(f"{cls.component_name}.{argument}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("kind", signatures.MODULES)
+def test_no_argument_has_a_reason_without_need(kind: str) -> None:
+    wrong = []
+    for cls, theirs in signatures.pairs(kind):
+        reasons = {name for base in cls.__mro__ if base is not BaseLayer for name in vars(base).get("refused", {})}
+        known = {*signatures.settings(theirs), *(signatures.call_arguments(theirs) if kind == "layer" else ())}
+        wrong += [f"{cls.component_name}.{name}" for name in sorted(reasons - known)]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_call_argument_of_keras_is_there_or_has_a_reason() -> None:
+    wrong = []
+    for cls, theirs in signatures.pairs("layer"):
+        assert issubclass(cls, BaseLayer)
+        missing = signatures.call_arguments(theirs) - call_arguments(cls).keys()
+        wrong += [f"{cls.component_name}({name})" for name in sorted(missing) if cls.reason_against(name) is None]
+    assert not wrong, "\n".join(wrong)
+
+
+_WATCHED = {"monitor", "mode", "min_delta", "patience"}
+COMPARED_CALLBACKS: dict[str, set[str]] = {
+    "early_stopping": _WATCHED | {"baseline", "restore_best_weights", "start_from_epoch"},
+    "reduce_lr_on_plateau": _WATCHED | {"factor", "cooldown", "min_lr"},
+    "model_checkpoint": {"monitor", "mode", "save_best_only", "save_freq", "initial_value_threshold"},
+    "learning_rate_scheduler": {"schedule"},
+    "csv_logger": {"separator"},
+    "remote_monitor": {"root", "path", "field", "headers", "send_as_json"},
+}
+"""Arguments that tests/test_callbacks.py compares with Keras at other values than their defaults."""
+_OUR_FILES = "files of a run are ours: what they hold is tested in tests/test_callbacks.py, tests/test_runs.py"
+CALLBACKS_APART: dict[str, str] = {
+    "verbose": "lines at the terminal are ours",
+    "filename": _OUR_FILES,
+    "append": _OUR_FILES,
+    "log_dir": _OUR_FILES,
+    "histogram_freq": _OUR_FILES,
+    "write_steps_per_second": _OUR_FILES,
+    "update_freq": _OUR_FILES,
+    "double_checkpoint": "accepted: it makes no difference",
+    "save_freq": "of backup_and_restore: a checkpoint of a run is ours, its times are tested",
+    "save_weights_only": "false alone: true is refused",
+    "swap_on_epoch": "false alone: true is refused",
+}
+"""Arguments of callbacks that are not compared with Keras, and why."""
+
+
+def test_every_argument_of_a_callback_is_compared_or_has_its_reason() -> None:
+    for cls, theirs in signatures.pairs("callback"):
+        arguments = signatures.settings(theirs).keys() & cls.model_fields.keys()
+        compared = COMPARED_CALLBACKS.get(cls.component_name, set())
+        assert compared <= arguments
+        assert arguments - compared <= CALLBACKS_APART.keys(), cls.component_name
+
+
+REFUSED_VALUES = [
+    ("layer", "batch_normalization", "synchronized", True),
+    *[("layer", name, "sparse", True) for name in ("category_encoding", "discretization", "hashing")],
+    *[("layer", name, "sparse", True) for name in ("hashed_crossing", "integer_lookup")],
+    ("layer", "integer_lookup", "vocabulary_dtype", "int32"),
+    ("layer", "resizing", "fill_mode", "reflect"),
+    ("callback", "model_checkpoint", "save_weights_only", True),
+    ("callback", "swap_ema_weights", "swap_on_epoch", True),
+]
+"""Arguments that are here with one value alone, and another value of Keras's."""
+
+
+@pytest.mark.parametrize(("kind", "name", "argument", "value"), REFUSED_VALUES)
+def test_a_value_that_is_not_there_is_refused_by_name(kind: str, name: str, argument: str, value: Any) -> None:
+    registry = registries()[kind]
+    cls = registry.get(name)
+    with pytest.raises(Invalid, match=argument) as caught:
+        registry.parse({name: {**_needed(cls), argument: value}})
+    assert len(caught.value.faults) == 1
+
+
+def _needed(cls: type[Component]) -> dict[str, Any]:
+    """Return what the component cannot be without."""
+    example = cls.examples[0].config if issubclass(cls, BaseLayer) else NEEDED.get(cls.component_name, {})
+    required = {name for name, info in cls.model_fields.items() if info.is_required()}
+    return {name: value for name, value in example.items() if name in required}
+
+
+def _written(name: str, default: Any) -> Any:
+    """Return a default of Keras's as it is written in a config."""
+    return keras.config.image_data_format() if name == "data_format" and default is None else plain(default)
+
+
+@pytest.mark.parametrize("kind", signatures.MODULES)
+def test_defaults_are_those_of_keras(kind: str) -> None:
+    wrong = []
+    for cls, theirs in signatures.pairs(kind):
+        needed = _needed(cls)
+        ours = cls.model_validate(needed)
+        for name, parameter in signatures.settings(theirs).items():
+            if name not in cls.model_fields or (cls.component_name, name) in OTHER_DEFAULTS:
+                continue
+            if cls.model_fields[name].is_required() or parameter.default is parameter.empty:
+                same = cls.model_fields[name].is_required() == (parameter.default is parameter.empty)
+            else:
+                given = _written(name, parameter.default)
+                try:
+                    same = cls.model_validate({**needed, name: given}) == ours
+                except ValueError:
+                    same = False
+            if not same:
+                wrong.append(f"{cls.component_name}.{name}: {parameter.default!r} {getattr(ours, name)!r}")
+    assert not wrong, "\n".join(wrong)
