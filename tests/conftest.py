@@ -23,8 +23,9 @@ os.environ["XDG_CACHE_HOME"] = (
     _CACHE.name
 )  # what other runs have compiled is no business of the tests, nor theirs of runs
 
-# A shell's background jobs begin with SIGINT ignored, which a training would respect.
+# A shell's background jobs begin with SIGINT ignored, those of nohup with SIGHUP, which a training would respect.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
