@@ -37,6 +37,15 @@ def _nothing_has_been_compiled() -> None:
 
 
 @pytest.fixture(autouse=True)
+def _torch_has_the_dtype_from_before() -> Iterator[None]:
+    """A test that computes in float64 leaves that to no other one."""
+    before = sys.modules["torch"].get_default_dtype() if "torch" in sys.modules else None
+    yield
+    if before is not None:
+        sys.modules["torch"].set_default_dtype(before)
+
+
+@pytest.fixture(autouse=True)
 def _keras_forgets_its_policy() -> None:
     """Keras keeps the dtype policy of the first layer that a test made, whatever `floatx` another test sets."""
     if "keras" in sys.modules:

@@ -206,8 +206,8 @@ def test_an_unknown_split_or_file_is_told(garden: Garden) -> None:
 
 def said(capsys: pytest.CaptureFixture[str], run: RunRecord, what: str, **options: Any) -> list[dict[str, str]]:
     """What the command prints, as rows."""
-    settings = {"output": None, "classes": False, "view": None, "checkpoint": None, "device": "cpu"}
-    settings |= {"threads": None, "runs_dir": Path("runs")}
+    settings = {"output": None, "classes": False, "keras_names": False, "view": None, "checkpoint": None}
+    settings |= {"device": "cpu", "threads": None, "runs_dir": Path("runs")}
     predict_command(str(run.path), what, **{**settings, **options})
     return list(csv.DictReader(capsys.readouterr().out.splitlines()))
 

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from benchmarks.keras_files.cases import Given, depends_on_input, draw_weights
-from benchmarks.keras_files.models import KerasModel, Made
+from benchmarks.keras_files.models import KerasModel, Made, NotMade
 from benchmarks.keras_files.random_models import Draw, Shape
 from kerascli.layers.base import LAYERS
 
@@ -152,7 +152,7 @@ def drawn_graph(seed: str) -> Made:
                 return made
         except ValueError as error:
             why = error
-    raise ValueError(f"Keras took none of {TRIES} graphs; at last: {why}") from why
+    raise NotMade(f"Keras took none of {TRIES} graphs; at last: {why}") from why
 
 
 def _graph(random: Random, digest: int) -> Made:

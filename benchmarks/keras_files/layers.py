@@ -12,7 +12,7 @@ import keras
 
 from benchmarks.keras_files import image_layers, layers_of_arrays, layers_of_steps  # noqa: F401  # register themselves
 from benchmarks.keras_files.cases import KINDS, built, depends_on_input
-from benchmarks.keras_files.models import KerasModel, Made
+from benchmarks.keras_files.models import KerasModel, Made, NotMade
 from benchmarks.keras_files.values import UnknownArgument
 
 PER_LAYER = 4
@@ -82,4 +82,4 @@ def drawn_model(cls: Any, seed: str, half: str | None) -> Made:
             raise
         except Exception as error:
             why = error
-    raise ValueError(f"Keras took none of {TRIES} drawn settings; at last: {why}") from why
+    raise NotMade(f"Keras took none of {TRIES} drawn settings; at last: {why}") from why

@@ -128,7 +128,7 @@ def embedding(cls: Any, random: Random) -> Case:
 @KINDS.add("core", "Identity Masking ActivityRegularization")
 def handed_on(cls: Any, random: Random) -> Case:
     name = cls.__name__
-    fixed = {"l1": 0.1, "l2": random.random()} if name == "ActivityRegularization" else {}
+    fixed: dict[str, Any] = {"l1": 0.1, "l2": random.random()} if name == "ActivityRegularization" else {}
     shape = (6, 4) if name == "Masking" else any_shape(random)
     padded = len(shape) == 2
     after = (lambda: keras.layers.GRU(3)) if padded and random.random() < 0.7 else None

@@ -7,6 +7,10 @@ from typing import Any
 import numpy as np
 
 
+class NotMade(Exception):
+    """Keras makes no such model."""
+
+
 @dataclass(frozen=True, slots=True)
 class Made:
     """A Keras model, and inputs to call it on by the names of its input tensors (None: drawn by their shapes)."""

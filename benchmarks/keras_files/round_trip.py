@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from benchmarks.keras_files.models import KerasModel, Made
+from benchmarks.keras_files.models import KerasModel, Made, NotMade
 from kerascli.errors import KerasCliError
 from kerascli.workflow.check import summary_of_run
 from kerascli.workflow.exporting import export_run
@@ -50,6 +50,8 @@ def round_trip(given: KerasModel, folder: Path) -> Result:
     except KerasCliError as error:
         outcome = "failed" if error.exit_code == 1 else "refused"
         return replace(result, outcome=outcome, detail=" ".join(str(error).split()))
+    except NotMade as error:
+        return replace(result, outcome="not made", detail=" ".join(str(error).split())[:400])
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         if result.step == "make" and "/keras/" in last.filename:
@@ -143,8 +145,10 @@ def largest_gap(ours: list[np.ndarray], theirs: list[np.ndarray]) -> float:
 def _wrong_counts(imported: Imported, model: Any) -> str:
     """Return how the counts of parameters in the summary differ from Keras's, or nothing.
 
-    What a normalization has learned from data is a setting of the layer here, not a weight.
+    What a normalization has learned from data is a setting of the layer here, not a weight; LoRA is merged.
     """
+    if any(getattr(layer, "lora_enabled", False) for layer in model._flatten_layers()):
+        return ""
     learned = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Normalization)]
     trainable = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
     total = model.count_params() - sum(layer.count_params() for layer in learned)

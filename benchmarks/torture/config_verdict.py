@@ -13,9 +13,8 @@ OUTPUT = 100_000
 
 _OF_FILE = (
     "there is no file '|no file can be called |expected a config file, '|'.*' cannot be read|no such file|which config"
-    "|'.*' is (?:not a sound|damaged)|there are no runs|there is no run|'.*' is not a run|'.*': file name too long"
-    "|--(set|flag) goes with a config"
-    "|[.]{3} and "
+    "|'.*' is (?:not a sound|damaged|a folder)|there are no runs|there is no run|'.*' is not a run"
+    "|'.*': file name too long|--(set|flag) goes with a config|[.]{3} and "
 )
 """How a fault begins that has no place: it names the file itself, or comes after those that have one."""
 _PLACED = re.compile(rf"^(\S.*: (error|warning): |error: ({_OF_FILE})|Usage: )", re.M)

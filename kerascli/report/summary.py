@@ -12,7 +12,7 @@ from torch import nn
 from kerascli.graph.model import Call, Node
 from kerascli.graph.module import Graph
 from kerascli.graph.parts import parts_of
-from kerascli.graph.weights import Weight
+from kerascli.graph.weights import Weight, lasting
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def summarize(graph: Graph, title: str, *, expand: bool = False, beside: Sequenc
 
     Of the graphs `beside` it, which updates of a `train_step` run, what they call in addition is shown.
     """
-    weights = list({w.name: w for each in (graph, *beside) for w in each.weights()}.values())
+    weights = lasting({w.name: w for each in (graph, *beside) for w in each.weights()}.values())
     rows = tuple(_rows(graph, expand=expand))
     shown = {entry.of.name for entry in graph.model.entries if isinstance(entry, Call)}
     for each in beside:
@@ -118,7 +118,7 @@ def _row(
     outputs = nodes[0].outputs if outputs is None else outputs
     shapes = ", ".join(str(graph.specs[output]) for output in outputs if output in graph.specs)
     parts = [part for node in nodes for part in parts_of(node, modules[node.name])]
-    own = {weight.name: weight for part in parts for weight in part.weights()}
+    own = {weight.name: weight for part in parts for weight in lasting(part.weights())}
     new = [weight for name, weight in own.items() if name not in counted]
     counted.update(own)
     frozen = bool(own) and not any(node.layer.trainable for node in nodes)
