@@ -147,7 +147,7 @@ def _wrong_counts(imported: Imported, model: Any) -> str:
 
     What a normalization has learned from data is a setting of the layer here, not a weight; LoRA is merged.
     """
-    if any(getattr(layer, "lora_enabled", False) for layer in model._flatten_layers()):
+    if any("lora" in weight.path for weight in model.weights):
         return ""
     learned = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Normalization)]
     trainable = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
