@@ -56,6 +56,9 @@ def test_rescaling_equals_keras() -> None:
     np.testing.assert_allclose(
         run({"rescaling": {"scale": 1 / 127.5, "offset": -1.0}}, x), expected, rtol=1e-6, atol=1e-6
     )
+    expected = keras.layers.Rescaling([0.5, 2.0, -1.0], offset=[1.0, 0.0, 3.0])(x).numpy()
+    by_channel = run({"rescaling": {"scale": [0.5, 2.0, -1.0], "offset": [1.0, 0.0, 3.0]}}, x)
+    np.testing.assert_allclose(by_channel, expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(50, 4), (20, 3, 4), (90,)])
@@ -258,6 +261,7 @@ def test_values_that_do_not_fit_are_told_with_their_row(written: Any, values: np
     [
         ("normalization", Field((), "string"), "needs numbers, got text"),
         ({"rescaling": 2.0}, Field((), "string"), "needs numbers, got text"),
+        ({"rescaling": {"scale": [1.0, 2.0]}}, Field((5, 3), "float32"), "has 2 numbers, one for each channel, for 3"),
         ("string_lookup", Field((), "int64"), "needs text, got numbers (int64); use integer_lookup"),
         ("integer_lookup", Field((), "float64"), "needs whole numbers, got float64; put cast: int64 before it"),
         ({"reshape": [5]}, Field((2, 3), "float32"), "cannot reshape (2, 3) (6 values a row) to (5,)"),

@@ -10,6 +10,8 @@ from kerascli.errors import Fault, FileRefused, safe_text, show, suggestion
 from kerascli.interop.differences import ANY, BOOKKEEPING, DIFFERENCES, NAMED_FUNCTIONS, Difference
 
 _NESTED_KINDS = ("initializer", "regularizer", "constraint", "activation", "layer", "schedule", "optimizer")
+_OF_LAYERS = frozenset({"layer", "backward_layer", "layers", "cell", "cells"})
+"""Settings that take layers, also those whose names are activations', such as softmax."""
 _ROOTS = ("keras", "tf_keras", "tensorflow", "tensorflow_addons")
 _CODE = frozenset({"Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"})
 _MAX_LAYERS = 3_000
@@ -140,7 +142,7 @@ def _settings(
         if value == "linear" and field.default is None:
             continue
         pairs = (*own.values.get(ours, ()), *extra.values.get(ours, ()))
-        read = from_keras(value, where, refusals, own.inside)
+        read = from_keras(value, where, refusals, own.inside, within=ours)
         if isinstance(read, list):
             symmetric = ours in own.symmetric and len(read) == 2 and read[0] == -read[1]
             read = read[-1] if symmetric or (ours in own.single and len(read) == 1) else read
@@ -148,14 +150,17 @@ def _settings(
     return settings
 
 
-def from_keras(value: Any, where: str, refusals: Refusals, extra: Difference | None = None) -> Any:
-    """A value of a Keras config as our words: objects become components, of whatever kind they are."""
+def from_keras(value: Any, where: str, refusals: Refusals, extra: Difference | None = None, within: str = "") -> Any:
+    """Return a value of a Keras config in our words: objects become components, of the first kind that has the name.
+
+    `within` is the setting that has the value; some settings take layers, others take activations of the same names.
+    """
     if isinstance(value, list):
-        return [from_keras(item, where, refusals, extra) for item in value]
+        return [from_keras(item, where, refusals, extra, within) for item in value]
     if not isinstance(value, dict):
         return value
     if value.get("class_name") == "__tuple__":
-        return from_keras(value.get("items", value.get("config")), where, refusals, extra)
+        return from_keras(value.get("items", value.get("config")), where, refusals, extra, within)
     if not is_object(value):
         return {key: from_keras(item, where, refusals, extra) for key, item in value.items()}
     if value["class_name"] == "function" and own_name(value) and isinstance(value["config"], str):
@@ -163,7 +168,8 @@ def from_keras(value: Any, where: str, refusals: Refusals, extra: Difference | N
     name = own_name(value)
     if name == "Sequential":
         value, name = _as_pipeline(value), "Pipeline"
-    kinds = [registries()[kind] for kind in _NESTED_KINDS]
+    names = ("layer", *_NESTED_KINDS) if within in _OF_LAYERS else _NESTED_KINDS
+    kinds = [registries()[kind] for kind in names]
     registry = next((registry for registry in kinds if name is not None and registry.find(name)), None)
     if registry is None:
         refusals.unknown(full_name(value))

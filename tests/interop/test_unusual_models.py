@@ -64,6 +64,17 @@ def heads_over_two_axes() -> Model:
     return Model(x, L.MultiHeadAttention(2, 3, attention_axes=(1, 2))(x, x))
 
 
+def a_layer_named_like_an_activation_in_a_wrapper() -> Model:
+    x = Input((4, 5))
+    return Model(x, L.TimeDistributed(L.Softmax())(x))
+
+
+def numbers_of_each_channel_rescaled() -> Model:
+    x = Input((4, 4, 3))
+    scale: Any = [0.5, 2.0, 1.0]  # Keras says float, and has lists in the published EfficientNets
+    return Model(x, L.Rescaling(scale)(x))
+
+
 def numbers_without_an_axis() -> Model:
     x = Input(())
     return Model(x, keras.ops.multiply(x, 2.0))
@@ -97,7 +108,8 @@ def bins_with_both_settings() -> Model:
 UNUSUAL: list[Callable[[], Model]] = [
     softmax_over_several_axes, softmax_with_a_mask_that_broadcasts, batch_normalization_with_a_mask,
     heads_with_a_mask_that_broadcasts, pooling_with_a_mask, attention_over_four_axes, scores_of_sums_over_four_axes,
-    additive_attention_over_five_axes, heads_over_two_axes, numbers_without_an_axis, nested_mapping_of_inputs,
+    additive_attention_over_five_axes, heads_over_two_axes, a_layer_named_like_an_activation_in_a_wrapper,
+    numbers_of_each_channel_rescaled, numbers_without_an_axis, nested_mapping_of_inputs,
     nested_list_of_inputs, nested_mapping_of_outputs, categories_without_a_known_shape, bins_with_both_settings,
 ]  # fmt: skip
 

@@ -89,6 +89,7 @@ def test_mel_spectrogram(config, shape):
         ("mel_spectrogram", {"min_freq": 9000.0}, (3000,), "max_freq"),
         ("mel_spectrogram", {}, (1024,), "1024"),
         ("mel_spectrogram", {}, (2, 3, 4000), "waves"),
+        ("rescaling", {"scale": [1.0, 2.0]}, (4, 3), "2 numbers, one for each channel, for 3 channels"),
         ("normalization", {}, (3,), "mean"),
         ("normalization", {"mean": 1.0, "variance": [1.0]}, (3,), "as many numbers each"),
         ("normalization", {"mean": [1.0, 2.0], "variance": [1.0, 2.0]}, (3,), "expected 3 values"),
@@ -106,6 +107,8 @@ def test_what_cannot_be_is_told(name, config, shape, words):
         ({"scale": 0.1, "offset": -3.0}, (2, 3)),
         ({"scale": -1.0, "offset": 2.0}, (2, 3, 4, 3)),
         ({"scale": 0.0, "offset": 2.0}, (2, 3)),
+        ({"scale": [0.5, -1.0, 2.0], "offset": [1.0, 0.0, -3.0]}, (4, 5, 3)),
+        ({"scale": 2.0, "offset": [1.0, -3.0]}, (4, 2)),
     ],
 )
 def test_rescaling(config, shape):

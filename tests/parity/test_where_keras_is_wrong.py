@@ -102,3 +102,16 @@ def test_keras_forgets_the_query_mask_that_multi_head_attention_is_called_with()
     harness.materialise(module, dtype=torch.float64)
     assert torch.equal(module(x, x, query_mask=mask), module(x, x, masks=[mask, None]))
     assert not torch.allclose(module(x, x, query_mask=mask), module(x, x))
+
+
+def test_keras_cuts_the_rows_of_a_spectrally_normalized_embedding_to_integers() -> None:
+    ids = torch.tensor([[0, 2, 1]])
+    theirs: Any = keras.layers.SpectralNormalization(keras.layers.Embedding(3, 2))
+    assert not theirs(ids).is_floating_point()
+    module = harness.make(
+        harness.parse("spectral_normalization", {"layer": {"embedding": {"input_dim": 3, "output_dim": 2}}}),
+        TensorSpec((3,), "int64"),
+    )
+    harness.materialise(module, dtype=torch.float64)
+    (rows,) = [weight for name, weight in module.named_parameters() if name.endswith("embeddings")]
+    assert torch.equal(module.eval()(ids), rows[ids])

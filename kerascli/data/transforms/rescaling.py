@@ -7,25 +7,27 @@ from torch import nn
 
 from kerascli.data.base import EXACT_IN_FLOAT32, Field, Learned, Transform, transform
 from kerascli.data.transforms.fitting import float_dtype, need_numbers
-from kerascli.preprocessing.rescaling import RescalingModule
+from kerascli.preprocessing.rescaling import Factor, RescalingModule, channels_fault
 
 
 @transform()
 class Rescaling(Transform):
     """Multiplies and shifts every value."""
 
-    scale: float
-    offset: float = 0.0
+    scale: Factor
+    offset: Factor = 0.0
 
     def in_batch(self, field: Field) -> bool:
         return field.dtype in EXACT_IN_FLOAT32
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         need_numbers(field)
+        if fault := channels_fault(field.shape, self.scale, self.offset):
+            raise ValueError(fault)
         return replace(field, dtype=float_dtype(field), num_classes=None, classes=None)
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
-        return values * np.float64(self.scale) + np.float64(self.offset)
+        return values * np.asarray(self.scale, "float64") + np.asarray(self.offset, "float64")
 
     def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
         return RescalingModule(self.scale, self.offset)
