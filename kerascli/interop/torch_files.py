@@ -79,7 +79,7 @@ def run_program(data: bytes, inputs: Sequence[Tensor]) -> list[Tensor]:
 def _program(experiment: Experiment, inputs: Sequence[Tensor]) -> Any:
     forward = Forward(experiment).eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings(action="ignore"):  # torch's own, about torch
             return torch.export.export(forward, tuple(inputs), dynamic_shapes=(_dynamic(experiment),))
     except Exception as error:  # torch.export has a class for each way to fail
         raise ConfigError(f"torch.export cannot take this model: {first_line(error)}") from error
