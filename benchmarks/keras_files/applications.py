@@ -24,7 +24,7 @@ _SETTINGS: dict[str, list[dict[str, Any]]] = {
 _IMAGES, _ASKED = 16, slice(None, None, 7)
 """How many images the statistics are of, and on which of them the networks are compared."""
 _LEAST_SPREAD = 0.1
-"""What is computed wrongly is as far off as another image."""
+"""Least relative difference between the outputs for different images; with less, equal outputs would show nothing."""
 
 
 def models() -> Iterator[KerasModel]:
