@@ -56,7 +56,8 @@ def test_rescaling_equals_keras() -> None:
     np.testing.assert_allclose(
         run({"rescaling": {"scale": 1 / 127.5, "offset": -1.0}}, x), expected, rtol=1e-6, atol=1e-6
     )
-    expected = keras.layers.Rescaling([0.5, 2.0, -1.0], offset=[1.0, 0.0, 3.0])(x).numpy()
+    offset: Any = [1.0, 0.0, 3.0]  # Keras says float
+    expected = keras.layers.Rescaling([0.5, 2.0, -1.0], offset=offset)(x).numpy()
     by_channel = run({"rescaling": {"scale": [0.5, 2.0, -1.0], "offset": [1.0, 0.0, 3.0]}}, x)
     np.testing.assert_allclose(by_channel, expected, rtol=1e-6, atol=1e-6)
 
