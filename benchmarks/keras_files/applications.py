@@ -22,7 +22,7 @@ _SETTINGS: dict[str, list[dict[str, Any]]] = {
 }
 """Networks that take settings of their own."""
 _IMAGES, _ASKED = 16, slice(None, None, 7)
-"""How many images the statistics are of, and on which of them the networks are compared."""
+"""Number of images that the batch statistics are taken from, and the slice of them that networks are compared on."""
 _LEAST_SPREAD = 0.1
 """Least relative difference between the outputs for different images; with less, equal outputs would show nothing."""
 

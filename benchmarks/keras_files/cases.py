@@ -24,7 +24,7 @@ class Given:
     """normal, positive, image (0 to 255), unit (0 to 1), integers (below `high`) or mask."""
     high: int = 5
     padded: bool = False
-    """Whether its last steps are zeros, which a Masking or an Embedding hides."""
+    """True if the last steps are zeros, which a Masking or an Embedding hides."""
 
     @property
     def dtype(self) -> str:
@@ -70,7 +70,7 @@ class Case:
     inputs: list[Given]
     call: Callable[[Any, list[Any]], Any] = first
     masked: bool = False
-    """Whether a Masking comes before the layer, where an input is padded."""
+    """True if a Masking comes before the layer, for each input that is padded."""
     after: Callable[[], Any] | None = None
     """Makes a layer that the first result goes through, such as one that uses masks."""
     fixed_batch: bool = False
@@ -138,7 +138,7 @@ def draw_weights(model: Any, generator: np.random.Generator) -> None:
 
 
 def depends_on_input(made: Made) -> bool:
-    """Whether each output of a model differs between rows, and is finite."""
+    """Return True if every output of a model is finite and differs between rows."""
     for values in predictions(made.model, made.inputs):
         between = values.max(0) - values.min(0) if values.size else np.zeros(1)
         if not np.isfinite(values).all() or not between.max() > SPREAD:

@@ -28,12 +28,12 @@ class KerasModel:
     tolerance: float = 1e-4
     """Largest accepted difference, relative to the largest absolute value of the output (at least 1)."""
     least_spread: float = 0.01
-    """How far the outputs for different rows have to be apart, relative as the tolerance is: else the equality of what
-    is predicted shows nothing. 0 for a model whose output does not depend on its input, or is small beside 1."""
+    """Least difference between the outputs for different rows, relative as the tolerance is; with less, equality of
+    predictions would show nothing. 0 for a model whose output does not depend on its input, or is small beside 1."""
     exact: Callable[[Made], Any] | None = None
     """Make the same Keras model in float64. Predictions that differ by more than the tolerance are equal if they are at
     most three times as far from this model's as Keras's own in float32: deep networks multiply errors of rounding."""
     exports: bool = True
     """False: the model has something that only the import knows, such as an operation that no file can be made of."""
     kind: str = ""
-    """What the table counts it under, beside its part."""
+    """The row of the report that counts this model, within its part."""

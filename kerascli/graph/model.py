@@ -155,7 +155,7 @@ class Model:
 
     @property
     def sums(self) -> frozenset[str]:
-        """Those of the figures that are sums over all samples, not means."""
+        """Return the names of the figures that are summed over all samples; the others are averaged."""
         sums = (each for each in self.nodes if isinstance(each.layer, AddMetric) and each.layer.reduction == "sum")
         return frozenset(each.name for each in sums)
 

@@ -16,7 +16,7 @@ from kerascli.layers.base import MergeLayer, Outcome, ShapeMismatch
 from kerascli.layers.nesting import activity_loss, with_value
 
 QUERY_VALUE_KEY = ("query_mask", "value_mask", "key_mask")
-"""What attention in heads calls the masks of its inputs."""
+"""Call arguments of multi-head attention that hold the masks of its inputs, in the order of the inputs."""
 
 
 @dataclass(slots=True)
@@ -160,7 +160,7 @@ def _mask_in(step: Step, arguments: list[Tensor], masks: dict[str, Tensor], call
 
 
 def _is_hidden(hidden: tuple[str, ...], index: int) -> bool:
-    """Whether the mask of an input is not seen: none is, or not that of the query, the value or the key."""
+    """Return True if a layer computes without the mask of its input number `index`."""
     return "mask" in hidden or (index < len(QUERY_VALUE_KEY) and QUERY_VALUE_KEY[index] in hidden)
 
 

@@ -19,7 +19,7 @@ from kerascli.layers.merging.concatenate import Concatenate
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """Whether a tensor has a mask: in Keras while it runs the graph (`there`), and in kerascli (`here`)."""
+    """A tensor has a mask in Keras while it runs the graph (`there`), and in kerascli (`here`), or has none."""
 
     there: bool = False
     here: bool = False

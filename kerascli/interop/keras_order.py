@@ -26,7 +26,7 @@ def keras_runs(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place]) 
 def _depths(
     parents: Mapping[Place, Sequence[Place]], finished: Sequence[Place]
 ) -> tuple[dict[str, int], dict[Place, int]]:
-    """How far layers, and calls of them, are from an output; in the order in which Keras finds it."""
+    """Return the depths of layers and of calls (distances from an output), in the order in which Keras finds them."""
     far: dict[str, int] = {}
     depths: dict[Place, int] = {}
     for place in reversed(finished):

@@ -15,7 +15,7 @@ class MaskPlaces:
 
     def __init__(self) -> None:
         self.parents: dict[Place, list[Place]] = {}
-        """What each of these operations is called on."""
+        """The calls that each operation of a mask takes its arguments from."""
         self._places: dict[str, Place] = {}
         """By tensor, the operation that gives its mask."""
 
