@@ -27,9 +27,9 @@ fit:
 
 def main(epochs: int) -> None:
     """Train a trivial model and print how the time of an epoch grew."""
+    from kerascli.config.load import open_config
     from kerascli.events import EpochEnd
-    from kerascli.spec.load import open_config
-    from kerascli.workflow.options import Options
+    from kerascli.workflow.fitting.options import Options
     from kerascli.workflow.train import start
 
     with tempfile.TemporaryDirectory() as folder:

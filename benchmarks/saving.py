@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from kerascli.fit.tensor_file import tensor_pieces
 from kerascli.runs.checkpoints import Checkpoints
+from kerascli.training.tensor_file import tensor_pieces
 
 MEGABYTES = 35
 ROUNDS = 30

@@ -12,7 +12,7 @@ from benchmarks.peers.torch_models import build
 from benchmarks.peers.with_kerascli import config_of
 from benchmarks.workloads import BATCH, Job
 from kerascli.device import choose_device
-from kerascli.workflow.phases import experiment_of
+from kerascli.workflow.fitting.phases import experiment_of
 
 WIDTHS = (256, 128)
 SETS = ("fit.shuffle=false", "fit.validation_split=null", "fit.steps_per_epoch=1")

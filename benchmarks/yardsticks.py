@@ -12,8 +12,8 @@ import torch
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from kerascli.data.loader import BatchSource
-from kerascli.spec.load import open_config
+from kerascli.config.load import open_config
+from kerascli.data.batches.loader import BatchSource
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.parity.books import Books
-from tests.server import Server
+from tests.support.server import Server
 
 os.environ["KERAS_BACKEND"] = "torch"
 os.environ["MPLBACKEND"] = "Agg"

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
+from kerascli.config.load import open_config
+from kerascli.config.yaml.text import dump_yaml, parse_document
 from kerascli.errors import ConfigError, KerasCliError
-from kerascli.spec.load import open_config
-from kerascli.spec.text import dump_yaml, parse_document
 from kerascli.workflow.check import check
 
 FOLDER = Path(__file__).parent / "bad_configs"

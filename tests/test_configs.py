@@ -12,8 +12,8 @@ from kerascli.cli.commands import app
 from kerascli.errors import ConfigError, DataError
 from kerascli.workflow.check import check, summary_of
 from kerascli.workflow.smoke import smoke
-from tests.config_data import place
-from tests.runs_harness import train
+from tests.support.config_data import place
+from tests.support.runs_harness import train
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted(path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.yaml"))

@@ -15,9 +15,9 @@ from kerascli.cli.commands import app
 from kerascli.cpus import CpuLimit, cpu_limit, cpu_quota, prepare_environment
 from kerascli.events import Event, Note
 from kerascli.runs.index import find_run
-from kerascli.workflow.options import Options
+from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.train import resume
-from tests.runs_harness import HARD, kerascli, outcome, train, write
+from tests.support.runs_harness import HARD, kerascli, outcome, train, write
 
 V1 = "31 23 0:28 {top} {point} rw,relatime - cgroup cgroup rw,cpu,cpuacct"
 V2 = "41 31 0:38 {top} {point} rw,relatime shared:9 - cgroup2 cgroup2 rw"

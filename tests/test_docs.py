@@ -13,14 +13,14 @@ import typer
 
 from kerascli.cli.commands import app
 from kerascli.component import registries
+from kerascli.config.load import open_config
 from kerascli.errors import ConfigError, Interrupted, KerasCliError
 from kerascli.interrupts import SIGNALS
 from kerascli.profiling.advice import RULES
 from kerascli.profiling.ledger import ORDER, REST
 from kerascli.runs.index import find_run
-from kerascli.spec.load import open_config
 from kerascli.workflow.check import check
-from tests.runs_harness import kerascli, write
+from tests.support.runs_harness import kerascli, write
 from tests.test_architecture import FLOORS, PACKAGE
 
 ROOT = Path(__file__).parent.parent

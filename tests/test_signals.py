@@ -18,16 +18,16 @@ import pytest
 from kerascli import interrupts
 from kerascli.cli import app as program
 from kerascli.cli import commands
+from kerascli.config.load import Config, open_config
 from kerascli.errors import Interrupted, KerasCliError, StorageError
 from kerascli.events import EpochEnd, Stopped
 from kerascli.interrupts import SIGNALS, deferred, listening
 from kerascli.report.console import TrainingView
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
-from kerascli.spec.load import Config, open_config
-from kerascli.workflow.options import Options
+from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.train import start
-from tests.runs_harness import HARD, go_on, outcome, train, write
+from tests.support.runs_harness import HARD, go_on, outcome, train, write
 
 CODES = {signal.SIGHUP: 129, signal.SIGINT: 130, signal.SIGTERM: 143}
 LONG = (

@@ -22,7 +22,7 @@ from kerascli.runs import index
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.history_writer import Prefix
 from kerascli.runs.record import RunRecord
-from tests.storage_harness import crash_points, disk_of, fork, in_child, in_place, place_in_place
+from tests.support.storage_harness import crash_points, disk_of, fork, in_child, in_place, place_in_place
 
 OLD, NEW = b"old " * 50, b"new and longer " * 50
 

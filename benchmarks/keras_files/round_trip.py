@@ -13,8 +13,8 @@ import numpy as np
 from benchmarks.keras_files.models import KerasModel, Made, NotMade
 from kerascli.errors import KerasCliError
 from kerascli.workflow.check import summary_of_run
-from kerascli.workflow.exporting import export_run
-from kerascli.workflow.importing import Imported, import_model
+from kerascli.workflow.interchange.exporting import export_run
+from kerascli.workflow.interchange.importing import Imported, import_model
 from kerascli.workflow.opened import OpenedRun, open_run
 from kerascli.workflow.predict import predict_run
 

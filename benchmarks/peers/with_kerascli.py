@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.peers import TIERS, OnEpoch
 from benchmarks.workloads import Job
+from kerascli.config.load import Config, open_config
 from kerascli.events import EpochEnd, Evaluated, Event, Note
-from kerascli.spec.load import Config, open_config
 from kerascli.workflow.train import Options, start
 
 

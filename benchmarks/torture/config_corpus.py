@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kerascli.spec.text import parse_document
+from kerascli.config.yaml.text import parse_document
 
 ROOT = Path(__file__).parents[2]
 _ROWS = re.compile(r"\brows: *\d{3,}")

@@ -206,7 +206,7 @@ def _locating(locate: Callable[[Any, Any], Any]) -> Callable[[], None]:
     """Every fault goes through this on its way to a place."""
 
     def change() -> None:
-        from kerascli.spec.document import Document
+        from kerascli.config.yaml.document import Document
 
         Document.locate = locate  # type: ignore[method-assign]
 
@@ -233,9 +233,9 @@ def warm() -> None:
     """Load what every command needs, so that a child finds it there."""
     import torch
 
-    import kerascli.builder.cache
     import kerascli.cli.app
     import kerascli.cli.commands
+    import kerascli.compiler.cache
     import kerascli.report.plots
     import kerascli.workflow.smoke  # noqa: F401
     from kerascli.workflow.check import check

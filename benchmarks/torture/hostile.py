@@ -29,10 +29,10 @@ _CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
 
 
 def all_attacks(*, models: bool = False) -> dict[str, Attack]:
-    """Every attack by its name; with those of tests/test_interop_attacks.py on `import`, if `models`."""
+    """Every attack by its name; with those of tests/interop/test_attacks.py on `import`, if `models`."""
     found = {**hostile_data.attacks(), **hostile_runs.attacks()}
     if models:
-        from tests.test_interop_attacks import ATTACKS  # needs pytest and h5py
+        from tests.interop.test_attacks import ATTACKS  # needs pytest and h5py
 
         found |= {f"import_{name}": _importing(make) for name, (make, _) in ATTACKS.items()}
     return found
@@ -74,7 +74,8 @@ def wrong(outcome: Outcome, place: Path, codes: set[int]) -> str:
 def no_caps() -> None:
     """Readers without their limits, in a child: what they are for must be seen."""
     from kerascli import files
-    from kerascli.data import image_files, patterns
+    from kerascli.data.storage import image_files
+    from kerascli.data.text import patterns
 
     files.MAX_RATIO = 10**12
     image_files.MAX_PIXELS = 10**12
@@ -100,7 +101,7 @@ def warm() -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.torture.hostile", description=__doc__)
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these attacks alone, with what is said to them")
-    parser.add_argument("--models", action="store_true", help="the models of tests/test_interop_attacks.py, too")
+    parser.add_argument("--models", action="store_true", help="the models of tests/interop/test_attacks.py, too")
     parser.add_argument("--control", action="store_true", help="take the caps away: it must be seen")
     given = parser.parse_args()
     attacks = all_attacks(models=given.models)

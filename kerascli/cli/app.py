@@ -33,8 +33,8 @@ def _run() -> int | str | None:
     try:
         with listening():
             _prepare_streams()
-            from kerascli.builder.cache import use_own_cache  # a signal during imports is told as any other
             from kerascli.cli.commands import app
+            from kerascli.compiler.cache import use_own_cache  # a signal during imports is told as any other
             from kerascli.cpus import prepare_environment
 
             prepare_environment()

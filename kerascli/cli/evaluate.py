@@ -9,7 +9,7 @@ from kerascli.cli import options
 from kerascli.errors import ConfigError, safe_text
 
 if TYPE_CHECKING:
-    from kerascli.data.rows import Split
+    from kerascli.data.batches.rows import Split
     from kerascli.runs.record import RunRecord
     from kerascli.workflow.evaluate import Classified, Evaluation
     from kerascli.workflow.opened import OpenedRun

@@ -39,7 +39,7 @@ def export(
 ) -> None:
     """The file is compared with the model before it is there."""
     record = options.trained_run(run, runs_dir, checkpoint)
-    from kerascli.workflow.exporting import SUFFIXES, check_output, export_run
+    from kerascli.workflow.interchange.exporting import SUFFIXES, check_output, export_run
     from kerascli.workflow.outputs import writable
 
     if kind not in SUFFIXES:

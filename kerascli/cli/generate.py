@@ -10,9 +10,9 @@ from kerascli.cli import options
 from kerascli.errors import ConfigError, safe_lines
 
 if TYPE_CHECKING:
-    from kerascli.fit.generate import Choice
+    from kerascli.training.generation.generate import Choice
+    from kerascli.workflow.generation.studio import ModelStudio
     from kerascli.workflow.opened import OpenedRun
-    from kerascli.workflow.studio import ModelStudio
 
 _MOST = 100_000
 _EXAMPLES = 5
@@ -53,7 +53,7 @@ def generate(
     if temperature is not None and not 0 < temperature <= 1000:
         raise ConfigError(f"--temperature: expected a number above 0, got {temperature:g}")
     record = options.trained_run(run, runs_dir, checkpoint)
-    from kerascli.fit.generate import Choice
+    from kerascli.training.generation.generate import Choice
     from kerascli.workflow.opened import open_run
 
     choice = Choice(0.0 if greedy else temperature or 1.0, top_k, seed)
@@ -66,7 +66,7 @@ def _write(
 ) -> None:
     """What the model makes of the prompt."""
     from kerascli.workflow.opened import known_view
-    from kerascli.workflow.samples_again import studio_of
+    from kerascli.workflow.samples import studio_of
 
     if view is not None:
         known_view(opened.experiment.spec.model, view)
@@ -83,7 +83,7 @@ def _answer(
 ) -> None:
     """What a decoder makes of the prompt, or of some rows of the data."""
     from kerascli.callbacks.decode_examples import examples
-    from kerascli.workflow.decoding import asked, decode
+    from kerascli.workflow.generation.decoding import asked, decode
 
     decodes = studio.facts(view).decodes
     assert decodes is not None
@@ -109,7 +109,7 @@ def _write_on(
     studio: "ModelStudio", prompt: str | None, length: int, choice: "Choice", *, view: str | None, as_json: bool
 ) -> None:
     """What a language model writes, word by word."""
-    from kerascli.fit.generate import continued
+    from kerascli.training.generation.generate import continued
 
     model, numbers, prompt = studio.writing(view, prompt, choice.seed)
     words = continued(model, numbers, length, choice)

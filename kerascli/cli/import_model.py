@@ -44,11 +44,11 @@ def import_command(
         if data is not None or no_compile:
             other = "--data" if data is not None else "--no-compile"
             raise ConfigError(f"--config and {other} cannot be given together: the config says all but the weights")
-        from kerascli.workflow.importing_weights import import_weights
+        from kerascli.workflow.interchange.importing_weights import import_weights
 
         found = import_weights(model, config, runs_dir=runs_dir, name=name, by_name=by_name, command=sys.argv[1:])
     else:
-        from kerascli.workflow.importing import import_model
+        from kerascli.workflow.interchange.importing import import_model
 
         found = import_model(
             model, runs_dir=runs_dir, name=name, data=data, compiled=not no_compile, command=sys.argv[1:]

@@ -56,8 +56,8 @@ def from_table(data: Path, target: str | None, config: Path) -> str:
     """A config for a csv file, its path relative to `config`. Raises ConfigError, DataError."""
     import os
 
+    from kerascli.config.starter import config_text, study
     from kerascli.data.sources.csv import Csv
-    from kerascli.spec.starter import config_text, study
 
     delimiter = _delimiter(data)
     table = Csv(path=str(data), delimiter=delimiter).read_file(data, str(data))

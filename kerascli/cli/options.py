@@ -82,9 +82,9 @@ def config_or_only(config: Path | None) -> Path:
 
 def refuse_bad_text(path: Path, sets: Sequence[str], flags: Sequence[str]) -> None:
     """Faults of the text are told before torch, which takes a second, is loaded."""
-    from kerascli.spec.extends import read_extended
-    from kerascli.spec.overrides import override
-    from kerascli.spec.references import read_flags
+    from kerascli.config.composition.extends import read_extended
+    from kerascli.config.composition.overrides import override
+    from kerascli.config.composition.references import read_flags
 
     read_flags(override(read_extended(path), sets), flags)
 

@@ -29,7 +29,7 @@ def schema_command(
 
 def schema() -> str:
     """The schema as text."""
-    from kerascli.spec.json_schema import json_schema
+    from kerascli.config.schema.json_schema import json_schema
     from kerascli.storage import json_text
 
     return json_text(json_schema())

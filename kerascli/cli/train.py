@@ -84,7 +84,7 @@ def train(
         check_name(name)
     options.refuse_bad_text(config, sets, flags)
     options.check_device(device)
-    from kerascli.spec.load import open_config
+    from kerascli.config.load import open_config
     from kerascli.workflow.train import Options, start
 
     chosen = Options(

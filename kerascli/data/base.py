@@ -13,8 +13,8 @@ from pydantic_core import PydanticCustomError
 from torch import nn
 
 from kerascli.component import Component, Registry
-from kerascli.data.blocks import Blocks
-from kerascli.data.table import Table
+from kerascli.data.storage.blocks import Blocks
+from kerascli.data.storage.table import Table
 from kerascli.errors import Fault, show
 from kerascli.errors import Path as ConfigPath
 from kerascli.files import impossible_path

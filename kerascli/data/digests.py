@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from kerascli.data.base import Context
-from kerascli.data.on_disk import Direct, Values, blocks
-from kerascli.data.spec import DataSpec
-from kerascli.data.table import Table
-from kerascli.data.tokens import is_ragged
+from kerascli.data.section import DataSpec
+from kerascli.data.storage.on_disk import Direct, Values, blocks
+from kerascli.data.storage.table import Table
+from kerascli.data.storage.tokens import is_ragged
 from kerascli.files import SAMPLED_BYTES, file_digest, sample_starts
 
 _SAMPLE_BYTES = 2**16

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from kerascli.data.array_files import read_arrays
 from kerascli.data.base import Context
-from kerascli.data.csv_text import read_csv
+from kerascli.data.section import DataSpec
 from kerascli.data.sources.npz import read_npz
 from kerascli.data.sources.parquet import read_parquet
-from kerascli.data.spec import DataSpec
-from kerascli.data.table import Table, table_of
+from kerascli.data.storage.array_files import read_arrays
+from kerascli.data.storage.csv_text import read_csv
+from kerascli.data.storage.table import Table, table_of
 from kerascli.errors import DataError, Fault, Place
 from kerascli.files import memory_limit, open_regular, read_bytes
 

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from kerascli.data.blocks import coded
-from kerascli.data.on_disk import Values
+from kerascli.data.storage.blocks import coded
+from kerascli.data.storage.on_disk import Values
 from kerascli.errors import DataError, Fault, safe_text
 
 

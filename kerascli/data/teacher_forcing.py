@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from kerascli.data.spec import DataSpec, Pipeline, Step
+from kerascli.data.section import DataSpec, Pipeline, Step
 from kerascli.data.text_codec import TextCodec, text_step
 from kerascli.data.transforms.pad_sequences import PadSequences
 from kerascli.data.transforms.shift import Shift

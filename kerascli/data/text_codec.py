@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from kerascli.data.base import NOTHING_LEARNED, Field, Learned, Transform
-from kerascli.data.route import Route
-from kerascli.data.spec import DataSpec, Pipeline, Step
+from kerascli.data.pipeline.route import Route
+from kerascli.data.section import DataSpec, Pipeline, Step
 from kerascli.data.transforms.enclose import Enclose
 from kerascli.data.transforms.string_lookup import StringLookup
 from kerascli.data.transforms.text_vectorization import TextVectorization

@@ -7,9 +7,9 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 
 from kerascli.data.base import Field as Column
-from kerascli.data.on_disk import blocks
-from kerascli.data.table import Table
-from kerascli.data.tokens import is_ragged
+from kerascli.data.storage.on_disk import blocks
+from kerascli.data.storage.table import Table
+from kerascli.data.storage.tokens import is_ragged
 from kerascli.errors import DataError, Fault, show, suggestion
 
 Values = tuple[int | str, ...]

@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from kerascli.builder.experiment import Experiment
-from kerascli.builder.update import autocast
 from kerascli.errors import ConfigError, first_line, safe_text
-from kerascli.graph.weights import Weight
+from kerascli.model.runtime.weights import Weight
+from kerascli.training.build import Experiment
+from kerascli.training.train_step import autocast
 
 MAX_ONNX_BYTES = 2**31 - 1
 """What one protobuf message holds."""

@@ -6,10 +6,10 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from torch import Tensor
 
 from kerascli.errors import ConfigError, Fault, FileRefused, safe_text
-from kerascli.graph.build import Built
-from kerascli.graph.model import Node
-from kerascli.graph.transfer import Take
-from kerascli.graph.weights import Weight
+from kerascli.model.inference.build import Built
+from kerascli.model.ir.nodes import Node
+from kerascli.model.runtime.weights import Weight
+from kerascli.model.transfer import Take
 
 _NORMALIZATION = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
 _OTHERS = {"weight": "kernel", "bias": "bias"}

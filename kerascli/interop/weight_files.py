@@ -8,14 +8,14 @@ from pathlib import Path
 
 from kerascli.errors import ConfigError, FileRefused, counted, nearest, safe_text
 from kerascli.files import file_digest, open_regular
-from kerascli.graph.model import Call, Model
-from kerascli.graph.weights import Weight
-from kerascli.interop import archive, hdf5
-from kerascli.interop.hdf5 import Hdf5
-from kerascli.interop.keras_file import in_group, ordered
-from kerascli.interop.keras_graph import keras_graph
-from kerascli.interop.places import layers_place, parts_of
-from kerascli.interop.weights import Pairs
+from kerascli.interop.keras import archive, hdf5
+from kerascli.interop.keras.hdf5 import Hdf5
+from kerascli.interop.keras.places import layers_place, parts_of
+from kerascli.interop.keras_export.keras_file import in_group, ordered
+from kerascli.interop.keras_export.keras_graph import keras_graph
+from kerascli.interop.keras_import.weights import Pairs
+from kerascli.model.ir.nodes import Call, Model
+from kerascli.model.runtime.weights import Weight
 from kerascli.shapes import TensorSpec
 
 _TOP = re.compile(r"(layers/[^/]+)/(?:(.*)/)?vars/(\d+)\Z")

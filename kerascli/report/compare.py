@@ -54,7 +54,7 @@ def compare(runs: Sequence[RunRecord]) -> Comparison:
 
 
 def _resolved(run: RunRecord) -> dict[str | int, Any]:
-    from kerascli.spec.text import parse_document
+    from kerascli.config.yaml.text import parse_document
 
     return parse_document(run.resolved(), str(run.resolved_path)).data
 

@@ -7,16 +7,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from kerascli.component import Component, Registry, plural, registries
+from kerascli.config.schema.json_schema import first_line
+from kerascli.config.schema.sections import node_settings, sections
+from kerascli.config.schema.settings import Setting, options, settings
+from kerascli.config.yaml.dump import flow_yaml
 from kerascli.errors import ConfigError, suggestion
 from kerascli.layers.base import BaseLayer, MergeLayer
 from kerascli.ops.base import OPS
 from kerascli.ops.left_out import LEFT_OUT
 from kerascli.report.type_words import type_words
 from kerascli.shapes import Shape, show_shape
-from kerascli.spec.dump import flow_yaml
-from kerascli.spec.json_schema import first_line
-from kerascli.spec.sections import node_settings, sections
-from kerascli.spec.settings import Setting, options, settings
 
 _USED = {
     "layer": "- {}", "loss": "loss: {}", "metric": "metrics: [{}]", "optimizer": "optimizer: {}",

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from kerascli.graph.model import Call, Node
-from kerascli.graph.module import Graph
-from kerascli.graph.parts import parts_of
-from kerascli.graph.weights import Weight, lasting
+from kerascli.model.ir.nodes import Call, Node
+from kerascli.model.runtime.graph import Graph
+from kerascli.model.runtime.submodules import parts_of
+from kerascli.model.runtime.weights import Weight, lasting
 
 
 @dataclass(frozen=True, slots=True)

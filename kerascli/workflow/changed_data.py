@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from kerascli.data.prepare import PreparedData
+from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.errors import Fault
 from kerascli.workflow.opened import OpenedRun
 

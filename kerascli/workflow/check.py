@@ -5,20 +5,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kerascli.builder.values import check_values
-from kerascli.data.learning import load_learned
-from kerascli.data.prepare import DataFacts, PreparedData, stages
+from kerascli.config.absent_data import where_from
+from kerascli.config.cross_checks import idle_fit_faults
+from kerascli.config.load import Config, Progress, open_config
+from kerascli.config.run import RunSpec
+from kerascli.config.sections.init_from import InitFrom
+from kerascli.config.sections.phases import in_each
+from kerascli.data.pipeline.learning import load_learned
+from kerascli.data.pipeline.prepare import DataFacts, PreparedData, stages
 from kerascli.errors import ConfigError, Fault, counted, safe_text
-from kerascli.graph.model import Call
-from kerascli.graph.module import Graph
+from kerascli.model.ir.nodes import Call
+from kerascli.model.runtime.graph import Graph
 from kerascli.report.summary import Summary, summarize
 from kerascli.runs.record import RunRecord
-from kerascli.spec.absent import where_from
-from kerascli.spec.cross import idle_fit_faults
-from kerascli.spec.init_from import InitFrom
-from kerascli.spec.load import Config, Progress, open_config
-from kerascli.spec.phases import in_each
-from kerascli.spec.run import RunSpec
+from kerascli.training.checks.label_range_checks import check_values
 from kerascli.workflow.advice.advise import advise
 from kerascli.workflow.advice.case import Case
 from kerascli.workflow.opened import known_view

@@ -8,26 +8,26 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kerascli.builder.experiment import Experiment
-from kerascli.builder.objective import class_numbers
-from kerascli.builder.values import check_values
 from kerascli.data.base import SPLITS, Context
-from kerascli.data.loader import Batch, BatchSource
-from kerascli.data.prepare import prepare_rows
+from kerascli.data.batches.loader import Batch, BatchSource
+from kerascli.data.batches.rows import Split
+from kerascli.data.pipeline.prepare import prepare_rows
 from kerascli.data.read import read_raw
-from kerascli.data.rows import Split
 from kerascli.errors import ConfigError, DataError, suggestion
 from kerascli.events import Evaluated
 from kerascli.files import missing_file
-from kerascli.fit.classes import class_reading, tells_classes
-from kerascli.fit.evaluate import evaluate
-from kerascli.fit.predict import predict
 from kerascli.report.classes import ClassRow, class_rows, confusion
+from kerascli.training.build import Experiment
+from kerascli.training.checks.label_range_checks import check_values
+from kerascli.training.classes import class_reading, tells_classes
+from kerascli.training.evaluate import evaluate
+from kerascli.training.objective import class_numbers
+from kerascli.training.predict import predict
 from kerascli.workflow.changed_data import load_again
-from kerascli.workflow.keras_names import recorded_names
+from kerascli.workflow.fitting.plan import judged
+from kerascli.workflow.interchange.keras_names import recorded_names
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.opened import OpenedRun
-from kerascli.workflow.plan import judged
 from kerascli.workflow.raw_arrays import no_split, raw_rows
 
 

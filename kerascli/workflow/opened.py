@@ -7,22 +7,22 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor
 
-from kerascli.builder.experiment import Experiment, build_experiment
+from kerascli.config.load import Config, Progress, open_config
 from kerascli.data.base import Learned
-from kerascli.data.learning import load_learned
-from kerascli.data.pipeline import Stage
-from kerascli.data.prepare import DataFacts, Stages, stages
-from kerascli.data.spec import DataSpec
+from kerascli.data.pipeline.learning import load_learned
+from kerascli.data.pipeline.pipeline import Stage
+from kerascli.data.pipeline.prepare import DataFacts, Stages, stages
+from kerascli.data.section import DataSpec
 from kerascli.device import choose_device, prepare_cpu, use_threads
 from kerascli.errors import ConfigError, Fault, FileRefused, safe_text, suggestion
-from kerascli.fit.checkpoint import saved_weights
-from kerascli.fit.finite import nonfinite
-from kerascli.fit.step import assign_weights
-from kerascli.graph.model import Model, View
-from kerascli.graph.weights import lasting
+from kerascli.model.ir.nodes import Model, View
+from kerascli.model.runtime.weights import lasting
 from kerascli.runs.record import RunRecord
-from kerascli.spec.load import Config, Progress, open_config
-from kerascli.workflow.recorder import TRAINING
+from kerascli.training.build import Experiment, build_experiment
+from kerascli.training.checkpoint import saved_weights
+from kerascli.training.finite import nonfinite
+from kerascli.training.step import assign_weights
+from kerascli.workflow.fitting.recorder import TRAINING
 
 
 @dataclass(slots=True)

@@ -66,7 +66,7 @@ def _is_within(file: Path, given: Path) -> bool:
 
 def _read_by(run: RunRecord) -> Iterator[Path]:
     """The paths in the sections of a run's config that name files: every text of which a file is there."""
-    from kerascli.spec.text import read_document
+    from kerascli.config.yaml.text import read_document
 
     try:
         resolved = read_document(run.resolved_path).data
@@ -120,8 +120,8 @@ def _is_of_kind(file: Path, kind: str) -> bool:
 
 
 def _is_config(file: Path) -> bool:
-    from kerascli.spec.load import SECTIONS
-    from kerascli.spec.text import read_document
+    from kerascli.config.load import SECTIONS
+    from kerascli.config.yaml.text import read_document
 
     try:
         keys = read_document(file).data.keys()

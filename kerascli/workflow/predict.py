@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from kerascli.builder.values import check_values
-from kerascli.data.rows import Split
-from kerascli.fit.classes import class_reading
-from kerascli.fit.predict import predict
+from kerascli.data.batches.rows import Split
+from kerascli.training.checks.label_range_checks import check_values
+from kerascli.training.classes import class_reading
+from kerascli.training.predict import predict
 from kerascli.workflow.evaluate import rows_of
-from kerascli.workflow.keras_names import keras_output_names
+from kerascli.workflow.fitting.plan import judged
+from kerascli.workflow.interchange.keras_names import keras_output_names
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.opened import OpenedRun
-from kerascli.workflow.plan import judged
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import numpy as np
 
-from kerascli.builder.experiment import Experiment
-from kerascli.data.array_files import read_arrays
-from kerascli.data.columns import not_numbers
-from kerascli.data.convert import converted
-from kerascli.data.csv_text import read_csv
-from kerascli.data.rows import MemorySplit, Origin
-from kerascli.data.table import BadRow, Table, first_wrong
+from kerascli.config.sections.compile import Goal
+from kerascli.data.batches.rows import MemorySplit, Origin
+from kerascli.data.pipeline.columns import not_numbers
+from kerascli.data.storage.array_files import read_arrays
+from kerascli.data.storage.convert import converted
+from kerascli.data.storage.csv_text import read_csv
+from kerascli.data.storage.table import BadRow, Table, first_wrong
 from kerascli.errors import ConfigError, DataError, Fault, FileRefused, Place, safe_text, suggestion
 from kerascli.files import memory_limit, read_bytes
-from kerascli.interop.names import KerasNames
+from kerascli.interop.keras.names import KerasNames
 from kerascli.shapes import TensorSpec
-from kerascli.spec.compile import Goal
-from kerascli.workflow.keras_names import accepted_names, candidates
+from kerascli.training.build import Experiment
+from kerascli.workflow.interchange.keras_names import accepted_names, candidates
 
 
 def raw_rows(

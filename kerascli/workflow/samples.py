@@ -1,38 +1,45 @@
-"""Samples of a run, made by its callbacks while it trains."""
+"""Samples of a run, made again from its weights."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from kerascli.builder.experiment import Experiment
-from kerascli.callbacks.samples import Sampler, Studio, Text
-from kerascli.data.prepare import PreparedData
-from kerascli.report.pictures import picture
-from kerascli.runs.record import RunRecord
-from kerascli.workflow.studio import ModelStudio
-
-
-def made(sampler: Sampler, studio: Studio) -> tuple[bytes, str]:
-    """A sample as the contents of a file, and what that ends in."""
-    sample = sampler.sample(studio)
-    if isinstance(sample, Text):
-        return sample.text.encode(), ".txt"
-    return picture(sample), ".png"
+from kerascli.callbacks.samples import Sampler
+from kerascli.errors import ConfigError, safe_text, suggestion
+from kerascli.storage import make_folder, write_bytes
+from kerascli.workflow.changed_data import load_again
+from kerascli.workflow.generation.samples import made
+from kerascli.workflow.generation.studio import ModelStudio
+from kerascli.workflow.opened import OpenedRun
+from kerascli.workflow.outputs import writable, writable_folder
 
 
-class SampleWriter:
-    """Keeps the samples of a run that trains."""
-
-    def __init__(self, record: RunRecord, samplers: Sequence[Sampler], studio: Studio) -> None:
-        self._record = record
-        self._samplers = {sampler.sample_name: sampler for sampler in samplers}
-        self._studio = studio
-
-    def write(self, name: str, epoch: int) -> None:
-        data, suffix = made(self._samplers[name], self._studio)
-        self._record.write_sample(f"{epoch:04d}-{name}{suffix}", data)
+def studio_of(run: OpenedRun, *, data: bool = True) -> ModelStudio:
+    """Where the samples of an opened run are made; with its data, if that is wanted and at hand."""
+    prepared = load_again(run) if data and run.data is not None else None
+    splits, aside = ({}, {}) if prepared is None else (prepared.splits, prepared.aside)
+    return ModelStudio(run.experiment, splits, run.learned, run.stages.facts.targets, aside)
 
 
-def sample_writer(record: RunRecord, experiment: Experiment, prepared: PreparedData) -> SampleWriter:
-    """What keeps the samples of a training."""
-    samplers = [callback for callback in experiment.spec.fit.callbacks if isinstance(callback, Sampler)]
-    studio = ModelStudio(experiment, prepared.splits, prepared.learned, prepared.facts.targets, prepared.aside)
-    return SampleWriter(record, samplers, studio)
+def draw_samples(run: OpenedRun, names: Sequence[str], folder: Path | None) -> Iterator[Path]:
+    """Make samples from a run's weights: those of the callbacks that are named, or all. Raises ConfigError."""
+    callbacks = run.experiment.spec.fit.callbacks
+    samplers = {callback.sample_name: callback for callback in callbacks if isinstance(callback, Sampler)}
+    for name in names:
+        if name not in samplers:
+            known = f"it has {', '.join(samplers)}" if samplers else "it has none"
+            text = f"--callback: the run makes no sample '{safe_text(name)}'{suggestion(name, samplers)}"
+            raise ConfigError(text, hint=known)
+    if not samplers:
+        hint = "add one to fit.callbacks: sample_images, reconstructions, manifold_grid, generate_text ..."
+        raise ConfigError(f"the run '{run.record.path}' has no callback that makes samples", hint=hint)
+    studio = studio_of(run)
+    if folder is not None:
+        writable_folder(folder)
+        make_folder(folder)
+    for name in names or samplers:
+        data, suffix = made(samplers[name], studio)
+        if folder is None:
+            yield run.record.write_sample(f"final-{name}{suffix}", data)
+        else:
+            write_bytes(writable(folder / f"{name}{suffix}", suffix, run=run.record), data)
+            yield folder / f"{name}{suffix}"

@@ -4,16 +4,16 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from kerascli.data.rows import MemorySplit
+from kerascli.config.load import Progress, open_config
+from kerascli.data.batches.rows import MemorySplit
 from kerascli.errors import Interrupted
 from kerascli.events import EpochBegin, EpochEnd, Evaluated, Event, Note
-from kerascli.interop.samples import sample_inputs
+from kerascli.interop.example_inputs import sample_inputs
 from kerascli.report.plots import plot_history, save
 from kerascli.runs.index import list_runs
-from kerascli.spec.load import Progress, open_config
 from kerascli.workflow.evaluate import evaluate_rows, rows_of
+from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.opened import OpenedRun, open_run
-from kerascli.workflow.options import Options
 from kerascli.workflow.predict import predict_rows
 from kerascli.workflow.train import resume, start
 

@@ -4,29 +4,28 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kerascli.builder.cache import use_own_cache
-from kerascli.builder.experiment import Experiment
-from kerascli.data.learning import load_learned, save_learned
+from kerascli.compiler.cache import use_own_cache
+from kerascli.config.composition.references import escape_references
+from kerascli.config.load import Config, Progress, open_config
+from kerascli.config.sections.phases import in_each
+from kerascli.config.yaml.dump import dump_yaml
+from kerascli.data.pipeline.learning import load_learned, save_learned
 from kerascli.device import Choice, Threads, choose_device, prepare_cpu, use_threads
 from kerascli.errors import ConfigError, DataError, Fault, FileRefused, safe_text
 from kerascli.events import Began, Event, Note
-from kerascli.fit.checkpoint import stands
-from kerascli.fit.progress import Progress as Reached
 from kerascli.interrupts import deferred
 from kerascli.report.summary import render, summarize
 from kerascli.runs.history_writer import Prefix
 from kerascli.runs.manifest import run_facts
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord
-from kerascli.spec.dump import dump_yaml
-from kerascli.spec.load import Config, Progress, open_config
-from kerascli.spec.phases import in_each
-from kerascli.spec.references import escape_references
+from kerascli.training.build import Experiment
+from kerascli.training.checkpoint import stands
+from kerascli.training.progress import Progress as Reached
 from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
-from kerascli.workflow.init_from import init_weights
-from kerascli.workflow.options import Options
-from kerascli.workflow.phases import (
+from kerascli.workflow.fitting.options import Options
+from kerascli.workflow.fitting.phases import (
     Course,
     Phase,
     data_digests,
@@ -36,8 +35,9 @@ from kerascli.workflow.phases import (
     prepare_phases,
     refuse_other_epochs,
 )
-from kerascli.workflow.recorder import newest, restore
-from kerascli.workflow.running import run
+from kerascli.workflow.fitting.recorder import newest, restore
+from kerascli.workflow.fitting.run_loop import run
+from kerascli.workflow.interchange.init_from import init_weights
 
 
 def start(config: Config, options: Options) -> Iterator[Event]:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.interop.harness import assert_same, rows, shake
+from tests.support.keras_import_harness import assert_same, rows, shake
 
 L: Any = keras.layers
 Shapes = tuple[int | None, ...] | list[tuple[int | None, ...]]

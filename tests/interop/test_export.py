@@ -15,16 +15,16 @@ from safetensors import safe_open
 
 from kerascli.cli import app as program
 from kerascli.errors import ConfigError
-from kerascli.interop.keras_file import archive_bytes
-from kerascli.interop.keras_graph import keras_graph
-from kerascli.interop.keras_order import keras_order
+from kerascli.interop.keras.keras_order import keras_order
+from kerascli.interop.keras_export.keras_file import archive_bytes
+from kerascli.interop.keras_export.keras_graph import keras_graph
 from kerascli.layers.base import LAYERS
 from kerascli.runs.record import RunRecord
-from kerascli.workflow.exporting import CheckFailed, export_run, read_back
-from kerascli.workflow.importing import import_model
+from kerascli.workflow.interchange.exporting import CheckFailed, export_run, read_back
+from kerascli.workflow.interchange.importing import import_model
 from kerascli.workflow.opened import open_run
 from tests.interop import test_import as models
-from tests.interop.export_harness import assert_equal_in_keras, experiment, of_example
+from tests.support.keras_export_harness import assert_equal_in_keras, experiment, of_example
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, in numpy 2
 

@@ -8,10 +8,10 @@ import keras
 import pytest
 
 from kerascli.errors import ConfigError
-from kerascli.interop.differences import NULLS
-from kerascli.interop.serialized import OF_NETWORKS
+from kerascli.interop.keras.differences import NULLS
+from kerascli.interop.keras_export.serialized import OF_NETWORKS
 from kerascli.layers.base import LAYERS, Example
-from tests.interop.export_harness import assert_equal_in_keras, experiment, of_example
+from tests.support.keras_export_harness import assert_equal_in_keras, experiment, of_example
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, in numpy 2
 

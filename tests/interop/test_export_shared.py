@@ -9,14 +9,14 @@ import keras
 import numpy as np
 import pytest
 
-from kerascli.interop.keras_graph import keras_graph
-from kerascli.interop.samples import sample_inputs
-from kerascli.workflow.exporting import export_run
-from kerascli.workflow.importing import import_model
-from tests.interop.export_harness import assert_equal_in_keras, experiment, opened, outputs
-from tests.interop.harness import called, rows, save, shake
-from tests.interop.models import SHARED, siamese
+from kerascli.interop.example_inputs import sample_inputs
+from kerascli.interop.keras_export.keras_graph import keras_graph
+from kerascli.workflow.interchange.exporting import export_run
+from kerascli.workflow.interchange.importing import import_model
 from tests.interop.test_models import given_rows
+from tests.support.keras_export_harness import assert_equal_in_keras, experiment, opened, outputs
+from tests.support.keras_import_harness import called, rows, save, shake
+from tests.support.keras_models import SHARED, siamese
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, in numpy 2
 

@@ -18,11 +18,11 @@ from keras import layers as L
 
 from kerascli.component import Invalid
 from kerascli.errors import ConfigError, DataError, FileRefused, Place
-from kerascli.graph.parse import parse_model
 from kerascli.layers.base import LAYERS
+from kerascli.model.syntax.section import parse_model
 from kerascli.workflow.check import summary_of_run
 from kerascli.workflow.evaluate import evaluate_rows, rows_of
-from kerascli.workflow.importing import import_model
+from kerascli.workflow.interchange.importing import import_model
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.predict import predict_run
 from kerascli.workflow.train import Options, resume
@@ -456,7 +456,7 @@ def test_targets_that_do_not_fit_the_loss_are_told_by_file_and_name(
 _MEASURED = """
 import sys
 from pathlib import Path
-from kerascli.workflow.importing import import_model
+from kerascli.workflow.interchange.importing import import_model
 
 def peak():
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from keras import layers as L
 
-from kerascli.workflow.importing import import_model
+from kerascli.workflow.interchange.importing import import_model
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.predict import predict_run
-from tests.interop.harness import rows, shake
+from tests.support.keras_import_harness import rows, shake
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, in numpy 2
 

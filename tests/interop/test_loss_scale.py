@@ -10,9 +10,9 @@ from typing import Any
 import keras
 import pytest
 
+from kerascli.config.load import open_config
 from kerascli.runs.index import find_run
-from kerascli.spec.load import open_config
-from tests.runs_harness import kerascli
+from tests.support.runs_harness import kerascli
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras and numpy 2
 

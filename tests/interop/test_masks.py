@@ -10,11 +10,11 @@ import pytest
 from keras import layers as L
 
 from kerascli.errors import FileRefused
-from kerascli.workflow.exporting import export_run
-from kerascli.workflow.importing import import_model
-from tests.interop import mask_models
-from tests.interop.harness import assert_same, predicted, rows, save, shake
-from tests.interop.mask_models import behind, behind_images, behind_rows, behind_two, words
+from kerascli.workflow.interchange.exporting import export_run
+from kerascli.workflow.interchange.importing import import_model
+from tests.support import mask_models
+from tests.support.keras_import_harness import assert_same, predicted, rows, save, shake
+from tests.support.mask_models import behind, behind_images, behind_rows, behind_two, words
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask:UserWarning"),

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from kerascli.workflow.exporting import export_run
-from tests.interop.harness import assert_same, predicted
+from kerascli.workflow.interchange.exporting import export_run
+from tests.support.keras_import_harness import assert_same, predicted
 
 L: Any = keras.layers
 

@@ -11,12 +11,12 @@ from keras import layers as L
 
 from benchmarks.keras_files.applications import make as make_application
 from kerascli.errors import FileRefused
-from kerascli.workflow.exporting import export_run
-from kerascli.workflow.importing import import_model
+from kerascli.workflow.interchange.exporting import export_run
+from kerascli.workflow.interchange.importing import import_model
 from kerascli.workflow.opened import open_run
-from tests.interop.harness import assert_same, both, predicted, rows, save, shake
-from tests.interop.models import SHARED, WHOLE, frozen_base, tickets
-from tests.runs_harness import kerascli
+from tests.support.keras_import_harness import assert_same, both, predicted, rows, save, shake
+from tests.support.keras_models import SHARED, WHOLE, frozen_base, tickets
+from tests.support.runs_harness import kerascli
 
 AS_H5 = WHOLE[::4]
 

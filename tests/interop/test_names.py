@@ -12,19 +12,19 @@ import pytest
 from keras import layers as L
 
 from kerascli.cli.predict import predict as predict_command
+from kerascli.config.load import open_config
 from kerascli.errors import ConfigError, DataError, FileRefused
 from kerascli.report.predictions import write_predictions
 from kerascli.runs.facts import read_facts
 from kerascli.runs.record import RunRecord
 from kerascli.runs.sealed import sealed
-from kerascli.spec.load import open_config
 from kerascli.workflow.evaluate import evaluate_rows, rows_of
-from kerascli.workflow.importing import import_model
-from kerascli.workflow.importing_weights import import_weights
+from kerascli.workflow.interchange.importing import import_model
+from kerascli.workflow.interchange.importing_weights import import_weights
 from kerascli.workflow.opened import OpenedRun, open_run
 from kerascli.workflow.predict import predict_run
 from kerascli.workflow.train import Options, resume, start
-from tests.interop.harness import predicted, rows, save, shake
+from tests.support.keras_import_harness import predicted, rows, save, shake
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras's, in numpy 2

@@ -17,12 +17,12 @@ from kerascli.expressions import parse, walk
 from kerascli.expressions.tree import Binary, Call, Everything, Index, Items, Literal, Name, Node, Slice, Unary
 from kerascli.ops.base import OPS
 from kerascli.ops.left_out import LEFT_OUT
-from kerascli.workflow.importing import import_model
+from kerascli.workflow.interchange.importing import import_model
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.predict import predict_run
-from tests.interop.harness import arrays, assert_same, save
 from tests.parity.op_cases import CASES
 from tests.parity.test_ops import _OPERATORS, given, keras_function
+from tests.support.keras_import_harness import arrays, assert_same, save
 
 ops: Any = keras.ops
 TENSORS = {k: x.detach().float() if x.is_floating_point() else x for k, x in given().items()}

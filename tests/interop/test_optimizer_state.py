@@ -12,12 +12,12 @@ from keras import optimizers as O
 
 from kerascli.errors import FileRefused
 from kerascli.runs.record import RunRecord
-from kerascli.workflow.exporting import export_run
-from kerascli.workflow.importing import import_model
+from kerascli.workflow.fitting.options import Options
+from kerascli.workflow.interchange.exporting import export_run
+from kerascli.workflow.interchange.importing import import_model
 from kerascli.workflow.opened import open_run
-from kerascli.workflow.options import Options
 from kerascli.workflow.train import resume
-from tests.interop.harness import save
+from tests.support.keras_import_harness import save
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, in numpy 2
 

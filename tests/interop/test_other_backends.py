@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kerascli.interop.samples import sample_inputs
+from kerascli.interop.example_inputs import sample_inputs
 from kerascli.layers.base import LAYERS
-from tests.interop.export_harness import experiment, exported, of_example, outputs
 from tests.interop.test_export import EXPRESSIONS, SECTIONS, section_of_expression
 from tests.interop.test_export_layers import NO_MODEL, NOT_KERAS
+from tests.support.keras_export_harness import experiment, exported, of_example, outputs
 
 BACKENDS = [pytest.param("tensorflow", marks=pytest.mark.keras_tf), pytest.param("jax", marks=pytest.mark.keras_jax)]
 OPEN = """

@@ -13,9 +13,9 @@ import torch
 from keras import layers as L
 
 from kerascli.errors import FileRefused
-from kerascli.workflow.importing import Imported, import_model
+from kerascli.workflow.interchange.importing import Imported, import_model
 from kerascli.workflow.opened import open_run
-from tests.interop.harness import assert_same, both, save, shake
+from tests.support.keras_import_harness import assert_same, both, save, shake
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, in numpy 2
 

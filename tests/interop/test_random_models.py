@@ -11,10 +11,10 @@ import pytest
 
 from benchmarks.keras_files.random_models import draw
 from kerascli.errors import ConfigError
-from kerascli.interop.samples import sample_inputs
-from kerascli.workflow.exporting import export_run
-from tests.interop.export_harness import assert_equal_in_keras, experiment, outputs
-from tests.interop.harness import both
+from kerascli.interop.example_inputs import sample_inputs
+from kerascli.workflow.interchange.exporting import export_run
+from tests.support.keras_export_harness import assert_equal_in_keras, experiment, outputs
+from tests.support.keras_import_harness import both
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, in numpy 2
 

@@ -6,10 +6,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerascli.workflow.importing import import_model
+from kerascli.workflow.interchange.importing import import_model
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.predict import predict_run
-from tests.interop.harness import predicted, save, shake
+from tests.support.keras_import_harness import predicted, save, shake
 
 L: Any = keras.layers
 

@@ -10,10 +10,10 @@ import pytest
 from keras import Input, Model
 from keras import layers as L
 
-from kerascli.workflow.importing import import_model
+from kerascli.workflow.interchange.importing import import_model
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.predict import predict_run
-from tests.interop.harness import arrays, rows, save, shake
+from tests.support.keras_import_harness import arrays, rows, save, shake
 
 pytestmark = pytest.mark.filterwarnings("ignore:The structure of `inputs`:UserWarning")  # a mapping inside a list
 

@@ -12,11 +12,11 @@ from keras import layers as L
 from keras.src.legacy.saving import legacy_h5_format
 
 from kerascli.errors import FileRefused
-from kerascli.workflow.importing_weights import import_weights
+from kerascli.workflow.interchange.importing_weights import import_weights
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.predict import predict_run
-from tests.interop.harness import shake
-from tests.runs_harness import kerascli
+from tests.support.keras_import_harness import shake
+from tests.support.runs_harness import kerascli
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation:DeprecationWarning",  # Keras's, in numpy 2

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from kerascli.workflow.exporting import export_run
-from tests.interop.harness import assert_same, predicted, shake
+from kerascli.workflow.interchange.exporting import export_run
+from tests.support.keras_import_harness import assert_same, predicted, shake
 
 L: Any = keras.layers
 ZEROS = {"return_sequences": True, "zero_output_for_mask": True}

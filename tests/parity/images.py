@@ -11,7 +11,7 @@ from torch import Tensor
 from kerascli import draws
 from kerascli.preprocessing.images.base import ImageOperation
 from kerascli.shapes import TensorSpec
-from tests import layer_harness as harness
+from tests.support import layer_harness as harness
 
 FIRST = {"data_format": "channels_first"}
 UNIT = {"value_range": [0.0, 1.0]}

@@ -14,8 +14,8 @@ from keras.src import backend
 
 from kerascli.layers.base import LAYERS, Outcome
 from kerascli.shapes import TensorSpec
-from tests import layer_harness as harness
 from tests.parity import ledger
+from tests.support import layer_harness as harness
 
 
 def keras_layer(name: str, config: dict[str, Any]) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import kerascli.spec.run  # noqa: F401  # with it comes every registry
+import kerascli.config.run  # noqa: F401  # with it comes every registry
 from kerascli.component import Component, plural, registries
 from tests.parity import signatures
 
@@ -40,7 +40,7 @@ REFUSED_SETTINGS: dict[str, dict[str, str]] = {
         "training": "of any layer: test_settings_of_any_layer.py",
         "seed": "draws are not Keras's",
         **dict.fromkeys(("dropout", "recurrent_dropout", "noise_shape"), _DRAWN),
-        "stateful": "whole trainings are compared: tests/test_stateful.py",
+        "stateful": "whole trainings are compared: tests/model/test_stateful.py",
         "sparse": _FALSE,
         "synchronized": _FALSE,
         "use_cudnn": _KERNELS,

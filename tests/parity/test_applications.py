@@ -9,9 +9,9 @@ from keras.src.applications import convnext
 from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 
 from kerascli.shapes import TensorSpec
-from tests import layer_harness as harness
 from tests.parity import ledger
 from tests.parity.layers import assert_same
+from tests.support import layer_harness as harness
 
 
 class NamedLayerScale(convnext.LayerScale):

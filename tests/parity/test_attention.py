@@ -9,8 +9,8 @@ import torch
 
 from kerascli.layers.base import ShapeMismatch
 from kerascli.shapes import TensorSpec
-from tests import layer_harness as harness
 from tests.parity.layers import assert_same, mask_of
+from tests.support import layer_harness as harness
 
 QVK = ((2, 3, 6), (2, 5, 4), (2, 5, 6))
 OF_QUERY, OF_VALUE = mask_of("110", "001"), mask_of("11010", "00111")

@@ -13,8 +13,8 @@ import torch
 
 from kerascli.layers.base import LAYERS, Layer, ShapeMismatch
 from kerascli.shapes import TensorSpec
-from tests import layer_harness as harness
 from tests.parity.layers import assert_same, keras_layer
+from tests.support import layer_harness as harness
 
 FAMILY = [cls for cls in LAYERS if cls.__module__.startswith("kerascli.layers.convolutional.")]
 

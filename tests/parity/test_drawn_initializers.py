@@ -8,7 +8,7 @@ import torch
 from keras.src.initializers import random_initializers
 
 from tests.parity import ledger
-from tests.parts_harness import FLOAT64, fill
+from tests.support.parts_harness import FLOAT64, fill
 
 AXES = {"input_axes": [0, 2], "output_axes": [1]}
 SCALED = {

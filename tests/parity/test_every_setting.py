@@ -6,8 +6,8 @@ import keras
 import pytest
 
 from kerascli.component import Component, Invalid, plain, registries
-from kerascli.graph.written import NODE_KEYS, call_arguments
 from kerascli.layers.base import BaseLayer
+from kerascli.model.syntax.written import NODE_KEYS, call_arguments
 from tests.parity import signatures
 
 OTHER_DEFAULTS: dict[tuple[str, str], str] = {
@@ -77,8 +77,10 @@ COMPARED_CALLBACKS: dict[str, set[str]] = {
     "csv_logger": {"separator"},
     "remote_monitor": {"root", "path", "field", "headers", "send_as_json"},
 }
-"""Arguments that tests/test_callbacks.py compares with Keras at other values than their defaults."""
-_OUR_FILES = "files of a run are ours: what they hold is tested in tests/test_callbacks.py, tests/test_runs.py"
+"""Arguments that tests/callbacks/test_callbacks.py compares with Keras at other values than their defaults."""
+_OUR_FILES = (
+    "files of a run are ours: what they hold is tested in tests/callbacks/test_callbacks.py, tests/runs/test_runs.py"
+)
 CALLBACKS_APART: dict[str, str] = {
     "verbose": "lines at the terminal are ours",
     "filename": _OUR_FILES,

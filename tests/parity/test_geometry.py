@@ -14,8 +14,8 @@ import torch
 from kerascli.component import Invalid
 from kerascli.layers.base import LAYERS, ShapeMismatch
 from kerascli.shapes import TensorSpec
-from tests import layer_harness as harness
 from tests.parity.layers import assert_same
+from tests.support import layer_harness as harness
 
 FIRST = {"data_format": "channels_first"}
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from kerascli.shapes import TensorSpec
-from tests import layer_harness as harness
 from tests.parity import ledger
 from tests.parity.layers import keras_layer
+from tests.support import layer_harness as harness
 
 CASES = (
     ("locally_connected_1d", {"filters": 4, "kernel_size": 3}, (7, 3)),

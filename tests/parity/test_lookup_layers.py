@@ -9,10 +9,10 @@ from torch import Tensor
 
 from kerascli.component import Invalid
 from kerascli.data.base import NOTHING_LEARNED, TRANSFORMS, Field
-from kerascli.data.blocks import Blocks
-from kerascli.graph.build import build
-from kerascli.graph.module import Graph
-from kerascli.graph.parse import parse_model
+from kerascli.data.storage.blocks import Blocks
+from kerascli.model.inference.build import build
+from kerascli.model.runtime.graph import Graph
+from kerascli.model.syntax.section import parse_model
 from kerascli.preprocessing.hashing import buckets, crossed, decimals
 from kerascli.preprocessing.hashing_tensors import buckets_of, crossed_of
 from kerascli.shapes import TensorSpec

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.optimizer_harness import SHAPES, Ours, first_weights, gradients_of
 from tests.parity import ledger
+from tests.support.optimizer_harness import SHAPES, Ours, first_weights, gradients_of
 
 pytestmark = pytest.mark.usefixtures("keras_makes_float64")
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from kerascli.shapes import TensorSpec
-from tests import layer_harness as harness
 from tests.parity.layers import assert_same, mask_of
+from tests.support import layer_harness as harness
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from kerascli.optimizers.base import OPTIMIZERS, Optimizer
 from kerascli.parts.base import Constraint
-from tests.optimizer_harness import SHAPES, Ours, first_weights, gradients_of
 from tests.parity import ledger
+from tests.support.optimizer_harness import SHAPES, Ours, first_weights, gradients_of
 
 pytestmark = [
     pytest.mark.usefixtures("keras_makes_float64"),

@@ -8,7 +8,7 @@ import torch
 
 from kerascli.parts.base import ACTIVATIONS, CONSTRAINTS, REGULARIZERS
 from tests.parity import ledger
-from tests.parts_harness import FLOAT64, fill, parse, random
+from tests.support.parts_harness import FLOAT64, fill, parse, random
 
 PLAIN = sorted(set(ACTIVATIONS.names()) - {"threshold", "sparsemax"})
 ACTIVATION_CASES: list[tuple[str, dict[str, Any]]] = [

@@ -10,9 +10,9 @@ from keras.src import backend
 
 from kerascli.layers.base import Outcome, ShapeMismatch
 from kerascli.shapes import TensorSpec
-from tests import layer_harness as harness
 from tests.parity import ledger
 from tests.parity.layers import assert_same, mask_of
+from tests.support import layer_harness as harness
 
 RESIZE = {"resizing": {"height": 4, "width": 5}}
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from kerascli.shapes import TensorSpec
-from tests import layer_harness as harness
 from tests.parity.layers import assert_same, mask_of
+from tests.support import layer_harness as harness
 
 SEQUENCES = [
     ({"pool_size": 2}, (2, 6, 3)),

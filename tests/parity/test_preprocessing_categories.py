@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from kerascli.data.base import NOTHING_LEARNED, TRANSFORMS, Field
-from kerascli.data.blocks import Blocks
+from kerascli.data.storage.blocks import Blocks
 from kerascli.preprocessing.discretization import quantile_boundaries
 from tests.parity.layers import assert_same
 

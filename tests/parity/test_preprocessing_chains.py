@@ -9,10 +9,10 @@ from torch import Tensor
 from kerascli.preprocessing.images import operations
 from kerascli.preprocessing.images.base import ImageOperation
 from kerascli.preprocessing.images.rand_augment import augmentations
-from tests import layer_harness as harness
 from tests.parity import ledger
 from tests.parity.images import TRANSLATE, UNIT, drawn_for, flat, images_for, operation_of, ours
 from tests.parity.layers import keras_layer
+from tests.support import layer_harness as harness
 
 pytestmark = pytest.mark.filterwarnings("ignore:Tensor.T is deprecated")  # in Keras's count of shades
 

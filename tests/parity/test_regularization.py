@@ -9,9 +9,9 @@ from keras.src import ops
 from torch import Tensor
 
 from kerascli.shapes import TensorSpec
-from tests import layer_harness as harness
 from tests.parity import ledger
 from tests.parity.layers import assert_same
+from tests.support import layer_harness as harness
 
 RANDOM = {
     "dropout": {"rate": 0.4},

@@ -9,10 +9,10 @@ import torch
 
 from kerascli.preprocessing.images.resizing import Resizing
 from kerascli.shapes import TensorSpec
-from tests import layer_harness as harness
 from tests.parity import ledger
 from tests.parity.images import FIRST, ours
 from tests.parity.layers import assert_same, keras_layer
+from tests.support import layer_harness as harness
 
 RESIZINGS = [
     {"height": 5, "width": 4},

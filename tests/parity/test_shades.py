@@ -5,10 +5,10 @@ import pytest
 import torch
 from keras.src.backend.torch import nn, numpy
 
-from tests import layer_harness as harness
 from tests.parity import ledger
 from tests.parity.images import FIRST, UNIT, images_for, ours
 from tests.parity.layers import keras_layer
+from tests.support import layer_harness as harness
 
 pytestmark = pytest.mark.filterwarnings("ignore:Tensor.T is deprecated")  # in Keras's count of shades
 

@@ -14,13 +14,13 @@ from keras.src.backend.common import dtypes
 from torch import Tensor
 
 from kerascli import draws
-from kerascli.graph.build import build
-from kerascli.graph.module import Graph, GraphOutcome
-from kerascli.graph.parse import parse_model
-from kerascli.graph.weights import materialize
-from kerascli.spec.references import References
-from kerascli.spec.run import dump_model
-from kerascli.spec.text import parse_document
+from kerascli.config.composition.references import References
+from kerascli.config.run import dump_model
+from kerascli.config.yaml.text import parse_document
+from kerascli.model.inference.build import build
+from kerascli.model.runtime.graph import Graph, GraphOutcome
+from kerascli.model.runtime.weights import materialize
+from kerascli.model.syntax.section import parse_model
 
 layers = keras.layers
 

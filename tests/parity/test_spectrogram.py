@@ -10,9 +10,9 @@ import torch
 from kerascli.component import Invalid
 from kerascli.layers.base import ShapeMismatch
 from kerascli.shapes import TensorSpec
-from tests import layer_harness as harness
 from tests.parity import ledger
 from tests.parity.layers import assert_same, keras_layer
+from tests.support import layer_harness as harness
 
 FIRST = {"data_format": "channels_first"}
 

@@ -10,9 +10,9 @@ import torch
 from kerascli.component import Component
 from kerascli.layers.base import BaseLayer
 from kerascli.shapes import TensorSpec
-from tests import layer_harness as harness
 from tests.parity import ledger, signatures
 from tests.parity.test_shared import graph_of, run
+from tests.support import layer_harness as harness
 
 Pair = tuple[type[Component], Any]
 

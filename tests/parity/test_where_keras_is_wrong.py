@@ -11,7 +11,7 @@ from kerascli.losses.base import LOSSES
 from kerascli.metrics.base import METRICS
 from kerascli.parts.base import ACTIVATIONS
 from kerascli.shapes import TensorSpec
-from tests import layer_harness as harness
+from tests.support import layer_harness as harness
 
 
 @pytest.mark.filterwarnings("ignore:You are passing weight as `float`:UserWarning")

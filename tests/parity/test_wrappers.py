@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from kerascli.shapes import TensorSpec
-from tests import layer_harness as harness
 from tests.parity import ledger
 from tests.parity.layers import assert_same, keras_layer, mask_of
+from tests.support import layer_harness as harness
 
 MASK = mask_of("11100", "00111", "01011", "00000", "11111")
 KERAS = {

@@ -6,7 +6,7 @@ from pathlib import Path
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.datasets.cifar_batch import cifar_archive, read_cifar
 from kerascli.data.datasets.download import Remote, fetch
-from kerascli.data.table import Table
+from kerascli.data.storage.table import Table
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 

@@ -7,7 +7,7 @@ from typing import Literal
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.datasets.cifar_batch import cifar_archive, read_cifar
 from kerascli.data.datasets.download import Remote, fetch
-from kerascli.data.table import Table
+from kerascli.data.storage.table import Table
 
 SHA256 = "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7"
 _CLASSES = {"fine": 100, "coarse": 20}

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from kerascli.data.datasets.download import Remote
-from kerascli.data.table import Table, table_of
+from kerascli.data.storage.table import Table, table_of
 from kerascli.errors import DataError
 
 _PIXELS = 3 * 32 * 32

@@ -11,7 +11,7 @@ import numpy as np
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.datasets.download import Remote, fetch
 from kerascli.data.datasets.idx import parse_idx
-from kerascli.data.table import Table, table_of
+from kerascli.data.storage.table import Table, table_of
 from kerascli.errors import DataError
 
 CLASSES = (

@@ -10,7 +10,7 @@ import numpy as np
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.datasets.download import Remote, fetch
 from kerascli.data.datasets.word_sequences import remote, shuffled_rows
-from kerascli.data.table import Table, table_of
+from kerascli.data.storage.table import Table, table_of
 from kerascli.errors import DataError
 from kerascli.files import load_npz
 from kerascli.shapes import NonNegativeInt, OpenFraction

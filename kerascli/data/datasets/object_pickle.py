@@ -9,7 +9,7 @@ import struct
 
 import numpy as np
 
-from kerascli.data.tokens import Tokens
+from kerascli.data.storage.tokens import Tokens
 from kerascli.errors import DataError
 
 _EMPTY_LIST, _BYTE, _SHORT, _INT = b"]KMJ"

@@ -10,8 +10,8 @@ import numpy as np
 from kerascli.data.base import Field, Source
 from kerascli.data.datasets.download import Remote
 from kerascli.data.datasets.object_pickle import parse_sequences
-from kerascli.data.table import Table, table_of
-from kerascli.data.tokens import Tokens
+from kerascli.data.storage.table import Table, table_of
+from kerascli.data.storage.tokens import Tokens
 from kerascli.errors import DataError, Fault
 from kerascli.files import DAMAGED
 from kerascli.shapes import NonNegativeInt, PositiveInt

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from kerascli.data.base import Context, Field, Source, source
-from kerascli.data.table import Table, table_of
+from kerascli.data.storage.table import Table, table_of
 from kerascli.shapes import NonNegativeInt, PositiveFloat, PositiveInt
 
 

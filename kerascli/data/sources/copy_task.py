@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import model_validator
 
 from kerascli.data.base import Context, Field, Source, source
-from kerascli.data.table import Table, table_of
+from kerascli.data.storage.table import Table, table_of
 from kerascli.shapes import NonNegativeInt, PositiveInt
 
 

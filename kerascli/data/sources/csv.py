@@ -7,9 +7,9 @@ from pydantic import AfterValidator
 from pydantic import Field as Setting
 
 from kerascli.data.base import Field, source
-from kerascli.data.csv_text import read_csv
 from kerascli.data.sources.file_source import FileSource
-from kerascli.data.table import Table
+from kerascli.data.storage.csv_text import read_csv
+from kerascli.data.storage.table import Table
 from kerascli.files import memory_limit, read_bytes
 from kerascli.shapes import Words
 

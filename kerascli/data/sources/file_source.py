@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kerascli.data.base import Context, Source
-from kerascli.data.table import Table
+from kerascli.data.storage.table import Table
 
 
 class FileSource(Source):

@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import model_validator
 
 from kerascli.data.base import Context, Field, Source
-from kerascli.data.on_disk import Values
-from kerascli.data.table import Table
+from kerascli.data.storage.on_disk import Values
+from kerascli.data.storage.table import Table
 from kerascli.errors import DataError, DataMissing, Fault, Place, safe_text, suggestion
 from kerascli.shapes import Words
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kerascli.data.base import Context, Field, source
-from kerascli.data.image_files import Images, need_pillow
-from kerascli.data.on_disk import Values
 from kerascli.data.sources.folders import FolderSource
 from kerascli.data.sources.image_settings import SUFFIXES, ImageSettings, image_column
+from kerascli.data.storage.image_files import Images, need_pillow
+from kerascli.data.storage.on_disk import Values
 
 
 @source()

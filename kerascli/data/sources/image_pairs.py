@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from kerascli.data.base import Context, Field, Source, source
-from kerascli.data.image_files import Images, need_pillow
 from kerascli.data.sources.folders import files_below
 from kerascli.data.sources.image_settings import SUFFIXES, ImageSettings, image_column
-from kerascli.data.table import Table
+from kerascli.data.storage.image_files import Images, need_pillow
+from kerascli.data.storage.table import Table
 from kerascli.errors import DataError, DataMissing, Fault, Place, counted, safe_text
 
 

@@ -3,8 +3,8 @@
 from typing import Literal
 
 from kerascli.data.base import Source
-from kerascli.data.image_files import Images, Reading
-from kerascli.data.on_disk import Values, is_large
+from kerascli.data.storage.image_files import Images, Reading
+from kerascli.data.storage.on_disk import Values, is_large
 from kerascli.shapes import Size2D
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from kerascli.data.array_files import array_headers, array_paths, read_arrays
 from kerascli.data.base import Context, Field, source
 from kerascli.data.sources.file_source import FileSource
-from kerascli.data.table import Table, table_of
+from kerascli.data.storage.array_files import array_headers, array_paths, read_arrays
+from kerascli.data.storage.table import Table, table_of
 from kerascli.errors import DataError, Fault, Place, safe_text
 
 V = TypeVar("V")

@@ -8,8 +8,8 @@ from pydantic import Field as Setting
 from pydantic import model_validator
 
 from kerascli.data.base import Context, Field, Source, source
-from kerascli.data.image_files import need_pillow
-from kerascli.data.table import Table, table_of
+from kerascli.data.storage.image_files import need_pillow
+from kerascli.data.storage.table import Table, table_of
 from kerascli.shapes import NonNegativeInt, PositiveInt, Size2D
 
 _CONSONANTS, _VOWELS = "bcdfghjklmnprstvwz", "aeiou"

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from kerascli.data.base import Field, source
-from kerascli.data.parquet_columns import ParquetColumns
 from kerascli.data.sources.file_source import FileSource
-from kerascli.data.table import Table
+from kerascli.data.storage.parquet_columns import ParquetColumns
+from kerascli.data.storage.table import Table
 
 
 @source()

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import AfterValidator
 
 from kerascli.data.base import Context, Source, source
-from kerascli.data.table import Table, table_of
+from kerascli.data.storage.table import Table, table_of
 from kerascli.errors import DataError, Fault, Place, safe_text, show, suggestion
 from kerascli.files import open_regular
 from kerascli.user_code import import_file, told

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from kerascli.data.base import Context, Field, source
-from kerascli.data.on_disk import Values
 from kerascli.data.sources.folders import FolderSource
 from kerascli.data.sources.text_lines import read_text
+from kerascli.data.storage.on_disk import Values
 from kerascli.errors import DataError, Fault, Place
 from kerascli.files import memory_limit
 

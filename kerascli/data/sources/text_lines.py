@@ -7,7 +7,7 @@ import numpy as np
 
 from kerascli.data.base import Context, Field, source
 from kerascli.data.sources.file_source import FileSource
-from kerascli.data.table import Table, table_of
+from kerascli.data.storage.table import Table, table_of
 from kerascli.errors import DataError, Fault, Place
 from kerascli.files import memory_limit, read_bytes
 from kerascli.shapes import PositiveInt

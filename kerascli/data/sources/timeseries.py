@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from kerascli.data.base import Context, Field, source
-from kerascli.data.on_disk import Direct, Rows, Values, chosen, is_large
 from kerascli.data.sources.wrapped import WrappedSource, numbers_in_memory
-from kerascli.data.table import Table
+from kerascli.data.storage.on_disk import Direct, Rows, Values, chosen, is_large
+from kerascli.data.storage.table import Table
 from kerascli.errors import DataError, Fault, Place
 from kerascli.shapes import NonNegativeInt, PositiveInt
 

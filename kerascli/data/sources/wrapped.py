@@ -7,8 +7,8 @@ from typing import Annotated, Self
 import numpy as np
 
 from kerascli.data.base import SOURCES, Context, Source
-from kerascli.data.columns import is_number, not_numbers
-from kerascli.data.table import Table
+from kerascli.data.pipeline.columns import is_number, not_numbers
+from kerascli.data.storage.table import Table
 from kerascli.errors import DataError, Fault, Place
 
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.data.base import EXACT_IN_FLOAT32, Field, Learned, Transform, transform
-from kerascli.data.columns import is_number
-from kerascli.data.convert import converted
-from kerascli.data.csv_text import INEXACT, first_inexact, numbers_of
-from kerascli.data.table import BadRow
+from kerascli.data.pipeline.columns import is_number
+from kerascli.data.storage.convert import converted
+from kerascli.data.storage.csv_text import INEXACT, first_inexact, numbers_of
+from kerascli.data.storage.table import BadRow
 from kerascli.errors import safe_text
 
 

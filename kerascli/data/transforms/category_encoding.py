@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from kerascli.data.base import Field, Learned, Transform, transform
-from kerascli.data.table import BadRow
-from kerascli.data.tokens import Tokens
+from kerascli.data.storage.table import BadRow
+from kerascli.data.storage.tokens import Tokens
 from kerascli.data.transforms.fitting import need_integers
 from kerascli.files import memory_limit
 from kerascli.preprocessing.categories import encoded_shape, tally

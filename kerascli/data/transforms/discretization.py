@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from kerascli.data.base import Field, Learned, Transform, transform
-from kerascli.data.blocks import Blocks
+from kerascli.data.storage.blocks import Blocks
 from kerascli.data.transforms.fitting import need_numbers, present
 from kerascli.preprocessing.categories import encode, encoded_shape
 from kerascli.preprocessing.discretization import DiscretizationSettings, quantile_boundaries

@@ -13,8 +13,8 @@ from pydantic_core import PydanticCustomError
 
 from kerascli.component import Component, Invalid
 from kerascli.data.base import FEATURES, TRANSFORMS, Feature, Field, Learned, Transform, transform
-from kerascli.data.blocks import Blocks
-from kerascli.data.table import BadRow
+from kerascli.data.storage.blocks import Blocks
+from kerascli.data.storage.table import BadRow
 from kerascli.data.transforms.discretization import Discretization
 from kerascli.data.transforms.hashed_crossing import to_cross
 from kerascli.errors import Fault, suggestion

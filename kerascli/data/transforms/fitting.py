@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from kerascli.data.base import EXACT_IN_FLOAT32, Field
-from kerascli.data.blocks import Blocks
-from kerascli.data.table import BadRow, first_wrong
+from kerascli.data.storage.blocks import Blocks
+from kerascli.data.storage.table import BadRow, first_wrong
 
 
 def need_numbers(field: Field) -> None:

@@ -7,9 +7,9 @@ import numpy as np
 from pydantic import model_validator
 
 from kerascli.data.base import Field, Learned, Transform, transform
-from kerascli.data.blocks import Blocks, counted
-from kerascli.data.convert import converted
-from kerascli.data.median import medians
+from kerascli.data.storage.blocks import Blocks, counted
+from kerascli.data.storage.convert import converted
+from kerascli.data.storage.median import medians
 from kerascli.data.transforms.fitting import float_dtype
 
 

@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kerascli.data.base import Field, Learned, Transform
-from kerascli.data.blocks import Blocks
-from kerascli.data.table import BadRow, first_wrong
-from kerascli.data.tokens import Census, Tokens
-from kerascli.data.vocabulary import read_vocabulary
+from kerascli.data.storage.blocks import Blocks
+from kerascli.data.storage.table import BadRow, first_wrong
+from kerascli.data.storage.tokens import Census, Tokens
+from kerascli.data.text.vocabulary import read_vocabulary
 from kerascli.preprocessing.categories import encode, encoded_shape, tally
 from kerascli.preprocessing.lookup import LookupSettings, check_vocabulary
 

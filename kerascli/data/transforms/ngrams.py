@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import Field as Setting
 
 from kerascli.data.base import Field, Learned, Transform, transform
-from kerascli.data.blocks import Blocks
-from kerascli.data.tokens import Tokens
+from kerascli.data.storage.blocks import Blocks
+from kerascli.data.storage.tokens import Tokens
 from kerascli.data.transforms.fitting import need_integers
 
 

@@ -6,8 +6,8 @@ import numpy as np
 from torch import nn
 
 from kerascli.data.base import EXACT_IN_FLOAT32, Field, Learned, Transform, transform
-from kerascli.data.blocks import Blocks
-from kerascli.data.table import BadRow
+from kerascli.data.storage.blocks import Blocks
+from kerascli.data.storage.table import BadRow
 from kerascli.data.transforms.fitting import float_dtype, need_numbers, present
 from kerascli.preprocessing.normalization import (
     NormalizationModule,

@@ -6,10 +6,10 @@ from typing import Literal
 import numpy as np
 
 from kerascli.data.base import Field, Learned, Transform, transform
-from kerascli.data.blocks import Blocks
-from kerascli.data.convert import converted
-from kerascli.data.table import BadRow
-from kerascli.data.tokens import Tokens
+from kerascli.data.storage.blocks import Blocks
+from kerascli.data.storage.convert import converted
+from kerascli.data.storage.table import BadRow
+from kerascli.data.storage.tokens import Tokens
 from kerascli.data.transforms.fitting import need_integers
 from kerascli.shapes import PositiveInt
 

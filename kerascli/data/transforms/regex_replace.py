@@ -9,7 +9,7 @@ from pydantic import AfterValidator, ValidationInfo, field_validator
 from pydantic import Field as Setting
 
 from kerascli.data.base import Field, Learned, Transform, transform
-from kerascli.data.patterns import MAX_CHARACTERS, Replacing, check_pattern
+from kerascli.data.text.patterns import MAX_CHARACTERS, Replacing, check_pattern
 from kerascli.data.transforms.fitting import need_text
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import AfterValidator
 
 from kerascli.data.base import Field, Learned, Transform, transform
-from kerascli.data.convert import converted
+from kerascli.data.storage.convert import converted
 from kerascli.data.transforms.fitting import need_numbers
 
 

@@ -13,8 +13,8 @@ from pydantic import BeforeValidator, model_validator
 from pydantic import Field as Setting
 
 from kerascli.data.base import Field, Learned, Transform, transform
-from kerascli.data.blocks import Blocks
-from kerascli.data.tokens import Tokens
+from kerascli.data.storage.blocks import Blocks
+from kerascli.data.storage.tokens import Tokens
 from kerascli.data.transforms.fitting import need_text
 from kerascli.data.transforms.string_lookup import StringLookup
 from kerascli.preprocessing.categories import Dense

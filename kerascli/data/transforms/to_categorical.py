@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.data.base import Field, Learned, Transform, transform
-from kerascli.data.blocks import Blocks
-from kerascli.data.table import BadRow, first_wrong
+from kerascli.data.storage.blocks import Blocks
+from kerascli.data.storage.table import BadRow, first_wrong
 from kerascli.data.transforms.fitting import need_integers
 from kerascli.shapes import PositiveInt
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kerascli.data.base import Field, Learned, Transform, transform
-from kerascli.data.blocks import Blocks
+from kerascli.data.storage.blocks import Blocks
 from kerascli.errors import DataError, Fault, Place
 from kerascli.files import open_regular
 

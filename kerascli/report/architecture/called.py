@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from kerascli.graph.build import Built
-from kerascli.graph.model import Call, Input, Model, flat
-from kerascli.graph.module import Graph
+from kerascli.model.inference.build import Built
+from kerascli.model.ir.nodes import Call, Input, Model, flat
+from kerascli.model.runtime.graph import Graph
 from kerascli.report.architecture.diagram import Box, Diagram
 from kerascli.report.architecture.reading import diagram_of
 

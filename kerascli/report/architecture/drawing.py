@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from kerascli.graph.module import Graph
+    from kerascli.model.runtime.graph import Graph
 
 _MOST_BOXES = 2_000
 _PER_INCH = 100.0

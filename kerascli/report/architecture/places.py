@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from kerascli.errors import Path
-from kerascli.graph.model import Model, Node, Shared
+from kerascli.model.ir.nodes import Model, Node, Shared
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from kerascli.errors import counted
-from kerascli.graph.model import Node
-from kerascli.graph.module import Graph
-from kerascli.graph.parts import parts_of
-from kerascli.graph.targets import name_of
-from kerascli.graph.weights import weights_of
+from kerascli.model.ir.nodes import Node
+from kerascli.model.ir.targets import name_of
+from kerascli.model.runtime.graph import Graph
+from kerascli.model.runtime.submodules import parts_of
+from kerascli.model.runtime.weights import weights_of
 from kerascli.report.architecture.diagram import Box, Diagram, Edge, folded
 from kerascli.report.architecture.places import Part, Place, places
 from kerascli.report.architecture.words import details, family_of, shape_label

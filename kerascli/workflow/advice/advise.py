@@ -5,10 +5,10 @@ import pkgutil
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 
+from kerascli.config.sections.phases import in_each
+from kerascli.config.yaml.document import Faulty
 from kerascli.errors import Fault
 from kerascli.events import Note
-from kerascli.spec.document import Faulty
-from kerascli.spec.phases import in_each
 from kerascli.workflow.advice import checks
 from kerascli.workflow.advice.case import Case
 

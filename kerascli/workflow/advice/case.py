@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from kerascli.data.prepare import PreparedData
-from kerascli.data.spec import DataSpec, Pipeline
-from kerascli.data.table import Table
+from kerascli.config.load import Config
+from kerascli.config.run import RunSpec
+from kerascli.data.pipeline.prepare import PreparedData
+from kerascli.data.section import DataSpec, Pipeline
+from kerascli.data.storage.table import Table
 from kerascli.errors import Fault, Path
-from kerascli.graph.build import Built
-from kerascli.spec.load import Config
-from kerascli.spec.run import RunSpec
+from kerascli.model.inference.build import Built
 from kerascli.workflow.advice.raw import Raw
 
 

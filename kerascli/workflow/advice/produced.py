@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kerascli.expressions.tree import Call, Name
-from kerascli.graph.model import Node
-from kerascli.graph.rnn import DescribedRNN
 from kerascli.layers.base import BaseLayer
 from kerascli.layers.expressions.expr import Expr
+from kerascli.model.ir.nodes import Node
+from kerascli.model.ir.rnn import DescribedRNN
 from kerascli.ops.expression import expression
 from kerascli.parts.activations import Linear, ReLU
 from kerascli.parts.base import Activation

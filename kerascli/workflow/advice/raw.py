@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kerascli.data.on_disk import Rows, chosen, count
-from kerascli.data.table import Table
-from kerascli.data.tokens import is_ragged
+from kerascli.data.storage.on_disk import Rows, chosen, count
+from kerascli.data.storage.table import Table
+from kerascli.data.storage.tokens import is_ragged
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.datasets.idx import parse_idx
-from kerascli.data.table import Table, table_of
+from kerascli.data.storage.table import Table, table_of
 
 _FOLDER = Path(__file__).parent
 _IMAGES, _LABELS = "images-idx3-ubyte", "labels-idx1-ubyte"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from kerascli.data.spec import Pipeline
+from kerascli.data.section import Pipeline
 from kerascli.errors import Fault, Path
 from kerascli.losses.base import Loss
 from kerascli.workflow.advice.case import Case, is_label, warning

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from kerascli.errors import Fault, Path, Related
 from kerascli.expressions import walk
 from kerascli.expressions.tree import Call, Literal, Name
-from kerascli.graph.model import Node
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.losses.base import Loss
 from kerascli.losses.expr import Expr as LossFormula
+from kerascli.model.ir.nodes import Node
 from kerascli.ops.expression import expression
 from kerascli.workflow.advice.case import Case, warning
 from kerascli.workflow.advice.produced import Produced, Tracer

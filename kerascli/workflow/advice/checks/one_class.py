@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from kerascli.data.rows import MemorySplit
+from kerascli.data.batches.rows import MemorySplit
 from kerascli.errors import Fault, show
 from kerascli.losses.expr import Expr
 from kerascli.workflow.advice.case import Case, warning

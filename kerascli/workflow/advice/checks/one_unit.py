@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from kerascli.errors import Fault
-from kerascli.graph.build import Built
-from kerascli.graph.model import Node
 from kerascli.layers.activations.softmax import Softmax as SoftmaxLayer
 from kerascli.layers.base import BaseLayer
+from kerascli.model.inference.build import Built
+from kerascli.model.ir.nodes import Node
 from kerascli.parts.activations import Softmax, Sparsemax
 from kerascli.workflow.advice.case import Case, warning
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from kerascli.data.blocks import distinct
-from kerascli.data.on_disk import Values
-from kerascli.data.table import Table
-from kerascli.data.tokens import is_ragged
+from kerascli.data.storage.blocks import distinct
+from kerascli.data.storage.on_disk import Values
+from kerascli.data.storage.table import Table
+from kerascli.data.storage.tokens import is_ragged
 from kerascli.errors import Fault, safe_text
 from kerascli.workflow.advice.case import Case, warning
 

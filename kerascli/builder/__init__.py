@@ -1,1 +1,0 @@
-"""From specs to torch objects: the objective, the updates, the experiment."""

@@ -1,0 +1,129 @@
+"""Programs made into native code by torch's compiler, and kept in the user's cache: a second run only loads them.
+
+On the CPU a program becomes a shared library, which torch runs without its compiler: that alone takes two seconds to
+load. On a GPU the compiler keeps what it made by itself.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from kerascli.compiler.cache import cache_folder, make_own_cache
+from kerascli.compiler.processor import processor
+
+Run = Callable[..., Sequence[Tensor | None]]
+"""(*inputs of a program) -> what its code returns."""
+
+_LIBRARY = "program.so"
+
+
+def compiled(code: fx.GraphModule, examples: Sequence[Tensor]) -> Run:
+    """The code for arguments of exactly such forms. Raises whatever torch's compiler raises."""
+    if any(not tensor.is_cpu for tensor in examples):
+        return _in_process(code, examples)
+    there, results = _result_places(code)
+    make_own_cache()
+    library = _library(code, examples)
+    try:
+        call = _loaded(library)
+    except RuntimeError:  # it is not there, or damaged
+        shutil.rmtree(library.parent, ignore_errors=True)
+        _make(_without_gaps(code, there), examples, library)
+        call = _loaded(library)
+    if len(there) == results:
+        return lambda *inputs: call(list(inputs))
+
+    def run(*inputs: Tensor) -> list[Tensor | None]:
+        found: list[Tensor | None] = [None] * results
+        for place, tensor in zip(there, call(list(inputs)), strict=True):
+            found[place] = tensor
+        return found
+
+    return run
+
+
+def _loaded(library: Path) -> Callable[[list[Tensor]], list[Tensor]]:
+    """Raises RuntimeError."""
+    runners = torch._C._aoti  # pyright: ignore[reportAttributeAccessIssue]
+    return runners.AOTIModelContainerRunnerCpu(str(library), 1).run
+
+
+def is_compiled(code: fx.GraphModule, examples: Sequence[Tensor]) -> bool:
+    """Whether `compiled` would only load what was made before."""
+    return all(tensor.is_cpu for tensor in examples) and _library(code, examples).exists()
+
+
+def _library(code: fx.GraphModule, examples: Sequence[Tensor]) -> Path:
+    """Where the library lies: by all that it is made from. Its kernels are for this processor and so many threads."""
+    digest = hashlib.sha256()
+    digest.update(f"{torch.__version__} {torch.version.git_version} {torch.get_num_threads()} {processor()}".encode())
+    digest.update(code.code.encode())
+    for name, constant in code.named_buffers():
+        digest.update(f"{name} {_form(constant)}".encode())
+        digest.update(constant.contiguous().view(-1).view(torch.uint8).numpy().data)
+    for tensor in examples:
+        digest.update(_form(tensor).encode())
+    return cache_folder() / "programs" / digest.hexdigest() / _LIBRARY
+
+
+def _form(tensor: Tensor) -> str:
+    return f"{tensor.dtype} {tuple(tensor.shape)} {tensor.stride()}"
+
+
+def _make(code: fx.GraphModule, examples: Sequence[Tensor], library: Path) -> None:
+    """Put the library there, whole or not at all."""
+    from torch._inductor import aot_compile
+
+    programs = library.parent.parent
+    programs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Headers that are compiled ahead would save a second, but lie in the shared folder for temporary files.
+    options = {"cpp_cache_precompile_headers": False, "aot_inductor.precompile_headers": False}
+    with torch.no_grad():
+        made_at = Path(str(aot_compile(code, tuple(examples), options=options)))
+    with TemporaryDirectory(dir=programs, ignore_cleanup_errors=True) as made:
+        shutil.copyfile(made_at, Path(made, _LIBRARY))
+        others = made_at.with_suffix(".json")  # operators that are not torch's own
+        if others.exists():
+            shutil.copyfile(others, Path(made, _LIBRARY).with_suffix(".json"))
+        try:
+            Path(made).replace(library.parent)
+        except OSError:  # another run was quicker
+            if not library.exists():
+                raise
+
+
+def _in_process(code: fx.GraphModule, examples: Sequence[Tensor]) -> Run:
+    from torch._inductor import config, standalone_compile
+
+    make_own_cache()
+    inputs: list[Any] = list(examples)
+    with torch.no_grad(), config.patch(cpp_cache_precompile_headers=False):
+        return standalone_compile(code, inputs, dynamic_shapes="from_example_inputs")
+
+
+def _result_places(code: fx.GraphModule) -> tuple[list[int], int]:
+    """Which of the results are tensors, and how many results there are."""
+    results = _results(code)
+    return [place for place, result in enumerate(results) if isinstance(result, fx.Node)], len(results)
+
+
+def _results(code: fx.GraphModule) -> Sequence[Any]:
+    results = next(iter(code.graph.find_nodes(op="output"))).args[0]
+    return results if isinstance(results, (list, tuple)) else ()
+
+
+def _without_gaps(code: fx.GraphModule, there: Sequence[int]) -> fx.GraphModule:
+    """The same code with those results alone, and without notes: theirs are of tensors on the meta device."""
+    results, graph = _results(code), fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    graph.graph_copy(code.graph, copies)
+    graph.output([copies[results[place]] for place in there])
+    for node in graph.nodes:
+        node.meta = {}
+    return fx.GraphModule(code, graph)

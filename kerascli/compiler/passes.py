@@ -1,0 +1,277 @@
+"""What makes a program faster without changing what it computes: each pass rewrites the list of operations."""
+
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from kerascli.compiler.softmax_passes import use_normalized
+
+aten = torch.ops.aten
+
+_ALIASES = (aten.detach.default, aten.alias.default, aten.lift_fresh.default)
+_KERNELS = {
+    "aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::convolution", "aten::convolution_backward",
+    "aten::embedding", "kerascli::linear",
+}  # fmt: skip
+_FUNCTIONS = torch._C._VariableFunctions  # pyright: ignore[reportAttributeAccessIssue]  # what `torch.mul` is
+_METHODS = {"view", "expand", "repeat"}
+"""Operators without a function of their name that are methods with the same arguments."""
+_FOLDED_ELEMENTS = 2**16
+"""Constants are kept in memory up to this size; larger ones are made anew each step, which costs no more."""
+
+
+def simplify(code: fx.GraphModule, *, on_cpu: bool) -> None:
+    """All passes, in the order in which they help one another."""
+    drop_aliases(code.graph)
+    use_normalized(code.graph)
+    fold_constants(code)
+    if on_cpu:
+        fuse_relu(code.graph)
+        reuse_memory(code.graph)
+    code.graph.eliminate_dead_code()
+    call_directly(code.graph)
+    code.graph.lint()
+    code.recompile()
+
+
+def costly_operations(graph: fx.Graph) -> int:
+    """How many operations a compiler could fuse: those that are neither views nor products of matrices."""
+    return sum(
+        isinstance(node.target, torch._ops.OpOverload)
+        and not _may_alias(node)
+        and node.target._schema.name not in _KERNELS
+        for node in graph.nodes
+    )
+
+
+def drop_aliases(graph: fx.Graph) -> None:
+    """Without autograd a detached tensor is the tensor, and a matrix that is transposed twice is itself."""
+    for node in list(graph.nodes):
+        if node.target in _ALIASES:
+            _replace(graph, node, node.args[0])
+        elif node.target is aten.t.default and node.args[0].target is aten.t.default:
+            _replace(graph, node, node.args[0].args[0])
+        elif node.target is aten.view.default and _shape(node) == _shape(node.args[0]):
+            _replace(graph, node, node.args[0])
+
+
+def fold_constants(code: fx.GraphModule) -> None:
+    """What depends on nothing that is given, such as the numbers 0 to 9, is computed once."""
+    known: dict[fx.Node, Tensor] = {}
+    for node in code.graph.nodes:
+        if _is_constant(node, known):
+            arguments, named = fx.map_arg((node.args, node.kwargs), lambda n: known[n] if n in known else _blank(n))
+            known[node] = node.target(*arguments, **named)
+    for node, value in known.items():
+        if all(user in known or _only_reads(user) for user in node.users) and not _is_written(node):
+            code.register_buffer(f"constant_{node.name}", value, persistent=False)
+            with code.graph.inserting_before(node):
+                constant = code.graph.get_attr(f"constant_{node.name}")
+            constant.meta = dict(node.meta)
+            _replace(code.graph, node, constant)
+
+
+def _is_constant(node: fx.Node, known: Mapping[fx.Node, Tensor]) -> bool:
+    value, target = node.meta.get("val"), node.target
+    if not isinstance(target, torch._ops.OpOverload) or not isinstance(value, Tensor):
+        return False
+    if value.numel() > _FOLDED_ELEMENTS or target._schema.is_mutable or _is_random(target):
+        return False
+    return target is aten.ones_like.default or all(argument in known for argument in node.all_input_nodes)
+
+
+def _blank(node: fx.Node) -> Tensor:
+    """A tensor like that of a node, for those who ask for its form alone."""
+    value = node.meta["val"]
+    return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=node.meta["device"])
+
+
+def _is_random(target: torch._ops.OpOverload) -> bool:
+    return torch.Tag.nondeterministic_seeded in target.tags or target.namespace != "aten" or "empty" in target.name()
+
+
+def _only_reads(node: fx.Node) -> bool:
+    """Known not to write into what it is given: schemas of kernels that fill their arguments do not always say so."""
+    target = node.target
+    return (
+        isinstance(target, torch._ops.OpOverload)
+        and torch.Tag.pointwise in target.tags
+        and not target._schema.is_mutable
+    )
+
+
+def _is_pure(node: fx.Node) -> bool:
+    return isinstance(node.target, torch._ops.OpOverload) and not node.target._schema.is_mutable
+
+
+def _is_written(node: fx.Node) -> bool:
+    """Whether an operation writes into a tensor or a view of it."""
+    return any(
+        user.op != "output" and (not _is_pure(user) or (_may_alias(user) and _is_written(user))) for user in node.users
+    )
+
+
+def fuse_relu(graph: fx.Graph) -> None:
+    """oneDNN's convolutions apply relu while the result is still in the cache."""
+    if not torch.backends.mkldnn.is_available():
+        return
+    for node in list(graph.nodes):
+        if node.target is not aten.relu.default:
+            continue
+        before, moved = node.args[0], None
+        if before.target is aten.permute.default and len(before.users) == 1:  # to channels last, as Keras has it
+            before, moved = before.args[0], before
+        if before.target is not aten.convolution.default or len(before.users) > 1 or not _plain(before):
+            continue
+        x, weight, bias, stride, padding, dilation, transposed, _, groups = before.args
+        if transposed or len(stride) != 2:
+            continue
+        with graph.inserting_before(node):
+            fused = graph.call_function(
+                torch.ops.mkldnn._convolution_pointwise.default,
+                (x, weight, bias, padding, stride, dilation, groups, "relu", [], ""),
+            )
+            fused.meta = dict(before.meta)
+            result = fused
+            if moved is not None:
+                result = graph.call_function(aten.permute.default, (fused, moved.args[1]))
+                result.meta = dict(node.meta)
+        _replace(graph, node, result)
+        for replaced in (moved, before):
+            if replaced is not None:
+                graph.erase_node(replaced)
+
+
+def reuse_memory(graph: fx.Graph) -> None:
+    """An elementwise operation writes into its first operand where nobody needs that any more.
+
+    A large result costs more for the pages that the system hands out than for the computing.
+    """
+    last_use = _last_uses(graph)
+    fresh = {node for node in graph.nodes if _fresh(node)}
+    for node in list(graph.nodes):
+        change = _in_place(node.target)
+        if change is None or not node.args or not isinstance(node.args[0], fx.Node):
+            continue
+        operand = node.args[0]
+        whole = _whole(operand)
+        if last_use[whole] is node and whole in fresh and _same_layout(operand, node) and _used_once(node):
+            change(graph, node)
+
+
+def call_directly(graph: fx.Graph) -> None:
+    """Torch's own functions and methods start an operation in half a microsecond less than the operators do.
+
+    Last of all: passes know operators.
+    """
+    for node in graph.nodes:
+        target = node.target
+        if not isinstance(target, torch._ops.OpOverload) or target.namespace != "aten":
+            continue
+        if any(argument.is_out for argument in target._schema.arguments):
+            continue
+        name = target._schema.name.removeprefix("aten::")
+        function = getattr(_FUNCTIONS, name, None)
+        if function is not None:
+            node.target = function
+        elif name in _METHODS or name.endswith("_"):
+            node.op, node.target = "call_method", name
+
+
+def _in_place(target: Any) -> Callable[[fx.Graph, fx.Node], None] | None:
+    """How an operation is made one that writes into its first operand, if it can be."""
+    if target is aten.threshold_backward.default:
+        return _threshold_in_place
+    if not isinstance(target, torch._ops.OpOverload) or torch.Tag.pointwise not in target.tags:
+        return None
+    packet = getattr(aten, f"{target._schema.name.removeprefix('aten::')}_", None)
+    variant = getattr(packet, target._overloadname, None) if packet is not None else None
+    if variant is None:
+        return None
+
+    def change(_: fx.Graph, node: fx.Node) -> None:
+        node.target = variant
+
+    return change
+
+
+def _threshold_in_place(_: fx.Graph, node: fx.Node) -> None:
+    node.target = aten.threshold_backward.grad_input
+    node.kwargs = {"grad_input": node.args[0]}
+
+
+def _last_uses(graph: fx.Graph) -> dict[fx.Node, fx.Node | None]:
+    """For every node the last one that needs its memory, through views of it too; None for what is returned."""
+    place = {node: number for number, node in enumerate(graph.nodes)}
+    last: dict[fx.Node, fx.Node | None] = {}
+    for node in reversed(graph.nodes):
+        ends: list[fx.Node | None] = []
+        for user in node.users:
+            if user.op == "output":
+                ends.append(None)
+            else:
+                ends.append(user)
+                if _may_alias(user):
+                    ends.append(last[user])
+        if any(end is None for end in ends):
+            last[node] = None
+        else:
+            last[node] = max((end for end in ends if end is not None), key=place.__getitem__, default=node)
+    return last
+
+
+def _may_alias(node: fx.Node) -> bool:
+    """Whether a result can lie in the memory of an argument."""
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return True
+    return any(result.alias_info is not None for result in node.target._schema.returns)
+
+
+def _whole(node: fx.Node) -> fx.Node:
+    """The tensor that a view is of."""
+    while isinstance(node.target, torch._ops.OpOverload) and node.target.is_view and isinstance(node.args[0], fx.Node):
+        node = node.args[0]
+    return node
+
+
+def _fresh(node: fx.Node) -> bool:
+    """Whether a tensor's memory is its own, and was made by the program: one of an operation's results too."""
+    source = node.args[0] if node.target is operator.getitem else node
+    made = isinstance(source, fx.Node) and source.op == "call_function" and not _may_alias(source)
+    return made and isinstance(node.meta.get("val"), Tensor)
+
+
+def _used_once(node: fx.Node) -> bool:
+    """Whether no other operand lies in the memory of the first, and none is part of a list."""
+    first = node.args[0]
+    whole = _whole(first)  # pyright: ignore[reportArgumentType]
+    if first in node.args[1:] or any(isinstance(argument, (list, tuple)) for argument in node.args):
+        return False
+    return all(_whole(other) is not whole for other in node.all_input_nodes if other is not first)
+
+
+def _same_layout(one: fx.Node, other: fx.Node) -> bool:
+    a, b = one.meta.get("val"), other.meta.get("val")
+    if not isinstance(a, Tensor) or not isinstance(b, Tensor):
+        return False
+    same = a.shape == b.shape and a.stride() == b.stride() and a.dtype == b.dtype
+    same = same and one.meta["device"] == other.meta["device"]
+    return same and (a.is_contiguous() or (a.ndim == 4 and a.is_contiguous(memory_format=torch.channels_last)))
+
+
+def _plain(node: fx.Node) -> bool:
+    value = node.meta.get("val")
+    return isinstance(value, Tensor) and value.dtype == torch.float32
+
+
+def _shape(node: fx.Node) -> object:
+    value = node.meta.get("val")
+    return tuple(value.shape) if isinstance(value, Tensor) else node
+
+
+def _replace(graph: fx.Graph, node: fx.Node, by: fx.Node) -> None:
+    node.replace_all_uses_with(by)
+    graph.erase_node(node)

@@ -1,0 +1,1 @@
+"""One document from several texts: `extends`, `--set`, `--flag`, references, plugins."""

@@ -1,0 +1,94 @@
+"""`extends: base.yaml`: a config on top of another one."""
+
+import os
+from dataclasses import replace
+from pathlib import Path as FilePath
+
+from kerascli.component import Invalid
+from kerascli.config.composition.merge import IsComponent, Merger, is_component
+from kerascli.config.yaml.document import Document
+from kerascli.config.yaml.text import read_document
+from kerascli.errors import ConfigError, Fault, safe_text, show
+from kerascli.files import impossible_path
+
+MAX_CHAIN = 16
+SECTIONS = ("extends", "plugins", "name", "seed", "flags", "data", "model", "compile", "fit")
+"""The keys of a config."""
+
+
+def read_extended(path: FilePath, *, is_component: IsComponent = is_component) -> Document:
+    """A config file with all that it extends merged in; raises ConfigError."""
+    return extend(read_document(path), is_component=is_component)
+
+
+def extend(document: Document, *, is_component: IsComponent = is_component) -> Document:
+    """A document on top of the chain that its `extends` names; the key itself is gone. Raises ConfigError."""
+    chain = [document]
+    while "extends" in chain[-1].data:
+        chain.append(_base(chain))
+    merged = _without_extends(chain.pop())
+    while chain:
+        merged = _on_top(merged, _without_extends(chain.pop()), is_component)
+    return merged
+
+
+def _base(chain: list[Document]) -> Document:
+    """The document that the last one of the chain extends."""
+    upper = chain[-1]
+    written = upper.data["extends"]
+    if not isinstance(written, str):
+        text = f"extends: expected the path of a config, got {show(written)}"
+        raise upper.error([Fault(text, ("extends",))])
+    folder = upper.folder_of(("extends",))
+    path = FilePath(os.path.normpath(folder / written))
+    if reason := impossible_path(path):
+        raise upper.error([Fault(f"extends: no file can be called {show(written)}: {reason}", ("extends",))])
+    files = [os.path.realpath(_file(each)) for each in chain]
+    if os.path.realpath(path) in files:
+        circle = [each.name for each in chain[files.index(os.path.realpath(path)) :]]
+        text = f"extends goes in a circle: {' -> '.join([*circle, circle[0]])}"
+        raise upper.error([Fault(text, ("extends",))])
+    if len(chain) > MAX_CHAIN:
+        raise upper.error([Fault(f"extends: a chain of more than {MAX_CHAIN} files", ("extends",))])
+    try:
+        found = read_document(path)
+    except ConfigError as error:
+        if any(fault.place is not None and fault.place.line for fault in error.faults) and not _is_yaml(path):
+            raise _no_config(upper, written) from None
+        # a fault without a place is about the file as a whole: say who asked for it
+        raise ConfigError([upper.locate(replace(fault, path=("extends",))) for fault in error.faults]) from None
+    if found.data and not found.data.keys() & set(SECTIONS):
+        raise _no_config(upper, written)
+    return found
+
+
+def _is_yaml(path: FilePath) -> bool:
+    """Return True if a file (not the link to it) is YAML by its name; lines of any other file are not shown."""
+    return FilePath(os.path.realpath(path)).suffix.lower() in {".yaml", ".yml"}
+
+
+def _no_config(upper: Document, written: str) -> ConfigError:
+    """Any file can be named here, by somebody else's config too: nothing that stands in it is told."""
+    text = f"extends: '{safe_text(written, 100)}' is not a config"
+    hint = f"a config is YAML with sections: {', '.join(SECTIONS)}"
+    return upper.error([Fault(text, ("extends",), hint=hint)])
+
+
+def _file(document: Document) -> FilePath:
+    """The file that a document was read from."""
+    return document.folders.get(document.name, FilePath()) / FilePath(document.name).name
+
+
+def _without_extends(document: Document) -> Document:
+    data = {key: value for key, value in document.data.items() if key != "extends"}
+    return replace(document, data=data)
+
+
+def _on_top(base: Document, over: Document, is_component: IsComponent) -> Document:
+    merger = Merger(is_component)
+    try:
+        data = merger.merge(base.data, over.data, ())
+    except Invalid as invalid:
+        raise over.error(invalid.faults) from None
+    merged = replace(over, data=data, folders={**base.folders, **over.folders})
+    return replace(merged, marks=merger.marks(data, base.marks, over.mark))

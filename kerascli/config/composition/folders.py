@@ -1,0 +1,34 @@
+"""Where the paths of the data section lead, when several files (or the command line) gave them."""
+
+from pathlib import Path
+
+from kerascli.config.yaml.document import Document
+from kerascli.data.base import Transform
+from kerascli.data.section import DataSpec
+from kerascli.errors import Path as ConfigPath
+
+
+def data_folder(document: Document) -> Path:
+    """What the source's paths are relative to: the folder of the file (or command line) that gave the first."""
+    where = _source_path(document)
+    return document.folder_of((*where, "path") if document.at((*where, "path")) is not None else where)
+
+
+def in_one_folder(data: DataSpec, document: Document) -> DataSpec:
+    """The data with those paths that were written for another folder made relative to that one, too."""
+    where, home, source = _source_path(document), data_folder(document), data.source
+    for field in source.paths:
+        folder = document.folder_of((*where, field))
+        source = source if folder == home else source.rebased(folder, home, [field])
+
+    def rebased(place: tuple[str, str], transform: Transform) -> Transform:
+        return transform.rebased(document.folder_of(("data", *place)), home)
+
+    return data.with_transforms(rebased).model_copy(update={"source": source})
+
+
+def _source_path(document: Document) -> ConfigPath:
+    """Where the source's own settings stand."""
+    source = document.at(("data", "source"))
+    name = (str(next(iter(source))),) if isinstance(source, dict) and len(source) == 1 else ()
+    return ("data", "source", *name)

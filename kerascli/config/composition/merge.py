@@ -1,0 +1,110 @@
+"""How two values of one setting become one: what `extends` and `--set` have in common.
+
+Mappings merge, everything else is replaced, null deletes a key that is there. Where a component stands, another
+name replaces it whole and the same name keeps its arguments.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from kerascli.component import Invalid
+from kerascli.config.yaml.document import Mark
+from kerascli.errors import Fault, Path, show
+
+IsComponent = Callable[[Path], bool]
+
+_PLACES = {("data", "source"), ("compile", "optimizer"), ("compile", "loss")}
+_NAMED_PLACES = {("data", "inputs"), ("data", "targets"), ("data", "shared"), ("model", "shared"), ("compile", "loss")}
+"""Sections whose every value is a component."""
+_KEYS = ("activation", "learning_rate", "layer", "cell", "optimizer", "inner_optimizer")
+_SUFFIXES = ("_activation", "_initializer", "_regularizer", "_constraint")
+
+
+def is_component(path: Path) -> bool:
+    """Whether one component stands at a path of a config, as far as the path alone tells."""
+    last = path[-1] if path else ""
+    return (
+        path in _PLACES
+        or path[:-1] in _NAMED_PLACES
+        or (isinstance(last, str) and len(path) > 1 and (last in _KEYS or last.endswith(_SUFFIXES)))
+    )
+
+
+def component_name(value: Any) -> str | None:
+    """The name in `adam`, `{adam: ...}`; None for what is no component's written form."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict) and len(value) == 1:
+        name = next(iter(value))
+        return name if isinstance(name, str) else None
+    return None
+
+
+def same_name(one: str, other: str) -> bool:
+    """Two spellings of one name: `RMSprop` and `rms_prop`."""
+    return one.lower().replace("_", "") == other.lower().replace("_", "")
+
+
+class Merger:
+    """Merges values and remembers what it took from the upper one, so that places can be merged alike."""
+
+    def __init__(self, is_component: IsComponent = is_component) -> None:
+        self.is_component = is_component
+        self.taken: set[Path] = set()
+        """From these paths on, all is the upper value's."""
+
+    def merge(self, base: Any, over: Any, path: Path) -> Any:
+        """`over` on top of `base`, both at `path`; raises Invalid."""
+        names = component_name(base), component_name(over)
+        if self.is_component(path) and names[0] is not None and names[1] is not None:
+            return self._component(base, over, path, names[0], names[1])
+        if isinstance(base, dict) and isinstance(over, dict):
+            return self._mapping(base, over, path)
+        if self.is_component(path[:-1]) and isinstance(base, dict) != isinstance(over, dict) and base is not None:
+            text = f"'{path[-1]}' has {show(base)} in the base and {show(over)} here"
+            hint = "arguments merge by name: write the one without a name as name: value"
+            raise Invalid([Fault(text, path, hint=hint)])
+        self.taken.add(path)
+        return over
+
+    def _mapping(self, base: dict[str | int, Any], over: dict[str | int, Any], path: Path) -> dict[str | int, Any]:
+        merged = dict(base)
+        for key, value in over.items():
+            if key not in base:
+                merged[key] = value
+                self.taken.add((*path, key))
+            elif value is None:
+                del merged[key]
+            else:
+                merged[key] = self.merge(base[key], value, (*path, key))
+        return merged
+
+    def _component(self, base: Any, over: Any, path: Path, base_name: str, over_name: str) -> Any:
+        if not same_name(base_name, over_name):
+            self.taken.add(path)
+            return over
+        if isinstance(over, str):  # the same name and no arguments: nothing changes
+            return base
+        if isinstance(base, str):
+            self.taken.add(path)
+            return over
+        return {base_name: self.merge(base[base_name], over[over_name], (*path, base_name))}
+
+    def marks(self, data: Any, base: Mapping[Path, Mark], over: Callable[[Path], Mark]) -> dict[Path, Mark]:
+        """The marks of merged `data`; `over` gives the upper value's mark at a path (or the nearest above)."""
+        marks: dict[Path, Mark] = {}
+        pending: list[tuple[Path, Any, bool]] = [((), data, False)]
+        while pending:
+            here, value, taken = pending.pop()
+            taken = taken or here in self.taken
+            marks[here] = over(here) if taken or here not in base else base[here]
+            pending += [((*here, key), item, taken) for key, item in entries(value)]
+        return marks
+
+
+def entries(value: Any) -> Iterator[tuple[str | int, Any]]:
+    """Keys and values of a mapping, indices and items of a list, nothing of anything else."""
+    if isinstance(value, dict):
+        yield from value.items()
+    elif isinstance(value, list):
+        yield from enumerate(value)

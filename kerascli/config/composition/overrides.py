@@ -1,0 +1,176 @@
+"""`--set fit.epochs=2`: a value of the config from the command line, by the rules of `extends`."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path as FilePath
+from typing import Any
+
+from kerascli.component import Invalid
+from kerascli.config.composition.merge import IsComponent, Merger, component_name, is_component, same_name
+from kerascli.config.yaml.document import Document, Mark
+from kerascli.config.yaml.text import parse_value
+from kerascli.errors import ConfigError, Fault, Path, Place, show, suggestion
+
+_PART = re.compile(r"(?P<name>[^.\[\]]+)|\[(?P<index>-?[0-9]+)\]")
+
+_LISTS = ("layers", "callbacks", "metrics")
+_PIPELINES = {("data", "inputs"), ("data", "targets"), ("data", "shared")}
+"""Where lists have components as their elements."""
+
+_Parts = tuple[str | int, ...]
+
+
+def override(document: Document, assignments: Iterable[str], *, is_component: IsComponent = is_component) -> Document:
+    """The document with every `path=value` applied in turn; raises ConfigError with all that is wrong."""
+    faults: list[Fault] = []
+    for assignment in assignments:
+        name = f"--set {assignment}"
+        try:
+            path_text, value = _split(assignment, name)
+            document = _Setter(document, name, is_component).apply(path_text, value)
+        except ConfigError as error:
+            faults += error.faults
+        except Invalid as invalid:
+            faults += [replace(fault, place=Place(name)) for fault in invalid.faults]
+    if faults:
+        raise document.error(faults)
+    return document
+
+
+def _split(assignment: str, name: str) -> tuple[_Parts, Any]:
+    path, equals, text = assignment.partition("=")
+    if not equals or not path:
+        raise ConfigError(Fault(f"expected path=value, got '{assignment}'", place=Place(name)))
+    if not text.strip():
+        raise ConfigError(Fault(f"no value for '{path}'", place=Place(name), hint="null deletes a key"))
+    return _parts(path, name), parse_value(text, name)
+
+
+def _parts(path: str, name: str) -> _Parts:
+    """`model.layers[0].dense.units` -> its parts; a number in brackets is an int."""
+    parts: list[str | int] = []
+    position = 0
+    while position < len(path):
+        if parts and path[position] == ".":
+            position += 1
+        elif parts and path[position] != "[":
+            position = -1
+        match = _PART.match(path, position) if position >= 0 else None
+        if match is None:
+            hint = "as in fit.epochs or model.layers[0].dense.units"
+            raise ConfigError(Fault(f"'{path}' is no path to a setting", place=Place(name), hint=hint))
+        parts.append(match["name"] if match["index"] is None else int(match["index"]))
+        position = match.end()
+    return tuple(parts)
+
+
+class _Setter:
+    """Applies one assignment."""
+
+    def __init__(self, document: Document, name: str, is_component: IsComponent) -> None:
+        self._document = document
+        self._name = name
+        self._merger = Merger(is_component)
+
+    def apply(self, parts: _Parts, value: Any) -> Document:
+        data = self._set(self._document.data, parts, value, ())
+        mark = Mark(Place(self._name), Place(self._name))
+        marks = self._merger.marks(data, self._document.marks, lambda path: mark)
+        folders = {**self._document.folders, self._name: FilePath()}
+        return replace(self._document, data=data, marks=marks, folders=folders)
+
+    def _set(self, base: Any, parts: _Parts, value: Any, path: Path) -> Any:
+        """`base`, which stands at `path`, with the value set `parts` further down."""
+        if not parts and _is_another(base, value, path):
+            self._merger.taken.add(path)
+            return value
+        if not parts:
+            return self._merger.merge(base, value, path)
+        if isinstance(base, list):
+            return self._in_list(base, parts, value, path)
+        part, rest = parts[0], parts[1:]
+        if isinstance(base, str) and isinstance(part, str):
+            return self._in_name(base, part, rest, value, path)
+        if not isinstance(base, dict):
+            raise self._unreachable(base, part, path)
+        key = _key(base, part)
+        if key not in base:
+            return self._in_mapping(base, key, rest, value, path)
+        if value is None and not rest:
+            return {name: item for name, item in base.items() if name != key}
+        return {**base, key: self._set(base[key], rest, value, (*path, key))}
+
+    def _in_list(self, base: list[Any], parts: _Parts, value: Any, path: Path) -> list[Any]:
+        part, rest = parts[0], parts[1:]
+        index = part if isinstance(part, int) else int(part) if part.isdigit() else None
+        where = _dotted(path)
+        if index is None:
+            raise Invalid([Fault(f"'{where}' is a list; '{part}' is no index of it", hint=f"as in {where}[0]")])
+        if not -len(base) <= index < len(base):
+            have = f"{where}[0] to {where}[{len(base) - 1}]" if base else "an empty list"
+            raise Invalid([Fault(f"there is no '{where}[{index}]'; there is {have}")])
+        index %= len(base)
+        return [*base[:index], self._set(base[index], rest, value, (*path, index)), *base[index + 1 :]]
+
+    def _in_name(self, base: str, part: str, rest: _Parts, value: Any, path: Path) -> Any:
+        """Below a bare name: `optimizer: rmsprop` becomes `optimizer: {rmsprop: {...}}`."""
+        listed = bool(path) and isinstance(path[-1], int)
+        if not same_name(base, part) and (listed or not self._merger.is_component(path)):
+            raise self._unreachable(base, part, path)
+        key = base if same_name(base, part) else part
+        self._merger.taken.add(path)
+        return {key: self._new(rest, value, (*path, key))}
+
+    def _in_mapping(self, base: dict[str | int, Any], key: str | int, rest: _Parts, value: Any, path: Path) -> Any:
+        """A key that is not there: another component's name, or a setting that had its default."""
+        name = component_name(base)
+        listed = bool(path) and isinstance(path[-1], int)
+        if name is not None and isinstance(key, str) and (listed or self._merger.is_component(path)):
+            if same_name(name, key):
+                return {name: self._set(base[name], rest, value, (*path, name))}
+            if listed:
+                raise Invalid([Fault(f"'{_dotted(path)}' is '{name}', not '{key}'")])
+            self._merger.taken.add(path)
+            return {key: self._new(rest, value, (*path, key))}
+        if value is None and not rest:
+            close = suggestion(str(key), [str(each) for each in base])
+            raise Invalid([Fault(f"there is no '{_dotted((*path, key))}' to delete{close}")])
+        self._merger.taken.add((*path, key))
+        return {**base, key: self._new(rest, value, (*path, key))}
+
+    def _new(self, rest: _Parts, value: Any, path: Path) -> Any:
+        """What stands at a path that was not there before."""
+        if not rest:
+            return value
+        if isinstance(rest[0], int):
+            raise Invalid([Fault(f"there is no '{_dotted(path)}', so it has no item {rest[0]}")])
+        return {rest[0]: self._new(rest[1:], value, (*path, rest[0]))}
+
+    def _unreachable(self, base: Any, part: str | int, path: Path) -> Invalid:
+        where = _dotted(path)
+        unnamed = self._merger.is_component(path[:-1]) or _is_item(path[:-1])
+        hint = f"the argument stands without its name: --set {where}=... sets it" if unnamed else None
+        return Invalid([Fault(f"'{where}' is {show(base)}: there is no '{part}' in it", hint=hint)])
+
+
+def _is_item(path: Path) -> bool:
+    """Whether a component stands at a path as an item of a list."""
+    above = path[:-1]
+    return bool(above) and isinstance(path[-1], int) and (above[-1] in _LISTS or above[:-1] in _PIPELINES)
+
+
+def _is_another(base: Any, value: Any, path: Path) -> bool:
+    """Whether a value is a component of another name than the one that stands in a list of them."""
+    old, new = component_name(base), component_name(value)
+    return _is_item(path) and old is not None and new is not None and not same_name(old, new)
+
+
+def _key(base: dict[str | int, Any], part: str | int) -> str | int:
+    """A part as a key of the mapping: `class_weight.0` has the whole number 0."""
+    return int(part) if isinstance(part, str) and part.isdigit() and part not in base else part
+
+
+def _dotted(path: Path) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".") or "the config"

@@ -1,0 +1,171 @@
+"""Sections become a RunSpec: each is read, then all are held against each other."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
+
+from kerascli.component import Invalid
+from kerascli.config.composition.references import References
+from kerascli.config.cross_checks import cross_faults
+from kerascli.config.run import RunSpec
+from kerascli.config.sections.compile import CompileSpec
+from kerascli.config.sections.fit import FitSpec, has_steps, parse_fit, set_trainable
+from kerascli.config.sections.init_from import parse_init_from, without_init_from
+from kerascli.config.sections.read_compile import parse_compile
+from kerascli.config.sections.read_steps import parse_steps
+from kerascli.config.sections.train_step import StepsSpec
+from kerascli.data.base import Field
+from kerascli.data.section import DataSpec
+from kerascli.errors import Fault
+from kerascli.model.freezing import updated_faults, with_trainable
+from kerascli.model.inference.build import Built, build, build_views
+from kerascli.model.ir.dead_nodes import idle_inside, uncalled_faults
+from kerascli.model.ir.nodes import Model
+from kerascli.model.ir.targets import name_of
+from kerascli.model.syntax.section import model_faults, parse_scope
+from kerascli.model.syntax.views import Scope
+from kerascli.model.transfer import unknown_layers
+from kerascli.shapes import TensorSpec
+
+
+def describe(
+    sections: Mapping[Any, Any],
+    *,
+    name: str,
+    seed: int,
+    data: DataSpec | None,
+    inputs: Mapping[str, Field],
+    targets: Mapping[str, Field] | None,
+    splits: Mapping[str, int] | None = None,
+    references: References | None = None,
+) -> RunSpec:
+    """Sections with every reference resolved -> RunSpec. Raises Invalid with all faults that can be found.
+
+    `inputs` and `targets` are what is known of the data; `splits` are the names of its splits, if known.
+    `references` reads the `$` of blocks and repeats, which are resolved where they are used.
+    """
+    faults: list[Fault] = []
+    several = has_steps(sections)
+    classes = {name: field.classes for name, field in (targets or {}).items() if field.classes}
+    wanted = None if targets is None else _specs(targets)
+    found = _try(faults, lambda: _read_model(sections, data, inputs, wanted, references))
+    written, scope = (None, None) if found is None else found
+    init_from = _try(faults, lambda: parse_init_from(sections.get("model")))
+    fit = _try(faults, lambda: parse_fit(sections.get("fit")))
+    trainable = {} if several else set_trainable(sections.get("fit")) if fit is None else fit.trainable
+    model = None if written is None else _trained(faults, written, trainable)
+    if model is not None and init_from is not None:
+        faults += unknown_layers(model, init_from.map)
+    rows = (fit or FitSpec()).batch_size
+    built = None if model is None else _try(faults, lambda: build(model, batch_size=rows))
+    compiled = steps = None
+    if several:
+        faults += _beside_steps(sections["fit"])
+    if several and scope is not None and built is not None and data is not None:
+        asked = sections["fit"]["train_step"], sections.get("compile")
+        steps = _try(faults, partial(parse_steps, *asked, scope, built, _specs(inputs), wanted, classes))
+    if built is not None and (steps is not None or not several):
+        built = _with_views(faults, built, steps, rows)
+    if "compile" in sections and not several:
+        compiled = _try(faults, lambda: _compiled(sections["compile"], model, built, wanted, classes))
+    if faults:
+        raise Invalid(faults)
+    assert model is not None
+    assert built is not None
+    assert fit is not None
+    spec = RunSpec(name, seed, data, model, built, compiled, fit, steps, init_from)
+    faults = [] if several and steps is None else _unused(model, steps)
+    faults += cross_faults(spec, sections, targets, splits)
+    if faults:
+        raise Invalid(faults)
+    return spec
+
+
+def _read_model(
+    sections: Mapping[Any, Any],
+    data: DataSpec | None,
+    inputs: Mapping[str, Field],
+    targets: Mapping[str, TensorSpec] | None,
+    references: References | None,
+) -> tuple[Model, Scope]:
+    """The model as it is written, and the scope in which further ones are read. Raises Invalid."""
+    unread = [] if data is None else [name for name in data.inputs if name not in inputs]
+    read = partial(parse_scope, data_targets=targets, called_elsewhere=has_steps(sections), unread=unread)
+    section, specs = without_init_from(sections.get("model")), _specs(inputs)
+    return read(section, specs) if references is None else read(section, specs, references=references)
+
+
+def _trained(faults: list[Fault], written: Model, trainable: Mapping[str, bool]) -> Model:
+    """The model with what `fit.trainable` says of its layers; or as it is written, where that is at fault."""
+    model = _try(faults, lambda: with_trainable(written, trainable))
+    if model is not None and trainable:
+        faults += updated_faults(model, trainable)
+    return model or written
+
+
+def _with_views(faults: list[Fault], built: Built, steps: StepsSpec | None, rows: int) -> Built:
+    """The model with its views, which have the weights of its updates, too."""
+    owners = steps.rounds[-1].built.owners if steps is not None else built.owners
+    views = _try(faults, lambda: build_views(built.model, owners, rows))
+    return built if views is None else replace(built, views=views)
+
+
+def _beside_steps(fit: Mapping[str, Any]) -> list[Fault]:
+    """What `train_step` has no place for."""
+    found = Fault("trainable: not with train_step", ("fit", "trainable"), "key", hint="take one of the two out")
+    return [found] if fit.get("trainable") else []
+
+
+def _unused(model: Model, steps: StepsSpec | None) -> list[Fault]:
+    """What is shared, and called neither in the model nor in an update; and what is in it, of use to none of them."""
+    if steps is None:
+        return uncalled_faults({each.name: each for each in model.shared}, model.entries)
+    models = [model, *(each.built.model for each in steps.rounds)]
+    entries = [entry for each in models for entry in each.entries]
+    return [*uncalled_faults({each.name: each for each in model.shared}, entries), *idle_inside(models)]
+
+
+def _compiled(
+    section: Any,
+    model: Model | None,
+    built: Built | None,
+    targets: Mapping[str, TensorSpec] | None,
+    classes: Mapping[str, Sequence[str]],
+) -> CompileSpec:
+    """The compile section beside what is known of the model; None: it could not be read."""
+    if model is None:
+        return parse_compile(section, None, targets, extra_losses=True, figures=(), named=())
+    outputs = {name: built.specs[name] if built else None for name in model.outputs}
+    extra = any(node.layer.adds_losses() for node in model.nodes)
+    named = [name_of(target) for target in model.targets]
+    return parse_compile(
+        section, outputs, targets, extra_losses=extra, figures=model.figures, named=named, classes=classes
+    )
+
+
+def faults_without_data(sections: Mapping[Any, Any], references: References) -> list[Fault]:
+    """What is wrong with a run whose data section cannot be read."""
+    several = has_steps(sections)
+    written = without_init_from(sections.get("model"))
+    faults = model_faults(written, references=references, called_elsewhere=several) if "model" in sections else []
+    _try(faults, lambda: parse_init_from(sections.get("model")))
+    _try(faults, lambda: parse_fit(sections.get("fit")))
+    if "compile" in sections and not several:
+        _try(faults, lambda: parse_compile(sections["compile"], None, None, extra_losses=True))
+    return faults
+
+
+T = TypeVar("T")
+
+
+def _try(faults: list[Fault], read: Callable[[], T]) -> T | None:
+    try:
+        return read()
+    except Invalid as invalid:
+        faults += invalid.faults
+        return None
+
+
+def _specs(fields: Mapping[str, Field]) -> dict[str, TensorSpec]:
+    return {name: TensorSpec(f.shape, "float32" if f.dtype == "unknown" else f.dtype) for name, f in fields.items()}

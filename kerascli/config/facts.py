@@ -1,0 +1,28 @@
+"""What `$inputs.NAME...` and `$targets.NAME...` stand for."""
+
+from collections.abc import Mapping
+
+from kerascli.config.composition.references import UNKNOWN, Facts, Unknown
+from kerascli.data.base import Field
+from kerascli.data.pipeline.prepare import DataFacts
+from kerascli.expressions import Value
+
+
+def lookup(facts: DataFacts) -> Facts:
+    """`inputs.x.max_length` -> what is known."""
+    groups: dict[str, Mapping[str, Field]] = {"inputs": facts.inputs, "targets": facts.targets}
+    members = ("shape", "num_classes", "vocabulary_size", "max_length")
+
+    def look(name: str) -> Value | Unknown:
+        group, _, rest = name.partition(".")
+        field_name, _, member = rest.partition(".")
+        known = [f"{g}.{n}.{m}" for g, fields in groups.items() for n in fields for m in members]
+        field = groups.get(group, {}).get(field_name)
+        if field is None and not facts.known and group in groups:
+            return UNKNOWN
+        if field is None or member not in members:
+            raise KeyError(known)
+        value = field.fact(member)
+        return UNKNOWN if value is None else value
+
+    return look

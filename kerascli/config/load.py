@@ -1,0 +1,300 @@
+"""A config file, with everything that is said on the command line, as an object to ask."""
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kerascli.component import Invalid
+from kerascli.config.absent_data import told_where_from, with_sizes
+from kerascli.config.composition.extends import SECTIONS, read_extended
+from kerascli.config.composition.folders import data_folder, in_one_folder
+from kerascli.config.composition.overrides import override
+from kerascli.config.composition.plugins import import_plugins, plugin_files
+from kerascli.config.composition.references import (
+    Flag,
+    References,
+    idle_flags,
+    in_template,
+    read_flags,
+    refuse_facts,
+    try_resolve,
+)
+from kerascli.config.describe import describe, faults_without_data
+from kerascli.config.facts import lookup
+from kerascli.config.run import RunSpec, resolved
+from kerascli.config.sample_checks import shown_columns
+from kerascli.config.sections.phases import folded, in_each, unfold, with_phase
+from kerascli.config.yaml.document import Document, Faulty, one_error
+from kerascli.data.base import Context, Learned
+from kerascli.data.pipeline.prepare import DataFacts, PreparedData, data_facts, load_data
+from kerascli.data.section import DataSpec, parse_data
+from kerascli.errors import ConfigError, DataError, Fault, FileRefused, nearest, safe_text, show, suggestion
+from kerascli.errors import Path as FaultPath
+from kerascli.runs.record import NAME
+
+MAX_SEED = 2**53
+
+Progress = Callable[[str, int, int], None]
+"""(what, bytes so far, bytes in all), while something long goes on."""
+
+
+@dataclass(slots=True)
+class Config:
+    """A config whose text, names and data section are sound; the rest is told by `describe`."""
+
+    path: Path
+    document: Document
+    text: str
+    flags: Mapping[str, Flag]
+    name: str
+    seed: int
+    plugins: tuple[Path, ...]
+    data: DataSpec | None
+    progress: Progress | None = None
+    """Told of downloads."""
+    refused: tuple[Fault, ...] = ()
+    """What is wrong with the phases of the fit themselves: told with what `describe` finds."""
+    spec: RunSpec | None = None
+    """The last description."""
+    unknown: tuple[str, ...] = ()
+    """References that it could not follow for lack of data, with their places."""
+    within: tuple[Document, int] | None = None
+    """Of a phase, the whole config and which phase it is, from 0."""
+    before: "tuple[Config, ...]" = ()
+    """Of a fit in phases this is the last one, whose model, data and loss the run ends with; these are the others."""
+
+    @property
+    def phases(self) -> "tuple[Config, ...]":
+        """A config for each phase of the fit; one alone is this."""
+        return (*self.before, self)
+
+    @property
+    def context(self) -> Context:
+        aside = shown_columns(self.document, self.flags)
+        return Context(data_folder(self.document), self.seed, self.progress, aside=aside)
+
+    def facts(self, *, look: bool = True) -> DataFacts:
+        """Return the facts of the data that are known without loading it; without `look` no file is looked for."""
+        if self.data is None:
+            return DataFacts({}, {}, known=False, reason="the config has no 'data' section")
+        with self.faults(), told_where_from(self.text):
+            return data_facts(self.data, self.context, look=look)
+
+    def load_data(self, *, learned: Mapping[str, Learned] | None = None) -> PreparedData:
+        """The data, prepared. `learned` is what an earlier run's transforms learned."""
+        if self.data is None:
+            hint = "add data: {source: ..., inputs: ..., targets: ...}"
+            raise self.error([Fault("the config has no 'data' section", (), hint=hint)])
+        with self.faults(), told_where_from(self.text):
+            return load_data(self.data, self.context, validation_split=self.validation_split, learned=learned)
+
+    @property
+    def validation_split(self) -> float:
+        """The part of the training rows that `fit` sets aside."""
+        return _validation_split(self.document.data.get("fit"))
+
+    @property
+    def init_folder(self) -> Path:
+        """What the path in `model.init_from` is relative to."""
+        path = ("model", "init_from")
+        return self.document.folder_of((*path, "file" if self.document.at((*path, "file")) else "run"))
+
+    @property
+    def data_key(self) -> str:
+        """Equal for two phases that prepare the same data."""
+        return repr((self.data and self.data.dump(), self.validation_split, sorted(self.context.aside)))
+
+    def check_early(self) -> None:
+        """What can be told before the data is downloaded or read. Raises ConfigError."""
+        facts = self.facts()
+        if facts.known:
+            self.describe(facts)
+            return
+        document, broken = try_resolve(self.document, self.flags, lookup(facts))
+        references = References(self.document, self.flags, lookup(facts))
+        self._refuse(_with_others(broken, faults_without_data(document.data, references)))
+
+    def describe(self, facts: DataFacts, splits: Mapping[str, int] | None = None) -> RunSpec:
+        """The whole run, checked. Raises ConfigError with every fault of every section.
+
+        `splits` None: the data was not read, and a figure that only its reading would tell is stood in for.
+        """
+        document, broken = try_resolve(self.document, self.flags, lookup(facts))
+        references = References(self.document, self.flags, lookup(facts))
+        if broken:
+            raise self.error(_with_others(broken, faults_without_data(document.data, references)))
+        if splits is not None:
+            self._refuse_unknown(document.unknown)
+        with self.faults():
+            self.spec = describe(
+                document.data,
+                name=self.name,
+                seed=self.seed,
+                data=self.data,
+                inputs=facts.inputs if facts.known else with_sizes(facts.inputs),
+                targets=facts.targets if facts.known else None,
+                splits=splits,
+                references=references,
+            )
+        if splits is not None:
+            self._refuse_unknown(references.unknown)
+        self._refuse([])
+        unknown = document.unknown.union(references.unknown)
+        self.unknown = tuple(f"{self.document.mark(p).value}: {self.document.at(p)}" for p in unknown)
+        return self.spec
+
+    def _refuse_unknown(self, paths: Iterable[FaultPath]) -> None:
+        """Facts that the data was to tell, and does not."""
+        self._refuse(
+            [Fault(f"'{self.document.at(path)}': the data does not tell", path) for path in sorted(paths, key=str)]
+        )
+
+    def resolved(self, folder: Path) -> dict[str, Any]:
+        """The complete config of what `describe` told, to lie in a run's `folder` beside its copies of plugins."""
+        plugins = {"plugins": [f"plugins/{path.name}" for path in self.plugins]} if self.plugins else {}
+        return {**plugins, **folded([phase._resolved(folder) for phase in self.phases])}
+
+    def _resolved(self, folder: Path) -> dict[str, Any]:
+        assert self.spec is not None
+        begin = self.spec.init_from and self.spec.init_from.rebased(self.init_folder, folder)
+        return resolved(
+            replace(self.spec, init_from=begin), self.data and self.data.rebased(self.context.folder, folder).dump()
+        )
+
+    def _refuse(self, faults: Sequence[Fault]) -> None:
+        if faults or self.refused:
+            raise self.error(faults)
+
+    def error(self, faults: Sequence[Fault]) -> Faulty:
+        """Faults by path, with those of the phases."""
+        found = self.document.error(faults).everything
+        return one_error(
+            [*self.refused, *(with_phase(found, *self.within) if self.within else found)], self.document.name
+        )
+
+    @contextmanager
+    def faults(self) -> Iterator[None]:
+        """Faults by path become one error with places."""
+        try:
+            yield
+        except Invalid as invalid:
+            raise self.error(invalid.faults) from None
+        except (ConfigError, DataError) as error:
+            raise type(error)([self.document.locate(f) if f.path else f for f in error.faults]) from None
+
+
+def open_config(
+    path: Path,
+    *,
+    sets: Sequence[str] = (),
+    flags: Sequence[str] = (),
+    progress: Progress | None = None,
+    recorded_plugins: Sequence[Path] | None = None,
+) -> Config:
+    """Read a config file with `extends`, `--set` and `--flag` applied.
+
+    Of a run's own config `recorded_plugins` are the files that may be imported: those that the run vouches for.
+    Raises ConfigError: of sections, flags, plugins and data, and then also with what can be told of the rest.
+    """
+    document = override(read_extended(path) if recorded_plugins is None else _read_own(path), sets)
+    documents, refused = unfold(document)
+    refused = document.error(refused).everything
+    faults = _section_faults(document.data)
+    try:
+        values = read_flags(document, flags)
+        faults += idle_flags(document, flags)
+        files = plugin_files(document)
+        if recorded_plugins is not None and [f.resolve() for f in files] != [f.resolve() for f in recorded_plugins]:
+            raise FileRefused(f"'{path}' names other plugins than the run was made with")
+        import_plugins(document, files)
+    except ConfigError as error:
+        raise document.error([*faults, *refused, *error.faults]) from None
+    name, seed = document.data.get("name") or _name_of(path), _seed(document)
+    read = [(each, *_read_data(each, values)) for each in documents]
+    phases = [
+        Config(path, each, document.text, values, name, seed, files, data, progress, refused) for each, data, _ in read
+    ]
+    for number, phase in enumerate(phases if len(phases) > 1 else []):
+        phase.within = document, number
+    if faults or any(wrong for *_, wrong in read):
+        in_each(zip(phases, read, strict=True), lambda each: _refuse_early(each[0], faults, each[1][2]))
+    phases[-1].before = tuple(phases[:-1])
+    return phases[-1]
+
+
+def _read_own(path: Path) -> Document:
+    """A run's own config; a link to another file, of which nothing is to be shown, is none. Raises FileRefused."""
+    if path.is_symlink():
+        raise FileRefused(f"'{safe_text(str(path))}' is a link; the files of a run are its own")
+    return read_extended(path)
+
+
+def _refuse_early(phase: Config, faults: Sequence[Fault], of_data: Sequence[Fault]) -> None:
+    """Faults of the data section and of what stands above it, with what can be told of the rest."""
+    if not faults and not of_data:  # it is another phase that is refused
+        with suppress(DataError):
+            phase.check_early()
+        return
+    rest, broken = try_resolve(
+        phase.document, phase.flags, skip=lambda path: path[:1] == ("data",) or in_template(path)
+    )
+    others = faults_without_data(rest.data, References(phase.document, phase.flags, None))
+    raise phase.error([*faults, *of_data, *_with_others(broken, others)])
+
+
+def _read_data(document: Document, flags: Mapping[str, Flag]) -> tuple[DataSpec | None, list[Fault]]:
+    """The data section, in which no facts of the data can be named."""
+    if "data" not in document.data:
+        return None, []
+    skip = lambda path: path[:1] not in {(), ("data",)}  # noqa: E731
+    section, broken = try_resolve(document, flags, refuse_facts, skip)
+    try:
+        data = parse_data(section.data["data"])
+    except Invalid as invalid:
+        return None, _with_others(broken, invalid.faults)
+    return (None, broken) if broken else (in_one_folder(data, document), [])
+
+
+def _with_others(broken: Sequence[Fault], others: Sequence[Fault]) -> list[Fault]:
+    """Faults of references, and those others that do not come of them."""
+    paths = [fault.path for fault in broken]
+    rest = (fault for fault in others if not any(fault.path[: len(path)] == path for path in paths))
+    return [*broken, *rest]
+
+
+def _section_faults(data: Mapping[Any, Any]) -> list[Fault]:
+    faults = [
+        Fault(f"unknown section '{key}'{suggestion(str(key), SECTIONS)}", (key,), "key",
+              hint=None if nearest(str(key), SECTIONS) else f"a config has {', '.join(SECTIONS)}")
+        for key in data
+        if key not in SECTIONS
+    ]  # fmt: skip
+    misspelt = {nearest(str(key), SECTIONS) for key in data if key not in SECTIONS}
+    if "model" not in data and "model" not in misspelt:
+        faults.append(Fault("the config has no 'model' section", (), hint="add model: {layers: [...]}"))
+    if (name := data.get("name")) is not None and (not isinstance(name, str) or not NAME.fullmatch(name)):
+        hint = "letters, digits, '.', '_' and '-', at most 100"
+        faults.append(Fault(f"name: expected the name of a run, got {show(name)}", ("name",), hint=hint))
+    if (seed := data.get("seed")) is not None and not (type(seed) is int and 0 <= seed < MAX_SEED):
+        faults.append(Fault(f"seed: expected a whole number from 0 to 2**53, got {show(seed)}", ("seed",)))
+    return faults
+
+
+def _seed(document: Document) -> int:
+    return secrets.randbelow(2**31) if (seed := document.data.get("seed")) is None else seed
+
+
+def _name_of(path: Path) -> str:
+    stem = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in path.stem)
+    return stem.lstrip("._-")[:60] or "run"
+
+
+def _validation_split(section: Any) -> float:
+    """The data is split before the rest is read; what else is wrong with `fit` is told when it is."""
+    split = section.get("validation_split", 0.0) if isinstance(section, dict) else 0.0
+    if isinstance(section, dict) and section.get("validation_data") is not None:
+        return 0.0
+    return float(split) if isinstance(split, (int, float)) and 0 <= split < 1 else 0.0

@@ -1,0 +1,187 @@
+"""A whole run, described: frozen, and written out as a complete config."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kerascli.component import plain
+from kerascli.config.sections.compile import CompileSpec
+from kerascli.config.sections.fit import FitSpec
+from kerascli.config.sections.init_from import InitFrom
+from kerascli.config.sections.train_step import Compared, RoundSpec, StepsSpec, Term, UpdateSpec, formulas
+from kerascli.data.section import DataSpec
+from kerascli.layers.base import NamingLayer
+from kerascli.model.inference.build import Built
+from kerascli.model.ir.nodes import Call, Entry, Model, Node, Shared, View
+from kerascli.model.ir.rnn import DescribedRNN
+from kerascli.shapes import TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """What was asked for, complete. `built` is the model on the meta device."""
+
+    name: str
+    seed: int
+    data: DataSpec | None
+    model: Model
+    built: Built
+    compile: CompileSpec | None
+    fit: FitSpec
+    steps: StepsSpec | None = None
+    """`fit.train_step`, in place of what `compile` says of one optimizer."""
+    init_from: InitFrom | None = None
+
+    @property
+    def training(self) -> CompileSpec | StepsSpec | None:
+        """What is trained towards what; None: the model only predicts."""
+        return self.compile if self.steps is None else self.steps
+
+    def log_names(self) -> dict[str, Any]:
+        """Every figure that an epoch logs, and which way it is better."""
+        assert self.training is not None
+        names = dict(self.training.log_names())
+        if self.fit.validates():
+            names.update({f"val_{name}": way for name, way in self.training.log_names().items()})
+        return names
+
+    def several(self) -> dict[str, tuple[str, ...]]:
+        """The metrics of several values, by name, with the columns of each in the history."""
+        assert self.training is not None
+        found = self.training.several()
+        if self.fit.validates():
+            found |= {f"val_{name}": tuple(f"val_{each}" for each in columns) for name, columns in found.items()}
+        return found
+
+
+def resolved(spec: RunSpec, data: Any) -> dict[str, Any]:
+    """The run as a complete config: every default written out. `data` is the data section with its paths rebased."""
+    out: dict[str, Any] = {"name": spec.name, "seed": spec.seed}
+    if data is not None:
+        out["data"] = data
+    begin = {} if spec.init_from is None else {"init_from": spec.init_from.dump()}
+    out["model"] = {**begin, **dump_model(spec.model)}
+    if spec.compile is not None:
+        out["compile"] = spec.compile.dump()
+    out["fit"] = spec.fit.dump()
+    if spec.steps is not None:
+        out["compile"] = spec.steps.dump_compile()
+        out["fit"]["train_step"] = dump_steps(spec.steps)
+    return out
+
+
+def dump_steps(steps: StepsSpec) -> list[dict[str, Any]]:
+    """The updates, complete; they read back as equal ones."""
+    return [_dump_update(update, each) for each in steps.rounds for update in each.updates]
+
+
+def _dump_update(update: UpdateSpec, each: RoundSpec) -> dict[str, Any]:
+    out: dict[str, Any] = {"name": update.name, "train": list(update.train), "optimizer": update.optimizer.dump()}
+    if update.layers is not None:
+        out["layers"] = _dump_entries(update.layers)
+    if update.terms:
+        out["loss"] = {term.name: _dump_term(term, each) for term in update.terms}
+    if update.metrics:
+        out["metrics"] = {j.name: {"metric": j.metric.dump(), **_dump_compared(j.of)} for j in update.metrics}
+    return {**out, "repeat": each.repeat}
+
+
+def _dump_term(term: Term, each: RoundSpec) -> dict[str, Any]:
+    if term.loss is not None and term.of is not None:
+        return {"loss": term.loss.dump(), **_dump_compared(term.of), "weight": term.weight}
+    node = formulas(each)[term.node]
+    return {"expr": _dump_node(node)[node.layer.component_name]["value"], "weight": term.weight}
+
+
+def _dump_compared(of: Compared) -> dict[str, Any]:
+    y_true = f"targets.{of.y_true}" if of.is_target else of.y_true
+    return {"y_true": y_true, "y_pred": of.y_pred}
+
+
+def dump_model(model: Model) -> dict[str, Any]:
+    """A model section that reads back as an equal model; every name and input is written, no block and no repeat."""
+    views = {"views": {name: _dump_view(view) for name, view in model.views.items()}} if model.views else {}
+    if model.alone:
+        shared = {each.name: _dump_shared(each) for each in model.shared}
+        return {"shared": shared, "outputs": model.entries[0].name, **views}
+    return {**_dump_inputs(model), **_dump_layers(model.entries, model.outputs, model.shared), **views}
+
+
+def _dump_inputs(model: Model) -> dict[str, Any]:
+    return {"inputs": {given.name: _dump_input(given.spec) for given in model.inputs}}
+
+
+def _dump_view(view: View) -> dict[str, Any]:
+    out = _dump_layers(view.entries, view.model.outputs, ())
+    if not out["layers"]:
+        del out["layers"]
+    return {**(_dump_inputs(view.model) if view.own_inputs else {}), **out}
+
+
+def _dump_layers(entries: Sequence[Entry], outputs: Sequence[str], shared: Sequence[Shared]) -> dict[str, Any]:
+    own = {"shared": {each.name: _dump_shared(each) for each in shared}} if shared else {}
+    return {**own, "layers": _dump_entries(entries), "outputs": list(outputs)}
+
+
+def _dump_entries(entries: Sequence[Entry]) -> list[Any]:
+    return [_dump_call(entry) if isinstance(entry, Call) else _dump_node(entry) for entry in entries]
+
+
+def _dump_shared(shared: Shared) -> Any:
+    if shared.layer is not None:
+        return shared.layer.dump()
+    named = {} if list(shared.inputs) == ["input"] else {
+        "inputs": {name: spec and _dump_input(spec) for name, spec in shared.inputs.items()}
+    }  # fmt: skip
+    frozen = {} if shared.trainable else {"trainable": False}
+    return {**named, **_dump_layers(shared.entries, shared.outputs, shared.shared), **frozen}
+
+
+def _dump_input(spec: TensorSpec) -> dict[str, Any]:
+    return {"shape": list(spec.shape), "dtype": spec.dtype}
+
+
+def _dump_node(node: Node) -> dict[str, Any]:
+    layer = node.layer
+    entry: dict[str, Any] = {"name": node.name}
+    if isinstance(layer, NamingLayer):
+        layer = layer.renamed(dict(zip(layer.names(), node.inputs, strict=False)))
+    elif node.inputs:
+        entry["inputs"] = list(node.inputs)
+    if isinstance(layer, DescribedRNN):
+        return {"rnn": {**_dump_described(layer, node), "name": node.name, **_dump_results(node)}}
+    settings = {name: plain(getattr(layer, name)) for name in type(layer).model_fields}
+    return {layer.component_name: {**settings, **entry, **_dump_results(node)}}
+
+
+def _dump_described(layer: DescribedRNN, node: Node) -> dict[str, Any]:
+    cell = layer.cell
+    sequences, constants, given = layer.parted(node.inputs)
+    states = {
+        state.name: {
+            "shape": list(state.shape), "initializer": plain(state.initializer), "trainable": state.trainable,
+        } for state in cell.states
+    }  # fmt: skip
+    own = {} if cell.inputs == ("input",) else {"inputs": list(cell.inputs)}
+    following = dict(zip(states, cell.next, strict=True))
+    tensors = {
+        "initial_state": dict(zip(layer.given, given, strict=True)),
+        "constants": dict(zip(cell.constants, constants, strict=True)),
+    }
+    settings = {
+        name: getattr(layer, name) for name in type(layer).model_fields if name not in {"cell", "layers", "given"}
+    }
+    described = {**own, "states": states, **_dump_layers(cell.entries, cell.outputs, ()), "next": following}
+    return {**settings, "inputs": list(sequences), **{k: v for k, v in tensors.items() if v}, "cell": described}
+
+
+def _dump_call(call: Call) -> dict[str, Any]:
+    return {call.of.name: {"name": call.name, "inputs": list(call.inputs), **_dump_results(call)}}
+
+
+def _dump_results(entry: Entry) -> dict[str, Any]:
+    """The names of results, where they do not follow from the entry's, and call arguments."""
+    plain_names = (entry.name, *("_" for _ in entry.outputs[1:]))
+    named = {"outputs": list(entry.outputs)} if entry.outputs and entry.outputs != plain_names else {}
+    call = {key: list(value) if isinstance(value, tuple) else value for key, value in entry.call.items()}
+    return {**named, **call}

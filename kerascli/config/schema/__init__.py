@@ -1,0 +1,1 @@
+"""The language as facts for editors and the reference: JSON Schema, settings, meanings."""

@@ -1,0 +1,1 @@
+"""The sections `compile` and `fit`, the weights a model begins with, updates and phases."""

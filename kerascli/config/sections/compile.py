@@ -1,0 +1,90 @@
+"""The `compile:` section: for every output its target, loss and metrics; the optimizer; precision."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from kerascli.component import plain
+from kerascli.config.sections.arithmetic import Precision
+from kerascli.losses.base import Loss
+from kerascli.metrics.base import Metric
+from kerascli.optimizers.base import BaseOptimizer
+
+
+@dataclass(frozen=True, slots=True)
+class MetricUse:
+    """A metric of an output, and what logs call it and its values there (without the output's name)."""
+
+    name: str
+    metric: Metric
+    weighted: bool
+    columns: tuple[str, ...]
+    """The name, or one for each of several values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What one output is trained towards and judged by."""
+
+    output: str
+    target: str
+    loss: Loss | None
+    weight: float
+    metrics: tuple[MetricUse, ...]
+    prefix: str = ""
+    """Before the names of metrics: `kind_` in a model of several outputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompileSpec:
+    optimizer: BaseOptimizer
+    goals: tuple[Goal, ...]
+    precision: Precision = "float32"
+    jit_compile: bool | Literal["auto"] = "auto"
+    figures: tuple[str, ...] = ()
+    """Of the model's own, from add_loss and add_metric: they are logged under their names."""
+
+    @property
+    def optimizers(self) -> dict[str, BaseOptimizer]:
+        """The one, under no name: a `train_step` has several."""
+        return {"": self.optimizer}
+
+    def dump(self) -> dict[str, Any]:
+        """As YAML-ready data, defaults included, per output."""
+        goals = self.goals
+        by_output = {
+            "loss": {g.output: plain(g.loss) for g in goals if g.loss is not None},
+            "loss_weights": {g.output: g.weight for g in goals if g.loss is not None},
+            "metrics": {g.output: [u.metric.dump() for u in g.metrics if not u.weighted] for g in goals},
+            "weighted_metrics": {g.output: [u.metric.dump() for u in g.metrics if u.weighted] for g in goals},
+        }
+        return {
+            "optimizer": self.optimizer.dump(),
+            **{key: value for key, value in by_output.items() if value},
+            "precision": self.precision,
+            "jit_compile": self.jit_compile,
+        }
+
+    def log_names(self) -> dict[str, Literal["min", "max"]]:
+        """Every figure that training logs (without `val_`), and which way it is better. The names are Keras's."""
+        names: dict[str, Literal["min", "max"]] = {"loss": "min"}
+        if self.logs_each_loss:
+            names.update({f"{goal.output}_loss": "min" for goal in self.goals if goal.loss is not None})
+        names.update(dict.fromkeys(self.figures, "min"))
+        for goal in self.goals:
+            for use in goal.metrics:
+                names.update({f"{goal.prefix}{column}": use.metric.direction for column in use.columns})
+        return names
+
+    def several(self) -> dict[str, tuple[str, ...]]:
+        """The metrics of several values, by name, with the columns of each."""
+        return {
+            f"{goal.prefix}{use.name}": tuple(f"{goal.prefix}{column}" for column in use.columns)
+            for goal in self.goals
+            for use in goal.metrics
+            if use.columns != (use.name,)
+        }
+
+    @property
+    def logs_each_loss(self) -> bool:
+        """One loss alone is the whole, penalties aside."""
+        return sum(goal.loss is not None for goal in self.goals) > 1

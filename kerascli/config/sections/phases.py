@@ -1,0 +1,174 @@
+"""`fit.phases`: one config that is fitted in several ways, one after the other, as a config a phase.
+
+Settings that a phase does not name are those of `fit`, `compile` and `data`. `trainable` adds up: as in Keras a layer
+stays as it was set until it is set again.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any, TypeVar
+
+from kerascli.component import Invalid
+from kerascli.config.composition.merge import Merger, component_name, is_component
+from kerascli.config.sections.fit import FitSpec
+from kerascli.config.yaml.document import Document, Faulty, Mark, one_error
+from kerascli.errors import ConfigError, Fault, Path, Related, nearest, show, suggestion
+
+SECTIONS = ("compile", "data")
+_OF_THE_WHOLE = {"initial_epoch": "epochs count on from phase to phase", "deterministic": "it is one for all phases"}
+SETTINGS = tuple(name for name in FitSpec.model_fields if name not in _OF_THE_WHOLE)
+KEYS = (*SETTINGS, *SECTIONS)
+_IN = "in this phase"
+_TRAINABLE: Path = ("fit", "trainable")
+_PHASES: Path = ("fit", "phases")
+
+T = TypeVar("T")
+
+
+def unfold(document: Document) -> tuple[list[Document], list[Fault]]:
+    """The document of each phase, in order, and what is wrong with the phases, which those leave out.
+
+    Without phases it is the document itself.
+    """
+    fit = document.data.get("fit")
+    if not isinstance(fit, dict) or "phases" not in fit:
+        return [document], []
+    phases = fit["phases"]
+    whole = replace(document, data={**document.data, "fit": {key: fit[key] for key in fit if key != "phases"}})
+    if "train_step" in fit:
+        return [whole], [Fault("phases: not with train_step", _PHASES, "key", hint="take one of the two out")]
+    if not isinstance(phases, list) or not phases:
+        hint = "phases: [{epochs: 5}, {epochs: 5, compile: {optimizer: sgd}}]"
+        return [whole], [Fault(f"phases: expected a list of phases, got {show(phases)}", _PHASES, hint=hint)]
+    faults: list[Fault] = []
+    if fit.get("initial_epoch"):
+        faults.append(Fault("initial_epoch: a fit in phases begins at its beginning", ("fit", "initial_epoch"), "key"))
+    found: list[Document] = []
+    for number, phase in enumerate(phases):
+        before = found[-1] if found else document
+        try:
+            found.append(_phase(document, before, number, _settings(phase, (*_PHASES, number), faults)))
+        except Invalid as invalid:
+            faults += invalid.faults
+            found.append(_phase(document, before, number, {}))
+    return found, faults
+
+
+def _settings(phase: Any, path: Path, faults: list[Fault]) -> dict[Any, Any]:
+    """What a phase sets, but for what it cannot, which is told."""
+    if phase is not None and not isinstance(phase, dict):
+        faults.append(Fault(f"phases: expected the settings of a phase, got {show(phase)}", path))
+    found: dict[Any, Any] = {}
+    for key, value in phase.items() if isinstance(phase, dict) else ():
+        if key in _OF_THE_WHOLE:
+            faults.append(Fault(f"{key} cannot be set in a phase: {_OF_THE_WHOLE[key]}", (*path, key), "key"))
+        elif key not in KEYS:
+            hint = None if nearest(str(key), KEYS) else f"a phase has {', '.join(KEYS)}"
+            text = f"unknown key '{key}' in a phase{suggestion(str(key), KEYS)}"
+            faults.append(Fault(text, (*path, key), "key", hint=hint))
+        else:
+            found[key] = value
+    compiled = found.get("compile")
+    if isinstance(compiled, dict) and "jit_compile" in compiled:
+        text = "jit_compile cannot be set in a phase: it is one for all phases"
+        faults.append(Fault(text, (*path, "compile", "jit_compile"), "key"))
+        found["compile"] = {key: compiled[key] for key in compiled if key != "jit_compile"}
+    return found
+
+
+def _phase(whole: Document, before: Document, number: int, phase: Mapping[Any, Any]) -> Document:
+    """The whole config with one phase's settings on top of it, and what the phases before it set trainable."""
+    fit = {key: value for key, value in whole.data["fit"].items() if key not in ("phases", "trainable")}
+    trainable = before.data["fit"].get("trainable")
+    marks = {path: mark for path, mark in whole.marks.items() if path[:2] != _TRAINABLE}
+    marks |= {path: mark for path, mark in before.marks.items() if path[:2] == _TRAINABLE}
+    base = {**whole.data, "fit": {**fit, **({"trainable": trainable} if trainable is not None else {})}}
+    own = {key: value for key, value in phase.items() if key not in SECTIONS}
+    over: dict[str | int, Any] = {"fit": own, **{key: phase[key] for key in SECTIONS if key in phase}}
+    here: Path = (*_PHASES, number)
+
+    def written(path: Path) -> Mark:
+        """Where a setting of the phase stands in the config."""
+        return whole.mark((*here, *(path[1:] if path[:1] == ("fit",) else path)))
+
+    merger = Merger()
+    try:
+        data = merger.merge(base, over, ())
+    except Invalid as invalid:
+        moved = [replace(f, path=(*here, *(f.path[1:] if f.path[:1] == ("fit",) else f.path))) for f in invalid.faults]
+        raise Invalid(moved) from None
+    if isinstance(data["fit"].get("trainable"), dict) and isinstance(own.get("trainable"), dict):
+        data["fit"]["trainable"] = _later_last(data["fit"]["trainable"], own["trainable"])
+    return replace(whole, data=data, marks=merger.marks(data, marks, written))
+
+
+def with_phase(faults: Iterable[Fault], document: Document, number: int) -> list[Fault]:
+    """Faults with places; those of what stands in no phase say in which one they are found.
+
+    `document` is the whole config.
+    """
+    own = {(m.value.file, m.value.line) for path, m in document.marks.items() if path[:2] in {_PHASES, _TRAINABLE}}
+    note = Related(_IN, place=document.mark((*_PHASES, number)).value)
+    return [
+        fault if fault.place is None or (fault.place.file, fault.place.line) in own
+        else replace(fault, related=(*fault.related, note))
+        for fault in faults
+    ]  # fmt: skip
+
+
+def _later_last(merged: Mapping[Any, Any], own: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Of two entries that name one layer the later counts: what a phase sets again stands behind all before it."""
+    earlier = {key: value for key, value in merged.items() if key not in own}
+    return {**earlier, **{key: merged[key] for key in own if key in merged}}
+
+
+def in_each(phases: Iterable[T], work: Callable[[T], Any]) -> list[Any]:
+    """`work` for every phase; the faults of all are raised together, each once."""
+    found: list[Any] = []
+    faults: dict[Fault, list[Fault]] = {}
+    phases = list(phases)
+    for phase in phases:
+        try:
+            found.append(work(phase))
+        except ConfigError as error:
+            for fault in error.everything if isinstance(error, Faulty) else error.faults:
+                same = replace(fault, related=tuple(r for r in fault.related if r.text != _IN))
+                faults.setdefault(same, []).append(fault)
+    if faults:
+        raise one_error(same if len(each) == len(phases) else each[0] for same, each in faults.items())
+    return found
+
+
+def folded(phases: list[dict[str, Any]]) -> dict[str, Any]:
+    """Complete configs as one: the first, and of those after it what differs; `unfold` gives them back."""
+    first = phases[0]
+    if len(phases) == 1:
+        return first
+    found: list[dict[str, Any]] = [{}]
+    for before, phase in pairwise(phases):
+        own = _difference({**first["fit"], "trainable": None}, {**phase["fit"], "trainable": None}, ("fit",))
+        if list(phase["fit"]["trainable"].items()) != list(before["fit"]["trainable"].items()):
+            own["trainable"] = phase["fit"]["trainable"]
+        parts = {key: _difference(first[key], phase[key], (key,)) for key in SECTIONS if key in phase}
+        found.append({**own, **{key: part for key, part in parts.items() if part}})
+    return {**first, "fit": {**first["fit"], "phases": found}}
+
+
+def _difference(base: Mapping[Any, Any], over: Mapping[Any, Any], path: Path) -> dict[Any, Any]:
+    """What has to be put on top of `base` to get `over`, as `extends` puts it: null takes a key away."""
+    found: dict[Any, Any] = {key: None for key in base if key not in over}
+    for key, value in over.items():
+        known, below = base.get(key), (*path, key)
+        if isinstance(known, dict) and isinstance(value, dict) and not _replaces(known, value, below):
+            if part := _difference(known, value, below):
+                found[key] = part
+        elif key not in base or known != value:
+            found[key] = value
+    return found
+
+
+def _replaces(known: Any, value: Any, path: Path) -> bool:
+    """Whether two components of other names meet: the upper one stands alone."""
+    names = component_name(known), component_name(value)
+    return is_component(path) and None not in names and names[0] != names[1]

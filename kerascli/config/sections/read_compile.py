@@ -1,0 +1,216 @@
+"""Read the `compile:` section: from what is written to a CompileSpec, or all of its faults."""
+
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Literal
+
+from kerascli.component import Invalid, Registry
+from kerascli.config.sections.arithmetic import arithmetic, arithmetic_faults, scaled
+from kerascli.config.sections.compile import CompileSpec, Goal, MetricUse
+from kerascli.config.sections.per_output import Written, per_output
+from kerascli.errors import Fault, Path, nearest, show, suggestion
+from kerascli.losses.base import LOSSES, Loss
+from kerascli.metrics.base import METRICS
+from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer
+from kerascli.optimizers.rmsprop import RMSprop
+from kerascli.shapes import TensorSpec
+
+_COLUMNS = ("loss", "epoch", "learning_rate", "epoch_seconds")
+_KEYS = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "precision", "jit_compile")
+
+
+def parse_compile(
+    section: Any,
+    outputs: Mapping[str, TensorSpec | None] | None,
+    targets: Mapping[str, TensorSpec] | None,
+    *,
+    extra_losses: bool,
+    figures: Sequence[str] = (),
+    named: Collection[str] = (),
+    classes: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> CompileSpec:
+    """The section as written -> CompileSpec. Raises Invalid with every fault.
+
+    What is not known is not checked: `outputs` and `targets` may be None, as may an output's shape.
+    `extra_losses` says that the model adds its own, `figures` are those it logs, `named` the targets in its formulas.
+    `classes` are the names of targets' classes, by target.
+    """
+    if not isinstance(section, dict):
+        raise Invalid([Fault(f"compile: expected a mapping with 'loss', got {show(section)}", ("compile",))])
+    return _Reader(section, outputs, targets, figures, named, classes).read(extra_losses=extra_losses)
+
+
+class _Reader:
+    def __init__(
+        self,
+        section: dict[str, Any],
+        outputs: Mapping[str, TensorSpec | None] | None,
+        targets: Mapping[str, TensorSpec] | None,
+        figures: Sequence[str],
+        named: Collection[str],
+        classes: Mapping[str, Sequence[str]],
+    ) -> None:
+        self.classes = classes
+        self.named = named
+        self.figures = tuple(figures)
+        self.section = section
+        self.outputs = outputs
+        self.targets = targets
+        self.faults: list[Fault] = []
+        self.names: set[str] = set()
+        """Of the figures that are logged."""
+
+    def read(self, *, extra_losses: bool) -> CompileSpec:
+        self._check_keys()
+        optimizer = self._optimizer()
+        pairs = self._pairs()
+        losses = self._losses(extra_losses=extra_losses)
+        weights = self._loss_weights(losses)
+        self.names = {f"{output}_loss" for output in losses} if len(losses) > 1 else set()
+        for name in self.figures:
+            self._check_name(name, ())
+        metrics = self._metrics("metrics", pairs)
+        weighted = self._metrics("weighted_metrics", pairs)
+        goals = []
+        for output in self.outputs or ():
+            loss, path = losses.get(output, (None, ("metrics", output)))
+            uses = (*metrics.get(output, ()), *weighted.get(output, ()))
+            if loss is None and not uses:
+                continue
+            target = self._target(output, pairs, path)
+            self._check_loss(output, target, loss, path)
+            prefix = f"{output}_" if len(self.outputs or ()) > 1 else ""
+            goals.append(Goal(output, target, loss, weights.get(output, 1.0), uses, prefix))
+        self.faults += Invalid(arithmetic_faults(self.section)).below(("compile",)).faults
+        if self.faults:
+            raise Invalid(self.faults)
+        assert optimizer is not None
+        precision, jit = arithmetic(self.section)
+        return CompileSpec(scaled(optimizer, precision), tuple(goals), precision, jit, self.figures)
+
+    def fault(self, text: str, path: Path, *, at: Literal["key", "value"] = "value", hint: str | None = None) -> None:
+        self.faults.append(Fault(text, ("compile", *path), at, hint=hint))
+
+    def _absorb(self, invalid: Invalid, path: Path) -> None:
+        self.faults += invalid.below(("compile", *path)).faults
+
+    def _check_keys(self) -> None:
+        for key in self.section:
+            if key not in _KEYS:
+                self.fault(f"unknown key '{key}' in compile{suggestion(str(key), _KEYS)}", (key,), at="key")
+
+    def _optimizer(self) -> BaseOptimizer | None:
+        if "optimizer" not in self.section:
+            return RMSprop()  # Keras's default
+        try:
+            return OPTIMIZERS.parse(self.section["optimizer"])
+        except Invalid as invalid:
+            self._absorb(invalid, ("optimizer",))
+            return None
+
+    def _pairs(self) -> dict[str, str]:
+        """The target of each output: one goes with one whatever their names, else the names agree."""
+        if self.outputs is None:
+            return {}
+        if self.targets is None:
+            return {name: name for name in self.outputs}
+        if len(self.outputs) == 1 and len(self.targets) == 1:
+            return {next(iter(self.outputs)): next(iter(self.targets))}
+        for name in self.targets:
+            if name not in self.outputs and name not in self.named:
+                text = f"target '{name}' has no output of that name{suggestion(name, self.outputs)}"
+                hint = f"outputs: {', '.join(self.outputs)}; name the node, or list it under model.outputs"
+                self.faults.append(Fault(text, ("data", "targets", name), "key", hint=hint))
+        return {name: name for name in self.outputs if name in self.targets}
+
+    def _per_output(self, key: str, registry: Registry[Any] | None = None) -> Written:
+        """What is written under `key` for each output, with its path."""
+        targets = self.targets or ()
+        try:
+            return per_output(key, self.section.get(key), self.outputs, registry=registry, targets=targets)
+        except Invalid as invalid:
+            self._absorb(invalid, ())
+            return {}
+
+    def _losses(self, *, extra_losses: bool) -> dict[str, tuple[Loss, Path]]:
+        """By output, with where it is written."""
+        faults_before = len(self.faults)
+        found: dict[str, tuple[Loss, Path]] = {}
+        for output, (value, path) in self._per_output("loss", LOSSES).items():
+            if value is None:
+                continue
+            try:
+                found[output] = LOSSES.parse(value), path
+            except Invalid as invalid:
+                self._absorb(invalid, path)
+        misspelt = any(nearest(str(key), _KEYS) == "loss" for key in self.section if key not in _KEYS)
+        if not found and not extra_losses and not misspelt and len(self.faults) == faults_before:
+            self.fault("compile needs 'loss'", (), at="key", hint="add loss: mse, categorical_crossentropy ...")
+        return found
+
+    def _loss_weights(self, losses: Collection[str]) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for output, (value, path) in self._per_output("loss_weights").items():
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                self.fault(f"loss_weights: expected a number, got {show(value)}", path)
+            elif output not in losses and not self.faults:
+                self.fault(f"loss_weights: output '{output}' has no loss", path, at="key")
+            else:
+                found[output] = float(value)
+        return found
+
+    def _target(self, output: str, pairs: Mapping[str, str], path: Path) -> str:
+        """The target of an output that has a loss or metrics."""
+        if output in pairs or self.targets is None:
+            return pairs.get(output, output)
+        if not self.targets:
+            hint = "add targets to data: targets: {y: []}"
+            self.fault(f"there is no target for output '{output}': the data has none", path, hint=hint)
+        elif all(name in (self.outputs or ()) for name in self.targets):  # else that was said of the target
+            text = f"there is no target for output '{output}': the targets are {', '.join(self.targets)}"
+            self.fault(text, path, hint="targets and outputs go together by name")
+        return output
+
+    def _check_loss(self, output: str, target: str, loss: Loss | None, path: Path) -> None:
+        expected, given = (self.targets or {}).get(target), (self.outputs or {}).get(output)
+        if loss is not None and expected is not None and given is not None:
+            problem = loss.check(expected, given)
+            if problem:
+                self.fault(problem, path)
+
+    def _full(self, output: str, name: str) -> str:
+        return f"{output}_{name}" if len(self.outputs or ()) > 1 else name
+
+    def _check_name(self, name: str, path: Path) -> None:
+        """A column of the history belongs to one figure."""
+        if name in _COLUMNS or name.startswith("val_"):
+            self.fault(f"'{name}' is a column of the history already; call the metric something else", path)
+        elif name in self.names:
+            self.fault(f"two metrics are called '{name}'", path, hint="give one of them a name: of its own")
+        self.names.add(name)
+
+    def _metrics(self, key: str, pairs: Mapping[str, str]) -> dict[str, list[MetricUse]]:
+        found: dict[str, list[MetricUse]] = {}
+        for output, (value, path) in self._per_output(key, METRICS).items():
+            expected = (self.targets or {}).get(pairs.get(output, ""))
+            given = (self.outputs or {}).get(output)
+            uses = found.setdefault(output, [])
+            for index, entry in enumerate(value if isinstance(value, list) else [] if value is None else [value]):
+                where = (*path, index) if isinstance(value, list) else path
+                try:
+                    metric = METRICS.parse(entry)
+                except Invalid as invalid:
+                    self._absorb(invalid, where)
+                    continue
+                name, classes = metric.log_name(), self.classes.get(pairs.get(output, ""))
+                columns = metric.columns(name, given, classes)
+                if key == "weighted_metrics" and any(self._full(output, each) in self.names for each in columns):
+                    name = f"weighted_{name}"  # as in Keras, where both are asked for
+                    columns = metric.columns(name, given, classes)
+                problem = metric.check(expected, given) if expected is not None and given is not None else None
+                if problem:
+                    self.fault(problem, where)
+                for column in columns:
+                    self._check_name(self._full(output, column), where)
+                uses.append(MetricUse(name, metric, key == "weighted_metrics", columns))
+        return found

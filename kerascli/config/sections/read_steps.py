@@ -1,0 +1,279 @@
+"""`fit.train_step` as written -> StepsSpec, or every fault that it has."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from kerascli.component import Invalid
+from kerascli.config.sections.arithmetic import Precision, arithmetic, arithmetic_faults, scaled
+from kerascli.config.sections.read_terms import TermReader
+from kerascli.config.sections.train_step import RoundSpec, StepsSpec, UpdateSpec
+from kerascli.errors import Fault, Path, Related, nearest, show, suggestion
+from kerascli.model.inference.build import Built
+from kerascli.model.ir.nodes import Entry, Node, flat
+from kerascli.model.syntax.forward_passes import Forward, reached, trainable
+from kerascli.model.syntax.names import Names
+from kerascli.model.syntax.views import Scope
+from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer
+from kerascli.shapes import TensorSpec
+
+PATH: Path = ("fit", "train_step")
+_KEYS = ("name", "train", "optimizer", "layers", "loss", "metrics", "repeat")
+_HOW = ("precision", "jit_compile")
+
+Written = tuple[Path, dict[str, Any]]
+"""Where an update stands, and what is written there."""
+
+
+def parse_steps(
+    section: Any,
+    compiled: Any,
+    scope: Scope,
+    built: Built,
+    inputs: Mapping[str, TensorSpec],
+    targets: Mapping[str, TensorSpec] | None,
+    classes: Mapping[str, Sequence[str]],
+) -> StepsSpec:
+    """The list of updates, in the scope of the model. Raises Invalid.
+
+    `compiled` is the compile section; `targets` None: they are not known. `classes` are the names of
+    targets' classes, by target.
+    """
+    faults = _compile_faults(compiled)
+    if not isinstance(section, list) or not section:
+        hint = "train_step: [{name: ..., train: ..., optimizer: ..., layers: [...], loss: {...}}]"
+        raise Invalid([*faults, Fault(f"train_step: expected a list of updates, got {show(section)}", PATH, hint=hint)])
+    how = compiled if isinstance(compiled, dict) else {}
+    faults += Invalid(arithmetic_faults(how)).below(("compile",)).faults
+    precision, jit_compile = arithmetic(how)
+    reader = _Reader(scope, built, inputs, targets, classes, precision)
+    rounds = reader.read(section)
+    faults += reader.faults
+    if faults:
+        raise Invalid(faults)
+    return StepsSpec(tuple(rounds), precision, jit_compile)
+
+
+def _compile_faults(section: Any) -> list[Fault]:
+    """Of two places that say what is trained, one is too many."""
+    if section is None:
+        return []
+    if not isinstance(section, dict):
+        return [Fault(f"compile: expected a mapping, got {show(section)}", ("compile",))]
+    text = "fit.train_step says what is trained, and how: beside it compile has precision and jit_compile alone"
+    return [
+        Fault(f"compile: {key}: {text}", ("compile", key), "key", hint=f"take '{key}' out")
+        for key in section
+        if key not in _HOW
+    ]
+
+
+class _Reader:
+    def __init__(
+        self,
+        scope: Scope,
+        built: Built,
+        inputs: Mapping[str, TensorSpec],
+        targets: Mapping[str, TensorSpec] | None,
+        classes: Mapping[str, Sequence[str]],
+        precision: Precision,
+    ) -> None:
+        self.faults: list[Fault] = []
+        self._precision: Precision = precision
+        self._scope = scope
+        self._built = built
+        self._owners = built.owners
+        self._inputs = inputs
+        self._targets = targets
+        self._classes = classes
+        self._names: dict[str, Path] = {}
+        self._columns: dict[str, Path] = {}
+        self._trained: dict[str, tuple[str, Path]] = {}
+        """What is trained, by which update."""
+        self._places: dict[str, Path] = {}
+        """Where that stands, by what names of its weights begin with."""
+
+    def _add(self, text: str, path: Path, *, key: bool = False, hint: str | None = None, also: Path | None = None):
+        related = () if also is None else (Related("the other", also),)
+        self.faults.append(Fault(text, path, "key" if key else "value", hint=hint, related=related))
+
+    def read(self, section: list[Any]) -> list[RoundSpec]:
+        """Each update with layers begins a round; those without belong to it."""
+        groups: list[list[Written]] = []
+        for number, written in enumerate(section):
+            path = (*PATH, number)
+            if not isinstance(written, dict):
+                self._add(f"train_step: expected an update, a mapping, got {show(written)}", path)
+            elif "layers" in written or not groups:
+                groups.append([(path, written)])
+            else:
+                groups[-1].append((path, written))
+        found = [self._round(group) for group in groups]
+        return [each for each in found if each is not None]
+
+    def _round(self, group: list[Written]) -> RoundSpec | None:
+        before = len(self.faults)
+        path, lead = group[0]
+        own = "layers" in lead
+        forward = Forward(self._scope, self._inputs, self._targets, path, own=own)
+        layers = forward.read(lead["layers"], str(lead.get("name", "train_step"))) if own else None
+        terms = TermReader(forward, self._targets, self._classes)
+        updates = [self._update(where, each, layers if where == path else None, terms) for where, each in group]
+        repeat = self._repeat(group)
+        self.faults += terms.faults
+        terms.faults = []
+        if len(self.faults) > before:  # what leads nowhere may lead to what could not be read
+            self.faults += forward.faults.all()
+            return None
+        try:
+            built = forward.build(terms.outputs, self._owners, "a loss")
+        except Invalid as invalid:
+            self.faults += invalid.faults
+            return None
+        self._owners = built.owners
+        terms.check(built.specs)
+        self.faults += terms.faults
+        for update in updates:
+            if update is not None and len(self.faults) == before:
+                self._check_trained(update, built)
+        found = [
+            self._with_columns(update, where, terms, built.specs)
+            for update, (where, _) in zip(updates, group, strict=True)
+            if update is not None
+        ]
+        return RoundSpec(built, tuple(found), repeat) if len(self.faults) == before else None
+
+    def _update(
+        self, path: Path, written: dict[str, Any], layers: tuple[Entry, ...] | None, terms: TermReader
+    ) -> UpdateSpec | None:
+        before = len(self.faults) + len(terms.faults)
+        unknown = [key for key in written if key not in _KEYS]
+        for key in unknown:
+            self._add(f"unknown key '{key}' in an update{suggestion(str(key), _KEYS)}", (*path, key), key=True)
+        if {nearest(str(key), _KEYS) for key in unknown} - set(written) - {None}:
+            return None  # what is missing is there, misspelt
+        name = self._name(written, path)
+        train = self._train(written, path, name)
+        optimizer = self._optimizer(written, path, name)
+        losses = terms.losses(written.get("loss"), (*path, "loss"))
+        metrics = terms.metrics(written.get("metrics"), (*path, "metrics"))
+        own = flat(layers or ())
+        if not written.get("loss") and not any(node.layer.adds_losses() for node in own):
+            hint = "loss: {real: {loss: binary_crossentropy, y_true: 1, y_pred: ...}}"
+            self._add(f"'{name}' has no loss: there is nothing to descend", path, key=True, hint=hint)
+        if optimizer is None or len(self.faults) + len(terms.faults) > before:
+            return None
+        figures = tuple(node.name for node in own if not node.outputs)
+        update = UpdateSpec(name, train, optimizer, losses, metrics, figures, layers)
+        self._check_columns(update, path)
+        return update
+
+    def _name(self, written: dict[str, Any], path: Path) -> str:
+        name, where = written.get("name"), (*path, "name")
+        if not isinstance(name, str):
+            text = "an update needs 'name'" if name is None else f"name: expected text, got {show(name)}"
+            self._add(text, path if name is None else where, key=name is None, hint="history calls its figures by it")
+            return "?"
+        problem = Names().refuse(name)
+        if problem is not None or name == "val":
+            self._add(problem.text if problem else "'val' is what figures of the validation begin with", where)
+        elif name in self._names:
+            self._add(f"there is an update '{name}' already", where, also=self._names[name])
+        self._names.setdefault(name, where)
+        return name
+
+    def _optimizer(self, written: dict[str, Any], path: Path, name: str) -> BaseOptimizer | None:
+        if "optimizer" not in written:
+            hint = "optimizer: {adam: {learning_rate: 2e-4, beta_1: 0.5}}"
+            self._add(f"'{name}' needs 'optimizer'", path, key=True, hint=hint)
+            return None
+        try:
+            return scaled(OPTIMIZERS.parse(written["optimizer"]), self._precision)
+        except Invalid as invalid:
+            self.faults += invalid.below((*path, "optimizer")).faults
+            return None
+
+    def _train(self, written: dict[str, Any], path: Path, update: str) -> tuple[str, ...]:
+        """What the update changes: shared things, and nodes of the model."""
+        model = self._built.model
+        nodes = {entry.name: entry.weights_name for entry in model.entries if isinstance(entry, Node)}
+        known = {**{name: name for name in self._scope.reading.shared}, **nodes}
+        value, where = written.get("train"), (*path, "train")
+        names = value if isinstance(value, list) else [] if value is None else [value]
+        if not names:
+            hint = f"train: {next(iter(known), 'generator')}"
+            self._add(f"'{update}' trains nothing", path if value is None else where, key=value is None, hint=hint)
+        for index, name in enumerate(names):
+            at = (*where, index) if isinstance(value, list) else where
+            hint = f"there is {', '.join(known)}"
+            if not isinstance(name, str):
+                self._add(f"train: expected a name, got {show(name)}", at, hint=hint)
+            elif name not in known:
+                what = f"nothing called '{name}' in the model{suggestion(name, known)}"
+                self._add(f"train: there is {what}", at, hint=hint)
+            elif name in self._trained:
+                other, also = self._trained[name]
+                text = f"'{name}' is trained by '{other}' already: a weight has one optimizer"
+                self._add(text, at, hint="put both losses into one update", also=also)
+            else:
+                self._trained[name] = (update, at)
+                self._places[known[name]] = at
+        return tuple(known[name] for name in names if isinstance(name, str) and name in known)
+
+    def _repeat(self, group: Sequence[Written]) -> int:
+        for number, (path, written) in enumerate(group):
+            repeat = written.get("repeat", 1)
+            if type(repeat) is not int or repeat < 1:
+                self._add(f"repeat: expected a whole number from 1, got {show(repeat)}", (*path, "repeat"))
+            elif repeat > 1 and len(group) > 1:
+                other = str(group[1 if number == 0 else 0][1].get("name"))
+                text = f"repeat: '{other}' has its forward pass in common with this update, and would be repeated, too"
+                hint = f"give {'it' if number == 0 else 'this update'} layers of its own"
+                self._add(text, (*path, "repeat"), hint=hint)
+        repeat = group[0][1].get("repeat", 1)
+        return repeat if type(repeat) is int else 1
+
+    def _with_columns(
+        self, update: UpdateSpec, path: Path, terms: TermReader, specs: Mapping[str, TensorSpec]
+    ) -> UpdateSpec:
+        """The update with the columns of its metrics, now that shapes are known."""
+        update = replace(update, metrics=tuple(terms.with_columns(judged, specs) for judged in update.metrics))
+        for judged in update.metrics:
+            if judged.columns != (judged.name,):
+                self._claim_columns(update, [(name, (*path, "metrics", judged.name)) for name in judged.columns])
+        return update
+
+    def _check_columns(self, update: UpdateSpec, path: Path) -> None:
+        named = [("loss", path), ("learning_rate", path)]
+        named += [(term.name, (*path, "loss", term.name)) for term in update.terms]
+        named += [(judged.name, (*path, "metrics", judged.name)) for judged in update.metrics]
+        named += [(node.name, node.path) for node in flat(update.layers or ()) if node.name in update.figures]
+        self._claim_columns(update, named)
+
+    def _claim_columns(self, update: UpdateSpec, named: Iterable[tuple[str, Path]]) -> None:
+        """A column of the history belongs to one figure."""
+        for name, where in named:
+            column = f"{update.name}_{name}"
+            if column in self._columns:
+                text = f"two figures would be called '{column}' in the history"
+                self._add(text, where, key=True, hint="choose another name")
+            self._columns[column] = where
+
+    def _check_trained(self, update: UpdateSpec, built: Built) -> None:
+        """What an update trains has a part in its loss."""
+        ends = [term.of.y_pred for term in update.terms if term.of is not None]
+        ends += [str(term.of.y_true) for term in update.terms if term.of is not None and not term.of.is_target]
+        own = [node.name for node in flat(update.layers or ()) if node.layer.adds_losses()]
+        found = reached(built, ends, [*own, *(term.node for term in update.terms)])
+        there = {node.weights_name for node in (*self._built.model.nodes, *built.model.nodes)}
+        trained = trainable(self._built) | trainable(built)
+        for name in update.train:
+            if any(weight.startswith(f"{name}/") for weight in found):
+                continue
+            if any(f"{owner}/".startswith(f"{name}/") for owner in there) and not any(
+                weight.startswith(f"{name}/") for weight in trained
+            ):
+                self._add(f"'{name}' has no weights that could be trained", self._places[name])
+            else:
+                text = f"'{update.name}' is to train '{name}', which has no part in its loss"
+                self._add(text, self._places[name], hint=f"call '{name}' in its layers, on the way to the loss")

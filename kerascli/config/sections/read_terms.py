@@ -1,0 +1,159 @@
+"""The losses and metrics of an update of `fit.train_step`: between tensors of its forward pass, targets, numbers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from kerascli.component import Component, Invalid, Registry
+from kerascli.config.sections.train_step import Compared, Judged, Term
+from kerascli.errors import Fault, Path, show, suggestion
+from kerascli.layers.expressions.added import AddLoss
+from kerascli.losses.base import LOSSES, Loss
+from kerascli.metrics.base import METRICS, Metric
+from kerascli.model.ir.targets import PREFIX
+from kerascli.model.syntax.forward_passes import Forward
+from kerascli.model.syntax.names import Names
+from kerascli.shapes import TensorSpec
+
+Pending = tuple[Loss | Metric, Compared, Path]
+"""A comparison whose shapes are still to be checked."""
+
+
+class TermReader:
+    """Reads the losses and metrics of the updates that share a forward pass."""
+
+    def __init__(
+        self,
+        forward: Forward,
+        targets: Mapping[str, TensorSpec] | None,
+        classes: Mapping[str, Sequence[str]],
+    ) -> None:
+        self.outputs: list[str] = []
+        """The tensors that are named so far."""
+        self.faults: list[Fault] = []
+        self._forward = forward
+        self._targets = targets
+        self._classes = classes
+        self._pending: list[Pending] = []
+
+    def losses(self, written: Any, path: Path) -> tuple[Term, ...]:
+        """A mapping of names to losses."""
+        found = [self._term(name, each, (*path, name)) for name, each in self._items(written, path, "loss")]
+        return tuple(term for term in found if term is not None)
+
+    def metrics(self, written: Any, path: Path) -> tuple[Judged, ...]:
+        """A mapping of names to metrics."""
+        found: list[Judged] = []
+        for name, each in self._items(written, path, "metric"):
+            where = (*path, name)
+            thing = self._thing(METRICS, each, "metric", where, ())
+            of = self._compared(each, where, thing)
+            if thing is not None and of is not None:
+                self._pending.append((thing, of, (*where, "metric")))
+                found.append(Judged(name, thing, of, (name,)))
+        return tuple(found)
+
+    def check(self, specs: Mapping[str, TensorSpec]) -> None:
+        """Now that the shapes of the forward pass are known: whether what is compared can be."""
+        for thing, of, path in self._pending:
+            if isinstance(of.y_true, str):
+                expected = (self._targets or {}).get(of.y_true) if of.is_target else specs[of.y_true]
+                problem = None if expected is None else thing.check(expected, specs[of.y_pred])
+                if problem:
+                    self._add(problem, path)
+
+    def with_columns(self, judged: Judged, specs: Mapping[str, TensorSpec]) -> Judged:
+        """The metric with a column for each of its values, now that the shape of what it judges is known."""
+        classes = self._classes.get(str(judged.of.y_true)) if judged.of.is_target else None
+        return replace(judged, columns=judged.metric.columns(judged.name, specs[judged.of.y_pred], classes))
+
+    def _add(self, text: str, path: Path, *, key: bool = False, hint: str | None = None) -> None:
+        self.faults.append(Fault(text, path, "key" if key else "value", hint=hint))
+
+    def _items(self, written: Any, path: Path, kind: str) -> list[tuple[str, dict[str, Any]]]:
+        """Names and what stands below each, where that is a mapping."""
+        if written is None:
+            return []
+        hint = f"{path[-1]}: {{real: {{{kind}: ..., y_true: 1, y_pred: ...}}}}"
+        if not isinstance(written, dict) or not written:
+            self._add(f"{path[-1]}: expected a mapping of names, got {show(written)}", path, hint=hint)
+            return []
+        found = []
+        for name, each in written.items():
+            problem = Names().refuse(str(name), own=str(name))
+            if problem is not None:
+                self._add(problem.text, (*path, name), key=True)
+            elif not isinstance(each, dict):
+                text = f"{path[-1]}: {name}: expected a mapping with {kind}, y_true and y_pred, got {show(each)}"
+                self._add(text, (*path, name), hint=hint)
+            else:
+                found.append((str(name), each))
+        return found
+
+    def _term(self, name: str, written: dict[str, Any], path: Path) -> Term | None:
+        weight = self._weight(written, path)
+        if "expr" in written:
+            self._refuse_others(written, path, ("expr", "weight"))
+            node = self._forward.formula(AddLoss, written["expr"], (*path, "expr"), {"weight": weight})
+            return None if node is None else Term(name, weight, node=node.name)
+        thing = self._thing(LOSSES, written, "loss", path, ("weight",))
+        of = self._compared(written, path, thing)
+        if thing is None or of is None:
+            return None
+        self._pending.append((thing, of, (*path, "loss")))
+        return Term(name, weight, thing, of)
+
+    def _weight(self, written: dict[str, Any], path: Path) -> float:
+        weight = written.get("weight", 1.0)
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)):
+            self._add(f"weight: expected a number, got {show(weight)}", (*path, "weight"))
+            return 1.0
+        return float(weight)
+
+    def _refuse_others(self, written: dict[str, Any], path: Path, known: tuple[str, ...]) -> None:
+        for key in written:
+            if key not in known:
+                self._add(f"unknown key '{key}' in {path[-1]}{suggestion(str(key), known)}", (*path, key), key=True,
+                          hint=f"it has {', '.join(known)}")  # fmt: skip
+
+    def _thing(
+        self, registry: Registry[Any], written: dict[str, Any], kind: str, path: Path, more: tuple[str, ...]
+    ) -> Any:
+        self._refuse_others(written, path, (kind, "y_true", "y_pred", *more))
+        if kind not in written:
+            also = ", or expr, a formula" if kind == "loss" else ""
+            self._add(f"'{path[-1]}' needs '{kind}'{also}", path, key=True)
+            return None
+        try:
+            return registry.parse(written[kind])
+        except Invalid as invalid:
+            self.faults += invalid.below((*path, kind)).faults
+            return None
+
+    def _compared(self, written: dict[str, Any], path: Path, thing: Component | None) -> Compared | None:
+        for key, what in (("y_pred", "the node that is judged"), ("y_true", "a number, a node or a target")):
+            if key not in written:
+                self._add(f"'{path[-1]}' needs '{key}', {what}", path, key=True)
+        if "y_pred" not in written or "y_true" not in written:
+            return None
+        y_pred = self._forward.reading.tensor(written["y_pred"], (*path, "y_pred"))
+        y_true, is_target = self._y_true(written["y_true"], (*path, "y_true"))
+        if y_pred is None or y_true is None:
+            return None
+        self.outputs += [y_pred, *([y_true] if isinstance(y_true, str) and not is_target else [])]
+        return Compared(y_pred, y_true, is_target, class_numbers=getattr(thing, "sparse_targets", False))
+
+    def _y_true(self, value: Any, path: Path) -> tuple[str | float | None, bool]:
+        """What is right, and whether it is a target; None after a fault."""
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value), False
+        names, targets = self._forward.reading.names, self._targets
+        if isinstance(value, str) and (value.startswith(PREFIX) or not names.knows(value)):
+            name = value.removeprefix(PREFIX)
+            if name in (targets or ()) or (targets is None and name != value):
+                return name, True
+            if targets is None or name != value or suggestion(value, targets):
+                close = suggestion(name, targets or ())
+                self._add(f"y_true: there is no target or node '{value}'{close}", path)
+                return None, False
+        return self._forward.reading.tensor(value, path), False

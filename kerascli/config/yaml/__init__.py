@@ -1,0 +1,1 @@
+"""Strict YAML, in and out: every key and value has its place in the text."""

@@ -1,0 +1,58 @@
+"""Expressions that YAML splits: `{units: $(max(a, b))}` has the keys `units` and `b))` for it."""
+
+from yaml.error import Mark as YamlMark
+from yaml.events import ScalarEvent
+
+from kerascli.config.yaml.source import Source
+from kerascli.errors import Fault
+
+
+class Brackets:
+    """Sees every unquoted scalar in turn; an open bracket that is closed elsewhere is a fault."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._found: list[tuple[YamlMark, YamlMark, YamlMark, bool]] = []
+        self._start: tuple[YamlMark, YamlMark] | None = None
+        self._end: YamlMark | None = None
+        self._pending = 0
+
+    def see(self, event: ScalarEvent, *, in_flow: bool) -> None:
+        excess = event.value.count("(") - event.value.count(")")
+        if self._start is None and excess > 0 and (in_flow or self._is_cut_by_comment(event)):
+            self._start = (event.start_mark, event.end_mark)
+            self._pending = excess
+            self._end = event.end_mark
+            if not in_flow:
+                self.end()
+        elif self._start is not None:
+            self._pending += excess
+            self._end = event.end_mark
+            if self._pending <= 0:
+                self.end()
+
+    def end(self) -> None:
+        """The flow collection ends, or the brackets are closed."""
+        if self._start is not None and self._end is not None:
+            self._found.append((*self._start, self._end, self._pending == 0))
+        self._start = None
+
+    def faults(self) -> list[Fault]:
+        self.end()
+        return [self._fault(*found) for found in self._found]
+
+    def _is_cut_by_comment(self, event: ScalarEvent) -> bool:
+        """Outside of [] and {} only ' #' ends a text early."""
+        rest = self._source.lines[event.end_mark.line][event.end_mark.column :]
+        return "$(" in event.value and rest.lstrip().startswith("#")
+
+    def _fault(self, start: YamlMark, cut: YamlMark, end: YamlMark, whole: bool) -> Fault:
+        line = self._source.lines[start.line]
+        part = line[start.column : cut.column] if cut.line == start.line else line[start.column :]
+        text = f"unbalanced brackets in '{part}': YAML ends unquoted text at ',', '[', ']', '{{', '}}' and ' #'"
+        hint = "put the whole expression in quotes"
+        if whole and end.line == start.line:
+            full = line[start.column : end.column]
+            quote = "'" if '"' in full else '"'
+            hint = f"quote it: {quote}{full}{quote}"
+        return Fault(text, place=self._source.place(start, cut), hint=hint)

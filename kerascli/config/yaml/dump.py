@@ -1,0 +1,93 @@
+"""Plain data -> YAML that our own strict reader reads back as equal data."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from kerascli.config.yaml.scalars import ScalarError, read_scalar
+
+_WIDTH = 100
+_PLAIN = re.compile(r"[A-Za-z0-9_./$()+-]([A-Za-z0-9_./$()+*^ -]*[A-Za-z0-9_./$()+*^-])?\Z")
+"""What is surely safe without quotes, also inside [] and {}; `- x` and `--- x` are checked apart."""
+
+
+def dump_yaml(data: Mapping[Any, Any]) -> str:
+    """YAML of mappings, lists, texts, finite numbers, booleans and null; keys in order, short lists on one line."""
+    return "\n".join(_mapping(data, "")) + "\n" if data else "{}\n"
+
+
+def flow_yaml(value: Any) -> str:
+    """One value on one line, as `dump_yaml` would write it: {units: 64}, [1, null]."""
+    return _flow(value)
+
+
+def _mapping(data: Mapping[Any, Any], indent: str) -> list[str]:
+    lines: list[str] = []
+    for key, value in data.items():
+        lines += _entry(f"{indent}{_scalar(key)}:", value, indent + "  ")
+    return lines
+
+
+def _entry(head: str, value: Any, indent: str) -> list[str]:
+    """A key and its value: on one line where that is short, else below."""
+    if _fits(value, len(head) + 1):
+        return [f"{head} {_flow(value)}"]
+    return [head, *(_mapping(value, indent) if isinstance(value, Mapping) else _list(value, indent))]
+
+
+def _list(items: list[Any] | tuple[Any, ...], indent: str) -> list[str]:
+    lines: list[str] = []
+    for item in items:
+        if _fits(item, len(indent) + 2):
+            lines.append(f"{indent}- {_flow(item)}")
+            continue
+        below = _mapping(item, indent + "  ") if isinstance(item, Mapping) else _list(item, indent + "  ")
+        lines += [f"{indent}- {below[0].lstrip(' ')}", *below[1:]]
+    return lines
+
+
+def _fits(value: Any, column: int) -> bool:
+    """Whether a value stands on the line it starts on: what has nothing in it, and short lists of scalars."""
+    if not isinstance(value, (Mapping, list, tuple)) or not value:
+        return True
+    if isinstance(value, Mapping) or any(isinstance(item, (Mapping, list, tuple)) and item for item in value):
+        return False
+    return column + len(_flow(value)) <= _WIDTH
+
+
+def _flow(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_scalar(key)}: {_flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_flow(item) for item in value) + "]"
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        text = repr(value)
+        if read_scalar(text) != value:  # raises for what is not finite or too large
+            raise TypeError(f"{type(value).__name__} is no plain number")
+        return text
+    if isinstance(value, str):
+        return _text(value)
+    raise TypeError(f"{type(value).__name__} cannot be written as YAML")
+
+
+def _text(text: str) -> str:
+    if _PLAIN.match(text) and text.count("(") == text.count(")") and not text.startswith(("- ", "---", "...")):
+        try:
+            if read_scalar(text) == text and text != "-":
+                return text
+        except ScalarError:
+            pass
+    if text.isprintable() and text.isascii():
+        return "'" + text.replace("'", "''") + "'"
+    # JSON's escapes are YAML's, but for characters beyond the first 65,536, which need no escape
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in quoted)

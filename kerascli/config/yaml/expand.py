@@ -1,0 +1,95 @@
+"""From nodes to plain data and marks; aliases and merge keys are written out here, within a budget."""
+
+from typing import Any
+
+from kerascli.config.yaml.document import Mark
+from kerascli.config.yaml.nodes import MAX_DEPTH, MAX_NODES, AliasNode, ListNode, MapNode, Node, ScalarNode
+from kerascli.errors import Fault, Path, Place
+
+_Entries = list[tuple[ScalarNode, Node]]
+
+
+class _Refused(Exception):
+    """The text stands for too much; said once."""
+
+
+class Expander:
+    """Builds the data of one document; every value is an object of its own."""
+
+    def __init__(self) -> None:
+        self.marks: dict[Path, Mark] = {}
+        self.faults: list[Fault] = []
+        self._count = 0
+        self._merged: dict[int, _Entries] = {}
+
+    def expand(self, root: Node) -> Any:
+        try:
+            return self._value(root, (), None)
+        except _Refused:
+            return None
+
+    def _value(self, node: Node, path: Path, key: Place | None) -> Any:
+        self._count += 1
+        if self._count > MAX_NODES:
+            self._refuse(f"more than {MAX_NODES:,} values, with all aliases written out", node.place)
+        if len(path) > MAX_DEPTH:
+            self._refuse(f"nested deeper than {MAX_DEPTH} levels", node.place)
+        self.marks[path] = Mark(key, node.place)
+        while isinstance(node, AliasNode):
+            node = node.target
+        if isinstance(node, ScalarNode):
+            return node.value
+        if isinstance(node, ListNode):
+            return [self._value(item, (*path, index), None) for index, item in enumerate(node.items)]
+        return {name.value: self._value(value, (*path, _key(name)), name.place) for name, value in self._entries(node)}
+
+    def _entries(self, node: MapNode) -> _Entries:
+        """A mapping's entries, merged ones first where the mapping does not set them itself."""
+        known = self._merged.get(id(node))
+        if known is not None:
+            return known
+        own: dict[str | int, tuple[ScalarNode, Node]] = {}
+        merged: dict[str | int, tuple[ScalarNode, Node]] = {}
+        for key, value in node.entries:
+            name = _key(key)
+            if name in own:
+                self._duplicate(key, own[name][0])
+                continue
+            own[name] = (key, value)
+            if _is_merge(key):
+                for other in reversed(self._sources(value)):  # the first of several wins
+                    merged.update({_key(k): (k, v) for k, v in self._entries(other)})
+        entries = {**merged, **{name: entry for name, entry in own.items() if not _is_merge(entry[0])}}
+        self._merged[id(node)] = list(entries.values())
+        return self._merged[id(node)]
+
+    def _sources(self, node: Node) -> list[MapNode]:
+        """What a merge key names: a mapping, or a list of mappings."""
+        place = node.place
+        while isinstance(node, AliasNode):
+            node = node.target
+        if isinstance(node, MapNode):
+            return [node]
+        if isinstance(node, ListNode) and not any(isinstance(item, ListNode) for item in node.items):
+            return [source for item in node.items for source in self._sources(item)]
+        self.faults.append(Fault("'<<' merges a mapping or a list of mappings, by alias: '<<: *name'", place=place))
+        return []
+
+    def _duplicate(self, key: ScalarNode, first: ScalarNode) -> None:
+        where = f"line {first.place.line}"
+        if first.place.line == key.place.line:
+            where += f", column {first.place.column}"
+        self.faults.append(Fault(f"duplicate key '{key.value}'; first set at {where}", place=key.place))
+
+    def _refuse(self, text: str, place: Place) -> None:
+        self.faults.append(Fault(text, place=place))
+        raise _Refused
+
+
+def _is_merge(key: ScalarNode) -> bool:
+    return key.value == "<<" and not key.quoted
+
+
+def _key(node: ScalarNode) -> str | int:
+    assert isinstance(node.value, (str, int))  # the reader refuses all other keys
+    return node.value

@@ -1,0 +1,240 @@
+"""From YAML events to nodes: what was written, each with its place; the first pass over a text."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from yaml.error import MarkedYAMLError
+from yaml.events import (
+    AliasEvent,
+    CollectionStartEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    NodeEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    StreamEndEvent,
+)
+from yaml.parser import Parser
+from yaml.reader import Reader
+from yaml.scanner import Scanner
+
+from kerascli.config.yaml.brackets import Brackets
+from kerascli.config.yaml.scalars import Scalar, ScalarError, read_scalar
+from kerascli.config.yaml.source import Source
+from kerascli.config.yaml.syntax import syntax_fault
+from kerascli.errors import Fault, Place
+
+MAX_DEPTH = 32
+MAX_NODES = 60_000
+
+
+@dataclass(slots=True)
+class ScalarNode:
+    place: Place
+    value: Scalar
+    quoted: bool
+    is_absent: bool = False
+    """Nothing is written at all: `units:`."""
+
+
+@dataclass(slots=True)
+class ListNode:
+    place: Place
+    items: list["Node"] = field(default_factory=list)
+    flow: bool = False
+
+
+@dataclass(slots=True)
+class MapNode:
+    place: Place
+    entries: list[tuple[ScalarNode, "Node"]] = field(default_factory=list)
+    flow: bool = False
+
+
+@dataclass(slots=True)
+class AliasNode:
+    place: Place
+    target: "Node"
+
+
+Node = ScalarNode | ListNode | MapNode | AliasNode
+
+
+class Fatal(Exception):
+    """A fault after which nothing below can be read."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.text)
+        self.fault = fault
+
+
+class _Events(Reader, Scanner, Parser):
+    """PyYAML's events; no composer, resolver or constructor is involved."""
+
+    def __init__(self, text: str) -> None:
+        Reader.__init__(self, text)
+        Scanner.__init__(self)
+        Parser.__init__(self)
+
+
+class NodeReader:
+    """Reads one document; faults that do not end the reading are collected."""
+
+    def __init__(self, text: str, source: Source) -> None:
+        self.source = source
+        self.faults: list[Fault] = []
+        self._events = _Events(text)
+        self._anchors: dict[str, Node] = {}
+        self._open: set[str] = set()
+        self._brackets = Brackets(source)
+        self._count = 0
+
+    def read(self) -> Node | None:
+        """The root; None where there is none, or where the faults say why."""
+        root = None
+        try:
+            root = self._document()
+        except Fatal as fatal:
+            self.faults.append(fatal.fault)
+        except MarkedYAMLError as error:
+            if not self.splits_expression:  # else it is a consequence of that
+                self.faults.append(syntax_fault(error, self.source))
+        except (ValueError, OverflowError):  # PyYAML converts some numbers without a look at their size
+            mark = self._events.get_mark()
+            is_escape = "\\" in self.source.lines[mark.line][: mark.column]
+            text = "a broken escape in double quotes" if is_escape else "this cannot be read as YAML"
+            self.faults.append(Fault(text, place=self.source.place(mark)))
+        self.faults = self._brackets.faults() + self.faults
+        return root
+
+    @property
+    def splits_expression(self) -> bool:
+        """An expression was cut in two, so that keys and structure are not what was meant."""
+        return bool(self._brackets.faults())
+
+    def _document(self) -> Node | None:
+        self._events.get_event()
+        if self._events.check_event(StreamEndEvent):
+            return None
+        self._events.get_event()
+        root = self._node(self._events.get_event(), 0)
+        self._events.get_event()
+        if self._events.check_event(DocumentStartEvent):
+            place = self.source.place(self._events.get_event().start_mark)
+            raise Fatal(Fault("a config is one YAML document; a second one starts here", place=place))
+        self._events.check_event(StreamEndEvent)
+        return root
+
+    def _node(self, event: Event, depth: int) -> Node:
+        assert isinstance(event, NodeEvent)
+        place = self.source.place(event.start_mark, event.end_mark)
+        self._count += 1
+        if self._count > MAX_NODES:
+            raise Fatal(Fault(f"more than {MAX_NODES:,} keys and values", place=place))
+        if isinstance(event, AliasEvent):
+            return self._alias(event.anchor, place)
+        if getattr(event, "tag", None) is not None:
+            self.faults.append(Fault("tags ('!...') are not allowed: a config is data only", place=place))
+        if isinstance(event, ScalarEvent):
+            node: Node = self._scalar(event, place)
+        else:
+            assert isinstance(event, CollectionStartEvent)
+            if depth >= MAX_DEPTH:
+                raise Fatal(Fault(f"nested deeper than {MAX_DEPTH} levels", place=place))
+            flow = bool(event.flow_style)
+            node = MapNode(place, flow=flow) if isinstance(event, MappingStartEvent) else ListNode(place, flow=flow)
+        with_anchor = event.anchor if self._define(event.anchor, node) else None
+        if isinstance(node, MapNode):
+            self._fill_mapping(node, depth)
+        elif isinstance(node, ListNode):
+            self._fill_list(node, depth)
+        self._open.discard(with_anchor or "")
+        return node
+
+    def _scalar(self, event: ScalarEvent, place: Place) -> ScalarNode:
+        quoted = event.style is not None
+        value: Scalar = event.value
+        if half := next((c for c in event.value if "\ud800" <= c <= "\udfff"), None):
+            self.faults.append(Fault(f"the escape of half a character (U+{ord(half):04X})", place=place))
+        if not quoted:
+            self._brackets.see(event, in_flow=self._events.flow_level > 0)
+            try:
+                value = read_scalar(event.value)
+            except ScalarError as error:
+                self.faults.append(Fault(error.text, place=place, hint=error.hint))
+        return ScalarNode(place, value, quoted, is_absent=not quoted and event.value == "")
+
+    def _define(self, anchor: str | None, node: Node) -> bool:
+        if anchor is None:
+            return False
+        if anchor in self._anchors:
+            first = self._anchors[anchor].place.line
+            self.faults.append(Fault(f"anchor '&{anchor}' is set twice; first at line {first}", place=node.place))
+        self._anchors[anchor] = node
+        self._open.add(anchor)
+        return True
+
+    def _alias(self, anchor: str, place: Place) -> Node:
+        target = self._anchors.get(anchor)
+        if target is None:
+            text = f"there is no anchor '&{anchor}' above"
+            self.faults.append(Fault(text, place=place, hint="quote text that starts with '*'"))
+        elif anchor in self._open:
+            self.faults.append(Fault(f"alias '*{anchor}' stands inside of what it stands for", place=place))
+            target = None
+        return AliasNode(place, target or MapNode(place))
+
+    def _fill_list(self, node: ListNode, depth: int) -> None:
+        for event in self._until(SequenceEndEvent):
+            item = self._node(event, depth + 1)
+            node.items.append(item)
+            if isinstance(item, MapNode) and not node.flow and not item.flow:
+                self._check_siblings(item)
+        self._close(node)
+
+    def _fill_mapping(self, node: MapNode, depth: int) -> None:
+        for event in self._until(MappingEndEvent):
+            key = self._node(event, depth + 1)
+            value = self._node(self._events.get_event(), depth + 1)
+            if not isinstance(key, ScalarNode) or isinstance(key.value, (bool, float)) or key.value is None:
+                self.faults.append(Fault("a key must be text or a whole number", place=key.place, hint="quote it"))
+                continue
+            if isinstance(value, ScalarNode) and value.is_absent:
+                value.place = key.place
+                self._check_space(node, key)
+            elif isinstance(value, (MapNode, ListNode)) and not value.flow:
+                value.place = key.place
+            node.entries.append((key, value))
+        if node.entries and not node.flow:
+            node.place = node.entries[0][0].place
+        self._close(node)
+
+    def _until(self, end: type[Event]) -> Iterator[Event]:
+        while not self._events.check_event(end):
+            yield self._events.get_event()
+
+    def _close(self, node: MapNode | ListNode) -> None:
+        end = self._events.get_event().end_mark
+        if not node.flow:
+            return
+        if node.place.line == end.line + 1 and node.place.column is not None:
+            node.place = replace(node.place, length=end.column + 1 - node.place.column)
+        if self._events.flow_level == 0:
+            self._brackets.end()
+
+    def _check_siblings(self, item: MapNode) -> None:
+        """`- dense:` with `units: 3` below it at the same indentation."""
+        if len(item.entries) < 2:
+            return
+        (first, value), (second, _) = item.entries[:2]
+        if isinstance(value, ScalarNode) and value.is_absent:
+            text = f"'{second.value}' stands beside '{first.value}', not below it"
+            hint = f"indent what belongs to '{first.value}' deeper than '{first.value}' itself"
+            self.faults.append(Fault(text, place=second.place, hint=hint))
+
+    def _check_space(self, node: MapNode, key: ScalarNode) -> None:
+        """`{units:3}` is the key 'units:3' for YAML."""
+        if node.flow and not key.quoted and isinstance(key.value, str) and ":" in key.value:
+            self.faults.append(Fault(f"a space is missing after ':' in '{key.value}'", place=key.place))

@@ -1,0 +1,107 @@
+"""What PyYAML says about broken YAML, in words for someone who writes a config."""
+
+import re
+from dataclasses import replace
+
+from yaml.error import MarkedYAMLError
+
+from kerascli.config.yaml.source import Source
+from kerascli.errors import Fault, Place
+
+_QUOTE = "quote text that contains ', ' [ ] { } '#' or ': '"
+_TOKENS = {
+    "<stream end>": "the end of the file",
+    "<document start>": "'---'",
+    "<document end>": "'...'",
+    "<block end>": "the end of the block",
+    "<block mapping start>": "a key",
+    "<block sequence start>": "a list",
+    "<scalar>": "text",
+    "<alias>": "an alias",
+    "<anchor>": "an anchor",
+    "<tag>": "a tag",
+}
+
+
+def syntax_fault(error: MarkedYAMLError, source: Source) -> Fault:
+    """The fault for an error of PyYAML's scanner or parser."""
+    mark = error.problem_mark or error.context_mark
+    here = source.place(mark)
+    opened = source.place(error.context_mark) if error.context_mark else here
+    problem, context = error.problem or "cannot be read", error.context or ""
+    tab = _tab_in_indentation(here, source)
+    if tab or r"'\t'" in problem:
+        return Fault("a tab character; YAML is indented with spaces", place=tab or here)
+    if "quoted scalar" in context:
+        return _quoted(problem, here, opened)
+    if "scalar" in context:
+        return Fault(f"'{_character(opened)}' starts a block of text below", place=opened, hint="quote the text")
+    if "tag" in context or "tag" in problem:
+        return Fault("tags ('!...') are not allowed: a config is data only", place=opened)
+    if "an alias" in context or "an anchor" in context or "cannot start any token" in problem:
+        return Fault(f"text cannot start with '{_character(opened)}'", place=opened, hint="quote it")
+    return _structure(problem, here, opened)
+
+
+def _structure(problem: str, here: Place, opened: Place) -> Fault:
+    """Errors of the parser: what stands where nothing or something else should."""
+    if "mapping values" in problem:
+        hint = "quote text that contains ': ', and give the keys of one mapping the same indentation"
+        return Fault("a ': ' is not expected here", place=here, hint=hint)
+    if "expected ':'" in problem:
+        missing = "write a space after ':'" if ":" in opened.source else "a key is written 'key: value'"
+        return Fault("expected a key, but no ': ' follows", place=opened, hint=missing)
+    if "sequence entries" in problem:
+        return Fault("a list cannot start here", place=here, hint="start it on a line of its own, or write [a, b]")
+    if match := re.match(r"expected (.*), but (?:found|got) '(.*)'$", problem):
+        expected, found = match.groups()
+        token = _TOKENS.get(found, f"'{found}'")
+        if expected.startswith("'<document"):
+            return _after_the_end(token, here)
+        return _in_block(token, here, opened) if expected == "<block end>" else _in_flow(expected, token, here, opened)
+    return Fault(problem, place=here)
+
+
+def _in_flow(expected: str, token: str, here: Place, opened: Place) -> Fault:
+    if expected == "the node content":
+        return Fault(f"expected a value, got {token}", place=here, hint=_QUOTE if len(token) == 3 else None)
+    if token == _TOKENS["<stream end>"]:
+        return Fault(f"the '{_character(opened)}' is never closed", place=opened)
+    hint = f"the '{_character(opened)}' was opened at line {opened.line}" if opened.line != here.line else _QUOTE
+    return Fault(f"expected {expected}, got {token}", place=here, hint=hint)
+
+
+def _in_block(token: str, here: Place, opened: Place) -> Fault:
+    if token in {"text", "an alias", "an anchor", "'['", "'{'"}:
+        return Fault("something stands after a complete value", place=here, hint="quote the whole text")
+    token = token if token in _TOKENS.values() else "this"
+    text = f"{token} does not fit the indentation of the lines above"
+    return Fault(text, place=here, hint=f"the block around it starts at line {opened.line}")
+
+
+def _after_the_end(token: str, here: Place) -> Fault:
+    if token == "a key":
+        return Fault("a key does not fit the indentation of the lines above", place=here)
+    if here.source.startswith("%"):
+        return Fault("text cannot start with '%'", place=replace(here, column=1), hint="quote it")
+    return Fault("something stands after the end of the config", place=here)
+
+
+def _quoted(problem: str, here: Place, opened: Place) -> Fault:
+    if "end of stream" in problem or "document separator" in problem:
+        return Fault("the quote is never closed", place=opened)
+    hint = r"use single quotes, or write '\\'"
+    if "unknown escape" in problem:
+        return Fault(f"unknown escape '\\{_character(here)}' in double quotes", place=here, hint=hint)
+    return Fault("a broken escape in double quotes", place=here, hint=hint)
+
+
+def _character(place: Place) -> str:
+    column = (place.column or 1) - 1
+    return place.source[column : column + 1]
+
+
+def _tab_in_indentation(here: Place, source: Source) -> Place | None:
+    indentation = re.match(r"[ \t]*", here.source)
+    tab = indentation.group().find("\t") if indentation else -1
+    return None if tab < 0 or here.line is None else source.spot(here.line - 1, tab)

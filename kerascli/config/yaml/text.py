@@ -1,0 +1,118 @@
+"""Strict YAML with a place for every key and value. Nothing is constructed, imported or executed.
+
+The scalars are YAML 1.2's core (see `scalars`); equal keys, tags and second documents are refused; anchors, aliases
+and merge keys work within a budget of expanded nodes.
+"""
+
+import os
+import stat
+from dataclasses import replace
+from pathlib import Path as FilePath
+from typing import Any
+
+from kerascli.config.yaml.document import Document, Mark
+from kerascli.config.yaml.dump import dump_yaml
+from kerascli.config.yaml.expand import Expander
+from kerascli.config.yaml.nodes import NodeReader, ScalarNode
+from kerascli.config.yaml.source import Source
+from kerascli.errors import ConfigError, Fault, Path, Place, StorageError, nearest, show
+from kerascli.files import impossible_path
+
+__all__ = ["MAX_BYTES", "dump_yaml", "parse_document", "parse_value", "read_document"]
+
+MAX_BYTES = 1024 * 1024
+
+
+def read_document(path: FilePath) -> Document:
+    """Read a config file; raises ConfigError with all faults of its text."""
+    name = str(path)
+    return parse_document(_decode(_read_bytes(path, name), name), name, folder=path.parent)
+
+
+def parse_document(text: str, name: str, *, folder: FilePath | None = None) -> Document:
+    """Read a config from text; `name` is what messages call it, `folder` what its paths are relative to."""
+    if len(text) > MAX_BYTES:
+        raise ConfigError(Fault(_too_large(), place=Place(name)))
+    text = text.removeprefix("\ufeff")
+    data, marks, is_empty = _parse(text, Source.of(text, name))
+    if is_empty:
+        hint = "a config has the sections data, model, compile and fit"
+        raise ConfigError(Fault("the file is empty", place=Place(name), hint=hint))
+    if not isinstance(data, dict):
+        raise ConfigError(Fault(f"expected a mapping (key: value), got {show(data)}", place=marks[()].value))
+    return Document(data, marks, name, {name: folder or FilePath()}, text=text)
+
+
+def parse_value(text: str, name: str) -> Any:
+    """A value as `--set` has it: a scalar or a flow collection by the same rules; faults are at `name`."""
+    try:
+        return _parse(text, Source.of(text, name))[0]
+    except ConfigError as error:
+        raise ConfigError([replace(fault, place=Place(name)) for fault in error.faults]) from None
+
+
+def _parse(text: str, source: Source) -> tuple[Any, dict[Path, Mark], bool]:
+    reader = NodeReader(text, source)
+    root = reader.read()
+    expander = Expander()
+    data = None if root is None else expander.expand(root)
+    faults = reader.faults
+    if not reader.splits_expression:  # else equal keys are its consequence
+        faults = faults + expander.faults
+    if faults:
+        raise Document({}, {}, source.name).error(faults)
+    return data, expander.marks, root is None or (isinstance(root, ScalarNode) and root.is_absent)
+
+
+def _read_bytes(path: FilePath, name: str) -> bytes:
+    """The bytes of a regular file, at most one more than allowed; pipes and devices are not waited for."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise ConfigError(Fault(f"there is no file '{name}'{_near(path)}")) from None
+    except (OSError, ValueError) as error:
+        if reason := impossible_path(path):
+            raise ConfigError(f"no file can be called {show(name)}: {reason}") from None
+        reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
+        raise StorageError(f"'{name}' cannot be read: {reason}") from None
+    try:
+        mode = os.fstat(handle).st_mode
+        if not stat.S_ISREG(mode):
+            what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+            raise ConfigError(Fault(f"expected a config file, '{name}' is {what}"))
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            data = file.read(MAX_BYTES + 1)
+    finally:
+        os.close(handle)
+    if len(data) > MAX_BYTES:
+        raise ConfigError(Fault(_too_large(), place=Place(name)))
+    return data
+
+
+def _decode(data: bytes, name: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # utf-8-sig counts from after the byte order mark
+        data = data.removeprefix(b"\xef\xbb\xbf")
+        before = data[: error.start].decode("utf-8", errors="replace")
+        lines = before.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        rest = data[error.start :].splitlines()[:1]
+        source = lines[-1] + (rest[0].decode("utf-8", errors="replace") if rest else "")
+        place = Place(name, len(lines), len(lines[-1]) + 1, source)
+        text = f"not UTF-8: byte 0x{data[error.start]:02x}"
+        raise ConfigError(Fault(text, place=place, hint="save the file as UTF-8")) from None
+
+
+def _near(path: FilePath) -> str:
+    """A file of nearly that name in the same folder."""
+    try:
+        names = sorted(entry.name for entry in os.scandir(path.parent) if entry.is_file())
+    except OSError:
+        return ""
+    close = nearest(path.name, names)
+    return f"; did you mean '{path.with_name(close)}'?" if close else ""
+
+
+def _too_large() -> str:
+    return f"the file is larger than {MAX_BYTES // 1024} KiB: no config"

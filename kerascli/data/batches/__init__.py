@@ -1,0 +1,1 @@
+"""Batches of prepared rows, in the order of an epoch, read ahead."""

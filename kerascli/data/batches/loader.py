@@ -1,0 +1,152 @@
+"""Batches: rows of a split on a device, in an order that depends on (seed, epoch) alone."""
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kerascli.cpus import cpu_limit
+from kerascli.data.batches.order import Order
+from kerascli.data.batches.prefetch import ahead
+from kerascli.data.batches.rows import MemorySplit, Split
+from kerascli.data.storage.on_disk import BLOCK_BYTES, Rows
+
+Part = Rows | Tensor
+"""Some rows of a split."""
+
+Sections = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]
+
+_NUMBERS = 2**16
+"""How many row numbers are made, and sent to the device, at once."""
+_THREADS = min(4, cpu_limit().count)
+_AHEAD_BYTES = 64 * 2**20
+"""What the batches made ahead may take; two are made in any case."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows of a split on the device, as they were prepared: the stages finish them."""
+
+    inputs: dict[str, Tensor]
+    targets: dict[str, Tensor]
+    sample_weight: dict[str, Tensor]
+    rows: int
+
+
+class BatchSource:
+    """A split in batches; an epoch may start at any of them, with the rows it would have had."""
+
+    def __init__(
+        self, split: Split, batch_size: int, device: torch.device, *, shuffle: bool = False, seed: int = 0
+    ) -> None:
+        self.rows = split.rows
+        self.batch_size = batch_size
+        self.device = device
+        self.shuffle = shuffle
+        self.seed = seed
+        self._split = split
+        self._resident = _load(split, device) if _fits(split, device) else None
+
+    @property
+    def steps(self) -> int:
+        """Batches in an epoch; the last may be smaller."""
+        return math.ceil(self.rows / self.batch_size)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of epoch `epoch` from number `start` on; both count from 0."""
+        if self._resident is not None:
+            return map(self._pick, self._parts(epoch, start))
+        batch_bytes = self._split.nbytes // max(1, self.rows) * self.batch_size
+        depth = min(2 * _THREADS, max(2, _AHEAD_BYTES // max(1, batch_bytes)))
+        return ahead(self._read, self._rows(epoch, start), threads=min(_THREADS, depth), depth=depth)
+
+    def _slices(self, start: int) -> Iterator[slice]:
+        firsts = range(start * self.batch_size, self.rows, self.batch_size)
+        return (slice(first, min(first + self.batch_size, self.rows)) for first in firsts)
+
+    def _rows(self, epoch: int, start: int) -> Iterator[Rows]:
+        """The rows of every batch: a slice where they are in order, else their numbers."""
+        if not self.shuffle:
+            return self._slices(start)
+        chunks = self._numbers(epoch, start)
+        return (
+            rows for chunk in chunks for rows in np.split(chunk, range(self.batch_size, len(chunk), self.batch_size))
+        )
+
+    def _parts(self, epoch: int, start: int) -> Iterator[Part]:
+        """The same for rows that are on the device: so are their numbers."""
+        if not self.shuffle:
+            return self._slices(start)
+        chunks = (torch.from_numpy(chunk).to(self.device) for chunk in self._numbers(epoch, start))
+        return (rows for chunk in chunks for rows in chunk.split(self.batch_size))
+
+    def _numbers(self, epoch: int, start: int) -> Iterator[np.ndarray]:
+        """The shuffled rows of the batches from `start` on, those of many batches together."""
+        order = Order(self.rows, self.seed, epoch)
+        length = self.batch_size * max(1, _NUMBERS // self.batch_size)
+        firsts = range(start * self.batch_size, self.rows, length)
+        return (order[slice(first, first + length)] for first in firsts)
+
+    def _pick(self, rows: Part) -> Batch:
+        assert self._resident is not None
+        inputs, targets, weights = (_picked(section, rows) for section in self._resident)
+        return Batch(inputs, targets, weights, rows.stop - rows.start if isinstance(rows, slice) else len(rows))
+
+    def _read(self, rows: Rows) -> Batch:
+        """Rows on their way to the device, without waiting for them to arrive."""
+        part = self._split.read(rows)
+        inputs, targets, weights = _sections(part, self._sent)
+        return Batch(inputs, targets, weights, part.rows)
+
+    def _sent(self, values: np.ndarray) -> Tensor:
+        tensor = _tensor(values)
+        if self.device.type != "cuda":
+            return tensor.to(self.device)
+        return tensor.pin_memory().to(self.device, non_blocking=True)
+
+
+def _fits(split: Split, device: torch.device) -> bool:
+    """Whether a split is kept on the device: on the CPU if it is in memory, on CUDA if it takes up to a quarter."""
+    if device.type == "cpu":
+        return isinstance(split, MemorySplit)
+    return device.type == "cuda" and split.nbytes <= torch.cuda.mem_get_info(device)[0] // 4
+
+
+def _load(split: Split, device: torch.device) -> Sections:
+    """All rows on the device. Raises DataError."""
+    if isinstance(split, MemorySplit):
+        return _sections(split, lambda values: _tensor(values).to(device))
+    found = _sections(split.read(slice(0, 1)), lambda values: _room(values, split.rows, device))
+    rows = max(1, BLOCK_BYTES * split.rows // split.nbytes)
+    for first in range(0, split.rows, rows):
+        part = split.read(slice(first, first + rows))
+        for section, there in zip(_sections(part, _tensor), found, strict=True):
+            for name, values in section.items():
+                there[name][first : first + part.rows] = values
+    return found
+
+
+def _sections(split: MemorySplit, make: Callable[[np.ndarray], Tensor]) -> Sections:
+    inputs, targets, weights = ({name: make(values) for name, values in s.items()} for s in split.sections())
+    return inputs, targets, weights
+
+
+def _room(values: np.ndarray, rows: int, device: torch.device) -> Tensor:
+    return torch.empty((rows, *values.shape[1:]), dtype=torch.from_numpy(values).dtype, device=device)
+
+
+def _picked(section: dict[str, Tensor], rows: Part) -> dict[str, Tensor]:
+    if isinstance(rows, slice):
+        return {name: values[rows] for name, values in section.items()}
+    return {name: values.index_select(0, torch.as_tensor(rows)) for name, values in section.items()}
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    """The same memory as a tensor, only to be read from: torch knows no word for that, and warns."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.from_numpy(values)

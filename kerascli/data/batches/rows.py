@@ -1,0 +1,119 @@
+"""The prepared rows of a split: all of them in memory, or prepared when a batch of them is read."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from kerascli.data.storage.on_disk import Rows, chosen, count
+from kerascli.data.storage.table import Table
+from kerascli.errors import Place
+
+Arrays = dict[str, np.ndarray]
+"""Arrays with the rows on the first axis, by input, target or weight name."""
+
+
+class Reader(Protocol):
+    """What rows can be read from: they are in memory then."""
+
+    def read(self, rows: Rows) -> "MemorySplit": ...
+
+
+class Split(Reader, Protocol):
+    """Prepared rows, wherever they are; what needs their values reads those that it needs."""
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def nbytes(self) -> int: ...
+
+    def watch(self, check: "Check") -> None:
+        """Have all rows looked at: those in memory now, the others when they are read."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the rows of a split stand in their file; asked only when one of them is at fault."""
+
+    table: Table
+    columns: Mapping[tuple[str, str], Sequence[str]]
+    """The columns of each input, target and weight, by section and name."""
+    taken: tuple[Rows, ...] = ()
+    """Which rows these are, of those before."""
+
+    def take(self, rows: Rows) -> "Origin":
+        return replace(self, taken=(*self.taken, rows))
+
+    def place(self, section: str, name: str, row: int, index: int, width: int) -> Place:
+        """`train.csv:17:age` of the value `index` of `width` in a row."""
+        for rows in reversed(self.taken):
+            row = rows.start + row if isinstance(rows, slice) else int(rows[row])
+        columns = self.columns.get((section, name), ())
+        single = len(columns) in {1, width}
+        column = columns[index if len(columns) > 1 else 0] if single else name
+        return self.table.place(row, column, (index, width))
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySplit:
+    """Rows in memory."""
+
+    inputs: Arrays
+    targets: Arrays
+    sample_weight: Arrays
+    rows: int
+    origin: Origin | None = None
+    """None: made by the program, or not known."""
+
+    def read(self, rows: Rows) -> "MemorySplit":
+        """Some of the rows; views where they are a slice."""
+        rows = chosen(slice(0, self.rows), rows)
+        inputs, targets, weights = ({name: values[rows] for name, values in s.items()} for s in self.sections())
+        origin = None if self.origin is None else self.origin.take(rows)
+        return MemorySplit(inputs, targets, weights, count(rows), origin)
+
+    def watch(self, check: "Check") -> None:
+        check(self, slice(0, self.rows))
+
+    def sections(self) -> tuple[Arrays, Arrays, Arrays]:
+        """`inputs`, `targets` and `sample_weight`."""
+        return self.inputs, self.targets, self.sample_weight
+
+    @property
+    def nbytes(self) -> int:
+        return sum(values.nbytes for section in self.sections() for values in section.values())
+
+
+Check = Callable[[MemorySplit, Rows], None]
+"""Looks at rows in memory, which are these rows of the split; raises DataError."""
+
+
+class DiskSplit:
+    """Rows that are on disk, at least for some of the names; each comes from one of the readers."""
+
+    def __init__(self, readers: Sequence[Reader], rows: int, origin: Origin) -> None:
+        self._readers = readers
+        self._origin = origin
+        self._checks: list[Check] = []
+        self.rows = rows
+        self.nbytes = self.read(slice(0, 1)).nbytes * rows
+
+    def read(self, rows: Rows) -> MemorySplit:
+        """Some of the rows, in memory. Raises DataError. Several threads may read at once."""
+        rows = chosen(slice(0, self.rows), rows)
+        inputs, targets, weights = {}, {}, {}
+        for reader in self._readers:
+            found = reader.read(rows)
+            inputs |= found.inputs
+            targets |= found.targets
+            weights |= found.sample_weight
+        split = MemorySplit(inputs, targets, weights, count(rows), self._origin.take(rows))
+        for check in self._checks:
+            check(split, rows)
+        return split
+
+    def watch(self, check: Check) -> None:
+        self._checks.append(check)

@@ -1,0 +1,1 @@
+"""From columns to rows: transforms learn, then prepare each split."""

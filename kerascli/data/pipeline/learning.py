@@ -1,0 +1,160 @@
+"""What transforms learn from the training rows, and how that is kept in a run: JSON and arrays, no pickle."""
+
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from kerascli.data.base import Field, Learned
+from kerascli.data.pipeline.columns import column_field, read_columns
+from kerascli.data.pipeline.pipeline import infer_step, run_step
+from kerascli.data.pipeline.room import check_room
+from kerascli.data.pipeline.route import Route, located
+from kerascli.data.storage.blocks import Blocks
+from kerascli.data.storage.table import BadRow, Table
+from kerascli.errors import FileRefused
+from kerascli.files import load_json, load_npz
+
+COLUMNS = "columns"
+"""Under this key: what the columns of the training rows were, so that later files are read in the same way."""
+
+_JSON_FILE, _ARRAYS_FILE = "preprocessing.json", "preprocessing.npz"
+
+
+@dataclass(slots=True)
+class _Walk:
+    """A pipeline on its way through the training rows, as far as its last step that wants to see them."""
+
+    route: Route
+    fields: list[Field]
+    """Those before every step up to the one at `position`."""
+    position: int
+    end: int
+    values: np.ndarray | None
+    """The rows as they are before the step at `position`; None where they are on disk."""
+
+    @property
+    def key(self) -> str:
+        return self.route.key(self.position)
+
+    @property
+    def field(self) -> Field:
+        return self.fields[self.position]
+
+    def blocks(self, table: Table, learned: Mapping[str, Learned]) -> Iterator[np.ndarray]:
+        """The rows before the step at `position`; from disk they go through the steps before it once more."""
+        if self.values is not None:
+            yield self.values
+            return
+        for part in table.parts(self.route.pipeline.columns):
+            values = read_columns(self.route, part, self.fields[0])
+            for index in range(self.position):
+                values = run_step(self.route, index, values, self.fields[index], learned[self.route.key(index)], part)
+            yield values
+
+
+def learn(routes: Sequence[Route], table: Table, columns: Mapping[str, Field]) -> dict[str, Learned]:
+    """Everything that the pipelines learn from the training rows. Raises DataError.
+
+    A shared transform learns once, from all pipelines that use it; they wait for each other there.
+    """
+    learned = {COLUMNS: Learned({name: asdict(field) for name, field in columns.items()}, {})}
+    walks = [walk for route in routes if (walk := _start(route, table, columns)) is not None]
+    while walks:
+        keys = dict.fromkeys(walk.key for walk in walks)  # in their order, which is the same in every process
+        users = {key: [w for w in walks if _still_uses(w, key)] for key in keys}
+        ready = next((key for key in keys if all(walk.key == key for walk in users[key])), None)
+        if ready is None:
+            raise walks[0].route.fault("shared transforms stand in another order in another pipeline")
+        if ready not in learned:
+            learned[ready] = _learn_step(users[ready], table, learned)
+        for walk in users[ready]:
+            _advance(walk, table, learned[ready])
+        walks = [walk for walk in walks if walk.position <= walk.end]
+    return learned
+
+
+def _start(route: Route, table: Table, columns: Mapping[str, Field]) -> _Walk | None:
+    wanting = [i for i, step in enumerate(route.pipeline.steps) if step.transform.needs_rows]
+    if not wanting:
+        return None
+    field = column_field(route, columns)
+    values = None if table.on_disk(route.pipeline.columns) else read_columns(route, table, field)
+    return _Walk(route, [field], 0, wanting[-1], values)
+
+
+def _still_uses(walk: _Walk, key: str) -> bool:
+    return any(walk.route.key(index) == key for index in range(walk.position, walk.end + 1))
+
+
+def _learn_step(walks: list[_Walk], table: Table, learned: Mapping[str, Learned]) -> Learned:
+    first = walks[0]
+    step = first.route.pipeline.steps[first.position].transform
+    alike = len({walk.field.shape for walk in walks}) == 1
+
+    def make() -> Iterator[np.ndarray]:
+        for walk in walks:
+            for block in walk.blocks(table, learned):
+                yield block if alike else block.reshape(-1)
+
+    rows = Blocks(make)
+    try:
+        found = step.learn(rows, first.field, target=first.route.target)
+    except BadRow as bad:
+        walk, row = divmod(rows.first + bad.row, table.rows)  # each goes through all rows
+        raise located(BadRow(row, bad.text, at=bad.at, hint=bad.hint), walks[walk].route, table) from None
+    except ValueError as error:
+        raise first.route.fault(str(error), first.position) from None
+    where = f"{first.route.section}.{first.route.name} ({step.component_name})"
+    return replace(found, warnings=tuple(f"{where}: {warning}" for warning in found.warnings))
+
+
+def _advance(walk: _Walk, table: Table, learned: Learned) -> None:
+    if walk.position < walk.end:
+        made = infer_step(walk.route, walk.position, walk.field, learned)
+        if walk.values is not None:
+            check_room(walk.route, walk.position, made, len(walk.values))
+            walk.values = run_step(walk.route, walk.position, walk.values, walk.field, learned, table)
+        walk.fields.append(made)
+    walk.position += 1
+
+
+def known_columns(learned: Mapping[str, Learned]) -> dict[str, Field]:
+    """The fields of the training columns, as they were remembered. Raises FileRefused."""
+    found: dict[str, Field] = {}
+    try:
+        for name, facts in learned[COLUMNS].facts.items():
+            classes = facts["classes"]
+            given = {**facts, "shape": tuple(facts["shape"]), "classes": classes and tuple(classes), "columns": ()}
+            found[name] = Field(**given)
+            if not found[name].is_text and not found[name].is_ragged:
+                np.dtype(found[name].dtype)
+    except (KeyError, TypeError):
+        raise FileRefused(f"'{_JSON_FILE}' is not what kerascli writes there") from None
+    return found
+
+
+def save_learned(learned: Mapping[str, Learned]) -> dict[str, bytes]:
+    """What was learned as files by name, for a run's `preprocessing/`."""
+    facts = {key: dict(item.facts) for key, item in learned.items()}
+    arrays = {f"{key}/{name}": array for key, item in learned.items() for name, array in item.arrays.items()}
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)  # pyright: ignore[reportArgumentType]
+    return {_JSON_FILE: json.dumps(facts, ensure_ascii=False, indent=1).encode(), _ARRAYS_FILE: buffer.getvalue()}
+
+
+def load_learned(files: Mapping[str, bytes]) -> dict[str, Learned]:
+    """The inverse of `save_learned`. Raises FileRefused."""
+    for name in (_JSON_FILE, _ARRAYS_FILE):
+        if name not in files:
+            raise FileRefused(f"the run's preprocessing has no '{name}'")
+    facts = load_json(files[_JSON_FILE], _JSON_FILE)
+    if not isinstance(facts, dict) or not all(isinstance(item, dict) for item in facts.values()):
+        raise FileRefused(f"'{_JSON_FILE}' is not what kerascli writes there")
+    arrays: dict[str, dict[str, np.ndarray]] = {}
+    for full, array in load_npz(io.BytesIO(files[_ARRAYS_FILE]), _ARRAYS_FILE).items():
+        key, _, name = full.rpartition("/")
+        arrays.setdefault(key, {})[name] = array
+    return {key: Learned(item, arrays.get(key, {})) for key, item in facts.items()}

@@ -1,0 +1,52 @@
+"""A pipeline with its place in the data section: what errors and learned facts are named after."""
+
+from dataclasses import dataclass
+
+from kerascli.data.section import Pipeline
+from kerascli.data.storage.table import BadRow, Table
+from kerascli.errors import DataError, Fault, Related
+from kerascli.errors import Path as ConfigPath
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A pipeline of a section, by its name."""
+
+    section: str
+    name: str
+    pipeline: Pipeline
+    target: bool
+    """Whether lookups work as in targets; false for a transform that inputs and targets share."""
+
+    @property
+    def id(self) -> tuple[str, str]:
+        return self.section, self.name
+
+    def key(self, index: int) -> str:
+        """Where the facts of step `index` are kept."""
+        shared = self.pipeline.steps[index].shared
+        return f"shared.{shared}" if shared else f"{self.section}.{self.name}.{index}"
+
+    def fault(self, text: str, index: int | None = None, hint: str | None = None) -> DataError:
+        step = None if index is None else self.pipeline.steps[index]
+        named = "" if step is None else f" ({step.transform.component_name})"
+        return DataError(Fault(f"{self.section}.{self.name}{named}: {text}", self.path(index), hint=hint))
+
+    def path(self, index: int | None) -> ConfigPath:
+        """Where a step (None: all of them) stands in the config."""
+        step = None if index is None else self.pipeline.steps[index]
+        at = () if step is None or step.place is None else (step.place,)
+        return ("data", self.section, self.name, *at)
+
+
+def located(bad: BadRow, route: Route, table: Table, index: int | None = None) -> DataError:
+    """A row of an array as a place in the file; of step `index` the setting that is to blame, too."""
+    columns, (value, width) = route.pipeline.columns, bad.at
+    column = columns[0] if len(columns) == 1 else columns[value] if len(columns) == width else route.name
+    place = table.place(bad.row, column, bad.at)
+    if bad.setting is None or index is None:
+        return DataError(Fault(bad.text, place=place, hint=bad.hint))
+    name = route.pipeline.steps[index].transform.component_name
+    path = (*route.path(index), name, bad.setting)
+    related = (Related(f"'{bad.setting}' of {name}", path),)
+    return DataError(Fault(bad.text, path, place=place, hint=bad.hint, related=related))

@@ -1,0 +1,1 @@
+"""Tables and columns: in memory, mapped, or read from files when they are asked for."""

@@ -1,0 +1,131 @@
+"""Arrays of npz files, npy files and folders of npy files: read into memory, or mapped where they are large."""
+
+import mmap
+import os
+import struct
+import zipfile
+from collections.abc import Iterator, Mapping
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from kerascli.data.storage.on_disk import is_large
+from kerascli.errors import FileRefused, safe_text
+from kerascli.files import DAMAGED, NpyHeader, array_name, load_npz, memory_limit, npy_header, npz_headers, open_regular
+
+_NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+"""Of a zip's member: the magic, and how long the name and the extra field after it are."""
+
+
+def read_arrays(path: Path, name: str) -> dict[str, np.ndarray]:
+    """The arrays at `path` by name; those of numbers that are large and not packed are views of the mapped file.
+
+    Nothing of them is read before it is used. Raises DataError, FileRefused.
+    """
+    if path.is_dir():
+        headers = array_headers(path, name)
+        large = _are_large(headers)
+        return {key: _read_npy(path / f"{key}.npy", f"{name}/{key}.npy", large=large) for key in headers}
+    if _is_npy(path, name):
+        return {path.stem: _read_npy(path, name, large=_are_large(array_headers(path, name)))}
+    with open_regular(path, name) as file:
+        return _read_npz(file, name)
+
+
+def array_headers(path: Path, name: str) -> dict[str, NpyHeader]:
+    """What the arrays at `path` say of themselves, without reading them. Raises DataError, FileRefused."""
+    if path.is_dir():
+        return {file.stem: _header(file, f"{name}/{file.name}") for file in array_paths(path)}
+    if _is_npy(path, name):
+        return {path.stem: _header(path, name)}
+    with open_regular(path, name) as file:
+        return npz_headers(file, name)
+
+
+def array_paths(path: Path) -> list[Path]:
+    """The files that the arrays at `path` are in."""
+    return sorted(path.glob("*.npy")) if path.is_dir() else [path]
+
+
+def _is_npy(path: Path, name: str) -> bool:
+    with open_regular(path, name) as file:
+        return file.read(len(_NPY)) == _NPY
+
+
+def _header(path: Path, name: str) -> NpyHeader:
+    with open_regular(path, name) as file:
+        return npy_header(file, "", name, os.fstat(file.fileno()).st_size)
+
+
+def _are_numbers(header: NpyHeader) -> bool:
+    return header.dtype.kind in "biuf"
+
+
+def _are_large(headers: Mapping[str, NpyHeader]) -> bool:
+    return is_large(sum(header.nbytes for header in headers.values() if _are_numbers(header)))
+
+
+def _read_npy(path: Path, name: str, *, large: bool) -> np.ndarray:
+    with open_regular(path, name) as file:
+        header = npy_header(file, "", name, os.fstat(file.fileno()).st_size)
+        if large and _are_numbers(header):
+            return _view(_map(file, name), header, header.start)
+        if header.nbytes > memory_limit():
+            raise FileRefused(f"'{name}' has {header.nbytes:,} bytes; the limit here is {memory_limit():,}")
+        file.seek(0)
+        try:
+            return npy_format.read_array(file, allow_pickle=False)
+        except DAMAGED as error:
+            raise FileRefused(f"'{name}' is not a sound npy file: {safe_text(str(error), 120)}") from None
+
+
+def _read_npz(file: BufferedReader, name: str) -> dict[str, np.ndarray]:
+    headers = npz_headers(file, name)
+    try:
+        starts = dict(_plain(file, headers))
+    except DAMAGED as error:
+        raise FileRefused(f"'{name}' is not a sound npz file: {safe_text(str(error), 120)}") from None
+    if not _are_large({key: headers[key] for key in starts}):
+        return load_npz(file, name)
+    read = load_npz(file, name, without=starts.keys())
+    mapped = _map(file, name)
+    return {
+        key: _view(mapped, header, starts[key] + header.start) if key in starts else read[key]
+        for key, header in headers.items()
+    }
+
+
+def _plain(file: BufferedReader, headers: Mapping[str, NpyHeader]) -> Iterator[tuple[str, int]]:
+    """Arrays of numbers that are stored as they are, and where their npy streams begin in the file."""
+    with zipfile.ZipFile(file) as archive:
+        for member in archive.infolist():
+            key = array_name(member)
+            if member.compress_type != zipfile.ZIP_STORED or not _are_numbers(headers[key]):
+                continue
+            file.seek(member.header_offset)
+            magic, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+            start = member.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes
+            if magic != _ZIP or member.compress_size != member.file_size or start + member.file_size > _size(file):
+                raise zipfile.BadZipFile(f"the member '{member.filename}' is not where it should be")
+            yield key, start
+
+
+def _size(file: BufferedReader) -> int:
+    return os.fstat(file.fileno()).st_size
+
+
+def _map(file: BufferedReader, name: str) -> mmap.mmap:
+    try:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        raise FileRefused(f"'{name}' cannot be mapped: {safe_text(str(error), 120)}") from None
+
+
+def _view(mapped: mmap.mmap, header: NpyHeader, start: int) -> np.ndarray[Any, Any]:
+    """The array in a mapped file; its size was compared with the file's."""
+    order = "F" if header.fortran_order else "C"
+    return np.ndarray(header.shape, header.dtype, mapped, start, order=order)

@@ -1,0 +1,100 @@
+"""Columns gone through block by block: what is counted and found there takes no memory for the rows themselves."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from kerascli.data.storage.on_disk import Values, blocks, recut
+
+
+class Blocks(Iterable[np.ndarray]):
+    """Rows in order, in blocks (arrays with the rows first), as often as they are asked for."""
+
+    def __init__(self, make: Callable[[], Iterator[np.ndarray]]) -> None:
+        self._make = make
+        self.first = 0
+        """The number of the first row of the block that was given last."""
+
+    @classmethod
+    def of(cls, *arrays: np.ndarray) -> "Blocks":
+        """These arrays as blocks."""
+        return cls(lambda: iter(arrays))
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        self.first = 0
+        for block in self._make():
+            yield block
+            self.first += len(block)
+
+    def parts(self, values: int = 2**20) -> Iterator[np.ndarray]:
+        """The rows in pieces of about so many values, cut at the same rows whatever the blocks are.
+
+        So what is summed piece by piece comes out the same, to the last bit, for a file on disk and for one in memory.
+        """
+        self.first = 0
+        row = next(iter(self._make()))[:1]
+        for part in recut(self._make(), max(1, values // max(1, row.size))):
+            yield part
+            self.first += len(part)
+
+    def alone(self) -> np.ndarray | None:
+        """The one block, if there is one: all rows are in memory."""
+        found = list(islice(self, 2))
+        return found[0] if len(found) == 1 else None
+
+
+def counted(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct values in rising order, and how often each is there; as `numpy.unique` of all at once."""
+    waiting = iter(blocks)
+    found, counts = np.unique(next(waiting), return_counts=True)
+    merged: Counter[Any] = Counter()
+    for block in waiting:
+        if not merged:
+            merged.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+        new, how_often = np.unique(block, return_counts=True)
+        merged.update(dict(zip(new.tolist(), how_often.tolist(), strict=True)))
+    if not merged:
+        return found, counts
+    keys = sorted(merged)
+    return _array(keys, found.dtype), np.array([merged[key] for key in keys], np.int64)
+
+
+def distinct(values: Values, limit: int) -> set[Any] | None:
+    """The distinct values of a column, or None where there are more than `limit`."""
+    found: set[Any] = set()
+    for block in blocks(values):
+        found.update(np.unique(block).tolist())
+        if len(found) > limit:
+            return None
+    return found
+
+
+def coded(values: Values) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct values in rising order, and the place of each row's among them."""
+    if isinstance(values, np.ndarray):
+        return np.unique(values, return_inverse=True)
+    codes: dict[Any, int] = {}
+    numbers = []
+    for block in blocks(values):
+        found, inverse = np.unique(block, return_inverse=True)
+        here = [codes.setdefault(value, len(codes)) for value in found.tolist()]
+        numbers.append(np.array(here, np.int64)[inverse])
+    keys = sorted(codes)
+    place = np.empty(len(keys), np.int64)
+    place[[codes[key] for key in keys]] = np.arange(len(keys))
+    return _array(keys, values.dtype), place[np.concatenate(numbers)]
+
+
+def extremes(values: Values) -> tuple[int, int]:
+    """The least and the greatest of whole numbers; there is at least one."""
+    found = [(block.min(), block.max()) for block in blocks(values)]
+    return int(min(low for low, _ in found)), int(max(high for _, high in found))
+
+
+def _array(keys: list[Any], dtype: np.dtype) -> np.ndarray:
+    out = np.empty(len(keys), dtype)
+    out[:] = keys
+    return out

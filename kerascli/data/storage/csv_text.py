@@ -1,0 +1,239 @@
+"""Delimited text to typed columns: fast where the file is sound, exact about the line where it is not.
+
+A column is whole numbers, numbers or text; missing is an empty field and nothing else, so that 'NA' (Namibia) and
+'None' stay the words they are. A column is converted when it is asked for.
+"""
+
+import contextlib
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+
+from kerascli.data.storage.table import Table
+from kerascli.errors import DataError, Fault, Place, safe_text
+
+if TYPE_CHECKING:
+    from _csv import Reader
+
+MAX_FIELD = 2**20
+"""Characters in one field."""
+
+INEXACT = "has more digits than numbers hold (64 bits; beside gaps and fractions those up to 2**53 are exact)"
+"""Said of a whole number that is left a word."""
+
+
+class TextColumns(Mapping[str, np.ndarray]):
+    """The fields of a file by column; numbers where every field that is not empty is one."""
+
+    def __init__(self, fields: dict[str, tuple[str, ...]]) -> None:
+        self._fields = fields
+        self._typed: dict[str, np.ndarray] = {}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._typed:
+            numbers = numbers_of(self._fields[name])
+            self._typed[name] = self.text(name) if numbers is None else numbers
+        return self._typed[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._fields
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def text(self, name: str) -> np.ndarray:
+        """The fields as they stand in the file."""
+        out = np.empty(len(self._fields[name]), object)
+        out[:] = self._fields[name]
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How a text is delimited."""
+
+    delimiter: str
+    quotes: bool
+
+    def reader(self, text: str) -> "Reader":
+        quoting = csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE
+        return csv.reader(io.StringIO(text, newline=""), delimiter=self.delimiter, quoting=quoting, strict=True)
+
+
+def read_csv(
+    data: bytes,
+    name: str,
+    *,
+    delimiter: str = ",",
+    encoding: str = "utf-8",
+    header: tuple[str, ...] = (),
+    quotes: bool = True,
+) -> Table:
+    """A delimited text as a table; `header` names the columns of a file without a first line of names.
+
+    Without `quotes` a quotation mark is a character like any other. Raises DataError with the line where the file is
+    not sound.
+    """
+    text = _decode(data, name, encoding, delimiter)
+    form = _Form(delimiter, quotes)
+    rows = _rows(text, name, form)
+    lines = np.arange(1, len(rows) + 1)
+    if text.count("\n") + (not text.endswith("\n")) != len(rows) or not all(rows):
+        lines, rows = _lines(text, form)
+    if not rows:
+        raise DataError(Fault("the file is empty", place=Place(name, 1)))
+    names = header or tuple(rows[0])
+    _check_names(names, name, delimiter)
+    if not header:
+        lines, rows = lines[1:], rows[1:]
+    if not rows:
+        raise DataError(Fault("a header but no rows", place=Place(name)))
+    _check_widths(rows, lines, len(names), name)
+    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    return Table(TextColumns(columns), len(rows), name=name, numbers=lines)
+
+
+def numbers_of(fields: Sequence[str]) -> np.ndarray | None:
+    """int64 or uint64 where all are whole numbers, float64 with nan for empty fields; None when there are words.
+
+    Whole numbers that these do not hold are words, too: an id stays what it is.
+    """
+    whole = _whole(fields)
+    if whole is not None:
+        return None if "_" in "".join(fields) else whole
+    try:
+        values = np.array([float(field) if field else np.nan for field in fields])
+    except ValueError:
+        return None
+    empty = sum(not field for field in fields)
+    finite = int(np.isfinite(values).sum()) == len(fields) - empty  # else there is 'nan' or 'inf' in words
+    return values if finite and "_" not in "".join(fields) and first_inexact(fields, values) is None else None
+
+
+def _whole(fields: Sequence[str]) -> np.ndarray | None:
+    try:
+        numbers = list(map(int, fields))
+    except ValueError:
+        return None
+    for dtype in (np.int64, np.uint64):
+        with contextlib.suppress(OverflowError):
+            return np.array(numbers, dtype)
+    return None
+
+
+def first_inexact(fields: Sequence[str], values: np.ndarray) -> int | None:
+    """Return the first of `fields` that is a whole number other than its float in `values`, or None."""
+    for row in np.flatnonzero(np.abs(values) >= 2**53).tolist():
+        with contextlib.suppress(ValueError):  # 1e300 is no number of digits
+            if int(fields[row]) != int(values[row]):
+                return row
+    return None
+
+
+_MAGIC = {b"PK\x03\x04": "a zip archive (npz, xlsx)", b"\x1f\x8b": "gzip", b"PAR1": "parquet", b"\x93NUMPY": "npy",
+          b"\x89HDF": "HDF5", b"\x80": "a pickle"}  # fmt: skip
+
+
+def _decode(data: bytes, name: str, encoding: str, delimiter: str) -> str:
+    for magic, kind in _MAGIC.items():
+        if data.startswith(magic):
+            raise DataError(Fault(f"this is {kind}, not delimited text", place=Place(name)))
+    if encoding.lower().replace("_", "-") in {"utf-8", "utf8"}:
+        encoding = "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        start = data.rfind(b"\n", 0, error.start) + 1
+        before = data[start : error.start].decode("latin-1")
+        column = _column_at(data.split(b"\n", 1)[0].decode(encoding, errors="replace"), before, delimiter)
+        said = f"byte {data[error.start]:#04x}{f' in {column}' if column else ''}"
+        text = f"not {encoding.removesuffix('-sig').upper()} ({said})"
+        place = Place(name, data.count(b"\n", 0, error.start) + 1)
+        raise DataError(Fault(text, place=place, hint="set 'encoding' of the source, for example latin-1")) from None
+    if "\0" in text:
+        at = text.index("\0")
+        column = _column_at(text.split("\n", 1)[0], text[text.rfind("\n", 0, at) + 1 : at], delimiter)
+        said = f"a zero byte in the text{f' (in {column})' if column else ''}"
+        raise DataError(Fault(said, place=Place(name, text.count("\n", 0, at) + 1)))
+    return text
+
+
+def _column_at(header: str, before: str, delimiter: str) -> str:
+    """Name the column that stands after `before` in a line, if the header has one."""
+    names = header.rstrip("\r").split(delimiter)
+    position = len(before.split(delimiter)) - 1
+    return f"column '{safe_text(names[position], 40)}'" if position < len(names) else ""
+
+
+def _rows(text: str, name: str, form: _Form) -> list[list[str]]:
+    csv.field_size_limit(MAX_FIELD)
+    try:
+        return list(form.reader(text))
+    except csv.Error as error:
+        _refuse(text, name, form, str(error))
+
+
+def _refuse(text: str, name: str, form: _Form, reason: str) -> NoReturn:
+    """Say on which line the row begins that cannot be read."""
+    reader, line, hint = form.reader(text), 1, None
+    try:
+        for _ in reader:
+            line = reader.line_num + 1
+    except csv.Error:
+        pass
+    match reason:
+        case _ if "unexpected end of data" in reason:
+            fault, hint = "a quote opened here is never closed", _NO_QUOTES
+        case _ if "field larger" in reason:
+            fault = f"a field of more than {MAX_FIELD:,} characters"
+        case _ if "expected after" in reason:
+            fault, hint = "text after a closing quote; a quote inside quotes is written twice", _NO_QUOTES
+        case _:
+            fault = reason
+    raise DataError(Fault(fault, place=Place(name, line), hint=hint))
+
+
+_NO_QUOTES = "if quotes in this file are characters like any other, set 'quotes: false' of the source"
+
+
+def _lines(text: str, form: _Form) -> tuple[np.ndarray, list[list[str]]]:
+    """Rows and the lines they begin on, where some take several lines or lines are blank."""
+    reader = form.reader(text)
+    lines, rows, line = [], [], 1
+    for row in reader:
+        if row:
+            lines.append(line)
+            rows.append(row)
+        line = reader.line_num + 1
+    return np.array(lines, np.int64), rows
+
+
+def _check_names(names: tuple[str, ...], name: str, delimiter: str) -> None:
+    other = next((mark for mark in ";\t|," if mark in names[0]), None)
+    if len(names) == 1 and other and other != delimiter:
+        text = f"a single column '{safe_text(names[0], 40)}'"
+        hint = f"set 'delimiter' of the source to '{safe_text(other)}'"
+        raise DataError(Fault(text, place=Place(name, 1), hint=hint))
+    seen: dict[str, int] = {}
+    for position, column in enumerate(names, 1):
+        if column in seen:
+            text = f"column '{safe_text(column, 40)}' appears twice (columns {seen[column]} and {position})"
+            raise DataError(Fault(text, place=Place(name, 1)))
+        seen[column] = position
+
+
+def _check_widths(rows: list[list[str]], lines: np.ndarray, width: int, name: str) -> None:
+    widths = np.fromiter(map(len, rows), np.int64, len(rows))
+    wrong = np.flatnonzero(widths != width)
+    if len(wrong):
+        row = int(wrong[0])
+        count = int(widths[row])
+        fields = "1 field" if count == 1 else f"{count} fields"
+        raise DataError(Fault(f"{fields}, the header has {width}", place=Place(name, int(lines[row]))))

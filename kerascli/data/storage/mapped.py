@@ -1,0 +1,125 @@
+"""Arrays in mapped files: the rows of a batch are fetched by the kernel, and stay in its cache while there is room."""
+
+import mmap
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from kerascli.data.storage.on_disk import Direct, Rows, Values, chosen, is_large
+from kerascli.errors import DataError, Fault, Place, safe_text
+from kerascli.files import available_memory, memory_limit
+
+_HINT_BYTES = 128 * 2**10
+"""What Linux reads on one hint, where a device has its usual settings."""
+
+
+class Mapped(Direct):
+    """An array of numbers (or records) whose memory is a mapped file."""
+
+    def __init__(self, array: np.ndarray, name: str) -> None:
+        """`name` is the file in messages."""
+        super().__init__(len(array), array.shape[1:], array.dtype, array.nbytes // max(1, len(array)))
+        found = mapping_of(array)
+        assert found is not None
+        self._array = array
+        self._map = found
+        self._name = name
+        self._file_bytes = self._map.size()
+        self._start = _address(array) - _address(np.frombuffer(self._map, np.uint8))
+        self._raw = _raw_rows(array, self._map, self._start)
+        # A file that fits is soon in the cache as a whole: what the kernel reads ahead at each fault is of use. One
+        # that does not fit would be read many times over that way. There the kernel is told what is read next, and
+        # fetches it all at once; a fault fetches one page and waits for it.
+        self._hinted = len(self._map) > available_memory() // 2
+        if self._hinted:
+            self._map.madvise(mmap.MADV_RANDOM)
+
+    def __getitem__(self, rows: Rows) -> np.ndarray:
+        # Beyond its end a mapped file is no memory: to read there would end the process.
+        if self._map.size() < self._file_bytes:
+            raise DataError(Fault("the file was shortened while it was in use", place=Place(self._name)))
+        rows = chosen(self._rows, rows)
+        if self._hinted:
+            self._hint(rows)
+        if isinstance(rows, slice):
+            return np.array(self._array[rows], order="C")
+        if self._raw is None:
+            return np.ascontiguousarray(self._array[rows])
+        return self._raw.take(rows, axis=0, mode="clip").view(self.dtype).reshape(len(rows), *self.row_shape)
+
+    def _hint(self, rows: Rows) -> None:
+        """Say what is read next, in the order of the file."""
+        stride = self._array.strides[0]
+        if isinstance(rows, slice):
+            spans = iter([(self._start + rows.start * stride, (rows.stop - rows.start) * stride)])
+        else:
+            spans = ((self._start + row * stride, self.row_bytes) for row in np.sort(rows).tolist())
+        for start, length in _pages(spans):
+            self._map.madvise(mmap.MADV_WILLNEED, start, length)
+
+
+def mapping_of(array: np.ndarray) -> mmap.mmap | None:
+    """The mapped file that an array's memory is, if it is one."""
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if not isinstance(base, mmap.mmap):
+        return None
+    try:
+        base.size()
+    except OSError:  # memory that processes share, without a file
+        return None
+    return base
+
+
+def kept(columns: Mapping[str, np.ndarray], name: str) -> dict[str, Values]:
+    """Columns with those in mapped files left on disk, unless they are small. Raises DataError."""
+    mapped = {key for key, values in columns.items() if mapping_of(values) is not None}
+    large = is_large(sum(columns[key].nbytes for key in mapped))
+    found: dict[str, Values] = {}
+    for key, values in columns.items():
+        if key not in mapped:
+            found[key] = values
+        elif large and not _is_scattered(values):
+            found[key] = Mapped(values, name)
+        else:
+            _refuse_too_large(values, key, name)
+            found[key] = np.array(values, order="C")
+    return found
+
+
+def _is_scattered(values: np.ndarray) -> bool:
+    """Whether a row's values lie far apart, as in Fortran's order: a batch would be read from all over the file."""
+    inner = [stride for stride, size in zip(values.strides[1:], values.shape[1:], strict=True) if size > 1]
+    return bool(inner) and max(inner) > abs(values.strides[0])
+
+
+def _refuse_too_large(values: np.ndarray, key: str, name: str) -> None:
+    if values.nbytes > memory_limit():
+        text = f"'{safe_text(key)}' lies column by column (Fortran order) and takes {values.nbytes:,} bytes"
+        text += f"; the limit for such arrays is {memory_limit():,}, since they are read into memory"
+        hint = "save it row by row, with numpy.ascontiguousarray: it is then read in pieces"
+        raise DataError(Fault(text, place=Place(name), hint=hint))
+
+
+def _raw_rows(array: np.ndarray, mapping: mmap.mmap, start: int) -> np.ndarray | None:
+    """The rows as bytes: numpy copies an array whole before it takes rows of one that is not aligned in memory."""
+    if not array.flags.c_contiguous or not array.nbytes:
+        return None
+    return np.ndarray((len(array), array.nbytes // len(array)), np.uint8, mapping, start)
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]
+
+
+def _pages(spans: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """(start, length) of spans in the file's order, from whole pages on and none twice, in pieces that a hint reads."""
+    done = 0
+    for start, length in spans:
+        end = start + length
+        place = max(done, start - start % mmap.PAGESIZE)
+        while place < end:
+            yield place, min(_HINT_BYTES, end - place)
+            place += _HINT_BYTES
+        done = max(done, end + -end % mmap.PAGESIZE)

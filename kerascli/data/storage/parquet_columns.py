@@ -1,0 +1,189 @@
+"""The columns of a parquet file: read when they are asked for, or streamed where they would fill the memory."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerascli.data.storage.on_disk import Stream, Values, is_large
+from kerascli.data.storage.table import as_column
+from kerascli.errors import DataError, Fault, FileRefused, Place, first_line, safe_text
+from kerascli.files import open_regular, refuse_bomb
+
+_OBJECT_BYTES = 64
+"""What a text takes in Python beside its characters."""
+_BUFFER_BYTES = 2**20
+
+
+class ParquetColumns(Mapping[str, Values]):
+    """Columns by name; only those that are asked for are read, and the others may hold what a model cannot take."""
+
+    def __init__(self, path: Path, name: str, columns: frozenset[str] | None) -> None:
+        """`columns` are those in use (None: all): what they take decides. Raises DataError, FileRefused."""
+        self._path = path
+        self._name = name
+        self._state: tuple[int, int] | None = None
+        self._size = 0
+        with self._opened() as file:
+            self._metadata = file.metadata
+            self._schema = file.schema_arrow
+        self._check_names()
+        self._arrays: dict[str, np.ndarray] = {}
+        used = [column for column in self if columns is None or column in columns]
+        nbytes = sum(map(self._row_bytes, used)) * self.rows
+        refuse_bomb(nbytes, self._size, name, "write it without packing: compression='none', use_dictionary=False")
+        self._streamed = is_large(nbytes)
+
+    @property
+    def rows(self) -> int:
+        return self._metadata.num_rows
+
+    def __getitem__(self, name: str) -> Values:
+        if name not in self._schema.names:
+            raise KeyError(name)
+        if self._streamed:
+            return _Streamed(self, name, _dtype(self._type(name), missing=self._missing(name)), self._row_bytes(name))
+        if name not in self._arrays:
+            with self._opened() as file:
+                column = file.read(columns=[name])[name]
+            self._refuse_other_count(len(column))
+            self._arrays[name] = self.array(column, name, missing=column.null_count > 0)
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._schema.names)
+
+    def __len__(self) -> int:
+        return len(self._schema.names)
+
+    def stream(self, name: str, rows: int) -> Iterator[Any]:
+        """A column as pyarrow's arrays of `rows` or fewer, from one row group after the other."""
+        import pyarrow
+
+        done = 0
+        with self._opened() as file:
+            for batch in file.iter_batches(batch_size=rows, columns=[name]):
+                done += len(batch)
+                yield pyarrow.chunked_array([batch[name]])
+        self._refuse_other_count(done)
+
+    def array(self, column: Any, name: str, *, missing: bool) -> np.ndarray:
+        """A column of pyarrow's as one of ours; `missing` says whether there are gaps anywhere in it."""
+        try:
+            return as_column(_array(column, missing=missing), name, self._name)
+        except OverflowError:
+            text = f"'{name}' has missing values and numbers beyond 2**53, which floats cannot hold"
+        except TypeError as error:
+            text = f"'{name}' holds {error}; expected numbers or text"
+        raise DataError(Fault(text, place=Place(self._name)))
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        """The file as it was at first. Raises DataError, FileRefused."""
+        try:
+            import pyarrow
+            from pyarrow import parquet
+        except ImportError:
+            hint = 'pip install "kerascli[parquet]"'
+            raise DataError(Fault("parquet files need pyarrow", place=Place(self._name), hint=hint)) from None
+        with open_regular(self._path, self._name) as file:
+            status = os.fstat(file.fileno())
+            state = (status.st_size, status.st_mtime_ns)
+            if state != (self._state or state):
+                raise DataError(Fault("the file was changed while it was in use", place=Place(self._name)))
+            self._state = state
+            self._size = status.st_size
+            try:
+                yield parquet.ParquetFile(file, page_checksum_verification=True, buffer_size=_BUFFER_BYTES)
+            except (pyarrow.ArrowException, OSError) as error:
+                raise FileRefused(f"'{self._name}' is damaged: {safe_text(first_line(error), 120)}") from None
+
+    def _check_names(self) -> None:
+        names = self._schema.names
+        twice = next((column for column in names if names.count(column) > 1), None)
+        if twice is not None:
+            raise DataError(Fault(f"column '{safe_text(twice, 40)}' appears twice", place=Place(self._name)))
+        if not names:
+            raise DataError(Fault("there are no columns", place=Place(self._name)))
+
+    def _refuse_other_count(self, rows: int) -> None:
+        if rows != self.rows:
+            raise FileRefused(f"'{self._name}' is damaged: it says {self.rows:,} rows and has {rows:,}")
+
+    def _type(self, name: str) -> Any:
+        return self._schema.field(name).type
+
+    def _chunks(self, name: str) -> Iterator[Any]:
+        """What the file says of a column, by row group."""
+        for number in range(self._metadata.num_row_groups):
+            group = self._metadata.row_group(number)
+            found = (group.column(index) for index in range(group.num_columns))
+            yield from (chunk for chunk in found if chunk.path_in_schema == name)
+
+    def _row_bytes(self, name: str) -> int:
+        """About what a row of a column takes in memory."""
+        kind = self._type(name)
+        if _dtype(kind, missing=False).kind != "O":
+            return 8  # a float64, as soon as one is missing
+        written = sum(chunk.total_uncompressed_size for chunk in self._chunks(name))
+        return _OBJECT_BYTES + 8 + written // max(1, self.rows)
+
+    def _missing(self, name: str) -> bool:
+        """Whether there are gaps in a column; it is gone through where the file does not say so."""
+        said = [chunk.statistics for chunk in self._chunks(name)]
+        if all(statistics is not None and statistics.has_null_count for statistics in said):
+            return any(statistics.null_count for statistics in said)
+        return any(part.null_count for part in self.stream(name, 2**16))
+
+
+class _Streamed(Stream):
+    """A column that stays in its file."""
+
+    def __init__(self, columns: ParquetColumns, name: str, dtype: np.dtype, row_bytes: int) -> None:
+        super().__init__(columns.rows, (), dtype, row_bytes)
+        self._columns = columns
+        self._name = name
+
+    def stream(self, rows: int) -> Iterator[np.ndarray]:
+        missing = self.dtype == np.float64  # of whole numbers, that is: floats need no word about it
+        return (
+            self._columns.array(part, self._name, missing=missing) for part in self._columns.stream(self._name, rows)
+        )
+
+
+def _dtype(kind: Any, *, missing: bool) -> np.dtype:
+    """What `_array` makes of a column of this type."""
+    import pyarrow
+
+    types = pyarrow.types
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    if types.is_integer(kind) or types.is_boolean(kind):
+        return np.dtype(np.float64 if missing else kind.to_pandas_dtype())
+    return np.dtype(kind.to_pandas_dtype() if types.is_floating(kind) else object)
+
+
+def _array(column: Any, *, missing: bool) -> np.ndarray:
+    """Text as objects, '' where it is missing; numbers as they are, as float64 with nan where whole ones are missing.
+
+    Raises OverflowError where floats would not hold the numbers, TypeError for other columns.
+    """
+    import pyarrow
+
+    kind = column.type
+    if pyarrow.types.is_dictionary(kind):
+        column, kind = column.cast(kind.value_type), kind.value_type
+    if pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind):
+        return column.fill_null("").to_numpy()
+    if not (pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind) or pyarrow.types.is_boolean(kind)):
+        raise TypeError(str(kind))
+    if missing and not pyarrow.types.is_floating(kind):
+        whole = column.cast(pyarrow.uint8()) if pyarrow.types.is_boolean(kind) else column
+        try:
+            column = whole.cast(pyarrow.float64())
+        except pyarrow.ArrowInvalid:
+            raise OverflowError from None
+    return column.to_numpy()

@@ -1,0 +1,232 @@
+"""Tables: named columns with the rows on the first axis, in memory or on disk, and where each row came from.
+
+Text columns are object arrays of `str`: numpy's 'U' arrays take four bytes times the longest text for every row,
+so one long review would cost gigabytes. Objects come from our own readers only, never out of a file.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import numpy as np
+
+from kerascli.data.storage.mapped import kept
+from kerascli.data.storage.on_disk import Direct, OnDisk, Rows, Values, chosen, count, pieces, rows_a_block
+from kerascli.data.storage.tokens import is_ragged
+from kerascli.errors import DataError, Fault, Place, suggestion
+
+
+class BadRow(Exception):
+    """A value that a transform cannot take: `row` counts from 0 within the values it was given.
+
+    `at` says which of the row's values it is: index and number; a row of as many values as columns tells the column.
+    `setting` is that of the transform which is to blame as much as the value.
+    """
+
+    def __init__(
+        self,
+        row: int,
+        text: str,
+        *,
+        at: tuple[int, int] = (0, 0),
+        hint: str | None = None,
+        setting: str | None = None,
+    ) -> None:
+        super().__init__(text)
+        self.row = row
+        self.at = at
+        self.text = text
+        self.hint = hint
+        self.setting = setting
+
+
+def first_wrong(wrong: np.ndarray) -> tuple[int, tuple[int, int]]:
+    """Return the row of the first true value, and `BadRow.at` of it; one is true."""
+    rows = wrong.reshape(len(wrong), -1)
+    row = int(rows.any(axis=1).argmax())
+    return row, (int(rows[row].argmax()), rows.shape[1])
+
+
+class Table(Mapping[str, Values]):
+    """Columns of one file or array source; a column is read when it is asked for."""
+
+    def __init__(
+        self,
+        columns: Mapping[str, Values],
+        rows: int,
+        *,
+        name: str = "",
+        numbers: np.ndarray | None = None,
+        taken: tuple["Table", Rows] | None = None,
+        made_of: "MadeOf | None" = None,
+    ) -> None:
+        """`name` is the file (or the source) in messages; `numbers` are the rows' lines there (None: 1, 2, ...).
+
+        `taken` says of which table these rows are a part, and which they are there; `made_of`, where a value stands in
+        the table that these rows are made of.
+        """
+        self._columns = columns
+        self.rows = rows
+        self.name = name
+        self._numbers = numbers
+        self._taken = taken
+        self._made_of = made_of
+
+    def __getitem__(self, column: str) -> Values:
+        return self._columns[column]
+
+    def __contains__(self, column: object) -> bool:
+        return column in self._columns
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def column(self, name: str) -> Values:
+        """A column by name. Raises DataError naming the file and the nearest column."""
+        if name not in self._columns:
+            listed = ", ".join(self._columns) if len(self._columns) <= 20 else f"{len(self._columns)} of them"
+            text = f"column '{name}' is not there{suggestion(name, self._columns)}"
+            raise DataError(Fault(text, place=Place(self.name or "data"), hint=f"the columns are: {listed}"))
+        return self._columns[name]
+
+    def array(self, name: str) -> np.ndarray:
+        """A column that is in memory. Raises DataError as `column` does."""
+        values = self.column(name)
+        assert isinstance(values, np.ndarray)
+        return values
+
+    def text(self, name: str) -> np.ndarray:
+        """A column in memory as text, as it stands in the file, also where it looks like numbers."""
+        values = self.array(name)
+        raw = getattr(self._columns, "text", None)
+        values = raw(name) if raw else values
+        return values if values.dtype == object else as_text(values)
+
+    def on_disk(self, columns: Iterable[str]) -> bool:
+        """Whether one of the columns is not in memory."""
+        return any(isinstance(self.column(name), OnDisk) for name in columns)
+
+    def streams(self, columns: Iterable[str]) -> bool:
+        """Whether one of the columns can only be read in order."""
+        return any(not isinstance(self.column(name), np.ndarray | Direct) for name in columns)
+
+    def take(self, rows: Rows) -> "Table":
+        """Some of the rows, in that order; what is on disk stays there."""
+        rows = chosen(slice(0, self.rows), rows)
+        return Table(_Rows(self._columns, rows), count(rows), name=self.name, taken=(self, rows))
+
+    def load(self, rows: Rows, columns: Iterable[str]) -> "Table":
+        """Some rows of some columns, in memory; none of the columns is a stream."""
+        rows = chosen(slice(0, self.rows), rows)
+        found = {name: values[rows] for name in columns if isinstance(values := self.column(name), np.ndarray | Direct)}
+        return Table(found, count(rows), name=self.name, taken=(self, rows))
+
+    def parts(self, columns: Iterable[str], rows: int | None = None) -> Iterator["Table"]:
+        """The rows of some columns in memory: at most `rows` at a time, or all at once where they are there already."""
+        columns = list(columns)
+        if not self.on_disk(columns):
+            yield self
+            return
+        fitting = min(rows_a_block(self.column(name)) for name in columns) // len(columns)
+        rows = max(1, min(fitting, rows or fitting))
+        first = 0
+        for found in zip(*(pieces(self.column(name), rows) for name in columns), strict=True):
+            part = slice(first, first + len(found[0]))
+            yield Table(dict(zip(columns, found, strict=True)), len(found[0]), name=self.name, taken=(self, part))
+            first = part.stop
+
+    def whole(self) -> tuple["Table", Rows]:
+        """The table of the file, and which of its rows are in this one."""
+        if self._taken is None:
+            return self, slice(0, self.rows)
+        table, rows = self._taken
+        whole, there = table.whole()
+        return whole, chosen(there, rows)
+
+    def numbers(self) -> np.ndarray:
+        """Where each row stands in the file: lines of a text file, else rows counted from 1."""
+        if self._taken is not None:
+            whole, rows = self.whole()
+            return whole.numbers()[rows]
+        return np.arange(1, self.rows + 1) if self._numbers is None else self._numbers
+
+    def place(self, row: int, column: str, at: tuple[int, int] = (0, 0)) -> Place:
+        """`train.csv:17:age`; `at` as `BadRow` has it."""
+        if self._taken is not None:
+            table, rows = self._taken
+            return table.place(rows.start + row if isinstance(rows, slice) else int(rows[row]), column, at)
+        if self._made_of is not None:
+            return self._made_of(row, column, at)
+        number = row + 1 if self._numbers is None else int(self._numbers[row])
+        return Place(f"{self.name or 'data'}:{number}:{column}")
+
+
+MadeOf = Callable[[int, str, tuple[int, int]], Place]
+"""The place of a value by its row, its column, and its index and number in the row."""
+
+
+class _Rows(Mapping[str, Values]):
+    """Some rows of columns, gathered when a column is asked for."""
+
+    def __init__(self, columns: Mapping[str, Values], rows: Rows) -> None:
+        self._columns = columns
+        self._rows = rows
+
+    def __getitem__(self, name: str) -> Values:
+        values = self._columns[name]
+        return values.take(self._rows) if isinstance(values, OnDisk) else values[self._rows]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def text(self, name: str) -> np.ndarray:
+        raw = getattr(self._columns, "text", None)
+        values = raw(name) if raw else self._columns[name]
+        assert isinstance(values, np.ndarray)
+        return as_text(values)[self._rows]
+
+
+def table_of(columns: Mapping[str, np.ndarray], name: str) -> Table:
+    """Arrays as a table. Raises DataError when their lengths differ or they cannot be columns."""
+    if not columns:
+        raise DataError(Fault("there are no columns", place=Place(name)))
+    clean = kept({key: as_column(np.asanyarray(values), key, name) for key, values in columns.items()}, name)
+    first, *others = clean
+    for other in others:
+        if len(clean[other]) != len(clean[first]):
+            text = f"'{first}' has {len(clean[first])} rows, '{other}' has {len(clean[other])}"
+            raise DataError(Fault(text, place=Place(name)))
+    return Table(clean, len(clean[first]), name=name)
+
+
+def as_column(values: np.ndarray, column: str, name: str) -> np.ndarray:
+    """An array in one of the dtypes that columns have: numbers as they are, text and sequences as objects."""
+    if values.ndim == 0:
+        raise DataError(Fault(f"'{column}' is a single value, not rows", place=Place(name)))
+    if values.dtype.kind in "biuf" and values.dtype.itemsize <= 8:
+        return values
+    if values.dtype.kind in "US" or (values.dtype == object and all(isinstance(v, str) for v in values.flat)):
+        try:
+            return as_text(values)
+        except UnicodeDecodeError as error:
+            text = f"'{column}' is not UTF-8 (byte {error.object[error.start]:#04x})"
+            raise DataError(Fault(text, place=Place(name))) from None
+    if is_ragged(values) and all(isinstance(v, np.ndarray) and v.ndim == 1 and v.dtype.kind in "iu" for v in values):
+        return values
+    what = "Python objects" if values.dtype == object else values.dtype.name
+    hint = "pickled arrays are never loaded" if values.dtype == object else None
+    raise DataError(Fault(f"'{column}' holds {what}; expected numbers or text", place=Place(name), hint=hint))
+
+
+def as_text(values: np.ndarray) -> np.ndarray:
+    """Any column as an object array of `str`."""
+    if values.dtype.kind == "S":
+        values = np.char.decode(values, "utf-8")
+    return values.astype(str).astype(object) if values.dtype != object else values

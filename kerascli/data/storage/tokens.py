@@ -1,0 +1,117 @@
+"""Rows of different lengths, side by side; and how often things are in them.
+
+A column of such rows is an object array of arrays of whole numbers; its field's dtype is "sequence".
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+
+from kerascli.data.storage.on_disk import Values
+
+
+def is_ragged(values: Values) -> bool:
+    """Whether a column holds sequences."""
+    return isinstance(values, np.ndarray) and values.dtype == object and isinstance(next(values.flat, None), np.ndarray)
+
+
+def column_dtype(values: Values) -> str:
+    """What a field says of a column's values: "string", "sequence" or the name of a number type."""
+    if values.dtype != object:
+        return values.dtype.name
+    return "sequence" if is_ragged(values) else "string"
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What all rows hold, one row after another, and how many of it each has."""
+
+    values: np.ndarray
+    lengths: np.ndarray
+
+    @classmethod
+    def of(cls, rows: np.ndarray) -> Self:
+        """(N, *): all of a row belongs to it; or a column of sequences."""
+        if is_ragged(rows):
+            return cls(np.concatenate(list(rows)), np.fromiter(map(len, rows), np.int64, len(rows)))
+        width = rows.size // max(1, len(rows))
+        return cls(rows.reshape(-1), np.full(len(rows), width))
+
+    def sequences(self) -> np.ndarray:
+        """As a column: a view of the values for each row."""
+        out = np.empty(len(self.lengths), object)
+        ends = np.cumsum(self.lengths)
+        for row, (start, end) in enumerate(zip(ends - self.lengths, ends, strict=True)):
+            out[row] = self.values[start:end]
+        return out
+
+    def take(self, rows: np.ndarray) -> Self:
+        """Some of the rows, in that order."""
+        starts = (np.cumsum(self.lengths) - self.lengths)[rows]
+        lengths = self.lengths[rows]
+        firsts = np.cumsum(lengths) - lengths
+        places = np.arange(lengths.sum()) + np.repeat(starts - firsts, lengths)
+        return type(self)(self.values[places], lengths)
+
+    def keep(self, wanted: np.ndarray) -> Self:
+        """Without the values that are not wanted (a truth value for each)."""
+        lengths = np.bincount(self.owners()[wanted], minlength=len(self.lengths))
+        return type(self)(self.values[wanted], lengths)
+
+    def longest(self) -> int:
+        """How much the fullest row has."""
+        return int(self.lengths.max(initial=0))
+
+    def owners(self) -> np.ndarray:
+        """Of every value the number of its row."""
+        return np.repeat(np.arange(len(self.lengths)), self.lengths)
+
+    def padded(self, width: int) -> np.ndarray:
+        """(N, width): rows of numbers cut off there, or with zeros behind."""
+        starts = np.cumsum(self.lengths) - self.lengths
+        places = np.arange(len(self.values)) - np.repeat(starts, self.lengths)
+        inside = places < width
+        out = np.zeros((len(self.lengths), width), np.int64)
+        out[self.owners()[inside], places[inside]] = self.values[inside]
+        return out
+
+
+@dataclass(slots=True)
+class Census:
+    """What there is in the rows, how often, and in how many of them."""
+
+    counts: Counter[Any] = field(default_factory=Counter)
+    documents: Counter[Any] = field(default_factory=Counter)
+    rows: int = 0
+
+    @classmethod
+    def of(cls, parts: Iterable[Tokens], *, documents: bool) -> Self:
+        """Of all parts; `documents` are counted if they are asked for."""
+        census = cls()
+        for part in parts:
+            census._add(part, documents)
+        return census
+
+    def _add(self, part: Tokens, documents: bool) -> None:
+        values = part.values.tolist()
+        self.rows += len(part.lengths)
+        if not documents:
+            self.counts.update(values)
+            return
+        number = {value: place for place, value in enumerate(dict.fromkeys(values))}
+        codes = np.fromiter(map(number.__getitem__, values), np.int64, len(values))
+        once = np.unique(part.owners() * max(1, len(number)) + codes) % max(1, len(number))
+        self.counts.update(dict(zip(number, np.bincount(codes, minlength=len(number)).tolist(), strict=True)))
+        self.documents.update(dict(zip(number, np.bincount(once, minlength=len(number)).tolist(), strict=True)))
+
+    def by_frequency(self) -> list[Any]:
+        """The most frequent first, ties in falling order of the values, as in Keras."""
+        return sorted(self.counts, key=lambda value: (self.counts[value], value), reverse=True)
+
+    def idf(self, vocabulary: Iterable[Any]) -> np.ndarray:
+        """log(1 + rows / (1 + rows that have it))."""
+        found = np.array([self.documents[value] for value in vocabulary], np.float64)
+        return np.log(1 + self.rows / (1 + found)).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Vocabularies from files, and regular expressions under limits of time and memory."""

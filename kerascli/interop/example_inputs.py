@@ -1,0 +1,65 @@
+"""Random inputs of a model: what an exported file is compared on."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from kerascli.component import Invalid
+from kerascli.model.inference.build import build
+from kerascli.model.ir.nodes import Model
+from kerascli.shapes import TensorSpec
+
+_OPEN_SIZES = (12, 24, 48, 96, 192, 384, 720)
+"""Sizes to try for dimensions that are not known; the last one is the smallest that shape inference takes them for."""
+_LIMITS = ("input_dim", "num_tokens", "num_classes", "num_bins")
+"""Settings of layers that say which numbers they take."""
+
+
+def sample_inputs(model: Model, rows: int, *, seed: int = 0) -> dict[str, Tensor]:
+    """Return normally distributed floats, and integers in the range of their layers; the same in every call."""
+    unknown = open_size(model)
+    generator = torch.Generator().manual_seed(seed)
+    found: dict[str, Tensor] = {}
+    for name, dtype, shape in (
+        (given.name, getattr(torch, given.spec.dtype), given.spec.shape) for given in model.inputs
+    ):
+        sizes = (rows, *(unknown if size is None else size for size in shape))
+        if dtype.is_floating_point:
+            found[name] = torch.randn(sizes, generator=generator).to(dtype)
+        else:
+            high = 2 if dtype == torch.bool else _limits(model).get(name, 2)
+            found[name] = torch.randint(0, high, sizes, generator=generator).to(dtype)
+    return found
+
+
+def open_size(model: Model) -> int:
+    """Return a size for the unknown dimensions of the inputs: the first of some that every layer can take."""
+    if all(None not in given.spec.shape for given in model.inputs):
+        return _OPEN_SIZES[0]
+    for size in _OPEN_SIZES[:-1]:
+        inputs = tuple(replace(given, spec=_known(given.spec, size)) for given in model.inputs)
+        try:
+            specs = build(replace(model, inputs=inputs)).specs
+        except Invalid:  # such as a window larger than what is left of an image
+            continue
+        if all(0 not in spec.shape for spec in specs.values()):
+            return size
+    return _OPEN_SIZES[-1]
+
+
+def _known(spec: TensorSpec, size: int) -> TensorSpec:
+    return replace(spec, shape=tuple(size if own is None else own for own in spec.shape))
+
+
+def _limits(model: Model) -> Mapping[str, int]:
+    """By tensor, how many numbers every layer called on it has a place for; through layers without settings, too."""
+    limits: dict[str, int] = {}
+    for node in reversed(model.nodes):
+        own = [getattr(node.layer, name, None) for name in _LIMITS]
+        high = min((n for n in [*own, *(limits.get(o) for o in node.outputs)] if isinstance(n, int)), default=None)
+        if high is not None:
+            for name in node.inputs:
+                limits[name] = min(high, limits.get(name, high))
+    return limits

@@ -1,0 +1,89 @@
+"""Keras's names -> names that our language allows; which was which is kept."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from kerascli.component import snake_case
+from kerascli.interop.keras.differences import EXPORTED, OPERATIONS
+from kerascli.layers.base import LAYERS
+from kerascli.model.ir.nodes import RESERVED
+from kerascli.ops.base import OPS
+
+
+@dataclass(frozen=True, slots=True)
+class KerasNames:
+    """Keras's names of an imported model's tensors, by the names that kerascli gives them."""
+
+    nodes: Mapping[str, str]
+    """Names of nodes, only where the two differ."""
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    """Keras may call several outputs by one name: the results of one layer."""
+
+    def input(self, name: str) -> str:
+        """Return Keras's name of an input of the model or of a view of it."""
+        return self.inputs.get(name, self.nodes.get(name, name))
+
+    def output(self, name: str) -> str:
+        """Return Keras's name of an output of the model or of a view of it."""
+        return self.outputs.get(name, self.nodes.get(name, name))
+
+
+class NameBook:
+    """The names of one model section."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self.changed: dict[str, str] = {}
+        """Ours -> Keras's, where they differ."""
+
+    def give(self, keras_name: str, *, class_name: str = "", own: str | None = None) -> str:
+        """A name for what Keras calls `keras_name`. What Keras made of the class alone (conv2d_3) is ours of it."""
+        name = re.sub(r"[^A-Za-z0-9_]", "_", keras_name)
+        base = keras_snake_case(class_name)
+        if own is not None and base and (found := re.fullmatch(rf"(?:{base}|{snake_case(class_name)})(_\d+)?", name)):
+            name = own + (found[1] or "")
+        name = f"_{name}" if name[:1].isdigit() or not name.strip("_") else name
+        first, number = name, 1
+        while name in self._taken or name in RESERVED or (name != own and LAYERS.find(name) is not None):
+            number += 1
+            name = f"{first}_{number}"
+        self._taken.add(name)
+        if name != keras_name:
+            self.changed[name] = keras_name
+        return name
+
+
+def keras_snake_case(class_name: str) -> str:
+    """Keras's own way: Conv2D is conv2d, ReLU is re_lu."""
+    class_name = EXPORTED.get(class_name, class_name)
+    words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", class_name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
+
+
+def op_of(class_name: str) -> str | None:
+    """Our operation for a class of keras.ops: LogSoftmax is log_softmax."""
+    return OPERATIONS.get(class_name) or _ops().get(class_name.lower())
+
+
+@cache
+def _ops() -> dict[str, str]:
+    found = {name.replace("_", ""): name for name in OPS.names()}
+    return {**{alias.replace("_", ""): name for name in OPS.names() for alias in OPS.aliases(name)}, **found}
+
+
+class Automatic:
+    """What our language calls nodes that are given no name: dense, dense_1 ..."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def fits(self, base: str, name: str) -> bool:
+        """Whether `name` is what the next unnamed node of a layer would be called."""
+        number = self._counts.get(base, 0)
+        if name != (f"{base}_{number}" if number else base):
+            return False
+        self._counts[base] = number + 1
+        return True

@@ -1,0 +1,239 @@
+"""Keras's serialised objects -> our components, by name and setting by setting."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from kerascli.component import Component, Invalid, Registry, registries
+from kerascli.errors import Fault, FileRefused, safe_text, show, suggestion
+from kerascli.interop.keras.differences import ANY, BOOKKEEPING, DIFFERENCES, NAMED_FUNCTIONS, Difference
+
+_NESTED_KINDS = ("initializer", "regularizer", "constraint", "activation", "layer", "schedule", "optimizer")
+_OF_LAYERS = frozenset({"layer", "backward_layer", "layers", "cell", "cells"})
+"""Settings that take layers, also those whose names are activations', such as softmax."""
+_ROOTS = ("keras", "tf_keras", "tensorflow", "tensorflow_addons")
+_CODE = frozenset({"Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"})
+_MAX_LAYERS = 3_000
+"""In all models of a file: three times what the largest of Keras's own have, and read in seconds."""
+_NO_FAULTS = 20
+
+
+class Refusals:
+    """Everything in a file that cannot be taken, told at once."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._unknown: dict[str, str | None] = {}
+        self._faults: list[Fault] = []
+
+    def unknown(self, name: str, hint: str | None = None) -> None:
+        """A class or an operation that there is none of here."""
+        self._unknown.setdefault(safe_text(name, 80), hint)
+
+    def add(self, text: str, hint: str | None = None) -> None:
+        self._faults.append(Fault(safe_text(text, 300), hint=hint))
+
+    def check(self) -> None:
+        """Raise FileRefused if there is anything."""
+        faults = list(self._faults)
+        if self._unknown:
+            names = list(self._unknown)
+            more = f" and {len(names) - _NO_FAULTS} more" if len(names) > _NO_FAULTS else ""
+            hint = next((hint for hint in self._unknown.values() if hint), None)
+            text = f"'{self._file}' has what kerascli does not know: {', '.join(names[:_NO_FAULTS])}{more}"
+            faults.insert(0, Fault(text, hint=hint))
+        if faults:
+            raise FileRefused(faults[:_NO_FAULTS])
+
+
+def refuse_code(config: Any, file: str) -> None:
+    """Code and foreign programs inside a model's description, wherever they stand. Raises FileRefused."""
+    layers = 0
+    for item in walk(config):
+        name = item.get("class_name")
+        if isinstance(name, str) and name.rpartition(">")[2] in _CODE:
+            text = f"'{file}' is refused: '{safe_text(name)}' holds code of its own, which is never run"
+            raise FileRefused(text, hint="replace it by layers, and save the model anew")
+        layers += len(item["layers"]) if isinstance(item.get("layers"), list) else 0
+    if layers > _MAX_LAYERS:
+        raise FileRefused(f"'{file}' has {layers:,} layers; at most {_MAX_LAYERS:,} are read")
+
+
+def walk(value: Any) -> Iterator[dict[str, Any]]:
+    """Every mapping in JSON, without recursion."""
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, dict):
+            yield item
+            pending += [below for below in item.values() if isinstance(below, (dict, list))]
+        elif isinstance(item, list):
+            pending += [below for below in item if isinstance(below, (dict, list))]
+
+
+def is_object(value: Any) -> bool:
+    """Whether JSON is a serialised object: {class_name, config, ...}."""
+    return isinstance(value, dict) and isinstance(value.get("class_name"), str) and "config" in value
+
+
+def own_name(value: Mapping[str, Any]) -> str | None:
+    """The class of an object if it is one of Keras's own; None for a custom one."""
+    name, module, registered = value["class_name"], value.get("module"), value.get("registered_name")
+    if isinstance(module, str) and module.split(".")[0] not in _ROOTS:
+        return None
+    if isinstance(registered, str) and registered.rpartition(">")[2] != name.rpartition(">")[2]:
+        return None
+    return name.removeprefix("Custom>")
+
+
+def full_name(value: Mapping[str, Any]) -> str:
+    """What a refusal calls an object: its class, with the module where that is not Keras's."""
+    module = value.get("module")
+    known = not isinstance(module, str) or module.split(".")[0] in _ROOTS
+    return str(value["class_name"]) if known else f"{module}.{value['class_name']}"
+
+
+def component(
+    registry: Registry[Any],
+    value: Mapping[str, Any],
+    where: str,
+    refusals: Refusals,
+    extra: Difference = Difference(),  # noqa: B008  # frozen
+) -> Component | None:
+    """An object as a component of a kind, or None after a refusal. `where` is what messages call it."""
+    name = own_name(value)
+    cls = registry.find(name) if name is not None else None
+    if cls is None:
+        refusals.unknown(f"{registry.kind} {full_name(value)}")
+        return None
+    config = value["config"] if isinstance(value["config"], dict) else {}
+    settings = _settings(cls, config, where, refusals, extra)
+    try:
+        return registry.construct(cls, cls.component_name, settings)
+    except Invalid as invalid:
+        for fault in invalid.faults:
+            at = ".".join(map(str, fault.path[1:]))
+            refusals.add(f"{where}{f', {at}' if at else ''}: {fault.text}")
+        return None
+
+
+def _settings(
+    cls: type[Component], config: Mapping[str, Any], where: str, refusals: Refusals, extra: Difference
+) -> dict[str, Any]:
+    """A Keras config as our settings: bookkeeping is dropped, what decides nothing too, the rest is named and read."""
+    own = DIFFERENCES.get(cls.component_name, Difference())
+    idle = {**own.idle, **extra.idle}
+    settings: dict[str, Any] = {}
+    for key, value in config.items():
+        ours = own.renamed.get(key) or extra.renamed.get(key) or key
+        field = cls.model_fields.get(ours)
+        if field is None and key in BOOKKEEPING:
+            continue
+        if key == "name" and value == cls.component_name:
+            continue
+        if field is None and (value is None or value is False or (key in idle and idle[key] in (ANY, value))):
+            continue
+        if field is None:
+            reason = cls.reason_against(key)
+            more = suggestion(key, cls.model_fields) if reason is None else f": {reason}"
+            refusals.add(f"{where}: {cls.component_name} has no setting '{key}' (it is {show(value)}){more}")
+            continue
+        if value == "linear" and field.default is None:
+            continue
+        pairs = (*own.values.get(ours, ()), *extra.values.get(ours, ()))
+        read = from_keras(value, where, refusals, own.inside, within=ours)
+        if isinstance(read, list):
+            symmetric = ours in own.symmetric and len(read) == 2 and read[0] == -read[1]
+            read = read[-1] if symmetric or (ours in own.single and len(read) == 1) else read
+        settings[ours] = next((mine for theirs, mine in pairs if theirs == value), read)
+    return settings
+
+
+def from_keras(value: Any, where: str, refusals: Refusals, extra: Difference | None = None, within: str = "") -> Any:
+    """Return a value of a Keras config in our words: objects become components, of the first kind that has the name.
+
+    `within` is the setting that has the value; some settings take layers, others take activations of the same names.
+    """
+    if isinstance(value, list):
+        return [from_keras(item, where, refusals, extra, within) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("class_name") == "__tuple__":
+        return from_keras(value.get("items", value.get("config")), where, refusals, extra, within)
+    if not is_object(value):
+        return {key: from_keras(item, where, refusals, extra) for key, item in value.items()}
+    if value["class_name"] == "function" and own_name(value) and isinstance(value["config"], str):
+        return value["config"]
+    name = own_name(value)
+    if name == "Sequential":
+        value, name = _as_pipeline(value), "Pipeline"
+    names = ("layer", *_NESTED_KINDS) if within in _OF_LAYERS else _NESTED_KINDS
+    kinds = [registries()[kind] for kind in names]
+    registry = next((registry for registry in kinds if name is not None and registry.find(name)), None)
+    if registry is None:
+        refusals.unknown(full_name(value))
+        return None
+    return component(registry, value, f"{where}, {name}", refusals, extra or Difference())
+
+
+def _as_pipeline(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A Sequential inside another thing, which takes settings alone: its layers one after the other."""
+    config = value["config"] if isinstance(value["config"], dict) else {}
+    layers = config.get("layers")
+    listed = [item for item in layers if is_object(item) and item["class_name"] != "InputLayer"] if layers else []
+    settings = {"layers": listed, "trainable": config.get("trainable", True)}
+    return {"class_name": "Pipeline", "config": settings}
+
+
+def written(thing: Component) -> Any:
+    """A component as a person would write it: without what is the default anyway."""
+    arguments = brief(thing)
+    if not arguments:
+        return thing.component_name
+    first = arguments.get(thing.first_argument() or "")
+    if len(arguments) == 1 and first is not None and not isinstance(first, dict | list):
+        return {thing.component_name: first}
+    return {thing.component_name: arguments}
+
+
+def brief(thing: Component) -> dict[str, Any]:
+    """The settings of a component that differ from their defaults."""
+    fields = type(thing).model_fields
+    values = {name: getattr(thing, name) for name in fields}
+    return {
+        name: _plain(value)
+        for name, value in values.items()
+        if fields[name].is_required() or value != fields[name].get_default(call_default_factory=True)
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Component):
+        return written(value)
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
+def short_number(value: Any) -> Any:
+    """0.001 for 0.0010000000474974513: a number that was float32 has no more digits than that."""
+    if isinstance(value, float) and float(np.float32(value)) == value:
+        return float(str(np.float32(value)))
+    if isinstance(value, list):
+        return [short_number(item) for item in value]
+    return {key: short_number(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def around_function(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what Keras wrapped around a function as an object of the function's name with the wrapper's settings."""
+    config = value["config"]
+    if value["class_name"] not in NAMED_FUNCTIONS or not isinstance(config, dict):
+        return value
+    fn = config.get("fn")
+    name = fn.get("config") if isinstance(fn, dict) else fn
+    if not isinstance(name, str):
+        return value
+    return {"class_name": name, "config": {key: setting for key, setting in config.items() if key != "fn"}}

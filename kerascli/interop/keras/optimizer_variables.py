@@ -1,0 +1,213 @@
+"""Keras's list of an optimizer's variables, and the states of our optimizer that belong to them."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kerascli.errors import FileRefused, safe_text
+from kerascli.model.runtime.weights import Weight, finite_as
+from kerascli.optimizers.adafactor import Adafactor
+from kerascli.optimizers.base import BaseOptimizer, Optimizer
+from kerascli.optimizers.loss_scale_optimizer import LossScale, LossScaleOptimizer
+from kerascli.optimizers.muon import Muon
+from kerascli.optimizers.nadam import Nadam
+from kerascli.optimizers.schedule_free import ScheduleFreeAdamW
+from kerascli.schedules.base import Schedule
+
+_SLOTS_APART = frozenset({"velocity_hat"})
+"""Keras keeps the slots of one weight together; these slots come for all weights after the others."""
+_OPTIMIZERS_APART = frozenset({"rmsprop"})
+"""Optimizers all of whose slots come one after the other."""
+_UNKNOWN_TO_KERAS = frozenset({"loss_scale_optimizer/skipped_steps"})
+"""States that only our optimizers have."""
+_PRODUCT_TOLERANCE = 1e-4
+"""Far more than float32 rounds a product of some hundred factors by, far less than one factor of beta_1 matters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A variable of Keras's optimizer: the state of ours that it is, or one that ours has no need of."""
+
+    name: str
+    """Of our state (`adam/dense/kernel/velocity`); of a variable without one, what Keras uses it for."""
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    is_state: bool = True
+    value: Callable[[int], float] = lambda _: 0.0
+    """What a variable without a state of ours is filled with after so many updates."""
+
+
+def keras_variables(settings: BaseOptimizer, trained: Sequence[Weight]) -> list[Variable]:
+    """Return the variables of Keras's optimizer in the order of its files, for trained weights in Keras's order."""
+    scaled = isinstance(settings, LossScaleOptimizer)
+    return [*(_of_loss_scale() if scaled else ()), *_of_rule(settings.rule, trained, tracked=not scaled)]
+
+
+def _of_loss_scale() -> Iterator[Variable]:
+    """A LossScaleOptimizer counts no iterations itself and has a learning rate that nothing reads."""
+    yield Variable("iterations of the loss scale", (), "int32", is_state=False)
+    yield Variable("learning rate of the loss scale", (), is_state=False)
+    yield Variable("loss_scale_optimizer/step_counter", (), "int32")
+    yield Variable("loss_scale_optimizer/dynamic_scale", ())
+
+
+def _of_rule(rule: Optimizer, trained: Sequence[Weight], *, tracked: bool) -> Iterator[Variable]:
+    """The variables of an update rule.
+
+    Keras's LossScaleOptimizer does not track variables that the optimizer inside assigns as attributes (`tracked` is
+    False): nadam's product of momenta, and what adafactor has for weights with fewer than two axes.
+    """
+    yield Variable("iterations", (), "int32")
+    if not isinstance(rule.learning_rate, Schedule):
+        yield Variable("learning_rate", ())
+    name = rule.component_name
+    for slot, used in (("average", rule.use_ema), ("gradient_accumulator", rule.gradient_accumulation_steps)):
+        for weight in trained if used else ():
+            yield Variable(f"{name}/{weight.name}/{slot}", tuple(weight.spec.shape))
+    slots = rule.slots()
+    apart = slots if name in _OPTIMIZERS_APART else [slot for slot in slots if slot in _SLOTS_APART]
+    for together in ([slot for slot in slots if slot not in apart], *([slot] for slot in apart)):
+        for weight in trained:
+            for slot in together:
+                yield from _of_slot(rule, weight, slot, tracked=tracked)
+    if isinstance(rule, Nadam) and tracked:
+        yield Variable("product of momenta", (), is_state=False, value=rule.momentum_product)
+
+
+def _of_slot(rule: Optimizer, weight: Weight, slot: str, *, tracked: bool) -> Iterator[Variable]:
+    """The variable of a slot of a weight; none where neither side has one."""
+    whole = tuple(weight.spec.shape)
+    shape = rule.slot_shape(slot, weight.name, whole)
+    if shape is not None:
+        yield Variable(f"{rule.component_name}/{weight.name}/{slot}", shape)
+    elif isinstance(rule, Adafactor) and slot == "velocity":  # Keras assigns it in each update, before it is read
+        yield Variable(f"{slot} of {weight.name}", whole, is_state=False)
+    elif isinstance(rule, Adafactor) and tracked:
+        yield Variable(f"{slot} of {weight.name}", (), "int32", is_state=False)
+
+
+def saved_optimizer(
+    shapes: Sequence[tuple[int, ...]], settings: BaseOptimizer, trained: Sequence[Weight], own: Mapping[str, Tensor]
+) -> BaseOptimizer | None:
+    """Return the optimizer whose variables have these shapes: ours or, without its loss scale, the one inside.
+
+    Keras scales the loss of a model with mixed_float16 layers only where that is the model's own policy. None where
+    neither fits the shapes, or the states of ours (`own`).
+    """
+    for each in (settings, settings.rule):
+        variables = keras_variables(each, trained)
+        known = all(variable.name in own for variable in variables if variable.is_state)
+        if known and list(shapes) == [variable.shape for variable in variables]:
+            return each
+    return None
+
+
+def state_from(
+    arrays: Sequence[np.ndarray],
+    saved: BaseOptimizer,
+    settings: BaseOptimizer,
+    trained: Sequence[Weight],
+    own: Mapping[str, Tensor],
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Return our optimizer's state (`own` is a fresh one) from the variables of Keras's, and notes on what differs.
+
+    `saved` is the `saved_optimizer` of the arrays' shapes. Raises FileRefused for values that no optimizer has.
+    """
+    variables = keras_variables(saved, trained)
+    scale = LossScale(settings, torch.device("cpu")) if isinstance(settings, LossScaleOptimizer) else None
+    state = {} if scale is None else scale.state()
+    others: dict[str, np.ndarray] = {}
+    for variable, array in zip(variables, arrays, strict=True):
+        if variable.is_state:
+            values = torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
+            state[variable.name] = finite_as(values, own[variable.name].dtype, f"the optimizer's '{variable.name}'")
+        else:
+            others[variable.name] = array
+    if int(state["iterations"]) < 0:
+        raise FileRefused("the optimizer has done fewer than no steps")
+    updates = _updates(settings.rule, state)
+    notes = [*_notes(saved, updates)]
+    if scale is not None:
+        scale.load(state)  # refuses a scale that cannot be
+        if saved is not settings:
+            notes.append(f"the file has no loss scale: it starts with {float(scale.factor):g}")
+    product = others.get("product of momenta")
+    if product is not None:
+        wanted = next(v for v in variables if v.name == "product of momenta").value(updates)
+        if not abs(float(product) - wanted) <= _PRODUCT_TOLERANCE:
+            notes.append(
+                f"nadam: the file's product of momenta is {float(product):.4g}, after {updates} updates it is "
+                f"{wanted:.4g}, with which training goes on"
+            )
+    return state, tuple(notes)
+
+
+def arrays_from(
+    state: Mapping[str, Tensor], settings: BaseOptimizer, trained: Sequence[Weight]
+) -> tuple[dict[str, list[np.ndarray]] | None, tuple[str, ...]]:
+    """Return Keras's variables from our optimizer's state by their group in the file, and notes on what it lacks.
+
+    None where the state is not of these weights.
+    """
+    variables = keras_variables(settings, trained)
+    if {variable.name for variable in variables if variable.is_state} != state.keys() - _UNKNOWN_TO_KERAS:
+        return None, ()
+    updates = _updates(settings.rule, state)
+    arrays = [
+        state[v.name].to("cpu").numpy().astype(v.dtype)
+        if v.is_state
+        else np.full(v.shape, v.value(updates), dtype=v.dtype)
+        for v in variables
+    ]
+    groups = {"optimizer": arrays}
+    if isinstance(settings, LossScaleOptimizer):  # whose own variables come first; Keras reads the others here again
+        groups["optimizer/inner_optimizer"] = arrays[len([*_of_loss_scale()]) :]
+    return groups, tuple(_notes(settings, updates))
+
+
+def _updates(rule: Optimizer, state: Mapping[str, Tensor]) -> int:
+    """With gradient accumulation, fewer than there were steps."""
+    return int(state["iterations"]) // (rule.gradient_accumulation_steps or 1)
+
+
+def _notes(settings: BaseOptimizer, updates: int) -> Iterator[str]:
+    """Where Keras and kerascli go on in different ways."""
+    if isinstance(settings.rule, ScheduleFreeAdamW):
+        yield (
+            "schedule_free_adam_w: Keras's updates on torch differ from those on JAX and TensorFlow, "
+            "which kerascli's are (on torch the old momentum is overwritten before it is used)"
+        )
+    if updates and isinstance(settings, LossScaleOptimizer) and isinstance(settings.rule, Nadam):
+        yield (
+            "nadam in a loss_scale_optimizer: Keras's files lack its product of momenta, "
+            "which Keras starts anew from a file, and kerascli goes on with"
+        )
+
+
+def notes_on_names(
+    rule: Optimizer, trained: Sequence[Weight], places: Sequence[tuple[Sequence[str], str]], model: Mapping[str, Any]
+) -> Iterator[str]:
+    """Yield a note on every weight that muon would update in another way by the name that Keras may have for it.
+
+    `places` are Keras's names of a layer from the model down, and what our names of its weights begin with; `model` is
+    Keras's description.
+    """
+    if not isinstance(rule, Muon):
+        return
+    above = (str(model["config"].get("name")),) if model["class_name"] == "Sequential" else ()
+    for weight in trained:
+        layers, prefix = next((place for place in places if weight.name.startswith(f"{place[1]}/")), ((), ""))
+        leaf = weight.name[len(prefix) + 1 :]
+        names = ["/".join((*path, leaf)) for path in (layers[-1:], layers, (*above, *layers))]
+        shape = tuple(weight.spec.shape)
+        is_adam_s = rule.slot_shape("velocity", weight.name, shape) is not None
+        if other := [name for name in names if (rule.slot_shape("velocity", name, shape) is not None) != is_adam_s]:
+            change = "Muon's update" if is_adam_s else "Adam's update"
+            yield (
+                f"muon: '{safe_text(weight.name)}' may be '{safe_text(other[0])}' to Keras, which exclude_layers and "
+                f"exclude_embeddings would give {change} there, but not here"
+            )

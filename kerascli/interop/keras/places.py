@@ -1,0 +1,78 @@
+"""Where Keras 3 keeps the weights inside a layer: the path of our module's part -> that of Keras's objects."""
+
+from collections.abc import Mapping, Sequence
+
+from kerascli.interop.keras.differences import EXPORTED
+from kerascli.interop.keras.names import keras_snake_case
+from kerascli.layers.base import BaseLayer
+from kerascli.model.runtime.weights import Weight
+
+_RECURRENT = frozenset({"lstm", "gru", "simple_rnn", "conv_lstm_1d", "conv_lstm_2d", "conv_lstm_3d"})
+_ATTENTION: Mapping[str, Mapping[str, str]] = {
+    "multi_head_attention": {
+        "query": "query_dense", "key": "key_dense", "value": "value_dense", "attention_output": "output_dense",
+        "gate": "_gate_dense",
+    },
+    "group_query_attention": {
+        "query": "_query_dense", "key": "_key_dense", "value": "_value_dense", "attention_output": "_output_dense",
+        "gate": "_gate_dense",
+    },
+}  # fmt: skip
+"""By layer: our parts -> Keras's."""
+
+
+def keras_place(layer: BaseLayer, part: str) -> str:
+    """`forward_lstm` of a bidirectional layer -> `forward_layer/cell`; the layer itself is ``."""
+    kind = layer.component_name
+    head, _, rest = part.partition("/")
+    if kind in _RECURRENT:
+        return "cell"
+    if not head:
+        return ""
+    if kind in _ATTENTION:
+        return _ATTENTION[kind][head]
+    if kind == "bidirectional":
+        forward = head.startswith("forward_")
+        inner = layer.layer if forward else (layer.backward_layer or layer.layer)  # pyright: ignore[reportAttributeAccessIssue]
+        return _joined("forward_layer" if forward else "backward_layer", keras_place(inner, rest))
+    if kind in {"time_distributed", "spectral_normalization"}:
+        return _joined("layer", keras_place(layer.layer, rest))  # pyright: ignore[reportAttributeAccessIssue]
+    if kind == "rnn":
+        return _joined("cell", keras_place(layer.cell, rest))  # pyright: ignore[reportAttributeAccessIssue]
+    if kind == "stacked_rnn_cells":
+        return _joined("cells", head)
+    if kind == "pipeline":
+        return _of_pipeline(layer.layers, *rest.split("/", 1))  # pyright: ignore[reportAttributeAccessIssue]
+    return "" if kind.endswith("_cell") else part
+
+
+def _of_pipeline(layers: Sequence[BaseLayer], number: str, part: str = "") -> str:
+    """Our parts are numbered; Keras numbers those of a class."""
+    layer, before = layers[int(number)], layers[: int(number)]
+    place = layers_place(type(layer).__name__, sum(type(other) is type(layer) for other in before))
+    return _joined("layers", place, keras_place(layer, part))
+
+
+def parts_of(layer: BaseLayer, prefix: str, weights: Sequence[Weight]) -> dict[str, list[Weight]]:
+    """The weights of a layer by where Keras keeps them, in the order of its variables.
+
+    A spectral normalization has the kernel that it divides among its own variables, too.
+    """
+    found: dict[str, list[Weight]] = {}
+    for weight in weights:
+        part = weight.name[len(prefix) + 1 :].rpartition("/")[0]
+        found.setdefault(keras_place(layer, part), []).append(weight)
+    if layer.component_name == "spectral_normalization":
+        kernel = next(weight for weight in found["layer"] if weight.spec.name in {"kernel", "embeddings"})
+        found[""] = [kernel, *found[""]]
+    return {place: sorted(own, key=lambda weight: not weight.spec.trainable) for place, own in found.items()}
+
+
+def layers_place(class_name: str, number: int) -> str:
+    """Where the layer number `number` of its class is: `dense`, `dense_1`. One class is exported by another name."""
+    base = keras_snake_case(EXPORTED.get(class_name, class_name))
+    return f"{base}_{number}" if number else base
+
+
+def _joined(*parts: str) -> str:
+    return "/".join(part for part in parts if part)

@@ -1,0 +1,187 @@
+"""A `.keras` or `.h5` file as bytes, written with h5py alone: Keras need not be there."""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from kerascli.errors import ConfigError, Fault
+from kerascli.interop.keras.places import layers_place, parts_of
+from kerascli.interop.keras_export.keras_graph import KerasGraph
+from kerascli.interop.keras_export.keras_nodes import KerasNode
+from kerascli.interop.keras_export.serialized import OF_NETWORKS
+from kerascli.interop.keras_import.calls import MODELS
+from kerascli.model.runtime.weights import Weight
+
+KERAS_VERSION = "3.6.0"
+"""The oldest version whose files these are."""
+_MAX_ATTRIBUTE_BYTES = 64_000
+"""What HDF5 takes in the head of an object; longer lists of names are divided, as Keras divides them."""
+OptimizerGroups = Mapping[str, Sequence[np.ndarray]]
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+def archive_bytes(
+    graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping[str, Any] | None, state: OptimizerGroups | None
+) -> bytes:
+    """Return a `.keras` file. `state` are the optimizer's variables in Keras's order, by their group in the file."""
+    _need_h5py()
+    description = graph.description if compiled is None else {**graph.description, "compile_config": compiled}
+    metadata = {"keras_version": KERAS_VERSION, "date_saved": datetime.now().strftime("%Y-%m-%d@%H:%M:%S")}
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, content in {
+            "metadata.json": json.dumps(metadata).encode(),
+            "config.json": json.dumps(description).encode(),
+            "model.weights.h5": _weights_bytes(graph, weights, state),
+        }.items():
+            archive.writestr(zipfile.ZipInfo(name, _ZIP_TIME), content)
+    return out.getvalue()
+
+
+def legacy_bytes(graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping[str, Any] | None) -> bytes:
+    """A whole model in an `.h5` file. Raises ConfigError for what this format cannot hold.
+
+    It has no state of the optimizer: Keras 3 cannot train on from the one that it reads there.
+    """
+    _need_h5py()
+    import h5py
+
+    _refuse_what_it_cannot_hold(graph)
+    out = io.BytesIO()
+    with h5py.File(out, "w") as file:
+        file.attrs["backend"] = "torch"
+        file.attrs["keras_version"] = KERAS_VERSION
+        description = {key: graph.description[key] for key in ("class_name", "config")}
+        file.attrs["model_config"] = json.dumps(_without_modules(description)).encode()
+        group = file.create_group("model_weights")
+        group.attrs["backend"], group.attrs["keras_version"] = b"torch", KERAS_VERSION.encode()
+        _name(group, "layer_names", [node.name for node in graph.layers])
+        for node in graph.layers:
+            _legacy_layer(group.create_group(node.name), node, _under(weights, node))
+        _name(group.create_group("top_level_model_weights"), "weight_names", [])
+        if compiled is not None:
+            file.attrs["training_config"] = json.dumps(_training_config(compiled)).encode()
+    return out.getvalue()
+
+
+def ordered(
+    layers: Sequence[KerasNode], weights: Sequence[Weight], above: str = "layers"
+) -> list[tuple[str, list[Weight]]]:
+    """Every group of weights in Keras 3's layout with its path: `layers/lstm_1/cell`, in Keras's order."""
+    counts: dict[str, int] = {}
+    found: list[tuple[str, list[Weight]]] = []
+    for node in layers:
+        class_name = node.description["class_name"]
+        number = counts.get(class_name, 0)
+        counts[class_name] = number + 1
+        top = f"{above}/{layers_place(class_name, number)}"
+        found += ordered(node.inside, weights, f"{top}/layers")
+        own = _under(weights, node)
+        if node.layer is not None and own:
+            parts = parts_of(node.layer, node.ours, own)
+            found += [(f"{top}/{place}".rstrip("/"), group) for place, group in parts.items()]
+    return found
+
+
+def _weights_bytes(graph: KerasGraph, weights: Sequence[Weight], state: OptimizerGroups | None) -> bytes:
+    import h5py
+
+    out = io.BytesIO()
+    with h5py.File(out, "w") as file:
+        file.create_group("layers")
+        for path, own in ordered(graph.layers, weights):
+            group = file.create_group(f"{path}/vars")
+            for number, weight in enumerate(own):
+                group[str(number)] = array(weight)
+        for place, variables in ({} if state is None else state).items():
+            group = file.create_group(f"{place}/vars")
+            for number, values in enumerate(variables):
+                group[str(number)] = values
+    return out.getvalue()
+
+
+def array(weight: Weight) -> np.ndarray:
+    """The numbers in Keras's layout."""
+    return weight.keras().to("cpu").contiguous().numpy()
+
+
+def _under(weights: Sequence[Weight], node: KerasNode) -> list[Weight]:
+    """A layer's weights, those of a model layer by layer."""
+    own = [] if node.layer is None else [weight for weight in weights if weight.name.startswith(f"{node.ours}/")]
+    return [*own, *(weight for each in node.inside for weight in _under(weights, each))]
+
+
+def _legacy_layer(group: Any, node: KerasNode, weights: Sequence[Weight]) -> None:
+    own = in_group(weights)
+    names = [f"{node.name}{weight.name[len(node.ours) :]}" for weight in own]
+    _name(group, "weight_names", names)
+    for name, weight in zip(names, own, strict=True):
+        group[name] = array(weight)
+
+
+def in_group(weights: Sequence[Weight]) -> list[Weight]:
+    """The weights of a layer before Keras 3: what is trained first, then the rest."""
+    return sorted(weights, key=lambda weight: not weight.trainable)
+
+
+def _name(group: Any, attribute: str, names: Sequence[str]) -> None:
+    data = np.asarray([name.encode() for name in names])
+    count = 1
+    while any(part.nbytes > _MAX_ATTRIBUTE_BYTES for part in np.array_split(data, count)):
+        count += 1
+    for number, part in enumerate(np.array_split(data, count)):
+        group.attrs[attribute if count == 1 else f"{attribute}{number}"] = part
+
+
+def _without_modules(value: Any) -> Any:
+    """A layer as older formats have it: by its class alone. Objects within its settings keep their module."""
+    plain = {key: v for key, v in value.items() if key not in {"module", "registered_name"}}
+    if value["class_name"] not in MODELS:
+        return plain
+    layers = [_without_modules(layer) for layer in value["config"]["layers"]]
+    return {**plain, "config": {**value["config"], "layers": layers}}
+
+
+def _training_config(compiled: Mapping[str, Any]) -> dict[str, Any]:
+    optimizer = compiled["optimizer"]
+    named = {key: optimizer[key] for key in ("class_name", "config")}
+    return {**{key: value for key, value in compiled.items() if key != "optimizer"}, "optimizer_config": named}
+
+
+def _refuse_what_it_cannot_hold(graph: KerasGraph) -> None:
+    """Keras reads these files by rules of its first versions."""
+    faults: list[Fault] = []
+    for described in _layers(graph.description):
+        name, config = described["config"]["name"], described["config"]
+        axis = config.get("axis")
+        if ".ops." in described["module"]:
+            faults.append(Fault(f"'{name}' is an operation: .h5 files hold layers alone"))
+        elif isinstance(axis, list) and len(axis) > 1:
+            faults.append(Fault(f"'{name}': of the axes {axis} Keras reads the first alone from .h5 files"))
+        elif (
+            described["class_name"] == "GroupQueryAttention"
+            or config.get("score_mode") == "dot"
+            or described["module"] in OF_NETWORKS.values()
+        ):
+            faults.append(Fault(f"'{name}': Keras does not read {described['class_name']} from .h5 files"))
+    if faults:
+        raise ConfigError([replace(fault, hint="--format keras") for fault in faults[:20]])
+
+
+def _layers(description: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Those of the models within, too."""
+    for layer in description["config"]["layers"]:
+        yield from _layers(layer) if layer["class_name"] in MODELS else [layer]
+
+
+def _need_h5py() -> None:
+    if find_spec("h5py") is None:
+        hint = 'pip install "kerascli[keras]"'
+        raise ConfigError("writing files of Keras needs the package 'h5py', which is not installed", hint=hint)

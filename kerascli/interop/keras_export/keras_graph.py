@@ -1,0 +1,276 @@
+"""A model of ours -> Keras's description of it, and which of our weights belong to which of its layers."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kerascli.interop.keras.differences import TENSORS_BY_NAME
+from kerascli.interop.keras.keras_order import keras_order
+from kerascli.interop.keras.operation_nodes import Inexpressible, Operation, Operations, Result
+from kerascli.interop.keras_export.keras_nodes import KerasCall, KerasNode, functional, input_node, reached, sequential
+from kerascli.interop.keras_export.keras_scopes import Scope, meanings, whole, within
+from kerascli.interop.keras_export.mask_places import MaskPlaces
+from kerascli.interop.keras_export.serialized import Unsaid, layer_object
+from kerascli.layers.base import MergeLayer, NamingLayer, SourceLayer
+from kerascli.layers.expressions.base import ExpressionLayer
+from kerascli.layers.expressions.expr import Expr
+from kerascli.model.inference.shape_inference import unseen
+from kerascli.model.ir.nodes import Call, CallValue, Model, Node, Shared
+from kerascli.model.ir.rnn import DescribedRNN
+from kerascli.model.ir.shared_layer import wrapped
+from kerascli.ops.expression import expression
+from kerascli.shapes import TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class KerasGraph:
+    """`description` is the serialised model, `layers` those of them that Keras calls so, in its order."""
+
+    description: dict[str, Any]
+    layers: tuple[KerasNode, ...]
+    outputs: Mapping[str, str]
+    """Our outputs -> the names of Keras's layers."""
+    notes: tuple[str, ...]
+
+
+def keras_graph(
+    model: Model,
+    specs: Mapping[str, TensorSpec],
+    *,
+    name: str,
+    names: Mapping[str, str],
+    precision: str,
+    batch_size: int | None = None,
+) -> KerasGraph:
+    """`names` are Keras's for ours where they differ. Raises ConfigError with all that Keras has no words for.
+
+    `batch_size` is that of a model with stateful layers.
+    """
+    common = _Common(precision, batch_size)
+    writer = _Writer(whole(model, specs), names, common)
+    writer.write()
+    common.unsaid.check()
+    description, layers, outputs = writer.described(name)
+    return KerasGraph(description, layers, outputs, tuple(dict.fromkeys(common.notes)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What the models within a model have in common while they are written."""
+
+    precision: str
+    batch_size: int | None
+    unsaid: Unsaid = field(default_factory=Unsaid)
+    notes: list[str] = field(default_factory=list)
+
+
+class _Writer:
+    """Writes one model; a shared one has a writer of its own."""
+
+    def __init__(self, scope: Scope, names: Mapping[str, str], common: _Common) -> None:
+        self.unsaid = common.unsaid
+        self._scope = scope
+        self._common = common
+        self._names = names
+        own = [*scope.inputs, *(entry.name for entry in scope.entries if isinstance(entry, Node))]
+        self._taken = {names.get(name, name) for name in own}
+        self._nodes: dict[str, KerasNode] = {}
+        self._shared: dict[str, str] = {}
+        """What is shared -> what it is called in Keras."""
+        self._tensors: dict[str, Result] = {}
+        self._masks = MaskPlaces()
+
+    def write(self) -> None:
+        """Every input and entry."""
+        for given, spec in self._scope.inputs.items():
+            name = self._names.get(given, given)
+            self._nodes[name] = input_node(name, spec, self._common.batch_size)
+            self._tensors[given] = Result(name)
+        for entry in self._scope.entries:
+            if isinstance(entry, Call):
+                self._call(entry)
+            elif not entry.outputs:
+                kind = entry.layer.component_name
+                self._common.notes.append(f"'{entry.name}' ({kind}) is left out: Keras's files have no place for it")
+            elif isinstance(entry.layer, Expr):
+                self._expression(entry, entry.layer)
+            else:
+                self._layer(entry, self._names.get(entry.name, entry.name))
+
+    def _call(self, call: Call) -> None:
+        if call.of.layer is not None:
+            self._layer(call.nodes[0], self._shared_name(call.of))
+        else:
+            self._model(call)
+
+    def _shared_name(self, shared: Shared) -> str:
+        if shared.weights not in self._shared:
+            self._shared[shared.weights] = self._unique(self._names.get(shared.name, shared.name))
+        return self._shared[shared.weights]
+
+    def _layer(self, node: Node, name: str) -> None:
+        if isinstance(node.layer, DescribedRNN):
+            text = f"'{node.name}': in Keras a cell of one's own is Python code"
+            self.unsaid.add(text, "--format torch_export or safetensors takes it")
+            return
+        if (shared := wrapped(node)) is not None:
+            hint = "--format torch_export or onnx takes it"
+            self.unsaid.add(f"'{shared.name}' is shared: on every step it cannot be written to Keras's files yet", hint)
+            return
+        if isinstance(node.layer, SourceLayer):
+            hint = "--format torch_export or onnx takes it"
+            self.unsaid.add(f"'{node.name}' is a weight of its own, for which Keras's files have no place", hint)
+            return
+        if node.layer.component_name == "hashed_crossing" and len(node.inputs) != 2:
+            self.unsaid.add(f"'{node.name}': Keras 3 crosses two inputs, and this crosses {len(node.inputs)}")
+            return
+        if isinstance(node.layer, NamingLayer):
+            self.unsaid.add(f"'{node.name}': Keras 3 has no '{node.layer.component_name}'")
+            return
+        if name not in self._nodes:
+            made = layer_object(node.layer, name, self._common.precision, self.unsaid)
+            self._nodes[name] = KerasNode(name, made, [], node.layer, node.weights_name)
+        inputs = [self._of(tensor) for tensor in node.inputs]
+        apart = node.layer.component_name in TENSORS_BY_NAME
+        args: list[Any] = [inputs] if isinstance(node.layer, MergeLayer) and not apart else inputs
+        left_out = {"training", *unseen(node.call)}
+        kwargs = {key: self._argument(node, key, value) for key, value in node.call.items() if key not in left_out}
+        self._training(node.name, node.call)
+        calls = self._nodes[name].calls
+        calls.append(KerasCall(args, kwargs))
+        results = [(tensor, Result(name, i, len(calls) - 1)) for i, tensor in enumerate(node.outputs)]
+        self._tensors.update({tensor: result for tensor, result in results if tensor != "_"})
+        calls[-1].masks = self._masks.add(node, name, len(calls) - 1, (inputs[0].node, inputs[0].call))
+
+    def _training(self, name: str, call: Mapping[str, CallValue]) -> None:
+        if call.get("training") is True:
+            hint = "--format torch_export keeps it"
+            self.unsaid.add(f"'{name}': in Keras's files the model decides about 'training'", hint)
+        elif "training" in call:
+            self._common.notes.append(f"'{name}': training: false is left out, in Keras's files the model decides")
+
+    def _model(self, call: Call) -> None:
+        """A call of a shared model, which is written where it is called first."""
+        name = self._shared_name(call.of)
+        scope = within(self._scope, call.of)
+        if name not in self._nodes:
+            inner = _Writer(scope, {}, self._common)
+            inner.write()
+            description, layers, _ = ({}, (), {}) if self.unsaid.faults else inner.described(name)
+            self._nodes[name] = KerasNode(name, description, [], None, call.of.weights, layers)
+        self._training(call.name, call.call)
+        inputs = [self._of(tensor) for tensor in call.inputs]
+        calls = self._nodes[name].calls
+        calls.append(KerasCall(inputs if len(inputs) == 1 else [inputs], masks=self._masks.of(call.inputs)))
+        outer = dict(meanings(call))
+        for index, tensor in enumerate(scope.outputs):
+            if tensor in outer:
+                self._tensors[outer[tensor]] = Result(name, index, len(calls) - 1)
+        if scope.outputs[0] in outer:
+            self._masks.hand_on(call.inputs[0], outer[scope.outputs[0]])
+
+    def _argument(self, node: Node, key: str, value: Any) -> Any:
+        if isinstance(value, bool):
+            return value
+        if isinstance(value, tuple):
+            return [self._of(tensor) for tensor in value]
+        result = self._of(value)
+        if key == "mask" and self._scope.specs[value].dtype != "bool":
+            return Result(self._operation(node, Operation("NotEqual", "keras.src.ops.numpy", {}, [result, 0], {})))
+        return result
+
+    def _of(self, tensor: str) -> Result:
+        return self._tensors.get(tensor, Result(""))  # missing only where a fault was told already
+
+    def _expression(self, node: Node, layer: ExpressionLayer) -> None:
+        found = expression(layer.value)
+        tensors = {name: self._of(tensor) for name, tensor in zip(found.names, node.inputs, strict=False)}
+        try:
+            value = Operations(tensors, lambda operation: self._operation(node, operation)).value(found.tree)
+        except Inexpressible as error:
+            hint = "--format torch_export or onnx takes every expression"
+            self.unsaid.add(f"'{node.name}': Keras's files have no operation for {error}", hint)
+            return
+        many = isinstance(value, Result) and len(node.outputs) > 1
+        values = [Result(value.node, i) for i in range(len(node.outputs))] if many else value
+        for tensor, each in zip(node.outputs, values if isinstance(values, list) else [values], strict=True):
+            if tensor != "_":
+                self._tensors[tensor] = self._named(node, tensor, each)
+
+    def _named(self, node: Node, tensor: str, value: Any) -> Result:
+        """The result under the tensor's name: the last operation gets it, what is none goes through an identity."""
+        name = self._names.get(tensor, tensor)
+        last = self._nodes.get(value.node) if isinstance(value, Result) else None
+        if last is not None and last.is_operation and last.ours == node.name and len(node.outputs) == 1:
+            del self._nodes[last.name]
+            last.name = name
+            last.description["config"]["name"] = name
+            self._nodes[name] = last
+            return Result(name, value.index)
+        if not isinstance(value, Result):
+            self.unsaid.add(f"'{node.name}': its value does not depend on the model's inputs")
+        return self._identity(name, value)
+
+    def _operation(self, node: Node, operation: Operation) -> str:
+        """Add one operation of a node; returns its name."""
+        name = self._unique(f"{node.name}_{operation.class_name.lower()}")
+        made = {
+            "module": operation.module, "class_name": operation.class_name,
+            "config": {"name": name, **operation.settings}, "registered_name": operation.class_name,
+        }  # fmt: skip
+        self._nodes[name] = KerasNode(
+            name, made, [KerasCall(list(operation.args), dict(operation.kwargs))], None, node.name
+        )
+        return name
+
+    def _unique(self, wanted: str) -> str:
+        name, number = wanted, 1
+        while name in self._taken:
+            number += 1
+            name = f"{wanted}_{number}"
+        self._taken.add(name)
+        return name
+
+    # the whole
+
+    def described(self, name: str) -> tuple[dict[str, Any], tuple[KerasNode, ...], dict[str, str]]:
+        """What leads to an output, in Keras's order: the model, its layers, and what its outputs are called."""
+        ends = self._ends()
+        inputs = [self._names.get(given, given) for given in self._scope.inputs]
+        calls = {
+            (node.name, number): call.parents()
+            for node in self._nodes.values()
+            for number, call in enumerate(node.calls)
+        }
+        order, walked = keras_order({**self._masks.parents, **calls}, [(end.node, end.call) for end in ends])
+        order = [each for each in order if each in self._nodes]
+        order = [*order, *(given for given in inputs if given not in order)]
+        left = [node.ours for node in self._nodes.values() if node.has_weights and node.name not in order]
+        if left:
+            self._common.notes.append(f"left out, since no output needs them: {', '.join(left)}")
+        nodes, numbers = reached([self._nodes[each] for each in order], walked)
+        specs = {
+            result: self._scope.specs[tensor] for tensor, result in self._tensors.items() if tensor in self._scope.specs
+        }
+        description = None if len(ends) > 1 else sequential(name, nodes, ends[0])
+        description = description or functional(name, nodes, inputs, ends, specs, numbers)
+        outputs = {ours: end.node for ours, end in zip(self._scope.outputs, ends, strict=True)}
+        return description, tuple(node for node in nodes if not node.is_operation), outputs
+
+    def _ends(self) -> list[Result]:
+        """The outputs. Keras calls them by their layers: several of one that is shared go through an identity each."""
+        ends = [self._of(output) for output in self._scope.outputs]
+        counts = Counter(end.node for end in ends)
+        shared = {name for name in self._shared.values() if counts[name] > 1}
+        return [
+            self._identity(self._unique(output), end) if end.node in shared else end
+            for output, end in zip(self._scope.outputs, ends, strict=True)
+        ]
+
+    def _identity(self, name: str, value: Any) -> Result:
+        policy = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": self._common.precision}}
+        config = {"name": name, "dtype": {**policy, "registered_name": None}}
+        made = {"module": "keras.layers", "class_name": "Identity", "config": config, "registered_name": None}
+        self._nodes[name] = KerasNode(name, made, [KerasCall([value])])
+        return Result(name)

@@ -1,0 +1,58 @@
+"""A model, or a shared model inside it, as what becomes one model of Keras: its inputs, entries and outputs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from kerascli.model.ir.nodes import Call, Entry, Model, Shared, flat
+from kerascli.shapes import TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """`specs` are those of its tensors; where calls are on unlike sizes, a size is open."""
+
+    inputs: Mapping[str, TensorSpec]
+    entries: Sequence[Entry]
+    outputs: Sequence[str]
+    specs: Mapping[str, TensorSpec]
+
+    def calls_of(self, shared: Shared) -> list[Call]:
+        return [entry for entry in self.entries if isinstance(entry, Call) and entry.of.weights == shared.weights]
+
+
+def whole(model: Model, specs: Mapping[str, TensorSpec]) -> Scope:
+    return Scope({given.name: given.spec for given in model.inputs}, model.entries, model.outputs, specs)
+
+
+def within(scope: Scope, shared: Shared) -> Scope:
+    """A shared model. Its outputs are those that are used outside, and its tensors that are by name: `a.features`."""
+    calls = scope.calls_of(shared)
+    used = {*scope.outputs, *(name for entry in scope.entries for name in entry.used_names())}
+    specs: dict[str, TensorSpec] = {}
+    wanted: dict[str, None] = {}
+    for call in calls:
+        for inner, outer in meanings(call):
+            specs[inner] = _both(specs.get(inner), scope.specs[outer])
+            if outer in used:
+                wanted[inner] = None
+    results = [name for name in dict.fromkeys(shared.outputs) if name not in shared.inputs]
+    ends = [name for name in results if name in wanted] + [name for name in wanted if name not in results] or results
+    given = list(zip(*(call.inputs for call in calls), strict=True))
+    inputs = dict.fromkeys(shared.inputs, TensorSpec(()))
+    for name, tensors in zip(shared.inputs, given, strict=True):
+        inputs[name] = scope.specs[tensors[0]]
+        for tensor in tensors:
+            inputs[name] = _both(inputs[name], scope.specs[tensor])
+    return Scope(inputs, shared.entries, ends, {**inputs, **specs})
+
+
+def meanings(call: Call) -> Iterator[tuple[str, str]]:
+    """The tensors inside of a call: as they are called there, and outside."""
+    for inner, outer in zip(flat(call.of.entries), call.nodes, strict=True):
+        yield from (pair for pair in zip(inner.outputs, outer.outputs, strict=True) if "_" not in pair)
+
+
+def _both(one: TensorSpec | None, other: TensorSpec) -> TensorSpec:
+    if one is None or one.shape == other.shape:
+        return other
+    return TensorSpec(tuple(a if a == b else None for a, b in zip(one.shape, other.shape, strict=True)), other.dtype)

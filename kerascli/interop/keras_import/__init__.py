@@ -1,0 +1,1 @@
+"""From Keras's files to a model section and weights."""

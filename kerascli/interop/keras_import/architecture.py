@@ -1,0 +1,215 @@
+"""The layers of a Keras file -> the `model` section of a config, and where each layer's weights go."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kerascli.errors import FileRefused, safe_text
+from kerascli.expressions.tokens import MAX_LENGTH
+from kerascli.interop.keras.names import KerasNames, NameBook
+from kerascli.interop.keras.objects import Refusals, brief, written
+from kerascli.interop.keras.operation_nodes import has_several
+from kerascli.interop.keras_import.call_arguments import read_call
+from kerascli.interop.keras_import.calls import KerasLayer, KerasModel, Ref, read_model, refs, wrapped_model
+from kerascli.interop.keras_import.learned import learns, with_learned
+from kerascli.interop.keras_import.model_file import ModelFile
+from kerascli.interop.keras_import.model_section import ModelSection, written_input
+from kerascli.interop.keras_import.operations import NoOperation, expression, refuse
+from kerascli.interop.keras_import.policies import Policies
+from kerascli.interop.keras_import.reading import Owner, Reading
+from kerascli.interop.keras_import.unused import used_inputs, with_inputs, with_results
+from kerascli.layers.wrappers.time_distributed import TimeDistributed
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """What the file's model is in our words."""
+
+    section: dict[str, Any]
+    names: KerasNames
+    owners: list[Owner]
+    """In Keras's order."""
+    precision: str
+    notes: tuple[str, ...] = ()
+
+
+def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
+    """A file's model as a model section; what cannot be taken is added to `refusals`. Raises FileRefused."""
+    whole = read_model(file.model, _name(file.model))
+    kept = used_inputs(whole)
+    model = with_inputs(whole, kept)
+    common = _Common(refusals, file, Policies(refusals))
+    writer = _Writer(common, model)
+    results, owners = writer.write(model, list(writer.section.inputs), (), "", wishes=True)
+    section, ends = writer.section.end(results)
+    inputs, outputs = ([key or ref.layer for key, ref in tensors] for tensors in (model.inputs, model.outputs))
+    known = dict(zip(writer.section.inputs, inputs, strict=True)), dict(zip(ends, outputs, strict=True))
+    precision, notes = common.policies.end()
+    left = [key or ref.layer for index, (key, ref) in enumerate(whole.inputs) if index not in kept]
+    notes += tuple(f"no output depends on input '{name}', which is left out" for name in left)
+    return Architecture(section, KerasNames(writer.book.changed, *known), owners, precision, notes)
+
+
+def _name(spec: Mapping[str, Any]) -> str:
+    name = spec["config"].get("name") if isinstance(spec["config"], dict) else None
+    return name if isinstance(name, str) else "model"
+
+
+@dataclass(slots=True)
+class _Common:
+    """What all models in a file have in common while they are read."""
+
+    refusals: Refusals
+    file: ModelFile
+    policies: Policies
+
+    @property
+    def keras_3(self) -> bool:
+        return self.file.keras_3
+
+
+class _Writer:
+    """Writes one model section. A nested model that is called once becomes part of it."""
+
+    def __init__(self, common: _Common, model: KerasModel) -> None:
+        self.common = common
+        self.book = NameBook()
+        inputs = {self.book.give(key or ref.layer): model.layers[ref.layer] for key, ref in model.inputs}
+        self.section = ModelSection({name: written_input(layer) for name, layer in inputs.items()}, self.book)
+
+    def write(
+        self, model: KerasModel, given: Sequence[str], path: tuple[str, ...], place: str, *, wishes: bool = False
+    ) -> tuple[list[str], list[Owner]]:
+        """Add a model's layers, called on the tensors `given`: the names of its outputs, and who has weights."""
+        reading = Reading(model, path, place, self.common.refusals, wishes=wishes, keras_3=self.common.keras_3)
+        reading.tensors.update({ref: name for (_, ref), name in zip(model.inputs, given, strict=True)})
+        for layer, number in model.ordered():
+            if (layer.name, number) in reading.wanted:
+                results = self._call(reading, layer, number)
+                reading.tensors.update({Ref(layer.name, number, i): name for i, name in enumerate(results)})
+        owners = [owner for name in model.layers for owner in reading.owners[name]]
+        return [reading.tensors.get(ref, "_") for _, ref in model.outputs], owners
+
+    def _call(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
+        """Add one call; returns the names of its results."""
+        if layer.is_operation:
+            return self._operation(reading, layer, number)
+        if layer.is_model:
+            return self._nested(reading, layer, number)
+        self.common.policies.note(layer)
+        if (model := wrapped_model(layer)) is not None:
+            return self._on_every_step(reading, layer, number, model)
+        return self._layer(reading, layer, number)
+
+    def _layer(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
+        settings = reading.settings(layer)
+        if settings is None:
+            return []
+        has_learned = learns(settings)
+        if has_learned:
+            settings = with_learned(reading.owner(layer, "", settings), self.common.file)
+        own = settings.component_name
+        call = read_call(type(settings), layer, reading.call(layer, number), reading.names, self.common)
+        for index in reading.cut(layer, number):
+            call.inputs[index] = self._without_mask(call.inputs[index])
+        node: dict[str, Any] = {"inputs": call.inputs, **call.beside, **reading.hidden(layer, number)}
+        results = max(settings.result_count() or 1, reading.results(layer, number))
+        if reading.calls(layer) > 1:
+            first = layer.name not in reading.things
+            thing = reading.things.setdefault(layer.name, reading.prefixed(layer, self.book) if first else "")
+            if first:
+                self.section.shared[thing] = written(settings)
+            if first and not has_learned:
+                reading.own(layer, thing, settings)
+            names = self._names(reading, layer, number, range(results), f"{thing}_{number + 1}", None)
+            return self.section.add(thing, {}, node, names)
+        names = self._names(reading, layer, number, range(results), reading.full(layer), own)
+        if not has_learned:
+            reading.own(layer, names[0], settings)
+        return self.section.add(own, brief(settings), node, names, settings)
+
+    def _without_mask(self, tensor: str) -> str:
+        """The tensor behind a formula, where masks end."""
+        (name,) = self.section.add("expr", {"value": tensor}, {}, [self.book.give(f"{tensor}_alone")])
+        return name
+
+    def _operation(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
+        """An operation of keras.ops as an `expr` node."""
+        try:
+            text = expression(layer, reading.call(layer, number), lambda ref: reading.tensors.get(ref, "_"))
+        except NoOperation as error:
+            refuse(layer, str(error), self.common.refusals)
+            return []
+        if len(text) > MAX_LENGTH:
+            hint = "make it a weight of a layer, and save the model anew"
+            self.common.refusals.add(
+                f"{layer.name}: {layer.class_name} of keras.ops has a constant that is too long", hint
+            )
+            return []
+        count = reading.results(layer, number)
+        if has_several(text.partition("(")[0]):
+            text = f"{text}[0]" if count == 1 else f"{text}[:{count}]"
+        names = self._names(reading, layer, number, range(count), reading.full(layer), None)
+        return self.section.add("expr", {"value": text}, {}, names)
+
+    def _nested(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
+        """A model in the model: its layers where it is called once, a shared model where it is called more often."""
+        call = reading.call(layer, number)
+        given = reading.names(call.args)
+        for key, value in call.kwargs.items():
+            if list(refs(value)):
+                self.common.refusals.add(f"{layer.name}: a model is called with '{key}', which is not supported")
+        path, place = (*reading.path, layer.name), reading.places[layer.name]
+        model = read_model(layer.spec, layer.name)
+        count, wanted = len(model.outputs), reading.used_results(layer)
+        used = [index for index in range(count) if index in wanted] or [0]
+        model = with_results(model, set(used))
+        if len(given) != len(model.inputs):
+            raise FileRefused(f"'{safe_text(model.name)}' takes {len(model.inputs)} inputs and is given {len(given)}")
+        kept = used_inputs(model)
+        model, given = with_inputs(model, kept), [given[index] for index in kept]
+        if reading.calls(layer) == 1:
+            results, reading.owners[layer.name] = self.write(model, given, path, place)
+            return _in_place(results, used, count)
+        if layer.name not in reading.things:
+            thing = reading.things[layer.name] = reading.prefixed(layer, self.book)
+            inner = _Writer(self.common, model)
+            results, owners = inner.write(model, list(inner.section.inputs), path, place)
+            self.section.shared[thing], _ = inner.section.end(results)
+            reading.owners[layer.name] = [replace(owner, prefix=f"{thing}/{owner.prefix}") for owner in owners]
+        thing = reading.things[layer.name]
+        names = self._names(reading, layer, number, used, f"{thing}_{number + 1}", None)
+        return _in_place(self.section.add(thing, {}, {"inputs": given}, names), used, count)
+
+    def _on_every_step(self, reading: Reading, layer: KerasLayer, number: int, model: KerasModel) -> list[str]:
+        """A time_distributed around a model: the model is shared, and called on every step."""
+        if layer.name not in reading.things:
+            thing = reading.things[layer.name] = self.book.give("_".join([*reading.path, model.name]))
+            inner, place = _Writer(self.common, model), f"{reading.places[layer.name]}/layer"
+            results, owners = inner.write(model, list(inner.section.inputs), (*reading.path, layer.name), place)
+            self.section.shared[thing], ends = inner.section.end(results)
+            reading.counts[layer.name] = len(ends)
+            reading.owners[layer.name] = [replace(owner, prefix=f"{thing}/{owner.prefix}") for owner in owners]
+        call = read_call(TimeDistributed, layer, reading.call(layer, number), reading.names, self.common)
+        own = TimeDistributed.component_name
+        names = self._names(reading, layer, number, range(reading.counts[layer.name]), reading.full(layer), own)
+        settings = {"layer": reading.things[layer.name]}
+        return self.section.add(own, settings, {"inputs": call.inputs, **call.beside}, names)
+
+    def _names(
+        self, reading: Reading, layer: KerasLayer, number: int, indices: Sequence[int], name: str, own: str | None
+    ) -> list[str]:
+        """Names for results of a call; the first is the node's, those that nobody uses are dropped."""
+        here, *others = (Ref(layer.name, number, index) for index in indices)
+        first = self.book.give(reading.wishes.get(here, name), class_name=layer.class_name, own=own)
+        further = [
+            self.book.give(reading.wishes.get(ref, f"{first}_{ref.index}")) if ref in reading.used else "_"
+            for ref in others
+        ]
+        return [first, *further]
+
+
+def _in_place(names: Sequence[str], used: Sequence[int], count: int) -> list[str]:
+    """The names of those results that are used among all of them."""
+    found = dict(zip(used, names, strict=True))
+    return [found.get(index, "_") for index in range(count)]

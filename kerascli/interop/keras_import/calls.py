@@ -1,0 +1,287 @@
+"""A Keras model's config as layers and their calls, in whatever form it was written: Keras 3, Keras 2, Sequential."""
+
+import heapq
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+from kerascli.errors import FileRefused, safe_text
+from kerascli.interop.keras.names import op_of
+from kerascli.interop.keras.objects import is_object, own_name
+from kerascli.layers.base import LAYERS
+
+MODELS = frozenset({"Functional", "Model", "Sequential"})
+_MAX_NAME = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A tensor: the result number `index` of call number `call` of a layer."""
+
+    layer: str
+    call: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a layer was called on; tensors in it are Refs, at any depth."""
+
+    args: list[Any]
+    kwargs: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class KerasLayer:
+    name: str
+    spec: Mapping[str, Any]
+    """The serialised object."""
+    calls: list[Call] = field(default_factory=list)
+
+    @property
+    def class_name(self) -> str:
+        """Keras's class; empty for a custom one."""
+        return own_name(self.spec) or ""
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return self.spec["config"] if isinstance(self.spec["config"], dict) else {}
+
+    @property
+    def is_model(self) -> bool:
+        return self.class_name in MODELS
+
+    @property
+    def is_operation(self) -> bool:
+        """Of keras.ops, not a layer. In .h5 Keras 3 names no modules, but layers have a policy, or are `trainable`."""
+        module, nodes = self.spec.get("module"), self.spec.get("inbound_nodes")
+        if isinstance(module, str):
+            return ".ops" in module and self.class_name != ""
+        of_keras_3 = isinstance(nodes, list) and bool(nodes) and isinstance(nodes[0], dict)
+        is_layer = "trainable" in self.config or isinstance(self.config.get("dtype"), dict)
+        if not of_keras_3 or is_layer or self.is_model:
+            return False
+        return op_of(self.class_name) is not None or LAYERS.find(self.class_name) is None
+
+
+@dataclass(frozen=True, slots=True)
+class KerasModel:
+    """`inputs` and `outputs` have a name of their own (None: the layer's) where Keras was given a mapping."""
+
+    name: str
+    layers: dict[str, KerasLayer]
+    inputs: list[tuple[str | None, Ref]]
+    outputs: list[tuple[str | None, Ref]]
+
+    @property
+    def is_of_keras_3(self) -> bool:
+        """Whether its calls are written as Keras 3 does."""
+        nodes = [layer.spec.get("inbound_nodes") for layer in self.layers.values()]
+        return any(isinstance(node, dict) for each in nodes if isinstance(each, list) for node in each)
+
+    def ordered(self) -> list[tuple[KerasLayer, int]]:
+        """Calls, each below those that it needs, else in Keras's order. Raises FileRefused at a cycle."""
+        places = {name: number for number, name in enumerate(self.layers)}
+        waiting: dict[tuple[str, int], set[tuple[str, int]]] = {}
+        users: dict[tuple[str, int], list[tuple[str, int]]] = {}
+        for layer in self.layers.values():
+            for number, call in enumerate(layer.calls):
+                needed = {(ref.layer, ref.call) for ref in refs(call) if self.layers[ref.layer].calls}
+                waiting[layer.name, number] = needed
+                for each in needed:
+                    users.setdefault(each, []).append((layer.name, number))
+        ready = [(places[name], number, name) for (name, number), needed in waiting.items() if not needed]
+        heapq.heapify(ready)
+        found: list[tuple[KerasLayer, int]] = []
+        while ready:
+            _, number, name = heapq.heappop(ready)
+            found.append((self.layers[name], number))
+            for user in users.get((name, number), ()):
+                waiting[user].discard((name, number))
+                if not waiting[user]:
+                    heapq.heappush(ready, (places[user[0]], user[1], user[0]))
+        if len(found) < len(waiting):
+            raise FileRefused(f"the graph of '{safe_text(self.name)}' goes in a circle")
+        return found
+
+
+def refs(value: Any) -> Iterator[Ref]:
+    """Every tensor in a call or a part of it."""
+    match value:
+        case Ref():
+            yield value
+        case Call():
+            yield from refs([*value.args, *value.kwargs.values()])
+        case list() | tuple():
+            for item in value:
+                yield from refs(item)
+        case dict():
+            yield from refs(list(value.values()))
+
+
+def read_model(spec: Mapping[str, Any], name: str) -> KerasModel:
+    """A serialised model. Raises FileRefused."""
+    config = spec["config"]
+    if isinstance(config, list):  # Keras 1 and early 2 wrote a Sequential as a bare list
+        config = {"layers": config}
+    if not isinstance(config, dict) or not isinstance(config.get("layers"), list):
+        raise FileRefused(f"'{safe_text(name)}' describes no layers")
+    layers = [_layer(item) for item in config["layers"]]
+    if len({layer.name for layer in layers}) < len(layers):
+        raise FileRefused(f"'{safe_text(name)}' has two layers of one name")
+    by_name = {layer.name: layer for layer in layers}
+    if spec["class_name"] == "Sequential":
+        model = _sequential(name, layers, config)
+    else:
+        for layer, item in zip(layers, config["layers"], strict=True):
+            nodes = item.get("inbound_nodes", [])
+            layer.calls.extend(_call(node) for node in (nodes if isinstance(nodes, list) else []))
+        ends = [list(_ends(config.get(key))) for key in ("input_layers", "output_layers")]
+        model = _counted_from_0(KerasModel(name, by_name, ends[0], ends[1]))
+    _check(model)
+    return model
+
+
+def wrapped_model(layer: KerasLayer) -> KerasModel | None:
+    """The functional model that a TimeDistributed calls on every step. (A Sequential is a pipeline of layers.)"""
+    inner = layer.config.get("layer") if layer.class_name == "TimeDistributed" else None
+    if not isinstance(inner, dict) or not is_object(inner) or own_name(inner) not in MODELS - {"Sequential"}:
+        return None
+    return read_model(inner, _layer(inner).name)
+
+
+def _layer(item: Any) -> KerasLayer:
+    if not is_object(item):
+        raise FileRefused("the file describes a layer that has no class and settings")
+    config = item["config"]
+    name = item.get("name") or (config.get("name") if isinstance(config, dict) else None)
+    name = item["class_name"].lower() if name is None else name
+    if not isinstance(name, str) or not _sound(name):
+        raise FileRefused(f"a layer cannot be called '{safe_text(str(name), 60)}'")
+    return KerasLayer(name, item)
+
+
+def _sound(name: str) -> bool:
+    """Names that need no escape in a terminal and are no path upwards."""
+    parts = name.replace("\\", "/").split("/")
+    return 0 < len(name) <= _MAX_NAME and safe_text(name) == name and ".." not in parts and "\\" not in name
+
+
+def _sequential(name: str, layers: list[KerasLayer], config: Mapping[str, Any]) -> KerasModel:
+    """Each layer is called on the one before it; where there is no input layer, its shape is known otherwise."""
+    if not layers:
+        raise FileRefused(f"'{safe_text(name)}' has no layers")
+    if layers[0].class_name != "InputLayer":
+        first = layers[0].config
+        shape = first.get("batch_shape") or first.get("batch_input_shape") or config.get("build_input_shape")
+        if not isinstance(shape, list):
+            text = f"the shape of the input of '{safe_text(name)}' is not in the file"
+            raise FileRefused(text, hint="build the model (or call it once) before it is saved")
+        dtype = first.get("dtype") if isinstance(first.get("dtype"), str) else "float32"
+        settings = {"batch_shape": shape, "dtype": dtype, "name": "x"}
+        layers = [KerasLayer("x", {"class_name": "InputLayer", "config": settings}), *layers]
+    for before, layer in pairwise(layers):
+        layer.calls.append(Call([Ref(before.name, 0, 0)], {}))
+    by_name = {layer.name: layer for layer in layers}
+    return KerasModel(name, by_name, [(None, Ref(layers[0].name, 0, 0))], [(None, Ref(layers[-1].name, 0, 0))])
+
+
+def _call(node: Any) -> Call:
+    """One inbound node: Keras 3's mapping, or Keras 2's list of [layer, call, index, arguments]."""
+    if isinstance(node, dict) and isinstance(node.get("args"), list) and isinstance(node.get("kwargs"), dict):
+        return Call([_tensors(arg) for arg in node["args"]], {key: _tensors(v) for key, v in node["kwargs"].items()})
+    if not isinstance(node, list) or not node:
+        raise FileRefused("the file describes a call in a form that is not Keras's")
+    node = [node] if _history(node[:3]) else node
+    if not all(isinstance(entry, list) and _history(entry[:3]) for entry in node):
+        raise FileRefused("the file describes a call in a form that is not Keras's")
+    tensors = [Ref(*entry[:3]) for entry in node]
+    kwargs = node[0][3] if len(node[0]) > 3 and isinstance(node[0][3], dict) else {}
+    return Call([tensors[0] if len(tensors) == 1 else tensors], {key: _old_tensors(v) for key, v in kwargs.items()})
+
+
+def _history(value: Any) -> bool:
+    return len(value) == 3 and isinstance(value[0], str) and all(type(n) is int and 0 <= n < 10**6 for n in value[1:])
+
+
+def _tensors(value: Any) -> Any:
+    """Keras 3's `__keras_tensor__` as Refs."""
+    if isinstance(value, list):
+        return [_tensors(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("class_name") == "__keras_tensor__":
+        config = value.get("config")
+        history = config.get("keras_history") if isinstance(config, dict) else None
+        if not isinstance(history, list) or not _history(history):
+            raise FileRefused("the file describes a tensor that comes from nowhere")
+        return Ref(*history)
+    if value.get("class_name") == "__tuple__":
+        return _tensors(value.get("items", value.get("config")))
+    return {key: _tensors(item) for key, item in value.items()}
+
+
+def _old_tensors(value: Any) -> Any:
+    if isinstance(value, list):
+        return Ref(*value[:3]) if _history(value[:3]) and len(value) <= 4 else [_old_tensors(item) for item in value]
+    return value
+
+
+def _ends(value: Any) -> Iterator[tuple[str | None, Ref]]:
+    """Inputs or outputs of a model: one, a list, or a mapping by name."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from ((key, ref) for _, ref in _ends(item))
+    elif isinstance(value, list) and _history(value[:3]):
+        yield None, Ref(*value[:3])
+    elif isinstance(value, list):
+        for item in value:
+            yield from _ends(item)
+
+
+def _counted_from_0(model: KerasModel) -> KerasModel:
+    """Keras counts the calls of a nested model from 1, since building it was one: Keras 2 always, 3 in outputs."""
+    used = [ref for layer in model.layers.values() for call in layer.calls for ref in refs(call)]
+    last: dict[str, int] = {}
+    for ref in (*used, *(ref for _, ref in model.outputs)):
+        last[ref.layer] = max(last.get(ref.layer, 0), ref.call)
+    from_1 = {n for n, layer in model.layers.items() if layer.is_model and last.get(n, 0) == len(layer.calls)}
+    if not model.is_of_keras_3:
+        for layer in model.layers.values():
+            layer.calls[:] = [_moved(call, from_1) for call in layer.calls]
+    functional = {name for name, layer in model.layers.items() if layer.class_name in MODELS - {"Sequential"}}
+    return replace(model, outputs=_moved(model.outputs, functional if model.is_of_keras_3 else from_1))
+
+
+def _moved(value: Any, from_1: Set[str]) -> Any:
+    """The same with calls of these layers counted from 0."""
+    match value:
+        case Ref():
+            return replace(value, call=value.call - 1) if value.layer in from_1 and value.call else value
+        case Call():
+            return Call(_moved(value.args, from_1), _moved(value.kwargs, from_1))
+        case list() | tuple():
+            return type(value)(_moved(item, from_1) for item in value)
+        case dict():
+            return {key: _moved(item, from_1) for key, item in value.items()}
+        case _:
+            return value
+
+
+def _check(model: KerasModel) -> None:
+    """Every tensor comes from a call that there is."""
+    used = [ref for layer in model.layers.values() for call in layer.calls for ref in refs(call)]
+    for ref in (*used, *(ref for _, ref in (*model.inputs, *model.outputs))):
+        layer = model.layers.get(ref.layer)
+        if layer is None or ref.call >= max(1, len(layer.calls)):
+            raise FileRefused(f"the file speaks of a result of '{safe_text(ref.layer, 60)}' that is not there")
+    for key, _ in (*model.inputs, *model.outputs):
+        if key is not None and not _sound(key):
+            raise FileRefused(f"an input or output cannot be called '{safe_text(key, 60)}'")
+    if not model.inputs or not model.outputs:
+        raise FileRefused(f"'{safe_text(model.name)}' has no inputs or no outputs")
+    inputs = {ref.layer for _, ref in model.inputs}
+    for layer in model.layers.values():
+        if not layer.calls and layer.name not in inputs and layer.class_name:
+            raise FileRefused(f"'{safe_text(layer.name)}' is not connected to the model")

@@ -1,0 +1,123 @@
+"""Find the layers of a Keras 3 model that compute without the mask of their input, but pass it on.
+
+There are two such cases. Keras gives a layer its mask only where the layer is called on one tensor: not where it also
+gets an `initial_state`. And `multi_head_attention` removes the masks from the tensors that it is called on: layers that
+Keras runs later find no mask on these tensors, nor on sums with them, although the graph still passes the mask on.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from kerascli.interop.keras.differences import TENSORS_BY_NAME
+from kerascli.interop.keras.keras_order import keras_runs
+from kerascli.interop.keras_import.calls import Call, KerasLayer, KerasModel, Ref, refs, wrapped_model
+from kerascli.layers.attention.base import AttentionLayer
+from kerascli.layers.attention.multi_head_attention import MultiHeadAttention
+from kerascli.layers.base import BaseLayer, MergeLayer
+from kerascli.layers.merging.concatenate import Concatenate
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """A tensor has a mask in Keras while it runs the graph (`there`), and in kerascli (`here`), or has none."""
+
+    there: bool = False
+    here: bool = False
+
+
+class HiddenMasks:
+    """The masks that the layers of one model must not see, so that they compute what Keras computes."""
+
+    def __init__(self, model: KerasModel, settings: Callable[[KerasLayer], BaseLayer | None], *, masked: bool) -> None:
+        """`settings` reads a layer; `masked` says that the inputs may have masks, as those of a nested model may."""
+        self._model = model
+        self._settings = settings
+        self._states = {ref: _State(masked, masked) for _, ref in model.inputs}
+        self._hidden: dict[tuple[str, int], dict[str, bool]] = {}
+        self._cut: dict[tuple[str, int], list[int]] = {}
+        parents = {
+            (layer.name, number): [(ref.layer, ref.call) for ref in refs(call)]
+            for layer in model.layers.values()
+            for number, call in enumerate(layer.calls or [Call([], {})])
+        }
+        for name, number in keras_runs(parents, [(ref.layer, ref.call) for _, ref in model.outputs]):
+            layer = model.layers[name]
+            if layer.calls:
+                self._run(layer, number)
+
+    def comes_along(self, layer: KerasLayer, call: Call) -> bool:
+        """Return True if a tensor that the layer is called on has a mask."""
+        settings = None if layer.is_model or wrapped_model(layer) is not None else self._settings(layer)
+        inputs = list(refs(call.args[:1])) if settings is None else _inputs(settings, call)
+        return any(self._state(ref).here for ref in inputs)
+
+    def of(self, layer: KerasLayer, number: int) -> dict[str, bool]:
+        """Return the call arguments that keep a call from using masks, such as `mask: False`."""
+        return self._hidden.get((layer.name, number), {})
+
+    def cut(self, layer: KerasLayer, number: int) -> list[int]:
+        """Return the numbers of the inputs whose masks must be removed: no call argument leaves out some of them."""
+        return self._cut.get((layer.name, number), [])
+
+    def _run(self, layer: KerasLayer, number: int) -> None:
+        call = layer.calls[number]
+        if layer.is_operation:
+            return
+        if layer.is_model or wrapped_model(layer) is not None:
+            self._give(layer, number, self._state(next(refs(call), None)))
+            return
+        settings = self._settings(layer)
+        if settings is None:
+            return
+        inputs = _inputs(settings, call)
+        states = [self._state(ref) for ref in inputs]
+        told = bool(list(refs(call.kwargs.get("mask"))))
+        if _computes_with_masks(settings) and not told:
+            blind = bool(list(refs([*call.args[1:], call.kwargs.get("initial_state")]))) and len(inputs) == 1
+            by_graph = not isinstance(settings, MergeLayer)  # told when the file is opened, if not in the file
+            seen = [not blind and (state.there or (by_graph and state.here)) for state in states]
+            hidden = [i for i, state in enumerate(states) if state.here and not seen[i]]
+            names = TENSORS_BY_NAME.get(settings.component_name)
+            if names is not None:
+                self._hidden[layer.name, number] = {f"{names[i]}_mask": False for i in hidden}
+            elif hidden and any(seen):
+                self._cut[layer.name, number] = hidden
+                states = [replace(state, here=state.here and seen[i]) for i, state in enumerate(states)]
+            elif hidden:
+                self._hidden[layer.name, number] = {"mask": False}
+        self._give(layer, number, _State(True, True) if told else _handed_on(settings, states), settings)
+        if isinstance(settings, MultiHeadAttention):
+            self._states.update({ref: _State(False, self._state(ref).here) for ref in inputs})
+
+    def _state(self, ref: Ref | None) -> _State:
+        return _State() if ref is None else self._states.get(ref, _State())
+
+    def _give(self, layer: KerasLayer, number: int, state: _State, settings: BaseLayer | None = None) -> None:
+        if settings is not None and settings.makes_mask():
+            state = _State(True, True)
+        elif settings is not None and settings.mask != "pass":
+            state = _State()
+        for index in range(1 if settings is None else settings.masked_results()):
+            self._states[Ref(layer.name, number, index)] = state
+
+
+def _inputs(settings: BaseLayer, call: Call) -> list[Ref]:
+    """Return the tensors that a layer is called on, without states and masks."""
+    order = TENSORS_BY_NAME.get(settings.component_name)
+    if order is not None:
+        return [*refs(call.args[: len(order)]), *refs([call.kwargs.get(name) for name in order])]
+    return list(refs(call.args[:1])) or list(refs([call.kwargs.get(name) for name in ("inputs", "sequences")]))
+
+
+def _computes_with_masks(settings: BaseLayer) -> bool:
+    return settings.uses_mask or (isinstance(settings, MergeLayer) and settings.uses_masks)
+
+
+def _handed_on(settings: BaseLayer, states: Sequence[_State]) -> _State:
+    """Return the mask of a layer's result, given the masks of its inputs."""
+    if not states:
+        return _State()
+    if not isinstance(settings, MergeLayer) or isinstance(settings, AttentionLayer):
+        return states[0]
+    of = any if isinstance(settings, Concatenate) else all
+    return _State(of(state.there for state in states), of(state.here for state in states))

@@ -1,0 +1,93 @@
+"""The `model` section of a config while it is written: its inputs, what is shared, and its entries."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from kerascli.errors import FileRefused, safe_text
+from kerascli.interop.keras.names import Automatic, NameBook
+from kerascli.interop.keras_import.calls import KerasLayer
+from kerascli.interop.keras_import.policies import FLOATS
+from kerascli.layers.base import BaseLayer, MergeLayer
+
+
+class ModelSection:
+    """A `model` section, or a shared model in one; entries name inputs only where those are not the last result."""
+
+    def __init__(self, inputs: dict[str, Any], book: NameBook) -> None:
+        self.inputs = inputs
+        self.shared: dict[str, Any] = {}
+        self.entries: list[Any] = []
+        self._made: set[str] = set()
+        self._previous = next(iter(inputs)) if len(inputs) == 1 else None
+        self._automatic = Automatic()
+        self._book = book
+
+    def add(
+        self,
+        kind: str,
+        arguments: dict[str, Any],
+        node: dict[str, Any],
+        names: list[str],
+        settings: BaseLayer | None = None,
+    ) -> list[str]:
+        """Add an entry, written as short as it can be; returns the names of its results."""
+        inputs = node.pop("inputs", None)
+        beside: dict[str, Any] = {}
+        if inputs is not None and (isinstance(settings, MergeLayer) or inputs != [self._previous]):
+            beside["inputs"] = inputs[0] if len(inputs) == 1 else inputs
+        beside |= node
+        outputs = list(names) if any(name != "_" for name in names[1:]) else None
+        if outputs or not self._automatic.fits(kind, names[0]):
+            beside["name"] = names[0]
+        if outputs:
+            beside["outputs"] = outputs
+        self.entries.append(_entry(kind, arguments, beside, settings))
+        self._made.update(names)
+        self._previous = names[0]
+        return names
+
+    def end(self, results: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+        """Return the section and the names of its outputs, for the tensors that are the results of the model."""
+        ends = self._distinct(results)
+        section: dict[str, Any] = {"inputs": self.inputs}
+        if self.shared:
+            section["shared"] = self.shared
+        section["layers"] = self.entries
+        if ends != [self._previous]:
+            section["outputs"] = ends[0] if len(ends) == 1 else ends
+        return section, ends
+
+    def _distinct(self, results: Sequence[str]) -> list[str]:
+        """Outputs by names of their own: one that is an input, or stands twice, goes through an identity."""
+        found: list[str] = []
+        for name in results:
+            if name in found or (name not in self._made and name != "_"):
+                own = self._book.give(f"{name}_output")
+                self.entries.append({"identity": {"inputs": name, "name": own}})
+                self._previous = name = own
+            found.append(name)
+        return found
+
+
+def _entry(kind: str, arguments: dict[str, Any], beside: dict[str, Any], settings: BaseLayer | None) -> Any:
+    """Return an entry in the shortest of the three written forms that can hold it."""
+    if not arguments and list(beside) == ["inputs"] and isinstance(beside["inputs"], list):
+        return {kind: beside["inputs"]}
+    if not arguments and not beside:
+        return kind
+    first = arguments.get((settings.first_argument() or "") if settings is not None else "")
+    if len(arguments) == 1 and not beside and first is not None and not isinstance(first, dict | list):
+        return {kind: first}
+    return {kind: {**arguments, **beside}}
+
+
+def written_input(layer: KerasLayer) -> Any:
+    """Return an InputLayer as `model.inputs` has it. Raises FileRefused."""
+    shape = layer.config.get("batch_shape") or layer.config.get("batch_input_shape")
+    if layer.class_name != "InputLayer" or not isinstance(shape, list):
+        raise FileRefused(f"'{safe_text(layer.name)}' is no input whose shape the file says")
+    for flag in ("sparse", "ragged", "optional"):
+        if layer.config.get(flag):
+            raise FileRefused(f"input '{safe_text(layer.name)}' is {flag}, which is not supported")
+    dtype = layer.config.get("dtype") or "float32"
+    return shape[1:] if dtype in FLOATS else {"shape": shape[1:], "dtype": dtype}

@@ -1,0 +1,126 @@
+"""One Keras model while it is written in our words: what its tensors are called, and who has its weights."""
+
+from collections import defaultdict
+from collections.abc import Set
+from dataclasses import dataclass
+from typing import Any
+
+from kerascli.interop.keras.names import NameBook
+from kerascli.interop.keras.objects import Refusals, component, full_name
+from kerascli.interop.keras.places import layers_place
+from kerascli.interop.keras_import.calls import Call, KerasLayer, KerasModel, Ref, refs
+from kerascli.interop.keras_import.hidden_masks import HiddenMasks
+from kerascli.interop.keras_import.masks import ImpliedMasks
+from kerascli.layers.base import LAYERS, BaseLayer
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A layer that may have weights."""
+
+    path: tuple[str, ...]
+    """Keras's names from the model down."""
+    place: str
+    """Where Keras 3 puts its weights: layers/dense_1."""
+    prefix: str
+    """What the names of our weights begin with."""
+    layer: BaseLayer
+
+
+class Reading:
+    """One model while it is written."""
+
+    def __init__(
+        self,
+        model: KerasModel,
+        path: tuple[str, ...],
+        place: str,
+        refusals: Refusals,
+        *,
+        wishes: bool,
+        keras_3: bool,
+    ) -> None:
+        self.model = model
+        self.path = path
+        self.tensors: dict[Ref, str] = {}
+        self.places = _places(model, place)
+        self.owners: dict[str, list[Owner]] = {name: [] for name in model.layers}
+        self.things: dict[str, str] = {}
+        """The names of what is shared, by Keras's."""
+        self.counts: dict[str, int] = {}
+        self.wishes = {ref: key for key, ref in model.outputs if key is not None} if wishes else {}
+        self._refusals = refusals
+        self._settings: dict[str, BaseLayer | None] = {}
+        self._hidden = HiddenMasks(model, self.settings, masked=bool(path))
+        self._keras_3 = keras_3
+        self._masks = ImpliedMasks(model, self._hidden.comes_along)
+        self.wanted: Set[tuple[str, int]] = self._masks.wanted()
+        calls = [self.call(model.layers[name], number) for name, number in self.wanted]
+        self.used = {ref for call in calls for ref in refs(call)} | {ref for _, ref in model.outputs}
+        self._most: dict[tuple[str, int], int] = {}
+        self._used_results: defaultdict[str, set[int]] = defaultdict(set)
+        for ref in self.used:
+            key = (ref.layer, ref.call)
+            self._most[key] = max(self._most.get(key, 0), ref.index)
+            self._used_results[ref.layer].add(ref.index)
+
+    def call(self, layer: KerasLayer, number: int) -> Call:
+        return self._masks.without(layer, number)
+
+    def hidden(self, layer: KerasLayer, number: int) -> dict[str, bool]:
+        """Return the call arguments, all False, for the masks of the inputs that Keras does not use in a call."""
+        return self._hidden.of(layer, number) if self._keras_3 else {}
+
+    def cut(self, layer: KerasLayer, number: int) -> list[int]:
+        """Return the numbers of the inputs of a call whose masks must be removed."""
+        return self._hidden.cut(layer, number) if self._keras_3 else []
+
+    def calls(self, layer: KerasLayer) -> int:
+        """How often a layer is called on the way to an output."""
+        return sum((layer.name, number) in self.wanted for number in range(len(layer.calls)))
+
+    def results(self, layer: KerasLayer, number: int) -> int:
+        """How many results of a call are spoken of, at least."""
+        return self._most.get((layer.name, number), 0) + 1
+
+    def used_results(self, layer: KerasLayer) -> set[int]:
+        """Which results of its calls somebody has a use for, by what the file says."""
+        return self._used_results[layer.name]
+
+    def names(self, value: Any) -> list[str]:
+        """Our names of the tensors in a part of a call."""
+        return [self.tensors.get(ref, "_") for ref in refs(value)]
+
+    def full(self, layer: KerasLayer) -> str:
+        """The name of a layer inside of models: tower_dense."""
+        return "_".join([*self.path, layer.name])
+
+    def prefixed(self, layer: KerasLayer, book: NameBook) -> str:
+        return book.give(self.full(layer))
+
+    def own(self, layer: KerasLayer, prefix: str, settings: BaseLayer) -> None:
+        """Say where a layer's weights are."""
+        self.owners[layer.name] = [self.owner(layer, prefix, settings)]
+
+    def owner(self, layer: KerasLayer, prefix: str, settings: BaseLayer) -> Owner:
+        return Owner((*self.path, layer.name), self.places[layer.name], prefix, settings)
+
+    def settings(self, layer: KerasLayer) -> BaseLayer | None:
+        """The layer in our words, read once; None after a refusal."""
+        if layer.name not in self._settings:
+            found = component(LAYERS, layer.spec, f"{layer.name} ({full_name(layer.spec)})", self._refusals)
+            self._settings[layer.name] = found if isinstance(found, BaseLayer) else None
+        return self._settings[layer.name]
+
+
+def _places(model: KerasModel, above: str) -> dict[str, str]:
+    """Where Keras 3 puts the weights of each layer: by class and number, whatever its name."""
+    counts: dict[str, int] = {}
+    places: dict[str, str] = {}
+    for layer in model.layers.values():
+        if layer.is_operation:
+            continue
+        number = counts.get(layer.class_name, 0)
+        counts[layer.class_name] = number + 1
+        places[layer.name] = f"{above}/layers/{layers_place(layer.class_name, number)}".lstrip("/")
+    return places

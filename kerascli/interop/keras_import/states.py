@@ -1,0 +1,41 @@
+"""The batch size of models with stateful layers, which Keras writes into the shapes of their inputs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kerascli.config.yaml.document import Document
+from kerascli.errors import Fault, FileRefused, show
+from kerascli.interop.keras.objects import walk
+from kerascli.interop.keras_import.calls import read_model
+
+
+def fit_of_stateful(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `fit` section that a file's stateful model needs; an empty one for a model without stateful layers.
+
+    Keras never resets states in training, so `reset_states` is `never`. Raises FileRefused without one batch size.
+    """
+    if not any(item.get("stateful") is True for item in walk(model["config"])):
+        return {}
+    read = read_model(model, "model")
+    configs = [read.layers[ref.layer].config for _, ref in read.inputs]
+    shapes = [config.get("batch_shape") or config.get("batch_input_shape") for config in configs]
+    sizes = {shape[0] if isinstance(shape, list) and shape else None for shape in shapes}
+    size = next(iter(sizes)) if len(sizes) == 1 else None
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        hint = "give every input the same batch_size (keras.Input(batch_shape=...)), and save the model anew"
+        raise FileRefused("a layer is stateful, but the file's inputs do not have one batch size", hint=hint)
+    return {"batch_size": size, "shuffle": False, "reset_states": "never"}
+
+
+def beside_data(fit: Mapping[str, Any], document: Document) -> dict[str, Any]:
+    """Return the settings of `fit` that a config with data leaves open. Raises ConfigError where it contradicts."""
+    said = document.data.get("fit")
+    said = said if isinstance(said, dict) else {}
+    if said.get("shuffle", False) is not False:
+        text = "shuffle: the file's model is stateful: a batch goes on where the one before it ended"
+        raise document.error([Fault(text, ("fit", "shuffle"), hint="shuffle: false")])
+    size = said.get("batch_size", fit["batch_size"])
+    if size != fit["batch_size"]:
+        text = f"batch_size: the file's model is stateful and takes batches of {fit['batch_size']}, got {show(size)}"
+        raise document.error([Fault(text, ("fit", "batch_size"), hint="take it out")])
+    return {key: value for key, value in fit.items() if key not in said}

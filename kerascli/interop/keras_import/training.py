@@ -1,0 +1,94 @@
+"""Keras's compile settings -> the `compile` section, and the state of its optimizer."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from kerascli.interop.keras.differences import LOSS, OPTIMIZER
+from kerascli.interop.keras.hdf5 import Dataset, Hdf5
+from kerascli.interop.keras.objects import Refusals, around_function, component, is_object, short_number, written
+from kerascli.interop.keras.optimizer_variables import saved_optimizer, state_from
+from kerascli.losses.base import LOSSES
+from kerascli.metrics.base import METRICS
+from kerascli.model.runtime.weights import Weight
+from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer
+
+
+def read_compile(config: Mapping[str, Any], outputs: Mapping[str, str], refusals: Refusals) -> dict[str, Any]:
+    """The section, as short as it can be; what cannot be taken is added to `refusals`."""
+    section: dict[str, Any] = {}
+    optimizer = config.get("optimizer", config.get("optimizer_config"))
+    if is_object(optimizer):
+        found = component(OPTIMIZERS, short_number(optimizer), "optimizer", refusals, OPTIMIZER)
+        section |= {} if found is None else {"optimizer": written(found)}
+    elif isinstance(optimizer, str):
+        section["optimizer"] = optimizer
+    for key in ("loss", "loss_weights", "metrics", "weighted_metrics"):
+        value = config.get(key)
+        if value not in (None, [], {}):
+            section[key] = _things(_by_output(value, key, outputs), key, outputs, refusals)
+    return section
+
+
+def _by_output(value: Any, key: str, outputs: Mapping[str, str]) -> Any:
+    """Return lists as the language has them: metrics of several outputs by name, a list of one loss as this loss."""
+    if key == "loss_weights":
+        return value
+    if isinstance(value, dict) and not is_object(value):
+        return {name: _alone(item) if key == "loss" else item for name, item in value.items()}
+    if not isinstance(value, list):
+        return value
+    if key == "loss":
+        return [_alone(item) for item in value] if len(value) > 1 else _alone(value)
+    if len(outputs) == 1:
+        return [each for item in value for each in (item if isinstance(item, list) else [item])]
+    if len(outputs) == len(value):
+        return {name: item for name, item in zip(outputs, value, strict=True) if item not in (None, [])}
+    return value
+
+
+def _alone(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def _things(value: Any, key: str, outputs: Mapping[str, str], refusals: Refusals) -> Any:
+    """A loss or metrics: names, objects, lists and mappings by output."""
+    registry, extra = (LOSSES, LOSS) if key == "loss" else (METRICS, LOSS)
+    if isinstance(value, list):
+        return [_things(item, key, outputs, refusals) for item in value]
+    if not is_object(value):
+        if not isinstance(value, dict):
+            return value
+        return {outputs.get(name, name): _things(item, key, outputs, refusals) for name, item in value.items()}
+    if value["class_name"] == "function" and isinstance(value["config"], str):
+        value = {"class_name": value["config"], "config": {}}
+    found = component(registry, around_function(value), key, refusals, extra)
+    return None if found is None else written(found)
+
+
+def optimizer_state(
+    file: Hdf5, settings: BaseOptimizer, trained: Sequence[Weight], own: Mapping[str, Tensor], *, legacy: bool
+) -> tuple[dict[str, Tensor] | None, tuple[str, ...]]:
+    """Return our optimizer's state (`own` is a fresh one) from the file's, with notes; None where none fits.
+
+    `trained` are the trainable weights in Keras's order.
+    """
+    datasets = file.datasets()
+    paths = _paths(file, datasets, legacy=legacy)
+    saved = saved_optimizer([datasets[path].shape for path in paths], settings, trained, own)
+    if saved is None:
+        return None, ()
+    arrays = list(file.arrays((path, datasets[path]) for path in paths))
+    return state_from(arrays, saved, settings, trained, own)
+
+
+def _paths(file: Hdf5, datasets: Mapping[str, Dataset], *, legacy: bool) -> list[str]:
+    """The arrays of the optimizer in order."""
+    if not legacy:
+        found = [f"optimizer/vars/{n}" for n in range(len(datasets)) if f"optimizer/vars/{n}" in datasets]
+        return found
+    if not any(path.startswith("optimizer_weights/") for path in datasets):
+        return []
+    paths = [f"optimizer_weights/{name}" for name in file.texts("optimizer_weights", "weight_names")]
+    return [path for path in paths if path in datasets]

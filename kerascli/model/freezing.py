@@ -1,0 +1,144 @@
+"""Which layers are trained: patterns over names, applied to a model as Keras's `layer.trainable = ...` is."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from kerascli.component import Invalid
+from kerascli.errors import Fault, Path, suggestion
+from kerascli.layers.base import BaseLayer
+from kerascli.model.ir.nodes import Call, Entry, Model, Node, Shared, flat
+from kerascli.model.ir.rnn import DescribedRNN
+from kerascli.model.ir.shared_layer import part_of, wrapped
+from kerascli.model.ir.updates import set_by
+
+_RANGE = re.compile(r"(.+?)\.\.(.+)")
+
+
+def with_trainable(model: Model, patterns: Mapping[str, bool], path: Path = ("fit", "trainable")) -> Model:
+    """The model with layers trained or not as the patterns say; of several that name a layer the last one counts.
+
+    Raises Invalid for a pattern that names nothing.
+    """
+    if not patterns:
+        return model
+    names = _Names(model)
+    chosen: dict[str, bool] = {}
+    faults: list[Fault] = []
+    for pattern, value in patterns.items():
+        try:
+            chosen |= dict.fromkeys(names.matching(pattern), value)
+        except LookupError as error:
+            hint = "a layer, a shared thing, base.dense_1, base.block5_*, or first..last"
+            faults.append(Fault(f"trainable: {error.args[0]}", (*path, pattern), "key", hint=hint))
+    if faults:
+        raise Invalid(faults)
+    entries = tuple(_entry(entry, chosen) for entry in model.entries)
+    return replace(model, entries=entries, shared=tuple(_shared(each, chosen) for each in model.shared))
+
+
+def updated_faults(model: Model, patterns: Mapping[str, bool], path: Path = ("fit", "trainable")) -> list[Fault]:
+    """Patterns by which an optimizer trains a weight that an `update` sets; `model` is what they have made."""
+    names, found = _Names(model), list[Fault]()
+    weights = {node.weights_name for node in set_by(model.nodes).values() if node.layer.trainable}
+    for pattern in (each for each in patterns if patterns[each]):
+        for name in weights.intersection(names.matching(pattern)):
+            text = f"trainable: '{name}' is set by an update: the optimizer cannot change it, too"
+            hint = f"take the update out, or add {name}: false behind it"
+            found.append(Fault(text, (*path, pattern), "key", hint=hint))
+    return found
+
+
+def trained_layers(model: Model) -> dict[str, bool]:
+    """Whether each layer is trained, by the name of its weights."""
+    return {node.weights_name: node.layer.trainable for node in _with_inner(model.nodes)}
+
+
+def _with_inner(nodes: Iterable[Node]) -> Iterator[Node]:
+    """Nodes and those inside of them: of cells, and of what is called on every step."""
+    for node in nodes:
+        yield node
+        if isinstance(node.layer, DescribedRNN):
+            yield from _with_inner(node.layer.cell.nodes)
+        elif (shared := wrapped(node)) is not None and shared.layer is None:
+            yield from _with_inner(flat(shared.entries))
+
+
+class _Names:
+    """What layers can be called: `dense`, `base.block5_conv1`, `base`; a call of `base` stands for `base`."""
+
+    def __init__(self, model: Model) -> None:
+        nodes = list(_with_inner(model.nodes))
+        self.layers = list(dict.fromkeys(node.weights_name for node in nodes))
+        """In order of definition."""
+        self._below: dict[str, list[str]] = {}
+        for name in self.layers:
+            for above in _and_above(name.replace("/", ".")):
+                self._below.setdefault(above, []).append(name)
+        for node in nodes:  # names of calls: `a.features` has the weights of `tower.features`
+            for above in _and_above(node.name):
+                known = self._below.setdefault(above, [])
+                known += [] if node.weights_name in known else [node.weights_name]
+
+    def matching(self, pattern: str) -> Iterator[str] | Sequence[str]:
+        """The layers that a name, a glob or a range means; LookupError(text) where there are none."""
+        if pattern in self._below:
+            return self._below[pattern]
+        if ends := _RANGE.fullmatch(pattern):
+            return self._between(*ends.groups())
+        found = [name for each, names in self._below.items() if fnmatchcase(each, pattern) for name in names]
+        if not found:
+            raise LookupError(f"nothing in the model is called '{pattern}'{suggestion(pattern, self._below)}")
+        return found
+
+    def _between(self, first: str, last: str) -> Sequence[str]:
+        """Both ends included; the second may leave out what it is in: base.block4_conv1..block5_conv3."""
+        beside = f"{first.rpartition('.')[0]}.{last}"
+        last = beside if last not in self._below and beside in self._below else last
+        for end in (first, last):
+            if end not in self._below:
+                raise LookupError(f"nothing in the model is called '{end}'{suggestion(end, self._below)}")
+        start, stop = (
+            min(map(self.layers.index, self._below[first])),
+            max(map(self.layers.index, self._below[last])),
+        )
+        if start > stop:
+            raise LookupError(f"'{first}' comes after '{last}': the range is empty")
+        return self.layers[start : stop + 1]
+
+
+def _and_above(name: str) -> Iterator[str]:
+    """a.b.c, a.b, a"""
+    while name:
+        yield name
+        name = name.rpartition(".")[0]
+
+
+def _entry(entry: Entry, chosen: Mapping[str, bool]) -> Entry:
+    if isinstance(entry, Call):
+        nodes = tuple(_node(node, chosen) for node in entry.nodes)
+        return replace(entry, of=_shared(entry.of, chosen), nodes=nodes)
+    return _node(entry, chosen)
+
+
+def _node(node: Node, chosen: Mapping[str, bool]) -> Node:
+    layer = _layer(node.layer, chosen.get(node.weights_name))
+    if isinstance(layer, DescribedRNN):
+        entries = tuple(_entry(entry, chosen) for entry in layer.cell.entries)
+        layer = layer.of(replace(layer.cell, entries=entries))
+    elif (shared := wrapped(node)) is not None:
+        layer = layer.model_copy(update={"layer": part_of(_shared(shared, chosen))})
+    return replace(node, layer=layer)
+
+
+def _shared(shared: Shared, chosen: Mapping[str, bool]) -> Shared:
+    if shared.layer is not None:
+        return replace(shared, layer=_layer(shared.layer, chosen.get(shared.weights)))
+    entries = tuple(_entry(entry, chosen) for entry in shared.entries)
+    return replace(shared, entries=entries, shared=tuple(_shared(each, chosen) for each in shared.shared))
+
+
+def _layer(layer: BaseLayer, trainable: bool | None) -> BaseLayer:
+    unchanged = trainable is None or layer.trainable == trainable
+    return layer if unchanged else layer.model_copy(update={"trainable": trainable})

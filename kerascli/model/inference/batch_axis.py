@@ -1,0 +1,64 @@
+"""What has no batch axis: weights, sums over the batch, and what layers make of such."""
+
+from collections.abc import Mapping, Sequence
+from itertools import compress
+
+from kerascli.errors import Fault
+from kerascli.layers.base import MergeLayer, NamingLayer, ShapeMismatch
+from kerascli.model.ir.nodes import Model, Node
+from kerascli.shapes import TensorSpec
+
+
+def as_samples(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
+    """What a layer is called on, as the layer sees it: without a batch axis the first one is taken for it.
+
+    So an encoder is called on a weight of pseudo-inputs. Raises ShapeMismatch where samples and others meet in a layer.
+    """
+    given = tuple(specs[name] for name in node.inputs)
+    if isinstance(node.layer, NamingLayer):
+        return given
+    free = _may_lack_batch(node)
+    used = {name: specs[name] for name in node.used_names() if name not in free}
+    without = [name for name, spec in used.items() if not spec.batched]
+    if without and len(without) < len(used):
+        hint = f'bring them together in a formula: expr: "broadcast_to({without[0]}, [batch_size, ...])"'
+        if isinstance(node.layer, MergeLayer):
+            hint = f'bring them together in a formula, where shapes broadcast: expr: "... + {without[0]}"'
+        raise ShapeMismatch(f"takes samples: '{without[0]}' {used[without[0]]} has no batch axis", hint=hint)
+    if any(not used[name].shape for name in without):
+        raise ShapeMismatch(f"takes samples: '{without[0]}' is a single number", hint="use it in a formula")
+    return tuple(
+        spec if spec.batched or name in free else TensorSpec(spec.shape[1:], spec.dtype)
+        for name, spec in zip(node.inputs, given, strict=True)
+    )
+
+
+def _may_lack_batch(node: Node) -> set[str]:
+    if not isinstance(node.layer, MergeLayer):
+        return set()
+    free = [node.layer.may_lack_batch(index) for index in range(len(node.inputs))]
+    return set(compress(node.inputs, free)) - {name for name, one in zip(node.inputs, free, strict=True) if not one}
+
+
+def without_batch(node: Node, specs: Mapping[str, TensorSpec]) -> str | None:
+    """A hint for a layer that does not fit what it is called on, where that may be why."""
+    used = [specs[name] for name in node.used_names()]
+    if isinstance(node.layer, NamingLayer) or not used or any(spec.batched for spec in used):
+        return None
+    return f"'{node.inputs[0]}' has no batch axis: here its first axis stands for the samples"
+
+
+def output_faults(
+    outputs: Sequence[str], model: Model, specs: Mapping[str, TensorSpec], at: str = "model.outputs"
+) -> list[Fault]:
+    """An output has a row a sample; those meant are named `at` a place."""
+    places = {given.name: given.path for given in model.inputs}
+    places |= {output: node.path for node in model.nodes for output in node.outputs}
+    return [
+        Fault(
+            f"'{name}' {specs[name]} is an output, but has no batch axis: an output has a row a sample",
+            places[name], "key", hint=f"name other nodes under {at}",
+        )
+        for name in outputs
+        if name in specs and not specs[name].batched
+    ]  # fmt: skip

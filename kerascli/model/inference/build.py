@@ -1,0 +1,263 @@
+"""A Model becomes shapes and modules: each layer is built and tried on the meta device, nothing is allocated."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import nn
+
+from kerascli.component import Invalid
+from kerascli.errors import Fault, Path, Related
+from kerascli.layers.base import (
+    MAX_PARAMETERS,
+    BaseLayer,
+    Layer,
+    MergeLayer,
+    NamingLayer,
+    ShapeMismatch,
+    SourceLayer,
+    WeightedModule,
+)
+from kerascli.layers.recurrent.base import StatefulModule
+from kerascli.light_torch import without_compiler
+from kerascli.model.inference.batch_axis import as_samples, output_faults, without_batch
+from kerascli.model.inference.shape_inference import Tried, as_seen, as_stated, taken, try_out
+from kerascli.model.ir.nodes import Call, Entry, Model, Node, flat
+from kerascli.model.runtime.submodules import PartedModule, parts_of
+from kerascli.model.syntax.faults import used_here
+from kerascli.shapes import MAX_VALUES, TensorSpec, can_be_one, show_shape
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The modules of a model's nodes, on the meta device, and the shape of every tensor by name."""
+
+    model: Model
+    modules: Mapping[str, nn.Module]
+    specs: Mapping[str, TensorSpec]
+    owners: Mapping[str, nn.Module]
+    """The first module with the weights of that name."""
+    views: Mapping[str, "Built"] = field(default_factory=dict)
+    """See build_views."""
+
+
+@without_compiler()
+def build(model: Model, known: Mapping[str, nn.Module] | None = None, batch_size: int | None = None) -> Built:
+    """Build every node in order. Raises Invalid with a fault for each node that does not fit.
+
+    `known` are the owners of another model, whose weights this one has: those of its nodes that are called as theirs.
+    Layers that keep states from batch to batch do so for `batch_size` rows.
+    """
+    specs: dict[str, TensorSpec] = {given.name: given.spec for given in (*model.inputs, *model.targets)}
+    modules: dict[str, nn.Module] = {}
+    owners: dict[str, nn.Module] = dict(known or {})
+    tried: Tried = {}
+    faults: list[Fault] = []
+    failed: set[tuple[str, Path]] = set()
+    for node in model.nodes:
+        if any(name not in specs for name in node.used_names()):
+            continue  # what it needs has failed already
+        try:
+            modules[node.name], results = _build_node(node, specs, owners, tried, batch_size)
+        except (Invalid, ShapeMismatch) as error:
+            found = _faults(error, node, model, specs)
+            faults += [fault for key, fault in found.items() if key not in failed]
+            failed.update(found)  # the same in another use of a block is told once
+            continue
+        for part in parts_of(node, modules[node.name]):
+            owners.setdefault(part.name, part.module)
+        specs.update({n: spec for n, spec in zip(node.outputs, results, strict=True) if n != "_"})
+    faults = _with_refused_calls(model, specs, faults) + _too_many(model, modules)
+    faults += output_faults(model.outputs, model, specs)
+    if faults:
+        raise Invalid(faults)
+    return Built(model, modules, specs, owners)
+
+
+def build_views(model: Model, owners: Mapping[str, nn.Module], batch_size: int | None = None) -> dict[str, Built]:
+    """The views, with the weights of the model and of its training, `owners`, and none beside. Raises Invalid."""
+    faults: list[Fault] = []
+    views: dict[str, Built] = {}
+    for name, view in model.views.items():
+        try:
+            views[name] = build(view.model, owners, batch_size)
+        except Invalid as invalid:
+            faults += invalid.faults
+            continue
+        for entry in view.entries:
+            own = [p for node in flat([entry]) for p in parts_of(node, views[name].modules[node.name])]
+            if any(any(part.weights()) for part in own if part.name not in owners):
+                faults.append(_own_weights(entry, name))
+    if faults:
+        raise Invalid(faults)
+    return views
+
+
+def _own_weights(entry: Entry, view: str) -> Fault:
+    if isinstance(entry, Call):
+        text = f"'{entry.of.name}' is called by the view '{view}' alone: nothing would ever train it"
+        return Fault(text, entry.path, "key", hint="call it in model.layers, or in an update of fit.train_step")
+    text = f"'{entry.name}' has weights that the model does not have: a view has none of its own"
+    hint = f"put it into model.layers, or under model.shared to call it there and in '{view}'"
+    return Fault(text, entry.path, "key", hint=hint)
+
+
+def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: list[Fault]) -> list[Fault]:
+    """Calls of shared models on what those say they do not take; what fails inside of such a call follows from it."""
+    refused: list[Fault] = []
+    for call in (entry for entry in model.entries if isinstance(entry, Call)):
+        for (name, wanted), given in zip(call.of.inputs.items(), call.inputs, strict=False):
+            spec = specs.get(given)
+            if wanted is None or spec is None:
+                continue
+            shape = spec.shape if spec.batched else spec.shape[1:]
+            if not can_be_one(wanted.shape, shape) or wanted.is_integer != spec.is_integer:
+                text = f"'{call.of.name}' wants {wanted} of {wanted.dtype} as its input '{name}', got {spec}"
+                text += f" of {spec.dtype}"
+                refused.append(Fault(text, call.path, "key", related=(Related(f"'{call.of.name}'", call.of.path),)))
+    paths = {fault.path for fault in refused}
+    return refused + [fault for fault in faults if not paths.intersection(r.path for r in fault.related)]
+
+
+def _too_many(model: Model, modules: Mapping[str, nn.Module]) -> list[Fault]:
+    """A typing error in `units` must not take the machine down: nothing has been allocated yet."""
+    counts = {
+        part.name: (sum(weight.count for weight in part.weights()), node)
+        for node in model.nodes
+        if node.name in modules
+        for part in parts_of(node, modules[node.name])
+    }
+    total = sum(count for count, _ in counts.values())
+    if total <= MAX_PARAMETERS:
+        return []
+    count, largest = max(counts.values(), key=lambda pair: pair[0])
+    text = f"the model has {total:,} parameters, {count:,} of them in '{largest.name}'"
+    return [Fault(f"{text}; the limit is {MAX_PARAMETERS:,}", largest.path, "key")]
+
+
+def _build_node(
+    node: Node, specs: Mapping[str, TensorSpec], owners: Mapping[str, nn.Module], tried: Tried, batch_size: int | None
+) -> tuple[nn.Module, tuple[TensorSpec, ...]]:
+    """The module and its results; `owners` are the modules of earlier calls, whose weights this one may have."""
+    layer = node.layer
+    seen = tuple(as_seen(layer, spec) for spec in as_samples(node, specs))
+    _check_mask(node, specs)
+    with torch.device("meta"):
+        module = make_module(layer, seen)
+        module.eval()
+        if layer.keeps_states():
+            _keep_states(module, seen[0], batch_size)
+        for part in parts_of(node, module):
+            if part.name in owners:
+                _share_weights(part.module, owners[part.name], taken(node, specs))
+        stated = module.results if isinstance(module, PartedModule) else layer.output_spec(seen)
+        results = try_out(node, module, specs, tried) if stated is None else as_stated(stated, node, specs)
+    _refuse_undeclared(module)
+    _refuse_huge(results)
+    count = layer.results_of(node.call)
+    if count is None and len(results) != len(node.outputs):
+        is_one = len(node.outputs) == 1
+        hint = None if is_one else "name every result; '_' drops one"
+        wanted = "one tensor" if is_one else f"the {len(node.outputs)} tensors that 'outputs' names"
+        raise ShapeMismatch(f"expected {wanted}, got {len(results)}", hint=hint)
+    if len(results) != (len(node.outputs) if count is None else count):
+        raise AssertionError(f"{layer.component_name} returned {len(results)} results")
+    return module, results
+
+
+def _refuse_huge(results: Sequence[TensorSpec]) -> None:
+    """A typing error in a size: nothing has been allocated yet."""
+    for result in results:
+        values = math.prod(size or 1 for size in result.shape)
+        if values > MAX_VALUES:
+            raise ShapeMismatch(f"makes {result}: {values:,} numbers for a row; the limit is {MAX_VALUES:,}")
+
+
+def _keep_states(module: nn.Module, x: TensorSpec, rows: int | None) -> None:
+    if rows is None:
+        raise ShapeMismatch("cannot be stateful here: there is no batch size that it could go by")
+    for part in module.modules():
+        if isinstance(part, StatefulModule) and part.stateful:
+            part.keep_states(rows, tuple(size for size in x.shape[1:] if size is not None))
+
+
+def _share_weights(module: nn.Module, first: nn.Module, taken: str) -> None:
+    """Let a module, made for what this call is on, have the very weights of the first call's.
+
+    They hold one dictionary of weights between them: what fills, moves or converts those of one does it for both.
+    """
+    for mine, theirs in zip(module.modules(), first.modules(), strict=True):
+        if isinstance(mine, WeightedModule) and isinstance(theirs, WeightedModule):
+            for name, spec in mine.weight_specs.items():
+                known = theirs.weight_specs[name].shape
+                if spec.shape != known:
+                    text = f"has a {name} {show_shape(known)} from its first call, for {taken} it would be"
+                    raise ShapeMismatch(f"{text} {show_shape(spec.shape)}", hint="call it on tensors of one shape")
+        mine._parameters, mine._buffers = theirs._parameters, theirs._buffers
+
+
+def _refuse_undeclared(module: nn.Module) -> None:
+    """Weights that `add_weight` did not declare would be filled by nobody, named by nobody and saved by nobody."""
+    declared = {
+        id(getattr(m, name)) for m in module.modules() if isinstance(m, WeightedModule) for name in m.weight_specs
+    }
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if id(tensor) not in declared:
+            hint = "derive the module from WeightedModule and declare its weights by add_weight"
+            raise ShapeMismatch(f"has a weight '{name}' that it does not declare", hint=hint)
+
+
+def make_module(layer: BaseLayer, inputs: tuple[TensorSpec, ...]) -> nn.Module:
+    """The module of a layer called on `inputs`; call it under the meta device."""
+    if isinstance(layer, (MergeLayer, NamingLayer)):
+        return layer.build(inputs)
+    if isinstance(layer, SourceLayer):
+        return layer.build()
+    assert isinstance(layer, Layer)
+    return layer.build(inputs[0])
+
+
+def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:
+    """A mask given by hand has a value for each step of its input, or as many axes as it, of which some may be 1."""
+    given = node.call.get("mask", ())
+    if isinstance(given, bool):
+        return
+    names = (given,) if isinstance(given, str) else given
+    if len(names) > len(node.inputs):
+        raise ShapeMismatch(f"takes a mask for each of {len(node.inputs)} inputs, got {len(names)}", argument="mask")
+    for name, of in zip(names, node.inputs, strict=False):
+        mask, x = specs[name], specs[of]
+        stretched = 1 if mask.rank == x.rank else None
+        steps = zip(mask.shape, x.shape, strict=False)
+        if not 0 < mask.rank <= x.rank or any(None not in (a, b) and a not in (b, stretched) for a, b in steps):
+            text = f"needs a mask of {TensorSpec(x.shape[:1])} for an input of {x}, got {mask}"
+            raise ShapeMismatch(text, argument="mask")
+
+
+def _faults(
+    error: Invalid | ShapeMismatch, node: Node, model: Model, specs: Mapping[str, TensorSpec]
+) -> dict[tuple[str, Path], Fault]:
+    """What is wrong with a node, or with the nodes inside of it, by what makes it the same fault."""
+    uses = used_here(node.uses)
+    if isinstance(error, ShapeMismatch):
+        return {(error.fault.text, node.path): _fault(error, node, model, specs, uses)}
+    return {
+        (fault.text, fault.path): replace(fault, related=tuple(dict.fromkeys((*fault.related, *uses))))
+        for fault in error.faults
+    }
+
+
+def _fault(
+    mismatch: ShapeMismatch, node: Node, model: Model, specs: Mapping[str, TensorSpec], uses: tuple[Related, ...]
+) -> Fault:
+    """Name the node, and where what it is called on comes from."""
+    places = {given.name: given.path for given in (*model.inputs, *model.targets)}
+    places |= {output: other.path for other in model.nodes for output in other.outputs}
+    related = tuple(Related(f"{specs[name]} is '{name}'", places[name]) for name in dict.fromkeys(node.used_names()))
+    path = (*node.path, *mismatch.fault.path)
+    at = "value" if mismatch.fault.path else "key"
+    verb = mismatch.fault.text.split()[0] in {"cannot", "has", "makes", "mixes", "needs", "takes"}
+    text = f"'{node.name}'{'' if verb else ':'} {mismatch.fault.text}"
+    hint = without_batch(node, specs) or mismatch.fault.hint
+    return Fault(text, path, at, hint=hint, related=(*related, *uses), span=mismatch.fault.span)

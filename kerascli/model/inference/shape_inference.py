@@ -1,0 +1,162 @@
+"""What a node makes of its inputs: its module is run on the meta device, where no number is computed."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kerascli.errors import first_line
+from kerascli.layers.base import BaseLayer, NamingLayer, Outcome, ShapeMismatch
+from kerascli.model.ir.nodes import Node
+from kerascli.shapes import Shape, TensorSpec
+
+_BATCH_SIZES = (2, 3)
+_UNKNOWN_SIZES = (720, 2160)
+"""What an unknown dimension is taken for: two sizes, since what differs in the results is unknown too.
+
+Far apart, so that strides do not make one of them; with many divisors, so that they can be reshaped.
+"""
+_UNKNOWN_STEPS = (96, 288)
+"""The same for sequences, which recurrent layers go through step by step."""
+_MOST_VALUES = 2**53
+"""Of a row: beyond it torch cannot count the bytes of a batch."""
+
+
+def as_seen(layer: BaseLayer, spec: TensorSpec) -> TensorSpec:
+    """An input as the layer's module gets it."""
+    if spec.is_integer and not layer.takes_integers:
+        return TensorSpec(spec.shape, _name(torch.get_default_dtype()), spec.batched)
+    return spec
+
+
+def as_stated(stated: tuple[TensorSpec, ...], node: Node, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
+    """What a layer says of its results, which have a batch axis if what it is called on has one."""
+    of = specs[node.inputs[0]] if node.inputs else None
+    if of is None or of.batched:
+        return stated
+    return tuple(TensorSpec((of.shape[0], *spec.shape), spec.dtype, batched=False) for spec in stated)
+
+
+Tried = dict[Any, tuple[TensorSpec, ...]]
+"""What came out of nodes so far: of equal layers that are called on equal tensors one is run."""
+
+
+def try_out(node: Node, module: nn.Module, specs: Mapping[str, TensorSpec], tried: Tried) -> tuple[TensorSpec, ...]:
+    """Run the module twice, with two sizes for every unknown dimension."""
+    key = _key(node, specs)
+    if key is None:
+        return _try_out(node, module, specs)
+    if key not in tried:
+        tried[key] = _try_out(node, module, specs)
+    return tried[key]
+
+
+def _key(node: Node, specs: Mapping[str, TensorSpec]) -> Any:
+    """What the results follow from; None where that is more than settings and the tensors it is called on."""
+    if type(node.layer).__module__.partition(".")[0] != "kerascli" or isinstance(node.layer, NamingLayer):
+        return None
+
+    def called(value: Any) -> Any:
+        if isinstance(value, bool):
+            return value
+        return tuple(specs[name] for name in ([value] if isinstance(value, str) else value))
+
+    key = (
+        node.layer,
+        tuple(specs[name] for name in node.inputs),
+        tuple((argument, called(value)) for argument, value in node.call.items()),
+    )
+    try:
+        hash(key)
+    except TypeError:  # settings with a mapping in them
+        return None
+    return key
+
+
+def _try_out(node: Node, module: nn.Module, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
+    inputs = [as_seen(node.layer, specs[name]) for name in node.inputs]
+    sizes = _UNKNOWN_SIZES if any(spec.rank > 2 for spec in inputs) else _UNKNOWN_STEPS
+    runs = [_trial(node, module, inputs, specs, *pair) for pair in zip(_BATCH_SIZES, sizes, strict=True)]
+    free = isinstance(node.layer, NamingLayer) or not any(spec.batched for spec in inputs)
+    found = tuple(_compare(first, second, may_lack_batch=free) for first, second in zip(*runs, strict=True))
+    if any(not spec.batched and None in spec.shape for spec in found):  # an unknown size, or that of the batch?
+        again = _trial(node, module, inputs, specs, _BATCH_SIZES[1], sizes[0])
+        if any(a.shape != b.shape for a, b, spec in zip(runs[0], again, found, strict=True) if not spec.batched):
+            raise ShapeMismatch(_MIXED)
+    return found
+
+
+_MIXED = "mixes up the samples of a batch: its result does not have the batch as first axis"
+
+
+def _trial(
+    node: Node,
+    module: nn.Module,
+    inputs: Sequence[TensorSpec],
+    specs: Mapping[str, TensorSpec],
+    batch: int,
+    unknown: int,
+) -> tuple[Tensor, ...]:
+    """The results for a batch of such a size, in which every unknown size is `unknown`."""
+    tensors = [_stand_in(spec, batch, unknown) for spec in inputs]
+    call = {key: _call_stand_in(value, specs, batch, unknown) for key, value in node.call.items()}
+    for key in ("training", "mask", *unseen(node.call)):
+        call.pop(key, None)
+    try:
+        with torch.no_grad():
+            result = module(*tensors, **call)
+    except (RuntimeError, IndexError, ValueError) as error:
+        if isinstance(error, ShapeMismatch):
+            raise
+        if "multiplication overflow" in str(error):
+            raise ShapeMismatch(f"makes more numbers than any memory holds of {taken(node, specs)}") from error
+        raise ShapeMismatch(f"cannot take {taken(node, specs)}: {first_line(error).rstrip('.')}") from error
+    if isinstance(result, Outcome):
+        result = result.value
+    return result if isinstance(result, tuple) else (result,)
+
+
+def unseen(call: Mapping[str, Any]) -> list[str]:
+    """Which masks a call says `false` of: the layer computes without them."""
+    return [key for key in ("mask", "query_mask", "value_mask", "key_mask") if call.get(key) is False]
+
+
+def taken(node: Node, specs: Mapping[str, TensorSpec]) -> str:
+    """What a node is called on, in words: (None, 5, 3) with initial_state (None, 4)."""
+    words = " and ".join(str(specs[name]) for name in node.inputs)
+    for key, value in node.call.items():
+        names = [value] if isinstance(value, str) else [] if isinstance(value, bool) else value
+        if names:
+            words += f" with {key} {' and '.join(str(specs[name]) for name in names)}"
+    return words
+
+
+def _stand_in(spec: TensorSpec, batch: int, unknown: int) -> Tensor:
+    sizes = [unknown if size is None else size for size in spec.shape]
+    if math.prod(sizes) > _MOST_VALUES:
+        raise ShapeMismatch(f"needs tensors that a machine can hold, got {spec}")
+    dtype = getattr(torch, spec.dtype) if spec.is_integer else torch.get_default_dtype()
+    return torch.empty((batch, *sizes) if spec.batched else sizes, dtype=dtype, device="meta")
+
+
+def _call_stand_in(value: Any, specs: Mapping[str, TensorSpec], batch: int, unknown: int) -> Any:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return _stand_in(specs[value], batch, unknown)
+    return [_stand_in(specs[name], batch, unknown) for name in value]
+
+
+def _compare(first: Tensor, second: Tensor, *, may_lack_batch: bool) -> TensorSpec:
+    shape: Shape = tuple(a if a == b else None for a, b in zip(first.shape, second.shape, strict=True))
+    if first.dim() and (first.shape[0], second.shape[0]) == _BATCH_SIZES:
+        return TensorSpec(shape[1:], _name(first.dtype))
+    if not may_lack_batch:
+        raise ShapeMismatch(_MIXED)
+    return TensorSpec(shape, _name(first.dtype), batched=False)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,49 @@
+"""Nodes that need a target: there is none when a model predicts."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from kerascli.errors import Fault
+from kerascli.model.ir.nodes import Input, Model, Node
+from kerascli.shapes import TensorSpec
+
+PREFIX = "targets."
+
+
+def targets_of(nodes: Sequence[Node], known: Mapping[str, TensorSpec]) -> tuple[Input, ...]:
+    """The targets that nodes name, as tensors `targets.y`."""
+    used = {name for node in nodes for name in node.used_names()}
+    return tuple(
+        Input(f"{PREFIX}{name}", spec, ("data", "targets", name))
+        for name, spec in known.items()
+        if f"{PREFIX}{name}" in used
+    )
+
+
+def name_of(target: Input) -> str:
+    """What the data calls it."""
+    return target.name.removeprefix(PREFIX)
+
+
+def needing_targets(nodes: Sequence[Node], targets: Iterable[Input]) -> frozenset[str]:
+    """The names of nodes that a target leads to."""
+    tensors = {target.name for target in targets}
+    found: set[str] = set()
+    for node in nodes:
+        if not tensors.isdisjoint(node.used_names()):
+            found.add(node.name)
+            tensors.update(node.outputs)
+    return frozenset(found)
+
+
+def target_faults(model: Model) -> list[Fault]:
+    """Outputs that cannot be predicted."""
+    needing = needing_targets(model.nodes, model.targets)
+    return [
+        Fault(
+            f"the output '{output}' depends on a target, which is not there when the model predicts", node.path, "key",
+            hint="use targets in add_loss, add_metric and what leads to them",
+        )
+        for node in model.nodes
+        for output in node.outputs
+        if node.name in needing and output in model.outputs
+    ]  # fmt: skip

@@ -1,0 +1,179 @@
+"""How a node runs: its module called on what the edges carry, side results gathered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from kerascli.layers.base import MergeLayer, Outcome, ShapeMismatch
+from kerascli.layers.nesting import activity_loss, with_value
+from kerascli.model.inference.build import Built
+from kerascli.model.inference.shape_inference import unseen
+from kerascli.model.ir.nodes import Node
+from kerascli.model.runtime.submodules import parts_of
+
+QUERY_VALUE_KEY = ("query_mask", "value_mask", "key_mask")
+"""Call arguments of multi-head attention that hold the masks of its inputs, in the order of the inputs."""
+
+
+@dataclass(slots=True)
+class GraphOutcome:
+    """Everything that a call of a graph yields; nothing is kept on modules."""
+
+    outputs: dict[str, Tensor]
+    masks: dict[str, Tensor]
+    """Masks of the outputs that have one."""
+    losses: dict[str, Tensor] = field(default_factory=dict)
+    """Scalars to add to the loss, by node and name."""
+    metrics: dict[str, Tensor] = field(default_factory=dict)
+    updates: dict[str, Tensor] = field(default_factory=dict)
+    """New values of non-trainable weights, in torch's layout, by weight name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A node, made ready to run: what can be known ahead is known."""
+
+    node: Node
+    module: nn.Module
+    casts: tuple[bool, ...]
+    tensors_in_call: tuple[tuple[str, str | tuple[str, ...]], ...]
+    switches: Mapping[str, bool]
+    training: bool | None
+    hidden: tuple[str, ...]
+    """Masks that it computes without, though they go on."""
+    masked: int
+    """How many of the results have the mask that is handed on."""
+    again: bool
+    """An earlier node has the same weights."""
+    names: Mapping[str, str]
+    """Weights by their places in the module."""
+    sets: str
+    """The weight that it sets, where that is another node's."""
+    last_uses: tuple[str, ...]
+    """Tensors that no later node needs: dropped, so that inference holds no more memory than it must."""
+
+
+def make_step(node: Node, built: Built, last_uses: tuple[str, ...] = (), *, again: bool, sets: str = "") -> Step:
+    """What runs a node of a built model."""
+    module, layer = built.modules[node.name], node.layer
+    casts = tuple(built.specs[name].is_integer and not layer.takes_integers for name in node.inputs)
+    tensors = tuple((key, value) for key, value in node.call.items() if not isinstance(value, bool))
+    switches = {key: value for key, value in node.call.items() if isinstance(value, bool)}
+    training = switches.pop("training", None)
+    hidden = tuple(unseen(switches))
+    switches = {key: value for key, value in switches.items() if key not in hidden and key != "mask"}
+    names = {place: name for part in parts_of(node, module) for place, name in part.names()}
+    return Step(
+        node, module, casts, tensors, switches, training, hidden, layer.masked_results(), again, names, sets, last_uses
+    )  # fmt: skip
+
+
+def run_node(step: Step, values: dict[str, Tensor], masks: dict[str, Tensor], outcome: GraphOutcome) -> None:
+    """Call a node on `values`, and add its results to them, its masks to `masks`, all else to `outcome`."""
+    node = step.node
+    arguments = [values[name] for name in node.inputs]
+    if any(step.casts):
+        default = torch.get_default_dtype()
+        arguments = [x.to(default) if cast else x for x, cast in zip(arguments, step.casts, strict=True)]
+    call: dict[str, Any] = {}
+    for key, name in step.tensors_in_call:
+        call[key] = values[name] if isinstance(name, str) else [values[n] for n in name]
+    mask_in = _mask_in(step, arguments, masks, call)
+    try:
+        result = _call(step, arguments, call, _carried(step, outcome) if step.again and outcome.updates else {})
+    except (ShapeMismatch, IndexError, RuntimeError) as error:
+        error.add_note(node.name)  # for whoever tells what stopped it
+        raise
+    if isinstance(result, Outcome):
+        prefix = node.name
+        outcome.losses.update({_below(prefix, name): loss for name, loss in result.losses.items()})
+        outcome.metrics.update({_below(prefix, name): value for name, value in result.metrics.items()})
+        outcome.updates.update({step.sets or step.names[place]: value for place, value in result.updates.items()})
+        result = result.value
+    results = result if isinstance(result, tuple) else (result,)
+    if (loss := activity_loss(node.layer, results)) is not None:
+        outcome.losses[f"{node.name}/activity"] = loss
+    mask_out = _mask_out(step, arguments[0], mask_in) if arguments else None
+    for index, (name, value) in enumerate(zip(node.outputs, results, strict=True)):
+        if name != "_":
+            values[name] = value
+            if mask_out is not None and index < step.masked:
+                masks[name] = mask_out
+
+
+def _below(node: str, name: str) -> str:
+    """A node's one figure has the node's name."""
+    return f"{node}/{name}" if name else node
+
+
+def _carried(step: Step, outcome: GraphOutcome) -> dict[str, Tensor]:
+    """Weights as an earlier call in this step has left them: as in Keras each call goes on from there."""
+    places = {name: place.replace("/", ".") for place, name in step.names.items() if name in outcome.updates}
+    changed = ((place, outcome.updates[name]) for name, place in places.items())
+    return {place: with_value(_tensor(step.module, place), value) for place, value in changed}
+
+
+def _tensor(module: nn.Module, path: str) -> Tensor:
+    owner, _, name = path.rpartition(".")
+    return getattr(module.get_submodule(owner), name)
+
+
+def _call(step: Step, arguments: list[Tensor], call: dict[str, Any], carried: dict[str, Tensor]) -> Any:
+    """`training:` beside a layer runs it in that mode, whatever mode the model is in."""
+
+    def run() -> Any:
+        if carried:
+            return functional_call(step.module, carried, tuple(arguments), {**call, **step.switches})
+        return step.module(*arguments, **call, **step.switches)
+
+    if step.training is None or step.training == step.module.training:
+        return run()
+    before = step.module.training
+    step.module.train(step.training)
+    try:
+        return run()
+    finally:
+        step.module.train(before)
+
+
+def _mask_in(step: Step, arguments: list[Tensor], masks: dict[str, Tensor], call: dict[str, Any]) -> Tensor | None:
+    """The mask that goes on: what a node is called with, else its inputs'; into `call`, if its module sees it."""
+    node, layer = step.node, step.node.layer
+    given = call.pop("mask", None)
+    if not node.inputs:
+        return None
+    if not isinstance(layer, MergeLayer):
+        mask = masks.get(node.inputs[0]) if given is None else _as_mask(given)
+        if layer.uses_mask:
+            call["mask"] = None if step.hidden else mask
+        return mask
+    each = [masks.get(name) for name in node.inputs]
+    if given is not None:
+        each = [_as_mask(mask) for mask in given] + [None] * (len(each) - len(given))
+    if layer.uses_masks:
+        call["masks"] = [None if _is_hidden(step.hidden, index) else mask for index, mask in enumerate(each)]
+    return layer.merge_masks(each, arguments)
+
+
+def _is_hidden(hidden: tuple[str, ...], index: int) -> bool:
+    """Return True if a layer computes without the mask of its input number `index`."""
+    return "mask" in hidden or (index < len(QUERY_VALUE_KEY) and QUERY_VALUE_KEY[index] in hidden)
+
+
+def _as_mask(given: Tensor) -> Tensor:
+    return given if given.dtype == torch.bool else given != 0
+
+
+def _mask_out(step: Step, x: Tensor, mask_in: Tensor | None) -> Tensor | None:
+    match step.node.layer.mask:
+        case "make":
+            make_mask: Any = step.module.make_mask  # declared by `mask = "make"`
+            return make_mask(x, **step.switches)
+        case "pass":
+            return mask_in
+        case _:
+            return None

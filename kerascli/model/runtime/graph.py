@@ -1,0 +1,100 @@
+"""The one module that runs a graph: values and masks on the edges, side results as values."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from kerascli import draws
+from kerascli.model.inference.build import Built
+from kerascli.model.ir.nodes import Node
+from kerascli.model.ir.targets import name_of, needing_targets
+from kerascli.model.ir.updates import set_by
+from kerascli.model.runtime.executor import GraphOutcome, Step, make_step, run_node
+from kerascli.model.runtime.submodules import parts_of
+from kerascli.model.runtime.weights import Weight
+
+__all__ = ["Graph", "GraphOutcome"]
+
+
+class Graph(nn.Module):
+    """Runs a built model: forward(inputs by name) -> GraphOutcome."""
+
+    def __init__(self, built: Built) -> None:
+        super().__init__()
+        self.model = built.model
+        self.specs = dict(built.specs)
+        self._names = {given.name: given.spec.dtype for given in built.model.inputs}
+        self._targets = {target.name: (name_of(target), target.spec.dtype) for target in built.model.targets}
+        self.nodes = nn.ModuleList(built.modules[node.name] for node in built.model.nodes)
+        nodes = built.model.nodes
+        self._steps = _steps(nodes, built)
+        needing = needing_targets(nodes, built.model.targets)
+        self._predicting = _steps([node for node in nodes if node.name not in needing], built)
+        for step in self._steps:
+            if not step.node.layer.trainable:
+                step.module.requires_grad_(False)
+
+    def weights(self) -> list[Weight]:
+        """All weights in order of the nodes; those that several nodes have stand where the first one does."""
+        found: dict[str, list[Weight]] = {}
+        for step in self._steps:
+            for part in parts_of(step.node, step.module):
+                if part.name not in found:
+                    found[part.name] = list(part.weights())
+        return [weight for weights in found.values() for weight in weights]
+
+    def forward(self, inputs: Mapping[str, Tensor], targets: Mapping[str, Tensor] | None = None) -> GraphOutcome:
+        """Tensors of shape (N, *) by input name -> outputs of the graph by name.
+
+        Without `targets`, by target name, the nodes that need one are left out.
+        """
+        values: dict[str, Tensor] = {name: _as_input(inputs[name], dtype) for name, dtype in self._names.items()}
+        if targets is not None:
+            values.update({name: _as_input(targets[own], dtype) for name, (own, dtype) in self._targets.items()})
+        masks: dict[str, Tensor] = {}
+        outcome = GraphOutcome({}, masks)
+        stack = draws.node_stack()
+        for step in self._predicting if targets is None else self._steps:
+            stack.append(step.node.name)
+            run_node(step, values, masks, outcome)
+            stack.pop()
+            for name in step.last_uses:
+                values.pop(name, None)
+                masks.pop(name, None)
+        outcome.outputs = {name: values[name] for name in self.model.outputs}
+        outcome.masks = {name: masks[name] for name in self.model.outputs if name in masks}
+        return outcome
+
+
+def _as_input(tensor: Tensor, dtype: str) -> Tensor:
+    """Data is cast to the dtype of the input; of floats there is one dtype, that of the weights, as in Keras."""
+    wanted = getattr(torch, dtype)
+    wanted = torch.get_default_dtype() if wanted.is_floating_point else wanted
+    return tensor if tensor.dtype == wanted else tensor.to(wanted)
+
+
+def _steps(nodes: Sequence[Node], built: Built) -> tuple[Step, ...]:
+    last = _last_uses(nodes, built.model.outputs)
+    sets = {name: f"{weight.weights_name}/value" for name, weight in set_by(nodes).items()}
+    seen: set[str] = set()
+    steps = []
+    for node in nodes:
+        owned = {part.name for part in parts_of(node, built.modules[node.name])}
+        again = not owned.isdisjoint(seen)
+        steps.append(make_step(node, built, last.get(node.name, ()), again=again, sets=sets.get(node.name, "")))
+        seen |= owned
+    return tuple(steps)
+
+
+def _last_uses(nodes: Sequence[Node], outputs: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """For each node the tensors that it is the last to use."""
+    user: dict[str, str] = {}
+    for node in nodes:
+        for name in (*node.outputs, *node.used_names()):
+            user[name] = node.name
+    found: dict[str, list[str]] = {}
+    for name, node_name in user.items():
+        if name not in outputs:
+            found.setdefault(node_name, []).append(name)
+    return {node_name: tuple(names) for node_name, names in found.items()}

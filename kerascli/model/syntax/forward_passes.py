@@ -1,0 +1,124 @@
+"""Forward passes of a training with several updates: layers over the data's inputs that call what the model shares."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from kerascli.component import Invalid
+from kerascli.errors import Fault, Path
+from kerascli.layers.base import BaseLayer
+from kerascli.model.inference.build import Built, build
+from kerascli.model.ir.dead_nodes import called_in, idle_faults
+from kerascli.model.ir.nodes import Entry, Input, Model, Node, flat
+from kerascli.model.ir.targets import targets_of
+from kerascli.model.runtime.submodules import parts_of
+from kerascli.model.syntax.faults import Faults
+from kerascli.model.syntax.layers import read_layer
+from kerascli.model.syntax.reader import Exhausted
+from kerascli.model.syntax.section import is_list, read_entries
+from kerascli.model.syntax.views import Scope, called_by, forked
+from kerascli.model.syntax.written import WrittenNode
+from kerascli.shapes import TensorSpec
+
+
+class Forward:
+    """A forward pass that is being read: its own layers, or else the nodes of the model. Paths are the config's."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        inputs: Mapping[str, TensorSpec],
+        targets: Mapping[str, TensorSpec] | None,
+        path: Path,
+        *,
+        own: bool,
+    ) -> None:
+        self.faults = Faults(())
+        self._scope = scope
+        self._own = own
+        self._path = path
+        self._targets = targets or {}
+        self.reading = forked(scope.reading, self.faults, path, own=own)
+        self.inputs = scope.inputs
+        if not own:
+            self.reading.entries += scope.reading.entries
+            return
+        self.inputs = tuple(Input(name, spec, ("data", "inputs", name)) for name, spec in inputs.items())
+        self.reading.inputs = tuple(inputs)
+        names = self.reading.names
+        names.see_targets(None if targets is None else tuple(targets))
+        for given in self.inputs:
+            names.give(given.name, given.path)
+        names.previous = next(iter(inputs)) if len(inputs) == 1 else None
+
+    def read(self, layers: Any, whose: str) -> tuple[Entry, ...]:
+        """Its layers, as they are written."""
+        path = (*self._path, "layers")
+        if is_list(layers, whose, path, self.faults):
+            with suppress(Exhausted):
+                read_entries(self.reading, layers, path)
+        else:
+            self.reading.names.inputs_known = False  # any name may be meant for one that could not be read
+        return tuple(self.reading.entries)
+
+    def formula(self, cls: type[BaseLayer], text: Any, path: Path, settings: Mapping[str, Any]) -> Node | None:
+        """A formula at `path` as a node without a result, and with more settings; None after a fault."""
+        entries = self.reading.entries
+        before = len(entries)
+        read_layer(self.reading, WrittenNode(cls, str(path[-1]), text, {}, path[:-1], path))
+        if len(entries) == before:
+            return None
+        node = entries[-1]
+        assert isinstance(node, Node)
+        entries[-1] = replace(node, layer=node.layer.model_copy(update=settings))
+        return entries[-1]
+
+    def build(self, outputs: Iterable[str], owners: Mapping[str, nn.Module], at: str) -> Built:
+        """The graph of all that leads to `outputs` and to losses, with the weights of `owners`. Raises Invalid."""
+        outputs, entries = tuple(dict.fromkeys(outputs)), tuple(self.reading.entries)
+        if not self.faults.found and self._own:
+            self.faults.found += idle_faults((), entries, outputs, at=at, inside=False)
+        for node in flat(entries):
+            if node.layer.keeps_states():
+                text, hint = f"'{node.name}' is stateful: not with train_step", "take stateful out"
+                self.faults.found.append(Fault(text, node.path, "key", hint=hint))
+        if self.faults.all():
+            raise Invalid(self.faults.all())
+        used = {name for node in flat(entries) for name in node.used_names()}
+        given = tuple(each for each in self.inputs if each.name in used or each.name in outputs)
+        shared = called_by(self._scope.reading.shared.values(), entries)
+        model = Model(given, entries, outputs, shared, targets=targets_of(flat(entries), self._targets))
+        built = build(model, owners)
+        if self._own and (faults := list(_own_weights(built))):
+            raise Invalid(faults)
+        return built
+
+
+def _own_weights(built: Built) -> Iterator[Fault]:
+    for entry in built.model.entries:
+        if not isinstance(entry, Node):
+            continue
+        shared = tuple(f"{name}/" for name in called_in([entry]))
+        parts = [p for p in parts_of(entry, built.modules[entry.name]) if not f"{p.name}/".startswith(shared)]
+        if any(any(part.weights()) for part in parts):
+            text = f"'{entry.name}' would have weights of its own, which the model does not have"
+            yield Fault(text, entry.path, "key", hint="put it under model.shared, and call it here by its name")
+
+
+def reached(built: Built, outputs: Iterable[str], losses: Iterable[str]) -> set[str]:
+    """Names of the trainable weights that have a part in outputs, or in the nodes `losses`."""
+    wanted, ends, found = set(outputs), set(losses), set[str]()
+    for node in reversed(built.model.nodes):
+        if node.name in ends or wanted.intersection(node.outputs):
+            wanted.update(node.used_names())
+            parts = parts_of(node, built.modules[node.name])
+            found.update(weight.name for part in parts for weight in part.weights() if weight.trainable)
+    return found
+
+
+def trainable(built: Built) -> set[str]:
+    """Names of all trainable weights of a graph."""
+    return reached(built, (), (node.name for node in built.model.nodes))

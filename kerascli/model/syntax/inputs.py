@@ -1,0 +1,171 @@
+"""What a model is given: `model.inputs`, else the data's inputs, else the first layer's `input_shape`."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any, get_args
+
+from kerascli.component import Invalid
+from kerascli.errors import Fault, Path, one_of, show, suggestion
+from kerascli.model.ir.nodes import Input
+from kerascli.model.syntax.faults import Faults
+from kerascli.model.syntax.names import Names
+from kerascli.shapes import DType, Shape, TensorSpec, can_be_one
+
+_KEYS = ("shape", "dtype")
+_DTYPES = tuple(dtype for dtype in get_args(DType) if dtype != "string")
+
+
+def read_inputs(
+    section: Mapping[str, Any],
+    data_inputs: Mapping[str, TensorSpec] | None,
+    names: Names,
+    faults: Faults,
+    base: Path = (),
+    unread: Collection[str] = (),
+) -> dict[str, Input]:
+    """The inputs by name; all of them are names from here on.
+
+    `data_inputs` None: the data section cannot be read, nothing follows from what is missing. `base` is where
+    declared ones stand; `unread` are those of the data whose shapes only its reading tells.
+    """
+    declared, (first, first_path) = section.get("inputs"), _first_shape(section["layers"])
+    names.inputs_known = data_inputs is not None or declared is not None
+    if declared is not None:
+        if first is not None:
+            hint = "take it out, or take out model.inputs"
+            faults.add("input_shape: model.inputs says already what the model is given", first_path, hint=hint)
+        return read_declared(declared, data_inputs or {}, names, faults, base)
+    inputs = from_data(data_inputs or {})
+    if first is not None:
+        inputs = _with_first_shape(inputs, first, first_path, faults)
+    elif unread:
+        faults.take(map(_unread, unread))
+        names.spoil([*inputs, *unread])
+        inputs = {}
+    elif not inputs and data_inputs is not None:
+        hint = "add input_shape to the first layer, or model.inputs"
+        faults.add("the shape of the model's input is not known", ("layers", 0), at="key", hint=hint)
+    for given in inputs.values():
+        fault = names.refuse(given.name)
+        if fault is not None:
+            faults.found.append(replace(fault, path=given.path, at="key"))
+        names.give(given.name, given.path)
+    if len(inputs) == 1:
+        names.previous = next(iter(inputs))
+    elif not inputs:
+        names.spoil(["?"])
+        names.previous = "?"
+    return inputs
+
+
+def _unread(name: str) -> Fault:
+    text = f"the shape of input '{name}' is not known before the data is read"
+    return Fault(text, ("data", "inputs", name), "key", hint=f"model.inputs may say it: inputs: {{{name}: [28, 28]}}")
+
+
+def from_data(data_inputs: Mapping[str, TensorSpec]) -> dict[str, Input]:
+    """The inputs of the data by name."""
+    return {name: Input(name, spec, ("data", "inputs", name)) for name, spec in data_inputs.items()}
+
+
+def _with_first_shape(inputs: dict[str, Input], written: Any, path: Path, faults: Faults) -> dict[str, Input]:
+    """`input_shape` on the first layer makes the input, or is checked against the data's."""
+    shape = _shape(written)
+    if shape is None:
+        faults.add(f"input_shape: expected a list of sizes such as [784], got {show(written)}", path)
+        return inputs
+    if not inputs:
+        return {"x": Input("x", TensorSpec(shape), (*faults.section, *path))}
+    if len(inputs) > 1:
+        hint = "declare them under model.inputs"
+        faults.add(f"input_shape: the data has the inputs {', '.join(inputs)}", path, hint=hint)
+        return inputs
+    ((name, given),) = inputs.items()
+    if not can_be_one(shape, given.spec.shape):
+        text = f"input_shape says {_bare(shape)}, the data gives {_bare(given.spec.shape)} for input '{name}'"
+        faults.add(text, path)
+    return inputs
+
+
+def read_declared(
+    declared: Any, data: Mapping[str, TensorSpec], names: Names, faults: Faults, base: Path = ()
+) -> dict[str, Input]:
+    """The `inputs` of the model at `base`, each with the shape that is said."""
+    if not isinstance(declared, dict) or not declared:
+        hint, whose = "inputs: {x: [28, 28, 1]}", base[-1] if base else "model"
+        text = f"{whose}.inputs: expected a mapping of names to shapes, got {show(declared)}"
+        faults.add(text, (*base, "inputs"), hint=hint)
+        names.spoil([*map(str, declared), "?"] if isinstance(declared, list) else ["?"])
+        names.previous = "?"
+        names.inputs_known = isinstance(declared, list)
+        return {}
+    inputs: dict[str, Input] = {}
+    for name, value in declared.items():
+        path: Path = (*base, "inputs", name)
+        problem = names.refuse(str(name))
+        if problem is not None:
+            faults.add(problem.text, path, at="key")
+        try:
+            spec = read_input(str(name), value, data.get(str(name)))
+        except Invalid as invalid:
+            faults.absorb(invalid, path)
+            names.spoil([str(name)])
+            continue
+        inputs[str(name)] = Input(str(name), spec, (*faults.section, *path))
+        names.give(str(name), (*faults.section, *path))
+    if len(declared) == 1:
+        names.previous = str(next(iter(declared)))
+    return inputs
+
+
+def read_input(name: str, value: Any, data: TensorSpec | None) -> TensorSpec:
+    """`[28, 28, 1]`, or `{shape: [68], dtype: int64}`. Raises Invalid."""
+    faults: list[Fault] = []
+    written, dtype, path = value, data.dtype if data is not None else "float32", ()
+    if isinstance(value, dict):
+        unknown = [key for key in value if key not in _KEYS]
+        faults += [
+            Fault(f"unknown key '{key}' in input '{name}'{suggestion(str(key), _KEYS)}", (key,), "key")
+            for key in unknown
+        ]
+        dtype, written = value.get("dtype", dtype), value.get("shape")
+        path = ("shape",) if "shape" in value else ()
+        if "shape" not in value and unknown:
+            raise Invalid(faults)  # it is there, misspelt: said once
+    shape = _shape(written)
+    if shape is None:
+        text = f"input '{name}': expected a shape such as [28, 28, 1], got {show(written)}"
+        faults.append(Fault(text, path))
+    elif data is not None and not can_be_one(shape, data.shape):
+        faults.append(Fault(f"input '{name}' is declared {_bare(shape)}, the data gives {_bare(data.shape)}", path))
+    if dtype not in _DTYPES:
+        text = f"input '{name}': dtype: expected {one_of(_DTYPES)}, got {show(dtype)}"
+        faults.append(Fault(text, ("dtype",)))
+    elif data is not None and not data.is_integer and TensorSpec((), dtype).is_integer:
+        text = f"input '{name}': dtype {dtype} would cut off the fractions of the data, which is {data.dtype}"
+        faults.append(Fault(text, ("dtype",)))
+    if faults:
+        raise Invalid(faults)
+    assert shape is not None
+    return TensorSpec(shape, dtype)
+
+
+def _first_shape(layers: list[Any]) -> tuple[Any, Path]:
+    """The first layer's `input_shape` and where it stands; None where there is none."""
+    first = layers[0]
+    if isinstance(first, dict) and len(first) == 1:
+        ((name, arguments),) = first.items()
+        if isinstance(arguments, dict):
+            return arguments.get("input_shape"), ("layers", 0, name, "input_shape")
+    return None, ()
+
+
+def _shape(value: Any) -> Shape | None:
+    if not isinstance(value, list):
+        return None
+    sizes = [size for size in value if size is None or (type(size) is int and size > 0)]
+    return tuple(sizes) if len(sizes) == len(value) else None
+
+
+def _bare(shape: Shape) -> str:
+    return "[" + ", ".join("null" if size is None else str(size) for size in shape) + "]"

@@ -1,0 +1,143 @@
+"""An entry of `layers` that is a layer -> a Node."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from kerascli.component import Invalid
+from kerascli.errors import Fault
+from kerascli.layers.base import LAYERS, BaseLayer, MergeLayer, NamingLayer, ShapeMismatch, SourceLayer
+from kerascli.model.ir.nodes import CallValue, Node
+from kerascli.model.ir.shared_layer import with_shared
+from kerascli.model.syntax.reader import Reading
+from kerascli.model.syntax.written import WrittenNode, as_list, call_arguments
+
+
+def read_layer(reading: Reading, node: WrittenNode) -> None:
+    """Add the node, and give its names."""
+    before = len(reading.faults.found)
+    name = reading.name(node.beside, node.path, node.cls.component_name)
+    layer = read_settings(reading, node)
+    inputs = _tensors(reading, node, layer)
+    call = reading.call(call_arguments(node.cls), node.beside, node.path)
+    add_node(reading, node, name, layer, inputs, call, before)
+
+
+def add_node(
+    reading: Reading,
+    node: WrittenNode,
+    name: str,
+    layer: BaseLayer | None,
+    inputs: tuple[str, ...],
+    call: Mapping[str, CallValue],
+    before: int,
+) -> None:
+    """Add what was read, unless there are more than the `before` faults from before it, and give its names."""
+    faults, names = reading.faults, reading.names
+    wanted = reading.is_wanted(node.beside, node.path)
+    place, unique = reading.place(node.path), names.unique(name)
+    if layer is None or len(faults.found) > before:
+        reading.spoil(name, node.beside)
+        return
+    owner = f"{reading.prefix}{unique}"
+    if layer.result_count() == 0:
+        names.take_without_result(name, place, node=unique)
+        if wanted:
+            reading.entries.append(Node(unique, layer, inputs, (), call, owner, place, faults.uses))
+        return
+    if not wanted and isinstance(layer, SourceLayer):
+        return
+    if not wanted:
+        reading.pass_on(name, inputs[0], place)
+        return
+    written = reading.results(name, layer.results_of(call), node.beside, node.path)
+    names.take(name, place, node=unique)
+    outputs = give_results(reading, written, name, unique, node)
+    reading.entries.append(Node(unique, layer, inputs, outputs, call, owner, place, faults.uses))
+    if not isinstance(layer, SourceLayer):
+        names.previous = next((output for output in outputs if output != "_"), None)
+    if len(faults.found) > before:  # names of results that cannot be
+        names.spoil(["?"])
+        names.previous = names.previous or "?"
+
+
+def give_results(
+    reading: Reading, written: tuple[str, ...], name: str, unique: str, node: WrittenNode
+) -> tuple[str, ...]:
+    """The tensors of a node's results, which go by their written names from here on."""
+    outputs = tuple(unique if output == name else reading.names.unique(output) for output in written)
+    for output, tensor in zip(written, outputs, strict=True):
+        if output != "_":
+            reading.names.give(output, reading.place(node.path), means=tensor)
+    return outputs
+
+
+def read_settings(reading: Reading, node: WrittenNode) -> BaseLayer | None:
+    try:
+        settings = with_shared(node.cls, node.settings, reading.shared)
+        return LAYERS.construct(node.cls, node.written, settings)
+    except Invalid as invalid:
+        reading.faults.absorb(invalid, node.entry)
+        return None
+    except ShapeMismatch as mismatch:
+        path = node.path if isinstance(node.settings, str) else (*node.path, *mismatch.fault.path)
+        reading.faults.absorb(Invalid([replace(mismatch.fault, path=())]), path)
+        return None
+
+
+def _tensors(reading: Reading, node: WrittenNode, layer: BaseLayer | None) -> tuple[str, ...]:
+    """What the node is called on."""
+    if issubclass(node.cls, NamingLayer):
+        return _named_inputs(reading, node, layer)
+    if not issubclass(node.cls, SourceLayer):
+        return _inputs(reading, node)
+    if "inputs" in node.beside:
+        text = f"{node.cls.component_name} is called on nothing"
+        reading.faults.add(text, (*node.path, "inputs"), at="key", hint="take 'inputs' out")
+    return ()
+
+
+def _inputs(reading: Reading, node: WrittenNode) -> tuple[str, ...]:
+    merges, kind = issubclass(node.cls, MergeLayer), node.cls.component_name
+    if "inputs" not in node.beside:
+        if not merges:
+            return reading.previous(node.path)
+        hint = f"{kind}: [a, b] with the names of nodes above"
+        reading.faults.add(f"{kind} needs 'inputs', two or more", node.path, at="key", hint=hint)
+        return ()
+    names = as_list(node.beside["inputs"])
+    if merges and len(names) < 2:
+        reading.faults.add(f"{kind} needs two or more inputs, got {len(names)}", node.inputs)
+    elif not merges and len(names) != 1:
+        hint = "join them first: concatenate, add ..." if names else None
+        reading.faults.add(f"{kind} takes one input, got {len(names)}", node.inputs, hint=hint)
+    return reading.tensors(node.beside["inputs"], node.inputs) if names else ()
+
+
+def _named_inputs(reading: Reading, node: WrittenNode, layer: BaseLayer | None) -> tuple[str, ...]:
+    """The tensors that a layer names itself; one that names none is called on the node before it."""
+    if not isinstance(layer, NamingLayer):  # it cannot be read
+        return ()
+    if "inputs" in node.beside:
+        text = f"{node.cls.component_name} names its inputs in its expression"
+        reading.faults.add(text, (*node.path, "inputs"), at="key", hint="take 'inputs' out")
+        return ()
+    before = len(reading.faults.found)
+    for name in sorted(layer.numbers()):
+        if reading.names.knows(name):
+            place = layer.place_of(name)
+            fault = Fault(f"'{name}' is a number in an expression; call the node something else", span=place.span)
+            reading.faults.absorb(Invalid([fault]), (*node.path, *place.path))
+    found = [_named(reading, node, layer, name) for name in layer.names()]
+    if layer.asks_for_batch():
+        found.append(reading.inputs[0] if reading.inputs else "?")
+    return tuple(found) if len(reading.faults.found) == before else ()
+
+
+def _named(reading: Reading, node: WrittenNode, layer: NamingLayer, name: str) -> str:
+    try:
+        return reading.names.find(name)
+    except Invalid as invalid:
+        place = layer.place_of(name)
+        faults = [replace(f, path=place.path, span=place.span) for f in invalid.faults]
+        reading.faults.absorb(Invalid(faults), node.path)
+        return name

@@ -1,0 +1,289 @@
+"""The `model:` section as written -> a Model, or every fault that the section has."""
+
+from collections.abc import Collection, Mapping
+from itertools import pairwise
+from typing import Any
+
+from kerascli.component import Invalid
+from kerascli.errors import Fault, Path, nearest, show, suggestion
+from kerascli.layers.base import LAYERS
+from kerascli.model.ir.dead_nodes import idle_faults, uncalled_faults
+from kerascli.model.ir.nodes import Model, flat
+from kerascli.model.ir.targets import target_faults, targets_of
+from kerascli.model.ir.updates import update_faults
+from kerascli.model.syntax.blocks import read_blocks, read_repeat, read_use
+from kerascli.model.syntax.calls import read_call
+from kerascli.model.syntax.custom_cell import describes_cell, read_rnn
+from kerascli.model.syntax.faults import Faults
+from kerascli.model.syntax.inputs import from_data, read_inputs
+from kerascli.model.syntax.layers import read_layer
+from kerascli.model.syntax.reader import MAX_NODES, Exhausted, Reading, References
+from kerascli.model.syntax.shared import read_shared
+from kerascli.model.syntax.views import Scope, read_views
+from kerascli.model.syntax.written import as_list, take_apart
+from kerascli.shapes import TensorSpec
+
+_SECTIONS = ("inputs", "shared", "blocks", "layers", "outputs", "views")
+
+
+def _as_written(value: Any, *_: Any) -> tuple[Any, list[Fault]]:
+    return value, []
+
+
+def parse_model(
+    section: Any,
+    data_inputs: Mapping[str, TensorSpec],
+    path: Path = ("model",),
+    references: References = _as_written,
+    data_targets: Mapping[str, TensorSpec] | None = None,
+) -> Model:
+    """Read a model section; `data_inputs` gives inputs where the section declares none. Raises Invalid.
+
+    `references` reads the `$` of blocks and repeats; without it there are none. `data_targets` are what formulas
+    may name.
+    """
+    return parse_scope(section, data_inputs, path, references, data_targets=data_targets)[0]
+
+
+def parse_scope(
+    section: Any,
+    data_inputs: Mapping[str, TensorSpec],
+    path: Path = ("model",),
+    references: References = _as_written,
+    *,
+    data_targets: Mapping[str, TensorSpec] | None = None,
+    called_elsewhere: bool = False,
+    unread: Collection[str] = (),
+) -> tuple[Model, Scope]:
+    """The same, and the scope in which further models over its weights are read.
+
+    `called_elsewhere`: what is shared and not called here may be called there. `unread` are the inputs of the data
+    whose shapes only its reading tells.
+    """
+    model, scope, faults = _read(
+        section, data_inputs, path, references, data_targets or {}, called_elsewhere=called_elsewhere, unread=unread
+    )
+    if model is None or scope is None or faults:
+        raise Invalid(faults)
+    return model, scope
+
+
+def model_faults(
+    section: Any,
+    path: Path = ("model",),
+    references: References = _as_written,
+    *,
+    called_elsewhere: bool = False,
+) -> list[Fault]:
+    """What is wrong with a model section whatever the data gives."""
+    return _read(section, None, path, references, None, called_elsewhere=called_elsewhere)[2]
+
+
+def _read(
+    section: Any,
+    data_inputs: Mapping[str, TensorSpec] | None,
+    path: Path,
+    references: References,
+    targets: Mapping[str, TensorSpec] | None,
+    *,
+    called_elsewhere: bool,
+    unread: Collection[str] = (),
+) -> tuple[Model | None, Scope | None, list[Fault]]:
+    faults = Faults(path)
+    reading = Reading(faults, references)
+    if not _has_layers(section, faults):
+        return None, None, faults.found
+    alone = "layers" not in section
+    declared: Path = ("shared", section["outputs"]) if alone else ()
+    if alone:
+        section = _with_call(section)
+    model = scope = None
+    try:
+        read_blocks(reading, section.get("blocks"))
+        inputs = read_inputs(section, data_inputs, reading.names, faults, declared, unread)
+        reading.inputs = tuple(inputs)
+        reading.names.see_targets(None if targets is None else tuple(targets))
+        outputs = _read_model(reading, section, ())
+        own = {name: each for name, each in reading.shared.items() if each is not None}
+        if not faults.found and not alone and not called_elsewhere:
+            faults.found += uncalled_faults(own, reading.entries)
+        beside = from_data(data_inputs or {}) if called_elsewhere else {}
+        unknown = tuple(each for name, each in beside.items() if not reading.names.knows(name))
+        scope = Scope(reading, tuple(inputs.values()), _read_model, unknown)
+        views = read_views(scope, section.get("views"))
+        entries = tuple(reading.entries)
+        named = targets_of(flat(entries), targets or {})
+        model = Model(scope.inputs, entries, outputs, tuple(own.values()), views, alone, named)
+    except Exhausted:
+        pass
+    if model is not None and not faults.found and data_inputs is not None:
+        faults.found += idle_faults(model.inputs, model.entries, model.outputs, inside=not called_elsewhere)
+        faults.found += [*target_faults(model), *update_faults(model.nodes)]
+    return model, scope, faults.all()
+
+
+def _with_call(section: Mapping[str, Any]) -> dict[str, Any]:
+    """A model that is what it shares under the name of its output: called on the inputs that this declares."""
+    name = section["outputs"]
+    inputs = section["shared"][name]["inputs"]
+    return {**section, "inputs": inputs, "layers": [{name: {"inputs": list(inputs)}}]}
+
+
+def _is_alone(section: Mapping[str, Any]) -> bool:
+    shared, output = section.get("shared"), section.get("outputs")
+    model = shared.get(output) if isinstance(shared, dict) and isinstance(output, str) else None
+    return isinstance(model, dict) and isinstance(model.get("inputs"), dict) and "inputs" not in section
+
+
+def _has_layers(section: Any, faults: Faults) -> bool:
+    """Whether there is a list of layers; if not, there is a fault."""
+    if not isinstance(section, dict):
+        hint = "put 'layers:' above the list" if isinstance(section, list) else None
+        faults.add(f"model: expected a mapping with 'layers', got {show(section)}", (), hint=hint)
+        return False
+    unknown = [str(key) for key in section if key not in _SECTIONS]
+    for key in unknown:
+        faults.add(f"unknown key '{key}' in model{suggestion(key, _SECTIONS)}", (key,), at="key")
+    if "layers" in section:
+        return is_list(section["layers"], "model", ("layers",), faults)
+    if _is_alone(section):
+        return True
+    if "layers" not in [nearest(key, _SECTIONS) for key in unknown]:  # else it is there, misspelt
+        _add_no_layers(section.get("shared"), section.get("outputs"), faults)
+    return False
+
+
+def _add_no_layers(shared: Any, output: Any, faults: Faults) -> None:
+    """Without layers a model is what it shares under the name of its output."""
+    if not isinstance(shared, dict) or not isinstance(output, str):
+        or_shared = ", or let outputs name one model of shared" if isinstance(shared, dict) else ""
+        faults.add("model needs 'layers'", (), at="key", hint=f"add layers: [...]{or_shared}")
+    elif output not in shared:
+        text = f"model has no 'layers', and 'outputs' names nothing that it shares: '{output}'"
+        faults.add(f"{text}{suggestion(output, shared)}", ("outputs",))
+    else:
+        text = f"'{output}' stands in for model.layers: it needs inputs, each with its shape"
+        faults.add(text, ("shared", output), at="key", hint="inputs: {z: [8]}, or add layers to the model")
+
+
+def is_list(layers: Any, whose: str, path: Path, faults: Faults) -> bool:
+    """Whether there are layers to read; if not, there is a fault."""
+    if not isinstance(layers, list):
+        hint = "put a '-' before each layer" if isinstance(layers, dict) else None
+        faults.add(f"{whose}.layers: expected a list of layers, got {show(layers)}", path, hint=hint)
+    elif not layers:
+        faults.add(f"{whose}.layers: there is no layer in it", path)
+    elif len(layers) > MAX_NODES:
+        faults.add(f"{whose}.layers: {len(layers)} layers; at most {MAX_NODES}", path)
+    else:
+        return True
+    return False
+
+
+def _read_model(reading: Reading, section: Mapping[str, Any], base: Path) -> tuple[str, ...]:
+    """What is shared, the layers and the outputs of a model, whose inputs are known already; returns its outputs."""
+    whose = str(base[-1]) if base else "model"
+    read_shared(reading, section.get("shared"), base, _read_model)
+    layers = section.get("layers")
+    if base and "layers" in section and not is_list(layers, whose, (*base, "layers"), reading.faults):
+        return ()
+    read_entries(reading, layers or [], (*base, "layers"))
+    outputs = _outputs(reading, section.get("outputs"), whose, (*base, "outputs"))
+    if base and not reading.faults.found:
+        reading.faults.found += uncalled_faults(reading.shared.maps[0], reading.entries)
+    return outputs
+
+
+def _outputs(reading: Reading, written: Any, whose: str, path: Path) -> tuple[str, ...]:
+    if written is None:
+        return (reading.names.previous,) if reading.names.previous is not None else ()
+    if written == []:
+        reading.faults.add(f"{whose}.outputs: there is no output in it", path)
+    found = reading.tensors(written, path)
+    if len(set(found)) < len(found):
+        reading.faults.add(f"{whose}.outputs: a node is named twice", path)
+    return found
+
+
+def read_entries(reading: Reading, layers: list[Any], path: Path) -> None:
+    """Read a list of layers, calls, uses of blocks, and repeats."""
+    in_template = "blocks" in path or "repeat" in path
+    broken: set[int] = set()
+    if in_template:
+        written, layers = layers, []
+        for index, entry in enumerate(written):
+            before = len(reading.faults.found)
+            layers.append(_resolved(reading, entry, (*path, index)))
+            if len(reading.faults.found) > before:
+                broken.add(index)
+    _announce(reading, layers, path)
+    for index, entry in enumerate(layers):
+        try:
+            if index not in broken:
+                _read_entry(reading, entry, (*path, index), resolve=not in_template)
+                continue
+        except Invalid as invalid:
+            reading.faults.absorb(invalid, (*path, index))
+        written, arguments = (entry, None) if isinstance(entry, str) else _only_item(entry)
+        name = arguments.get("name") if isinstance(arguments, dict) else written
+        reading.spoil(name if isinstance(name, str) else "?", {})
+
+
+def _resolved(reading: Reading, entry: Any, path: Path) -> Any:
+    """An entry of a template without references; those of a repeat or a cell in it are read in their turn."""
+    whole = reading.place(path)
+
+    def waits(path: Path) -> bool:
+        below = path[len(whole) :]
+        return any(pair in {("repeat", "layers"), ("cell", "layers")} for pair in pairwise(below))
+
+    value, faults = reading.references(entry, whole, reading.variables, waits)
+    reading.faults.take(faults)
+    return value
+
+
+def _read_entry(reading: Reading, entry: Any, path: Path, *, resolve: bool) -> None:
+    """Raises Invalid, with paths below the entry, for what is none."""
+    name, arguments = (entry, {}) if isinstance(entry, str) else _only_item(entry)
+    if name == "repeat":
+        if resolve and isinstance(entry, dict):
+            before = len(reading.faults.found)
+            arguments = _resolved(reading, entry, path)[name]
+            if len(reading.faults.found) > before:  # what is not known is not judged
+                reading.spoil("?", {})
+                return
+        read_repeat(reading, arguments, path, read_entries)
+    elif describes_cell(name, arguments):
+        reading.budget.spend(1, path, reading.faults)
+        read_rnn(reading, name, arguments, path, _read_model)
+    elif name in reading.shared:
+        read_call(reading, name, arguments, path)
+    elif name in reading.blocks:
+        read_use(reading, name, arguments, path, read_entries)
+    elif name in reading.unread:
+        itself = name in reading.open_shared
+        text = f"'{name}' calls itself" if itself else f"'{name}' is shared further down: it is not there yet"
+        at = () if isinstance(entry, str) else (name,)
+        raise Invalid([Fault(text, at, "key" if at else "value", hint="what is shared calls what stands above it")])
+    else:
+        own = [*reading.shared, *reading.blocks]
+        if isinstance(name, str) and own and LAYERS.find(name) is None and nearest(name, own) is not None:
+            at = () if isinstance(entry, str) else (name,)
+            text = f"there is no layer, block or shared model '{name}'{suggestion(name, own)}"
+            raise Invalid([Fault(text, at, "key" if at else "value")])
+        reading.budget.spend(1, path, reading.faults)
+        read_layer(reading, take_apart(entry, path, reading.faults))
+
+
+def _announce(reading: Reading, layers: list[Any], path: Path) -> None:
+    for index, entry in enumerate(layers):
+        written, arguments = _only_item(entry)
+        if isinstance(arguments, dict) and written != "repeat":
+            for name in (arguments.get("name"), *as_list(arguments.get("outputs"))):
+                if isinstance(name, str) and name != "_":
+                    reading.names.announce(name, reading.place((*path, index, written)))
+
+
+def _only_item(entry: Any) -> tuple[Any, Any]:
+    """The key and the value of a mapping of one key."""
+    return next(iter(entry.items())) if isinstance(entry, dict) and len(entry) == 1 else (None, None)

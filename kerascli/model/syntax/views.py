@@ -1,0 +1,157 @@
+"""Further models over the weights of one that was read: its views, and whatever else calls what it shares."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kerascli.component import Invalid
+from kerascli.errors import Fault, Path, show, suggestion
+from kerascli.model.ir.dead_nodes import called_in, idle_faults
+from kerascli.model.ir.nodes import Entry, Input, Model, Shared, View, flat
+from kerascli.model.ir.targets import PREFIX
+from kerascli.model.syntax.faults import Faults
+from kerascli.model.syntax.inputs import read_declared
+from kerascli.model.syntax.names import Names
+from kerascli.model.syntax.reader import Reading
+
+ReadModel = Callable[[Reading, Mapping[str, Any], Path], tuple[str, ...]]
+"""Reads the layers and the outputs of a model at a path; returns its outputs."""
+
+_KEYS = ("inputs", "layers", "outputs")
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a further model may name: what the first one shares, its blocks, and its inputs and nodes."""
+
+    reading: Reading
+    inputs: tuple[Input, ...]
+    read: ReadModel
+    beside: tuple[Input, ...] = ()
+    """Inputs of the data that the model does not take: those of a training with several updates."""
+
+
+def read_views(scope: Scope, section: Any) -> dict[str, View]:
+    """`model.views`; its faults go to those of the model."""
+    faults, found = scope.reading.faults, {}
+    if section is None:
+        return {}
+    if not isinstance(section, dict) or not section:
+        hint = "views: {encode: {outputs: z}}"
+        text = f"model.views: expected a mapping of names to models, got {show(section)}"
+        faults.add(text, ("views",), hint=hint)
+        return {}
+    for name, written in section.items():
+        path = scope.reading.place(("views", name))
+        problem = Names().refuse(str(name))
+        if problem is not None:
+            faults.add(problem.text, ("views", name), at="key")
+        try:
+            found[str(name)] = _read_view(scope, str(name), written, path)
+        except Invalid as invalid:
+            faults.take(invalid.faults)
+    return found
+
+
+def _read_view(scope: Scope, name: str, written: Any, path: Path) -> View:
+    view = read_further(scope, f"view '{name}'", written, path)
+    faults: list[Fault] = []
+    for node in flat(view.entries):
+        if not node.outputs:
+            text = f"'{node.name}' is for training; a view is never trained"
+            faults.append(Fault(text, node.path, "key", hint="put it into model.layers"))
+    faults += _target_faults(view, name, path)
+    if faults:
+        raise Invalid(faults)
+    return view
+
+
+def _target_faults(view: View, name: str, path: Path) -> Iterator[Fault]:
+    """A view predicts, and then there are no targets."""
+    hint = "use targets in add_loss, add_metric and what leads to them"
+    uses = [(each, entry) for entry in view.model.entries for each in entry.used_names()]
+    for each, entry in [*uses, *((output, None) for output in view.model.outputs)]:
+        if not each.startswith(PREFIX):
+            continue
+        what = f"'{entry.name}' needs '{each}', which" if entry is not None else f"the output '{each}'"
+        place = entry.path if entry is not None and entry in view.entries else path
+        yield Fault(f"view '{name}': {what} is not there when the model predicts", place, "key", hint=hint)
+
+
+def _key_faults(written: Mapping[Any, Any], whose: str, path: Path) -> list[Fault]:
+    return [
+        Fault(f"unknown key '{key}' in {whose}{suggestion(str(key), _KEYS)}", (*path, key), "key")
+        for key in written
+        if key not in _KEYS
+    ]
+
+
+def read_further(scope: Scope, whose: str, written: Any, path: Path) -> View:
+    """A model at a path of the config that calls what the scope shares, and shares its weights. Raises Invalid.
+
+    With inputs of its own it knows nothing else; without, it goes on from the data's inputs, and from the inputs and
+    the nodes of the scope's.
+    """
+    faults = Faults(())
+    if isinstance(written, dict):
+        faults.found += _key_faults(written, whose, path)
+    if not isinstance(written, dict) or not ({"layers", "outputs"} & set(written)):
+        if not any("did you mean" in fault.text for fault in faults.found):
+            faults.add(f"{whose}: expected a mapping with outputs, layers or both, got {show(written)}", path)
+        raise Invalid(faults.found)
+    own = "inputs" in written
+    reading = forked(scope.reading, faults, path, own=own)
+    inputs = (*scope.inputs, *scope.beside)
+    for given in () if own else scope.beside:
+        reading.names.give(given.name, given.path)
+    if own:
+        declared = read_declared(written["inputs"], {}, reading.names, faults, path)
+        inputs, reading.inputs = tuple(declared.values()), tuple(declared)
+    outputs = scope.read(reading, written, path)
+    is_whole = not faults.found and not reading.names.has_spoiled()  # what could not be read is not judged
+    if is_whole:
+        hidden = inputs if own else ()
+        at = ".".join((*map(str, path), "outputs"))
+        faults.found += idle_faults(hidden, reading.entries, outputs, at, inside=False)
+    before = [] if own else scope.reading.entries
+    entries = leading_to([*before, *reading.entries], outputs)
+    if is_whole and not faults.found and not entries:
+        faults.add(f"{whose}: there is no layer on the way to its outputs", path, at="key")
+    if faults.all():
+        raise Invalid(faults.all())
+    used = {*outputs, *(name for node in flat(entries) for name in node.used_names())}
+    given = tuple(each for each in inputs if each.name in used)
+    model = Model(given, entries, outputs, called_by(scope.reading.shared.values(), entries))
+    return View(model, tuple(reading.entries), own)
+
+
+def forked(reading: Reading, faults: Faults, path: Path, *, own: bool) -> Reading:
+    """A reading that leaves the first one as it is. Its paths are those of the config as a whole."""
+    section = reading.faults.section
+    blocks = {n: block and replace(block, path=(*section, *block.path)) for n, block in reading.blocks.items()}
+    return replace(
+        reading,
+        faults=faults,
+        prefix="/".join(map(str, path)) + "/",
+        names=Names() if own else reading.names.fork(),
+        entries=[],
+        inputs=() if own else reading.inputs,
+        shared=reading.shared.new_child(),
+        blocks=blocks,
+    )
+
+
+def leading_to(entries: Sequence[Entry], outputs: Iterable[str]) -> tuple[Entry, ...]:
+    """The entries that the outputs need, in order."""
+    wanted, kept = set(outputs), []
+    for entry in reversed(entries):
+        if wanted & {output for node in flat([entry]) for output in (*node.outputs, *entry.outputs)} - {"_"}:
+            kept.append(entry)
+            wanted.update(entry.used_names())
+    return tuple(reversed(kept))
+
+
+def called_by(shared: Iterable[Shared | None], entries: Sequence[Entry]) -> tuple[Shared, ...]:
+    """What is called by entries, or by what they call."""
+    called = called_in(entries)
+    return tuple(each for each in shared if each is not None and each.weights in called)

@@ -1,0 +1,251 @@
+"""Weights of one model for another: taken by name, or computed so that a wider or deeper model does the same.
+
+Net2Net is that of Chen, Goodfellow and Shlens (2015): a wider layer has some of its channels twice, and what takes them
+gives each copy a part of the weight; a deeper one has a layer more that hands its input on.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from kerascli.draws import key_seed
+from kerascli.errors import ConfigError, Fault, Path, suggestion
+from kerascli.model.ir.nodes import Model, Node
+from kerascli.model.runtime.weights import Weight
+from kerascli.parts.initializers import RandomNormal, RandomUniform
+
+How = Literal["copy", "net2wider", "net2deeper", "random_pad"]
+_PATH: Path = ("model", "init_from")
+_PAD_DEVIATION = 0.1
+_BY_CHANNEL = frozenset({
+    "activation", "relu", "leaky_relu", "elu", "dropout", "spatial_dropout_1d", "spatial_dropout_2d", "identity",
+    "max_pooling_1d", "max_pooling_2d", "max_pooling_3d", "average_pooling_1d", "average_pooling_2d",
+    "average_pooling_3d", "global_average_pooling_1d", "global_average_pooling_2d", "global_max_pooling_1d",
+    "global_max_pooling_2d", "zero_padding_1d", "zero_padding_2d", "up_sampling_1d", "up_sampling_2d",
+    "cropping_1d", "cropping_2d", "gaussian_noise", "gaussian_dropout",
+})  # fmt: skip
+"""Layers without weights that do the same to every channel."""
+_WITH_KERNEL = frozenset({"dense", "conv_1d", "conv_2d", "conv_3d"})
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Where the weights of a layer come from (`there`, dots in it as slashes), and what is done to them."""
+
+    there: str
+    how: How = "copy"
+    noise: float = 0.05
+    """Of the split weights' deviation: equal copies would learn the same."""
+
+
+@dataclass(slots=True)
+class Taken:
+    """Values by weight name, and the layers that found none."""
+
+    values: dict[str, Tensor] = field(default_factory=dict)
+    passed_over: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Widened:
+    """Channels of a tensor that are more than they were."""
+
+    by: str
+    copies: Tensor
+    """The old channel of every new one."""
+    old: int
+    random: bool
+    noise: float
+    generator: torch.Generator
+    positions: int = 1
+    """How often the channels stand behind each other: flattened pixels."""
+
+    def outputs(self, values: Tensor, *, of: str) -> Tensor:
+        """What belongs to the channels (on the last axis), for all of them."""
+        new = values.index_select(-1, self.copies)
+        if self.random:
+            ones = torch.full_like(new, _PAD_DEVIATION)
+            new = ones if of == "bias" else self._normal(new.shape, values.dtype) * _PAD_DEVIATION
+        return torch.cat([values, new], -1)
+
+    def inputs(self, kernel: Tensor) -> Tensor:
+        """A kernel (..., channels, units) that takes them all; the copies share the weight of their channel."""
+        units = kernel.shape[-1]
+        old = kernel.reshape(*kernel.shape[:-2], self.positions, self.old, units)
+        counts = torch.bincount(self.copies, minlength=self.old).to(kernel.dtype) + 1
+        if self.random:
+            new = self._normal((*old.shape[:-2], len(self.copies), units), kernel.dtype) * _PAD_DEVIATION
+            both = torch.cat([old, new], -2)
+        else:
+            old = old / counts[:, None]
+            new = old.index_select(-2, self.copies)
+            spread = new.std(correction=0) if new.numel() else 0.0
+            both = torch.cat([old, new + self._normal(new.shape, kernel.dtype) * self.noise * spread], -2)
+        return both.reshape(*kernel.shape[:-2], self.positions * both.shape[-2], units)
+
+    def _normal(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        return RandomNormal(stddev=1.0)(tuple(shape), dtype=dtype, generator=self.generator)
+
+
+def take_mapped(
+    model: Model, weights: Sequence[Weight], source: Mapping[str, Tensor], takes: Mapping[str, Take], *, seed: int
+) -> dict[str, Tensor]:
+    """Values for the layers that `takes` names, from `source`. Raises ConfigError."""
+    mapped = _Mapped(weights, source, seed)
+    asked = {name.replace(".", "/"): take for name, take in takes.items()}
+    for name, take in asked.items():
+        path = (*_PATH, "map", name.replace("/", "."))
+        if take.how != "net2deeper" and not mapped.source_of(take.there):
+            there = {each.rpartition("/")[0] for each in source}
+            raise _fault(f"there is no layer '{take.there}' to take from{suggestion(take.there, there)}", path)
+    for node in model.nodes:
+        found = next((n for n in asked if node.weights_name == n or node.weights_name.startswith(f"{n}/")), None)
+        rest = "" if found is None else node.weights_name[len(found) :]
+        take = None if found is None else asked[found]
+        mapped.add(node, None if take is None else replace(take, there=take.there.replace(".", "/") + rest))
+    return mapped.values
+
+
+def unknown_layers(model: Model, names: Iterable[str]) -> list[Fault]:
+    """Those of `map` that the model does not have."""
+    layers = [node.weights_name.replace("/", ".") for node in model.nodes]
+    return [
+        Fault(f"init_from: the model has no layer '{name}'{suggestion(name, layers)}", (*_PATH, "map", name), "key")
+        for name in names
+        if not any(each == name or each.startswith(f"{name}.") for each in layers)
+    ]
+
+
+def take_by_name(weights: Sequence[Weight], source: Mapping[str, Tensor], *, all_of_them: bool) -> Taken:
+    """Values of the layers whose weights have the same names and shapes; with `all_of_them` the rest is an error."""
+    taken = Taken()
+    layers: dict[str, list[Weight]] = {}
+    for weight in weights:
+        layers.setdefault(weight.name.rpartition("/")[0], []).append(weight)
+    for layer, own in layers.items():
+        wrong = next((w for w in own if w.name not in source or source[w.name].shape != w.spec.shape), None)
+        if wrong is None:
+            taken.values |= {weight.name: source[weight.name] for weight in own}
+        elif not all_of_them:
+            taken.passed_over.append(layer)
+        elif wrong.name in source:
+            shapes = f"{tuple(source[wrong.name].shape)} there, {tuple(wrong.spec.shape)} here"
+            raise _fault(f"'{wrong.name}' is {shapes}", _PATH, "by_name: true takes only what fits")
+        else:
+            text = f"there is no weight '{wrong.name}' to take{suggestion(wrong.name, source)}"
+            raise _fault(text, _PATH, "map says what is called otherwise, by_name: true takes only what is there")
+    if all_of_them and (more := sorted(set(source) - {weight.name for weight in weights})):
+        hint = "by_name: true takes only what fits"
+        raise _fault(f"the model has no weight '{more[0]}', which is there", _PATH, hint)
+    return taken
+
+
+def _fault(text: str, path: Path, hint: str | None = None) -> ConfigError:
+    return ConfigError([Fault(f"init_from: {text}", path, "key", hint=hint)])
+
+
+class _Mapped:
+    """Goes through the nodes in order; channels that became more are followed along the edges."""
+
+    def __init__(self, weights: Sequence[Weight], source: Mapping[str, Tensor], seed: int) -> None:
+        self.values: dict[str, Tensor] = {}
+        self._weights = weights
+        self._source = source
+        self._seed = seed
+        self._wide: dict[str, _Widened | str] = {}
+        """By tensor; a text says at which node they cannot be followed."""
+
+    def source_of(self, there: str) -> dict[str, Tensor]:
+        prefix = f"{there.replace('.', '/')}/"
+        return {name.removeprefix(prefix): value for name, value in self._source.items() if name.startswith(prefix)}
+
+    def add(self, node: Node, take: Take | None) -> None:
+        own = [weight for weight in self._weights if weight.name.startswith(f"{node.weights_name}/")]
+        wide = next((self._wide[name] for name in node.inputs if name in self._wide), None)
+        if take is None or not own:
+            self._pass_on(node, wide, has_weights=bool(own))
+            return
+        path = (*_PATH, "map", node.weights_name.replace("/", "."))
+        if take.how == "net2deeper":
+            found, out = self._identity(node, own, path), wide
+        else:
+            found = self.source_of(take.there)
+            found, out = self._followed(node, found, wide, path)
+            if take.how != "copy":
+                found, out = self._widened(node, found, own, take, path)
+        if out is not None:
+            self._wide.update(dict.fromkeys(node.outputs, out))
+        self._store(node, own, found, take, path)
+
+    def _store(self, node: Node, own: list[Weight], found: Mapping[str, Tensor], take: Take, path: Path) -> None:
+        for weight in own:
+            name = weight.name.removeprefix(f"{node.weights_name}/")
+            if name not in found:
+                raise _fault(f"'{take.there}' has no '{name}', which '{node.name}' has{suggestion(name, found)}", path)
+            if tuple(found[name].shape) != tuple(weight.spec.shape):
+                shapes = f"{tuple(found[name].shape)} from '{take.there}', {tuple(weight.spec.shape)} here"
+                hint = "net2wider and random_pad fill a layer with more units" if take.how == "copy" else None
+                raise _fault(f"'{weight.name}' is {shapes}", path, hint)
+            self.values[weight.name] = found[name]
+
+    def _pass_on(self, node: Node, wide: _Widened | str | None, *, has_weights: bool) -> None:
+        if wide is None or has_weights:  # a layer that begins anew takes what comes
+            return
+        kind, out = node.layer.component_name, wide
+        if not isinstance(wide, str) and kind == "flatten":
+            out = replace(wide, positions=0)  # as many as the kernel behind has room for
+        elif kind not in _BY_CHANNEL or len(node.inputs) > 1:
+            out = f"'{node.name}'"
+        self._wide.update(dict.fromkeys(node.outputs, out))
+
+    def _followed(
+        self, node: Node, found: dict[str, Tensor], wide: _Widened | str | None, path: Path
+    ) -> tuple[dict[str, Tensor], _Widened | None]:
+        """A layer's weights for the channels that it is given."""
+        if wide is None:
+            return found, None
+        kind = node.layer.component_name
+        if isinstance(wide, str) or kind not in {*_WITH_KERNEL, "batch_normalization"}:
+            where = wide if isinstance(wide, str) else f"'{node.name}'"
+            raise _fault(f"the channels that are widened cannot be followed through {where}", path)
+        if kind == "batch_normalization":
+            return {name: replace(wide, random=False).outputs(value, of=name) for name, value in found.items()}, wide
+        if "kernel" in found and not wide.positions:
+            wide = replace(wide, positions=found["kernel"].shape[-2] // wide.old)
+        return {**found, **({"kernel": wide.inputs(found["kernel"])} if "kernel" in found else {})}, None
+
+    def _widened(
+        self, node: Node, found: dict[str, Tensor], own: list[Weight], take: Take, path: Path
+    ) -> tuple[dict[str, Tensor], _Widened]:
+        kernel = next((weight for weight in own if weight.spec.name == "kernel"), None)
+        if node.layer.component_name not in _WITH_KERNEL or kernel is None or "kernel" not in found:
+            raise _fault(f"{take.how} is for dense and convolution layers; '{node.name}' is none", path)
+        old, new = found["kernel"].shape[-1], kernel.spec.shape[-1]
+        if new <= old:
+            raise _fault(f"{take.how}: '{node.name}' has {new} units, '{take.there}' {old}: it is not wider", path)
+        generator = torch.Generator().manual_seed(key_seed(f"{self._seed}/init_from/{node.weights_name}"))
+        places = RandomUniform(minval=0.0, maxval=float(old))((new - old,), dtype=torch.float64, generator=generator)
+        copies = places.long().clamp(max=old - 1)
+        wide = _Widened(node.name, copies, old, take.how == "random_pad", take.noise, generator)
+        return {name: wide.outputs(value, of=name) for name, value in found.items()}, wide
+
+    def _identity(self, node: Node, own: list[Weight], path: Path) -> dict[str, Tensor]:
+        """A layer that hands its input on: the centre of its kernel is the identity."""
+        layer = node.layer
+        activation = getattr(getattr(layer, "activation", None), "component_name", "linear")
+        kernel = next((weight for weight in own if weight.spec.name == "kernel"), None)
+        shape = () if kernel is None else tuple(kernel.spec.shape)
+        if layer.component_name not in _WITH_KERNEL or len(shape) < 2 or shape[-1] != shape[-2]:
+            text = f"net2deeper: '{node.name}' has to be a dense or convolution layer with as many units as it is given"
+            raise _fault(text, path)
+        if activation not in {"linear", "relu"} or any(size % 2 == 0 for size in shape[:-2]):
+            text = f"net2deeper: '{node.name}' needs kernels of an odd size, and relu or no activation"
+            raise _fault(text, path)
+        if shape[:-2] and getattr(layer, "padding", "valid") != "same" and set(shape[:-2]) != {1}:
+            raise _fault(f"net2deeper: '{node.name}' needs padding: same to hand its input on", path)
+        identity = torch.zeros(shape)
+        identity[tuple(size // 2 for size in shape[:-2])] = torch.eye(shape[-1])
+        return {w.spec.name: identity if w.spec.name == "kernel" else torch.zeros(w.spec.shape) for w in own}

@@ -1,1 +1,0 @@
-"""The config: text with positions, references, reuse and overrides, then checked data."""

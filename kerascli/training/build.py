@@ -1,0 +1,133 @@
+"""RunSpec + prepared data + device -> everything that fit needs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from kerascli.config.run import RunSpec
+from kerascli.config.sections.compile import CompileSpec
+from kerascli.config.sections.train_step import StepsSpec
+from kerascli.data.base import Field
+from kerascli.data.pipeline.pipeline import Stage
+from kerascli.device import prepare_gpu
+from kerascli.model.runtime.graph import Graph
+from kerascli.model.runtime.weights import Weight, materialize
+from kerascli.optimizers.base import BaseOptimizer
+from kerascli.optimizers.rmsprop import RMSprop
+from kerascli.training.objective import Objective
+from kerascli.training.train_step import Update
+from kerascli.training.update_objective import RoundObjective, Rounds
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """An optimizer, and the weights that it is to change."""
+
+    name: str
+    """Of its update; empty where there is one alone."""
+    optimizer: BaseOptimizer
+    weights: tuple[Weight, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A forward pass of a step, and those that learn from it."""
+
+    update: Update
+    learning: tuple[Learning, ...]
+    repeat: int = 1
+
+    @property
+    def stream(self) -> str:
+        """Keys its random numbers."""
+        return f"train/{name}" if (name := self.learning[0].name) else "train"
+
+
+@dataclass(slots=True)
+class Experiment:
+    """A model with memory on its device, and what trains or judges it."""
+
+    spec: RunSpec
+    graph: Graph
+    update: Update
+    """Predicts and judges."""
+    rounds: tuple[Round, ...]
+    """What a step of the training consists of; an ordinary one is a single round, of `update` itself."""
+    weights: list[Weight]
+    device: torch.device
+
+    def view(self, name: str) -> "Experiment":
+        """A view of the model, with these very weights; of the run it has the inputs' pipelines, and no goals."""
+        built, view = self.spec.built.views[name], self.spec.model.views[name]
+        spec = replace(self.spec, model=view.model, built=built, compile=None, steps=None)
+        graph = Graph(built)
+        weights = graph.weights()
+        given = Stage({}) if view.own_inputs else self.update.input_stage
+        objective = Objective(CompileSpec(RMSprop(), ()), weights, None).to(self.device)
+        update = Update(graph, objective, given, self.update.target_stage, self.update.precision)
+        return Experiment(spec, graph, update, (), weights, self.device)
+
+
+def build_experiment(
+    spec: RunSpec,
+    *,
+    device: torch.device,
+    input_stage: nn.Module,
+    target_stage: nn.Module,
+    targets: Mapping[str, Field],
+    mixing: nn.Module | None = None,
+) -> Experiment:
+    """Make the weights (by the spec's seed) and the update; without a compile section it only predicts.
+
+    `mixing` is done to batches in training; None: nothing is.
+    """
+    prepare_gpu(device)
+    if spec.steps is not None:
+        return _of_rounds(spec, spec.steps, device, input_stage, target_stage, mixing)
+    compiled = spec.compile or CompileSpec(RMSprop(), ())
+    graph = Graph(spec.built)
+    weights = graph.weights()
+    materialize(graph, weights, seed=spec.seed, device=device)
+    objective = Objective(compiled, weights, _class_weight(spec, targets), spec.model.sums).to(device)
+    update = Update(graph, objective, input_stage.to(device), target_stage.to(device), compiled.precision, mixing)
+    learning = Learning("", compiled.optimizer, tuple(weight for weight in weights if weight.trainable))
+    return Experiment(spec, graph, update, (Round(update, (learning,)),), weights, device)
+
+
+def _of_rounds(
+    spec: RunSpec,
+    steps: StepsSpec,
+    device: torch.device,
+    input_stage: nn.Module,
+    target_stage: nn.Module,
+    mixing: nn.Module | None,
+) -> Experiment:
+    """The model that predicts, and a graph for each round: they have their weights in common."""
+    graphs = [Graph(spec.built), *(Graph(each.built) for each in steps.rounds)]
+    weights = list({weight.name: weight for graph in graphs for weight in graph.weights()}.values())
+    materialize(nn.ModuleList(graphs), weights, seed=spec.seed, device=device)
+    stages = input_stage.to(device), target_stage.to(device)
+    rounds = []
+    for graph, each in zip(graphs[1:], steps.rounds, strict=True):
+        learning = [
+            Learning(u.name, u.optimizer, tuple(w for w in graph.weights() if w.trainable and u.trains(w.name)))
+            for u in each.updates
+        ]
+        trained = {one.name: one.weights for one in learning}
+        update = Update(graph, RoundObjective(each, trained), *stages, steps.precision, mixing)
+        rounds.append(Round(update, tuple(learning), each.repeat))
+    whole = Rounds(graphs[0], [(each.stream, each.update) for each in rounds], *stages, steps.precision)
+    return Experiment(spec, graphs[0], whole, tuple(rounds), weights, device)
+
+
+def _class_weight(spec: RunSpec, targets: Mapping[str, Field]) -> Tensor | None:
+    """Weights by class number, 1 where nothing is said."""
+    given = spec.fit.class_weight
+    if given is None:
+        return None
+    field = next(iter(targets.values()))
+    names = {name: number for number, name in enumerate(field.classes or ())}
+    numbers = {names[key] if key in names else int(key): weight for key, weight in given.items()}
+    return torch.tensor([numbers.get(number, 1.0) for number in range(max(numbers) + 2)])

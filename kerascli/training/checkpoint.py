@@ -1,0 +1,113 @@
+"""Everything that a run needs to go on exactly, as tensors by name and JSON; and back."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
+from torch import Tensor
+
+from kerascli.callbacks.base import Callback, RestoreSlot
+from kerascli.errors import FileRefused
+from kerascli.runs.history_writer import Prefix
+from kerascli.training.progress import Progress
+from kerascli.training.step import Trainer
+
+_COUNTERS = ("epoch", "batch", "step", "seconds", "said", "stopped", "phase", "first")
+
+
+def capture(trainer: Trainer, progress: Progress, history: Prefix) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """(tensors, facts for JSON) of the present moment: the tensors themselves, which the next step changes."""
+    tensors = {f"weights/{weight.name}": weight.keras() for weight in trainer.weights}
+    tensors.update({f"optimizer/{name}": value for name, value in trainer.optimizers.state().items()})
+    tensors.update({f"states/{index}": value for index, value in enumerate(progress.states or [])})
+    for slot, weights in progress.slots.items():
+        tensors.update({f"slots/{slot}/{name}": value for name, value in weights.items()})
+    facts = {name: getattr(progress, name) for name in _COUNTERS}
+    facts["callbacks"] = progress.callbacks
+    facts["row"] = progress.row
+    facts["history"] = history.model_dump()
+    return tensors, facts
+
+
+class Standing(BaseModel):
+    """The facts, checked: a run may be from another version, or from a stranger."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    epoch: NonNegativeInt
+    batch: NonNegativeInt
+    step: NonNegativeInt
+    seconds: float
+    said: list[str]
+    stopped: str | None
+    phase: NonNegativeInt
+    first: NonNegativeInt
+    callbacks: list[dict[str, Any]]
+    row: dict[str, Any]
+    history: Prefix
+
+
+def stands(facts: Mapping[str, Any]) -> Standing:
+    """Where a checkpoint stands. Raises FileRefused."""
+    for name in sorted(Standing.model_fields.keys() - facts.keys()):
+        raise _of_another_version(f"lacks '{name}'")
+    for name in sorted(facts.keys() - Standing.model_fields.keys()):
+        raise _of_another_version(f"has '{name}'", "a later")
+    try:
+        return Standing.model_validate(facts)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise FileRefused(f"the state in the newest checkpoint is not one of kerascli's: '{where}' is wrong") from None
+
+
+def saved_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the model's weights, by name and in Keras's layout, out of the tensors of a checkpoint."""
+    return _below(tensors, "weights/")
+
+
+def reinstate(
+    trainer: Trainer, tensors: dict[str, Tensor], facts: Mapping[str, Any], callbacks: Sequence[Callback]
+) -> Progress:
+    """Put weights and optimizer back, return the progress. Raises FileRefused where the model is another."""
+    known = stands(facts)
+    trainer.restore(saved_weights(tensors))
+    trainer.optimizers.load_state_dict(_below(tensors, "optimizer/"))
+    progress = Progress(**{name: getattr(known, name) for name in _COUNTERS})
+    progress.callbacks = [dict(state) for state in known.callbacks]
+    progress.row = dict(known.row)
+    device = trainer.weights[0].tensor.device if trainer.weights else "cpu"
+    states = _below(tensors, "states/")
+    if states.keys() != {
+        str(index) for index, _ in enumerate(trainer.update.objective.metrics if progress.batch else ())
+    }:
+        raise _of_another_version("has figures that are not those of this training")
+    if states:
+        progress.states = [states[str(index)].to(device) for index in range(len(states))]
+    for name, value in _below(tensors, "slots/").items():
+        slot, _, weight = name.partition("/")
+        progress.slots.setdefault(slot, {})[weight] = value
+    _check_callbacks(progress, callbacks)
+    return progress
+
+
+def _check_callbacks(progress: Progress, callbacks: Sequence[Callback]) -> None:
+    """Each goes on from what it kept; before the first epoch of a phase none has kept anything."""
+    if not progress.callbacks and progress.epoch == progress.first and progress.batch == 0:
+        return
+    if len(progress.callbacks) != len(callbacks):
+        raise _of_another_version(f"has the states of {len(progress.callbacks)} callbacks, not of {len(callbacks)}")
+    for callback, state in zip(callbacks, progress.callbacks, strict=True):
+        for name in dict(callback.start()).keys() - state.keys():
+            raise _of_another_version(f"lacks '{name}' of {callback.component_name}")
+        for decision in callback.train_end(state):
+            if isinstance(decision, RestoreSlot) and decision.slot not in progress.slots:
+                raise _of_another_version(f"lacks the weights that {callback.component_name} keeps")
+
+
+def _of_another_version(what: str, version: str = "an earlier") -> FileRefused:
+    hint = "start a new run; this one is still there for evaluate, predict, export and model.init_from"
+    return FileRefused(f"the newest checkpoint was made by {version} version of kerascli: it {what}", hint=hint)
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,1 @@
+"""Checks before training: label ranges, and how many rows are evaluated at once."""

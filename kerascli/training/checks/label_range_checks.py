@@ -1,0 +1,280 @@
+"""Values that a model would choke on, or change in silence: class labels, token ids, whole numbers beyond floats.
+
+They are looked for before the training; of rows on disk, when they are read.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+
+from kerascli.config.run import RunSpec
+from kerascli.data.batches.rows import MemorySplit, Split
+from kerascli.data.pipeline.pipeline import Stage
+from kerascli.data.storage.convert import IDS, first_rounded
+from kerascli.data.storage.on_disk import Rows, pieces, rows_a_block
+from kerascli.data.storage.table import first_wrong
+from kerascli.errors import DataError, Fault
+from kerascli.layers.base import BaseLayer
+from kerascli.layers.core.embedding import Embedding
+from kerascli.layers.core.reversible_embedding import ReversibleEmbedding
+from kerascli.losses.base import Loss
+from kerascli.losses.labels import Labels
+from kerascli.metrics.base import Metric
+from kerascli.model.inference.build import Built
+from kerascli.model.ir.shared_layer import SharedPart
+from kerascli.shapes import TensorSpec
+
+Warn = Callable[[str], None]
+
+_MOVING = frozenset({"identity", "reshape", "flatten", "permute", "repeat_vector"})
+"""Layers that hand values on as they are."""
+_ROUNDED_FROM = 2**24
+"""Whole numbers beyond it are rounded by float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Lookup:
+    """An embedding that an input reaches."""
+
+    layer: str
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Requirements of a run on the values of its data, by input and by target."""
+
+    lookups: Mapping[str, list[_Lookup]]
+    numbers: frozenset[str]
+    """Inputs that become floats in the model."""
+    compared: Mapping[str, list[tuple[Loss | Metric, TensorSpec]]]
+    """Losses and metrics of a target, each with the output that it is of."""
+
+    def asks_input(self, name: str, stage: Stage) -> bool:
+        """Return True if the values of an input are to be checked; the results of a stage are floats already."""
+        return name in self.lookups or (name in self.numbers and name not in stage.names)
+
+
+def check_values(
+    spec: RunSpec,
+    splits: Mapping[str, Split],
+    input_stage: Stage,
+    target_stage: Stage,
+    warn: Warn | None = None,
+) -> None:
+    """Raises DataError naming the value and its place in the file; without a file, the split and the row (from 1).
+
+    `warn` is told what will be rounded. Rows on disk are looked at when they are read. What a stage does to a batch is
+    done before.
+    """
+    wanted = _wanted(spec)
+    for name, split in splits.items():
+        split.watch(partial(_check, wanted, name, (input_stage, target_stage), warn))
+
+
+def _wanted(spec: RunSpec) -> _Wanted:
+    graphs = [spec.built, *(each.built for each in spec.steps.rounds)] if spec.steps is not None else [spec.built]
+    lookups: dict[str, list[_Lookup]] = {}
+    numbers: set[str] = set()
+    for built in graphs:
+        numbers |= _of_inputs(built, lookups)
+    compared: dict[str, list[tuple[Loss | Metric, TensorSpec]]] = {}
+    for target, judge, output in _judges(spec):
+        compared.setdefault(target, []).append((judge, output))
+    return _Wanted(lookups, frozenset(numbers), compared)
+
+
+def _of_inputs(built: Built, lookups: dict[str, list[_Lookup]]) -> set[str]:
+    """The inputs that become floats; those that reach an embedding are added to `lookups`."""
+    names = {given.name: given.name for given in built.model.inputs}
+    numbers: set[str] = set()
+    for node in built.model.nodes:
+        layer = _alone(node.layer)
+        here = [names[name] for name in node.inputs if name in names]
+        if isinstance(layer, Embedding | ReversibleEmbedding):
+            for name in here[:1]:
+                known = lookups.setdefault(name, [])
+                known += [found] if (found := _Lookup(node.name, layer.input_dim)) not in known else []
+        elif layer.component_name in _MOVING and here:
+            names |= dict.fromkeys(node.outputs, here[0])
+        elif not layer.takes_integers:
+            numbers.update(here)
+    return numbers
+
+
+def _alone(layer: BaseLayer) -> BaseLayer:
+    """The layer itself, where a shared one is called."""
+    return layer.shared.layer if isinstance(layer, SharedPart) and layer.shared.layer is not None else layer
+
+
+def _judges(spec: RunSpec) -> Iterator[tuple[str, Loss | Metric, TensorSpec]]:
+    """Every loss and metric that is of a target, with the output that is compared."""
+    for goal in spec.compile.goals if spec.compile is not None else ():
+        for judge in (goal.loss, *(use.metric for use in goal.metrics)):
+            if judge is not None:
+                yield goal.target, judge, spec.built.specs[goal.output]
+    for each in spec.steps.rounds if spec.steps is not None else ():
+        for update in each.updates:
+            pairs = [*((t.loss, t.of) for t in update.terms), *((j.metric, j.of) for j in update.metrics)]
+            for judge, of in pairs:
+                if judge is not None and of is not None and of.is_target:
+                    yield str(of.y_true), judge, each.built.specs[of.y_pred]
+
+
+def _check(
+    wanted: _Wanted, split: str, stages: tuple[Stage, Stage], warn: Warn | None, part: MemorySplit, rows: Rows
+) -> None:
+    inputs, targets = (partial(_refuse_input, wanted), partial(_refuse_target, wanted))
+    asked = [
+        ("inputs", name, values, stages[0], inputs)
+        for name, values in part.inputs.items()
+        if wanted.asks_input(name, stages[0])
+    ]
+    asked += [
+        ("targets", name, values, stages[1], targets)
+        for name, values in part.targets.items()
+        if name in wanted.compared and (name not in stages[1].names or _takes_labels(wanted, name, values, stages[1]))
+    ]
+    for section, name, values, stage, refuse in asked:
+        largest = 0
+        for start, block in _finished(name, values, stage):
+            bad, found = refuse(name, block)
+            largest = max(largest, found)
+            if bad is not None:
+                at = (section, name, start + bad.row, bad.index, block[0].size)
+                raise _refusal(part, split, _number(rows, start + bad.row), bad, at)
+        if largest > _ROUNDED_FROM and warn is not None:
+            text = f"'{name}' holds whole numbers up to {largest:,}, and float32 rounds those beyond {_ROUNDED_FROM:,}"
+            warn(f"{text}; normalization computes with all their digits, integer_lookup takes ids")
+
+
+def _takes_labels(wanted: _Wanted, name: str, values: np.ndarray, stage: Stage) -> bool:
+    """Return True if a loss or metric takes the results of a stage as class labels, decided by the first row."""
+    _, probe = next(_finished(name, values[:1], stage))
+    spec = TensorSpec(probe.shape[1:], probe.dtype.name)
+    return any(judge.labels(spec, output) is not None for judge, output in wanted.compared[name])
+
+
+@dataclass(frozen=True, slots=True)
+class _Bad:
+    """A value that is refused: its row, and its index in the row."""
+
+    row: int
+    index: int
+    text: str
+    hint: str | None = None
+
+
+def _refusal(part: MemorySplit, split: str, number: int, bad: _Bad, at: tuple[str, str, int, int, int]) -> DataError:
+    """The error for a value: `at` is its section, name, row, its index in the row and how many a row has."""
+    if part.origin is None:
+        return DataError(f"{split} row {number}: {bad.text}", hint=bad.hint)
+    text = bad.text if split == "train" else f"{bad.text} (in the '{split}' split)"
+    return DataError(Fault(text, place=part.origin.place(*at), hint=bad.hint))
+
+
+_Found = tuple[_Bad | None, int]
+"""The first fault of a block of rows, and the largest integer in it that becomes a float."""
+
+
+def _refuse_input(wanted: _Wanted, name: str, values: np.ndarray) -> _Found:
+    for lookup in wanted.lookups.get(name, ()):
+        place = outside(values, Labels(0, lookup.entries - 1))
+        if place is not None:
+            row, index, value, whole = place
+            of = f"the embedding '{lookup.layer}' has rows 0 to {lookup.entries - 1}"
+            if not whole:
+                return _Bad(row, index, f"'{name}' holds {value}; {of}, and no fractions of them"), 0
+            hint = f"input_dim: {int(values.max()) + 1}, or more, would take it"
+            return _Bad(row, index, f"'{name}' holds {value}; {of}", hint), 0
+        if values.dtype.kind == "f" and values.size and values.max() >= _ROUNDED_FROM:
+            row, (index, _) = first_wrong(values >= _ROUNDED_FROM)
+            text = f"'{name}' is of float32, which does not tell whole numbers from {_ROUNDED_FROM:,} on apart"
+            return _Bad(row, index, text, "put cast: int64 into its pipeline; pad_sequences: {dtype: int64}"), 0
+    return _rounded(name, values) if name in wanted.numbers else (None, 0)
+
+
+def _refuse_target(wanted: _Wanted, name: str, values: np.ndarray) -> _Found:
+    seen: set[Labels] = set()
+    numbers = False
+    for judge, output in wanted.compared.get(name, ()):
+        labels = judge.labels(TensorSpec(values.shape[1:], values.dtype.name), output)
+        numbers = numbers or labels is None
+        if labels is None or labels in seen:
+            continue
+        seen.add(labels)
+        place = outside(values, labels)
+        if place is not None:
+            row, index, value, whole = place
+            if whole:
+                return _Bad(row, index, f"target '{name}' is {value}; {labels.words}"), 0
+            text = f"target '{name}' is {value}; {judge.component_name} takes class numbers, which are whole"
+            return _Bad(
+                row, index, text, "discretization makes classes of numbers; a loss such as mse takes them as they are"
+            ), 0
+    return _rounded(name, values) if numbers and not seen else (None, 0)
+
+
+def outside(values: np.ndarray, labels: Labels) -> tuple[int, int, object, bool] | None:
+    """The first row with a value that is no such label, its index in the row, the value, and whether it is whole."""
+    if not values.size:
+        return None
+    fractions = labels.whole and values.dtype.kind == "f"
+    low, high = values.min(), values.max()
+    within = (labels.low is None or low >= labels.low) and (labels.high is None or high <= labels.high)
+    if within and not (fractions and (values != np.trunc(values)).any()):
+        return None
+    flat = values.reshape(len(values), -1)
+    wrong = np.zeros(flat.shape, bool)
+    if labels.low is not None:
+        wrong |= flat < labels.low
+    if labels.high is not None:
+        wrong |= flat > labels.high
+    if labels.besides is not None:
+        wrong &= flat != labels.besides
+    if fractions:
+        wrong |= flat != np.trunc(flat)
+    if not wrong.any():
+        return None
+    row = int(wrong.any(axis=1).argmax())
+    index = int(wrong[row].argmax())
+    value = flat[row][index].item()
+    return row, index, round(value, 7) if isinstance(value, float) else value, value == value // 1
+
+
+def _rounded(name: str, values: np.ndarray) -> _Found:
+    """Whole numbers that are no more what they were as floats."""
+    if values.dtype.kind not in "iu" or values.dtype.itemsize < 4 or not values.size:
+        return None, 0
+    largest = max(int(values.max()), -int(values.min()))
+    found = first_rounded(values)
+    if found is None:
+        return None, largest
+    row, (index, _), value = found
+    text = f"'{name}' holds {value}, which would be rounded: floats hold whole numbers up to 2**53"
+    return _Bad(row, index, text, IDS), 0
+
+
+def _finished(name: str, values: np.ndarray, stage: Stage) -> Iterator[tuple[int, np.ndarray]]:
+    """Blocks of rows as they reach the model, each with the place of its first row."""
+    if name not in stage.names:
+        yield 0, values
+        return
+    module = stage.suffixes[stage.names.index(name)]
+    device = next((tensor.device for tensor in module.buffers()), torch.device("cpu"))
+    training = module.training
+    module.eval()
+    with torch.no_grad():
+        start = 0
+        for block in pieces(values, rows_a_block(values)):
+            yield start, module(torch.tensor(block, device=device)).cpu().numpy()
+            start += len(block)
+    module.train(training)
+
+
+def _number(rows: Rows, place: int) -> int:
+    """Which row of the split stands at a place among `rows`, from 1."""
+    return 1 + (rows.start + place if isinstance(rows, slice) else int(rows[place]))

@@ -1,0 +1,79 @@
+"""Whether formulas keep the rows of a batch apart: tried with numbers, since no shape tells `x - mean(x, axis=0)`."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kerascli import draws
+from kerascli.expressions import ExpressionError
+from kerascli.layers.expressions.base import ExpressionLayer
+from kerascli.losses.expr import Expr as LossExpr
+from kerascli.metrics.expr import Expr as MetricExpr
+from kerascli.model.ir.nodes import Node
+from kerascli.ops.expression import expression, value_of_pair
+from kerascli.shapes import Shape, TensorSpec
+
+_ROWS = 4
+_UNKNOWN = 6
+
+Formula = Callable[[list[Tensor]], Any]
+
+
+def node_keeps_rows_apart(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
+    """Whether each row of a node's value follows from that row alone; of what is no formula it is not asked."""
+    if not isinstance(node.layer, ExpressionLayer):
+        return True
+    found, xs = expression(node.layer.value), [specs[name] for name in node.inputs]
+    if not any(spec.batched for spec in xs):
+        return True
+    sized_by = next(index for index, spec in enumerate(xs) if spec.batched)
+    names = found.names
+
+    def value(tensors: list[Tensor]) -> Any:
+        return found(dict(zip(names, tensors, strict=False)), tensors[sized_by], training=False)
+
+    return _rows_stay_apart(value, xs)
+
+
+def judge_keeps_rows_apart(judge: object, output: TensorSpec) -> bool:
+    """The same of a loss or a metric that is a formula; targets are like the output, or one number less deep."""
+    if not isinstance(judge, LossExpr | MetricExpr):
+        return True
+    text = judge.value
+    targets = (output, TensorSpec(output.shape[:-1], output.dtype))
+    return any(_rows_stay_apart(lambda pair: value_of_pair(text, *pair), [target, output]) for target in targets)
+
+
+def _rows_stay_apart(formula: Formula, xs: list[TensorSpec]) -> bool:
+    """Whether another first or last row leaves the values of the others as they are. What cannot be tried, does not."""
+    try:
+        before = _parts(formula, [_numbers(spec, None) for spec in xs])
+        for changed in (0, _ROWS - 1):
+            after = _parts(formula, [_numbers(spec, changed) for spec in xs])
+            others = [row for row in range(_ROWS) if row != changed]
+            if not all(torch.equal(one[others], other[others]) for one, other in zip(before, after, strict=True)):
+                return False
+    except (ExpressionError, RuntimeError, IndexError, ValueError, TypeError):
+        return False
+    return True
+
+
+def _parts(formula: Formula, xs: list[Tensor]) -> list[Tensor]:
+    """The tensors that come out, nan as a number that equals itself; with the same random numbers each time."""
+    with torch.no_grad(), draws.using(draws.Draws(0, "rows", 0)):
+        value = formula(xs)
+    parts = value if isinstance(value, list) else [value]
+    return [part.double().nan_to_num() for part in parts if isinstance(part, Tensor)]
+
+
+def _numbers(spec: TensorSpec, changed: int | None) -> Tensor:
+    """Between 0 and 1, where most operations are defined; 0 and 1 of whole numbers."""
+    shape: Shape = (_ROWS, *spec.shape) if spec.batched else spec.shape
+    sizes = [_UNKNOWN if size is None else size for size in shape]
+    count = torch.arange(torch.Size(sizes).numel(), dtype=torch.float32).reshape(sizes)
+    values = 0.5 + 0.4 * torch.sin(1.7 * count)
+    if changed is not None and spec.batched:
+        values[changed] = 0.5 + 0.4 * torch.cos(2.3 * count[changed])
+    return (values > 0.5).to(torch.int64) if spec.is_integer else values

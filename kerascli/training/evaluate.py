@@ -1,0 +1,39 @@
+"""Loss and metrics over a split: large numbers stay on the device until the end."""
+
+from collections.abc import Generator, Iterable
+
+import torch
+from torch import Tensor
+
+from kerascli import draws
+from kerascli.data.batches.loader import Batch
+from kerascli.events import Tick
+from kerascli.training.layer_states import Memory
+from kerascli.training.train_step import Update
+
+
+def evaluate(
+    update: Update, batches: Iterable[Batch], *, seed: int, step: int = 0
+) -> Generator[Tick, None, dict[str, float]]:
+    """Yield a Tick a batch, return the figures. `step` keys the draws of models that sample in inference."""
+    update.eval()
+    sums: list[Tensor] | None = None
+    memory = Memory(update.states())
+    for number, batch in enumerate(batches):
+        # not around the yield: whoever gets the event would be in inference mode too
+        with torch.inference_mode(), draws.using(draws.Draws(seed, f"evaluate/{number}", step)), memory.of_batch():
+            outcome = update(batch)
+            memory.keep(outcome.updates)
+            sums = add_states(sums, outcome.judgement.states)
+        yield Tick()
+    assert sums is not None, "a split has rows"
+    return update.objective.figures(sums)
+
+
+def add_states(sums: list[Tensor] | None, states: list[Tensor]) -> list[Tensor]:
+    """Add a batch's states to what there is, in place."""
+    if sums is None:
+        return [state.clone() for state in states]
+    for total, state in zip(sums, states, strict=True):
+        total += state
+    return sums

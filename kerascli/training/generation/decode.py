@@ -1,0 +1,53 @@
+"""A decoder writes: it is given what it has written so far, and tells the next word, until it tells the end."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kerascli import draws
+from kerascli.data.text_codec import TextCodec
+from kerascli.training.generation.generate import Choice, drawn
+
+_PADDING = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """A model that was trained by teacher forcing, with all of its inputs but the one for what is written so far."""
+
+    predict: Callable[[Tensor], Tensor]
+    """Numbers of that input (N, places) -> a probability or a logit for each word (N, places, words)."""
+    begin: tuple[int, ...]
+    """What that input begins with, one number at least."""
+    places: int
+    rows: int
+    reads: TextCodec
+    writes: TextCodec
+
+
+def decoded(model: Decoder, length: int, choice: Choice) -> np.ndarray:
+    """The numbers of the words that are written (N, T), the last one included that ends a text; -1 behind that.
+
+    All rows are written at once. A text ends at the word that ends texts, or, where there is none, at padding; else
+    when there is no place left or it has `length` words.
+    """
+    stop = _PADDING if model.writes.stop is None else model.writes.stop
+    read_as = torch.tensor(model.reads.numbers_of(model.writes))
+    so_far = torch.zeros((model.rows, model.places), dtype=torch.int64)
+    so_far[:, : len(model.begin)] = torch.tensor(model.begin)
+    first = len(model.begin) - 1
+    count = min(length, model.places - first)
+    out = np.full((model.rows, count), -1)
+    goes_on = np.ones(model.rows, bool)
+    for place in range(first, first + count):
+        with draws.using(draws.Draws(choice.seed, "generate", place)), torch.inference_mode():
+            chosen = drawn(model.predict(so_far)[:, place], model.writes, choice, may=stop)
+        out[goes_on, place - first] = chosen.numpy()[goes_on]
+        goes_on &= chosen.numpy() != stop
+        if place + 1 == model.places or not goes_on.any():
+            break
+        so_far[:, place + 1] = read_as[chosen]
+    return out

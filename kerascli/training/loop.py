@@ -1,0 +1,233 @@
+"""The training loop: a generator of events over a trainer, batches and callbacks."""
+
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from kerascli.callbacks.base import (
+    Callback,
+    Decision,
+    EpochFacts,
+    RestoreSlot,
+    SaveSlot,
+    Say,
+    SetLearningRate,
+    State,
+    Stop,
+    rate_columns,
+)
+from kerascli.data.batches.loader import Batch
+from kerascli.events import BatchEnd, EpochBegin, EpochEnd, Event, Record, Stopped, Tick
+from kerascli.spans import span
+from kerascli.training.evaluate import add_states, evaluate
+from kerascli.training.finite import refuse_bad_step, refuse_bad_weights
+from kerascli.training.layer_states import forget
+from kerascli.training.progress import Progress
+from kerascli.training.step import Trainer
+
+_REDRAW_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do: the fit section with everything that the data decides filled in."""
+
+    epochs: int
+    steps: int
+    batches: Callable[[int, int], Iterable[Batch]]
+    """(epoch from 0, first batch) -> the batches of the epoch from there on."""
+    validation: Callable[[], Iterable[Batch]] | None
+    validates: Callable[[int], bool]
+    """Whether the epoch (from 1) is followed by a validation."""
+    callbacks: Sequence[Callback]
+    directions: dict[str, str]
+    forgets: bool = True
+    """Whether stateful layers begin each epoch anew."""
+    phase: int | None = None
+    """Its number, from 1, where the fit has several: a column of the history."""
+
+
+def train(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
+    """Train from where `progress` stands. Raises TrainingStopped where the loss or a weight is not finite.
+
+    At every event but the last, `progress`, the weights and the optimizer belong together and can be saved.
+    What callbacks and averages do to the weights when all is done comes after the last epoch's event: a run that
+    is extended goes on from before it, as if it had never ended.
+    """
+    if not progress.callbacks:
+        progress.callbacks = [dict(callback.start()) for callback in plan.callbacks]
+    while progress.epoch < plan.epochs and progress.stopped is None:
+        yield from _epoch(trainer, plan, progress)
+    trainer.optimizers.finish()  # first, as in Keras: weights that a callback restores are those of its best epoch
+    said: list[str] = []
+    for callback, state in zip(plan.callbacks, progress.callbacks, strict=True):
+        said += _carry_out(callback.train_end(state), trainer, progress)
+    if progress.stopped is not None:
+        yield Stopped("callback", progress.stopped, progress.epoch, tuple(said))
+    else:
+        yield Stopped("completed", f"{progress.epoch} epochs done", progress.epoch, tuple(said))
+
+
+def _epoch(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
+    number = progress.epoch + 1
+    started = time.monotonic() - progress.seconds
+    yield EpochBegin(number, plan.epochs, plan.steps)
+    if progress.batch == 0 and plan.forgets:
+        forget(trainer.update.states())
+    if progress.batch == 0:  # after the event, at which a run may be left: to go on from there must not do it twice
+        facts = _facts(trainer, plan, progress, progress.row, number)
+        with span("callbacks"):
+            for callback in plan.callbacks:
+                progress.said += _carry_out(callback.begin(facts), trainer, progress)
+    yield from _batches(trainer, plan, progress, started)
+    assert progress.states is not None
+    with span("metrics"):
+        logs = trainer.update.objective.figures(progress.states)
+        refuse_bad_step(trainer, plan.steps, number)
+        refuse_bad_weights(trainer, progress)
+    if plan.validation is not None and plan.validates(number):
+        with span("validation"):
+            figures = yield from _validate(trainer, plan, progress)
+        logs.update({f"val_{name}": value for name, value in figures.items()})
+    rates = rate_columns(trainer.optimizers.learning_rates)
+    with span("callbacks"):
+        facts = replace(_facts(trainer, plan, progress, logs, number), seconds=time.monotonic() - started)
+        asked = range(len(plan.callbacks))
+        carried = _decide(trainer, plan, progress, asked, lambda callback: callback.epoch_end, facts)
+    seconds = time.monotonic() - started
+    phase = {} if plan.phase is None else {"phase": plan.phase}
+    progress.row = {"epoch": number, **phase, **logs, **rates, "epoch_seconds": seconds}
+    progress.epoch, progress.batch, progress.states, progress.seconds = number, 0, None, 0.0
+    messages = (*progress.said, *carried.messages)
+    progress.said = []
+    yield EpochEnd(number, plan.epochs, logs, seconds, messages, carried.slots, carried.records)
+
+
+def _batches(trainer: Trainer, plan: Plan, progress: Progress, started: float) -> Iterator[Event]:
+    trainer.update.train()
+    drawn = time.monotonic()
+    number = progress.epoch + 1
+    periods = {i: n for i, callback in enumerate(plan.callbacks) if (n := callback.batch_period()) is not None}
+    for batch in _awaited(plan.batches(progress.epoch, progress.batch)):
+        states = trainer.step(batch, progress.step)
+        with span("metrics"):
+            progress.states = add_states(progress.states, states)
+        progress.batch += 1
+        progress.step += 1
+        now = time.monotonic()
+        logs = None
+        if now - drawn >= _REDRAW_SECONDS:
+            drawn = now
+            progress.seconds = now - started
+            with span("metrics"):
+                refuse_bad_step(trainer, plan.steps, number)
+                logs = trainer.update.objective.figures(progress.states)
+        carried = _Carried()
+        if due := [i for i, period in periods.items() if progress.step % period == 0]:
+            progress.seconds = now - started
+            with span("callbacks"):
+                refuse_bad_step(trainer, plan.steps, number)
+                so_far = trainer.update.objective.figures(progress.states)
+                facts = replace(_facts(trainer, plan, progress, so_far, number), seconds=progress.seconds)
+                carried = _decide(trainer, plan, progress, due, lambda callback: callback.batch_end, facts)
+                progress.said += carried.messages
+        yield BatchEnd(number, progress.batch, plan.steps, logs, carried.slots, carried.records)
+
+
+def _awaited(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """The batches; waiting for one is work of its own, and may be the most of it."""
+    iterator = iter(batches)
+    while True:
+        with span("data"):
+            batch = next(iterator, None)
+        if batch is None:
+            return
+        yield batch
+
+
+def _validate(trainer: Trainer, plan: Plan, progress: Progress) -> Generator[Event, None, dict[str, float]]:
+    assert plan.validation is not None
+    work = evaluate(trainer.update, plan.validation(), seed=trainer.seed, step=progress.step)
+    if any(callback.judges_averages for callback in plan.callbacks):
+        work = _on_averages(work, trainer)
+    figures = yield from work
+    return figures
+
+
+def _on_averages(
+    work: Generator[Tick, None, dict[str, float]], trainer: Trainer
+) -> Generator[Tick, None, dict[str, float]]:
+    """An evaluation of the weights' moving averages; at its events, at which a run is saved, the weights are back."""
+    while True:
+        trainer.optimizers.swap_averages()
+        try:
+            tick = next(work)
+        except StopIteration as done:
+            return done.value
+        finally:
+            trainer.optimizers.swap_averages()
+        yield tick
+
+
+@dataclass(slots=True)
+class _Carried:
+    messages: tuple[str, ...] = ()
+    slots: tuple[str, ...] = ()
+    records: tuple[Record, ...] = ()
+
+
+def _decide(
+    trainer: Trainer,
+    plan: Plan,
+    progress: Progress,
+    asked: Iterable[int],
+    question: Callable[[Callback], Callable[[EpochFacts, State], tuple[list[Decision], State]]],
+    facts: EpochFacts,
+) -> _Carried:
+    """Ask callbacks in order; the rate that one sets, the next one sees."""
+    all_decisions: list[Decision] = []
+    said: list[str] = []
+    for index in asked:
+        facts = replace(facts, learning_rates=trainer.optimizers.learning_rates)
+        decisions, state = question(plan.callbacks[index])(facts, progress.callbacks[index])
+        progress.callbacks[index] = dict(state)
+        said += _carry_out(decisions, trainer, progress)
+        all_decisions += decisions
+    return _Carried(
+        messages=tuple(said),
+        slots=tuple(d.slot for d in all_decisions if isinstance(d, SaveSlot) and d.to_disk),
+        records=tuple(decision for decision in all_decisions if isinstance(decision, Record)),
+    )
+
+
+def _carry_out(decisions: Iterable[Decision], trainer: Trainer, progress: Progress) -> list[str]:
+    """Do what is to be done to weights, rate and progress; returns what is to be said."""
+    said = []
+    for decision in decisions:
+        match decision:
+            case SetLearningRate(value, update):
+                trainer.optimizers.by_name[update].set_learning_rate(value)
+            case Stop(reason):
+                progress.stopped = reason
+                said.append(reason)
+            case SaveSlot(slot, to_disk=False):
+                progress.slots[slot] = trainer.snapshot()
+            case RestoreSlot(slot):
+                trainer.restore(progress.slots[slot])
+            case Say(text):
+                said.append(text)
+            case _:
+                pass  # slots on disk and records are the recorder's
+    return said
+
+
+def _facts(trainer: Trainer, plan: Plan, progress: Progress, logs: dict[str, float], number: int) -> EpochFacts:
+    return EpochFacts(
+        epoch=number,
+        epochs=plan.epochs,
+        logs=logs,
+        learning_rates=trainer.optimizers.learning_rates,
+        steps=plan.steps,
+        directions=plan.directions,  # pyright: ignore[reportArgumentType]
+        step=progress.step,
+    )

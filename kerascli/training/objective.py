@@ -1,0 +1,157 @@
+"""The objective: what outputs and targets come to: the loss to descend, and states that add up to figures."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from kerascli.component import Component
+from kerascli.config.sections.compile import CompileSpec, Goal
+from kerascli.losses.base import Loss
+from kerascli.metrics.base import Metric
+from kerascli.model.runtime.graph import GraphOutcome
+from kerascli.model.runtime.weights import Weight
+
+
+@dataclass(slots=True)
+class Judgement:
+    """`totals` are the scalars to descend; `states` go with `Objective.names`, and those of batches add up."""
+
+    totals: list[Tensor]
+    """One, or one for each of the updates that share a forward pass."""
+    states: list[Tensor]
+
+
+Reduction = Literal["mean", "sum"]
+"""How figures of batches become one: a mean, each batch counted by its rows, or their sum."""
+
+
+class BaseObjective(nn.Module):
+    """(outcome of the graph, targets, sample weights, rows) -> Judgement, in float32 whatever the precision."""
+
+    def __init__(self, names: Iterable[str], metrics: Sequence[Metric | Reduction], losses: Iterable[Loss]) -> None:
+        """The names of all figures; for each state its metric (of one figure or more), or the figure's reduction."""
+        super().__init__()
+        self.names = tuple(names)
+        self.metrics = tuple(metrics)
+        self.losses = tuple(losses)
+
+    def components(self) -> list[Component]:
+        """What computes here."""
+        return [*self.losses, *(metric for metric in self.metrics if isinstance(metric, Metric))]
+
+    def figures(self, states: Sequence[Tensor]) -> dict[str, float]:
+        """Added-up states as the figures of logs; waits for the device once, and computes on the CPU."""
+        flat = torch.cat([state.detach().reshape(-1) for state in states]).cpu().double()
+        parts = flat.split([state.numel() for state in states])
+        values = [
+            metric.result(part.view(state.shape)) if isinstance(metric, Metric) else _reduced(part, metric)
+            for metric, part, state in zip(self.metrics, parts, states, strict=True)
+        ]
+        numbers = [number for value in values for number in value.reshape(-1).tolist()]
+        return dict(zip(self.names, numbers, strict=True))
+
+
+def _reduced(state: Tensor, reduction: Reduction) -> Tensor:
+    return state[0] / state[1] if reduction == "mean" else state[0]
+
+
+class Objective(BaseObjective):
+    """What the compile section says of the model's outputs."""
+
+    class_weight: Tensor | None
+
+    def __init__(
+        self,
+        spec: CompileSpec,
+        weights: Sequence[Weight],
+        class_weight: Tensor | None = None,
+        sums: Collection[str] = (),
+    ) -> None:
+        """`sums` are those of the model's own figures that add up over all rows."""
+        names, uses = spec.log_names(), [use for goal in spec.goals for use in goal.metrics]
+        plain = len(names) - sum(len(use.columns) for use in uses)
+        reductions: list[Reduction] = ["sum" if name in sums else "mean" for name in list(names)[:plain]]
+        metrics = [*reductions, *(use.metric for use in uses)]
+        super().__init__(names, metrics, [goal.loss for goal in spec.goals if goal.loss is not None])
+        self.goals = spec.goals
+        self._own = spec.figures
+        self._each_loss = spec.logs_each_loss
+        self._penalized = [weight for weight in weights if weight.spec.regularizer is not None and weight.trainable]
+        self.register_buffer("class_weight", class_weight)
+
+    def forward(
+        self,
+        outcome: GraphOutcome,
+        targets: Mapping[str, Tensor],
+        sample_weight: Mapping[str, Tensor],
+        rows: int,
+    ) -> Judgement:
+        """Targets by target name (N, *), sample weights by target name (N,) -> the batch's judgement."""
+        parts: list[Tensor] = []
+        losses: list[Tensor] = []
+        figures: list[Tensor] = []
+        for goal in self.goals:
+            y_pred, y_true = full_precision(outcome.outputs[goal.output]), targets[goal.target]
+            weight = self._sample_weight(goal, y_true, sample_weight)
+            mask = outcome.masks.get(goal.output)
+            if goal.loss is not None:
+                value = goal.loss(y_true, y_pred, sample_weight=weight, mask=mask)
+                losses.append(value)
+                parts.append(value if goal.weight == 1.0 else value * goal.weight)
+            for use in goal.metrics:
+                figures.append(measured(use.metric, y_true, y_pred, weight if use.weighted else None, mask))
+        parts += outcome.losses.values()
+        parts += [penalty(weight) for weight in self._penalized]
+        total = summed(parts)
+        values = [total, *(losses if self._each_loss else ()), *(outcome.metrics[name] for name in self._own)]
+        reductions = self.metrics[: len(values)]
+        plain = [figure_state(value, rows, how) for value, how in zip(values, reductions, strict=True)]
+        return Judgement([total], [*plain, *figures])
+
+    def _sample_weight(self, goal: Goal, y_true: Tensor, given: Mapping[str, Tensor]) -> Tensor | None:
+        if self.class_weight is not None and self.training:
+            last = len(self.class_weight) - 1  # where classes that were not named are weighted 1, as in Keras
+            return self.class_weight[class_numbers(y_true).clamp(max=last)]
+        return given.get(goal.target)
+
+
+def full_precision(y_pred: Tensor) -> Tensor:
+    """What is judged is not judged in half precision."""
+    return y_pred.float() if y_pred.dtype in (torch.bfloat16, torch.float16) else y_pred
+
+
+def summed(parts: Sequence[Tensor]) -> Tensor:
+    """The sum of scalars."""
+    return parts[0] if len(parts) == 1 else torch.stack([part.reshape(()) for part in parts]).sum()
+
+
+def measured(metric: Metric, y_true: Tensor, y_pred: Tensor, weight: Tensor | None, mask: Tensor | None) -> Tensor:
+    """The state of a metric for a batch."""
+    return metric(y_true, y_pred.detach(), sample_weight=weight, mask=mask)
+
+
+def figure_state(value: Tensor, rows: int, reduction: Metric | Reduction = "mean") -> Tensor:
+    """A batch's mean counts as often as the batch has rows, as in Keras; a sum counts once."""
+    value = value.detach()
+    rows = 1 if reduction == "sum" else rows
+    dtype = torch.float32 if value.device.type == "mps" else torch.float64
+    state = torch.full((2,), float(rows), dtype=dtype, device=value.device)
+    state[:1].mul_(value)
+    return state
+
+
+def penalty(weight: Weight) -> Tensor:
+    """What its regularizer adds to the loss."""
+    regularizer = weight.spec.regularizer
+    assert regularizer is not None
+    return regularizer(weight.spec.to_keras(weight.tensor))
+
+
+def class_numbers(y_true: Tensor) -> Tensor:
+    """Class numbers (rows,) from targets as the loss sees them: numbers, or one-hot rows."""
+    if y_true.dim() > 1:
+        y_true = y_true.argmax(-1) if y_true.shape[-1] != 1 else y_true.squeeze(-1)
+    return y_true.round().long() if y_true.is_floating_point() else y_true.long()

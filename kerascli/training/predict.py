@@ -1,0 +1,27 @@
+"""A model's outputs for rows in order."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from kerascli import draws
+from kerascli.data.batches.loader import Batch
+from kerascli.training.layer_states import Memory
+from kerascli.training.train_step import Update
+
+
+def predict(update: Update, batches: Iterable[Batch], *, seed: int) -> dict[str, Tensor]:
+    """Outputs by name (rows, *), on the CPU, in float32 where they were computed in half precision."""
+    update.eval()
+    parts: dict[str, list[Tensor]] = {}
+    memory = Memory(update.states())
+    with torch.inference_mode():
+        for number, batch in enumerate(batches):
+            with draws.using(draws.Draws(seed, f"predict/{number}", 0)), memory.of_batch():
+                outcome = update.predict(batch.inputs)
+                memory.keep(outcome.updates)
+            for name, value in outcome.outputs.items():
+                value = value.float() if value.dtype in (torch.bfloat16, torch.float16) else value
+                parts.setdefault(name, []).append(value.to("cpu"))
+    return {name: torch.cat(pieces) for name, pieces in parts.items()}

@@ -1,0 +1,104 @@
+"""One step: for each round forward, losses, gradients, updates; nothing waits for the device."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kerascli import draws
+from kerascli.compiler.program import Runner, StepOutcome
+from kerascli.data.batches.loader import Batch
+from kerascli.errors import FileRefused
+from kerascli.model.runtime.weights import Weight, lasting
+from kerascli.optimizers.apply import FlatOptimizer
+from kerascli.optimizers.several import Optimizers
+from kerascli.pieces import Pieces
+from kerascli.spans import span
+from kerascli.training.tensor_file import tensor_pieces
+from kerascli.training.train_step import Update
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A forward pass of a step, and the optimizers that learn from it, with the weights of each."""
+
+    run: Runner
+    learning: Sequence[tuple[FlatOptimizer, Sequence[Weight]]]
+    stream: str = "train"
+    """Keys its random numbers."""
+    repeat: int = 1
+
+
+class Trainer:
+    """What changes weights: the turns of a step, with their optimizers. An ordinary fit has one turn."""
+
+    def __init__(
+        self, update: Update, optimizers: Optimizers, weights: Sequence[Weight], turns: Sequence[Turn], *, seed: int
+    ) -> None:
+        self.update = update
+        self.optimizers = optimizers
+        self.weights = list(weights)
+        self.seed = seed
+        self._turns = tuple(turns)
+        self._by_name = {weight.name: weight for weight in weights}
+
+    def step(self, batch: Batch, number: int) -> list[Tensor]:
+        """Step `number` (from 0) on a batch; returns the states of its figures."""
+        states: list[Tensor] = []
+        for turn in self._turns:
+            for time in range(1, turn.repeat):
+                self._take(turn, batch, f"{turn.stream}/{time}", number)
+            states += self._take(turn, batch, turn.stream, number)  # figures are those of the last time
+        return states
+
+    def _take(self, turn: Turn, batch: Batch, stream: str, number: int) -> list[Tensor]:
+        outcome = turn.run(batch, draws.Draws(self.seed, stream, number))
+        with span("optimizer"):
+            self._learn(turn, outcome)
+        return outcome.states
+
+    def _learn(self, turn: Turn, outcome: StepOutcome) -> None:
+        """All gradients are there already: the first of several optimizers changes nothing for the next."""
+        updates = dict(outcome.updates)
+        start = 0
+        for (optimizer, weights), total in zip(turn.learning, outcome.totals, strict=True):
+            gradients = outcome.gradients[start : start + len(weights)]
+            start += len(weights)
+            assigned = [(weight.tensor, updates.pop(weight.name)) for weight in weights if weight.name in updates]
+            optimizer.apply(gradients, loss=total, assigned=assigned)
+        self._store(updates)
+
+    def _store(self, updates: dict[str, Tensor]) -> None:
+        """New moving statistics and the like; a bad step leaves them as they are."""
+        if not updates:
+            return
+        with torch.no_grad():
+            for name, value in updates.items():
+                weight = self._by_name[name].tensor
+                weight.copy_(self.optimizers.keep_if_good(value, weight))
+
+    def weights_file(self) -> Pieces:
+        """All weights of the model in Keras's layout, for a file."""
+        return tensor_pieces({weight.name: weight.keras() for weight in lasting(self.weights)})
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """All weights in Keras's layout, copied to the CPU."""
+        return {w.name: w.keras().to("cpu", copy=True).contiguous() for w in self.weights}
+
+    def restore(self, values: Mapping[str, Tensor]) -> None:
+        """Put a snapshot back."""
+        assign_weights(self.weights, values)
+
+
+def assign_weights(weights: Sequence[Weight], values: Mapping[str, Tensor]) -> None:
+    """Store values by name, in Keras's layout. Raises FileRefused where they are another model's."""
+    saved = {name: tuple(value.shape) for name, value in values.items()}
+    wanted = {weight.name: tuple(weight.spec.shape) for weight in weights}
+    differing = sorted(name for name in {*saved, *wanted} if saved.get(name) != wanted.get(name))
+    if differing:
+        name = differing[0]
+        text = f"the weights are of another model: '{name}' is {saved.get(name)} there, {wanted.get(name)} here"
+        raise FileRefused(text, hint="start a new run, or set the model back to what it was")
+    for weight in weights:
+        weight.assign(values[weight.name])

@@ -1,0 +1,73 @@
+"""One update as one module: (batch) in, judgement out. It is what is compiled, profiled and distributed."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from kerascli.data.batches.loader import Batch
+from kerascli.model.runtime.graph import Graph, GraphOutcome
+from kerascli.model.runtime.weights import Weight
+from kerascli.training.objective import BaseObjective, Judgement
+
+
+@dataclass(slots=True)
+class UpdateOutcome:
+    judgement: Judgement
+    updates: dict[str, Tensor]
+    """New values of non-trainable weights, by weight name."""
+
+
+class Update(nn.Module):
+    """Finish the batch (rescale, one-hot ... mix its samples), run the graph, judge its outputs."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        objective: BaseObjective,
+        input_stage: nn.Module,
+        target_stage: nn.Module,
+        precision: str,
+        mixing: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.graph = graph
+        self.objective = objective
+        self.input_stage = input_stage
+        self.target_stage = target_stage
+        self.precision = precision
+        self.mixing = mixing
+
+    def forward(self, batch: Batch) -> UpdateOutcome:
+        with torch.no_grad():
+            inputs = self.input_stage(batch.inputs)
+            targets = self.target_stage(batch.targets)
+            if self.mixing is not None:
+                inputs, targets = self.mixing(inputs, targets)
+        outcome = self.run(inputs, targets)
+        judgement = self.objective(outcome, targets, batch.sample_weight, batch.rows)
+        return UpdateOutcome(judgement, outcome.updates)
+
+    def states(self) -> list[Weight]:
+        """What stateful layers remember of the batch before."""
+        return [weight for weight in self.graph.weights() if weight.spec.is_state]
+
+    def predict(self, inputs: Mapping[str, Tensor]) -> GraphOutcome:
+        """Outputs for prepared inputs."""
+        return self.run(self.input_stage(dict(inputs)))
+
+    def run(self, inputs: Mapping[str, Tensor], targets: Mapping[str, Tensor] | None = None) -> GraphOutcome:
+        """The graph under the precision asked for; losses are always computed in full precision."""
+        device = next(iter(inputs.values())).device
+        with autocast(self.precision, device):
+            return self.graph(inputs, targets)
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Keras's mixed policies: compute in half precision, keep weights in full."""
+    if precision == "float32":
+        return nullcontext()
+    dtype = torch.bfloat16 if precision == "mixed_bfloat16" else torch.float16
+    return torch.autocast(device.type, dtype=dtype)

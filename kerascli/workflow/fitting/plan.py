@@ -1,0 +1,82 @@
+"""What the fit section comes to, once the data is there: batches, steps, validations."""
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+
+from kerascli.config.sections.fit import FitSpec
+from kerascli.data.batches.loader import Batch, BatchSource
+from kerascli.data.batches.rows import Split
+from kerascli.data.pipeline.prepare import PreparedData
+from kerascli.errors import DataError
+from kerascli.training.build import Experiment
+from kerascli.training.checks.eval_batch_size import rows_at_once
+from kerascli.training.loop import Plan
+
+
+def judged(experiment: Experiment, rows: Split, *, figures: bool = True) -> BatchSource:
+    """Rows in order, in the batches in which they are judged or (without `figures`) predicted."""
+    source = BatchSource(rows, rows_at_once(experiment.spec, figures=figures), experiment.device)
+    _refuse_part(experiment, source)
+    return source
+
+
+def _refuse_part(experiment: Experiment, source: BatchSource) -> None:
+    """A batch of a stateful model goes on where the one before it ended, row by row: all have as many rows."""
+    size = source.batch_size
+    if source.rows % size and any(weight.spec.is_state for weight in experiment.weights):
+        left = source.rows % size
+        text = f"a stateful model takes batches of {size} rows: {source.rows} rows leave a last one of {left}"
+        raise DataError(text, hint="take out rows, or choose a batch_size that divides their number")
+
+
+def make_plan(
+    experiment: Experiment,
+    prepared: PreparedData,
+    limits: Mapping[str, int],
+    *,
+    phase: int | None = None,
+    first: int = 0,
+) -> Plan:
+    """The fit section, with what the data decides; of a `phase` that begins when `first` epochs are done."""
+    spec, fit = experiment.spec, experiment.spec.fit
+    source = BatchSource(
+        prepared.splits["train"], fit.batch_size, experiment.device, shuffle=fit.shuffle, seed=spec.seed
+    )
+    _refuse_part(experiment, source)
+    steps = fit.steps_per_epoch or source.steps
+    steps = min(steps, limits.get("steps_per_epoch", steps))
+    held_out = None
+    if fit.validates():
+        held_out = judged(experiment, prepared.splits[fit.validation_data or "validation"])
+    limit = min((n for n in (fit.validation_steps, limits.get("validation_steps")) if n), default=None)
+    epochs = min(fit.epochs, fit.initial_epoch + limits["epochs"]) if "epochs" in limits else fit.epochs
+    return Plan(
+        epochs=first + epochs,
+        steps=steps,
+        batches=lambda epoch, first_batch: _batches(source, steps, epoch, first_batch, first),
+        validation=None if held_out is None else lambda: islice(held_out.epoch(0), limit),
+        validates=lambda epoch: _is_due(fit, epoch),
+        callbacks=fit.callbacks,
+        directions=spec.log_names(),
+        forgets=fit.reset_states == "epoch",
+        phase=phase,
+    )
+
+
+def _batches(source: BatchSource, steps: int, epoch: int, first_batch: int, first_epoch: int) -> Iterator[Batch]:
+    """Batches `first_batch` to `steps` of an epoch; one of another length than the rows goes on where the last ended.
+
+    A phase begins with the first row; its orders are those that no epoch before it had.
+    """
+    number, end = (epoch - first_epoch) * steps + first_batch, (epoch - first_epoch + 1) * steps
+    while number < end:
+        passes, position = divmod(number, source.steps)
+        for batch in islice(source.epoch(first_epoch + passes, position), end - number):
+            yield batch
+            number += 1
+
+
+def _is_due(fit: FitSpec, epoch: int) -> bool:
+    """Whether `validation_freq` calls for a validation after this epoch (from 1)."""
+    frequency = fit.validation_freq
+    return epoch in frequency if isinstance(frequency, tuple) else epoch % frequency == 0

@@ -1,0 +1,177 @@
+"""The recorder carries the loop's events into the run folder: history, checkpoints, logs."""
+
+import csv
+import io
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+from safetensors.torch import load as load_tensors
+
+from kerascli.callbacks.base import Callback
+from kerascli.errors import ConfigError, FileRefused
+from kerascli.events import (
+    AppendRow,
+    BatchEnd,
+    EpochEnd,
+    Event,
+    Note,
+    Post,
+    Record,
+    Saved,
+    WriteHistograms,
+    WriteSample,
+    WriteScalars,
+)
+from kerascli.runs.checkpoints import Checkpoint
+from kerascli.runs.record import RunRecord
+from kerascli.spans import span
+from kerascli.training.checkpoint import capture, reinstate
+from kerascli.training.finite import refuse_bad_step, refuse_bad_weights
+from kerascli.training.loop import Plan
+from kerascli.training.progress import Progress
+from kerascli.training.step import Trainer
+from kerascli.training.tensor_file import tensor_pieces
+from kerascli.workflow.fitting.boards import Boards
+from kerascli.workflow.fitting.sending import post
+from kerascli.workflow.generation.samples import SampleWriter
+
+EPOCH_SECONDS = 10.0
+"""A checkpoint is written at an epoch's end when the last is older than this ..."""
+BATCH_SECONDS = 300.0
+"""... and within a long epoch when it is older than that."""
+
+TRAINING = "training.safetensors"
+
+
+class Recorder:
+    """Writes what happens to one run; holds no lock, its caller does."""
+
+    def __init__(
+        self, record: RunRecord, trainer: Trainer, progress: Progress, plan: Plan, samples: SampleWriter
+    ) -> None:
+        self.record = record
+        self.trainer = trainer
+        self.progress = progress
+        self.plan = plan
+        self._samples = samples
+        self._saved_at = time.monotonic()
+        self._boards = Boards(record)
+        self._unreachable: set[str] = set()
+        self._logs: dict[str, list[str]] = {}
+        """Columns of the files of logs/ that this process appends to."""
+
+    def follow(self, events: Iterator[Event]) -> Iterator[Event]:
+        """Hand every event on after it is recorded: a run may be left at any of them. A save is an event of its own."""
+        for event in events:
+            notes: list[Note] = []
+            saved = self._record(event, notes)
+            yield event
+            yield from notes
+            if saved is not None:
+                yield saved
+
+    def _record(self, event: Event, notes: list[Note]) -> Saved | None:
+        if isinstance(event, EpochEnd):
+            with span("records"):
+                self.record.history_writer.append(self.progress.row)
+        if isinstance(event, (BatchEnd, EpochEnd)) and event.records:
+            with span("records"):
+                notes += filter(None, map(self._write, event.records))
+        if isinstance(event, EpochEnd):
+            return self._epoch_end(event)
+        if isinstance(event, BatchEnd) and event.slots:
+            return self.save(f"kept as {', '.join(event.slots)}", slots=event.slots)
+        if isinstance(event, BatchEnd) and time.monotonic() - self._saved_at > BATCH_SECONDS:
+            return self.save("five minutes have passed")
+        return None
+
+    def _epoch_end(self, event: EpochEnd) -> Saved | None:
+        last = event.epoch >= self.plan.epochs or self.progress.stopped is not None
+        if event.slots:
+            return self.save(f"kept as {', '.join(event.slots)}", slots=event.slots)
+        if last:
+            return self.save("the last epoch")
+        if time.monotonic() - self._saved_at > EPOCH_SECONDS:
+            return self.save("an epoch's end")
+        return None
+
+    def save(self, reason: str, *, slots: tuple[str, ...] = ()) -> Saved:
+        """Write a checkpoint of the present moment. Raises TrainingStopped where a number in it is not finite."""
+        refuse_bad_step(self.trainer, self.plan.steps, self.progress.epoch + 1)
+        refuse_bad_weights(self.trainer, self.progress)
+        with span("checkpoints"):
+            for file in self._logs:
+                self.record.sync_log(file)
+            history = self.record.history_writer.vouched()
+            tensors, facts = capture(self.trainer, self.progress, history)
+            self.record.checkpoints.save(self.progress.step, {TRAINING: tensor_pieces(tensors)}, facts, slots=slots)
+        self._saved_at = time.monotonic()
+        return Saved(f"step {self.progress.step}", self.progress.epoch, self.progress.batch, reason)
+
+    def _write(self, record: Record) -> Note | None:
+        """One record; what could not be sent is said once for each server."""
+        match record:
+            case AppendRow(file, row, separator):
+                self._log_row(file, row, separator)
+            case WriteScalars(folder, step, values):
+                self._boards.write_scalars(folder, step, values)
+            case WriteHistograms(folder, step):
+                self._boards.write_histograms(folder, step, self.trainer.snapshot())
+            case WriteSample(name, epoch):
+                try:
+                    self._samples.write(name, epoch)
+                except ConfigError as error:  # no reason to lose a training
+                    return Note(f"the sample '{name}' could not be made: {error}", "warning")
+            case Post(url):
+                problem = post(record)
+                if problem is not None and url not in self._unreachable:
+                    self._unreachable.add(url)
+                    return Note(f"remote_monitor: could not send figures to {url}: {problem}", "warning")
+        return None
+
+    def _log_row(self, file: str, row: Mapping[str, float], separator: str) -> None:
+        """Add an epoch's row to a file in logs/."""
+        if not row.keys() <= set(self._logs.get(file, ())):
+            self._rewrite_log(file, row, separator)
+        else:
+            self.record.append_log(file, _log_lines(self._logs[file], [row], separator))
+
+    def _rewrite_log(self, file: str, row: Mapping[str, float], separator: str) -> None:
+        """Write a log anew: in a resumed run without the epochs that are trained again, and where a column is new."""
+        text = self.record.log(file) or ""
+        whole = text[: text.rfind("\n") + 1]  # a kill can leave a part of a line
+        known = csv.DictReader(io.StringIO(whole), delimiter=separator, strict=True)
+        try:
+            kept = [old for old in known if int(old["epoch"]) < row["epoch"]]
+        except (csv.Error, KeyError, TypeError, ValueError):
+            what = f"the run's log '{file}' is damaged: expected the number of an 'epoch' in every row"
+            raise FileRefused(what, hint="the run can go on without it") from None
+        rows = [*kept, row]
+        names = list(dict.fromkeys(name for each in rows for name in each))  # an epoch without validation has fewer
+        header = dict(zip(names, names, strict=True))
+        self.record.write_log(file, _log_lines(names, [header, *rows], separator))
+        self._logs[file] = names
+
+
+def _log_lines(names: Sequence[str], rows: Sequence[Mapping[str, object]], separator: str) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, restval="NA", delimiter=separator, lineterminator="\n")
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def newest(record: RunRecord) -> tuple[Checkpoint | None, list[Note]]:
+    """The newest intact checkpoint; a run without one starts from its beginning."""
+    if not record.checkpoints.steps():
+        return None, [Note("no checkpoint was written yet: starting from the beginning")]
+    checkpoint = record.checkpoints.newest()
+    further = [text for text in record.checkpoints.doubts() if not any(w.startswith(text) for w in checkpoint.warnings)]
+    notes = [Note(text, "warning") for text in (*checkpoint.warnings, *further)]
+    if TRAINING not in checkpoint.blobs:
+        raise FileRefused(f"the checkpoint of step {checkpoint.step} holds no training state")
+    return checkpoint, notes
+
+
+def restore(checkpoint: Checkpoint, trainer: Trainer, callbacks: Sequence[Callback]) -> Progress:
+    """Go back to where a checkpoint stands. Raises FileRefused where it does not belong to this training."""
+    return reinstate(trainer, load_tensors(checkpoint.blobs[TRAINING]), checkpoint.facts, callbacks)

@@ -1,0 +1,139 @@
+"""A fit under way: its phases are trained, saved and recorded, and its result is judged."""
+
+import shlex
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from itertools import islice
+
+from safetensors.torch import load as load_tensors
+
+from kerascli.data.batches.loader import Batch
+from kerascli.errors import FileRefused, Interrupted, KerasCliError, TrainingStopped
+from kerascli.events import Evaluated, Event, Note, Stopped
+from kerascli.interrupts import Signals
+from kerascli.model.runtime.weights import lasting
+from kerascli.runs.record import RunRecord
+from kerascli.training.checkpoint import saved_weights
+from kerascli.training.evaluate import evaluate
+from kerascli.training.finite import has_finite_weights, refuse_bad_weights
+from kerascli.training.loop import train
+from kerascli.training.step import Trainer
+from kerascli.training.tensor_file import tensor_pieces
+from kerascli.workflow.fitting.phases import Course
+from kerascli.workflow.fitting.plan import judged
+from kerascli.workflow.fitting.profiled import profiled
+from kerascli.workflow.fitting.recorder import TRAINING, Recorder
+from kerascli.workflow.generation.samples import sample_writer
+from kerascli.workflow.memory import STOPS, stopped_by
+
+
+def run(course: Course, record: RunRecord, stop: Signals) -> Iterator[Event]:
+    """From where the course stands to the end of its last phase, and what that is worth. Raises KerasCliError."""
+    try:
+        yield from _phases(course, record, stop)
+        refuse_bad_weights(course.ready.trainer, course.reached)
+        record.write_weights(course.ready.trainer.weights_file())
+        results = yield from _judge(course, record, stop)
+        stopped = course.reached.stopped
+        record.finish("completed" if stopped is None else "stopped", reason=stopped, results=results)
+    except Interrupted as error:
+        record.finish("interrupted", reason=str(error))
+        raise
+    except TrainingStopped as error:
+        kept = _keep_finite_weights(course.ready.trainer, record)
+        raise _failed(record, TrainingStopped([replace(f, text=f"{f.text}; {kept}") for f in error.faults])) from None
+    except KerasCliError as error:
+        raise _failed(record, error) from None
+    except Exception as error:
+        record.finish("failed", reason=f"{type(error).__name__}: {error}")
+        if isinstance(error, STOPS):
+            raise _failed(record, stopped_by(error, hint="a smaller fit.batch_size needs less")) from None
+        raise
+    if stop.number is not None:
+        raise Interrupted("interrupted; the training had ended and is complete", signal_number=stop.number)
+
+
+def _phases(course: Course, record: RunRecord, stop: Signals) -> Iterator[Event]:
+    yield from course.begin(fresh=course.reached.batch == 0 and course.reached.epoch == course.reached.first)
+    if course.ready.profiler is not None and not course.is_last:
+        yield Note(f"the profile is of phase {course.reached.phase + 1}")
+    while True:
+        for event in _phase(course, record, stop):
+            if course.is_last or not isinstance(event, Stopped):
+                yield event
+        if course.is_last:
+            return
+        fresh = course.go_on()
+        yield from course.begin(fresh=fresh)
+
+
+def _phase(course: Course, record: RunRecord, stop: Signals) -> Iterator[Event]:
+    ready = course.ready
+    samples = sample_writer(record, ready.experiment, course.phase.prepared)
+    recorder = Recorder(record, ready.trainer, course.reached, ready.plan, samples)
+    events = recorder.follow(train(ready.trainer, ready.plan, course.reached))
+    if ready.profiler is None:
+        yield from _saved_on_signal(events, recorder, stop)
+    else:
+        events = ready.profiler.follow(events, batches_done=course.reached.batch)
+        yield from profiled(_saved_on_signal(events, recorder, stop), ready.profiler, record)
+
+
+def _keep_finite_weights(trainer: Trainer, record: RunRecord) -> str:
+    """Write the final weights of a training that had to stop, and say which they are.
+
+    An update that overflowed has left none in memory that could be kept: those of the last checkpoint are, then.
+    """
+    if has_finite_weights(trainer):
+        record.write_weights(trainer.weights_file())
+        return f"the last finite weights are kept in {record.path}"
+    try:
+        checkpoint = record.checkpoints.newest()
+    except FileRefused:
+        return "no weights are kept: there was no checkpoint before it"
+    saved = saved_weights(load_tensors(checkpoint.blobs[TRAINING]))
+    record.write_weights(tensor_pieces({weight.name: saved[weight.name] for weight in lasting(trainer.weights)}))
+    return f"the weights of the last checkpoint (step {checkpoint.step}) are kept in {record.path}"
+
+
+def _failed(record: RunRecord, error: KerasCliError) -> KerasCliError:
+    record.finish("failed", reason=str(error))
+    return error
+
+
+def _saved_on_signal(events: Iterator[Event], recorder: Recorder, stop: Signals) -> Iterator[Event]:
+    """After a signal the step is finished and saved, then the run is left."""
+    for event in events:
+        yield event
+        if stop.number is not None and not isinstance(event, Stopped):  # at the last event there is nothing to save
+            recorder.save("a signal")
+            progress = recorder.progress
+            where = f"epoch {progress.epoch + 1}, step {progress.batch}"
+            raise _interrupted(f"interrupted at {where}; saved", recorder.record, stop.number)
+
+
+def _interrupted(text: str, record: RunRecord, number: int) -> Interrupted:
+    command = shlex.join(["kerascli", "train", "--resume", str(record.path)])
+    return Interrupted(text, signal_number=number, hint=f"go on with: {command}")
+
+
+def _judge(course: Course, record: RunRecord, stop: Signals) -> Generator[Event, None, dict[str, dict[str, float]]]:
+    """What the final weights are worth on the test split, if there is one."""
+    test = course.phase.prepared.splits.get("test")
+    if test is None:
+        return {}
+    experiment = course.ready.experiment
+    started = time.monotonic()
+    batches = islice(judged(experiment, test).epoch(0), course.options.limits.get("validation_steps"))
+    work = evaluate(experiment.update, _while_wanted(batches, record, stop), seed=experiment.spec.seed)
+    figures = yield from work
+    yield Evaluated("test", figures, test.rows, time.monotonic() - started)
+    return {"test": figures}
+
+
+def _while_wanted(batches: Iterator[Batch], record: RunRecord, stop: Signals) -> Iterator[Batch]:
+    for batch in batches:
+        if stop.number is not None:
+            raise _interrupted("interrupted: trained and saved, but not judged on the test split", record, stop.number)
+        yield batch

@@ -1,0 +1,38 @@
+"""Samples of a run, made by its callbacks while it trains."""
+
+from collections.abc import Sequence
+
+from kerascli.callbacks.samples import Sampler, Studio, Text
+from kerascli.data.pipeline.prepare import PreparedData
+from kerascli.report.pictures import picture
+from kerascli.runs.record import RunRecord
+from kerascli.training.build import Experiment
+from kerascli.workflow.generation.studio import ModelStudio
+
+
+def made(sampler: Sampler, studio: Studio) -> tuple[bytes, str]:
+    """A sample as the contents of a file, and what that ends in."""
+    sample = sampler.sample(studio)
+    if isinstance(sample, Text):
+        return sample.text.encode(), ".txt"
+    return picture(sample), ".png"
+
+
+class SampleWriter:
+    """Keeps the samples of a run that trains."""
+
+    def __init__(self, record: RunRecord, samplers: Sequence[Sampler], studio: Studio) -> None:
+        self._record = record
+        self._samplers = {sampler.sample_name: sampler for sampler in samplers}
+        self._studio = studio
+
+    def write(self, name: str, epoch: int) -> None:
+        data, suffix = made(self._samplers[name], self._studio)
+        self._record.write_sample(f"{epoch:04d}-{name}{suffix}", data)
+
+
+def sample_writer(record: RunRecord, experiment: Experiment, prepared: PreparedData) -> SampleWriter:
+    """What keeps the samples of a training."""
+    samplers = [callback for callback in experiment.spec.fit.callbacks if isinstance(callback, Sampler)]
+    studio = ModelStudio(experiment, prepared.splits, prepared.learned, prepared.facts.targets, prepared.aside)
+    return SampleWriter(record, samplers, studio)

@@ -1,0 +1,1 @@
+"""Models and weights from other programs, and for them."""

@@ -1,0 +1,246 @@
+"""Export a run's model: made in memory, compared with the model on random inputs, and only then written."""
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load as load_tensors
+from torch import Tensor
+
+from kerascli.config.run import dump_model
+from kerascli.errors import ConfigError, KerasCliError
+from kerascli.interop import torch_files
+from kerascli.interop.example_inputs import sample_inputs
+from kerascli.interop.keras.optimizer_variables import arrays_from, notes_on_names
+from kerascli.interop.keras_export import keras_file
+from kerascli.interop.keras_export.compile_config import compile_config
+from kerascli.interop.keras_export.keras_graph import KerasGraph, keras_graph
+from kerascli.interop.keras_export.keras_nodes import KerasNode
+from kerascli.interop.keras_import.model_file import open_model
+from kerascli.model.runtime.weights import Weight, lasting
+from kerascli.runs.record import RunRecord
+from kerascli.storage import output_file, write_bytes
+from kerascli.training.build import Experiment
+from kerascli.workflow.fitting.recorder import TRAINING
+from kerascli.workflow.interchange.importing import load_file
+from kerascli.workflow.opened import OpenedRun, open_run
+
+SUFFIXES = {
+    "keras": ".keras", "h5": ".h5", "safetensors": ".safetensors", "onnx": ".onnx", "torch_export": ".pt2",
+    "state_dict": ".pt",
+}  # fmt: skip
+"""Every format and what its files end in."""
+_ROWS_MADE, _ROWS_CHECKED = 3, 5
+"""Two sizes of a batch: what was fixed to the first would fail at the second."""
+_TOLERANCE = {"float32": 1e-5}
+_HALF_TOLERANCE = 3e-2
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    path: Path
+    size_bytes: int
+    difference: float | None
+    """The largest one between an output of the file and of the model; None where a file holds weights alone."""
+    notes: tuple[str, ...]
+
+
+class CheckFailed(KerasCliError):
+    """The file that was made does not compute what the model does: a fault of ours, and nothing is written."""
+
+    exit_code = 1
+
+
+def export_run(
+    record: RunRecord, kind: str, path: Path, *, view: str | None = None, checkpoint: str | None = None
+) -> Exported:
+    """Write the run's model, or a view of it, to `path`. Raises KerasCliError."""
+    path = output_file(path)
+    run = open_run(record, device="cpu", checkpoint=checkpoint)
+    run = run if view is None else run.view(view)
+    run.experiment.update.eval()
+    if kind in {"onnx", "torch_export"} and _is_stateful(run.experiment):
+        hint = "train with stateful: false, or take --format keras, or safetensors for its weights"
+        raise ConfigError(
+            f"a stateful model cannot be exported as {kind}, which keeps no states between batches", hint=hint
+        )
+    notes = [*(f"warning: {fault.text}" for fault in run.warnings), *_data_notes(run)]
+    if kind in {"keras", "h5"}:
+        data, difference, more = _keras(run, kind, checkpoint)
+        notes += more
+    else:
+        data, difference = _torch(run.experiment, kind)
+    write_bytes(path, data)
+    return Exported(path, len(data), difference, tuple(notes))
+
+
+def _is_stateful(experiment: Experiment) -> bool:
+    return any(weight.spec.is_state for weight in experiment.weights)
+
+
+def _data_notes(run: OpenedRun) -> list[str]:
+    given = {} if run.data is None or run.takes_arrays else run.data.inputs
+    taken = {each.name for each in run.experiment.spec.model.inputs}
+    piped = [name for name, pipeline in given.items() if pipeline.steps and name in taken]
+    if not piped:
+        return []
+    names = ", ".join(piped)
+    return [f"the pipelines of the data section ({names}) are not part of the model: give it what they yield"]
+
+
+def _keras(run: OpenedRun, kind: str, checkpoint: str | None) -> tuple[bytes, float, list[str]]:
+    experiment, spec = run.experiment, run.experiment.spec
+    names = run.record.facts().get("imported", {}).get("names", {})
+    size = spec.fit.batch_size if _is_stateful(experiment) else None
+    graph = keras_graph(
+        spec.model,
+        experiment.graph.specs,
+        name=spec.name,
+        names=names,
+        precision=experiment.update.precision,
+        batch_size=size,
+    )
+    notes, weights = list(graph.notes), lasting(experiment.weights)
+    if size is not None:
+        notes.append(f"the states of stateful layers are not in the file, whose model takes batches of {size} alone")
+    compiled = None
+    if spec.compile is not None:
+        compiled, more = compile_config(spec.compile, graph.outputs)
+        notes += more
+    if kind == "h5":
+        data = keras_file.legacy_bytes(graph, weights, compiled)
+        notes += (
+            []
+            if compiled is None
+            else ["Keras starts the optimizer of an .h5 file anew; --format keras keeps its state"]
+        )
+    else:
+        state, more = (None, ()) if compiled is None else _state(run, graph, checkpoint)
+        notes += more
+        if compiled is not None and state is None:
+            notes.append("without the optimizer's state: no checkpoint has it beside these weights")
+        data = keras_file.archive_bytes(graph, weights, compiled, state)
+    return data, read_back(data, kind, graph, experiment), notes
+
+
+def _state(
+    run: OpenedRun, graph: KerasGraph, checkpoint: str | None
+) -> tuple[keras_file.OptimizerGroups | None, tuple[str, ...]]:
+    """The optimizer's state where a checkpoint has it beside the very weights that are exported."""
+    assert run.experiment.spec.compile is not None
+    try:
+        checkpoints = run.record.checkpoints
+        found = checkpoints.newest() if checkpoint is None else checkpoints.named(checkpoint)
+    except KerasCliError:
+        return None, ()
+    tensors = load_tensors(found.blobs[TRAINING])
+    weights = lasting(run.experiment.weights)
+    optimizer = run.experiment.spec.compile.optimizer
+    if not all(_is_kept(weight, tensors, optimizer.rule.component_name) for weight in weights):
+        return None, ()
+    state = {key.removeprefix("optimizer/"): value for key, value in tensors.items() if key.startswith("optimizer/")}
+    places = keras_file.ordered(graph.layers, weights)
+    trained = {weight.name: weight for _, own in places for weight in own if weight.trainable}
+    arrays, notes = arrays_from(state, optimizer, list(trained.values()))
+    places = [*_places(graph.layers)]
+    return arrays, (*notes, *notes_on_names(optimizer.rule, list(trained.values()), places, graph.description))
+
+
+def _places(layers: Sequence[KerasNode], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield Keras's names of each layer from the model down, with what our names of its weights begin with."""
+    for node in layers:
+        yield (*above, node.name), node.ours
+        yield from _places(node.inside, (*above, node.name))
+
+
+def _is_kept(weight: Weight, tensors: Mapping[str, Tensor], optimizer: str) -> bool:
+    """Return True if a checkpoint has a weight as it is, or as the moving average that it became at the end."""
+    kept = (f"weights/{weight.name}", f"optimizer/{optimizer}/{weight.name}/average")
+    return any(name in tensors and torch.equal(tensors[name], weight.keras()) for name in kept)
+
+
+def read_back(data: bytes, kind: str, graph: KerasGraph, experiment: Experiment) -> float:
+    """Import the file as a stranger's; its weights are ours and its outputs equal. Raises CheckFailed."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"model{SUFFIXES[kind]}"
+        write_bytes(path, data)
+        with open_model(path) as file:
+            read = load_file(file, "model", compiled=True).experiment
+    wanted = {
+        weight.name: weight
+        for _, own in keras_file.ordered(graph.layers, lasting(experiment.weights))
+        for weight in own
+    }
+    if sorted(map(_digest, wanted.values())) != sorted(map(_digest, lasting(read.weights))):
+        raise CheckFailed("the weights in the file are not the model's")
+    read.update.eval()
+    given = sample_inputs(experiment.spec.model, read.spec.fit.batch_size if _is_stateful(read) else _ROWS_CHECKED)
+    renamed = dict(zip([i.name for i in read.spec.model.inputs], given.values(), strict=True))
+    return _difference(_outputs(experiment, given), _outputs(read, renamed), experiment.update.precision)
+
+
+def _digest(weight: Any) -> str:
+    return hashlib.sha256(keras_file.array(weight).tobytes()).hexdigest()
+
+
+def _torch(experiment: Experiment, kind: str) -> tuple[bytes, float | None]:
+    weights, model = lasting(experiment.weights), experiment.spec.model
+    if kind in {"safetensors", "state_dict"}:
+        by_dots = kind == "state_dict"
+        data = (
+            torch_files.state_dict_bytes(weights)
+            if by_dots
+            else torch_files.safetensors_bytes(weights, dump_model(model))
+        )
+        found = torch_files.state_dict_of(data) if by_dots else load_tensors(data)
+        if torch_files.differs(weights, found, torch_layout=by_dots):
+            raise CheckFailed("the weights in the file are not the model's")
+        return data, None
+    example = list(sample_inputs(model, _ROWS_MADE, seed=1).values())
+    given = sample_inputs(model, _ROWS_CHECKED)
+    inputs = list(given.values())
+    if kind == "onnx":
+        data = torch_files.onnx_bytes(experiment, example)
+        found = torch_files.run_onnx(data, [i.name for i in model.inputs], inputs)
+    else:
+        data = torch_files.program_bytes(experiment, example)
+        with torch.no_grad():
+            found = torch_files.run_program(data, inputs)
+    return data, _difference(_outputs(experiment, given), found, experiment.update.precision)
+
+
+def _outputs(experiment: Experiment, inputs: dict[str, Tensor]) -> list[Tensor]:
+    with torch.inference_mode():
+        return list(experiment.update.run(inputs).outputs.values())
+
+
+def _difference(wanted: Sequence[Tensor], found: Sequence[Tensor], precision: str) -> float:
+    """The largest difference of two lists of outputs. Raises CheckFailed."""
+    largest = 0.0
+    for mine, other in zip(wanted, found, strict=True):
+        if mine.shape != other.shape:
+            raise CheckFailed(f"an output of the file has the shape {tuple(other.shape)}, not {tuple(mine.shape)}")
+        a, b = mine.double(), other.double()
+        both = torch.isfinite(a)
+        if not torch.equal(both, torch.isfinite(b)):
+            raise CheckFailed("an output of the file is finite where the model's is not, or the other way round")
+        gap = float((a - b)[both].abs().max()) if both.any() else 0.0
+        scale = max(1.0, float(a[both].abs().max())) if both.any() else 1.0
+        if gap > _TOLERANCE.get(precision, _HALF_TOLERANCE) * scale:
+            raise CheckFailed(f"an output of the file differs from the model's by {gap:.2g}: nothing is written")
+        largest = max(largest, gap)
+    return largest
+
+
+def check_output(path: Path, kind: str) -> None:
+    """Keras opens files by what they end in. Raises ConfigError."""
+    wanted = {"keras": (".keras",), "h5": (".h5", ".hdf5")}.get(kind)
+    if wanted is not None and path.suffix not in wanted:
+        other = next((name for name, suffix in SUFFIXES.items() if suffix == path.suffix), None)
+        hint = other and f"--format {other} writes a file of that name"
+        text = f"Keras opens such a file only under a name that ends in {wanted[0]}, got '{path.name}'"
+        raise ConfigError(text, hint=hint)

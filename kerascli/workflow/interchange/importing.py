@@ -1,0 +1,268 @@
+"""Import a model of Keras: a run whose config is in our words and whose weights are the file's."""
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kerascli.component import Invalid
+from kerascli.config.composition.extends import read_extended
+from kerascli.config.composition.references import escape_references
+from kerascli.config.describe import describe
+from kerascli.config.load import open_config
+from kerascli.config.run import resolved
+from kerascli.config.yaml.dump import dump_yaml
+from kerascli.data.pipeline.learning import save_learned
+from kerascli.data.pipeline.pipeline import Stage
+from kerascli.errors import Fault, FileRefused
+from kerascli.interop.keras.hdf5 import Hdf5
+from kerascli.interop.keras.objects import Refusals
+from kerascli.interop.keras.optimizer_variables import notes_on_names
+from kerascli.interop.keras_import.architecture import Architecture, read_architecture
+from kerascli.interop.keras_import.model_file import ModelFile, open_model
+from kerascli.interop.keras_import.states import beside_data, fit_of_stateful
+from kerascli.interop.keras_import.training import optimizer_state, read_compile
+from kerascli.interop.keras_import.weights import Pairs, check_shapes, fill, read_weights
+from kerascli.model.runtime.graph import Graph
+from kerascli.model.runtime.weights import Weight, lasting
+from kerascli.optimizers.apply import FlatOptimizer
+from kerascli.report.summary import render, summarize
+from kerascli.runs.history_writer import Prefix
+from kerascli.runs.index import remove
+from kerascli.runs.manifest import run_facts
+from kerascli.runs.record import RunRecord, check_name, ended
+from kerascli.training.build import Experiment, build_experiment
+from kerascli.training.tensor_file import tensor_pieces
+from kerascli.workflow.fitting.phases import Phase, data_digests, directions, prepare_phases
+from kerascli.workflow.fitting.recorder import TRAINING
+from kerascli.workflow.interchange.keras_names import name_facts
+
+_PROGRESS: Mapping[str, Any] = {
+    "epoch": 0, "batch": 0, "seconds": 0.0, "said": [], "stopped": None, "callbacks": [], "row": {},
+    "phase": 0, "first": 0, "history": Prefix().model_dump(),
+}  # fmt: skip
+"""Where a training stands that goes on from here: at its first epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    record: RunRecord
+    parameters: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A file, read and found sound; nothing is written yet."""
+
+    architecture: Architecture
+    sections: dict[str, Any]
+    experiment: Experiment
+    state: dict[str, Tensor] | None
+    """Of the optimizer; None where the file has none."""
+    notes: tuple[str, ...]
+
+
+def import_model(
+    path: Path,
+    *,
+    runs_dir: Path,
+    name: str | None = None,
+    data: Path | None = None,
+    compiled: bool = True,
+    command: Sequence[str] = (),
+) -> Imported:
+    """Make a new run from a Keras file. `data` is a config with data and fit to train further with, or with views.
+
+    Without `compiled` the file's loss, metrics and optimizer are left. Raises KerasCliError.
+    """
+    name = name or _name_of(path)
+    check_name(name)
+    if data is not None:
+        _check_data(data)
+    with open_model(path) as file:
+        loaded = load_file(file, name, compiled=compiled)
+        record = RunRecord.create(runs_dir, name)
+        with kept_if_done(record), record.locked():
+            _write(record, file, loaded, data, command)
+    count = sum(weight.count for weight in lasting(loaded.experiment.weights))
+    return Imported(record, count, loaded.notes)
+
+
+def _name_of(path: Path) -> str:
+    stem = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in path.stem)
+    return stem.lstrip("._-")[:60] or "imported"
+
+
+def _check_data(path: Path) -> None:
+    """Refuse a config that says what the file says, or has neither data nor views. Raises ConfigError."""
+    document = read_extended(path)
+    model = document.data.get("model", {})
+    views = isinstance(model, dict) and list(model) == ["views"]
+    for key in ("model", "compile"):
+        if key in document.data and not (key == "model" and views):
+            hint = "take it out, all but model.views" if key == "model" else "take it out"
+            raise document.error([Fault(f"'{key}' comes from the imported file", (key,), "key", hint=hint)])
+    if "data" not in document.data and not views:
+        raise document.error([Fault("there is no 'data' section to go on training with", ())])
+
+
+def load_file(file: ModelFile, name: str, *, compiled: bool) -> _Loaded:
+    refusals = Refusals(file.name)
+    architecture = read_architecture(file, refusals)
+    sections: dict[str, Any] = {"model": architecture.section}
+    notes = list(architecture.notes)
+    if compiled and file.compile is not None:
+        outputs = {keras_name: name for name, keras_name in architecture.names.outputs.items()}
+        section = read_compile(file.compile, outputs, refusals)
+        if "loss" in section:
+            precision = {} if architecture.precision == "float32" else {"precision": architecture.precision}
+            sections["compile"] = {**section, **precision}
+    if fit := fit_of_stateful(file.model):
+        sections["fit"] = fit
+    try:
+        refusals.check()
+    except FileRefused as error:
+        raise _with_way_out(error, compiled=compiled and file.compile is not None) from None
+    if "compile" not in sections:
+        notes.append("the file has no loss: the run predicts, and cannot be evaluated or trained")
+        if architecture.precision != "float32":
+            notes.append(f"without a loss it computes in float32, not in {architecture.precision}")
+    experiment = _experiment(sections, name, file, architecture)
+    state = _take_weights(file, architecture, experiment, notes)
+    return _Loaded(architecture, sections, experiment, state, tuple(notes))
+
+
+def _with_way_out(error: FileRefused, *, compiled: bool) -> FileRefused:
+    about_training = any(word in str(error) for word in ("loss", "metric", "optimizer"))
+    if not (compiled and about_training) or any(fault.hint for fault in error.faults):
+        return error
+    return FileRefused([*error.faults, Fault("--no-compile imports the model without them", level="warning")])
+
+
+def _experiment(sections: Mapping[str, Any], name: str, file: ModelFile, architecture: Architecture) -> Experiment:
+    """The model, with memory once the file's arrays were found to be its own.
+
+    Raises FileRefused, also with what our own reader has to say of the file's model.
+    """
+    try:
+        spec = describe(sections, name=name, seed=0, data=None, inputs={}, targets=None)
+        if file.arrays is not None:
+            check_shapes(file.arrays, _pairs(file.arrays, file, architecture, Graph(spec.built).weights()))
+        return build_experiment(
+            spec, device=torch.device("cpu"), input_stage=Stage({}), target_stage=Stage({}), targets={}
+        )
+    except Invalid as invalid:
+        faults = [Fault(f"'{file.name}' cannot be taken: {f.text}", hint=f.hint) for f in invalid.faults[:20]]
+        raise FileRefused(faults) from None
+
+
+def _take_weights(
+    file: ModelFile, architecture: Architecture, experiment: Experiment, notes: list[str]
+) -> dict[str, Tensor] | None:
+    """Fill the model with the file's weights; returns the state of its optimizer."""
+    if file.arrays is None:
+        notes.append("the file has no weights: they begin as a new model's do")
+        return None
+    pairs = _pairs(file.arrays, file, architecture, experiment.weights)
+    fill(file.arrays, pairs)
+    spec = experiment.spec
+    if spec.compile is None:
+        return None
+    optimizer = _optimizer(experiment)
+    if optimizer is None:
+        return None
+    trained = [weight for weight, _ in pairs if weight.trainable]
+    places = [(owner.path, owner.prefix) for owner in architecture.owners]
+    notes += notes_on_names(spec.compile.optimizer.rule, trained, places, file.model)
+    state = None
+    if file.keras_3:  # Keras 2 wrote its optimizers' state in orders of its own
+        own = {name: view.to("meta") for name, view in optimizer.state().items()}
+        del optimizer  # only the shapes of its state are needed
+        legacy = file.legacy is not None
+        state, more = optimizer_state(file.arrays, spec.compile.optimizer, trained, own, legacy=legacy)
+        notes += more
+    if state is None:
+        notes.append("the file has no state of the optimizer that can be taken: it starts anew")
+    return state
+
+
+def _pairs(arrays: Hdf5, file: ModelFile, architecture: Architecture, weights: Sequence[Weight]) -> Pairs:
+    pairs = read_weights(arrays, lasting(weights), architecture.owners, legacy=file.legacy)
+    missing = {weight.name for weight in lasting(weights)} - {weight.name for weight, _ in pairs}
+    if missing:
+        raise FileRefused(f"the file has no numbers for the weight '{min(missing)}'")
+    return pairs
+
+
+def _optimizer(experiment: Experiment) -> FlatOptimizer | None:
+    weights = [(w.name, w.tensor, w.spec) for w in experiment.weights if w.trainable]
+    trained = [(name, tensor, spec) for name, tensor, spec in weights if isinstance(tensor, nn.Parameter)]
+    assert experiment.spec.compile is not None
+    return FlatOptimizer(experiment.spec.compile.optimizer, trained) if trained else None
+
+
+@contextmanager
+def kept_if_done(record: RunRecord) -> Iterator[None]:
+    """A run that could not be written whole is none."""
+    try:
+        yield
+    except BaseException:
+        remove(record)
+        raise
+
+
+def _write(record: RunRecord, file: ModelFile, loaded: _Loaded, data: Path | None, command: Sequence[str]) -> None:
+    experiment, spec = loaded.experiment, loaded.experiment.spec
+    above = {} if data is None else {"extends": os.path.relpath(data, record.path), "name": record.name}
+    sections = dict(loaded.sections)
+    if data is not None and "fit" in sections:
+        sections["fit"] = beside_data(sections["fit"], read_extended(data))
+    record.write_config(dump_yaml(escape_references({**above, **sections})))
+    phases: list[Phase] = []
+    complete = resolved(spec, None)
+    plugins: list[dict[str, str]] = []
+    if data is not None:
+        config = open_config(record.path / "config.yaml")
+        phases = prepare_phases(config) if config.data is not None else []
+        spec = phases[0].spec if phases else config.describe(config.facts())
+        complete = config.resolved(record.path)
+        plugins = [record.write_plugin(each.name, each.read_bytes()) for each in config.plugins]
+    record.write_resolved(dump_yaml(escape_references(complete)))
+    record.write_summary(render(summarize(experiment.graph, spec.name)))
+    for item, content in save_learned(phases[-1].prepared.learned).items() if phases else ():
+        record.write_preprocessing(item, content)
+    write_weights(record, experiment, loaded.state)
+    record.begin({
+        **run_facts(), "command": shlex.join(["kerascli", *command]), "config": str(data) if data else None,
+        "flags": {}, "seed": spec.seed, "device": None, "threads": None,
+        "data": data_digests(phases), "plugins": plugins,
+        "directions": directions(phases) if phases else dict(spec.log_names()) if spec.compile else {},
+        "imported": {
+            "file": file.name, "sha256": file.digest, "keras_version": file.version,
+            **name_facts(loaded.architecture.names),
+        },
+        **ended("completed", reason="imported"),
+    })  # fmt: skip
+
+
+def write_weights(record: RunRecord, experiment: Experiment, state: dict[str, Tensor] | None) -> None:
+    """The final weights, and a checkpoint from which training goes on; without a `state` the optimizer starts anew."""
+    record.write_weights(tensor_pieces({w.name: w.keras() for w in lasting(experiment.weights)}))
+    if experiment.spec.compile is None:
+        return
+    optimizer = None if state is not None else _optimizer(experiment)
+    state = state if optimizer is None else optimizer.state()
+    if state is None:
+        return
+    tensors = {f"weights/{w.name}": w.keras() for w in experiment.weights}
+    tensors |= {f"optimizer/{name}": value for name, value in state.items()}
+    step = int(state["iterations"])
+    facts = {**_PROGRESS, "step": step}
+    record.checkpoints.save(step, {TRAINING: tensor_pieces(tensors)}, facts)

@@ -1,0 +1,83 @@
+"""Import a file of weights beside a config: a run of the config's model that begins with the file's numbers."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kerascli.config.composition.references import escape_references
+from kerascli.config.load import Config, open_config
+from kerascli.config.yaml.dump import dump_yaml
+from kerascli.data.pipeline.learning import save_learned
+from kerascli.data.pipeline.pipeline import Stage
+from kerascli.data.pipeline.prepare import PreparedData
+from kerascli.errors import Fault
+from kerascli.interop.keras_import.weights import fill
+from kerascli.interop.weight_files import WeightsFile, match, open_weights, own_layers
+from kerascli.model.runtime.weights import lasting
+from kerascli.report.summary import render, summarize
+from kerascli.runs.manifest import run_facts
+from kerascli.runs.record import RunRecord, check_name, ended
+from kerascli.training.build import Experiment, build_experiment
+from kerascli.workflow.interchange.importing import Imported, kept_if_done, write_weights
+
+
+def import_weights(
+    path: Path, config_path: Path, *, runs_dir: Path, name: str | None, by_name: bool, command: Sequence[str] = ()
+) -> Imported:
+    """A new run. `by_name` takes the layers that both have, the others begin as a new model's. Raises KerasCliError."""
+    if name is not None:
+        check_name(name)
+    config = open_config(config_path)
+    with open_weights(path) as file:
+        prepared = None if config.data is None else config.load_data()
+        experiment = _experiment(config, prepared)
+        layers = own_layers(experiment.spec.model, experiment.graph.specs, lasting(experiment.weights))
+        if not layers:
+            raise config.error([Fault("the model has no weights", ("model",))])
+        pairs, left = match(file, layers, by_name=by_name)
+        fill(file.arrays, pairs)
+        record = RunRecord.create(runs_dir, name or config.name)
+        with kept_if_done(record), record.locked():
+            _write(record, file, config, experiment, prepared, command)
+    notes = [f"not in the file: {', '.join(left)}; they begin as a new model's"] if left else []
+    return Imported(record, sum(weight.count for weight in lasting(experiment.weights)), tuple(notes))
+
+
+def _experiment(config: Config, prepared: PreparedData | None) -> Experiment:
+    if prepared is None:
+        spec, targets = config.describe(config.facts()), {}
+    else:
+        spec = config.describe(prepared.facts, {name: split.rows for name, split in prepared.splits.items()})
+        targets = prepared.facts.targets
+    with config.faults():
+        return build_experiment(
+            spec, device=torch.device("cpu"), input_stage=Stage({}), target_stage=Stage({}), targets=targets
+        )
+
+
+def _write(
+    record: RunRecord,
+    file: WeightsFile,
+    config: Config,
+    experiment: Experiment,
+    prepared: PreparedData | None,
+    command: Sequence[str],
+) -> None:
+    spec = experiment.spec
+    plugins: list[dict[str, Any]] = [record.write_plugin(each.name, each.read_bytes()) for each in config.plugins]
+    record.write_config(config.text)
+    record.write_resolved(dump_yaml(escape_references(config.resolved(record.path))))
+    record.write_summary(render(summarize(experiment.graph, spec.name)))
+    for item, content in save_learned(prepared.learned).items() if prepared else ():
+        record.write_preprocessing(item, content)
+    write_weights(record, experiment, None)
+    record.begin({
+        **run_facts(), "command": shlex.join(["kerascli", *command]), "config": str(config.path),
+        "flags": dict(config.flags), "seed": spec.seed, "device": None, "threads": None,
+        "data": dict(prepared.digests) if prepared else {}, "plugins": plugins,
+        "directions": dict(spec.log_names()) if spec.compile else {},
+        "imported": {"file": file.name, "sha256": file.digest}, **ended("completed", reason="imported"),
+    })  # fmt: skip

@@ -1,0 +1,86 @@
+"""Keras's names of an imported run's inputs and outputs: recorded, accepted in files of arrays, given to outputs."""
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+
+from kerascli.errors import ConfigError, safe_text
+from kerascli.interop.keras.names import KerasNames
+from kerascli.runs.reading import quoted
+from kerascli.runs.record import RunRecord
+
+
+def name_facts(names: KerasNames) -> dict[str, dict[str, str]]:
+    """Return what run.json records of the names under `imported`."""
+    return {"names": dict(names.nodes), "inputs": dict(names.inputs), "outputs": dict(names.outputs)}
+
+
+def recorded_names(record: RunRecord) -> KerasNames | None:
+    """Return Keras's names as `name_facts` recorded them; None for a run without a record of them."""
+    imported = record.facts().get("imported") or {}
+    inputs, outputs = imported.get("inputs"), imported.get("outputs")
+    return None if inputs is None or outputs is None else KerasNames(imported.get("names", {}), inputs, outputs)
+
+
+def keras_output_names(record: RunRecord, outputs: Sequence[str]) -> dict[str, str]:
+    """Return Keras's name of each output. Raises ConfigError where they are not known or not distinct."""
+    known = recorded_names(record)
+    if known is None:
+        raise _unknown(record)
+    names = {name: known.output(name) for name in outputs}
+    for keras_name in names.values():
+        same = [other for other in outputs if names[other] == keras_name]
+        if len(same) > 1:
+            text = f"--keras-names: Keras calls {len(same)} outputs '{safe_text(keras_name)}': {', '.join(same)}"
+            raise ConfigError(text, hint=f"without --keras-names they are called {', '.join(outputs)}")
+    return names
+
+
+def accepted_names(
+    names: KerasNames | None, inputs: Iterable[str], targets: Mapping[str, str]
+) -> dict[str, tuple[str, ...]]:
+    """Return the names by which a file may give each input and target: kerascli's, then Keras's where it is another.
+
+    `targets` has the output that each target belongs to. A name that Keras uses twice names nothing. The inputs of the
+    whole model are there also where a view needs some of them: a file may have them all.
+    """
+    inputs = list(inputs)
+    if names is None:
+        return {name: (name,) for name in (*inputs, *targets)}
+    inputs = list(names.inputs) if set(inputs) <= names.inputs.keys() else inputs
+    groups = {name: names.input(name) for name in inputs}, {name: names.output(out) for name, out in targets.items()}
+    accepted: dict[str, tuple[str, ...]] = {}
+    for group in groups:
+        called = list(group.values())
+        for name, keras_name in group.items():
+            if name not in accepted:
+                is_other = keras_name != name and called.count(keras_name) == 1
+                accepted[name] = (name, keras_name) if is_other else (name,)
+    return accepted
+
+
+def candidates(
+    accepted: Mapping[str, Sequence[str]], arrays: Container[str], wanted: Container[str]
+) -> dict[str, list[str]]:
+    """Return the names in a file that may stand for each input and target: one where it is clear which.
+
+    One name may be Keras's of one input and kerascli's of another. So an array that is the only candidate of one is no
+    candidate of another: a file in the names of either is clear as a whole. What is `wanted` comes first, and under
+    kerascli's name.
+    """
+    found = {key: [name for name in names if name in arrays] for key, names in accepted.items()}
+    settled: set[str] = set()
+    while ready := [key for key, names in found.items() if len(names) == 1 and key not in settled]:
+        key = min(ready, key=lambda key: (key not in wanted, found[key] != [key]))
+        settled.add(key)
+        for other in found.keys() - settled:
+            found[other] = [name for name in found[other] if name != found[key][0]]
+    return found
+
+
+def _unknown(record: RunRecord) -> ConfigError:
+    if "names" in (record.facts().get("imported") or {}):
+        text = (
+            f"--keras-names: the run {quoted(record.path)} was imported before Keras's names of outputs were recorded"
+        )
+        return ConfigError(text, hint="import the file again")
+    text = f"--keras-names: the model of the run {quoted(record.path)} was not imported from a file of Keras"
+    return ConfigError(text, hint="its outputs have the names that its config gives them: leave --keras-names out")

@@ -1,0 +1,74 @@
+"""A sample of the hostile files of `python -m benchmarks.torture.hostile`, and the limits they run into."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.torture.hostile import all_attacks
+from kerascli.data.storage.table import BadRow
+from kerascli.data.text.patterns import Replacing, check_pattern
+from tests.support.runs_harness import kerascli
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="limits and measures are Linux's")
+
+SAMPLE = (
+    "npz_bomb", "npz_header_bomb", "npz_pickle", "npy_100_axes", "parquet_bomb", "png_169_megapixels", "png_pipe",
+    "csv_endless", "csv_escapes", "regex_catastrophe", "regex_deep", "yaml_aliases", "yaml_escapes", "yaml_loop",
+    "yaml_long_path", "extends_passwd", "extends_secrets", "extends_link", "weights_pickle_renamed",
+    "weights_says_more", "run_json_pipe", "run_json_deep", "run_config_passwd", "init_from_pipe",
+)  # fmt: skip
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks.torture.hostile", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_hostile_files_are_refused_in_words_at_little_cost() -> None:
+    run = _run("--only", *SAMPLE)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_without_its_caps_a_reader_is_seen_to_fail() -> None:
+    run = _run("--only", "png_4_gigapixels", "npz_bomb", "--control")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stdout.count("WRONG") >= 1
+
+
+def test_there_are_enough_hostile_files() -> None:
+    assert len(all_attacks()) >= 100
+
+
+@pytest.mark.parametrize("kind", ["packed", "plain"])
+def test_what_packs_too_well_can_be_stored_unpacked(kind: str, tmp_path: Path) -> None:
+    """The way out that the refusal names."""
+    save = np.savez_compressed if kind == "packed" else np.savez
+    save(tmp_path / "d.npz", x=np.zeros((300, 2**20), np.uint8), y=np.zeros(300, np.int64))
+    (tmp_path / "c.yaml").write_text(
+        "data: {source: {npz: d.npz}, inputs: {x: []}, targets: {y: []}}\n"
+        "model: {layers: [{dense: 2}]}\ncompile: {loss: sparse_categorical_crossentropy}\n"
+    )
+    run = kerascli("validate", "c.yaml", cwd=tmp_path)
+    assert run.returncode == (4 if kind == "packed" else 0), run.stderr
+    assert ("200 to 1" in run.stderr) == (kind == "packed")
+
+
+def test_a_pattern_that_backtracks_is_stopped_at_its_row() -> None:
+    replace = Replacing("(a+)+$", "b")
+    assert replace(["caa", "x"]) == ["cb", "x"]
+    with pytest.raises(BadRow, match="takes more than 2 s") as bad:
+        replace(["aa"] * 1500 + ["a" * 40 + "!"])
+    assert bad.value.row == 1500
+    assert bad.value.setting == "pattern"
+    assert replace(["aa"]) == ["b"], "it goes on afterwards"
+
+
+@pytest.mark.parametrize("pattern", ["(" * 3000 + ")" * 3000, "a{99999999999999999999}", "(", "a" * 20_000])
+def test_a_pattern_that_cannot_be_compiled_is_no_setting(pattern: str) -> None:
+    with pytest.raises(ValueError, match="regular expression"):
+        check_pattern(pattern)

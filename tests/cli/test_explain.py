@@ -1,0 +1,198 @@
+"""`explain` and `list` say what the registries and specs say, about all of them, on a page or at a terminal."""
+
+import json
+from typing import Any
+
+import pytest
+
+from kerascli.cli.explain import explain
+from kerascli.cli.listing import list_text
+from kerascli.component import Component, registries
+from kerascli.config.schema.meanings import _OWN, _SHARED
+from kerascli.config.schema.sections import sections
+from kerascli.config.schema.settings import settings
+from kerascli.config.yaml.text import parse_document
+from kerascli.errors import ConfigError
+from kerascli.layers.base import LAYERS
+from kerascli.ops.base import OPS
+from kerascli.ops.left_out import LEFT_OUT
+from kerascli.report import reference
+from kerascli.report.type_words import type_words
+from tests.report.test_reference import COMPONENTS, DEFINITIONS, names, valid
+
+
+@pytest.mark.parametrize(("kind", "cls"), COMPONENTS, ids=names)
+def test_every_component_says_what_it_is_and_explains_itself_under_every_name(kind: str, cls: type[Component]) -> None:
+    for spelling in (cls.component_name, cls.__name__, *registries()[kind].aliases(cls.component_name)):
+        found = [e for e in reference.explain(spelling) if e.kind == kind]
+        told = [(entry.meaning != "", entry.example != "") for entry in found if entry.name == cls.component_name]
+        assert told == [(True, True)]
+        assert {key.name for entry in found for key in entry.keys} == cls.model_fields.keys()
+
+
+def test_every_setting_has_a_meaning() -> None:
+    assert [
+        (cls.component_name, s.name) for kind, cls in COMPONENTS for s in settings(cls, kind) if not s.meaning
+    ] == []
+    assert all(setting.meaning for section in sections().values() for setting in section.settings)
+
+
+TRAINING = [
+    "loss", "metric", "optimizer", "schedule", "callback", "activation", "initializer", "regularizer", "constraint",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TRAINING)
+def test_the_example_of_a_thing_names_all_that_it_needs(kind: str) -> None:
+    for cls in registries()[kind]:
+        (entry,) = (e for e in reference.explain(cls.component_name) if e.kind == kind)
+        assert cls.component_name in entry.example
+        assert all(f"{name}: ..." in entry.example for name, field in cls.model_fields.items() if field.is_required())
+
+
+def test_an_example_of_a_layer_can_be_pasted_into_a_config() -> None:
+    for cls in LAYERS:
+        (entry,) = (e for e in reference.explain(cls.component_name) if e.kind == "layer")
+        (written,) = parse_document(f"layers:\n  {entry.example}\n", "example").data["layers"]
+        assert valid(written, DEFINITIONS["node"])
+
+
+def test_explain_shows_a_layer_whole() -> None:
+    said = explain("gaussian_noise")
+    assert said.startswith("gaussian_noise: layer\n")
+    assert "  stddev: number from 0 (required)\n      The standard deviation of the noise.\n" in said
+    assert "\nbeside them:\n  name: name\n" in said
+    assert said.endswith("  - gaussian_noise: {stddev: 0.1}   # (None, 8, 3) -> (None, 8, 3)")
+
+
+@pytest.mark.parametrize("width", [80, 60])
+def test_at_a_terminal_no_line_is_too_long_and_no_word_is_lost(width: int) -> None:
+    for cls in LAYERS:
+        for entry in (e for e in reference.explain(cls.component_name) if e.kind == "layer"):
+            page, example = reference.render([entry], width).split("\nexample:\n")
+            assert max(map(len, page.splitlines())) <= width
+            assert [*page.split(), "example:", *example.split()] == reference.render([entry]).split()
+    lines = list_text("layers", width=width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert " ".join(lines).split() == list_text("layers").split()
+
+
+def test_a_long_line_goes_on_after_the_name_that_it_is_about() -> None:
+    lines = [
+        "  units: whole numbers from one up",
+        "dense       A layer that is fully connected",
+        "a_name_so_long  It is",
+    ]
+    assert reference.fitted(iter(lines), 24).splitlines() == [
+        "  units: whole numbers", "         from one up",
+        "dense       A layer that", "    is fully connected",
+        "a_name_so_long  It is",
+    ]  # fmt: skip
+    assert reference.fitted(iter(lines), 26).splitlines()[2:4] == [
+        "dense       A layer that",
+        "            is fully",
+    ]
+
+
+def test_explain_shows_all_things_of_a_name() -> None:
+    assert [(entry.kind, entry.name) for entry in reference.explain("Relu")] == [
+        ("layer", "relu"),
+        ("activation", "relu"),
+    ]
+    assert [(entry.kind, entry.name) for entry in reference.explain("activation")] == [
+        ("kind", "activations"), ("layer", "activation"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["fit.validation_split", "validation_split", "data.split.test", "dense.units"])
+def test_a_key_explains_itself(name: str) -> None:
+    (entry,) = reference.explain(name)
+    assert [key.name for key in entry.keys] == [name.rpartition(".")[2]]
+    assert entry.keys[0].meaning
+
+
+def test_a_key_with_a_section_under_it_explains_that_too() -> None:
+    kinds = [(entry.kind, entry.name) for entry in reference.explain("init_from")]
+    assert kinds == [("key of model", "init_from"), ("section", "model.init_from")]
+
+
+@pytest.mark.parametrize("name", ["config", "data", "model", "compile", "fit", "data.split", "layers", "loss"])
+def test_a_section_or_a_kind_explains_itself(name: str) -> None:
+    assert explain(name)
+    assert json.loads(explain(name, as_json=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("densse", "dense"), ("validation_splt", "validation_split"), ("ft", "fit"), ("loses", "losses")],
+)
+def test_an_unknown_name_is_refused_with_the_nearest(name: str, meant: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        explain(name)
+    assert refused.value.exit_code == 2
+    assert refused.value.faults[0].text == f"there is nothing called '{name}'; did you mean '{meant}'?"
+
+
+def test_the_list_counts_every_kind_and_names_every_thing() -> None:
+    counts = json.loads(list_text(None, as_json=True))
+    assert counts == {**{k: len(registry.names()) for k, registry in registries().items()}, "op": len(OPS.names())}
+    assert {line.split()[0]: int(line.split()[1]) for line in list_text(None).splitlines()} == counts
+    for kind, registry in registries().items():
+        assert [
+            line.split()[0] for line in list_text(f"{kind}s" if kind != "loss" else "losses").splitlines()
+        ] == registry.names()
+        assert [member["name"] for member in json.loads(list_text(kind, as_json=True))] == registry.names()
+
+
+def test_operations_are_listed_and_explained() -> None:
+    assert [line.split()[0] for line in list_text("ops").splitlines()] == OPS.names()
+    assert explain("ops.einsum").startswith("einsum: op\n")
+    assert "(also absolute, fabs)" in next(line for line in list_text("op").splitlines() if line.startswith("abs "))
+    assert [entry.kind for entry in reference.explain("einsum")] == ["op"]
+    for name in OPS.names():
+        (entry,) = reference.explain(f"ops.{name}")
+        assert entry.kind == "op"
+        assert entry.meaning, name
+    assert explain("ops.unique").splitlines()[0] == "unique: not an op"
+    for name, reason in LEFT_OUT.items():
+        (entry,) = reference.explain(f"ops.{name}")
+        assert entry.meaning == f"Not for formulas: {reason}."
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"there is no kind 'optimisers'; did you mean 'optimizers'\?"):
+        list_text("optimisers")
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"type": "integer", "minimum": 1, "maximum": 2**53}, "positive whole number"),
+        ({"type": "number", "minimum": 0, "exclusiveMaximum": 1}, "number from 0 below 1"),
+        ({"type": "integer", "minimum": 2, "maximum": 2**24}, "whole number from 2 up to 16777216"),
+        ({"anyOf": [{"type": "null"}, {"type": "string"}]}, "text or null"),
+        (
+            {"anyOf": [{"enum": ["sum", "mean"]}, {"type": "boolean"}, {"type": "null"}]},
+            "sum, mean, true, false or null",
+        ),
+        (
+            {"anyOf": [{"type": "number"}, {"type": "array", "prefixItems": [{"type": "number"}] * 2}]},
+            "number or 2 of them",
+        ),
+        ({"enum": ["valid", "same", "causal"]}, "valid, same or causal"),
+        ({"type": "array", "items": {"type": "integer"}}, "list of whole numbers"),
+        ({"type": "array", "items": {"x-component": "loss"}}, "list of losses"),
+        ({"type": "object", "additionalProperties": {"type": "number"}}, "mapping of names to numbers"),
+        ({"type": "array", "items": {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]}}, "shape"),
+    ],
+)
+def test_types_are_told_in_words(schema: dict[str, Any], words: str) -> None:
+    assert type_words(schema) == words
+
+
+def test_every_meaning_in_the_tables_is_that_of_a_setting_that_exists() -> None:
+    fields = {(kind, cls.component_name, name) for kind, cls in COMPONENTS for name in cls.model_fields}
+    known = {name for _, _, name in fields} | {".".join(field) for field in fields}
+    known |= {f"{kind}.{name}" for kind, _, name in fields}
+    known |= {f"{section.rpartition('.')[2]}.{s.name}" for section, part in sections().items() for s in part.settings}
+    assert {*_SHARED, *_OWN} <= known

@@ -1,0 +1,232 @@
+"""Configs to start from are valid, say what they found, and replace nothing."""
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from kerascli.cli.commands import app
+from kerascli.cli.init import from_table, template_names, write_new
+from kerascli.config.load import open_config
+from kerascli.config.run import RunSpec
+from kerascli.errors import ConfigError, DataError, StorageError
+from kerascli.workflow.check import check
+from kerascli.workflow.smoke import smoke
+
+PENGUINS = Path(__file__).parents[2] / "configs" / "data" / "penguins.csv"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def init(*arguments: str) -> str:
+    """The command; what it says on stderr."""
+    result = CliRunner().invoke(app, ["init", *arguments], catch_exceptions=False)
+    assert result.stdout == ""
+    return result.stderr
+
+
+def table(text: str, name: str = "data.csv") -> Path:
+    path = Path(name)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def described(text: str, name: str = "config.yaml") -> RunSpec:
+    """A config for a table, checked against the table itself."""
+    write_new(Path(name), text, force=False)
+    config = open_config(Path(name))
+    data = config.load_data()
+    return config.describe(data.facts, {split: rows.rows for split, rows in data.splits.items()})
+
+
+def columns(**values: object) -> str:
+    names, rows = list(values), zip(*values.values(), strict=True)  # type: ignore[arg-type]
+    return "\n".join([",".join(names), *(",".join(map(str, row)) for row in rows)]) + "\n"
+
+
+@pytest.mark.parametrize("template", template_names())
+def test_a_template_is_valid_and_tells_its_own_command(template: str) -> None:
+    assert "wrote my config.yaml" in init("my config.yaml", "--template", template)
+    assert Path("my config.yaml").read_text(encoding="utf-8").startswith("# kerascli train 'my config.yaml'\n")
+    assert check(Path("my config.yaml"), sets=[], flags=[]).lines[0] == "my config.yaml: ok"
+    assert "CONFIG" not in Path("my config.yaml").read_text(encoding="utf-8")
+
+
+def test_without_a_name_the_default_is_written() -> None:
+    init()
+    assert check(Path("config.yaml"), sets=[], flags=[]).lines[0] == "config.yaml: ok"
+
+
+def test_a_file_is_replaced_by_force_only() -> None:
+    table("model: {layers: [flatten]}\n", "config.yaml")
+    with pytest.raises(ConfigError, match=r"'config\.yaml' is there already") as refused:
+        init()
+    assert refused.value.exit_code == 2
+    assert Path("config.yaml").read_text(encoding="utf-8") == "model: {layers: [flatten]}\n"
+    init("--force")
+    assert "kerascli train" in Path("config.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("train.csv", "a,b\n1,2\n"),
+        ("train.yaml", "a,b\n1,2\n"),
+        ("compose.yaml", "services: {db: {image: postgres}}\nname: mine\n"),
+        ("broken.yaml", "model: {layers: [flatten\n"),
+    ],
+)
+@pytest.mark.parametrize("more", [[], ["--force"], ["--force", "--from", "SELF"], ["--force", "--template", "cnn"]])
+def test_what_is_no_config_is_never_replaced(name: str, text: str, more: list[str]) -> None:
+    table(text, name)
+    with pytest.raises(ConfigError) as refused:
+        init(name, *(name if word == "SELF" else word for word in more))
+    assert "--force" not in str(refused.value.faults[0].hint)
+    assert Path(name).read_text(encoding="utf-8") == text
+    assert [path.name for path in Path().iterdir()] == [name]
+
+
+def test_a_table_in_the_place_of_the_config_is_told_how_it_was_meant() -> None:
+    table("a,b\n1,2\n", "my train.csv")
+    with pytest.raises(ConfigError) as refused:
+        init("my train.csv", "--force")
+    (fault,) = refused.value.faults
+    assert fault.text == "'my train.csv': the name of a config ends in .yaml"
+    assert fault.hint == "kerascli init 'my train.yaml' --from 'my train.csv' makes a config for that table"
+    with pytest.raises(ConfigError, match=r"the name of a config ends in \.yaml"):
+        init("new")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--template", "mpl"], "there is no template 'mpl'; did you mean 'mlp'?"),
+        (["--template", "mlp", "--from", "x.csv"], "give --template or --from, not both"),
+        (["--target", "y"], "--target goes with --from"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(arguments: list[str], said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        init(*arguments)
+    assert refused.value.faults[0].text == said
+    assert list(Path().iterdir()) == []
+
+
+def test_a_table_with_words_and_gaps_trains_in_whole() -> None:
+    path = table(PENGUINS.read_text(encoding="utf-8"), "penguins.csv")
+    Path("configs").mkdir()
+    init("configs/p.yaml", "--from", str(path), "--target", "species")
+    assert "path: ../penguins.csv" in Path("configs/p.yaml").read_text(encoding="utf-8")
+    assert any(line.startswith("predict:") for line in smoke(Path("configs/p.yaml"), sets=[], flags=[]))
+
+
+def test_words_are_classes() -> None:
+    random = np.random.default_rng(0)
+    text = columns(a=random.normal(size=90), b=random.integers(0, 5, 90), kind=["x", "y", "z"] * 30)
+    spec = described(from_table(table(text), "kind", Path("config.yaml")))
+    assert spec.compile is not None
+    (goal,) = spec.compile.goals
+    assert goal.loss is not None
+    assert goal.loss.component_name == "sparse_categorical_crossentropy"
+    assert spec.built.specs[goal.output].shape == (3,)
+
+
+@pytest.mark.parametrize("words", [["no", "yes"], [0, 1], [7, 9]])
+def test_two_classes_are_a_probability(words: list[object]) -> None:
+    spec = described(from_table(table(columns(a=np.arange(60) % 7, kind=words * 30)), "kind", Path("config.yaml")))
+    assert spec.compile is not None
+    (goal,) = spec.compile.goals
+    assert goal.loss is not None
+    assert goal.loss.component_name == "binary_crossentropy"
+    assert spec.built.specs[goal.output].shape == (1,)
+
+
+@pytest.mark.parametrize(("factor", "scale"), [(1.0, None), (5000.0, 0.001), (0.0002, 10000.0)])
+def test_a_number_is_a_regression_near_one(factor: float, scale: float | None) -> None:
+    text = columns(a=np.arange(60) % 7, y=(np.arange(60) / 59 * factor).tolist())
+    spec = described(from_table(table(text), "y", Path("config.yaml")))
+    assert spec.compile is not None
+    assert spec.data is not None
+    (goal,) = spec.compile.goals
+    assert goal.loss is not None
+    assert goal.loss.component_name == "mean_squared_error"
+    steps = [step.dump() for step in spec.data.targets["y"].steps]
+    assert [step["rescaling"]["scale"] for step in steps] == ([] if scale is None else [scale])
+
+
+def test_columns_of_no_use_are_left_out_and_named() -> None:
+    rows = 60
+    text = columns(
+        id=range(1, rows + 1), same=[1] * rows, note=[f"text {n}" for n in range(rows)], a=np.arange(rows) % 7,
+        empty=[""] * rows, y=["p", "q"] * (rows // 2),
+    )  # fmt: skip
+    config = from_table(table(text), "y", Path("config.yaml"))
+    assert [line.strip() for line in config.splitlines() if "left out" in line] == [
+        "# left out: id (it numbers the rows)", "# left out: same (one value)",
+        "# left out: note (60 different words)", "# left out: empty (no value)",
+    ]  # fmt: skip
+    assert described(config).data is not None
+
+
+def test_names_that_the_language_does_not_take_are_kept_as_columns() -> None:
+    names = ["body mass, kg", "$cost", "dense", "2nd: x", "prev", "class #"]
+    words = [["u", "v", "w"][row % 3] for row in range(60)]
+    lines = [",".join(f'"{name}"' for name in names)]
+    lines += [f"{row % 11},{row % 7},{words[row]},{words[row]},{words[row]},{'pq'[row % 2]}" for row in range(60)]
+    spec = described(from_table(table("\n".join(lines) + "\n"), "class #", Path("config.yaml")))
+    assert spec.data is not None
+    used = {column for pipeline in spec.data.all_pipelines().values() for column in pipeline.columns}
+    assert used == set(names)
+
+
+def test_other_delimiters_are_seen() -> None:
+    spec = described(from_table(table("a;y\n" + "1;p\n2;q\n4;p\n" * 20), "y", Path("config.yaml")))
+    assert spec.data is not None
+    assert spec.data.source.dump()["csv"]["delimiter"] == ";"  # type: ignore[index]
+
+
+def test_the_last_column_is_the_target_and_that_is_said() -> None:
+    table("a,y\n" + "1,p\n2,q\n4,p\n" * 20)
+    assert "target: y (the last column)" in init("--from", "data.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "said"),
+    [
+        ("a,y\n1,p\n2,\n3,q\n", "y", "no value of the target in 1 row"),
+        ("a,y\n1,p\n2,p\n4,p\n", "y", "the target 'y' has one value; nothing to learn"),
+        ("a,y\n1,p\n2,q\n4,r\n", "y", "the target 'y' has 3 different words in 3 rows; nothing to learn"),
+        ("a,y\n1,p\n1,q\n1,p\n1,q\n", "y", "no column to learn from"),
+    ],
+)
+def test_a_table_of_no_use_is_refused(text: str, target: str, said: str) -> None:
+    with pytest.raises(DataError) as refused:
+        from_table(table(text), target, Path("config.yaml"))
+    assert refused.value.faults[0].text == said
+
+
+def test_a_target_that_is_not_there_is_a_fault_of_the_command() -> None:
+    with pytest.raises(ConfigError, match=r"there is no column 'kindd'; did you mean 'kind'\?"):
+        from_table(table("a,kind\n1,p\n2,q\n"), "kindd", Path("config.yaml"))
+
+
+def test_force_replaces_what_a_link_leads_to_and_only_a_file(folder: Path) -> None:
+    Path("link.yaml").symlink_to("mine.yaml")
+    init("link.yaml", "--force")
+    assert Path("link.yaml").is_symlink()
+    assert "kerascli train" in Path("mine.yaml").read_text(encoding="utf-8")
+    os.mkfifo("fifo.yaml")
+    with pytest.raises(StorageError, match=r"cannot write 'fifo\.yaml': it is not a regular file"):
+        init("fifo.yaml", "--force")
+
+
+def test_the_help_names_every_template() -> None:
+    said = CliRunner().invoke(app, ["init", "--help"]).stdout.partition("--template")[2].partition("--from")[0]
+    assert set(template_names()) == set(re.findall(r"[a-z]+", said)) - {"or", "default", "str"}

@@ -1,0 +1,117 @@
+"""Programs as native code: what it returns, what it is found again by, and what a run does with what was compiled."""
+
+import shutil
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, fx
+
+from kerascli.compiler import compiling
+from kerascli.compiler.cache import use_own_cache
+from kerascli.compiler.compiling import compiled, is_compiled
+from kerascli.compiler.tracing import note
+from kerascli.runs.index import find_run
+from tests.support.runs_harness import HARD, kerascli, outcome, train, write
+
+HAS_COMPILER = any(shutil.which(name) for name in ("g++", "clang++", "c++"))
+needs_a_compiler = pytest.mark.skipif(not HAS_COMPILER, reason="compiling needs C++")
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    use_own_cache()
+    return tmp_path / "cache" / "kerascli" / "compiled" / "programs"
+
+
+def scaled(x: Tensor, y: Tensor) -> list[Tensor | None]:
+    y += 1.0
+    return [(x * 2.0).sum(-1), None, x @ y]
+
+
+def code_of(function: Callable[..., object], *examples: Tensor) -> fx.GraphModule:
+    return note(function, [tensor.clone() for tensor in examples])
+
+
+def never(*_: object) -> None:
+    raise AssertionError("compiled")
+
+
+@pytest.mark.slow
+@needs_a_compiler
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns about itself
+def test_native_code_does_what_the_program_does(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a gap among its results and an argument that it changes. A damaged library is made anew."""
+    x, y = torch.randn(4, 3), torch.randn(3, 5)
+    code = code_of(scaled, x, y)
+    assert not is_compiled(code, [x, y])
+    library = compiling._library(code, [x, y])
+    library.parent.mkdir(parents=True)
+    library.write_bytes(b"no library")
+    for _ in range(2):
+        run = compiled(code, [x, y])
+        found, wanted = y.clone(), y.clone()
+        monkeypatch.setattr(compiling, "_make", never)
+        results, expected = run(x, found), scaled(x, wanted)
+        assert results[1] is None
+        for ours, theirs in zip(results, expected, strict=True):
+            torch.testing.assert_close(ours, theirs)
+        torch.testing.assert_close(found, wanted)
+    assert is_compiled(code, [x, y])
+    assert stat.S_IMODE(programs.parent.stat().st_mode) == 0o700
+    assert [path.name for path in programs.iterdir()] == [library.parent.name]
+
+
+def test_what_is_there_is_not_made_again(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the text of the program, its constants, and the forms of its arguments."""
+    monkeypatch.setattr(compiling, "_make", never)
+    x, y = torch.ones(4, 3), torch.ones(3, 5)
+    code = code_of(scaled, x, y)
+    library = compiling._library(code, [x, y])
+    library.parent.mkdir(parents=True)
+    library.touch()
+    assert is_compiled(code, [x, y])
+    assert is_compiled(code_of(scaled, x, y), [x + 1, y])
+    assert not is_compiled(code, [torch.ones(8, 3), y])
+    assert not is_compiled(code, [torch.ones(3, 4).t(), y])
+    assert not is_compiled(code, [x.double(), y.double()])
+    assert not is_compiled(code_of(lambda x, y: [x * 3.0, x @ y], x, y), [x, y])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_library_is_found_again_by_constants_and_threads(
+    programs: Path, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = torch.ones(3)
+    constants = [torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.0, 2.0, 4.0])]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    one, same, other = (compiling._library(code_of(lambda x, c=c: [x * c], x), [x]) for c in constants)
+    assert one == same != other
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 1)
+    assert compiling._library(code_of(lambda x: [x * constants[0]], x), [x]) != one
+
+
+@pytest.mark.slow
+@needs_a_compiler
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns about itself
+def test_auto_takes_what_was_compiled_before_without_loading_the_compiler(tmp_path: Path, programs: Path) -> None:
+    """The optimizer's rule too: otherwise the whole run would have to be compiled for it."""
+    text = HARD.replace("rows: 640", "rows: 90").replace("{adam: ", "{rmsprop: ")
+    config = write(tmp_path, text)
+    first, _ = train(config, tmp_path / "first", ["fit.epochs=2", "compile.jit_compile=true"])
+    assert first.facts()["tier"] == "compiled", first.facts()["tier_reason"]
+    done = kerascli(
+        "train", str(config), "--set", "fit.epochs=2", "--runs-dir", "second", cwd=tmp_path,
+        XDG_CACHE_HOME=str(tmp_path / "cache"), PYTHONPROFILEIMPORTTIME="1", OMP_NUM_THREADS="1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "tier: compiled (it has been compiled before)" in done.stderr
+    assert "torch._inductor" not in done.stderr, "the compiler is loaded"
+    assert outcome(find_run("latest", tmp_path / "second")) == outcome(first)
+    other, _ = train(config, tmp_path / "third", ["fit.epochs=2", "compile.optimizer=adagrad"])
+    assert other.facts()["tier"] == "traced", "its rule has not been compiled"

@@ -1,0 +1,234 @@
+"""Downloaded data sets, against a server on this machine: kept under Keras's names, never kept when damaged."""
+
+import gzip
+import hashlib
+import io
+import struct
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kerascli.data.base import SOURCES, Context
+from kerascli.data.datasets import cifar10, cifar100, fashion_mnist
+from kerascli.data.datasets.cifar_batch import parse_batch
+from kerascli.data.datasets.download import Remote, fetch
+from kerascli.errors import DataError
+from tests.support.server import Server
+
+CONTEXT = Context(Path(), 0)
+
+
+def remote(contents: bytes = b"sound") -> Remote:
+    return Remote("https://example.org/a/t.gz", "set/t.gz", 1000, lambda data: None if data == contents else "damaged")
+
+
+def test_a_file_is_downloaded_once_and_kept_under_keras_home(server: Server, tmp_path: Path) -> None:
+    server.files["t.gz"] = b"sound"
+    seen: list[tuple[str, int, int]] = []
+    context = Context(Path(), 0, progress=lambda *told: seen.append(told))
+    assert fetch(remote(), context) == fetch(remote(), context) == b"sound"
+    assert server.asked == ["/t.gz"]
+    assert (tmp_path / "keras/datasets/set/t.gz").read_bytes() == b"sound"
+    assert seen == [("t.gz", 5, 5)]
+
+
+def test_a_damaged_file_at_home_is_replaced(server: Server, tmp_path: Path) -> None:
+    server.files["t.gz"] = b"sound"
+    path = tmp_path / "keras/datasets/set/t.gz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"sou")
+    assert fetch(remote(), CONTEXT) == b"sound" == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("served", "cut", "reason"),
+    [
+        (None, 0, "the server says 404 Not Found"),
+        (b"broken", 0, "damaged"),
+        (b"sound", 2, "the connection ended after 3 of 5 bytes"),
+        (b"s" * 1001, 0, "the server announces 1,001 bytes; the limit is 1,000"),
+    ],
+)
+def test_what_goes_wrong_is_said_and_nothing_is_kept(
+    served: bytes | None, cut: int, reason: str, server: Server, tmp_path: Path
+) -> None:
+    if served is not None:
+        server.files["t.gz"] = served
+    server.cut = cut
+    with pytest.raises(DataError) as caught:
+        fetch(remote(), CONTEXT)
+    fault = caught.value.faults[0]
+    path = tmp_path / "keras/datasets/set/t.gz"
+    assert fault.text == f"cannot download {server.url}/t.gz: {reason}"
+    assert fault.hint == f"or place the file at '{path}' by hand"
+    assert not path.parent.exists() or not list(path.parent.iterdir())
+
+
+def test_of_a_damaged_file_that_cannot_be_replaced_it_is_said(server: Server, tmp_path: Path) -> None:
+    path = tmp_path / "keras/datasets/set/t.gz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"sou")
+    with pytest.raises(DataError) as caught:
+        fetch(remote(), CONTEXT)
+    there = f"'{path}' is there, but cannot be used: damaged"
+    assert caught.value.faults[0].text == f"cannot download {server.url}/t.gz: the server says 404 Not Found; {there}"
+    assert path.read_bytes() == b"sou"
+
+
+def test_without_a_network_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("KERASCLI_DATASETS_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "*")
+    with pytest.raises(DataError, match=r"^cannot download http://127.0.0.1:9/cifar-10-python.tar.gz: .*refused"):
+        SOURCES.parse("cifar10").load(CONTEXT)
+
+
+def idx(array: np.ndarray) -> bytes:
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+    return gzip.compress(header + array.tobytes(), 1)
+
+
+def sha256_of_contents(packed: bytes) -> str:
+    return hashlib.sha256(gzip.decompress(packed)).hexdigest()
+
+
+@pytest.mark.parametrize("place", ["keras/datasets/fashion-mnist", "debian"])
+def test_fashion_mnist_is_read_from_the_files_of_keras_or_a_package(
+    place: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / place
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(fashion_mnist, "PACKAGED", tmp_path / "debian")
+    for prefix, rows in (("train", 60_000), ("t10k", 10_000)):
+        images = np.zeros((rows, 28, 28), np.uint8)
+        images[:, 3, 4] = np.arange(rows) % 251
+        (folder / f"{prefix}-images-idx3-ubyte.gz").write_bytes(idx(images))
+        (folder / f"{prefix}-labels-idx1-ubyte.gz").write_bytes(idx((np.arange(rows) % 10).astype(np.uint8)))
+    digests = {path.name: sha256_of_contents(path.read_bytes()) for path in folder.iterdir()}
+    monkeypatch.setattr(fashion_mnist, "SHA256", digests)
+    found = SOURCES.parse("fashion_mnist")
+    tables = found.load(CONTEXT)
+    assert not server.asked
+    assert {path.parent for path in found.files(CONTEXT)} == {folder}
+    for split, rows in (("train", 60_000), ("test", 10_000)):
+        assert tables[split].array("x")[:, 3, 4].tolist() == (np.arange(rows) % 251).tolist()
+        assert tables[split].array("y").tolist() == (np.arange(rows) % 10).tolist()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda data: data[:-1], "the file is incomplete or too large (gzip)"),
+        (lambda data: data[:-6] + b"\0\0" + data[-4:], "the file is damaged (gzip)"),
+        (lambda data: idx(np.zeros(4, np.uint8)), "expected an array of shape (3,), the file has (4,)"),
+        (lambda data: gzip.compress(b"\0" * 60), "this is not an IDX file of bytes"),
+        (lambda data: idx(np.array([1, 2, 4], np.uint8)), "its sha256 is not that of Fashion-MNIST"),
+        (lambda data: gzip.compress(b"\0" * 10**6), "the file is incomplete or too large (gzip)"),
+    ],
+)
+def test_spoilt_idx_files_are_noticed(
+    spoil: Callable[[bytes], bytes], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = idx(np.array([1, 2, 3], np.uint8))
+    monkeypatch.setattr(fashion_mnist, "SHA256", {"t": sha256_of_contents(data)})
+    assert fashion_mnist._problem(data, "t", (3,)) is None
+    assert fashion_mnist._problem(spoil(data), "t", (3,)) == reason
+
+
+def batch(pixels: bytes, labels: list[int]) -> bytes:
+    """A batch as Python 2 pickled it, written out by its opcodes (protocol 2), numpy's array included."""
+    numbers = b"".join(b"K" + bytes([label]) for label in labels)
+    rows = struct.pack("<H", len(labels))
+    array = (
+        b"cnumpy.core.multiarray\n_reconstruct\nq\x06cnumpy\nndarray\nq\x07K\x00\x85U\x01b\x87Rq\x08"
+        b"(K\x01M" + rows + b"M\x00\x0c\x86cnumpy\ndtype\nq\x09U\x02u1K\x00K\x01\x87Rq\x0a"
+        b"(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89"
+        b"T" + struct.pack("<I", len(pixels)) + pixels + b"q\x0btb"
+    )
+    names = b"U\x09filenamesq\x0c]q\x0d(" + b"".join(b"U\x05a.png" for _ in labels) + b"e"
+    return (
+        b"\x80\x02}q\x01(U\x0bbatch_labelq\x02U\x15training batch 1 of 5q\x03U\x06labelsq\x04]q\x05("
+        + numbers + b"eU\x04dataq\x0e" + array + names + b"u."
+    )  # fmt: skip
+
+
+def test_a_cifar_batch_is_read_without_unpickling() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 3072)).astype(np.uint8)
+    x, y = parse_batch(batch(pixels.tobytes(), [3, 0, 9]), "b")
+    np.testing.assert_array_equal(x, pixels)
+    assert y.tolist() == [3, 0, 9]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: data[:500],
+        lambda data: b"",
+        lambda data: data.replace(b"labels", b"lapels"),
+        lambda data: b"cposix\nsystem\n(U\x04trueq\x00tR.",
+    ],
+)
+def test_spoilt_cifar_batches_are_refused_and_never_run(spoil: Callable[[bytes], bytes]) -> None:
+    with pytest.raises(DataError, match=r"^cifar10: 'b' "):
+        parse_batch(spoil(batch(bytes(3072), [1])), "cifar10: 'b'")
+
+
+def test_cifar10_comes_from_keras_archive_in_keras_layout(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (12, 3, 32, 32)).astype(np.uint8)
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for number, name in enumerate([*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]):
+            data = batch(pictures[2 * number : 2 * number + 2].tobytes(), [number, number])
+            member = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    server.files["cifar-10-python.tar.gz"] = buffer.getvalue()
+    monkeypatch.setattr(cifar10, "SHA256", hashlib.sha256(buffer.getvalue()).hexdigest())
+    tables = SOURCES.parse("cifar10").load(CONTEXT)
+    assert (tmp_path / "keras/datasets/cifar-10-batches-py-target_archive").exists()
+    np.testing.assert_array_equal(tables["train"].array("x"), pictures[:10].transpose(0, 2, 3, 1))
+    np.testing.assert_array_equal(tables["test"].array("x"), pictures[10:].transpose(0, 2, 3, 1))
+    assert tables["train"].array("y").tolist() == [[0], [0], [1], [1], [2], [2], [3], [3], [4], [4]]
+
+
+@pytest.mark.parametrize(("mode", "labels"), [("fine", [[99], [3]]), ("coarse", [[19], [0]])])
+def test_cifar100_has_two_kinds_of_labels(
+    mode: str, labels: list[list[int]], server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3072)).astype(np.uint8)
+    fine = batch(pixels.tobytes(), [99, 3]).replace(b"U\x06labels", b"U\x0bfine_labels")
+    data = fine[:-2] + b"U\x0dcoarse_labels]q\x20(K\x13K\x00eu."
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name in ("train", "test"):
+            member = tarfile.TarInfo(f"cifar-100-python/{name}")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    server.files["cifar-100-python.tar.gz"] = buffer.getvalue()
+    monkeypatch.setattr(cifar100, "SHA256", hashlib.sha256(buffer.getvalue()).hexdigest())
+    source = SOURCES.parse({"cifar100": mode})
+    tables, facts = source.load(CONTEXT), source.facts(CONTEXT)
+    assert facts is not None
+    assert facts["y"].num_classes == {"fine": 100, "coarse": 20}[mode]
+    for split in ("train", "test"):
+        assert tables[split].array("y").tolist() == labels
+        pictures = pixels.reshape(2, 3, 32, 32).transpose(0, 2, 3, 1)
+        np.testing.assert_array_equal(tables[split].array("x"), pictures)
+
+
+def test_keras_finds_what_we_keep() -> None:
+    """The names are Keras's: its own sources say where it looks."""
+    keras_datasets = Path(pytest.importorskip("keras").__file__).parent / "src/datasets"
+    text = (keras_datasets / "cifar10.py").read_text()
+    assert cifar10.SHA256 in text
+    assert cifar10.archive().url in text
+    assert f'dirname = "{cifar10.archive().path.removesuffix("_archive")}"' in text
+    text = (keras_datasets / "fashion_mnist.py").read_text()
+    for path in SOURCES.parse("fashion_mnist").files(CONTEXT):
+        assert f'"datasets", "{path.parent.name}"' in text
+        assert f'"{path.name}"' in text

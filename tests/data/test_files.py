@@ -1,0 +1,178 @@
+"""The door for files from outside: caps hold before memory is taken."""
+
+import io
+import re
+import resource
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kerascli import files
+from kerascli.data.storage.csv_text import read_csv
+from kerascli.errors import DataError, FileRefused, KerasCliError
+
+
+def test_a_deflate_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    """250 kB of zip that would become 256 MB of zeros."""
+    path = tmp_path / "bomb.npz"
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (2**28,)})
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("x.npy", "w") as out:
+        out.write(header.getvalue())
+        for _ in range(2**8):
+            out.write(bytes(2**20))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with files.open_regular(path) as file, pytest.raises(FileRefused) as caught:
+        files.load_npz(file, "bomb.npz", limit=2**27)
+    text = r"'bomb\.npz' has 261,\d{3} bytes and unpacks to 268,435,584; the limit is 200 to 1"
+    assert re.fullmatch(text, caught.value.faults[0].text)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
+
+
+def mutated(data: bytes, random: np.random.Generator) -> bytes:
+    """A few bytes changed, cut out or put in, or the end cut off."""
+    out = bytearray(data)
+    for _ in range(random.choice([1, 1, 2, 8])):
+        spot = int(random.integers(len(out) or 1))
+        match random.integers(4):
+            case 0:
+                out[spot : spot + 1] = random.bytes(1)
+            case 1:
+                del out[spot : spot + int(random.choice([1, 4, 50]))]
+            case 2:
+                out[spot:spot] = bytes(random.choice(list(b'",\n\r\0;9-'), 2).tolist())
+            case _:
+                del out[spot:]
+    return bytes(out)
+
+
+def _read_csv(data: bytes) -> None:
+    table = read_csv(data, "t.csv")
+    assert all(len(table[name]) == table.rows == len(table.numbers()) for name in table)
+
+
+def _read_npz(data: bytes) -> None:
+    files.load_npz(io.BytesIO(data), "t.npz")
+
+
+def _npz() -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, x=np.arange(50.0), t=np.array(["a", "bc"]))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("read", "data"), [(_read_csv, b'a,b,k\n1,2.5,"x, y"\n2,,"z\nq"\n\n3,4,w\n' * 2), (_read_npz, _npz())]
+)
+def test_changed_bytes_are_refused_or_read_and_nothing_else(read: Callable[[bytes], None], data: bytes) -> None:
+    random = np.random.default_rng(8)
+    refused = 0
+    for _ in range(500):
+        try:
+            read(mutated(data, random))
+        except KerasCliError:
+            refused += 1
+    assert 100 < refused < 500
+
+
+def test_many_small_members_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MAX_MEMBERS", 3)
+    buffer = io.BytesIO()
+    np.savez(buffer, *[np.zeros(1)] * 4)
+    with pytest.raises(FileRefused, match=r"'t' has 4 members; the limit here is 3"):
+        files.load_npz(buffer, "t")
+
+
+def test_a_member_that_stands_twice_is_refused() -> None:
+    buffer = io.BytesIO()
+    one = io.BytesIO()
+    np.save(one, np.zeros(2))
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("x.npy", one.getvalue())
+        archive.writestr("x", one.getvalue())
+    with pytest.raises(FileRefused, match="'t' has the array 'x' twice"):
+        files.load_npz(buffer, "t")
+
+
+def npy(shape: tuple[int, ...], data: bytes) -> bytes:
+    """An npy file of float64 that says of itself what it likes."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": shape})
+    return header.getvalue() + data
+
+
+def test_a_negative_size_does_not_make_room_for_another_array() -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("x.npy", npy((100,), bytes(800)))
+        archive.writestr("y.npy", npy((-100,), b""))
+    with pytest.raises(FileRefused, match=r"'t' unpacks to 1,056 bytes; the limit here is 700"):
+        files.load_npz(buffer, "t", limit=700)
+    with pytest.raises(FileRefused, match=r"'y' in 't' is not an npy array: a negative size in the shape \(-100,\)"):
+        files.load_npz(buffer, "t")
+
+
+def test_bytes_after_an_array_count_too() -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("x.npy", npy((1,), bytes(8 + 10_000)))
+    with pytest.raises(FileRefused, match="'t' unpacks to 10,136 bytes"):
+        files.load_npz(buffer, "t", limit=1000)
+
+
+def test_memory_is_what_the_container_may_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(files, "_CONTAINER_MEMORY", limit)
+    machine = files.memory_limit()
+    limit.write_text("max\n")
+    assert files.memory_limit() == machine
+    limit.write_text("2097152\n")
+    assert files.memory_limit() == 2**20
+    limit.write_text(f"{2**62}\n")
+    assert files.memory_limit() == machine
+
+
+def test_arrays_come_back_as_they_were_saved() -> None:
+    arrays = {"a": np.arange(6).reshape(2, 3), "b": np.array(["x", "yz"]), "c": np.asfortranarray(np.ones((2, 2)))}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    found = files.load_npz(buffer, "t")
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
+def test_a_file_over_its_limit_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    path.write_bytes(b"12345")
+    assert files.read_bytes(path, 5) == b"12345"
+    with pytest.raises(DataError, match=r"has 5 bytes; the limit here is 4"):
+        files.read_bytes(path, 4)
+
+
+def test_a_digest_follows_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    path.write_bytes(b"one")
+    first = files.file_digest(path)
+    assert files.file_digest(path) == first == "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"
+    path.write_bytes(b"other")
+    assert files.file_digest(path) != first
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"[" * 65 + b"]" * 65, "'t' is nested deeper than 64 levels"),
+        (b'{"a": 1, "a": 2}', "'t' is not valid JSON: a key stands twice in one object"),
+        (b"[NaN]", "'t' is not valid JSON: NaN is not a number in JSON"),
+        (b"{", "'t' is not valid JSON: "),
+        (b"\xff", "'t' is not valid JSON: "),
+    ],
+)
+def test_json_that_means_harm_or_nothing_is_refused(data: bytes, text: str) -> None:
+    with pytest.raises(FileRefused) as caught:
+        files.load_json(data, "t")
+    assert caught.value.faults[0].text.startswith(text)

@@ -1,0 +1,307 @@
+"""Transforms against Keras's layers, scikit-learn, or the definition."""
+
+import os
+
+os.environ["KERAS_BACKEND"] = "torch"
+
+import tracemalloc
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import torch
+from sklearn.impute import SimpleImputer
+
+from kerascli.component import Invalid
+from kerascli.data.base import TRANSFORMS, Field
+from kerascli.data.storage.blocks import Blocks
+from kerascli.data.storage.table import BadRow
+from kerascli.preprocessing import normalization
+from kerascli.preprocessing.images.base import ImageOperation
+
+RANDOM = np.random.default_rng(3)
+
+
+def field_of(values: np.ndarray) -> Field:
+    return Field(values.shape[1:], "string" if values.dtype == object else values.dtype.name)
+
+
+def run(written: Any, values: np.ndarray, *, target: bool = False, train: np.ndarray | None = None) -> np.ndarray:
+    """Learn, check, apply; where there is a batch module, it must agree with `apply`, and both with the facts."""
+    step = TRANSFORMS.parse(written)
+    field = field_of(values)
+    learned = step.learn(Blocks.of(values if train is None else train), field, target=target)
+    step.check(values, field, learned, target=target)
+    result = step.apply(values, field, learned, target=target)
+    after = step.infer(field, learned, target=target)
+    assert result.shape[1:] == after.shape
+    assert (result.dtype.name if result.dtype != object else "string") in {after.dtype, "float64"}
+    before = step.infer(field, None, target=target)
+    assert all(size in (None, known) for size, known in zip(before.shape, after.shape, strict=True))
+    if step.in_batch(field):
+        batch = step.batch(field, learned, target=target)(torch.from_numpy(values)).numpy()
+        np.testing.assert_allclose(batch, result, rtol=1e-5, atol=1e-6)
+        assert batch.dtype.name == after.dtype
+    return result
+
+
+def words(*items: str) -> np.ndarray:
+    return np.array(items, dtype=object)
+
+
+def test_rescaling_equals_keras() -> None:
+    x = RANDOM.integers(0, 256, (7, 4, 3)).astype(np.uint8)
+    expected = keras.layers.Rescaling(1 / 127.5, offset=-1)(x).numpy()
+    np.testing.assert_allclose(
+        run({"rescaling": {"scale": 1 / 127.5, "offset": -1.0}}, x), expected, rtol=1e-6, atol=1e-6
+    )
+    offset: Any = [1.0, 0.0, 3.0]  # Keras says float
+    expected = keras.layers.Rescaling([0.5, 2.0, -1.0], offset=offset)(x).numpy()
+    by_channel = run({"rescaling": {"scale": [0.5, 2.0, -1.0], "offset": [1.0, 0.0, 3.0]}}, x)
+    np.testing.assert_allclose(by_channel, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(50, 4), (20, 3, 4), (90,)])
+@pytest.mark.parametrize("by_feature", [True, False])
+def test_moments_are_those_of_the_whole_whatever_the_blocks(shape: tuple[int, ...], by_feature: bool) -> None:
+    x = RANDOM.normal(3, 5, shape).astype(np.float32)
+    axes = tuple(range(x.ndim - 1)) if by_feature and x.ndim > 1 else None
+    kept = (x.ndim - 1,) if by_feature and x.ndim > 1 else ()
+    mean, variance = normalization.mean_and_variance(Blocks.of(x).parts(30), kept=kept)
+    again = normalization.mean_and_variance(Blocks.of(x[:7], x[7:8], x[8:]).parts(30), kept=kept)
+    assert (mean.tolist(), variance.tolist()) == (again[0].tolist(), again[1].tolist())  # to the last bit
+    np.testing.assert_allclose(mean.squeeze(), x.astype(np.float64).mean(axes), rtol=1e-12)
+    np.testing.assert_allclose(variance.squeeze(), x.astype(np.float64).var(axes), rtol=1e-12)
+
+
+def test_moments_take_no_copy_of_the_whole() -> None:
+    x = np.zeros((2**23, 2), np.uint8)  # 16 MiB, 128 in float64
+    tracemalloc.start()
+    try:
+        normalization.mean_and_variance(Blocks.of(x).parts())
+        assert tracemalloc.get_traced_memory()[1] < 2**25
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("shape", [(50, 4), (20, 3, 4), (10, 5, 5, 2)])
+def test_normalization_equals_keras(shape: tuple[int, ...]) -> None:
+    x = (RANDOM.normal(3, 5, shape)).astype(np.float32)
+    layer = keras.layers.Normalization()
+    layer.adapt(x)
+    np.testing.assert_allclose(run("normalization", x), layer(x).numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_normalization_over_all_values_equals_keras() -> None:
+    x = RANDOM.normal(3, 5, (30, 4)).astype(np.float32)
+    layer = keras.layers.Normalization(axis=None)  # pyright: ignore[reportArgumentType]
+    layer.adapt(x)
+    np.testing.assert_allclose(run({"normalization": {"axis": None}}, x), layer(x).numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_normalization_with_given_numbers_equals_keras() -> None:
+    x = RANDOM.normal(3, 5, (30, 2)).astype(np.float32)
+    layer = keras.layers.Normalization(mean=[1.0, 2.0], variance=[4.0, 0.0])
+    layer.build((None, 2))
+    ours = run({"normalization": {"mean": [1, 2], "variance": [4, 0]}}, x)
+    np.testing.assert_allclose(ours, layer(x).numpy(), rtol=1e-5)
+
+
+def test_normalization_keeps_the_precision_of_large_float64_columns() -> None:
+    x = 1.7e9 + np.arange(100.0)  # seconds since 1970: float32 would see steps of 128
+    np.testing.assert_allclose(run("normalization", x), (x - x.mean()) / x.std(), rtol=1e-9)
+
+
+def test_a_constant_feature_becomes_zero() -> None:
+    x = np.stack([np.full(9, 5.0), np.arange(9.0)], axis=1)
+    assert not run("normalization", x)[:, 0].any()
+
+
+@pytest.mark.parametrize("shape", [(6,), (6, 1), (6, 3)])
+def test_to_categorical_equals_keras(shape: tuple[int, ...]) -> None:
+    y = RANDOM.integers(0, 5, shape)
+    np.testing.assert_array_equal(run({"to_categorical": 5}, y), keras.utils.to_categorical(y, 5))
+
+
+def test_to_categorical_finds_the_number_of_classes() -> None:
+    y = np.array([0, 2, 1, 2])
+    np.testing.assert_array_equal(run("to_categorical", y), keras.utils.to_categorical(y))
+
+
+def test_reshape_is_numpys() -> None:
+    x = RANDOM.normal(size=(5, 12)).astype(np.float32)
+    np.testing.assert_array_equal(run({"reshape": [-1, 4]}, x), x.reshape(5, 3, 4))
+
+
+@pytest.mark.parametrize("strategy", ["mean", "median", "most_frequent"])
+def test_impute_equals_scikit_learn(strategy: str) -> None:
+    x = RANDOM.integers(0, 4, (40, 3)).astype(float)
+    x[RANDOM.random((40, 3)) < 0.2] = np.nan
+    expected = SimpleImputer(strategy=strategy).fit_transform(x)
+    np.testing.assert_allclose(run({"impute": strategy}, x), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("strategy", "dtype"), [("mean", "float64"), ("median", "float64"), ("most_frequent", "int64"),
+                                                 ("constant", "int64")])  # fmt: skip
+def test_impute_keeps_whole_numbers_where_it_puts_in_one(strategy: str, dtype: str) -> None:
+    x = np.array([1, 2, 2])
+    step = TRANSFORMS.parse({"impute": {"strategy": strategy, "fill_value": 2.0 if strategy == "constant" else None}})
+    learned = step.learn(Blocks.of(x), field_of(x), target=False)
+    assert step.infer(field_of(x), learned, target=False).dtype == dtype
+    assert step.infer(field_of(x), None, target=False).dtype == dtype
+    for values in (x, np.array([1.0, np.nan, 2.0])):
+        assert step.apply(values, field_of(x), learned, target=False).dtype.name == dtype
+
+
+def test_impute_fills_words() -> None:
+    x = words("b", "", "a", "b", "a", "")
+    assert run({"impute": "most_frequent"}, x).tolist() == ["b", "a", "a", "b", "a", "a"]
+    filled = run({"impute": {"strategy": "constant", "fill_value": "none"}}, x)
+    assert filled.tolist() == ["b", "none", "a", "b", "a", "none"]
+
+
+@pytest.mark.parametrize("mode", ["int", "one_hot"])
+def test_string_lookup_orders_words_as_keras_does(mode: str) -> None:
+    """Keras needs TensorFlow for this layer; its rule is np.lexsort((tokens, counts))[::-1] behind the special ones."""
+    x = RANDOM.choice(["ant", "bee", "cat", "dog"], 50).astype(object)
+    tokens, counts = np.unique(x.astype(str), return_counts=True)
+    vocabulary = ["[UNK]", *tokens[np.lexsort((tokens, counts))[::-1]]]
+    expected = np.array([vocabulary.index(word) for word in x])
+    if mode == "one_hot":
+        expected = keras.utils.to_categorical(expected, len(vocabulary))
+    np.testing.assert_array_equal(run({"string_lookup": {"output_mode": mode}}, x), expected)
+
+
+def test_ties_of_frequency_fall_as_in_keras() -> None:
+    assert run("string_lookup", words("a", "b", "c")).tolist() == [3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"vocabulary": ["a", "b"]}, [1, 2, 0, 0]),
+        ({"vocabulary": ["a", "b"], "mask_token": "m"}, [2, 3, 1, 0]),
+        ({"vocabulary": ["a", "b"], "output_mode": "one_hot"}, [[0, 1, 0], [0, 0, 1], [1, 0, 0], [1, 0, 0]]),
+        # A masked value is dropped where the output is a vector.
+        (
+            {"vocabulary": ["a", "b"], "output_mode": "one_hot", "mask_token": "m"},
+            [[0, 1, 0], [0, 0, 1], [1, 0, 0], [0, 0, 0]],
+        ),
+    ],
+)
+def test_string_lookup_places(settings: dict[str, Any], expected: list[Any]) -> None:
+    assert run({"string_lookup": settings}, words("a", "b", "z", "m")).tolist() == expected
+
+
+def test_lookups_of_several_columns_count_or_mark() -> None:
+    x = np.array([["a", "a", "b"], ["b", "z", "z"]], dtype=object)
+    for mode, expected in (("count", [[0, 2, 1], [2, 0, 1]]), ("multi_hot", [[0, 1, 1], [1, 0, 1]])):
+        settings = {"vocabulary": ["a", "b"], "output_mode": mode}
+        assert run({"string_lookup": settings}, x).tolist() == expected
+
+
+def test_integer_lookup_spreads_unknown_numbers_over_the_places_as_keras_does() -> None:
+    x = np.array([10, 20, 7, 8, -1])
+    settings = {"vocabulary": [20, 10], "num_oov_indices": 2}
+    assert run({"integer_lookup": settings}, x).tolist() == [3, 2, 1, 0, 1]
+
+
+def test_in_targets_classes_are_sorted_and_have_no_place_for_unknown_ones() -> None:
+    y = words("owl", "cat", "owl", "dog")
+    step = TRANSFORMS.parse("string_lookup")
+    learned = step.learn(Blocks.of(y), field_of(y), target=True)
+    assert step.apply(y, field_of(y), learned, target=True).tolist() == [2, 0, 2, 1]
+    field = step.infer(field_of(y), learned, target=True)
+    assert (field.num_classes, field.classes) == (3, ("cat", "dog", "owl"))
+    with pytest.raises(BadRow, match="class 'eel' is not among the 3 classes of the training data") as caught:
+        step.apply(words("cat", "eel"), field_of(y), learned, target=True)
+    assert caught.value.row == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "values", "expected"),
+    [
+        ({"cast": "int64"}, words("1", "2.0"), [1, 2]),
+        ({"cast": "float64"}, words("1.5", ""), [1.5, np.nan]),
+        ({"cast": "int64"}, np.array([1, 2], np.float16), [1, 2]),
+        ({"cast": "uint8"}, np.array([0, 255]), [0, 255]),
+        ({"cast": "bool"}, np.array([0, 1]), [False, True]),
+        ({"cast": "float32"}, np.array([3], np.uint8), [3.0]),
+    ],
+)
+def test_cast(written: Any, values: np.ndarray, expected: list[Any]) -> None:
+    np.testing.assert_array_equal(run(written, values), expected)
+
+
+@pytest.mark.parametrize(
+    ("written", "values", "row", "text"),
+    [
+        ({"cast": "uint8"}, np.array([1, 300]), 1, "300 is outside 0..255 (uint8)"),
+        ({"cast": "int64"}, np.array([1.0, 2.5]), 1, "2.5 is no whole number"),
+        ({"cast": "int64"}, np.array([1.0, np.nan]), 1, "a missing value is no whole number"),
+        ({"cast": "bool"}, np.array([1, 0, 2]), 2, "2 is neither 0 nor 1"),
+        ({"cast": "int64"}, words("1", "x"), 1, "'x' is not a number"),
+        ({"cast": "float32"}, words("nan"), 0, "'nan' is not a number"),
+        ({"to_categorical": 3}, np.array([0, 3]), 1, "class 3 is outside 0..2 (num_classes 3)"),
+        ({"to_categorical": 3}, np.array([0, -1]), 1, "class -1 is outside 0..2 (num_classes 3)"),
+        ("string_lookup", words("a", ""), 1, "missing value"),
+        ("normalization", np.array([[1.0, 2.0], [1.0, np.nan]]), 1, "missing value"),
+        ({"integer_lookup": {"vocabulary": [1], "num_oov_indices": 0}}, np.array([1, 2]), 1,
+         "number '2' is not among the 1 known ones (1)"),
+    ],
+)  # fmt: skip
+def test_values_that_do_not_fit_are_told_with_their_row(written: Any, values: np.ndarray, row: int, text: str) -> None:
+    with pytest.raises(BadRow) as caught:
+        run(written, values)
+    assert (caught.value.row, caught.value.text) == (row, text)
+
+
+@pytest.mark.parametrize(
+    ("written", "field", "text"),
+    [
+        ("normalization", Field((), "string"), "needs numbers, got text"),
+        ({"rescaling": 2.0}, Field((), "string"), "needs numbers, got text"),
+        ({"rescaling": {"scale": [1.0, 2.0]}}, Field((5, 3), "float32"), "has 2 numbers, one for each channel, for 3"),
+        ("string_lookup", Field((), "int64"), "needs text, got numbers (int64); use integer_lookup"),
+        ("integer_lookup", Field((), "float64"), "needs whole numbers, got float64; put cast: int64 before it"),
+        ({"reshape": [5]}, Field((2, 3), "float32"), "cannot reshape (2, 3) (6 values a row) to (5,)"),
+        ({"impute": "mean"}, Field((), "string"), "text has no mean"),
+        ({"normalization": {"mean": [1, 2, 3], "variance": [1, 1, 1]}}, Field((2,), "float32"), "mean: expected 2"),
+    ],
+)
+def test_columns_that_do_not_fit_are_told_before_loading(written: Any, field: Field, text: str) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        TRANSFORMS.parse(written).infer(field, None, target=False)
+    assert str(caught.value).startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ({"normalization": {"mean": [1]}}, "give 'mean' and 'variance' both, or neither"),
+        ({"impute": "constant"}, "'fill_value' goes with strategy 'constant', and only with that"),
+        ({"string_lookup": {"vocabulary": ["a", "a"]}}, "vocabulary: 'a' stands twice"),
+        ({"reshape": [0]}, "target_shape: expected positive sizes and at most one -1, got [0]"),
+        ({"cast": "int7"}, "dtype: expected float32, float64, int8, int16, int32, int64, uint8 or bool"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(written: Any, text: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        TRANSFORMS.parse(written)
+    assert caught.value.faults[0].text.startswith(text)
+
+
+@pytest.mark.parametrize("name", TRANSFORMS.names())
+def test_every_transform_reads_back_what_it_writes(name: str) -> None:
+    required: dict[str, Any] = {
+        "reshape": [2], "rescaling": 2.0, "cast": "bool", "category_encoding": 3, "hashing": 3, "hashed_crossing": 3,
+        "discretization": {"num_bins": 3}, "word_vectors": "v.txt", "regex_replace": {"pattern": "a", "rewrite": "$b"},
+        "feature_space": {"features": {"a": "float", "b": ["impute", "string_hashed"]}},
+    }  # fmt: skip
+    cls = TRANSFORMS.get(name)
+    if issubclass(cls, ImageOperation) and cls.uses[0].config:
+        required[name] = dict(cls.uses[0].config)
+    written = {name: required[name]} if name in required else name
+    step = TRANSFORMS.parse(written)
+    assert TRANSFORMS.parse(step.dump()) == step

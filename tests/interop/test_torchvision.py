@@ -1,0 +1,356 @@
+"""A model begins with weights that torchvision publishes: what torch computes with them, and what is never opened."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from kerascli.config.load import Config, open_config
+from kerascli.data.datasets import cifar10
+from kerascli.data.pipeline.pipeline import Stage
+from kerascli.device import Choice
+from kerascli.errors import ConfigError
+from kerascli.events import Note
+from kerascli.interop.torch_files import Forward
+from kerascli.interop.torchvision_names import by_our_names
+from kerascli.training.build import Experiment, build_experiment
+from kerascli.training.predict import predict
+from kerascli.workflow.fitting.phases import experiment_of
+from kerascli.workflow.fitting.plan import judged
+from kerascli.workflow.interchange.init_from import init_weights
+from tests.support import config_data
+from tests.support.runs_harness import go_on, outcome, train, write
+from tests.support.torch_networks import MobileNetV2, ResNet18, publish, saved, unsettled
+
+CONFIG = Path(__file__).parents[2] / "configs" / "transfer" / "resnet18_cifar10.yaml"
+HEAD = "dense: {units: $targets.y.num_classes, activation: softmax, name: kind}"
+WITH_ITS_HEAD = {
+    HEAD: "dense: {units: 1000, name: fc}",
+    ", by_name: true": "",
+    "conv1..layer4_1_bn2: false": "fc: true",
+}
+
+MOBILE_NET = """
+model:
+  init_from: {torchvision: mobilenet_v2}
+  inputs: {x: [40, 40, 3]}
+  blocks:
+    pointwise:
+      parameters: {filters: , at: , conv: "0", norm: "1"}
+      layers:
+        - conv_2d: {filters: $filters, kernel_size: 1, use_bias: false, name: "$(at)_$(conv)"}
+        - batch_normalization: {epsilon: 1e-5, name: "$(at)_$(norm)"}
+    depthwise:
+      parameters: {strides: , at: }
+      layers:
+        - zero_padding_2d: 1
+        - depthwise_conv_2d: {kernel_size: 3, strides: $strides, use_bias: false, name: "$(at)_0"}
+        - batch_normalization: {epsilon: 1e-5, name: "$(at)_1"}
+        - relu: {max_value: 6}
+    inverted:
+      parameters: {number: , filters: , strides: 1, channels: }
+      layers:
+        - pointwise: {filters: $(6 * channels), at: "features_$(number)_conv_0"}
+        - relu: {max_value: 6}
+        - depthwise: {strides: $strides, at: "features_$(number)_conv_1"}
+        - pointwise: {filters: $filters, at: "features_$(number)_conv", conv: "2", norm: "3", name: out}
+        - add: {inputs: [out, input], when: $(strides == 1 and channels == filters)}
+  layers:
+    - zero_padding_2d: 1
+    - conv_2d: {filters: 32, kernel_size: 3, strides: 2, use_bias: false, name: features_0_0}
+    - batch_normalization: {epsilon: 1e-5, name: features_0_1}
+    - relu: {max_value: 6}
+    - depthwise: {strides: 1, at: features_1_conv_0}
+    - pointwise: {filters: 16, at: features_1_conv, conv: "1", norm: "2"}
+    - inverted: {number: 2, filters: 24, strides: 2, channels: 16}
+    - inverted: {number: 3, filters: 24, channels: 24}
+    - inverted: {number: 4, filters: 32, strides: 2, channels: 24}
+    - repeat: {times: 2, index: i, layers: [{inverted: {number: $(5 + i), filters: 32, channels: 32}}]}
+    - inverted: {number: 7, filters: 64, strides: 2, channels: 32}
+    - repeat: {times: 3, index: i, layers: [{inverted: {number: $(8 + i), filters: 64, channels: 64}}]}
+    - inverted: {number: 11, filters: 96, channels: 64}
+    - repeat: {times: 2, index: i, layers: [{inverted: {number: $(12 + i), filters: 96, channels: 96}}]}
+    - inverted: {number: 14, filters: 160, strides: 2, channels: 96}
+    - repeat: {times: 2, index: i, layers: [{inverted: {number: $(15 + i), filters: 160, channels: 160}}]}
+    - inverted: {number: 17, filters: 320, channels: 160}
+    - pointwise: {filters: 1280, at: features_18}
+    - relu: {max_value: 6}
+    - global_average_pooling_2d
+    - dense: {units: 1000, name: classifier_1}
+"""
+
+SMALL = """
+seed: 1
+data: {source: {blobs: {rows: 64, features: 12, classes: 3}}, inputs: {x: [{reshape: [2, 2, 3]}]}, targets: {y: []}}
+model:
+  init_from: {torchvision: vgg11}
+  layers:
+    - conv_2d: {filters: 4, kernel_size: 3, padding: same, name: features_0}
+    - batch_normalization: {epsilon: 1e-5, momentum: 0.9, name: features_1}
+    - permute: [3, 1, 2]
+    - flatten
+    - dense: {units: 5, name: classifier_0}
+compile: {loss: {sparse_categorical_crossentropy: {from_logits: true}}, optimizer: sgd}
+fit: {epochs: 1, batch_size: 16}
+"""
+"""A network of a few layers, under a name that torchvision has."""
+
+
+def small() -> nn.Sequential:
+    layers = {"features": nn.Sequential(nn.Conv2d(3, 4, 3, 1, 1), nn.BatchNorm2d(4)), "flat": nn.Flatten(1),
+              "classifier": nn.Sequential(nn.Linear(16, 5))}  # fmt: skip
+    network = nn.Sequential()
+    for name, layer in layers.items():
+        network.add_module(name, layer)
+    return unsettled(network)  # type: ignore[return-value]
+
+
+def changed(text: str, change: Mapping[str, str]) -> str:
+    for old, new in change.items():
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    return text
+
+
+def without_data(config: Config) -> Experiment:
+    spec = config.phases[0].describe(config.phases[0].facts())
+    nothing = Stage({})
+    return build_experiment(spec, device=torch.device("cpu"), input_stage=nothing, target_stage=nothing, targets={})
+
+
+def compared(config: Config, network: nn.Module, x: Tensor) -> None:
+    """In double precision, so that only a mistake can make a difference."""
+    experiment = without_data(config)
+    begun = init_weights(experiment, config.phases[0], Path())
+    assert begun is not None
+    assert len(begun.facts["weights"]) == len(experiment.weights)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.no_grad():
+            [ours] = Forward(experiment).eval().double()(x.permute(0, 2, 3, 1))
+            theirs = network.double()(x)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    theirs = theirs.permute(0, 2, 3, 1) if theirs.ndim == 4 else theirs
+    assert theirs.std() > 0.1
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+def images(*shape: int) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(0).normal(size=shape))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_resnet_18_is_torchs_in_every_digit(
+    zipped: bool, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The config that we ship, with torchvision's own head; its file in torch's format, and in its former one."""
+    network = unsettled(ResNet18())
+    publish("resnet18", saved(network.state_dict(), zipped=zipped), home, monkeypatch)
+    in_double = {"    - resizing: {height: $size, width: $size}\n": "", "{size: 96}": "{}"}
+    text = changed(CONFIG.read_text(encoding="utf-8"), {**WITH_ITS_HEAD, **in_double})
+    compared(open_config(write(tmp_path, text)), network, images(3, 3, 32, 32))
+
+
+def test_mobile_net_v2_is_torchs_in_every_digit(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = unsettled(MobileNetV2())
+    publish("mobilenet_v2", saved(network.state_dict()), home, monkeypatch)
+    compared(open_config(write(tmp_path, MOBILE_NET)), network, images(2, 3, 40, 40))
+
+
+def test_the_config_sees_pixels_as_torchvision_does(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the bytes of CIFAR-10 to the outputs, as a run has them: in single precision, in batches."""
+    network = unsettled(ResNet18())
+    publish("resnet18", saved(network.state_dict()), home, monkeypatch)
+    config_data.place_cifar10(tmp_path / "keras", monkeypatch)
+    path = write(tmp_path, changed(CONFIG.read_text(encoding="utf-8"), WITH_ITS_HEAD))
+    config = open_config(path, flags=["size=32"]).phases[0]
+    prepared = config.load_data()
+    experiment = experiment_of(config, prepared, Choice("cpu", "a test"))
+    init_weights(experiment, config, tmp_path)
+    [ours] = predict(experiment.update, judged(experiment, prepared.splits["test"]).epoch(0), seed=0).values()
+    pixels = torch.from_numpy(cifar10.Cifar10().load(config.context)["test"].array("x")).permute(0, 3, 1, 2) / 255
+    mean, deviation = (torch.tensor(v)[:, None, None] for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    with torch.no_grad():
+        theirs = network((pixels - mean) / deviation)
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5 * theirs.std().item())
+
+
+def test_a_run_says_what_it_took_and_needs_it_never_again(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = publish("vgg11", saved(small().state_dict()), home, monkeypatch)
+    text = changed(SMALL, {"vgg11}": "vgg11, by_name: true}", "name: classifier_0": "name: head"})
+    run, events = train(write(tmp_path, text), tmp_path / "runs")
+    said = [event.text for event in events if isinstance(event, Note) and event.text.startswith("weights:")]
+    assert said == [f"weights: 6 of 8 weights from torchvision's {file.name}; new are those of head"]
+    facts = run.facts()["init_from"]
+    assert facts["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    resolved = open_config(run.resolved_path)
+    assert resolved.document.at(("model", "init_from", "torchvision")) == "vgg11"
+    assert resolved.document.at(("model", "init_from", "weights")) == "IMAGENET1K_V1"
+    again, _ = train(run.resolved_path, tmp_path / "again")
+    assert outcome(again) == outcome(run)
+    whole, _ = train(write(tmp_path, text), tmp_path / "whole", ["fit.epochs=2"])
+    file.unlink()
+    go_on(run, ["fit.epochs=2"])
+    assert outcome(run) == outcome(whole)
+
+
+def test_a_small_network_with_a_kernel_behind_flattened_pixels_is_torchs(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = small()
+    publish("vgg11", saved(network.state_dict()), home, monkeypatch)
+    compared(open_config(write(tmp_path, SMALL)), network, images(3, 3, 2, 2))
+
+
+class ConvNeXtBlock(nn.Module):
+    """Liu et al., 2022; a depthwise kernel, a normalization over channels, and a factor for each of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer_scale = nn.Parameter(torch.linspace(0.5, 2, 6)[:, None, None])
+        deep = nn.Conv2d(6, 6, 7, padding=3, groups=6)
+        dense = nn.LayerNorm(6, eps=1e-6), nn.Linear(6, 24), nn.GELU(), nn.Linear(24, 6)
+        self.block = nn.Sequential(deep, nn.Identity(), *dense)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, 6, H, W) -> (N, 6, H, W)
+        y = self.block[0](x).permute(0, 2, 3, 1)
+        return x + self.layer_scale * self.block[1:](y).permute(0, 3, 1, 2)
+
+
+CONV_NEXT = """
+model:
+  init_from: {torchvision: convnext_tiny}
+  inputs: {x: [9, 8, 6]}
+  layers:
+    - depthwise_conv_2d: {kernel_size: 7, padding: same, name: features_0_block_0}
+    - layer_normalization: {epsilon: 1e-6, name: features_0_block_2}
+    - dense: {units: 24, activation: gelu, name: features_0_block_3}
+    - dense: {units: 6, name: features_0_block_5}
+    - weight: {shape: [6], name: features_0_layer_scale}
+    - expr: x + features_0_layer_scale * features_0_block_5
+"""
+
+
+def test_a_block_of_conv_next_is_torchs(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = nn.Sequential()
+    network.add_module("features", nn.Sequential(ConvNeXtBlock()))
+    publish("convnext_tiny", saved(unsettled(network).state_dict()), home, monkeypatch)
+    compared(open_config(write(tmp_path, CONV_NEXT)), network, images(2, 6, 9, 8))
+
+
+SHARED = """
+model:
+  init_from: {torchvision: vgg11}
+  inputs: {x: [2, 2, 3]}
+  shared:
+    base:
+      layers:
+        - conv_2d: {filters: 4, kernel_size: 3, padding: same, name: features_0}
+        - batch_normalization: {epsilon: 1e-5, name: features_1}
+        - permute: [3, 1, 2]
+        - flatten
+  layers:
+    - base
+    - dense: {units: 5, name: classifier_0}
+fit: {trainable: {base: false}}
+"""
+
+
+def test_a_base_may_be_a_shared_model(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = small()
+    publish("vgg11", saved(network.state_dict()), home, monkeypatch)
+    config = open_config(write(tmp_path, SHARED))
+    compared(config, network, images(3, 3, 2, 2))
+    names = {weight.name for weight in without_data(config).weights if weight.trainable}
+    assert names == {"classifier_0/kernel", "classifier_0/bias"}
+    config = open_config(write(tmp_path, changed(SHARED, {"        - permute: [3, 1, 2]\n": ""})))
+    experiment = without_data(config)
+    with pytest.raises(ConfigError, match="kernel of 'classifier_0' has its pixels by channels"):
+        init_weights(experiment, config, tmp_path)
+
+
+def test_layers_are_mapped_in_torchvisions_own_spelling(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = small()
+    publish("vgg11", saved(network.state_dict()), home, monkeypatch)
+    mapped = "vgg11, map: {stem: features.0, norm: features_1, classifier_0: classifier.0}}"
+    change = {"vgg11}": mapped, "name: features_0": "name: stem", "name: features_1": "name: norm"}
+    compared(open_config(write(tmp_path, changed(SMALL, change))), network, images(3, 3, 2, 2))
+
+
+def test_what_files_call_otherwise_than_models_is_found() -> None:
+    """Old names of DenseNet, dashes of RegNet, norms over channels, a parameter of no layer, half precision."""
+    found = by_our_names(
+        {
+            "features.denseblock1.denselayer2.norm.1.weight": torch.ones(3),
+            "features.denseblock1.denselayer2.norm.1.running_var": torch.ones(3),
+            "features.denseblock1.denselayer2.norm.1.num_batches_tracked": torch.tensor(5),
+            "features.denseblock1.denselayer2.conv.2.weight": torch.ones(4, 3, 1, 2, dtype=torch.float16),
+            "features.1.0.block.2.weight": torch.ones(6),
+            "features.1.0.block.2.bias": torch.ones(6),
+            "features.1.0.block.3.weight": torch.ones(5, 6),
+            "features.1.0.block.3.bias": torch.ones(5),
+            "features.1.0.layer_scale": torch.ones(6, 1, 1),
+            "trunk_output.block1.block1-0.proj.0.weight": torch.ones(4, 3, 1, 2),
+        },
+        [], {}, "a file",
+    )  # fmt: skip
+    assert {name: tuple(tensor.shape) for name, tensor in found.items()} == {
+        "features_denseblock1_denselayer2_norm1/gamma": (3,),
+        "features_denseblock1_denselayer2_norm1/moving_variance": (3,),
+        "features_denseblock1_denselayer2_conv2/kernel": (1, 2, 3, 4),
+        "features_1_0_block_2/gamma": (6,),
+        "features_1_0_block_2/beta": (6,),
+        "features_1_0_block_3/kernel": (6, 5),
+        "features_1_0_block_3/bias": (5,),
+        "features_1_0_layer_scale/value": (6,),
+        "trunk_output_block1_block1_0_proj_0/kernel": (1, 2, 3, 4),
+    }
+    assert {tensor.dtype for tensor in found.values()} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "hint"),
+    [
+        ({"name: features_0": "name: feature_0"},
+         "there is no weight 'feature_0/kernel' to take; did you mean 'features_0/kernel'?", "map says"),
+        ({"units: 5": "units: 6"}, "'classifier_0/kernel' is (16, 5) there, (16, 6) here", "by_name: true"),
+        ({"vgg11}": "vgg11, map: {classifier_0: classifier.1}}"},
+         "there is no layer 'classifier_1' to take from; did you mean 'classifier_0'?", None),
+        ({"vgg11}": "vgg11, map: {classifier_1: classifier.0}}"},
+         "the model has no layer 'classifier_1'; did you mean 'classifier_0'?", None),
+        ({"vgg11}": "vgg11, by_name: true}", "name: features_0": "name: features__0",
+          "name: features_1": "name: norm", "name: classifier_0": "name: head"},
+         "nothing in torchvision's", "its layers have names like 'features_0'; 'features__0' here"),
+        ({"    - permute: [3, 1, 2]\n": ""}, "kernel of 'classifier_0' has its pixels by channels, 'flatten' has not",
+         "put permute: [3, 1, 2] before 'flatten'"),
+        ({"flatten\n": "flatten: {data_format: channels_first}\n"}, "has its pixels by channels", "put permute"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_one_error_at_its_place(
+    change: dict[str, str],
+    said: str,
+    hint: str | None,
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    publish("vgg11", saved(small().state_dict()), home, monkeypatch)
+    with pytest.raises(ConfigError) as caught:
+        train(write(tmp_path, changed(SMALL, change)), tmp_path / "runs")
+    [fault] = caught.value.faults
+    assert said in fault.text
+    assert hint is None or hint in str(fault.hint)
+    assert fault.place is not None
+    assert fault.place.line is not None
+    assert not (tmp_path / "runs").exists()

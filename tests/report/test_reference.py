@@ -1,0 +1,271 @@
+"""The editor's schema says what the registries and specs say, about all of them."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from pydantic import Field, TypeAdapter
+from typer.testing import CliRunner
+
+from kerascli.cli.commands import app
+from kerascli.cli.init import template_names
+from kerascli.cli.schema import schema
+from kerascli.component import Component, Invalid, registries
+from kerascli.config.schema.json_schema import json_schema
+from kerascli.config.schema.sections import node_settings, sections
+from kerascli.config.schema.settings import settings
+from kerascli.config.sections.compile import CompileSpec
+from kerascli.config.sections.read_compile import parse_compile
+from kerascli.config.yaml.text import parse_document, read_document
+from kerascli.layers.base import LAYERS, MergeLayer
+from kerascli.model.syntax.section import model_faults
+from kerascli.report.type_words import type_words
+from kerascli.shapes import TensorSpec
+from tests import test_docs as documented
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = [ROOT / "configs", ROOT / "kerascli" / "templates", ROOT / "benchmarks" / "configs"]
+CONFIGS = [path for folder in FOLDERS for path in sorted(folder.rglob("*.yaml"))]
+SCHEMA = json_schema()
+DEFINITIONS = SCHEMA["$defs"]
+COMPONENTS = [(kind, cls) for kind, registry in registries().items() for cls in registry]
+
+
+def names(value: Any) -> str | None:
+    return value.component_name if isinstance(value, type) else None
+
+
+VALIDATOR = Draft202012Validator(SCHEMA)
+
+
+def valid(value: Any, schema: dict[str, Any] = SCHEMA) -> bool:
+    """Whether a validator of the standard takes a value; references are those of the whole schema."""
+    return VALIDATOR.evolve(schema=schema).is_valid(_as_json(value))
+
+
+def _as_json(value: Any) -> Any:
+    """YAML's mappings as JSON's, as editors have them: a key is text."""
+    if isinstance(value, dict):
+        return {str(key): _as_json(item) for key, item in value.items()}
+    return [_as_json(item) for item in value] if isinstance(value, list) else value
+
+
+def _parts(schema: Any) -> Iterator[dict[str, Any]]:
+    """Every mapping within a schema."""
+    if isinstance(schema, dict):
+        yield schema
+    if isinstance(schema, dict | list):
+        for item in schema.values() if isinstance(schema, dict) else schema:
+            yield from _parts(item)
+
+
+def test_the_schema_is_one_by_the_standard() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    assert not [key for part in _parts(SCHEMA) for key in part if key.startswith("x-")]
+
+
+def test_every_reference_leads_to_a_definition() -> None:
+    led = {part["$ref"] for part in _parts(SCHEMA) if "$ref" in part}
+    assert {"#/$defs/loss", "#/$defs/metric", "#/$defs/entry"} <= led
+    assert led <= {f"#/$defs/{name}" for name in DEFINITIONS}
+
+
+@pytest.mark.parametrize(("kind", "cls"), COMPONENTS, ids=names)
+def test_a_component_is_in_the_schema_with_all_its_arguments(kind: str, cls: type[Component]) -> None:
+    name = cls.component_name
+    assert DEFINITIONS[f"{kind}.{name}"]["anyOf"][0]["properties"].keys() == cls.model_fields.keys()
+    required = {field for field, info in cls.model_fields.items() if info.is_required()}
+    assert set(DEFINITIONS[f"{kind}.{name}"]["anyOf"][0]["required"]) == required
+    assert valid(name, DEFINITIONS[kind]) == (not required)
+    assert valid({name: {**dict.fromkeys(required, "$x")}}, DEFINITIONS[kind])
+    assert not valid({name: {**dict.fromkeys(required, "$x"), "zzz": 1}}, DEFINITIONS[kind])
+
+
+@pytest.mark.parametrize(("kind", "cls"), COMPONENTS, ids=names)
+def test_the_defaults_of_a_component_are_valid_and_mean_the_defaults(kind: str, cls: type[Component]) -> None:
+    found = settings(cls, kind)
+    given = {setting.name: setting.default for setting in found if not setting.required}
+    needed = dict.fromkeys((setting.name for setting in found if setting.required), "$x")
+    assert valid({cls.component_name: {**needed, **given}}, DEFINITIONS[kind])
+    if not needed:
+        registry = registries()[kind]
+        assert registry.parse({cls.component_name: given} if given else cls.component_name) == registry.parse(
+            cls.component_name
+        )
+
+
+@pytest.mark.parametrize("cls", list(LAYERS), ids=names)
+def test_every_documented_use_of_a_layer_is_valid(cls: type[Any]) -> None:
+    for example in cls.examples:
+        config = json.loads(json.dumps(dict(example.config)))
+        several = {"inputs": ["a", "b"]} if issubclass(cls, MergeLayer) else {}
+        written = {cls.component_name: {**config, **several}} if config or several else cls.component_name
+        assert valid(written, DEFINITIONS["node"])
+        assert not valid({cls.component_name: {**config, **several, "name": 3}}, DEFINITIONS["node"])
+
+
+@pytest.mark.parametrize(
+    "written", ["Conv2D", "conv2d", "CONV_2D", "layer_conv_2d", "layerConv2D"]
+)  # fmt: skip
+def test_the_schema_takes_the_spellings_that_the_registry_takes(written: str) -> None:
+    assert LAYERS.find(written) is not None
+    assert valid({written: {"filters": 3, "kernel_size": 3}}, DEFINITIONS["node"])
+    assert not valid({written: {"filters": 3, "kernel_size": "3"}}, DEFINITIONS["node"])
+    assert not valid({f"{written}x": {"filters": 3, "kernel_size": 3}}, DEFINITIONS["node"])
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_every_config_that_we_ship_is_valid(path: Path) -> None:
+    assert valid(read_document(path).data)
+
+
+def test_there_are_configs_and_templates() -> None:
+    assert len(CONFIGS) >= 60 + len(template_names())
+
+
+@pytest.mark.parametrize("block", [*documented.CONFIGS, *documented.FRAGMENTS], ids=str)
+def test_every_config_that_the_documentation_shows_is_valid(block: documented.Block) -> None:
+    text = documented.on_top(block) if block.mark == "fragment of" else block.text
+    assert valid(parse_document(text, str(block)).data)
+
+
+SOUND = """
+data: {source: mnist, inputs: {x: [{reshape: [784]}]}, targets: {y: []}}
+model: {layers: [flatten, {dense: {units: 8, name: a}}, {dense: 4}, {add: [a, b]}]}
+compile: {loss: mse, optimizer: {adam: {learning_rate: {cosine_decay: {initial_learning_rate: 1e-3, decay_steps: 9}}}}}
+fit: {epochs: 3, validation_freq: [1, 2], class_weight: {0: 1.0, cat: 2}, callbacks: [early_stopping]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("source: mnist", "source: mnsit"),
+        ("source: mnist", "source: csv"),
+        ("source: mnist, ", ""),
+        ("[784]", "'784'"),
+        ("{x: [{reshape: [784]}]}", "[x]"),
+        ("flatten", "flaten"),
+        ("units: 8", "unit: 8"),
+        ("units: 8", "units: many"),
+        ("units: 8, ", ""),
+        ("units: 8", "units: 0"),
+        ("units: 8", "units: 1.5"),
+        ("units: 8", "units: 8, activation: rleu"),
+        ("units: 8", "units: 8, kernel_regularizer: {l2: {l1: 0.1}}"),
+        ("name: a", "name: 2a"),
+        ("name: a", "training: maybe"),
+        ("[a, b]", "[a]"),
+        ("add: [a, b]", "dot: [a, b]"),
+        ("loss: mse", "loss: mes"),
+        ("loss: mse", "loss: {mse: {reduction: average}}"),
+        ("loss: mse", "losses: mse"),
+        ("loss: mse", "loss: {huber: wide}"),
+        ("loss: mse", "loss: {a: mse, b: mes}"),
+        ("loss: mse", "loss: {a: {huber: {detla: 1.0}}}"),
+        ("loss: mse", "loss: [mse, 3]"),
+        ("loss: mse", "loss: mse, metrics: [acuracy]"),
+        ("loss: mse", "loss: mse, metrics: [{top_k_categorical_accuracy: {n: 3}}]"),
+        ("loss: mse", "loss: mse, metrics: [{top_k_categorical_accuracy: {k: three}}]"),
+        ("loss: mse", "loss: mse, metrics: {a: [mae, 3]}"),
+        ("loss: mse", "loss: mse, weighted_metrics: {a: maee}"),
+        ("loss: mse", "loss: mse, loss_weights: {a: heavy}"),
+        ("flatten", "flatten: {axis: 1}"),
+        ("name: a", "name: a, when: maybe"),
+        ("name: a", "name: a, inputs: 3"),
+        ("name: a", "name: a, outputs: {x: 1}"),
+        ("{dense: 4}", "{dense: 4, dropout: 0.1}"),
+        ("{dense: 4}", "{repeat: {times: 2, layer: [flatten]}}"),
+        ("{dense: 4}", "{repeat: {times: many, layers: [flatten]}}"),
+        ("layers: [", "blocks: {b: {parameters: {n: 1}, layer: [flatten]}}, layers: ["),
+        ("layers: [", "shared: {tower: {layers: [{dense: many}]}}, layers: ["),
+        ("layers: [", "shared: {tower: {dense: {unit: 3}}}, layers: ["),
+        ("layers: [", "views: {v: {output: a}}, layers: ["),
+        ("layers: [", "inputs: {x: wide}, layers: ["),
+        ("fit: {", "fit: {train_step: [{loss: {a: {loss: mes, y_true: 1, y_pred: a}}}], "),
+        ("fit: {", "fit: {phases: [{epoch: 3}], "),
+        ("source: mnist", "source: mnist, split: {validate: 0.1}"),
+        ("learning_rate: {cosine_decay", "learning_rate: {cosine"),
+        ("epochs: 3", "epochs: '3'"),
+        ("epochs: 3", "epoch: 3"),
+        ("epochs: 3", "epochs: 3, validation_split: 1.0"),
+        ("cat: 2", "cat: -2"),
+        ("[early_stopping]", "[early_stoping]"),
+        ("model: ", "models: "),
+    ],
+)
+def test_a_bad_config_is_not_valid(old: str, new: str) -> None:
+    assert valid(parse_document(SOUND, "sound").data, SCHEMA)
+    assert old in SOUND
+    assert not valid(parse_document(SOUND.replace(old, new, 1), "bad").data, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("units: 8", "units: $units"),
+        ("units: 8", "units: $(2 * units)"),
+        ("{dense: 4}", "{dense: $targets.y.num_classes}"),
+        ("flatten", "{dense: {units: 4, input_shape: [null, 784], when: $deep, training: true}}"),
+        ("loss: mse", "loss: {a: mse, b: {huber: 0.5}}, loss_weights: {a: 1}, metrics: {a: [mae]}"),
+        ("loss: mse", "loss: {a: {huber: {delta: 0.5}}, b: null}, metrics: {a: mae, b: [MeanSquaredError]}"),
+        ("loss: mse", "loss: [mse, {huber: 1}], metrics: [mae, {top_k_categorical_accuracy: 3}, {auc: {name: x}}]"),
+        ("loss: mse", "loss: {expr: 'mean(y_pred)'}, metrics: {expr: {value: 'mean(y_pred)', name: m}}"),
+        ("loss: mse", "loss: loss_mean_squared_error, metrics: metric_mean_absolute_error"),
+        ("layers: [", "shared: {tower: {layers: [flatten]}, one: {dense: 3}}, layers: [{tower: {inputs: a}}, tower, "),
+        ("layers: [", "blocks: {b: {layers: [flatten]}}, layers: [{b: 3}, {repeat: {times: 2, layers: [b]}}, "),
+        ("{x: [{reshape: [784]}]}", "{x: [{columns: [a, b]}, my_words], z: normalization, w: }"),
+        ("epochs: 3", "epochs: $(2 + 1), validation_data: test"),
+    ],
+)
+def test_other_forms_are_valid(old: str, new: str) -> None:
+    assert old in SOUND
+    assert valid(parse_document(SOUND.replace(old, new, 1), "sound").data, SCHEMA)
+
+
+def test_what_an_extended_config_has_need_not_be_said_again() -> None:
+    assert valid({"extends": "base.yaml", "fit": {"validation_split": None}, "model": {"outputs": "a"}}, SCHEMA)
+    assert not valid({"fit": {"epochs": 1}, "model": {"outputs": "a"}}, SCHEMA)
+
+
+def test_one_number_stands_for_a_size_in_every_direction_where_that_is_said() -> None:
+    found = 0
+    for kind, cls in COMPONENTS:
+        for setting in settings(cls, kind):
+            if " of them" in type_words(setting.schema):
+                info = cls.model_fields[setting.name]
+                field: Any = TypeAdapter(Annotated[(info.annotation, Field(), *info.metadata)])  # type: ignore[misc]
+                single = field.validate_python(1)
+                if isinstance(single, tuple):  # else two numbers are a range
+                    assert single == field.validate_python([1] * len(single))
+                    found += 1
+    assert found >= 3
+
+
+def test_the_keys_of_compile_are_those_that_are_read() -> None:
+    keys = {setting.name for setting in sections()["compile"].settings}
+    output = {"out": TensorSpec((1,))}
+    assert set(parse_compile({"loss": "mse"}, output, None, extra_losses=False).dump()) == keys
+    assert CompileSpec.__dataclass_fields__["precision"].default in json.dumps(DEFINITIONS["compile"])
+    with pytest.raises(Invalid, match="unknown key 'zzz'"):
+        parse_compile({"loss": "mse", "zzz": 1}, output, None, extra_losses=False)
+
+
+@pytest.mark.parametrize("cls", list(LAYERS), ids=names)
+def test_the_keys_beside_a_layer_s_settings_are_those_that_are_read(cls: type[Any]) -> None:
+    for setting in (*node_settings(cls), *settings(cls, "layer")):
+        section = {"inputs": {"x": [4]}, "layers": [{cls.component_name: {setting.name: "$x"}}]}
+        assert not [fault for fault in model_faults(section) if "unknown key" in fault.text]
+
+
+def test_the_schema_goes_to_stdout_or_to_a_file(tmp_path: Path) -> None:
+    printed = CliRunner().invoke(app, ["schema"], catch_exceptions=False)
+    assert json.loads(printed.stdout) == SCHEMA
+    assert printed.stderr == ""
+    path = tmp_path / "kerascli.json"
+    written = CliRunner().invoke(app, ["schema", "-o", str(path)], catch_exceptions=False)
+    assert written.stdout == ""
+    assert path.read_text(encoding="utf-8") == schema()

@@ -1,0 +1,57 @@
+"""Train a config while being killed at random moments; resume until it is done. Run as a script by test_resume.
+
+Imports once, then forks for every attempt, so that an attempt costs no start-up: usage
+python chaos.py CONFIG RUNS_DIR KILLS SEED
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+
+def attempt(config: Path, runs: Path) -> int:
+    """Start or go on, to the end; the exit status of a child."""
+    import torch
+
+    from kerascli.config.load import open_config
+    from kerascli.runs.index import list_runs
+    from kerascli.workflow.fitting import recorder
+    from kerascli.workflow.train import Options, resume, start
+
+    torch.set_num_threads(1)
+    recorder.EPOCH_SECONDS = 0.0
+    recorder.BATCH_SECONDS = 0.01
+    options = Options(runs_dir=runs)
+    known = list_runs(runs)
+    events = resume(known[0], options, []) if known else start(open_config(config), options)
+    for _ in events:
+        pass
+    return 0
+
+
+def main(config: Path, runs: Path, kills: int, seed: int) -> None:
+    import kerascli.workflow.train  # noqa: F401  # before the fork
+
+    luck = random.Random(seed)
+    done = 0
+    while True:
+        child = os.fork()
+        if child == 0:
+            os._exit(attempt(config, runs))
+        if done < kills:
+            time.sleep(luck.uniform(0.02, 0.35))
+            os.kill(child, luck.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM]))
+        _, status = os.waitpid(child, 0)
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
+            break
+        if not os.WIFSIGNALED(status) and os.WEXITSTATUS(status) not in {143}:
+            raise SystemExit(f"an attempt failed with status {status}")
+        done += 1
+    sys.stdout.write(f"{done} kills\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

@@ -1,0 +1,141 @@
+"""One training on two sides: a config here, a model in Keras, both in float64 from the same first weights."""
+
+import os
+
+os.environ["KERAS_BACKEND"] = "torch"
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import torch
+
+from kerascli.config.load import open_config
+from kerascli.data.pipeline.prepare import PreparedData
+from kerascli.device import Choice
+from kerascli.events import EpochEnd
+from kerascli.training.build import Experiment
+from kerascli.training.evaluate import evaluate
+from kerascli.training.loop import train
+from kerascli.training.predict import predict
+from kerascli.training.progress import Progress
+from kerascli.workflow.fitting.binding import bind
+from kerascli.workflow.fitting.phases import experiment_of
+from kerascli.workflow.fitting.plan import judged, make_plan
+from tests.support.runs_harness import outcome_of
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training came to."""
+
+    history: dict[str, list[float]]
+    weights: dict[str, np.ndarray]
+    evaluated: dict[str, float]
+    predicted: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Ours:
+    """A config with its data and its model in float64, not trained yet."""
+
+    experiment: Experiment
+    prepared: PreparedData
+
+    def take_weights(self, model: keras.Model) -> None:
+        """Start from the very weights that Keras starts from."""
+        theirs = weights_of(model)
+        assert {weight.name for weight in self.experiment.weights} == theirs.keys()
+        for weight in self.experiment.weights:
+            assert tuple(weight.spec.shape) == theirs[weight.name].shape
+            weight.assign(torch.from_numpy(theirs[weight.name]))
+
+    def train(self) -> Trained:
+        experiment, seed = self.experiment, self.experiment.spec.seed
+        torch.set_default_dtype(torch.float64)
+        plan = make_plan(experiment, self.prepared, {})
+        trainer, _ = bind(experiment, plan)
+        progress = Progress(epoch=experiment.spec.fit.initial_epoch)
+        history = [dict(progress.row) for event in train(trainer, plan, progress) if isinstance(event, EpochEnd)]
+        rows = judged(experiment, self.prepared.splits["train"])
+        outputs = predict(experiment.update, rows.epoch(0), seed=seed)
+        own = ("epoch", "learning_rate", "epoch_seconds")
+        names = {name: None for row in history for name in row if name not in own}
+        return Trained(
+            history={name: [row[name] for row in history if name in row] for name in names},
+            weights={weight.name: weight.keras().numpy() for weight in experiment.weights},
+            evaluated=outcome_of(evaluate(experiment.update, rows.epoch(0), seed=seed)),
+            predicted={name: value.numpy() for name, value in outputs.items()},
+        )
+
+
+def prepare(folder: Path, data: Arrays, config: str) -> Ours:
+    """`config` reads its arrays from data.npz; its batches come in the order of the rows."""
+    np.savez(folder / "data.npz", allow_pickle=False, **data)  # type: ignore[arg-type]
+    path = folder / "config.yaml"
+    path.write_text(config, encoding="utf-8")
+    opened = open_config(path, sets=["fit.shuffle=false"])
+    prepared = opened.load_data()
+    experiment = experiment_of(opened, prepared, Choice("cpu", "a test"))
+    experiment.update.double()  # the weights, still of float32
+    return Ours(experiment, prepared)
+
+
+def weights_of(model: keras.Model) -> Arrays:
+    """All weights by `layer/weight`, copied."""
+    return {
+        f"{layer.name}/{weight.name}": weight.value.detach().numpy().copy()
+        for layer in model.layers
+        for weight in layer.weights
+    }
+
+
+def train_keras(model: keras.Model, x: Any, y: Any, fit: dict[str, Any]) -> Trained:
+    """Fit, evaluate and predict. `rows` in `fit` are what to evaluate, where that is not `x` and `y` themselves."""
+    fit = dict(fit)
+    rows_x, rows_y = fit.pop("rows", (x, y))
+    sizes = {"batch_size": fit.get("batch_size", 32), "verbose": 0}
+    history = model.fit(x, y, shuffle=False, verbose=0, **fit).history  # type: ignore[arg-type]
+    weights = fit.get("sample_weight")
+    weights = None if weights is None else weights[: len(rows_x)]
+    evaluated = model.evaluate(rows_x, rows_y, sample_weight=weights, return_dict=True, **sizes)
+    outputs = model.predict(rows_x, **sizes)
+    listed = outputs if isinstance(outputs, list) else [outputs]
+    names = model.output_names if len(listed) > 1 else [model.layers[-1].name]
+    return Trained(history, weights_of(model), evaluated, dict(zip(names, listed, strict=True)))
+
+
+def assert_close(got: Any, wanted: Any, name: str) -> None:
+    np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+def assert_same(ours: Trained, theirs: Trained) -> None:
+    assert set(ours.history) == set(theirs.history)
+    for name, values in theirs.history.items():
+        assert_close(ours.history[name], values, name)
+    for name, weight in theirs.weights.items():
+        assert_close(ours.weights[name], weight, name)
+    assert set(ours.evaluated) == set(theirs.evaluated)
+    for name, value in theirs.evaluated.items():
+        assert_close(ours.evaluated[name], value, name)
+    assert set(ours.predicted) == set(theirs.predicted)
+    for name, output in theirs.predicted.items():
+        assert output.dtype == np.float64
+        assert_close(ours.predicted[name], output, name)
+
+
+def compare(
+    folder: Path, data: Arrays, config: str, model: keras.Model, x: Any, y: Any, **fit: Any
+) -> tuple[Trained, Trained]:
+    """Train on both sides from Keras's first weights, which are random; returns what both came to."""
+    ours = prepare(folder, data, config)
+    ours.take_weights(model)
+    before = weights_of(model)
+    mine, theirs = ours.train(), train_keras(model, x, y, fit)
+    assert_same(mine, theirs)
+    assert any(not np.array_equal(before[name], value) for name, value in theirs.weights.items()), "nothing was learned"
+    return mine, theirs

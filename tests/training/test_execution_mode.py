@@ -1,0 +1,302 @@
+"""How steps are run: every tier computes what the module does, and gives way to it with a reason."""
+
+import shutil
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load as load_tensors
+from torch import Tensor
+
+from kerascli import draws
+from kerascli.compiler import onednn_matmul as products
+from kerascli.compiler.cache import use_own_cache
+from kerascli.compiler.program import Program, largest_difference
+from kerascli.config.load import open_config
+from kerascli.device import Choice
+from kerascli.events import Note
+from kerascli.runs.index import find_run
+from kerascli.runs.record import RunRecord
+from kerascli.training import execution_mode as tier
+from kerascli.training.execution_mode import Job, Programmed, make_runner
+from kerascli.training.loop import Plan
+from kerascli.workflow.fitting import binding
+from kerascli.workflow.fitting.phases import experiment_of
+from kerascli.workflow.fitting.plan import make_plan
+from tests.support.runs_harness import HARD, go_on, kerascli, outcome, train, write
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+CONVOLUTIONAL = """
+seed: 2
+data:
+  source: {blobs: {rows: 96, features: 64, classes: 3, seed: 3}}
+  inputs: {x: [{reshape: [8, 8, 1]}]}
+  targets: {y: []}
+model:
+  layers:
+    - conv_2d: {filters: 8, kernel_size: 3, activation: relu, padding: same}
+    - batch_normalization
+    - max_pooling_2d: 2
+    - flatten
+    - dropout: 0.2
+    - dense: {units: 3, activation: softmax, kernel_regularizer: {l2: 0.001}}
+compile: {loss: sparse_categorical_crossentropy, optimizer: adam, metrics: [accuracy]}
+fit: {epochs: 1, batch_size: 32, class_weight: {0: 2.0}}
+"""
+HAS_COMPILER = any(shutil.which(name) for name in ("g++", "clang++", "c++"))
+
+
+def job_of(path: Path, *sets: str, steps: int = 10) -> tuple[Job, Plan]:
+    config = open_config(path, sets=sets)
+    prepared = config.load_data()
+    experiment = experiment_of(config, prepared, Choice("cpu", "a test"))
+    experiment.update.train()
+    plan = make_plan(experiment, prepared, {})
+    batches = [batch for batch, _ in zip(plan.batches(0, 0), range(2), strict=False)]
+    return Job(experiment, batches, steps=steps), plan
+
+
+def assert_steps_agree(job: Job, plan: Plan, runner: tier.Runner, apart: float) -> None:
+    """On every batch of an epoch, a smaller last one too."""
+    module = tier.Eager(job.update, job.learners)
+    for number, batch in enumerate(plan.batches(0, 0)):
+        found, wanted = (run(batch, draws.Draws(1, "train", number)) for run in (runner, module))
+        assert largest_difference(found, wanted) <= apart
+
+
+@pytest.mark.parametrize("config", ["mnist_mlp", "mnist_lstm", "tiny", "penguins", "two_inputs"])
+def test_a_traced_step_is_the_module_s_step(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the same kernels, which those of an AMD processor are not; softmax sums to 1 but for rounding."""
+    monkeypatch.setattr(tier, "onednn_is_faster", lambda: False)
+    sets = ["compile.jit_compile=false", *(["fit.steps_per_epoch=3"] if config.startswith("mnist") else [])]
+    job, plan = job_of(CONFIGS / f"{config}.yaml", *sets)
+    runner, choice = make_runner(job)
+    assert choice == Choice("traced", "jit_compile is false")
+    assert isinstance(runner, Programmed)
+    assert_steps_agree(job, plan, runner, 1e-6)
+
+
+@pytest.mark.parametrize("sets", [[], ["compile.optimizer={sgd: {loss_scale_factor: 1024.0}}"]])
+def test_a_traced_convolutional_step_is_the_module_s_step(tmp_path: Path, sets: list[str]) -> None:
+    """Fused kernels add in another order; the loss of float32 sums is then known to some 1e-6."""
+    job, plan = job_of(write(tmp_path, CONVOLUTIONAL), "compile.jit_compile=false", *sets)
+    runner, choice = make_runner(job)
+    assert choice.value == "traced"
+    assert_steps_agree(job, plan, runner, 1e-5)
+
+
+def test_a_step_with_onednn_s_products_is_the_module_s_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tier, "onednn_is_faster", lambda: True)
+    monkeypatch.setattr(products, "_LARGE", 0)
+    sets = ("compile.jit_compile=false", "fit.steps_per_epoch=3")
+    job, plan = job_of(CONFIGS / "mnist_mlp.yaml", *sets)
+    runner, choice = make_runner(job)
+    assert choice.value == "traced"
+    assert isinstance(runner, Programmed)
+    assert_steps_agree(job, plan, runner, 1e-5)
+
+
+def test_a_half_precision_step_is_traced(tmp_path: Path) -> None:
+    """The same kernels in the same order: to the last bit."""
+    job, plan = job_of(write(tmp_path, HARD), "compile.jit_compile=false", "compile.precision=mixed_bfloat16")
+    runner, choice = make_runner(job)
+    assert choice.value == "traced"
+    assert_steps_agree(job, plan, runner, 0.0)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns about itself
+@pytest.mark.skipif(not HAS_COMPILER, reason="compiling needs C++")
+@pytest.mark.parametrize("onednn", [False, True])
+def test_a_compiled_step_is_the_module_s_step(tmp_path: Path, onednn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    use_own_cache()
+    monkeypatch.setattr(tier, "onednn_is_faster", lambda: onednn)
+    monkeypatch.setattr(products, "_LARGE", 0)
+    job, plan = job_of(write(tmp_path, CONVOLUTIONAL), "compile.jit_compile=true")
+    runner, choice = make_runner(job)
+    assert choice == Choice("compiled", "jit_compile is true"), choice
+    assert_steps_agree(job, plan, runner, 1e-5)
+    folder = tmp_path / "cache" / "kerascli" / "compiled"
+    assert list(folder.iterdir())
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns about itself
+@pytest.mark.skipif(not HAS_COMPILER, reason="compiling needs C++")
+def test_a_compiled_run_comes_to_what_a_traced_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With dropout and a smaller last batch; sums are added in another order, so it is not equal to the bit.
+
+    What was compiled lies in the user's own cache, not in a folder that others could write to.
+    """
+    config = write(tmp_path, HARD.replace("rows: 640", "rows: 90").replace("clipnorm: 1.0", "epsilon: 1e-3"))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)  # runs in this process have set it
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    done = kerascli(
+        "train", str(config), "--set", "fit.epochs=3", "--set", "compile.jit_compile=true", "--runs-dir", "compiled",
+        cwd=tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache"), TMPDIR=str(shared),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "cache" / "kerascli" / "compiled").iterdir())
+    assert not [path for path in shared.iterdir() if path.name.startswith("torchinductor")]
+    compiled = find_run("latest", tmp_path / "compiled")
+    traced, _ = train(config, tmp_path / "traced", ["fit.epochs=3", "compile.jit_compile=false"])
+    assert compiled.facts()["tier"] == "compiled", compiled.facts()["tier_reason"]
+    assert traced.facts()["tier"] == "traced"
+    assert_runs_agree(compiled, traced)
+
+
+def assert_runs_agree(one: RunRecord, other: RunRecord) -> None:
+    """After a few epochs of steps whose sums differ in their last bits."""
+    ours, theirs = (load_tensors(run.weights()) for run in (one, other))
+    for name, weight in theirs.items():
+        torch.testing.assert_close(ours[name], weight, atol=1e-6, rtol=1e-5)
+    for row, wanted in zip(one.history(), other.history(), strict=True):
+        assert row["loss"] == pytest.approx(wanted["loss"], abs=1e-6)
+        assert row["val_loss"] == pytest.approx(wanted["val_loss"], abs=1e-6)
+
+
+def said(run: RunRecord) -> str:
+    return f"{run.facts()['tier']} ({run.facts()['tier_reason']})"
+
+
+def test_a_failed_compilation_is_told_and_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("no such kernel\nand many lines more")
+
+    monkeypatch.setattr(tier.shutil, "which", lambda name: "/usr/bin/" + name)
+    monkeypatch.setattr(tier, "_compiled", fails)
+    config = write(tmp_path, HARD)
+    run, events = train(config, tmp_path / "runs", ["fit.epochs=1", "compile.jit_compile=true"])
+    assert said(run) == "traced (compiling failed: RuntimeError: no such kernel)"
+    assert f"tier: {said(run)}" in [event.text for event in events if isinstance(event, Note)]
+    plain, _ = train(config, tmp_path / "plain", ["fit.epochs=1", "compile.jit_compile=false"])
+    assert outcome(run) == outcome(plain)
+
+
+def test_what_cannot_be_traced_runs_as_the_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("a value is looked at")
+
+    monkeypatch.setattr(tier, "trace", fails)
+    run, _ = train(write(tmp_path, HARD), tmp_path / "runs", ["fit.epochs=1"])
+    assert said(run) == "eager (tracing failed: RuntimeError: a value is looked at)"
+
+
+@pytest.mark.parametrize("factor", [1.5, float("nan")])
+def test_a_program_with_other_numbers_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factor: float
+) -> None:
+    """Whatever a compiler or a pass did wrong, a step before training would show it."""
+
+    def spoils(code: Any, **_: object) -> None:
+        forward = code.forward
+        code.forward = lambda *flat: [None if x is None else x * factor for x in forward(*flat)]
+
+    monkeypatch.setattr(tier, "simplify", spoils)
+    run, _ = train(write(tmp_path, HARD), tmp_path / "runs", ["fit.epochs=1"])
+    assert said(run).startswith("eager (the traced program failed: ValueError: its numbers differ by ")
+
+
+def test_trying_a_program_changes_nothing(tmp_path: Path) -> None:
+    job, _ = job_of(write(tmp_path, CONVOLUTIONAL), "compile.jit_compile=false")
+    before = [weight.tensor.clone() for weight in job.experiment.weights]
+    make_runner(job)
+    for weight, kept in zip(job.experiment.weights, before, strict=True):
+        assert torch.equal(weight.tensor, kept)
+
+
+PLUGIN = """
+from torch import Tensor
+
+from kerascli.losses.base import Loss, loss
+
+
+@loss()
+class Gap(Loss):
+    '''The absolute difference, with a look at the numbers.'''
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        assert y_pred.abs().max().item() >= 0
+        return (y_true - y_pred).abs().mean(-1)
+"""
+
+
+def test_a_plugin_s_code_runs_as_it_is(tmp_path: Path) -> None:
+    """Its Python may look at numbers, count its calls, or do anything else that a program would lose."""
+    write(tmp_path, PLUGIN, "gap.py")
+    text = HARD.replace("loss: sparse_categorical_crossentropy", "loss: gap")
+    text = text.replace("targets: {y: []}", "targets: {y: [to_categorical]}")
+    run, _ = train(write(tmp_path, f"plugins: [gap.py]\n{text}"), tmp_path / "runs", ["fit.epochs=1"])
+    assert said(run) == "eager ('gap' is not kerascli's own: Python code runs as it is)"
+
+
+@pytest.mark.parametrize(
+    ("steps", "wanted"),
+    [(10, "traced"), (10**6, "compiled")],
+)
+def test_auto_compiles_what_is_long_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, wanted: str
+) -> None:
+    def compiled(program: Program, _: Job) -> Callable[..., Sequence[Tensor | None]]:
+        return program.code.forward
+
+    monkeypatch.setattr(tier.shutil, "which", lambda name: "/usr/bin/" + name)
+    monkeypatch.setattr(tier, "_compiled", compiled)
+    job, _ = job_of(write(tmp_path, HARD), steps=steps)
+    _, choice = make_runner(job)
+    assert choice.value == wanted
+    assert f"{steps:,} steps" in choice.reason
+
+
+def test_auto_does_not_compile_convolutions_on_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tier.shutil, "which", lambda name: "/usr/bin/" + name)
+    job, _ = job_of(write(tmp_path, CONVOLUTIONAL), steps=10**6)
+    assert make_runner(job)[1] == Choice("traced", "convolutions, and what stands between them, are slower compiled")
+
+
+def test_auto_does_not_compile_without_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tier.shutil, "which", lambda _: None)
+    job, _ = job_of(write(tmp_path, HARD), steps=10**6)
+    assert make_runner(job)[1] == Choice("traced", "jit_compile is auto, but there is no C++ compiler")
+
+
+@pytest.mark.parametrize("recorded", ["eager", "traced"])
+def test_a_run_goes_on_in_its_tier(tmp_path: Path, recorded: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where this version or machine would choose another one."""
+    config = write(tmp_path, HARD)
+    run, _ = train(config, tmp_path / "runs", ["fit.epochs=2"])
+    run.note(tier=recorded)
+    made: list[Choice] = []
+
+    def noting(job: Job, known: str | None) -> tuple[tier.Runner, Choice]:
+        runner, choice = make_runner(job, known)
+        made.append(choice)
+        return runner, choice
+
+    monkeypatch.setattr(binding, "make_runner", noting)
+    go_on(run, ["fit.epochs=3"])
+    assert made == [Choice(recorded, "as in the run")]
+
+
+def test_nobody_waits_for_a_compiler_that_does_not_know_a_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("tried")
+
+    monkeypatch.setattr(tier.shutil, "which", lambda name: "/usr/bin/" + name)
+    monkeypatch.setattr(tier, "_compiled", never)
+    text = CONVOLUTIONAL.replace("[{reshape: [8, 8, 1]}]", "[{reshape: [8, 8]}]")
+    head, _, rest = text.partition("    - conv_2d")
+    text = f"{head}    - lstm: 4\n{rest[rest.index('    - dense') :]}"
+    job, _ = job_of(write(tmp_path, text), "compile.jit_compile=true")
+    reason = "jit_compile is true, but torch does not compile oneDNN's recurrent kernel"
+    assert make_runner(job)[1] == Choice("traced", reason)

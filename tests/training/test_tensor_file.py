@@ -1,0 +1,45 @@
+"""Tensors written piece by piece are a file that the safetensors library reads."""
+
+import pytest
+import torch
+from safetensors.torch import load
+
+from kerascli.training.tensor_file import tensor_pieces
+
+DTYPES = [
+    torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8,
+    torch.uint8, torch.bool,
+]  # fmt: skip
+
+
+def test_tensors_of_every_kind_are_read_back() -> None:
+    tensors = {f"w/{dtype}": (torch.arange(6).reshape(2, 3) % 2).to(dtype) for dtype in DTYPES}
+    tensors |= {"": torch.tensor(3.5), "none": torch.empty(0, 4), "ä\n": torch.arange(3), "bits": torch.ones(3).bool()}
+    tensors |= {"turned": torch.arange(6.0).reshape(2, 3).t(), "part": torch.arange(9.0)[::2]}
+    found = load(b"".join(tensor_pieces(tensors)))
+    assert found.keys() == tensors.keys()
+    for name, value in tensors.items():
+        assert found[name].dtype == value.dtype
+        assert torch.equal(found[name], value)
+
+
+def test_the_size_is_known_before_anything_is_read() -> None:
+    file = tensor_pieces({"a": torch.ones(3, 5), "b": torch.ones(2).bool()})
+    assert len(file) == len(b"".join(file))
+    assert len(tensor_pieces({})) == len(b"".join(tensor_pieces({})))
+
+
+def test_numbers_are_those_of_the_moment_in_which_they_are_read() -> None:
+    tensor = torch.zeros(2)
+    file = tensor_pieces({"a": tensor})
+    tensor.add_(1)
+    assert torch.equal(load(b"".join(file))["a"], torch.ones(2))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_tensor_lies_where_its_numbers_can_be_read(dtype: torch.dtype) -> None:
+    mixed = {"b": torch.ones(1).bool(), "a": torch.ones(3, dtype=dtype), "c": torch.ones(1, dtype=torch.int64)}
+    data = b"".join(tensor_pieces(mixed))
+    end = 8 + int.from_bytes(data[:8], "little")
+    assert end % 8 == 0
+    assert torch.equal(load(data)["a"], mixed["a"])

@@ -1,0 +1,395 @@
+"""Warnings about rows: labels among the inputs, shared and sorted rows, and what never varies."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from kerascli.cli.commands import app
+from kerascli.data.sources.csv import Csv
+from kerascli.errors import Fault
+from kerascli.events import Note
+from kerascli.runs.index import find_run
+from kerascli.workflow.advice.raw import Raw
+from kerascli.workflow.advice.row_keys import keys
+from kerascli.workflow.check import check
+from tests.support.runs_harness import train, write
+
+RANDOM = np.random.default_rng(5)
+SPARSE = "sparse_categorical_crossentropy"
+
+
+def table(path: Path, **columns: Any) -> None:
+    rows = zip(*columns.values(), strict=True)
+    path.write_text("\n".join([",".join(columns), *(",".join(map(str, row)) for row in rows), ""]), encoding="utf-8")
+
+
+def config(
+    inputs: str, targets: str, *, loss: str = SPARSE, units: int = 3, more: str = "", fit: str = "", test: str = ""
+) -> str:
+    activation = "softmax" if "crossentropy" in loss else "linear"
+    source = f"csv: {{path: rows.csv{f', test: {test}' if test else ''}}}"
+    last = f"{{dense: {{units: {units}, activation: {activation}, name: out}}}}"
+    return f"""
+seed: 1
+data:
+  source: {{{source}}}
+  inputs: {inputs}
+  targets: {targets}
+{more}
+model:
+  layers: [{{concatenate: INPUTS}}, {last}]
+compile: {{loss: {loss}}}
+fit: {{epochs: 1, batch_size: 16{fit}}}
+"""
+
+
+def warned(folder: Path, text: str, joined: Sequence[str] = ("x",)) -> list[Fault]:
+    """The warnings; `joined` are the inputs that the model puts together."""
+    text = text.replace("INPUTS", f"[{', '.join(joined)}]") if len(joined) > 1 else text.replace(
+        "{concatenate: INPUTS}, ", ""
+    )  # fmt: skip
+    return check(write(folder, text), sets=[], flags=[]).warnings
+
+
+def texts(folder: Path, text: str, joined: Sequence[str] = ("x",)) -> list[str]:
+    return [fault.text for fault in warned(folder, text, joined)]
+
+
+def measures(rows: int = 60) -> dict[str, np.ndarray]:
+    """Two columns of measurements, and a class that they do not tell."""
+    a, b = RANDOM.normal(size=(2, rows)).round(4)
+    return {"a": a, "b": b, "kind": RANDOM.permutation(np.arange(rows) % 3)}
+
+
+X = "{x: [{columns: [a, b]}]}"
+KIND = "{kind: []}"
+
+
+def test_ordinary_rows_are_no_matter(tmp_path: Path) -> None:
+    table(tmp_path / "rows.csv", **measures())
+    table(tmp_path / "test.csv", **measures(30))
+    assert texts(tmp_path, config(X, KIND, fit=", validation_split: 0.2", test="test.csv")) == []
+
+
+# A label among the inputs
+
+
+def test_a_target_among_the_inputs(tmp_path: Path) -> None:
+    table(tmp_path / "rows.csv", **measures())
+    [fault] = warned(tmp_path, config("{x: [{columns: [a, kind]}]}", KIND))
+    assert fault.lines() == [
+        f"{tmp_path}/config.yaml:5:12: warning: column 'kind' is a target ('kind') and an input ('x'): the model is "
+        "told what it is to predict",
+        "  5 |   inputs: {x: [{columns: [a, kind]}]}",
+        "    |            ^",
+        "  hint: take it out of the inputs, or out of 'kind'",
+    ]
+
+
+def test_a_copy_of_a_target_among_the_inputs(tmp_path: Path) -> None:
+    columns = measures()
+    table(tmp_path / "rows.csv", **columns, copy=columns["kind"])
+    [text] = texts(tmp_path, config("{x: [{columns: [a, copy]}]}", KIND))
+    assert text.startswith("column 'copy' equals the target 'kind' in every training row")
+    almost = np.where(np.arange(60) == 41, 7, columns["kind"])
+    table(tmp_path / "rows.csv", **columns, copy=almost)
+    assert texts(tmp_path, config("{x: [{columns: [a, copy]}]}", KIND)) == []
+
+
+def test_a_copy_that_is_words(tmp_path: Path) -> None:
+    words = np.array(["red", "green", "blue"])[measures()["kind"]]
+    table(tmp_path / "rows.csv", a=measures()["a"], colour=words, kind=words)
+    inputs = "{x: [{columns: [a]}], colour: [{string_lookup: {output_mode: one_hot}}]}"
+    [text] = texts(tmp_path, config(inputs, "{kind: [string_lookup]}"), ["x", "colour"])
+    assert text.startswith("column 'colour' equals the target")
+
+
+def test_a_regression_target_in_an_array(tmp_path: Path) -> None:
+    x = RANDOM.normal(size=(50, 4)).astype(np.float32)
+    for name, y in (("told", x[:, 2]), ("not", x[:, 2] * 2)):
+        np.savez(tmp_path / f"{name}.npz", x=x, y=y)
+    text = config("{x: []}", "{y: []}", loss="mse", units=1)
+    found = texts(tmp_path, text.replace("csv: {path: rows.csv}", "npz: {path: told.npz}"))
+    assert found == ["'x[2]' equals the target 'y' in every training row: the model is told what it is to predict"]
+    assert texts(tmp_path, text.replace("csv: {path: rows.csv}", "npz: {path: not.npz}")) == []
+
+
+def test_what_makes_its_inputs_again_is_told_them(tmp_path: Path) -> None:
+    table(tmp_path / "rows.csv", **measures())
+    assert texts(tmp_path, config(X, "{out: [{columns: [a, b]}]}", loss="mse", units=2)) == []
+    one = config("{x: [{columns: [a]}]}", "{out: [{columns: [a]}]}", loss="mse", units=1)
+    assert texts(tmp_path, one) == []
+
+
+def test_a_class_that_is_its_own_only_input_is_not_made_again(tmp_path: Path) -> None:
+    table(tmp_path / "rows.csv", **measures())
+    [text] = texts(tmp_path, config("{x: [{columns: [kind]}]}", KIND))
+    assert "column 'kind' is a target" in text
+
+
+def test_a_decoder_is_told_what_it_has_written(tmp_path: Path) -> None:
+    said = [" ".join(RANDOM.choice(["to", "be", "or", "not"], 4)) for _ in range(60)]
+    table(tmp_path / "rows.csv", a=measures()["a"], said=said)
+    words = "{text_vectorization: {output_sequence_length: 5}}"
+    text = f"""
+data:
+  source: {{csv: {{path: rows.csv}}}}
+  shared: {{words: {words}}}
+  inputs: {{so_far: [{{columns: said}}, words, {{shift: -1}}, to_categorical], a: []}}
+  targets: {{said: [words]}}
+model:
+  layers: [{{repeat_vector: {{n: 5, inputs: a}}}}, {{concatenate: [so_far, prev]}}, {{lstm: {{units: 4,
+    return_sequences: true}}}}, {{dense: {{units: $targets.said.num_classes, activation: softmax}}}}]
+compile: {{loss: {SPARSE}}}
+"""
+    text = text.replace("a: []", "a: [{columns: [a]}]")
+    assert texts(tmp_path, text) == []
+
+
+# Rows that splits share
+
+
+def test_rows_of_test_that_train_has_too(tmp_path: Path) -> None:
+    rows = measures(200)
+    table(tmp_path / "rows.csv", **rows)
+    table(tmp_path / "test.csv", **{name: np.concatenate([rows[name][:7], v]) for name, v in measures(43).items()})
+    [fault] = warned(tmp_path, config(X, KIND, test="test.csv"))
+    assert fault.text == "7 of the 50 rows of 'test' are in 'train' as well, inputs and targets alike"
+    assert fault.place is not None
+    assert fault.place.line == 4
+
+
+def test_rows_that_agree_in_their_inputs_alone_are_other_rows(tmp_path: Path) -> None:
+    rows = measures(200)
+    table(tmp_path / "rows.csv", **rows)
+    table(tmp_path / "test.csv", **{**{name: v[:50] for name, v in rows.items()}, "kind": (rows["kind"][:50] + 1) % 3})
+    assert texts(tmp_path, config(X, KIND, test="test.csv")) == []
+
+
+def test_rows_that_were_copied_before_the_split(tmp_path: Path) -> None:
+    """As often as the copies are in `train` twice, too: numbers like these do not repeat by chance."""
+    rows = measures(100)
+    table(tmp_path / "rows.csv", **{name: np.concatenate([values, values]) for name, values in rows.items()})
+    [fault] = warned(tmp_path, config(X, KIND, more="  split: {test: 0.2, seed: 1}"))
+    assert "of the 40 rows of 'test' are in 'train' as well" in fault.text
+
+
+@pytest.mark.parametrize("values", [2, 5, 12])
+def test_rows_of_few_values_repeat_by_chance(values: int, tmp_path: Path) -> None:
+    a, b, c = RANDOM.integers(0, values, (3, 400))
+    table(tmp_path / "rows.csv", a=a, b=b, kind=c % 3)
+    assert texts(tmp_path, config(X, KIND, more="  split: {test: 0.2, validation: 0.2, seed: 1}")) == []
+
+
+def test_places_that_are_measured_again_and_again_repeat_by_chance(tmp_path: Path) -> None:
+    places = RANDOM.normal(size=(40, 2)).round(4)[RANDOM.integers(0, 40, 900)]
+    table(tmp_path / "rows.csv", a=places[:, 0], b=places[:, 1], kind=RANDOM.integers(0, 3, 900))
+    assert texts(tmp_path, config(X, KIND, more="  split: {test: 0.2, seed: 1}")) == []
+
+
+def test_a_row_in_a_hundred_is_no_matter(tmp_path: Path) -> None:
+    rows = measures(600)
+    table(tmp_path / "rows.csv", **rows)
+    table(tmp_path / "test.csv", **{name: np.concatenate([rows[name][:2], v]) for name, v in measures(398).items()})
+    assert texts(tmp_path, config(X, KIND, test="test.csv")) == []
+
+
+def raw(*columns: np.ndarray) -> list[Raw]:
+    return [Raw(values, slice(0, len(values))) for values in columns]
+
+
+def test_pictures_that_differ_somewhere_are_different() -> None:
+    train = RANDOM.integers(0, 256, (40, 28, 28)).astype(np.uint8)
+    test = train[:10].copy()
+    test[:, 27, 26] += 1
+    found = keys({"train": raw(train), "test": raw(test), "same": raw(train[5:8])})
+    assert not np.isin(found["test"], found["train"]).any()
+    np.testing.assert_array_equal(found["same"], found["train"][5:8])
+
+
+def test_keys_are_equal_for_equal_rows_alone() -> None:
+    """Against tuples in a set: one-hot rows, fractions, words, and numbers that one file has as fractions."""
+    hot = np.eye(64)[RANDOM.integers(0, 64, 500)]
+    whole, words = RANDOM.integers(-4, 5, 500), np.array([f"w{n}" for n in RANDOM.integers(0, 9, 500)], object)
+    columns = [hot, whole, words]
+    other = [hot[::-1], whole[::-1].astype(np.float64), words[::-1]]
+    found = keys({"one": raw(*columns), "other": raw(*other)})
+    rows = [(*map(float, h), int(n), w) for h, n, w in zip(hot, whole, words, strict=True)]
+    assert len(set(rows)) == len(np.unique(found["one"]))
+    np.testing.assert_array_equal(found["other"], found["one"][::-1])
+
+
+def test_whole_numbers_beyond_float64_are_told_apart() -> None:
+    large = np.array([2**60, 2**60 + 1])
+    assert len(np.unique(keys({"one": raw(large)})["one"])) == 2
+
+
+# What never varies, and what is in order
+
+
+@pytest.mark.parametrize("kind", ["0", "2"])
+def test_one_class_only(kind: str, tmp_path: Path) -> None:
+    table(tmp_path / "rows.csv", **{**measures(), "kind": [kind] * 60})
+    for target, loss in ((KIND, SPARSE), ("{kind: [{to_categorical: 3}]}", "categorical_crossentropy")):
+        [fault] = warned(tmp_path, config(X, target, loss=loss))
+        assert fault.text == "the target 'kind' never varies in the 60 training rows: they are all of one class"
+        assert fault.place is not None
+        assert fault.place.line == 6
+
+
+def test_a_number_that_never_varies(tmp_path: Path) -> None:
+    table(tmp_path / "rows.csv", **{**measures(), "kind": [1.5] * 60})
+    [text] = texts(tmp_path, config(X, KIND, loss="mse", units=1))
+    assert text.endswith("never varies in the 60 training rows: it is 1.5 in all of them")
+    formula = '{expr: "mean(square(y_pred), axis=-1)"}'
+    assert texts(tmp_path, config(X, KIND, loss=formula, units=1)) == []
+
+
+def test_labels_in_order_leave_classes_to_the_last_rows(tmp_path: Path) -> None:
+    table(tmp_path / "rows.csv", **{**measures(), "kind": np.sort(measures()["kind"])})
+    [fault] = warned(tmp_path, config(X, KIND, fit=", validation_split: 0.5"))
+    assert fault.text == (
+        "validation_split takes the last rows, and they have classes of 'kind' that the training rows lack: '2'; "
+        "the rows seem to be sorted"
+    )
+    assert fault.hint == "data: {split: {validation: 0.2}} draws the rows at random"
+    assert fault.place is not None
+    assert fault.place.line == 11
+
+
+@pytest.mark.parametrize("form", [int, float, str, "falling"])
+def test_labels_in_order_leave_one_class_to_validate(form: Any, tmp_path: Path) -> None:
+    kind = np.repeat([0, 1], 30)[:: -1 if form == "falling" else 1]
+    written = [str(n) if form == "falling" else f"k{n}" if form is str else str(form(n)) for n in kind]
+    table(tmp_path / "rows.csv", **{**measures(), "kind": written})
+    target = "{kind: [string_lookup]}" if form is str else KIND
+    [text] = texts(tmp_path, config(X, target, units=2, fit=", validation_split: 0.2"))
+    assert "and the rows are sorted by 'kind': all that validate are of" in text
+
+
+def test_labels_that_are_mixed_and_numbers_in_order_are_no_matter(tmp_path: Path) -> None:
+    table(tmp_path / "rows.csv", **measures())
+    assert texts(tmp_path, config(X, KIND, fit=", validation_split: 0.2")) == []
+    table(tmp_path / "rows.csv", **{**measures(), "kind": np.linspace(0, 5, 60)})  # time goes on
+    assert texts(tmp_path, config(X, KIND, loss="mse", units=1, fit=", validation_split: 0.2")) == []
+    table(tmp_path / "rows.csv", **{**measures(), "kind": np.sort(measures()["kind"])})
+    assert texts(tmp_path, config(X, KIND, more="  split: {validation: 0.2}")) == []
+
+
+@pytest.mark.parametrize(("step", "count"), [("text_vectorization", 0), ("{hashing: 9}", 1)])
+def test_texts_that_are_taken_apart_are_no_classes(step: str, count: int, tmp_path: Path) -> None:
+    table(tmp_path / "rows.csv", x=range(10), kind=["a b"] * 8 + ["b c"] * 2)
+    text = (
+        f"data: {{source: {{csv: {{path: rows.csv}}}}, inputs: {{x: [{{columns: [x]}}]}}, targets: {{kind: [{step}]}}}}"
+    )
+    text += "\nmodel: {layers: [{dense: 2}]}\ncompile: {loss: mse}\nfit: {validation_split: 0.2}\n"
+    text = text.replace("loss: mse", "loss: {expr: 'mean(y_pred, axis=-1)'}")
+    assert len(texts(tmp_path, text)) == count
+
+
+def test_columns_that_never_vary(tmp_path: Path) -> None:
+    table(tmp_path / "rows.csv", **{**measures(), "b": [7] * 60, "place": ["here"] * 60})
+    inputs = "{x: [{columns: [a, b]}, normalization], place: [{string_lookup: {output_mode: one_hot}}]}"
+    first, second = texts(tmp_path, config(inputs, KIND), ["x", "place"])
+    assert first == "the input 'x' has what never varies in the training rows: column 'b' is 7"
+    assert second == "the input 'place' has what never varies in the training rows: column 'place' is the text 'here'"
+
+
+def test_numbers_of_an_array_that_never_vary(tmp_path: Path) -> None:
+    x = RANDOM.normal(size=(50, 12))
+    x[:, [3, 9]] = 0.25, 4
+    np.savez(tmp_path / "rows.npz", x=x, kind=np.arange(50) % 3)
+    text = config("{x: []}", KIND).replace("csv: {path: rows.csv}", "npz: {path: rows.npz}")
+    assert texts(tmp_path, text) == [
+        "the input 'x' has what never varies in the training rows: 'x[3]' is 0.25, 'x[9]' is 4.0"
+    ]
+
+
+@pytest.mark.parametrize("form", ["picture", "flat", "small and whole"])
+def test_the_border_of_pictures_never_varies(form: str, tmp_path: Path) -> None:
+    x = RANDOM.random((50, 8, 8))
+    x[:, [0, -1]] = 0
+    x = {"picture": x, "flat": x.reshape(50, 64), "small and whole": (x[:, 3:6, :4] * 9).round().reshape(50, 12)}[form]
+    x[:, 0] = 0
+    np.savez(tmp_path / "rows.npz", x=x, kind=np.arange(50) % 3)
+    text = config("{x: [flatten]}" if form == "?" else "{x: []}", KIND)
+    text = text.replace("[{concatenate: INPUTS}, ", "[flatten, ").replace(
+        "csv: {path: rows.csv}", "npz: {path: rows.npz}"
+    )
+    assert texts(tmp_path, text) == []
+
+
+# How they are told
+
+
+def test_train_warns_once_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table(tmp_path / "rows.csv", **{**measures(), "b": [7] * 60})
+    text = (
+        config(X, KIND)
+        .replace("{concatenate: INPUTS}, ", "")
+        .replace("epochs: 1", "phases: [{epochs: 1}, {epochs: 1}]")
+    )
+    write(tmp_path, text)
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["train", "config.yaml"])
+    assert done.exit_code == 0, done.exception
+    said = "config.yaml:5:12: warning: the input 'x' has what never varies in the training rows: column 'b' is 7"
+    assert done.stderr.startswith(f"{said}\n  5 |   inputs: {X}\n    |            ^\n  hint: take it out: it tells")
+    assert done.stderr.count("warning:") == 1
+    assert find_run("latest", Path("runs")).facts()["warnings"] == [said.replace("warning: ", "")]
+    done = CliRunner().invoke(app, ["train", "config.yaml", "--json"])
+    facts = json.loads(done.stdout)
+    assert facts["results"] == {}
+    assert facts["warnings"] == [said.replace("warning: ", "")]
+
+
+def test_a_warning_of_one_phase_says_which(tmp_path: Path) -> None:
+    table(tmp_path / "rows.csv", **measures())
+    table(tmp_path / "more.csv", **{**measures(), "b": [7] * 60})
+    phases = ", phases: [{}, {data: {source: {csv: {path: more.csv}}}}]"
+    [fault] = warned(tmp_path, config(X, KIND, fit=phases))
+    assert any("note: in this phase" in line for line in fault.lines())
+
+
+def test_the_raw_rows_take_no_memory_while_a_run_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import kerascli.workflow.train as work
+
+    table(tmp_path / "rows.csv", **measures())
+    kept: list[int] = []
+    run = work.run
+
+    def looked_at(course: Any, *others: Any) -> Any:
+        kept.append(sum(len(phase.prepared.tables) for phase in course.phases))
+        return run(course, *others)
+
+    monkeypatch.setattr(work, "run", looked_at)
+    _, events = train(write(tmp_path, config(X, KIND).replace("{concatenate: INPUTS}, ", "")), tmp_path / "runs")
+    assert kept == [0]
+    assert not [event for event in events if isinstance(event, Note) and event.level == "warning"]
+
+
+def test_rows_that_stay_on_disk_are_not_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kerascli.data.storage import on_disk
+
+    x = RANDOM.normal(size=(50, 4)).astype(np.float32)
+    for name, values in (("x", x), ("kind", np.zeros(50, np.int64))):
+        (tmp_path / "rows").mkdir(exist_ok=True)
+        np.save(tmp_path / "rows" / f"{name}.npy", values)
+    monkeypatch.setattr(on_disk, "MEMORY_BYTES", 0)
+    text = config("{x: []}", KIND).replace("csv: {path: rows.csv}", "npz: {path: rows}")
+    found = check(write(tmp_path, text.replace("{concatenate: INPUTS}, ", "")), sets=[], flags=[])
+    assert found.warnings == []
+
+
+def test_every_split_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table(tmp_path / "rows.csv", **measures())
+    read: list[str] = []
+    read_file = Csv.read_file
+    monkeypatch.setattr(Csv, "read_file", lambda self, *more: read.append(str(more[0])) or read_file(self, *more))
+    texts(tmp_path, config(X, KIND, fit=", validation_split: 0.2"))
+    assert len(read) == 1

@@ -1,0 +1,234 @@
+"""Warnings about models: losses that take an output for what it is not, and a softmax that has no choice."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from kerascli.cli.commands import app
+from kerascli.errors import Fault
+from kerascli.workflow.check import check
+from tests.support.runs_harness import write
+
+
+def warnings(folder: Path, layers: str, loss: str, more: str = "") -> list[Fault]:
+    text = f"model:\n  inputs: {{x: [6]}}\n  layers: {layers}\n{more}\ncompile: {{loss: {loss}}}\n"
+    return check(write(folder, text), sets=[], flags=[]).warnings
+
+
+def warned(folder: Path, layers: str, loss: str, more: str = "") -> list[str]:
+    return [fault.text for fault in warnings(folder, layers, loss, more)]
+
+
+SPARSE = "{sparse_categorical_crossentropy: {from_logits: true}}"
+BINARY = "{binary_crossentropy: {from_logits: true}}"
+
+TWICE = {
+    "softmax": ("[{dense: {units: 3, activation: softmax}}]", SPARSE),
+    "sigmoid": ("[{dense: {units: 1, activation: sigmoid}}]", BINARY),
+    "hard_sigmoid": ("[{dense: {units: 1, activation: hard_sigmoid}}]", BINARY),
+    "a softmax layer": ("[{dense: 3}, softmax]", "{categorical_crossentropy: {from_logits: true}}"),
+    "an activation layer": ("[{dense: 3}, {activation: softmax}]", SPARSE),
+    "behind dropout": ("[{dense: {units: 3, activation: softmax}}, {dropout: 0.5}, identity]", SPARSE),
+    "reshaped": ("[{dense: {units: 6, activation: softmax}}, {reshape: [2, 3]}, flatten]", SPARSE),
+    "linear behind": ("[{dense: {units: 3, activation: softmax}}, {activation: linear}]", SPARSE),
+    "every step": ("[{reshape: [3, 2]}, {time_distributed: {dense: {units: 3, activation: softmax}}}]", SPARSE),
+    "merged": (
+        "[{dense: {units: 1, activation: sigmoid, name: a}}, {dense: {units: 2, activation: sigmoid, inputs: x, "
+        "name: b}}, {concatenate: [a, b]}]",
+        BINARY,
+    ),
+    "a formula": ("[{dense: 3}, {expr: 'softmax(prev)'}]", SPARSE),
+    "focal": ("[{dense: {units: 1, activation: sigmoid}}]", "{binary_focal_crossentropy: {from_logits: true}}"),
+    "ctc": ("[{reshape: [3, 2]}, {dense: {units: 3, activation: softmax}}]", "ctc"),
+    "a formula as loss": (
+        "[{dense: {units: 1, activation: sigmoid}}]",
+        "{expr: 'mean(binary_crossentropy(y_true, y_pred, from_logits=true), axis=-1)'}",
+    ),
+    "both directions": (
+        "[{reshape: [3, 2]}, {bidirectional: {simple_rnn: {units: 3, activation: softmax}}}]", SPARSE,
+    ),
+}  # fmt: skip
+
+NONE = {
+    "linear": ("[{dense: 3}]", "sparse_categorical_crossentropy"),
+    "one unit": ("[{dense: 1}]", "binary_crossentropy"),
+    "relu": ("[{dense: {units: 3, activation: relu}}]", "categorical_crossentropy"),
+    "tanh": ("[{dense: {units: 1, activation: tanh}}]", "binary_crossentropy"),
+    "a relu layer": ("[{dense: 3}, {relu: {max_value: 6}}]", "categorical_crossentropy"),
+    "behind dropout": ("[{dense: 3}, {dropout: 0.5}]", "sparse_categorical_crossentropy"),
+    "lstm": ("[{reshape: [3, 2]}, {lstm: 3}]", "sparse_categorical_crossentropy"),
+    "both directions": ("[{reshape: [3, 2]}, {bidirectional: {gru: 3}}]", "sparse_categorical_crossentropy"),
+    "every step": ("[{reshape: [3, 2]}, {time_distributed: {dense: 3}}]", "sparse_categorical_crossentropy"),
+    "normalized": ("[{dense: {units: 3, activation: softmax}}, batch_normalization]", "categorical_crossentropy"),
+    "pooled": (
+        "[{reshape: [3, 2]}, {conv_1d: {filters: 3, kernel_size: 2}}, global_average_pooling_1d]", "crossentropy",
+    ),
+    "generalized": ("[{dense: 3}]", "categorical_generalized_cross_entropy"),
+    "a described cell": (
+        "[{reshape: [3, 2]}, {rnn: {cell: {states: {h: 3}, layers: [{concatenate: [input, h]}, {dense: {units: 3, "
+        "name: y}}], next: {h: y}, outputs: y}}}]",
+        "sparse_categorical_crossentropy",
+    ),
+    "a formula of the model": (
+        "[{dense: {units: 1, name: y}}, {add_loss: 'mean(binary_crossentropy(zeros_like(y), y), axis=-1)'}]", "mse",
+    ),
+}  # fmt: skip
+
+FINE = {
+    "softmax": ("[{dense: {units: 3, activation: softmax}}]", "sparse_categorical_crossentropy"),
+    "sigmoid": ("[{dense: {units: 1, activation: sigmoid}}]", "binary_crossentropy"),
+    "logits": ("[{dense: 3}]", SPARSE),
+    "one logit": ("[{dense: 1}]", BINARY),
+    "tanh as logits": ("[{dense: {units: 1, activation: tanh}}]", BINARY),
+    "a logarithm as logits": ("[{dense: {units: 3, activation: log_softmax}}]", SPARSE),
+    "exponential": ("[{dense: {units: 3, activation: exponential}}]", "categorical_crossentropy"),
+    "softplus": ("[{dense: {units: 3, activation: softplus}}]", "categorical_crossentropy"),
+    "a relu of 0 to 1": ("[{dense: 1}, {relu: {max_value: 1}}]", "binary_crossentropy"),
+    "held above zero": ("[{dense: {units: 3, kernel_constraint: non_neg}}]", "categorical_crossentropy"),
+    "regression": ("[{dense: {units: 3, activation: softmax}}]", "mse"),
+    "a product": (
+        "[{dense: {units: 1, activation: sigmoid, name: a}}, {dense: {units: 1, activation: sigmoid, inputs: x, "
+        "name: b}}, {multiply: [a, b]}]",
+        "binary_crossentropy",
+    ),
+    "of any kind": (
+        "[{dense: {units: 3, name: a}}, {expr: 'a / sum(a, axis=-1, keepdims=true)'}]", "categorical_crossentropy",
+    ),
+    "an input": ("[{dense: {units: 6, name: a}}, {expr: 'x'}, {add_loss: 'mean(a, axis=-1)'}]", "binary_crossentropy"),
+    "ctc": ("[{reshape: [3, 2]}, {dense: 3}]", "ctc"),
+    "a kind for each": (
+        "[{dense: {units: 1, name: a}}, {dense: {units: 1, activation: sigmoid, inputs: x, name: b}}, "
+        "{concatenate: [a, b]}]",
+        "binary_crossentropy",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("layers", "loss"), TWICE.values(), ids=TWICE)
+def test_probabilities_under_a_loss_of_logits(layers: str, loss: str, tmp_path: Path) -> None:
+    [text] = warned(tmp_path, layers, loss)
+    assert "takes logits and applies" in text
+
+
+@pytest.mark.parametrize(("layers", "loss"), NONE.values(), ids=NONE)
+def test_no_probabilities_under_a_loss_of_probabilities(layers: str, loss: str, tmp_path: Path) -> None:
+    [text] = warned(tmp_path, layers, loss)
+    assert "takes probabilities, but" in text
+
+
+@pytest.mark.parametrize(("layers", "loss"), FINE.values(), ids=FINE)
+def test_outputs_that_their_loss_takes(layers: str, loss: str, tmp_path: Path) -> None:
+    assert warned(tmp_path, layers, loss) == []
+
+
+def test_a_warning_names_both_places_and_the_way_out(tmp_path: Path) -> None:
+    [fault] = warnings(tmp_path, "[{dense: {units: 3, name: kind}}]", "sparse_categorical_crossentropy")
+    path = tmp_path / "config.yaml"
+    assert fault.lines() == [
+        f"{path}:5:17: warning: 'sparse_categorical_crossentropy' takes probabilities, but 'kind' is linear "
+        "(it has no activation)",
+        "  5 | compile: {loss: sparse_categorical_crossentropy}",
+        "    |                 ^" + "^" * 30,
+        f"  note: 'kind' makes it ({path}:3:13)",
+        "  hint: make it activation: softmax, or set from_logits: true in the loss",
+    ]
+
+
+def test_of_several_outputs_those_at_fault_are_named(tmp_path: Path) -> None:
+    layers = "[{dense: {units: 1, name: a}}, {dense: {units: 3, activation: softmax, inputs: x, name: b}}]"
+    loss = f"{{a: binary_crossentropy, b: {SPARSE}}}"
+    first, second = warnings(tmp_path, layers, loss, "  outputs: [a, b]")
+    assert "'a' is linear" in first.text
+    assert "'b' is the result of softmax" in second.text
+    assert [fault.place.column for fault in (first, second) if fault.place] == [21, 45]
+    assert len(warned(tmp_path, layers, f"[binary_crossentropy, {SPARSE}]", "  outputs: [a, b]")) == 2
+    assert warned(tmp_path, layers, "{a: mse, b: sparse_categorical_crossentropy}", "  outputs: [a, b]") == []
+
+
+@pytest.mark.parametrize(("activation", "count"), [("softmax", 1), ("linear", 0)])
+def test_a_shared_model_is_looked_into(activation: str, count: int, tmp_path: Path) -> None:
+    more = f"  shared: {{top: {{layers: [{{dense: 4}}, {{dense: {{units: 3, activation: {activation}}}}}]}}}}"
+    assert len(warned(tmp_path, "[top]", SPARSE, more)) == count
+
+
+GAN = """
+data: {source: {blobs: {features: 2}}, inputs: {x: []}}
+model:
+  shared:
+    generator: {inputs: {noise: [4]}, layers: [{dense: 2}]}
+    critic: {layers: [{dense: 8}, {dense: {units: 1, activation: ACTIVATION}}]}
+  outputs: generator
+fit:
+  train_step:
+    - name: critic
+      train: critic
+      optimizer: adam
+      layers:
+        - expr: {value: "random_normal([batch_size, 4])", name: noise}
+        - generator: {inputs: noise, name: fake}
+        - critic: {inputs: x, name: on_real}
+        - critic: {inputs: fake, name: on_fake}
+      loss:
+        real: {loss: LOSS, y_true: 1, y_pred: on_real}
+        fake: {loss: LOSS, y_true: 0, y_pred: on_fake}
+"""
+
+
+@pytest.mark.parametrize(
+    ("activation", "loss", "count"),
+    [
+        ("sigmoid", BINARY, 2),
+        ("linear", "binary_crossentropy", 2),
+        ("linear", BINARY, 0),
+        ("sigmoid", "binary_crossentropy", 0),
+    ],
+)
+def test_the_losses_of_a_train_step_are_looked_at(activation: str, loss: str, count: int, tmp_path: Path) -> None:
+    text = GAN.replace("ACTIVATION", activation).replace("LOSS", loss)
+    found = check(write(tmp_path, text), sets=[], flags=[]).warnings
+    assert [fault.place.line for fault in found if fault.place] == [19, 20][:count]
+
+
+ONE = {
+    "dense": "[{dense: {units: 1, activation: softmax}}]",
+    "a layer": "[{dense: 1}, softmax]",
+    "an activation": "[{dense: 1}, {activation: softmax}]",
+    "every step": "[{reshape: [3, 2]}, {time_distributed: {dense: {units: 1, activation: softmax}}}]",
+    "an axis": "[{dense: 6}, {reshape: [1, 6]}, {softmax: {axis: 1}}]",
+    "within": "[{dense: {units: 1, activation: softmax}}, {dense: 2}]",
+}
+SEVERAL = {
+    "dense": "[{dense: {units: 2, activation: softmax}}]",
+    "another axis": "[{dense: 6}, {reshape: [6, 1]}, {softmax: {axis: 1}}]",
+    "of two axes": "[{dense: 6}, {reshape: [6, 1]}, {softmax: {axis: [1, 2]}}]",
+    "sigmoid": "[{dense: {units: 1, activation: sigmoid}}]",
+    "no final activation": "[{reshape: [3, 2]}, {lstm: {units: 1, activation: softmax}}]",
+}
+
+
+@pytest.mark.parametrize("layers", ONE.values(), ids=ONE)
+def test_a_softmax_over_one_value(layers: str, tmp_path: Path) -> None:
+    [fault] = warnings(tmp_path, layers, "mse")
+    assert "is a softmax over one value: it is 1, whatever the weights" in fault.text
+    assert fault.place is not None
+    assert fault.place.line == 3
+
+
+@pytest.mark.parametrize("layers", SEVERAL.values(), ids=SEVERAL)
+def test_a_softmax_over_several_values(layers: str, tmp_path: Path) -> None:
+    assert warned(tmp_path, layers, "mse") == []
+
+
+def test_a_shared_softmax_that_is_called_twice_is_told_once(tmp_path: Path) -> None:
+    more = "  shared: {top: {layers: [{dense: {units: 1, activation: softmax}}]}}"
+    layers = "[{top: {inputs: x, name: a}}, {top: {inputs: x, name: b}}, {add: [a, b]}]"
+    assert len(warned(tmp_path, layers, "mse", more)) == 1
+
+
+def test_validate_exits_with_0_and_warns_on_stderr(tmp_path: Path) -> None:
+    text = "model: {inputs: {x: [6]}, layers: [{dense: 3}]}\ncompile: {loss: sparse_categorical_crossentropy}\n"
+    done = CliRunner().invoke(app, ["validate", str(write(tmp_path, text))])
+    assert done.exit_code == 0
+    assert done.stderr.startswith(f"{tmp_path}/config.yaml:2:17: warning: 'sparse_categorical_crossentropy' takes")
+    assert "warning" not in done.stdout
