@@ -23,6 +23,7 @@ FLOORS = [
         "pieces",
         "storage",
         "files",
+        "npz",
         "locks",
         "light_torch",
         "cpus",
@@ -39,9 +40,9 @@ FLOORS = [
 ]
 MAY = {
     ("component", "wording"), ("wording", "errors"), ("storage", "errors"), ("files", "errors"), ("shapes", "errors"),
-    ("storage", "pieces"), ("files", "storage"), ("locks", "storage"), ("locks", "errors"), ("metrics", "losses"),
-    ("optimizers", "schedules"), ("callbacks", "schedules"), ("__main__", "cli"), ("ops", "parts"),
-    ("ops", "preprocessing"), ("compiler", "training"), ("training", "compiler"),
+    ("storage", "pieces"), ("npz", "errors"), ("npz", "files"), ("locks", "storage"), ("locks", "errors"),
+    ("metrics", "losses"), ("optimizers", "schedules"), ("callbacks", "schedules"), ("__main__", "cli"),
+    ("ops", "parts"), ("ops", "preprocessing"), ("compiler", "training"), ("training", "compiler"),
 }  # fmt: skip
 
 

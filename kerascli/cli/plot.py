@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from kerascli.cli import options
+from kerascli.config.yaml.document import Document
 from kerascli.errors import ConfigError
 from kerascli.report import plots
 from kerascli.runs.index import LATEST
@@ -63,12 +64,14 @@ def draw_model(
         raise ConfigError("--model draws one model", hint=f"kerascli plot --model {what[0]}")
     file = None if output is None else _file(output)
     found = options.config_or_run(next(iter(what), None), runs_dir, sets, flags)
-    if isinstance(found, Path) and output is None:
-        raise ConfigError("a config has no folder for pictures", hint=f"name the picture: -o {found.stem}.png")
+    if isinstance(found, Document) and output is None:
+        raise ConfigError(
+            "a config has no folder for pictures", hint=f"name the picture: -o {Path(found.name).stem}.png"
+        )
     from kerascli.report.architecture.drawing import draw_graph
     from kerascli.workflow.check import graphs_of, spec_of, spec_of_run
 
-    if isinstance(found, Path):
+    if isinstance(found, Document):
         spec = spec_of(found, sets=sets, flags=flags, progress=options.download_bar())
     else:
         spec = spec_of_run(found)

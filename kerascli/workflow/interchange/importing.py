@@ -231,9 +231,9 @@ def _write(record: RunRecord, file: ModelFile, loaded: _Loaded, data: Path | Non
     if data is not None:
         config = open_config(record.path / "config.yaml")
         phases = prepare_phases(config) if config.data is not None else []
-        spec = phases[0].spec if phases else config.describe(config.facts())
-        complete = config.resolved(record.path)
-        plugins = [record.write_plugin(each.name, each.read_bytes()) for each in config.plugins]
+        specs = [phase.spec for phase in phases] or [config.describe(config.facts())]
+        spec, complete = specs[0], config.resolved(specs, record.path)
+        plugins = [record.write_plugin(code) for code in config.plugins]
     record.write_resolved(dump_yaml(escape_references(complete)))
     record.write_summary(render(summarize(experiment.graph, spec.name)))
     for item, content in save_learned(phases[-1].prepared.learned).items() if phases else ():
