@@ -19,10 +19,12 @@ from kerascli.data.base import Field
 from kerascli.data.section import DataSpec
 from kerascli.errors import Fault
 from kerascli.model.freezing import updated_faults, with_trainable
-from kerascli.model.inference.build import Built, build, build_views
+from kerascli.model.inference.build import build
+from kerascli.model.inference.views import build_views
 from kerascli.model.ir.dead_nodes import idle_inside, uncalled_faults
 from kerascli.model.ir.nodes import Model
 from kerascli.model.ir.targets import name_of
+from kerascli.model.runtime.built import Built
 from kerascli.model.syntax.section import model_faults, parse_scope
 from kerascli.model.syntax.views import Scope
 from kerascli.model.transfer import unknown_layers

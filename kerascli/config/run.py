@@ -11,9 +11,9 @@ from kerascli.config.sections.init_from import InitFrom
 from kerascli.config.sections.train_step import Compared, RoundSpec, StepsSpec, Term, UpdateSpec, formulas
 from kerascli.data.section import DataSpec
 from kerascli.layers.base import NamingLayer
-from kerascli.model.inference.build import Built
 from kerascli.model.ir.nodes import Call, Entry, Model, Node, Shared, View
 from kerascli.model.ir.rnn import DescribedRNN
+from kerascli.model.runtime.built import Built
 from kerascli.shapes import TensorSpec
 
 

@@ -7,8 +7,8 @@ from typing import Any, Literal
 from kerascli.config.sections.arithmetic import Precision
 from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric
-from kerascli.model.inference.build import Built
 from kerascli.model.ir.nodes import Entry, Node
+from kerascli.model.runtime.built import Built
 from kerascli.optimizers.base import BaseOptimizer
 
 

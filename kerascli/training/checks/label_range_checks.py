@@ -23,8 +23,8 @@ from kerascli.layers.core.reversible_embedding import ReversibleEmbedding
 from kerascli.losses.base import Loss
 from kerascli.losses.labels import Labels
 from kerascli.metrics.base import Metric
-from kerascli.model.inference.build import Built
 from kerascli.model.ir.shared_layer import SharedPart
+from kerascli.model.runtime.built import Built
 from kerascli.shapes import TensorSpec
 
 Warn = Callable[[str], None]
