@@ -82,7 +82,7 @@ def config_or_only(config: Path | None) -> Path:
 
 
 def read_config(path: Path, sets: Sequence[str], flags: Sequence[str]) -> "Document":
-    """Read a config; faults of the text, `--set` and `--flag` are told before torch, which takes a second, is loaded."""
+    """Read a config; faults of its text, sets and flags are told before torch, which takes a second, is loaded."""
     from kerascli.config.composition.extends import read_extended
     from kerascli.config.composition.overrides import override
     from kerascli.config.composition.references import read_flags
