@@ -44,6 +44,10 @@ DAMAGED = (
 class NotRegular(Exception):
     """What is at a path is no regular file; its text says what it is ("a folder")."""
 
+    def __init__(self, mode: int) -> None:
+        super().__init__(_kind(mode))
+        self.is_folder = stat.S_ISDIR(mode)
+
 
 def open_file(path: Path) -> BufferedReader:
     """Open a regular file for reading; never waits, whatever it is. Raises OSError, ValueError and NotRegular."""
@@ -51,7 +55,7 @@ def open_file(path: Path) -> BufferedReader:
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise NotRegular(_kind(mode))
+        raise NotRegular(mode)
     return os.fdopen(descriptor, "rb")
 
 

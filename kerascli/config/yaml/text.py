@@ -69,7 +69,7 @@ def _read_bytes(path: FilePath, name: str) -> bytes:
         with open_file(path) as file:
             data = file.read(MAX_BYTES + 1)
     except NotRegular as error:
-        what = "a folder" if str(error) == "a folder" else "no regular file"
+        what = "a folder" if error.is_folder else "no regular file"
         raise ConfigError(Fault(f"expected a config file, '{name}' is {what}")) from None
     except FileNotFoundError:
         raise ConfigError(Fault(f"there is no file '{name}'{_near(path)}")) from None
