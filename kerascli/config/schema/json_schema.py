@@ -5,9 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 from kerascli.component import Component, Registry, registries
-from kerascli.config.schema.sections import NAME_PATTERN, Section, input_shape, node_settings, sections
+from kerascli.config.schema.sections import NAME_PATTERN, Section, node_settings, sections
 from kerascli.config.schema.settings import Schema, Setting, settings
 from kerascli.layers.base import LAYERS, MergeLayer
+from kerascli.model.syntax.schema import FirstLayerKeys
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _REFERENCE: Schema = {"$ref": "#/$defs/reference"}
@@ -105,7 +106,7 @@ def _nodes() -> dict[str, Schema]:
     """Layers as entries of `model.layers`: node keys and call arguments stand beside their settings."""
     forms, plain = {}, []
     for cls in LAYERS:
-        found, beside = settings(cls, "layer"), [*node_settings(cls), input_shape()]
+        found, beside = settings(cls, "layer"), [*node_settings(cls), *settings(FirstLayerKeys)]
         forms[cls.component_name] = _after_name(cls, found, beside)
         if not any(setting.required for setting in (*found, *beside)):
             plain.append(cls.component_name)
