@@ -1,6 +1,7 @@
 """The sections of a config and the keys beside a layer's settings, as facts for the reference and the editor."""
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import get_args
 
 from pydantic import TypeAdapter
@@ -28,8 +29,6 @@ from kerascli.model.syntax.schema import (
 )
 from kerascli.model.syntax.written import call_arguments
 
-NAME_PATTERN = "^[A-Za-z_][A-Za-z0-9_]*$"
-
 _TEXT: Schema = {"type": "string"}
 _NUMBER: Schema = {"type": "number"}
 _BOOL: Schema = {"type": "boolean"}
@@ -53,7 +52,7 @@ def sections() -> dict[str, Section]:
         Section("data", "A source, how it is split, and a pipeline for every input and target.", _data()),
         Section("data.split", "Parts of the training rows, drawn at random once.", _split()),
         _of(WrittenModel),
-        Section("model.init_from", "Whose weights a model begins with.", _init_from()),
+        Section("model.init_from", "Whose weights a model begins with.", tuple(settings(InitFrom))),
         _of(WrittenShared),
         _of(WrittenView),
         _of(WrittenBlock),
@@ -74,10 +73,15 @@ def node_settings(cls: type[BaseLayer]) -> list[Setting]:
     """What may stand beside a layer's settings in `model.layers`: node keys and call arguments."""
     own = RNNKeys if cls is RNN else MergeKeys if issubclass(cls, MergeLayer) else NodeKeys
     calls = [Setting(name, _of_call(call), _sentence(call.description)) for name, call in call_arguments(cls).items()]
-    found = {setting.name: setting for setting in (*settings(NodeKeys), *calls, *settings(own))}
+    found = {setting.name: setting for setting in (*_keys(NodeKeys), *calls, *_keys(own))}
     if issubclass(cls, NamingLayer | SourceLayer):
         del found["inputs"]
     return list(found.values())
+
+
+@cache
+def _keys(cls: type[Written]) -> tuple[Setting, ...]:
+    return tuple(settings(cls))
 
 
 def _of_call(argument: CallArgument) -> Schema:
@@ -135,12 +139,6 @@ def _phase() -> tuple[Setting, ...]:
     known = {setting.name: setting for setting in settings(FitSpec, "fit") if setting.name in SETTINGS}
     known["epochs"] = replace(known["epochs"], meaning="How many epochs this phase has.")
     return (*known.values(), *beside)
-
-
-def _init_from() -> tuple[Setting, ...]:
-    known = settings(InitFrom, "init_from")
-    there: Schema = {"anyOf": [_TEXT, *(s.schema["additionalProperties"] for s in known if s.name == "map")]}
-    return tuple(replace(s, schema=_by_name(there)) if s.name == "map" else s for s in known)
 
 
 def _compile() -> tuple[Setting, ...]:

@@ -10,7 +10,9 @@ from typing import Annotated, Any, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema, core_schema
 
+from kerascli.errors import Path, nearest
 from kerascli.layers.base import LAYERS, BaseLayer
+from kerascli.model.syntax.faults import Faults
 from kerascli.parts.base import INITIALIZERS, Initializer
 from kerascli.shapes import DType
 
@@ -29,6 +31,7 @@ class Takes:
 
 NodeName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")]
 _Names = Annotated[list[NodeName], Field(min_length=1)]
+_Variable = Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")]
 _Size = Annotated[int, Field(ge=1)]
 _Shape = list[_Size | None]
 _Layer = Annotated[BaseLayer, LAYERS.field()]
@@ -45,6 +48,12 @@ class Written(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     @classmethod
+    def read(cls, written: Mapping[Any, Any], whose: str, faults: Faults, path: Path, hint: str | None = None) -> Self:
+        """What is written at `path`; keys that are not known are faults."""
+        faults.unknown_keys(written, cls.known_keys(), whose, path, hint)
+        return cls.of(written)
+
+    @classmethod
     def of(cls, written: Mapping[Any, Any]) -> Self:
         """The known ones among the keys; a required one that is missing is None."""
         known = {key: written[key] for key in cls.known_keys() if key in written}
@@ -53,7 +62,13 @@ class Written(BaseModel):
 
     @classmethod
     def known_keys(cls) -> tuple[str, ...]:
-        return tuple(cls.model_fields)
+        return tuple(info.alias or name for name, info in cls.model_fields.items())
+
+    @classmethod
+    def misspelt_keys(cls, written: Mapping[Any, Any]) -> set[str]:
+        """Those of the keys that unknown ones were probably meant to be."""
+        known = cls.known_keys()
+        return {meant for key in written if key not in known and (meant := nearest(str(key), known))}
 
     def has(self, key: str) -> bool:
         """Whether a key is written, perhaps with null."""
@@ -85,8 +100,8 @@ class NodeKeys(Written):
     """False: left out, its input is passed on under its name."""
 
 
-class MergeKeys(NodeKeys):
-    """What may be written beside the settings of a layer of several inputs."""
+class MergeKeys(Written):
+    """What is different beside the settings of a layer of several inputs."""
 
     inputs: Annotated[Any, Takes(Annotated[list[NodeName], Field(min_length=2)])]
     """The nodes that are merged."""
@@ -137,6 +152,28 @@ class WrittenBlock(Written, json_schema_extra={"x-section": "model.blocks"}):
     """The layers of each use."""
     outputs: Outputs = None
     """The nodes that it returns; none: the last one."""
+
+
+class RepeatTimes(Written):
+    """Layers that are made a number of times."""
+
+    times: Annotated[Any, Takes(Annotated[int, Field(ge=0)])]
+    """How many times."""
+    index: Annotated[Any, Takes(_Variable)] = None
+    """A name for the number of the round, which its layers use as $name; the first is 0."""
+    layers: Layers
+    """The layers of each round."""
+
+
+class RepeatEach(Written):
+    """Layers that are made once for each value of a list."""
+
+    each: Annotated[Any, WithJsonSchema({"type": "array"})]
+    """The values."""
+    as_: Annotated[Any, Takes(_Variable)] = Field(alias="as")
+    """A name for the value, which its layers use as $name."""
+    layers: Layers
+    """The layers of each round."""
 
 
 class WrittenView(Written, json_schema_extra={"x-section": "model.views"}):
