@@ -23,7 +23,6 @@ from kerascli.parts.base import INITIALIZERS
 from kerascli.parts.initializers import Zeros
 
 _CALL: Mapping[str, CallArgument] = {**ANY_CALL, "mask": CallArgument("tensors", "", or_false=True)}
-_SETTINGS = tuple(name for name in DescribedRNN.model_fields if name not in {"cell", "layers", "given"})
 
 
 def describes_cell(name: Any, arguments: Any) -> bool:
@@ -46,7 +45,7 @@ def read_rnn(reading: Reading, written: str, arguments: dict[Any, Any], entry: P
         reading.spoil(reading.name(keys, path, "rnn"), keys)
         return
     before = len(faults.found)
-    known = dict.fromkeys((*NodeKeys.known_keys(), *_CALL, *RNNKeys.known_keys(), *_SETTINGS, "cell"))
+    known = dict.fromkeys((*NodeKeys.known_keys(), *_CALL, *RNNKeys.known_keys(), *DescribedRNN.settings(), "cell"))
     faults.unknown_keys(arguments, tuple(known), "rnn", path, "it has")
     name = reading.name(keys, path, "rnn")
     constants = _constants(reading, keys.constants, (*path, "constants"))
@@ -57,7 +56,7 @@ def read_rnn(reading: Reading, written: str, arguments: dict[Any, Any], entry: P
     call = reading.call(_CALL, arguments, path)
     layer = None
     if len(faults.found) == before:
-        settings = {key: arguments[key] for key in _SETTINGS if key in arguments}
+        settings = {key: arguments[key] for key in DescribedRNN.settings() if key in arguments}
         try:
             settings |= {"cell": cell, "layers": tuple(node.layer for node in cell.nodes), "given": tuple(given)}
             layer = LAYERS.construct(DescribedRNN, written, settings)

@@ -5,6 +5,7 @@ faults of a model are told at once.
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, WithJsonSchema
@@ -61,6 +62,7 @@ class Written(BaseModel):
         return cls.model_construct(set(known), **{**missing, **known})
 
     @classmethod
+    @cache
     def known_keys(cls) -> tuple[str, ...]:
         return tuple(info.alias or name for name, info in cls.model_fields.items())
 
