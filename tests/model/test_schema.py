@@ -5,7 +5,7 @@ import pytest
 from kerascli.config.schema.settings import settings
 from kerascli.model.syntax import schema
 from kerascli.model.syntax.faults import Faults
-from kerascli.model.syntax.schema import RepeatEach, Written, WrittenModel, WrittenView
+from kerascli.model.syntax.schema import ModelSection, RepeatEach, ViewSection, Written
 
 CLASSES = [each for each in vars(schema).values() if isinstance(each, type) and issubclass(each, Written)]
 
@@ -24,15 +24,15 @@ def test_settings_are_called_as_they_are_written(cls: type[Written]) -> None:
 
 
 def test_values_are_kept_as_they_are_written() -> None:
-    view = WrittenView.of({"layers": "dense", "outputs": None, "color": "red"})
+    view = ViewSection.of({"layers": "dense", "outputs": None, "color": "red"})
     assert view.layers == "dense"
     assert view.has("outputs")
     assert not view.has("inputs")
 
 
 def test_a_required_key_that_is_missing_is_none() -> None:
-    assert WrittenModel.of({}).layers is None
-    assert not WrittenModel.of({}).has("layers")
+    assert ModelSection.of({}).layers is None
+    assert not ModelSection.of({}).has("layers")
 
 
 def test_a_key_that_is_a_word_of_python_s_is_read_by_its_name() -> None:
@@ -42,11 +42,11 @@ def test_a_key_that_is_a_word_of_python_s_is_read_by_its_name() -> None:
 def test_unknown_keys_are_faults_with_the_key_that_was_meant() -> None:
     faults = Faults(("model",))
     written = {"layres": [], 1: 2}
-    assert WrittenView.read(written, "view 'v'", faults, ("views", "v"), "it has") == WrittenView()
+    assert ViewSection.read(written, "view 'v'", faults, ("views", "v"), "it has") == ViewSection()
     near, far = faults.all()
     assert near.text == "unknown key 'layres' in view 'v'; did you mean 'layers'?"
     assert near.path == ("model", "views", "v", "layres")
     assert near.hint is None
     assert far.text == "unknown key '1' in view 'v'"
     assert far.hint == "it has inputs, layers, outputs"
-    assert WrittenView.misspelt_keys(written) == {"layers"}
+    assert ViewSection.misspelt_keys(written) == {"layers"}

@@ -16,16 +16,16 @@ from kerascli.data.section import DataSpec, SplitSpec
 from kerascli.layers.base import BaseLayer, CallArgument, MergeLayer, NamingLayer, SourceLayer
 from kerascli.layers.recurrent.rnn import RNN
 from kerascli.model.syntax.schema import (
+    BlockSection,
+    CellSection,
     MergeKeys,
+    ModelSection,
     NodeKeys,
     NodeName,
     RNNKeys,
+    SharedSection,
+    ViewSection,
     Written,
-    WrittenBlock,
-    WrittenCell,
-    WrittenModel,
-    WrittenShared,
-    WrittenView,
 )
 from kerascli.model.syntax.written import call_arguments
 
@@ -51,12 +51,12 @@ def sections() -> dict[str, Section]:
         Section("config", "One file describes one experiment.", _config()),
         Section("data", "A source, how it is split, and a pipeline for every input and target.", _data()),
         Section("data.split", "Parts of the training rows, drawn at random once.", _split()),
-        _of(WrittenModel),
+        _of(ModelSection),
         Section("model.init_from", "Whose weights a model begins with.", tuple(settings(InitFrom))),
-        _of(WrittenShared),
-        _of(WrittenView),
-        _of(WrittenBlock),
-        _of(WrittenCell),
+        _of(SharedSection),
+        _of(ViewSection),
+        _of(BlockSection),
+        _of(CellSection),
         Section("compile", "What the model is trained towards, how, and in what precision.", _compile()),
         Section("fit", "How long, in what batches, validated on what, watched by whom.", _fit()),
         Section("fit.train_step", "An update of a step: what it changes, how, and by which losses.", update_settings()),

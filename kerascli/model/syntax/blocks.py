@@ -10,7 +10,7 @@ from kerascli.expressions.template import names_referred_to
 from kerascli.model.ir.nodes import Call, Entry
 from kerascli.model.syntax.reader import Block, Reading
 from kerascli.model.syntax.repeat import Read, variables
-from kerascli.model.syntax.schema import NodeKeys, WrittenBlock
+from kerascli.model.syntax.schema import BlockSection, NodeKeys
 from kerascli.model.syntax.written import as_list
 
 
@@ -38,7 +38,7 @@ def _block(reading: Reading, name: str, written: Any, path: Path) -> Block | Non
         hint = f"{name}: {{parameters: {{units: 16}}, layers: [...]}}"
         faults.add(f"block '{name}': expected a mapping with 'layers', a list of layers", path, at="key", hint=hint)
         return None
-    block = WrittenBlock.read(written, f"block '{name}'", faults, path)
+    block = BlockSection.read(written, f"block '{name}'", faults, path)
     parameters = block.parameters or {}
     if not isinstance(parameters, dict):
         text = f"block '{name}': parameters: expected a mapping of names and defaults, got {show(parameters)}"

@@ -16,7 +16,7 @@ from kerascli.model.ir.rnn import DescribedRNN
 from kerascli.model.syntax.layers import add_node
 from kerascli.model.syntax.names import Names
 from kerascli.model.syntax.reader import ReadBody, Reading
-from kerascli.model.syntax.schema import NodeKeys, RNNKeys, WrittenCell, WrittenState
+from kerascli.model.syntax.schema import CellSection, NodeKeys, RNNKeys, StateSection
 from kerascli.model.syntax.shared import read_shared
 from kerascli.model.syntax.written import ANY_CALL, WrittenNode, as_list
 from kerascli.parts.base import INITIALIZERS
@@ -33,7 +33,7 @@ def describes_cell(name: Any, arguments: Any) -> bool:
 
 
 def _is_described(cell: Any) -> bool:
-    return isinstance(cell, dict) and any(key in cell for key in WrittenCell.known_keys())
+    return isinstance(cell, dict) and any(key in cell for key in CellSection.known_keys())
 
 
 def read_rnn(reading: Reading, written: str, arguments: dict[Any, Any], entry: Path, read: ReadBody) -> None:
@@ -118,7 +118,7 @@ def _cell(
     reading: Reading, prefix: str, written: dict[Any, Any], constants: tuple[str, ...], path: Path, read: ReadBody
 ) -> Cell:
     faults, before = reading.faults, len(reading.faults.found)
-    keys = WrittenCell.read(written, "cell", faults, path, "it has")
+    keys = CellSection.read(written, "cell", faults, path, "it has")
     names = Names(outside=reading.names)
     names.inputs_known = len(faults.found) == before and "?" not in constants
     inner = replace(reading, prefix=prefix, names=names, entries=[], shared=reading.shared.new_child())
@@ -177,7 +177,7 @@ def _states(inner: Reading, written: Any, path: Path) -> tuple[CellState, ...]:
 def _state(inner: Reading, name: str, value: Any, path: Path) -> CellState:
     """`128`, `[128, 20]`, or a mapping with the shape and what it starts from."""
     keys = value if isinstance(value, dict) else {"shape": value}
-    state = WrittenState.read(keys, f"state '{name}'", inner.faults, path, "it has")
+    state = StateSection.read(keys, f"state '{name}'", inner.faults, path, "it has")
     sizes = [state.shape] if type(state.shape) is int else state.shape
     if not isinstance(sizes, list) or not all(type(size) is int and size > 0 for size in sizes):
         where = (*path, "shape") if keys is value and state.has("shape") else path

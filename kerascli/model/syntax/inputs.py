@@ -9,12 +9,12 @@ from kerascli.errors import Fault, Path, one_of, show
 from kerascli.model.ir.nodes import Input
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.names import Names
-from kerascli.model.syntax.schema import INPUT_DTYPES, FirstLayerKeys, WrittenInput, WrittenModel
+from kerascli.model.syntax.schema import INPUT_DTYPES, FirstLayerKeys, InputSection, ModelSection
 from kerascli.shapes import Shape, TensorSpec, can_be_one
 
 
 def read_inputs(
-    section: WrittenModel,
+    section: ModelSection,
     data_inputs: Mapping[str, TensorSpec] | None,
     names: Names,
     faults: Faults,
@@ -120,7 +120,7 @@ def read_input(name: str, value: Any, data: TensorSpec | None) -> TensorSpec:
     """`[28, 28, 1]`, or `{shape: [68], dtype: int64}`. Raises Invalid."""
     faults = Faults(())
     keys = value if isinstance(value, dict) else {"shape": value}
-    declared = WrittenInput.read(keys, f"input '{name}'", faults, ())
+    declared = InputSection.read(keys, f"input '{name}'", faults, ())
     if faults.found and not declared.has("shape"):
         raise Invalid(faults.found)  # it is there, misspelt: said once
     shape, path = _shape(declared.shape), ("shape",) if keys is value and declared.has("shape") else ()

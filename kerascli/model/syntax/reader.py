@@ -12,7 +12,7 @@ from kerascli.layers.base import CallArgument
 from kerascli.model.ir.nodes import CallValue, Entry, Shared
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.names import Names
-from kerascli.model.syntax.schema import NodeKeys, WrittenCell, WrittenModel, WrittenShared, WrittenView
+from kerascli.model.syntax.schema import CellSection, ModelSection, NodeKeys, SharedSection, ViewSection
 from kerascli.model.syntax.written import as_list
 
 MAX_NODES = 10_000
@@ -185,6 +185,6 @@ class Reading:
         self.names.previous = name
 
 
-Body = WrittenModel | WrittenShared | WrittenView | WrittenCell
+Body = ModelSection | SharedSection | ViewSection | CellSection
 ReadBody = Callable[[Reading, Body, Path], tuple[str, ...]]
 """Reads the layers and the outputs of a model at a path; returns its outputs."""

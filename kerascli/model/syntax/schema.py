@@ -77,7 +77,7 @@ class Written(BaseModel):
         return key in self.model_fields_set
 
 
-class WrittenInput(Written):
+class InputSection(Written):
     """An input of a model that is declared with more than its shape."""
 
     shape: InputShape
@@ -86,7 +86,7 @@ class WrittenInput(Written):
     """The type of its values; none: the data's, else float32."""
 
 
-Inputs = Annotated[Any, Takes(dict[str, _Shape | WrittenInput])]
+Inputs = Annotated[Any, Takes(dict[str, _Shape | InputSection])]
 
 
 class NodeKeys(Written):
@@ -125,10 +125,10 @@ class FirstLayerKeys(Written):
     """Of the first layer: the shape of the model's input, without the batch axis."""
 
 
-class WrittenShared(Written, json_schema_extra={"x-section": "model.shared"}):
+class SharedSection(Written, json_schema_extra={"x-section": "model.shared"}):
     """A model that is called like a layer; its weights are the same in every call."""
 
-    inputs: Annotated[Any, Takes(_Names | dict[str, _Shape | WrittenInput | None])] = None
+    inputs: Annotated[Any, Takes(_Names | dict[str, _Shape | InputSection | None])] = None
     """What it is called on, by name; none: one tensor, `input`."""
     shared: "SharedThings" = None
     """What its layers call."""
@@ -140,10 +140,10 @@ class WrittenShared(Written, json_schema_extra={"x-section": "model.shared"}):
     """False: none of its layers is trained."""
 
 
-SharedThings = Annotated[Any, Takes(dict[str, _Layer | WrittenShared])]
+SharedThings = Annotated[Any, Takes(dict[str, _Layer | SharedSection])]
 
 
-class WrittenBlock(Written, json_schema_extra={"x-section": "model.blocks"}):
+class BlockSection(Written, json_schema_extra={"x-section": "model.blocks"}):
     """A template of layers; each use makes new ones."""
 
     parameters: Annotated[Any, WithJsonSchema({"type": "object", "additionalProperties": {}})] = None
@@ -178,7 +178,7 @@ class RepeatEach(Written):
     """The layers of each round."""
 
 
-class WrittenView(Written, json_schema_extra={"x-section": "model.views"}):
+class ViewSection(Written, json_schema_extra={"x-section": "model.views"}):
     """A further model over the same weights, to be run after training."""
 
     inputs: Inputs = None
@@ -189,7 +189,7 @@ class WrittenView(Written, json_schema_extra={"x-section": "model.views"}):
     """The nodes that it returns; none: the last one."""
 
 
-class WrittenState(Written):
+class StateSection(Written):
     """A state of a described cell: a tensor that goes from step to step."""
 
     shape: Annotated[Any, Takes(_Size | list[_Size])]
@@ -200,12 +200,12 @@ class WrittenState(Written):
     """True: what it starts from is learned."""
 
 
-class WrittenCell(Written, json_schema_extra={"x-section": "rnn.cell"}):
+class CellSection(Written, json_schema_extra={"x-section": "rnn.cell"}):
     """A cell of `rnn` that is described: a small model of one step."""
 
     inputs: Outputs = None
     """Names for what a step has of each sequence; none: one tensor, `input`."""
-    states: Annotated[Any, Takes(dict[str, _Size | list[_Size] | WrittenState])]
+    states: Annotated[Any, Takes(dict[str, _Size | list[_Size] | StateSection])]
     """What goes from step to step: sizes, and what it starts from."""
     layers: Layers
     """What is done at each step."""
@@ -215,7 +215,7 @@ class WrittenCell(Written, json_schema_extra={"x-section": "rnn.cell"}):
     """What a step gives out; none: the last node."""
 
 
-class WrittenModel(Written, json_schema_extra={"x-section": "model"}):
+class ModelSection(Written, json_schema_extra={"x-section": "model"}):
     """The layers: a list in which each takes the one before it, or the inputs it names."""
 
     init_from: Annotated[Any, WithJsonSchema({"x-section": "model.init_from"})] = None
@@ -224,11 +224,11 @@ class WrittenModel(Written, json_schema_extra={"x-section": "model"}):
     """Shapes without the batch axis; none: the data's."""
     shared: SharedThings = None
     """Layers and models by name, called like layers: one set of weights each."""
-    blocks: Annotated[Any, Takes(dict[str, WrittenBlock])] = None
+    blocks: Annotated[Any, Takes(dict[str, BlockSection])] = None
     """Templates by name, used like layers."""
     layers: Layers
     """The nodes, from the inputs on."""
     outputs: Outputs = None
     """The nodes that the model returns; none: the last one."""
-    views: Annotated[Any, Takes(dict[str, WrittenView])] = None
+    views: Annotated[Any, Takes(dict[str, ViewSection])] = None
     """Further models over the same weights, by name."""

@@ -19,7 +19,7 @@ from kerascli.model.syntax.inputs import from_data, read_inputs
 from kerascli.model.syntax.layers import read_layer
 from kerascli.model.syntax.reader import MAX_NODES, Body, Exhausted, Reading, References
 from kerascli.model.syntax.repeat import read_repeat
-from kerascli.model.syntax.schema import NodeKeys, WrittenModel
+from kerascli.model.syntax.schema import ModelSection, NodeKeys
 from kerascli.model.syntax.shared import read_shared
 from kerascli.model.syntax.views import Scope, read_views
 from kerascli.model.syntax.written import as_list, take_apart
@@ -124,30 +124,30 @@ def _read(
     return model, scope, faults.all()
 
 
-def _with_call(model: WrittenModel) -> WrittenModel:
+def _with_call(model: ModelSection) -> ModelSection:
     """A model that is what it shares under the name of its output: called on the inputs that this declares."""
     inputs = model.shared[model.outputs]["inputs"]
     return model.model_copy(update={"inputs": inputs, "layers": [{model.outputs: {"inputs": list(inputs)}}]})
 
 
-def _is_alone(model: WrittenModel) -> bool:
+def _is_alone(model: ModelSection) -> bool:
     shared, output = model.shared, model.outputs
     named = shared.get(output) if isinstance(shared, dict) and isinstance(output, str) else None
     return isinstance(named, dict) and isinstance(named.get("inputs"), dict) and not model.has("inputs")
 
 
-def _written(section: Any, faults: Faults) -> WrittenModel | None:
+def _written(section: Any, faults: Faults) -> ModelSection | None:
     """The keys of a section that has a list of layers, or is what it shares; None after a fault."""
     if not isinstance(section, dict):
         hint = "put 'layers:' above the list" if isinstance(section, list) else None
         faults.add(f"model: expected a mapping with 'layers', got {show(section)}", (), hint=hint)
         return None
-    model = WrittenModel.read(section, "model", faults, ())
+    model = ModelSection.read(section, "model", faults, ())
     if model.has("layers"):
         return model if is_list(model.layers, "model", ("layers",), faults) else None
     if _is_alone(model):
         return model
-    if "layers" not in WrittenModel.misspelt_keys(section):  # else it is there
+    if "layers" not in ModelSection.misspelt_keys(section):  # else it is there
         _add_no_layers(model.shared, model.outputs, faults)
     return None
 

@@ -11,7 +11,7 @@ from kerascli.model.syntax.inputs import read_input
 from kerascli.model.syntax.layers import read_settings
 from kerascli.model.syntax.names import Names
 from kerascli.model.syntax.reader import ReadBody, Reading
-from kerascli.model.syntax.schema import WrittenShared
+from kerascli.model.syntax.schema import SharedSection
 from kerascli.model.syntax.written import take_apart
 from kerascli.shapes import TensorSpec
 
@@ -67,7 +67,7 @@ def _layer(reading: Reading, name: str, written: Any, path: Path, read: ReadBody
 
 
 def _model(reading: Reading, name: str, written: dict[str, Any], path: Path, read: ReadBody) -> Shared | None:
-    model = WrittenShared.read(written, f"the shared model '{name}'", reading.faults, path)
+    model = SharedSection.read(written, f"the shared model '{name}'", reading.faults, path)
     weights = f"{reading.prefix}{name}"
     inner = replace(
         reading,

@@ -13,7 +13,7 @@ from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.inputs import read_declared
 from kerascli.model.syntax.names import Names
 from kerascli.model.syntax.reader import ReadBody, Reading
-from kerascli.model.syntax.schema import WrittenView
+from kerascli.model.syntax.schema import ViewSection
 from kerascli.model.syntax.shared import read_shared
 
 
@@ -82,9 +82,9 @@ def read_further(scope: Scope, whose: str, written: Any, path: Path) -> View:
     the nodes of the scope's.
     """
     faults, keys = Faults(()), written if isinstance(written, dict) else {}
-    view = WrittenView.read(keys, whose, faults, path)
+    view = ViewSection.read(keys, whose, faults, path)
     if not view.has("layers") and not view.has("outputs"):
-        if not WrittenView.misspelt_keys(keys):
+        if not ViewSection.misspelt_keys(keys):
             faults.add(f"{whose}: expected a mapping with outputs, layers or both, got {show(written)}", path)
         raise Invalid(faults.found)
     own = view.has("inputs")
