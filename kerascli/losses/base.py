@@ -19,6 +19,7 @@ class Loss(Component):
     """The distance of predictions from targets; `values` is what a concrete loss defines."""
 
     reduction: Reduction = "sum_over_batch_size"
+    """How the values of the samples become one figure."""
 
     sparse_targets: ClassVar[bool] = False
     """Targets are class numbers, one fewer axis than the predictions (or a last axis of 1)."""

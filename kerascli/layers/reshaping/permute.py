@@ -25,6 +25,7 @@ class Permute(Layer):
     takes_integers = True
 
     dims: Annotated[Sizes, AfterValidator(_check_dims)]
+    """The old axes in their new order, counted from 1."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         if x.rank != len(self.dims):

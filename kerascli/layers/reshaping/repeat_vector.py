@@ -13,6 +13,7 @@ class RepeatVector(Layer):
     takes_integers = True
 
     n: PositiveInt
+    """How many times."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         if x.rank != 1:
