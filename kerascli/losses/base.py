@@ -20,6 +20,8 @@ class Loss(Component):
 
     reduction: Reduction = "sum_over_batch_size"
 
+    predicts: ClassVar[Literal["values", "classes", "labels"]] = "values"
+    """What predictions are: values, scores of classes of which one is true, or of labels of which several may be."""
     sparse_targets: ClassVar[bool] = False
     """Targets are class numbers, one fewer axis than the predictions (or a last axis of 1)."""
 

@@ -26,6 +26,8 @@ ClassWeights = NonNegativeFloat | Annotated[tuple[NonNegativeFloat, ...], Field(
 class BinaryFocalCrossentropy(Loss):
     """Binary cross-entropy times (1 - probability of what was the case) ** gamma."""
 
+    predicts = "labels"
+
     apply_class_balancing: bool = False
     alpha: Fraction = 0.25
     gamma: NonNegativeFloat = 2.0
@@ -50,6 +52,8 @@ class BinaryFocalCrossentropy(Loss):
 @loss()
 class CategoricalFocalCrossentropy(Loss):
     """Categorical cross-entropy times alpha * (1 - probability) ** gamma; targets are one-hot."""
+
+    predicts = "classes"
 
     alpha: ClassWeights = 0.25
     gamma: NonNegativeFloat = 2.0

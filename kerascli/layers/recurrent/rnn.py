@@ -63,6 +63,8 @@ class RNN(Recurrent):
     `unroll` is accepted and changes nothing.
     """
 
+    takes_described_cell = True
+
     cell: CellField
     return_sequences: bool = False
     return_state: bool = False
