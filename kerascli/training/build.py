@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.compile import CompileSpec
-from kerascli.config.sections.train_step import StepsSpec
+from kerascli.config.sections.train_step import TrainStepSpec
 from kerascli.data.base import Field
 from kerascli.data.pipeline.pipeline import Stage
 from kerascli.device import prepare_gpu
@@ -59,9 +59,9 @@ class Experiment:
     device: torch.device
 
     def view(self, name: str) -> "Experiment":
-        """A view of the model, with these very weights; of the run it has the inputs' pipelines, and no goals."""
+        """A view of the model, with these very weights; of the run it has the inputs' pipelines, and no targets."""
         built, view = self.spec.built.views[name], self.spec.model.views[name]
-        spec = replace(self.spec, model=view.model, built=built, compile=None, steps=None)
+        spec = replace(self.spec, model=view.model, built=built, compile=None, train_step=None)
         graph = Graph(built)
         weights = graph.weights()
         given = Stage({}) if view.own_inputs else self.update.input_stage
@@ -84,8 +84,8 @@ def build_experiment(
     `mixing` is done to batches in training; None: nothing is.
     """
     prepare_gpu(device)
-    if spec.steps is not None:
-        return _of_rounds(spec, spec.steps, device, input_stage, target_stage, mixing)
+    if spec.train_step is not None:
+        return _of_rounds(spec, spec.train_step, device, input_stage, target_stage, mixing)
     compiled = spec.compile or CompileSpec(RMSprop(), ())
     graph = Graph(spec.built)
     weights = graph.weights()
@@ -98,27 +98,27 @@ def build_experiment(
 
 def _of_rounds(
     spec: RunSpec,
-    steps: StepsSpec,
+    train_step: TrainStepSpec,
     device: torch.device,
     input_stage: nn.Module,
     target_stage: nn.Module,
     mixing: nn.Module | None,
 ) -> Experiment:
     """The model that predicts, and a graph for each round: they have their weights in common."""
-    graphs = [Graph(spec.built), *(Graph(each.built) for each in steps.rounds)]
+    graphs = [Graph(spec.built), *(Graph(each.built) for each in train_step.passes)]
     weights = list({weight.name: weight for graph in graphs for weight in graph.weights()}.values())
     materialize(nn.ModuleList(graphs), weights, seed=spec.seed, device=device)
     stages = input_stage.to(device), target_stage.to(device)
     rounds = []
-    for graph, each in zip(graphs[1:], steps.rounds, strict=True):
+    for graph, each in zip(graphs[1:], train_step.passes, strict=True):
         learning = [
             Learning(u.name, u.optimizer, tuple(w for w in graph.weights() if w.trainable and u.trains(w.name)))
             for u in each.updates
         ]
         trained = {one.name: one.weights for one in learning}
-        update = Update(graph, RoundObjective(each, trained), *stages, steps.precision, mixing)
+        update = Update(graph, RoundObjective(each, trained), *stages, train_step.precision, mixing)
         rounds.append(Round(update, tuple(learning), each.repeat))
-    whole = Rounds(graphs[0], [(each.stream, each.update) for each in rounds], *stages, steps.precision)
+    whole = Rounds(graphs[0], [(each.stream, each.update) for each in rounds], *stages, train_step.precision)
     return Experiment(spec, graphs[0], whole, tuple(rounds), weights, device)
 
 

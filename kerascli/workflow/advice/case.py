@@ -24,7 +24,7 @@ class Case:
     @property
     def graphs(self) -> list[Built]:
         """The model, and the forward passes of the updates of a `train_step`."""
-        rounds = self.spec.steps.rounds if self.spec.steps is not None else ()
+        rounds = self.spec.train_step.passes if self.spec.train_step is not None else ()
         return [self.spec.built, *(each.built for each in rounds)]
 
     @property
