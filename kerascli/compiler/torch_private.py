@@ -56,7 +56,7 @@ def onednn_convolution() -> OpOverload:
     return torch.ops.mkldnn._convolution_pointwise.default
 
 
-def copy_all(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
+def copy_all(targets: list[Tensor], sources: tuple[Tensor, ...]) -> None:
     """Copy many tensors in one operation."""
     torch._foreach_copy_(targets, sources)  # pyright: ignore[reportPrivateImportUsage]
 

@@ -40,12 +40,14 @@ class Trainer:
         """Step `number` (from 0) on a batch; returns the states of its figures."""
         states: list[Tensor] = []
         for forward_pass, run in self._passes:
-            stream = forward_pass.stream
-            for key in (*(f"{stream}/{time}" for time in range(1, forward_pass.repeat)), stream):
-                outcome = run(batch, draws.Draws(self.seed, key, number))
+            own: list[Tensor] = []
+            for time in (*range(1, forward_pass.repeat), None):
+                stream = forward_pass.stream if time is None else f"{forward_pass.stream}/{time}"
+                outcome = run(batch, draws.Draws(self.seed, stream, number))
                 with span("optimizer"):
                     self._apply(forward_pass, outcome)
-            states += outcome.states  # figures are those of the last time
+                own = outcome.states
+            states += own  # of the last time
         return states
 
     def _apply(self, forward_pass: ForwardPass, outcome: StepOutcome) -> None:
