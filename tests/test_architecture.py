@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -45,13 +46,33 @@ MAY = {
     ("ops", "preprocessing"),
 }  # fmt: skip
 
+# The same within rooms, of their files and folders; a room that does not stand here has no floors.
+INNER_FLOORS = {
+    "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
+}
 
 COMPILER_MAY = {"light_torch", "spans", "cpus", "errors", "component", "device", "draws"}
 """The compiler takes any module with example inputs: it knows neither the config nor data, models and training."""
 
 
-def _imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _imports(path: Path, *, running: bool = False) -> Iterator[str]:
+    """What a file imports; `running`: without what only type checkers see."""
+    tree = _tree(path)
+    checked = {
+        each
+        for node in ast.walk(tree)
+        if running and isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for part in node.body
+        for each in ast.walk(part)
+    }
+    for node in ast.walk(tree):
+        if node in checked:
+            continue
         if isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
@@ -59,26 +80,57 @@ def _imports(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
 
 
-def _room(module: str) -> str:
-    return module.split(".")[1] if module.startswith("kerascli.") else ""
+def _beside(path: Path, module: str, folder: tuple[str, ...]) -> tuple[str, str] | None:
+    """The two children of a folder, if a file in one imports a module in the other."""
+    own, other = (path.relative_to(PACKAGE).with_suffix("").parts, tuple(module.split(".")[1:]))
+    depth = len(folder)
+    if not module.startswith("kerascli.") or own[:depth] != folder or other[:depth] != folder:
+        return None
+    if len(own) <= depth or len(other) <= depth or own[depth] in (other[depth], "__init__"):
+        return None
+    child = PACKAGE.joinpath(*other[: depth + 1])
+    return (own[depth], other[depth]) if child.is_dir() or child.with_suffix(".py").exists() else None
 
 
-def test_imports_flow_one_way() -> None:
-    floor = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+@pytest.mark.parametrize("room", ["", *INNER_FLOORS])
+def test_imports_flow_one_way(room: str) -> None:
+    folder = (room,) if room else ()
+    floors = INNER_FLOORS[room] if room else FLOORS
+    floor = {name: number for number, names in enumerate(floors) for name in names}
     wrong = []
     for path in FILES:
-        parts = path.relative_to(PACKAGE).with_suffix("").parts
-        own = parts[0]
-        if own == "__init__":
-            continue
         for module in _imports(path):
-            other = _room(module)
-            if not other or other == own or other == "__version__":
-                continue
-            allowed = other in COMPILER_MAY if own == "compiler" else floor[other] < floor[own]
-            if not allowed and (own, other) not in MAY:
+            pair = _beside(path, module, folder)
+            if pair and floor[pair[1]] >= floor[pair[0]] and (room or pair not in MAY):
+                wrong.append(f"{path.relative_to(PACKAGE)} imports {module}")
+            elif pair and not room and pair[0] == "compiler" and pair[1] not in COMPILER_MAY:
                 wrong.append(f"{path.relative_to(PACKAGE)} imports {module}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_no_folder_has_a_circle() -> None:
+    """The files and folders in a folder can be ordered so that each imports only those before it."""
+    uses: dict[tuple[str, ...], dict[str, set[str]]] = {}
+    for path in FILES:
+        own = path.relative_to(PACKAGE).parent.parts
+        for module in _imports(path, running=True):
+            for depth in range(len(own) + 1):
+                pair = _beside(path, module, own[:depth])
+                if pair and not {pair, pair[::-1]} <= MAY:
+                    uses.setdefault(own[:depth], {}).setdefault(pair[0], set()).add(pair[1])
+    circles = {"/".join(folder): found for folder, graph in uses.items() if (found := _circle(graph))}
+    assert not circles
+
+
+def _circle(graph: dict[str, set[str]]) -> list[str]:
+    """Return the names that import each other, or lie between such."""
+    left = graph
+    while True:
+        used = {name for uses in left.values() for name in uses}
+        kept = {name: {n for n in uses if left.get(n)} for name, uses in left.items() if uses and name in used}
+        if kept == left:
+            return sorted(left)
+        left = kept
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["runs", "--help"], ["--version"]])
@@ -106,7 +158,7 @@ DOORS = {"interop/published.py", "interop/torch_files.py"}
 def test_nothing_read_is_ever_executed() -> None:
     found = []
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(_tree(path)):
             if isinstance(node, ast.Call):
                 match node.func:
                     case ast.Name(id=name) if name in FORBIDDEN_CALLS:
@@ -141,7 +193,7 @@ def _torch_names(path: Path) -> Iterator[str]:
     """Names of torch that a file imports or looks up, dotted, as far as they are written."""
     yield from (module for module in _imports(path) if module.startswith("torch."))
     known = {"torch": "torch", "nn": "torch.nn", "F": "torch.nn.functional", "fx": "torch.fx", "aten": "torch.ops.aten"}
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(_tree(path)):
         root, _, rest = ast.unparse(node).partition(".") if isinstance(node, ast.Attribute) else ("", "", "")
         if root in known and rest.replace(".", "").isidentifier():
             yield f"{known[root]}.{rest}"
@@ -181,7 +233,7 @@ def test_random_numbers_come_from_draws_alone() -> None:
             "preprocessing",
         }:
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(_tree(path)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in names:
                 owner = ast.unparse(node.func.value)
                 if owner in {"torch", "F", "nn.functional"}:
@@ -194,7 +246,7 @@ def test_files_and_functions_stay_small() -> None:
     assert not long_files, long_files
     long_functions = []
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(_tree(path)):
             if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno > 60:
                 long_functions.append(f"{path.name}:{node.name}")
     assert not long_functions, long_functions

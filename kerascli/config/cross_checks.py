@@ -9,13 +9,12 @@ from kerascli.callbacks.samples import Sampler
 from kerascli.component import Component
 from kerascli.config.run import RunSpec
 from kerascli.config.sample_checks import sample_faults
-from kerascli.config.sections.compile import Goal
+from kerascli.config.sections.compile import OutputTarget
 from kerascli.config.sections.fit import path_as_written
 from kerascli.config.splits import split_faults
 from kerascli.data.base import Field
 from kerascli.errors import Fault, Path, suggestion
 from kerascli.losses.ranks import takes_weights
-from kerascli.model.syntax.forward_passes import trainable
 from kerascli.optimizers.base import Optimizer
 from kerascli.schedules.base import Schedule
 from kerascli.shapes import TensorSpec
@@ -30,8 +29,8 @@ def cross_faults(
     """Faults of sections that are sound but do not go together; `sections` says how things are written."""
     faults = [*_input_faults(spec, sections), *_validation_faults(spec, splits), *_state_faults(spec)]
     if spec.compile is not None:
-        for goal in spec.compile.goals:
-            faults += _class_faults(spec, goal, targets)
+        for pair in spec.compile.pairs:
+            faults += _class_faults(spec, pair, targets)
     if spec.training is not None:
         faults += _rival_faults(spec.fit.callbacks)
         for index, callback in enumerate(spec.fit.callbacks):
@@ -45,7 +44,7 @@ def cross_faults(
 
 def idle_fit_faults(spec: RunSpec) -> list[Fault]:
     """A model that is to be trained has weights that are."""
-    if spec.compile is None or trainable(spec.built):
+    if spec.compile is None or spec.built.trainable():
         return []
     path: Path = ("fit", "trainable") if spec.fit.trainable else ("model", "layers")
     return [Fault("the model has no trainable weights: there is nothing to fit", path, "key")]
@@ -53,8 +52,8 @@ def idle_fit_faults(spec: RunSpec) -> list[Fault]:
 
 def _input_faults(spec: RunSpec, sections: Mapping[Any, Any]) -> Iterator[Fault]:
     """Inputs that the model declares are those of the data, by name."""
-    if spec.data is not None and spec.steps is not None:
-        graphs = [spec.model, *(each.built.model for each in spec.steps.rounds)]
+    if spec.data is not None and spec.train_step is not None:
+        graphs = [spec.model, *(each.built.model for each in spec.train_step.passes)]
         used = {given.name for graph in graphs for given in graph.inputs}
         for name in spec.data.inputs:
             if name not in used:
@@ -95,18 +94,18 @@ def _state_faults(spec: RunSpec) -> Iterator[Fault]:
         yield Fault(text, ("fit", "validation_batch_size"), hint="take it out")
 
 
-def _class_faults(spec: RunSpec, goal: Goal, targets: Mapping[str, Field] | None) -> Iterator[Fault]:
+def _class_faults(spec: RunSpec, pair: OutputTarget, targets: Mapping[str, Field] | None) -> Iterator[Fault]:
     """Class numbers go up to the number of outputs."""
-    field = None if targets is None else targets.get(goal.target)
-    if goal.loss is None or field is None or field.num_classes is None:
+    field = None if targets is None else targets.get(pair.target)
+    if pair.loss is None or field is None or field.num_classes is None:
         return
-    labels = goal.loss.labels(TensorSpec(field.shape, field.dtype), spec.built.specs[goal.output])
+    labels = pair.loss.labels(TensorSpec(field.shape, field.dtype), spec.built.specs[pair.output])
     if labels is None or labels.high is None or not labels.whole:
         return
     if field.num_classes - 1 > labels.high and field.num_classes - 1 != labels.besides:
-        node = next(node for node in spec.model.nodes if goal.output in node.outputs)
-        text = f"'{goal.output}' has {labels.high + 1} outputs, target '{goal.target}' has {field.num_classes} classes"
-        yield Fault(text, node.path, "key", hint=f"one output a class: units: $targets.{goal.target}.num_classes")
+        node = next(node for node in spec.model.nodes if pair.output in node.outputs)
+        text = f"'{pair.output}' has {labels.high + 1} outputs, target '{pair.target}' has {field.num_classes} classes"
+        yield Fault(text, node.path, "key", hint=f"one output a class: units: $targets.{pair.target}.num_classes")
 
 
 def _rival_faults(callbacks: Sequence[Callback]) -> Iterator[Fault]:
@@ -192,7 +191,7 @@ def _weight_faults(spec: RunSpec, sections: Mapping[Any, Any], targets: Mapping[
     if spec.compile is None:
         text = "class_weight: not with train_step, whose losses are between any two tensors"
         yield Fault(text, path, "key", hint="use data.sample_weight, or the weight of a loss")
-    elif len(spec.compile.goals) > 1:
+    elif len(spec.compile.pairs) > 1:
         text = "class_weight: only for a model with one output, as in Keras"
         yield Fault(text, path, "key", hint="use data.sample_weight for several outputs")
     elif spec.data is not None and spec.data.sample_weight:
@@ -207,11 +206,11 @@ def _row_faults(spec: RunSpec) -> Iterator[Fault]:
     """Sample weights go with values of samples, not with values for all rows."""
     uses: list[tuple[str, Component | None]] = []
     if spec.compile is not None:
-        for goal in spec.compile.goals:
-            judges = (goal.loss, *(use.metric for use in goal.metrics if use.weighted))
-            uses += [(goal.target, judge) for judge in judges]
-    if spec.steps is not None:
-        terms = (term for update in spec.steps.updates for term in update.terms)
+        for pair in spec.compile.pairs:
+            judges = (pair.loss, *(use.metric for use in pair.metrics if use.weighted))
+            uses += [(pair.target, judge) for judge in judges]
+    if spec.train_step is not None:
+        terms = (term for update in spec.train_step.updates for term in update.terms)
         uses += [(str(t.of.y_true), t.loss) for t in terms if t.of is not None and t.of.is_target]
     weighted = spec.data.sample_weight if spec.data is not None else {}
     for target, judge in uses:

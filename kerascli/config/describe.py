@@ -14,15 +14,17 @@ from kerascli.config.sections.fit import FitSpec, has_steps, parse_fit, set_trai
 from kerascli.config.sections.init_from import parse_init_from, without_init_from
 from kerascli.config.sections.read_compile import parse_compile
 from kerascli.config.sections.read_steps import parse_steps
-from kerascli.config.sections.train_step import StepsSpec
+from kerascli.config.sections.train_step import TrainStepSpec
 from kerascli.data.base import Field
 from kerascli.data.section import DataSpec
 from kerascli.errors import Fault
 from kerascli.model.freezing import updated_faults, with_trainable
-from kerascli.model.inference.build import Built, build, build_views
+from kerascli.model.inference.build import build
+from kerascli.model.inference.views import build_views
 from kerascli.model.ir.dead_nodes import idle_inside, uncalled_faults
 from kerascli.model.ir.nodes import Model
 from kerascli.model.ir.targets import name_of
+from kerascli.model.runtime.built import Built
 from kerascli.model.syntax.section import model_faults, parse_scope
 from kerascli.model.syntax.views import Scope
 from kerascli.model.transfer import unknown_layers
@@ -59,14 +61,14 @@ def describe(
         faults += unknown_layers(model, init_from.map)
     rows = (fit or FitSpec()).batch_size
     built = None if model is None else _try(faults, lambda: build(model, batch_size=rows))
-    compiled = steps = None
+    compiled = train_step = None
     if several:
         faults += _beside_steps(sections["fit"])
     if several and scope is not None and built is not None and data is not None:
         asked = sections["fit"]["train_step"], sections.get("compile")
-        steps = _try(faults, partial(parse_steps, *asked, scope, built, _specs(inputs), wanted, classes))
-    if built is not None and (steps is not None or not several):
-        built = _with_views(faults, built, steps, rows)
+        train_step = _try(faults, partial(parse_steps, *asked, scope, built, _specs(inputs), wanted, classes))
+    if built is not None and (train_step is not None or not several):
+        built = _with_views(faults, built, train_step, rows)
     if "compile" in sections and not several:
         compiled = _try(faults, lambda: _compiled(sections["compile"], model, built, wanted, classes))
     if faults:
@@ -74,8 +76,8 @@ def describe(
     assert model is not None
     assert built is not None
     assert fit is not None
-    spec = RunSpec(name, seed, data, model, built, compiled, fit, steps, init_from)
-    faults = [] if several and steps is None else _unused(model, steps)
+    spec = RunSpec(name, seed, data, model, built, compiled, fit, train_step, init_from)
+    faults = [] if several and train_step is None else _unused(model, train_step)
     faults += cross_faults(spec, sections, targets, splits)
     if faults:
         raise Invalid(faults)
@@ -104,9 +106,9 @@ def _trained(faults: list[Fault], written: Model, trainable: Mapping[str, bool])
     return model or written
 
 
-def _with_views(faults: list[Fault], built: Built, steps: StepsSpec | None, rows: int) -> Built:
+def _with_views(faults: list[Fault], built: Built, train_step: TrainStepSpec | None, rows: int) -> Built:
     """The model with its views, which have the weights of its updates, too."""
-    owners = steps.rounds[-1].built.owners if steps is not None else built.owners
+    owners = train_step.passes[-1].built.owners if train_step is not None else built.owners
     views = _try(faults, lambda: build_views(built.model, owners, rows))
     return built if views is None else replace(built, views=views)
 
@@ -117,11 +119,11 @@ def _beside_steps(fit: Mapping[str, Any]) -> list[Fault]:
     return [found] if fit.get("trainable") else []
 
 
-def _unused(model: Model, steps: StepsSpec | None) -> list[Fault]:
+def _unused(model: Model, train_step: TrainStepSpec | None) -> list[Fault]:
     """What is shared, and called neither in the model nor in an update; and what is in it, of use to none of them."""
-    if steps is None:
+    if train_step is None:
         return uncalled_faults({each.name: each for each in model.shared}, model.entries)
-    models = [model, *(each.built.model for each in steps.rounds)]
+    models = [model, *(each.built.model for each in train_step.passes)]
     entries = [entry for each in models for entry in each.entries]
     return [*uncalled_faults({each.name: each for each in model.shared}, entries), *idle_inside(models)]
 

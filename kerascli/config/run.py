@@ -8,12 +8,19 @@ from kerascli.component import plain
 from kerascli.config.sections.compile import CompileSpec
 from kerascli.config.sections.fit import FitSpec
 from kerascli.config.sections.init_from import InitFrom
-from kerascli.config.sections.train_step import Compared, RoundSpec, StepsSpec, Term, UpdateSpec, formulas
+from kerascli.config.sections.train_step import (
+    Comparison,
+    ForwardPassSpec,
+    LossTerm,
+    TrainStepSpec,
+    UpdateSpec,
+    formulas,
+)
 from kerascli.data.section import DataSpec
 from kerascli.layers.base import NamingLayer
-from kerascli.model.inference.build import Built
 from kerascli.model.ir.nodes import Call, Entry, Model, Node, Shared, View
 from kerascli.model.ir.rnn import DescribedRNN
+from kerascli.model.runtime.built import Built
 from kerascli.shapes import TensorSpec
 
 
@@ -28,14 +35,14 @@ class RunSpec:
     built: Built
     compile: CompileSpec | None
     fit: FitSpec
-    steps: StepsSpec | None = None
+    train_step: TrainStepSpec | None = None
     """`fit.train_step`, in place of what `compile` says of one optimizer."""
     init_from: InitFrom | None = None
 
     @property
-    def training(self) -> CompileSpec | StepsSpec | None:
+    def training(self) -> CompileSpec | TrainStepSpec | None:
         """What is trained towards what; None: the model only predicts."""
-        return self.compile if self.steps is None else self.steps
+        return self.compile if self.train_step is None else self.train_step
 
     def log_names(self) -> dict[str, Any]:
         """Every figure that an epoch logs, and which way it is better."""
@@ -64,18 +71,18 @@ def resolved(spec: RunSpec, data: Any) -> dict[str, Any]:
     if spec.compile is not None:
         out["compile"] = spec.compile.dump()
     out["fit"] = spec.fit.dump()
-    if spec.steps is not None:
-        out["compile"] = spec.steps.dump_compile()
-        out["fit"]["train_step"] = dump_steps(spec.steps)
+    if spec.train_step is not None:
+        out["compile"] = spec.train_step.dump_compile()
+        out["fit"]["train_step"] = dump_train_step(spec.train_step)
     return out
 
 
-def dump_steps(steps: StepsSpec) -> list[dict[str, Any]]:
+def dump_train_step(train_step: TrainStepSpec) -> list[dict[str, Any]]:
     """The updates, complete; they read back as equal ones."""
-    return [_dump_update(update, each) for each in steps.rounds for update in each.updates]
+    return [_dump_update(update, each) for each in train_step.passes for update in each.updates]
 
 
-def _dump_update(update: UpdateSpec, each: RoundSpec) -> dict[str, Any]:
+def _dump_update(update: UpdateSpec, each: ForwardPassSpec) -> dict[str, Any]:
     out: dict[str, Any] = {"name": update.name, "train": list(update.train), "optimizer": update.optimizer.dump()}
     if update.layers is not None:
         out["layers"] = _dump_entries(update.layers)
@@ -86,14 +93,14 @@ def _dump_update(update: UpdateSpec, each: RoundSpec) -> dict[str, Any]:
     return {**out, "repeat": each.repeat}
 
 
-def _dump_term(term: Term, each: RoundSpec) -> dict[str, Any]:
+def _dump_term(term: LossTerm, each: ForwardPassSpec) -> dict[str, Any]:
     if term.loss is not None and term.of is not None:
         return {"loss": term.loss.dump(), **_dump_compared(term.of), "weight": term.weight}
     node = formulas(each)[term.node]
     return {"expr": _dump_node(node)[node.layer.component_name]["value"], "weight": term.weight}
 
 
-def _dump_compared(of: Compared) -> dict[str, Any]:
+def _dump_compared(of: Comparison) -> dict[str, Any]:
     y_true = f"targets.{of.y_true}" if of.is_target else of.y_true
     return {"y_true": y_true, "y_pred": of.y_pred}
 

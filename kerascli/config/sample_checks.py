@@ -15,7 +15,7 @@ from kerascli.data.teacher_forcing import teacher_forcing
 from kerascli.data.text_codec import is_text
 from kerascli.errors import Fault, Path
 from kerascli.layers.core.embedding import Embedding
-from kerascli.model.inference.build import Built
+from kerascli.model.runtime.built import Built
 
 
 def models_of(spec: RunSpec) -> dict[str | None, ModelFacts]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.compile import CompileSpec
-from kerascli.config.sections.train_step import StepsSpec
+from kerascli.config.sections.train_step import TrainStepSpec
 from kerascli.data.base import Field
 from kerascli.data.pipeline.pipeline import Stage
 from kerascli.device import prepare_gpu
@@ -35,9 +35,9 @@ class Experiment:
     device: torch.device
 
     def view(self, name: str) -> "Experiment":
-        """A view of the model, with these very weights; of the run it has the inputs' pipelines, and no goals."""
+        """A view of the model, with these very weights; of the run it has the inputs' pipelines, and no targets."""
         built, view = self.spec.built.views[name], self.spec.model.views[name]
-        spec = replace(self.spec, model=view.model, built=built, compile=None, steps=None)
+        spec = replace(self.spec, model=view.model, built=built, compile=None, train_step=None)
         graph = Graph(built)
         weights = graph.weights()
         given = Stage({}) if view.own_inputs else self.update.input_stage
@@ -60,8 +60,8 @@ def build_experiment(
     `mixing` is done to batches in training; None: nothing is.
     """
     prepare_gpu(device)
-    if spec.steps is not None:
-        return _of_steps(spec, spec.steps, device, input_stage, target_stage, mixing)
+    if spec.train_step is not None:
+        return _of_train_step(spec, spec.train_step, device, input_stage, target_stage, mixing)
     compiled = spec.compile or CompileSpec(RMSprop(), ())
     graph = Graph(spec.built)
     weights = graph.weights()
@@ -74,29 +74,29 @@ def build_experiment(
     return Experiment(spec, graph, update, (ForwardPass(update, (trained,)),), weights, device)
 
 
-def _of_steps(
+def _of_train_step(
     spec: RunSpec,
-    steps: StepsSpec,
+    train_step: TrainStepSpec,
     device: torch.device,
     input_stage: nn.Module,
     target_stage: nn.Module,
     mixing: nn.Module | None,
 ) -> Experiment:
     """The model that predicts, and a graph for each forward pass: they have their weights in common."""
-    graphs = [Graph(spec.built), *(Graph(each.built) for each in steps.rounds)]
+    graphs = [Graph(spec.built), *(Graph(each.built) for each in train_step.passes)]
     weights = list({weight.name: weight for graph in graphs for weight in graph.weights()}.values())
     materialize(nn.ModuleList(graphs), weights, seed=spec.seed, device=device)
     stages = input_stage.to(device), target_stage.to(device)
     passes = []
-    for graph, each in zip(graphs[1:], steps.rounds, strict=True):
+    for graph, each in zip(graphs[1:], train_step.passes, strict=True):
         updates = [
             ParameterUpdate(u.name, u.optimizer, tuple(w for w in graph.weights() if w.trainable and u.trains(w.name)))
             for u in each.updates
         ]
         trained = {update.name: update.weights for update in updates}
-        module = TrainStepModule(graph, PassObjective(each, trained), *stages, steps.precision, mixing)
+        module = TrainStepModule(graph, PassObjective(each, trained), *stages, train_step.precision, mixing)
         passes.append(ForwardPass(module, tuple(updates), each.repeat))
-    whole = AllPasses(graphs[0], [(each.stream, each.module) for each in passes], *stages, steps.precision)
+    whole = AllPasses(graphs[0], [(each.stream, each.module) for each in passes], *stages, train_step.precision)
     return Experiment(spec, graphs[0], whole, tuple(passes), weights, device)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.component import Component
-from kerascli.config.sections.compile import CompileSpec, Goal
+from kerascli.config.sections.compile import CompileSpec, OutputTarget
 from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric
 from kerascli.model.runtime.graph import GraphOutcome
@@ -71,12 +71,12 @@ class Objective(BaseObjective):
         sums: Collection[str] = (),
     ) -> None:
         """`sums` are those of the model's own figures that add up over all rows."""
-        names, uses = spec.log_names(), [use for goal in spec.goals for use in goal.metrics]
+        names, uses = spec.log_names(), [use for pair in spec.pairs for use in pair.metrics]
         plain = len(names) - sum(len(use.columns) for use in uses)
         reductions: list[Reduction] = ["sum" if name in sums else "mean" for name in list(names)[:plain]]
         metrics = [*reductions, *(use.metric for use in uses)]
-        super().__init__(names, metrics, [goal.loss for goal in spec.goals if goal.loss is not None])
-        self.goals = spec.goals
+        super().__init__(names, metrics, [pair.loss for pair in spec.pairs if pair.loss is not None])
+        self.pairs = spec.pairs
         self._own = spec.figures
         self._each_loss = spec.logs_each_loss
         self._penalized = [weight for weight in weights if weight.spec.regularizer is not None and weight.trainable]
@@ -93,15 +93,15 @@ class Objective(BaseObjective):
         parts: list[Tensor] = []
         losses: list[Tensor] = []
         figures: list[Tensor] = []
-        for goal in self.goals:
-            y_pred, y_true = full_precision(outcome.outputs[goal.output]), targets[goal.target]
-            weight = self._sample_weight(goal, y_true, sample_weight)
-            mask = outcome.masks.get(goal.output)
-            if goal.loss is not None:
-                value = goal.loss(y_true, y_pred, sample_weight=weight, mask=mask)
+        for pair in self.pairs:
+            y_pred, y_true = full_precision(outcome.outputs[pair.output]), targets[pair.target]
+            weight = self._sample_weight(pair, y_true, sample_weight)
+            mask = outcome.masks.get(pair.output)
+            if pair.loss is not None:
+                value = pair.loss(y_true, y_pred, sample_weight=weight, mask=mask)
                 losses.append(value)
-                parts.append(value if goal.weight == 1.0 else value * goal.weight)
-            for use in goal.metrics:
+                parts.append(value if pair.weight == 1.0 else value * pair.weight)
+            for use in pair.metrics:
                 figures.append(measured(use.metric, y_true, y_pred, weight if use.weighted else None, mask))
         parts += outcome.losses.values()
         parts += [penalty(weight) for weight in self._penalized]
@@ -111,11 +111,11 @@ class Objective(BaseObjective):
         plain = [figure_state(value, rows, how) for value, how in zip(values, reductions, strict=True)]
         return LossOutput([total], [*plain, *figures])
 
-    def _sample_weight(self, goal: Goal, y_true: Tensor, given: Mapping[str, Tensor]) -> Tensor | None:
+    def _sample_weight(self, pair: OutputTarget, y_true: Tensor, given: Mapping[str, Tensor]) -> Tensor | None:
         if self.class_weight is not None and self.training:
             last = len(self.class_weight) - 1  # where classes that were not named are weighted 1, as in Keras
             return self.class_weight[class_numbers(y_true).clamp(max=last)]
-        return given.get(goal.target)
+        return given.get(pair.target)
 
 
 def full_precision(y_pred: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from kerascli import draws
-from kerascli.config.sections.train_step import Compared, RoundSpec, Term, UpdateSpec
+from kerascli.config.sections.train_step import Comparison, ForwardPassSpec, LossTerm, UpdateSpec
 from kerascli.data.batches.loader import Batch
 from kerascli.metrics.base import Metric
 from kerascli.model.runtime.graph import Graph, GraphOutcome
@@ -30,7 +30,7 @@ class PassObjective(BaseObjective):
     What layers add by themselves counts for the first of them, a weight's regularizer for the update that trains it.
     """
 
-    def __init__(self, spec: RoundSpec, trained: Mapping[str, Sequence[Weight]]) -> None:
+    def __init__(self, spec: ForwardPassSpec, trained: Mapping[str, Sequence[Weight]]) -> None:
         metrics: list[Metric | Reduction] = [
             each for update in spec.updates
             for each in (*_reductions(spec, update), *(judged.metric for judged in update.metrics))
@@ -76,14 +76,14 @@ class PassObjective(BaseObjective):
         return LossOutput(totals, states)
 
 
-def _reductions(spec: RoundSpec, update: UpdateSpec) -> list[Reduction]:
+def _reductions(spec: ForwardPassSpec, update: UpdateSpec) -> list[Reduction]:
     """How the figures of an update that are no metrics become those of an epoch."""
     plain = [None] * (1 + len(update.terms)) + list(update.figures)  # the loss, its terms, figures of its layers
     return ["sum" if name in spec.built.model.sums else "mean" for name in plain]
 
 
 def _loss(
-    term: Term, outcome: GraphOutcome, targets: Mapping[str, Tensor], sample_weight: Mapping[str, Tensor]
+    term: LossTerm, outcome: GraphOutcome, targets: Mapping[str, Tensor], sample_weight: Mapping[str, Tensor]
 ) -> tuple[Tensor, Tensor]:
     """A term's value, and what it adds to the loss."""
     if term.loss is None or term.of is None:
@@ -94,7 +94,7 @@ def _loss(
     return value, value if term.weight == 1.0 else value * term.weight
 
 
-def _pair(of: Compared, outcome: GraphOutcome, targets: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+def _pair(of: Comparison, outcome: GraphOutcome, targets: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     y_pred = full_precision(outcome.outputs[of.y_pred])
     if isinstance(of.y_true, str):
         return (targets if of.is_target else outcome.outputs)[of.y_true], y_pred

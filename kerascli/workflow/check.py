@@ -134,7 +134,7 @@ def graphs_of(spec: RunSpec, view: str | None = None) -> tuple[str, Graph, list[
     Raises ConfigError where there is no such view.
     """
     if view is None:
-        beside = [Graph(each.built) for each in spec.steps.rounds] if spec.steps is not None else []
+        beside = [Graph(each.built) for each in spec.train_step.passes] if spec.train_step is not None else []
         return spec.name, Graph(spec.built), beside
     known_view(spec.model, view)
     return f"{spec.name}: {view}", Graph(spec.built.views[view]), []
@@ -154,7 +154,7 @@ def _said(unchecked: Sequence[str]) -> Iterator[None]:
 
 def _layers(spec: RunSpec) -> int:
     """How many run: of a `train_step` those that its updates call in addition are counted once each."""
-    rounds = spec.steps.rounds if spec.steps is not None else ()
+    rounds = spec.train_step.passes if spec.train_step is not None else ()
     calls = [entry for each in rounds for entry in each.built.model.entries if isinstance(entry, Call)]
     more = {node.weights_name for call in calls for node in call.nodes}
     return len(spec.model.nodes) + len(more - {node.weights_name for node in spec.model.nodes})

@@ -103,19 +103,19 @@ def _classify(run: OpenedRun, source: BatchSource) -> Iterator[Classified]:
     """One row of Classified for every output that is read as classes."""
     experiment = run.experiment
     compiled = experiment.spec.compile
-    goals = [goal for goal in compiled.goals if tells_classes(goal.loss)] if compiled is not None else []
-    outputs = predict(experiment.update, source.epoch(0), seed=experiment.spec.seed) if goals else {}
-    for goal in goals:
-        reading = class_reading(outputs[goal.output], run.stages.facts.targets.get(goal.target), goal.loss)
+    pairs = [pair for pair in compiled.pairs if tells_classes(pair.loss)] if compiled is not None else []
+    outputs = predict(experiment.update, source.epoch(0), seed=experiment.spec.seed) if pairs else {}
+    for pair in pairs:
+        reading = class_reading(outputs[pair.output], run.stages.facts.targets.get(pair.target), pair.loss)
         if reading is None:
             continue
-        truth = torch.cat([class_numbers(t) for t in _targets(experiment, source.epoch(0), goal.target)])
-        predicted = reading.numbers(outputs[goal.output])
-        counted = goal.loss.counted(truth) if goal.loss is not None else None
+        truth = torch.cat([class_numbers(t) for t in _targets(experiment, source.epoch(0), pair.target)])
+        predicted = reading.numbers(outputs[pair.output])
+        counted = pair.loss.counted(truth) if pair.loss is not None else None
         if counted is not None:  # a row that the loss leaves out may have a number that is no class
             truth, predicted = truth[counted], predicted[counted]
         matrix = confusion(truth.numpy(), predicted.numpy(), len(reading.names))
-        yield Classified(goal.output, reading.names, matrix, tuple(class_rows(matrix, reading.names)))
+        yield Classified(pair.output, reading.names, matrix, tuple(class_rows(matrix, reading.names)))
 
 
 def _targets(experiment: Experiment, batches: Iterator[Batch], name: str) -> Iterator[torch.Tensor]:

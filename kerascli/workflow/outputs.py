@@ -18,6 +18,7 @@ _MAX_SCHEMA_BYTES = 64 * 2**20
 _BEGINNINGS = {
     ".png": b"\x89PNG\r\n\x1a\n", ".pdf": b"%PDF-", ".npy": b"\x93NUMPY", ".npz": b"PK", ".parquet": b"PAR1",
     ".keras": b"PK", ".h5": b"\x89HDF", ".hdf5": b"\x89HDF", ".pt": b"PK", ".pt2": b"PK", ".onnx": b"\x08",
+    ".mmd": b"---\ntitle:", ".dot": b"digraph ", ".gv": b"digraph ",
 }  # fmt: skip
 """First bytes of the files of a kind; kinds are called by their suffix."""
 CONFIG, SCHEMA = "a config of kerascli", "a JSON Schema"

@@ -48,16 +48,16 @@ def predict_rows(run: OpenedRun, rows: Split, renamed: Mapping[str, str] | None 
     check_values(run.experiment.spec, {"data": rows}, run.stages.input_stage, run.stages.target_stage)
     experiment = run.experiment
     outputs = predict(experiment.update, judged(experiment, rows, figures=False).epoch(0), seed=experiment.spec.seed)
-    goals = {goal.output: goal for goal in (experiment.spec.compile.goals if experiment.spec.compile else ())}
+    pairs = {pair.output: pair for pair in (experiment.spec.compile.pairs if experiment.spec.compile else ())}
     columns: dict[str, np.ndarray] = {}
     for name, output in outputs.items():
         called = name if renamed is None else renamed[name]
         prefix = f"{called}." if len(outputs) > 1 else ""
-        goal = goals.get(name)
-        field = run.stages.facts.targets.get(goal.target) if goal is not None else None
-        reading = class_reading(output, field, goal.loss if goal is not None else None)
+        pair = pairs.get(name)
+        field = run.stages.facts.targets.get(pair.target) if pair is not None else None
+        reading = class_reading(output, field, pair.loss if pair is not None else None)
         if reading is None:
-            label = goal.target if goal is not None and len(outputs) == 1 and renamed is None else called
+            label = pair.target if pair is not None and len(outputs) == 1 and renamed is None else called
             columns.update(_plain_columns(label, output))
             continue
         names = np.array(reading.names, dtype=object)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerascli.config.sections.compile import Goal
+from kerascli.config.sections.compile import OutputTarget
 from kerascli.data.batches.rows import MemorySplit, Origin
 from kerascli.data.pipeline.columns import not_numbers
 from kerascli.data.storage.array_files import read_arrays
@@ -31,7 +31,7 @@ def raw_rows(
     name = str(path)
     model, compiled = experiment.spec.model, experiment.spec.compile
     inputs = {given.name: given.spec for given in model.inputs}
-    all_targets = {goal.target: goal.output for goal in compiled.goals} if compiled else {n: n for n in model.outputs}
+    all_targets = {pair.target: pair.output for pair in compiled.pairs} if compiled else {n: n for n in model.outputs}
     accepted = accepted_names(keras_names, inputs, all_targets)
     table = Table({}, 0, name=name)
     if path.suffix.lower() == ".csv":
@@ -41,8 +41,8 @@ def raw_rows(
         arrays = _arrays_of_file(path, name)
     if len(arrays) == 1 and len(inputs) == 1 and path.suffix == ".npy" and not targets:
         arrays = dict(zip(inputs, arrays.values(), strict=True))
-    goals = all_targets if compiled is not None and targets else {}
-    wanted = [*inputs, *goals]
+    output_of = all_targets if compiled is not None and targets else {}
+    wanted = [*inputs, *output_of]
     given = candidates(accepted, arrays, wanted)
     names = {key: _name(given[key], key, accepted[key], arrays, table, inputs.get(key)) for key in wanted}
     found = {key: _array(arrays, called, table) for key, called in names.items()}
@@ -52,10 +52,10 @@ def raw_rows(
             first = names[next(iter(found))]
             text = f"'{safe_text(names[key])}' has {len(values)} rows, '{safe_text(first)}' has {rows}"
             raise DataError(Fault(text, place=Place(name)))
-    for goal in compiled.goals if compiled is not None and targets else ():
-        _check_target(goal, found[goal.target], experiment.graph.specs[goal.output], names[goal.target], table)
+    for pair in compiled.pairs if compiled is not None and targets else ():
+        _check_target(pair, found[pair.target], experiment.graph.specs[pair.output], names[pair.target], table)
     taken = {key: _as_input(found[key], spec, names[key], table) for key, spec in inputs.items()}
-    return MemorySplit(taken, {target: found[target] for target in goals}, {}, rows, Origin(table, {}))
+    return MemorySplit(taken, {target: found[target] for target in output_of}, {}, rows, Origin(table, {}))
 
 
 def _arrays_of_file(path: Path, name: str) -> dict[str, np.ndarray]:
@@ -117,10 +117,10 @@ def _array(arrays: Mapping[str, np.ndarray], key: str, table: Table) -> np.ndarr
     return values
 
 
-def _check_target(goal: Goal, values: np.ndarray, output: TensorSpec, key: str, table: Table) -> None:
+def _check_target(pair: OutputTarget, values: np.ndarray, output: TensorSpec, key: str, table: Table) -> None:
     """Raise DataError where an array does not fit the loss or a metric of its output."""
     target = TensorSpec(values.shape[1:])
-    for component in (goal.loss, *(use.metric for use in goal.metrics)):
+    for component in (pair.loss, *(use.metric for use in pair.metrics)):
         problem = component.check(target, output) if component is not None else None
         if problem:
             raise DataError(Fault(f"'{safe_text(key)}': {problem}", place=Place(table.name)))

@@ -132,20 +132,20 @@ def test_words_are_classes() -> None:
     text = columns(a=random.normal(size=90), b=random.integers(0, 5, 90), kind=["x", "y", "z"] * 30)
     spec = described(from_table(table(text), "kind", Path("config.yaml")))
     assert spec.compile is not None
-    (goal,) = spec.compile.goals
-    assert goal.loss is not None
-    assert goal.loss.component_name == "sparse_categorical_crossentropy"
-    assert spec.built.specs[goal.output].shape == (3,)
+    (pair,) = spec.compile.pairs
+    assert pair.loss is not None
+    assert pair.loss.component_name == "sparse_categorical_crossentropy"
+    assert spec.built.specs[pair.output].shape == (3,)
 
 
 @pytest.mark.parametrize("words", [["no", "yes"], [0, 1], [7, 9]])
 def test_two_classes_are_a_probability(words: list[object]) -> None:
     spec = described(from_table(table(columns(a=np.arange(60) % 7, kind=words * 30)), "kind", Path("config.yaml")))
     assert spec.compile is not None
-    (goal,) = spec.compile.goals
-    assert goal.loss is not None
-    assert goal.loss.component_name == "binary_crossentropy"
-    assert spec.built.specs[goal.output].shape == (1,)
+    (pair,) = spec.compile.pairs
+    assert pair.loss is not None
+    assert pair.loss.component_name == "binary_crossentropy"
+    assert spec.built.specs[pair.output].shape == (1,)
 
 
 @pytest.mark.parametrize(("factor", "scale"), [(1.0, None), (5000.0, 0.001), (0.0002, 10000.0)])
@@ -154,9 +154,9 @@ def test_a_number_is_a_regression_near_one(factor: float, scale: float | None) -
     spec = described(from_table(table(text), "y", Path("config.yaml")))
     assert spec.compile is not None
     assert spec.data is not None
-    (goal,) = spec.compile.goals
-    assert goal.loss is not None
-    assert goal.loss.component_name == "mean_squared_error"
+    (pair,) = spec.compile.pairs
+    assert pair.loss is not None
+    assert pair.loss.component_name == "mean_squared_error"
     steps = [step.dump() for step in spec.data.targets["y"].steps]
     assert [step["rescaling"]["scale"] for step in steps] == ([] if scale is None else [scale])
 

@@ -172,7 +172,7 @@ def test_evaluate_takes_the_names_of_inputs_and_outputs(tmp_path: Path) -> None:
     x, generator = keras_rows(model), np.random.default_rng(4)
     y = {"left-side": generator.normal(size=(12, 2)), "sum": generator.normal(size=(12, 1))}
     wanted = model.evaluate(x, y, verbose=0, return_dict=True)["loss"]
-    targets = [goal.target for goal in run.experiment.spec.compile.goals] if run.experiment.spec.compile else []
+    targets = [pair.target for pair in run.experiment.spec.compile.pairs] if run.experiment.spec.compile else []
     assert targets == ["left_side", "sum"]
     for arrays in ({**x, **y}, {**ours(run, model), **dict(zip(targets, y.values(), strict=True))}):
         logs = evaluate_rows(run, rows_of(run, npz(tmp_path, **arrays), targets=True), "rows").result.logs

@@ -22,7 +22,7 @@ class MetricUse:
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
+class OutputTarget:
     """What one output is trained towards and judged by."""
 
     output: str
@@ -37,7 +37,7 @@ class Goal:
 @dataclass(frozen=True, slots=True)
 class CompileSpec:
     optimizer: BaseOptimizer
-    goals: tuple[Goal, ...]
+    pairs: tuple[OutputTarget, ...]
     precision: Precision = "float32"
     jit_compile: bool | Literal["auto"] = "auto"
     figures: tuple[str, ...] = ()
@@ -50,12 +50,12 @@ class CompileSpec:
 
     def dump(self) -> dict[str, Any]:
         """As YAML-ready data, defaults included, per output."""
-        goals = self.goals
+        pairs = self.pairs
         by_output = {
-            "loss": {g.output: plain(g.loss) for g in goals if g.loss is not None},
-            "loss_weights": {g.output: g.weight for g in goals if g.loss is not None},
-            "metrics": {g.output: [u.metric.dump() for u in g.metrics if not u.weighted] for g in goals},
-            "weighted_metrics": {g.output: [u.metric.dump() for u in g.metrics if u.weighted] for g in goals},
+            "loss": {g.output: plain(g.loss) for g in pairs if g.loss is not None},
+            "loss_weights": {g.output: g.weight for g in pairs if g.loss is not None},
+            "metrics": {g.output: [u.metric.dump() for u in g.metrics if not u.weighted] for g in pairs},
+            "weighted_metrics": {g.output: [u.metric.dump() for u in g.metrics if u.weighted] for g in pairs},
         }
         return {
             "optimizer": self.optimizer.dump(),
@@ -68,23 +68,23 @@ class CompileSpec:
         """Every figure that training logs (without `val_`), and which way it is better. The names are Keras's."""
         names: dict[str, Literal["min", "max"]] = {"loss": "min"}
         if self.logs_each_loss:
-            names.update({f"{goal.output}_loss": "min" for goal in self.goals if goal.loss is not None})
+            names.update({f"{pair.output}_loss": "min" for pair in self.pairs if pair.loss is not None})
         names.update(dict.fromkeys(self.figures, "min"))
-        for goal in self.goals:
-            for use in goal.metrics:
-                names.update({f"{goal.prefix}{column}": use.metric.direction for column in use.columns})
+        for pair in self.pairs:
+            for use in pair.metrics:
+                names.update({f"{pair.prefix}{column}": use.metric.direction for column in use.columns})
         return names
 
     def several(self) -> dict[str, tuple[str, ...]]:
         """The metrics of several values, by name, with the columns of each."""
         return {
-            f"{goal.prefix}{use.name}": tuple(f"{goal.prefix}{column}" for column in use.columns)
-            for goal in self.goals
-            for use in goal.metrics
+            f"{pair.prefix}{use.name}": tuple(f"{pair.prefix}{column}" for column in use.columns)
+            for pair in self.pairs
+            for use in pair.metrics
             if use.columns != (use.name,)
         }
 
     @property
     def logs_each_loss(self) -> bool:
         """One loss alone is the whole, penalties aside."""
-        return sum(goal.loss is not None for goal in self.goals) > 1
+        return sum(pair.loss is not None for pair in self.pairs) > 1

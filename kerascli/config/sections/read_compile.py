@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from kerascli.component import Invalid, Registry
 from kerascli.config.sections.arithmetic import arithmetic, arithmetic_faults, scaled
-from kerascli.config.sections.compile import CompileSpec, Goal, MetricUse
+from kerascli.config.sections.compile import CompileSpec, MetricUse, OutputTarget
 from kerascli.config.sections.per_output import Written, per_output
 from kerascli.errors import Fault, Path, nearest, show, suggestion
 from kerascli.losses.base import LOSSES, Loss
@@ -71,7 +71,7 @@ class _Reader:
             self._check_name(name, ())
         metrics = self._metrics("metrics", pairs)
         weighted = self._metrics("weighted_metrics", pairs)
-        goals = []
+        found = []
         for output in self.outputs or ():
             loss, path = losses.get(output, (None, ("metrics", output)))
             uses = (*metrics.get(output, ()), *weighted.get(output, ()))
@@ -80,13 +80,13 @@ class _Reader:
             target = self._target(output, pairs, path)
             self._check_loss(output, target, loss, path)
             prefix = f"{output}_" if len(self.outputs or ()) > 1 else ""
-            goals.append(Goal(output, target, loss, weights.get(output, 1.0), uses, prefix))
+            found.append(OutputTarget(output, target, loss, weights.get(output, 1.0), uses, prefix))
         self.faults += Invalid(arithmetic_faults(self.section)).below(("compile",)).faults
         if self.faults:
             raise Invalid(self.faults)
         assert optimizer is not None
         precision, jit = arithmetic(self.section)
-        return CompileSpec(scaled(optimizer, precision), tuple(goals), precision, jit, self.figures)
+        return CompileSpec(scaled(optimizer, precision), tuple(found), precision, jit, self.figures)
 
     def fault(self, text: str, path: Path, *, at: Literal["key", "value"] = "value", hint: str | None = None) -> None:
         self.faults.append(Fault(text, ("compile", *path), at, hint=hint))

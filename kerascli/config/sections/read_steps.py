@@ -1,4 +1,4 @@
-"""`fit.train_step` as written -> StepsSpec, or every fault that it has."""
+"""`fit.train_step` as written -> TrainStepSpec, or every fault that it has."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -7,11 +7,12 @@ from typing import Any
 from kerascli.component import Invalid
 from kerascli.config.sections.arithmetic import Precision, arithmetic, arithmetic_faults, scaled
 from kerascli.config.sections.read_terms import TermReader
-from kerascli.config.sections.train_step import RoundSpec, StepsSpec, UpdateSpec
+from kerascli.config.sections.train_step import ForwardPassSpec, TrainStepSpec, UpdateSpec
 from kerascli.errors import Fault, Path, Related, nearest, show, suggestion
-from kerascli.model.inference.build import Built
+from kerascli.model.inference.views import build_forward_pass
 from kerascli.model.ir.nodes import Entry, Node, flat
-from kerascli.model.syntax.forward_passes import Forward, reached, trainable
+from kerascli.model.runtime.built import Built
+from kerascli.model.syntax.forward_passes import Forward
 from kerascli.model.syntax.names import Names
 from kerascli.model.syntax.views import Scope
 from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer
@@ -33,7 +34,7 @@ def parse_steps(
     inputs: Mapping[str, TensorSpec],
     targets: Mapping[str, TensorSpec] | None,
     classes: Mapping[str, Sequence[str]],
-) -> StepsSpec:
+) -> TrainStepSpec:
     """The list of updates, in the scope of the model. Raises Invalid.
 
     `compiled` is the compile section; `targets` None: they are not known. `classes` are the names of
@@ -51,7 +52,7 @@ def parse_steps(
     faults += reader.faults
     if faults:
         raise Invalid(faults)
-    return StepsSpec(tuple(rounds), precision, jit_compile)
+    return TrainStepSpec(tuple(rounds), precision, jit_compile)
 
 
 def _compile_faults(section: Any) -> list[Fault]:
@@ -97,7 +98,7 @@ class _Reader:
         related = () if also is None else (Related("the other", also),)
         self.faults.append(Fault(text, path, "key" if key else "value", hint=hint, related=related))
 
-    def read(self, section: list[Any]) -> list[RoundSpec]:
+    def read(self, section: list[Any]) -> list[ForwardPassSpec]:
         """Each update with layers begins a round; those without belong to it."""
         groups: list[list[Written]] = []
         for number, written in enumerate(section):
@@ -111,7 +112,7 @@ class _Reader:
         found = [self._round(group) for group in groups]
         return [each for each in found if each is not None]
 
-    def _round(self, group: list[Written]) -> RoundSpec | None:
+    def _round(self, group: list[Written]) -> ForwardPassSpec | None:
         before = len(self.faults)
         path, lead = group[0]
         own = "layers" in lead
@@ -126,7 +127,7 @@ class _Reader:
             self.faults += forward.faults.all()
             return None
         try:
-            built = forward.build(terms.outputs, self._owners, "a loss")
+            built = build_forward_pass(forward.model(terms.outputs, "a loss"), self._owners)
         except Invalid as invalid:
             self.faults += invalid.faults
             return None
@@ -141,7 +142,7 @@ class _Reader:
             for update, (where, _) in zip(updates, group, strict=True)
             if update is not None
         ]
-        return RoundSpec(built, tuple(found), repeat) if len(self.faults) == before else None
+        return ForwardPassSpec(built, tuple(found), repeat) if len(self.faults) == before else None
 
     def _update(
         self, path: Path, written: dict[str, Any], layers: tuple[Entry, ...] | None, terms: TermReader
@@ -264,9 +265,9 @@ class _Reader:
         ends = [term.of.y_pred for term in update.terms if term.of is not None]
         ends += [str(term.of.y_true) for term in update.terms if term.of is not None and not term.of.is_target]
         own = [node.name for node in flat(update.layers or ()) if node.layer.adds_losses()]
-        found = reached(built, ends, [*own, *(term.node for term in update.terms)])
+        found = built.reached(ends, [*own, *(term.node for term in update.terms)])
         there = {node.weights_name for node in (*self._built.model.nodes, *built.model.nodes)}
-        trained = trainable(self._built) | trainable(built)
+        trained = self._built.trainable() | built.trainable()
         for name in update.train:
             if any(weight.startswith(f"{name}/") for weight in found):
                 continue

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from kerascli.component import Component, Invalid, Registry
-from kerascli.config.sections.train_step import Compared, Judged, Term
+from kerascli.config.sections.train_step import Comparison, LossTerm, UpdateMetric
 from kerascli.errors import Fault, Path, show, suggestion
 from kerascli.layers.expressions.added import AddLoss
 from kerascli.losses.base import LOSSES, Loss
@@ -15,7 +15,7 @@ from kerascli.model.syntax.forward_passes import Forward
 from kerascli.model.syntax.names import Names
 from kerascli.shapes import TensorSpec
 
-Pending = tuple[Loss | Metric, Compared, Path]
+Pending = tuple[Loss | Metric, Comparison, Path]
 """A comparison whose shapes are still to be checked."""
 
 
@@ -36,21 +36,21 @@ class TermReader:
         self._classes = classes
         self._pending: list[Pending] = []
 
-    def losses(self, written: Any, path: Path) -> tuple[Term, ...]:
+    def losses(self, written: Any, path: Path) -> tuple[LossTerm, ...]:
         """A mapping of names to losses."""
         found = [self._term(name, each, (*path, name)) for name, each in self._items(written, path, "loss")]
         return tuple(term for term in found if term is not None)
 
-    def metrics(self, written: Any, path: Path) -> tuple[Judged, ...]:
+    def metrics(self, written: Any, path: Path) -> tuple[UpdateMetric, ...]:
         """A mapping of names to metrics."""
-        found: list[Judged] = []
+        found: list[UpdateMetric] = []
         for name, each in self._items(written, path, "metric"):
             where = (*path, name)
             thing = self._thing(METRICS, each, "metric", where, ())
             of = self._compared(each, where, thing)
             if thing is not None and of is not None:
                 self._pending.append((thing, of, (*where, "metric")))
-                found.append(Judged(name, thing, of, (name,)))
+                found.append(UpdateMetric(name, thing, of, (name,)))
         return tuple(found)
 
     def check(self, specs: Mapping[str, TensorSpec]) -> None:
@@ -62,7 +62,7 @@ class TermReader:
                 if problem:
                     self._add(problem, path)
 
-    def with_columns(self, judged: Judged, specs: Mapping[str, TensorSpec]) -> Judged:
+    def with_columns(self, judged: UpdateMetric, specs: Mapping[str, TensorSpec]) -> UpdateMetric:
         """The metric with a column for each of its values, now that the shape of what it judges is known."""
         classes = self._classes.get(str(judged.of.y_true)) if judged.of.is_target else None
         return replace(judged, columns=judged.metric.columns(judged.name, specs[judged.of.y_pred], classes))
@@ -90,18 +90,18 @@ class TermReader:
                 found.append((str(name), each))
         return found
 
-    def _term(self, name: str, written: dict[str, Any], path: Path) -> Term | None:
+    def _term(self, name: str, written: dict[str, Any], path: Path) -> LossTerm | None:
         weight = self._weight(written, path)
         if "expr" in written:
             self._refuse_others(written, path, ("expr", "weight"))
             node = self._forward.formula(AddLoss, written["expr"], (*path, "expr"), {"weight": weight})
-            return None if node is None else Term(name, weight, node=node.name)
+            return None if node is None else LossTerm(name, weight, node=node.name)
         thing = self._thing(LOSSES, written, "loss", path, ("weight",))
         of = self._compared(written, path, thing)
         if thing is None or of is None:
             return None
         self._pending.append((thing, of, (*path, "loss")))
-        return Term(name, weight, thing, of)
+        return LossTerm(name, weight, thing, of)
 
     def _weight(self, written: dict[str, Any], path: Path) -> float:
         weight = written.get("weight", 1.0)
@@ -130,7 +130,7 @@ class TermReader:
             self.faults += invalid.below((*path, kind)).faults
             return None
 
-    def _compared(self, written: dict[str, Any], path: Path, thing: Component | None) -> Compared | None:
+    def _compared(self, written: dict[str, Any], path: Path, thing: Component | None) -> Comparison | None:
         for key, what in (("y_pred", "the node that is judged"), ("y_true", "a number, a node or a target")):
             if key not in written:
                 self._add(f"'{path[-1]}' needs '{key}', {what}", path, key=True)
@@ -141,7 +141,7 @@ class TermReader:
         if y_pred is None or y_true is None:
             return None
         self.outputs += [y_pred, *([y_true] if isinstance(y_true, str) and not is_target else [])]
-        return Compared(y_pred, y_true, is_target, class_numbers=getattr(thing, "sparse_targets", False))
+        return Comparison(y_pred, y_true, is_target, class_numbers=getattr(thing, "sparse_targets", False))
 
     def _y_true(self, value: Any, path: Path) -> tuple[str | float | None, bool]:
         """What is right, and whether it is a target; None after a fault."""

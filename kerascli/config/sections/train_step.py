@@ -7,13 +7,13 @@ from typing import Any, Literal
 from kerascli.config.sections.arithmetic import Precision
 from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric
-from kerascli.model.inference.build import Built
 from kerascli.model.ir.nodes import Entry, Node
+from kerascli.model.runtime.built import Built
 from kerascli.optimizers.base import BaseOptimizer
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class Comparison:
     """What is held against what: tensors of the forward pass, targets, numbers."""
 
     y_pred: str
@@ -24,23 +24,23 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
+class LossTerm:
     """A part of an update's loss: a loss between two tensors, or the formula of a node."""
 
     name: str
     weight: float = 1.0
     loss: Loss | None = None
-    of: Compared | None = None
+    of: Comparison | None = None
     node: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class UpdateMetric:
     """A metric of an update."""
 
     name: str
     metric: Metric
-    of: Compared
+    of: Comparison
     columns: tuple[str, ...]
     """What logs call its values after the update's name: one, or one for each."""
 
@@ -53,8 +53,8 @@ class UpdateSpec:
     train: tuple[str, ...]
     """Shared things and nodes of the model, whose weights it changes."""
     optimizer: BaseOptimizer
-    terms: tuple[Term, ...]
-    metrics: tuple[Judged, ...] = ()
+    terms: tuple[LossTerm, ...]
+    metrics: tuple[UpdateMetric, ...] = ()
     figures: tuple[str, ...] = ()
     """Nodes whose figures are logged: of the update's own add_loss and add_metric."""
     layers: tuple[Entry, ...] | None = None
@@ -84,7 +84,7 @@ class UpdateSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class RoundSpec:
+class ForwardPassSpec:
     """A forward pass, and the updates that learn from it: all gradients are taken before any weight changes."""
 
     built: Built
@@ -93,16 +93,16 @@ class RoundSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class StepsSpec:
+class TrainStepSpec:
     """A step of the training: rounds, one after the other."""
 
-    rounds: tuple[RoundSpec, ...]
+    passes: tuple[ForwardPassSpec, ...]
     precision: Precision = "float32"
     jit_compile: bool | Literal["auto"] = "auto"
 
     @property
     def updates(self) -> tuple[UpdateSpec, ...]:
-        return tuple(update for each in self.rounds for update in each.updates)
+        return tuple(update for each in self.passes for update in each.updates)
 
     @property
     def optimizers(self) -> Mapping[str, BaseOptimizer]:
@@ -122,7 +122,7 @@ class StepsSpec:
         return {"precision": self.precision, "jit_compile": self.jit_compile}
 
 
-def formulas(each: RoundSpec) -> dict[str, Node]:
+def formulas(each: ForwardPassSpec) -> dict[str, Node]:
     """The nodes that stand for the formulas of losses, by name."""
     names = {term.node for update in each.updates for term in update.terms if term.loss is None}
     return {node.name: node for node in each.built.model.nodes if node.name in names}

@@ -14,8 +14,8 @@ def compile_config(spec: CompileSpec, outputs: Mapping[str, str]) -> tuple[dict[
     `outputs` are what Keras calls our outputs.
     """
     unsaid = Unsaid()
-    goals = {goal.output: goal for goal in spec.goals}
-    present = [goals.get(output) for output in outputs]
+    pairs = {pair.output: pair for pair in spec.pairs}
+    present = [pairs.get(output) for output in outputs]
     losses = [None if g is None or g.loss is None else keras_object(g.loss, "loss", unsaid) for g in present]
     config: dict[str, Any] = {
         "optimizer": keras_object(spec.optimizer, "optimizer", unsaid),

@@ -15,7 +15,6 @@ from kerascli.interop.keras_export.serialized import Unsaid, layer_object
 from kerascli.layers.base import MergeLayer, NamingLayer, SourceLayer
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.layers.expressions.expr import Expr
-from kerascli.model.inference.shape_inference import unseen
 from kerascli.model.ir.nodes import Call, CallValue, Model, Node, Shared
 from kerascli.model.ir.rnn import DescribedRNN
 from kerascli.model.ir.shared_layer import wrapped
@@ -134,7 +133,7 @@ class _Writer:
         inputs = [self._of(tensor) for tensor in node.inputs]
         apart = node.layer.component_name in TENSORS_BY_NAME
         args: list[Any] = [inputs] if isinstance(node.layer, MergeLayer) and not apart else inputs
-        left_out = {"training", *unseen(node.call)}
+        left_out = {"training", *node.unseen_masks}
         kwargs = {key: self._argument(node, key, value) for key, value in node.call.items() if key not in left_out}
         self._training(node.name, node.call)
         calls = self._nodes[name].calls

@@ -29,8 +29,8 @@ def _keeps_rows_apart(spec: RunSpec, *, figures: bool) -> bool:
     """Not where a formula on the way to what is asked for holds rows of a batch against each other."""
     specs, model = spec.built.specs, spec.model
     nodes = model.nodes if figures else flat(leading_to(model.entries, model.outputs))
-    goals = spec.compile.goals if spec.compile is not None and figures else ()
-    judges = [(judge, goal.output) for goal in goals for judge in (goal.loss, *(use.metric for use in goal.metrics))]
+    pairs = spec.compile.pairs if spec.compile is not None and figures else ()
+    judges = [(judge, pair.output) for pair in pairs for judge in (pair.loss, *(use.metric for use in pair.metrics))]
     all_nodes = [*(Inner(node, specs) for node in nodes), *inside(spec.built.modules[node.name] for node in nodes)]
     return all(judge_keeps_rows_apart(judge, specs[output]) for judge, output in judges) and all(
         node_keeps_rows_apart(each.node, each.specs)
@@ -45,9 +45,9 @@ def _adds_up(spec: RunSpec) -> bool:
         return False
     if any(_sums_up_a_batch(spec, node) for node in spec.model.nodes):
         return False
-    goals = spec.compile.goals
-    losses = all(goal.loss.adds_up() for goal in goals if goal.loss is not None)
-    return losses and all(use.metric.adds_up() for goal in goals for use in goal.metrics)
+    pairs = spec.compile.pairs
+    losses = all(pair.loss.adds_up() for pair in pairs if pair.loss is not None)
+    return losses and all(use.metric.adds_up() for pair in pairs for use in pair.metrics)
 
 
 def _sums_up_a_batch(spec: RunSpec, node: Node) -> bool:

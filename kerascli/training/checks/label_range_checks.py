@@ -23,8 +23,8 @@ from kerascli.layers.core.reversible_embedding import ReversibleEmbedding
 from kerascli.losses.base import Loss
 from kerascli.losses.labels import Labels
 from kerascli.metrics.base import Metric
-from kerascli.model.inference.build import Built
 from kerascli.model.ir.shared_layer import SharedPart
+from kerascli.model.runtime.built import Built
 from kerascli.shapes import TensorSpec
 
 Warn = Callable[[str], None]
@@ -76,7 +76,9 @@ def check_values(
 
 
 def _wanted(spec: RunSpec) -> _Wanted:
-    graphs = [spec.built, *(each.built for each in spec.steps.rounds)] if spec.steps is not None else [spec.built]
+    graphs = (
+        [spec.built, *(each.built for each in spec.train_step.passes)] if spec.train_step is not None else [spec.built]
+    )
     lookups: dict[str, list[_Lookup]] = {}
     numbers: set[str] = set()
     for built in graphs:
@@ -112,11 +114,11 @@ def _alone(layer: BaseLayer) -> BaseLayer:
 
 def _judges(spec: RunSpec) -> Iterator[tuple[str, Loss | Metric, TensorSpec]]:
     """Every loss and metric that is of a target, with the output that is compared."""
-    for goal in spec.compile.goals if spec.compile is not None else ():
-        for judge in (goal.loss, *(use.metric for use in goal.metrics)):
+    for pair in spec.compile.pairs if spec.compile is not None else ():
+        for judge in (pair.loss, *(use.metric for use in pair.metrics)):
             if judge is not None:
-                yield goal.target, judge, spec.built.specs[goal.output]
-    for each in spec.steps.rounds if spec.steps is not None else ():
+                yield pair.target, judge, spec.built.specs[pair.output]
+    for each in spec.train_step.passes if spec.train_step is not None else ():
         for update in each.updates:
             pairs = [*((t.loss, t.of) for t in update.terms), *((j.metric, j.of) for j in update.metrics)]
             for judge, of in pairs:

@@ -9,7 +9,7 @@ from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.data.section import DataSpec, Pipeline
 from kerascli.data.storage.table import Table
 from kerascli.errors import Fault, Path
-from kerascli.model.inference.build import Built
+from kerascli.model.runtime.built import Built
 from kerascli.workflow.advice.raw import Raw
 
 
@@ -24,7 +24,7 @@ class Case:
     @property
     def graphs(self) -> list[Built]:
         """The model, and the forward passes of the updates of a `train_step`."""
-        rounds = self.spec.steps.rounds if self.spec.steps is not None else ()
+        rounds = self.spec.train_step.passes if self.spec.train_step is not None else ()
         return [self.spec.built, *(each.built for each in rounds)]
 
     @property

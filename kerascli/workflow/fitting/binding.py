@@ -84,7 +84,7 @@ def _optimizers(experiment: Experiment) -> Optimizers:
             trainable = [(name, tensor, layout) for name, tensor, layout in named if isinstance(tensor, nn.Parameter)]
             if not trainable:
                 raise ConfigError("the model has no trainable weights: there is nothing to fit")
-            if experiment.spec.steps is None:
+            if experiment.spec.train_step is None:
                 _refuse_idle(experiment)
             found[update.name] = FlatOptimizer(update.optimizer, trainable, next(iter(found.values()), None))
             repeats[update.name] = each.repeat
@@ -95,7 +95,7 @@ def _optimizers(experiment: Experiment) -> Optimizers:
 def _refuse_idle(experiment: Experiment) -> None:
     """There must be something to descend: a trainable weight that a loss depends on."""
     spec = experiment.spec
-    reached = {goal.output for goal in (spec.compile.goals if spec.compile else ()) if goal.loss is not None}
+    reached = {pair.output for pair in (spec.compile.pairs if spec.compile else ()) if pair.loss is not None}
     trained = [weight.name for weight in experiment.weights if weight.trainable]
     penalized = any(weight.spec.regularizer is not None for weight in experiment.weights if weight.trainable)
     for node, module in reversed(list(zip(spec.model.nodes, experiment.graph.nodes, strict=True))):

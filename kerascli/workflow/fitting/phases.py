@@ -210,7 +210,9 @@ def directions(phases: list[Phase]) -> dict[str, str]:
 
 def history_columns(phases: list[Phase]) -> list[str]:
     """Every column that a row of a phase can have: the header of history.csv is final before the first epoch."""
-    rates = {name: 0.0 for phase in phases for name in (phase.spec.steps.optimizers if phase.spec.steps else ("",))}
+    rates = {
+        name: 0.0 for phase in phases for name in (phase.spec.train_step.optimizers if phase.spec.train_step else ("",))
+    }
     numbers = ["epoch", *(["phase"] if len(phases) > 1 else []), "epoch_seconds"]
     return ordered([*numbers, *directions(phases), *rate_columns(rates)])
 

@@ -71,6 +71,6 @@ def _is_constant(values: np.ndarray) -> bool:
 
 def _tells_classes(case: Case, target: str | int) -> bool:
     """Return True where the target's loss is one of classes given by number: then it reconstructs nothing."""
-    goals = case.spec.compile.goals if case.spec.compile is not None else ()
-    losses: list[Loss] = [goal.loss for goal in goals if goal.target == target and goal.loss is not None]
+    pairs = case.spec.compile.pairs if case.spec.compile is not None else ()
+    losses: list[Loss] = [pair.loss for pair in pairs if pair.target == target and pair.loss is not None]
     return any(loss.sparse_targets for loss in losses)

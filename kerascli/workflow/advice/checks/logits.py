@@ -37,8 +37,8 @@ def check(case: Case) -> Iterator[Fault]:
     """Warn of a loss that takes an output for what it is not."""
     yield from _found(_uses_of_compile(case), Tracer(case.spec.model.nodes))
     yield from _found(_formulas(case.spec.model.nodes), Tracer(case.spec.model.nodes))
-    steps, number = case.spec.steps, 0
-    for each in steps.rounds if steps is not None else ():
+    train_step, number = case.spec.train_step, 0
+    for each in train_step.passes if train_step is not None else ():
         tracer = Tracer(each.built.model.nodes)
         yield from _found(_formulas(each.built.model.nodes), tracer)
         for update in each.updates:
@@ -75,16 +75,16 @@ def _fault(use: _Use, made: Produced) -> Fault:
 
 
 def _uses_of_compile(case: Case) -> Iterator[_Use]:
-    goals = case.spec.compile.goals if case.spec.compile is not None else ()
+    pairs = case.spec.compile.pairs if case.spec.compile is not None else ()
     written = case.config.document.at(("compile", "loss"))
-    for goal in goals:
+    for pair in pairs:
         path: Path = ("compile", "loss")
-        if isinstance(written, dict) and goal.output in written:
-            path = (*path, goal.output)
+        if isinstance(written, dict) and pair.output in written:
+            path = (*path, pair.output)
         elif isinstance(written, list):
-            path = (*path, min(case.spec.model.outputs.index(goal.output), len(written) - 1))
-        if goal.loss is not None:
-            yield from _uses_of(goal.loss, goal.output, path)
+            path = (*path, min(case.spec.model.outputs.index(pair.output), len(written) - 1))
+        if pair.loss is not None:
+            yield from _uses_of(pair.loss, pair.output, path)
 
 
 def _uses_of(loss: Loss, tensor: str, path: Path) -> Iterator[_Use]:

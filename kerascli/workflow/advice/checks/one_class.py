@@ -15,19 +15,19 @@ _FIRST_ROWS = 256
 def check(case: Case) -> Iterator[Fault]:
     """Warn of each such target that a loss of its own judges; a formula may need one that never varies."""
     train = None if case.prepared is None else case.prepared.splits.get("train")
-    goals = case.spec.compile.goals if case.spec.compile is not None else ()
-    for goal in goals:
-        if not isinstance(train, MemorySplit) or goal.loss is None or isinstance(goal.loss, Expr):
+    pairs = case.spec.compile.pairs if case.spec.compile is not None else ()
+    for pair in pairs:
+        if not isinstance(train, MemorySplit) or pair.loss is None or isinstance(pair.loss, Expr):
             continue
-        values = train.targets.get(goal.target)
+        values = train.targets.get(pair.target)
         if values is not None and len(values) > 1 and _never_varies(values):
-            is_class = goal.loss.sparse_targets or "crossentropy" in goal.loss.component_name
+            is_class = pair.loss.sparse_targets or "crossentropy" in pair.loss.component_name
             what = "they are all of one class" if is_class else f"it is {show(values.flat[0].item())} in all of them"
             if values[0].size > 1 and not is_class:
                 what = "it is the same in all of them"
-            text = f"the target '{goal.target}' never varies in the {len(values):,} training rows: {what}"
+            text = f"the target '{pair.target}' never varies in the {len(values):,} training rows: {what}"
             hint = "look at the column, at data.where, and at how the rows were chosen"
-            yield warning(text, ("data", "targets", goal.target), hint)
+            yield warning(text, ("data", "targets", pair.target), hint)
 
 
 def _never_varies(values: np.ndarray) -> bool:
