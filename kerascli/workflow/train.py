@@ -170,7 +170,7 @@ def _write_start(
     plugins = [record.write_plugin(path.name, path.read_bytes()) for path in config.plugins]
     record.write_config(config.text)
     record.write_resolved(dump_yaml(escape_references(config.resolved(record.path))))
-    beside = [each.update.graph for each in experiment.rounds] if spec.train_step is not None else []
+    beside = [each.module.graph for each in experiment.forward_passes] if spec.train_step is not None else []
     record.write_summary(render(summarize(experiment.graph, spec.name, beside=beside)))
     for name, data in save_learned(phases[-1].prepared.learned).items():
         record.write_preprocessing(name, data)

@@ -25,7 +25,7 @@ from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.loop import Plan
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer, assign_weights
-from kerascli.workflow.fitting.binding import bind_heard
+from kerascli.workflow.fitting.binding import bind_with_profiler
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.plan import make_plan
 
@@ -168,7 +168,7 @@ class Course:
         experiment = experiment_of(phase.config, phase.prepared, self.device)
         number = reached.phase + 1 if len(self.phases) > 1 else None
         plan = make_plan(experiment, phase.prepared, self.options.limits, phase=number, first=reached.first)
-        trainer, tier, profiler = bind_heard(experiment, plan, profile=profile, recorded_tier=self._tier)
+        trainer, tier, profiler = bind_with_profiler(experiment, plan, profile=profile, recorded_mode=self._tier)
         self._tier = tier.value
         return Ready(experiment, plan, trainer, tier, profiler)
 
