@@ -7,7 +7,7 @@ from typing import Any
 from kerascli.component import Component, Registry, registries
 from kerascli.config.schema.sections import Section, node_settings, sections
 from kerascli.config.schema.settings import Schema, Setting, settings
-from kerascli.layers.base import LAYERS, MergeLayer
+from kerascli.layers.base import LAYERS
 from kerascli.model.syntax.schema import FirstLayerKeys, RepeatEach, RepeatTimes
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -112,7 +112,8 @@ def _after_name(cls: type[Component], found: list[Setting], beside: list[Setting
     """What stands after `name:`: all arguments, or the first one alone where no other is needed."""
     known = {setting.name: setting for setting in (*beside, *found)}  # a setting wins over a call argument
     arguments = _arguments(known.values())
-    first = known.get("inputs") if beside and issubclass(cls, MergeLayer) else known.get(cls.first_argument() or "")
+    first = next((setting for setting in beside if setting.name == "inputs" and setting.required), None)
+    first = first or known.get(cls.first_argument() or "")
     forms = [arguments]
     if first is not None and set(arguments["required"]) <= {first.name}:
         forms.append(_value(first.schema))

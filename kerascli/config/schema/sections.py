@@ -13,8 +13,7 @@ from kerascli.config.sections.fit import FitSpec
 from kerascli.config.sections.init_from import InitFrom
 from kerascli.config.sections.phases import SETTINGS
 from kerascli.data.section import DataSpec, SplitSpec
-from kerascli.layers.base import BaseLayer, CallArgument, MergeLayer, NamingLayer, SourceLayer
-from kerascli.layers.recurrent.rnn import RNN
+from kerascli.layers.base import BaseLayer, CallArgument
 from kerascli.model.syntax.schema import (
     BlockSection,
     CellSection,
@@ -71,10 +70,10 @@ def _of(cls: type[Written]) -> Section:
 
 def node_settings(cls: type[BaseLayer]) -> list[Setting]:
     """What may stand beside a layer's settings in `model.layers`: node keys and call arguments."""
-    own = RNNKeys if cls is RNN else MergeKeys if issubclass(cls, MergeLayer) else NodeKeys
+    own = RNNKeys if cls.takes_described_cell else MergeKeys if cls.call_form == "several" else NodeKeys
     calls = [Setting(name, _of_call(call), _sentence(call.description)) for name, call in call_arguments(cls).items()]
     found = {setting.name: setting for setting in (*_keys(NodeKeys), *calls, *_keys(own))}
-    if issubclass(cls, NamingLayer | SourceLayer):
+    if cls.call_form in ("none", "names"):
         del found["inputs"]
     return list(found.values())
 
