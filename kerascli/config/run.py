@@ -181,9 +181,7 @@ def _dump_described(layer: DescribedRNN, node: Node) -> dict[str, Any]:
         "initial_state": dict(zip(layer.given, given, strict=True)),
         "constants": dict(zip(cell.constants, constants, strict=True)),
     }
-    settings = {
-        name: getattr(layer, name) for name in type(layer).model_fields if name not in {"cell", "layers", "given"}
-    }
+    settings = {name: getattr(layer, name) for name in layer.settings()}
     described = {**own, "states": states, **_dump_layers(cell.entries, cell.outputs, ()), "next": following}
     return {**settings, "inputs": list(sequences), **{k: v for k, v in tensors.items() if v}, "cell": described}
 
