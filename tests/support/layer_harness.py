@@ -18,8 +18,8 @@ from kerascli.layers.base import (
     Outcome,
     SourceLayer,
     WeightedModule,
-    WeightSpec,
 )
+from kerascli.layers.weight_spec import WeightSpec
 from kerascli.shapes import Shape, TensorSpec
 
 
