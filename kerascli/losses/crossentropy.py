@@ -71,6 +71,8 @@ def _are_class_numbers(target: TensorSpec, output: TensorSpec) -> bool:
 class CategoricalCrossentropy(Loss):
     """-sum(y_true * log(y_pred)) over the classes; targets are one-hot."""
 
+    predicts = "classes"
+
     from_logits: FromLogits = False
     label_smoothing: LabelSmoothing = 0.0
     axis: Axes = -1
@@ -87,6 +89,7 @@ class CategoricalCrossentropy(Loss):
 class SparseCategoricalCrossentropy(Loss):
     """-log of the predicted probability of the target's class; targets are class numbers."""
 
+    predicts = "classes"
     sparse_targets = True
 
     from_logits: FromLogits = False
@@ -139,6 +142,8 @@ class CategoricalGeneralizedCrossEntropy(Loss):
 @loss()
 class BinaryCrossentropy(Loss):
     """-log of the predicted probability of what was the case, for each yes-or-no output."""
+
+    predicts = "labels"
 
     from_logits: FromLogits = False
     label_smoothing: LabelSmoothing = 0.0

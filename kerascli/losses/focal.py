@@ -28,6 +28,8 @@ ClassWeights = NonNegativeFloat | Annotated[tuple[NonNegativeFloat, ...], Field(
 class BinaryFocalCrossentropy(Loss):
     """Binary cross-entropy times (1 - probability of what was the case) ** gamma."""
 
+    predicts = "labels"
+
     apply_class_balancing: bool = False
     """Let alpha weigh the two classes."""
     alpha: Fraction = 0.25
@@ -55,6 +57,8 @@ class BinaryFocalCrossentropy(Loss):
 @loss()
 class CategoricalFocalCrossentropy(Loss):
     """Categorical cross-entropy times alpha * (1 - probability) ** gamma; targets are one-hot."""
+
+    predicts = "classes"
 
     alpha: ClassWeights = 0.25
     """Weight of all classes, or a list with the weight of each class."""

@@ -45,6 +45,10 @@ class Embedding(Layer):
     weights: Matrix | None = None
     """The vectors to start from, a list of input_dim lists; null: embeddings_initializer's."""
 
+    @property
+    def id_count(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.input_dim
+
     def makes_mask(self) -> bool:
         return self.mask_zero
 

@@ -49,6 +49,10 @@ class ReversibleEmbedding(Layer):
     logit_soft_cap: PositiveFloat | None = None
     """Bend the scores by tanh so that none is larger than this; null: no limit."""
 
+    @property
+    def id_count(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.input_dim
+
     def makes_mask(self) -> bool:
         return self.mask_zero
 

@@ -40,6 +40,10 @@ class AddMetric(Figure):
     reduction: Literal["mean", "sum"] = "mean"
     """How the values of all samples of an epoch become one: `keras.metrics.Mean` or `Sum`."""
 
+    @property
+    def sums(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.reduction == "sum"
+
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
         return FigureModule(self, xs, None, self.reduction)
 

@@ -71,6 +71,8 @@ class RNN(Recurrent, OfCell):  # pyright: ignore[reportIncompatibleVariableOverr
     `unroll` is accepted and changes nothing.
     """
 
+    takes_described_cell = True
+
     zero_output_for_mask: ZeroOutputForMask = False
 
     @property

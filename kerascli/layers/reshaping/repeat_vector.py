@@ -11,6 +11,7 @@ class RepeatVector(Layer):
     """Repeats a vector `n` times, as the steps of a sequence."""
 
     takes_integers = True
+    moves_values = True
 
     n: PositiveInt
     """How many times."""
