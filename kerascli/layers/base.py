@@ -95,6 +95,7 @@ class BaseLayer(Component):
     refused: ClassVar[Mapping[str, str]] = OF_ANY_LAYER
 
     trainable: bool = True
+    """False: its weights keep their values."""
 
     def makes_mask(self) -> bool:
         """Whether masks begin here, with these settings."""

@@ -19,6 +19,7 @@ class Loss(Component):
     """The distance of predictions from targets; `values` is what a concrete loss defines."""
 
     reduction: Reduction = "sum_over_batch_size"
+    """How the values of the samples become one figure."""
 
     predicts: ClassVar[Literal["values", "classes", "labels"]] = "values"
     """What predictions are: values, scores of classes of which one is true, or of labels of which several may be."""

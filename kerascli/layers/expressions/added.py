@@ -24,6 +24,7 @@ class AddLoss(Figure):
     """Adds to the loss: a value a sample, or one value; `weight` multiplies it, the log shows it without."""
 
     weight: float = 1.0
+    """What it is multiplied by in the total loss."""
 
     def adds_losses(self) -> bool:
         return True

@@ -19,6 +19,7 @@ class ExpressionLayer(BaseLayer):
     takes_integers: ClassVar[bool] = True
 
     value: ExpressionField
+    """The formula: names of nodes, numbers, and the operations of `kerascli list ops`."""
 
     def names(self) -> tuple[str, ...]:
         """What it calls its inputs."""

@@ -26,6 +26,7 @@ class Permute(Layer):
     moves_values = True
 
     dims: Annotated[Sizes, AfterValidator(_check_dims)]
+    """The old axes in their new order, counted from 1."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         if x.rank != len(self.dims):

@@ -14,6 +14,7 @@ class RepeatVector(Layer):
     moves_values = True
 
     n: PositiveInt
+    """How many times."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         if x.rank != 1:

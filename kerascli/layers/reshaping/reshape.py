@@ -27,6 +27,7 @@ class Reshape(Layer):
     moves_values = True
 
     target_shape: Annotated[Ints, AfterValidator(_check_target)]
+    """The new shape, without the batch axis; one size may be -1: what is left."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         if None not in x.shape and not _fits(x.shape, self.target_shape):
