@@ -101,11 +101,20 @@ def test_imports_flow_one_way(room: str) -> None:
     for path in FILES:
         for module in _imports(path):
             pair = _beside(path, module, folder)
-            if pair and floor[pair[1]] >= floor[pair[0]] and (room or pair not in MAY):
-                wrong.append(f"{path.relative_to(PACKAGE)} imports {module}")
-            elif pair and not room and pair[0] == "compiler" and pair[1] not in COMPILER_MAY:
+            wrong_way = pair and floor[pair[1]] >= floor[pair[0]] and (room or pair not in MAY)
+            if wrong_way or (pair and pair[0] == "compiler" and not room and pair[1] not in COMPILER_MAY):
                 wrong.append(f"{path.relative_to(PACKAGE)} imports {module}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_one_file_of_training_knows_the_config() -> None:
+    """The others take modules, components and plain data: a training can be tested with an nn.Linear and a list."""
+    knowing = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in (PACKAGE / "training").rglob("*.py")
+        if any(module.startswith("kerascli.config") for module in _imports(path))
+    }
+    assert knowing == {"training/build.py"}
 
 
 def test_no_folder_has_a_circle() -> None:
