@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from kerascli.cli import options
+from kerascli.config.yaml.document import Document
 from kerascli.errors import ConfigError
 from kerascli.report import plots
 from kerascli.runs.index import LATEST
@@ -66,11 +67,12 @@ def draw_model(
 
     file = None if output is None else _file(output, SUFFIXES)
     found = options.config_or_run(next(iter(what), None), runs_dir, sets, flags)
-    if isinstance(found, Path) and output is None:
-        raise ConfigError("a config has no folder for pictures", hint=f"name the picture: -o {found.stem}.png")
+    if isinstance(found, Document) and output is None:
+        hint = f"name the picture: -o {Path(found.name).stem}.png"
+        raise ConfigError("a config has no folder for pictures", hint=hint)
     from kerascli.workflow.check import graphs_of, spec_of, spec_of_run
 
-    if isinstance(found, Path):
+    if isinstance(found, Document):
         spec = spec_of(found, sets=sets, flags=flags, progress=options.download_bar())
     else:
         spec = spec_of_run(found)

@@ -76,9 +76,16 @@ def describe(
     assert model is not None
     assert built is not None
     assert fit is not None
-    spec = RunSpec(name, seed, data, model, built, compiled, fit, train_step, init_from)
+    spec = RunSpec(name, seed, data, model, built, compiled, fit, train_step, init_from, inputs, targets)
     faults = [] if several and train_step is None else _unused(model, train_step)
-    faults += cross_faults(spec, sections, targets, splits)
+    return check_splits(spec, sections, splits, faults)
+
+
+def check_splits(
+    spec: RunSpec, sections: Mapping[Any, Any], splits: Mapping[str, int] | None, others: Sequence[Fault] = ()
+) -> RunSpec:
+    """Hold the sections of a run against each other and the splits of its data. Raises Invalid, with `others`, too."""
+    faults = [*others, *cross_faults(spec, sections, spec.targets, splits)]
     if faults:
         raise Invalid(faults)
     return spec

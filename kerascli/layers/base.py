@@ -73,6 +73,14 @@ class BaseLayer(Component):
     """The module's forward takes `masks=`: for each input its mask (N, T) bool, or None."""
     logs: ClassVar[bool] = False
     """It has no result but a figure, logged under the node's name."""
+    sums: ClassVar[bool] = False
+    """The figure is summed over the samples of an epoch, not averaged."""
+    moves_values: ClassVar[bool] = False
+    """The values of its result are values of its input."""
+    takes_described_cell: ClassVar[bool] = False
+    """As an entry of `layers` its cell may be described there, as a small model of one step."""
+    id_count: ClassVar[int | None] = None
+    """How many ids, from 0 on, its input may hold; None: its values are no ids."""
     takes_integers: ClassVar[bool] = False
     """Integer inputs are handed over as they are; otherwise they are cast to the compute dtype."""
     mixes_samples: ClassVar[bool] = False
@@ -87,6 +95,7 @@ class BaseLayer(Component):
     refused: ClassVar[Mapping[str, str]] = OF_ANY_LAYER
 
     trainable: bool = True
+    """False: its weights keep their values."""
 
     def makes_mask(self) -> bool:
         """Whether masks begin here, with these settings."""

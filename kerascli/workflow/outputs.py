@@ -67,10 +67,10 @@ def _is_within(file: Path, given: Path) -> bool:
 
 def _read_by(run: RunRecord) -> Iterator[Path]:
     """The paths in the sections of a run's config that name files: every text of which a file is there."""
-    from kerascli.config.yaml.text import read_document
+    from kerascli.config.yaml.text import parse_document
 
     try:
-        resolved = read_document(run.resolved_path).data
+        resolved = parse_document(run.resolved(), str(run.resolved_path)).data
     except KerasCliError:  # a damaged run is refused by the command itself
         return
     model = resolved.get("model")
@@ -121,7 +121,7 @@ def _is_of_kind(file: Path, kind: str) -> bool:
 
 
 def _is_config(file: Path) -> bool:
-    from kerascli.config.load import SECTIONS
+    from kerascli.config.composition.extends import SECTIONS
     from kerascli.config.yaml.text import read_document
 
     try:

@@ -33,7 +33,7 @@ from kerascli.training.loop import train as train_loop
 from kerascli.training.progress import Progress
 from kerascli.workflow.evaluate import evaluate_rows, rows_of
 from kerascli.workflow.fitting.binding import bind
-from kerascli.workflow.fitting.phases import experiment_of
+from kerascli.workflow.fitting.phases import described, experiment_of
 from kerascli.workflow.fitting.plan import judged, make_plan
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.predict import predict_run
@@ -274,7 +274,7 @@ fit:
 def hard(folder: Path, *sets: str) -> tuple[Experiment, Any, Any]:
     config = open_config(write(folder, HARD), sets=sets)
     prepared = config.load_data()
-    experiment = experiment_of(config, prepared, Choice("cpu", "a test"))
+    experiment = experiment_of(described(config, prepared), Choice("cpu", "a test"))
     return experiment, prepared, make_plan(experiment, prepared, {})
 
 
@@ -401,8 +401,8 @@ def test_the_resolved_config_reads_back_equal(tmp_path: Path) -> None:
     for path in (tmp_path / "config.yaml", run.resolved_path):
         config = open_config(path, sets=["fit.epochs=1"])
         prepared = config.load_data()
-        config.describe(prepared.facts, {name: split.rows for name, split in prepared.splits.items()})
-        specs.append(config.resolved(tmp_path))
+        spec = config.describe(prepared.facts, {name: split.rows for name, split in prepared.splits.items()})
+        specs.append(config.resolved([spec], tmp_path))
     assert specs[0] == specs[1]
     assert "random_normal([batch_size, 5])" in run.resolved_path.read_text(encoding="utf-8")
 

@@ -10,8 +10,7 @@ from kerascli.config.sections.fit import FitSpec
 from kerascli.config.sections.init_from import InitFrom
 from kerascli.config.sections.phases import SETTINGS
 from kerascli.data.section import DataSpec, SplitSpec
-from kerascli.layers.base import BaseLayer, CallArgument, MergeLayer, NamingLayer, SourceLayer
-from kerascli.layers.recurrent.rnn import RNN
+from kerascli.layers.base import BaseLayer, CallArgument
 from kerascli.model.syntax.written import call_arguments
 from kerascli.shapes import DType
 
@@ -61,19 +60,19 @@ def sections() -> dict[str, Section]:
 
 def node_settings(cls: type[BaseLayer]) -> list[Setting]:
     """What may stand beside a layer's settings in `model.layers`: node keys and call arguments."""
-    merges = issubclass(cls, MergeLayer)
+    merges = cls.call_form == "several"
     several: Schema = {"type": "array", "items": _NODE}
     inputs = {**several, "minItems": 2} if merges else {"anyOf": [_NODE, several]}
     what = "The nodes that are merged." if merges else "The node it takes; none: the one before."
     keys = [
         Setting("name", _NODE, "What other nodes and the summary call it."),
-        *([] if issubclass(cls, NamingLayer | SourceLayer) else [Setting("inputs", inputs, what, required=merges)]),
+        *([] if cls.call_form in ("none", "names") else [Setting("inputs", inputs, what, required=merges)]),
         Setting("outputs", {"anyOf": [_NODE, several]}, "A name for every result; '_' drops one."),
         Setting("when", _BOOL, "False: left out, its input is passed on under its name.", default=True),
     ]
     calls = call_arguments(cls).items()
     found = [*keys, *(Setting(name, _of_call(call), _sentence(call.description)) for name, call in calls)]
-    return [*map(_by_state, found), _CONSTANTS] if cls is RNN else found
+    return [*map(_by_state, found), _CONSTANTS] if cls.takes_described_cell else found
 
 
 def _of_call(argument: CallArgument) -> Schema:
