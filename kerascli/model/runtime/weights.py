@@ -19,7 +19,7 @@ class Weight:
 
     name: str
     spec: WeightSpec
-    owner: WeightedModule
+    owner: nn.Module
     trainable: bool
 
     @property
