@@ -44,13 +44,16 @@ MAY = {
     ("component", "wording"), ("wording", "errors"), ("storage", "errors"), ("files", "errors"), ("shapes", "errors"),
     ("storage", "pieces"), ("npz", "errors"), ("npz", "files"), ("locks", "storage"), ("locks", "errors"),
     ("metrics", "losses"), ("optimizers", "schedules"), ("callbacks", "schedules"), ("__main__", "cli"),
-    ("ops", "parts"), ("ops", "preprocessing"), ("compiler", "training"),
+    ("ops", "parts"), ("ops", "preprocessing"),
 }  # fmt: skip
 
 # The same within rooms, of their files and folders; a room that does not stand here has no floors.
 INNER_FLOORS = {
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
 }
+
+COMPILER_MAY = {"light_torch", "spans", "cpus", "errors", "component", "device", "draws"}
+"""The compiler takes any module with example inputs: it knows neither the config nor data, models and training."""
 
 
 @cache
@@ -99,9 +102,22 @@ def test_imports_flow_one_way(room: str) -> None:
     for path in FILES:
         for module in _imports(path):
             pair = _beside(path, module, folder)
-            if pair and floor[pair[1]] >= floor[pair[0]] and (room or pair not in MAY):
+            if pair is None:
+                continue
+            is_refused = floor[pair[1]] >= floor[pair[0]] and (room or pair not in MAY)
+            if is_refused or (not room and pair[0] == "compiler" and pair[1] not in COMPILER_MAY):
                 wrong.append(f"{path.relative_to(PACKAGE)} imports {module}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_one_file_of_training_knows_the_config() -> None:
+    """The others take modules, components and plain data: a training can be tested with an nn.Linear and a list."""
+    knowing = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in (PACKAGE / "training").rglob("*.py")
+        if any(module.startswith("kerascli.config") for module in _imports(path))
+    }
+    assert knowing == {"training/build.py"}
 
 
 def test_no_folder_has_a_circle() -> None:
@@ -173,6 +189,44 @@ def test_nothing_read_is_ever_executed() -> None:
                     }:  # fmt: skip
                         found.append(f"{path.name}:{node.lineno} {keyword.arg}")
         found += [f"{path.name} imports {m}" for m in _imports(path) if m.split(".")[0] in FORBIDDEN_MODULES]
+    assert not found, "\n".join(found)
+
+
+PRIVATE_OF_TORCH = {
+    "compiler/torch_private.py": {"*"},
+    "light_torch.py": {"torch._dynamo"},
+    "optimizers/clipping.py": {"torch._foreach_norm", "torch._foreach_mul_"},
+    "optimizers/flat.py": {"torch._foreach_copy_"},
+}
+"""One file owns the private names of torch; those of rooms below it are in its list, too."""
+
+
+def _torch_names(path: Path) -> Iterator[str]:
+    """Names of torch that a file imports or looks up, dotted, as far as they are written."""
+    yield from (module for module in _imports(path) if module.startswith("torch."))
+    known = {"torch": "torch", "nn": "torch.nn", "F": "torch.nn.functional", "fx": "torch.fx", "aten": "torch.ops.aten"}
+    for node in ast.walk(_tree(path)):
+        root, _, rest = ast.unparse(node).partition(".") if isinstance(node, ast.Attribute) else ("", "", "")
+        if root in known and rest.replace(".", "").isidentifier():
+            yield f"{known[root]}.{rest}"
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("torch._"):
+            yield node.value
+
+
+def _is_private(name: str) -> bool:
+    return any(part.startswith("_") and not part.startswith("__") for part in name.split("."))
+
+
+def test_private_names_of_torch_stand_in_one_file() -> None:
+    found = []
+    for path in FILES:
+        file = path.relative_to(PACKAGE).as_posix()
+        allowed = PRIVATE_OF_TORCH.get(file, set())
+        found += [
+            f"{file} uses {name}"
+            for name in _torch_names(path)
+            if _is_private(name) and "*" not in allowed and not any(name.startswith(each) for each in allowed)
+        ]
     assert not found, "\n".join(found)
 
 

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.component import Component
-from kerascli.config.sections.compile import CompileSpec, OutputTarget
 from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric
+from kerascli.metrics.comparisons import OutputTarget
 from kerascli.model.runtime.graph import GraphOutcome
 from kerascli.model.runtime.weights import Weight
 
 
 @dataclass(slots=True)
-class Judgement:
+class LossOutput:
     """`totals` are the scalars to descend; `states` go with `Objective.names`, and those of batches add up."""
 
     totals: list[Tensor]
@@ -29,7 +29,7 @@ Reduction = Literal["mean", "sum"]
 
 
 class BaseObjective(nn.Module):
-    """(outcome of the graph, targets, sample weights, rows) -> Judgement, in float32 whatever the precision."""
+    """(outcome of the graph, targets, sample weights, rows) -> LossOutput, in float32 whatever the precision."""
 
     def __init__(self, names: Iterable[str], metrics: Sequence[Metric | Reduction], losses: Iterable[Loss]) -> None:
         """The names of all figures; for each state its metric (of one figure or more), or the figure's reduction."""
@@ -59,26 +59,31 @@ def _reduced(state: Tensor, reduction: Reduction) -> Tensor:
 
 
 class Objective(BaseObjective):
-    """What the compile section says of the model's outputs."""
+    """Losses and metrics of a model's outputs, each compared with a target; one total."""
 
     class_weight: Tensor | None
 
     def __init__(
         self,
-        spec: CompileSpec,
+        names: Sequence[str],
+        pairs: Sequence[OutputTarget],
         weights: Sequence[Weight],
-        class_weight: Tensor | None = None,
+        *,
+        figures: Sequence[str] = (),
         sums: Collection[str] = (),
+        class_weight: Tensor | None = None,
     ) -> None:
-        """`sums` are those of the model's own figures that add up over all rows."""
-        names, uses = spec.log_names(), [use for pair in spec.pairs for use in pair.metrics]
+        """`names` are the total, each loss where there are several, the model's own `figures`, and the metrics.
+
+        `sums` are those of the figures that add up over all rows; the others are means.
+        """
+        uses = [use for pair in pairs for use in pair.metrics]
         plain = len(names) - sum(len(use.columns) for use in uses)
-        reductions: list[Reduction] = ["sum" if name in sums else "mean" for name in list(names)[:plain]]
-        metrics = [*reductions, *(use.metric for use in uses)]
-        super().__init__(names, metrics, [pair.loss for pair in spec.pairs if pair.loss is not None])
-        self.pairs = spec.pairs
-        self._own = spec.figures
-        self._each_loss = spec.logs_each_loss
+        metrics = [*reductions(names[:plain], sums), *(use.metric for use in uses)]
+        super().__init__(names, metrics, [pair.loss for pair in pairs if pair.loss is not None])
+        self.pairs = pairs
+        self._own = figures
+        self._each_loss = plain > 1 + len(figures)
         self._penalized = [weight for weight in weights if weight.spec.regularizer is not None and weight.trainable]
         self.register_buffer("class_weight", class_weight)
 
@@ -88,7 +93,7 @@ class Objective(BaseObjective):
         targets: Mapping[str, Tensor],
         sample_weight: Mapping[str, Tensor],
         rows: int,
-    ) -> Judgement:
+    ) -> LossOutput:
         """Targets by target name (N, *), sample weights by target name (N,) -> the batch's judgement."""
         parts: list[Tensor] = []
         losses: list[Tensor] = []
@@ -107,15 +112,19 @@ class Objective(BaseObjective):
         parts += [penalty(weight) for weight in self._penalized]
         total = summed(parts)
         values = [total, *(losses if self._each_loss else ()), *(outcome.metrics[name] for name in self._own)]
-        reductions = self.metrics[: len(values)]
-        plain = [figure_state(value, rows, how) for value, how in zip(values, reductions, strict=True)]
-        return Judgement([total], [*plain, *figures])
+        plain = [figure_state(value, rows, how) for value, how in zip(values, self.metrics, strict=False)]
+        return LossOutput([total], [*plain, *figures])
 
     def _sample_weight(self, pair: OutputTarget, y_true: Tensor, given: Mapping[str, Tensor]) -> Tensor | None:
         if self.class_weight is not None and self.training:
             last = len(self.class_weight) - 1  # where classes that were not named are weighted 1, as in Keras
             return self.class_weight[class_numbers(y_true).clamp(max=last)]
         return given.get(pair.target)
+
+
+def reductions(names: Iterable[str], sums: Collection[str]) -> list[Reduction]:
+    """How the values of batches under these names become that of an epoch."""
+    return ["sum" if name in sums else "mean" for name in names]
 
 
 def full_precision(y_pred: Tensor) -> Tensor:

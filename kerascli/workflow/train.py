@@ -170,7 +170,7 @@ def _write_start(
     plugins = [record.write_plugin(code) for code in config.plugins]
     record.write_config(config.text)
     _write_resolved(record, phases)
-    beside = [each.update.graph for each in experiment.rounds] if spec.train_step is not None else []
+    beside = [each.module.graph for each in experiment.forward_passes] if spec.train_step is not None else []
     record.write_summary(render(summarize(experiment.graph, spec.name, beside=beside)))
     for name, data in save_learned(phases[-1].prepared.learned).items():
         record.write_preprocessing(name, data)

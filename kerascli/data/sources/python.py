@@ -33,6 +33,7 @@ class Python(Source):
     in_files = False
 
     function: Annotated[str, AfterValidator(_check_form)]
+    """path/to/file.py:function, relative to the config."""
 
     def load(self, context: Context) -> Mapping[str, Table]:
         shown, _, name = self.function.rpartition(":")

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
-from kerascli.layers.geometry import Axes, positive_axes
+from kerascli.layers.geometry import positive_axes
 from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import Zeros
-from kerascli.shapes import TensorSpec
+from kerascli.shapes import Axes, TensorSpec
 
 
 @layer(
@@ -44,10 +44,7 @@ class PReLUModule(WeightedModule):
 
     def __init__(self, settings: PReLU, shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.add_weight(
-            "alpha", shape, initializer=settings.alpha_initializer,
-            regularizer=settings.alpha_regularizer, constraint=settings.alpha_constraint,
-        )  # fmt: skip
+        self.add_weight_of(settings, "alpha", shape)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
         return torch.relu(x) - self.alpha * torch.relu(-x)

@@ -9,9 +9,27 @@ from kerascli.layers.attention.base import last_size, query_value_key
 from kerascli.layers.attention.heads import HeadsLayer, HeadsModule
 from kerascli.layers.attention.projection import Projection
 from kerascli.layers.base import Example, layer
-from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
-from kerascli.parts.initializers import GlorotUniform, Zeros
-from kerascli.shapes import Fraction, PositiveInt, TensorSpec
+from kerascli.layers.kernels import KernelAndBias
+from kerascli.parts import fields
+from kerascli.shapes import Fraction, PositiveInt, Seed, TensorSpec
+
+
+class Heads(HeadsLayer):
+    """What `group_query_attention` begins with."""
+
+    head_dim: PositiveInt
+    """The features of a query, a key and a value in a head."""
+    num_query_heads: PositiveInt
+    """How many projections attend; a multiple of num_key_value_heads."""
+    num_key_value_heads: PositiveInt
+    """How many projections of keys and values they share."""
+    dropout: Fraction = 0.0
+    """The share of the scores that is dropped while training."""
+    use_bias: fields.UseBias = True
+    sliding_window: PositiveInt | None = None
+    """A step sees those less than this many steps away; null: all."""
+    flash_attention: bool | None = None
+    """true: insist on torch's fused kernel; false: do without; null: use it unless scores or dropout forbid it."""
 
 
 @layer(
@@ -23,36 +41,17 @@ from kerascli.shapes import Fraction, PositiveInt, TensorSpec
     }),
     aliases=("grouped_query_attention",),
 )  # fmt: skip
-class GroupQueryAttention(HeadsLayer):
+class GroupQueryAttention(KernelAndBias, Heads):
     """A multi_head_attention whose heads share keys and values in groups: fewer weights, less to remember.
 
     Called on [query, value] or [query, value, key]: sequences (steps, features).
     """
 
-    head_dim: PositiveInt
-    """The features of a query, a key and a value in a head."""
-    num_query_heads: PositiveInt
-    """How many projections attend; a multiple of num_key_value_heads."""
-    num_key_value_heads: PositiveInt
-    """How many projections of keys and values they share."""
-    dropout: Fraction = 0.0
-    """The share of the scores that is dropped while training."""
-    use_bias: bool = True
-    sliding_window: PositiveInt | None = None
-    """A step sees those less than this many steps away; null: all."""
-    flash_attention: bool | None = None
-    """true: insist on torch's fused kernel; false: do without; null: use it unless scores or dropout forbid it."""
-    kernel_initializer: InitializerField = GlorotUniform()
-    bias_initializer: InitializerField = Zeros()
-    kernel_regularizer: RegularizerField | None = None
-    bias_regularizer: RegularizerField | None = None
-    activity_regularizer: RegularizerField | None = None
+    activity_regularizer: fields.RegularizerField | None = None
     """A penalty on the result of each projection and on the layer's, added to the loss."""
-    kernel_constraint: ConstraintField | None = None
-    bias_constraint: ConstraintField | None = None
     use_gate: bool = False
     """Multiply the heads' results by a sigmoid of one more projection of the query."""
-    seed: int | None = None
+    seed: Seed = None
 
     @model_validator(mode="after")
     def _checked(self) -> Self:

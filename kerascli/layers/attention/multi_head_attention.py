@@ -9,10 +9,32 @@ from kerascli.layers.attention.base import last_size, query_value_key
 from kerascli.layers.attention.heads import HeadsLayer, HeadsModule
 from kerascli.layers.attention.projection import Projection
 from kerascli.layers.base import Example, ShapeMismatch, layer
-from kerascli.layers.geometry import Axes, positive_axes
-from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
-from kerascli.parts.initializers import GlorotUniform, Zeros
-from kerascli.shapes import Fraction, PositiveInt, Sizes, TensorSpec
+from kerascli.layers.geometry import positive_axes
+from kerascli.layers.kernels import KernelAndBias
+from kerascli.parts import fields
+from kerascli.shapes import Axes, Fraction, PositiveInt, Seed, Sizes, TensorSpec
+
+
+class Heads(HeadsLayer):
+    """What `multi_head_attention` begins with."""
+
+    num_heads: PositiveInt
+    """How many projections attend, each on its own."""
+    key_dim: PositiveInt
+    """The features of a query and of a key in a head."""
+    value_dim: PositiveInt | None = None
+    """The features of a value in a head; null: key_dim."""
+    dropout: Fraction = 0.0
+    """The share of the scores that is dropped while training."""
+    use_bias: fields.UseBias = True
+    output_shape: PositiveInt | Sizes | None = None
+    """What each step comes out as; null: as many features as the query has."""
+    attention_axes: Axes | None = None
+    """The axes of steps to attend along; null: all between the batch and the features."""
+    sliding_window: PositiveInt | None = None
+    """A step sees those less than this many steps away; null: all."""
+    flash_attention: bool | None = None
+    """true: insist on torch's fused kernel; false: do without; null: use it unless scores or dropout forbid it."""
 
 
 @layer(
@@ -24,41 +46,18 @@ from kerascli.shapes import Fraction, PositiveInt, Sizes, TensorSpec
         "num_heads": 2, "key_dim": 3, "attention_axes": 2,
     }),
 )  # fmt: skip
-class MultiHeadAttention(HeadsLayer):
+class MultiHeadAttention(KernelAndBias, Heads):
     """Attention in several learned projections (heads) at once; their results are projected to one.
 
     Called on [query, value] or [query, value, key]: [x, x] is self-attention. Masks of the inputs are obeyed, and
     that of the query goes on.
     """
 
-    num_heads: PositiveInt
-    """How many projections attend, each on its own."""
-    key_dim: PositiveInt
-    """The features of a query and of a key in a head."""
-    value_dim: PositiveInt | None = None
-    """The features of a value in a head; null: key_dim."""
-    dropout: Fraction = 0.0
-    """The share of the scores that is dropped while training."""
-    use_bias: bool = True
-    output_shape: PositiveInt | Sizes | None = None
-    """What each step comes out as; null: as many features as the query has."""
-    attention_axes: Axes | None = None
-    """The axes of steps to attend along; null: all between the batch and the features."""
-    sliding_window: PositiveInt | None = None
-    """A step sees those less than this many steps away; null: all."""
-    flash_attention: bool | None = None
-    """true: insist on torch's fused kernel; false: do without; null: use it unless scores or dropout forbid it."""
-    kernel_initializer: InitializerField = GlorotUniform()
-    bias_initializer: InitializerField = Zeros()
-    kernel_regularizer: RegularizerField | None = None
-    bias_regularizer: RegularizerField | None = None
-    activity_regularizer: RegularizerField | None = None
+    activity_regularizer: fields.RegularizerField | None = None
     """A penalty on the result of each projection, added to the loss."""
-    kernel_constraint: ConstraintField | None = None
-    bias_constraint: ConstraintField | None = None
     use_gate: bool = False
     """Multiply the heads' results by a sigmoid of one more projection of the query."""
-    seed: int | None = None
+    seed: Seed = None
 
     @model_validator(mode="after")
     def _checked(self) -> Self:

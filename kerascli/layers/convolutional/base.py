@@ -1,18 +1,52 @@
 """What the convolutions share: a window over (N, C, *sizes), a bias, an activation."""
 
 from abc import abstractmethod
-from typing import ClassVar, Protocol
+from typing import Annotated, ClassVar, Protocol
 
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from kerascli.layers.base import ShapeMismatch, WeightedModule
-from kerascli.layers.geometry import Window, even, flat, from_channels_first, spatial_shape, to_channels_first
-from kerascli.parts.base import Activation, Constraint, Initializer, Regularizer
-from kerascli.shapes import DataFormat, Shape, TensorSpec
+from kerascli.layers.base import Layer, ShapeMismatch, WeightedModule
+from kerascli.layers.geometry import (
+    KernelSize,
+    Padding,
+    Strides,
+    Window,
+    even,
+    flat,
+    from_channels_first,
+    spatial_shape,
+    to_channels_first,
+)
+from kerascli.parts.base import Activation
+from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
+from kerascli.shapes import DataFormat, PositiveInt, Shape, TensorSpec
 
 KERNEL_AXES = {1: (2, 1, 0), 2: (3, 2, 0, 1), 3: (4, 3, 0, 1, 2)}
 """Keras has a kernel's channels last, torch first and in the other order."""
+
+
+DepthwiseInitializer = Annotated[InitializerField, Field(description="What the kernels of the channels start from.")]
+DepthwiseRegularizer = Annotated[
+    RegularizerField | None, Field(description="A penalty on the kernels of the channels, added to the loss.")
+]
+DepthwiseConstraint = Annotated[
+    ConstraintField | None, Field(description="What the kernels of the channels are held to after each update.")
+]
+DepthMultiplier = Annotated[PositiveInt, Field(description="How many kernels each channel has of its own.")]
+
+
+class Filtering(Layer):
+    """What layers of filters begin with; the classes for each rank narrow the sizes."""
+
+    rank: ClassVar[int]
+
+    filters: PositiveInt
+    """How many channels come out."""
+    kernel_size: KernelSize
+    strides: Strides
+    padding: Padding = "valid"
 
 
 class ConvolutionSettings(Protocol):
@@ -21,10 +55,6 @@ class ConvolutionSettings(Protocol):
     rank: ClassVar[int]
     data_format: DataFormat
     activation: Activation | None
-    use_bias: bool
-    bias_initializer: Initializer
-    bias_regularizer: Regularizer | None
-    bias_constraint: Constraint | None
 
 
 def sizes_and_channels(x: TensorSpec, rank: int, data_format: DataFormat) -> tuple[Shape, int]:
@@ -45,16 +75,6 @@ class ConvolvingModule(WeightedModule):
         self.of_sequences = settings.rank == 1
         self.data_format: DataFormat = settings.data_format
         self.activation = settings.activation
-
-    def add_bias(self, settings: ConvolutionSettings, shape: tuple[int, ...]) -> None:
-        """Declare the bias, after the kernels as in Keras; None if there is none."""
-        if not settings.use_bias:
-            self.bias = None
-            return
-        self.add_weight(
-            "bias", shape, initializer=settings.bias_initializer,
-            regularizer=settings.bias_regularizer, constraint=settings.bias_constraint,
-        )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *sizes, C) -> (N, *sizes, filters), or channels first
         x = to_channels_first(x, self.data_format)

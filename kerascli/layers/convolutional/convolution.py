@@ -1,41 +1,34 @@
 """Conv1D, Conv2D, Conv3D: filters that slide over sequences, images and volumes."""
 
-from typing import ClassVar, Literal, Self
+from typing import Self
 
 from pydantic import model_validator
 from torch import Tensor, nn
 
 from kerascli.layers.absent import ADAPTERS
-from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
-from kerascli.layers.convolutional.base import KERNEL_AXES, ConvolvingModule, convolve, sizes_and_channels
-from kerascli.layers.geometry import Window
-from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
-from kerascli.parts.initializers import GlorotUniform, Zeros
-from kerascli.shapes import DataFormat, PositiveInt, Size1D, Size2D, Size3D, Sizes, TensorSpec
+from kerascli.layers.base import Example, ShapeMismatch, layer
+from kerascli.layers.convolutional.base import KERNEL_AXES, ConvolvingModule, Filtering, convolve, sizes_and_channels
+from kerascli.layers.geometry import CausalPadding, DilationRate, Window
+from kerascli.layers.kernels import KernelAndBias
+from kerascli.parts import fields
+from kerascli.shapes import DataFormat, PositiveInt, Size1D, Size2D, Size3D, TensorSpec
 
 
-class Convolution(Layer):
+class Convolving(Filtering):
+    """What a convolution begins with."""
+
+    data_format: DataFormat = "channels_last"
+    dilation_rate: DilationRate
+    groups: PositiveInt = 1
+    """Groups of channels that are convolved apart."""
+    activation: fields.OutputActivation = None
+    use_bias: fields.UseBias = True
+
+
+class Convolution(KernelAndBias, Convolving):
     """Settings of a convolution; the classes for each rank narrow the sizes."""
 
     refused = ADAPTERS
-    rank: ClassVar[int]
-
-    filters: PositiveInt
-    kernel_size: Sizes
-    strides: Sizes
-    padding: Literal["valid", "same"] = "valid"
-    data_format: DataFormat = "channels_last"
-    dilation_rate: Sizes
-    groups: PositiveInt = 1
-    activation: ActivationField | None = None
-    use_bias: bool = True
-    kernel_initializer: InitializerField = GlorotUniform()
-    bias_initializer: InitializerField = Zeros()
-    kernel_regularizer: RegularizerField | None = None
-    bias_regularizer: RegularizerField | None = None
-    activity_regularizer: RegularizerField | None = None
-    kernel_constraint: ConstraintField | None = None
-    bias_constraint: ConstraintField | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -63,12 +56,9 @@ class ConvolutionModule(ConvolvingModule):
         super().__init__(settings)
         self.window = window.over_images()
         self.groups = settings.groups
-        self.add_weight(
-            "kernel", (*window.size, channels // settings.groups, settings.filters), axes=KERNEL_AXES[settings.rank],
-            initializer=settings.kernel_initializer,
-            regularizer=settings.kernel_regularizer, constraint=settings.kernel_constraint,
-        )  # fmt: skip
-        self.add_bias(settings, (settings.filters,))
+        kernel = (*window.size, channels // settings.groups, settings.filters)
+        self.add_weight_of(settings, "kernel", kernel, axes=KERNEL_AXES[settings.rank])
+        self.add_weight_of(settings, "bias", (settings.filters,) if settings.use_bias else None)
 
     def convolve(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, filters, *sizes)
         return convolve(x, self.over_images(self.kernel), self.bias, self.window, self.groups)
@@ -86,7 +76,7 @@ class Conv1D(Convolution):
 
     kernel_size: Size1D
     strides: Size1D = (1,)
-    padding: Literal["valid", "same", "causal"] = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
+    padding: CausalPadding = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
     dilation_rate: Size1D = (1,)
 
 

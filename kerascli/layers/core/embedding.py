@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from kerascli.layers.absent import ADAPTERS_AND_QUANTIZATION
 from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
-from kerascli.parts.base import Constraint, Initializer, Regularizer
-from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
+from kerascli.parts import fields
+from kerascli.parts.base import Initializer
 from kerascli.parts.initializers import RandomUniform
 from kerascli.shapes import Matrix, PositiveInt, TensorSpec
 
@@ -30,14 +30,24 @@ class Embedding(Layer):
     by_rows = True
 
     input_dim: PositiveInt
+    """How many words there are: the largest number plus 1."""
     output_dim: PositiveInt
-    embeddings_initializer: InitializerField = RandomUniform()
-    embeddings_regularizer: RegularizerField | None = None
-    activity_regularizer: RegularizerField | None = None
-    embeddings_constraint: ConstraintField | None = None
+    """The size of a word's vector."""
+    embeddings_initializer: fields.InitializerField = RandomUniform()
+    """What the vectors start from."""
+    embeddings_regularizer: fields.RegularizerField | None = None
+    """A penalty on the vectors, added to the loss."""
+    activity_regularizer: fields.ActivityRegularizer = None
+    embeddings_constraint: fields.ConstraintField | None = None
+    """What the vectors are held to after each update."""
     mask_zero: bool = False
+    """0 is no word: steps that have it are skipped by what follows."""
     weights: Matrix | None = None
     """The vectors to start from, a list of input_dim lists; null: embeddings_initializer's."""
+
+    @property
+    def id_count(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.input_dim
 
     def makes_mask(self) -> bool:
         return self.mask_zero
@@ -69,12 +79,6 @@ class Vectors(Protocol):
     def output_dim(self) -> int: ...
     @property
     def mask_zero(self) -> bool: ...
-    @property
-    def embeddings_initializer(self) -> Initializer: ...
-    @property
-    def embeddings_regularizer(self) -> Regularizer | None: ...
-    @property
-    def embeddings_constraint(self) -> Constraint | None: ...
 
 
 class EmbeddingModule(WeightedModule):
@@ -83,11 +87,7 @@ class EmbeddingModule(WeightedModule):
     def __init__(self, settings: Vectors, start: Initializer | None = None) -> None:
         super().__init__()
         self.mask_zero = settings.mask_zero
-        self.add_weight(
-            "embeddings", (settings.input_dim, settings.output_dim),
-            initializer=start or settings.embeddings_initializer,
-            regularizer=settings.embeddings_regularizer, constraint=settings.embeddings_constraint,
-        )  # fmt: skip
+        self.add_weight_of(settings, "embeddings", (settings.input_dim, settings.output_dim), initializer=start)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *, output_dim)
         return F.embedding(x.long(), self.embeddings)

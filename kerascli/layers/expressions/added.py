@@ -24,12 +24,13 @@ class AddLoss(Figure):
     """Adds to the loss: a value a sample, or one value; `weight` multiplies it, the log shows it without."""
 
     weight: float = 1.0
+    """What it is multiplied by in the total loss."""
 
     def adds_losses(self) -> bool:
         return True
 
-    def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
-        return FigureModule(self, xs, self.weight)
+    def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
+        return FigureModule(self, inputs, self.weight)
 
 
 @layer(Example(input=(4,), output=[], config={"value": "max(abs(prev), axis=-1)"}))
@@ -39,8 +40,12 @@ class AddMetric(Figure):
     reduction: Literal["mean", "sum"] = "mean"
     """How the values of all samples of an epoch become one: `keras.metrics.Mean` or `Sum`."""
 
-    def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
-        return FigureModule(self, xs, None, self.reduction)
+    @property
+    def sums(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.reduction == "sum"
+
+    def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
+        return FigureModule(self, inputs, None, self.reduction)
 
 
 class FigureModule(ExpressionModule):

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from kerascli.layers.base import Example, Layer, Outcome, layer
 from kerascli.layers.geometry import broadcast_mask, positive_axes
-from kerascli.layers.normalization.base import ScaledModule, known_sizes
+from kerascli.layers.normalization.base import Epsilon, Penalized, Scaled, ScaledModule, known_sizes
 from kerascli.parts.base import Initializer
-from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
+from kerascli.parts.fields import InitializerField
 from kerascli.parts.initializers import Ones, Zeros
-from kerascli.shapes import Fraction, NonNegativeFloat, PositiveFloat, TensorSpec
+from kerascli.shapes import Axis, Fraction, NonNegativeFloat, TensorSpec
 
 _MASK_EPSILON = 1e-7  # Keras's guard against a mask that hides everything
 
@@ -24,13 +24,31 @@ def _not_synchronized(synchronized: bool) -> bool:
     return synchronized
 
 
+class Along(Layer):
+    """What it begins with."""
+
+    axis: Axis = -1
+    momentum: Fraction = 0.99
+    """How slowly the running mean and variance forget."""
+    epsilon: Epsilon = 1e-3
+
+
+class Moving(Layer):
+    """What the moving averages start from."""
+
+    moving_mean_initializer: InitializerField = Zeros()
+    """What the running mean starts from."""
+    moving_variance_initializer: InitializerField = Ones()
+    """What the running variance starts from."""
+
+
 @layer(
     Example(input=(8,), output=(8,)),
     Example(input=(4, 4, 3), output=(4, 4, 3), config={"momentum": 0.9, "scale": False}),
     Example(input=(3, 4, 4), output=(3, 4, 4), config={"axis": 1}),
     Example(input=(8,), output=(8,), config={"renorm": True, "renorm_clipping": {"rmax": 3.0, "dmax": 5.0}}),
 )
-class BatchNormalization(Layer):
+class BatchNormalization(Penalized, Moving, Scaled, Along):
     """Brings each channel to mean 0 and variance 1 over the batch, then scales and shifts it.
 
     Evaluation, and training with `trainable: false`, use moving averages of the statistics.
@@ -40,19 +58,6 @@ class BatchNormalization(Layer):
     uses_mask = True
     mixes_samples = True
 
-    axis: int = -1
-    momentum: Fraction = 0.99
-    epsilon: PositiveFloat = 1e-3
-    center: bool = True
-    scale: bool = True
-    beta_initializer: InitializerField = Zeros()
-    gamma_initializer: InitializerField = Ones()
-    moving_mean_initializer: InitializerField = Zeros()
-    moving_variance_initializer: InitializerField = Ones()
-    beta_regularizer: RegularizerField | None = None
-    gamma_regularizer: RegularizerField | None = None
-    beta_constraint: ConstraintField | None = None
-    gamma_constraint: ConstraintField | None = None
     renorm: bool = False
     """Correct each batch towards moving averages, so that training sees what evaluation does (Ioffe, 2017)."""
     renorm_clipping: dict[str, NonNegativeFloat] | None = None

@@ -8,10 +8,8 @@ from torch.nn import functional as F
 
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.layers.geometry import positive_axes
-from kerascli.layers.normalization.base import ScaledModule, known_sizes
-from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
-from kerascli.parts.initializers import Ones, Zeros
-from kerascli.shapes import PositiveFloat, TensorSpec
+from kerascli.layers.normalization.base import Epsilon, Penalized, Scaled, ScaledModule, known_sizes
+from kerascli.shapes import Axis, TensorSpec
 
 
 def _check_groups(groups: int) -> int:
@@ -20,27 +18,23 @@ def _check_groups(groups: int) -> int:
     return groups
 
 
+class Along(Layer):
+    """What it begins with."""
+
+    groups: Annotated[int, AfterValidator(_check_groups)] = 32
+    """Groups that the channels are divided into; -1: a group a channel."""
+    axis: Axis = -1
+    epsilon: Epsilon = 1e-3
+
+
 @layer(
     Example(input=(4, 4, 6), output=(4, 4, 6), config={"groups": 3}),
     Example(input=(6, 4), output=(6, 4), config={"groups": -1, "axis": 1, "scale": False}),
 )
-class GroupNormalization(Layer):
+class GroupNormalization(Penalized, Scaled, Along):
     """Brings each group of a sample's channels to mean 0 and variance 1, then scales and shifts each channel."""
 
     mask = "pass"
-
-    groups: Annotated[int, AfterValidator(_check_groups)] = 32
-    """Groups that the channels are divided into; -1: a group a channel."""
-    axis: int = -1
-    epsilon: PositiveFloat = 1e-3
-    center: bool = True
-    scale: bool = True
-    beta_initializer: InitializerField = Zeros()
-    gamma_initializer: InitializerField = Ones()
-    beta_regularizer: RegularizerField | None = None
-    gamma_regularizer: RegularizerField | None = None
-    beta_constraint: ConstraintField | None = None
-    gamma_constraint: ConstraintField | None = None
 
     def build(self, x: TensorSpec) -> nn.Module:
         axes = positive_axes(self.axis, x)

@@ -5,11 +5,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.layers.geometry import Axes, positive_axes
-from kerascli.layers.normalization.base import ScaledModule, known_sizes
-from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
-from kerascli.parts.initializers import Ones, Zeros
-from kerascli.shapes import PositiveFloat, TensorSpec
+from kerascli.layers.geometry import positive_axes
+from kerascli.layers.normalization.base import Epsilon, Penalized, Scaled, ScaledModule, known_sizes
+from kerascli.shapes import Axes, TensorSpec
+
+
+class Along(Layer):
+    """What it begins with."""
+
+    axis: Axes = -1
+    epsilon: Epsilon = 1e-3
 
 
 @layer(
@@ -17,21 +22,11 @@ from kerascli.shapes import PositiveFloat, TensorSpec
     Example(input=(5, 4, 3), output=(5, 4, 3), config={"axis": [2, 3], "center": False}),
     Example(input=(5, 4, 3), output=(5, 4, 3), config={"axis": 1}),
 )
-class LayerNormalization(Layer):
+class LayerNormalization(Penalized, Scaled, Along):
     """Brings each sample to mean 0 and variance 1 along `axis`, then scales and shifts it."""
 
     mask = "pass"
 
-    axis: Axes = -1
-    epsilon: PositiveFloat = 1e-3
-    center: bool = True
-    scale: bool = True
-    beta_initializer: InitializerField = Zeros()
-    gamma_initializer: InitializerField = Ones()
-    beta_regularizer: RegularizerField | None = None
-    gamma_regularizer: RegularizerField | None = None
-    beta_constraint: ConstraintField | None = None
-    gamma_constraint: ConstraintField | None = None
     rms_scaling: bool = False
     """Keras's old way: divide by the deviation and scale, but leave the mean; better: rms_normalization."""
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 
 from kerascli.errors import Path
 from kerascli.layers.base import BaseLayer
-from kerascli.layers.expressions.added import AddMetric
 from kerascli.shapes import TensorSpec
 
 CallValue = str | bool | tuple[str, ...]
@@ -161,8 +160,7 @@ class Model:
     @property
     def sums(self) -> frozenset[str]:
         """Return the names of the figures that are summed over all samples; the others are averaged."""
-        sums = (each for each in self.nodes if isinstance(each.layer, AddMetric) and each.layer.reduction == "sum")
-        return frozenset(each.name for each in sums)
+        return frozenset(node.name for node in self.nodes if node.layer.sums)
 
     @property
     def is_sequential(self) -> bool:

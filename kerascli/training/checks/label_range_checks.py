@@ -3,34 +3,27 @@
 They are looked for before the training; of rows on disk, when they are read.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
 
-from kerascli.config.run import RunSpec
 from kerascli.data.batches.rows import MemorySplit, Split
 from kerascli.data.pipeline.pipeline import Stage
 from kerascli.data.storage.convert import IDS, first_rounded
 from kerascli.data.storage.on_disk import Rows, pieces, rows_a_block
 from kerascli.data.storage.table import first_wrong
 from kerascli.errors import DataError, Fault
-from kerascli.layers.base import BaseLayer
-from kerascli.layers.core.embedding import Embedding
-from kerascli.layers.core.reversible_embedding import ReversibleEmbedding
 from kerascli.losses.base import Loss
 from kerascli.losses.labels import Labels
 from kerascli.metrics.base import Metric
-from kerascli.model.ir.shared_layer import SharedPart
 from kerascli.model.runtime.built import Built
 from kerascli.shapes import TensorSpec
 
 Warn = Callable[[str], None]
 
-_MOVING = frozenset({"identity", "reshape", "flatten", "permute", "repeat_vector"})
-"""Layers that hand values on as they are."""
 _ROUNDED_FROM = 2**24
 """Whole numbers beyond it are rounded by float32."""
 
@@ -59,34 +52,34 @@ class _Wanted:
 
 
 def check_values(
-    spec: RunSpec,
+    graphs: Iterable[Built],
+    compared: Iterable[tuple[str, Loss | Metric, TensorSpec]],
     splits: Mapping[str, Split],
     input_stage: Stage,
     target_stage: Stage,
     warn: Warn | None = None,
 ) -> None:
-    """Raises DataError naming the value and its place in the file; without a file, the split and the row (from 1).
+    """Check the values of splits against the models that take them, and what is `compared` of each target.
+
+    Raises DataError naming the value and its place in the file; without a file, the split and the row (from 1).
 
     `warn` is told what will be rounded. Rows on disk are looked at when they are read. What a stage does to a batch is
     done before.
     """
-    wanted = _wanted(spec)
+    wanted = _wanted(graphs, compared)
     for name, split in splits.items():
         split.watch(partial(_check, wanted, name, (input_stage, target_stage), warn))
 
 
-def _wanted(spec: RunSpec) -> _Wanted:
-    graphs = (
-        [spec.built, *(each.built for each in spec.train_step.passes)] if spec.train_step is not None else [spec.built]
-    )
+def _wanted(graphs: Iterable[Built], compared: Iterable[tuple[str, Loss | Metric, TensorSpec]]) -> _Wanted:
     lookups: dict[str, list[_Lookup]] = {}
     numbers: set[str] = set()
     for built in graphs:
         numbers |= _of_inputs(built, lookups)
-    compared: dict[str, list[tuple[Loss | Metric, TensorSpec]]] = {}
-    for target, judge, output in _judges(spec):
-        compared.setdefault(target, []).append((judge, output))
-    return _Wanted(lookups, frozenset(numbers), compared)
+    by_target: dict[str, list[tuple[Loss | Metric, TensorSpec]]] = {}
+    for target, judge, output in compared:
+        by_target.setdefault(target, []).append((judge, output))
+    return _Wanted(lookups, frozenset(numbers), by_target)
 
 
 def _of_inputs(built: Built, lookups: dict[str, list[_Lookup]]) -> set[str]:
@@ -94,36 +87,17 @@ def _of_inputs(built: Built, lookups: dict[str, list[_Lookup]]) -> set[str]:
     names = {given.name: given.name for given in built.model.inputs}
     numbers: set[str] = set()
     for node in built.model.nodes:
-        layer = _alone(node.layer)
+        layer = node.layer
         here = [names[name] for name in node.inputs if name in names]
-        if isinstance(layer, Embedding | ReversibleEmbedding):
+        if layer.id_count is not None:
             for name in here[:1]:
                 known = lookups.setdefault(name, [])
-                known += [found] if (found := _Lookup(node.name, layer.input_dim)) not in known else []
-        elif layer.component_name in _MOVING and here:
+                known += [found] if (found := _Lookup(node.name, layer.id_count)) not in known else []
+        elif layer.moves_values and here:
             names |= dict.fromkeys(node.outputs, here[0])
         elif not layer.takes_integers:
             numbers.update(here)
     return numbers
-
-
-def _alone(layer: BaseLayer) -> BaseLayer:
-    """The layer itself, where a shared one is called."""
-    return layer.shared.layer if isinstance(layer, SharedPart) and layer.shared.layer is not None else layer
-
-
-def _judges(spec: RunSpec) -> Iterator[tuple[str, Loss | Metric, TensorSpec]]:
-    """Every loss and metric that is of a target, with the output that is compared."""
-    for pair in spec.compile.pairs if spec.compile is not None else ():
-        for judge in (pair.loss, *(use.metric for use in pair.metrics)):
-            if judge is not None:
-                yield pair.target, judge, spec.built.specs[pair.output]
-    for each in spec.train_step.passes if spec.train_step is not None else ():
-        for update in each.updates:
-            pairs = [*((t.loss, t.of) for t in update.terms), *((j.metric, j.of) for j in update.metrics)]
-            for judge, of in pairs:
-                if judge is not None and of is not None and of.is_target:
-                    yield str(of.y_true), judge, each.built.specs[of.y_pred]
 
 
 def _check(

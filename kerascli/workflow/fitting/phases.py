@@ -25,7 +25,7 @@ from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.loop import Plan
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer, assign_weights
-from kerascli.workflow.fitting.binding import bind_heard
+from kerascli.workflow.fitting.binding import bind_with_profiler
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.plan import make_plan
 
@@ -94,7 +94,7 @@ def described(config: Config, prepared: PreparedData, known: RunSpec | None = No
         if text not in prepared.warnings:
             prepared.warnings.append(text)
 
-    check_values(spec, prepared.splits, prepared.input_stage, prepared.target_stage, warn)
+    check_values(spec.graphs, spec.compared(), prepared.splits, prepared.input_stage, prepared.target_stage, warn)
     return Phase(config, prepared, spec)
 
 
@@ -173,7 +173,7 @@ class Course:
         experiment = experiment_of(phase, self.device)
         number = reached.phase + 1 if len(self.phases) > 1 else None
         plan = make_plan(experiment, phase.prepared, self.options.limits, phase=number, first=reached.first)
-        trainer, tier, profiler = bind_heard(experiment, plan, profile=profile, recorded_tier=self._tier)
+        trainer, tier, profiler = bind_with_profiler(experiment, plan, profile=profile, recorded_mode=self._tier)
         self._tier = tier.value
         return Ready(experiment, plan, trainer, tier, profiler)
 
