@@ -88,7 +88,8 @@ def make() -> Known:
 
 def _settings(cls: type[Component]) -> Settings:
     from kerascli.layers.base import BaseLayer
-    from kerascli.model.syntax.written import NODE_KEYS, call_arguments
+    from kerascli.model.syntax.schema import NodeKeys
+    from kerascli.model.syntax.written import call_arguments
 
     decorators = cls.__pydantic_decorators__
     whole = any(each.info.mode != "after" for each in decorators.model_validators.values())
@@ -100,7 +101,7 @@ def _settings(cls: type[Component]) -> Settings:
         list(cls.model_fields),
         [name for name, info in cls.model_fields.items() if info.is_required()],
         refused,
-        [*NODE_KEYS, *call_arguments(cls)] if issubclass(cls, BaseLayer) else [],
+        [*NodeKeys.known_keys(), *call_arguments(cls)] if issubclass(cls, BaseLayer) else [],
         [registry.kind for registry in first_registries(cls)],
         not whole and not others,
     )
