@@ -1,10 +1,10 @@
 """What a layer is: frozen settings that build a torch module, weights in Keras's number and meaning."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +55,7 @@ class CallArgument:
 
 
 CallForm = Literal["one", "several", "none", "names"]
-"""What a layer is called on: one input, a list of them, nothing, or the tensors that its own settings name."""
+"""What a layer is called on: one input (`Layer`), several (`MergeLayer`), nothing, or what a formula names."""
 
 
 class BaseLayer(Component):
@@ -170,52 +170,6 @@ class MergeLayer(BaseLayer):
         """The mask that is handed on: as in Keras a step counts if it does in any input, and in one without a mask."""
         present = [mask for mask in masks if mask is not None]
         return reduce(torch.logical_or, present) if len(present) == len(masks) else None
-
-
-class SourceLayer(BaseLayer):
-    """A layer that is called on nothing; its results have no batch axis."""
-
-    call_form = "none"
-
-    def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
-        return self.build()
-
-    @abstractmethod
-    def build(self) -> nn.Module:
-        """The torch module; raises ShapeMismatch. Runs under the meta device."""
-
-
-class NamingLayer(BaseLayer):
-    """A layer that names its inputs in its own settings; its module's forward takes them one by one."""
-
-    call_form = "names"
-
-    def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
-        return self.build(inputs)
-
-    @abstractmethod
-    def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
-        """The torch module for inputs like `xs`; raises ShapeMismatch. Runs under the meta device."""
-
-    @abstractmethod
-    def names(self) -> tuple[str, ...]:
-        """What it calls its inputs."""
-
-    @abstractmethod
-    def asks_for_batch(self) -> bool:
-        """Whether it needs one more input: a tensor that says how large the batch is."""
-
-    @abstractmethod
-    def numbers(self) -> Collection[str]:
-        """Names in its settings that stand for numbers, whatever nodes there are."""
-
-    @abstractmethod
-    def place_of(self, name: str) -> Fault:
-        """Where a name stands in the settings: a fault without a text."""
-
-    @abstractmethod
-    def renamed(self, names: Mapping[str, str]) -> Self:
-        """The same, of tensors of other names."""
 
 
 @dataclass(frozen=True, slots=True)
