@@ -5,33 +5,8 @@ from typing import Any, Literal
 
 from kerascli.component import plain
 from kerascli.config.sections.arithmetic import Precision
-from kerascli.losses.base import Loss
-from kerascli.metrics.base import Metric
+from kerascli.metrics.comparisons import OutputTarget
 from kerascli.optimizers.base import BaseOptimizer
-
-
-@dataclass(frozen=True, slots=True)
-class MetricUse:
-    """A metric of an output, and what logs call it and its values there (without the output's name)."""
-
-    name: str
-    metric: Metric
-    weighted: bool
-    columns: tuple[str, ...]
-    """The name, or one for each of several values."""
-
-
-@dataclass(frozen=True, slots=True)
-class OutputTarget:
-    """What one output is trained towards and judged by."""
-
-    output: str
-    target: str
-    loss: Loss | None
-    weight: float
-    metrics: tuple[MetricUse, ...]
-    prefix: str = ""
-    """Before the names of metrics: `kind_` in a model of several outputs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ from typing import Any, Literal
 
 from kerascli.component import Invalid, Registry
 from kerascli.config.sections.arithmetic import arithmetic, arithmetic_faults, scaled
-from kerascli.config.sections.compile import CompileSpec, MetricUse, OutputTarget
+from kerascli.config.sections.compile import CompileSpec
 from kerascli.config.sections.per_output import Written, per_output
 from kerascli.errors import Fault, Path, nearest, show, suggestion
 from kerascli.losses.base import LOSSES, Loss
 from kerascli.metrics.base import METRICS
+from kerascli.metrics.comparisons import MetricUse, OutputTarget
 from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer
 from kerascli.optimizers.rmsprop import RMSprop
 from kerascli.shapes import TensorSpec

@@ -5,11 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 from kerascli.component import Component, Invalid, Registry
-from kerascli.config.sections.train_step import Comparison, LossTerm, UpdateMetric
 from kerascli.errors import Fault, Path, show, suggestion
 from kerascli.layers.expressions.added import AddLoss
 from kerascli.losses.base import LOSSES, Loss
 from kerascli.metrics.base import METRICS, Metric
+from kerascli.metrics.comparisons import Comparison, LossTerm, UpdateMetric
 from kerascli.model.ir.targets import PREFIX
 from kerascli.model.syntax.forward_passes import Forward
 from kerascli.model.syntax.names import Names

@@ -5,44 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kerascli.config.sections.arithmetic import Precision
-from kerascli.losses.base import Loss
-from kerascli.metrics.base import Metric
+from kerascli.metrics.comparisons import LossTerm, UpdateMetric
 from kerascli.model.ir.nodes import Entry, Node
 from kerascli.model.runtime.built import Built
 from kerascli.optimizers.base import BaseOptimizer
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What is held against what: tensors of the forward pass, targets, numbers."""
-
-    y_pred: str
-    y_true: str | float
-    is_target: bool = False
-    class_numbers: bool = False
-    """A number stands for a class, not for a value of each prediction."""
-
-
-@dataclass(frozen=True, slots=True)
-class LossTerm:
-    """A part of an update's loss: a loss between two tensors, or the formula of a node."""
-
-    name: str
-    weight: float = 1.0
-    loss: Loss | None = None
-    of: Comparison | None = None
-    node: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class UpdateMetric:
-    """A metric of an update."""
-
-    name: str
-    metric: Metric
-    of: Comparison
-    columns: tuple[str, ...]
-    """What logs call its values after the update's name: one, or one for each."""
 
 
 @dataclass(frozen=True, slots=True)

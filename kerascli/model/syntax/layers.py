@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from kerascli.component import Invalid
 from kerascli.errors import Fault
-from kerascli.layers.base import LAYERS, BaseLayer, NamingLayer, ShapeMismatch
+from kerascli.layers.base import LAYERS, BaseLayer, ShapeMismatch
+from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.model.ir.nodes import CallValue, Node
 from kerascli.model.ir.shared_layer import with_shared
 from kerascli.model.syntax.reader import Reading
@@ -116,7 +117,7 @@ def _inputs(reading: Reading, node: WrittenNode) -> tuple[str, ...]:
 
 def _named_inputs(reading: Reading, node: WrittenNode, layer: BaseLayer | None) -> tuple[str, ...]:
     """The tensors that a layer names itself; one that names none is called on the node before it."""
-    if not isinstance(layer, NamingLayer):  # it cannot be read
+    if not isinstance(layer, ExpressionLayer):  # it cannot be read
         return ()
     if node.keys.has("inputs"):
         text = f"{node.cls.component_name} names its inputs in its expression"
@@ -134,7 +135,7 @@ def _named_inputs(reading: Reading, node: WrittenNode, layer: BaseLayer | None) 
     return tuple(found) if len(reading.faults.found) == before else ()
 
 
-def _named(reading: Reading, node: WrittenNode, layer: NamingLayer, name: str) -> str:
+def _named(reading: Reading, node: WrittenNode, layer: ExpressionLayer, name: str) -> str:
     try:
         return reading.names.find(name)
     except Invalid as invalid:
