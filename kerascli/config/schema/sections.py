@@ -24,9 +24,9 @@ from kerascli.model.syntax.schema import (
     RNNKeys,
     SharedSection,
     ViewSection,
-    Written,
 )
 from kerascli.model.syntax.written import call_arguments
+from kerascli.section import BaseSection
 
 _TEXT: Schema = {"type": "string"}
 _NUMBER: Schema = {"type": "number"}
@@ -64,7 +64,7 @@ def sections() -> dict[str, Section]:
     return {section.name: section for section in found}
 
 
-def _of(cls: type[Written]) -> Section:
+def _of(cls: type[BaseSection]) -> Section:
     return Section(whole_schema(cls)["x-section"], cls.__doc__ or "", tuple(settings(cls)))
 
 
@@ -79,7 +79,7 @@ def node_settings(cls: type[BaseLayer]) -> list[Setting]:
 
 
 @cache
-def _keys(cls: type[Written]) -> tuple[Setting, ...]:
+def _keys(cls: type[BaseSection]) -> tuple[Setting, ...]:
     return tuple(settings(cls))
 
 
