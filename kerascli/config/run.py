@@ -11,7 +11,7 @@ from kerascli.config.sections.init_from import InitFrom
 from kerascli.config.sections.train_step import ForwardPassSpec, TrainStepSpec, UpdateSpec, formulas
 from kerascli.data.base import Field
 from kerascli.data.section import DataSpec
-from kerascli.layers.base import NamingLayer
+from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric
 from kerascli.metrics.comparisons import Comparison, LossTerm
@@ -171,7 +171,7 @@ def _dump_input(spec: TensorSpec) -> dict[str, Any]:
 def _dump_node(node: Node) -> dict[str, Any]:
     layer = node.layer
     entry: dict[str, Any] = {"name": node.name}
-    if isinstance(layer, NamingLayer):
+    if isinstance(layer, ExpressionLayer):
         layer = layer.renamed(dict(zip(layer.names(), node.inputs, strict=False)))
     elif node.inputs:
         entry["inputs"] = list(node.inputs)
@@ -195,9 +195,7 @@ def _dump_described(layer: DescribedRNN, node: Node) -> dict[str, Any]:
         "initial_state": dict(zip(layer.given, given, strict=True)),
         "constants": dict(zip(cell.constants, constants, strict=True)),
     }
-    settings = {
-        name: getattr(layer, name) for name in type(layer).model_fields if name not in {"cell", "layers", "given"}
-    }
+    settings = {name: getattr(layer, name) for name in layer.settings()}
     described = {**own, "states": states, **_dump_layers(cell.entries, cell.outputs, ()), "next": following}
     return {**settings, "inputs": list(sequences), **{k: v for k, v in tensors.items() if v}, "cell": described}
 

@@ -1,9 +1,12 @@
 """The sections of a config and the keys beside a layer's settings, as facts for the reference and the editor."""
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import get_args
 
-from kerascli.config.schema.settings import Schema, Setting, settings
+from pydantic import TypeAdapter
+
+from kerascli.config.schema.settings import Schema, Setting, settings, whole_schema
 from kerascli.config.schema.update_settings import update_settings
 from kerascli.config.sections.arithmetic import Precision
 from kerascli.config.sections.fit import FitSpec
@@ -11,20 +14,25 @@ from kerascli.config.sections.init_from import InitFrom
 from kerascli.config.sections.phases import SETTINGS
 from kerascli.data.section import DataSpec, SplitSpec
 from kerascli.layers.base import BaseLayer, CallArgument
+from kerascli.model.syntax.schema import (
+    BlockSection,
+    CellSection,
+    MergeKeys,
+    ModelSection,
+    NodeKeys,
+    NodeName,
+    RNNKeys,
+    SharedSection,
+    ViewSection,
+    Written,
+)
 from kerascli.model.syntax.written import call_arguments
-from kerascli.shapes import DType
-
-NAME_PATTERN = "^[A-Za-z_][A-Za-z0-9_]*$"
 
 _TEXT: Schema = {"type": "string"}
 _NUMBER: Schema = {"type": "number"}
 _BOOL: Schema = {"type": "boolean"}
 _NULL: Schema = {"type": "null"}
-_NODE: Schema = {"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"}
-_NAMES: Schema = {"type": "array", "items": _NODE, "minItems": 1}
-_OUTPUTS: Schema = {"anyOf": [_NODE, _NAMES]}
-_LAYERS: Schema = {"type": "array", "items": {"x-node": True}, "minItems": 1}
-_SHAPE: Schema = {"type": "array", "items": {"anyOf": [{"type": "integer", "minimum": 1}, _NULL]}}
+_NODE: Schema = TypeAdapter(NodeName).json_schema()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +50,12 @@ def sections() -> dict[str, Section]:
         Section("config", "One file describes one experiment.", _config()),
         Section("data", "A source, how it is split, and a pipeline for every input and target.", _data()),
         Section("data.split", "Parts of the training rows, drawn at random once.", _split()),
-        Section("model", "The layers: a list in which each takes the one before it, or the inputs it names.", _model()),
-        Section("model.init_from", "Whose weights a model begins with.", _init_from()),
-        Section(
-            "model.shared", "A model that is called like a layer; its weights are the same in every call.", _shared()
-        ),
-        Section("model.views", "A further model over the same weights, to be run after training.", _view()),
-        Section("model.blocks", "A template of layers; each use makes new ones.", _block()),
-        Section("rnn.cell", "A cell of `rnn` that is described: a small model of one step.", _cell()),
+        _of(ModelSection),
+        Section("model.init_from", "Whose weights a model begins with.", tuple(settings(InitFrom))),
+        _of(SharedSection),
+        _of(ViewSection),
+        _of(BlockSection),
+        _of(CellSection),
         Section("compile", "What the model is trained towards, how, and in what precision.", _compile()),
         Section("fit", "How long, in what batches, validated on what, watched by whom.", _fit()),
         Section("fit.train_step", "An update of a step: what it changes, how, and by which losses.", update_settings()),
@@ -58,21 +64,23 @@ def sections() -> dict[str, Section]:
     return {section.name: section for section in found}
 
 
+def _of(cls: type[Written]) -> Section:
+    return Section(whole_schema(cls)["x-section"], cls.__doc__ or "", tuple(settings(cls)))
+
+
 def node_settings(cls: type[BaseLayer]) -> list[Setting]:
     """What may stand beside a layer's settings in `model.layers`: node keys and call arguments."""
-    merges = cls.call_form == "several"
-    several: Schema = {"type": "array", "items": _NODE}
-    inputs = {**several, "minItems": 2} if merges else {"anyOf": [_NODE, several]}
-    what = "The nodes that are merged." if merges else "The node it takes; none: the one before."
-    keys = [
-        Setting("name", _NODE, "What other nodes and the summary call it."),
-        *([] if cls.call_form in ("none", "names") else [Setting("inputs", inputs, what, required=merges)]),
-        Setting("outputs", {"anyOf": [_NODE, several]}, "A name for every result; '_' drops one."),
-        Setting("when", _BOOL, "False: left out, its input is passed on under its name.", default=True),
-    ]
-    calls = call_arguments(cls).items()
-    found = [*keys, *(Setting(name, _of_call(call), _sentence(call.description)) for name, call in calls)]
-    return [*map(_by_state, found), _CONSTANTS] if cls.takes_described_cell else found
+    own = RNNKeys if cls.takes_described_cell else MergeKeys if cls.call_form == "several" else NodeKeys
+    calls = [Setting(name, _of_call(call), _sentence(call.description)) for name, call in call_arguments(cls).items()]
+    found = {setting.name: setting for setting in (*_keys(NodeKeys), *calls, *_keys(own))}
+    if cls.call_form in ("none", "names"):
+        del found["inputs"]
+    return list(found.values())
+
+
+@cache
+def _keys(cls: type[Written]) -> tuple[Setting, ...]:
+    return tuple(settings(cls))
 
 
 def _of_call(argument: CallArgument) -> Schema:
@@ -81,25 +89,6 @@ def _of_call(argument: CallArgument) -> Schema:
     kinds: dict[str, list[Schema]] = {"bool": [_BOOL], "tensor": [_NODE], "tensors": [_NODE, several]}
     found = [*kinds[argument.kind], *([{"const": False}] if argument.or_false else [])]
     return found[0] if len(found) == 1 else {"anyOf": found}
-
-
-_CONSTANTS = Setting(
-    "constants",
-    {"type": "object", "additionalProperties": _NODE},
-    "Of a described cell: tensors that every step sees, by the cell's names for them.",
-)
-
-
-def _by_state(setting: Setting) -> Setting:
-    """A described cell has names for its states."""
-    if setting.name != "initial_state":
-        return setting
-    return replace(setting, schema={"anyOf": [*setting.schema["anyOf"], _by_name(_NODE)]})
-
-
-def input_shape() -> Setting:
-    """The key that the first layer alone may have."""
-    return Setting("input_shape", _SHAPE, "Of the first layer: the shape of the model's input, without the batch axis.")
 
 
 def _sentence(text: str) -> str:
@@ -149,86 +138,6 @@ def _phase() -> tuple[Setting, ...]:
     known = {setting.name: setting for setting in settings(FitSpec, "fit") if setting.name in SETTINGS}
     known["epochs"] = replace(known["epochs"], meaning="How many epochs this phase has.")
     return (*known.values(), *beside)
-
-
-def _model() -> tuple[Setting, ...]:
-    shared: Schema = {"anyOf": [{"x-component": "layer"}, {"x-section": "model.shared"}]}
-    begin: Schema = {"x-section": "model.init_from"}
-    return (
-        Setting("init_from", begin, "Weights to begin with: another run's, a file's, published ones; none: new ones."),
-        Setting("inputs", _inputs(), "Shapes without the batch axis; none: the data's."),
-        Setting("shared", _by_name(shared), "Layers and models by name, called like layers: one set of weights each."),
-        Setting("blocks", _by_name({"x-section": "model.blocks"}), "Templates by name, used like layers."),
-        Setting("layers", _LAYERS, "The nodes, from the inputs on.", required=True),
-        Setting("outputs", _OUTPUTS, "The nodes that the model returns; none: the last one."),
-        Setting("views", _by_name({"x-section": "model.views"}), "Further models over the same weights, by name."),
-    )  # fmt: skip
-
-
-def _view() -> tuple[Setting, ...]:
-    return (
-        Setting("inputs", _inputs(), "What it is given, with shapes; none: it goes on from the model's nodes."),
-        Setting("layers", _LAYERS, "Its own nodes; they call what is shared, and have no weights."),
-        Setting("outputs", _OUTPUTS, "The nodes that it returns; none: the last one."),
-    )
-
-
-def _inputs() -> Schema:
-    dtypes = [dtype for dtype in get_args(DType) if dtype != "string"]
-    declared: Schema = {
-        "type": "object",
-        "properties": {"shape": _SHAPE, "dtype": {"type": "string", "enum": dtypes}},
-        "required": ["shape"],
-        "additionalProperties": False,
-    }
-    return _by_name({"anyOf": [_SHAPE, declared]})
-
-
-def _init_from() -> tuple[Setting, ...]:
-    known = settings(InitFrom, "init_from")
-    there: Schema = {"anyOf": [_TEXT, *(s.schema["additionalProperties"] for s in known if s.name == "map")]}
-    return tuple(replace(s, schema=_by_name(there)) if s.name == "map" else s for s in known)
-
-
-def _shared() -> tuple[Setting, ...]:
-    shaped: Schema = {"anyOf": [_SHAPE, {"type": "object"}, _NULL]}
-    inputs: Schema = {"anyOf": [_NAMES, _by_name(shaped)]}
-    shared: Schema = {"anyOf": [{"x-component": "layer"}, {"x-section": "model.shared"}]}
-    return (
-        Setting("inputs", inputs, "What it is called on, by name; none: one tensor, `input`."),
-        Setting("shared", _by_name(shared), "What its layers call."),
-        Setting("layers", _LAYERS, "The nodes, from the inputs on.", required=True),
-        Setting("outputs", _OUTPUTS, "The nodes that it returns; none: the last one."),
-        Setting("trainable", _BOOL, "False: none of its layers is trained.", default=True),
-    )  # fmt: skip
-
-
-def _cell() -> tuple[Setting, ...]:
-    size: Schema = {"type": "integer", "minimum": 1}
-    sizes: Schema = {"anyOf": [size, {"type": "array", "items": size}]}
-    whole: Schema = {
-        "type": "object",
-        "properties": {"shape": sizes, "initializer": {"x-component": "initializer"}, "trainable": _BOOL},
-        "required": ["shape"],
-        "additionalProperties": False,
-    }
-    states = _by_name({"anyOf": [*sizes["anyOf"], whole]})
-    return (
-        Setting("inputs", _OUTPUTS, "Names for what a step has of each sequence; none: one tensor, `input`."),
-        Setting("states", states, "What goes from step to step: sizes, and what it starts from.", required=True),
-        Setting("layers", _LAYERS, "What is done at each step.", required=True),
-        Setting("next", _by_name(_NODE), "The new value of each state.", required=True),
-        Setting("outputs", _OUTPUTS, "What a step gives out; none: the last node."),
-    )  # fmt: skip
-
-
-def _block() -> tuple[Setting, ...]:
-    return (
-        Setting("parameters", _by_name({}), "Names that its layers use as $name, with defaults; empty: to be given."),
-        Setting("inputs", {"anyOf": [_NODE, _NAMES]}, "What it is used on, by name; none: one tensor, `input`."),
-        Setting("layers", _LAYERS, "The layers of each use.", required=True),
-        Setting("outputs", _OUTPUTS, "The nodes that it returns; none: the last one."),
-    )  # fmt: skip
 
 
 def _compile() -> tuple[Setting, ...]:

@@ -73,7 +73,9 @@ class InitFrom(BaseModel):
     """A model whose weights torchvision publishes: resnet18."""
     weights: Weights | None = Field(default=None, validate_default=True)
     """Which of torchvision's; none: IMAGENET1K_V1."""
-    map: dict[str, Annotated[TakeSpec, BeforeValidator(_take)]] = Field(default={})
+    map: dict[str, Annotated[TakeSpec, BeforeValidator(_take, json_schema_input_type=str | TakeSpec)]] = Field(
+        default={}
+    )
     """Layers here -> layers there."""
     by_name: bool = False
     """Take the layers whose names and shapes agree."""
@@ -146,8 +148,3 @@ def parse_init_from(model: Any) -> InitFrom | None:
         return InitFrom.model_validate(section)
     except ValidationError as error:
         raise Invalid(replace(fault) for fault in fault_list(error, InitFrom, path)) from None
-
-
-def without_init_from(model: Any) -> Any:
-    """A model section as `graph` reads it."""
-    return {key: value for key, value in model.items() if key != "init_from"} if isinstance(model, dict) else model
