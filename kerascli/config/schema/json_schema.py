@@ -150,7 +150,7 @@ def _any_spelling(registry: Registry[Any], names: Iterable[str]) -> str:
         return "_?".join(f"[{c}{c.upper()}]" if c.isalpha() else c for c in word.replace("_", ""))
 
     def spelling(name: str) -> str:
-        free = [prefix for prefix in registry.prefixes if registry.find(prefix + name) is registry.find(name)]
+        free = [prefix for prefix in registry.spelled.prefixes if registry.find(prefix + name) is registry.find(name)]
         return "".join(f"(?:{loosely(prefix)}_?)?" for prefix in free)
 
     by_prefix: dict[str, list[str]] = {}
