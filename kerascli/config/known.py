@@ -18,6 +18,7 @@ from typing import Any
 from kerascli.component import Component, Names, first_registries, registries
 from kerascli.errors import DataError, StorageError
 from kerascli.files import read_bytes
+from kerascli.section import key_names
 from kerascli.storage import cache_folder, make_folder, write_bytes
 
 _PACKAGE = Path(__file__).parents[1]
@@ -101,7 +102,7 @@ def _settings(cls: type[Component]) -> Settings:
         list(cls.model_fields),
         [name for name, info in cls.model_fields.items() if info.is_required()],
         refused,
-        [*NodeKeys.known_keys(), *call_arguments(cls)] if issubclass(cls, BaseLayer) else [],
+        [*key_names(NodeKeys), *call_arguments(cls)] if issubclass(cls, BaseLayer) else [],
         [registry.kind for registry in first_registries(cls)],
         not whole and not others,
     )
