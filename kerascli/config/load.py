@@ -9,7 +9,7 @@ from typing import Any
 
 from kerascli.component import Invalid
 from kerascli.config.absent_data import told_where_from, with_sizes
-from kerascli.config.composition.extends import SECTIONS, extend, read_extended
+from kerascli.config.composition.extends import SECTIONS, extend, read_extended, unknown_sections
 from kerascli.config.composition.folders import data_folder, in_one_folder
 from kerascli.config.composition.overrides import override
 from kerascli.config.composition.plugins import import_plugins, plugin_files
@@ -32,7 +32,7 @@ from kerascli.config.yaml.text import parse_document
 from kerascli.data.base import Context, Learned
 from kerascli.data.pipeline.prepare import DataFacts, PreparedData, data_facts, load_data
 from kerascli.data.section import DataSpec, parse_data
-from kerascli.errors import ConfigError, DataError, Fault, FileRefused, nearest, safe_text, show, suggestion
+from kerascli.errors import ConfigError, DataError, Fault, FileRefused, nearest, safe_text, show
 from kerascli.errors import Path as FaultPath
 from kerascli.runs.record import NAME, RunRecord
 from kerascli.user_code import UserCode
@@ -287,12 +287,7 @@ def _with_others(broken: Sequence[Fault], others: Sequence[Fault]) -> list[Fault
 
 
 def _section_faults(data: Mapping[Any, Any]) -> list[Fault]:
-    faults = [
-        Fault(f"unknown section '{key}'{suggestion(str(key), SECTIONS)}", (key,), "key",
-              hint=None if nearest(str(key), SECTIONS) else f"a config has {', '.join(SECTIONS)}")
-        for key in data
-        if key not in SECTIONS
-    ]  # fmt: skip
+    faults = unknown_sections(data)
     misspelt = {nearest(str(key), SECTIONS) for key in data if key not in SECTIONS}
     if "model" not in data and "model" not in misspelt:
         faults.append(Fault("the config has no 'model' section", (), hint="add model: {layers: [...]}"))

@@ -1,19 +1,31 @@
 """`extends: base.yaml`: a config on top of another one."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path as FilePath
+from typing import Any
 
 from kerascli.component import Invalid
 from kerascli.config.composition.merge import IsComponent, Merger, is_component
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.text import read_document
-from kerascli.errors import ConfigError, Fault, safe_text, show
+from kerascli.errors import ConfigError, Fault, nearest, safe_text, show, suggestion
 from kerascli.files import impossible_path
 
 MAX_CHAIN = 16
 SECTIONS = ("extends", "plugins", "name", "seed", "flags", "data", "model", "compile", "fit")
 """The keys of a config."""
+
+
+def unknown_sections(data: Mapping[Any, Any]) -> list[Fault]:
+    """The faults of keys of a config that are no sections."""
+    return [
+        Fault(f"unknown section '{key}'{suggestion(str(key), SECTIONS)}", (key,), "key",
+              hint=None if nearest(str(key), SECTIONS) else f"a config has {', '.join(SECTIONS)}")
+        for key in data
+        if key not in SECTIONS
+    ]  # fmt: skip
 
 
 def read_extended(path: FilePath, *, is_component: IsComponent = is_component) -> Document:

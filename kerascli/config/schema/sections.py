@@ -24,9 +24,9 @@ from kerascli.model.syntax.schema import (
     RNNKeys,
     SharedSection,
     ViewSection,
-    Written,
 )
 from kerascli.model.syntax.written import call_arguments
+from kerascli.section import BaseSection
 
 _TEXT: Schema = {"type": "string"}
 _NUMBER: Schema = {"type": "number"}
@@ -64,7 +64,7 @@ def sections() -> dict[str, Section]:
     return {section.name: section for section in found}
 
 
-def _of(cls: type[Written]) -> Section:
+def _of(cls: type[BaseSection]) -> Section:
     return Section(whole_schema(cls)["x-section"], cls.__doc__ or "", tuple(settings(cls)))
 
 
@@ -79,7 +79,7 @@ def node_settings(cls: type[BaseLayer]) -> list[Setting]:
 
 
 @cache
-def _keys(cls: type[Written]) -> tuple[Setting, ...]:
+def _keys(cls: type[BaseSection]) -> tuple[Setting, ...]:
     return tuple(settings(cls))
 
 
@@ -115,11 +115,11 @@ def _config() -> tuple[Setting, ...]:
 
 def _data() -> tuple[Setting, ...]:
     split: Schema = {"x-section": "data.split"}
-    return tuple(replace(s, schema=split) if s.name == "split" else s for s in settings(DataSpec, "data"))
+    return tuple(replace(s, schema=split) if s.name == "split" else s for s in settings(DataSpec))
 
 
 def _split() -> tuple[Setting, ...]:
-    return tuple(settings(SplitSpec, "split"))
+    return tuple(settings(SplitSpec))
 
 
 def _fit() -> tuple[Setting, ...]:
@@ -127,7 +127,7 @@ def _fit() -> tuple[Setting, ...]:
     text = "The updates of a step, each with an optimizer of its own; none: one, by the compile section."
     phases: Schema = {"type": "array", "items": {"x-section": "fit.phases"}, "minItems": 1}
     what = "Fits of the same weights one after the other, each with settings of its own."
-    return (*settings(FitSpec, "fit"), Setting("train_step", updates, text), Setting("phases", phases, what))
+    return (*settings(FitSpec), Setting("train_step", updates, text), Setting("phases", phases, what))
 
 
 def _phase() -> tuple[Setting, ...]:
@@ -135,7 +135,7 @@ def _phase() -> tuple[Setting, ...]:
         Setting("compile", {"x-section": "compile"}, "On top of the config's; another one makes a new optimizer."),
         Setting("data", {"x-section": "data"}, "On top of the config's."),
     )
-    known = {setting.name: setting for setting in settings(FitSpec, "fit") if setting.name in SETTINGS}
+    known = {setting.name: setting for setting in settings(FitSpec) if setting.name in SETTINGS}
     known["epochs"] = replace(known["epochs"], meaning="How many epochs this phase has.")
     return (*known.values(), *beside)
 
