@@ -3,11 +3,16 @@
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+from pydantic import Field
 
 from kerascli.component import Component, Registry
 from kerascli.errors import suggestion, there_are
 from kerascli.events import AppendRow, Post, WriteHistograms, WriteSample, WriteScalars
+from kerascli.shapes import NonNegativeInt
+
+Verbose = Annotated[NonNegativeInt, Field(description="1: say so when it acts.")]
 
 State = Mapping[str, Any]
 """A callback's memory between epochs: JSON, part of every checkpoint."""

@@ -1,6 +1,6 @@
 """EarlyStopping: stop when a figure has stopped getting better."""
 
-from kerascli.callbacks.base import Decision, EpochFacts, RestoreSlot, SaveSlot, Say, State, Stop, callback
+from kerascli.callbacks.base import Decision, EpochFacts, RestoreSlot, SaveSlot, Say, State, Stop, Verbose, callback
 from kerascli.callbacks.monitor import Monitor, from_json, to_json
 from kerascli.shapes import NonNegativeInt
 
@@ -17,8 +17,7 @@ class EarlyStopping(Monitor):
     """By how much a figure has to be better to count."""
     patience: NonNegativeInt = 0
     """Epochs without improvement that are waited for."""
-    verbose: NonNegativeInt = 0
-    """1: say so when it acts."""
+    verbose: Verbose = 0
     baseline: float | None = None
     """The figure that has to be reached first."""
     restore_best_weights: bool = False

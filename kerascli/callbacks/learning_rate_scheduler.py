@@ -13,13 +13,13 @@ from kerascli.callbacks.base import (
     SetLearningRate,
     State,
     UpdateName,
+    Verbose,
     callback,
     rates_text,
 )
 from kerascli.errors import ConfigError, show
 from kerascli.expressions import ExpressionError, check, evaluate, parse
 from kerascli.schedules.base import SCHEDULES, Schedule, ScheduleField
-from kerascli.shapes import NonNegativeInt
 
 Pairs = tuple[tuple[int, float], ...]
 
@@ -56,8 +56,7 @@ class LearningRateScheduler(Callback):
 
     schedule: Annotated[str | Pairs | ScheduleField, BeforeValidator(_read)]
     """A formula over epoch and lr, [from epoch, rate] pairs, a schedule."""
-    verbose: NonNegativeInt = 0
-    """1: say so when it acts."""
+    verbose: Verbose = 0
     update: UpdateName = None
     """Of a train_step: the update whose learning rate is set; null: all."""
 

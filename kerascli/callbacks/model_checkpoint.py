@@ -4,9 +4,9 @@ from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
-from kerascli.callbacks.base import Decision, EpochFacts, SaveSlot, Say, State, callback
+from kerascli.callbacks.base import Decision, EpochFacts, SaveSlot, Say, State, Verbose, callback
 from kerascli.callbacks.monitor import Monitor, from_json, to_json
-from kerascli.shapes import NonNegativeInt, PositiveInt
+from kerascli.shapes import PositiveInt
 
 
 @callback()
@@ -21,8 +21,7 @@ class ModelCheckpoint(Monitor):
 
     refused = {"filepath": "checkpoints have their place in the run folder: 'best', 'epoch-0001' ..."}  # noqa: RUF012
 
-    verbose: NonNegativeInt = 0
-    """1: say so when it acts."""
+    verbose: Verbose = 0
     save_best_only: bool = False
     """Save only epochs that are better than all before."""
     save_weights_only: Literal[False] = False

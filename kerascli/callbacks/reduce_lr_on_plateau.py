@@ -12,6 +12,7 @@ from kerascli.callbacks.base import (
     SetLearningRate,
     State,
     UpdateName,
+    Verbose,
     callback,
     rates_text,
 )
@@ -32,8 +33,7 @@ class ReduceLROnPlateau(Monitor):
     """What the rate is multiplied by."""
     patience: NonNegativeInt = 10
     """Epochs without improvement that are waited for."""
-    verbose: NonNegativeInt = 0
-    """1: say so when it acts."""
+    verbose: Verbose = 0
     min_delta: float = 0.0001
     """By how much a figure has to be better to count."""
     cooldown: NonNegativeInt = 0

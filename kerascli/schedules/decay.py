@@ -9,14 +9,19 @@ from kerascli.schedules.base import Schedule, schedule
 from kerascli.shapes import Floats, Ints, NonNegativeFloat, PositiveFloat, PositiveInt
 
 
-@schedule()
-class ExponentialDecay(Schedule):
-    """initial * decay_rate ** (step / decay_steps)."""
+class Decay(Schedule):
+    """A rate that falls from the first update on."""
 
     initial_learning_rate: PositiveFloat
     """The rate of the first update."""
     decay_steps: PositiveInt
     """The number of updates over which the rate falls."""
+
+
+@schedule()
+class ExponentialDecay(Decay):
+    """initial * decay_rate ** (step / decay_steps)."""
+
     decay_rate: PositiveFloat
     """How much the rate falls in decay_steps."""
     staircase: bool = False
@@ -27,13 +32,9 @@ class ExponentialDecay(Schedule):
 
 
 @schedule()
-class InverseTimeDecay(Schedule):
+class InverseTimeDecay(Decay):
     """initial / (1 + decay_rate * step / decay_steps)."""
 
-    initial_learning_rate: PositiveFloat
-    """The rate of the first update."""
-    decay_steps: PositiveInt
-    """The number of updates over which the rate falls."""
     decay_rate: NonNegativeFloat
     """How much the rate falls in decay_steps."""
     staircase: bool = False
@@ -44,13 +45,9 @@ class InverseTimeDecay(Schedule):
 
 
 @schedule()
-class PolynomialDecay(Schedule):
+class PolynomialDecay(Decay):
     """From initial to end along (1 - step / decay_steps) ** power; with `cycle`, over and over, ever slower."""
 
-    initial_learning_rate: PositiveFloat
-    """The rate of the first update."""
-    decay_steps: PositiveInt
-    """The number of updates over which the rate falls."""
     end_learning_rate: NonNegativeFloat = 0.0001
     """The rate after decay_steps."""
     power: PositiveFloat = 1.0
