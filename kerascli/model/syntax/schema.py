@@ -104,6 +104,7 @@ class SharedSection(BaseSection, json_schema_extra={"x-section": "model.shared"}
 
 
 SharedThings = Annotated[Any, Takes(dict[str, _Layer | SharedSection])]
+SharedSection.model_rebuild()  # it names them before they are there
 
 
 class BlockSection(BaseSection, json_schema_extra={"x-section": "model.blocks"}):
