@@ -27,7 +27,7 @@ FLOORS = [
         "light_torch",
         "cpus",
     ],
-    ["component", "expressions", "device", "draws", "user_code"],
+    ["component", "section", "expressions", "device", "draws", "user_code"],
     ["parts", "preprocessing", "ops"],
     ["layers", "losses", "metrics", "schedules", "optimizers", "data", "runs"],
     ["model", "callbacks"],

@@ -91,7 +91,9 @@ def build_experiment(
     weights = graph.weights()
     materialize(graph, weights, seed=spec.seed, device=device)
     objective = Objective(compiled, weights, _class_weight(spec, targets), spec.model.sums).to(device)
-    update = Update(graph, objective, input_stage.to(device), target_stage.to(device), compiled.precision, mixing)
+    update = Update(
+        graph, objective, input_stage.to(device), target_stage.to(device), compiled.compute.precision, mixing
+    )
     learning = Learning("", compiled.optimizer, tuple(weight for weight in weights if weight.trainable))
     return Experiment(spec, graph, update, (Round(update, (learning,)),), weights, device)
 
@@ -116,9 +118,9 @@ def _of_rounds(
             for u in each.updates
         ]
         trained = {one.name: one.weights for one in learning}
-        update = Update(graph, RoundObjective(each, trained), *stages, train_step.precision, mixing)
+        update = Update(graph, RoundObjective(each, trained), *stages, train_step.compute.precision, mixing)
         rounds.append(Round(update, tuple(learning), each.repeat))
-    whole = Rounds(graphs[0], [(each.stream, each.update) for each in rounds], *stages, train_step.precision)
+    whole = Rounds(graphs[0], [(each.stream, each.update) for each in rounds], *stages, train_step.compute.precision)
     return Experiment(spec, graphs[0], whole, tuple(rounds), weights, device)
 
 

@@ -78,7 +78,7 @@ class Job:
     def wanted(self) -> bool | Literal["auto"]:
         training = self.experiment.spec.training
         assert training is not None
-        return training.jit_compile
+        return training.compute.jit_compile
 
     def components(self) -> list[Component]:
         """What computes in a step."""

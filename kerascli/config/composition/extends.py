@@ -6,14 +6,13 @@ from pathlib import Path as FilePath
 
 from kerascli.component import Invalid
 from kerascli.config.composition.merge import IsComponent, Merger, is_component
+from kerascli.config.sections.whole import ConfigSection
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.text import read_document
 from kerascli.errors import ConfigError, Fault, safe_text, show
 from kerascli.files import impossible_path
 
 MAX_CHAIN = 16
-SECTIONS = ("extends", "plugins", "name", "seed", "flags", "data", "model", "compile", "fit")
-"""The keys of a config."""
 
 
 def read_extended(path: FilePath, *, is_component: IsComponent = is_component) -> Document:
@@ -57,7 +56,7 @@ def _base(chain: list[Document]) -> Document:
             raise _no_config(upper, written) from None
         # a fault without a place is about the file as a whole: say who asked for it
         raise ConfigError([upper.locate(replace(fault, path=("extends",))) for fault in error.faults]) from None
-    if found.data and not found.data.keys() & set(SECTIONS):
+    if found.data and not found.data.keys() & set(ConfigSection.model_fields):
         raise _no_config(upper, written)
     return found
 
@@ -70,7 +69,7 @@ def _is_yaml(path: FilePath) -> bool:
 def _no_config(upper: Document, written: str) -> ConfigError:
     """Any file can be named here, by somebody else's config too: nothing that stands in it is told."""
     text = f"extends: '{safe_text(written, 100)}' is not a config"
-    hint = f"a config is YAML with sections: {', '.join(SECTIONS)}"
+    hint = f"a config is YAML with sections: {', '.join(ConfigSection.model_fields)}"
     return upper.error([Fault(text, ("extends",), hint=hint)])
 
 

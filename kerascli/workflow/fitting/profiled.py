@@ -63,7 +63,7 @@ def know_model(profiler: Profiler, tier: str, experiment: Experiment, plan: Plan
             with draws.using(draws.Draws(experiment.spec.seed, "profile", 0)):
                 run_plain(each.update, learners, batch())
 
-    profiler.know(tier, experiment.spec.training.jit_compile, _layers(experiment), step)
+    profiler.know(tier, experiment.spec.training.compute.jit_compile, _layers(experiment), step)
 
 
 def _layers(experiment: Experiment) -> dict[str, nn.Module]:
