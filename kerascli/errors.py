@@ -44,6 +44,11 @@ class Related:
     place: Place | None = None
 
 
+def used_here(uses: Iterable[Path]) -> tuple[Related, ...]:
+    """Notes that lead from a template to where it is used."""
+    return tuple(Related("used here", path) for path in uses)
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One thing that is wrong: `path` (and whether its key or its value) until a place is known."""

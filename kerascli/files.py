@@ -6,22 +6,16 @@ come from headers and are compared with what is there.
 
 import errno
 import hashlib
-import io
 import json
-import math
 import os
 import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any
-
-import numpy as np
-from numpy.lib import format as npy_format
+from typing import Any
 
 from kerascli.errors import DataError, DataMissing, FileRefused, StorageError, nearest, safe_text
 
@@ -32,7 +26,6 @@ MAX_RATIO = 200
 """Between the bytes that a file unpacks to and its own; measured data reaches some tens."""
 UNPACKED_FREELY = 256 * 2**20
 """So many bytes may be packed as tightly as they can be."""
-_MAX_HEADER = 2**16
 
 SAMPLED_BYTES = 2**30
 """A larger file is known by a sample of its bytes: to read it whole would take longer than many a training."""
@@ -48,22 +41,37 @@ DAMAGED = (
 """What zipfile, zlib and numpy raise at damaged archives, found by changing bytes at random."""
 
 
+class NotRegular(Exception):
+    """What is at a path is no regular file; its text says what it is ("a folder")."""
+
+    def __init__(self, mode: int) -> None:
+        super().__init__(_kind(mode))
+        self.is_folder = stat.S_ISDIR(mode)
+
+
+def open_file(path: Path) -> BufferedReader:
+    """Open a regular file for reading; never waits, whatever it is. Raises OSError, ValueError and NotRegular."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise NotRegular(mode)
+    return os.fdopen(descriptor, "rb")
+
+
 def open_regular(path: Path, shown: str | None = None) -> BufferedReader:
-    """Open a regular file for reading; never waits, whatever it is. Raises DataError."""
+    """Open a regular file of the data for reading, as `open_file` does. Raises DataError."""
     name = str(path) if shown is None else shown
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return open_file(path)
     except FileNotFoundError:
         raise missing_file(path, name) from None
     except OSError as error:
         raise DataError(f"cannot read '{safe_text(name)}': {_reason(error)}") from None
     except ValueError:
         raise DataError(f"cannot read '{safe_text(name)}': {impossible_path(path)}") from None
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(descriptor)
-        raise DataError(f"'{safe_text(name)}' is {_kind(mode)}, not a file")
-    return os.fdopen(descriptor, "rb")
+    except NotRegular as error:
+        raise DataError(f"'{safe_text(name)}' is {error}, not a file") from None
 
 
 def impossible_path(path: str | Path) -> str | None:
@@ -125,14 +133,25 @@ def file_digest(path: Path) -> str:
     all their arrays and parquet files the statistics of their columns, so that a file written anew differs there.
     """
     with open_regular(path) as file:
-        status = os.fstat(file.fileno())
-        key = (str(path), status.st_size, status.st_mtime_ns)
+        key = _, size, _ = _digest_key(path, file)
         if key not in _digests:
-            sampled = status.st_size > SAMPLED_BYTES
             _digests[key] = (
-                _sample(file, status.st_size) if sampled else hashlib.file_digest(file, "sha256").hexdigest()
+                _sample(file, size) if size > SAMPLED_BYTES else hashlib.file_digest(file, "sha256").hexdigest()
             )
     return _digests[key]
+
+
+def read_digested(path: Path, shown: str) -> bytes:
+    """A whole file; `file_digest` says of these very bytes what they are. Raises DataError."""
+    with open_regular(path, shown) as file:
+        data = file.read()
+        _digests[_digest_key(path, file)] = hashlib.sha256(data).hexdigest()
+    return data
+
+
+def _digest_key(path: Path, file: BufferedReader) -> tuple[str, int, int]:
+    status = os.fstat(file.fileno())
+    return str(path), status.st_size, status.st_mtime_ns
 
 
 def _sample(file: BufferedReader, size: int) -> str:
@@ -160,101 +179,6 @@ def load_json(data: bytes, name: str) -> Any:
         raise FileRefused(f"'{name}' is not valid JSON: {safe_text(str(error), 120)}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class NpyHeader:
-    """What an npy stream says of itself, and where its data begins."""
-
-    shape: tuple[int, ...]
-    fortran_order: bool
-    dtype: np.dtype[Any]
-    start: int
-
-    @property
-    def nbytes(self) -> int:
-        return math.prod(self.shape) * self.dtype.itemsize
-
-
-def load_npz(
-    source: IO[bytes], name: str, limit: int | None = None, *, without: Collection[str] = ()
-) -> dict[str, np.ndarray]:
-    """The arrays of an npz file. Raises FileRefused before anything larger than `limit` bytes is allocated."""
-    allowed = memory_limit() if limit is None else limit
-    try:
-        with zipfile.ZipFile(source) as archive:
-            members = [member for member in archive.infolist() if array_name(member) not in without]
-            total = sum(member.file_size for member in members)
-            refuse_bomb(total, sum(member.compress_size for member in members), name, _UNPACKED_NPZ)
-            if total > allowed:
-                text = f"'{name}' unpacks to {total:,} bytes; the limit here is {allowed:,}"
-                raise FileRefused(text, hint=_UNPACKED_NPZ)
-            return {key: _read_member(archive, key) for key in npz_headers(source, name) if key not in without}
-    except DAMAGED as error:
-        raise FileRefused(f"'{name}' is not a sound npz file: {safe_text(str(error), 120)}") from None
-
-
-_UNPACKED_NPZ = "numbers that numpy.savez wrote, uncompressed, are read in pieces, whatever their size"
-
-
-def array_name(member: zipfile.ZipInfo) -> str:
-    """What numpy calls an array of an npz file."""
-    return member.filename.removesuffix(".npy")
-
-
-def npz_headers(source: IO[bytes], name: str) -> dict[str, NpyHeader]:
-    """What the arrays of an npz file say of themselves, without reading them. Raises FileRefused."""
-    headers: dict[str, NpyHeader] = {}
-    try:
-        with zipfile.ZipFile(source) as archive:
-            members = archive.infolist()
-            if len(members) > MAX_MEMBERS:
-                raise FileRefused(f"'{name}' has {len(members):,} members; the limit here is {MAX_MEMBERS:,}")
-            for member in members:
-                key = array_name(member)
-                if key in headers:
-                    raise FileRefused(f"'{name}' has the array '{safe_text(key)}' twice")
-                with archive.open(member) as file:
-                    headers[key] = npy_header(file, key, name, member.file_size)
-    except DAMAGED as error:
-        raise FileRefused(f"'{name}' is not a sound npz file: {safe_text(str(error), 120)}") from None
-    return headers
-
-
-def npy_header(file: IO[bytes], key: str, name: str, size: int) -> NpyHeader:
-    """The header of an npy stream of `size` bytes; leaves the stream after it. Raises FileRefused."""
-    where = f"'{safe_text(key)}' in '{name}'" if key else f"'{name}'"
-    try:
-        header = _header(file)
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
-        raise FileRefused(f"{where} is not an npy array: {safe_text(str(error), 120)}") from None
-    if header.dtype.hasobject:
-        raise FileRefused(f"{where} holds Python objects; pickled arrays are never loaded")
-    shape, found = header.shape, size - header.start
-    if min(shape, default=0) < 0:
-        raise FileRefused(f"{where} is not an npy array: a negative size in the shape {shape}")
-    if header.nbytes > found:
-        raise FileRefused(f"{where} says {header.nbytes:,} bytes of data (shape {shape}) and has {found:,}")
-    return header
-
-
-def _header(file: IO[bytes]) -> NpyHeader:
-    """The header under a cap of its own: numpy reads as much as it says that it is, up to 4 GiB, before it looks."""
-    is_short = npy_format.read_magic(file) == (1, 0)  # type: ignore[arg-type]
-    said = file.read(2 if is_short else 4)
-    length = int.from_bytes(said, "little")
-    if length > _MAX_HEADER:
-        raise ValueError(f"a header of {length:,} bytes; the limit is {_MAX_HEADER:,}")
-    read = npy_format.read_array_header_1_0 if is_short else npy_format.read_array_header_2_0
-    return NpyHeader(*read(io.BytesIO(said + file.read(length))), start=npy_format.MAGIC_LEN + len(said) + length)
-
-
-def _read_member(archive: zipfile.ZipFile, key: str) -> np.ndarray:
-    member = f"{key}.npy" if f"{key}.npy" in archive.NameToInfo else key
-    with archive.open(member) as file:
-        array = npy_format.read_array(file, allow_pickle=False)  # type: ignore[arg-type]
-        file.read()  # to the end: the checksum is compared there
-    return array
-
-
 def missing_file(path: Path, name: str) -> DataMissing:
     """Return the error of a file that does not exist, with the name of one in its folder that is nearly the same."""
     folder = path.parent
@@ -278,6 +202,8 @@ def _kind(mode: int) -> str:
 
 def _depth(data: bytes) -> int:
     """How deep brackets nest, counted without recursion; brackets in texts count too, which only errs to be safe."""
+    import numpy as np  # most files that are read here need none of it
+
     deepest = depth = 0
     for start in range(0, len(data), 2**20):  # the counts take many times the bytes
         codes = np.frombuffer(data, np.uint8, min(2**20, len(data) - start), start)

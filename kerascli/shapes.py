@@ -73,11 +73,21 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 OpenFraction = Annotated[float, Field(ge=0, lt=1)]
 """From 0 to 1, 1 excluded."""
 
+_SEED = Field(description="Of its own random numbers; null: follows from the run's seed.")
+Seed = Annotated[int | None, _SEED]
+FixedSeed = Annotated[NonNegativeInt, _SEED]
+
 Ints = Annotated[tuple[int, ...], BeforeValidator(_to_tuple)]
 Sizes = Annotated[tuple[PositiveInt, ...], BeforeValidator(_to_tuple)]
 Floats = Annotated[tuple[float, ...], BeforeValidator(_to_tuple)]
 Matrix = Annotated[tuple[Floats, ...], BeforeValidator(_to_tuple)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_to_tuple)]
+ALONG = Field(description="The axis (or axes) that this works along; negative ones count from the last.")
+"""What the setting `axis` means, whichever axes a component can take."""
+Axis = Annotated[int, ALONG]
+Axes = Annotated[int | Ints, ALONG]
+"""One axis or several; 0 is the batch, negative ones count from the end."""
+
 AnyShape = Annotated[tuple[PositiveInt | None, ...], BeforeValidator(_to_tuple)]
 
 Size1D = Annotated[tuple[PositiveInt], _repeat(1)]
@@ -95,7 +105,10 @@ Margin1D = Count2D
 Margin2D = Annotated[tuple[Margin1D, Margin1D], _repeat(2, least=0)]
 Margin3D = Annotated[tuple[Margin1D, Margin1D, Margin1D], _repeat(3, least=0)]
 
-DataFormat = Literal["channels_last", "channels_first"]
+DataFormat = Annotated[
+    Literal["channels_last", "channels_first"],
+    Field(description="Where the channels are: on the last axis, or on the first after the batch."),
+]
 DType = Literal[
     "float16", "bfloat16", "float32", "float64",
     "int8", "int16", "int32", "int64", "uint8", "bool", "string",

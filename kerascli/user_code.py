@@ -1,54 +1,69 @@
 """Python files of the user's own: trusted local code, run once, its errors told at the user's line."""
 
 import hashlib
+import importlib.abc
 import importlib.util
-import linecache
 import os
 import sys
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from kerascli.errors import Place, safe_text
 
 
-def import_file(file: Path) -> ModuleType:
-    """The module of a file whose name ends in `.py`, run again only when the file changed.
+@dataclass(frozen=True, slots=True)
+class UserCode:
+    """A Python file that was read once: these very bytes are run, recorded and shown."""
 
-    Raises OSError, and whatever the code raises, SystemExit too.
-    """
-    known = f"{os.path.realpath(file)}\n".encode(errors="surrogateescape")
-    name = f"kerascli_user_{hashlib.sha256(known + file.read_bytes()).hexdigest()[:16]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up there
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+    path: Path
+    source: bytes
+
+    def module(self) -> ModuleType:
+        """Return the module, which is run again only when the file changed; raises whatever the code raises."""
+        known = f"{os.path.realpath(self.path)}\n".encode(errors="surrogateescape")
+        name = f"kerascli_user_{hashlib.sha256(known + self.source).hexdigest()[:16]}"
+        if name in sys.modules:
+            return sys.modules[name]
+        loader = _Loader(self)
+        spec = importlib.util.spec_from_file_location(name, self.path, loader=loader)
+        assert spec is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module  # dataclasses look their module up there
+        try:
+            loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+        return module
+
+    def told(self, error: BaseException, shown: str) -> tuple[str, Place]:
+        """What an error of the code says, and the user's line at which it came up; `shown` names the file."""
+        if isinstance(error, SyntaxError) and self._is_file(error.filename):
+            return error.msg, Place(shown, error.lineno, error.offset, (error.text or "").rstrip("\n"))
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if self._is_file(frame.filename)]
+        place = self._line(shown, frames[-1].lineno or 1) if frames else Place(shown)
+        return f"{type(error).__name__}: {safe_text(str(error), 300)}", place
+
+    def _is_file(self, name: str | None) -> bool:
+        return name is not None and os.path.abspath(name) == os.path.abspath(self.path)
+
+    def _line(self, shown: str, number: int) -> Place:
+        lines = importlib.util.decode_source(self.source).split("\n")
+        source = "".join(lines[number - 1 : number]).rstrip()
+        indent = len(source) - len(source.lstrip())
+        return Place(shown, number, indent + 1, source, max(1, len(source) - indent))
 
 
-def told(error: BaseException, file: Path, shown: str) -> tuple[str, Place]:
-    """What an error of the user's code says, and the user's line at which it came up; `shown` names the file."""
-    if isinstance(error, SyntaxError) and _is_file(error.filename, file):
-        return error.msg, Place(shown, error.lineno, error.offset, (error.text or "").rstrip("\n"))
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_file(frame.filename, file)]
-    place = _line(file, shown, frames[-1].lineno or 1) if frames else Place(shown)
-    return f"{type(error).__name__}: {safe_text(str(error), 300)}", place
+class _Loader(importlib.abc.SourceLoader):
+    """Hands importlib the bytes that were read, so that it reads no file, and no cache of what it once compiled."""
 
+    def __init__(self, code: UserCode) -> None:
+        self._code = code
 
-def _is_file(name: str | None, file: Path) -> bool:
-    return name is not None and os.path.abspath(name) == os.path.abspath(file)
+    def get_filename(self, fullname: str) -> str:
+        return os.path.abspath(self._code.path)
 
-
-def _line(file: Path, shown: str, number: int) -> Place:
-    linecache.checkcache(str(file))
-    source = linecache.getline(str(file), number).rstrip()
-    indent = len(source) - len(source.lstrip())
-    return Place(shown, number, indent + 1, source, max(1, len(source) - indent))
+    def get_data(self, path: str) -> bytes:
+        return self._code.source

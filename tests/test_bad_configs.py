@@ -221,8 +221,7 @@ def test_a_fact_that_the_data_does_not_tell_is_stood_in_for_until_the_data_is_re
     text = GOOD["sections"].text.replace("units: 8", "units: $targets.y.max_length")
     (tmp_path / "config.yaml").write_text(text)
     config = open_config(tmp_path / "config.yaml")
-    config.describe(config.facts())
-    assert config.unknown == (f"{tmp_path}/config.yaml:7:22: $targets.y.max_length",)
+    assert config.describe(config.facts()).unknown == (f"{tmp_path}/config.yaml:7:22: $targets.y.max_length",)
     with pytest.raises(ConfigError) as caught:
         config.describe(config.facts(), {"train": 800, "validation": 200})
     assert [fault.text for fault in caught.value.faults] == ["'$targets.y.max_length': the data does not tell"]

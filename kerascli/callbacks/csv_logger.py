@@ -13,7 +13,9 @@ class CSVLogger(Callback):
     """A row an epoch, which counts from 0 there, as in Keras; figures by name. history.csv is written in any case."""
 
     filename: str
+    """The file, inside the run's folder."""
     separator: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    """What stands between two figures."""
     append: bool = False
     """Makes no difference: every run has a file of its own, and a resumed run goes on in it."""
 

@@ -14,11 +14,17 @@ class EarlyStopping(Monitor):
     """
 
     min_delta: float = 0.0
+    """By how much a figure has to be better to count."""
     patience: NonNegativeInt = 0
+    """Epochs without improvement that are waited for."""
     verbose: NonNegativeInt = 0
+    """1: say so when it acts."""
     baseline: float | None = None
+    """The figure that has to be reached first."""
     restore_best_weights: bool = False
+    """End with the weights of the best epoch."""
     start_from_epoch: NonNegativeInt = 0
+    """Epochs before the watching begins."""
 
     def claims(self) -> tuple[str, ...]:
         return (f"the best weights by '{self.monitor}'",) if self.restore_best_weights else ()

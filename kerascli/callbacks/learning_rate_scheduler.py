@@ -55,8 +55,11 @@ class LearningRateScheduler(Callback):
     sets_learning_rate = True
 
     schedule: Annotated[str | Pairs | ScheduleField, BeforeValidator(_read)]
+    """A formula over epoch and lr, [from epoch, rate] pairs, a schedule."""
     verbose: NonNegativeInt = 0
+    """1: say so when it acts."""
     update: UpdateName = None
+    """Of a train_step: the update whose learning rate is set; null: all."""
 
     @field_validator("schedule")
     @classmethod

@@ -22,11 +22,15 @@ class ModelCheckpoint(Monitor):
     refused = {"filepath": "checkpoints have their place in the run folder: 'best', 'epoch-0001' ..."}  # noqa: RUF012
 
     verbose: NonNegativeInt = 0
+    """1: say so when it acts."""
     save_best_only: bool = False
+    """Save only epochs that are better than all before."""
     save_weights_only: Literal[False] = False
     """A checkpoint is always complete and can be resumed: only false."""
     save_freq: Literal["epoch"] | PositiveInt = "epoch"
+    """epoch: at the end of each; a number: after so many batches."""
     initial_value_threshold: float | None = None
+    """The figure that has to be beaten first."""
 
     @model_validator(mode="before")
     @classmethod

@@ -15,7 +15,9 @@ class Monitor(Callback):
     """Watches one figure of the logs."""
 
     monitor: str = "val_loss"
+    """The figure to watch, as logs call it."""
     mode: Mode = "auto"
+    """Which way is better; auto: known from the figure."""
 
     def watched(self) -> tuple[str, ...]:
         return (self.monitor,)

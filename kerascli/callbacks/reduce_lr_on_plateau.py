@@ -29,12 +29,19 @@ class ReduceLROnPlateau(Monitor):
     sets_learning_rate = True
 
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """What the rate is multiplied by."""
     patience: NonNegativeInt = 10
+    """Epochs without improvement that are waited for."""
     verbose: NonNegativeInt = 0
+    """1: say so when it acts."""
     min_delta: float = 0.0001
+    """By how much a figure has to be better to count."""
     cooldown: NonNegativeInt = 0
+    """Epochs to wait after the rate fell."""
     min_lr: NonNegativeFloat = 0.0
+    """The rate falls no lower."""
     update: UpdateName = None
+    """Of a train_step: the update whose learning rate is set; null: all."""
 
     def start(self) -> State:
         return {"wait": 0, "best": None, "cooldown": 0}

@@ -13,6 +13,7 @@ import typer
 from kerascli.errors import ConfigError, Fault, safe_lines
 
 if TYPE_CHECKING:
+    from kerascli.config.yaml.document import Document
     from kerascli.report.downloads import DownloadBar
     from kerascli.runs.record import RunRecord
 
@@ -80,16 +81,20 @@ def config_or_only(config: Path | None) -> Path:
     raise ConfigError(f"which config? there are {len(found)} here", hint=", ".join(map(str, found[:6])))
 
 
-def refuse_bad_text(path: Path, sets: Sequence[str], flags: Sequence[str]) -> None:
-    """Faults of the text are told before torch, which takes a second, is loaded."""
+def read_config(path: Path, sets: Sequence[str], flags: Sequence[str]) -> "Document":
+    """Read a config; faults of its text, sets and flags are told before torch, which takes a second, is loaded."""
     from kerascli.config.composition.extends import read_extended
     from kerascli.config.composition.overrides import override
     from kerascli.config.composition.references import read_flags
 
-    read_flags(override(read_extended(path), sets), flags)
+    document = read_extended(path)
+    read_flags(override(document, sets), flags)
+    return document
 
 
-def config_or_run(what: str | None, runs_dir: Path, sets: Sequence[str], flags: Sequence[str]) -> "Path | RunRecord":
+def config_or_run(
+    what: str | None, runs_dir: Path, sets: Sequence[str], flags: Sequence[str]
+) -> "Document | RunRecord":
     """A file is a config, whose text is sound then; anything else names a run. Raises ConfigError."""
     from kerascli.runs.index import LATEST, list_runs
 
@@ -97,8 +102,7 @@ def config_or_run(what: str | None, runs_dir: Path, sets: Sequence[str], flags: 
         what = LATEST
     if what is None or Path(what).is_file() or Path(what).suffix in {".yaml", ".yml"}:
         path = config_or_only(None if what is None else Path(what))
-        refuse_bad_text(path, sets, flags)
-        return path
+        return read_config(path, sets, flags)
     if sets or flags:
         raise ConfigError(f"{'--set' if sets else '--flag'} goes with a config: a run keeps its settings")
     return find_run(what, runs_dir)

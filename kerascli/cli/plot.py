@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from kerascli.cli import options
+from kerascli.config.yaml.document import Document
 from kerascli.errors import ConfigError
 from kerascli.report import plots
 from kerascli.runs.index import LATEST
@@ -24,7 +25,8 @@ def _command(
         list[str] | None, typer.Argument(metavar="RUN", help="Default: the latest run. With --model a config, too.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A .png, .svg or .pdf file. Default: plots/ of the run.")
+        Path | None,
+        typer.Option("--output", "-o", help="A .png, .svg or .pdf file; with --model .mmd (Mermaid), .dot, too."),
     ] = None,
     metric: Annotated[list[str] | None, typer.Option("--metric", help="A figure to show; may be repeated.")] = None,
     log: Annotated[bool, typer.Option("--log", help="A logarithmic scale.")] = False,
@@ -61,22 +63,23 @@ def draw_model(
     """Draw the model of a config or a run; a run has a place for it in its folder. Returns the file's path."""
     if len(what) > 1:
         raise ConfigError("--model draws one model", hint=f"kerascli plot --model {what[0]}")
-    file = None if output is None else _file(output)
+    from kerascli.report.architecture.encoding import SUFFIXES, encoded_model
+
+    file = None if output is None else _file(output, SUFFIXES)
     found = options.config_or_run(next(iter(what), None), runs_dir, sets, flags)
-    if isinstance(found, Path) and output is None:
-        raise ConfigError("a config has no folder for pictures", hint=f"name the picture: -o {found.stem}.png")
-    from kerascli.report.architecture.drawing import draw_graph
+    if isinstance(found, Document) and output is None:
+        hint = f"name the picture: -o {Path(found.name).stem}.png"
+        raise ConfigError("a config has no folder for pictures", hint=hint)
     from kerascli.workflow.check import graphs_of, spec_of, spec_of_run
 
-    if isinstance(found, Path):
+    if isinstance(found, Document):
         spec = spec_of(found, sets=sets, flags=flags, progress=options.download_bar())
     else:
         spec = spec_of_run(found)
         output = output or found.plot_path("model.png" if view is None else f"model-{view}.png")
     assert output is not None
     name, graph, beside = graphs_of(spec, view)
-    figure = draw_graph(graph, name, expand=expand, beside=beside)
-    write_bytes(file or output, plots.encoded(figure, output.suffix))
+    write_bytes(file or output, encoded_model(graph, name, output.suffix, expand=expand, beside=beside))
     return output
 
 
@@ -96,11 +99,11 @@ def draw(
     return output
 
 
-def _file(output: Path) -> Path:
+def _file(output: Path, suffixes: Sequence[str] = plots.SUFFIXES) -> Path:
     """The file of a picture, if it may be written. Raises ConfigError, StorageError."""
     from kerascli.workflow.outputs import writable
 
-    plots.check_suffix(output)
+    plots.check_suffix(output, suffixes)
     return writable(output, output.suffix.lower())
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kerascli.cli import options
+from kerascli.config.yaml.document import Document
 
 if TYPE_CHECKING:
     from kerascli.report.summary import Summary
@@ -41,17 +42,18 @@ def summary(
     as_json: bool = False,
 ) -> str:
     """The table of a config or a run, or the same facts as JSON. A file is a config; anything else names a run."""
-    record = options.config_or_run(what, runs_dir, sets, flags)
-    if isinstance(record, Path):
+    found = options.config_or_run(what, runs_dir, sets, flags)
+    if isinstance(found, Document):
         from kerascli.workflow.check import summary_of
 
-        found = summary_of(record, sets=sets, flags=flags, progress=options.download_bar(), expand=expand, view=view)
-        return _shown(found, as_json=as_json)
+        progress = options.download_bar()
+        shown = summary_of(found, sets=sets, flags=flags, progress=progress, expand=expand, view=view)
+        return _shown(shown, as_json=as_json)
     if not as_json and not expand and view is None:
-        return record.summary()
+        return found.summary()
     from kerascli.workflow.check import summary_of_run
 
-    return _shown(summary_of_run(record, expand=expand, view=view), as_json=as_json)
+    return _shown(summary_of_run(found, expand=expand, view=view), as_json=as_json)
 
 
 def _shown(found: "Summary", *, as_json: bool) -> str:

@@ -82,7 +82,7 @@ def train(
 
     if name is not None:
         check_name(name)
-    options.refuse_bad_text(config, sets, flags)
+    document = options.read_config(config, sets, flags)
     options.check_device(device)
     from kerascli.config.load import open_config
     from kerascli.workflow.train import Options, start
@@ -90,7 +90,7 @@ def train(
     chosen = Options(
         runs_dir=runs_dir, device=device, threads=threads, name=name, command=sys.argv[1:], profile=profile
     )
-    opened = open_config(config, sets=sets, flags=flags, progress=options.download_bar())
+    opened = open_config(document, sets=sets, flags=flags, progress=options.download_bar())
     _follow(start(opened, chosen), as_json=as_json)
 
 
@@ -183,11 +183,11 @@ def smoke_test(
     config: Path, *, sets: Sequence[str], flags: Sequence[str], device: str = "auto", threads: int | None = None
 ) -> None:
     """Two steps of everything that a run can do, in a temporary folder."""
-    options.refuse_bad_text(config, sets, flags)
+    document = options.read_config(config, sets, flags)
     options.check_device(device)
     from kerascli.workflow.smoke import smoke
 
     chosen = {"device": device, "threads": threads}
-    for line in smoke(config, sets=sets, flags=flags, progress=options.download_bar(), **chosen):
+    for line in smoke(document, sets=sets, flags=flags, progress=options.download_bar(), **chosen):
         options.note(line)
     typer.echo(f"smoke test passed: {safe_text(str(config))}")

@@ -28,10 +28,10 @@ def validate_command(
 
 def validate(path: Path, *, sets: list[str], flags: list[str], no_data: bool = False) -> None:
     """Print what was found sound, and what could not be checked; warnings go to stderr. Raises KerasCliError."""
-    options.refuse_bad_text(path, sets, flags)
+    config = options.read_config(path, sets, flags)
     from kerascli.workflow.check import check
 
-    found = check(path, sets=sets, flags=flags, progress=options.download_bar(), no_data=no_data)
+    found = check(config, sets=sets, flags=flags, progress=options.download_bar(), no_data=no_data)
     options.warn(found.warnings)
     for line in found.lines:
         options.say(f"{line}\n")

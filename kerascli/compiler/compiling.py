@@ -16,6 +16,8 @@ from torch import Tensor, fx
 
 from kerascli.compiler.cache import cache_folder, make_own_cache
 from kerascli.compiler.processor import processor
+from kerascli.compiler.torch_private import compile_in_process, compile_library, load_library
+from kerascli.compiler.tracing import trace
 
 Run = Callable[..., Sequence[Tensor | None]]
 """(*inputs of a program) -> what its code returns."""
@@ -25,17 +27,17 @@ _LIBRARY = "program.so"
 
 def compiled(code: fx.GraphModule, examples: Sequence[Tensor]) -> Run:
     """The code for arguments of exactly such forms. Raises whatever torch's compiler raises."""
-    if any(not tensor.is_cpu for tensor in examples):
-        return _in_process(code, examples)
-    there, results = _result_places(code)
     make_own_cache()
+    if any(not tensor.is_cpu for tensor in examples):
+        return compile_in_process(code, examples)
+    there, results = _result_places(code)
     library = _library(code, examples)
     try:
-        call = _loaded(library)
+        call = load_library(library)
     except RuntimeError:  # it is not there, or damaged
         shutil.rmtree(library.parent, ignore_errors=True)
         _make(_without_gaps(code, there), examples, library)
-        call = _loaded(library)
+        call = load_library(library)
     if len(there) == results:
         return lambda *inputs: call(list(inputs))
 
@@ -48,15 +50,37 @@ def compiled(code: fx.GraphModule, examples: Sequence[Tensor]) -> Run:
     return run
 
 
-def _loaded(library: Path) -> Callable[[list[Tensor]], list[Tensor]]:
-    """Raises RuntimeError."""
-    runners = torch._C._aoti  # pyright: ignore[reportAttributeAccessIssue]
-    return runners.AOTIModelContainerRunnerCpu(str(library), 1).run
-
-
 def is_compiled(code: fx.GraphModule, examples: Sequence[Tensor]) -> bool:
     """Whether `compiled` would only load what was made before."""
     return all(tensor.is_cpu for tensor in examples) and _library(code, examples).exists()
+
+
+def why_not(code: fx.GraphModule, device: torch.device) -> str | None:
+    """Return why compiling is not even tried: what this machine lacks, or torch's compiler would refuse after seconds.
+
+    None: it is worth a try.
+    """
+    if device.type == "mps":
+        return "torch does not compile for Apple's GPU reliably"
+    if device.type == "cpu" and not any(shutil.which(name) for name in ("g++", "clang++", "c++")):
+        return "there is no C++ compiler"
+    if any(node.target is torch.ops.aten.mkldnn_rnn_layer.default for node in code.graph.nodes):
+        return "torch does not compile oneDNN's recurrent kernel"
+    return None
+
+
+def compiled_function(function: Callable[..., Any], examples: Sequence[Tensor]) -> Run:
+    """Trace and compile a function that may write into its arguments. Raises whatever torch's compiler raises."""
+    return compiled(_traced(function, examples), examples)
+
+
+def is_compiled_function(function: Callable[..., Any], examples: Sequence[Tensor]) -> bool:
+    """Return True if `compiled_function` would only load what was made before. Raises what tracing raises."""
+    return is_compiled(_traced(function, examples), examples)
+
+
+def _traced(function: Callable[..., Any], examples: Sequence[Tensor]) -> fx.GraphModule:
+    return trace(function, [tensor.clone() for tensor in examples])
 
 
 def _library(code: fx.GraphModule, examples: Sequence[Tensor]) -> Path:
@@ -78,14 +102,9 @@ def _form(tensor: Tensor) -> str:
 
 def _make(code: fx.GraphModule, examples: Sequence[Tensor], library: Path) -> None:
     """Put the library there, whole or not at all."""
-    from torch._inductor import aot_compile
-
     programs = library.parent.parent
     programs.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Headers that are compiled ahead would save a second, but lie in the shared folder for temporary files.
-    options = {"cpp_cache_precompile_headers": False, "aot_inductor.precompile_headers": False}
-    with torch.no_grad():
-        made_at = Path(str(aot_compile(code, tuple(examples), options=options)))
+    made_at = compile_library(code, examples)
     with TemporaryDirectory(dir=programs, ignore_cleanup_errors=True) as made:
         shutil.copyfile(made_at, Path(made, _LIBRARY))
         others = made_at.with_suffix(".json")  # operators that are not torch's own
@@ -96,15 +115,6 @@ def _make(code: fx.GraphModule, examples: Sequence[Tensor], library: Path) -> No
         except OSError:  # another run was quicker
             if not library.exists():
                 raise
-
-
-def _in_process(code: fx.GraphModule, examples: Sequence[Tensor]) -> Run:
-    from torch._inductor import config, standalone_compile
-
-    make_own_cache()
-    inputs: list[Any] = list(examples)
-    with torch.no_grad(), config.patch(cpp_cache_precompile_headers=False):
-        return standalone_compile(code, inputs, dynamic_shapes="from_example_inputs")
 
 
 def _result_places(code: fx.GraphModule) -> tuple[list[int], int]:

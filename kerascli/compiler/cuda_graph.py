@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kerascli.compiler.torch_private import copy_all
+
 _WARM_UPS = 3
 """Runs before the capture, in which libraries choose their kernels and take their workspace."""
 
@@ -34,6 +36,6 @@ class Replayed:
             self._found = run(*arguments)
 
     def __call__(self, *flat: Tensor) -> Sequence[Tensor | None]:
-        torch._foreach_copy_(self._copied, flat[self._fixed :])  # pyright: ignore[reportPrivateImportUsage]
+        copy_all(self._copied, flat[self._fixed :])
         self._graph.replay()
         return self._found

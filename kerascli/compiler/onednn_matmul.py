@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, fx
 
 from kerascli.compiler.processor import processor
+from kerascli.compiler.torch_private import onednn_linear
 
 aten = torch.ops.aten
 
@@ -16,15 +17,11 @@ _LIBRARY.define("linear(Tensor x, Tensor weight, Tensor? bias, str activation) -
 """oneDNN's product under a name of ours: torch's compiler takes its own for one of weights that never change."""
 
 
-def _linear(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, activation, [], "")
-
-
 def _form(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> Tensor:
     return x.new_empty(x.shape[0], weight.shape[0])
 
 
-_LIBRARY.impl("linear", _linear, "CPU")
+_LIBRARY.impl("linear", onednn_linear, "CPU")
 torch.library.register_fake("kerascli::linear", _form, lib=_LIBRARY)
 
 _LARGE = 2**24

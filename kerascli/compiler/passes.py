@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, fx
 
 from kerascli.compiler.softmax_passes import use_normalized
+from kerascli.compiler.torch_private import OpOverload, onednn_convolution, torch_function
 
 aten = torch.ops.aten
 
@@ -16,7 +17,6 @@ _KERNELS = {
     "aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::convolution", "aten::convolution_backward",
     "aten::embedding", "kerascli::linear",
 }  # fmt: skip
-_FUNCTIONS = torch._C._VariableFunctions  # pyright: ignore[reportAttributeAccessIssue]  # what `torch.mul` is
 _METHODS = {"view", "expand", "repeat"}
 """Operators without a function of their name that are methods with the same arguments."""
 _FOLDED_ELEMENTS = 2**16
@@ -40,11 +40,14 @@ def simplify(code: fx.GraphModule, *, on_cpu: bool) -> None:
 def costly_operations(graph: fx.Graph) -> int:
     """How many operations a compiler could fuse: those that are neither views nor products of matrices."""
     return sum(
-        isinstance(node.target, torch._ops.OpOverload)
-        and not _may_alias(node)
-        and node.target._schema.name not in _KERNELS
+        isinstance(node.target, OpOverload) and not _may_alias(node) and node.target._schema.name not in _KERNELS
         for node in graph.nodes
     )
+
+
+def convolves(graph: fx.Graph) -> bool:
+    """On two cores batch normalization compiled for such layouts took twice the time of torch's own kernel."""
+    return any(node.target is aten.convolution.default for node in graph.nodes)
 
 
 def drop_aliases(graph: fx.Graph) -> None:
@@ -76,7 +79,7 @@ def fold_constants(code: fx.GraphModule) -> None:
 
 def _is_constant(node: fx.Node, known: Mapping[fx.Node, Tensor]) -> bool:
     value, target = node.meta.get("val"), node.target
-    if not isinstance(target, torch._ops.OpOverload) or not isinstance(value, Tensor):
+    if not isinstance(target, OpOverload) or not isinstance(value, Tensor):
         return False
     if value.numel() > _FOLDED_ELEMENTS or target._schema.is_mutable or _is_random(target):
         return False
@@ -89,22 +92,18 @@ def _blank(node: fx.Node) -> Tensor:
     return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=node.meta["device"])
 
 
-def _is_random(target: torch._ops.OpOverload) -> bool:
+def _is_random(target: OpOverload) -> bool:
     return torch.Tag.nondeterministic_seeded in target.tags or target.namespace != "aten" or "empty" in target.name()
 
 
 def _only_reads(node: fx.Node) -> bool:
     """Known not to write into what it is given: schemas of kernels that fill their arguments do not always say so."""
     target = node.target
-    return (
-        isinstance(target, torch._ops.OpOverload)
-        and torch.Tag.pointwise in target.tags
-        and not target._schema.is_mutable
-    )
+    return isinstance(target, OpOverload) and torch.Tag.pointwise in target.tags and not target._schema.is_mutable
 
 
 def _is_pure(node: fx.Node) -> bool:
-    return isinstance(node.target, torch._ops.OpOverload) and not node.target._schema.is_mutable
+    return isinstance(node.target, OpOverload) and not node.target._schema.is_mutable
 
 
 def _is_written(node: fx.Node) -> bool:
@@ -131,7 +130,7 @@ def fuse_relu(graph: fx.Graph) -> None:
             continue
         with graph.inserting_before(node):
             fused = graph.call_function(
-                torch.ops.mkldnn._convolution_pointwise.default,
+                onednn_convolution(),
                 (x, weight, bias, padding, stride, dilation, groups, "relu", [], ""),
             )
             fused.meta = dict(before.meta)
@@ -169,12 +168,12 @@ def call_directly(graph: fx.Graph) -> None:
     """
     for node in graph.nodes:
         target = node.target
-        if not isinstance(target, torch._ops.OpOverload) or target.namespace != "aten":
+        if not isinstance(target, OpOverload) or target.namespace != "aten":
             continue
         if any(argument.is_out for argument in target._schema.arguments):
             continue
         name = target._schema.name.removeprefix("aten::")
-        function = getattr(_FUNCTIONS, name, None)
+        function = torch_function(name)
         if function is not None:
             node.target = function
         elif name in _METHODS or name.endswith("_"):
@@ -185,7 +184,7 @@ def _in_place(target: Any) -> Callable[[fx.Graph, fx.Node], None] | None:
     """How an operation is made one that writes into its first operand, if it can be."""
     if target is aten.threshold_backward.default:
         return _threshold_in_place
-    if not isinstance(target, torch._ops.OpOverload) or torch.Tag.pointwise not in target.tags:
+    if not isinstance(target, OpOverload) or torch.Tag.pointwise not in target.tags:
         return None
     packet = getattr(aten, f"{target._schema.name.removeprefix('aten::')}_", None)
     variant = getattr(packet, target._overloadname, None) if packet is not None else None
@@ -225,14 +224,14 @@ def _last_uses(graph: fx.Graph) -> dict[fx.Node, fx.Node | None]:
 
 def _may_alias(node: fx.Node) -> bool:
     """Whether a result can lie in the memory of an argument."""
-    if not isinstance(node.target, torch._ops.OpOverload):
+    if not isinstance(node.target, OpOverload):
         return True
     return any(result.alias_info is not None for result in node.target._schema.returns)
 
 
 def _whole(node: fx.Node) -> fx.Node:
     """The tensor that a view is of."""
-    while isinstance(node.target, torch._ops.OpOverload) and node.target.is_view and isinstance(node.args[0], fx.Node):
+    while isinstance(node.target, OpOverload) and node.target.is_view and isinstance(node.args[0], fx.Node):
         node = node.args[0]
     return node
 

@@ -1,167 +1,91 @@
-"""An update as a flat program: forward and backward as one list of torch operations, with no Python between them."""
+"""A function of tensors as a flat program: one list of torch operations, with no Python between them."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, fx
 
 from kerascli import draws
-from kerascli.compiler.tracing import note
-from kerascli.data.batches.loader import Batch
-from kerascli.model.runtime.weights import Weight
-from kerascli.spans import span
-from kerascli.training.train_step import Update
+from kerascli.compiler.compiling import Run, compiled, is_compiled
+from kerascli.compiler.cuda_graph import Replayed
+from kerascli.compiler.onednn_matmul import onednn_is_faster, use_onednn
+from kerascli.compiler.passes import simplify
+from kerascli.compiler.tracing import trace
 
-Scale = float | Tensor | None
-"""What multiplies the loss that is differentiated; a tensor is read anew at each step."""
-
-Numbers = list[tuple[str, draws.Draw]]
-"""What a step draws, and where."""
-
-
-@dataclass(slots=True)
-class StepOutcome:
-    """What a step comes to before the weights change."""
-
-    totals: list[Tensor]
-    """The losses that were descended: a scalar for each learner."""
-    states: list[Tensor]
-    """Of the figures; those of batches add up."""
-    gradients: list[Tensor | None]
-    """In the order of the learners and their weights; None where the loss does not depend on one."""
-    updates: dict[str, Tensor]
-    """New values of non-trainable weights, by weight name."""
-
-
-class Learner(NamedTuple):
-    """Weights that descend one of an update's losses; `scale` multiplies what is differentiated."""
-
-    trained: Sequence[Tensor]
-    scale: Scale = None
-
-
-def run_plain(update: Update, learners: Sequence[Learner], batch: Batch) -> StepOutcome:
-    """Forward and backward by torch's autograd: all gradients before any weight changes."""
-    with span("forward"):
-        outcome = update(batch)
-    totals, gradients = outcome.judgement.totals, []
-    with span("backward"):
-        for number, (learner, total) in enumerate(zip(learners, totals, strict=True), start=1):
-            scaled = total if learner.scale is None else total * learner.scale
-            last = number == len(learners)
-            gradients += torch.autograd.grad(scaled, learner.trained, retain_graph=not last, allow_unused=True)
-    return StepOutcome([total.detach() for total in totals], outcome.judgement.states, gradients, outcome.updates)
+FlatRunner = Callable[[Sequence[Tensor], draws.Draws], Sequence[Tensor | None]]
+"""(inputs, the random numbers of this call) -> the results of a program."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The operations of `run_plain` for batches of one size: (weights, batch, numbers) -> outcome.
-
-    The program reads the weights where they lie, and a scale that may change; nothing else of the model.
-    """
+    """The operations of a function for inputs of fixed shapes: (tensors that it reads, inputs, numbers) -> results."""
 
     code: fx.GraphModule
-    numbers: Numbers
-    weights: tuple[Tensor, ...]
-    rows: int
-    totals: int
-    states: int
-    gradients: int
-    updates: tuple[str, ...]
+    reads: tuple[Tensor, ...]
+    """Tensors that are read where they are, such as weights."""
+    drawn: Sequence[tuple[str, draws.Draw]]
+    """The random numbers that are drawn, each with its place."""
 
-    def inputs(self, batch: Batch, numbers: draws.Draws) -> list[Tensor]:
-        """The flat arguments of the code for a step."""
-        drawn = [numbers.make_at(place, draw) for place, draw in self.numbers]
-        return [*self.weights, *_leaves(batch), *drawn]
+    @property
+    def device(self) -> torch.device:
+        return next(node.meta["device"] for node in self.code.graph.nodes if node.op == "placeholder")
 
-    def outcome(self, found: Sequence[Tensor | None]) -> StepOutcome:
-        """What the code has returned, in order."""
-        first, second = self.totals + self.states, self.totals + self.states + self.gradients
-        totals, states, updates = found[: self.totals], found[self.totals : first], found[second:]
-        return StepOutcome(
-            [total for total in totals if total is not None],
-            [state for state in states if state is not None],
-            list(found[first:second]),
-            {name: value for name, value in zip(self.updates, updates, strict=True) if value is not None},
-        )
+    def arguments(self, inputs: Sequence[Tensor], numbers: draws.Draws) -> list[Tensor]:
+        """Return the arguments of the code for one call."""
+        return [*self.reads, *inputs, *(numbers.make_at(place, draw) for place, draw in self.drawn)]
 
+    def compiled(self, inputs: Sequence[Tensor]) -> FlatRunner:
+        """Return a runner of native code for inputs like these. Raises whatever torch's compiler raises."""
+        return self._runner(compiled(self.code, self._examples(inputs)), inputs)
 
-def trace(update: Update, weights: Sequence[Weight], learners: Sequence[Learner], batch: Batch) -> Program:
-    """Note the operations of a step on a batch. Raises what torch raises where Python looks at a value."""
-    tape = draws.Tape()
-    with torch.no_grad(), draws.using(tape):
-        update(batch)
-    step = draws.Draws(0, "trace", 0)
-    drawn = [step.make_at(place, draw) for place, draw in tape.draws]
-    scales = [learner.scale for learner in learners if isinstance(learner.scale, Tensor)]
-    tensors = [*(weight.tensor for weight in weights), *scales]
-    noted: list[StepOutcome] = []
-    size = len(tensors) + len(_leaves(batch))
+    def is_compiled(self, inputs: Sequence[Tensor]) -> bool:
+        """Return True if `compiled` would only load what was made before."""
+        return is_compiled(self.code, self._examples(inputs))
 
-    def run(*flat: Tensor) -> list[Tensor | None]:
-        # The weights are known by identity: the model reads its own, which are the first arguments.
-        with torch.enable_grad(), draws.using(draws.Replay(flat[size:])):
-            found = run_plain(update, learners, _like(batch, flat[len(tensors) : size]))
-        noted.append(found)
-        return [*found.totals, *found.states, *found.gradients, *found.updates.values()]
+    def simplified(self, inputs: Sequence[Tensor]) -> FlatRunner:
+        """Simplify the code in place; return a runner of it."""
+        simplify(self.code, on_cpu=self.device.type == "cpu")
+        return self._runner(self.code.forward, inputs)
 
-    code = note(run, [*tensors, *_leaves(batch), *drawn])
-    found = noted[0]
-    return Program(
-        code, tape.draws, tuple(tensor.detach() for tensor in tensors), batch.rows,
-        len(found.totals), len(found.states), len(found.gradients), tuple(found.updates),
-    )  # fmt: skip
+    def _examples(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        return self.arguments(inputs, draws.Draws(0, "compile", 0))
+
+    def _runner(self, run: Run, inputs: Sequence[Tensor]) -> FlatRunner:
+        if self.device.type == "cuda":
+            with torch.no_grad():
+                run = Replayed(run, self.arguments(inputs, draws.Draws(0, "capture", 0)), fixed=len(self.reads))
+
+        def runner(inputs: Sequence[Tensor], numbers: draws.Draws) -> Sequence[Tensor | None]:
+            # No input asks for gradients. With them off altogether, oneDNN's LSTM would keep nothing for its backward.
+            with torch.enable_grad():
+                return run(*self.arguments(inputs, numbers))
+
+        return runner
 
 
-_PIECE = 2**18
+def trace_program(
+    function: Callable[..., Sequence[Tensor | None]],
+    inputs: Sequence[Tensor],
+    *,
+    reads: Sequence[Tensor] = (),
+    drawn: Sequence[tuple[str, draws.Draw]] = (),
+) -> Program:
+    """Trace a function or module that returns a list of tensors, with its backward if it runs autograd itself.
 
-
-def largest_difference(found: StepOutcome, wanted: StepOutcome) -> float:
-    """How far two outcomes are apart: the largest difference, by the largest number of its kind.
-
-    Gradients are one kind: one that is zero but for rounding, such as that of a bias before a batch normalization,
-    is small by the others.
+    `reads` are the tensors besides `inputs` that may change between calls, known by identity; others become
+    constants. `drawn` are the random numbers that the function draws, as a `draws.Tape` of it has them. Raises
+    whatever torch raises where Python looks at a value.
     """
-    kinds: list[list[tuple[Tensor | None, Tensor | None]]] = [
-        *([pair] for pair in zip(found.totals, wanted.totals, strict=True)),
-        *([pair] for pair in zip(found.states, wanted.states, strict=True)),
-        list(zip(found.gradients, wanted.gradients, strict=True)),
-        *([(found.updates.get(name), value)] for name, value in wanted.updates.items()),
-    ]
-    return max(map(_apart, kinds))
+    example = draws.Draws(0, "trace", 0)
+    numbers = [example.make_at(place, draw) for place, draw in drawn]
+    first, end = len(reads), len(reads) + len(inputs)
 
+    def run(*flat: Tensor) -> Sequence[Tensor | None]:
+        with torch.enable_grad(), draws.using(draws.Replay(flat[end:])):
+            return function(*flat[first:end])
 
-def _apart(pairs: Sequence[tuple[Tensor | None, Tensor | None]]) -> float:
-    apart = size = 0.0
-    for found, wanted in pairs:
-        if found is None or wanted is None:
-            if found is not wanted:
-                return math.inf
-        elif found.shape != wanted.shape or found.dtype != wanted.dtype:
-            return math.inf
-        elif wanted.numel():
-            # piece by piece: this is when a run takes the most memory
-            for ours, theirs in zip(found.flatten().split(_PIECE), wanted.flatten().split(_PIECE), strict=True):
-                size = max(size, theirs.abs().max().item())
-                apart = max(apart, (ours - theirs).abs_().nan_to_num_(math.inf).max().item())
-    return apart / size if size else apart
-
-
-def _leaves(batch: Batch) -> list[Tensor]:
-    return [*batch.inputs.values(), *batch.targets.values(), *batch.sample_weight.values()]
-
-
-def _like(batch: Batch, leaves: Sequence[Tensor]) -> Batch:
-    """The same batch with other tensors."""
-    remaining = iter(leaves)
-    inputs, targets, weights = (
-        {name: next(remaining) for name in section} for section in (batch.inputs, batch.targets, batch.sample_weight)
-    )
-    return Batch(inputs, targets, weights, batch.rows)
-
-
-Runner = Callable[[Batch, draws.Draws], StepOutcome]
-"""(batch, this step's numbers) -> what the step comes to."""
+    code = trace(run, [*reads, *inputs, *numbers])
+    if onednn_is_faster():
+        use_onednn(code.graph)
+    return Program(code, tuple(tensor.detach() for tensor in reads), drawn)

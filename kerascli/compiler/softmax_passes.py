@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from kerascli.compiler.torch_private import SOFTMAX, SOFTMAX_BACKWARD
+
 aten = torch.ops.aten
 
 
@@ -20,7 +22,7 @@ def use_normalized(graph: fx.Graph) -> None:
                 if user.target is aten.div.Tensor and user.args[1] is node and _form(user) == _form(user.args[0]):
                     user.replace_all_uses_with(user.args[0])
                     graph.erase_node(user)
-        elif node.target is aten._softmax_backward_data.default:
+        elif node.target is SOFTMAX_BACKWARD:
             gradient, _, axis, _ = node.args
             node.args = (_without_constant(gradient, axis), *node.args[1:])
 
@@ -30,7 +32,7 @@ def _sums_softmax(node: fx.Node) -> bool:
         return False
     softmax: Any = node.args[0]
     axes: Any = node.args[1]
-    if softmax.target is not aten._softmax.default or softmax.meta["val"].dtype not in (torch.float32, torch.float64):
+    if softmax.target is not SOFTMAX or softmax.meta["val"].dtype not in (torch.float32, torch.float64):
         return False
     rank = softmax.meta["val"].ndim
     return [axis % rank for axis in axes] == [softmax.args[1] % rank]

@@ -1,4 +1,4 @@
-"""Noting the operations that a function does: what torch's make_fx does for real tensors, and no more.
+"""Trace the operations of a function: what torch's make_fx does for real tensors, and no more.
 
 make_fx loads torch's whole compiler before it begins (0.6 s); most programs are never compiled.
 """
@@ -9,32 +9,31 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map_only
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from kerascli.compiler.torch_private import TorchDispatchMode, tree_map_only
 from kerascli.light_torch import without_compiler
 
 
 @without_compiler()
-def note(function: Callable[..., Any], inputs: Sequence[Tensor]) -> fx.GraphModule:
-    """Run a function and return its operations, those of autograd too, as a module of as many inputs.
+def trace(function: Callable[..., Any], inputs: Sequence[Tensor]) -> fx.GraphModule:
+    """Run a function or module; return its operations, those of autograd too, as a graph of as many inputs.
 
     Each node's `meta` has the form of its result, `val`, on the meta device, and `device`, where that really is.
     Tensors that are neither inputs nor results are constants of the module. Raises ValueError where Python looks at
     a number in a tensor, or a shape depends on one: another batch would come to another program.
     """
-    notebook = _Notebook()
+    tracer = _Tracer()
     for number, tensor in enumerate(inputs):
-        notebook.know(tensor, notebook.graph.placeholder(f"arg_{number}"))
-    with notebook:
+        tracer.record(tensor, tracer.graph.placeholder(f"arg_{number}"))
+    with tracer:
         results = function(*inputs)
-    notebook.graph.output(tree_map_only(Tensor, notebook.node_of, results))
-    notebook.graph.eliminate_dead_code()
-    return fx.GraphModule(notebook.root, notebook.graph)
+    tracer.graph.output(tree_map_only(Tensor, tracer.node_of, results))
+    tracer.graph.eliminate_dead_code()
+    return fx.GraphModule(tracer.root, tracer.graph)
 
 
-class _Notebook(TorchDispatchMode):
+class _Tracer(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.graph = fx.Graph()
@@ -48,14 +47,14 @@ class _Notebook(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         node = self.graph.call_function(func, *given)
         if isinstance(result, Tensor):
-            self.know(result, node)
+            self.record(result, node)
         elif isinstance(result, (tuple, list)):
             for number, each in enumerate(result):
                 if isinstance(each, Tensor):
-                    self.know(each, self.graph.call_function(operator.getitem, (node, number)))
+                    self.record(each, self.graph.call_function(operator.getitem, (node, number)))
         return result
 
-    def know(self, tensor: Tensor, node: fx.Node) -> None:
+    def record(self, tensor: Tensor, node: fx.Node) -> None:
         """From here on a tensor is what a node comes to: an operation in place hands the same tensor out again."""
         node.meta["val"] = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
         node.meta["device"] = tensor.device
@@ -65,7 +64,7 @@ class _Notebook(TorchDispatchMode):
         if tensor not in self._nodes:
             name = f"given_{len(list(self.root.buffers()))}"
             self.root.register_buffer(name, tensor.detach(), persistent=False)
-            self.know(tensor, self.graph.get_attr(name))
+            self.record(tensor, self.graph.get_attr(name))
         return self._nodes[tensor]
 
 

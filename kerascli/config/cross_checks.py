@@ -15,7 +15,6 @@ from kerascli.config.splits import split_faults
 from kerascli.data.base import Field
 from kerascli.errors import Fault, Path, suggestion
 from kerascli.losses.ranks import takes_weights
-from kerascli.model.syntax.forward_passes import trainable
 from kerascli.optimizers.base import Optimizer
 from kerascli.schedules.base import Schedule
 from kerascli.shapes import TensorSpec
@@ -45,7 +44,7 @@ def cross_faults(
 
 def idle_fit_faults(spec: RunSpec) -> list[Fault]:
     """A model that is to be trained has weights that are."""
-    if spec.compile is None or trainable(spec.built):
+    if spec.compile is None or spec.built.trainable():
         return []
     path: Path = ("fit", "trainable") if spec.fit.trainable else ("model", "layers")
     return [Fault("the model has no trainable weights: there is nothing to fit", path, "key")]

@@ -19,10 +19,12 @@ from kerascli.data.base import Field
 from kerascli.data.section import DataSpec
 from kerascli.errors import Fault
 from kerascli.model.freezing import updated_faults, with_trainable
-from kerascli.model.inference.build import Built, build, build_views
+from kerascli.model.inference.build import build
+from kerascli.model.inference.views import build_views
 from kerascli.model.ir.dead_nodes import idle_inside, uncalled_faults
 from kerascli.model.ir.nodes import Model
 from kerascli.model.ir.targets import name_of
+from kerascli.model.runtime.built import Built
 from kerascli.model.syntax.section import model_faults, parse_scope
 from kerascli.model.syntax.views import Scope
 from kerascli.model.transfer import unknown_layers
@@ -74,9 +76,16 @@ def describe(
     assert model is not None
     assert built is not None
     assert fit is not None
-    spec = RunSpec(name, seed, data, model, built, compiled, fit, train_step, init_from)
+    spec = RunSpec(name, seed, data, model, built, compiled, fit, train_step, init_from, inputs, targets)
     faults = [] if several and train_step is None else _unused(model, train_step)
-    faults += cross_faults(spec, sections, targets, splits)
+    return check_splits(spec, sections, splits, faults)
+
+
+def check_splits(
+    spec: RunSpec, sections: Mapping[Any, Any], splits: Mapping[str, int] | None, others: Sequence[Fault] = ()
+) -> RunSpec:
+    """Hold the sections of a run against each other and the splits of its data. Raises Invalid, with `others`, too."""
+    faults = [*others, *cross_faults(spec, sections, spec.targets, splits)]
     if faults:
         raise Invalid(faults)
     return spec

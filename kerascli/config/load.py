@@ -9,7 +9,7 @@ from typing import Any
 
 from kerascli.component import Invalid
 from kerascli.config.absent_data import told_where_from, with_sizes
-from kerascli.config.composition.extends import read_extended
+from kerascli.config.composition.extends import extend, read_extended
 from kerascli.config.composition.folders import data_folder, in_one_folder
 from kerascli.config.composition.overrides import override
 from kerascli.config.composition.plugins import import_plugins, plugin_files
@@ -22,24 +22,27 @@ from kerascli.config.composition.references import (
     refuse_facts,
     try_resolve,
 )
-from kerascli.config.describe import describe, faults_without_data
+from kerascli.config.describe import check_splits, describe, faults_without_data
 from kerascli.config.facts import lookup
 from kerascli.config.run import RunSpec, resolved
 from kerascli.config.sample_checks import shown_columns
 from kerascli.config.sections.phases import folded, in_each, unfold, with_phase
 from kerascli.config.sections.whole import config_faults
 from kerascli.config.yaml.document import Document, Faulty, one_error
+from kerascli.config.yaml.text import parse_document
 from kerascli.data.base import Context, Learned
 from kerascli.data.pipeline.prepare import DataFacts, PreparedData, data_facts, load_data
 from kerascli.data.section import DataSpec, parse_data
 from kerascli.errors import ConfigError, DataError, Fault, FileRefused, safe_text
 from kerascli.errors import Path as FaultPath
+from kerascli.runs.record import RunRecord
+from kerascli.user_code import UserCode
 
 Progress = Callable[[str, int, int], None]
 """(what, bytes so far, bytes in all), while something long goes on."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Config:
     """A config whose text, names and data section are sound; the rest is told by `describe`."""
 
@@ -49,16 +52,12 @@ class Config:
     flags: Mapping[str, Flag]
     name: str
     seed: int
-    plugins: tuple[Path, ...]
+    plugins: tuple[UserCode, ...]
     data: DataSpec | None
     progress: Progress | None = None
     """Told of downloads."""
     refused: tuple[Fault, ...] = ()
     """What is wrong with the phases of the fit themselves: told with what `describe` finds."""
-    spec: RunSpec | None = None
-    """The last description."""
-    unknown: tuple[str, ...] = ()
-    """References that it could not follow for lack of data, with their places."""
     within: tuple[Document, int] | None = None
     """Of a phase, the whole config and which phase it is, from 0."""
     before: "tuple[Config, ...]" = ()
@@ -105,20 +104,23 @@ class Config:
         """Equal for two phases that prepare the same data."""
         return repr((self.data and self.data.dump(), self.validation_split, sorted(self.context.aside)))
 
-    def check_early(self) -> None:
-        """What can be told before the data is downloaded or read. Raises ConfigError."""
+    def check_early(self) -> RunSpec | None:
+        """Describe the run before its data is downloaded or read; None where that is needed. Raises ConfigError."""
         facts = self.facts()
         if facts.known:
-            self.describe(facts)
-            return
+            return self.describe(facts)
         document, broken = try_resolve(self.document, self.flags, lookup(facts))
         references = References(self.document, self.flags, lookup(facts))
         self._refuse(_with_others(broken, faults_without_data(document.data, references)))
+        return None
 
-    def describe(self, facts: DataFacts, splits: Mapping[str, int] | None = None) -> RunSpec:
+    def describe(
+        self, facts: DataFacts, splits: Mapping[str, int] | None = None, known: RunSpec | None = None
+    ) -> RunSpec:
         """The whole run, checked. Raises ConfigError with every fault of every section.
 
-        `splits` None: the data was not read, and a figure that only its reading would tell is stood in for.
+        `splits` None: the data was not read, and a figure that only its reading would tell is stood in for. What
+        `known` says is not worked out again if the same facts were known then.
         """
         document, broken = try_resolve(self.document, self.flags, lookup(facts))
         references = References(self.document, self.flags, lookup(facts))
@@ -126,14 +128,18 @@ class Config:
             raise self.error(_with_others(broken, faults_without_data(document.data, references)))
         if splits is not None:
             self._refuse_unknown(document.unknown)
+        inputs = facts.inputs if facts.known else with_sizes(facts.inputs)
+        targets = facts.targets if facts.known else None
         with self.faults():
-            self.spec = describe(
+            if known is not None and not known.unknown and (known.inputs, known.targets) == (inputs, targets):
+                return check_splits(known, document.data, splits)
+            spec = describe(
                 document.data,
                 name=self.name,
                 seed=self.seed,
                 data=self.data,
-                inputs=facts.inputs if facts.known else with_sizes(facts.inputs),
-                targets=facts.targets if facts.known else None,
+                inputs=inputs,
+                targets=targets,
                 splits=splits,
                 references=references,
             )
@@ -141,8 +147,9 @@ class Config:
             self._refuse_unknown(references.unknown)
         self._refuse([])
         unknown = document.unknown.union(references.unknown)
-        self.unknown = tuple(f"{self.document.mark(p).value}: {self.document.at(p)}" for p in unknown)
-        return self.spec
+        return replace(
+            spec, unknown=tuple(f"{self.document.mark(path).value}: {self.document.at(path)}" for path in unknown)
+        )
 
     def _refuse_unknown(self, paths: Iterable[FaultPath]) -> None:
         """Facts that the data was to tell, and does not."""
@@ -150,16 +157,16 @@ class Config:
             [Fault(f"'{self.document.at(path)}': the data does not tell", path) for path in sorted(paths, key=str)]
         )
 
-    def resolved(self, folder: Path) -> dict[str, Any]:
-        """The complete config of what `describe` told, to lie in a run's `folder` beside its copies of plugins."""
-        plugins = {"plugins": [f"plugins/{path.name}" for path in self.plugins]} if self.plugins else {}
-        return {**plugins, **folded([phase._resolved(folder) for phase in self.phases])}
+    def resolved(self, specs: Sequence[RunSpec], folder: Path) -> dict[str, Any]:
+        """The complete config, to lie in a run's `folder` beside its copies of plugins; `specs` are of its phases."""
+        plugins = {"plugins": [f"plugins/{code.path.name}" for code in self.plugins]} if self.plugins else {}
+        phases = zip(self.phases, specs, strict=True)
+        return {**plugins, **folded([phase._resolved(spec, folder) for phase, spec in phases])}
 
-    def _resolved(self, folder: Path) -> dict[str, Any]:
-        assert self.spec is not None
-        begin = self.spec.init_from and self.spec.init_from.rebased(self.init_folder, folder)
+    def _resolved(self, spec: RunSpec, folder: Path) -> dict[str, Any]:
+        begin = spec.init_from and spec.init_from.rebased(self.init_folder, folder)
         return resolved(
-            replace(self.spec, init_from=begin), self.data and self.data.rebased(self.context.folder, folder).dump()
+            replace(spec, init_from=begin), self.data and self.data.rebased(self.context.folder, folder).dump()
         )
 
     def _refuse(self, faults: Sequence[Fault]) -> None:
@@ -185,19 +192,40 @@ class Config:
 
 
 def open_config(
-    path: Path,
+    config: Path | Document,
     *,
     sets: Sequence[str] = (),
     flags: Sequence[str] = (),
     progress: Progress | None = None,
-    recorded_plugins: Sequence[Path] | None = None,
 ) -> Config:
-    """Read a config file with `extends`, `--set` and `--flag` applied.
+    """Read a config file, or take what was read of one, with `extends`, `--set` and `--flag` applied.
 
-    Of a run's own config `recorded_plugins` are the files that may be imported: those that the run vouches for.
     Raises ConfigError: of sections, flags, plugins and data, and then also with what can be told of the rest.
     """
-    document = override(read_extended(path) if recorded_plugins is None else _read_own(path), sets)
+    document = config if isinstance(config, Document) else read_extended(config)
+    return _opened(Path(document.name), override(document, sets), flags, progress)
+
+
+def open_recorded(record: RunRecord, *, sets: Sequence[str] = (), progress: Progress | None = None) -> Config:
+    """Read the complete config of a run, of which only the plugins that it vouches for are run.
+
+    Raises FileRefused where one of its files is not as the run wrote it, and what `open_config` raises.
+    """
+    text, path, plugins = record.resolved(), record.resolved_path, record.plugins()
+    if path.is_symlink():  # of another file nothing is to be shown
+        raise FileRefused(f"'{safe_text(str(path))}' is a link; the files of a run are its own")
+    document = extend(parse_document(text, str(path), folder=path.parent))
+    return _opened(path, override(document, sets), (), progress, plugins)
+
+
+def _opened(
+    path: Path,
+    document: Document,
+    flags: Sequence[str],
+    progress: Progress | None,
+    recorded: Sequence[UserCode] | None = None,
+) -> Config:
+    """The config of a document; of a run's own, `recorded` are the plugins that may be run."""
     documents, refused = unfold(document)
     refused = document.error(refused).everything
     faults = config_faults(document.data)
@@ -205,29 +233,23 @@ def open_config(
         values = read_flags(document, flags)
         faults += idle_flags(document, flags)
         files = plugin_files(document)
-        if recorded_plugins is not None and [f.resolve() for f in files] != [f.resolve() for f in recorded_plugins]:
+        if recorded is not None and [f.resolve() for f in files] != [code.path.resolve() for code in recorded]:
             raise FileRefused(f"'{path}' names other plugins than the run was made with")
-        import_plugins(document, files)
+        plugins = import_plugins(document, files if recorded is None else recorded)
     except ConfigError as error:
         raise document.error([*faults, *refused, *error.faults]) from None
     name, seed = document.data.get("name") or _name_of(path), _seed(document)
     read = [(each, *_read_data(each, values)) for each in documents]
     phases = [
-        Config(path, each, document.text, values, name, seed, files, data, progress, refused) for each, data, _ in read
-    ]
-    for number, phase in enumerate(phases if len(phases) > 1 else []):
-        phase.within = document, number
+        Config(
+            path, each, document.text, values, name, seed, plugins, data, progress, refused,
+            within=(document, number) if len(read) > 1 else None,
+        )
+        for number, (each, data, _) in enumerate(read)
+    ]  # fmt: skip
     if faults or any(wrong for *_, wrong in read):
         in_each(zip(phases, read, strict=True), lambda each: _refuse_early(each[0], faults, each[1][2]))
-    phases[-1].before = tuple(phases[:-1])
-    return phases[-1]
-
-
-def _read_own(path: Path) -> Document:
-    """A run's own config; a link to another file, of which nothing is to be shown, is none. Raises FileRefused."""
-    if path.is_symlink():
-        raise FileRefused(f"'{safe_text(str(path))}' is a link; the files of a run are its own")
-    return read_extended(path)
+    return replace(phases[-1], before=tuple(phases[:-1]))
 
 
 def _refuse_early(phase: Config, faults: Sequence[Fault], of_data: Sequence[Fault]) -> None:

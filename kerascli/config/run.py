@@ -1,7 +1,7 @@
 """A whole run, described: frozen, and written out as a complete config."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from kerascli.component import plain
@@ -16,11 +16,12 @@ from kerascli.config.sections.train_step import (
     UpdateSpec,
     formulas,
 )
+from kerascli.data.base import Field
 from kerascli.data.section import DataSpec
 from kerascli.layers.base import NamingLayer
-from kerascli.model.inference.build import Built
 from kerascli.model.ir.nodes import Call, Entry, Model, Node, Shared, View
 from kerascli.model.ir.rnn import DescribedRNN
+from kerascli.model.runtime.built import Built
 from kerascli.shapes import TensorSpec
 
 
@@ -38,6 +39,11 @@ class RunSpec:
     train_step: TrainStepSpec | None = None
     """`fit.train_step`, in place of what `compile` says of one optimizer."""
     init_from: InitFrom | None = None
+    inputs: Mapping[str, Field] = field(default_factory=dict, compare=False)
+    targets: Mapping[str, Field] | None = field(default=None, compare=False)
+    """Facts of the data that this was worked out from."""
+    unknown: tuple[str, ...] = field(default=(), compare=False)
+    """References that could not be followed for lack of data, with their places."""
 
     @property
     def training(self) -> CompileSpec | TrainStepSpec | None:

@@ -14,8 +14,7 @@ from kerascli.data.section import DataSpec
 from kerascli.data.teacher_forcing import teacher_forcing
 from kerascli.data.text_codec import is_text
 from kerascli.errors import Fault, Path
-from kerascli.layers.core.embedding import Embedding
-from kerascli.model.inference.build import Built
+from kerascli.model.runtime.built import Built
 
 
 def models_of(spec: RunSpec) -> dict[str | None, ModelFacts]:
@@ -29,7 +28,8 @@ def models_of(spec: RunSpec) -> dict[str | None, ModelFacts]:
 def _facts(built: Built, data: DataSpec | None, *, own_inputs: bool) -> ModelFacts:
     inputs = {given.name: given.spec for given in built.model.inputs}
     reads_data = not own_inputs and data is not None and set(inputs) <= set(data.inputs)
-    classes = {node.inputs[0]: node.layer.input_dim for node in built.model.nodes if isinstance(node.layer, Embedding)}
+    ids = ((node.inputs[:1], node.layer.id_count) for node in built.model.nodes)
+    classes = {name: count for names, count in ids for name in names if count is not None}
     outputs = {name: built.specs[name] for name in built.model.outputs}
     forcing = teacher_forcing(data) if data is not None and reads_data else None
     decodes = None

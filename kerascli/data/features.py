@@ -13,10 +13,11 @@ from kerascli.data.transforms.integer_lookup import IntegerLookup
 from kerascli.data.transforms.normalization import Normalization
 from kerascli.data.transforms.rescaling import Rescaling
 from kerascli.data.transforms.string_lookup import StringLookup
+from kerascli.preprocessing.categories import ENCODED
 from kerascli.preprocessing.lookup import OovPlaces
 from kerascli.shapes import Floats, PositiveInt
 
-Encoding = Literal["int", "one_hot"]
+Encoding = Annotated[Literal["int", "one_hot"], ENCODED]
 
 
 @FEATURES.register
@@ -32,7 +33,9 @@ class FloatRescaled(Feature):
     """Numbers, multiplied and shifted."""
 
     scale: float = 1.0
+    """What values are multiplied by."""
     offset: float = 0.0
+    """What is added after that."""
 
     def transform(self, bins: int) -> Transform:
         return Rescaling(scale=self.scale, offset=self.offset)
@@ -125,7 +128,7 @@ class Custom(Feature):
 
     preprocessor: Annotated[Transform, TRANSFORMS.field()]
     """The transform."""
-    output_mode: Literal["int", "one_hot", "float"] = "float"
+    output_mode: Annotated[Literal["int", "one_hot", "float"], ENCODED] = "float"
 
     def transform(self, bins: int) -> Transform:
         return self.preprocessor

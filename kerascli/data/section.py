@@ -35,7 +35,9 @@ class SplitSpec(BaseSection):
     """Parts of the training rows, drawn at random once."""
 
     validation: PartFraction = 0.0
+    """The fraction of the training rows that becomes the split 'validation'."""
     test: PartFraction = 0.0
+    """The fraction of the training rows that becomes the split 'test'."""
     stratify: str | None = None
     """A column whose classes are as frequent in every part as in the whole."""
     seed: NonNegativeInt | None = None
@@ -92,12 +94,17 @@ class DataSpec(BaseSection):
     """A source, how it is split, and a pipeline for every input and target."""
 
     source: Annotated[Source, SOURCES.field()]
+    """Where the columns come from."""
     where: Where = Field(default={})
     """By column the values of the rows that stay, in every split."""
     split: Annotated[SplitSpec | None, section_ref("data.split")] = None
+    """Parts of the training rows that are set aside for other splits."""
     shared: dict[str, Annotated[Transform, TRANSFORMS.field()]] = Field(default={})
+    """Transforms by name, learned once for all pipelines that use them."""
     inputs: dict[str, PipelineField]
+    """What the model is given, by name: a pipeline over columns."""
     targets: dict[str, PipelineField] = Field(default={})
+    """What the model is to predict, by name: a pipeline over columns."""
     sample_weight: dict[str, PipelineField] = Field(default={})
     """By the name of the target; what comes out is one number a row."""
     augment: AugmentField = Field(default=())

@@ -57,13 +57,30 @@ class CallArgument:
     """Of a mask: with `false` the layer computes without the one that comes along, and hands it on all the same."""
 
 
-class BaseLayer(Component):
-    """What `Layer` and `MergeLayer` share."""
+CallForm = Literal["one", "several", "none", "names"]
+"""What a layer is called on: one input, a list of them, nothing, or the tensors that its own settings name."""
 
+
+class BaseLayer(Component):
+    """Settings of a layer, in any call form."""
+
+    call_form: ClassVar[CallForm] = "one"
     mask: ClassVar[Literal["pass", "stop", "make"]] = "stop"
     """What happens to a mask: handed on, dropped (Keras's default), or made by the module's `make_mask(x)`."""
     uses_mask: ClassVar[bool] = False
     """The module's forward takes `mask=` (N, T) bool or None."""
+    uses_masks: ClassVar[bool] = False
+    """The module's forward takes `masks=`: for each input its mask (N, T) bool, or None."""
+    logs: ClassVar[bool] = False
+    """It has no result but a figure, logged under the node's name."""
+    sums: ClassVar[bool] = False
+    """The figure is summed over the samples of an epoch, not averaged."""
+    moves_values: ClassVar[bool] = False
+    """The values of its result are values of its input."""
+    takes_described_cell: ClassVar[bool] = False
+    """As an entry of `layers` its cell may be described there, as a small model of one step."""
+    id_count: ClassVar[int | None] = None
+    """How many ids, from 0 on, its input may hold; None: its values are no ids."""
     takes_integers: ClassVar[bool] = False
     """Integer inputs are handed over as they are; otherwise they are cast to the compute dtype."""
     mixes_samples: ClassVar[bool] = False
@@ -78,6 +95,7 @@ class BaseLayer(Component):
     refused: ClassVar[Mapping[str, str]] = OF_ANY_LAYER
 
     trainable: bool = True
+    """False: its weights keep their values."""
 
     def makes_mask(self) -> bool:
         """Whether masks begin here, with these settings."""
@@ -111,6 +129,18 @@ class BaseLayer(Component):
         """Only for a layer whose torch code cannot run on the meta device; None: the graph finds out."""
         return None
 
+    def may_lack_batch(self, index: int) -> bool:
+        """Whether that input may be without a batch axis beside others that have one."""
+        return False
+
+    def merge_masks(self, masks: Sequence[Tensor | None], xs: Sequence[Tensor]) -> Tensor | None:
+        """The mask that is handed on: that of the first input."""
+        return masks[0]
+
+    def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
+        """The torch module for a call on `inputs`; raises ShapeMismatch. Runs under the meta device."""
+        raise NotImplementedError
+
     @classmethod
     def first_argument(cls) -> str | None:
         return next((name for name in cls.model_fields if name not in BaseLayer.model_fields), None)
@@ -118,6 +148,9 @@ class BaseLayer(Component):
 
 class Layer(BaseLayer):
     """A layer of one input."""
+
+    def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
+        return self.build(inputs[0])
 
     @abstractmethod
     def build(self, x: TensorSpec) -> nn.Module:
@@ -127,16 +160,14 @@ class Layer(BaseLayer):
 class MergeLayer(BaseLayer):
     """A layer of several inputs; its module's forward takes them one by one."""
 
-    uses_masks: ClassVar[bool] = False
-    """The module's forward takes `masks=`: for each input its mask (N, T) bool, or None."""
+    call_form = "several"
+
+    def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
+        return self.build(inputs)
 
     @abstractmethod
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
         """The torch module for inputs like `xs`; raises ShapeMismatch. Runs under the meta device."""
-
-    def may_lack_batch(self, index: int) -> bool:
-        """Whether that input may be without a batch axis beside others that have one."""
-        return False
 
     def merge_masks(self, masks: Sequence[Tensor | None], xs: Sequence[Tensor]) -> Tensor | None:
         """The mask that is handed on: as in Keras a step counts if it does in any input, and in one without a mask."""
@@ -147,6 +178,11 @@ class MergeLayer(BaseLayer):
 class SourceLayer(BaseLayer):
     """A layer that is called on nothing; its results have no batch axis."""
 
+    call_form = "none"
+
+    def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
+        return self.build()
+
     @abstractmethod
     def build(self) -> nn.Module:
         """The torch module; raises ShapeMismatch. Runs under the meta device."""
@@ -155,8 +191,10 @@ class SourceLayer(BaseLayer):
 class NamingLayer(BaseLayer):
     """A layer that names its inputs in its own settings; its module's forward takes them one by one."""
 
-    logs: ClassVar[bool] = False
-    """It has no result but a figure, logged under the node's name."""
+    call_form = "names"
+
+    def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
+        return self.build(inputs)
 
     @abstractmethod
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:

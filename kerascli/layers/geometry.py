@@ -2,15 +2,25 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
 from torch import Tensor
 
 from kerascli.layers.base import ShapeMismatch
-from kerascli.shapes import DataFormat, Ints, Shape, TensorSpec
+from kerascli.shapes import DataFormat, Shape, Sizes, TensorSpec
 
-Axes = int | Ints
-"""One axis or several; 0 is the batch, negative ones count from the end."""
+KernelSize = Annotated[Sizes, Field(description="The size of the window.")]
+Strides = Annotated[Sizes, Field(description="How far the window moves.")]
+DilationRate = Annotated[Sizes, Field(description="The distance of a window's points; 1: side by side.")]
+Padding = Annotated[
+    Literal["valid", "same"],
+    Field(description="valid: only whole windows; same: as many as there are inputs (with strides 1)."),
+]
+CausalPadding = Annotated[
+    Literal["valid", "same", "causal"],
+    Field(description="valid: only whole windows; same: as many as there are steps; causal: none looks ahead."),
+]
 
 _ORDERS = {1: ("sequences", "steps"), 2: ("images", "height, width"), 3: ("volumes", "depth, height, width")}
 

@@ -1,11 +1,11 @@
 """Layers inside layers: how they are written, built, frozen with their owner, and called as the graph calls nodes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from torch import Tensor, nn
 
-from kerascli.layers.base import LAYERS, BaseLayer, Layer, Outcome, ShapeMismatch, WeightedModule
+from kerascli.layers.base import LAYERS, BaseLayer, Outcome, ShapeMismatch, WeightedModule
 from kerascli.shapes import TensorSpec
 
 LayerField = Annotated[BaseLayer, LAYERS.field()]
@@ -13,18 +13,26 @@ LayerField = Annotated[BaseLayer, LAYERS.field()]
 
 def check_inner(layer: BaseLayer) -> None:
     """Raise ValueError for a layer that cannot stand inside another one: it takes several inputs."""
-    if not isinstance(layer, Layer):
+    if layer.call_form != "one":
         raise ValueError(f"layer: expected a layer of one input, got {layer.component_name}")
     if layer.keeps_states():
         raise ValueError(f"layer: {layer.component_name} cannot be stateful in here: it has no rows of its own")
 
 
-def build_inner(layer: BaseLayer, x: TensorSpec, *, trainable: bool) -> nn.Module:
-    """The module of a layer inside another one; what is not `trainable` is as frozen as if its settings said so."""
-    assert isinstance(layer, Layer)
+def build_inner(
+    layer: BaseLayer,
+    x: TensorSpec,
+    *,
+    trainable: bool,
+    make: Callable[[BaseLayer, tuple[TensorSpec, ...]], nn.Module] | None = None,
+) -> nn.Module:
+    """The module of a layer inside another one; what is not `trainable` is as frozen as if its settings said so.
+
+    `make` makes the module of a layer for its inputs; None: `layer.build_for` does.
+    """
     layer = layer if trainable else layer.model_copy(update={"trainable": False})
     try:
-        module = layer.build(x)
+        module = layer.build_for((x,)) if make is None else make(layer, (x,))
     except ShapeMismatch as mismatch:
         raise ShapeMismatch(f"its {layer.component_name} {mismatch.fault.text}", hint=mismatch.fault.hint) from None
     if not layer.trainable:

@@ -19,7 +19,10 @@ class Loss(Component):
     """The distance of predictions from targets; `values` is what a concrete loss defines."""
 
     reduction: Reduction = "sum_over_batch_size"
+    """How the values of the samples become one figure."""
 
+    predicts: ClassVar[Literal["values", "classes", "labels"]] = "values"
+    """What predictions are: values, scores of classes of which one is true, or of labels of which several may be."""
     sparse_targets: ClassVar[bool] = False
     """Targets are class numbers, one fewer axis than the predictions (or a last axis of 1)."""
 

@@ -13,6 +13,7 @@ from kerascli.shapes import Shape, TensorSpec
 class Crossentropy(Loss):
     """Binary, categorical or sparse categorical cross-entropy: whichever the shapes call for."""
 
+    predicts = "classes"
     sparse_targets = True
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:

@@ -23,8 +23,11 @@ class Circle(Loss):
     sparse_targets = True
 
     gamma: PositiveFloat = 80.0
+    """How sharply near and far are told apart."""
     margin: float = 0.4
+    """How far apart classes are to be."""
     remove_diagonal: bool = True
+    """A row is no friend of itself."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         friends, strangers = self._pairs(y_true)

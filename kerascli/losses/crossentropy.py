@@ -9,13 +9,18 @@ from torch.nn import functional as F
 from kerascli.errors import DataError
 from kerascli.losses.base import Loss, loss, same_shape
 from kerascli.losses.labels import YES_OR_NO, Labels, class_labels
-from kerascli.shapes import Fraction, TensorSpec
+from kerascli.shapes import ALONG, Fraction, TensorSpec
 
 EPSILON = 1e-7
 """keras.config.epsilon(): probabilities are clipped to [EPSILON, 1 - EPSILON]."""
 
-Axis = Annotated[int, Field(ge=-8, le=8)]
-Axes = Axis | Annotated[tuple[Axis, ...], Field(min_length=1, strict=False)]
+Axis = Annotated[int, Field(ge=-8, le=8), ALONG]
+Axes = Annotated[Axis | Annotated[tuple[Axis, ...], Field(min_length=1, strict=False)], ALONG]
+FromLogits = Annotated[
+    bool, Field(description="The predictions are not probabilities yet: the last layer has no activation.")
+]
+LabelSmoothing = Annotated[Fraction, Field(description="How far targets are moved from 0 and 1 to the middle.")]
+IgnoreClass = Annotated[int | None, Field(description="Targets of this class do not count.")]
 
 
 def probabilities(y_pred: Tensor, axis: int | tuple[int, ...]) -> Tensor:
@@ -66,8 +71,10 @@ def _are_class_numbers(target: TensorSpec, output: TensorSpec) -> bool:
 class CategoricalCrossentropy(Loss):
     """-sum(y_true * log(y_pred)) over the classes; targets are one-hot."""
 
-    from_logits: bool = False
-    label_smoothing: Fraction = 0.0
+    predicts = "classes"
+
+    from_logits: FromLogits = False
+    label_smoothing: LabelSmoothing = 0.0
     axis: Axes = -1
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -82,10 +89,11 @@ class CategoricalCrossentropy(Loss):
 class SparseCategoricalCrossentropy(Loss):
     """-log of the predicted probability of the target's class; targets are class numbers."""
 
+    predicts = "classes"
     sparse_targets = True
 
-    from_logits: bool = False
-    ignore_class: int | None = None
+    from_logits: FromLogits = False
+    ignore_class: IgnoreClass = None
     axis: Axis = -1
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -121,6 +129,7 @@ class CategoricalGeneralizedCrossEntropy(Loss):
     sparse_targets = True
 
     q: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """How little wrong labels harm, between 0 and 1."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         p = y_pred.gather(-1, class_numbers(y_true, y_pred).unsqueeze(-1)).squeeze(-1)
@@ -134,8 +143,10 @@ class CategoricalGeneralizedCrossEntropy(Loss):
 class BinaryCrossentropy(Loss):
     """-log of the predicted probability of what was the case, for each yes-or-no output."""
 
-    from_logits: bool = False
-    label_smoothing: Fraction = 0.0
+    predicts = "labels"
+
+    from_logits: FromLogits = False
+    label_smoothing: LabelSmoothing = 0.0
     axis: Axes = -1
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ from torch import Tensor
 from kerascli.losses.base import Loss, loss
 from kerascli.losses.crossentropy import (
     Axes,
+    FromLogits,
+    LabelSmoothing,
     binary_crossentropy,
     log_softmax,
     one_hot_fault,
@@ -26,11 +28,16 @@ ClassWeights = NonNegativeFloat | Annotated[tuple[NonNegativeFloat, ...], Field(
 class BinaryFocalCrossentropy(Loss):
     """Binary cross-entropy times (1 - probability of what was the case) ** gamma."""
 
+    predicts = "labels"
+
     apply_class_balancing: bool = False
+    """Let alpha weigh the two classes."""
     alpha: Fraction = 0.25
+    """The weight of class 1, with apply_class_balancing."""
     gamma: NonNegativeFloat = 2.0
-    from_logits: bool = False
-    label_smoothing: Fraction = 0.0
+    """How much less the values count that are right already; 0: not at all less."""
+    from_logits: FromLogits = False
+    label_smoothing: LabelSmoothing = 0.0
     axis: Axes = -1
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -51,10 +58,14 @@ class BinaryFocalCrossentropy(Loss):
 class CategoricalFocalCrossentropy(Loss):
     """Categorical cross-entropy times alpha * (1 - probability) ** gamma; targets are one-hot."""
 
+    predicts = "classes"
+
     alpha: ClassWeights = 0.25
+    """Weight of all classes, or a list with the weight of each class."""
     gamma: NonNegativeFloat = 2.0
-    from_logits: bool = False
-    label_smoothing: Fraction = 0.0
+    """How much less the values count that are right already; 0: not at all less."""
+    from_logits: FromLogits = False
+    label_smoothing: LabelSmoothing = 0.0
     axis: Axes = -1
 
     @model_validator(mode="after")

@@ -1,12 +1,14 @@
 """Losses of segmentation: how little the predicted region overlaps the true one."""
 
+from typing import Annotated
+
 from torch import Tensor
 
 from kerascli.losses.base import Loss, loss
 from kerascli.losses.crossentropy import EPSILON, Axes
-from kerascli.shapes import NonNegativeFloat
+from kerascli.shapes import ALONG, NonNegativeFloat
 
-SummedAxes = Axes | None
+SummedAxes = Annotated[Axes | None, ALONG]
 """Axes that are summed; None: all, the batch too, as in Keras."""
 
 
@@ -35,7 +37,9 @@ class Tversky(_Overlap):
     """1 - overlap / (overlap + alpha * missed + beta * invented)."""
 
     alpha: NonNegativeFloat = 0.5
+    """Weight of false negatives (Keras's page says false positives; its code weighs these)."""
     beta: NonNegativeFloat = 0.5
+    """Weight of false positives."""
     axis: SummedAxes = None
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:

@@ -58,6 +58,7 @@ class Huber(Loss):
     """Half the square of errors up to `delta`, a straight line beyond."""
 
     delta: PositiveFloat = 1.0
+    """From where on errors count linearly."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         error = (y_pred - y_true).abs()

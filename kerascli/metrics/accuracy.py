@@ -20,6 +20,7 @@ class BinaryAccuracy(ShareRight):
     """How often a probability is on the right side of the threshold."""
 
     threshold: float = 0.5
+    """From which value on a prediction counts as positive."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return (y_pred > self.threshold) == y_true
@@ -57,6 +58,7 @@ class TopKCategoricalAccuracy(ShareRight):
     """How often the target's class is among the `k` greatest outputs; targets are one-hot."""
 
     k: PositiveInt = 5
+    """How many of the highest predictions count."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return _in_top(y_true.argmax(-1), y_pred, self.k)
@@ -72,7 +74,9 @@ class SparseTopKCategoricalAccuracy(ShareRight):
     sparse_targets = True
 
     k: PositiveInt = 5
+    """How many of the highest predictions count."""
     from_sorted_ids: bool = False
+    """The outputs are ids of classes, the one with the highest score first, not scores."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         if self.from_sorted_ids:

@@ -6,6 +6,7 @@ import torch
 from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor
 
+from kerascli.losses.crossentropy import FromLogits
 from kerascli.metrics.base import Metric, metric, ratio, shape_fault
 from kerascli.metrics.confusion import MAX_THRESHOLDS, Confusion, confusion, even_thresholds, outcomes
 from kerascli.shapes import Floats, PositiveInt, TensorSpec
@@ -24,13 +25,20 @@ class AUC(Metric):
     direction = "max"
 
     num_thresholds: Annotated[int, Field(ge=2, le=MAX_THRESHOLDS)] = 200
+    """How many thresholds the curve is taken at."""
     curve: Annotated[Literal["ROC", "PR"], BeforeValidator(_upper)] = "ROC"
+    """Of which curve: ROC, or precision over recall."""
     summation_method: Literal["interpolation", "minoring", "majoring"] = "interpolation"
+    """How the area between two points is counted."""
     thresholds: Floats | None = None
+    """Where the curve is taken; null: at num_thresholds even ones."""
     multi_label: bool = False
+    """Every output is a label of its own."""
     num_labels: PositiveInt | None = None
+    """How many labels there are."""
     label_weights: Floats | None = None
-    from_logits: bool = False
+    """What each label counts."""
+    from_logits: FromLogits = False
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:

@@ -31,6 +31,7 @@ class Metric(Component):
     """
 
     name: Annotated[str, AfterValidator(_log_name)] | None = None
+    """What logs call it; null: the name that was written."""
 
     direction: ClassVar[Literal["min", "max"]] = "min"
     """Which way is better: what `mode: auto` of callbacks goes by."""

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from kerascli.losses import cosine, crossentropy, focal, hinge, regression
 from kerascli.losses.base import Loss
-from kerascli.losses.crossentropy import Axes, Axis
+from kerascli.losses.crossentropy import Axes, Axis, FromLogits, IgnoreClass, LabelSmoothing
 from kerascli.losses.labels import Labels
 from kerascli.losses.ranks import axes_fault, spread
 from kerascli.metrics.base import MeanMetric, metric, shape_fault
@@ -89,6 +89,7 @@ class Huber(LossMetric):
     """The mean Huber loss."""
 
     delta: PositiveFloat = 1.0
+    """From where on errors count linearly."""
 
     def loss(self) -> Loss:
         return regression.Huber(delta=self.delta)
@@ -99,6 +100,7 @@ class MeanRelativeError(MeanMetric):
     """The mean of |error| / `normalizer`: one number for each output, or one for all; 0 where that is 0."""
 
     normalizer: NonNegativeFloat | Floats
+    """What errors are divided by: one number, or one for each output."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         inverse = [1 / n if n else 0.0 for n in self._numbers()]
@@ -174,8 +176,8 @@ class CategoricalHinge(LossMetric):
 class BinaryCrossentropy(LossMetric):
     """The mean binary cross-entropy."""
 
-    from_logits: bool = False
-    label_smoothing: Fraction = 0.0
+    from_logits: FromLogits = False
+    label_smoothing: LabelSmoothing = 0.0
 
     def loss(self) -> Loss:
         return crossentropy.BinaryCrossentropy(from_logits=self.from_logits, label_smoothing=self.label_smoothing)
@@ -185,8 +187,8 @@ class BinaryCrossentropy(LossMetric):
 class CategoricalCrossentropy(LossMetric):
     """The mean categorical cross-entropy; targets are one-hot."""
 
-    from_logits: bool = False
-    label_smoothing: Fraction = 0.0
+    from_logits: FromLogits = False
+    label_smoothing: LabelSmoothing = 0.0
     axis: Axes = -1
 
     def loss(self) -> Loss:
@@ -204,8 +206,8 @@ class SparseCategoricalCrossentropy(LossMetric):
 
     sparse_targets = True
 
-    from_logits: bool = False
-    ignore_class: int | None = None
+    from_logits: FromLogits = False
+    ignore_class: IgnoreClass = None
     axis: Axis = -1
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
@@ -225,10 +227,13 @@ class BinaryFocalCrossentropy(LossMetric):
     """The mean binary focal cross-entropy."""
 
     apply_class_balancing: bool = False
+    """Let alpha weigh the two classes."""
     alpha: Fraction = 0.25
+    """What the values are multiplied by."""
     gamma: NonNegativeFloat = 2.0
-    from_logits: bool = False
-    label_smoothing: Fraction = 0.0
+    """How much less the values count that are right already; 0: not at all less."""
+    from_logits: FromLogits = False
+    label_smoothing: LabelSmoothing = 0.0
     axis: Axes = -1
 
     def loss(self) -> Loss:
@@ -240,9 +245,11 @@ class CategoricalFocalCrossentropy(LossMetric):
     """The mean categorical focal cross-entropy; targets are one-hot."""
 
     alpha: focal.ClassWeights = 0.25
+    """What the values are multiplied by."""
     gamma: NonNegativeFloat = 2.0
-    from_logits: bool = False
-    label_smoothing: Fraction = 0.0
+    """How much less the values count that are right already; 0: not at all less."""
+    from_logits: FromLogits = False
+    label_smoothing: LabelSmoothing = 0.0
     axis: Axes = -1
 
     def loss(self) -> Loss:

@@ -20,7 +20,9 @@ class _FScore(Metric):
     direction = "max"
 
     average: Literal["micro", "macro", "weighted"] | None = None
+    """How the values of the classes become one; null: a value for each class, in a column of its own."""
     threshold: Annotated[float, Field(gt=0, le=1)] | None = None
+    """From which value on a prediction counts as positive."""
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
         """(3, classes): true positives, false positives, false negatives."""
@@ -59,6 +61,7 @@ class FBetaScore(_FScore):
     """Recall counts `beta` times as much as precision."""
 
     beta: PositiveFloat = 1.0
+    """How many times more recall counts than precision."""
 
     def result(self, state: Tensor) -> Tensor:
         return self.score(state, self.beta)

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from kerascli.losses.base import same_shape
+from kerascli.losses.crossentropy import Axis, IgnoreClass
 from kerascli.losses.labels import Labels
 from kerascli.losses.ranks import aligned_pair, spread
 from kerascli.metrics.base import Metric, count_dtype, metric, shape_fault
@@ -14,7 +15,6 @@ from kerascli.shapes import Ints, Shape, TensorSpec
 
 _EPSILON = 1e-7
 Classes = Annotated[int, Field(ge=2, le=10_000)]
-Axis = Annotated[int, Field(ge=-8, le=8)]
 
 
 class _Overlap(Metric):
@@ -48,8 +48,10 @@ class _OfClasses(_Overlap):
     """Targets and predictions as class numbers, or with a value for each class on `axis`."""
 
     num_classes: Classes
-    ignore_class: int | None = None
+    """How many classes there are."""
+    ignore_class: IgnoreClass = None
     sparse_y_pred: bool
+    """Predictions are class numbers, not a value for each class."""
     axis: Axis = -1
 
     def true_are_numbers(self) -> bool:
@@ -101,6 +103,7 @@ class _Chosen(_OfClasses):
     """The mean over `target_class_ids` alone."""
 
     target_class_ids: Ints
+    """The classes that count."""
 
     @model_validator(mode="after")
     def _are_classes(self) -> Self:
@@ -117,6 +120,7 @@ class _Numbers(_OfClasses):
     """Targets, and with `sparse_y_pred` predictions, are class numbers."""
 
     sparse_y_true: bool = True
+    """Targets are class numbers, not a value for each class."""
     sparse_y_pred: bool = True
 
     def true_are_numbers(self) -> bool:
@@ -159,7 +163,9 @@ class BinaryIoU(_Overlap):
     """The mean over no (0) and yes (1), told apart by `threshold`."""
 
     target_class_ids: Ints = (0, 1)
+    """The classes that count."""
     threshold: float = 0.5
+    """From which value on a prediction counts as positive."""
 
     @model_validator(mode="after")
     def _are_classes(self) -> Self:

@@ -18,7 +18,9 @@ class _AtPoint(Metric):
     direction = "max"
 
     num_thresholds: Annotated[int, Field(ge=1, le=MAX_THRESHOLDS)] = 200
+    """How many thresholds the curve is taken at."""
     class_id: NonNegativeInt | None = None
+    """Look at this class alone; null: all."""
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
         if self.class_id is not None:
@@ -52,6 +54,7 @@ class SensitivityAtSpecificity(_AtPoint):
     """The greatest share of positives found where at least `specificity` of negatives are left alone."""
 
     specificity: Fraction
+    """The specificity to hold."""
 
     def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
         return at.recall, at.specificity, self.specificity
@@ -62,6 +65,7 @@ class SpecificityAtSensitivity(_AtPoint):
     """The greatest share of negatives left alone where at least `sensitivity` of positives are found."""
 
     sensitivity: Fraction
+    """The sensitivity to hold."""
 
     def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
         return at.specificity, at.recall, self.sensitivity
@@ -72,6 +76,7 @@ class PrecisionAtRecall(_AtPoint):
     """The best precision where at least `recall` of positives are found."""
 
     recall: Fraction
+    """The recall to hold."""
 
     def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
         return at.precision, at.recall, self.recall
@@ -82,6 +87,7 @@ class RecallAtPrecision(_AtPoint):
     """The greatest share of positives found where at least `precision` of alarms are right."""
 
     precision: Fraction
+    """The precision to hold."""
 
     def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
         return at.recall, at.precision, self.precision

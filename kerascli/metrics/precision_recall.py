@@ -29,6 +29,7 @@ class _Outcomes(Metric):
     """What is said of outcomes at one threshold, or at each of several."""
 
     thresholds: Thresholds = None
+    """Predictions above it are positive; a list gives a value for each; null: 0.5, or with top_k none."""
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
         thresholds = self._thresholds()
@@ -63,7 +64,9 @@ class _OfClass(_Outcomes):
     direction = "max"
 
     top_k: PositiveInt | None = None
+    """Only the k highest predictions count as positive."""
     class_id: NonNegativeInt | None = None
+    """Look at this class alone; null: all."""
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
         if self.top_k is not None:

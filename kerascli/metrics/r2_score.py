@@ -18,7 +18,9 @@ class R2Score(Metric):
     direction = "max"
 
     class_aggregation: Literal["uniform_average", "variance_weighted_average"] | None = "uniform_average"
+    """How the values of the outputs become one; null: a value for each output."""
     num_regressors: NonNegativeInt = 0
+    """For the adjusted figure: how many features there are; 0: not adjusted."""
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
         """(5, outputs): sum of squared targets, of targets, of squared errors, of weights; number of values."""

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from kerascli.optimizers import scaled
-from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
-from kerascli.shapes import Fraction, NonNegativeFloat
+from kerascli.optimizers.base import Epsilon, LearningRate, Moment, Optimizer, optimizer
+from kerascli.shapes import Fraction
 
 
 @optimizer()
@@ -16,7 +16,8 @@ class Adadelta(Optimizer):
 
     learning_rate: LearningRate = 0.001
     rho: Fraction = 0.95
-    epsilon: NonNegativeFloat = 1e-7
+    """How slowly the mean of squared gradients forgets."""
+    epsilon: Epsilon = 1e-7
 
     def slots(self) -> tuple[str, ...]:
         return ("accumulated_grad", "accumulated_delta_var")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from kerascli.optimizers import scaled
-from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
+from kerascli.optimizers.base import Epsilon, LearningRate, Moment, Optimizer, optimizer
 from kerascli.shapes import NonNegativeFloat
 
 
@@ -16,7 +16,8 @@ class Adagrad(Optimizer):
 
     learning_rate: LearningRate = 0.001
     initial_accumulator_value: NonNegativeFloat = 0.1
-    epsilon: NonNegativeFloat = 1e-7
+    """What the sums of squares start from."""
+    epsilon: Epsilon = 1e-7
 
     def slots(self) -> tuple[str, ...]:
         return ("accumulator",)

@@ -8,8 +8,8 @@ from pydantic import field_validator
 from torch import Tensor
 from torch.optim.adam import adam
 
-from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
-from kerascli.shapes import NonNegativeFloat, OpenFraction
+from kerascli.optimizers.base import Beta1, Beta2, Epsilon, LearningRate, Moment, Optimizer, optimizer
+from kerascli.shapes import NonNegativeFloat
 
 
 @optimizer()
@@ -17,10 +17,11 @@ class Adam(Optimizer):
     """Steps along the mean gradient, divided by the root of the mean square."""
 
     learning_rate: LearningRate = 0.001
-    beta_1: OpenFraction = 0.9
-    beta_2: OpenFraction = 0.999
-    epsilon: NonNegativeFloat = 1e-7
+    beta_1: Beta1 = 0.9
+    beta_2: Beta2 = 0.999
+    epsilon: Epsilon = 1e-7
     amsgrad: bool = False
+    """Divide by the largest second moment so far instead of the present one."""
 
     one_pass = True
 

@@ -28,7 +28,14 @@ def _rate(value: Any) -> Any:
     return float(value)
 
 
-LearningRate = Annotated[float | Annotated[Schedule, SCHEDULES.field()], BeforeValidator(_rate)]
+LearningRate = Annotated[
+    float | Annotated[Schedule, SCHEDULES.field()],
+    BeforeValidator(_rate),
+    Field(description="How far an update goes: a number, or a schedule over the updates."),
+]
+Epsilon = Annotated[NonNegativeFloat, Field(description="A small number that keeps a division from going wrong.")]
+Beta1 = Annotated[OpenFraction, Field(description="How slowly the mean of the gradients forgets.")]
+Beta2 = Annotated[OpenFraction, Field(description="How slowly the mean of their squares forgets.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +65,23 @@ class Optimizer(BaseOptimizer):
 
     learning_rate: LearningRate
     weight_decay: NonNegativeFloat | None = None
+    """The part of each weight that every update takes away."""
     clipnorm: PositiveFloat | None = None
+    """Scale down each weight's gradient that is longer than this."""
     clipvalue: PositiveFloat | None = None
+    """Cut each number of a gradient to this, up and down."""
     global_clipnorm: PositiveFloat | None = None
+    """Scale all gradients down together when together they are longer than this."""
     use_ema: bool = False
+    """Keep a moving average of the weights."""
     ema_momentum: OpenFraction = 0.99
+    """How slowly the averaged weights forget."""
     ema_overwrite_frequency: PositiveInt | None = None
+    """Every how many updates the averages replace the weights; null: at the end."""
     loss_scale_factor: PositiveFloat | None = None
+    """What the loss is multiplied by, and the gradients divided by."""
     gradient_accumulation_steps: Annotated[int, Field(ge=2)] | None = None
+    """Add up the gradients of this many batches for one update."""
 
     elementwise: ClassVar[bool] = True
     """`update` may be given all weights as one flat vector; otherwise it gets each weight in Keras's layout."""

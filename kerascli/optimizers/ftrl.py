@@ -16,11 +16,17 @@ class Ftrl(Optimizer):
 
     learning_rate: LearningRate = 0.001
     learning_rate_power: Annotated[float, Field(le=0)] = -0.5
+    """The power of the sums of squares that the rate is multiplied by."""
     initial_accumulator_value: NonNegativeFloat = 0.1
+    """What the sums of squares start from."""
     l1_regularization_strength: NonNegativeFloat = 0.0
+    """A penalty on the size of the weights."""
     l2_regularization_strength: NonNegativeFloat = 0.0
+    """A penalty on the square of the weights."""
     l2_shrinkage_regularization_strength: NonNegativeFloat = 0.0
+    """The same, in the gradient alone."""
     beta: float = 0.0
+    """A further penalty on the square of the weights, which falls with a higher rate."""
 
     def slots(self) -> tuple[str, ...]:
         return ("accumulator", "linear")

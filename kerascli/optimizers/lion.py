@@ -18,7 +18,9 @@ class Lion(Optimizer):
 
     learning_rate: LearningRate = 0.001
     beta_1: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """How slowly the mean of the gradients forgets."""
     beta_2: Fraction = 0.99
+    """How slowly the mean of their squares forgets."""
 
     def slots(self) -> tuple[str, ...]:
         return ("momentum",)

@@ -9,7 +9,7 @@ import torch
 from pydantic import AfterValidator
 from torch import Tensor
 
-from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
+from kerascli.optimizers.base import Epsilon, LearningRate, Moment, Optimizer, optimizer
 from kerascli.shapes import Fraction, NonNegativeFloat, NonNegativeInt, OpenFraction, PositiveFloat, Words
 
 
@@ -38,7 +38,7 @@ class Muon(Optimizer):
     """How slowly Adam's mean of their squares forgets."""
     adam_weight_decay: NonNegativeFloat | None = 0.004
     """`weight_decay` of the weights that Adam moves."""
-    epsilon: NonNegativeFloat = 1e-7
+    epsilon: Epsilon = 1e-7
     weight_decay: NonNegativeFloat | None = 0.004
     exclude_layers: Annotated[Words, AfterValidator(_patterns)] | None = None
     """Regular expressions; a weight (`dense_1/kernel`) in which one is found is moved by Adam."""
@@ -53,9 +53,11 @@ class Muon(Optimizer):
     adam_lr_ratio: PositiveFloat = 1.0
     """What Adam's rate is multiplied by."""
     momentum: Fraction = 0.95
+    """The part of the last step that is taken again."""
     ns_steps: NonNegativeInt = 5
     """How often that iteration is done."""
     nesterov: bool = True
+    """Look ahead along the momentum."""
     rms_rate: PositiveFloat | None = 0.2
     """Scales steps to the size of Adam's, times this; null: not."""
 

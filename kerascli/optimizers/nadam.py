@@ -6,8 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
-from kerascli.shapes import NonNegativeFloat, OpenFraction
+from kerascli.optimizers.base import Beta1, Beta2, Epsilon, LearningRate, Moment, Optimizer, optimizer
 
 
 @optimizer()
@@ -15,9 +14,9 @@ class Nadam(Optimizer):
     """Adam with Nesterov's look ahead; the momentum warms up over the first updates."""
 
     learning_rate: LearningRate = 0.001
-    beta_1: OpenFraction = 0.9
-    beta_2: OpenFraction = 0.999
-    epsilon: NonNegativeFloat = 1e-7
+    beta_1: Beta1 = 0.9
+    beta_2: Beta2 = 0.999
+    epsilon: Epsilon = 1e-7
 
     def slots(self) -> tuple[str, ...]:
         return ("momentum", "velocity")

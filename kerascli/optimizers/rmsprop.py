@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from kerascli.optimizers import scaled
-from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
-from kerascli.shapes import Fraction, NonNegativeFloat
+from kerascli.optimizers.base import Epsilon, LearningRate, Moment, Optimizer, optimizer
+from kerascli.shapes import Fraction
 
 
 @optimizer(name="rmsprop")
@@ -15,9 +15,12 @@ class RMSprop(Optimizer):
 
     learning_rate: LearningRate = 0.001
     rho: Fraction = 0.9
+    """How slowly the mean of squared gradients forgets."""
     momentum: Fraction = 0.0
-    epsilon: NonNegativeFloat = 1e-7
+    """The part of the last step that is taken again."""
+    epsilon: Epsilon = 1e-7
     centered: bool = False
+    """Divide by the deviation of the gradients instead of their size."""
 
     def slots(self) -> tuple[str, ...]:
         momentum = ("momentum",) if self.momentum > 0 else ()

@@ -6,8 +6,8 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
-from kerascli.shapes import NonNegativeFloat, NonNegativeInt, OpenFraction
+from kerascli.optimizers.base import Beta2, Epsilon, LearningRate, Moment, Optimizer, optimizer
+from kerascli.shapes import NonNegativeInt
 
 
 @optimizer()
@@ -20,8 +20,8 @@ class ScheduleFreeAdamW(Optimizer):
     learning_rate: LearningRate = 0.0025
     beta_1: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """How near to their mean the weights are at which gradients are taken."""
-    beta_2: OpenFraction = 0.999
-    epsilon: NonNegativeFloat = 1e-8
+    beta_2: Beta2 = 0.999
+    epsilon: Epsilon = 1e-8
     warmup_steps: NonNegativeInt = 0
     """Updates over which the rate rises to its full height."""
 

@@ -15,7 +15,9 @@ class SGD(Optimizer):
 
     learning_rate: LearningRate = 0.01
     momentum: Fraction = 0.0
+    """The part of the last step that is taken again; 0: plain descent."""
     nesterov: bool = False
+    """Look ahead along the momentum."""
 
     def slots(self) -> tuple[str, ...]:
         return ("momentum",) if self.momentum != 0 else ()

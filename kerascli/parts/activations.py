@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kerascli.parts.base import ACTIVATIONS, Activation, part
+from kerascli.shapes import Axis
 
 
 @part(ACTIVATIONS)
@@ -20,8 +21,11 @@ class ReLU(Activation):
     """max(x, 0), with Keras's leak, ceiling and threshold."""
 
     negative_slope: float = 0.0
+    """What negative values are multiplied by."""
     max_value: float | None = None
+    """The largest value; null: no limit."""
     threshold: float = 0.0
+    """Where the function changes."""
 
     def __call__(self, x: Tensor) -> Tensor:
         if self.max_value is None and self.threshold == 0:
@@ -37,6 +41,7 @@ class LeakyReLU(Activation):
     """x above 0, negative_slope * x below."""
 
     negative_slope: float = 0.2
+    """What negative values are multiplied by."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.leaky_relu(x, self.negative_slope)
@@ -55,6 +60,7 @@ class Elu(Activation):
     """x above 0, alpha * (exp(x) - 1) below (Clevert et al., 2016)."""
 
     alpha: float = 1.0
+    """What large negative values come near to, with a minus."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.elu(x, self.alpha)
@@ -65,6 +71,7 @@ class Celu(Activation):
     """max(x, 0) + min(0, alpha * (exp(x / alpha) - 1)) (Barron, 2017)."""
 
     alpha: float = 1.0
+    """What large negative values come near to, with a minus."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.celu(x, self.alpha)
@@ -83,6 +90,7 @@ class Gelu(Activation):
     """x * Phi(x), Phi the normal distribution function (Hendrycks and Gimpel, 2016); approximate: by tanh."""
 
     approximate: bool = False
+    """Compute it by tanh, which is faster."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.gelu(x, approximate="tanh" if self.approximate else "none")
@@ -116,7 +124,7 @@ class Mish(Activation):
 class Glu(Activation):
     """The first half of an axis times the sigmoid of the second half (Dauphin et al., 2017)."""
 
-    axis: int = -1
+    axis: Axis = -1
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.glu(x, self.axis)
@@ -184,6 +192,7 @@ class SoftShrink(Activation):
     """x moved towards 0 by `threshold`, 0 where it would cross."""
 
     threshold: float = 0.5
+    """Where the function changes."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.softshrink(x, self.threshold)
@@ -194,6 +203,7 @@ class HardShrink(Activation):
     """x where its size is above `threshold`, else 0."""
 
     threshold: float = 0.5
+    """Where the function changes."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.hardshrink(x, self.threshold)
@@ -204,7 +214,9 @@ class Threshold(Activation):
     """x where it is above `threshold`, else `default_value`."""
 
     threshold: float
+    """Where the function changes."""
     default_value: float
+    """What stands for values that are not above the threshold."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.threshold(x, self.threshold, self.default_value)
@@ -231,6 +243,7 @@ class Squareplus(Activation):
     """(x + sqrt(x^2 + b)) / 2: a smooth relu without exponentials (Barron, 2021)."""
 
     b: float = 4.0
+    """How round the bend is; 0: relu."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return (x + torch.sqrt(x**2 + self.b)) / 2
@@ -256,7 +269,7 @@ class Exponential(Activation):
 class Softmax(Activation):
     """exp(x) over its sum along an axis: probabilities."""
 
-    axis: int = -1
+    axis: Axis = -1
 
     def __call__(self, x: Tensor) -> Tensor:
         return torch.softmax(x, self.axis)
@@ -266,7 +279,7 @@ class Softmax(Activation):
 class LogSoftmax(Activation):
     """log(softmax(x)), computed stably."""
 
-    axis: int = -1
+    axis: Axis = -1
 
     def __call__(self, x: Tensor) -> Tensor:
         return torch.log_softmax(x, self.axis)
@@ -276,7 +289,7 @@ class LogSoftmax(Activation):
 class Sparsemax(Activation):
     """The nearest point of the probability simplex: like softmax, with exact zeros (Martins and Astudillo, 2016)."""
 
-    axis: int = -1
+    axis: Axis = -1
 
     def __call__(self, x: Tensor) -> Tensor:
         z = x.movedim(self.axis, -1)

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from kerascli.parts.base import CONSTRAINTS, Constraint, part
-from kerascli.shapes import Fraction, Ints, NonNegativeFloat
+from kerascli.shapes import Axes, Fraction, NonNegativeFloat
 
 EPSILON = 1e-7
 
@@ -13,7 +13,8 @@ class MaxNorm(Constraint):
     """Norms along `axis` at most `max_value`; axis 0 of a dense kernel: the weights into one unit."""
 
     max_value: NonNegativeFloat = 2.0
-    axis: int | Ints = 0
+    """The largest norm."""
+    axis: Axes = 0
 
     def __call__(self, weight: Tensor) -> Tensor:
         norms = _norms(weight, self.axis)
@@ -32,7 +33,7 @@ class NonNeg(Constraint):
 class UnitNorm(Constraint):
     """Norms along `axis` of 1."""
 
-    axis: int | Ints = 0
+    axis: Axes = 0
 
     def __call__(self, weight: Tensor) -> Tensor:
         return weight / (EPSILON + _norms(weight, self.axis))
@@ -43,9 +44,12 @@ class MinMaxNorm(Constraint):
     """Norms along `axis` pulled into [min_value, max_value]; `rate` below 1: only part of the way."""
 
     min_value: NonNegativeFloat = 0.0
+    """The smallest norm."""
     max_value: NonNegativeFloat = 1.0
+    """The largest norm."""
     rate: Fraction = 1.0
-    axis: int | Ints = 0
+    """How much of the way to the limits each update goes; 1: all of it."""
+    axis: Axes = 0
 
     def __call__(self, weight: Tensor) -> Tensor:
         norms = _norms(weight, self.axis)

@@ -10,7 +10,7 @@ from torch.nn.init import trunc_normal_
 from torch.signal import windows
 
 from kerascli.parts.base import INITIALIZERS, Initializer, part
-from kerascli.shapes import Ints, NonNegativeFloat, PositiveFloat, show_shape
+from kerascli.shapes import Ints, NonNegativeFloat, PositiveFloat, Seed, show_shape
 
 
 @part(INITIALIZERS, aliases=("zero",))
@@ -34,6 +34,7 @@ class Constant(Initializer):
     """One number everywhere."""
 
     value: float = 0.0
+    """The one value."""
 
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
         return torch.full(shape, self.value, dtype=dtype)
@@ -44,6 +45,7 @@ class Identity(Initializer):
     """`gain` on the diagonal, zeros elsewhere; for matrices."""
 
     gain: float = 1.0
+    """What all values are multiplied by."""
 
     def check(self, shape: tuple[int, ...]) -> None:
         if len(shape) != 2:
@@ -58,8 +60,10 @@ class RandomNormal(Initializer):
     """Normally distributed numbers. A `seed` here, as in every random initializer, wins over the run's."""
 
     mean: float = 0.0
+    """The mean of the values."""
     stddev: NonNegativeFloat = 0.05
-    seed: int | None = None
+    """The standard deviation of the values."""
+    seed: Seed = None
 
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
         return _normal(shape, dtype, _source(self.seed, generator)).mul_(self.stddev).add_(self.mean)
@@ -70,8 +74,10 @@ class TruncatedNormal(Initializer):
     """Normally distributed numbers, those beyond two standard deviations drawn again."""
 
     mean: float = 0.0
+    """The mean of the values."""
     stddev: NonNegativeFloat = 0.05
-    seed: int | None = None
+    """The standard deviation of the values."""
+    seed: Seed = None
 
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
         return _truncated(shape, dtype, _source(self.seed, generator)).mul_(self.stddev).add_(self.mean)
@@ -82,8 +88,10 @@ class RandomUniform(Initializer):
     """Uniform numbers from `minval` to `maxval`."""
 
     minval: float = -0.05
+    """The smallest value."""
     maxval: float = 0.05
-    seed: int | None = None
+    """The largest value."""
+    seed: Seed = None
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -101,7 +109,8 @@ class Orthogonal(Initializer):
     """Orthonormal rows or columns, times `gain`; axes before the last count as one (Saxe et al., 2014)."""
 
     gain: float = 1.0
-    seed: int | None = None
+    """What all values are multiplied by."""
+    seed: Seed = None
 
     def check(self, shape: tuple[int, ...]) -> None:
         if len(shape) < 2:
@@ -128,11 +137,16 @@ class VarianceScaling(Initializer):
     """
 
     scale: PositiveFloat = 1.0
+    """What the variance is multiplied by."""
     mode: Mode = "fan_in"
+    """What the variance is divided by: inputs, outputs or their mean."""
     distribution: Distribution = "truncated_normal"
-    seed: int | None = None
+    """What the values are drawn from."""
+    seed: Seed = None
     input_axes: Ints | None = None
+    """Axes of the weight that count as inputs; null: Keras's rule."""
     output_axes: Ints | None = None
+    """Axes of the weight that count as outputs; null: Keras's rule."""
 
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
         fan = _fan(self.mode, *fans(shape, self.input_axes, self.output_axes))
@@ -146,9 +160,11 @@ class FixedScaling(Initializer):
     mode: ClassVar[Mode]
     distribution: ClassVar[Distribution]
 
-    seed: int | None = None
+    seed: Seed = None
     input_axes: Ints | None = None
+    """Axes of the weight that count as inputs; null: Keras's rule."""
     output_axes: Ints | None = None
+    """Axes of the weight that count as outputs; null: Keras's rule."""
 
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
         fan = _fan(self.mode, *fans(shape, self.input_axes, self.output_axes))
@@ -202,9 +218,13 @@ class STFT(Initializer):
     """The real or imaginary half of a short-time Fourier transform: (frame length, channels, frequencies)."""
 
     side: Literal["real", "imag"] = "real"
+    """The real or the imaginary part."""
     window: Literal["hann", "hamming", "blackman", "bartlett", "cosine", "nuttall"] | None = "hann"
+    """What the frames are weighted by; null: nothing."""
     scaling: Literal["density", "spectrum"] | None = "density"
+    """How the transform is scaled; null: not at all."""
     periodic: bool = False
+    """The window is that of a period."""
 
     def check(self, shape: tuple[int, ...]) -> None:
         if len(shape) != 3 or shape[2] < 2:

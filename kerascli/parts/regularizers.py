@@ -16,6 +16,7 @@ class L1(Regularizer):
     """l1 * sum(|x|)."""
 
     l1: NonNegativeFloat = 0.01
+    """What the sum of sizes is multiplied by."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.l1 * x.abs().sum()
@@ -26,6 +27,7 @@ class L2(Regularizer):
     """l2 * sum(x^2)."""
 
     l2: NonNegativeFloat = 0.01
+    """What the sum of squares is multiplied by."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.l2 * x.square().sum()
@@ -36,7 +38,9 @@ class L1L2(Regularizer):
     """l1 * sum(|x|) + l2 * sum(x^2)."""
 
     l1: NonNegativeFloat = 0.0
+    """What the sum of sizes is multiplied by."""
     l2: NonNegativeFloat = 0.0
+    """What the sum of squares is multiplied by."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.l1 * x.abs().sum() + self.l2 * x.square().sum()
@@ -47,7 +51,9 @@ class OrthogonalRegularizer(Regularizer):
     """`factor` times the mean size of the cosines between the rows (or columns) of a matrix."""
 
     factor: NonNegativeFloat = 0.01
+    """What the penalty is multiplied by."""
     mode: Literal["rows", "columns"] = "rows"
+    """What is to be orthogonal."""
 
     def __call__(self, x: Tensor) -> Tensor:
         if x.ndim != 2:

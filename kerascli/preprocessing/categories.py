@@ -4,12 +4,14 @@ from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from kerascli.shapes import Shape
 
-OutputMode = Literal["int", "one_hot", "multi_hot", "count"]
+ENCODED = Field(description="int: numbers; else vectors, one_hot: 1 at the value; multi_hot: 1 at each; count; tf_idf.")
+"""What the setting `output_mode` means, whichever modes a component has."""
+OutputMode = Annotated[Literal["int", "one_hot", "multi_hot", "count"], ENCODED]
 
 
 def _dense(sparse: bool) -> bool:
@@ -18,7 +20,7 @@ def _dense(sparse: bool) -> bool:
     return sparse
 
 
-Dense = Annotated[bool, AfterValidator(_dense)]
+Dense = Annotated[bool, AfterValidator(_dense), Field(description="Only false: sparse tensors are not supported.")]
 """Keras's `sparse`, which it has on TensorFlow alone."""
 
 

@@ -1,12 +1,12 @@
 """CategoryEncoding: numbers of categories to vectors over all of them."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 
 from kerascli.component import Component
-from kerascli.preprocessing.categories import Dense, encode_tensor
+from kerascli.preprocessing.categories import ENCODED, Dense, encode_tensor
 from kerascli.shapes import PositiveInt
 
 
@@ -15,7 +15,7 @@ class CategoryEncodingSettings(Component):
 
     num_tokens: PositiveInt
     """How many categories there are; numbers go from 0 to num_tokens - 1."""
-    output_mode: Literal["one_hot", "multi_hot", "count"] = "multi_hot"
+    output_mode: Annotated[Literal["one_hot", "multi_hot", "count"], ENCODED] = "multi_hot"
     sparse: Dense = False
 
 

@@ -1,11 +1,11 @@
 """Hashing and HashedCrossing: their settings, for the layers and the transforms."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import model_validator
 
 from kerascli.component import Component
-from kerascli.preprocessing.categories import Dense, OutputMode
+from kerascli.preprocessing.categories import ENCODED, Dense, OutputMode
 from kerascli.preprocessing.hashing import Salt
 from kerascli.shapes import PositiveInt
 
@@ -34,5 +34,5 @@ class HashedCrossingSettings(Component):
 
     num_bins: PositiveInt
     """How many numbers there are."""
-    output_mode: Literal["int", "one_hot"] = "int"
+    output_mode: Annotated[Literal["int", "one_hot"], ENCODED] = "int"
     sparse: Dense = False

@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 from kerascli.component import Component
 from kerascli.errors import safe_text
-from kerascli.preprocessing.categories import Dense
+from kerascli.preprocessing.categories import ENCODED, Dense
 from kerascli.preprocessing.hashing import Salt
 from kerascli.shapes import Floats, Ints
 
@@ -25,6 +25,7 @@ class LookupSettings(Component):
     num_oov_indices: OovPlaces | None = None
     """Places for unknown values; null: one in inputs, none in targets."""
     mask_token: Any = None
+    """The value that stands for 'missing'; it counts as no word."""
     oov_token: Any = None
     """What stands for unknown values where numbers are turned back; it is never learned."""
     vocabulary: Any = None
@@ -33,7 +34,7 @@ class LookupSettings(Component):
     """What a count of each entry of a given vocabulary is multiplied by, in mode tf_idf."""
     invert: bool = False
     """From numbers of the vocabulary back to its entries."""
-    output_mode: Literal["int", "one_hot", "multi_hot", "count", "tf_idf"] = "int"
+    output_mode: Annotated[Literal["int", "one_hot", "multi_hot", "count", "tf_idf"], ENCODED] = "int"
     pad_to_max_tokens: bool = False
     """Vectors are `max_tokens` long even where the vocabulary is smaller."""
     sparse: Dense = False

@@ -140,10 +140,10 @@ def encoded(figure: "Figure", suffix: str) -> bytes:
     return out.getvalue()
 
 
-def check_suffix(path: Path) -> None:
+def check_suffix(path: Path, suffixes: Sequence[str] = SUFFIXES) -> None:
     """ConfigError unless pictures of that kind are made; a command asks before it works."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise ConfigError(f"cannot draw {quoted(path)}: expected a file that ends in {one_of(SUFFIXES)}")
+    if path.suffix.lower() not in suffixes:
+        raise ConfigError(f"cannot draw {quoted(path)}: expected a file that ends in {one_of(suffixes)}")
 
 
 def _chosen(runs: Runs, metrics: Sequence[str] | None) -> list[str]:

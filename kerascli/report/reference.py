@@ -11,7 +11,7 @@ from kerascli.config.schema.sections import node_settings, sections
 from kerascli.config.schema.settings import Setting, first_line, options, settings
 from kerascli.config.yaml.dump import flow_yaml
 from kerascli.errors import ConfigError, suggestion
-from kerascli.layers.base import BaseLayer, MergeLayer
+from kerascli.layers.base import BaseLayer
 from kerascli.ops.base import OPS
 from kerascli.ops.left_out import LEFT_OUT
 from kerascli.report.type_words import type_words
@@ -251,7 +251,7 @@ def _example(kind: str, cls: type[Component], found: list[Setting]) -> str:
     config = dict(example.config)
     for argument, shapes in example.call.items():
         config[argument] = [f"{argument}_{number}" for number in range(1, len(shapes) + 1)]
-    if issubclass(cls, MergeLayer):
+    if cls.call_form == "several":
         config["inputs"] = [f"x{number}" for number in range(1, len(example.input) + 1)]
     written = flow_yaml({name: config})[1:-1] if config else name
     return f"- {written}   # {_shapes(example.input)} -> {_shapes(example.output)}"

@@ -2,11 +2,11 @@
 
 import json
 import os
-import stat
 from pathlib import Path
 from typing import Any
 
 from kerascli.errors import FileRefused, safe_text
+from kerascli.files import NotRegular, open_file
 from kerascli.storage import size_text
 
 TEXT_LIMIT_BYTES = 64 * 1000**2
@@ -14,16 +14,14 @@ TEXT_LIMIT_BYTES = 64 * 1000**2
 
 def read_bytes(path: Path, limit_bytes: int | None = None) -> bytes:
     """The file's contents; OSError as the system gives it, FileRefused when it is no file or too large."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hang us
-    with os.fdopen(descriptor, "rb") as file:
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
-            raise FileRefused(f"{quoted(path)} is not a regular file")
-        if limit_bytes is not None and facts.st_size > limit_bytes:
-            raise FileRefused(
-                f"{quoted(path)} has {size_text(facts.st_size)}; at most {size_text(limit_bytes)} are read"
-            )
-        return file.read()
+    try:
+        with open_file(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if limit_bytes is not None and size > limit_bytes:
+                raise FileRefused(f"{quoted(path)} has {size_text(size)}; at most {size_text(limit_bytes)} are read")
+            return file.read()
+    except NotRegular:
+        raise FileRefused(f"{quoted(path)} is not a regular file") from None
 
 
 def must_read(path: Path, limit_bytes: int | None = None) -> bytes:

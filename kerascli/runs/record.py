@@ -29,6 +29,7 @@ from kerascli.runs.outputs import LOGS, PLOTS, PROFILE, SAMPLES, OutputFiles
 from kerascli.runs.reading import decoded, must_read, quoted
 from kerascli.runs.sealed import sealed
 from kerascli.runs.vouched import VouchedFiles, check
+from kerascli.user_code import UserCode
 
 Status = Literal["running", "completed", "stopped", "interrupted", "failed"]
 
@@ -224,8 +225,7 @@ class RunRecord(OutputFiles):
 
     @property
     def resolved_path(self) -> Path:
-        """Return the path of the complete config, verified. Raises FileRefused."""
-        self._files.read(_RESOLVED)
+        """Where the complete config lies."""
         return self.path / _RESOLVED
 
     def write_summary(self, text: str) -> None:
@@ -250,18 +250,19 @@ class RunRecord(OutputFiles):
         """Return the learned state of transforms, by file. Raises FileRefused unless it is all that the run wrote."""
         return self._files.read_folder(_PREPROCESSING, set(self._names(_PREPROCESSING)))
 
-    def write_plugin(self, file: str, data: bytes) -> dict[str, str]:
+    def write_plugin(self, code: UserCode) -> dict[str, str]:
         """Keep a copy of the user's code; returns what run.json should say of it."""
-        return {"file": file, "sha256": storage.write_bytes(self._inside(_PLUGINS, file), data)}
+        name = code.path.name
+        return {"file": name, "sha256": storage.write_bytes(self._inside(_PLUGINS, name), code.source)}
 
-    def plugin_paths(self) -> list[Path]:
+    def plugins(self) -> list[UserCode]:
         """The copies of the user's code, in the order they were given; refused when one is not as it was written."""
-        paths = []
+        found = []
         for said in self.facts().get("plugins", []):
             path = self._inside(_PLUGINS, said["file"], make=False)
-            check(path, must_read(path), {said["sha256"]})
-            paths.append(path)
-        return paths
+            found.append(UserCode(path, must_read(path)))
+            check(path, found[-1].source, {said["sha256"]})
+        return found
 
     def _write_text(self, name: str, text: str) -> None:
         self._files.write(name, storage.text_bytes(text), began=self.has_begun)

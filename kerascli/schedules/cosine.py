@@ -14,10 +14,15 @@ class CosineDecay(Schedule):
     """Down to alpha * initial; with `warmup_target`, first up to it in a line over `warmup_steps`."""
 
     initial_learning_rate: NonNegativeFloat
+    """The rate of the first update."""
     decay_steps: PositiveInt
+    """The number of updates over which the rate falls."""
     alpha: Fraction = 0.0
+    """The part of the first rate that is left in the end."""
     warmup_target: PositiveFloat | None = None
+    """The rate that it rises to; null: there is no rise."""
     warmup_steps: NonNegativeInt = 0
+    """Updates over which the rate rises first."""
 
     @model_validator(mode="after")
     def _warms_up_to_something(self) -> Self:
@@ -45,10 +50,15 @@ class CosineDecayRestarts(Schedule):
     """Falls again and again; each time is t_mul times as long and starts m_mul times as high."""
 
     initial_learning_rate: PositiveFloat
+    """The rate of the first update."""
     first_decay_steps: PositiveInt
+    """The updates of the first fall."""
     t_mul: Annotated[float, Field(ge=1)] = 2.0
+    """How many times longer each fall is than the one before."""
     m_mul: PositiveFloat = 1.0
+    """How many times higher each fall begins than the one before."""
     alpha: Fraction = 0.0
+    """The part of the first rate that is left in the end."""
 
     def __call__(self, step: int) -> float:
         restarts, start, length = 0, 0.0, float(self.first_decay_steps)

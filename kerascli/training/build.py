@@ -14,35 +14,11 @@ from kerascli.data.pipeline.pipeline import Stage
 from kerascli.device import prepare_gpu
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import Weight, materialize
-from kerascli.optimizers.base import BaseOptimizer
 from kerascli.optimizers.rmsprop import RMSprop
+from kerascli.training.forward_pass import ForwardPass, ParameterUpdate
 from kerascli.training.objective import Objective
-from kerascli.training.train_step import Update
-from kerascli.training.update_objective import RoundObjective, Rounds
-
-
-@dataclass(frozen=True, slots=True)
-class Learning:
-    """An optimizer, and the weights that it is to change."""
-
-    name: str
-    """Of its update; empty where there is one alone."""
-    optimizer: BaseOptimizer
-    weights: tuple[Weight, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """A forward pass of a step, and those that learn from it."""
-
-    update: Update
-    learning: tuple[Learning, ...]
-    repeat: int = 1
-
-    @property
-    def stream(self) -> str:
-        """Keys its random numbers."""
-        return f"train/{name}" if (name := self.learning[0].name) else "train"
+from kerascli.training.train_step import TrainStepModule
+from kerascli.training.update_objective import AllPasses, PassObjective
 
 
 @dataclass(slots=True)
@@ -51,10 +27,10 @@ class Experiment:
 
     spec: RunSpec
     graph: Graph
-    update: Update
+    update: TrainStepModule
     """Predicts and judges."""
-    rounds: tuple[Round, ...]
-    """What a step of the training consists of; an ordinary one is a single round, of `update` itself."""
+    forward_passes: tuple[ForwardPass, ...]
+    """What a training step consists of; an ordinary one has a single one, of `update` itself."""
     weights: list[Weight]
     device: torch.device
 
@@ -66,7 +42,7 @@ class Experiment:
         weights = graph.weights()
         given = Stage({}) if view.own_inputs else self.update.input_stage
         objective = Objective(CompileSpec(RMSprop(), ()), weights, None).to(self.device)
-        update = Update(graph, objective, given, self.update.target_stage, self.update.precision)
+        update = TrainStepModule(graph, objective, given, self.update.target_stage, self.update.precision)
         return Experiment(spec, graph, update, (), weights, self.device)
 
 
@@ -85,20 +61,20 @@ def build_experiment(
     """
     prepare_gpu(device)
     if spec.train_step is not None:
-        return _of_rounds(spec, spec.train_step, device, input_stage, target_stage, mixing)
+        return _of_train_step(spec, spec.train_step, device, input_stage, target_stage, mixing)
     compiled = spec.compile or CompileSpec(RMSprop(), ())
     graph = Graph(spec.built)
     weights = graph.weights()
     materialize(graph, weights, seed=spec.seed, device=device)
     objective = Objective(compiled, weights, _class_weight(spec, targets), spec.model.sums).to(device)
-    update = Update(
+    update = TrainStepModule(
         graph, objective, input_stage.to(device), target_stage.to(device), compiled.compute.precision, mixing
     )
-    learning = Learning("", compiled.optimizer, tuple(weight for weight in weights if weight.trainable))
-    return Experiment(spec, graph, update, (Round(update, (learning,)),), weights, device)
+    trained = ParameterUpdate("", compiled.optimizer, tuple(weight for weight in weights if weight.trainable))
+    return Experiment(spec, graph, update, (ForwardPass(update, (trained,)),), weights, device)
 
 
-def _of_rounds(
+def _of_train_step(
     spec: RunSpec,
     train_step: TrainStepSpec,
     device: torch.device,
@@ -106,22 +82,22 @@ def _of_rounds(
     target_stage: nn.Module,
     mixing: nn.Module | None,
 ) -> Experiment:
-    """The model that predicts, and a graph for each round: they have their weights in common."""
+    """The model that predicts, and a graph for each forward pass: they have their weights in common."""
     graphs = [Graph(spec.built), *(Graph(each.built) for each in train_step.passes)]
     weights = list({weight.name: weight for graph in graphs for weight in graph.weights()}.values())
     materialize(nn.ModuleList(graphs), weights, seed=spec.seed, device=device)
     stages = input_stage.to(device), target_stage.to(device)
-    rounds = []
+    passes = []
     for graph, each in zip(graphs[1:], train_step.passes, strict=True):
-        learning = [
-            Learning(u.name, u.optimizer, tuple(w for w in graph.weights() if w.trainable and u.trains(w.name)))
+        updates = [
+            ParameterUpdate(u.name, u.optimizer, tuple(w for w in graph.weights() if w.trainable and u.trains(w.name)))
             for u in each.updates
         ]
-        trained = {one.name: one.weights for one in learning}
-        update = Update(graph, RoundObjective(each, trained), *stages, train_step.compute.precision, mixing)
-        rounds.append(Round(update, tuple(learning), each.repeat))
-    whole = Rounds(graphs[0], [(each.stream, each.update) for each in rounds], *stages, train_step.compute.precision)
-    return Experiment(spec, graphs[0], whole, tuple(rounds), weights, device)
+        trained = {update.name: update.weights for update in updates}
+        module = TrainStepModule(graph, PassObjective(each, trained), *stages, train_step.compute.precision, mixing)
+        passes.append(ForwardPass(module, tuple(updates), each.repeat))
+    whole = AllPasses(graphs[0], [(each.stream, each.module) for each in passes], *stages, train_step.compute.precision)
+    return Experiment(spec, graphs[0], whole, tuple(passes), weights, device)
 
 
 def _class_weight(spec: RunSpec, targets: Mapping[str, Field]) -> Tensor | None:

@@ -34,7 +34,7 @@ class ClassReading:
 
 def tells_classes(loss: Loss | None) -> TypeGuard[Loss]:
     """Whether a loss is one between classes."""
-    return loss is not None and "crossentropy" in loss.component_name
+    return loss is not None and loss.predicts != "values"
 
 
 def class_reading(output: Tensor, field: Field | None, loss: Loss | None) -> ClassReading | None:
@@ -43,7 +43,7 @@ def class_reading(output: Tensor, field: Field | None, loss: Loss | None) -> Cla
         return None
     units = output.shape[1] if output.dim() == 2 else 1
     count = 2 if units == 1 else units
-    if loss.component_name.startswith("binary_") and units > 1:
+    if loss.predicts == "labels" and units > 1:
         return None  # several labels at once
     known = field.classes if field is not None else None
     names = known if known is not None and len(known) == count else tuple(str(number) for number in range(count))

@@ -9,11 +9,11 @@ from kerascli import draws
 from kerascli.data.batches.loader import Batch
 from kerascli.events import Tick
 from kerascli.training.layer_states import Memory
-from kerascli.training.train_step import Update
+from kerascli.training.train_step import TrainStepModule
 
 
 def evaluate(
-    update: Update, batches: Iterable[Batch], *, seed: int, step: int = 0
+    update: TrainStepModule, batches: Iterable[Batch], *, seed: int, step: int = 0
 ) -> Generator[Tick, None, dict[str, float]]:
     """Yield a Tick a batch, return the figures. `step` keys the draws of models that sample in inference."""
     update.eval()
@@ -24,7 +24,7 @@ def evaluate(
         with torch.inference_mode(), draws.using(draws.Draws(seed, f"evaluate/{number}", step)), memory.of_batch():
             outcome = update(batch)
             memory.keep(outcome.updates)
-            sums = add_states(sums, outcome.judgement.states)
+            sums = add_states(sums, outcome.loss.states)
         yield Tick()
     assert sums is not None, "a split has rows"
     return update.objective.figures(sums)

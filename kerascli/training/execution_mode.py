@@ -1,25 +1,22 @@
-"""How a step is run: as the module it is, as a traced program, or as a compiled one. Chosen once and kept on resume.
+"""How a forward pass is run: as the module it is, as a traced graph, or as a compiled one.
 
-The choice depends on the machine and the config, never on a clock, or two runs with one seed would differ. Every tier
-draws the same numbers; a smaller last batch runs as the module in all of them.
+Chosen once and kept on resume. The choice depends on the machine and the config, never on a clock, or two runs with
+one seed would differ. Every execution mode draws the same numbers; a smaller last batch runs as the module in all.
 """
 
-import shutil
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor
 
 from kerascli import draws
-from kerascli.compiler.compiling import Run, compiled, is_compiled
-from kerascli.compiler.cuda_graph import Replayed
-from kerascli.compiler.onednn_matmul import onednn_is_faster, use_onednn
-from kerascli.compiler.passes import costly_operations, simplify
-from kerascli.compiler.program import Learner, Program, Runner, StepOutcome, largest_difference, run_plain, trace
-from kerascli.compiler.tracing import note
+from kerascli.compiler.compiling import compiled_function, is_compiled_function, why_not
+from kerascli.compiler.passes import convolves, costly_operations
+from kerascli.compiler.program import FlatRunner, Program, trace_program
 from kerascli.component import Component
 from kerascli.data.batches.loader import Batch
 from kerascli.device import Choice
@@ -27,8 +24,7 @@ from kerascli.errors import first_line
 from kerascli.layers.base import BaseLayer
 from kerascli.optimizers.rule import Written
 from kerascli.spans import span
-from kerascli.training.build import Experiment, Round
-from kerascli.training.train_step import Update
+from kerascli.training.forward_pass import Eager, ForwardPass, Layout, Runner, StepOutcome
 
 _TOLERANCE = 1e-2
 """How far a program's numbers may be from the module's, by the largest of a tensor. Other kernels add in another
@@ -41,186 +37,132 @@ _SECONDS_SAVED = 5e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """What is to be run: a round of an experiment's step over batches, so many times."""
+class Request:
+    """Request to prepare a forward pass for repeated execution."""
 
-    experiment: Experiment
+    forward_pass: ForwardPass
     batches: Sequence[Batch]
-    """The first one, and another where there is one: programs are noted on the one and tried on the other."""
+    """The first one, and another where there is one: programs are traced on the one and tried on the other."""
     steps: int
-    number: int = 0
-    """Of the round."""
+    """How often it will be run."""
+    jit_compile: bool | Literal["auto"] = "auto"
     live_scales: Mapping[str, Tensor] = field(default_factory=dict)
     """What multiplies the loss of an update, where that changes in training; by its name."""
     rules: Callable[[], Sequence[Written]] = list
     """Of the optimizers: what is compiled besides the step. They come with copies of all weights: ask late."""
 
     @property
-    def round(self) -> Round:
-        return self.experiment.rounds[self.number]
-
-    @property
-    def update(self) -> Update:
-        return self.round.update
-
-    @property
-    def learners(self) -> list[Learner]:
-        """Those that learn from a forward pass."""
-        return [
-            Learner(
-                [weight.tensor for weight in each.weights],
-                self.live_scales.get(each.name, each.optimizer.rule.loss_scale_factor),
-            )
-            for each in self.round.learning
-        ]
-
-    @property
-    def wanted(self) -> bool | Literal["auto"]:
-        training = self.experiment.spec.training
-        assert training is not None
-        return training.compute.jit_compile
+    def device(self) -> torch.device:
+        return next(iter(self.batches[0].inputs.values())).device
 
     def components(self) -> list[Component]:
         """What computes in a step."""
-        return [*(node.layer for node in self.update.graph.model.nodes), *self.update.objective.components()]
+        module = self.forward_pass.module
+        return [*(node.layer for node in module.graph.model.nodes), *module.objective.components()]
 
 
-def make_runner(job: Job, recorded: str | None = None) -> tuple[Runner, Choice]:
-    """The best runner that is there, and its tier: `compiled`, `traced` or `eager`, with the reason."""
-    experiment = job.experiment
-    learners = job.learners
-    module = Eager(job.update, learners)
+def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, Choice]:
+    """The best runner that is there, and its mode: `compiled`, `traced` or `eager`, with the reason."""
+    module = Eager(request.forward_pass, request.live_scales)
     if recorded == "eager":
         return module, Choice("eager", "as in the run")
-    untraced = _untraced(job)
+    untraced = _untraced(request)
     if untraced is not None:
         return module, Choice("eager", untraced)
+    first = request.batches[0]
     with span("tracing"):
         try:
-            program = trace(job.update, job.update.graph.weights(), learners, job.batches[0])
+            program, layout = _traced(module, first)
         except Exception as error:  # whatever torch raises, the module does the same work
             return module, Choice("eager", _failure("tracing", error))
-    if onednn_is_faster():
-        use_onednn(program.code.graph)
-    tier = _tier(job, program, recorded)
-    if tier.value == "compiled":
+    mode = _mode(request, program, recorded)
+    if mode.value == "compiled":
         with span("compiling"):
             try:
-                return _tried(job, module, program, _compiled(program, job)), tier
+                run = program.compiled(_leaves(first))
+                return _tried(request, Programmed(run, first.rows, layout, module), module), mode
             except Exception as error:
-                tier = Choice("traced", _failure("compiling", error))
-    simplify(program.code, on_cpu=experiment.device.type == "cpu")
+                mode = Choice("traced", _failure("compiling", error))
     try:
-        return _tried(job, module, program, program.code.forward), tier
+        run = program.simplified(_leaves(first))
+        return _tried(request, Programmed(run, first.rows, layout, module), module), mode
     except Exception as error:
         return module, Choice("eager", _failure("the traced program", error))
 
 
-class Eager:
-    """Runs the update as it is."""
-
-    def __init__(self, update: Update, learners: Sequence[Learner]) -> None:
-        self._update = update
-        self._learners = learners
-
-    def __call__(self, batch: Batch, numbers: draws.Draws) -> StepOutcome:
-        with draws.using(numbers):
-            return run_plain(self._update, self._learners, batch)
-
-
 class Programmed:
-    """Runs full batches through a program."""
+    """Runs full batches through a program, and others through the module."""
 
-    def __init__(self, program: Program, run: Run, module: Runner) -> None:
-        self._program = program
+    def __init__(self, run: FlatRunner, rows: int, layout: Layout, module: Runner) -> None:
         self._run = run
+        self._rows = rows
+        self._layout = layout
         self._module = module
 
     def __call__(self, batch: Batch, numbers: draws.Draws) -> StepOutcome:
         with span("forward and backward"):
-            if batch.rows != self._program.rows:
+            if batch.rows != self._rows:
                 return self._module(batch, numbers)
-            # No input asks for gradients. With them off altogether, oneDNN's LSTM would keep nothing for its backward.
-            with torch.enable_grad():
-                return self._program.outcome(self._run(*self._program.inputs(batch, numbers)))
+            return self._layout.outcome(self._run(_leaves(batch), numbers))
 
 
-def _tier(job: Job, program: Program, recorded: str | None) -> Choice:
+def _traced(module: Eager, batch: Batch) -> tuple[Program, Layout]:
+    """The operations of forward and backward on a batch. The program reads weights and scales where they lie."""
+    tape = draws.Tape()
+    with torch.no_grad(), draws.using(tape):
+        module.module(batch)
+    layouts: list[Layout] = []
+
+    def step(*leaves: Tensor) -> list[Tensor | None]:
+        found = module.run(_like(batch, leaves))
+        layouts.append(found.layout())
+        return found.flat()
+
+    weights = [weight.tensor for weight in module.module.graph.weights()]
+    program = trace_program(step, _leaves(batch), reads=[*weights, *module.live_scales.values()], drawn=tape.draws)
+    return program, layouts[0]
+
+
+def _mode(request: Request, program: Program, recorded: str | None) -> Choice:
     if recorded is not None:
         return Choice(recorded, "as in the run")
-    if job.wanted is False:
+    wanted = request.jit_compile
+    if wanted is False:
         return Choice("traced", "jit_compile is false")
-    missing = _missing(job.experiment.device) or _uncompilable(program.code.graph)
+    missing = why_not(program.code, request.device)
     if missing:
-        return Choice("traced", f"jit_compile is {'true' if job.wanted is True else 'auto'}, but {missing}")
-    if job.wanted is True:
+        return Choice("traced", f"jit_compile is {'true' if wanted is True else 'auto'}, but {missing}")
+    if wanted is True:
         return Choice("compiled", "jit_compile is true")
-    if job.experiment.device.type == "cpu" and _convolves(program.code.graph):
+    if request.device.type == "cpu" and convolves(program.code.graph):
         return Choice("traced", "convolutions, and what stands between them, are slower compiled")
-    if _compiled_before(program, job):
+    if _compiled_before(request, program):
         return Choice("compiled", "it has been compiled before")
-    saved = costly_operations(program.code.graph) * _SECONDS_SAVED * job.steps
+    saved = costly_operations(program.code.graph) * _SECONDS_SAVED * request.steps
     if saved < _SECONDS_TO_COMPILE:
-        return Choice("traced", f"compiling would take longer than {job.steps:,} steps save")
-    return Choice("compiled", f"{job.steps:,} steps save more time than compiling takes")
+        return Choice("traced", f"compiling would take longer than {request.steps:,} steps save")
+    return Choice("compiled", f"{request.steps:,} steps save more time than compiling takes")
 
 
-def _missing(device: torch.device) -> str | None:
-    """What compiling needs and this machine lacks."""
-    if device.type == "mps":
-        return "torch does not compile for Apple's GPU reliably"
-    if device.type == "cpu" and not any(shutil.which(name) for name in ("g++", "clang++", "c++")):
-        return "there is no C++ compiler"
-    return None
-
-
-def _uncompilable(graph: fx.Graph) -> str | None:
-    """What torch's compiler would only find out after seconds."""
-    fused = any(node.target is torch.ops.aten.mkldnn_rnn_layer.default for node in graph.nodes)
-    return "torch does not compile oneDNN's recurrent kernel" if fused else None
-
-
-def _convolves(graph: fx.Graph) -> bool:
-    """On two cores batch normalization compiled for such layouts took twice the time of torch's own kernel."""
-    return any(node.target is torch.ops.aten.convolution.default for node in graph.nodes)
-
-
-def _compiled(program: Program, job: Job) -> Run:
-    return compiled(program.code, _examples(program, job))
-
-
-def _examples(program: Program, job: Job) -> list[Tensor]:
-    return program.inputs(job.batches[0], draws.Draws(0, "compile", 0))
-
-
-def _compiled_before(program: Program, job: Job) -> bool:
+def _compiled_before(request: Request, program: Program) -> bool:
     """The step, and with it the rules, but for those that cannot be."""
-    if not is_compiled(program.code, _examples(program, job)):
+    if not program.is_compiled(_leaves(request.batches[0])):
         return False
-    for rule in job.rules():
+    for rule in request.rules():
         with suppress(Exception):  # whatever is raised, it would be raised again
-            if not is_compiled(_noted(rule), rule.examples):
+            if not is_compiled_function(rule.function, rule.examples):
                 return False
     return True
 
 
 def compile_rule(rule: Written) -> Callable[..., object]:
     """A function that writes into its arguments, compiled for such as its examples."""
-    return compiled(_noted(rule), rule.examples)
+    return compiled_function(rule.function, rule.examples)
 
 
-def _noted(rule: Written) -> fx.GraphModule:
-    return note(rule.function, [tensor.clone() for tensor in rule.examples])
-
-
-def _tried(job: Job, module: Runner, program: Program, run: Run) -> Runner:
+def _tried(request: Request, runner: Runner, module: Runner) -> Runner:
     """A runner, once it has done a step as the module does it. Raises ValueError where it has not."""
-    batch = next(batch for batch in reversed(job.batches) if batch.rows == program.rows)
-    if job.experiment.device.type == "cuda":
-        inputs = program.inputs(job.batches[0], draws.Draws(0, "capture", 0))
-        with torch.no_grad():
-            run = Replayed(run, inputs, fixed=len(program.weights))
-    runner = Programmed(program, run, module)
+    batch = next(batch for batch in reversed(request.batches) if batch.rows == request.batches[0].rows)
     found, wanted = (each(batch, draws.Draws(0, "try", 0)) for each in (runner, module))
     apart = largest_difference(found, wanted)
     if not apart <= _TOLERANCE:
@@ -232,13 +174,13 @@ def _failure(what: str, error: Exception) -> str:
     return f"{what} failed: {type(error).__name__}: {first_line(error)}"
 
 
-def _untraced(job: Job) -> str | None:
+def _untraced(request: Request) -> str | None:
     """Why a step is not even tried as a program; None where it is."""
-    for component in _with_inner(job.components()):
+    for component in _with_inner(request.components()):
         name = component.component_name
         if not type(component).__module__.startswith("kerascli."):
             return f"'{name}' is not kerascli's own: Python code runs as it is"
-        if isinstance(component, BaseLayer) and component.loops and job.experiment.device.type == "cpu":
+        if isinstance(component, BaseLayer) and component.loops and request.device.type == "cpu":
             return f"'{name}' goes step by step on the CPU: as a program it would be as long as its sequences"
     return None
 
@@ -259,3 +201,50 @@ def _flat(value: object) -> Iterator[object]:
         yield from _flat(list(value.values()))
     else:
         yield value
+
+
+_PIECE = 2**18
+
+
+def largest_difference(found: StepOutcome, wanted: StepOutcome) -> float:
+    """How far two outcomes are apart: the largest difference, by the largest number of its kind.
+
+    Gradients are one kind: one that is zero but for rounding, such as that of a bias before a batch normalization,
+    is small by the others.
+    """
+    kinds: list[list[tuple[Tensor | None, Tensor | None]]] = [
+        *([pair] for pair in zip(found.totals, wanted.totals, strict=True)),
+        *([pair] for pair in zip(found.states, wanted.states, strict=True)),
+        list(zip(found.gradients, wanted.gradients, strict=True)),
+        *([(found.updates.get(name), value)] for name, value in wanted.updates.items()),
+    ]
+    return max(map(_apart, kinds))
+
+
+def _apart(pairs: Sequence[tuple[Tensor | None, Tensor | None]]) -> float:
+    apart = size = 0.0
+    for found, wanted in pairs:
+        if found is None or wanted is None:
+            if found is not wanted:
+                return math.inf
+        elif found.shape != wanted.shape or found.dtype != wanted.dtype:
+            return math.inf
+        elif wanted.numel():
+            # piece by piece: this is when a run takes the most memory
+            for ours, theirs in zip(found.flatten().split(_PIECE), wanted.flatten().split(_PIECE), strict=True):
+                size = max(size, theirs.abs().max().item())
+                apart = max(apart, (ours - theirs).abs_().nan_to_num_(math.inf).max().item())
+    return apart / size if size else apart
+
+
+def _leaves(batch: Batch) -> list[Tensor]:
+    return [*batch.inputs.values(), *batch.targets.values(), *batch.sample_weight.values()]
+
+
+def _like(batch: Batch, leaves: Sequence[Tensor]) -> Batch:
+    """The same batch with other tensors."""
+    remaining = iter(leaves)
+    inputs, targets, weights = (
+        {name: next(remaining) for name in section} for section in (batch.inputs, batch.targets, batch.sample_weight)
+    )
+    return Batch(inputs, targets, weights, batch.rows)

@@ -16,7 +16,7 @@ from kerascli.model.runtime.weights import Weight
 
 
 @dataclass(slots=True)
-class Judgement:
+class LossOutput:
     """`totals` are the scalars to descend; `states` go with `Objective.names`, and those of batches add up."""
 
     totals: list[Tensor]
@@ -29,7 +29,7 @@ Reduction = Literal["mean", "sum"]
 
 
 class BaseObjective(nn.Module):
-    """(outcome of the graph, targets, sample weights, rows) -> Judgement, in float32 whatever the precision."""
+    """(outcome of the graph, targets, sample weights, rows) -> LossOutput, in float32 whatever the precision."""
 
     def __init__(self, names: Iterable[str], metrics: Sequence[Metric | Reduction], losses: Iterable[Loss]) -> None:
         """The names of all figures; for each state its metric (of one figure or more), or the figure's reduction."""
@@ -88,7 +88,7 @@ class Objective(BaseObjective):
         targets: Mapping[str, Tensor],
         sample_weight: Mapping[str, Tensor],
         rows: int,
-    ) -> Judgement:
+    ) -> LossOutput:
         """Targets by target name (N, *), sample weights by target name (N,) -> the batch's judgement."""
         parts: list[Tensor] = []
         losses: list[Tensor] = []
@@ -109,7 +109,7 @@ class Objective(BaseObjective):
         values = [total, *(losses if self._each_loss else ()), *(outcome.metrics[name] for name in self._own)]
         reductions = self.metrics[: len(values)]
         plain = [figure_state(value, rows, how) for value, how in zip(values, reductions, strict=True)]
-        return Judgement([total], [*plain, *figures])
+        return LossOutput([total], [*plain, *figures])
 
     def _sample_weight(self, pair: OutputTarget, y_true: Tensor, given: Mapping[str, Tensor]) -> Tensor | None:
         if self.class_weight is not None and self.training:

@@ -1,72 +1,64 @@
-"""One step: for each round forward, losses, gradients, updates; nothing waits for the device."""
+"""A training step: each forward pass, then its parameter updates; nothing waits for the device."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from kerascli import draws
-from kerascli.compiler.program import Runner, StepOutcome
 from kerascli.data.batches.loader import Batch
 from kerascli.errors import FileRefused
 from kerascli.model.runtime.weights import Weight, lasting
-from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.optimizers.several import Optimizers
 from kerascli.pieces import Pieces
 from kerascli.spans import span
+from kerascli.training.forward_pass import ForwardPass, Runner, StepOutcome
 from kerascli.training.tensor_file import tensor_pieces
-from kerascli.training.train_step import Update
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A forward pass of a step, and the optimizers that learn from it, with the weights of each."""
-
-    run: Runner
-    learning: Sequence[tuple[FlatOptimizer, Sequence[Weight]]]
-    stream: str = "train"
-    """Keys its random numbers."""
-    repeat: int = 1
+from kerascli.training.train_step import TrainStepModule
 
 
 class Trainer:
-    """What changes weights: the turns of a step, with their optimizers. An ordinary fit has one turn."""
+    """Changes weights: the forward passes of a training step, each with its runner, and the optimizers."""
 
     def __init__(
-        self, update: Update, optimizers: Optimizers, weights: Sequence[Weight], turns: Sequence[Turn], *, seed: int
+        self,
+        update: TrainStepModule,
+        optimizers: Optimizers,
+        weights: Sequence[Weight],
+        passes: Sequence[tuple[ForwardPass, Runner]],
+        *,
+        seed: int,
     ) -> None:
         self.update = update
         self.optimizers = optimizers
         self.weights = list(weights)
         self.seed = seed
-        self._turns = tuple(turns)
+        self._passes = tuple(passes)
         self._by_name = {weight.name: weight for weight in weights}
 
     def step(self, batch: Batch, number: int) -> list[Tensor]:
         """Step `number` (from 0) on a batch; returns the states of its figures."""
         states: list[Tensor] = []
-        for turn in self._turns:
-            for time in range(1, turn.repeat):
-                self._take(turn, batch, f"{turn.stream}/{time}", number)
-            states += self._take(turn, batch, turn.stream, number)  # figures are those of the last time
+        for forward_pass, run in self._passes:
+            own: list[Tensor] = []
+            for time in (*range(1, forward_pass.repeat), None):
+                stream = forward_pass.stream if time is None else f"{forward_pass.stream}/{time}"
+                outcome = run(batch, draws.Draws(self.seed, stream, number))
+                with span("optimizer"):
+                    self._apply(forward_pass, outcome)
+                own = outcome.states
+            states += own  # of the last time
         return states
 
-    def _take(self, turn: Turn, batch: Batch, stream: str, number: int) -> list[Tensor]:
-        outcome = turn.run(batch, draws.Draws(self.seed, stream, number))
-        with span("optimizer"):
-            self._learn(turn, outcome)
-        return outcome.states
-
-    def _learn(self, turn: Turn, outcome: StepOutcome) -> None:
+    def _apply(self, forward_pass: ForwardPass, outcome: StepOutcome) -> None:
         """All gradients are there already: the first of several optimizers changes nothing for the next."""
         updates = dict(outcome.updates)
         start = 0
-        for (optimizer, weights), total in zip(turn.learning, outcome.totals, strict=True):
-            gradients = outcome.gradients[start : start + len(weights)]
-            start += len(weights)
-            assigned = [(weight.tensor, updates.pop(weight.name)) for weight in weights if weight.name in updates]
-            optimizer.apply(gradients, loss=total, assigned=assigned)
+        for update, total in zip(forward_pass.updates, outcome.totals, strict=True):
+            gradients = outcome.gradients[start : start + len(update.weights)]
+            start += len(update.weights)
+            assigned = [(w.tensor, updates.pop(w.name)) for w in update.weights if w.name in updates]
+            self.optimizers.by_name[update.name].apply(gradients, loss=total, assigned=assigned)
         self._store(updates)
 
     def _store(self, updates: dict[str, Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""One update as one module: (batch) in, judgement out. It is what is compiled, profiled and distributed."""
+"""The forward pass of a training step as one module: batch in, losses and metrics out."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -10,17 +10,19 @@ from torch import Tensor, nn
 from kerascli.data.batches.loader import Batch
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.model.runtime.weights import Weight
-from kerascli.training.objective import BaseObjective, Judgement
+from kerascli.training.objective import BaseObjective, LossOutput
 
 
 @dataclass(slots=True)
-class UpdateOutcome:
-    judgement: Judgement
+class TrainStepOutput:
+    """Losses and metrics of a batch, and what its forward pass changes."""
+
+    loss: LossOutput
     updates: dict[str, Tensor]
     """New values of non-trainable weights, by weight name."""
 
 
-class Update(nn.Module):
+class TrainStepModule(nn.Module):
     """Finish the batch (rescale, one-hot ... mix its samples), run the graph, judge its outputs."""
 
     def __init__(
@@ -40,15 +42,15 @@ class Update(nn.Module):
         self.precision = precision
         self.mixing = mixing
 
-    def forward(self, batch: Batch) -> UpdateOutcome:
+    def forward(self, batch: Batch) -> TrainStepOutput:
         with torch.no_grad():
             inputs = self.input_stage(batch.inputs)
             targets = self.target_stage(batch.targets)
             if self.mixing is not None:
                 inputs, targets = self.mixing(inputs, targets)
         outcome = self.run(inputs, targets)
-        judgement = self.objective(outcome, targets, batch.sample_weight, batch.rows)
-        return UpdateOutcome(judgement, outcome.updates)
+        loss = self.objective(outcome, targets, batch.sample_weight, batch.rows)
+        return TrainStepOutput(loss, outcome.updates)
 
     def states(self) -> list[Weight]:
         """What stateful layers remember of the batch before."""

@@ -1,4 +1,4 @@
-"""What a training of several updates is judged by: the objective of a round, and all rounds together."""
+"""Objectives of a training of several updates: of one forward pass, and of all together."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.model.runtime.weights import Weight
 from kerascli.training.objective import (
     BaseObjective,
-    Judgement,
+    LossOutput,
     Reduction,
     figure_state,
     full_precision,
@@ -21,10 +21,10 @@ from kerascli.training.objective import (
     penalty,
     summed,
 )
-from kerascli.training.train_step import Update, UpdateOutcome
+from kerascli.training.train_step import TrainStepModule, TrainStepOutput
 
 
-class RoundObjective(BaseObjective):
+class PassObjective(BaseObjective):
     """A loss for each of the updates that share a forward pass.
 
     What layers add by themselves counts for the first of them, a weight's regularizer for the update that trains it.
@@ -52,7 +52,7 @@ class RoundObjective(BaseObjective):
         targets: Mapping[str, Tensor],
         sample_weight: Mapping[str, Tensor],
         rows: int,
-    ) -> Judgement:
+    ) -> LossOutput:
         """Targets and sample weights by target name -> the batch's judgement, with a total for each update."""
         totals: list[Tensor] = []
         states: list[Tensor] = []
@@ -73,7 +73,7 @@ class RoundObjective(BaseObjective):
                 y_true, y_pred = _pair(judged.of, outcome, targets)
                 mask = outcome.masks.get(judged.of.y_pred)
                 states.append(measured(judged.metric, y_true, y_pred, None, mask))
-        return Judgement(totals, states)
+        return LossOutput(totals, states)
 
 
 def _reductions(spec: ForwardPassSpec, update: UpdateSpec) -> list[Reduction]:
@@ -103,33 +103,33 @@ def _pair(of: Comparison, outcome: GraphOutcome, targets: Mapping[str, Tensor]) 
 
 
 class _Joined(BaseObjective):
-    """The figures of all rounds."""
+    """The figures of all forward passes."""
 
     def __init__(self, parts: Sequence[BaseObjective]) -> None:
         names = [name for part in parts for name in part.names]
         super().__init__(names, [metric for part in parts for metric in part.metrics], [])
 
 
-class Rounds(Update):
-    """Predicts with the model, and judges every round without a step in between."""
+class AllPasses(TrainStepModule):
+    """Predicts with the model, and evaluates every forward pass without an update in between."""
 
     def __init__(
         self,
         graph: Graph,
-        rounds: Sequence[tuple[str, Update]],
+        passes: Sequence[tuple[str, TrainStepModule]],
         input_stage: nn.Module,
         target_stage: nn.Module,
         precision: str,
     ) -> None:
-        super().__init__(graph, _Joined([r.objective for _, r in rounds]), input_stage, target_stage, precision)
-        self.rounds = nn.ModuleList(each for _, each in rounds)
-        self._names = [name for name, _ in rounds]
+        super().__init__(graph, _Joined([each.objective for _, each in passes]), input_stage, target_stage, precision)
+        self.passes = nn.ModuleList(each for _, each in passes)
+        self._names = [name for name, _ in passes]
 
-    def forward(self, batch: Batch) -> UpdateOutcome:
+    def forward(self, batch: Batch) -> TrainStepOutput:
         states: list[Tensor] = []
         nodes = draws.node_stack()
-        for name, each in zip(self._names, self.rounds, strict=True):
-            nodes.append(name)  # nodes of two rounds may have one name, and still draw numbers of their own
-            states += each(batch).judgement.states
+        for name, each in zip(self._names, self.passes, strict=True):
+            nodes.append(name)  # nodes of two passes may have one name, and still draw numbers of their own
+            states += each(batch).loss.states
             nodes.pop()
-        return UpdateOutcome(Judgement([], states), {})
+        return TrainStepOutput(LossOutput([], states), {})

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kerascli.config.absent_data import where_from
 from kerascli.config.cross_checks import idle_fit_faults
-from kerascli.config.load import Config, Progress, open_config
+from kerascli.config.load import Config, Progress, open_config, open_recorded
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.init_from import InitFrom
 from kerascli.config.sections.phases import in_each
+from kerascli.config.yaml.document import Document
 from kerascli.data.pipeline.learning import load_learned
 from kerascli.data.pipeline.prepare import DataFacts, PreparedData, stages
 from kerascli.errors import ConfigError, Fault, counted, safe_text
@@ -37,10 +38,15 @@ class Checked:
 
 
 def check(
-    path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Progress | None = None, no_data: bool = False
+    source: Path | Document,
+    *,
+    sets: Sequence[str],
+    flags: Sequence[str],
+    progress: Progress | None = None,
+    no_data: bool = False,
 ) -> Checked:
     """Check all that can be known before training; with `no_data` no data is looked for. Raises KerasCliError."""
-    config = open_config(path, sets=sets, flags=flags, progress=progress)
+    config = open_config(source, sets=sets, flags=flags, progress=progress)
     known: dict[str, tuple[DataFacts, PreparedData | None, list[str]]] = {}
     best = _facts_without_data if no_data else _best_facts
 
@@ -62,7 +68,7 @@ def check(
     missing = bool(unchecked) and not no_data
     found = _summary(spec)
     lines = [
-        f"{safe_text(str(path))}: ok",
+        f"{safe_text(str(config.path))}: ok",
         f"  model: {counted(_layers(spec), 'layer')}, {found.total:,} parameters",
     ]
     if prepared is not None:
@@ -90,7 +96,7 @@ def _begins_with(config: Config, begin: InitFrom) -> str:
 
 
 def summary_of(
-    path: Path,
+    source: Path | Document,
     *,
     sets: Sequence[str],
     flags: Sequence[str],
@@ -99,7 +105,7 @@ def summary_of(
     view: str | None = None,
 ) -> Summary:
     """The summary of a config's model, with or without its data."""
-    return _summary(spec_of(path, sets=sets, flags=flags, progress=progress), expand=expand, view=view)
+    return _summary(spec_of(source, sets=sets, flags=flags, progress=progress), expand=expand, view=view)
 
 
 def summary_of_run(record: RunRecord, *, expand: bool = False, view: str | None = None) -> Summary:
@@ -112,10 +118,13 @@ def _summary(spec: RunSpec, *, expand: bool = False, view: str | None = None) ->
     return summarize(graph, title, expand=expand, beside=beside)
 
 
-def spec_of(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: Progress | None = None) -> RunSpec:
+def spec_of(
+    source: Path | Document, *, sets: Sequence[str], flags: Sequence[str], progress: Progress | None = None
+) -> RunSpec:
     """What a config says, with or without its data, of its model."""
-    config = open_config(path, sets=sets, flags=flags, progress=progress)
-    config.document.data.pop("compile", None)
+    config = open_config(source, sets=sets, flags=flags, progress=progress)
+    document = replace(config.document, data={k: v for k, v in config.document.data.items() if k != "compile"})
+    config = replace(config, document=document)
     facts, _, unchecked = _best_facts(config)
     with _said(unchecked):
         return config.describe(facts)
@@ -123,7 +132,7 @@ def spec_of(path: Path, *, sets: Sequence[str], flags: Sequence[str], progress: 
 
 def spec_of_run(record: RunRecord) -> RunSpec:
     """The same of a run, from its folder alone."""
-    config = open_config(record.resolved_path, recorded_plugins=record.plugin_paths())
+    config = open_recorded(record)
     facts = config.facts() if config.data is None else stages(config.data, load_learned(record.preprocessing())).facts
     return config.describe(facts)
 

@@ -7,7 +7,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor
 
-from kerascli.config.load import Config, Progress, open_config
+from kerascli.config.load import Config, Progress, open_recorded
 from kerascli.data.base import Learned
 from kerascli.data.pipeline.learning import load_learned
 from kerascli.data.pipeline.pipeline import Stage
@@ -72,7 +72,7 @@ def open_run(
     """Build the run's model and load its final weights, or those of a named checkpoint. Raises KerasCliError."""
     prepare_cpu()
     use_threads(threads)
-    config = open_config(record.resolved_path, progress=progress, recorded_plugins=record.plugin_paths())
+    config = open_recorded(record, progress=progress)
     learned = load_learned(record.preprocessing()) if config.data is not None else {}
     ready = stages(config.data, learned) if config.data is not None else _nothing_prepared()
     chosen = torch.device(choose_device(device).value)

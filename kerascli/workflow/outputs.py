@@ -18,6 +18,7 @@ _MAX_SCHEMA_BYTES = 64 * 2**20
 _BEGINNINGS = {
     ".png": b"\x89PNG\r\n\x1a\n", ".pdf": b"%PDF-", ".npy": b"\x93NUMPY", ".npz": b"PK", ".parquet": b"PAR1",
     ".keras": b"PK", ".h5": b"\x89HDF", ".hdf5": b"\x89HDF", ".pt": b"PK", ".pt2": b"PK", ".onnx": b"\x08",
+    ".mmd": b"---\ntitle:", ".dot": b"digraph ", ".gv": b"digraph ",
 }  # fmt: skip
 """First bytes of the files of a kind; kinds are called by their suffix."""
 CONFIG, SCHEMA = "a config of kerascli", "a JSON Schema"
@@ -66,10 +67,10 @@ def _is_within(file: Path, given: Path) -> bool:
 
 def _read_by(run: RunRecord) -> Iterator[Path]:
     """The paths in the sections of a run's config that name files: every text of which a file is there."""
-    from kerascli.config.yaml.text import read_document
+    from kerascli.config.yaml.text import parse_document
 
     try:
-        resolved = read_document(run.resolved_path).data
+        resolved = parse_document(run.resolved(), str(run.resolved_path)).data
     except KerasCliError:  # a damaged run is refused by the command itself
         return
     model = resolved.get("model")

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from kerascli.config.load import Progress, open_config
+from kerascli.config.yaml.document import Document
 from kerascli.data.batches.rows import MemorySplit
 from kerascli.errors import Interrupted
 from kerascli.events import EpochBegin, EpochEnd, Evaluated, Event, Note
@@ -21,7 +22,7 @@ _STEPS = 2
 
 
 def smoke(
-    path: Path,
+    source: Path | Document,
     *,
     sets: Sequence[str],
     flags: Sequence[str],
@@ -35,7 +36,7 @@ def smoke(
     `known_runs` is where runs are that the config begins with.
     """
     with tempfile.TemporaryDirectory(prefix="kerascli-smoke-") as folder:
-        config = open_config(path, sets=sets, flags=flags, progress=progress)
+        config = open_config(source, sets=sets, flags=flags, progress=progress)
         before = config.document.at(("fit", "initial_epoch"))
         epochs = before + 1 if isinstance(before, int) else 1
         limits = {"epochs": epochs, "steps_per_epoch": _STEPS, "validation_steps": _STEPS}

@@ -6,7 +6,7 @@ from typing import Any
 
 from kerascli.compiler.cache import use_own_cache
 from kerascli.config.composition.references import escape_references
-from kerascli.config.load import Config, Progress, open_config
+from kerascli.config.load import Config, Progress, open_recorded
 from kerascli.config.sections.phases import in_each
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.data.pipeline.learning import load_learned, save_learned
@@ -48,8 +48,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     for phase in config.phases:
         if phase.data is not None:
             phase.data.source.begin()  # while torch loads what checks and traces models
-    in_each(config.phases, Config.check_early)
-    phases = prepare_phases(config)
+    phases = prepare_phases(config, known=in_each(config.phases, Config.check_early))
     warnings = _warnings(phases)
     yield from notes(warnings)
     yield from data_notes(phases)
@@ -89,8 +88,7 @@ def resume(
     _refuse_format_1(record)
     with record.locked():
         known = record.facts()
-        path = record.resolved_path
-        config = open_config(path, sets=sets, progress=progress, recorded_plugins=record.plugin_paths())
+        config = open_recorded(record, sets=sets, progress=progress)
         if config.data is None:
             hint = "import it with the data to train on: kerascli import MODEL --data CONFIG"
             raise ConfigError(f"the run '{record.path}' was imported without data to go on with", hint=hint)
@@ -109,7 +107,9 @@ def resume(
             record.checkpoints.settle(course.reached.step)
             record.history_writer.cut()  # to what the checkpoint knows; an epoch after it is trained again
             if sets:
-                record.write_resolved(dump_yaml(escape_references(config.resolved(record.path))))
+                record.write_resolved(
+                    dump_yaml(escape_references(config.resolved([phase.spec for phase in phases], record.path)))
+                )
             yield from _choice_notes(device, threads, course.ready.tier, course.ready.experiment)
             yield Began(str(record.path), record.summary(), resumed=True)
             yield from run(course, record, stop)
@@ -167,10 +167,10 @@ def _write_start(
 ) -> None:
     """Everything about a run that is known before its first step; run.json comes last: with it the run has begun."""
     spec, config = experiment.spec, phases[-1].config
-    plugins = [record.write_plugin(path.name, path.read_bytes()) for path in config.plugins]
+    plugins = [record.write_plugin(code) for code in config.plugins]
     record.write_config(config.text)
-    record.write_resolved(dump_yaml(escape_references(config.resolved(record.path))))
-    beside = [each.update.graph for each in experiment.rounds] if spec.train_step is not None else []
+    _write_resolved(record, phases)
+    beside = [each.module.graph for each in experiment.forward_passes] if spec.train_step is not None else []
     record.write_summary(render(summarize(experiment.graph, spec.name, beside=beside)))
     for name, data in save_learned(phases[-1].prepared.learned).items():
         record.write_preprocessing(name, data)
@@ -182,6 +182,11 @@ def _write_start(
         "data": data_digests(phases), "plugins": plugins, "directions": directions(phases),
         **facts,
     })  # fmt: skip
+
+
+def _write_resolved(record: RunRecord, phases: list[Phase]) -> None:
+    complete = phases[-1].config.resolved([phase.spec for phase in phases], record.path)
+    record.write_resolved(dump_yaml(escape_references(complete)))
 
 
 def _thread_facts(threads: Threads) -> dict[str, Any]:

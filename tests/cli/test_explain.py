@@ -8,7 +8,6 @@ import pytest
 from kerascli.cli.explain import explain
 from kerascli.cli.listing import list_text
 from kerascli.component import Component, registries
-from kerascli.config.schema.meanings import _OWN, _SHARED
 from kerascli.config.schema.sections import sections
 from kerascli.config.schema.settings import settings
 from kerascli.config.yaml.text import parse_document
@@ -188,11 +187,3 @@ def test_an_unknown_kind_is_refused() -> None:
 )
 def test_types_are_told_in_words(schema: dict[str, Any], words: str) -> None:
     assert type_words(schema) == words
-
-
-def test_every_meaning_in_the_tables_is_that_of_a_setting_that_exists() -> None:
-    fields = {(kind, cls.component_name, name) for kind, cls in COMPONENTS for name in cls.model_fields}
-    known = {name for _, _, name in fields} | {".".join(field) for field in fields}
-    known |= {f"{kind}.{name}" for kind, _, name in fields}
-    known |= {f"{section.rpartition('.')[2]}.{s.name}" for section, part in sections().items() for s in part.settings}
-    assert {*_SHARED, *_OWN} <= known

@@ -12,7 +12,7 @@ from torch import Tensor, fx
 from kerascli.compiler import compiling
 from kerascli.compiler.cache import use_own_cache
 from kerascli.compiler.compiling import compiled, is_compiled
-from kerascli.compiler.tracing import note
+from kerascli.compiler.tracing import trace
 from kerascli.runs.index import find_run
 from tests.support.runs_harness import HARD, kerascli, outcome, train, write
 
@@ -35,7 +35,7 @@ def scaled(x: Tensor, y: Tensor) -> list[Tensor | None]:
 
 
 def code_of(function: Callable[..., object], *examples: Tensor) -> fx.GraphModule:
-    return note(function, [tensor.clone() for tensor in examples])
+    return trace(function, [tensor.clone() for tensor in examples])
 
 
 def never(*_: object) -> None:

@@ -11,13 +11,13 @@ from torch.nn import functional as F
 from kerascli.compiler.onednn_matmul import use_onednn
 from kerascli.compiler.passes import costly_operations, drop_aliases, fold_constants, fuse_relu, reuse_memory, simplify
 from kerascli.compiler.softmax_passes import use_normalized
-from kerascli.compiler.tracing import note
+from kerascli.compiler.tracing import trace
 
 aten = torch.ops.aten
 
 
 def noted(function: Callable[..., object], *inputs: Tensor) -> fx.GraphModule:
-    return note(function, inputs)
+    return trace(function, inputs)
 
 
 def tidy(code: fx.GraphModule) -> fx.GraphModule:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kerascli.compiler.tracing import note
+from kerascli.compiler.tracing import trace
 
 
 def test_a_program_does_what_the_function_does_forward_and_backward() -> None:
@@ -18,7 +18,7 @@ def test_a_program_does_what_the_function_does_forward_and_backward() -> None:
             return {"loss": loss, "gradient": torch.autograd.grad(loss, [weight])[0]}
 
     weight, first, second = torch.randn(3, 2), torch.randn(4, 3), torch.randn(4, 3)
-    code = note(step, [weight, first])
+    code = trace(step, [weight, first])
     for x in (first, second):
         torch.testing.assert_close(code(weight, x), step(weight, x), rtol=0, atol=0)
 
@@ -31,12 +31,12 @@ def test_an_operation_in_place_changes_what_is_read_after_it() -> None:
         return y + part.sum()
 
     x = torch.arange(4.0)
-    torch.testing.assert_close(note(function, [x])(x + 1), function(x + 1), rtol=0, atol=0)
+    torch.testing.assert_close(trace(function, [x])(x + 1), function(x + 1), rtol=0, atol=0)
 
 
 def test_a_tensor_from_outside_is_a_constant() -> None:
     table = torch.tensor([5.0, 6.0, 7.0])
-    code = note(lambda i: table[i] + table.sum(), [torch.tensor([0, 2])])
+    code = trace(lambda i: table[i] + table.sum(), [torch.tensor([0, 2])])
     torch.testing.assert_close(code(torch.tensor([1, 1])), torch.tensor([24.0, 24.0]))
     assert len(list(code.buffers())) == 1
 
@@ -48,7 +48,7 @@ def test_several_results_of_one_operation_are_told_apart() -> None:
         return [values, places, low - high]
 
     x = torch.tensor([3.0, 1.0, 4.0, 1.5])
-    torch.testing.assert_close(note(function, [x])(x.flip(0)), function(x.flip(0)), rtol=0, atol=0)
+    torch.testing.assert_close(trace(function, [x])(x.flip(0)), function(x.flip(0)), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_several_results_of_one_operation_are_told_apart() -> None:
 )
 def test_what_goes_by_the_numbers_in_a_tensor_is_refused(function: object) -> None:
     with pytest.raises(ValueError, match="a number in a tensor"):
-        note(function, [torch.tensor([1.0, -1.0])])  # pyright: ignore[reportArgumentType]
+        trace(function, [torch.tensor([1.0, -1.0])])  # pyright: ignore[reportArgumentType]
 
 
 def test_shapes_are_inferred_and_steps_are_noted_without_the_compiler() -> None:
@@ -69,12 +69,12 @@ from pathlib import Path
 import torch
 from kerascli.model.inference.build import build
 from kerascli.model.syntax.section import parse_model
-from kerascli.compiler.tracing import note
+from kerascli.compiler.tracing import trace
 from kerascli.shapes import TensorSpec
 convolution = {"conv_2d": {"filters": 2, "kernel_size": 3}}
 layers = [convolution, "relu", "batch_normalization", "flatten", {"dense": 3}, "softmax"]
 build(parse_model({"layers": layers}, {"x": TensorSpec((8, 8, 1), "float32")}))
-note(lambda x: torch.nn.functional.linear(x, x).relu(), [torch.ones(2, 2)])
+trace(lambda x: torch.nn.functional.linear(x, x).relu(), [torch.ones(2, 2)])
 assert "torch._dynamo" not in sys.modules
 import torch._dynamo
 assert torch._dynamo.config is not None

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kerascli import files
+from kerascli import files, npz
 from kerascli.data.storage.csv_text import read_csv
 from kerascli.errors import DataError, FileRefused, KerasCliError
 
@@ -26,7 +26,7 @@ def test_a_deflate_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None
             out.write(bytes(2**20))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with files.open_regular(path) as file, pytest.raises(FileRefused) as caught:
-        files.load_npz(file, "bomb.npz", limit=2**27)
+        npz.load_npz(file, "bomb.npz", limit=2**27)
     text = r"'bomb\.npz' has 261,\d{3} bytes and unpacks to 268,435,584; the limit is 200 to 1"
     assert re.fullmatch(text, caught.value.faults[0].text)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
@@ -55,7 +55,7 @@ def _read_csv(data: bytes) -> None:
 
 
 def _read_npz(data: bytes) -> None:
-    files.load_npz(io.BytesIO(data), "t.npz")
+    npz.load_npz(io.BytesIO(data), "t.npz")
 
 
 def _npz() -> bytes:
@@ -79,11 +79,11 @@ def test_changed_bytes_are_refused_or_read_and_nothing_else(read: Callable[[byte
 
 
 def test_many_small_members_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "MAX_MEMBERS", 3)
+    monkeypatch.setattr(npz, "MAX_MEMBERS", 3)
     buffer = io.BytesIO()
     np.savez(buffer, *[np.zeros(1)] * 4)
     with pytest.raises(FileRefused, match=r"'t' has 4 members; the limit here is 3"):
-        files.load_npz(buffer, "t")
+        npz.load_npz(buffer, "t")
 
 
 def test_a_member_that_stands_twice_is_refused() -> None:
@@ -94,7 +94,7 @@ def test_a_member_that_stands_twice_is_refused() -> None:
         archive.writestr("x.npy", one.getvalue())
         archive.writestr("x", one.getvalue())
     with pytest.raises(FileRefused, match="'t' has the array 'x' twice"):
-        files.load_npz(buffer, "t")
+        npz.load_npz(buffer, "t")
 
 
 def npy(shape: tuple[int, ...], data: bytes) -> bytes:
@@ -110,9 +110,9 @@ def test_a_negative_size_does_not_make_room_for_another_array() -> None:
         archive.writestr("x.npy", npy((100,), bytes(800)))
         archive.writestr("y.npy", npy((-100,), b""))
     with pytest.raises(FileRefused, match=r"'t' unpacks to 1,056 bytes; the limit here is 700"):
-        files.load_npz(buffer, "t", limit=700)
+        npz.load_npz(buffer, "t", limit=700)
     with pytest.raises(FileRefused, match=r"'y' in 't' is not an npy array: a negative size in the shape \(-100,\)"):
-        files.load_npz(buffer, "t")
+        npz.load_npz(buffer, "t")
 
 
 def test_bytes_after_an_array_count_too() -> None:
@@ -120,7 +120,7 @@ def test_bytes_after_an_array_count_too() -> None:
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("x.npy", npy((1,), bytes(8 + 10_000)))
     with pytest.raises(FileRefused, match="'t' unpacks to 10,136 bytes"):
-        files.load_npz(buffer, "t", limit=1000)
+        npz.load_npz(buffer, "t", limit=1000)
 
 
 def test_memory_is_what_the_container_may_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +139,7 @@ def test_arrays_come_back_as_they_were_saved() -> None:
     arrays = {"a": np.arange(6).reshape(2, 3), "b": np.array(["x", "yz"]), "c": np.asfortranarray(np.ones((2, 2)))}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
-    found = files.load_npz(buffer, "t")
+    found = npz.load_npz(buffer, "t")
     assert found.keys() == arrays.keys()
     for name, array in arrays.items():
         np.testing.assert_array_equal(found[name], array)

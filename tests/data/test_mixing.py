@@ -8,7 +8,6 @@ from scipy import stats
 from torch import Tensor
 
 from kerascli import draws
-from kerascli.compiler.program import largest_difference
 from kerascli.config.load import open_config
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.data.augmentations import beta_numbers, order_of
@@ -18,9 +17,10 @@ from kerascli.data.base import Field
 from kerascli.data.mixing import AUGMENTATIONS, Augmentation, Mixing, mixed_inputs, mixes
 from kerascli.errors import DataError
 from kerascli.runs.index import find_run
-from kerascli.training.execution_mode import Eager, make_runner
+from kerascli.training.execution_mode import largest_difference, make_runner
+from kerascli.training.forward_pass import Eager
 from tests.support.runs_harness import go_on, outcome, train, write
-from tests.training.test_execution_mode import job_of
+from tests.training.test_execution_mode import request_of
 from tests.workflow.test_resume import leave
 
 COUNT = 20_000
@@ -199,17 +199,17 @@ def test_what_has_no_place_for_the_box_is_refused(inputs, targets, said) -> None
 
 
 def test_a_program_of_a_step_mixes_as_the_module_does(tmp_path: Path) -> None:
-    job, _ = job_of(write(tmp_path, MIXED), "fit.validation_split=0")
-    run, tier = make_runner(job)
-    assert tier.value == "traced"
-    module = Eager(job.update, job.learners)
+    request, _ = request_of(write(tmp_path, MIXED), "fit.validation_split=0")
+    run, mode = make_runner(request)
+    assert mode.value == "traced"
+    module = Eager(request.forward_pass)
     results = []
-    for number, batch in enumerate(job.batches):
+    for number, batch in enumerate(request.batches):
         found, wanted = (each(batch, draws.Draws(7, "train", number)) for each in (run, module))
         assert largest_difference(found, wanted) < 1e-5
         results.append(found.totals[0].item())
-    plain, _ = job_of(write(tmp_path, MIXED.replace("augment: [{mix_up: 0.4}, cut_mix]", "augment: []")))
-    without = Eager(plain.update, plain.learners)(plain.batches[0], draws.Draws(7, "train", 0))
+    plain, _ = request_of(write(tmp_path, MIXED.replace("augment: [{mix_up: 0.4}, cut_mix]", "augment: []")))
+    without = Eager(plain.forward_pass)(plain.batches[0], draws.Draws(7, "train", 0))
     assert without.totals[0].item() != pytest.approx(results[0])
 
 

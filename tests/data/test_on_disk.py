@@ -338,7 +338,7 @@ def test_packed_arrays_are_read_into_memory_or_refused(
     np.savez_compressed(tmp_path / "t.npz", x=np.ones((1000, 5)))
     split = load(tmp_path, {"npz": "t.npz"}, inputs={"x": []}).splits["train"]
     assert isinstance(split, MemorySplit)
-    monkeypatch.setattr(files, "memory_limit", lambda: 30_000)
+    monkeypatch.setattr("kerascli.npz.memory_limit", lambda: 30_000)
     with pytest.raises(FileRefused, match="unpacks to 40,128 bytes; the limit here is 30,000") as caught:
         read_npz(tmp_path / "t.npz", "t.npz")
     assert "uncompressed" in (caught.value.faults[0].hint or "")

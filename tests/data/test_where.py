@@ -60,5 +60,5 @@ model: {layers: [flatten, {dense: $targets.y.num_classes}]}
     assert spec.built.specs["dense"].shape == (5,)
     splits = opened.load_data().splits
     assert (splits["train"].rows, splits["test"].rows) == (29404, 4861)
-    again = open_config(write(tmp_path, dump_yaml(opened.resolved(tmp_path)), "again.yaml"))
+    again = open_config(write(tmp_path, dump_yaml(opened.resolved([spec], tmp_path)), "again.yaml"))
     assert again.data == opened.data

@@ -16,7 +16,8 @@ from kerascli.config.yaml.text import parse_document
 from kerascli.expressions import ExpressionError
 from kerascli.losses.expr import Expr as LossExpr
 from kerascli.metrics.expr import Expr as MetricExpr
-from kerascli.model.inference.build import Built, build
+from kerascli.model.inference.build import build
+from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import materialize
 from kerascli.model.syntax.section import parse_model

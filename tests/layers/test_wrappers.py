@@ -16,6 +16,7 @@ from keras import layers
 from keras.src.backend.common import dtypes
 
 from kerascli import draws
+from kerascli.compiler import program as programs
 from kerascli.component import Invalid
 from kerascli.config.yaml.text import parse_document
 from kerascli.layers.base import LAYERS
@@ -23,10 +24,9 @@ from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.model.runtime.weights import materialize
 from kerascli.model.syntax.section import parse_model
-from kerascli.training import execution_mode as tier
 from kerascli.training.execution_mode import Programmed, make_runner
 from tests.support.fit_harness import prepare
-from tests.training.test_execution_mode import assert_steps_agree, job_of
+from tests.training.test_execution_mode import assert_steps_agree, request_of
 
 # Keras's fit hands torch's tensors to numpy, which finds them old-fashioned.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
@@ -263,13 +263,13 @@ fit: {epochs: 1, batch_size: 16}
 
 def test_a_traced_step_is_the_module_s_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """But for the rounding of sums of a softmax, which a program takes for 1."""
-    monkeypatch.setattr(tier, "onednn_is_faster", lambda: False)
+    monkeypatch.setattr(programs, "onednn_is_faster", lambda: False)
     path = tmp_path / "config.yaml"
     path.write_text(TRACED, encoding="utf-8")
-    job, plan = job_of(path, "compile.jit_compile=false")
-    runner, choice = make_runner(job)
+    request, plan = request_of(path, "compile.jit_compile=false")
+    runner, choice = make_runner(request)
     assert (choice.value, type(runner)) == ("traced", Programmed)
-    assert_steps_agree(job, plan, runner, 1e-6)
+    assert_steps_agree(request, plan, runner, 1e-6)
 
 
 @pytest.mark.parametrize(
@@ -283,6 +283,6 @@ def test_a_traced_step_is_the_module_s_step(tmp_path: Path, monkeypatch: pytest.
 def test_a_loop_over_steps_is_no_program_on_the_cpu(tmp_path: Path, layer: str, name: str):
     path = tmp_path / "config.yaml"
     path.write_text(TRACED.replace("bidirectional: {lstm: {units: 5, return_sequences: true, dropout: 0.2}}", layer))
-    _, choice = make_runner(job_of(path)[0])
+    _, choice = make_runner(request_of(path)[0])
     assert choice.value == "eager"
     assert choice.reason.startswith(f"'{name}' goes step by step on the CPU")

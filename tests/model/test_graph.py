@@ -23,7 +23,8 @@ from kerascli.config.run import dump_model
 from kerascli.config.yaml.text import dump_yaml, parse_document
 from kerascli.losses.regression import MeanSquaredError
 from kerascli.model.inference import shape_inference as trial
-from kerascli.model.inference.build import Built, build
+from kerascli.model.inference.build import build
+from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.model.runtime.weights import materialize
 from kerascli.model.syntax.section import parse_model

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from kerascli.compiler.tracing import note
+from kerascli.compiler.tracing import trace
 from kerascli.component import Invalid
 from kerascli.errors import ConfigError, FileRefused
 from kerascli.optimizers.apply import FlatOptimizer
@@ -162,7 +162,7 @@ def test_settings_that_make_no_sense_are_refused(written: dict[str, Any], text: 
 
 def traced(rule: Written) -> Callable[..., object]:
     """Stands for a compiler: the operations alone, without the rule's Python."""
-    return note(rule.function, [tensor.clone() for tensor in rule.examples])
+    return trace(rule.function, [tensor.clone() for tensor in rule.examples])
 
 
 RULES = [

@@ -10,7 +10,7 @@ from scipy import stats
 from torch import Tensor
 
 from kerascli import draws
-from kerascli.compiler.tracing import note
+from kerascli.compiler.tracing import trace
 from kerascli.preprocessing.images import operations
 from kerascli.preprocessing.images.base import ImageModule, ImageOperation
 from kerascli.preprocessing.images.gamma import log_gamma_numbers
@@ -197,7 +197,7 @@ def test_a_step_can_be_noted_as_one_program(name):
         with draws.using(draws.Replay(numbers)):
             return module(x)
 
-    program = note(run, [x, *numbers(0)])
+    program = trace(run, [x, *numbers(0)])
     with draws.using(draws.Draws(0, "test", 1)):
         expected = module(x)
     torch.testing.assert_close(program(x, *numbers(1)), expected)

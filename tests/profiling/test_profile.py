@@ -28,7 +28,7 @@ from kerascli.profiling.replay import layer_by_layer
 from kerascli.profiling.window import LARGE_BYTES, Window, trace_file
 from kerascli.report.profile import milliseconds, profile_text
 from kerascli.runs.record import RunRecord
-from kerascli.training import execution_mode as tier
+from kerascli.training import execution_mode
 from kerascli.workflow.train import Options, resume, start
 from tests.support.runs_harness import HARD, kerascli, outcome, train, write
 
@@ -437,7 +437,7 @@ def test_modules_have_forward_and_backward_apart_and_operations_by_layer(
     def refuse(*_: object) -> None:
         raise RuntimeError("it cannot be traced")
 
-    monkeypatch.setattr(tier, "trace", refuse)
+    monkeypatch.setattr(execution_mode, "trace_program", refuse)
     _, events = train(write(tmp_path, HARD), tmp_path / "runs", ["fit.epochs=2"], profile=True)
     (found,) = profiles(events)
     assert found.tier == "eager"

@@ -20,7 +20,7 @@ from kerascli.config.schema.settings import settings
 from kerascli.config.sections.compile import CompileSection
 from kerascli.config.sections.read_compile import parse_compile
 from kerascli.config.yaml.text import parse_document, read_document
-from kerascli.layers.base import LAYERS, MergeLayer
+from kerascli.layers.base import LAYERS
 from kerascli.model.syntax.section import model_faults
 from kerascli.report.type_words import type_words
 from kerascli.shapes import TensorSpec
@@ -101,7 +101,7 @@ def test_the_defaults_of_a_component_are_valid_and_mean_the_defaults(kind: str, 
 def test_every_documented_use_of_a_layer_is_valid(cls: type[Any]) -> None:
     for example in cls.examples:
         config = json.loads(json.dumps(dict(example.config)))
-        several = {"inputs": ["a", "b"]} if issubclass(cls, MergeLayer) else {}
+        several = {"inputs": ["a", "b"]} if cls.call_form == "several" else {}
         written = {cls.component_name: {**config, **several}} if config or several else cls.component_name
         assert valid(written, DEFINITIONS["node"])
         assert not valid({cls.component_name: {**config, **several, "name": 3}}, DEFINITIONS["node"])

@@ -25,6 +25,7 @@ from kerascli.report.compare import ABSENT, compare
 from kerascli.runs import history, index, manifest, record
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.record import RunRecord
+from kerascli.user_code import UserCode
 from tests.support.runs_harness import edit_facts, write_rows
 
 # Checkpoints
@@ -298,7 +299,7 @@ def test_what_is_written_is_read_back(runs_dir: Path) -> None:
     run = RunRecord.create(runs_dir, "mnist_mlp")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ-mnist_mlp", run.path.name)
     with run.locked():
-        plugin = run.write_plugin("_my layers.py", b"x = 1\n")
+        plugin = run.write_plugin(UserCode(Path("_my layers.py"), b"x = 1\n"))
         run.write_config("a: 1\n")
         run.write_resolved("a: 1.0\n")
         run.write_summary("é")
@@ -313,7 +314,7 @@ def test_what_is_written_is_read_back(runs_dir: Path) -> None:
     assert (found.config(), found.resolved(), found.summary()) == ("a: 1\n", "a: 1.0\n", "é")
     assert (found.weights(), found.preprocessing()) == (b"\0weights", {"words.json": b"[]"})
     assert (found.history(), found.log("log.csv"), found.log("none.csv")) == ([{"epoch": 1, "loss": 0.5}], "a\n", None)
-    assert found.plugin_paths() == [run.path / "plugins" / "_my layers.py"]
+    assert found.plugins() == [UserCode(run.path / "plugins" / "_my layers.py", b"x = 1\n")]
     assert (found.status(), found.name) == ("stopped", "mnist_mlp")
     facts = found.facts()
     assert facts["results"] == {"test": {"loss": None}}
@@ -367,7 +368,7 @@ def test_a_run_json_that_says_what_cannot_be_is_refused(runs_dir: Path, said: di
     run.begin({})
     path = run.path / "run.json"
     edit_facts(run.path, unknown=[{}], **said)
-    for read in (run.facts, lambda: run.begin({}), run.plugin_paths, lambda: compare([run])):
+    for read in (run.facts, lambda: run.begin({}), run.plugins, lambda: compare([run])):
         with pytest.raises(FileRefused, match=re.escape(f"'{path}' is damaged: {message}")):
             read()
     assert run.status() == "unknown"
@@ -400,10 +401,10 @@ def test_a_runs_folder_that_is_a_file_is_said(tmp_path: Path) -> None:
 
 def test_a_changed_plugin_is_refused(runs_dir: Path) -> None:
     run = RunRecord.create(runs_dir, "a")
-    run.begin({"plugins": [run.write_plugin("p.py", b"x = 1\n")]})
+    run.begin({"plugins": [run.write_plugin(UserCode(Path("p.py"), b"x = 1\n"))]})
     (run.path / "plugins" / "p.py").write_text("x = 2\n")
     with pytest.raises(FileRefused, match=r"p\.py' is damaged: its sha256 is not the one that run\.json has"):
-        run.plugin_paths()
+        run.plugins()
 
 
 def test_taking_the_lock_clears_up_after_a_killed_process(runs_dir: Path) -> None:

@@ -12,11 +12,7 @@ from kerascli.layers.base import (
     LAYERS,
     BaseLayer,
     Example,
-    Layer,
-    MergeLayer,
-    NamingLayer,
     Outcome,
-    SourceLayer,
     WeightedModule,
     WeightSpec,
 )
@@ -26,12 +22,7 @@ from kerascli.shapes import Shape, TensorSpec
 def make(layer: BaseLayer, *specs: TensorSpec) -> nn.Module:
     """The layer's module on the meta device."""
     with torch.device("meta"):
-        if isinstance(layer, (MergeLayer, NamingLayer)):
-            return layer.build(specs)
-        if isinstance(layer, SourceLayer):
-            return layer.build()
-        assert isinstance(layer, Layer)
-        return layer.build(specs[0])
+        return layer.build_for(specs)
 
 
 def parse(name: str, config: Mapping[str, Any] | None = None) -> BaseLayer:
@@ -86,7 +77,7 @@ def shapes_of(given: Shape | list[Shape]) -> list[Shape]:
 
 def results_of(cls: type[BaseLayer], example: Example, batch: int) -> list[Shape]:
     """The whole shapes of what the example says comes out."""
-    first = () if issubclass(cls, SourceLayer) else (batch,)
+    first = () if cls.call_form == "none" else (batch,)
     return [(*first, *shape) for shape in shapes_of(example.output)]
 
 

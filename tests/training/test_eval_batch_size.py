@@ -10,7 +10,7 @@ from kerascli.data.batches.loader import BatchSource
 from kerascli.device import Choice
 from kerascli.training.checks.eval_batch_size import rows_at_once
 from kerascli.training.evaluate import evaluate
-from kerascli.workflow.fitting.phases import experiment_of
+from kerascli.workflow.fitting.phases import described, experiment_of
 from kerascli.workflow.fitting.plan import judged
 from tests.support.runs_harness import HARD, outcome_of, write
 
@@ -31,7 +31,7 @@ compile: {loss: mse}
 
 def rows(path: Path, *sets: str, figures: bool = True) -> int:
     config = open_config(path, sets=sets)
-    experiment = experiment_of(config, config.load_data(), Choice("cpu", "a test"))
+    experiment = experiment_of(described(config, config.load_data()), Choice("cpu", "a test"))
     return rows_at_once(experiment.spec, figures=figures)
 
 
@@ -127,7 +127,7 @@ def test_figures_do_not_depend_on_how_many_are_judged_at_once(config: str) -> No
     """Sums of float32 losses in another order: equal to six digits."""
     opened = open_config(CONFIGS / f"{config}.yaml")
     prepared = opened.load_data()
-    experiment = experiment_of(opened, prepared, Choice("cpu", "a test"))
+    experiment = experiment_of(described(opened, prepared), Choice("cpu", "a test"))
     split = prepared.splits["train"]
     at_once, few = (
         outcome_of(evaluate(experiment.update, source.epoch(0), seed=1))

@@ -1,4 +1,4 @@
-"""How steps are run: every tier computes what the module does, and gives way to it with a reason."""
+"""How steps are run: every execution mode computes what the module does, and gives way to it with a reason."""
 
 import shutil
 import stat
@@ -9,22 +9,23 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load as load_tensors
-from torch import Tensor
+from torch import Tensor, fx
 
 from kerascli import draws
+from kerascli.compiler import compiling
 from kerascli.compiler import onednn_matmul as products
+from kerascli.compiler import program as programs
 from kerascli.compiler.cache import use_own_cache
-from kerascli.compiler.program import Program, largest_difference
 from kerascli.config.load import open_config
 from kerascli.device import Choice
 from kerascli.events import Note
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
-from kerascli.training import execution_mode as tier
-from kerascli.training.execution_mode import Job, Programmed, make_runner
+from kerascli.training.execution_mode import Programmed, Request, largest_difference, make_runner
+from kerascli.training.forward_pass import Eager, Runner
 from kerascli.training.loop import Plan
 from kerascli.workflow.fitting import binding
-from kerascli.workflow.fitting.phases import experiment_of
+from kerascli.workflow.fitting.phases import described, experiment_of
 from kerascli.workflow.fitting.plan import make_plan
 from tests.support.runs_harness import HARD, go_on, kerascli, outcome, train, write
 
@@ -50,19 +51,21 @@ fit: {epochs: 1, batch_size: 32, class_weight: {0: 2.0}}
 HAS_COMPILER = any(shutil.which(name) for name in ("g++", "clang++", "c++"))
 
 
-def job_of(path: Path, *sets: str, steps: int = 10) -> tuple[Job, Plan]:
+def request_of(path: Path, *sets: str, steps: int = 10) -> tuple[Request, Plan]:
     config = open_config(path, sets=sets)
     prepared = config.load_data()
-    experiment = experiment_of(config, prepared, Choice("cpu", "a test"))
+    experiment = experiment_of(described(config, prepared), Choice("cpu", "a test"))
     experiment.update.train()
     plan = make_plan(experiment, prepared, {})
     batches = [batch for batch, _ in zip(plan.batches(0, 0), range(2), strict=False)]
-    return Job(experiment, batches, steps=steps), plan
+    assert experiment.spec.training is not None
+    (forward_pass,) = experiment.forward_passes
+    return Request(forward_pass, batches, steps, experiment.spec.training.compute.jit_compile), plan
 
 
-def assert_steps_agree(job: Job, plan: Plan, runner: tier.Runner, apart: float) -> None:
+def assert_steps_agree(request: Request, plan: Plan, runner: Runner, apart: float) -> None:
     """On every batch of an epoch, a smaller last one too."""
-    module = tier.Eager(job.update, job.learners)
+    module = Eager(request.forward_pass)
     for number, batch in enumerate(plan.batches(0, 0)):
         found, wanted = (run(batch, draws.Draws(1, "train", number)) for run in (runner, module))
         assert largest_difference(found, wanted) <= apart
@@ -71,41 +74,41 @@ def assert_steps_agree(job: Job, plan: Plan, runner: tier.Runner, apart: float) 
 @pytest.mark.parametrize("config", ["mnist_mlp", "mnist_lstm", "tiny", "penguins", "two_inputs"])
 def test_a_traced_step_is_the_module_s_step(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the same kernels, which those of an AMD processor are not; softmax sums to 1 but for rounding."""
-    monkeypatch.setattr(tier, "onednn_is_faster", lambda: False)
+    monkeypatch.setattr(programs, "onednn_is_faster", lambda: False)
     sets = ["compile.jit_compile=false", *(["fit.steps_per_epoch=3"] if config.startswith("mnist") else [])]
-    job, plan = job_of(CONFIGS / f"{config}.yaml", *sets)
-    runner, choice = make_runner(job)
+    request, plan = request_of(CONFIGS / f"{config}.yaml", *sets)
+    runner, choice = make_runner(request)
     assert choice == Choice("traced", "jit_compile is false")
     assert isinstance(runner, Programmed)
-    assert_steps_agree(job, plan, runner, 1e-6)
+    assert_steps_agree(request, plan, runner, 1e-6)
 
 
 @pytest.mark.parametrize("sets", [[], ["compile.optimizer={sgd: {loss_scale_factor: 1024.0}}"]])
 def test_a_traced_convolutional_step_is_the_module_s_step(tmp_path: Path, sets: list[str]) -> None:
     """Fused kernels add in another order; the loss of float32 sums is then known to some 1e-6."""
-    job, plan = job_of(write(tmp_path, CONVOLUTIONAL), "compile.jit_compile=false", *sets)
-    runner, choice = make_runner(job)
+    request, plan = request_of(write(tmp_path, CONVOLUTIONAL), "compile.jit_compile=false", *sets)
+    runner, choice = make_runner(request)
     assert choice.value == "traced"
-    assert_steps_agree(job, plan, runner, 1e-5)
+    assert_steps_agree(request, plan, runner, 1e-5)
 
 
 def test_a_step_with_onednn_s_products_is_the_module_s_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tier, "onednn_is_faster", lambda: True)
+    monkeypatch.setattr(programs, "onednn_is_faster", lambda: True)
     monkeypatch.setattr(products, "_LARGE", 0)
     sets = ("compile.jit_compile=false", "fit.steps_per_epoch=3")
-    job, plan = job_of(CONFIGS / "mnist_mlp.yaml", *sets)
-    runner, choice = make_runner(job)
+    request, plan = request_of(CONFIGS / "mnist_mlp.yaml", *sets)
+    runner, choice = make_runner(request)
     assert choice.value == "traced"
     assert isinstance(runner, Programmed)
-    assert_steps_agree(job, plan, runner, 1e-5)
+    assert_steps_agree(request, plan, runner, 1e-5)
 
 
 def test_a_half_precision_step_is_traced(tmp_path: Path) -> None:
     """The same kernels in the same order: to the last bit."""
-    job, plan = job_of(write(tmp_path, HARD), "compile.jit_compile=false", "compile.precision=mixed_bfloat16")
-    runner, choice = make_runner(job)
+    request, plan = request_of(write(tmp_path, HARD), "compile.jit_compile=false", "compile.precision=mixed_bfloat16")
+    runner, choice = make_runner(request)
     assert choice.value == "traced"
-    assert_steps_agree(job, plan, runner, 0.0)
+    assert_steps_agree(request, plan, runner, 0.0)
 
 
 @pytest.mark.slow
@@ -116,12 +119,12 @@ def test_a_compiled_step_is_the_module_s_step(tmp_path: Path, onednn: bool, monk
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     use_own_cache()
-    monkeypatch.setattr(tier, "onednn_is_faster", lambda: onednn)
+    monkeypatch.setattr(programs, "onednn_is_faster", lambda: onednn)
     monkeypatch.setattr(products, "_LARGE", 0)
-    job, plan = job_of(write(tmp_path, CONVOLUTIONAL), "compile.jit_compile=true")
-    runner, choice = make_runner(job)
+    request, plan = request_of(write(tmp_path, CONVOLUTIONAL), "compile.jit_compile=true")
+    runner, choice = make_runner(request)
     assert choice == Choice("compiled", "jit_compile is true"), choice
-    assert_steps_agree(job, plan, runner, 1e-5)
+    assert_steps_agree(request, plan, runner, 1e-5)
     folder = tmp_path / "cache" / "kerascli" / "compiled"
     assert list(folder.iterdir())
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -171,8 +174,8 @@ def test_a_failed_compilation_is_told_and_the_run_goes_on(tmp_path: Path, monkey
     def fails(*_: object) -> None:
         raise RuntimeError("no such kernel\nand many lines more")
 
-    monkeypatch.setattr(tier.shutil, "which", lambda name: "/usr/bin/" + name)
-    monkeypatch.setattr(tier, "_compiled", fails)
+    monkeypatch.setattr(compiling.shutil, "which", lambda name: "/usr/bin/" + name)
+    monkeypatch.setattr(programs, "compiled", fails)
     config = write(tmp_path, HARD)
     run, events = train(config, tmp_path / "runs", ["fit.epochs=1", "compile.jit_compile=true"])
     assert said(run) == "traced (compiling failed: RuntimeError: no such kernel)"
@@ -185,7 +188,7 @@ def test_what_cannot_be_traced_runs_as_the_module(tmp_path: Path, monkeypatch: p
     def fails(*_: object) -> None:
         raise RuntimeError("a value is looked at")
 
-    monkeypatch.setattr(tier, "trace", fails)
+    monkeypatch.setattr(programs, "trace", fails)
     run, _ = train(write(tmp_path, HARD), tmp_path / "runs", ["fit.epochs=1"])
     assert said(run) == "eager (tracing failed: RuntimeError: a value is looked at)"
 
@@ -200,16 +203,17 @@ def test_a_program_with_other_numbers_is_not_used(
         forward = code.forward
         code.forward = lambda *flat: [None if x is None else x * factor for x in forward(*flat)]
 
-    monkeypatch.setattr(tier, "simplify", spoils)
+    monkeypatch.setattr(programs, "simplify", spoils)
     run, _ = train(write(tmp_path, HARD), tmp_path / "runs", ["fit.epochs=1"])
     assert said(run).startswith("eager (the traced program failed: ValueError: its numbers differ by ")
 
 
 def test_trying_a_program_changes_nothing(tmp_path: Path) -> None:
-    job, _ = job_of(write(tmp_path, CONVOLUTIONAL), "compile.jit_compile=false")
-    before = [weight.tensor.clone() for weight in job.experiment.weights]
-    make_runner(job)
-    for weight, kept in zip(job.experiment.weights, before, strict=True):
+    request, _ = request_of(write(tmp_path, CONVOLUTIONAL), "compile.jit_compile=false")
+    weights = request.forward_pass.module.graph.weights()
+    before = [weight.tensor.clone() for weight in weights]
+    make_runner(request)
+    for weight, kept in zip(weights, before, strict=True):
         assert torch.equal(weight.tensor, kept)
 
 
@@ -245,27 +249,29 @@ def test_a_plugin_s_code_runs_as_it_is(tmp_path: Path) -> None:
 def test_auto_compiles_what_is_long_enough(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, wanted: str
 ) -> None:
-    def compiled(program: Program, _: Job) -> Callable[..., Sequence[Tensor | None]]:
-        return program.code.forward
+    def compiled(code: fx.GraphModule, _: object) -> Callable[..., Sequence[Tensor | None]]:
+        return code.forward
 
-    monkeypatch.setattr(tier.shutil, "which", lambda name: "/usr/bin/" + name)
-    monkeypatch.setattr(tier, "_compiled", compiled)
-    job, _ = job_of(write(tmp_path, HARD), steps=steps)
-    _, choice = make_runner(job)
+    monkeypatch.setattr(compiling.shutil, "which", lambda name: "/usr/bin/" + name)
+    monkeypatch.setattr(programs, "compiled", compiled)
+    request, _ = request_of(write(tmp_path, HARD), steps=steps)
+    _, choice = make_runner(request)
     assert choice.value == wanted
     assert f"{steps:,} steps" in choice.reason
 
 
 def test_auto_does_not_compile_convolutions_on_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tier.shutil, "which", lambda name: "/usr/bin/" + name)
-    job, _ = job_of(write(tmp_path, CONVOLUTIONAL), steps=10**6)
-    assert make_runner(job)[1] == Choice("traced", "convolutions, and what stands between them, are slower compiled")
+    monkeypatch.setattr(compiling.shutil, "which", lambda name: "/usr/bin/" + name)
+    request, _ = request_of(write(tmp_path, CONVOLUTIONAL), steps=10**6)
+    assert make_runner(request)[1] == Choice(
+        "traced", "convolutions, and what stands between them, are slower compiled"
+    )
 
 
 def test_auto_does_not_compile_without_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tier.shutil, "which", lambda _: None)
-    job, _ = job_of(write(tmp_path, HARD), steps=10**6)
-    assert make_runner(job)[1] == Choice("traced", "jit_compile is auto, but there is no C++ compiler")
+    monkeypatch.setattr(compiling.shutil, "which", lambda _: None)
+    request, _ = request_of(write(tmp_path, HARD), steps=10**6)
+    assert make_runner(request)[1] == Choice("traced", "jit_compile is auto, but there is no C++ compiler")
 
 
 @pytest.mark.parametrize("recorded", ["eager", "traced"])
@@ -276,8 +282,8 @@ def test_a_run_goes_on_in_its_tier(tmp_path: Path, recorded: str, monkeypatch: p
     run.note(tier=recorded)
     made: list[Choice] = []
 
-    def noting(job: Job, known: str | None) -> tuple[tier.Runner, Choice]:
-        runner, choice = make_runner(job, known)
+    def noting(request: Request, known: str | None) -> tuple[Runner, Choice]:
+        runner, choice = make_runner(request, known)
         made.append(choice)
         return runner, choice
 
@@ -292,11 +298,11 @@ def test_nobody_waits_for_a_compiler_that_does_not_know_a_kernel(
     def never(*_: object) -> None:
         raise AssertionError("tried")
 
-    monkeypatch.setattr(tier.shutil, "which", lambda name: "/usr/bin/" + name)
-    monkeypatch.setattr(tier, "_compiled", never)
+    monkeypatch.setattr(compiling.shutil, "which", lambda name: "/usr/bin/" + name)
+    monkeypatch.setattr(programs, "compiled", never)
     text = CONVOLUTIONAL.replace("[{reshape: [8, 8, 1]}]", "[{reshape: [8, 8]}]")
     head, _, rest = text.partition("    - conv_2d")
     text = f"{head}    - lstm: 4\n{rest[rest.index('    - dense') :]}"
-    job, _ = job_of(write(tmp_path, text), "compile.jit_compile=true")
+    request, _ = request_of(write(tmp_path, text), "compile.jit_compile=true")
     reason = "jit_compile is true, but torch does not compile oneDNN's recurrent kernel"
-    assert make_runner(job)[1] == Choice("traced", reason)
+    assert make_runner(request)[1] == Choice("traced", reason)

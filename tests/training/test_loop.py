@@ -21,7 +21,6 @@ from kerascli.callbacks.base import (
     State,
     Stop,
 )
-from kerascli.compiler.program import Learner
 from kerascli.data.batches.loader import Batch
 from kerascli.errors import TrainingStopped
 from kerascli.events import BatchEnd, EpochBegin, EpochEnd, Event, Stopped, Tick
@@ -32,12 +31,12 @@ from kerascli.optimizers.several import Optimizers
 from kerascli.optimizers.sgd import SGD
 from kerascli.parts.initializers import Zeros
 from kerascli.training import loop
-from kerascli.training.execution_mode import Eager
+from kerascli.training.forward_pass import Eager, ForwardPass, ParameterUpdate
 from kerascli.training.loop import Plan, train
-from kerascli.training.objective import Judgement, Objective
+from kerascli.training.objective import LossOutput, Objective
 from kerascli.training.progress import Progress
-from kerascli.training.step import Trainer, Turn
-from kerascli.training.train_step import Update, UpdateOutcome
+from kerascli.training.step import Trainer
+from kerascli.training.train_step import TrainStepModule, TrainStepOutput
 
 RATE = 0.1
 ROWS = [(1.0, 3.0), (2.0, 1.0), (-1.0, 0.5)]
@@ -66,7 +65,7 @@ class MeanSquare(Objective):
         return {"loss": (states[0][0] / states[0][1]).item()}
 
 
-class SlopeUpdate(Update):
+class SlopeStep(TrainStepModule):
     """The mean square of slope * x - y."""
 
     def __init__(self) -> None:
@@ -79,13 +78,13 @@ class SlopeUpdate(Update):
     def states(self) -> list[Weight]:
         return []
 
-    def forward(self, batch: Batch) -> UpdateOutcome:
+    def forward(self, batch: Batch) -> TrainStepOutput:
         self.modes.append(self.training)
         self.drawn.append(draws.uniform(batch.inputs["x"]).item())
         loss = (self.line.slope * batch.inputs["x"] - batch.targets["y"]).square().mean()
         state = torch.stack([loss.detach() * batch.rows, torch.tensor(float(batch.rows))])
         updates = {"line/seen": self.line.seen + 1} if self.training else {}
-        return UpdateOutcome(Judgement([loss], [state]), updates)
+        return TrainStepOutput(LossOutput([loss], [state]), updates)
 
 
 def batch_of(x: float, y: float) -> Batch:
@@ -107,7 +106,7 @@ class Work:
     history: list[dict[str, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.update = SlopeUpdate()
+        self.update = SlopeStep()
         self.update.line.to_empty(device="cpu")
         weights = list(weights_of(self.update.line, "line", trainable=True))
         with torch.no_grad():
@@ -115,10 +114,9 @@ class Work:
             self.update.line.seen.zero_()
         named = [(w.name, w.tensor, w.spec) for w in weights if isinstance(w.tensor, nn.Parameter)]
         self.optimizer = FlatOptimizer(self.settings, named)
-        trained = [weight for weight in weights if weight.trainable]
-        run = Eager(self.update, [Learner([weight.tensor for weight in trained])])
-        optimizers, turn = Optimizers({"": self.optimizer}), Turn(run, [(self.optimizer, trained)])
-        self.trainer = Trainer(self.update, optimizers, weights, [turn], seed=self.seed)
+        trained = ParameterUpdate("", self.settings, tuple(weight for weight in weights if weight.trainable))
+        passes = [(each := ForwardPass(self.update, (trained,)), Eager(each))]
+        self.trainer = Trainer(self.update, Optimizers({"": self.optimizer}), weights, passes, seed=self.seed)
         batches = [batch_of(*row) for row in self.rows]
         self.plan = Plan(
             epochs=self.epochs,

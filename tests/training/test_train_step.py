@@ -16,7 +16,7 @@ import yaml
 from keras.src.backend.common import dtypes
 
 from kerascli import draws
-from kerascli.compiler.program import largest_difference
+from kerascli.compiler import program as programs
 from kerascli.config.load import open_config
 from kerascli.device import Choice
 from kerascli.errors import FileRefused, TrainingStopped
@@ -25,15 +25,15 @@ from kerascli.optimizers.several import Optimizers
 from kerascli.optimizers.sgd import SGD
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
-from kerascli.training import execution_mode as tier
 from kerascli.training.build import Experiment
 from kerascli.training.evaluate import evaluate
-from kerascli.training.execution_mode import Job, make_runner
+from kerascli.training.execution_mode import Request, largest_difference, make_runner
+from kerascli.training.forward_pass import Eager
 from kerascli.training.loop import train as train_loop
 from kerascli.training.progress import Progress
 from kerascli.workflow.evaluate import evaluate_rows, rows_of
 from kerascli.workflow.fitting.binding import bind
-from kerascli.workflow.fitting.phases import experiment_of
+from kerascli.workflow.fitting.phases import described, experiment_of
 from kerascli.workflow.fitting.plan import judged, make_plan
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.predict import predict_run
@@ -274,7 +274,7 @@ fit:
 def hard(folder: Path, *sets: str) -> tuple[Experiment, Any, Any]:
     config = open_config(write(folder, HARD), sets=sets)
     prepared = config.load_data()
-    experiment = experiment_of(config, prepared, Choice("cpu", "a test"))
+    experiment = experiment_of(described(config, prepared), Choice("cpu", "a test"))
     return experiment, prepared, make_plan(experiment, prepared, {})
 
 
@@ -349,14 +349,15 @@ def test_updates_that_are_repeated_draw_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_traced_round_is_the_module_s_round(tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tier, "onednn_is_faster", lambda: False)
+def test_a_traced_pass_is_the_module_s_pass(tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "onednn_is_faster", lambda: False)
     experiment, _, plan = hard(tmp_path, "compile={jit_compile: false}")
     experiment.update.train()
-    job = Job(experiment, [batch for batch, _ in zip(plan.batches(0, 0), range(2), strict=False)], 10, number)
-    runner, choice = make_runner(job)
+    batches = [batch for batch, _ in zip(plan.batches(0, 0), range(2), strict=False)]
+    forward_pass = experiment.forward_passes[number]
+    runner, choice = make_runner(Request(forward_pass, batches, 10, jit_compile=False))
     assert choice == Choice("traced", "jit_compile is false")
-    module = tier.Eager(job.update, job.learners)
+    module = Eager(forward_pass)
     for step, batch in enumerate(plan.batches(0, 0)):
         found, wanted = (run(batch, draws.Draws(1, "train", step)) for run in (runner, module))
         assert largest_difference(found, wanted) == 0.0
@@ -364,8 +365,8 @@ def test_a_traced_round_is_the_module_s_round(tmp_path: Path, number: int, monke
 
 def test_simultaneous_updates_are_one_program(tmp_path: Path) -> None:
     ours = prepare(tmp_path, data_of(), steps("adam", simultaneous=True))
-    assert len(ours.experiment.rounds) == 1
-    assert [one.name for one in ours.experiment.rounds[0].learning] == ["critic", "forger"]
+    assert len(ours.experiment.forward_passes) == 1
+    assert [update.name for update in ours.experiment.forward_passes[0].updates] == ["critic", "forger"]
 
 
 def test_a_loss_that_is_no_number_stops_all_updates(tmp_path: Path) -> None:
@@ -400,8 +401,8 @@ def test_the_resolved_config_reads_back_equal(tmp_path: Path) -> None:
     for path in (tmp_path / "config.yaml", run.resolved_path):
         config = open_config(path, sets=["fit.epochs=1"])
         prepared = config.load_data()
-        config.describe(prepared.facts, {name: split.rows for name, split in prepared.splits.items()})
-        specs.append(config.resolved(tmp_path))
+        spec = config.describe(prepared.facts, {name: split.rows for name, split in prepared.splits.items()})
+        specs.append(config.resolved([spec], tmp_path))
     assert specs[0] == specs[1]
     assert "random_normal([batch_size, 5])" in run.resolved_path.read_text(encoding="utf-8")
 

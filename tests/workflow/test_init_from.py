@@ -21,7 +21,7 @@ from kerascli.model.freezing import trained_layers
 from kerascli.runs.record import RunRecord
 from kerascli.training.predict import predict
 from kerascli.workflow.evaluate import evaluate_rows, rows_of
-from kerascli.workflow.fitting.phases import experiment_of
+from kerascli.workflow.fitting.phases import described, experiment_of
 from kerascli.workflow.fitting.plan import judged
 from kerascli.workflow.interchange.init_from import init_weights
 from kerascli.workflow.opened import open_run
@@ -61,7 +61,7 @@ def begun(path: Path, runs: Path) -> dict[str, np.ndarray]:
     """What the model of a config begins with, as outputs on its training rows."""
     config = open_config(path)
     prepared = config.load_data()
-    experiment = experiment_of(config, prepared, Choice("cpu", "a test"))
+    experiment = experiment_of(described(config, prepared), Choice("cpu", "a test"))
     init_weights(experiment, config, runs)
     outputs = predict(experiment.update, judged(experiment, prepared.splits["train"]).epoch(0), seed=0)
     return {
@@ -210,7 +210,7 @@ def test_what_is_dumped_reads_back_equal(tmp_path: Path) -> None:
     init = "{run: some/run, map: {hidden: {from: kind, how: net2wider, noise: 0.5}, kind: kind}, by_name: true}"
     config = open_config(write(tmp_path, student({}, init)))
     spec = config.describe(config.facts())
-    again = open_config(write(tmp_path, dump_yaml(config.resolved(tmp_path)), "again.yaml"))
+    again = open_config(write(tmp_path, dump_yaml(config.resolved([spec], tmp_path)), "again.yaml"))
     assert again.describe(again.facts()).init_from == spec.init_from
 
 

@@ -7,9 +7,9 @@ from kerascli.component import Invalid
 from kerascli.config.yaml.document import Document
 from kerascli.errors import Fault, Related, show
 from kerascli.errors import Path as ConfigPath
-from kerascli.files import impossible_path
+from kerascli.files import impossible_path, open_file
 from kerascli.runs.outputs import FILE
-from kerascli.user_code import import_file, told
+from kerascli.user_code import UserCode
 
 
 def plugin_files(document: Document) -> tuple[Path, ...]:
@@ -32,28 +32,36 @@ def plugin_files(document: Document) -> tuple[Path, ...]:
     return tuple(files)
 
 
-def import_plugins(document: Document, files: Sequence[Path]) -> None:
-    """Run the files, so that what they register can be used by name. Raises ConfigError."""
+def import_plugins(document: Document, codes: Sequence[UserCode | Path]) -> tuple[UserCode, ...]:
+    """Run the files, so that what they register can be used by name; a path is read first. Raises ConfigError."""
     faults: list[Fault] = []
-    for index, file in enumerate(files):
+    found: list[UserCode] = []
+    for index, code in enumerate(codes):
         try:
-            _import(file, ("plugins", index))
+            found.append(_import(code, ("plugins", index)))
         except Invalid as invalid:
             faults += invalid.faults
     if faults:
         raise document.error(faults)
+    return tuple(found)
 
 
-def _import(file: Path, written: ConfigPath) -> None:
+def _import(file: UserCode | Path, written: ConfigPath) -> UserCode:
     """Run a file once; `written` is where the config names it. Raises Invalid."""
-    if file.suffix != ".py":
-        raise Invalid([Fault(f"plugins: '{file.name}' is not a Python file", written, hint="its name ends in .py")])
+    code = UserCode(file, b"") if isinstance(file, Path) else file
+    if code.path.suffix != ".py":
+        text = f"plugins: '{code.path.name}' is not a Python file"
+        raise Invalid([Fault(text, written, hint="its name ends in .py")])
     try:
-        import_file(file)
+        if isinstance(file, Path):
+            with open_file(file) as opened:
+                code = UserCode(file, opened.read())
+        code.module()
     except (Exception, SystemExit) as error:
-        text, place = told(error, file, str(file))
+        text, place = code.told(error, str(code.path))
         related = (Related("the config names it", written),)
         raise Invalid([Fault(f"plugin: {text}", place=place, related=related)]) from None
+    return code
 
 
 def _problem(file: Path, written: str, earlier: Sequence[str]) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 from kerascli.component import Component, Registry, registries
 from kerascli.config.schema.sections import NAME_PATTERN, Section, input_shape, node_settings, sections
 from kerascli.config.schema.settings import Schema, Setting, first_line, settings
-from kerascli.layers.base import LAYERS, MergeLayer
+from kerascli.layers.base import LAYERS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _REFERENCE: Schema = {"$ref": "#/$defs/reference"}
@@ -117,7 +117,8 @@ def _after_name(cls: type[Component], found: list[Setting], beside: list[Setting
     known = {setting.name: setting for setting in (*beside, *found)}  # a setting wins over a call argument
     arguments = _closed({name: _value(setting.described()) for name, setting in known.items()})
     arguments["required"] = [name for name, setting in known.items() if setting.required]
-    first = known.get("inputs") if beside and issubclass(cls, MergeLayer) else known.get(cls.first_argument() or "")
+    first = next((setting for setting in beside if setting.name == "inputs" and setting.required), None)
+    first = first or known.get(cls.first_argument() or "")
     forms = [arguments]
     if first is not None and set(arguments["required"]) <= {first.name}:
         forms.append(_value(first.schema))

@@ -11,8 +11,7 @@ from kerascli.config.sections.phases import SETTINGS, PhaseSection
 from kerascli.config.sections.train_step import UpdateSection
 from kerascli.config.sections.whole import ConfigSection
 from kerascli.data.section import DataSpec, SplitSpec
-from kerascli.layers.base import BaseLayer, CallArgument, MergeLayer, NamingLayer, SourceLayer
-from kerascli.layers.recurrent.rnn import RNN
+from kerascli.layers.base import BaseLayer, CallArgument
 from kerascli.model.syntax.written import call_arguments
 from kerascli.section import BaseSection
 from kerascli.shapes import DType
@@ -61,24 +60,24 @@ def sections() -> dict[str, Section]:
 
 
 def _section(name: str, cls: type[BaseSection]) -> Section:
-    return Section(name, first_line(cls), tuple(settings(cls, name.rpartition(".")[2])))
+    return Section(name, first_line(cls), tuple(settings(cls)))
 
 
 def node_settings(cls: type[BaseLayer]) -> list[Setting]:
     """What may stand beside a layer's settings in `model.layers`: node keys and call arguments."""
-    merges = issubclass(cls, MergeLayer)
+    merges = cls.call_form == "several"
     several: Schema = {"type": "array", "items": _NODE}
     inputs = {**several, "minItems": 2} if merges else {"anyOf": [_NODE, several]}
     what = "The nodes that are merged." if merges else "The node it takes; none: the one before."
     keys = [
         Setting("name", _NODE, "What other nodes and the summary call it."),
-        *([] if issubclass(cls, NamingLayer | SourceLayer) else [Setting("inputs", inputs, what, required=merges)]),
+        *([] if cls.call_form in ("none", "names") else [Setting("inputs", inputs, what, required=merges)]),
         Setting("outputs", {"anyOf": [_NODE, several]}, "A name for every result; '_' drops one."),
         Setting("when", _BOOL, "False: left out, its input is passed on under its name.", default=True),
     ]
     calls = call_arguments(cls).items()
     found = [*keys, *(Setting(name, _of_call(call), _sentence(call.description)) for name, call in calls)]
-    return [*map(_by_state, found), _CONSTANTS] if cls is RNN else found
+    return [*map(_by_state, found), _CONSTANTS] if cls.takes_described_cell else found
 
 
 def _of_call(argument: CallArgument) -> Schema:
@@ -114,8 +113,8 @@ def _sentence(text: str) -> str:
 
 def _phase() -> tuple[Setting, ...]:
     """What a phase may set of `fit`, but for what it says itself."""
-    of_fit = (setting for setting in settings(FitSpec, "fit") if setting.name in SETTINGS)
-    return tuple({setting.name: setting for setting in (*of_fit, *settings(PhaseSection, "fit"))}.values())
+    of_fit = (setting for setting in settings(FitSpec) if setting.name in SETTINGS)
+    return tuple({setting.name: setting for setting in (*of_fit, *settings(PhaseSection))}.values())
 
 
 def _model() -> tuple[Setting, ...]:

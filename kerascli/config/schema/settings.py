@@ -58,7 +58,7 @@ def _setting(cls: type[BaseModel], kind: str | None, name: str, whole: Schema) -
     schema = _cleaned(whole["properties"][name], whole.get("$defs", {}))
     required = info.is_required()
     default = None if required else _written(info.get_default(call_default_factory=True))
-    text = meaning(cls, name, kind)
+    text = meaning(cls, name)
     while _is_one_for_all(schema) and isinstance(default, list) and all(item == default[0] for item in default):
         default = default[0]
     return Setting(name, schema, text, required, default)

@@ -43,17 +43,23 @@ class FitSpec(BaseSection):
     epochs: PositiveInt = 10
     """The number of the last epoch (with initial_epoch: not how many there are), as in Keras."""
     batch_size: PositiveInt = 32
+    """Rows that an update is made from."""
     validation_split: OpenFraction = 0.0
     """The LAST fraction of the training rows, before any shuffling."""
     validation_data: str | None = None
     """A split by name; wins over validation_split."""
     validation_steps: PositiveInt | None = None
+    """Batches of a validation; null: all."""
     validation_batch_size: PositiveInt | None = None
+    """Rows judged at once; null: as many as change no figure."""
     validation_freq: ValidationFrequency = 1
     """Every how many epochs to validate, or a list of epochs."""
     steps_per_epoch: PositiveInt | None = None
+    """Batches of an epoch; null: all."""
     initial_epoch: Annotated[NonNegativeInt, OfAllPhases("epochs count on from phase to phase")] = 0
+    """Epochs that count as done already."""
     shuffle: bool = True
+    """A new order of the training rows in every epoch."""
     class_weight: Annotated[dict[str, NonNegativeFloat], BeforeValidator(_by_text)] | None = None
     """Weights by class number or class name."""
     reset_states: Literal["epoch", "never"] = "epoch"
@@ -63,6 +69,7 @@ class FitSpec(BaseSection):
     trainable: dict[str, bool] = Field(default={})
     """By names, globs and ranges of layers; later entries win."""
     callbacks: Annotated[tuple[CallbackField, ...], BeforeValidator(_listed)] = Field(default=())
+    """Who watches the epochs, and stops, saves or sets the rate."""
 
     @field_validator("validation_data", mode="before")
     @classmethod

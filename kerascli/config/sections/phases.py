@@ -40,11 +40,14 @@ _OF_ALL_PHASES = _of_all(FitSpec)
 SETTINGS = tuple(name for name in FitSpec.model_fields if name not in _OF_ALL_PHASES)
 SECTIONS = tuple(name for name in PhaseSection.model_fields if name not in SETTINGS)
 KEYS = (*SETTINGS, *SECTIONS)
-_IN = "in this phase"
 _TRAINABLE: Path = ("fit", "trainable")
 _PHASES: Path = ("fit", "phases")
 
 T = TypeVar("T")
+
+
+class _InPhase(Related):
+    """The phase that a fault was found in."""
 
 
 def unfold(document: Document) -> tuple[list[Document], list[Fault]]:
@@ -133,7 +136,7 @@ def with_phase(faults: Iterable[Fault], document: Document, number: int) -> list
     `document` is the whole config.
     """
     own = {(m.value.file, m.value.line) for path, m in document.marks.items() if path[:2] in {_PHASES, _TRAINABLE}}
-    note = Related(_IN, place=document.mark((*_PHASES, number)).value)
+    note = _InPhase("in this phase", place=document.mark((*_PHASES, number)).value)
     return [
         fault if fault.place is None or (fault.place.file, fault.place.line) in own
         else replace(fault, related=(*fault.related, note))
@@ -157,7 +160,7 @@ def in_each(phases: Iterable[T], work: Callable[[T], Any]) -> list[Any]:
             found.append(work(phase))
         except ConfigError as error:
             for fault in error.everything if isinstance(error, Faulty) else error.faults:
-                same = replace(fault, related=tuple(r for r in fault.related if r.text != _IN))
+                same = replace(fault, related=tuple(r for r in fault.related if not isinstance(r, _InPhase)))
                 faults.setdefault(same, []).append(fault)
     if faults:
         raise one_error(same if len(each) == len(phases) else each[0] for same, each in faults.items())

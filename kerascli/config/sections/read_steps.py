@@ -9,9 +9,10 @@ from kerascli.config.sections.compile import ComputeSection, Precision, scaled
 from kerascli.config.sections.read_terms import TermReader
 from kerascli.config.sections.train_step import ForwardPassSpec, TrainStepSpec, UpdateSection, UpdateSpec
 from kerascli.errors import Fault, Path, Related, show, suggestion
-from kerascli.model.inference.build import Built
+from kerascli.model.inference.views import build_forward_pass
 from kerascli.model.ir.nodes import Entry, Node, flat
-from kerascli.model.syntax.forward_passes import Forward, reached, trainable
+from kerascli.model.runtime.built import Built
+from kerascli.model.syntax.forward_passes import Forward
 from kerascli.model.syntax.names import Names
 from kerascli.model.syntax.views import Scope
 from kerascli.optimizers.base import BaseOptimizer
@@ -134,7 +135,7 @@ class _Reader:
             self.faults += forward.faults.all()
             return None
         try:
-            built = forward.build(terms.outputs, self._owners, "a loss")
+            built = build_forward_pass(forward.model(terms.outputs, "a loss"), self._owners)
         except Invalid as invalid:
             self.faults += invalid.faults
             return None
@@ -260,9 +261,9 @@ class _Reader:
         ends = [term.of.y_pred for term in update.terms if term.of is not None]
         ends += [str(term.of.y_true) for term in update.terms if term.of is not None and not term.of.is_target]
         own = [node.name for node in flat(update.layers or ()) if node.layer.adds_losses()]
-        found = reached(built, ends, [*own, *(term.node for term in update.terms)])
+        found = built.reached(ends, [*own, *(term.node for term in update.terms)])
         there = {node.weights_name for node in (*self._built.model.nodes, *built.model.nodes)}
-        trained = trainable(self._built) | trainable(built)
+        trained = self._built.trainable() | built.trainable()
         for name in update.train:
             if any(weight.startswith(f"{name}/") for weight in found):
                 continue

@@ -10,8 +10,8 @@ from kerascli.config.sections.compile import ComputeSection
 from kerascli.errors import show
 from kerascli.losses.base import LOSSES, Loss
 from kerascli.metrics.base import METRICS, Metric
-from kerascli.model.inference.build import Built
 from kerascli.model.ir.nodes import Entry, Node
+from kerascli.model.runtime.built import Built
 from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer
 from kerascli.section import BaseSection
 

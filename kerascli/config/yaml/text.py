@@ -5,7 +5,6 @@ and merge keys work within a budget of expanded nodes.
 """
 
 import os
-import stat
 from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
@@ -16,7 +15,7 @@ from kerascli.config.yaml.expand import Expander
 from kerascli.config.yaml.nodes import NodeReader, ScalarNode
 from kerascli.config.yaml.source import Source
 from kerascli.errors import ConfigError, Fault, Path, Place, StorageError, nearest, show
-from kerascli.files import impossible_path
+from kerascli.files import NotRegular, impossible_path, open_file
 
 __all__ = ["MAX_BYTES", "dump_yaml", "parse_document", "parse_value", "read_document"]
 
@@ -65,9 +64,13 @@ def _parse(text: str, source: Source) -> tuple[Any, dict[Path, Mark], bool]:
 
 
 def _read_bytes(path: FilePath, name: str) -> bytes:
-    """The bytes of a regular file, at most one more than allowed; pipes and devices are not waited for."""
+    """The bytes of a regular file; pipes and devices are not waited for."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open_file(path) as file:
+            data = file.read(MAX_BYTES + 1)
+    except NotRegular as error:
+        what = "a folder" if error.is_folder else "no regular file"
+        raise ConfigError(Fault(f"expected a config file, '{name}' is {what}")) from None
     except FileNotFoundError:
         raise ConfigError(Fault(f"there is no file '{name}'{_near(path)}")) from None
     except (OSError, ValueError) as error:
@@ -75,15 +78,6 @@ def _read_bytes(path: FilePath, name: str) -> bytes:
             raise ConfigError(f"no file can be called {show(name)}: {reason}") from None
         reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
         raise StorageError(f"'{name}' cannot be read: {reason}") from None
-    try:
-        mode = os.fstat(handle).st_mode
-        if not stat.S_ISREG(mode):
-            what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
-            raise ConfigError(Fault(f"expected a config file, '{name}' is {what}"))
-        with os.fdopen(handle, "rb", closefd=False) as file:
-            data = file.read(MAX_BYTES + 1)
-    finally:
-        os.close(handle)
     if len(data) > MAX_BYTES:
         raise ConfigError(Fault(_too_large(), place=Place(name)))
     return data

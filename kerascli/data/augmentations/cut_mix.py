@@ -9,7 +9,7 @@ from kerascli.data.augmentations import beta_numbers, blended, order_of
 from kerascli.data.base import Field
 from kerascli.data.mixing import Augmentation, Names, augmentation
 from kerascli.preprocessing.images.base import Factor, span, uniform
-from kerascli.shapes import DataFormat, show_shape
+from kerascli.shapes import DataFormat, Seed, show_shape
 
 _LEAST_ALPHA = 1e-6
 
@@ -34,7 +34,7 @@ class CutMix(Augmentation):
     factor: Factor = 1.0
     """What stays of an image is of the beta(alpha, alpha) distribution; alpha is drawn from 0 to this, or from
     [lowest, highest]."""
-    seed: int | None = None
+    seed: Seed = None
     data_format: DataFormat = "channels_last"
     inputs: Names | None = None
     """The images that are cut, all with the same box; null: all images."""

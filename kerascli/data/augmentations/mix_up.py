@@ -4,7 +4,7 @@ from torch import Tensor
 
 from kerascli.data.augmentations import beta_numbers, blended, order_of
 from kerascli.data.mixing import Augmentation, Names, augmentation
-from kerascli.shapes import DataFormat, PositiveFloat
+from kerascli.shapes import DataFormat, PositiveFloat, Seed
 
 Drawn = tuple[Tensor, Tensor]
 
@@ -17,7 +17,7 @@ class MixUp(Augmentation):
     """The share is of the beta(alpha, alpha) distribution; small: mostly one of the two."""
     data_format: DataFormat = "channels_last"
     """Where the channels are. Either way each value is blended with the one in its place."""
-    seed: int | None = None
+    seed: Seed = None
     inputs: Names | None = None
     """The images that are blended, all by the same share; null: all images."""
     targets: Names | None = None

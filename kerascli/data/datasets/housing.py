@@ -12,7 +12,7 @@ from kerascli.data.datasets.download import Remote, fetch
 from kerascli.data.datasets.word_sequences import remote, shuffled_rows
 from kerascli.data.storage.table import Table, table_of
 from kerascli.errors import DataError
-from kerascli.files import load_npz
+from kerascli.npz import load_npz
 from kerascli.shapes import NonNegativeInt, OpenFraction
 
 SHA256 = {

@@ -15,7 +15,8 @@ from kerascli.data.pipeline.route import Route, located
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow, Table
 from kerascli.errors import FileRefused
-from kerascli.files import load_json, load_npz
+from kerascli.files import load_json
+from kerascli.npz import load_npz
 
 COLUMNS = "columns"
 """Under this key: what the columns of the training rows were, so that later files are read in the same way."""

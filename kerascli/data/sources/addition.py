@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.storage.table import Table, table_of
-from kerascli.shapes import NonNegativeInt, PositiveInt
+from kerascli.shapes import FixedSeed, PositiveInt
 
 
 @source()
@@ -26,7 +26,7 @@ class Addition(Source):
     """The most digits of a number."""
     reverse: bool = False
     """Questions are written from their end on: what an LSTM sees last is how the sum begins."""
-    seed: NonNegativeInt = 0
+    seed: FixedSeed = 0
 
     @model_validator(mode="after")
     def _enough(self) -> Self:

@@ -8,7 +8,7 @@ from pydantic import model_validator
 
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.storage.table import Table, table_of
-from kerascli.shapes import NonNegativeInt, PositiveInt
+from kerascli.shapes import FixedSeed, PositiveInt
 
 
 @source()
@@ -30,7 +30,7 @@ class CopyTask(Source):
     """Sequences have from so many vectors to `length`, drawn at random; null: all have `length`."""
     test_length: PositiveInt | None = None
     """How many vectors the sequences of the split `test` have; null: there is none."""
-    seed: NonNegativeInt = 0
+    seed: FixedSeed = 0
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

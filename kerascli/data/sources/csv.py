@@ -29,7 +29,9 @@ class Csv(FileSource):
     any_column = Field((), "unknown")
 
     delimiter: Annotated[str, Setting(min_length=1, max_length=1)] = ","
+    """What stands between two fields."""
     encoding: Annotated[str, AfterValidator(_known_encoding)] = "utf-8"
+    """How the text is coded."""
     names: Words = ()
     """Column names, for a file whose first line is data."""
     quotes: bool = True

@@ -6,7 +6,7 @@ import numpy as np
 
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.storage.table import Table, table_of
-from kerascli.shapes import NonNegativeFloat, NonNegativeInt, OpenFraction, PositiveInt
+from kerascli.shapes import FixedSeed, NonNegativeFloat, OpenFraction, PositiveInt
 
 
 class Curves(Source):
@@ -34,7 +34,7 @@ class Curves(Source):
 class Moons(Curves):
     """Two half circles that reach into each other: `x` (2,), `y` 0 or 1, in one split `train`."""
 
-    seed: NonNegativeInt = 0
+    seed: FixedSeed = 0
 
     def load(self, context: Context) -> Mapping[str, Table]:
         upper = _circle(self.rows // 2, np.pi, endpoint=True)
@@ -48,7 +48,7 @@ class Circles(Curves):
 
     factor: OpenFraction = 0.5
     """The inner radius; the outer one is 1."""
-    seed: NonNegativeInt = 0
+    seed: FixedSeed = 0
 
     def load(self, context: Context) -> Mapping[str, Table]:
         outer = _circle(self.rows // 2, 2 * np.pi, endpoint=False)

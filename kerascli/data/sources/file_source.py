@@ -14,8 +14,11 @@ class FileSource(Source):
     paths = ("path", "validation", "test")
 
     path: str
+    """The file with the training rows, relative to the config."""
     validation: str | None = None
+    """A file with rows of the split 'validation'."""
     test: str | None = None
+    """A file with rows of the split 'test'."""
 
     def load(self, context: Context) -> Mapping[str, Table]:
         paths = self._paths()

@@ -36,7 +36,9 @@ class FolderSource(Source):
     directory: str
     """The folder; each folder in it is a class, in order of name."""
     validation: str | None = None
+    """A file with rows of the split 'validation'."""
     test: str | None = None
+    """A file with rows of the split 'test'."""
     labels: Literal["inferred"] | None = "inferred"
     """inferred: a class for each folder; null: files without classes, from the folder and those in it."""
     class_names: Words = ()

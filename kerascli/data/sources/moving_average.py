@@ -6,7 +6,7 @@ import numpy as np
 
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.storage.table import Table, table_of
-from kerascli.shapes import NonNegativeInt, PositiveFloat, PositiveInt
+from kerascli.shapes import FixedSeed, PositiveFloat, PositiveInt
 
 
 @source()
@@ -22,7 +22,7 @@ class MovingAverage(Source):
     """Over how many values the average goes, that of its own row included."""
     amplitude: PositiveFloat = 0.1
     """The values lie between minus this and this."""
-    seed: NonNegativeInt = 0
+    seed: FixedSeed = 0
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"value": Field((), "float32"), "average": Field((), "float32")}

@@ -8,7 +8,7 @@ from pydantic import Field as Setting
 
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.storage.table import Table, table_of
-from kerascli.shapes import NonNegativeInt, PositiveInt
+from kerascli.shapes import FixedSeed, PositiveInt
 
 _SQUARES = 7
 
@@ -28,7 +28,7 @@ class MovingSquares(Source):
     """Height and width of a frame."""
     noise: Annotated[float, Setting(ge=0, le=1)] = 0.1
     """What is added to, or taken from, the pixels in and around a square of `x`."""
-    seed: NonNegativeInt = 0
+    seed: FixedSeed = 0
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         field = Field((self.frames, self.size, self.size, 1), "float32")

@@ -10,7 +10,7 @@ from pydantic import model_validator
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.storage.image_files import need_pillow
 from kerascli.data.storage.table import Table, table_of
-from kerascli.shapes import NonNegativeInt, PositiveInt, Size2D
+from kerascli.shapes import FixedSeed, PositiveInt, Size2D
 
 _CONSONANTS, _VOWELS = "bcdfghjklmnprstvwz", "aeiou"
 
@@ -32,7 +32,7 @@ class PaintedWords(Source):
     """By how many degrees a word is turned at most."""
     speckles: Annotated[float, Setting(ge=0, le=1)] = 0.02
     """What share of the pixels has another shade."""
-    seed: NonNegativeInt = 0
+    seed: FixedSeed = 0
 
     @model_validator(mode="after")
     def _large_enough(self) -> Self:

@@ -14,8 +14,8 @@ from pydantic import AfterValidator
 from kerascli.data.base import Context, Source, source
 from kerascli.data.storage.table import Table, table_of
 from kerascli.errors import DataError, Fault, Place, safe_text, show, suggestion
-from kerascli.files import open_regular
-from kerascli.user_code import import_file, told
+from kerascli.files import read_digested
+from kerascli.user_code import UserCode
 
 
 def _check_form(value: str) -> str:
@@ -33,20 +33,21 @@ class Python(Source):
     in_files = False
 
     function: Annotated[str, AfterValidator(_check_form)]
+    """path/to/file.py:function, relative to the config."""
 
     def load(self, context: Context) -> Mapping[str, Table]:
         shown, _, name = self.function.rpartition(":")
         path = context.folder / shown
-        open_regular(path, shown).close()
+        code = UserCode(path, read_digested(path, shown))
         try:
             with _neighbours(path):
-                function = _find(import_file(path), name, shown)
+                function = _find(code.module(), name, shown)
                 # the file's folder, not the config's: a run's own config lies elsewhere and must give the same data
                 result = function(path.parent) if inspect.signature(function).parameters else function()
         except DataError:
             raise
         except (Exception, SystemExit) as error:
-            text, place = told(error, path, shown)
+            text, place = code.told(error, shown)
             raise DataError(Fault(text, place=place)) from error
         return _tables(result, self.function)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.storage.table import Table, table_of
-from kerascli.shapes import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from kerascli.shapes import FixedSeed, NonNegativeFloat, PositiveFloat, PositiveInt
 
 
 @source()
@@ -19,7 +19,7 @@ class Sine(Source):
     """In rows."""
     noise: NonNegativeFloat = 0.1
     """Standard deviation of what is added to each value."""
-    seed: NonNegativeInt = 0
+    seed: FixedSeed = 0
     amplitude: PositiveFloat = 1.0
     """How high the wave is in its first row."""
     phase: float = 0.0

@@ -9,7 +9,7 @@ import numpy as np
 
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.storage.table import Table, table_of
-from kerascli.shapes import NonNegativeInt, PositiveInt
+from kerascli.shapes import FixedSeed, PositiveInt
 
 PEOPLE = ("Daniel", "John", "Mary", "Sandra")
 MOVES = ("journeyed to", "moved to", "travelled to", "went back to", "went to")
@@ -24,7 +24,7 @@ class Stories(Source):
     """How many stories."""
     pairs: PositiveInt = 5
     """A story has at most so many pairs of sentences."""
-    seed: NonNegativeInt = 0
+    seed: FixedSeed = 0
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {name: Field((), "string") for name in ("story", "question", "answer")}

@@ -20,6 +20,7 @@ class Cast(Transform):
     """To a number type, from text too; a value that the type cannot hold is an error with its row."""
 
     dtype: Literal["float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool"]
+    """The type to change to."""
 
     def in_batch(self, field: Field) -> bool:
         """Small numbers become floats on the device; all else is looked at once."""

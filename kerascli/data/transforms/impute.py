@@ -21,6 +21,7 @@ class Impute(Transform):
     fills_missing = True
 
     strategy: Literal["mean", "median", "most_frequent", "constant"] = "mean"
+    """What a missing value is replaced by."""
     fill_value: float | str | None = None
     """What `constant` puts in."""
 

@@ -15,7 +15,9 @@ class Rescaling(Transform):
     """Multiplies and shifts every value."""
 
     scale: Factor
+    """What values are multiplied by."""
     offset: Factor = 0.0
+    """What is added after that."""
 
     def in_batch(self, field: Field) -> bool:
         return field.dtype in EXACT_IN_FLOAT32

@@ -23,6 +23,7 @@ class Reshape(Transform):
     """Gives each row another shape; -1 stands for the size that is left."""
 
     target_shape: Annotated[Ints, AfterValidator(_check_target)]
+    """The new shape, without the batch axis; one size may be -1: what is left."""
 
     def in_batch(self, field: Field) -> bool:
         return not field.is_text

@@ -17,7 +17,7 @@ from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.tokens import Tokens
 from kerascli.data.transforms.fitting import need_text
 from kerascli.data.transforms.string_lookup import StringLookup
-from kerascli.preprocessing.categories import Dense
+from kerascli.preprocessing.categories import ENCODED, Dense
 from kerascli.shapes import Floats, PositiveInt, Words
 
 _LOWER = {ord(capital): small for capital, small in zip(string.ascii_uppercase, string.ascii_lowercase, strict=True)}
@@ -59,7 +59,7 @@ class TextVectorization(Transform):
     """Where a text is split; null: it is one word, or split already."""
     ngrams: Annotated[PositiveInt | tuple[PositiveInt, ...], BeforeValidator(_tuple)] | None = None
     """Words are runs of so many; one number: of 1, 2, ... up to it; null: of one."""
-    output_mode: Literal["int", "multi_hot", "count", "tf_idf"] = "int"
+    output_mode: Annotated[Literal["int", "multi_hot", "count", "tf_idf"], ENCODED] = "int"
     output_sequence_length: PositiveInt | None = None
     """In mode int: how many words a row has; null: as many as the longest text in training."""
     pad_to_max_tokens: bool = False

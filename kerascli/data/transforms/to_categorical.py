@@ -20,6 +20,7 @@ class ToCategorical(Transform):
     needs_rows = True
 
     num_classes: PositiveInt | None = None
+    """The length of the vectors; null: known from the data."""
 
     def in_batch(self, field: Field) -> bool:
         return True

@@ -27,6 +27,9 @@ class Refusals:
         self._unknown: dict[str, str | None] = {}
         self._faults: list[Fault] = []
 
+    def __len__(self) -> int:
+        return len(self._unknown) + len(self._faults)
+
     def unknown(self, name: str, hint: str | None = None) -> None:
         """A class or an operation that there is none of here."""
         self._unknown.setdefault(safe_text(name, 80), hint)

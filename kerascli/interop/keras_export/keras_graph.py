@@ -12,10 +12,8 @@ from kerascli.interop.keras_export.keras_nodes import KerasCall, KerasNode, func
 from kerascli.interop.keras_export.keras_scopes import Scope, meanings, whole, within
 from kerascli.interop.keras_export.mask_places import MaskPlaces
 from kerascli.interop.keras_export.serialized import Unsaid, layer_object
-from kerascli.layers.base import MergeLayer, NamingLayer, SourceLayer
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.layers.expressions.expr import Expr
-from kerascli.model.inference.shape_inference import unseen
 from kerascli.model.ir.nodes import Call, CallValue, Model, Node, Shared
 from kerascli.model.ir.rnn import DescribedRNN
 from kerascli.model.ir.shared_layer import wrapped
@@ -118,14 +116,14 @@ class _Writer:
             hint = "--format torch_export or onnx takes it"
             self.unsaid.add(f"'{shared.name}' is shared: on every step it cannot be written to Keras's files yet", hint)
             return
-        if isinstance(node.layer, SourceLayer):
+        if node.layer.call_form == "none":
             hint = "--format torch_export or onnx takes it"
             self.unsaid.add(f"'{node.name}' is a weight of its own, for which Keras's files have no place", hint)
             return
         if node.layer.component_name == "hashed_crossing" and len(node.inputs) != 2:
             self.unsaid.add(f"'{node.name}': Keras 3 crosses two inputs, and this crosses {len(node.inputs)}")
             return
-        if isinstance(node.layer, NamingLayer):
+        if node.layer.call_form == "names":
             self.unsaid.add(f"'{node.name}': Keras 3 has no '{node.layer.component_name}'")
             return
         if name not in self._nodes:
@@ -133,8 +131,8 @@ class _Writer:
             self._nodes[name] = KerasNode(name, made, [], node.layer, node.weights_name)
         inputs = [self._of(tensor) for tensor in node.inputs]
         apart = node.layer.component_name in TENSORS_BY_NAME
-        args: list[Any] = [inputs] if isinstance(node.layer, MergeLayer) and not apart else inputs
-        left_out = {"training", *unseen(node.call)}
+        args: list[Any] = [inputs] if node.layer.call_form == "several" and not apart else inputs
+        left_out = {"training", *node.unseen_masks}
         kwargs = {key: self._argument(node, key, value) for key, value in node.call.items() if key not in left_out}
         self._training(node.name, node.call)
         calls = self._nodes[name].calls

@@ -34,7 +34,7 @@ class MaskPlaces:
         `name` and `number` are the layer and the number of the call in Keras, `given` is what it is called on first.
         """
         layer = node.layer
-        takes_masks = getattr(layer, "uses_masks", False) and not isinstance(layer, ElementwiseMerge)
+        takes_masks = layer.uses_masks and not isinstance(layer, ElementwiseMerge)
         # in Keras layers that merge value by value find masks on the values
         taken = self.of(node.inputs) if layer.uses_mask or takes_masks else []
         made = self._places.get(node.inputs[0]) if layer.mask == "pass" else None

@@ -8,7 +8,7 @@ from kerascli.errors import show
 from kerascli.interop.keras.differences import TENSORS_BY_NAME
 from kerascli.interop.keras.objects import Refusals
 from kerascli.interop.keras_import.calls import Call, KerasLayer, refs
-from kerascli.layers.base import BaseLayer, CallArgument, MergeLayer
+from kerascli.layers.base import BaseLayer, CallArgument
 from kerascli.layers.normalization.batch_normalization import BatchNormalization
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
 from kerascli.model.syntax.written import call_arguments
@@ -39,7 +39,7 @@ def read_call(
     given = {key: value for key, value in zip(keys, call.args[1:], strict=False) if value is not None} | given
     further = call.args[1 + len(keys) :]
     inputs, rest = names(call.args[:1]), names(further)
-    if issubclass(cls, MergeLayer):
+    if cls.call_form == "several":
         inputs, rest = [*inputs, *rest, *names(by_name)], []
     else:
         inputs, rest = (inputs or names(by_name))[:1], [*(inputs or names(by_name))[1:], *rest]

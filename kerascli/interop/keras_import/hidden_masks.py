@@ -13,7 +13,7 @@ from kerascli.interop.keras.keras_order import keras_runs
 from kerascli.interop.keras_import.calls import Call, KerasLayer, KerasModel, Ref, refs, wrapped_model
 from kerascli.layers.attention.base import AttentionLayer
 from kerascli.layers.attention.multi_head_attention import MultiHeadAttention
-from kerascli.layers.base import BaseLayer, MergeLayer
+from kerascli.layers.base import BaseLayer
 from kerascli.layers.merging.concatenate import Concatenate
 
 
@@ -74,7 +74,7 @@ class HiddenMasks:
         told = bool(list(refs(call.kwargs.get("mask"))))
         if _computes_with_masks(settings) and not told:
             blind = bool(list(refs([*call.args[1:], call.kwargs.get("initial_state")]))) and len(inputs) == 1
-            by_graph = not isinstance(settings, MergeLayer)  # told when the file is opened, if not in the file
+            by_graph = settings.call_form != "several"  # told when the file is opened, if not in the file
             seen = [not blind and (state.there or (by_graph and state.here)) for state in states]
             hidden = [i for i, state in enumerate(states) if state.here and not seen[i]]
             names = TENSORS_BY_NAME.get(settings.component_name)
@@ -110,14 +110,14 @@ def _inputs(settings: BaseLayer, call: Call) -> list[Ref]:
 
 
 def _computes_with_masks(settings: BaseLayer) -> bool:
-    return settings.uses_mask or (isinstance(settings, MergeLayer) and settings.uses_masks)
+    return settings.uses_mask or settings.uses_masks
 
 
 def _handed_on(settings: BaseLayer, states: Sequence[_State]) -> _State:
     """Return the mask of a layer's result, given the masks of its inputs."""
     if not states:
         return _State()
-    if not isinstance(settings, MergeLayer) or isinstance(settings, AttentionLayer):
+    if settings.call_form != "several" or isinstance(settings, AttentionLayer):
         return states[0]
     of = any if isinstance(settings, Concatenate) else all
     return _State(of(state.there for state in states), of(state.here for state in states))

@@ -7,7 +7,7 @@ from kerascli.errors import FileRefused, safe_text
 from kerascli.interop.keras.names import Automatic, NameBook
 from kerascli.interop.keras_import.calls import KerasLayer
 from kerascli.interop.keras_import.policies import FLOATS
-from kerascli.layers.base import BaseLayer, MergeLayer
+from kerascli.layers.base import BaseLayer
 
 
 class ModelSection:
@@ -33,7 +33,8 @@ class ModelSection:
         """Add an entry, written as short as it can be; returns the names of its results."""
         inputs = node.pop("inputs", None)
         beside: dict[str, Any] = {}
-        if inputs is not None and (isinstance(settings, MergeLayer) or inputs != [self._previous]):
+        merges = settings is not None and settings.call_form == "several"
+        if inputs is not None and (merges or inputs != [self._previous]):
             beside["inputs"] = inputs[0] if len(inputs) == 1 else inputs
         beside |= node
         outputs = list(names) if any(name != "_" for name in names[1:]) else None

@@ -18,6 +18,7 @@ class Activation(Layer):
     mask = "pass"
 
     activation: ActivationField
+    """What is done to the result, value by value; none: nothing."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         return ActivationModule(self.activation)

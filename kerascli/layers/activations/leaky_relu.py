@@ -15,6 +15,7 @@ class LeakyReLU(Layer):
     mask = "pass"
 
     negative_slope: NonNegativeFloat = 0.3
+    """What negative values are multiplied by."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         return ActivationModule(activations.LeakyReLU(negative_slope=self.negative_slope))

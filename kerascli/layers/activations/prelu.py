@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
-from kerascli.layers.geometry import Axes, positive_axes
+from kerascli.layers.geometry import positive_axes
 from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import Zeros
-from kerascli.shapes import TensorSpec
+from kerascli.shapes import Axes, TensorSpec
 
 
 @layer(

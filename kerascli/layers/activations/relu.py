@@ -20,8 +20,11 @@ class ReLU(Layer):
     mask = "pass"
 
     max_value: NonNegativeFloat | None = None
+    """The largest value; null: no limit."""
     negative_slope: NonNegativeFloat = 0.0
+    """What negative values are multiplied by."""
     threshold: NonNegativeFloat = 0.0
+    """Where the function changes."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         relu = activations.ReLU(negative_slope=self.negative_slope, max_value=self.max_value, threshold=self.threshold)

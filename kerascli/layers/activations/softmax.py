@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.layers.geometry import Axes, broadcast_mask, positive_axes
-from kerascli.shapes import TensorSpec
+from kerascli.layers.geometry import broadcast_mask, positive_axes
+from kerascli.shapes import Axes, TensorSpec
 
 
 @layer(

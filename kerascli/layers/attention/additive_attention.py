@@ -7,7 +7,7 @@ from kerascli.layers.attention.base import last_size
 from kerascli.layers.attention.scored import ScoredAttention, ScoredModule, check_inputs
 from kerascli.layers.base import Example, layer
 from kerascli.parts.initializers import GlorotUniform
-from kerascli.shapes import Fraction, TensorSpec
+from kerascli.shapes import Fraction, Seed, TensorSpec
 
 
 @layer(
@@ -23,7 +23,7 @@ class AdditiveAttention(ScoredAttention):
     """Learn a factor for each feature of the scores."""
     dropout: Fraction = 0.0
     """The share of the scores that is dropped while training."""
-    seed: int | None = None
+    seed: Seed = None
 
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
         check_inputs(xs)

@@ -9,7 +9,7 @@ from kerascli.layers.attention.base import fused
 from kerascli.layers.attention.scored import ScoredAttention, ScoredModule, check_inputs, hidden_score
 from kerascli.layers.base import Example, layer
 from kerascli.parts.initializers import Ones
-from kerascli.shapes import Fraction, TensorSpec
+from kerascli.shapes import Fraction, Seed, TensorSpec
 
 
 @layer(
@@ -29,7 +29,7 @@ class Attention(ScoredAttention):
     """The score of a key: its dot product with the query, or a factor times sum(tanh(query + key))."""
     dropout: Fraction = 0.0
     """The share of the scores that is dropped while training."""
-    seed: int | None = None
+    seed: Seed = None
 
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
         check_inputs(xs)

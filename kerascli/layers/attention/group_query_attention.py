@@ -9,9 +9,9 @@ from kerascli.layers.attention.base import last_size, query_value_key
 from kerascli.layers.attention.heads import HeadsLayer, HeadsModule
 from kerascli.layers.attention.projection import Projection
 from kerascli.layers.base import Example, layer
-from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
+from kerascli.parts import fields
 from kerascli.parts.initializers import GlorotUniform, Zeros
-from kerascli.shapes import Fraction, PositiveInt, TensorSpec
+from kerascli.shapes import Fraction, PositiveInt, Seed, TensorSpec
 
 
 @layer(
@@ -37,22 +37,22 @@ class GroupQueryAttention(HeadsLayer):
     """How many projections of keys and values they share."""
     dropout: Fraction = 0.0
     """The share of the scores that is dropped while training."""
-    use_bias: bool = True
+    use_bias: fields.UseBias = True
     sliding_window: PositiveInt | None = None
     """A step sees those less than this many steps away; null: all."""
     flash_attention: bool | None = None
     """true: insist on torch's fused kernel; false: do without; null: use it unless scores or dropout forbid it."""
-    kernel_initializer: InitializerField = GlorotUniform()
-    bias_initializer: InitializerField = Zeros()
-    kernel_regularizer: RegularizerField | None = None
-    bias_regularizer: RegularizerField | None = None
-    activity_regularizer: RegularizerField | None = None
+    kernel_initializer: fields.KernelInitializer = GlorotUniform()
+    bias_initializer: fields.BiasInitializer = Zeros()
+    kernel_regularizer: fields.KernelRegularizer = None
+    bias_regularizer: fields.BiasRegularizer = None
+    activity_regularizer: fields.RegularizerField | None = None
     """A penalty on the result of each projection and on the layer's, added to the loss."""
-    kernel_constraint: ConstraintField | None = None
-    bias_constraint: ConstraintField | None = None
+    kernel_constraint: fields.KernelConstraint = None
+    bias_constraint: fields.BiasConstraint = None
     use_gate: bool = False
     """Multiply the heads' results by a sigmoid of one more projection of the query."""
-    seed: int | None = None
+    seed: Seed = None
 
     @model_validator(mode="after")
     def _checked(self) -> Self:

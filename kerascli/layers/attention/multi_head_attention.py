@@ -9,10 +9,10 @@ from kerascli.layers.attention.base import last_size, query_value_key
 from kerascli.layers.attention.heads import HeadsLayer, HeadsModule
 from kerascli.layers.attention.projection import Projection
 from kerascli.layers.base import Example, ShapeMismatch, layer
-from kerascli.layers.geometry import Axes, positive_axes
-from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
+from kerascli.layers.geometry import positive_axes
+from kerascli.parts import fields
 from kerascli.parts.initializers import GlorotUniform, Zeros
-from kerascli.shapes import Fraction, PositiveInt, Sizes, TensorSpec
+from kerascli.shapes import Axes, Fraction, PositiveInt, Seed, Sizes, TensorSpec
 
 
 @layer(
@@ -39,7 +39,7 @@ class MultiHeadAttention(HeadsLayer):
     """The features of a value in a head; null: key_dim."""
     dropout: Fraction = 0.0
     """The share of the scores that is dropped while training."""
-    use_bias: bool = True
+    use_bias: fields.UseBias = True
     output_shape: PositiveInt | Sizes | None = None
     """What each step comes out as; null: as many features as the query has."""
     attention_axes: Axes | None = None
@@ -48,17 +48,17 @@ class MultiHeadAttention(HeadsLayer):
     """A step sees those less than this many steps away; null: all."""
     flash_attention: bool | None = None
     """true: insist on torch's fused kernel; false: do without; null: use it unless scores or dropout forbid it."""
-    kernel_initializer: InitializerField = GlorotUniform()
-    bias_initializer: InitializerField = Zeros()
-    kernel_regularizer: RegularizerField | None = None
-    bias_regularizer: RegularizerField | None = None
-    activity_regularizer: RegularizerField | None = None
+    kernel_initializer: fields.KernelInitializer = GlorotUniform()
+    bias_initializer: fields.BiasInitializer = Zeros()
+    kernel_regularizer: fields.KernelRegularizer = None
+    bias_regularizer: fields.BiasRegularizer = None
+    activity_regularizer: fields.RegularizerField | None = None
     """A penalty on the result of each projection, added to the loss."""
-    kernel_constraint: ConstraintField | None = None
-    bias_constraint: ConstraintField | None = None
+    kernel_constraint: fields.KernelConstraint = None
+    bias_constraint: fields.BiasConstraint = None
     use_gate: bool = False
     """Multiply the heads' results by a sigmoid of one more projection of the query."""
-    seed: int | None = None
+    seed: Seed = None
 
     @model_validator(mode="after")
     def _checked(self) -> Self:

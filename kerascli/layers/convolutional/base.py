@@ -1,18 +1,30 @@
 """What the convolutions share: a window over (N, C, *sizes), a bias, an activation."""
 
 from abc import abstractmethod
-from typing import ClassVar, Protocol
+from typing import Annotated, ClassVar, Protocol
 
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from kerascli.layers.base import ShapeMismatch, WeightedModule
 from kerascli.layers.geometry import Window, even, flat, from_channels_first, spatial_shape, to_channels_first
 from kerascli.parts.base import Activation, Constraint, Initializer, Regularizer
-from kerascli.shapes import DataFormat, Shape, TensorSpec
+from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
+from kerascli.shapes import DataFormat, PositiveInt, Shape, TensorSpec
 
 KERNEL_AXES = {1: (2, 1, 0), 2: (3, 2, 0, 1), 3: (4, 3, 0, 1, 2)}
 """Keras has a kernel's channels last, torch first and in the other order."""
+
+
+DepthwiseInitializer = Annotated[InitializerField, Field(description="What the kernels of the channels start from.")]
+DepthwiseRegularizer = Annotated[
+    RegularizerField | None, Field(description="A penalty on the kernels of the channels, added to the loss.")
+]
+DepthwiseConstraint = Annotated[
+    ConstraintField | None, Field(description="What the kernels of the channels are held to after each update.")
+]
+DepthMultiplier = Annotated[PositiveInt, Field(description="How many kernels each channel has of its own.")]
 
 
 class ConvolutionSettings(Protocol):

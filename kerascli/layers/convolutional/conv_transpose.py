@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.layers.convolutional.base import KERNEL_AXES, ConvolvingModule, sizes_and_channels
-from kerascli.layers.geometry import Window
+from kerascli.layers.geometry import DilationRate, KernelSize, Strides, Window
 from kerascli.ops.filters import cut_of_transposed
-from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
+from kerascli.parts import fields
 from kerascli.parts.initializers import GlorotUniform, Zeros
 from kerascli.shapes import (
     Count1D,
@@ -22,7 +22,6 @@ from kerascli.shapes import (
     Size1D,
     Size2D,
     Size3D,
-    Sizes,
     TensorSpec,
 )
 
@@ -33,23 +32,24 @@ class TransposedConvolution(Layer):
     rank: ClassVar[int]
 
     filters: PositiveInt
-    kernel_size: Sizes
-    strides: Sizes
+    """How many channels come out."""
+    kernel_size: KernelSize
+    strides: Strides
     padding: Literal["valid", "same"] = "valid"
     """valid: all that the window reaches; same: strides times as many as there are inputs."""
     output_padding: tuple[NonNegativeInt, ...] | None = None
     """What is added to the end of each axis; null: with padding same what makes it strides times as long."""
     data_format: DataFormat = "channels_last"
-    dilation_rate: Sizes
-    activation: ActivationField | None = None
-    use_bias: bool = True
-    kernel_initializer: InitializerField = GlorotUniform()
-    bias_initializer: InitializerField = Zeros()
-    kernel_regularizer: RegularizerField | None = None
-    bias_regularizer: RegularizerField | None = None
-    activity_regularizer: RegularizerField | None = None
-    kernel_constraint: ConstraintField | None = None
-    bias_constraint: ConstraintField | None = None
+    dilation_rate: DilationRate
+    activation: fields.OutputActivation = None
+    use_bias: fields.UseBias = True
+    kernel_initializer: fields.KernelInitializer = GlorotUniform()
+    bias_initializer: fields.BiasInitializer = Zeros()
+    kernel_regularizer: fields.KernelRegularizer = None
+    bias_regularizer: fields.BiasRegularizer = None
+    activity_regularizer: fields.ActivityRegularizer = None
+    kernel_constraint: fields.KernelConstraint = None
+    bias_constraint: fields.BiasConstraint = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -1,6 +1,6 @@
 """Conv1D, Conv2D, Conv3D: filters that slide over sequences, images and volumes."""
 
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Self
 
 from pydantic import model_validator
 from torch import Tensor, nn
@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from kerascli.layers.absent import ADAPTERS
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.layers.convolutional.base import KERNEL_AXES, ConvolvingModule, convolve, sizes_and_channels
-from kerascli.layers.geometry import Window
-from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
+from kerascli.layers.geometry import CausalPadding, DilationRate, KernelSize, Padding, Strides, Window
+from kerascli.parts import fields
 from kerascli.parts.initializers import GlorotUniform, Zeros
-from kerascli.shapes import DataFormat, PositiveInt, Size1D, Size2D, Size3D, Sizes, TensorSpec
+from kerascli.shapes import DataFormat, PositiveInt, Size1D, Size2D, Size3D, TensorSpec
 
 
 class Convolution(Layer):
@@ -21,21 +21,23 @@ class Convolution(Layer):
     rank: ClassVar[int]
 
     filters: PositiveInt
-    kernel_size: Sizes
-    strides: Sizes
-    padding: Literal["valid", "same"] = "valid"
+    """How many channels come out."""
+    kernel_size: KernelSize
+    strides: Strides
+    padding: Padding = "valid"
     data_format: DataFormat = "channels_last"
-    dilation_rate: Sizes
+    dilation_rate: DilationRate
     groups: PositiveInt = 1
-    activation: ActivationField | None = None
-    use_bias: bool = True
-    kernel_initializer: InitializerField = GlorotUniform()
-    bias_initializer: InitializerField = Zeros()
-    kernel_regularizer: RegularizerField | None = None
-    bias_regularizer: RegularizerField | None = None
-    activity_regularizer: RegularizerField | None = None
-    kernel_constraint: ConstraintField | None = None
-    bias_constraint: ConstraintField | None = None
+    """Groups of channels that are convolved apart."""
+    activation: fields.OutputActivation = None
+    use_bias: fields.UseBias = True
+    kernel_initializer: fields.KernelInitializer = GlorotUniform()
+    bias_initializer: fields.BiasInitializer = Zeros()
+    kernel_regularizer: fields.KernelRegularizer = None
+    bias_regularizer: fields.BiasRegularizer = None
+    activity_regularizer: fields.ActivityRegularizer = None
+    kernel_constraint: fields.KernelConstraint = None
+    bias_constraint: fields.BiasConstraint = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -86,7 +88,7 @@ class Conv1D(Convolution):
 
     kernel_size: Size1D
     strides: Size1D = (1,)
-    padding: Literal["valid", "same", "causal"] = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
+    padding: CausalPadding = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
     dilation_rate: Size1D = (1,)
 
 

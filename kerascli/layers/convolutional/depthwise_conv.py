@@ -1,15 +1,23 @@
 """DepthwiseConv1D, DepthwiseConv2D: each channel is convolved with kernels of its own."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.layers.convolutional.base import ConvolvingModule, convolve, sizes_and_channels
-from kerascli.layers.geometry import Window
-from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
+from kerascli.layers.convolutional.base import (
+    ConvolvingModule,
+    DepthMultiplier,
+    DepthwiseConstraint,
+    DepthwiseInitializer,
+    DepthwiseRegularizer,
+    convolve,
+    sizes_and_channels,
+)
+from kerascli.layers.geometry import CausalPadding, DilationRate, KernelSize, Padding, Strides, Window
+from kerascli.parts import fields
 from kerascli.parts.initializers import GlorotUniform, Zeros
-from kerascli.shapes import DataFormat, PositiveInt, Size1D, Size2D, Sizes, TensorSpec
+from kerascli.shapes import DataFormat, Size1D, Size2D, TensorSpec
 
 DEPTHWISE_AXES = {1: (1, 2, 0), 2: (2, 3, 0, 1)}
 """(*size, channels, multiplier) -> (channels, multiplier, *size)."""
@@ -25,21 +33,21 @@ class DepthwiseConvolution(Layer):
 
     rank: ClassVar[int]
 
-    kernel_size: Sizes
-    strides: Sizes
-    padding: Literal["valid", "same"] = "valid"
-    depth_multiplier: PositiveInt = 1
+    kernel_size: KernelSize
+    strides: Strides
+    padding: Padding = "valid"
+    depth_multiplier: DepthMultiplier = 1
     data_format: DataFormat = "channels_last"
-    dilation_rate: Sizes
-    activation: ActivationField | None = None
-    use_bias: bool = True
-    depthwise_initializer: InitializerField = GlorotUniform()
-    bias_initializer: InitializerField = Zeros()
-    depthwise_regularizer: RegularizerField | None = None
-    bias_regularizer: RegularizerField | None = None
-    activity_regularizer: RegularizerField | None = None
-    depthwise_constraint: ConstraintField | None = None
-    bias_constraint: ConstraintField | None = None
+    dilation_rate: DilationRate
+    activation: fields.OutputActivation = None
+    use_bias: fields.UseBias = True
+    depthwise_initializer: DepthwiseInitializer = GlorotUniform()
+    bias_initializer: fields.BiasInitializer = Zeros()
+    depthwise_regularizer: DepthwiseRegularizer = None
+    bias_regularizer: fields.BiasRegularizer = None
+    activity_regularizer: fields.ActivityRegularizer = None
+    depthwise_constraint: DepthwiseConstraint = None
+    bias_constraint: fields.BiasConstraint = None
 
     def build(self, x: TensorSpec) -> nn.Module:
         window = Window(self.kernel_size, self.strides, self.padding, self.dilation_rate)
@@ -79,8 +87,7 @@ class DepthwiseConv1D(DepthwiseConvolution):
 
     kernel_size: Size1D
     strides: Size1D = (1,)
-    padding: Literal["valid", "same", "causal"] = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
-    """valid: only whole windows; same: as many as there are steps; causal: none looks ahead."""
+    padding: CausalPadding = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
     dilation_rate: Size1D = (1,)
 
 

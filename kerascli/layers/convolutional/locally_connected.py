@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
 from kerascli.layers.convolutional.base import sizes_and_channels
-from kerascli.layers.geometry import Window
-from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
+from kerascli.layers.geometry import KernelSize, Strides, Window
+from kerascli.parts import fields
 from kerascli.parts.initializers import GlorotUniform, Zeros
-from kerascli.shapes import DataFormat, PositiveInt, Size1D, Size2D, Sizes, TensorSpec
+from kerascli.shapes import DataFormat, PositiveInt, Size1D, Size2D, TensorSpec
 
 
 class LocallyConnected(Layer):
@@ -20,20 +20,21 @@ class LocallyConnected(Layer):
     rank: ClassVar[int]
 
     filters: PositiveInt
-    kernel_size: Sizes
-    strides: Sizes
+    """How many channels come out."""
+    kernel_size: KernelSize
+    strides: Strides
     padding: Literal["valid"] = "valid"
     """valid: only whole windows, as in Keras with implementation 1."""
     data_format: DataFormat = "channels_last"
-    activation: ActivationField | None = None
-    use_bias: bool = True
-    kernel_initializer: InitializerField = GlorotUniform()
-    bias_initializer: InitializerField = Zeros()
-    kernel_regularizer: RegularizerField | None = None
-    bias_regularizer: RegularizerField | None = None
-    activity_regularizer: RegularizerField | None = None
-    kernel_constraint: ConstraintField | None = None
-    bias_constraint: ConstraintField | None = None
+    activation: fields.OutputActivation = None
+    use_bias: fields.UseBias = True
+    kernel_initializer: fields.KernelInitializer = GlorotUniform()
+    bias_initializer: fields.BiasInitializer = Zeros()
+    kernel_regularizer: fields.KernelRegularizer = None
+    bias_regularizer: fields.BiasRegularizer = None
+    activity_regularizer: fields.ActivityRegularizer = None
+    kernel_constraint: fields.KernelConstraint = None
+    bias_constraint: fields.BiasConstraint = None
     implementation: Literal[1] = 1
     """1: weights for each place, the first of Keras's ways; the others keep them in other shapes."""
 

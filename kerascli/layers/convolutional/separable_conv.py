@@ -1,17 +1,26 @@
 """SeparableConv1D, SeparableConv2D: each channel on its own first, then across the channels point by point."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.layers.convolutional.base import KERNEL_AXES, ConvolvingModule, convolve, sizes_and_channels
+from kerascli.layers.convolutional.base import (
+    KERNEL_AXES,
+    ConvolvingModule,
+    DepthMultiplier,
+    DepthwiseConstraint,
+    DepthwiseInitializer,
+    DepthwiseRegularizer,
+    convolve,
+    sizes_and_channels,
+)
 from kerascli.layers.convolutional.depthwise_conv import DEPTHWISE_AXES, grouped
-from kerascli.layers.geometry import Window
-from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
+from kerascli.layers.geometry import CausalPadding, DilationRate, KernelSize, Padding, Strides, Window
+from kerascli.parts import fields
 from kerascli.parts.initializers import GlorotUniform, Zeros
-from kerascli.shapes import DataFormat, PositiveInt, Size1D, Size2D, Sizes, TensorSpec
+from kerascli.shapes import DataFormat, PositiveInt, Size1D, Size2D, TensorSpec
 
 
 class SeparableConvolution(Layer):
@@ -20,27 +29,28 @@ class SeparableConvolution(Layer):
     rank: ClassVar[int]
 
     filters: PositiveInt
-    kernel_size: Sizes
-    strides: Sizes
-    padding: Literal["valid", "same"] = "valid"
+    """How many channels come out."""
+    kernel_size: KernelSize
+    strides: Strides
+    padding: Padding = "valid"
     data_format: DataFormat = "channels_last"
-    dilation_rate: Sizes
-    depth_multiplier: PositiveInt = 1
-    activation: ActivationField | None = None
-    use_bias: bool = True
-    depthwise_initializer: InitializerField = GlorotUniform()
-    pointwise_initializer: InitializerField = GlorotUniform()
+    dilation_rate: DilationRate
+    depth_multiplier: DepthMultiplier = 1
+    activation: fields.OutputActivation = None
+    use_bias: fields.UseBias = True
+    depthwise_initializer: DepthwiseInitializer = GlorotUniform()
+    pointwise_initializer: fields.InitializerField = GlorotUniform()
     """What the kernel across the channels starts from."""
-    bias_initializer: InitializerField = Zeros()
-    depthwise_regularizer: RegularizerField | None = None
-    pointwise_regularizer: RegularizerField | None = None
+    bias_initializer: fields.BiasInitializer = Zeros()
+    depthwise_regularizer: DepthwiseRegularizer = None
+    pointwise_regularizer: fields.RegularizerField | None = None
     """A penalty on the kernel across the channels, added to the loss."""
-    bias_regularizer: RegularizerField | None = None
-    activity_regularizer: RegularizerField | None = None
-    depthwise_constraint: ConstraintField | None = None
-    pointwise_constraint: ConstraintField | None = None
+    bias_regularizer: fields.BiasRegularizer = None
+    activity_regularizer: fields.ActivityRegularizer = None
+    depthwise_constraint: DepthwiseConstraint = None
+    pointwise_constraint: fields.ConstraintField | None = None
     """What the kernel across the channels is held to after each update."""
-    bias_constraint: ConstraintField | None = None
+    bias_constraint: fields.BiasConstraint = None
 
     def build(self, x: TensorSpec) -> nn.Module:
         window = Window(self.kernel_size, self.strides, self.padding, self.dilation_rate)
@@ -87,8 +97,7 @@ class SeparableConv1D(SeparableConvolution):
 
     kernel_size: Size1D
     strides: Size1D = (1,)
-    padding: Literal["valid", "same", "causal"] = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
-    """valid: only whole windows; same: as many as there are steps; causal: none looks ahead."""
+    padding: CausalPadding = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
     dilation_rate: Size1D = (1,)
 
 

@@ -5,8 +5,8 @@ from torch.nn import functional as F
 
 from kerascli.layers.absent import ADAPTERS_AND_QUANTIZATION
 from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
+from kerascli.parts import fields
 from kerascli.parts.base import Activation
-from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import GlorotUniform, Zeros
 from kerascli.shapes import PositiveInt, TensorSpec
 
@@ -23,15 +23,16 @@ class Dense(Layer):
     by_rows = True
 
     units: PositiveInt
-    activation: ActivationField | None = None
-    use_bias: bool = True
-    kernel_initializer: InitializerField = GlorotUniform()
-    bias_initializer: InitializerField = Zeros()
-    kernel_regularizer: RegularizerField | None = None
-    bias_regularizer: RegularizerField | None = None
-    activity_regularizer: RegularizerField | None = None
-    kernel_constraint: ConstraintField | None = None
-    bias_constraint: ConstraintField | None = None
+    """How many values come out."""
+    activation: fields.OutputActivation = None
+    use_bias: fields.UseBias = True
+    kernel_initializer: fields.KernelInitializer = GlorotUniform()
+    bias_initializer: fields.BiasInitializer = Zeros()
+    kernel_regularizer: fields.KernelRegularizer = None
+    bias_regularizer: fields.BiasRegularizer = None
+    activity_regularizer: fields.ActivityRegularizer = None
+    kernel_constraint: fields.KernelConstraint = None
+    bias_constraint: fields.BiasConstraint = None
 
     def build(self, x: TensorSpec) -> nn.Module:
         if not x.shape or x.shape[-1] is None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from kerascli.layers.absent import ADAPTERS_AND_QUANTIZATION
 from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
-from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
+from kerascli.parts import fields
 from kerascli.parts.initializers import GlorotUniform, Zeros, with_fans
 from kerascli.shapes import AnyShape, PositiveInt, Shape, TensorSpec
 
@@ -78,16 +78,16 @@ class EinsumDense(Layer):
     """The axes of the input (batch first), of the kernel and of the output, by letters."""
     output_shape: PositiveInt | AnyShape
     """The sizes of the output's axes, without the batch and those of an ellipsis; null: as the input's."""
-    activation: ActivationField | None = None
+    activation: fields.OutputActivation = None
     bias_axes: str | None = None
     """The letters of the output's axes that have a bias; null: none."""
-    kernel_initializer: InitializerField = GlorotUniform()
-    bias_initializer: InitializerField = Zeros()
-    kernel_regularizer: RegularizerField | None = None
-    bias_regularizer: RegularizerField | None = None
-    activity_regularizer: RegularizerField | None = None
-    kernel_constraint: ConstraintField | None = None
-    bias_constraint: ConstraintField | None = None
+    kernel_initializer: fields.KernelInitializer = GlorotUniform()
+    bias_initializer: fields.BiasInitializer = Zeros()
+    kernel_regularizer: fields.KernelRegularizer = None
+    bias_regularizer: fields.BiasRegularizer = None
+    activity_regularizer: fields.ActivityRegularizer = None
+    kernel_constraint: fields.KernelConstraint = None
+    bias_constraint: fields.BiasConstraint = None
 
     def build(self, x: TensorSpec) -> nn.Module:
         equation = read_equation(self.equation)

@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from kerascli.layers.absent import ADAPTERS_AND_QUANTIZATION
 from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
+from kerascli.parts import fields
 from kerascli.parts.base import Constraint, Initializer, Regularizer
-from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import RandomUniform
 from kerascli.shapes import Matrix, PositiveInt, TensorSpec
 
@@ -30,14 +30,24 @@ class Embedding(Layer):
     by_rows = True
 
     input_dim: PositiveInt
+    """How many words there are: the largest number plus 1."""
     output_dim: PositiveInt
-    embeddings_initializer: InitializerField = RandomUniform()
-    embeddings_regularizer: RegularizerField | None = None
-    activity_regularizer: RegularizerField | None = None
-    embeddings_constraint: ConstraintField | None = None
+    """The size of a word's vector."""
+    embeddings_initializer: fields.InitializerField = RandomUniform()
+    """What the vectors start from."""
+    embeddings_regularizer: fields.RegularizerField | None = None
+    """A penalty on the vectors, added to the loss."""
+    activity_regularizer: fields.ActivityRegularizer = None
+    embeddings_constraint: fields.ConstraintField | None = None
+    """What the vectors are held to after each update."""
     mask_zero: bool = False
+    """0 is no word: steps that have it are skipped by what follows."""
     weights: Matrix | None = None
     """The vectors to start from, a list of input_dim lists; null: embeddings_initializer's."""
+
+    @property
+    def id_count(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.input_dim
 
     def makes_mask(self) -> bool:
         return self.mask_zero

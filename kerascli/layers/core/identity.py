@@ -12,6 +12,7 @@ class Identity(Layer):
 
     mask = "pass"
     takes_integers = True
+    moves_values = True
 
     def build(self, x: TensorSpec) -> nn.Module:
         return nn.Identity()

@@ -13,6 +13,7 @@ class Masking(Layer):
     mask = "make"
 
     mask_value: float = 0.0
+    """Steps that have nothing but this value are skipped by what follows."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         if x.rank < 2:

@@ -31,17 +31,27 @@ class ReversibleEmbedding(Layer):
     call_arguments = {"reverse": CallArgument("bool", "from vectors to scores")}  # noqa: RUF012
 
     input_dim: PositiveInt
+    """How many words there are: the largest number plus 1."""
     output_dim: PositiveInt
+    """The size of a word's vector."""
     tie_weights: bool = True
     """Lead back by the vectors themselves; false: by weights of its own."""
     embeddings_initializer: InitializerField = RandomUniform()
+    """What the vectors start from."""
     embeddings_regularizer: RegularizerField | None = None
+    """A penalty on the vectors, added to the loss."""
     embeddings_constraint: ConstraintField | None = None
+    """What the vectors are held to after each update."""
     mask_zero: bool = False
+    """0 is no word: steps that have it are skipped by what follows."""
     reverse_dtype: Literal["float16", "bfloat16", "float32", "float64"] | None = None
     """The precision of the way back; null: that of the model."""
     logit_soft_cap: PositiveFloat | None = None
     """Bend the scores by tanh so that none is larger than this; null: no limit."""
+
+    @property
+    def id_count(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.input_dim
 
     def makes_mask(self) -> bool:
         return self.mask_zero

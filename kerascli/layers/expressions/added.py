@@ -24,6 +24,7 @@ class AddLoss(Figure):
     """Adds to the loss: a value a sample, or one value; `weight` multiplies it, the log shows it without."""
 
     weight: float = 1.0
+    """What it is multiplied by in the total loss."""
 
     def adds_losses(self) -> bool:
         return True
@@ -38,6 +39,10 @@ class AddMetric(Figure):
 
     reduction: Literal["mean", "sum"] = "mean"
     """How the values of all samples of an epoch become one: `keras.metrics.Mean` or `Sum`."""
+
+    @property
+    def sums(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.reduction == "sum"
 
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
         return FigureModule(self, xs, None, self.reduction)

@@ -18,6 +18,7 @@ class ExpressionLayer(NamingLayer):
     takes_integers: ClassVar[bool] = True
 
     value: ExpressionField
+    """The formula: names of nodes, numbers, and the operations of `kerascli list ops`."""
 
     def names(self) -> tuple[str, ...]:
         return expression(self.value).names

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from kerascli.layers.base import Example, MergeLayer, ShapeMismatch, layer
 from kerascli.layers.geometry import positive_axes
 from kerascli.layers.merging.base import check_count
-from kerascli.shapes import TensorSpec
+from kerascli.shapes import Axis, TensorSpec
 
 
 @layer(
@@ -21,7 +21,7 @@ class Concatenate(MergeLayer):
 
     mask = "pass"
 
-    axis: int = -1
+    axis: Axis = -1
 
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
         check_count(xs)

@@ -27,7 +27,9 @@ class Dot(MergeLayer):
     """Sums the products along an axis of each of two inputs; with `normalize` it is the cosine."""
 
     axes: Annotated[tuple[int, int], BeforeValidator(_both)]
+    """The axis of each input that is multiplied and summed over."""
     normalize: bool = False
+    """Scale both to length 1 first."""
 
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
         check_count(xs, 2)

@@ -1,12 +1,26 @@
 """What normalizations share: the learned scale and offset that follow them."""
 
-from typing import Protocol
+from typing import Annotated, Protocol
 
+from pydantic import Field
 from torch import Tensor
 
 from kerascli.layers.base import ShapeMismatch, WeightedModule
 from kerascli.parts.base import Constraint, Initializer, Regularizer
-from kerascli.shapes import TensorSpec
+from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
+from kerascli.shapes import PositiveFloat, TensorSpec
+
+Epsilon = Annotated[PositiveFloat, Field(description="A small number that keeps a division from going wrong.")]
+Center = Annotated[bool, Field(description="Add a learned offset.")]
+Scale = Annotated[bool, Field(description="Multiply by a learned factor.")]
+BetaInitializer = Annotated[InitializerField, Field(description="What the offsets start from.")]
+BetaRegularizer = Annotated[RegularizerField | None, Field(description="A penalty on the offsets, added to the loss.")]
+BetaConstraint = Annotated[ConstraintField | None, Field(description="What the offsets are held to after each update.")]
+GammaInitializer = Annotated[InitializerField, Field(description="What the factors start from.")]
+GammaRegularizer = Annotated[RegularizerField | None, Field(description="A penalty on the factors, added to the loss.")]
+GammaConstraint = Annotated[
+    ConstraintField | None, Field(description="What the factors are held to after each update.")
+]
 
 
 def known_sizes(axes: tuple[int, ...], x: TensorSpec) -> tuple[int, ...]:

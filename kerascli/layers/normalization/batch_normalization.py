@@ -9,11 +9,23 @@ from torch import Tensor, nn
 
 from kerascli.layers.base import Example, Layer, Outcome, layer
 from kerascli.layers.geometry import broadcast_mask, positive_axes
-from kerascli.layers.normalization.base import ScaledModule, known_sizes
+from kerascli.layers.normalization.base import (
+    BetaConstraint,
+    BetaInitializer,
+    BetaRegularizer,
+    Center,
+    Epsilon,
+    GammaConstraint,
+    GammaInitializer,
+    GammaRegularizer,
+    Scale,
+    ScaledModule,
+    known_sizes,
+)
 from kerascli.parts.base import Initializer
-from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
+from kerascli.parts.fields import InitializerField
 from kerascli.parts.initializers import Ones, Zeros
-from kerascli.shapes import Fraction, NonNegativeFloat, PositiveFloat, TensorSpec
+from kerascli.shapes import Axis, Fraction, NonNegativeFloat, TensorSpec
 
 _MASK_EPSILON = 1e-7  # Keras's guard against a mask that hides everything
 
@@ -40,19 +52,22 @@ class BatchNormalization(Layer):
     uses_mask = True
     mixes_samples = True
 
-    axis: int = -1
+    axis: Axis = -1
     momentum: Fraction = 0.99
-    epsilon: PositiveFloat = 1e-3
-    center: bool = True
-    scale: bool = True
-    beta_initializer: InitializerField = Zeros()
-    gamma_initializer: InitializerField = Ones()
+    """How slowly the running mean and variance forget."""
+    epsilon: Epsilon = 1e-3
+    center: Center = True
+    scale: Scale = True
+    beta_initializer: BetaInitializer = Zeros()
+    gamma_initializer: GammaInitializer = Ones()
     moving_mean_initializer: InitializerField = Zeros()
+    """What the running mean starts from."""
     moving_variance_initializer: InitializerField = Ones()
-    beta_regularizer: RegularizerField | None = None
-    gamma_regularizer: RegularizerField | None = None
-    beta_constraint: ConstraintField | None = None
-    gamma_constraint: ConstraintField | None = None
+    """What the running variance starts from."""
+    beta_regularizer: BetaRegularizer = None
+    gamma_regularizer: GammaRegularizer = None
+    beta_constraint: BetaConstraint = None
+    gamma_constraint: GammaConstraint = None
     renorm: bool = False
     """Correct each batch towards moving averages, so that training sees what evaluation does (Ioffe, 2017)."""
     renorm_clipping: dict[str, NonNegativeFloat] | None = None

@@ -8,10 +8,21 @@ from torch.nn import functional as F
 
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.layers.geometry import positive_axes
-from kerascli.layers.normalization.base import ScaledModule, known_sizes
-from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
+from kerascli.layers.normalization.base import (
+    BetaConstraint,
+    BetaInitializer,
+    BetaRegularizer,
+    Center,
+    Epsilon,
+    GammaConstraint,
+    GammaInitializer,
+    GammaRegularizer,
+    Scale,
+    ScaledModule,
+    known_sizes,
+)
 from kerascli.parts.initializers import Ones, Zeros
-from kerascli.shapes import PositiveFloat, TensorSpec
+from kerascli.shapes import Axis, TensorSpec
 
 
 def _check_groups(groups: int) -> int:
@@ -31,16 +42,16 @@ class GroupNormalization(Layer):
 
     groups: Annotated[int, AfterValidator(_check_groups)] = 32
     """Groups that the channels are divided into; -1: a group a channel."""
-    axis: int = -1
-    epsilon: PositiveFloat = 1e-3
-    center: bool = True
-    scale: bool = True
-    beta_initializer: InitializerField = Zeros()
-    gamma_initializer: InitializerField = Ones()
-    beta_regularizer: RegularizerField | None = None
-    gamma_regularizer: RegularizerField | None = None
-    beta_constraint: ConstraintField | None = None
-    gamma_constraint: ConstraintField | None = None
+    axis: Axis = -1
+    epsilon: Epsilon = 1e-3
+    center: Center = True
+    scale: Scale = True
+    beta_initializer: BetaInitializer = Zeros()
+    gamma_initializer: GammaInitializer = Ones()
+    beta_regularizer: BetaRegularizer = None
+    gamma_regularizer: GammaRegularizer = None
+    beta_constraint: BetaConstraint = None
+    gamma_constraint: GammaConstraint = None
 
     def build(self, x: TensorSpec) -> nn.Module:
         axes = positive_axes(self.axis, x)

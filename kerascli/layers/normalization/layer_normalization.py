@@ -5,11 +5,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.layers.geometry import Axes, positive_axes
-from kerascli.layers.normalization.base import ScaledModule, known_sizes
-from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
+from kerascli.layers.geometry import positive_axes
+from kerascli.layers.normalization.base import (
+    BetaConstraint,
+    BetaInitializer,
+    BetaRegularizer,
+    Center,
+    Epsilon,
+    GammaConstraint,
+    GammaInitializer,
+    GammaRegularizer,
+    Scale,
+    ScaledModule,
+    known_sizes,
+)
 from kerascli.parts.initializers import Ones, Zeros
-from kerascli.shapes import PositiveFloat, TensorSpec
+from kerascli.shapes import Axes, TensorSpec
 
 
 @layer(
@@ -23,15 +34,15 @@ class LayerNormalization(Layer):
     mask = "pass"
 
     axis: Axes = -1
-    epsilon: PositiveFloat = 1e-3
-    center: bool = True
-    scale: bool = True
-    beta_initializer: InitializerField = Zeros()
-    gamma_initializer: InitializerField = Ones()
-    beta_regularizer: RegularizerField | None = None
-    gamma_regularizer: RegularizerField | None = None
-    beta_constraint: ConstraintField | None = None
-    gamma_constraint: ConstraintField | None = None
+    epsilon: Epsilon = 1e-3
+    center: Center = True
+    scale: Scale = True
+    beta_initializer: BetaInitializer = Zeros()
+    gamma_initializer: GammaInitializer = Ones()
+    beta_regularizer: BetaRegularizer = None
+    gamma_regularizer: GammaRegularizer = None
+    beta_constraint: BetaConstraint = None
+    gamma_constraint: GammaConstraint = None
     rms_scaling: bool = False
     """Keras's old way: divide by the deviation and scale, but leave the mean; better: rms_normalization."""
 

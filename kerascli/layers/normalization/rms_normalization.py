@@ -4,10 +4,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kerascli.layers.base import Example, Layer, WeightedModule, layer
-from kerascli.layers.geometry import Axes, positive_axes
-from kerascli.layers.normalization.base import known_sizes
+from kerascli.layers.geometry import positive_axes
+from kerascli.layers.normalization.base import Epsilon, known_sizes
 from kerascli.parts.initializers import Ones
-from kerascli.shapes import PositiveFloat, TensorSpec
+from kerascli.shapes import Axes, TensorSpec
 
 
 @layer(
@@ -18,7 +18,7 @@ class RMSNormalization(Layer):
     """Brings each sample to a root mean square of 1 along `axis`, then scales it; the mean is left alone."""
 
     axis: Axes = -1
-    epsilon: PositiveFloat = 1e-6
+    epsilon: Epsilon = 1e-6
 
     def build(self, x: TensorSpec) -> nn.Module:
         axes = positive_axes(self.axis, x)

@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.layers.geometry import Axes, positive_axes
-from kerascli.shapes import TensorSpec
+from kerascli.layers.geometry import positive_axes
+from kerascli.shapes import Axes, TensorSpec
 
 _EPSILON = 1e-12  # Keras's guard against a vector of zeros
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.layers.base import Layer
-from kerascli.layers.geometry import Window, from_channels_first, spatial_shape, to_channels_first
+from kerascli.layers.geometry import Padding, Window, from_channels_first, spatial_shape, to_channels_first
 from kerascli.shapes import DataFormat, Sizes, TensorSpec
 
 
@@ -36,9 +36,10 @@ class Pooling(Layer):
     module: ClassVar[type["WindowPoolingModule"]]
 
     pool_size: Sizes
+    """The size of the window."""
     strides: Sizes | None = None
     """How far the window moves; null: by its size."""
-    padding: Literal["valid", "same"] = "valid"
+    padding: Padding = "valid"
     data_format: DataFormat = "channels_last"
 
     def build(self, x: TensorSpec) -> nn.Module:
@@ -83,6 +84,7 @@ class GlobalPooling(Layer):
 
     data_format: DataFormat = "channels_last"
     keepdims: bool = False
+    """Keep the axes that were reduced, with size 1."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         spatial_shape(x, self.rank, self.data_format)

@@ -15,7 +15,7 @@ from kerascli.shapes import Shape, TensorSpec, show_shape
 
 
 class Recurrent(Layer):
-    """A layer that goes through the steps of a sequence. Its fields stand where Keras has them, so in each class."""
+    """A layer that goes through the steps of a sequence."""
 
     uses_mask = True
     loops = True
@@ -23,11 +23,18 @@ class Recurrent(Layer):
         "initial_state": CallArgument("tensors", "the states to start from, in the order in which they are returned"),
     }
 
-    if TYPE_CHECKING:
-        return_sequences: bool
-        return_state: bool
-        go_backwards: bool
-        stateful: bool
+    return_sequences: bool = False
+    """Return the output of every step, not the last one's."""
+    return_state: bool = False
+    """Return the last state too, as further results."""
+    go_backwards: bool = False
+    """Read the steps from the last to the first."""
+    stateful: bool = False
+    """A batch goes on where the batch before it has ended, row by row; see fit.reset_states."""
+    unroll: bool = False
+    """Accepted as in Keras; it changes nothing."""
+
+    if TYPE_CHECKING:  # declared by each layer, where Keras has it: last
         zero_output_for_mask: bool
 
     @property

@@ -1,63 +1,68 @@
 """ConvLSTM1D, ConvLSTM2D, ConvLSTM3D: LSTMs whose products are convolutions (Shi et al., 2015)."""
 
 from collections.abc import Callable
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Self
 
 import torch
 from pydantic import model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
-from kerascli.layers.base import Example, ShapeMismatch, WeightedModule, layer
-from kerascli.layers.geometry import Window, even, flat, from_channels_first, spatial_shape, to_channels_first
+from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
+from kerascli.layers.geometry import (
+    DilationRate,
+    KernelSize,
+    Padding,
+    Strides,
+    Window,
+    even,
+    flat,
+    from_channels_first,
+    spatial_shape,
+    to_channels_first,
+)
 from kerascli.layers.recurrent.base import Recurrent, SequenceModule
+from kerascli.layers.recurrent.fields import (
+    Constrained,
+    Forgetting,
+    Gated,
+    Initialized,
+    Penalized,
+    Regularized,
+    Seeded,
+    ZeroOutputForMask,
+)
 from kerascli.layers.recurrent.lstm import ForgetBias
 from kerascli.layers.recurrent.steps import State, run_steps
 from kerascli.layers.regularization.dropout import dropout_mask
-from kerascli.parts.activations import Linear, Sigmoid, Tanh
-from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
-from kerascli.parts.initializers import GlorotUniform, Orthogonal, Zeros
-from kerascli.shapes import DataFormat, Fraction, PositiveInt, Size1D, Size2D, Size3D, Sizes, TensorSpec
+from kerascli.parts import fields
+from kerascli.parts.activations import Linear, Tanh
+from kerascli.shapes import DataFormat, PositiveInt, Size1D, Size2D, Size3D, TensorSpec
 
 _CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _KERNEL_AXES = {1: (2, 1, 0), 2: (3, 2, 0, 1), 3: (4, 3, 0, 1, 2)}
 _GATES = 4
 
 
-class ConvLSTM(Recurrent):
+class Framed(Layer):
+    """What cells of frames begin with."""
+
+    filters: PositiveInt
+    """How many channels come out."""
+    kernel_size: KernelSize
+    strides: Strides
+    padding: Padding = "valid"
+    data_format: DataFormat = "channels_last"
+    dilation_rate: DilationRate
+    activation: fields.OutputActivation = Tanh()
+
+
+class ConvLSTM(Recurrent, Seeded, Constrained, Penalized, Regularized, Forgetting, Initialized, Gated, Framed):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Settings of a convolutional LSTM; the classes for each rank narrow the sizes."""
 
     rank: ClassVar[int]
 
-    filters: PositiveInt
-    kernel_size: Sizes
-    strides: Sizes
-    padding: Literal["valid", "same"] = "valid"
-    data_format: DataFormat = "channels_last"
-    dilation_rate: Sizes
-    activation: ActivationField | None = Tanh()
-    recurrent_activation: ActivationField | None = Sigmoid()
-    use_bias: bool = True
-    kernel_initializer: InitializerField = GlorotUniform()
-    recurrent_initializer: InitializerField = Orthogonal()
-    bias_initializer: InitializerField = Zeros()
-    unit_forget_bias: bool = True
-    kernel_regularizer: RegularizerField | None = None
-    recurrent_regularizer: RegularizerField | None = None
-    bias_regularizer: RegularizerField | None = None
-    activity_regularizer: RegularizerField | None = None
-    kernel_constraint: ConstraintField | None = None
-    recurrent_constraint: ConstraintField | None = None
-    bias_constraint: ConstraintField | None = None
-    dropout: Fraction = 0.0
-    recurrent_dropout: Fraction = 0.0
-    seed: int | None = None
-    return_sequences: bool = False
-    return_state: bool = False
-    go_backwards: bool = False
-    stateful: bool = False
-    unroll: bool = False
-    zero_output_for_mask: bool = False
+    zero_output_for_mask: ZeroOutputForMask = False
 
     @property
     def state_count(self) -> int:

@@ -1,19 +1,32 @@
 """GRU: gated recurrent unit (Cho et al., 2014)."""
 
-from typing import Literal, Self
+from typing import Annotated, Self
 
 import torch
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from kerascli.layers.base import Example, layer
 from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
 from kerascli.layers.recurrent.cell import SHUT, Products, WeightedRecurrence, features_of, features_of_sequence
+from kerascli.layers.recurrent.fields import (
+    Constrained,
+    Gated,
+    Initialized,
+    Penalized,
+    Regularized,
+    Seeded,
+    Sized,
+    UseCudnn,
+    ZeroOutputForMask,
+)
 from kerascli.layers.recurrent.steps import State
 from kerascli.parts.activations import Linear, Sigmoid, Tanh
-from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
-from kerascli.parts.initializers import GlorotUniform, Orthogonal, Zeros
-from kerascli.shapes import Fraction, PositiveInt, TensorSpec
+from kerascli.shapes import Seed, TensorSpec
+
+ResetAfter = Annotated[
+    bool, Field(description="The reset gate acts after the product with the output before it, not before it.")
+]
 
 
 @layer(
@@ -21,7 +34,7 @@ from kerascli.shapes import Fraction, PositiveInt, TensorSpec
     Example(input=(5, 3), output=(5, 4), config={"units": 4, "return_sequences": True, "recurrent_dropout": 0.2}),
     Example(input=(5, 3), output=[(4,), (4,)], config={"units": 4, "return_state": True, "reset_after": False}),
 )
-class GRU(Recurrent):
+class GRU(Recurrent, Seeded, Constrained, Penalized, Regularized, Initialized, Gated, Sized):  # pyright: ignore[reportIncompatibleVariableOverride]
     """A recurrent layer whose gates update and reset its output; returns the last one, or with `return_sequences` all.
 
     `return_state` adds the last output as a result. Masked steps change nothing. The default activations with
@@ -29,31 +42,9 @@ class GRU(Recurrent):
     and changes nothing.
     """
 
-    units: PositiveInt
-    activation: ActivationField | None = Tanh()
-    recurrent_activation: ActivationField | None = Sigmoid()
-    use_bias: bool = True
-    kernel_initializer: InitializerField = GlorotUniform()
-    recurrent_initializer: InitializerField = Orthogonal()
-    bias_initializer: InitializerField = Zeros()
-    kernel_regularizer: RegularizerField | None = None
-    recurrent_regularizer: RegularizerField | None = None
-    bias_regularizer: RegularizerField | None = None
-    activity_regularizer: RegularizerField | None = None
-    kernel_constraint: ConstraintField | None = None
-    recurrent_constraint: ConstraintField | None = None
-    bias_constraint: ConstraintField | None = None
-    dropout: Fraction = 0.0
-    recurrent_dropout: Fraction = 0.0
-    seed: int | None = None
-    return_sequences: bool = False
-    return_state: bool = False
-    go_backwards: bool = False
-    stateful: bool = False
-    unroll: bool = False
-    reset_after: bool = True
-    use_cudnn: bool | Literal["auto"] = "auto"
-    zero_output_for_mask: bool = False
+    reset_after: ResetAfter = True
+    use_cudnn: UseCudnn = "auto"
+    zero_output_for_mask: ZeroOutputForMask = False
 
     @property
     def fused(self) -> bool:
@@ -79,26 +70,11 @@ class GRU(Recurrent):
         call={"states": [(4,)]},
     ),
 )
-class GRUCell(Cell):
+class GRUCell(Constrained, Regularized, Initialized, Gated, Sized, Cell):
     """One step of a `gru`: for `rnn`, or with `states` [output] as a node of its own."""
 
-    units: PositiveInt
-    activation: ActivationField | None = Tanh()
-    recurrent_activation: ActivationField | None = Sigmoid()
-    use_bias: bool = True
-    kernel_initializer: InitializerField = GlorotUniform()
-    recurrent_initializer: InitializerField = Orthogonal()
-    bias_initializer: InitializerField = Zeros()
-    kernel_regularizer: RegularizerField | None = None
-    recurrent_regularizer: RegularizerField | None = None
-    bias_regularizer: RegularizerField | None = None
-    kernel_constraint: ConstraintField | None = None
-    recurrent_constraint: ConstraintField | None = None
-    bias_constraint: ConstraintField | None = None
-    dropout: Fraction = 0.0
-    recurrent_dropout: Fraction = 0.0
-    reset_after: bool = True
-    seed: int | None = None
+    reset_after: ResetAfter = True
+    seed: Seed = None
 
     @property
     def fused(self) -> bool:

@@ -1,6 +1,6 @@
 """LSTM: long short-term memory (Hochreiter and Schmidhuber, 1997)."""
 
-from typing import Literal, Self
+from typing import Self
 
 import torch
 from pydantic import model_validator
@@ -9,12 +9,12 @@ from torch import Tensor
 from kerascli.layers.base import Example, layer
 from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
 from kerascli.layers.recurrent.cell import SHUT, Products, WeightedRecurrence, features_of, features_of_sequence
+from kerascli.layers.recurrent.fields import Constrained, LSTMWeights, Penalized, Seeded, UseCudnn, ZeroOutputForMask
 from kerascli.layers.recurrent.steps import State
+from kerascli.parts import fields
 from kerascli.parts.activations import Linear, Sigmoid, Tanh
 from kerascli.parts.base import Initializer
-from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
-from kerascli.parts.initializers import GlorotUniform, Orthogonal, Zeros
-from kerascli.shapes import Fraction, PositiveInt, TensorSpec
+from kerascli.shapes import TensorSpec
 
 
 @layer(
@@ -22,7 +22,7 @@ from kerascli.shapes import Fraction, PositiveInt, TensorSpec
     Example(input=(5, 3), output=(5, 4), config={"units": 4, "return_sequences": True, "recurrent_dropout": 0.2}),
     Example(input=(5, 3), output=[(4,), (4,), (4,)], config={"units": 4, "return_state": True, "dropout": 0.2}),
 )
-class LSTM(Recurrent):
+class LSTM(Recurrent, Seeded, Constrained, Penalized, LSTMWeights):  # pyright: ignore[reportIncompatibleVariableOverride]
     """A recurrent layer with a memory; returns its last output, or with `return_sequences` the output of each step.
 
     `return_state` adds the last output and the last memory as results. Masked steps change nothing. The default
@@ -30,31 +30,8 @@ class LSTM(Recurrent):
     accepted and changes nothing.
     """
 
-    units: PositiveInt
-    activation: ActivationField | None = Tanh()
-    recurrent_activation: ActivationField | None = Sigmoid()
-    use_bias: bool = True
-    kernel_initializer: InitializerField = GlorotUniform()
-    recurrent_initializer: InitializerField = Orthogonal()
-    bias_initializer: InitializerField = Zeros()
-    unit_forget_bias: bool = True
-    kernel_regularizer: RegularizerField | None = None
-    recurrent_regularizer: RegularizerField | None = None
-    bias_regularizer: RegularizerField | None = None
-    activity_regularizer: RegularizerField | None = None
-    kernel_constraint: ConstraintField | None = None
-    recurrent_constraint: ConstraintField | None = None
-    bias_constraint: ConstraintField | None = None
-    dropout: Fraction = 0.0
-    recurrent_dropout: Fraction = 0.0
-    seed: int | None = None
-    return_sequences: bool = False
-    return_state: bool = False
-    go_backwards: bool = False
-    stateful: bool = False
-    unroll: bool = False
-    use_cudnn: bool | Literal["auto"] = "auto"
-    zero_output_for_mask: bool = False
+    use_cudnn: UseCudnn = "auto"
+    zero_output_for_mask: ZeroOutputForMask = False
 
     @property
     def state_count(self) -> int:
@@ -88,26 +65,8 @@ class LSTM(Recurrent):
         call={"states": [(4,), (4,)]},
     ),
 )
-class LSTMCell(Cell):
+class LSTMCell(Seeded, Constrained, LSTMWeights, Cell):
     """One step of an `lstm`: for `rnn`, or with `states` [output, memory] as a node of its own."""
-
-    units: PositiveInt
-    activation: ActivationField | None = Tanh()
-    recurrent_activation: ActivationField | None = Sigmoid()
-    use_bias: bool = True
-    kernel_initializer: InitializerField = GlorotUniform()
-    recurrent_initializer: InitializerField = Orthogonal()
-    bias_initializer: InitializerField = Zeros()
-    unit_forget_bias: bool = True
-    kernel_regularizer: RegularizerField | None = None
-    recurrent_regularizer: RegularizerField | None = None
-    bias_regularizer: RegularizerField | None = None
-    kernel_constraint: ConstraintField | None = None
-    recurrent_constraint: ConstraintField | None = None
-    bias_constraint: ConstraintField | None = None
-    dropout: Fraction = 0.0
-    recurrent_dropout: Fraction = 0.0
-    seed: int | None = None
 
     @property
     def state_count(self) -> int:
@@ -169,7 +128,7 @@ class LSTMModule(SequenceModule, LSTMRecurrence):
 class ForgetBias(Initializer):
     """Ones for the forget gate, so that a new layer remembers (Jozefowicz et al., 2015); `rest` for the others."""
 
-    rest: InitializerField
+    rest: fields.InitializerField
 
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
         units = shape[0] // 4

@@ -8,9 +8,10 @@ from pydantic_core import PydanticCustomError
 from torch import Tensor
 
 from kerascli.component import Invalid
-from kerascli.layers.base import LAYERS, BaseLayer, Example, ShapeMismatch, layer
+from kerascli.layers.base import LAYERS, BaseLayer, Example, Layer, ShapeMismatch, layer
 from kerascli.layers.nesting import build_inner
 from kerascli.layers.recurrent.base import Cell, Recurrence, Recurrent, SequenceModule, StepModule
+from kerascli.layers.recurrent.fields import ZeroOutputForMask
 from kerascli.layers.recurrent.steps import State
 from kerascli.shapes import TensorSpec
 
@@ -47,6 +48,13 @@ CellField = Annotated[
 """A cell, or a list of cells, which is a stack of them; one that is described in the config the graph reads itself."""
 
 
+class OfCell(Layer):
+    """What `rnn` begins with."""
+
+    cell: CellField
+    """What is done at every step: a cell, several on top of each other, or a model of one step."""
+
+
 @layer(
     Example(input=(5, 3), output=(4,), config={"cell": {"gru_cell": 4}}),
     Example(
@@ -55,7 +63,7 @@ CellField = Annotated[
         config={"cell": [{"lstm_cell": 4}, {"simple_rnn_cell": 2}], "return_sequences": True, "return_state": True},
     ),
 )
-class RNN(Recurrent):
+class RNN(Recurrent, OfCell):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Takes a cell along the steps of a sequence; returns its last output, or with `return_sequences` all.
 
     A list of cells is a stack of them: each takes the outputs of the one before. A cell may be described, too: as a
@@ -63,13 +71,9 @@ class RNN(Recurrent):
     `unroll` is accepted and changes nothing.
     """
 
-    cell: CellField
-    return_sequences: bool = False
-    return_state: bool = False
-    go_backwards: bool = False
-    stateful: bool = False
-    unroll: bool = False
-    zero_output_for_mask: bool = False
+    takes_described_cell = True
+
+    zero_output_for_mask: ZeroOutputForMask = False
 
     @property
     def state_count(self) -> int:
@@ -95,6 +99,7 @@ class StackedRNNCells(Cell):
     """Cells on top of each other as one cell; its states are those of every cell, in order."""
 
     cells: Annotated[tuple[_OneCell, ...], BeforeValidator(_to_tuple), Field(min_length=1)]
+    """The cells, from the inputs up."""
 
     @property
     def state_count(self) -> int:

@@ -6,11 +6,18 @@ from torch import Tensor
 from kerascli.layers.base import Example, layer
 from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
 from kerascli.layers.recurrent.cell import SHUT, Products, WeightedRecurrence, features_of, features_of_sequence
+from kerascli.layers.recurrent.fields import (
+    Constrained,
+    Initialized,
+    Penalized,
+    Regularized,
+    Seeded,
+    Sized,
+    ZeroOutputForMask,
+)
 from kerascli.layers.recurrent.steps import State
 from kerascli.parts.activations import Linear, ReLU, Tanh
-from kerascli.parts.fields import ActivationField, ConstraintField, InitializerField, RegularizerField
-from kerascli.parts.initializers import GlorotUniform, Orthogonal, Zeros
-from kerascli.shapes import Fraction, PositiveInt, TensorSpec
+from kerascli.shapes import Seed, TensorSpec
 
 
 @layer(
@@ -18,35 +25,15 @@ from kerascli.shapes import Fraction, PositiveInt, TensorSpec
     Example(input=(5, 3), output=(5, 4), config={"units": 4, "return_sequences": True, "recurrent_dropout": 0.2}),
     Example(input=(5, 3), output=[(4,), (4,)], config={"units": 4, "return_state": True, "activation": "relu"}),
 )
-class SimpleRNN(Recurrent):
+class SimpleRNN(Recurrent, Constrained, Penalized, Regularized, Initialized, Sized):  # pyright: ignore[reportIncompatibleVariableOverride]
     """A recurrent layer that feeds its output back; returns its last output, or with `return_sequences` all.
 
     `return_state` adds the last output as a result. Masked steps change nothing. With `tanh` or `relu` and without
     `recurrent_dropout` it runs in one fused kernel, else step by step; `unroll` is accepted and changes nothing.
     """
 
-    units: PositiveInt
-    activation: ActivationField | None = Tanh()
-    use_bias: bool = True
-    kernel_initializer: InitializerField = GlorotUniform()
-    recurrent_initializer: InitializerField = Orthogonal()
-    bias_initializer: InitializerField = Zeros()
-    kernel_regularizer: RegularizerField | None = None
-    recurrent_regularizer: RegularizerField | None = None
-    bias_regularizer: RegularizerField | None = None
-    activity_regularizer: RegularizerField | None = None
-    kernel_constraint: ConstraintField | None = None
-    recurrent_constraint: ConstraintField | None = None
-    bias_constraint: ConstraintField | None = None
-    dropout: Fraction = 0.0
-    recurrent_dropout: Fraction = 0.0
-    return_sequences: bool = False
-    return_state: bool = False
-    go_backwards: bool = False
-    stateful: bool = False
-    unroll: bool = False
-    seed: int | None = None
-    zero_output_for_mask: bool = False
+    seed: Seed = None
+    zero_output_for_mask: ZeroOutputForMask = False
 
     @property
     def fused(self) -> bool:
@@ -65,24 +52,8 @@ class SimpleRNN(Recurrent):
         call={"states": [(4,)]},
     ),
 )
-class SimpleRNNCell(Cell):
+class SimpleRNNCell(Seeded, Constrained, Regularized, Initialized, Sized, Cell):
     """One step of a `simple_rnn`: for `rnn`, or with `states` [output] as a node of its own."""
-
-    units: PositiveInt
-    activation: ActivationField | None = Tanh()
-    use_bias: bool = True
-    kernel_initializer: InitializerField = GlorotUniform()
-    recurrent_initializer: InitializerField = Orthogonal()
-    bias_initializer: InitializerField = Zeros()
-    kernel_regularizer: RegularizerField | None = None
-    recurrent_regularizer: RegularizerField | None = None
-    bias_regularizer: RegularizerField | None = None
-    kernel_constraint: ConstraintField | None = None
-    recurrent_constraint: ConstraintField | None = None
-    bias_constraint: ConstraintField | None = None
-    dropout: Fraction = 0.0
-    recurrent_dropout: Fraction = 0.0
-    seed: int | None = None
 
     @property
     def fused(self) -> bool:

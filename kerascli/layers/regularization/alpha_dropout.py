@@ -6,7 +6,7 @@ from kerascli import draws
 from kerascli.draws import seeded
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.regularization.dropout import check_noise_shape, concrete
-from kerascli.shapes import AnyShape, OpenFraction, Shape, TensorSpec
+from kerascli.shapes import AnyShape, OpenFraction, Seed, Shape, TensorSpec
 
 _SATURATED = -1.6732632423543772848170429916717 * 1.0507009873554804934193349852946  # selu of minus infinity
 
@@ -21,8 +21,10 @@ class AlphaDropout(Layer):
     mask = "pass"
 
     rate: OpenFraction
+    """The fraction of the values (of the channels in spatial_dropout) that is dropped in training."""
     noise_shape: AnyShape | None = None
-    seed: int | None = None
+    """Axes of size 1 share one decision; null: every value its own."""
+    seed: Seed = None
 
     def build(self, x: TensorSpec) -> nn.Module:
         if self.noise_shape is not None:

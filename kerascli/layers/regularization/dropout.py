@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from kerascli import draws
 from kerascli.draws import seeded
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
-from kerascli.shapes import AnyShape, Fraction, Shape, TensorSpec, show_shape
+from kerascli.shapes import AnyShape, Fraction, Seed, Shape, TensorSpec, show_shape
 
 
 @layer(
@@ -22,8 +22,10 @@ class Dropout(Layer):
     mask = "pass"
 
     rate: Fraction
+    """The fraction of the values (of the channels in spatial_dropout) that is dropped in training."""
     noise_shape: AnyShape | None = None
-    seed: int | None = None
+    """Axes of size 1 share one decision; null: every value its own."""
+    seed: Seed = None
 
     def build(self, x: TensorSpec) -> nn.Module:
         if self.noise_shape is not None:

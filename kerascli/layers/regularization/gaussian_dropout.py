@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from kerascli import draws
 from kerascli.draws import seeded
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.shapes import OpenFraction, TensorSpec
+from kerascli.shapes import OpenFraction, Seed, TensorSpec
 
 
 @layer(Example(input=(8, 3), output=(8, 3), config={"rate": 0.2}))
@@ -17,7 +17,8 @@ class GaussianDropout(Layer):
     mask = "pass"
 
     rate: OpenFraction
-    seed: int | None = None
+    """As dropout's rate: the noise has the standard deviation sqrt(rate / (1 - rate))."""
+    seed: Seed = None
 
     def build(self, x: TensorSpec) -> nn.Module:
         return GaussianDropoutModule(self.rate, self.seed)

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from kerascli import draws
 from kerascli.draws import seeded
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.shapes import NonNegativeFloat, TensorSpec
+from kerascli.shapes import NonNegativeFloat, Seed, TensorSpec
 
 
 @layer(Example(input=(8, 3), output=(8, 3), config={"stddev": 0.1}))
@@ -15,7 +15,8 @@ class GaussianNoise(Layer):
     mask = "pass"
 
     stddev: NonNegativeFloat
-    seed: int | None = None
+    """The standard deviation of the noise."""
+    seed: Seed = None
 
     def build(self, x: TensorSpec) -> nn.Module:
         return GaussianNoiseModule(self.stddev, self.seed)

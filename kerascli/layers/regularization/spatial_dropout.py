@@ -7,7 +7,7 @@ from torch import nn
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.geometry import spatial_shape
 from kerascli.layers.regularization.dropout import DropoutModule
-from kerascli.shapes import DataFormat, Fraction, TensorSpec
+from kerascli.shapes import DataFormat, Fraction, Seed, TensorSpec
 
 
 @layer(Example(input=(5, 8), output=(5, 8), config={"rate": 0.2}), name="spatial_dropout_1d")
@@ -17,7 +17,8 @@ class SpatialDropout1D(Layer):
     mask = "pass"
 
     rate: Fraction
-    seed: int | None = None
+    """The fraction of the values (of the channels in spatial_dropout) that is dropped in training."""
+    seed: Seed = None
 
     def build(self, x: TensorSpec) -> nn.Module:
         spatial_shape(x, 1, "channels_last")
@@ -31,8 +32,9 @@ class SpatialDropout(Layer):
     rank: ClassVar[int]
 
     rate: Fraction
+    """The fraction of the values (of the channels in spatial_dropout) that is dropped in training."""
     data_format: DataFormat = "channels_last"
-    seed: int | None = None
+    seed: Seed = None
 
     def build(self, x: TensorSpec) -> nn.Module:
         spatial_shape(x, self.rank, self.data_format)

@@ -15,6 +15,7 @@ class Flatten(Layer):
     """Lays all values of a sample out in one row; channels_first inputs come out as channels_last would."""
 
     takes_integers = True
+    moves_values = True
 
     data_format: DataFormat = "channels_last"
 

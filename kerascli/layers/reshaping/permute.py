@@ -23,8 +23,10 @@ class Permute(Layer):
     """Puts the axes in the order `dims`; 1 is the first after the batch."""
 
     takes_integers = True
+    moves_values = True
 
     dims: Annotated[Sizes, AfterValidator(_check_dims)]
+    """The old axes in their new order, counted from 1."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         if x.rank != len(self.dims):

@@ -11,8 +11,10 @@ class RepeatVector(Layer):
     """Repeats a vector `n` times, as the steps of a sequence."""
 
     takes_integers = True
+    moves_values = True
 
     n: PositiveInt
+    """How many times."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         if x.rank != 1:

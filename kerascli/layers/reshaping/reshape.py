@@ -24,8 +24,10 @@ class Reshape(Layer):
     """Gives each sample another shape; -1 stands for the size that is left."""
 
     takes_integers = True
+    moves_values = True
 
     target_shape: Annotated[Ints, AfterValidator(_check_target)]
+    """The new shape, without the batch axis; one size may be -1: what is left."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         if None not in x.shape and not _fits(x.shape, self.target_shape):

@@ -55,26 +55,26 @@ class TimeDistributed(Layer):
         return self.layer.result_count()
 
     def output_spec(self, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...] | None:
-        steps, step = self._parts(inputs[0])
-        stated = self.layer.output_spec((step,))
-        return None if stated is None else tuple(TensorSpec((steps, *one.shape), one.dtype) for one in stated)
+        (x,) = inputs
+        stated = self.layer.output_spec((self.step(x),))
+        return None if stated is None else tuple(TensorSpec((x.shape[0], *one.shape), one.dtype) for one in stated)
 
     def build(self, x: TensorSpec) -> nn.Module:
-        return TimeDistributedModule(self.layer, self._parts(x)[1], trainable=self.trainable)
+        return TimeDistributedModule(self.layer, build_inner(self.layer, self.step(x), trainable=self.trainable))
 
-    def _parts(self, x: TensorSpec) -> tuple[int | None, TensorSpec]:
-        """How many steps there are, and what one is like."""
+    def step(self, x: TensorSpec) -> TensorSpec:
+        """What the layer in it is called on."""
         if x.rank < 2:
             raise ShapeMismatch(f"needs sequences (steps, features), got {x}")
-        return x.shape[0], TensorSpec(x.shape[1:], x.dtype)
+        return TensorSpec(x.shape[1:], x.dtype)
 
 
 class TimeDistributedModule(nn.Module):
-    def __init__(self, layer: BaseLayer, step: TensorSpec, *, trainable: bool) -> None:
+    def __init__(self, layer: BaseLayer, inner: nn.Module) -> None:
         super().__init__()
         self.layer = layer
         self.name = layer.component_name
-        self.add_module(self.name, build_inner(layer, step, trainable=trainable))
+        self.add_module(self.name, inner)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Any:  # (N, T, *) -> (N, T, *)
         calls = InnerCalls()

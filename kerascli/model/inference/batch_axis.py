@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import compress
 
 from kerascli.errors import Fault
-from kerascli.layers.base import MergeLayer, NamingLayer, ShapeMismatch
+from kerascli.layers.base import ShapeMismatch
 from kerascli.model.ir.nodes import Model, Node
 from kerascli.shapes import TensorSpec
 
@@ -15,14 +15,14 @@ def as_samples(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec,
     So an encoder is called on a weight of pseudo-inputs. Raises ShapeMismatch where samples and others meet in a layer.
     """
     given = tuple(specs[name] for name in node.inputs)
-    if isinstance(node.layer, NamingLayer):
+    if node.layer.call_form == "names":
         return given
     free = _may_lack_batch(node)
     used = {name: specs[name] for name in node.used_names() if name not in free}
     without = [name for name, spec in used.items() if not spec.batched]
     if without and len(without) < len(used):
         hint = f'bring them together in a formula: expr: "broadcast_to({without[0]}, [batch_size, ...])"'
-        if isinstance(node.layer, MergeLayer):
+        if node.layer.call_form == "several":
             hint = f'bring them together in a formula, where shapes broadcast: expr: "... + {without[0]}"'
         raise ShapeMismatch(f"takes samples: '{without[0]}' {used[without[0]]} has no batch axis", hint=hint)
     if any(not used[name].shape for name in without):
@@ -34,8 +34,6 @@ def as_samples(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec,
 
 
 def _may_lack_batch(node: Node) -> set[str]:
-    if not isinstance(node.layer, MergeLayer):
-        return set()
     free = [node.layer.may_lack_batch(index) for index in range(len(node.inputs))]
     return set(compress(node.inputs, free)) - {name for name, one in zip(node.inputs, free, strict=True) if not one}
 
@@ -43,7 +41,7 @@ def _may_lack_batch(node: Node) -> set[str]:
 def without_batch(node: Node, specs: Mapping[str, TensorSpec]) -> str | None:
     """A hint for a layer that does not fit what it is called on, where that may be why."""
     used = [specs[name] for name in node.used_names()]
-    if isinstance(node.layer, NamingLayer) or not used or any(spec.batched for spec in used):
+    if node.layer.call_form == "names" or not used or any(spec.batched for spec in used):
         return None
     return f"'{node.inputs[0]}' has no batch axis: here its first axis stands for the samples"
 

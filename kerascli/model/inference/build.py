@@ -2,44 +2,23 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import torch
 from torch import nn
 
 from kerascli.component import Invalid
-from kerascli.errors import Fault, Path, Related
-from kerascli.layers.base import (
-    MAX_PARAMETERS,
-    BaseLayer,
-    Layer,
-    MergeLayer,
-    NamingLayer,
-    ShapeMismatch,
-    SourceLayer,
-    WeightedModule,
-)
+from kerascli.errors import Fault, Path, Related, used_here
+from kerascli.layers.base import MAX_PARAMETERS, ShapeMismatch, WeightedModule
 from kerascli.layers.recurrent.base import StatefulModule
 from kerascli.light_torch import without_compiler
 from kerascli.model.inference.batch_axis import as_samples, output_faults, without_batch
+from kerascli.model.inference.inner_models import make_module
 from kerascli.model.inference.shape_inference import Tried, as_seen, as_stated, taken, try_out
-from kerascli.model.ir.nodes import Call, Entry, Model, Node, flat
+from kerascli.model.ir.nodes import Call, Model, Node
+from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.submodules import PartedModule, parts_of
-from kerascli.model.syntax.faults import used_here
 from kerascli.shapes import MAX_VALUES, TensorSpec, can_be_one, show_shape
-
-
-@dataclass(frozen=True, slots=True)
-class Built:
-    """The modules of a model's nodes, on the meta device, and the shape of every tensor by name."""
-
-    model: Model
-    modules: Mapping[str, nn.Module]
-    specs: Mapping[str, TensorSpec]
-    owners: Mapping[str, nn.Module]
-    """The first module with the weights of that name."""
-    views: Mapping[str, "Built"] = field(default_factory=dict)
-    """See build_views."""
 
 
 @without_compiler()
@@ -73,34 +52,6 @@ def build(model: Model, known: Mapping[str, nn.Module] | None = None, batch_size
     if faults:
         raise Invalid(faults)
     return Built(model, modules, specs, owners)
-
-
-def build_views(model: Model, owners: Mapping[str, nn.Module], batch_size: int | None = None) -> dict[str, Built]:
-    """The views, with the weights of the model and of its training, `owners`, and none beside. Raises Invalid."""
-    faults: list[Fault] = []
-    views: dict[str, Built] = {}
-    for name, view in model.views.items():
-        try:
-            views[name] = build(view.model, owners, batch_size)
-        except Invalid as invalid:
-            faults += invalid.faults
-            continue
-        for entry in view.entries:
-            own = [p for node in flat([entry]) for p in parts_of(node, views[name].modules[node.name])]
-            if any(any(part.weights()) for part in own if part.name not in owners):
-                faults.append(_own_weights(entry, name))
-    if faults:
-        raise Invalid(faults)
-    return views
-
-
-def _own_weights(entry: Entry, view: str) -> Fault:
-    if isinstance(entry, Call):
-        text = f"'{entry.of.name}' is called by the view '{view}' alone: nothing would ever train it"
-        return Fault(text, entry.path, "key", hint="call it in model.layers, or in an update of fit.train_step")
-    text = f"'{entry.name}' has weights that the model does not have: a view has none of its own"
-    hint = f"put it into model.layers, or under model.shared to call it there and in '{view}'"
-    return Fault(text, entry.path, "key", hint=hint)
 
 
 def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: list[Fault]) -> list[Fault]:
@@ -144,7 +95,7 @@ def _build_node(
     seen = tuple(as_seen(layer, spec) for spec in as_samples(node, specs))
     _check_mask(node, specs)
     with torch.device("meta"):
-        module = make_module(layer, seen)
+        module = make_module(layer, seen, build)
         module.eval()
         if layer.keeps_states():
             _keep_states(module, seen[0], batch_size)
@@ -206,16 +157,6 @@ def _refuse_undeclared(module: nn.Module) -> None:
         if id(tensor) not in declared:
             hint = "derive the module from WeightedModule and declare its weights by add_weight"
             raise ShapeMismatch(f"has a weight '{name}' that it does not declare", hint=hint)
-
-
-def make_module(layer: BaseLayer, inputs: tuple[TensorSpec, ...]) -> nn.Module:
-    """The module of a layer called on `inputs`; call it under the meta device."""
-    if isinstance(layer, (MergeLayer, NamingLayer)):
-        return layer.build(inputs)
-    if isinstance(layer, SourceLayer):
-        return layer.build()
-    assert isinstance(layer, Layer)
-    return layer.build(inputs[0])
 
 
 def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.errors import first_line
-from kerascli.layers.base import BaseLayer, NamingLayer, Outcome, ShapeMismatch
+from kerascli.layers.base import BaseLayer, Outcome, ShapeMismatch
 from kerascli.model.ir.nodes import Node
 from kerascli.shapes import Shape, TensorSpec
 
@@ -55,7 +55,7 @@ def try_out(node: Node, module: nn.Module, specs: Mapping[str, TensorSpec], trie
 
 def _key(node: Node, specs: Mapping[str, TensorSpec]) -> Any:
     """What the results follow from; None where that is more than settings and the tensors it is called on."""
-    if type(node.layer).__module__.partition(".")[0] != "kerascli" or isinstance(node.layer, NamingLayer):
+    if type(node.layer).__module__.partition(".")[0] != "kerascli" or node.layer.call_form == "names":
         return None
 
     def called(value: Any) -> Any:
@@ -79,7 +79,7 @@ def _try_out(node: Node, module: nn.Module, specs: Mapping[str, TensorSpec]) -> 
     inputs = [as_seen(node.layer, specs[name]) for name in node.inputs]
     sizes = _UNKNOWN_SIZES if any(spec.rank > 2 for spec in inputs) else _UNKNOWN_STEPS
     runs = [_trial(node, module, inputs, specs, *pair) for pair in zip(_BATCH_SIZES, sizes, strict=True)]
-    free = isinstance(node.layer, NamingLayer) or not any(spec.batched for spec in inputs)
+    free = node.layer.call_form == "names" or not any(spec.batched for spec in inputs)
     found = tuple(_compare(first, second, may_lack_batch=free) for first, second in zip(*runs, strict=True))
     if any(not spec.batched and None in spec.shape for spec in found):  # an unknown size, or that of the batch?
         again = _trial(node, module, inputs, specs, _BATCH_SIZES[1], sizes[0])
@@ -102,7 +102,7 @@ def _trial(
     """The results for a batch of such a size, in which every unknown size is `unknown`."""
     tensors = [_stand_in(spec, batch, unknown) for spec in inputs]
     call = {key: _call_stand_in(value, specs, batch, unknown) for key, value in node.call.items()}
-    for key in ("training", "mask", *unseen(node.call)):
+    for key in ("training", "mask", *node.unseen_masks):
         call.pop(key, None)
     try:
         with torch.no_grad():
@@ -116,11 +116,6 @@ def _trial(
     if isinstance(result, Outcome):
         result = result.value
     return result if isinstance(result, tuple) else (result,)
-
-
-def unseen(call: Mapping[str, Any]) -> list[str]:
-    """Which masks a call says `false` of: the layer computes without them."""
-    return [key for key in ("mask", "query_mask", "value_mask", "key_mask") if call.get(key) is False]
 
 
 def taken(node: Node, specs: Mapping[str, TensorSpec]) -> str:

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from kerascli.errors import Path
-from kerascli.layers.base import BaseLayer, NamingLayer
-from kerascli.layers.expressions.added import AddMetric
+from kerascli.layers.base import BaseLayer
 from kerascli.shapes import TensorSpec
 
 CallValue = str | bool | tuple[str, ...]
@@ -46,6 +45,11 @@ class Node:
     @property
     def weights_name(self) -> str:
         return self.owner or self.name
+
+    @property
+    def unseen_masks(self) -> list[str]:
+        """The mask arguments that are `false`: the layer computes without them."""
+        return [key for key in ("mask", "query_mask", "value_mask", "key_mask") if self.call.get(key) is False]
 
     def used_names(self) -> list[str]:
         """Every tensor that a call of this node needs."""
@@ -151,13 +155,12 @@ class Model:
     @property
     def figures(self) -> tuple[str, ...]:
         """The nodes that have no result, but a figure to log."""
-        return tuple(node.name for node in self.nodes if isinstance(node.layer, NamingLayer) and node.layer.logs)
+        return tuple(node.name for node in self.nodes if node.layer.logs)
 
     @property
     def sums(self) -> frozenset[str]:
         """Return the names of the figures that are summed over all samples; the others are averaged."""
-        sums = (each for each in self.nodes if isinstance(each.layer, AddMetric) and each.layer.reduction == "sum")
-        return frozenset(each.name for each in sums)
+        return frozenset(node.name for node in self.nodes if node.layer.sums)
 
     @property
     def is_sequential(self) -> bool:

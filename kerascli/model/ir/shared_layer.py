@@ -1,23 +1,18 @@
 """What is shared as the layer of a wrapper: `time_distributed: tower` calls it on every step, with its own weights."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import InstanceOf
-from torch import Tensor, nn
 
 from kerascli.errors import show
-from kerascli.layers.base import BaseLayer, Layer, NamingLayer, Outcome, ShapeMismatch
+from kerascli.layers.base import BaseLayer, ShapeMismatch
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
-from kerascli.model.inference.build import build
-from kerascli.model.ir.nodes import Input, Model, Node, Shared, flat
-from kerascli.model.runtime.graph import Graph
-from kerascli.model.runtime.submodules import Inner, Part, PartedModule, inside, parts_below
+from kerascli.model.ir.nodes import Node, Shared, flat
 from kerascli.parts.base import Regularizer
-from kerascli.shapes import TensorSpec, can_be_one
 
 
-class SharedPart(Layer):
+class SharedPart(BaseLayer):
     """Something shared, as a layer."""
 
     shared: InstanceOf[Shared]
@@ -54,48 +49,6 @@ class SharedPart(Layer):
 
     def result_count(self) -> int | None:
         return len(self.shared.outputs) if self.shared.layer is None else self.shared.layer.result_count()
-
-    def build(self, x: TensorSpec) -> nn.Module:
-        shared = self.shared
-        if isinstance(shared.layer, Layer):
-            return SharedLayerModule(shared.weights, shared.layer, shared.layer.build(x))
-        name, wanted = next(iter(shared.inputs.items()))
-        if wanted is not None and (not can_be_one(wanted.shape, x.shape) or wanted.is_integer != x.is_integer):
-            raise ShapeMismatch(f"wants {wanted} of {wanted.dtype} for each step, got {x} of {x.dtype}")
-        return SharedModelModule(Model((Input(name, x),), shared.entries, shared.outputs, shared.shared))
-
-
-class SharedLayerModule(PartedModule):
-    def __init__(self, weights: str, layer: BaseLayer, module: nn.Module) -> None:
-        super().__init__()
-        self.weights, self.layer = weights, layer
-        self.inner = module
-
-    def forward(self, x: Tensor, **call: Any) -> Any:  # (N, *) -> (N, *)
-        return self.inner(x, **call)
-
-    def parts(self) -> Iterator[Part]:
-        yield Part("inner", self.weights, self.inner, self.layer.trainable)
-
-
-class SharedModelModule(PartedModule):
-    def __init__(self, model: Model) -> None:
-        super().__init__()
-        self.graph = Graph(build(model))
-        self._places = self.places()
-
-    def forward(self, x: Tensor) -> Outcome:  # (N, *) -> (N, *)
-        found = self.graph({self.graph.model.inputs[0].name: x})
-        first, *rest = found.outputs.values()
-        updates = {self._places[name]: value for name, value in found.updates.items()}
-        return Outcome((first, *rest) if rest else first, losses=found.losses, updates=updates)
-
-    def parts(self) -> Iterator[Part]:
-        yield from parts_below("graph/nodes", self.graph.model.nodes, self.graph.nodes)
-
-    def inside(self) -> Iterator[Inner]:
-        yield from (Inner(node, self.graph.specs) for node in self.graph.model.nodes)
-        yield from inside(self.graph.nodes)
 
 
 def wrapped(node: Node) -> Shared | None:
@@ -136,9 +89,7 @@ def _check(shared: Shared) -> None:
     if shared.layer is None and len(shared.inputs) != 1:
         text = f"'{shared.name}' takes {len(shared.inputs)} inputs; a layer that is called on steps takes one"
         raise ShapeMismatch(text, argument="layer")
-    figure = next(
-        (node for node in flat(shared.entries) if isinstance(node.layer, NamingLayer) and node.layer.logs), None
-    )
+    figure = next((node for node in flat(shared.entries) if node.layer.logs), None)
     if figure is not None:
         text = f"'{shared.name}' logs '{figure.name}': what it has at single steps is no figure"
         raise ShapeMismatch(text, hint="put it behind the model, over all steps", argument="layer")

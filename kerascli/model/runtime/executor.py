@@ -8,11 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from kerascli.layers.base import MergeLayer, Outcome, ShapeMismatch
+from kerascli.layers.base import Outcome, ShapeMismatch
 from kerascli.layers.nesting import activity_loss, with_value
-from kerascli.model.inference.build import Built
-from kerascli.model.inference.shape_inference import unseen
 from kerascli.model.ir.nodes import Node
+from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.submodules import parts_of
 
 QUERY_VALUE_KEY = ("query_mask", "value_mask", "key_mask")
@@ -64,7 +63,7 @@ def make_step(node: Node, built: Built, last_uses: tuple[str, ...] = (), *, agai
     tensors = tuple((key, value) for key, value in node.call.items() if not isinstance(value, bool))
     switches = {key: value for key, value in node.call.items() if isinstance(value, bool)}
     training = switches.pop("training", None)
-    hidden = tuple(unseen(switches))
+    hidden = tuple(node.unseen_masks)
     switches = {key: value for key, value in switches.items() if key not in hidden and key != "mask"}
     names = {place: name for part in parts_of(node, module) for place, name in part.names()}
     return Step(
@@ -146,15 +145,13 @@ def _mask_in(step: Step, arguments: list[Tensor], masks: dict[str, Tensor], call
     given = call.pop("mask", None)
     if not node.inputs:
         return None
-    if not isinstance(layer, MergeLayer):
-        mask = masks.get(node.inputs[0]) if given is None else _as_mask(given)
-        if layer.uses_mask:
-            call["mask"] = None if step.hidden else mask
-        return mask
     each = [masks.get(name) for name in node.inputs]
     if given is not None:
+        given = [given] if isinstance(given, Tensor) else given
         each = [_as_mask(mask) for mask in given] + [None] * (len(each) - len(given))
-    if layer.uses_masks:
+    if layer.uses_mask:
+        call["mask"] = None if step.hidden else each[0]
+    elif layer.uses_masks:
         call["masks"] = [None if _is_hidden(step.hidden, index) else mask for index, mask in enumerate(each)]
     return layer.merge_masks(each, arguments)
 

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from kerascli import draws
-from kerascli.model.inference.build import Built
 from kerascli.model.ir.nodes import Node
 from kerascli.model.ir.targets import name_of, needing_targets
 from kerascli.model.ir.updates import set_by
+from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.executor import GraphOutcome, Step, make_step, run_node
 from kerascli.model.runtime.submodules import parts_of
 from kerascli.model.runtime.weights import Weight

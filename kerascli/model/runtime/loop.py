@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,20 +11,18 @@ from kerascli.layers.base import Outcome, ShapeMismatch
 from kerascli.layers.geometry import broadcast_mask
 from kerascli.layers.recurrent.base import StatefulModule
 from kerascli.layers.recurrent.masks import mask_of_steps
-from kerascli.model.inference.build import Built
 from kerascli.model.ir.cells import CellState
+from kerascli.model.ir.rnn import DescribedRNN
+from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.executor import GraphOutcome, Step, make_step, run_node
 from kerascli.model.runtime.submodules import Inner, Part, PartedModule, inside, parts_below
 from kerascli.parts.initializers import Zeros
-
-if TYPE_CHECKING:
-    from kerascli.model.ir.rnn import DescribedRNN
 
 
 class Start(StatefulModule):
     """The states before the first step: given, kept from the batch before, a weight, or zeros."""
 
-    def __init__(self, layer: "DescribedRNN") -> None:
+    def __init__(self, layer: DescribedRNN) -> None:
         super().__init__()
         self.layer = layer
         for state in layer.cell.states:
@@ -63,7 +60,7 @@ class Start(StatefulModule):
 class Loop(PartedModule):
     """What of a step looks at no state is done for all steps at once, where its layer goes row by row."""
 
-    def __init__(self, layer: "DescribedRNN", built: Built) -> None:
+    def __init__(self, layer: DescribedRNN, built: Built) -> None:
         super().__init__()
         self.layer = layer
         self.cell = cell = layer.cell

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kerascli.errors import Path, counted, one_of, show, suggestion
-from kerascli.layers.base import CallArgument, MergeLayer
+from kerascli.layers.base import CallArgument
 from kerascli.model.ir.nodes import Call, CallValue, Node, Shared, flat
 from kerascli.model.syntax.reader import Reading
 from kerascli.model.syntax.written import ANY_CALL, NODE_KEYS, as_list, call_arguments
@@ -114,7 +114,8 @@ def _take_apart(
 def _inputs(reading: Reading, shared: Shared, found: _Written) -> tuple[str, ...]:
     """The tensors that a call is on: one for each input that is declared, in their order."""
     wanted, layer = list(shared.inputs), shared.layer
-    several = isinstance(layer, MergeLayer) or len(wanted) > 1
+    merges = layer is not None and layer.call_form == "several"
+    several = merges or len(wanted) > 1
     if "inputs" not in found.beside:
         if not several:
             return reading.previous(found.path)
@@ -125,7 +126,7 @@ def _inputs(reading: Reading, shared: Shared, found: _Written) -> tuple[str, ...
     if isinstance(written, dict) and layer is None:
         return _named(reading, shared, written, found.inputs)
     names = as_list(written)
-    if isinstance(layer, MergeLayer):
+    if merges:
         if len(names) < 2:
             reading.faults.add(f"'{shared.name}' needs two or more inputs, got {len(names)}", found.inputs)
     elif len(names) != max(1, len(wanted)):

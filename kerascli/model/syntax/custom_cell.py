@@ -8,7 +8,6 @@ from kerascli.component import Invalid
 from kerascli.errors import Path, counted, nearest, show, suggestion
 from kerascli.layers.base import LAYERS, CallArgument
 from kerascli.layers.expressions.update import Update
-from kerascli.layers.recurrent.rnn import RNN
 from kerascli.model.ir.cells import Cell, CellState
 from kerascli.model.ir.dead_nodes import idle_faults
 from kerascli.model.ir.nodes import flat
@@ -32,7 +31,8 @@ _SETTINGS = tuple(name for name in DescribedRNN.model_fields if name not in {"ce
 
 def describes_cell(name: Any, arguments: Any) -> bool:
     """Whether an entry is an rnn whose cell is no layer, but described; or that has constants, as only such have."""
-    if not isinstance(name, str) or LAYERS.find(name) is not RNN or not isinstance(arguments, dict):
+    cls = LAYERS.find(name) if isinstance(name, str) else None
+    if cls is None or not cls.takes_described_cell or not isinstance(arguments, dict):
         return False
     return "constants" in arguments or _is_described(arguments.get("cell"))
 

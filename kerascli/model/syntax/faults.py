@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Literal
 
 from kerascli.component import Invalid
-from kerascli.errors import Fault, Path, Related
+from kerascli.errors import Fault, Path, Related, used_here
 
 
 class Faults:
@@ -64,8 +64,3 @@ class Faults:
 
 TOLD = Fault("told already")
 """Stands for a fault that an earlier use of the block has, too."""
-
-
-def used_here(uses: Iterable[Path]) -> tuple[Related, ...]:
-    """Notes that lead from a template to where it is used."""
-    return tuple(Related("used here", path) for path in uses)

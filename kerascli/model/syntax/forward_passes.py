@@ -1,20 +1,16 @@
 """Forward passes of a training with several updates: layers over the data's inputs that call what the model shares."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from torch import nn
-
 from kerascli.component import Invalid
 from kerascli.errors import Fault, Path
 from kerascli.layers.base import BaseLayer
-from kerascli.model.inference.build import Built, build
-from kerascli.model.ir.dead_nodes import called_in, idle_faults
+from kerascli.model.ir.dead_nodes import idle_faults
 from kerascli.model.ir.nodes import Entry, Input, Model, Node, flat
 from kerascli.model.ir.targets import targets_of
-from kerascli.model.runtime.submodules import parts_of
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.layers import read_layer
 from kerascli.model.syntax.reader import Exhausted
@@ -76,8 +72,8 @@ class Forward:
         entries[-1] = replace(node, layer=node.layer.model_copy(update=settings))
         return entries[-1]
 
-    def build(self, outputs: Iterable[str], owners: Mapping[str, nn.Module], at: str) -> Built:
-        """The graph of all that leads to `outputs` and to losses, with the weights of `owners`. Raises Invalid."""
+    def model(self, outputs: Iterable[str], at: str) -> Model:
+        """The graph of all that leads to `outputs`, named `at` a place, and to losses. Raises Invalid."""
         outputs, entries = tuple(dict.fromkeys(outputs)), tuple(self.reading.entries)
         if not self.faults.found and self._own:
             self.faults.found += idle_faults((), entries, outputs, at=at, inside=False)
@@ -90,35 +86,4 @@ class Forward:
         used = {name for node in flat(entries) for name in node.used_names()}
         given = tuple(each for each in self.inputs if each.name in used or each.name in outputs)
         shared = called_by(self._scope.reading.shared.values(), entries)
-        model = Model(given, entries, outputs, shared, targets=targets_of(flat(entries), self._targets))
-        built = build(model, owners)
-        if self._own and (faults := list(_own_weights(built))):
-            raise Invalid(faults)
-        return built
-
-
-def _own_weights(built: Built) -> Iterator[Fault]:
-    for entry in built.model.entries:
-        if not isinstance(entry, Node):
-            continue
-        shared = tuple(f"{name}/" for name in called_in([entry]))
-        parts = [p for p in parts_of(entry, built.modules[entry.name]) if not f"{p.name}/".startswith(shared)]
-        if any(any(part.weights()) for part in parts):
-            text = f"'{entry.name}' would have weights of its own, which the model does not have"
-            yield Fault(text, entry.path, "key", hint="put it under model.shared, and call it here by its name")
-
-
-def reached(built: Built, outputs: Iterable[str], losses: Iterable[str]) -> set[str]:
-    """Names of the trainable weights that have a part in outputs, or in the nodes `losses`."""
-    wanted, ends, found = set(outputs), set(losses), set[str]()
-    for node in reversed(built.model.nodes):
-        if node.name in ends or wanted.intersection(node.outputs):
-            wanted.update(node.used_names())
-            parts = parts_of(node, built.modules[node.name])
-            found.update(weight.name for part in parts for weight in part.weights() if weight.trainable)
-    return found
-
-
-def trainable(built: Built) -> set[str]:
-    """Names of all trainable weights of a graph."""
-    return reached(built, (), (node.name for node in built.model.nodes))
+        return Model(given, entries, outputs, shared, targets=targets_of(flat(entries), self._targets))

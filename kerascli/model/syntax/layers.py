@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from kerascli.component import Invalid
 from kerascli.errors import Fault
-from kerascli.layers.base import LAYERS, BaseLayer, MergeLayer, NamingLayer, ShapeMismatch, SourceLayer
+from kerascli.layers.base import LAYERS, BaseLayer, NamingLayer, ShapeMismatch
 from kerascli.model.ir.nodes import CallValue, Node
 from kerascli.model.ir.shared_layer import with_shared
 from kerascli.model.syntax.reader import Reading
@@ -44,16 +44,15 @@ def add_node(
         if wanted:
             reading.entries.append(Node(unique, layer, inputs, (), call, owner, place, faults.uses))
         return
-    if not wanted and isinstance(layer, SourceLayer):
-        return
     if not wanted:
-        reading.pass_on(name, inputs[0], place)
+        if inputs:
+            reading.pass_on(name, inputs[0], place)
         return
     written = reading.results(name, layer.results_of(call), node.beside, node.path)
     names.take(name, place, node=unique)
     outputs = give_results(reading, written, name, unique, node)
     reading.entries.append(Node(unique, layer, inputs, outputs, call, owner, place, faults.uses))
-    if not isinstance(layer, SourceLayer):
+    if layer.call_form != "none":
         names.previous = next((output for output in outputs if output != "_"), None)
     if len(faults.found) > before:  # names of results that cannot be
         names.spoil(["?"])
@@ -86,18 +85,20 @@ def read_settings(reading: Reading, node: WrittenNode) -> BaseLayer | None:
 
 def _tensors(reading: Reading, node: WrittenNode, layer: BaseLayer | None) -> tuple[str, ...]:
     """What the node is called on."""
-    if issubclass(node.cls, NamingLayer):
-        return _named_inputs(reading, node, layer)
-    if not issubclass(node.cls, SourceLayer):
-        return _inputs(reading, node)
-    if "inputs" in node.beside:
-        text = f"{node.cls.component_name} is called on nothing"
-        reading.faults.add(text, (*node.path, "inputs"), at="key", hint="take 'inputs' out")
-    return ()
+    match node.cls.call_form:
+        case "names":
+            return _named_inputs(reading, node, layer)
+        case "none":
+            if "inputs" in node.beside:
+                text = f"{node.cls.component_name} is called on nothing"
+                reading.faults.add(text, (*node.path, "inputs"), at="key", hint="take 'inputs' out")
+            return ()
+        case _:
+            return _inputs(reading, node)
 
 
 def _inputs(reading: Reading, node: WrittenNode) -> tuple[str, ...]:
-    merges, kind = issubclass(node.cls, MergeLayer), node.cls.component_name
+    merges, kind = node.cls.call_form == "several", node.cls.component_name
     if "inputs" not in node.beside:
         if not merges:
             return reading.previous(node.path)

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from kerascli.component import Invalid
-from kerascli.errors import Fault, Path, show
+from kerascli.errors import Fault, Path, show, used_here
 from kerascli.expressions import Value
 from kerascli.layers.base import CallArgument
 from kerascli.model.ir.nodes import CallValue, Entry, Shared
-from kerascli.model.syntax.faults import Faults, used_here
+from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.names import Names
 from kerascli.model.syntax.written import as_list
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from kerascli.component import Invalid
 from kerascli.errors import Path, show, suggestion
-from kerascli.layers.base import NamingLayer
 from kerascli.model.ir.nodes import Shared, flat
 from kerascli.model.syntax.inputs import read_input
 from kerascli.model.syntax.layers import read_settings
@@ -62,7 +61,7 @@ def _layer(reading: Reading, name: str, written: Any, path: Path, read: ReadMode
         key = next(iter(node.beside))
         text = f"'{name}' is shared: '{key}' stands where it is called"
         reading.faults.add(text, (*node.path, key) if key in (written[node.written] or {}) else node.path, at="key")
-    if issubclass(node.cls, NamingLayer):
+    if node.cls.call_form == "names":
         text = f"{node.cls.component_name} names what it is called on; only a model can share it"
         reading.faults.add(text, node.path, at="key", hint=f"{name}: {{layers: [{node.written}: ...]}}")
     layer = read_settings(reading, node)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kerascli.component import Invalid
-from kerascli.errors import Fault, Path, show, suggestion
+from kerascli.errors import Fault, Path, nearest, show, suggestion
 from kerascli.model.ir.dead_nodes import called_in, idle_faults
 from kerascli.model.ir.nodes import Entry, Input, Model, Shared, View, flat
 from kerascli.model.ir.targets import PREFIX
@@ -96,7 +96,7 @@ def read_further(scope: Scope, whose: str, written: Any, path: Path) -> View:
     if isinstance(written, dict):
         faults.found += _key_faults(written, whose, path)
     if not isinstance(written, dict) or not ({"layers", "outputs"} & set(written)):
-        if not any("did you mean" in fault.text for fault in faults.found):
+        if not (isinstance(written, dict) and any(nearest(str(key), _KEYS) for key in written if key not in _KEYS)):
             faults.add(f"{whose}: expected a mapping with outputs, layers or both, got {show(written)}", path)
         raise Invalid(faults.found)
     own = "inputs" in written

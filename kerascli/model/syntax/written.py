@@ -6,7 +6,7 @@ from typing import Any
 
 from kerascli.component import names_first_argument, split_form
 from kerascli.errors import Path, nearest
-from kerascli.layers.base import LAYERS, BaseLayer, CallArgument, MergeLayer, SourceLayer
+from kerascli.layers.base import LAYERS, BaseLayer, CallArgument
 from kerascli.model.syntax.faults import Faults
 
 NODE_KEYS = ("name", "inputs", "outputs", "when")
@@ -45,9 +45,9 @@ def take_apart(entry: Any, path: Path, faults: Faults) -> WrittenNode:
     written, settings = split_form(entry, "layer")
     cls = LAYERS.get(written, () if isinstance(entry, str) else (written,))
     below = (*path, written)
-    if issubclass(cls, MergeLayer) and isinstance(settings, list):  # add: [a, b]
+    if cls.call_form == "several" and isinstance(settings, list):  # add: [a, b]
         return WrittenNode(cls, written, {}, {"inputs": settings}, path, below)
-    if issubclass(cls, MergeLayer) and settings is None:  # what it lacks are inputs, not settings
+    if cls.call_form == "several" and settings is None:  # what it lacks are inputs, not settings
         settings = {}
     beside: dict[str, Any] = {}
     if isinstance(settings, dict):
@@ -57,7 +57,7 @@ def take_apart(entry: Any, path: Path, faults: Faults) -> WrittenNode:
 
 def call_arguments(cls: type[BaseLayer]) -> dict[str, CallArgument]:
     """What may stand beside a layer's settings because Keras passes it when the layer is called."""
-    if issubclass(cls, SourceLayer):
+    if cls.call_form == "none":
         return {}
     known = {**ANY_CALL, **(_MASK if cls.uses_mask else {}), **cls.call_arguments}
     return {key: argument for key, argument in known.items() if key not in cls.model_fields}

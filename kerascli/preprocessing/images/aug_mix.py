@@ -9,7 +9,7 @@ from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, Valu
 from kerascli.preprocessing.images.gamma import log_gamma_numbers
 from kerascli.preprocessing.images.rand_augment import augmentations, one_of, which
 from kerascli.preprocessing.images.warp import Interpolation
-from kerascli.shapes import DataFormat, PositiveFloat, PositiveInt
+from kerascli.shapes import DataFormat, PositiveFloat, PositiveInt, Seed
 
 _WITHOUT_COLOURS = 7
 
@@ -43,7 +43,7 @@ class AugMix(ImageOperation):
     """Change brightness, colour, contrast and sharpness, too."""
     interpolation: Interpolation = "bilinear"
     """How values between pixels are found."""
-    seed: int | None = None
+    seed: Seed = None
     data_format: DataFormat = "channels_last"
 
     def parts(self) -> list[ImageOperation]:

@@ -27,7 +27,7 @@ from kerascli.preprocessing.images.random_shear import RandomShear
 from kerascli.preprocessing.images.random_translation import RandomTranslation
 from kerascli.preprocessing.images.solarization import Solarization
 from kerascli.preprocessing.images.warp import Interpolation
-from kerascli.shapes import DataFormat, PositiveInt
+from kerascli.shapes import DataFormat, PositiveInt, Seed
 
 
 @operation(Use(), Use({"num_ops": 1, "factor": [0.2, 0.4], "value_range": [0.0, 1.0], "interpolation": "nearest"}))
@@ -47,7 +47,7 @@ class RandAugment(ImageOperation):
     """How strong they are: the factor of each of them."""
     interpolation: Interpolation = "bilinear"
     """How values between pixels are found."""
-    seed: int | None = None
+    seed: Seed = None
     data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> list[tuple[Tensor, list[Any]]]:

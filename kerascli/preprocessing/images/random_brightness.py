@@ -11,7 +11,7 @@ from kerascli.preprocessing.images.base import (
     signed_span,
     uniform,
 )
-from kerascli.shapes import DataFormat
+from kerascli.shapes import DataFormat, Seed
 
 
 @operation(Use({"factor": 0.2}), Use({"factor": [-0.1, 0.3], "value_range": [0.0, 1.0]}))
@@ -22,7 +22,7 @@ class RandomBrightness(ImageOperation):
     """The largest change as a fraction of the range of values, up and down; or [lowest, highest]."""
     value_range: ValueRange = (0, 255)
     """The lowest and the highest value of the images."""
-    seed: int | None = None
+    seed: Seed = None
     data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> Tensor:

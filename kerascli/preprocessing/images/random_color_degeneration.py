@@ -4,7 +4,7 @@ from torch import Tensor
 
 from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, ValueRange, operation, span, uniform
 from kerascli.preprocessing.images.color import grayscale
-from kerascli.shapes import DataFormat
+from kerascli.shapes import DataFormat, Seed
 
 
 @operation(Use({"factor": 0.5}), Use({"factor": [0.2, 0.8], "value_range": [0.0, 1.0]}))
@@ -18,7 +18,7 @@ class RandomColorDegeneration(ImageOperation):
     value_range: ValueRange = (0, 255)
     """The lowest and the highest value of the images."""
     data_format: DataFormat = "channels_last"
-    seed: int | None = None
+    seed: Seed = None
 
     def draw(self, x: Tensor) -> Tensor:
         return uniform(x, span(self.factor))

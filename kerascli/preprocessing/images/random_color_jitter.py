@@ -10,7 +10,7 @@ from kerascli.preprocessing.images.random_brightness import RandomBrightness
 from kerascli.preprocessing.images.random_contrast import RandomContrast
 from kerascli.preprocessing.images.random_hue import RandomHue
 from kerascli.preprocessing.images.random_saturation import RandomSaturation
-from kerascli.shapes import DataFormat
+from kerascli.shapes import DataFormat, Seed
 
 
 @operation(
@@ -32,7 +32,7 @@ class RandomColorJitter(ImageOperation):
     """The factor of random_saturation."""
     hue_factor: Factor | None = None
     """The factor of random_hue."""
-    seed: int | None = None
+    seed: Seed = None
     data_format: DataFormat = "channels_last"
 
     def parts(self) -> Iterator[ImageOperation]:

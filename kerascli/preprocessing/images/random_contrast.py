@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, ValueRange, operation, uniform
-from kerascli.shapes import DataFormat
+from kerascli.shapes import DataFormat, Seed
 
 
 @operation(Use({"factor": 0.2}), Use({"factor": [0.1, 0.3], "value_range": [0.0, 1.0]}))
@@ -14,7 +14,7 @@ class RandomContrast(ImageOperation):
     """Multiplied by 1 - factor to 1 + factor; or by 1 - the first to 1 + the second of [lower, upper]."""
     value_range: ValueRange = (0, 255)
     """The lowest and the highest value of the images."""
-    seed: int | None = None
+    seed: Seed = None
     data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from kerascli.preprocessing.images.base import ImageOperation, Use, operation, uniform
 from kerascli.preprocessing.images.resizing import smart_resize
-from kerascli.shapes import DataFormat, PositiveInt
+from kerascli.shapes import DataFormat, PositiveInt, Seed
 
 
 @operation(
@@ -23,7 +23,7 @@ class RandomCrop(ImageOperation):
     """The height of the result."""
     width: PositiveInt
     """The width of the result."""
-    seed: int | None = None
+    seed: Seed = None
     data_format: DataFormat = "channels_last"
 
     def size(self, height: int | None, width: int | None) -> tuple[int | None, int | None]:

@@ -18,7 +18,7 @@ from kerascli.preprocessing.images.base import (
 )
 from kerascli.preprocessing.images.blur import blur, gaussian_taps
 from kerascli.preprocessing.images.warp import FillMode, Interpolation, pixels, warp
-from kerascli.shapes import DataFormat
+from kerascli.shapes import DataFormat, Seed
 
 
 @operation(Use(), Use({"factor": [0.5, 1.0], "scale": 0.5, "interpolation": "nearest", "fill_mode": "mirror"}))
@@ -37,7 +37,7 @@ class RandomElasticTransform(ImageOperation):
     """What lies outside with fill_mode constant."""
     value_range: ValueRange = (0, 255)
     """The lowest and the highest value of the images."""
-    seed: int | None = None
+    seed: Seed = None
     data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

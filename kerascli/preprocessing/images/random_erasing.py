@@ -19,7 +19,7 @@ from kerascli.preprocessing.images.base import (
     uniform,
 )
 from kerascli.preprocessing.images.warp import pixels
-from kerascli.shapes import DataFormat
+from kerascli.shapes import DataFormat, Seed
 
 Drawn = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
@@ -36,7 +36,7 @@ class RandomErasing(ImageOperation):
     """What is put there: null: noise; a number; or one for each of three channels."""
     value_range: ValueRange = (0, 255)
     """The lowest and the highest value of the images; what is put there is held to it."""
-    seed: int | None = None
+    seed: Seed = None
     data_format: DataFormat = "channels_last"
 
     def shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:

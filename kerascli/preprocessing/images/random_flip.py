@@ -7,7 +7,7 @@ from torch import Tensor
 
 from kerascli import draws
 from kerascli.preprocessing.images.base import ImageOperation, Use, operation
-from kerascli.shapes import DataFormat
+from kerascli.shapes import DataFormat, Seed
 
 _AXES = {"horizontal": (-1,), "vertical": (-2,), "horizontal_and_vertical": (-1, -2)}
 
@@ -21,7 +21,7 @@ class RandomFlip(ImageOperation):
 
     mode: Literal["horizontal", "vertical", "horizontal_and_vertical"] = "horizontal_and_vertical"
     """Left to right, upside down, or both at once."""
-    seed: int | None = None
+    seed: Seed = None
     data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> Tensor:

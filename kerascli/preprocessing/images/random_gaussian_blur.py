@@ -15,7 +15,7 @@ from kerascli.preprocessing.images.base import (
     uniform,
 )
 from kerascli.preprocessing.images.blur import blur, gaussian_taps
-from kerascli.shapes import DataFormat, Size2D
+from kerascli.shapes import DataFormat, Seed, Size2D
 
 
 @operation(Use(), Use({"factor": [0.5, 1.0], "kernel_size": [3, 5], "sigma": [0.5, 0.9], "value_range": [0.0, 1.0]}))
@@ -31,7 +31,7 @@ class RandomGaussianBlur(ImageOperation):
     value_range: ValueRange = (0, 255)
     """The lowest and the highest value of the images."""
     data_format: DataFormat = "channels_last"
-    seed: int | None = None
+    seed: Seed = None
 
     @field_validator("kernel_size")
     @classmethod

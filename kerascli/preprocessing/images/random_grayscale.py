@@ -5,7 +5,7 @@ from torch import Tensor
 
 from kerascli.preprocessing.images.base import ImageOperation, Use, operation, uniform
 from kerascli.preprocessing.images.color import grayscale
-from kerascli.shapes import DataFormat, Fraction
+from kerascli.shapes import DataFormat, Fraction, Seed
 
 
 @operation(Use(), Use({"factor": 0.9, "data_format": "channels_first"}, (3, 8, 6), (3, 8, 6)))
@@ -17,7 +17,7 @@ class RandomGrayscale(ImageOperation):
     factor: Fraction = 0.5
     """Each image's probability to become grey."""
     data_format: DataFormat = "channels_last"
-    seed: int | None = None
+    seed: Seed = None
 
     def draw(self, x: Tensor) -> Tensor:
         return uniform(x, (0, 1)) < self.factor

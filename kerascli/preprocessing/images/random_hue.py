@@ -5,7 +5,7 @@ from torch import Tensor
 
 from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, ValueRange, operation, span, uniform
 from kerascli.preprocessing.images.color import from_hsv, rescaled, to_hsv
-from kerascli.shapes import DataFormat
+from kerascli.shapes import DataFormat, Seed
 
 
 @operation(Use({"factor": 0.2}), Use({"factor": [0.2, 0.5], "value_range": [0.0, 1.0]}))
@@ -19,7 +19,7 @@ class RandomHue(ImageOperation):
     value_range: ValueRange = (0, 255)
     """The lowest and the highest value of the images."""
     data_format: DataFormat = "channels_last"
-    seed: int | None = None
+    seed: Seed = None
 
     def draw(self, x: Tensor) -> Tensor:
         """Parts of the wheel (N, 1, 1)."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, ValueRange, chosen, operation
-from kerascli.shapes import DataFormat
+from kerascli.shapes import DataFormat, Seed
 
 
 @operation(Use(), Use({"factor": [0.2, 0.6], "value_range": [0.0, 1.0]}))
@@ -15,7 +15,7 @@ class RandomInvert(ImageOperation):
     """Each image's probability to be inverted is drawn from 0 to this, or from [lowest, highest]."""
     value_range: ValueRange = (0, 255)
     """The lowest and the highest value of the images."""
-    seed: int | None = None
+    seed: Seed = None
     data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, chosen, operation, uniform
 from kerascli.preprocessing.images.warp import Interpolation, pixels, warp
-from kerascli.shapes import DataFormat, Fraction
+from kerascli.shapes import DataFormat, Fraction, Seed
 
 
 @operation(Use(), Use({"factor": [0.5, 1.0], "scale": 0.4, "interpolation": "nearest", "fill_value": 2.0}))
@@ -20,7 +20,7 @@ class RandomPerspective(ImageOperation):
     """How values between pixels are found."""
     fill_value: float = 0.0
     """What lies outside of an image."""
-    seed: int | None = None
+    seed: Seed = None
     data_format: DataFormat = "channels_last"
 
     def size(self, height: int | None, width: int | None) -> tuple[int | None, int | None]:

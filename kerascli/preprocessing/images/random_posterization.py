@@ -7,7 +7,7 @@ from torch import Tensor
 
 from kerascli.preprocessing.images.base import ImageOperation, Use, ValueRange, operation, to_tuple, uniform
 from kerascli.preprocessing.images.color import rescaled
-from kerascli.shapes import DataFormat
+from kerascli.shapes import DataFormat, Seed
 
 _Bits = Annotated[int, Field(ge=1, le=8)]
 Bits = _Bits | Annotated[tuple[_Bits, _Bits], BeforeValidator(to_tuple)]
@@ -22,7 +22,7 @@ class RandomPosterization(ImageOperation):
     value_range: ValueRange = (0, 255)
     """The lowest and the highest value of the images."""
     data_format: DataFormat = "channels_last"
-    seed: int | None = None
+    seed: Seed = None
 
     def draw(self, x: Tensor) -> Tensor:
         """The distance of the shades that are left: a power of 2."""

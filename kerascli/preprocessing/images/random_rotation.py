@@ -6,7 +6,7 @@ from torch import Tensor
 
 from kerascli.preprocessing.images.base import ImageOperation, SignedFactor, Use, operation, signed_span, uniform
 from kerascli.preprocessing.images.warp import FillMode, Interpolation, affine
-from kerascli.shapes import DataFormat
+from kerascli.shapes import DataFormat, Seed
 
 
 @operation(Use({"factor": 0.1}), Use({"factor": [0.0, 0.25], "fill_mode": "wrap", "interpolation": "nearest"}))
@@ -19,7 +19,7 @@ class RandomRotation(ImageOperation):
     """What lies outside of an image: its reflection, its copies, fill_value, or its border drawn out."""
     interpolation: Interpolation = "bilinear"
     """How values between pixels are found."""
-    seed: int | None = None
+    seed: Seed = None
     fill_value: float = 0.0
     """What lies outside with fill_mode constant."""
     data_format: DataFormat = "channels_last"

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, ValueRange, operation, span, uniform
 from kerascli.preprocessing.images.color import from_hsv, to_hsv
-from kerascli.shapes import DataFormat
+from kerascli.shapes import DataFormat, Seed
 
 _EPSILON = 1e-7
 
@@ -20,7 +20,7 @@ class RandomSaturation(ImageOperation):
     value_range: ValueRange = (0, 255)
     """The lowest and the highest value of the images; as in Keras the saturation is held to it."""
     data_format: DataFormat = "channels_last"
-    seed: int | None = None
+    seed: Seed = None
 
     def draw(self, x: Tensor) -> Tensor:
         """What the saturation is multiplied by (N, 1, 1)."""

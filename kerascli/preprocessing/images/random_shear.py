@@ -5,7 +5,7 @@ from torch import Tensor
 
 from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, operation, signed_span, uniform
 from kerascli.preprocessing.images.warp import FillMode, Interpolation, affine
-from kerascli.shapes import DataFormat
+from kerascli.shapes import DataFormat, Seed
 
 
 @operation(
@@ -26,7 +26,7 @@ class RandomShear(ImageOperation):
     fill_value: float = 0.0
     """What lies outside with fill_mode constant."""
     data_format: DataFormat = "channels_last"
-    seed: int | None = None
+    seed: Seed = None
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Sideways and up (N, 1, 1); one sign for both."""

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from kerascli.preprocessing.images.base import ImageOperation, SignedFactor, Use, operation, signed_span, uniform
 from kerascli.preprocessing.images.warp import FillMode, Interpolation, affine
-from kerascli.shapes import DataFormat
+from kerascli.shapes import DataFormat, Seed
 
 
 def _not_endless(factor: float | tuple[float, float]) -> float | tuple[float, float]:
@@ -34,7 +34,7 @@ class RandomZoom(ImageOperation):
     """What lies outside of an image: its reflection, its copies, fill_value, or its border drawn out."""
     interpolation: Interpolation = "bilinear"
     """How values between pixels are found."""
-    seed: int | None = None
+    seed: Seed = None
     fill_value: float = 0.0
     """What lies outside with fill_mode constant."""
     data_format: DataFormat = "channels_last"

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, ValueRange, operation, span, uniform
 from kerascli.preprocessing.images.color import rescaled
-from kerascli.shapes import DataFormat
+from kerascli.shapes import DataFormat, Seed
 
 
 @operation(Use({"threshold_factor": 0.8}), Use({"addition_factor": [0.1, 0.3], "value_range": [0.0, 1.0]}))
@@ -18,7 +18,7 @@ class Solarization(ImageOperation):
     """The threshold, in parts of 255: drawn from 0 to this, or from [lowest, highest]."""
     value_range: ValueRange = (0, 255)
     """The lowest and the highest value of the images."""
-    seed: int | None = None
+    seed: Seed = None
     data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from kerascli.model.inference.build import Built
 from kerascli.model.ir.nodes import Call, Input, Model, flat
+from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.graph import Graph
 from kerascli.report.architecture.diagram import Box, Diagram
 from kerascli.report.architecture.reading import diagram_of

@@ -5,6 +5,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from kerascli.errors import ConfigError, safe_text
+from kerascli.report.architecture.colors import DARK, color_of
 from kerascli.report.architecture.diagram import Diagram
 from kerascli.report.architecture.placing import (
     DETAIL,
@@ -32,13 +33,6 @@ _SHARP, _LARGEST = 200, 30_000
 _MARGIN, _HEADING = 26.0, 40.0
 _INK, _GREY, _EDGE = "#20262e", "#5b6573", "#7f8a97"
 _FRAME = "#f5f7f9"
-_COLORS = {
-    "core": "#2f6fd6", "convolutional": "#e2632b", "pooling": "#cf3d7d", "recurrent": "#2b9a66",
-    "attention": "#8b4fc6", "normalization": "#c99a06", "regularization": "#7a6248", "reshaping": "#5b6573",
-    "merging": "#0e9fb5", "activations": "#b0567c", "preprocessing": "#6f8f12", "wrappers": "#2b9a66",
-    "expressions": "#4b5bb5", "own": "#9c3fb0", "": "#3d4854",
-}  # fmt: skip
-"""By the folder of a layer's file; what is no layer has the last."""
 _FONT = "DejaVu Sans"
 
 
@@ -48,7 +42,6 @@ def draw_graph(graph: "Graph", name: str, *, expand: bool = False, beside: Seque
     Raises ConfigError for one that no picture could hold.
     """
     from kerascli.report.architecture.called import whole_diagram
-    from kerascli.report.summary import summarize
 
     diagram = whole_diagram(graph, beside, expand=expand)
     if (count := diagram.count()) > _MOST_BOXES:
@@ -56,9 +49,16 @@ def draw_graph(graph: "Graph", name: str, *, expand: bool = False, beside: Seque
         raise ConfigError(
             f"the picture would have {count:,} boxes; at most {_MOST_BOXES:,} can be told apart", hint=hint
         )
+    return _figure(diagram, name, totals_of(graph, name, beside))
+
+
+def totals_of(graph: "Graph", name: str, beside: Sequence["Graph"] = ()) -> str:
+    """Return the number of a model's parameters in words."""
+    from kerascli.report.summary import summarize
+
     found = summarize(graph, name, beside=beside)
     fixed = f", {found.non_trainable:,} of them not trainable" if found.non_trainable else ""
-    return _figure(diagram, name, f"{found.total:,} parameters{fixed}")
+    return f"{found.total:,} parameters{fixed}"
 
 
 def _figure(diagram: Diagram, title: str, totals: str) -> "Figure":
@@ -96,7 +96,7 @@ def _draw(axes: "Axes", picture: Picture) -> None:
 
 
 def _frame(axes: "Axes", placed: Placed) -> None:
-    color = _GREY if placed.box.role == "repeat" else _COLORS[""]
+    color = _GREY if placed.box.role == "repeat" else DARK
     style: dict[str, Any] = {"facecolor": _FRAME, "edgecolor": color, "linewidth": 1.0}
     style |= {"linestyle": (0, (4, 3))} if placed.box.role != "model" else {}
     _rounded(axes, placed, 9.0, style)
@@ -104,11 +104,11 @@ def _frame(axes: "Axes", placed: Placed) -> None:
 
 def _box(axes: "Axes", placed: Placed) -> None:
     box = placed.box
-    color = _COLORS.get(box.family, _COLORS["own"])
+    color = color_of(box)
     pill = box.role in {"input", "output"}
     style: dict[str, Any] = {"facecolor": _tint(color, 0.13), "edgecolor": color, "linewidth": 1.1}
     if pill:
-        style |= {"facecolor": _COLORS[""] if box.role == "output" else "white", "edgecolor": _COLORS[""]}
+        style |= {"facecolor": DARK if box.role == "output" else "white", "edgecolor": DARK}
     if box.role == "figure":
         style |= {"linestyle": (0, (3, 2))}
     if box.frozen:

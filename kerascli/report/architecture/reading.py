@@ -121,16 +121,23 @@ def _level(drawn: _Drawn, way: Way, links: Sequence[_Link]) -> Diagram:
     edges: dict[tuple[str, str, str], Edge] = {}
     for link in links:
         starts, ends = link.source[:depth] == way, link.target[:depth] == way
-        source = link.source[depth] if starts else f"entry {link.tensor}"
-        target = link.target[depth] if ends else f"exit {link.tensor}"
+        source = link.source[depth] if starts else f"entry {_tensor(drawn, link, way[:-1])}"
+        target = link.target[depth] if ends else f"exit {_tensor(drawn, link, way[:-1])}"
         if source == target:
             continue
-        tensor = link.inner if starts and ends and way and _is_shared(drawn, way) else link.tensor
+        tensor = _tensor(drawn, link, way)
         label = link.label if starts else ""
         if starts and _is_one_of_several(drawn, link.source[: depth + 1], way):
             label = f"{link.tensor}: {label}"
         edges.setdefault((source, target, tensor), Edge(source, target, tensor, label))
     return Diagram(tuple(_boxes(drawn, way, links, edges.values())), tuple(edges.values()))
+
+
+def _tensor(drawn: _Drawn, link: _Link, way: Way) -> str:
+    """What the edges right below a way call a tensor."""
+    depth = len(way)
+    is_inside = link.source[:depth] == way and link.target[:depth] == way
+    return link.inner if is_inside and way and _is_shared(drawn, way) else link.tensor
 
 
 def _is_shared(drawn: _Drawn, way: Way) -> bool:

@@ -17,20 +17,14 @@ from kerascli.data.storage.convert import IDS, first_rounded
 from kerascli.data.storage.on_disk import Rows, pieces, rows_a_block
 from kerascli.data.storage.table import first_wrong
 from kerascli.errors import DataError, Fault
-from kerascli.layers.base import BaseLayer
-from kerascli.layers.core.embedding import Embedding
-from kerascli.layers.core.reversible_embedding import ReversibleEmbedding
 from kerascli.losses.base import Loss
 from kerascli.losses.labels import Labels
 from kerascli.metrics.base import Metric
-from kerascli.model.inference.build import Built
-from kerascli.model.ir.shared_layer import SharedPart
+from kerascli.model.runtime.built import Built
 from kerascli.shapes import TensorSpec
 
 Warn = Callable[[str], None]
 
-_MOVING = frozenset({"identity", "reshape", "flatten", "permute", "repeat_vector"})
-"""Layers that hand values on as they are."""
 _ROUNDED_FROM = 2**24
 """Whole numbers beyond it are rounded by float32."""
 
@@ -94,22 +88,17 @@ def _of_inputs(built: Built, lookups: dict[str, list[_Lookup]]) -> set[str]:
     names = {given.name: given.name for given in built.model.inputs}
     numbers: set[str] = set()
     for node in built.model.nodes:
-        layer = _alone(node.layer)
+        layer = node.layer
         here = [names[name] for name in node.inputs if name in names]
-        if isinstance(layer, Embedding | ReversibleEmbedding):
+        if layer.id_count is not None:
             for name in here[:1]:
                 known = lookups.setdefault(name, [])
-                known += [found] if (found := _Lookup(node.name, layer.input_dim)) not in known else []
-        elif layer.component_name in _MOVING and here:
+                known += [found] if (found := _Lookup(node.name, layer.id_count)) not in known else []
+        elif layer.moves_values and here:
             names |= dict.fromkeys(node.outputs, here[0])
         elif not layer.takes_integers:
             numbers.update(here)
     return numbers
-
-
-def _alone(layer: BaseLayer) -> BaseLayer:
-    """The layer itself, where a shared one is called."""
-    return layer.shared.layer if isinstance(layer, SharedPart) and layer.shared.layer is not None else layer
 
 
 def _judges(spec: RunSpec) -> Iterator[tuple[str, Loss | Metric, TensorSpec]]:

@@ -9,7 +9,7 @@ from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.data.section import DataSpec, Pipeline
 from kerascli.data.storage.table import Table
 from kerascli.errors import Fault, Path
-from kerascli.model.inference.build import Built
+from kerascli.model.runtime.built import Built
 from kerascli.workflow.advice.raw import Raw
 
 

@@ -1,4 +1,4 @@
-"""An experiment is bound to its optimizer and its tier: from here on it can be trained."""
+"""Bind an experiment to its optimizers and its execution mode: from here on it can be trained."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -17,75 +17,77 @@ from kerascli.optimizers.several import Optimizers
 from kerascli.profiling.profiler import Profiler
 from kerascli.spans import listening
 from kerascli.training.build import Experiment
-from kerascli.training.execution_mode import Job, compile_rule, make_runner
+from kerascli.training.execution_mode import Request, compile_rule, make_runner
+from kerascli.training.forward_pass import ForwardPass, Runner
 from kerascli.training.loop import Plan
-from kerascli.training.step import Trainer, Turn
+from kerascli.training.step import Trainer
 from kerascli.workflow.fitting.profiled import know_model
 from kerascli.workflow.memory import memory_for_model
 
 
-def bind_heard(
-    experiment: Experiment, plan: Plan, *, profile: bool, recorded_tier: str | None = None
+def bind_with_profiler(
+    experiment: Experiment, plan: Plan, *, profile: bool, recorded_mode: str | None = None
 ) -> tuple[Trainer, Choice, Profiler | None]:
     """`bind`, heard by a profiler where one is wanted: compiling takes its time, too."""
     if not profile:
-        return (*bind(experiment, plan, recorded_tier), None)
+        return (*bind(experiment, plan, recorded_mode), None)
     profiler = Profiler(experiment.device)
     with listening(profiler):
-        trainer, tier = bind(experiment, plan, recorded_tier)
-    know_model(profiler, tier.value, experiment, plan)
-    return trainer, tier, profiler
+        trainer, mode = bind(experiment, plan, recorded_mode)
+    know_model(profiler, mode.value, experiment, plan)
+    return trainer, mode, profiler
 
 
 @memory_for_model()
-def bind(experiment: Experiment, plan: Plan, recorded_tier: str | None = None) -> tuple[Trainer, Choice]:
-    """Give the experiment its optimizers and its tier; the choice of the tier comes with its reason."""
+def bind(experiment: Experiment, plan: Plan, recorded_mode: str | None = None) -> tuple[Trainer, Choice]:
+    """Give the experiment its optimizers and its execution mode; the choice of the mode comes with its reason."""
+    assert experiment.spec.training is not None
+    jit_compile = experiment.spec.training.compute.jit_compile
     optimizers = _optimizers(experiment)
     experiment.update.train()
     batches = list(islice(plan.batches(0, 0), 2))
     scales = {name: each.loss_scale.factor for name, each in optimizers.by_name.items() if each.loss_scale is not None}
-    turns: list[Turn] = []
-    tiers: dict[str, Choice] = {}
-    for number, each in enumerate(experiment.rounds):
-        learning = [(optimizers.by_name[one.name], one.weights) for one in each.learning]
-        rules = partial(_rules, [optimizer for optimizer, _ in learning])
+    passes: list[tuple[ForwardPass, Runner]] = []
+    modes: dict[str, Choice] = {}
+    for each in experiment.forward_passes:
+        own = [optimizers.by_name[update.name] for update in each.updates]
         steps = plan.epochs * plan.steps * each.repeat
-        job = Job(experiment, batches, steps=steps, number=number, live_scales=scales, rules=rules)
-        run, tier = make_runner(job, recorded_tier)
-        if tier.value == "compiled":
-            for optimizer, _ in learning:
+        request = Request(each, batches, steps, jit_compile, live_scales=scales, rules=partial(_rules, own))
+        run, mode = make_runner(request, recorded_mode)
+        if mode.value == "compiled":
+            for optimizer in own:
                 with suppress(Exception):  # whatever is raised, the rule as it is does the same work
                     optimizer.compile(compile_rule)
-        turns.append(Turn(run, learning, each.stream, each.repeat))
-        tiers[each.learning[0].name] = tier
-    trainer = Trainer(experiment.update, optimizers, experiment.weights, turns, seed=experiment.spec.seed)
-    return trainer, _slowest(tiers)
+        passes.append((each, run))
+        modes[each.updates[0].name] = mode
+    trainer = Trainer(experiment.update, optimizers, experiment.weights, passes, seed=experiment.spec.seed)
+    return trainer, _slowest(modes)
 
 
 def _rules(optimizers: Sequence[FlatOptimizer]) -> list[Written]:
     return [rule for optimizer in optimizers for rule in optimizer.rules()]
 
 
-def _slowest(tiers: Mapping[str, Choice]) -> Choice:
-    """One for a run: the tier in which every round can go on, with the reason of the round that has it."""
-    name, tier = min(tiers.items(), key=lambda item: ("eager", "traced", "compiled").index(item[1].value))
-    return replace(tier, reason=f"{name}: {tier.reason}") if len(tiers) > 1 else tier
+def _slowest(modes: Mapping[str, Choice]) -> Choice:
+    """One for a run: the mode in which every forward pass can go on, with the reason of the pass that has it."""
+    name, mode = min(modes.items(), key=lambda item: ("eager", "traced", "compiled").index(item[1].value))
+    return replace(mode, reason=f"{name}: {mode.reason}") if len(modes) > 1 else mode
 
 
 def _optimizers(experiment: Experiment) -> Optimizers:
     """The optimizers of all updates; a bad step of one stops all."""
     found: dict[str, FlatOptimizer] = {}
     repeats: dict[str, int] = {}
-    for each in experiment.rounds:
-        for one in each.learning:
-            named = [(w.name, w.tensor, w.spec) for w in one.weights]
+    for each in experiment.forward_passes:
+        for update in each.updates:
+            named = [(w.name, w.tensor, w.spec) for w in update.weights]
             trainable = [(name, tensor, layout) for name, tensor, layout in named if isinstance(tensor, nn.Parameter)]
             if not trainable:
                 raise ConfigError("the model has no trainable weights: there is nothing to fit")
             if experiment.spec.train_step is None:
                 _refuse_idle(experiment)
-            found[one.name] = FlatOptimizer(one.optimizer, trainable, next(iter(found.values()), None))
-            repeats[one.name] = each.repeat
+            found[update.name] = FlatOptimizer(update.optimizer, trainable, next(iter(found.values()), None))
+            repeats[update.name] = each.repeat
     return Optimizers(found, repeats)
 
 

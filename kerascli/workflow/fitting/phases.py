@@ -1,7 +1,7 @@
 """The phases of a fit, one after the other: what each works on, and what one hands to the next."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -25,22 +25,22 @@ from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.loop import Plan
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer, assign_weights
-from kerascli.workflow.fitting.binding import bind_heard
+from kerascli.workflow.fitting.binding import bind_with_profiler
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.plan import make_plan
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A config and its data."""
+    """A config, its data, and the run that the two make."""
 
     config: Config
     prepared: PreparedData
+    spec: RunSpec
 
-    @property
-    def spec(self) -> RunSpec:
-        assert self.config.spec is not None
-        return self.config.spec
+    def without_model(self) -> "Phase":
+        """The same without the modules, which have memory once the phase was trained."""
+        return replace(self, spec=replace(self.spec, built=replace(self.spec.built, modules={}, owners={}, views={})))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +54,20 @@ class Ready:
     profiler: Profiler | None
 
 
-def prepare_phases(config: Config, learned: Mapping[str, Learned] | None = None) -> list[Phase]:
+def prepare_phases(
+    config: Config, learned: Mapping[str, Learned] | None = None, known: Sequence[RunSpec | None] | None = None
+) -> list[Phase]:
     """The data of every phase, and its config checked against it; equal data is read once.
 
-    `learned` is what the transforms of the last phase learned in an earlier process. Raises KerasCliError.
+    `learned` is what the transforms of the last phase learned in an earlier process, `known` what each phase is by
+    the facts that were there before its data was read. Raises KerasCliError.
     """
     found: dict[str, PreparedData] = {}
     for phase in reversed(config.phases):
         if phase.data_key not in found:
             found[phase.data_key] = phase.load_data(learned=None if found else learned)
-    phases = [Phase(phase, found[phase.data_key]) for phase in config.phases]
-    in_each(phases, lambda phase: described(phase.config, phase.prepared))
+    given = zip(config.phases, known or [None] * len(config.phases), strict=True)
+    phases: list[Phase] = in_each(given, lambda each: described(each[0], found[each[0].data_key], each[1]))
     for number, phase in enumerate(phases[1:], start=2):
         if with_trainable(phase.spec.model, {"*": True}) != with_trainable(phases[0].spec.model, {"*": True}):
             text = f"the data of phase {number} would make another model than that of phase 1: one set of weights"
@@ -77,9 +80,9 @@ def prepare_phases(config: Config, learned: Mapping[str, Learned] | None = None)
     return phases
 
 
-def described(config: Config, prepared: PreparedData) -> RunSpec:
+def described(config: Config, prepared: PreparedData, known: RunSpec | None = None) -> Phase:
     """The whole run, with what its data tells. Raises KerasCliError."""
-    spec = config.describe(prepared.facts, {name: split.rows for name, split in prepared.splits.items()})
+    spec = config.describe(prepared.facts, {name: split.rows for name, split in prepared.splits.items()}, known)
     if spec.training is None:
         raise config.error(
             [Fault("the config has no 'compile' section", (), hint="add compile: {loss: ..., optimizer: ...}")]
@@ -92,15 +95,16 @@ def described(config: Config, prepared: PreparedData) -> RunSpec:
             prepared.warnings.append(text)
 
     check_values(spec, prepared.splits, prepared.input_stage, prepared.target_stage, warn)
-    return spec
+    return Phase(config, prepared, spec)
 
 
-def experiment_of(config: Config, prepared: PreparedData, device: Choice) -> Experiment:
-    spec = described(config, prepared)
+def experiment_of(phase: Phase, device: Choice) -> Experiment:
+    """The model of a phase, with memory, and what trains it; the modules of its spec are filled, so call it once."""
+    spec, prepared = phase.spec, phase.prepared
     torch_device = torch.device(device.value)
     if spec.fit.deterministic:
         make_deterministic(torch_device)
-    with config.faults():
+    with phase.config.faults():
         return build_experiment(
             spec,
             device=torch_device,
@@ -153,6 +157,7 @@ class Course:
         state: dict[str, Tensor] | None = None
         if not _compiles_anew(self.phase.spec, following.spec):
             state = {name: value.clone() for name, value in trainer.optimizers.state().items()}
+        self.phases[reached.phase] = self.phase.without_model()
         del trainer, self.ready  # there is never memory for two
         self.reached = Progress(
             epoch=reached.epoch, step=reached.step, row=reached.row, phase=reached.phase + 1, first=reached.epoch
@@ -165,10 +170,10 @@ class Course:
 
     def _make_ready(self, *, profile: bool) -> Ready:
         phase, reached = self.phase, self.reached
-        experiment = experiment_of(phase.config, phase.prepared, self.device)
+        experiment = experiment_of(phase, self.device)
         number = reached.phase + 1 if len(self.phases) > 1 else None
         plan = make_plan(experiment, phase.prepared, self.options.limits, phase=number, first=reached.first)
-        trainer, tier, profiler = bind_heard(experiment, plan, profile=profile, recorded_tier=self._tier)
+        trainer, tier, profiler = bind_with_profiler(experiment, plan, profile=profile, recorded_mode=self._tier)
         self._tier = tier.value
         return Ready(experiment, plan, trainer, tier, profiler)
 

@@ -7,7 +7,6 @@ from functools import cache
 from torch import nn
 
 from kerascli import draws
-from kerascli.compiler.program import Learner, run_plain
 from kerascli.data.batches.loader import Batch
 from kerascli.errors import StorageError
 from kerascli.events import Event, Note
@@ -16,6 +15,7 @@ from kerascli.report.profile import profile_text
 from kerascli.runs.record import RunRecord
 from kerascli.spans import listening
 from kerascli.training.build import Experiment
+from kerascli.training.forward_pass import Eager
 from kerascli.training.loop import Plan
 
 
@@ -48,7 +48,7 @@ def _told(profiler: Profiler, record: RunRecord, *notes: str) -> Iterator[Event]
     yield replace(found, files=tuple(map(str, paths)))
 
 
-def know_model(profiler: Profiler, tier: str, experiment: Experiment, plan: Plan) -> None:
+def know_model(profiler: Profiler, mode: str, experiment: Experiment, plan: Plan) -> None:
     """Tell a profiler of the model whose training it will see."""
     assert experiment.spec.training is not None
 
@@ -57,24 +57,22 @@ def know_model(profiler: Profiler, tier: str, experiment: Experiment, plan: Plan
         return next(iter(plan.batches(0, 0)))
 
     def step() -> None:
-        for each in experiment.rounds:
-            each.update.train()
-            learners = [Learner([weight.tensor for weight in one.weights]) for one in each.learning]
-            with draws.using(draws.Draws(experiment.spec.seed, "profile", 0)):
-                run_plain(each.update, learners, batch())
+        for each in experiment.forward_passes:
+            each.module.train()
+            Eager(each)(batch(), draws.Draws(experiment.spec.seed, "profile", 0))
 
-    profiler.know(tier, experiment.spec.training.compute.jit_compile, _layers(experiment), step)
+    profiler.know(mode, experiment.spec.training.compute.jit_compile, _layers(experiment), step)
 
 
 def _layers(experiment: Experiment) -> dict[str, nn.Module]:
     """The modules that a step calls one after the other; one that stands in several nodes goes by its first name."""
     update = experiment.update
     found = {"transforms of inputs": update.input_stage, "transforms of targets": update.target_stage}
-    if (mixing := experiment.rounds[0].update.mixing) is not None:
+    if (mixing := experiment.forward_passes[0].module.mixing) is not None:
         found["augment"] = mixing
-    for each in experiment.rounds:
-        graph, name = each.update.graph, each.learning[0].name
-        found[f"{name}: loss and metrics" if name else "loss and metrics"] = each.update.objective
+    for each in experiment.forward_passes:
+        graph, name = each.module.graph, each.updates[0].name
+        found[f"{name}: loss and metrics" if name else "loss and metrics"] = each.module.objective
         for node, module in zip(graph.model.nodes, graph.nodes, strict=True):
             if module not in found.values():
                 found[f"{name}: {node.name}" if name else node.name] = module

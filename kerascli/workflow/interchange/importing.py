@@ -117,7 +117,7 @@ def load_file(file: ModelFile, name: str, *, compiled: bool) -> _Loaded:
     refusals = Refusals(file.name)
     architecture = read_architecture(file, refusals)
     sections: dict[str, Any] = {"model": architecture.section}
-    notes = list(architecture.notes)
+    notes, of_the_model = list(architecture.notes), len(refusals)
     if compiled and file.compile is not None:
         outputs = {keras_name: name for name, keras_name in architecture.names.outputs.items()}
         section = read_compile(file.compile, outputs, refusals)
@@ -129,7 +129,10 @@ def load_file(file: ModelFile, name: str, *, compiled: bool) -> _Loaded:
     try:
         refusals.check()
     except FileRefused as error:
-        raise _with_way_out(error, compiled=compiled and file.compile is not None) from None
+        if len(refusals) == of_the_model or any(fault.hint for fault in error.faults):
+            raise
+        way_out = Fault("--no-compile imports the model without them", level="warning")
+        raise FileRefused([*error.faults, way_out]) from None
     if "compile" not in sections:
         notes.append("the file has no loss: the run predicts, and cannot be evaluated or trained")
         if architecture.precision != "float32":
@@ -137,13 +140,6 @@ def load_file(file: ModelFile, name: str, *, compiled: bool) -> _Loaded:
     experiment = _experiment(sections, name, file, architecture)
     state = _take_weights(file, architecture, experiment, notes)
     return _Loaded(architecture, sections, experiment, state, tuple(notes))
-
-
-def _with_way_out(error: FileRefused, *, compiled: bool) -> FileRefused:
-    about_training = any(word in str(error) for word in ("loss", "metric", "optimizer"))
-    if not (compiled and about_training) or any(fault.hint for fault in error.faults):
-        return error
-    return FileRefused([*error.faults, Fault("--no-compile imports the model without them", level="warning")])
 
 
 def _experiment(sections: Mapping[str, Any], name: str, file: ModelFile, architecture: Architecture) -> Experiment:
@@ -231,9 +227,9 @@ def _write(record: RunRecord, file: ModelFile, loaded: _Loaded, data: Path | Non
     if data is not None:
         config = open_config(record.path / "config.yaml")
         phases = prepare_phases(config) if config.data is not None else []
-        spec = phases[0].spec if phases else config.describe(config.facts())
-        complete = config.resolved(record.path)
-        plugins = [record.write_plugin(each.name, each.read_bytes()) for each in config.plugins]
+        specs = [phase.spec for phase in phases] or [config.describe(config.facts())]
+        spec, complete = specs[0], config.resolved(specs, record.path)
+        plugins = [record.write_plugin(code) for code in config.plugins]
     record.write_resolved(dump_yaml(escape_references(complete)))
     record.write_summary(render(summarize(experiment.graph, spec.name)))
     for item, content in save_learned(phases[-1].prepared.learned).items() if phases else ():

@@ -67,9 +67,9 @@ def _write(
     command: Sequence[str],
 ) -> None:
     spec = experiment.spec
-    plugins: list[dict[str, Any]] = [record.write_plugin(each.name, each.read_bytes()) for each in config.plugins]
+    plugins: list[dict[str, Any]] = [record.write_plugin(code) for code in config.plugins]
     record.write_config(config.text)
-    record.write_resolved(dump_yaml(escape_references(config.resolved(record.path))))
+    record.write_resolved(dump_yaml(escape_references(config.resolved([spec], record.path))))
     record.write_summary(render(summarize(experiment.graph, spec.name)))
     for item, content in save_learned(prepared.learned).items() if prepared else ():
         record.write_preprocessing(item, content)

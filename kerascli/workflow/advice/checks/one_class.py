@@ -21,7 +21,7 @@ def check(case: Case) -> Iterator[Fault]:
             continue
         values = train.targets.get(pair.target)
         if values is not None and len(values) > 1 and _never_varies(values):
-            is_class = pair.loss.sparse_targets or "crossentropy" in pair.loss.component_name
+            is_class = pair.loss.sparse_targets or pair.loss.predicts != "values"
             what = "they are all of one class" if is_class else f"it is {show(values.flat[0].item())} in all of them"
             if values[0].size > 1 and not is_class:
                 what = "it is the same in all of them"

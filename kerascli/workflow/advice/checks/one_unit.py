@@ -6,8 +6,8 @@ from typing import Any
 from kerascli.errors import Fault
 from kerascli.layers.activations.softmax import Softmax as SoftmaxLayer
 from kerascli.layers.base import BaseLayer
-from kerascli.model.inference.build import Built
 from kerascli.model.ir.nodes import Node
+from kerascli.model.runtime.built import Built
 from kerascli.parts.activations import Softmax, Sparsemax
 from kerascli.workflow.advice.case import Case, warning
 

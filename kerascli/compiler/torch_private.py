@@ -1,0 +1,86 @@
+"""Every private name of torch that the package uses: what a new version of torch is checked against.
+
+The compiler's are wrapped here. Rooms below the compiler use theirs in place; `NAMES` lists those, too.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.utils._python_dispatch import TorchDispatchMode as TorchDispatchMode
+from torch.utils._pytree import tree_map_only as tree_map_only
+
+NAMES = {
+    "torch._C._VariableFunctions": "passes: operators as torch's own functions, which start faster",
+    "torch._C._aoti.AOTIModelContainerRunnerCpu": "compiling: runs a library without loading the compiler",
+    "torch._dynamo.disable": "light_torch.py: all that tracing and shape inference ask of the compiler",
+    "torch._foreach_copy_": "cuda_graph, optimizers/flat.py: many copies as one operation",
+    "torch._foreach_mul_": "optimizers/clipping.py: many products as one operation",
+    "torch._foreach_norm": "optimizers/clipping.py: many norms as one operation",
+    "torch._inductor.aot_compile": "compiling: a library for the CPU",
+    "torch._inductor.config.aot_inductor.precompile_headers": "compiling: no files in the shared temporary folder",
+    "torch._inductor.config.cpp_cache_precompile_headers": "compiling: no files in the shared temporary folder",
+    "torch._inductor.config.patch": "compiling: settings for a while",
+    "torch._inductor.standalone_compile": "compiling: code for a GPU",
+    "torch._ops.OpOverload": "passes: what tells an operator from other functions",
+    "torch.ops.aten._softmax.default": "softmax_passes: an operator whose name is private",
+    "torch.ops.aten._softmax_backward_data.default": "softmax_passes: an operator whose name is private",
+    "torch.ops.aten.relu.default._overloadname": "passes: the overload that an in-place variant must have",
+    "torch.ops.aten.relu.default._schema": "passes: the operator's name, what it writes to, what it returns",
+    "torch.ops.mkldnn._convolution_pointwise.default": "passes: oneDNN's convolution followed by relu",
+    "torch.ops.mkldnn._linear_pointwise.default": "onednn_matmul: oneDNN's product followed by relu",
+    "torch.utils._python_dispatch.TorchDispatchMode": "tracing: sees every operation",
+    "torch.utils._pytree.tree_map_only": "tracing: tensors in nested arguments",
+}
+"""Dotted name -> the file that uses it, and what for."""
+
+OpOverload = torch._ops.OpOverload
+SOFTMAX = torch.ops.aten._softmax.default
+SOFTMAX_BACKWARD = torch.ops.aten._softmax_backward_data.default
+
+
+def torch_function(name: str) -> Callable[..., Any] | None:
+    """Return what `torch.name` is for an operator that is implemented in C++, or None."""
+    return getattr(torch._C._VariableFunctions, name, None)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> Tensor:
+    """Return activation(x @ weight.t() + bias), computed by oneDNN."""
+    return torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, activation, [], "")
+
+
+def onednn_convolution() -> OpOverload:
+    """Return oneDNN's operator for a convolution followed by an activation; only where torch has oneDNN."""
+    return torch.ops.mkldnn._convolution_pointwise.default
+
+
+def copy_all(targets: list[Tensor], sources: tuple[Tensor, ...]) -> None:
+    """Copy many tensors in one operation."""
+    torch._foreach_copy_(targets, sources)  # pyright: ignore[reportPrivateImportUsage]
+
+
+def compile_library(code: fx.GraphModule, examples: Sequence[Tensor]) -> Path:
+    """Compile code for the CPU; return where the shared library lies."""
+    from torch._inductor import aot_compile
+
+    # Headers that are compiled ahead would save a second, but lie in the shared folder for temporary files.
+    options = {"cpp_cache_precompile_headers": False, "aot_inductor.precompile_headers": False}
+    with torch.no_grad():
+        return Path(str(aot_compile(code, tuple(examples), options=options)))
+
+
+def load_library(library: Path) -> Callable[[list[Tensor]], list[Tensor]]:
+    """Return the function of a library that `compile_library` made. Raises RuntimeError."""
+    runners = torch._C._aoti  # pyright: ignore[reportAttributeAccessIssue]
+    return runners.AOTIModelContainerRunnerCpu(str(library), 1).run
+
+
+def compile_in_process(code: fx.GraphModule, examples: Sequence[Tensor]) -> Callable[..., Sequence[Tensor | None]]:
+    """Compile code for the device of its examples; torch's own cache keeps the kernels."""
+    from torch._inductor import config, standalone_compile
+
+    inputs: list[Any] = list(examples)
+    with torch.no_grad(), config.patch(cpp_cache_precompile_headers=False):
+        return standalone_compile(code, inputs, dynamic_shapes="from_example_inputs")

@@ -1,0 +1,48 @@
+"""What is shared as the layer of a wrapper: modules that keep the names of its weights."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor, nn
+
+from kerascli.layers.base import Outcome
+from kerascli.model.runtime.built import Built
+from kerascli.model.runtime.graph import Graph
+from kerascli.model.runtime.submodules import Inner, Part, PartedModule, inside, parts_below
+
+
+class SharedLayerModule(PartedModule):
+    """A shared layer."""
+
+    def __init__(self, weights: str, module: nn.Module, *, trainable: bool) -> None:
+        super().__init__()
+        self.weights, self.trainable = weights, trainable
+        self.inner = module
+
+    def forward(self, x: Tensor, **call: Any) -> Any:  # (N, *) -> (N, *)
+        return self.inner(x, **call)
+
+    def parts(self) -> Iterator[Part]:
+        yield Part("inner", self.weights, self.inner, self.trainable)
+
+
+class SharedModelModule(PartedModule):
+    """A shared model of one input."""
+
+    def __init__(self, built: Built) -> None:
+        super().__init__()
+        self.graph = Graph(built)
+        self._places = self.places()
+
+    def forward(self, x: Tensor) -> Outcome:  # (N, *) -> (N, *)
+        found = self.graph({self.graph.model.inputs[0].name: x})
+        first, *rest = found.outputs.values()
+        updates = {self._places[name]: value for name, value in found.updates.items()}
+        return Outcome((first, *rest) if rest else first, losses=found.losses, updates=updates)
+
+    def parts(self) -> Iterator[Part]:
+        yield from parts_below("graph/nodes", self.graph.model.nodes, self.graph.nodes)
+
+    def inside(self) -> Iterator[Inner]:
+        yield from (Inner(node, self.graph.specs) for node in self.graph.model.nodes)
+        yield from inside(self.graph.nodes)

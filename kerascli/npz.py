@@ -1,0 +1,111 @@
+"""Archives of numpy arrays: headers are read under caps and compared with what is there, before any memory is taken."""
+
+import io
+import math
+import zipfile
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from kerascli.errors import FileRefused, safe_text
+from kerascli.files import DAMAGED, MAX_MEMBERS, memory_limit, refuse_bomb
+
+_MAX_HEADER = 2**16
+
+
+@dataclass(frozen=True, slots=True)
+class NpyHeader:
+    """What an npy stream says of itself, and where its data begins."""
+
+    shape: tuple[int, ...]
+    fortran_order: bool
+    dtype: np.dtype[Any]
+    start: int
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def load_npz(
+    source: IO[bytes], name: str, limit: int | None = None, *, without: Collection[str] = ()
+) -> dict[str, np.ndarray]:
+    """The arrays of an npz file. Raises FileRefused before anything larger than `limit` bytes is allocated."""
+    allowed = memory_limit() if limit is None else limit
+    try:
+        with zipfile.ZipFile(source) as archive:
+            members = [member for member in archive.infolist() if array_name(member) not in without]
+            total = sum(member.file_size for member in members)
+            refuse_bomb(total, sum(member.compress_size for member in members), name, _UNPACKED_NPZ)
+            if total > allowed:
+                text = f"'{name}' unpacks to {total:,} bytes; the limit here is {allowed:,}"
+                raise FileRefused(text, hint=_UNPACKED_NPZ)
+            return {key: _read_member(archive, key) for key in npz_headers(source, name) if key not in without}
+    except DAMAGED as error:
+        raise FileRefused(f"'{name}' is not a sound npz file: {safe_text(str(error), 120)}") from None
+
+
+_UNPACKED_NPZ = "numbers that numpy.savez wrote, uncompressed, are read in pieces, whatever their size"
+
+
+def array_name(member: zipfile.ZipInfo) -> str:
+    """What numpy calls an array of an npz file."""
+    return member.filename.removesuffix(".npy")
+
+
+def npz_headers(source: IO[bytes], name: str) -> dict[str, NpyHeader]:
+    """What the arrays of an npz file say of themselves, without reading them. Raises FileRefused."""
+    headers: dict[str, NpyHeader] = {}
+    try:
+        with zipfile.ZipFile(source) as archive:
+            members = archive.infolist()
+            if len(members) > MAX_MEMBERS:
+                raise FileRefused(f"'{name}' has {len(members):,} members; the limit here is {MAX_MEMBERS:,}")
+            for member in members:
+                key = array_name(member)
+                if key in headers:
+                    raise FileRefused(f"'{name}' has the array '{safe_text(key)}' twice")
+                with archive.open(member) as file:
+                    headers[key] = npy_header(file, key, name, member.file_size)
+    except DAMAGED as error:
+        raise FileRefused(f"'{name}' is not a sound npz file: {safe_text(str(error), 120)}") from None
+    return headers
+
+
+def npy_header(file: IO[bytes], key: str, name: str, size: int) -> NpyHeader:
+    """The header of an npy stream of `size` bytes; leaves the stream after it. Raises FileRefused."""
+    where = f"'{safe_text(key)}' in '{name}'" if key else f"'{name}'"
+    try:
+        header = _header(file)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
+        raise FileRefused(f"{where} is not an npy array: {safe_text(str(error), 120)}") from None
+    if header.dtype.hasobject:
+        raise FileRefused(f"{where} holds Python objects; pickled arrays are never loaded")
+    shape, found = header.shape, size - header.start
+    if min(shape, default=0) < 0:
+        raise FileRefused(f"{where} is not an npy array: a negative size in the shape {shape}")
+    if header.nbytes > found:
+        raise FileRefused(f"{where} says {header.nbytes:,} bytes of data (shape {shape}) and has {found:,}")
+    return header
+
+
+def _header(file: IO[bytes]) -> NpyHeader:
+    """The header under a cap of its own: numpy reads as much as it says that it is, up to 4 GiB, before it looks."""
+    is_short = npy_format.read_magic(file) == (1, 0)  # type: ignore[arg-type]
+    said = file.read(2 if is_short else 4)
+    length = int.from_bytes(said, "little")
+    if length > _MAX_HEADER:
+        raise ValueError(f"a header of {length:,} bytes; the limit is {_MAX_HEADER:,}")
+    read = npy_format.read_array_header_1_0 if is_short else npy_format.read_array_header_2_0
+    return NpyHeader(*read(io.BytesIO(said + file.read(length))), start=npy_format.MAGIC_LEN + len(said) + length)
+
+
+def _read_member(archive: zipfile.ZipFile, key: str) -> np.ndarray:
+    member = f"{key}.npy" if f"{key}.npy" in archive.NameToInfo else key
+    with archive.open(member) as file:
+        array = npy_format.read_array(file, allow_pickle=False)  # type: ignore[arg-type]
+        file.read()  # to the end: the checksum is compared there
+    return array

@@ -1,0 +1,18 @@
+"""Colors of boxes, by the kind of their layer."""
+
+from kerascli.report.architecture.diagram import Box
+
+_COLORS = {
+    "core": "#2f6fd6", "convolutional": "#e2632b", "pooling": "#cf3d7d", "recurrent": "#2b9a66",
+    "attention": "#8b4fc6", "normalization": "#c99a06", "regularization": "#7a6248", "reshaping": "#5b6573",
+    "merging": "#0e9fb5", "activations": "#b0567c", "preprocessing": "#6f8f12", "wrappers": "#2b9a66",
+    "expressions": "#4b5bb5", "own": "#9c3fb0",
+}  # fmt: skip
+"""By the folder of a layer's file."""
+DARK = "#3d4854"
+"""Of inputs, outputs and frames."""
+
+
+def color_of(box: Box) -> str:
+    """Return the color of a box's edge: its family's, or that of layers from plugins."""
+    return DARK if not box.family else _COLORS.get(box.family, _COLORS["own"])

@@ -1,0 +1,46 @@
+"""The edges of a diagram from box to box, straight through the frames around them."""
+
+from dataclasses import dataclass
+
+from kerascli.report.architecture.diagram import Diagram
+
+Way = tuple[str, ...]
+"""Keys of boxes from the outermost frame to one in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An edge between two boxes that are no frames."""
+
+    source: Way
+    target: Way
+    label: str
+
+
+def connections(diagram: Diagram, at: Way = ()) -> list[Connection]:
+    """Return the edges of the diagram, and of the frames in it; `at` is the way to the diagram."""
+    found: list[Connection] = []
+    enters: dict[str, list[Connection]] = {}
+    leaves: dict[str, list[Connection]] = {}
+    for box in diagram.boxes:
+        if box.inside is None:
+            continue
+        doors = {(*at, box.key, inner.key) for inner in box.inside.boxes if inner.role in {"entry", "exit"}}
+        for each in connections(box.inside, (*at, box.key)):
+            if each.source in doors:
+                enters.setdefault(box.key, []).append(each)
+            elif each.target in doors:
+                leaves.setdefault(box.key, []).append(each)
+            else:
+                found.append(each)
+    for edge in diagram.edges:
+        inner = enters.get(edge.target, [])
+        targets = [each.target for each in inner if each.source[-1] in {f"entry {edge.tensor}", "<"}]
+        inner = leaves.get(edge.source, [])
+        sources = [each.source for each in inner if each.target[-1] in {f"exit {edge.tensor}", ">"}]
+        found += [
+            Connection(source, target, edge.label)
+            for source in dict.fromkeys(sources or [(*at, edge.source)])
+            for target in dict.fromkeys(targets or [(*at, edge.target)])
+        ]
+    return found

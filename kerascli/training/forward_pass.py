@@ -1,0 +1,119 @@
+"""A forward pass of a training step and the parameter updates made from its losses, run as modules by autograd."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from kerascli import draws
+from kerascli.data.batches.loader import Batch
+from kerascli.model.runtime.weights import Weight
+from kerascli.optimizers.base import BaseOptimizer
+from kerascli.spans import span
+from kerascli.training.train_step import TrainStepModule
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterUpdate:
+    """An optimizer, and the weights that it changes by the gradients of one loss."""
+
+    name: str
+    """Empty where a training has one alone."""
+    optimizer: BaseOptimizer
+    weights: tuple[Weight, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardPass:
+    """A module that is run once, and the parameter updates that follow: one for each of its losses."""
+
+    module: TrainStepModule
+    updates: tuple[ParameterUpdate, ...]
+    repeat: int = 1
+    """How often both are done in a training step."""
+
+    @property
+    def stream(self) -> str:
+        """Keys its random numbers."""
+        return f"train/{name}" if (name := self.updates[0].name) else "train"
+
+
+class Layout(NamedTuple):
+    """How many tensors of each kind a `StepOutcome` has; updates by name."""
+
+    totals: int
+    states: int
+    gradients: int
+    updates: tuple[str, ...]
+
+    def outcome(self, flat: Sequence[Tensor | None]) -> "StepOutcome":
+        """Return the outcome whose `flat` tensors these are."""
+        states, gradients = self.totals + self.states, self.totals + self.states + self.gradients
+        updates = zip(self.updates, flat[gradients:], strict=True)
+        return StepOutcome(
+            [total for total in flat[: self.totals] if total is not None],
+            [state for state in flat[self.totals : states] if state is not None],
+            list(flat[states:gradients]),
+            {name: value for name, value in updates if value is not None},
+        )
+
+
+@dataclass(slots=True)
+class StepOutcome:
+    """Result of a forward pass and its backward, before any weight changes."""
+
+    totals: list[Tensor]
+    """Losses that were differentiated: a scalar for each parameter update."""
+    states: list[Tensor]
+    """States of the metrics; those of batches add up."""
+    gradients: list[Tensor | None]
+    """In the order of the updates and their weights; None where the loss does not depend on one."""
+    updates: dict[str, Tensor]
+    """New values of non-trainable weights, by weight name."""
+
+    def flat(self) -> list[Tensor | None]:
+        return [*self.totals, *self.states, *self.gradients, *self.updates.values()]
+
+    def layout(self) -> Layout:
+        return Layout(len(self.totals), len(self.states), len(self.gradients), tuple(self.updates))
+
+
+Runner = Callable[[Batch, draws.Draws], StepOutcome]
+"""(batch, the random numbers of this step) -> the outcome of a forward pass."""
+
+
+class Eager:
+    """Runs a forward pass as modules: all gradients are taken before any weight changes.
+
+    `live_scales` are factors of losses that change in training, by the name of their update.
+    """
+
+    def __init__(self, forward_pass: ForwardPass, live_scales: Mapping[str, Tensor] | None = None) -> None:
+        self.module = forward_pass.module
+        scales, names = live_scales or {}, [update.name for update in forward_pass.updates]
+        self.live_scales = {name: scales[name] for name in names if name in scales}
+        self._updates = [
+            (
+                [weight.tensor for weight in update.weights],
+                self.live_scales.get(update.name, update.optimizer.rule.loss_scale_factor),
+            )
+            for update in forward_pass.updates
+        ]
+
+    def __call__(self, batch: Batch, numbers: draws.Draws) -> StepOutcome:
+        with draws.using(numbers):
+            return self.run(batch)
+
+    def run(self, batch: Batch) -> StepOutcome:
+        """Forward and backward, with the random numbers of whoever calls."""
+        with span("forward"):
+            outcome = self.module(batch)
+        totals, gradients = outcome.loss.totals, []
+        with span("backward"):
+            for number, ((trained, scale), total) in enumerate(zip(self._updates, totals, strict=True), 1):
+                scaled = total if scale is None else total * scale
+                last = number == len(totals)
+                gradients += torch.autograd.grad(scaled, trained, retain_graph=not last, allow_unused=True)
+        return StepOutcome([total.detach() for total in totals], outcome.loss.states, gradients, outcome.updates)
