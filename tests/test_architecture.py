@@ -110,6 +110,16 @@ def test_imports_flow_one_way(room: str) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_one_file_of_training_knows_the_config() -> None:
+    """The others take modules, components and plain data: a training can be tested with an nn.Linear and a list."""
+    knowing = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in (PACKAGE / "training").rglob("*.py")
+        if any(module.startswith("kerascli.config") for module in _imports(path))
+    }
+    assert knowing == {"training/build.py"}
+
+
 def test_no_folder_has_a_circle() -> None:
     """The files and folders in a folder can be ordered so that each imports only those before it."""
     uses: dict[tuple[str, ...], dict[str, set[str]]] = {}

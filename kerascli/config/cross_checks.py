@@ -9,12 +9,12 @@ from kerascli.callbacks.samples import Sampler
 from kerascli.component import Component
 from kerascli.config.run import RunSpec
 from kerascli.config.sample_checks import sample_faults
-from kerascli.config.sections.compile import OutputTarget
 from kerascli.config.sections.fit import path_as_written
 from kerascli.config.splits import split_faults
 from kerascli.data.base import Field
 from kerascli.errors import Fault, Path, suggestion
 from kerascli.losses.ranks import takes_weights
+from kerascli.metrics.comparisons import OutputTarget
 from kerascli.optimizers.base import Optimizer
 from kerascli.schedules.base import Schedule
 from kerascli.shapes import TensorSpec
@@ -53,8 +53,7 @@ def idle_fit_faults(spec: RunSpec) -> list[Fault]:
 def _input_faults(spec: RunSpec, sections: Mapping[Any, Any]) -> Iterator[Fault]:
     """Inputs that the model declares are those of the data, by name."""
     if spec.data is not None and spec.train_step is not None:
-        graphs = [spec.model, *(each.built.model for each in spec.train_step.passes)]
-        used = {given.name for graph in graphs for given in graph.inputs}
+        used = {given.name for graph in spec.graphs for given in graph.model.inputs}
         for name in spec.data.inputs:
             if name not in used:
                 text = f"input '{name}' is used by no update, and not by the model"

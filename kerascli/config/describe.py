@@ -11,7 +11,7 @@ from kerascli.config.cross_checks import cross_faults
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.compile import CompileSpec
 from kerascli.config.sections.fit import FitSpec, has_steps, parse_fit, set_trainable
-from kerascli.config.sections.init_from import parse_init_from, without_init_from
+from kerascli.config.sections.init_from import parse_init_from
 from kerascli.config.sections.read_compile import parse_compile
 from kerascli.config.sections.read_steps import parse_steps
 from kerascli.config.sections.train_step import TrainStepSpec
@@ -101,7 +101,7 @@ def _read_model(
     """The model as it is written, and the scope in which further ones are read. Raises Invalid."""
     unread = [] if data is None else [name for name in data.inputs if name not in inputs]
     read = partial(parse_scope, data_targets=targets, called_elsewhere=has_steps(sections), unread=unread)
-    section, specs = without_init_from(sections.get("model")), _specs(inputs)
+    section, specs = sections.get("model"), _specs(inputs)
     return read(section, specs) if references is None else read(section, specs, references=references)
 
 
@@ -156,9 +156,9 @@ def _compiled(
 def faults_without_data(sections: Mapping[Any, Any], references: References) -> list[Fault]:
     """What is wrong with a run whose data section cannot be read."""
     several = has_steps(sections)
-    written = without_init_from(sections.get("model"))
-    faults = model_faults(written, references=references, called_elsewhere=several) if "model" in sections else []
-    _try(faults, lambda: parse_init_from(sections.get("model")))
+    model = sections.get("model")
+    faults = model_faults(model, references=references, called_elsewhere=several) if "model" in sections else []
+    _try(faults, lambda: parse_init_from(model))
     _try(faults, lambda: parse_fit(sections.get("fit")))
     if "compile" in sections and not several:
         _try(faults, lambda: parse_compile(sections["compile"], None, None, extra_losses=True))

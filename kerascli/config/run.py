@@ -1,6 +1,6 @@
 """A whole run, described: frozen, and written out as a complete config."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,17 +8,13 @@ from kerascli.component import plain
 from kerascli.config.sections.compile import CompileSpec
 from kerascli.config.sections.fit import FitSpec
 from kerascli.config.sections.init_from import InitFrom
-from kerascli.config.sections.train_step import (
-    Comparison,
-    ForwardPassSpec,
-    LossTerm,
-    TrainStepSpec,
-    UpdateSpec,
-    formulas,
-)
+from kerascli.config.sections.train_step import ForwardPassSpec, TrainStepSpec, UpdateSpec, formulas
 from kerascli.data.base import Field
 from kerascli.data.section import DataSpec
-from kerascli.layers.base import NamingLayer
+from kerascli.layers.expressions.base import ExpressionLayer
+from kerascli.losses.base import Loss
+from kerascli.metrics.base import Metric
+from kerascli.metrics.comparisons import Comparison, LossTerm
 from kerascli.model.ir.nodes import Call, Entry, Model, Node, Shared, View
 from kerascli.model.ir.rnn import DescribedRNN
 from kerascli.model.runtime.built import Built
@@ -49,6 +45,24 @@ class RunSpec:
     def training(self) -> CompileSpec | TrainStepSpec | None:
         """What is trained towards what; None: the model only predicts."""
         return self.compile if self.train_step is None else self.train_step
+
+    @property
+    def graphs(self) -> list[Built]:
+        """The model, and the forward passes of the updates of a `train_step`."""
+        return [self.built, *(each.built for each in (self.train_step.passes if self.train_step is not None else ()))]
+
+    def compared(self) -> Iterator[tuple[str, Loss | Metric, TensorSpec]]:
+        """Every target with a loss or metric of it, and the output that is compared."""
+        for pair in self.compile.pairs if self.compile is not None else ():
+            for judge in (pair.loss, *(use.metric for use in pair.metrics)):
+                if judge is not None:
+                    yield pair.target, judge, self.built.specs[pair.output]
+        for each in self.train_step.passes if self.train_step is not None else ():
+            for update in each.updates:
+                pairs = [*((t.loss, t.of) for t in update.terms), *((m.metric, m.of) for m in update.metrics)]
+                for judge, of in pairs:
+                    if judge is not None and of is not None and of.is_target:
+                        yield str(of.y_true), judge, each.built.specs[of.y_pred]
 
     def log_names(self) -> dict[str, Any]:
         """Every figure that an epoch logs, and which way it is better."""
@@ -157,7 +171,7 @@ def _dump_input(spec: TensorSpec) -> dict[str, Any]:
 def _dump_node(node: Node) -> dict[str, Any]:
     layer = node.layer
     entry: dict[str, Any] = {"name": node.name}
-    if isinstance(layer, NamingLayer):
+    if isinstance(layer, ExpressionLayer):
         layer = layer.renamed(dict(zip(layer.names(), node.inputs, strict=False)))
     elif node.inputs:
         entry["inputs"] = list(node.inputs)
@@ -181,9 +195,7 @@ def _dump_described(layer: DescribedRNN, node: Node) -> dict[str, Any]:
         "initial_state": dict(zip(layer.given, given, strict=True)),
         "constants": dict(zip(cell.constants, constants, strict=True)),
     }
-    settings = {
-        name: getattr(layer, name) for name in type(layer).model_fields if name not in {"cell", "layers", "given"}
-    }
+    settings = {name: getattr(layer, name) for name in layer.settings()}
     described = {**own, "states": states, **_dump_layers(cell.entries, cell.outputs, ()), "next": following}
     return {**settings, "inputs": list(sequences), **{k: v for k, v in tensors.items() if v}, "cell": described}
 

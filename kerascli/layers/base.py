@@ -1,11 +1,10 @@
 """What a layer is: frozen settings that build a torch module, weights in Keras's number and meaning."""
 
-import math
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial, reduce
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from functools import reduce
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +12,9 @@ from torch import Tensor, nn
 from kerascli.component import Component, Registry
 from kerascli.errors import Fault
 from kerascli.layers.absent import OF_ANY_LAYER, LayerRegistry
+from kerascli.layers.weight_spec import WeightSpec, part_of
 from kerascli.parts.base import Constraint, Initializer, Regularizer
-from kerascli.shapes import Shape, TensorSpec, show_shape
-
-MAX_PARAMETERS = 2**31
-"""Of a whole model: a typing error in `units` must not take the machine down."""
+from kerascli.shapes import Shape, TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +55,7 @@ class CallArgument:
 
 
 CallForm = Literal["one", "several", "none", "names"]
-"""What a layer is called on: one input, a list of them, nothing, or the tensors that its own settings name."""
+"""What a layer is called on: one input (`Layer`), several (`MergeLayer`), nothing, or what a formula names."""
 
 
 class BaseLayer(Component):
@@ -175,52 +172,6 @@ class MergeLayer(BaseLayer):
         return reduce(torch.logical_or, present) if len(present) == len(masks) else None
 
 
-class SourceLayer(BaseLayer):
-    """A layer that is called on nothing; its results have no batch axis."""
-
-    call_form = "none"
-
-    def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
-        return self.build()
-
-    @abstractmethod
-    def build(self) -> nn.Module:
-        """The torch module; raises ShapeMismatch. Runs under the meta device."""
-
-
-class NamingLayer(BaseLayer):
-    """A layer that names its inputs in its own settings; its module's forward takes them one by one."""
-
-    call_form = "names"
-
-    def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
-        return self.build(inputs)
-
-    @abstractmethod
-    def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
-        """The torch module for inputs like `xs`; raises ShapeMismatch. Runs under the meta device."""
-
-    @abstractmethod
-    def names(self) -> tuple[str, ...]:
-        """What it calls its inputs."""
-
-    @abstractmethod
-    def asks_for_batch(self) -> bool:
-        """Whether it needs one more input: a tensor that says how large the batch is."""
-
-    @abstractmethod
-    def numbers(self) -> Collection[str]:
-        """Names in its settings that stand for numbers, whatever nodes there are."""
-
-    @abstractmethod
-    def place_of(self, name: str) -> Fault:
-        """Where a name stands in the settings: a fault without a text."""
-
-    @abstractmethod
-    def renamed(self, names: Mapping[str, str]) -> Self:
-        """The same, of tensors of other names."""
-
-
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a module returns that has more to say than its value; nothing is stashed on modules."""
@@ -231,33 +182,6 @@ class Outcome:
     metrics: Mapping[str, Tensor] = field(default_factory=dict)
     updates: Mapping[str, Tensor] = field(default_factory=dict)
     """New values of the module's weights, by weight name; the step stores them, and trains the trainable on."""
-
-
-@dataclass(frozen=True, slots=True)
-class WeightSpec:
-    """A weight as Keras knows it. torch's tensor is `keras_weight.permute(axes)`, no more than that."""
-
-    name: str
-    shape: tuple[int, ...]
-    initializer: Initializer
-    regularizer: Regularizer | None
-    constraint: Constraint | None
-    trainable: bool
-    axes: tuple[int, ...] | None
-    dtype: torch.dtype | None
-    is_state: bool = False
-    """What a stateful layer remembers of the rows of a batch: kept like a weight, but no part of the model."""
-
-    def to_torch(self, weight: Tensor) -> Tensor:
-        """Keras's layout -> torch's, as a view."""
-        return weight if self.axes is None else weight.permute(self.axes)
-
-    def to_keras(self, tensor: Tensor) -> Tensor:
-        """torch's layout -> Keras's, as a view."""
-        if self.axes is None:
-            return tensor
-        inverse = sorted(range(len(self.axes)), key=self.axes.__getitem__)
-        return tensor.permute(inverse)
 
 
 class WeightedModule(nn.Module):
@@ -286,11 +210,9 @@ class WeightedModule(nn.Module):
         `F.linear` uses, (3, 2, 0, 1) for a Conv2D kernel. `dtype` None: the model's. Raises ShapeMismatch
         if the initializer, regularizer or constraint cannot take such a weight.
         """
-        if (count := math.prod(shape)) > MAX_PARAMETERS:
-            text = f"needs {count:,} parameters for its {name} {show_shape(shape)}"
-            raise ShapeMismatch(f"{text}; the limit is {MAX_PARAMETERS:,} for a whole model")
         spec = WeightSpec(name, shape, initializer, regularizer, constraint, trainable, axes, dtype, is_state)
-        _check_parts(spec)
+        if fault := spec.fault():
+            raise ShapeMismatch(fault[0], argument=fault[1])
         self.weight_specs[name] = spec
         tensor = spec.to_torch(torch.empty(shape, dtype=dtype)).contiguous()
         if trainable:
@@ -298,27 +220,32 @@ class WeightedModule(nn.Module):
         else:
             self.register_buffer(name, tensor)
 
+    def add_weight_of(
+        self,
+        settings: object,
+        name: str,
+        shape: tuple[int, ...] | None,
+        *,
+        part: str | None = None,
+        initializer: Initializer | None = None,
+        axes: tuple[int, ...] | None = None,
+    ) -> None:
+        """`add_weight` with the initializer, regularizer and constraint that a layer's settings have for `part`.
+
+        By default that is what the weight is called, as in Keras: a kernel has a kernel_initializer, a recurrent_kernel
+        a recurrent_initializer. `shape` None: there is no such weight, the attribute is None.
+        """
+        if shape is None:
+            setattr(self, name, None)
+            return
+        part = part or part_of(name)
+        start: Initializer = initializer or getattr(settings, f"{part}_initializer")
+        regularizer, constraint = getattr(settings, f"{part}_regularizer"), getattr(settings, f"{part}_constraint")
+        self.add_weight(name, shape, initializer=start, regularizer=regularizer, constraint=constraint, axes=axes)
+
     def freeze(self) -> None:
         """Let its weights keep their values from now on."""
         self.weight_specs = {name: replace(spec, trainable=False) for name, spec in self.weight_specs.items()}
-
-
-def _check_parts(spec: WeightSpec) -> None:
-    """Try a weight's parts on a weight of no numbers: what would fail in training fails now."""
-    meta = torch.empty(spec.shape, device="meta")
-    trials: dict[str, Callable[[], object]] = {"initializer": partial(spec.initializer.check, spec.shape)}
-    if spec.regularizer is not None:
-        trials["regularizer"] = partial(spec.regularizer, meta)
-    if spec.constraint is not None:
-        trials["constraint"] = partial(spec.constraint, meta)
-    for kind, trial in trials.items():
-        try:
-            trial()
-        except (IndexError, ValueError) as error:
-            reason = "it has no such axis" if isinstance(error, IndexError) else error
-            text = f"the {kind} does not fit {spec.name} {show_shape(spec.shape)}: {reason}"
-            # recurrent_kernel has a recurrent_initializer; kernel has a kernel_initializer
-            raise ShapeMismatch(text, argument=f"{spec.name.removesuffix('_kernel')}_{kind}") from None
 
 
 LAYERS: Registry[BaseLayer] = LayerRegistry("layer", BaseLayer, ("kerascli.layers",), ("layer_",))

@@ -8,6 +8,9 @@ from torch import Tensor, nn
 from kerascli.layers.base import LAYERS, BaseLayer, Outcome, ShapeMismatch, WeightedModule
 from kerascli.shapes import TensorSpec
 
+Make = Callable[[BaseLayer, tuple[TensorSpec, ...]], nn.Module]
+"""Makes the module of a layer for its inputs."""
+
 LayerField = Annotated[BaseLayer, LAYERS.field()]
 
 
@@ -19,13 +22,7 @@ def check_inner(layer: BaseLayer) -> None:
         raise ValueError(f"layer: {layer.component_name} cannot be stateful in here: it has no rows of its own")
 
 
-def build_inner(
-    layer: BaseLayer,
-    x: TensorSpec,
-    *,
-    trainable: bool,
-    make: Callable[[BaseLayer, tuple[TensorSpec, ...]], nn.Module] | None = None,
-) -> nn.Module:
+def build_inner(layer: BaseLayer, x: TensorSpec, *, trainable: bool, make: Make | None = None) -> nn.Module:
     """The module of a layer inside another one; what is not `trainable` is as frozen as if its settings said so.
 
     `make` makes the module of a layer for its inputs; None: `layer.build_for` does.

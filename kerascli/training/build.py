@@ -17,8 +17,8 @@ from kerascli.model.runtime.weights import Weight, materialize
 from kerascli.optimizers.rmsprop import RMSprop
 from kerascli.training.forward_pass import ForwardPass, ParameterUpdate
 from kerascli.training.objective import Objective
-from kerascli.training.train_step import TrainStepModule
-from kerascli.training.update_objective import AllPasses, PassObjective
+from kerascli.training.train_step import GraphStep
+from kerascli.training.update_objective import AllPasses, PassObjective, UpdateObjective
 
 
 @dataclass(slots=True)
@@ -27,9 +27,9 @@ class Experiment:
 
     spec: RunSpec
     graph: Graph
-    update: TrainStepModule
+    update: GraphStep
     """Predicts and judges."""
-    forward_passes: tuple[ForwardPass, ...]
+    forward_passes: tuple[ForwardPass[GraphStep], ...]
     """What a training step consists of; an ordinary one has a single one, of `update` itself."""
     weights: list[Weight]
     device: torch.device
@@ -41,8 +41,8 @@ class Experiment:
         graph = Graph(built)
         weights = graph.weights()
         given = Stage({}) if view.own_inputs else self.update.input_stage
-        objective = Objective(CompileSpec(RMSprop(), ()), weights, None).to(self.device)
-        update = TrainStepModule(graph, objective, given, self.update.target_stage, self.update.precision)
+        objective = Objective(["loss"], (), weights).to(self.device)
+        update = GraphStep(graph, objective, given, self.update.target_stage, self.update.precision)
         return Experiment(spec, graph, update, (), weights, self.device)
 
 
@@ -66,8 +66,15 @@ def build_experiment(
     graph = Graph(spec.built)
     weights = graph.weights()
     materialize(graph, weights, seed=spec.seed, device=device)
-    objective = Objective(compiled, weights, _class_weight(spec, targets), spec.model.sums).to(device)
-    update = TrainStepModule(
+    objective = Objective(
+        list(compiled.log_names()),
+        compiled.pairs,
+        weights,
+        figures=compiled.figures,
+        sums=spec.model.sums,
+        class_weight=_class_weight(spec, targets),
+    ).to(device)
+    update = GraphStep(
         graph, objective, input_stage.to(device), target_stage.to(device), compiled.compute.precision, mixing
     )
     trained = ParameterUpdate("", compiled.optimizer, tuple(weight for weight in weights if weight.trainable))
@@ -93,8 +100,13 @@ def _of_train_step(
             ParameterUpdate(u.name, u.optimizer, tuple(w for w in graph.weights() if w.trainable and u.trains(w.name)))
             for u in each.updates
         ]
-        trained = {update.name: update.weights for update in updates}
-        module = TrainStepModule(graph, PassObjective(each, trained), *stages, train_step.compute.precision, mixing)
+        objectives = [
+            UpdateObjective(
+                list(u.log_names()), u.terms, u.metrics, update.weights, figures=u.figures, sums=each.built.model.sums
+            )
+            for u, update in zip(each.updates, updates, strict=True)
+        ]
+        module = GraphStep(graph, PassObjective(objectives), *stages, train_step.compute.precision, mixing)
         passes.append(ForwardPass(module, tuple(updates), each.repeat))
     whole = AllPasses(graphs[0], [(each.stream, each.module) for each in passes], *stages, train_step.compute.precision)
     return Experiment(spec, graphs[0], whole, tuple(passes), weights, device)

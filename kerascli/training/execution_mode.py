@@ -55,11 +55,6 @@ class Request:
     def device(self) -> torch.device:
         return next(iter(self.batches[0].inputs.values())).device
 
-    def components(self) -> list[Component]:
-        """What computes in a step."""
-        module = self.forward_pass.module
-        return [*(node.layer for node in module.graph.model.nodes), *module.objective.components()]
-
 
 def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, Choice]:
     """The best runner that is there, and its mode: `compiled`, `traced` or `eager`, with the reason."""
@@ -118,7 +113,7 @@ def _traced(module: Eager, batch: Batch) -> tuple[Program, Layout]:
         layouts.append(found.layout())
         return found.flat()
 
-    weights = [weight.tensor for weight in module.module.graph.weights()]
+    weights = [weight.tensor for weight in module.module.weights()]
     program = trace_program(step, _leaves(batch), reads=[*weights, *module.live_scales.values()], drawn=tape.draws)
     return program, layouts[0]
 
@@ -176,7 +171,7 @@ def _failure(what: str, error: Exception) -> str:
 
 def _untraced(request: Request) -> str | None:
     """Why a step is not even tried as a program; None where it is."""
-    for component in _with_inner(request.components()):
+    for component in _with_inner(request.forward_pass.module.components()):
         name = component.component_name
         if not type(component).__module__.startswith("kerascli."):
             return f"'{name}' is not kerascli's own: Python code runs as it is"

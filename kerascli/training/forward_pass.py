@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +13,8 @@ from kerascli.model.runtime.weights import Weight
 from kerascli.optimizers.base import BaseOptimizer
 from kerascli.spans import span
 from kerascli.training.train_step import TrainStepModule
+
+M = TypeVar("M", bound=TrainStepModule, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +28,10 @@ class ParameterUpdate:
 
 
 @dataclass(frozen=True, slots=True)
-class ForwardPass:
+class ForwardPass(Generic[M]):
     """A module that is run once, and the parameter updates that follow: one for each of its losses."""
 
-    module: TrainStepModule
+    module: M
     updates: tuple[ParameterUpdate, ...]
     repeat: int = 1
     """How often both are done in a training step."""

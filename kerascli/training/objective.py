@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.component import Component
-from kerascli.config.sections.compile import CompileSpec, OutputTarget
 from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric
+from kerascli.metrics.comparisons import OutputTarget
 from kerascli.model.runtime.graph import GraphOutcome
 from kerascli.model.runtime.weights import Weight
 
@@ -59,26 +59,31 @@ def _reduced(state: Tensor, reduction: Reduction) -> Tensor:
 
 
 class Objective(BaseObjective):
-    """What the compile section says of the model's outputs."""
+    """Losses and metrics of a model's outputs, each compared with a target; one total."""
 
     class_weight: Tensor | None
 
     def __init__(
         self,
-        spec: CompileSpec,
+        names: Sequence[str],
+        pairs: Sequence[OutputTarget],
         weights: Sequence[Weight],
-        class_weight: Tensor | None = None,
+        *,
+        figures: Sequence[str] = (),
         sums: Collection[str] = (),
+        class_weight: Tensor | None = None,
     ) -> None:
-        """`sums` are those of the model's own figures that add up over all rows."""
-        names, uses = spec.log_names(), [use for pair in spec.pairs for use in pair.metrics]
+        """`names` are the total, each loss where there are several, the model's own `figures`, and the metrics.
+
+        `sums` are those of the figures that add up over all rows; the others are means.
+        """
+        uses = [use for pair in pairs for use in pair.metrics]
         plain = len(names) - sum(len(use.columns) for use in uses)
-        reductions: list[Reduction] = ["sum" if name in sums else "mean" for name in list(names)[:plain]]
-        metrics = [*reductions, *(use.metric for use in uses)]
-        super().__init__(names, metrics, [pair.loss for pair in spec.pairs if pair.loss is not None])
-        self.pairs = spec.pairs
-        self._own = spec.figures
-        self._each_loss = spec.logs_each_loss
+        metrics = [*reductions(names[:plain], sums), *(use.metric for use in uses)]
+        super().__init__(names, metrics, [pair.loss for pair in pairs if pair.loss is not None])
+        self.pairs = pairs
+        self._own = figures
+        self._each_loss = plain > 1 + len(figures)
         self._penalized = [weight for weight in weights if weight.spec.regularizer is not None and weight.trainable]
         self.register_buffer("class_weight", class_weight)
 
@@ -107,8 +112,7 @@ class Objective(BaseObjective):
         parts += [penalty(weight) for weight in self._penalized]
         total = summed(parts)
         values = [total, *(losses if self._each_loss else ()), *(outcome.metrics[name] for name in self._own)]
-        reductions = self.metrics[: len(values)]
-        plain = [figure_state(value, rows, how) for value, how in zip(values, reductions, strict=True)]
+        plain = [figure_state(value, rows, how) for value, how in zip(values, self.metrics, strict=False)]
         return LossOutput([total], [*plain, *figures])
 
     def _sample_weight(self, pair: OutputTarget, y_true: Tensor, given: Mapping[str, Tensor]) -> Tensor | None:
@@ -116,6 +120,11 @@ class Objective(BaseObjective):
             last = len(self.class_weight) - 1  # where classes that were not named are weighted 1, as in Keras
             return self.class_weight[class_numbers(y_true).clamp(max=last)]
         return given.get(pair.target)
+
+
+def reductions(names: Iterable[str], sums: Collection[str]) -> list[Reduction]:
+    """How the values of batches under these names become that of an epoch."""
+    return ["sum" if name in sums else "mean" for name in names]
 
 
 def full_precision(y_pred: Tensor) -> Tensor:

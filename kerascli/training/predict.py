@@ -8,10 +8,10 @@ from torch import Tensor
 from kerascli import draws
 from kerascli.data.batches.loader import Batch
 from kerascli.training.layer_states import Memory
-from kerascli.training.train_step import TrainStepModule
+from kerascli.training.train_step import GraphStep
 
 
-def predict(update: TrainStepModule, batches: Iterable[Batch], *, seed: int) -> dict[str, Tensor]:
+def predict(update: GraphStep, batches: Iterable[Batch], *, seed: int) -> dict[str, Tensor]:
     """Outputs by name (rows, *), on the CPU, in float32 where they were computed in half precision."""
     update.eval()
     parts: dict[str, list[Tensor]] = {}

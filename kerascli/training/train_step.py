@@ -1,5 +1,6 @@
 """The forward pass of a training step as one module: batch in, losses and metrics out."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from kerascli.component import Component
 from kerascli.data.batches.loader import Batch
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.model.runtime.weights import Weight
@@ -23,7 +25,30 @@ class TrainStepOutput:
 
 
 class TrainStepModule(nn.Module):
-    """Finish the batch (rescale, one-hot ... mix its samples), run the graph, judge its outputs."""
+    """A forward pass with its losses and metrics: all that the loop and `evaluate` ask of a model."""
+
+    def __init__(self, objective: BaseObjective) -> None:
+        super().__init__()
+        self.objective = objective
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> TrainStepOutput: ...
+
+    def weights(self) -> list[Weight]:
+        """What a forward pass reads, and training or the forward pass changes."""
+        return []
+
+    def components(self) -> list[Component]:
+        """What computes in a step."""
+        return self.objective.components()
+
+    def states(self) -> list[Weight]:
+        """What stateful layers remember of the batch before."""
+        return [weight for weight in self.weights() if weight.spec.is_state]
+
+
+class GraphStep(TrainStepModule):
+    """Finishes the batch (rescale, one-hot ... mix its samples), runs the graph, judges its outputs."""
 
     def __init__(
         self,
@@ -34,9 +59,8 @@ class TrainStepModule(nn.Module):
         precision: str,
         mixing: nn.Module | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(objective)
         self.graph = graph
-        self.objective = objective
         self.input_stage = input_stage
         self.target_stage = target_stage
         self.precision = precision
@@ -52,9 +76,11 @@ class TrainStepModule(nn.Module):
         loss = self.objective(outcome, targets, batch.sample_weight, batch.rows)
         return TrainStepOutput(loss, outcome.updates)
 
-    def states(self) -> list[Weight]:
-        """What stateful layers remember of the batch before."""
-        return [weight for weight in self.graph.weights() if weight.spec.is_state]
+    def weights(self) -> list[Weight]:
+        return self.graph.weights()
+
+    def components(self) -> list[Component]:
+        return [*(node.layer for node in self.graph.model.nodes), *super().components()]
 
     def predict(self, inputs: Mapping[str, Tensor]) -> GraphOutcome:
         """Outputs for prepared inputs."""

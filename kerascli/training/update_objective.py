@@ -1,14 +1,13 @@
 """Objectives of a training of several updates: of one forward pass, and of all together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from kerascli import draws
-from kerascli.config.sections.train_step import Comparison, ForwardPassSpec, LossTerm, UpdateSpec
 from kerascli.data.batches.loader import Batch
-from kerascli.metrics.base import Metric
+from kerascli.metrics.comparisons import Comparison, LossTerm, UpdateMetric
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.model.runtime.weights import Weight
 from kerascli.training.objective import (
@@ -19,32 +18,77 @@ from kerascli.training.objective import (
     full_precision,
     measured,
     penalty,
+    reductions,
     summed,
 )
-from kerascli.training.train_step import TrainStepModule, TrainStepOutput
+from kerascli.training.train_step import GraphStep, TrainStepOutput
 
 
-class PassObjective(BaseObjective):
-    """A loss for each of the updates that share a forward pass.
+class UpdateObjective(BaseObjective):
+    """The loss of one update, a sum of terms, and its metrics."""
 
-    What layers add by themselves counts for the first of them, a weight's regularizer for the update that trains it.
-    """
+    def __init__(
+        self,
+        names: Sequence[str],
+        terms: Sequence[LossTerm],
+        metrics: Sequence[UpdateMetric],
+        weights: Sequence[Weight],
+        *,
+        figures: Sequence[str] = (),
+        sums: Collection[str] = (),
+    ) -> None:
+        """`names` are the total, the terms, the `figures` of its own layers, and the metrics.
 
-    def __init__(self, spec: ForwardPassSpec, trained: Mapping[str, Sequence[Weight]]) -> None:
-        metrics: list[Metric | Reduction] = [
-            each for update in spec.updates
-            for each in (*_reductions(spec, update), *(judged.metric for judged in update.metrics))
-        ]  # fmt: skip
-        losses = [term.loss for update in spec.updates for term in update.terms if term.loss is not None]
-        names = [name for update in spec.updates for name in update.log_names()]
-        super().__init__(names, metrics, losses)
-        self.updates = spec.updates
-        self._reductions = [_reductions(spec, update) for update in spec.updates]
-        self._formulas = {term.node for update in spec.updates for term in update.terms if term.loss is None}
-        self._penalized = {
-            name: [weight for weight in weights if weight.spec.regularizer is not None]
-            for name, weights in trained.items()
-        }
+        `weights` are those that it trains: their regularizers count here. `sums` are nodes whose figures add up over
+        all rows.
+        """
+        means: list[Reduction] = ["mean"] * (1 + len(terms))
+        losses = [term.loss for term in terms if term.loss is not None]
+        super().__init__(names, [*means, *reductions(figures, sums), *(each.metric for each in metrics)], losses)
+        self.formulas = {term.node for term in terms if term.loss is None}
+        self._terms = terms
+        self._metrics = metrics
+        self._own = figures
+        self._penalized = [weight for weight in weights if weight.spec.regularizer is not None]
+
+    def forward(
+        self,
+        outcome: GraphOutcome,
+        targets: Mapping[str, Tensor],
+        sample_weight: Mapping[str, Tensor],
+        rows: int,
+        added: Sequence[Tensor] = (),
+    ) -> LossOutput:
+        """`added` are losses of layers that count for this update."""
+        values = [_loss(term, outcome, targets, sample_weight) for term in self._terms]
+        parts = [*added, *(weighted for _, weighted in values), *(penalty(weight) for weight in self._penalized)]
+        total = summed(parts)
+        means = [total, *(value for value, _ in values), *(outcome.metrics[name] for name in self._own)]
+        states = [figure_state(value, rows, how) for value, how in zip(means, self.metrics, strict=False)]
+        for each in self._metrics:
+            y_true, y_pred = _pair(each.of, outcome, targets)
+            states.append(measured(each.metric, y_true, y_pred, None, outcome.masks.get(each.of.y_pred)))
+        return LossOutput([total], states)
+
+
+class _Joined(BaseObjective):
+    """The figures of several objectives."""
+
+    def __init__(self, parts: Sequence[BaseObjective]) -> None:
+        super().__init__(
+            [name for part in parts for name in part.names],
+            [metric for part in parts for metric in part.metrics],
+            [loss for part in parts for loss in part.losses],
+        )
+
+
+class PassObjective(_Joined):
+    """A loss for each of the updates that share a forward pass; what layers add by themselves counts for the first."""
+
+    def __init__(self, updates: Sequence[UpdateObjective]) -> None:
+        super().__init__(updates)
+        self.updates = nn.ModuleList(updates)
+        self._formulas = {name for update in updates for name in update.formulas}
 
     def forward(
         self,
@@ -53,33 +97,15 @@ class PassObjective(BaseObjective):
         sample_weight: Mapping[str, Tensor],
         rows: int,
     ) -> LossOutput:
-        """Targets and sample weights by target name -> the batch's judgement, with a total for each update."""
-        totals: list[Tensor] = []
-        states: list[Tensor] = []
-        for number, update in enumerate(self.updates):
-            own = outcome.losses.items() if number == 0 else ()
-            parts = [value for name, value in own if name not in self._formulas]
-            means: list[Tensor] = []
-            for term in update.terms:
-                value, weighted = _loss(term, outcome, targets, sample_weight)
-                means.append(value)
-                parts.append(weighted)
-            parts += [penalty(weight) for weight in self._penalized[update.name]]
-            totals.append(summed(parts))
-            means = [totals[-1], *means, *(outcome.metrics[name] for name in update.figures)]
-            reductions = self._reductions[number]
-            states += [figure_state(value, rows, how) for value, how in zip(means, reductions, strict=True)]
-            for judged in update.metrics:
-                y_true, y_pred = _pair(judged.of, outcome, targets)
-                mask = outcome.masks.get(judged.of.y_pred)
-                states.append(measured(judged.metric, y_true, y_pred, None, mask))
-        return LossOutput(totals, states)
-
-
-def _reductions(spec: ForwardPassSpec, update: UpdateSpec) -> list[Reduction]:
-    """How the figures of an update that are no metrics become those of an epoch."""
-    plain = [None] * (1 + len(update.terms)) + list(update.figures)  # the loss, its terms, figures of its layers
-    return ["sum" if name in spec.built.model.sums else "mean" for name in plain]
+        """Targets and sample weights by target name -> a total for each update, and the states of all."""
+        found = LossOutput([], [])
+        added = [value for name, value in outcome.losses.items() if name not in self._formulas]
+        for update in self.updates:
+            own = update(outcome, targets, sample_weight, rows, added)
+            found.totals += own.totals
+            found.states += own.states
+            added = []
+        return found
 
 
 def _loss(
@@ -102,21 +128,13 @@ def _pair(of: Comparison, outcome: GraphOutcome, targets: Mapping[str, Tensor]) 
     return torch.full_like(like, of.y_true), y_pred
 
 
-class _Joined(BaseObjective):
-    """The figures of all forward passes."""
-
-    def __init__(self, parts: Sequence[BaseObjective]) -> None:
-        names = [name for part in parts for name in part.names]
-        super().__init__(names, [metric for part in parts for metric in part.metrics], [])
-
-
-class AllPasses(TrainStepModule):
+class AllPasses(GraphStep):
     """Predicts with the model, and evaluates every forward pass without an update in between."""
 
     def __init__(
         self,
         graph: Graph,
-        passes: Sequence[tuple[str, TrainStepModule]],
+        passes: Sequence[tuple[str, GraphStep]],
         input_stage: nn.Module,
         target_stage: nn.Module,
         precision: str,

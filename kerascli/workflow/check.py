@@ -58,7 +58,7 @@ def check(
             if faults := idle_fit_faults(spec):
                 raise phase.error(faults)
         if prepared is not None:
-            check_values(spec, prepared.splits, prepared.input_stage, prepared.target_stage)
+            check_values(spec.graphs, spec.compared(), prepared.splits, prepared.input_stage, prepared.target_stage)
         return spec
 
     specs = in_each(config.phases, described)
@@ -143,8 +143,8 @@ def graphs_of(spec: RunSpec, view: str | None = None) -> tuple[str, Graph, list[
     Raises ConfigError where there is no such view.
     """
     if view is None:
-        beside = [Graph(each.built) for each in spec.train_step.passes] if spec.train_step is not None else []
-        return spec.name, Graph(spec.built), beside
+        own, *beside = map(Graph, spec.graphs)
+        return spec.name, own, beside
     known_view(spec.model, view)
     return f"{spec.name}: {view}", Graph(spec.built.views[view]), []
 

@@ -50,13 +50,13 @@ class Evaluation:
 @memory_for_batches()
 def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
     """Judge a run on prepared rows; `name` is what the result is called. Raises KerasCliError."""
-    if run.experiment.spec.training is None:
+    experiment, spec = run.experiment, run.experiment.spec
+    if spec.training is None:
         raise ConfigError("the run has no 'compile' section: there is no loss to evaluate")
-    check_values(run.experiment.spec, {name: rows}, run.stages.input_stage, run.stages.target_stage)
+    check_values(spec.graphs, spec.compared(), {name: rows}, run.stages.input_stage, run.stages.target_stage)
     started = time.monotonic()
-    experiment = run.experiment
     source = judged(experiment, rows)
-    figures = _finished(evaluate(experiment.update, source.epoch(0), seed=experiment.spec.seed))
+    figures = _finished(evaluate(experiment.update, source.epoch(0), seed=spec.seed))
     seconds = time.monotonic() - started
     return Evaluation(Evaluated(name, figures, rows.rows, seconds), tuple(_classify(run, source)))
 

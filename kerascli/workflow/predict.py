@@ -45,10 +45,11 @@ def predict_run(run: OpenedRun, what: str, view: str | None = None, *, keras_nam
 @memory_for_batches()
 def predict_rows(run: OpenedRun, rows: Split, renamed: Mapping[str, str] | None = None) -> Predictions:
     """Predict prepared rows; `renamed` gives each output another name."""
-    check_values(run.experiment.spec, {"data": rows}, run.stages.input_stage, run.stages.target_stage)
+    spec = run.experiment.spec
+    check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages.input_stage, run.stages.target_stage)
     experiment = run.experiment
-    outputs = predict(experiment.update, judged(experiment, rows, figures=False).epoch(0), seed=experiment.spec.seed)
-    pairs = {pair.output: pair for pair in (experiment.spec.compile.pairs if experiment.spec.compile else ())}
+    outputs = predict(experiment.update, judged(experiment, rows, figures=False).epoch(0), seed=spec.seed)
+    pairs = {pair.output: pair for pair in (spec.compile.pairs if spec.compile else ())}
     columns: dict[str, np.ndarray] = {}
     for name, output in outputs.items():
         called = name if renamed is None else renamed[name]

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from kerascli.config.sections.compile import OutputTarget
 from kerascli.data.batches.rows import MemorySplit, Origin
 from kerascli.data.pipeline.columns import not_numbers
 from kerascli.data.storage.array_files import read_arrays
@@ -16,6 +15,7 @@ from kerascli.data.storage.table import BadRow, Table, first_wrong
 from kerascli.errors import ConfigError, DataError, Fault, FileRefused, Place, safe_text, suggestion
 from kerascli.files import memory_limit, read_bytes
 from kerascli.interop.keras.names import KerasNames
+from kerascli.metrics.comparisons import OutputTarget
 from kerascli.shapes import TensorSpec
 from kerascli.training.build import Experiment
 from kerascli.workflow.interchange.keras_names import accepted_names, candidates

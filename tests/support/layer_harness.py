@@ -14,8 +14,8 @@ from kerascli.layers.base import (
     Example,
     Outcome,
     WeightedModule,
-    WeightSpec,
 )
+from kerascli.layers.weight_spec import WeightSpec
 from kerascli.shapes import Shape, TensorSpec
 
 

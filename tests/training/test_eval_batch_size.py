@@ -8,7 +8,6 @@ import pytest
 from kerascli.config.load import open_config
 from kerascli.data.batches.loader import BatchSource
 from kerascli.device import Choice
-from kerascli.training.checks.eval_batch_size import rows_at_once
 from kerascli.training.evaluate import evaluate
 from kerascli.workflow.fitting.phases import described, experiment_of
 from kerascli.workflow.fitting.plan import judged
@@ -31,8 +30,9 @@ compile: {loss: mse}
 
 def rows(path: Path, *sets: str, figures: bool = True) -> int:
     config = open_config(path, sets=sets)
-    experiment = experiment_of(described(config, config.load_data()), Choice("cpu", "a test"))
-    return rows_at_once(experiment.spec, figures=figures)
+    phase = described(config, config.load_data())
+    experiment = experiment_of(phase, Choice("cpu", "a test"))
+    return judged(experiment, phase.prepared.splits["train"], figures=figures).batch_size
 
 
 def test_small_rows_are_judged_many_at_once(tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ def test_a_program_with_other_numbers_is_not_used(
 
 def test_trying_a_program_changes_nothing(tmp_path: Path) -> None:
     request, _ = request_of(write(tmp_path, CONVOLUTIONAL), "compile.jit_compile=false")
-    weights = request.forward_pass.module.graph.weights()
+    weights = request.forward_pass.module.weights()
     before = [weight.tensor.clone() for weight in weights]
     make_runner(request)
     for weight, kept in zip(weights, before, strict=True):

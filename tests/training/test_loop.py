@@ -25,7 +25,7 @@ from kerascli.data.batches.loader import Batch
 from kerascli.errors import TrainingStopped
 from kerascli.events import BatchEnd, EpochBegin, EpochEnd, Event, Stopped, Tick
 from kerascli.layers.base import WeightedModule
-from kerascli.model.runtime.weights import Weight, weights_of
+from kerascli.model.runtime.weights import weights_of
 from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.optimizers.several import Optimizers
 from kerascli.optimizers.sgd import SGD
@@ -33,7 +33,7 @@ from kerascli.parts.initializers import Zeros
 from kerascli.training import loop
 from kerascli.training.forward_pass import Eager, ForwardPass, ParameterUpdate
 from kerascli.training.loop import Plan, train
-from kerascli.training.objective import LossOutput, Objective
+from kerascli.training.objective import BaseObjective, LossOutput
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer
 from kerascli.training.train_step import TrainStepModule, TrainStepOutput
@@ -55,28 +55,14 @@ class Slope(WeightedModule):
         self.add_weight("seen", (1,), initializer=Zeros(), trainable=False, dtype=torch.float64)
 
 
-class MeanSquare(Objective):
-    """The states are sums and counts; the figure is their ratio."""
-
-    def __init__(self) -> None:
-        nn.Module.__init__(self)
-
-    def figures(self, states: Sequence[Tensor]) -> dict[str, float]:
-        return {"loss": (states[0][0] / states[0][1]).item()}
-
-
 class SlopeStep(TrainStepModule):
     """The mean square of slope * x - y."""
 
     def __init__(self) -> None:
-        nn.Module.__init__(self)
+        super().__init__(BaseObjective(["loss"], ["mean"], []))
         self.line = Slope()
-        self.objective = MeanSquare()
         self.modes: list[bool] = []
         self.drawn: list[float] = []
-
-    def states(self) -> list[Weight]:
-        return []
 
     def forward(self, batch: Batch) -> TrainStepOutput:
         self.modes.append(self.training)

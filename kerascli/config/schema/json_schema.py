@@ -5,9 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 from kerascli.component import Component, Registry, registries
-from kerascli.config.schema.sections import NAME_PATTERN, Section, input_shape, node_settings, sections
+from kerascli.config.schema.sections import Section, node_settings, sections
 from kerascli.config.schema.settings import Schema, Setting, first_line, settings
 from kerascli.layers.base import LAYERS
+from kerascli.model.syntax.schema import FirstLayerKeys, RepeatEach, RepeatTimes
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _REFERENCE: Schema = {"$ref": "#/$defs/reference"}
@@ -71,13 +72,8 @@ def _pipeline() -> Schema:
 
 def _entry() -> Schema:
     """An entry of `layers`: a layer, a repeat, or a call of what the config itself names, which is no layer."""
-    layers = {"type": "array", "items": {"$ref": "#/$defs/entry"}, "minItems": 1}
-    variable = {"type": "string", "pattern": NAME_PATTERN}
-    number = {"anyOf": [{"type": "integer", "minimum": 0}, _REFERENCE]}
-    counted = {**_closed({"times": number, "index": variable, "layers": layers}), "required": ["times", "layers"]}
-    values = {"anyOf": [{"type": "array"}, _REFERENCE]}
-    each = {**_closed({"each": values, "as": variable, "layers": layers}), "required": ["each", "as", "layers"]}
-    repeat = {**_closed({"repeat": {"anyOf": [counted, each]}}), "required": ["repeat"]}
+    forms = [_arguments(settings(cls)) for cls in (RepeatTimes, RepeatEach)]
+    repeat = {**_closed({"repeat": {"anyOf": forms}}), "required": ["repeat"]}
     return {"anyOf": [{"$ref": "#/$defs/node"}, repeat, {"$ref": "#/$defs/call"}]}
 
 
@@ -103,9 +99,9 @@ def _kind(registry: Registry[Any]) -> dict[str, Schema]:
 
 def _nodes() -> dict[str, Schema]:
     """Layers as entries of `model.layers`: node keys and call arguments stand beside their settings."""
-    forms, plain = {}, []
+    forms, plain, first = {}, [], settings(FirstLayerKeys)
     for cls in LAYERS:
-        found, beside = settings(cls, "layer"), [*node_settings(cls), input_shape()]
+        found, beside = settings(cls, "layer"), [*node_settings(cls), *first]
         forms[cls.component_name] = _after_name(cls, found, beside)
         if not any(setting.required for setting in (*found, *beside)):
             plain.append(cls.component_name)
@@ -115,8 +111,7 @@ def _nodes() -> dict[str, Schema]:
 def _after_name(cls: type[Component], found: list[Setting], beside: list[Setting]) -> Schema:
     """What stands after `name:`: all arguments, or the first one alone where no other is needed."""
     known = {setting.name: setting for setting in (*beside, *found)}  # a setting wins over a call argument
-    arguments = _closed({name: _value(setting.described()) for name, setting in known.items()})
-    arguments["required"] = [name for name, setting in known.items() if setting.required]
+    arguments = _arguments(known.values())
     first = next((setting for setting in beside if setting.name == "inputs" and setting.required), None)
     first = first or known.get(cls.first_argument() or "")
     forms = [arguments]
@@ -163,6 +158,13 @@ def _any_spelling(registry: Registry[Any], names: Iterable[str]) -> str:
         by_prefix.setdefault(spelling(name), []).append(loosely(name))
     parts = [f"{prefix}(?:{'|'.join(words)})" for prefix, words in by_prefix.items()]
     return f"^{parts[0]}$" if len(parts) == 1 else f"^(?:{'|'.join(parts)})$"
+
+
+def _arguments(found: Iterable[Setting]) -> Schema:
+    """A mapping of these settings alone."""
+    found = list(found)
+    required = [setting.name for setting in found if setting.required]
+    return {**_closed({setting.name: _value(setting.described()) for setting in found}), "required": required}
 
 
 def _closed(properties: Schema) -> Schema:

@@ -11,7 +11,7 @@ from kerascli.component import Component
 from kerascli.config.schema.meanings import meaning
 
 Schema = dict[str, Any]
-"""A piece of JSON Schema; {"x-component": kind} stands for a component of a kind."""
+"""A piece of JSON Schema; {"x-component": kind} stands for a component of a kind, {"x-section": name} for a section."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class _Schemas(GenerateJsonSchema):
 
 def settings(cls: type[BaseModel], kind: str | None = None) -> list[Setting]:
     """The fields of a component of `kind`, or of a section's spec, in order; the first argument comes first."""
-    whole = cls.model_json_schema(schema_generator=_Schemas)
+    whole = whole_schema(cls)
     found = [_setting(cls, kind, name, whole) for name in cls.model_fields]
     first = cls.first_argument() if issubclass(cls, Component) else None
     if first is None:
@@ -53,21 +53,30 @@ def first_line(cls: type[BaseModel]) -> str:
     return (cls.__dict__.get("__doc__") or "").strip().partition("\n")[0]
 
 
+def whole_schema(cls: type[BaseModel]) -> Schema:
+    """Pydantic's schema of a class, which for one that is within itself stands among the definitions."""
+    schema = cls.model_json_schema(schema_generator=_Schemas)
+    return {**schema, **schema.get("$defs", {}).get(cls.__name__, {})}
+
+
 def _setting(cls: type[BaseModel], kind: str | None, name: str, whole: Schema) -> Setting:
     info = cls.model_fields[name]
-    schema = _cleaned(whole["properties"][name], whole.get("$defs", {}))
+    key = info.alias or name
+    schema = _cleaned(whole["properties"][key], whole.get("$defs", {}))
     required = info.is_required()
     default = None if required else _written(info.get_default(call_default_factory=True))
     text = meaning(cls, name)
     while _is_one_for_all(schema) and isinstance(default, list) and all(item == default[0] for item in default):
         default = default[0]
-    return Setting(name, schema, text, required, default)
+    return Setting(key, schema, text, required, default)
 
 
 def _cleaned(schema: Schema, definitions: Schema) -> Schema:
-    """Without titles and defaults, references written out, and with the short form of sizes."""
+    """Without titles and defaults, references but those to sections written out, and with the short form of sizes."""
     if "$ref" in schema:
         schema = definitions[schema["$ref"].rpartition("/")[2]]
+    if "x-section" in schema:
+        return {"x-section": schema["x-section"]}
     out: Schema = {}
     for key, value in schema.items():
         if key in {"anyOf", "prefixItems"}:

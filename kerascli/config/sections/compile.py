@@ -9,8 +9,7 @@ from kerascli.component import plain
 from kerascli.config.sections.fit import OfAllPhases
 from kerascli.config.sections.per_output import by_output
 from kerascli.errors import one_of, show
-from kerascli.losses.base import Loss
-from kerascli.metrics.base import Metric
+from kerascli.metrics.comparisons import OutputTarget
 from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer, Optimizer
 from kerascli.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from kerascli.optimizers.rmsprop import RMSprop
@@ -68,30 +67,6 @@ def scaled(optimizer: BaseOptimizer, precision: Precision) -> BaseOptimizer:
     if precision == "mixed_float16" and isinstance(optimizer, Optimizer) and optimizer.loss_scale_factor is None:
         return LossScaleOptimizer(inner_optimizer=optimizer)
     return optimizer
-
-
-@dataclass(frozen=True, slots=True)
-class MetricUse:
-    """A metric of an output, and what logs call it and its values there (without the output's name)."""
-
-    name: str
-    metric: Metric
-    weighted: bool
-    columns: tuple[str, ...]
-    """The name, or one for each of several values."""
-
-
-@dataclass(frozen=True, slots=True)
-class OutputTarget:
-    """What one output is trained towards and judged by."""
-
-    output: str
-    target: str
-    loss: Loss | None
-    weight: float
-    metrics: tuple[MetricUse, ...]
-    prefix: str = ""
-    """Before the names of metrics: `kind_` in a model of several outputs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,8 +143,3 @@ def parse_init_from(model: Any) -> InitFrom | None:
         return InitFrom.model_validate(section)
     except ValidationError as error:
         raise Invalid(replace(fault) for fault in fault_list(error, InitFrom, path)) from None
-
-
-def without_init_from(model: Any) -> Any:
-    """A model section as `graph` reads it."""
-    return {key: value for key, value in model.items() if key != "init_from"} if isinstance(model, dict) else model

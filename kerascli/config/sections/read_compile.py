@@ -5,18 +5,12 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from kerascli.component import Invalid, Registry
-from kerascli.config.sections.compile import (
-    CompileSection,
-    CompileSpec,
-    ComputeSection,
-    MetricUse,
-    OutputTarget,
-    scaled,
-)
+from kerascli.config.sections.compile import CompileSection, CompileSpec, ComputeSection, scaled
 from kerascli.config.sections.per_output import Written, per_output
 from kerascli.errors import Fault, Path, show, suggestion
 from kerascli.losses.base import LOSSES, Loss
 from kerascli.metrics.base import METRICS
+from kerascli.metrics.comparisons import MetricUse, OutputTarget
 from kerascli.section import meant_keys, read_section
 from kerascli.shapes import TensorSpec
 

@@ -5,18 +5,12 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from kerascli.component import Component
-from kerascli.config.sections.train_step import (
-    Comparison,
-    FormulaSection,
-    LossSection,
-    LossTerm,
-    MetricSection,
-    UpdateMetric,
-)
+from kerascli.config.sections.train_step import FormulaSection, LossSection, MetricSection
 from kerascli.errors import Fault, Path, show, suggestion
 from kerascli.layers.expressions.added import AddLoss
 from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric
+from kerascli.metrics.comparisons import Comparison, LossTerm, UpdateMetric
 from kerascli.model.ir.targets import PREFIX
 from kerascli.model.syntax.forward_passes import Forward
 from kerascli.model.syntax.names import Names

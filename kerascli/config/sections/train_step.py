@@ -4,14 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, SkipValidation, WithJsonSchema
+from pydantic import BeforeValidator, Field, SkipValidation
 
 from kerascli.config.sections.compile import ComputeSection
 from kerascli.errors import show
 from kerascli.losses.base import LOSSES, Loss
 from kerascli.metrics.base import METRICS, Metric
+from kerascli.metrics.comparisons import LossTerm, UpdateMetric
 from kerascli.model.ir.nodes import Entry, Node
 from kerascli.model.runtime.built import Built
+from kerascli.model.syntax.schema import Layers
 from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer
 from kerascli.section import BaseSection
 
@@ -53,7 +55,6 @@ def _count(value: Any) -> Any:
 
 
 _NONE: Any = None
-Layers = Annotated[Any, WithJsonSchema({"type": "array", "items": {"x-node": True}, "minItems": 1})]
 
 
 class UpdateSection(BaseSection):
@@ -75,39 +76,6 @@ class UpdateSection(BaseSection):
     """Figures to log, by name."""
     repeat: Annotated[int, Field(ge=1), BeforeValidator(_count)] = 1
     """How often it is done in a step."""
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What is held against what: tensors of the forward pass, targets, numbers."""
-
-    y_pred: str
-    y_true: str | float
-    is_target: bool = False
-    class_numbers: bool = False
-    """A number stands for a class, not for a value of each prediction."""
-
-
-@dataclass(frozen=True, slots=True)
-class LossTerm:
-    """A part of an update's loss: a loss between two tensors, or the formula of a node."""
-
-    name: str
-    weight: float = 1.0
-    loss: Loss | None = None
-    of: Comparison | None = None
-    node: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class UpdateMetric:
-    """A metric of an update."""
-
-    name: str
-    metric: Metric
-    of: Comparison
-    columns: tuple[str, ...]
-    """What logs call its values after the update's name: one, or one for each."""
 
 
 @dataclass(frozen=True, slots=True)

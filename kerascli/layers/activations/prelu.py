@@ -44,10 +44,7 @@ class PReLUModule(WeightedModule):
 
     def __init__(self, settings: PReLU, shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.add_weight(
-            "alpha", shape, initializer=settings.alpha_initializer,
-            regularizer=settings.alpha_regularizer, constraint=settings.alpha_constraint,
-        )  # fmt: skip
+        self.add_weight_of(settings, "alpha", shape)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
         return torch.relu(x) - self.alpha * torch.relu(-x)

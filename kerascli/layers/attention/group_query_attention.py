@@ -9,25 +9,13 @@ from kerascli.layers.attention.base import last_size, query_value_key
 from kerascli.layers.attention.heads import HeadsLayer, HeadsModule
 from kerascli.layers.attention.projection import Projection
 from kerascli.layers.base import Example, layer
+from kerascli.layers.kernels import KernelAndBias
 from kerascli.parts import fields
-from kerascli.parts.initializers import GlorotUniform, Zeros
 from kerascli.shapes import Fraction, PositiveInt, Seed, TensorSpec
 
 
-@layer(
-    Example(input=[(4, 6), (5, 6)], output=(4, 6), config={
-        "head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2,
-    }),
-    Example(input=[(4, 6), (5, 6), (5, 6)], output=(4, 6), config={
-        "head_dim": 3, "num_query_heads": 2, "num_key_value_heads": 1, "use_gate": True, "sliding_window": 3,
-    }),
-    aliases=("grouped_query_attention",),
-)  # fmt: skip
-class GroupQueryAttention(HeadsLayer):
-    """A multi_head_attention whose heads share keys and values in groups: fewer weights, less to remember.
-
-    Called on [query, value] or [query, value, key]: sequences (steps, features).
-    """
+class Heads(HeadsLayer):
+    """What `group_query_attention` begins with."""
 
     head_dim: PositiveInt
     """The features of a query, a key and a value in a head."""
@@ -42,14 +30,25 @@ class GroupQueryAttention(HeadsLayer):
     """A step sees those less than this many steps away; null: all."""
     flash_attention: bool | None = None
     """true: insist on torch's fused kernel; false: do without; null: use it unless scores or dropout forbid it."""
-    kernel_initializer: fields.KernelInitializer = GlorotUniform()
-    bias_initializer: fields.BiasInitializer = Zeros()
-    kernel_regularizer: fields.KernelRegularizer = None
-    bias_regularizer: fields.BiasRegularizer = None
+
+
+@layer(
+    Example(input=[(4, 6), (5, 6)], output=(4, 6), config={
+        "head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2,
+    }),
+    Example(input=[(4, 6), (5, 6), (5, 6)], output=(4, 6), config={
+        "head_dim": 3, "num_query_heads": 2, "num_key_value_heads": 1, "use_gate": True, "sliding_window": 3,
+    }),
+    aliases=("grouped_query_attention",),
+)  # fmt: skip
+class GroupQueryAttention(KernelAndBias, Heads):
+    """A multi_head_attention whose heads share keys and values in groups: fewer weights, less to remember.
+
+    Called on [query, value] or [query, value, key]: sequences (steps, features).
+    """
+
     activity_regularizer: fields.RegularizerField | None = None
     """A penalty on the result of each projection and on the layer's, added to the loss."""
-    kernel_constraint: fields.KernelConstraint = None
-    bias_constraint: fields.BiasConstraint = None
     use_gate: bool = False
     """Multiply the heads' results by a sigmoid of one more projection of the query."""
     seed: Seed = None

@@ -10,26 +10,13 @@ from kerascli.layers.attention.heads import HeadsLayer, HeadsModule
 from kerascli.layers.attention.projection import Projection
 from kerascli.layers.base import Example, ShapeMismatch, layer
 from kerascli.layers.geometry import positive_axes
+from kerascli.layers.kernels import KernelAndBias
 from kerascli.parts import fields
-from kerascli.parts.initializers import GlorotUniform, Zeros
 from kerascli.shapes import Axes, Fraction, PositiveInt, Seed, Sizes, TensorSpec
 
 
-@layer(
-    Example(input=[(4, 6), (5, 6)], output=(4, 6), config={"num_heads": 2, "key_dim": 3}),
-    Example(input=[(4, 6), (5, 7), (5, 8)], output=(4, 3), config={
-        "num_heads": 2, "key_dim": 3, "value_dim": 5, "output_shape": 3, "use_bias": False, "use_gate": True,
-    }),
-    Example(input=[(2, 4, 6), (2, 5, 6)], output=(2, 4, 6), config={
-        "num_heads": 2, "key_dim": 3, "attention_axes": 2,
-    }),
-)  # fmt: skip
-class MultiHeadAttention(HeadsLayer):
-    """Attention in several learned projections (heads) at once; their results are projected to one.
-
-    Called on [query, value] or [query, value, key]: [x, x] is self-attention. Masks of the inputs are obeyed, and
-    that of the query goes on.
-    """
+class Heads(HeadsLayer):
+    """What `multi_head_attention` begins with."""
 
     num_heads: PositiveInt
     """How many projections attend, each on its own."""
@@ -48,14 +35,26 @@ class MultiHeadAttention(HeadsLayer):
     """A step sees those less than this many steps away; null: all."""
     flash_attention: bool | None = None
     """true: insist on torch's fused kernel; false: do without; null: use it unless scores or dropout forbid it."""
-    kernel_initializer: fields.KernelInitializer = GlorotUniform()
-    bias_initializer: fields.BiasInitializer = Zeros()
-    kernel_regularizer: fields.KernelRegularizer = None
-    bias_regularizer: fields.BiasRegularizer = None
+
+
+@layer(
+    Example(input=[(4, 6), (5, 6)], output=(4, 6), config={"num_heads": 2, "key_dim": 3}),
+    Example(input=[(4, 6), (5, 7), (5, 8)], output=(4, 3), config={
+        "num_heads": 2, "key_dim": 3, "value_dim": 5, "output_shape": 3, "use_bias": False, "use_gate": True,
+    }),
+    Example(input=[(2, 4, 6), (2, 5, 6)], output=(2, 4, 6), config={
+        "num_heads": 2, "key_dim": 3, "attention_axes": 2,
+    }),
+)  # fmt: skip
+class MultiHeadAttention(KernelAndBias, Heads):
+    """Attention in several learned projections (heads) at once; their results are projected to one.
+
+    Called on [query, value] or [query, value, key]: [x, x] is self-attention. Masks of the inputs are obeyed, and
+    that of the query goes on.
+    """
+
     activity_regularizer: fields.RegularizerField | None = None
     """A penalty on the result of each projection, added to the loss."""
-    kernel_constraint: fields.KernelConstraint = None
-    bias_constraint: fields.BiasConstraint = None
     use_gate: bool = False
     """Multiply the heads' results by a sigmoid of one more projection of the query."""
     seed: Seed = None

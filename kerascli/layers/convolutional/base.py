@@ -7,9 +7,19 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from kerascli.layers.base import ShapeMismatch, WeightedModule
-from kerascli.layers.geometry import Window, even, flat, from_channels_first, spatial_shape, to_channels_first
-from kerascli.parts.base import Activation, Constraint, Initializer, Regularizer
+from kerascli.layers.base import Layer, ShapeMismatch, WeightedModule
+from kerascli.layers.geometry import (
+    KernelSize,
+    Padding,
+    Strides,
+    Window,
+    even,
+    flat,
+    from_channels_first,
+    spatial_shape,
+    to_channels_first,
+)
+from kerascli.parts.base import Activation
 from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
 from kerascli.shapes import DataFormat, PositiveInt, Shape, TensorSpec
 
@@ -27,16 +37,24 @@ DepthwiseConstraint = Annotated[
 DepthMultiplier = Annotated[PositiveInt, Field(description="How many kernels each channel has of its own.")]
 
 
+class Filtering(Layer):
+    """What layers of filters begin with; the classes for each rank narrow the sizes."""
+
+    rank: ClassVar[int]
+
+    filters: PositiveInt
+    """How many channels come out."""
+    kernel_size: KernelSize
+    strides: Strides
+    padding: Padding = "valid"
+
+
 class ConvolutionSettings(Protocol):
     """What every convolution has among its settings."""
 
     rank: ClassVar[int]
     data_format: DataFormat
     activation: Activation | None
-    use_bias: bool
-    bias_initializer: Initializer
-    bias_regularizer: Regularizer | None
-    bias_constraint: Constraint | None
 
 
 def sizes_and_channels(x: TensorSpec, rank: int, data_format: DataFormat) -> tuple[Shape, int]:
@@ -57,16 +75,6 @@ class ConvolvingModule(WeightedModule):
         self.of_sequences = settings.rank == 1
         self.data_format: DataFormat = settings.data_format
         self.activation = settings.activation
-
-    def add_bias(self, settings: ConvolutionSettings, shape: tuple[int, ...]) -> None:
-        """Declare the bias, after the kernels as in Keras; None if there is none."""
-        if not settings.use_bias:
-            self.bias = None
-            return
-        self.add_weight(
-            "bias", shape, initializer=settings.bias_initializer,
-            regularizer=settings.bias_regularizer, constraint=settings.bias_constraint,
-        )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *sizes, C) -> (N, *sizes, filters), or channels first
         x = to_channels_first(x, self.data_format)

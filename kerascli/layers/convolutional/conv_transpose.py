@@ -1,24 +1,23 @@
 """Conv1DTranspose, Conv2DTranspose, Conv3DTranspose: the way back of a convolution, to larger sizes."""
 
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
-from kerascli.layers.convolutional.base import KERNEL_AXES, ConvolvingModule, sizes_and_channels
-from kerascli.layers.geometry import DilationRate, KernelSize, Strides, Window
+from kerascli.layers.base import Example, ShapeMismatch, layer
+from kerascli.layers.convolutional.base import KERNEL_AXES, ConvolvingModule, Filtering, sizes_and_channels
+from kerascli.layers.geometry import DilationRate, Window
+from kerascli.layers.kernels import KernelAndBias
 from kerascli.ops.filters import cut_of_transposed
 from kerascli.parts import fields
-from kerascli.parts.initializers import GlorotUniform, Zeros
 from kerascli.shapes import (
     Count1D,
     Count2D,
     Count3D,
     DataFormat,
     NonNegativeInt,
-    PositiveInt,
     Size1D,
     Size2D,
     Size3D,
@@ -26,15 +25,9 @@ from kerascli.shapes import (
 )
 
 
-class TransposedConvolution(Layer):
-    """Settings of a transposed convolution; the classes for each rank narrow the sizes."""
+class Transposing(Filtering):
+    """What a transposed convolution begins with."""
 
-    rank: ClassVar[int]
-
-    filters: PositiveInt
-    """How many channels come out."""
-    kernel_size: KernelSize
-    strides: Strides
     padding: Literal["valid", "same"] = "valid"
     """valid: all that the window reaches; same: strides times as many as there are inputs."""
     output_padding: tuple[NonNegativeInt, ...] | None = None
@@ -43,13 +36,10 @@ class TransposedConvolution(Layer):
     dilation_rate: DilationRate
     activation: fields.OutputActivation = None
     use_bias: fields.UseBias = True
-    kernel_initializer: fields.KernelInitializer = GlorotUniform()
-    bias_initializer: fields.BiasInitializer = Zeros()
-    kernel_regularizer: fields.KernelRegularizer = None
-    bias_regularizer: fields.BiasRegularizer = None
-    activity_regularizer: fields.ActivityRegularizer = None
-    kernel_constraint: fields.KernelConstraint = None
-    bias_constraint: fields.BiasConstraint = None
+
+
+class TransposedConvolution(KernelAndBias, Transposing):
+    """Settings of a transposed convolution; the classes for each rank narrow the sizes."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -88,12 +78,9 @@ class TransposedConvolutionModule(ConvolvingModule):
         self.padding = tuple(before for before, _ in cuts)
         self.output_padding = tuple(max(before - after, 0) for before, after in cuts)
         self.rest = tuple(max(after - before, 0) for before, after in cuts)
-        self.add_weight(
-            "kernel", (*settings.kernel_size, settings.filters, channels), axes=KERNEL_AXES[settings.rank],
-            initializer=settings.kernel_initializer,
-            regularizer=settings.kernel_regularizer, constraint=settings.kernel_constraint,
-        )  # fmt: skip
-        self.add_bias(settings, (settings.filters,))
+        kernel = (*settings.kernel_size, settings.filters, channels)
+        self.add_weight_of(settings, "kernel", kernel, axes=KERNEL_AXES[settings.rank])
+        self.add_weight_of(settings, "bias", (settings.filters,) if settings.use_bias else None)
 
     def convolve(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, filters, *sizes)
         function = F.conv_transpose2d if x.ndim == 4 else F.conv_transpose3d

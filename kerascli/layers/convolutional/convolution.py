@@ -1,43 +1,34 @@
 """Conv1D, Conv2D, Conv3D: filters that slide over sequences, images and volumes."""
 
-from typing import ClassVar, Self
+from typing import Self
 
 from pydantic import model_validator
 from torch import Tensor, nn
 
 from kerascli.layers.absent import ADAPTERS
-from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
-from kerascli.layers.convolutional.base import KERNEL_AXES, ConvolvingModule, convolve, sizes_and_channels
-from kerascli.layers.geometry import CausalPadding, DilationRate, KernelSize, Padding, Strides, Window
+from kerascli.layers.base import Example, ShapeMismatch, layer
+from kerascli.layers.convolutional.base import KERNEL_AXES, ConvolvingModule, Filtering, convolve, sizes_and_channels
+from kerascli.layers.geometry import CausalPadding, DilationRate, Window
+from kerascli.layers.kernels import KernelAndBias
 from kerascli.parts import fields
-from kerascli.parts.initializers import GlorotUniform, Zeros
 from kerascli.shapes import DataFormat, PositiveInt, Size1D, Size2D, Size3D, TensorSpec
 
 
-class Convolution(Layer):
-    """Settings of a convolution; the classes for each rank narrow the sizes."""
+class Convolving(Filtering):
+    """What a convolution begins with."""
 
-    refused = ADAPTERS
-    rank: ClassVar[int]
-
-    filters: PositiveInt
-    """How many channels come out."""
-    kernel_size: KernelSize
-    strides: Strides
-    padding: Padding = "valid"
     data_format: DataFormat = "channels_last"
     dilation_rate: DilationRate
     groups: PositiveInt = 1
     """Groups of channels that are convolved apart."""
     activation: fields.OutputActivation = None
     use_bias: fields.UseBias = True
-    kernel_initializer: fields.KernelInitializer = GlorotUniform()
-    bias_initializer: fields.BiasInitializer = Zeros()
-    kernel_regularizer: fields.KernelRegularizer = None
-    bias_regularizer: fields.BiasRegularizer = None
-    activity_regularizer: fields.ActivityRegularizer = None
-    kernel_constraint: fields.KernelConstraint = None
-    bias_constraint: fields.BiasConstraint = None
+
+
+class Convolution(KernelAndBias, Convolving):
+    """Settings of a convolution; the classes for each rank narrow the sizes."""
+
+    refused = ADAPTERS
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -65,12 +56,9 @@ class ConvolutionModule(ConvolvingModule):
         super().__init__(settings)
         self.window = window.over_images()
         self.groups = settings.groups
-        self.add_weight(
-            "kernel", (*window.size, channels // settings.groups, settings.filters), axes=KERNEL_AXES[settings.rank],
-            initializer=settings.kernel_initializer,
-            regularizer=settings.kernel_regularizer, constraint=settings.kernel_constraint,
-        )  # fmt: skip
-        self.add_bias(settings, (settings.filters,))
+        kernel = (*window.size, channels // settings.groups, settings.filters)
+        self.add_weight_of(settings, "kernel", kernel, axes=KERNEL_AXES[settings.rank])
+        self.add_weight_of(settings, "bias", (settings.filters,) if settings.use_bias else None)
 
     def convolve(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, filters, *sizes)
         return convolve(x, self.over_images(self.kernel), self.bias, self.window, self.groups)

@@ -63,12 +63,9 @@ class DepthwiseConvolutionModule(ConvolvingModule):
         super().__init__(settings)
         self.window = window.over_images()
         self.channels = channels
-        self.add_weight(
-            "kernel", (*window.size, channels, settings.depth_multiplier), axes=DEPTHWISE_AXES[settings.rank],
-            initializer=settings.depthwise_initializer,
-            regularizer=settings.depthwise_regularizer, constraint=settings.depthwise_constraint,
-        )  # fmt: skip
-        self.add_bias(settings, (channels * settings.depth_multiplier,))
+        kernel = (*window.size, channels, settings.depth_multiplier)
+        self.add_weight_of(settings, "kernel", kernel, part="depthwise", axes=DEPTHWISE_AXES[settings.rank])
+        self.add_weight_of(settings, "bias", (channels * kernel[-1],) if settings.use_bias else None)
 
     def convolve(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, C * multiplier, *sizes)
         return convolve(x, self.over_images(grouped(self.kernel)), self.bias, self.window, self.channels)

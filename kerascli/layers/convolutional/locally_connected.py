@@ -1,40 +1,32 @@
 """LocallyConnected1D, LocallyConnected2D: a convolution with other kernels at each place (Keras 2)."""
 
 import math
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
-from kerascli.layers.convolutional.base import sizes_and_channels
-from kerascli.layers.geometry import KernelSize, Strides, Window
+from kerascli.layers.base import Example, ShapeMismatch, WeightedModule, layer
+from kerascli.layers.convolutional.base import Filtering, sizes_and_channels
+from kerascli.layers.geometry import Window
+from kerascli.layers.kernels import KernelAndBias
 from kerascli.parts import fields
-from kerascli.parts.initializers import GlorotUniform, Zeros
-from kerascli.shapes import DataFormat, PositiveInt, Size1D, Size2D, TensorSpec
+from kerascli.shapes import DataFormat, Size1D, Size2D, TensorSpec
 
 
-class LocallyConnected(Layer):
-    """Settings of a locally connected layer; the classes for each rank narrow the sizes."""
+class Connecting(Filtering):
+    """What a locally connected layer begins with."""
 
-    rank: ClassVar[int]
-
-    filters: PositiveInt
-    """How many channels come out."""
-    kernel_size: KernelSize
-    strides: Strides
-    padding: Literal["valid"] = "valid"
+    padding: Literal["valid"] = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
     """valid: only whole windows, as in Keras with implementation 1."""
     data_format: DataFormat = "channels_last"
     activation: fields.OutputActivation = None
     use_bias: fields.UseBias = True
-    kernel_initializer: fields.KernelInitializer = GlorotUniform()
-    bias_initializer: fields.BiasInitializer = Zeros()
-    kernel_regularizer: fields.KernelRegularizer = None
-    bias_regularizer: fields.BiasRegularizer = None
-    activity_regularizer: fields.ActivityRegularizer = None
-    kernel_constraint: fields.KernelConstraint = None
-    bias_constraint: fields.BiasConstraint = None
+
+
+class LocallyConnected(KernelAndBias, Connecting):
+    """Settings of a locally connected layer; the classes for each rank narrow the sizes."""
+
     implementation: Literal[1] = 1
     """1: weights for each place, the first of Keras's ways; the others keep them in other shapes."""
 
@@ -61,17 +53,8 @@ class LocallyConnectedModule(WeightedModule):
         self.channels_first = settings.data_format == "channels_first"
         self.activation = settings.activation
         fan_in = math.prod(settings.kernel_size) * channels
-        self.add_weight(
-            "kernel", (math.prod(places), fan_in, settings.filters), initializer=settings.kernel_initializer,
-            regularizer=settings.kernel_regularizer, constraint=settings.kernel_constraint,
-        )  # fmt: skip
-        if settings.use_bias:
-            self.add_weight(
-                "bias", (*places, settings.filters), initializer=settings.bias_initializer,
-                regularizer=settings.bias_regularizer, constraint=settings.bias_constraint,
-            )  # fmt: skip
-        else:
-            self.bias = None
+        self.add_weight_of(settings, "kernel", (math.prod(places), fan_in, settings.filters))
+        self.add_weight_of(settings, "bias", (*places, settings.filters) if settings.use_bias else None)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *sizes, C) -> (N, *places, filters), or channels first
         y = torch.bmm(self._patches(x), self.kernel).transpose(0, 1)  # (N, places, filters)

@@ -1,11 +1,9 @@
 """SeparableConv1D, SeparableConv2D: each channel on its own first, then across the channels point by point."""
 
-from typing import ClassVar
-
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kerascli.layers.base import Example, Layer, layer
+from kerascli.layers.base import Example, layer
 from kerascli.layers.convolutional.base import (
     KERNEL_AXES,
     ConvolvingModule,
@@ -13,26 +11,20 @@ from kerascli.layers.convolutional.base import (
     DepthwiseConstraint,
     DepthwiseInitializer,
     DepthwiseRegularizer,
+    Filtering,
     convolve,
     sizes_and_channels,
 )
 from kerascli.layers.convolutional.depthwise_conv import DEPTHWISE_AXES, grouped
-from kerascli.layers.geometry import CausalPadding, DilationRate, KernelSize, Padding, Strides, Window
+from kerascli.layers.geometry import CausalPadding, DilationRate, Window
 from kerascli.parts import fields
 from kerascli.parts.initializers import GlorotUniform, Zeros
-from kerascli.shapes import DataFormat, PositiveInt, Size1D, Size2D, TensorSpec
+from kerascli.shapes import DataFormat, Size1D, Size2D, TensorSpec
 
 
-class SeparableConvolution(Layer):
+class SeparableConvolution(Filtering):
     """Settings of a separable convolution; the classes for each rank narrow the sizes."""
 
-    rank: ClassVar[int]
-
-    filters: PositiveInt
-    """How many channels come out."""
-    kernel_size: KernelSize
-    strides: Strides
-    padding: Padding = "valid"
     data_format: DataFormat = "channels_last"
     dilation_rate: DilationRate
     depth_multiplier: DepthMultiplier = 1
@@ -68,17 +60,10 @@ class SeparableConvolutionModule(ConvolvingModule):
         self.window = window.over_images()
         self.channels = channels
         rank, depth = settings.rank, settings.depth_multiplier
-        self.add_weight(
-            "depthwise_kernel", (*window.size, channels, depth), axes=DEPTHWISE_AXES[rank],
-            initializer=settings.depthwise_initializer,
-            regularizer=settings.depthwise_regularizer, constraint=settings.depthwise_constraint,
-        )  # fmt: skip
-        self.add_weight(
-            "pointwise_kernel", (*(1,) * rank, channels * depth, settings.filters), axes=KERNEL_AXES[rank],
-            initializer=settings.pointwise_initializer,
-            regularizer=settings.pointwise_regularizer, constraint=settings.pointwise_constraint,
-        )  # fmt: skip
-        self.add_bias(settings, (settings.filters,))
+        self.add_weight_of(settings, "depthwise_kernel", (*window.size, channels, depth), axes=DEPTHWISE_AXES[rank])
+        pointwise = (*(1,) * rank, channels * depth, settings.filters)
+        self.add_weight_of(settings, "pointwise_kernel", pointwise, axes=KERNEL_AXES[rank])
+        self.add_weight_of(settings, "bias", (settings.filters,) if settings.use_bias else None)
 
     def convolve(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, filters, *sizes)
         y = convolve(x, self.over_images(grouped(self.depthwise_kernel)), None, self.window, self.channels)

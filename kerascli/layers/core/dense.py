@@ -47,18 +47,8 @@ class DenseModule(WeightedModule):
     def __init__(self, settings: Dense, features: int) -> None:
         super().__init__()
         self.activation: Activation | None = settings.activation
-        self.add_weight(
-            "kernel", (features, settings.units), axes=(1, 0),
-            initializer=settings.kernel_initializer,
-            regularizer=settings.kernel_regularizer, constraint=settings.kernel_constraint,
-        )  # fmt: skip
-        if settings.use_bias:
-            self.add_weight(
-                "bias", (settings.units,), initializer=settings.bias_initializer,
-                regularizer=settings.bias_regularizer, constraint=settings.bias_constraint,
-            )  # fmt: skip
-        else:
-            self.bias = None
+        self.add_weight_of(settings, "kernel", (features, settings.units), axes=(1, 0))
+        self.add_weight_of(settings, "bias", (settings.units,) if settings.use_bias else None)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *, F) -> (N, *, units)
         y = F.linear(x, self.kernel, self.bias)

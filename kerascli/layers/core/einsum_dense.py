@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from kerascli.layers.absent import ADAPTERS_AND_QUANTIZATION
 from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
+from kerascli.layers.kernels import KernelAndBias
 from kerascli.parts import fields
-from kerascli.parts.initializers import GlorotUniform, Zeros, with_fans
+from kerascli.parts.initializers import with_fans
 from kerascli.shapes import AnyShape, PositiveInt, Shape, TensorSpec
 
 _FORM = re.compile(r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-zA-Z]+)(\.\.\.)?\Z")
@@ -54,6 +55,18 @@ def _check_equation(text: str) -> str:
     return text
 
 
+class Equated(Layer):
+    """What `einsum_dense` begins with."""
+
+    equation: Annotated[str, AfterValidator(_check_equation)]
+    """The axes of the input (batch first), of the kernel and of the output, by letters."""
+    output_shape: PositiveInt | AnyShape
+    """The sizes of the output's axes, without the batch and those of an ellipsis; null: as the input's."""
+    activation: fields.OutputActivation = None
+    bias_axes: str | None = None
+    """The letters of the output's axes that have a bias; null: none."""
+
+
 @layer(
     Example(input=(8,), output=(4,), config={"equation": "ab,bc->ac", "output_shape": 4, "bias_axes": "c"}),
     Example(input=(5, 8), output=(5, 2, 3), config={
@@ -62,7 +75,7 @@ def _check_equation(text: str) -> str:
     Example(input=(5, 8), output=(5, 4), config={"equation": "...x,xy->...y", "output_shape": 4, "bias_axes": "y"}),
     Example(input=(5, 8, 3), output=(6, 8, 3), config={"equation": "ab...,bc->ac...", "output_shape": 6}),
 )  # fmt: skip
-class EinsumDense(Layer):
+class EinsumDense(KernelAndBias, Equated):
     """A dense layer over any axes: activation(einsum(equation, x, kernel) + bias).
 
     The equation names the axes of the input, of the kernel and of the output: `abc,cd->abd` acts on the last of
@@ -73,21 +86,6 @@ class EinsumDense(Layer):
         **ADAPTERS_AND_QUANTIZATION,
         "gptq_unpacked_column_size": ADAPTERS_AND_QUANTIZATION["quantization_config"],
     }
-
-    equation: Annotated[str, AfterValidator(_check_equation)]
-    """The axes of the input (batch first), of the kernel and of the output, by letters."""
-    output_shape: PositiveInt | AnyShape
-    """The sizes of the output's axes, without the batch and those of an ellipsis; null: as the input's."""
-    activation: fields.OutputActivation = None
-    bias_axes: str | None = None
-    """The letters of the output's axes that have a bias; null: none."""
-    kernel_initializer: fields.KernelInitializer = GlorotUniform()
-    bias_initializer: fields.BiasInitializer = Zeros()
-    kernel_regularizer: fields.KernelRegularizer = None
-    bias_regularizer: fields.BiasRegularizer = None
-    activity_regularizer: fields.ActivityRegularizer = None
-    kernel_constraint: fields.KernelConstraint = None
-    bias_constraint: fields.BiasConstraint = None
 
     def build(self, x: TensorSpec) -> nn.Module:
         equation = read_equation(self.equation)
@@ -151,17 +149,8 @@ class EinsumDenseModule(WeightedModule):
         letters, outputs = read_equation(settings.equation).kernel, read_equation(settings.equation).y
         ins = tuple(i for i, letter in enumerate(letters) if letter not in outputs)
         outs = tuple(i for i, letter in enumerate(letters) if letter in outputs)
-        self.add_weight(
-            "kernel", kernel, initializer=with_fans(settings.kernel_initializer, ins, outs),
-            regularizer=settings.kernel_regularizer, constraint=settings.kernel_constraint,
-        )  # fmt: skip
-        if bias is not None:
-            self.add_weight(
-                "bias", bias, initializer=settings.bias_initializer,
-                regularizer=settings.bias_regularizer, constraint=settings.bias_constraint,
-            )  # fmt: skip
-        else:
-            self.bias = None
+        self.add_weight_of(settings, "kernel", kernel, initializer=with_fans(settings.kernel_initializer, ins, outs))
+        self.add_weight_of(settings, "bias", bias)
 
     def forward(self, x: Tensor) -> Tensor:  # as the equation says
         y = torch.einsum(self.equation, x, self.kernel)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from kerascli.layers.absent import ADAPTERS_AND_QUANTIZATION
 from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
 from kerascli.parts import fields
-from kerascli.parts.base import Constraint, Initializer, Regularizer
+from kerascli.parts.base import Initializer
 from kerascli.parts.initializers import RandomUniform
 from kerascli.shapes import Matrix, PositiveInt, TensorSpec
 
@@ -79,12 +79,6 @@ class Vectors(Protocol):
     def output_dim(self) -> int: ...
     @property
     def mask_zero(self) -> bool: ...
-    @property
-    def embeddings_initializer(self) -> Initializer: ...
-    @property
-    def embeddings_regularizer(self) -> Regularizer | None: ...
-    @property
-    def embeddings_constraint(self) -> Constraint | None: ...
 
 
 class EmbeddingModule(WeightedModule):
@@ -93,11 +87,7 @@ class EmbeddingModule(WeightedModule):
     def __init__(self, settings: Vectors, start: Initializer | None = None) -> None:
         super().__init__()
         self.mask_zero = settings.mask_zero
-        self.add_weight(
-            "embeddings", (settings.input_dim, settings.output_dim),
-            initializer=start or settings.embeddings_initializer,
-            regularizer=settings.embeddings_regularizer, constraint=settings.embeddings_constraint,
-        )  # fmt: skip
+        self.add_weight_of(settings, "embeddings", (settings.input_dim, settings.output_dim), initializer=start)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *, output_dim)
         return F.embedding(x.long(), self.embeddings)

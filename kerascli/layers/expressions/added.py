@@ -29,8 +29,8 @@ class AddLoss(Figure):
     def adds_losses(self) -> bool:
         return True
 
-    def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
-        return FigureModule(self, xs, self.weight)
+    def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
+        return FigureModule(self, inputs, self.weight)
 
 
 @layer(Example(input=(4,), output=[], config={"value": "max(abs(prev), axis=-1)"}))
@@ -44,8 +44,8 @@ class AddMetric(Figure):
     def sums(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.reduction == "sum"
 
-    def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
-        return FigureModule(self, xs, None, self.reduction)
+    def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
+        return FigureModule(self, inputs, None, self.reduction)
 
 
 class FigureModule(ExpressionModule):

@@ -29,8 +29,8 @@ class Expr(ExpressionLayer):
     def result_count(self) -> int | None:
         return None
 
-    def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
-        return ExprModule(self, xs)
+    def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
+        return ExprModule(self, inputs)
 
 
 class ExprModule(ExpressionModule):

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from kerascli.errors import Fault
 from kerascli.layers.base import Example, Outcome, ShapeMismatch, layer
 from kerascli.layers.expressions.base import ExpressionLayer, ExpressionModule
-from kerascli.ops.expression import expression
 from kerascli.shapes import TensorSpec
 
 
@@ -27,9 +26,6 @@ class Update(ExpressionLayer):
     def names(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((self.weight, *super().names())))
 
-    def asks_for_batch(self) -> bool:
-        return expression(self.value).asks_for_batch
-
     def place_of(self, name: str) -> Fault:
         return Fault("", ("weight",)) if name == self.weight else super().place_of(name)
 
@@ -43,8 +39,8 @@ class Update(ExpressionLayer):
     def first_argument(cls) -> str | None:
         return "weight"
 
-    def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
-        return UpdateModule(self, xs)
+    def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
+        return UpdateModule(self, inputs)
 
 
 class UpdateModule(ExpressionModule):

@@ -6,7 +6,7 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from kerascli.layers.base import Example, ShapeMismatch, SourceLayer, WeightedModule, layer
+from kerascli.layers.base import BaseLayer, Example, ShapeMismatch, WeightedModule, layer
 from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import GlorotUniform, Zeros
 from kerascli.shapes import Sizes, TensorSpec
@@ -16,12 +16,13 @@ from kerascli.shapes import Sizes, TensorSpec
     Example(input=[], output=(8, 4), config={"shape": [8, 4], "initializer": "random_normal"}),
     Example(input=[], output=(), config={"shape": [], "initializer": "ones", "constraint": "non_neg"}),
 )
-class Weight(SourceLayer):
+class Weight(BaseLayer):
     """A weight as a node, without a batch axis: formulas use it, and layers take its first axis for the batch's.
 
     `add_weight` of Keras's own layers. It is trained, unless `trainable` is false; `update` may change it then.
     """
 
+    call_form = "none"
     by_rows = True
 
     shape: Sizes
@@ -41,7 +42,7 @@ class Weight(SourceLayer):
             raise ValueError(f"dtype {self.dtype} cannot be trained: set trainable to false")
         return self
 
-    def build(self) -> nn.Module:
+    def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
         try:
             return WeightModule(self)
         except ShapeMismatch as mismatch:  # a part is called by what it is: `initializer`

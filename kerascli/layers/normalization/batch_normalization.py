@@ -9,19 +9,7 @@ from torch import Tensor, nn
 
 from kerascli.layers.base import Example, Layer, Outcome, layer
 from kerascli.layers.geometry import broadcast_mask, positive_axes
-from kerascli.layers.normalization.base import (
-    BetaConstraint,
-    BetaInitializer,
-    BetaRegularizer,
-    Center,
-    Epsilon,
-    GammaConstraint,
-    GammaInitializer,
-    GammaRegularizer,
-    Scale,
-    ScaledModule,
-    known_sizes,
-)
+from kerascli.layers.normalization.base import Epsilon, Penalized, Scaled, ScaledModule, known_sizes
 from kerascli.parts.base import Initializer
 from kerascli.parts.fields import InitializerField
 from kerascli.parts.initializers import Ones, Zeros
@@ -36,13 +24,31 @@ def _not_synchronized(synchronized: bool) -> bool:
     return synchronized
 
 
+class Along(Layer):
+    """What it begins with."""
+
+    axis: Axis = -1
+    momentum: Fraction = 0.99
+    """How slowly the running mean and variance forget."""
+    epsilon: Epsilon = 1e-3
+
+
+class Moving(Layer):
+    """What the moving averages start from."""
+
+    moving_mean_initializer: InitializerField = Zeros()
+    """What the running mean starts from."""
+    moving_variance_initializer: InitializerField = Ones()
+    """What the running variance starts from."""
+
+
 @layer(
     Example(input=(8,), output=(8,)),
     Example(input=(4, 4, 3), output=(4, 4, 3), config={"momentum": 0.9, "scale": False}),
     Example(input=(3, 4, 4), output=(3, 4, 4), config={"axis": 1}),
     Example(input=(8,), output=(8,), config={"renorm": True, "renorm_clipping": {"rmax": 3.0, "dmax": 5.0}}),
 )
-class BatchNormalization(Layer):
+class BatchNormalization(Penalized, Moving, Scaled, Along):
     """Brings each channel to mean 0 and variance 1 over the batch, then scales and shifts it.
 
     Evaluation, and training with `trainable: false`, use moving averages of the statistics.
@@ -52,22 +58,6 @@ class BatchNormalization(Layer):
     uses_mask = True
     mixes_samples = True
 
-    axis: Axis = -1
-    momentum: Fraction = 0.99
-    """How slowly the running mean and variance forget."""
-    epsilon: Epsilon = 1e-3
-    center: Center = True
-    scale: Scale = True
-    beta_initializer: BetaInitializer = Zeros()
-    gamma_initializer: GammaInitializer = Ones()
-    moving_mean_initializer: InitializerField = Zeros()
-    """What the running mean starts from."""
-    moving_variance_initializer: InitializerField = Ones()
-    """What the running variance starts from."""
-    beta_regularizer: BetaRegularizer = None
-    gamma_regularizer: GammaRegularizer = None
-    beta_constraint: BetaConstraint = None
-    gamma_constraint: GammaConstraint = None
     renorm: bool = False
     """Correct each batch towards moving averages, so that training sees what evaluation does (Ioffe, 2017)."""
     renorm_clipping: dict[str, NonNegativeFloat] | None = None

@@ -8,20 +8,7 @@ from torch.nn import functional as F
 
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.layers.geometry import positive_axes
-from kerascli.layers.normalization.base import (
-    BetaConstraint,
-    BetaInitializer,
-    BetaRegularizer,
-    Center,
-    Epsilon,
-    GammaConstraint,
-    GammaInitializer,
-    GammaRegularizer,
-    Scale,
-    ScaledModule,
-    known_sizes,
-)
-from kerascli.parts.initializers import Ones, Zeros
+from kerascli.layers.normalization.base import Epsilon, Penalized, Scaled, ScaledModule, known_sizes
 from kerascli.shapes import Axis, TensorSpec
 
 
@@ -31,27 +18,23 @@ def _check_groups(groups: int) -> int:
     return groups
 
 
-@layer(
-    Example(input=(4, 4, 6), output=(4, 4, 6), config={"groups": 3}),
-    Example(input=(6, 4), output=(6, 4), config={"groups": -1, "axis": 1, "scale": False}),
-)
-class GroupNormalization(Layer):
-    """Brings each group of a sample's channels to mean 0 and variance 1, then scales and shifts each channel."""
-
-    mask = "pass"
+class Along(Layer):
+    """What it begins with."""
 
     groups: Annotated[int, AfterValidator(_check_groups)] = 32
     """Groups that the channels are divided into; -1: a group a channel."""
     axis: Axis = -1
     epsilon: Epsilon = 1e-3
-    center: Center = True
-    scale: Scale = True
-    beta_initializer: BetaInitializer = Zeros()
-    gamma_initializer: GammaInitializer = Ones()
-    beta_regularizer: BetaRegularizer = None
-    gamma_regularizer: GammaRegularizer = None
-    beta_constraint: BetaConstraint = None
-    gamma_constraint: GammaConstraint = None
+
+
+@layer(
+    Example(input=(4, 4, 6), output=(4, 4, 6), config={"groups": 3}),
+    Example(input=(6, 4), output=(6, 4), config={"groups": -1, "axis": 1, "scale": False}),
+)
+class GroupNormalization(Penalized, Scaled, Along):
+    """Brings each group of a sample's channels to mean 0 and variance 1, then scales and shifts each channel."""
+
+    mask = "pass"
 
     def build(self, x: TensorSpec) -> nn.Module:
         axes = positive_axes(self.axis, x)

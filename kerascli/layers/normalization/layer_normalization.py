@@ -6,21 +6,15 @@ from torch.nn import functional as F
 
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.geometry import positive_axes
-from kerascli.layers.normalization.base import (
-    BetaConstraint,
-    BetaInitializer,
-    BetaRegularizer,
-    Center,
-    Epsilon,
-    GammaConstraint,
-    GammaInitializer,
-    GammaRegularizer,
-    Scale,
-    ScaledModule,
-    known_sizes,
-)
-from kerascli.parts.initializers import Ones, Zeros
+from kerascli.layers.normalization.base import Epsilon, Penalized, Scaled, ScaledModule, known_sizes
 from kerascli.shapes import Axes, TensorSpec
+
+
+class Along(Layer):
+    """What it begins with."""
+
+    axis: Axes = -1
+    epsilon: Epsilon = 1e-3
 
 
 @layer(
@@ -28,21 +22,11 @@ from kerascli.shapes import Axes, TensorSpec
     Example(input=(5, 4, 3), output=(5, 4, 3), config={"axis": [2, 3], "center": False}),
     Example(input=(5, 4, 3), output=(5, 4, 3), config={"axis": 1}),
 )
-class LayerNormalization(Layer):
+class LayerNormalization(Penalized, Scaled, Along):
     """Brings each sample to mean 0 and variance 1 along `axis`, then scales and shifts it."""
 
     mask = "pass"
 
-    axis: Axes = -1
-    epsilon: Epsilon = 1e-3
-    center: Center = True
-    scale: Scale = True
-    beta_initializer: BetaInitializer = Zeros()
-    gamma_initializer: GammaInitializer = Ones()
-    beta_regularizer: BetaRegularizer = None
-    gamma_regularizer: GammaRegularizer = None
-    beta_constraint: BetaConstraint = None
-    gamma_constraint: GammaConstraint = None
     rms_scaling: bool = False
     """Keras's old way: divide by the deviation and scale, but leave the mean; better: rms_normalization."""
 

@@ -13,7 +13,7 @@ from kerascli.layers.recurrent.base import Recurrence
 from kerascli.layers.recurrent.masks import back_in_time, seen_first
 from kerascli.layers.recurrent.steps import State, run_steps
 from kerascli.layers.regularization.dropout import dropout_mask
-from kerascli.parts.base import Constraint, Initializer, Regularizer
+from kerascli.parts.base import Initializer
 from kerascli.shapes import TensorSpec
 
 SHUT = 1e4
@@ -31,23 +31,7 @@ class CellSettings(Protocol):
     @property
     def use_bias(self) -> bool: ...
     @property
-    def kernel_initializer(self) -> Initializer: ...
-    @property
-    def recurrent_initializer(self) -> Initializer: ...
-    @property
     def bias_initializer(self) -> Initializer: ...
-    @property
-    def kernel_regularizer(self) -> Regularizer | None: ...
-    @property
-    def recurrent_regularizer(self) -> Regularizer | None: ...
-    @property
-    def bias_regularizer(self) -> Regularizer | None: ...
-    @property
-    def kernel_constraint(self) -> Constraint | None: ...
-    @property
-    def recurrent_constraint(self) -> Constraint | None: ...
-    @property
-    def bias_constraint(self) -> Constraint | None: ...
     @property
     def dropout(self) -> float: ...
     @property
@@ -80,21 +64,10 @@ class WeightedRecurrence(Recurrence, WeightedModule):
         self.settings = settings
         self.gates = len(self.hold)
         columns = self.gates * settings.units
-        self.add_weight(
-            "kernel", (features, columns), axes=(1, 0), initializer=settings.kernel_initializer,
-            regularizer=settings.kernel_regularizer, constraint=settings.kernel_constraint,
-        )  # fmt: skip
-        self.add_weight(
-            "recurrent_kernel", (settings.units, columns), axes=(1, 0), initializer=settings.recurrent_initializer,
-            regularizer=settings.recurrent_regularizer, constraint=settings.recurrent_constraint,
-        )  # fmt: skip
-        if settings.use_bias:
-            self.add_weight(
-                "bias", self.bias_shape(columns), initializer=self.bias_start(),
-                regularizer=settings.bias_regularizer, constraint=settings.bias_constraint,
-            )  # fmt: skip
-        else:
-            self.bias = None
+        self.add_weight_of(settings, "kernel", (features, columns), axes=(1, 0))
+        self.add_weight_of(settings, "recurrent_kernel", (settings.units, columns), axes=(1, 0))
+        bias = self.bias_shape(columns) if settings.use_bias else None
+        self.add_weight_of(settings, "bias", bias, initializer=self.bias_start())
 
     def bias_shape(self, columns: int) -> tuple[int, ...]:
         return (columns,)

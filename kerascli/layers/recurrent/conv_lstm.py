@@ -99,23 +99,11 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
         self.again = Window(window.size, (1,) * settings.rank, "same", (1,) * settings.rank)
         columns = _GATES * settings.filters
         axes = _KERNEL_AXES[settings.rank]
-        self.add_weight(
-            "kernel", (*window.size, channels, columns), axes=axes, initializer=settings.kernel_initializer,
-            regularizer=settings.kernel_regularizer, constraint=settings.kernel_constraint,
-        )  # fmt: skip
-        self.add_weight(
-            "recurrent_kernel", (*window.size, settings.filters, columns), axes=axes,
-            initializer=settings.recurrent_initializer,
-            regularizer=settings.recurrent_regularizer, constraint=settings.recurrent_constraint,
-        )  # fmt: skip
-        if settings.use_bias:
-            fill = settings.bias_initializer
-            self.add_weight(
-                "bias", (columns,), initializer=ForgetBias(rest=fill) if settings.unit_forget_bias else fill,
-                regularizer=settings.bias_regularizer, constraint=settings.bias_constraint,
-            )  # fmt: skip
-        else:
-            self.bias = None
+        self.add_weight_of(settings, "kernel", (*window.size, channels, columns), axes=axes)
+        self.add_weight_of(settings, "recurrent_kernel", (*window.size, settings.filters, columns), axes=axes)
+        fill = settings.bias_initializer
+        start = ForgetBias(rest=fill) if settings.unit_forget_bias else fill
+        self.add_weight_of(settings, "bias", (columns,) if settings.use_bias else None, initializer=start)
 
     def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
         last = self.settings.data_format == "channels_last"

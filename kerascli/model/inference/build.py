@@ -9,8 +9,9 @@ from torch import nn
 
 from kerascli.component import Invalid
 from kerascli.errors import Fault, Path, Related, used_here
-from kerascli.layers.base import MAX_PARAMETERS, ShapeMismatch, WeightedModule
+from kerascli.layers.base import ShapeMismatch, WeightedModule
 from kerascli.layers.recurrent.base import StatefulModule
+from kerascli.layers.weight_spec import MAX_PARAMETERS
 from kerascli.light_torch import without_compiler
 from kerascli.model.inference.batch_axis import as_samples, output_faults, without_batch
 from kerascli.model.inference.inner_models import make_module

@@ -32,6 +32,11 @@ class DescribedRNN(BaseLayer):
     unroll: bool = False
     zero_output_for_mask: bool = False
 
+    @classmethod
+    def settings(cls) -> tuple[str, ...]:
+        """The fields that a config writes; the others follow from the cell and the node."""
+        return tuple(name for name in cls.model_fields if name not in {"cell", "layers", "given"})
+
     @property
     def mask(self) -> Literal["pass", "stop"]:  # pyright: ignore[reportIncompatibleVariableOverride]
         return "pass" if self.return_sequences else "stop"

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import InstanceOf
 
 from kerascli.errors import show
-from kerascli.layers.base import BaseLayer, ShapeMismatch
+from kerascli.layers.base import BaseLayer, CallForm, ShapeMismatch
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
 from kerascli.model.ir.nodes import Node, Shared, flat
 from kerascli.parts.base import Regularizer
@@ -25,6 +25,10 @@ class SharedPart(BaseLayer):
 
     def dump(self) -> str:
         return self.shared.name
+
+    @property
+    def call_form(self) -> CallForm:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return "one" if self.shared.layer is None else self.shared.layer.call_form
 
     @property
     def takes_integers(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]

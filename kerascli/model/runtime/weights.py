@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from kerascli.draws import key_seed
 from kerascli.errors import FileRefused, safe_text
-from kerascli.layers.base import WeightedModule, WeightSpec
+from kerascli.layers.base import WeightedModule
+from kerascli.layers.weight_spec import WeightSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class Weight:
 
     name: str
     spec: WeightSpec
-    owner: WeightedModule
+    owner: nn.Module
     trainable: bool
 
     @property

@@ -1,7 +1,6 @@
-"""`repeat`, and blocks: templates whose layers are read anew at each use."""
+"""Blocks: templates whose layers are read anew at each use."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,13 +9,9 @@ from kerascli.expressions import Value
 from kerascli.expressions.template import names_referred_to
 from kerascli.model.ir.nodes import Call, Entry
 from kerascli.model.syntax.reader import Block, Reading
-from kerascli.model.syntax.written import NODE_KEYS, as_list
-
-Read = Callable[[Reading, list[Any], Path], None]
-"""Reads a list of layers at a path."""
-
-_BLOCK_KEYS = ("parameters", "inputs", "layers", "outputs")
-_REPEAT_KEYS = ("times", "index", "each", "as", "layers")
+from kerascli.model.syntax.repeat import Read, variables
+from kerascli.model.syntax.schema import BlockSection, NodeKeys
+from kerascli.model.syntax.written import as_list
 
 
 def read_blocks(reading: Reading, section: Any) -> None:
@@ -43,30 +38,26 @@ def _block(reading: Reading, name: str, written: Any, path: Path) -> Block | Non
         hint = f"{name}: {{parameters: {{units: 16}}, layers: [...]}}"
         faults.add(f"block '{name}': expected a mapping with 'layers', a list of layers", path, at="key", hint=hint)
         return None
-    for key in written:
-        if key not in _BLOCK_KEYS:
-            text = f"unknown key '{key}' in block '{name}'{suggestion(str(key), _BLOCK_KEYS)}"
-            faults.add(text, (*path, key), at="key")
-    parameters = written.get("parameters") or {}
+    block = BlockSection.read(written, f"block '{name}'", faults, path)
+    parameters = block.parameters or {}
     if not isinstance(parameters, dict):
         text = f"block '{name}': parameters: expected a mapping of names and defaults, got {show(parameters)}"
         faults.add(text, (*path, "parameters"))
         return None
-    odd = [key for key in parameters if key in NODE_KEYS or not str(key).isidentifier()]
+    odd = [key for key in parameters if key in NodeKeys.known_keys() or not str(key).isidentifier()]
     for key in odd:
         faults.add(f"block '{name}': a parameter cannot be called '{key}'", (*path, "parameters", key), at="key")
-    inputs = written.get("inputs", ["input"])
+    inputs = block.inputs if block.has("inputs") else ["input"]
     names = list(inputs) if isinstance(inputs, dict) else as_list(inputs)
     if not names or not all(isinstance(each, str) for each in names) or len(set(names)) < len(names):
         faults.add(f"block '{name}': inputs: expected a list of names, got {show(inputs)}", (*path, "inputs"))
     defaults, found = reading.references(parameters, reading.place((*path, "parameters")), {}, lambda path: False)
     faults.take(found)
-    _refuse_idle(
-        reading, name, [key for key in parameters if key not in odd], [written["layers"], written.get("outputs")], path
-    )
+    usable = [key for key in parameters if key not in odd]
+    _refuse_idle(reading, name, usable, [block.layers, block.outputs], path)
     if len(faults.found) > before:
         return None
-    return Block(defaults, tuple(names), written["layers"], written.get("outputs"), path)
+    return Block(defaults, tuple(names), block.layers, block.outputs, path)
 
 
 def _refuse_idle(reading: Reading, name: str, parameters: Sequence[str], body: Any, path: Path) -> None:
@@ -83,16 +74,16 @@ def read_use(reading: Reading, written: str, arguments: Any, entry: Path, read: 
     """Read the layers of a block once more, with the arguments of this use."""
     block, faults, names, path = reading.blocks[written], reading.faults, reading.names, (*entry, written)
     before = len(faults.found)
-    given, beside = _arguments(reading, written, block, arguments, path)
+    given, keys = _arguments(reading, written, block, arguments, path)
     if written in reading.open_blocks:
         chain = " -> ".join((*reading.open_blocks, written))
         faults.add(f"block '{written}' uses itself: {chain}", path, at="key", hint="a block may use other blocks only")
-    named = "name" in beside
-    name = reading.name(beside, path, written) if named or "outputs" in beside else ""
-    inputs = _use_inputs(reading, written, block, beside, path)
-    wanted = reading.is_wanted(beside, path)
+    named = keys.has("name")
+    name = reading.name(keys, path, written) if named or keys.has("outputs") else ""
+    inputs = _use_inputs(reading, written, block, keys, path)
+    wanted = reading.is_wanted(keys, path)
     if block is None or len(faults.found) > before:
-        reading.spoil(name or "?", beside)
+        reading.spoil(name or "?", keys)
         return
     place = reading.place(path)
     if not wanted:
@@ -103,16 +94,16 @@ def read_use(reading: Reading, written: str, arguments: Any, entry: Path, read: 
     first = len(reading.entries)
     opened = reading.open_blocks
     reading.open_blocks = (*opened, written)
-    with _variables(reading, given), faults.used_at(path), names.inside(sees_outside=False):
+    with variables(reading, given), faults.used_at(path), names.inside(sees_outside=False):
         names.hand_in(dict(zip(block.inputs, inputs, strict=True)))
         names.previous = inputs[0] if len(inputs) == 1 else None
         read(reading, block.layers, (*block.path, "layers"))
         results = _block_results(reading, block)
     reading.open_blocks = opened
     if len(faults.found) > before or not results:
-        reading.spoil(name or "?", beside)
+        reading.spoil(name or "?", keys)
     elif name:
-        _name_results(reading, reading.results(name, len(results), beside, path), results, first, name, path)
+        _name_results(reading, reading.results(name, len(results), keys, path), results, first, name, path)
     else:
         names.previous = results[0]
 
@@ -157,7 +148,7 @@ def _renamed(entry: Entry, tensors: Mapping[str, str]) -> Entry:
 
 def _arguments(
     reading: Reading, written: str, block: Block | None, arguments: Any, path: Path
-) -> tuple[dict[str, Value], dict[str, Any]]:
+) -> tuple[dict[str, Value], NodeKeys]:
     """Parameters with the values of this use, and node keys."""
     parameters = {} if block is None else block.parameters
     if not isinstance(arguments, dict):
@@ -168,13 +159,13 @@ def _arguments(
             )
             reading.faults.add(text, path, at="key", hint=f"write '{written}' alone")
         arguments = {first: arguments} if first is not None else {}
-    beside = {key: value for key, value in arguments.items() if key in NODE_KEYS}
-    given = {key: value for key, value in arguments.items() if key not in NODE_KEYS}
+    keys, node_keys = NodeKeys.of(arguments), NodeKeys.known_keys()
+    given = {key: value for key, value in arguments.items() if key not in node_keys}
     if block is None:
-        return {}, beside
+        return {}, keys
     for key in given:
         if key not in parameters:
-            text = f"block '{written}' has no parameter '{key}'{suggestion(str(key), [*parameters, *NODE_KEYS])}"
+            text = f"block '{written}' has no parameter '{key}'{suggestion(str(key), [*parameters, *node_keys])}"
             hint = f"it has {', '.join(parameters)}" if parameters else "it has none"
             reading.faults.add(text, (*path, key), at="key", hint=hint)
     meant = {nearest(str(key), parameters) for key in given if key not in parameters}
@@ -183,19 +174,17 @@ def _arguments(
     if missing:
         words = one_of([f"'{key}'" for key in missing]).replace(" or ", " and ")
         reading.faults.add(f"block '{written}' needs {words}", path, at="key", hint=f"{written}: {{{missing[0]}: ...}}")
-    return values, beside
+    return values, keys
 
 
-def _use_inputs(
-    reading: Reading, written: str, block: Block | None, beside: Mapping[str, Any], path: Path
-) -> tuple[str, ...]:
-    if "inputs" not in beside:
+def _use_inputs(reading: Reading, written: str, block: Block | None, keys: NodeKeys, path: Path) -> tuple[str, ...]:
+    if not keys.has("inputs"):
         if block is not None and len(block.inputs) > 1:
             text = f"block '{written}' needs 'inputs': {', '.join(block.inputs)}"
             reading.faults.add(text, path, at="key")
             return ()
         return reading.previous(path)
-    below, value = (*path, "inputs"), beside["inputs"]
+    below, value = (*path, "inputs"), keys.inputs
     if isinstance(value, dict) and block is not None and set(value) == set(block.inputs):
         found = [reading.tensor(value[name], (*below, name)) for name in block.inputs]
         return tuple(tensor for tensor in found if tensor is not None)
@@ -205,72 +194,3 @@ def _use_inputs(
         text = f"block '{written}' takes {counted(len(block.inputs), 'input')}{words}, got {len(names)}"
         reading.faults.add(text, below)
     return reading.tensors(value, below) if names else ()
-
-
-def read_repeat(reading: Reading, arguments: Any, entry: Path, read: Read) -> None:
-    """Read the layers of a repeat as often as it says."""
-    path = (*entry, "repeat")
-    before = len(reading.faults.found)
-    rounds = _rounds(reading, arguments, path)
-    if len(reading.faults.found) > before:
-        reading.names.spoil(["?"])
-        reading.names.previous = "?"
-        return
-    for variables in rounds:
-        with _variables(reading, variables), reading.names.inside(sees_outside=True):
-            reading.budget.spend(1, path, reading.faults)
-            read(reading, arguments["layers"], (*path, "layers"))
-
-
-def _rounds(reading: Reading, arguments: Any, path: Path) -> list[dict[str, Value]]:
-    """The variables of each round; after a fault, nothing."""
-    add = reading.faults.add
-    if not isinstance(arguments, dict) or not isinstance(arguments.get("layers"), list) or not arguments["layers"]:
-        hint = "repeat: {times: 3, layers: [...]}"
-        add("repeat needs 'layers', a list of layers", path, at="key", hint=hint)
-        return []
-    for key in arguments:
-        if key not in _REPEAT_KEYS:
-            hint = None if nearest(str(key), _REPEAT_KEYS) else f"repeat has {', '.join(_REPEAT_KEYS)}"
-            text = f"unknown key '{key}' in repeat{suggestion(str(key), _REPEAT_KEYS)}"
-            add(text, (*path, key), at="key", hint=hint)
-    if ("times" in arguments) == ("each" in arguments):
-        add("repeat needs either 'times' or 'each'", path, at="key", hint="repeat: {times: 3, layers: [...]}")
-        return []
-    counts = "times" in arguments
-    variable, other = ("index", "as") if counts else ("as", "index")
-    if other in arguments:
-        add(f"repeat: '{other}' goes with '{'each' if counts else 'times'}'", (*path, other), at="key")
-    name = arguments.get(variable)
-    if name is not None and not (isinstance(name, str) and name.isidentifier()):
-        add(f"repeat: {variable}: expected a name, got {show(name)}", (*path, variable))
-    if not counts and name is None:
-        add("repeat: 'each' needs 'as', the name of its variable", path, at="key")
-    values = _values(reading, arguments, path)
-    return [{name: value} if isinstance(name, str) else {} for value in values]
-
-
-def _values(reading: Reading, arguments: Mapping[str, Any], path: Path) -> list[Value]:
-    if "each" in arguments:
-        each = arguments["each"]
-        if not isinstance(each, list):
-            reading.faults.add(f"repeat: each: expected a list of values, got {show(each)}", (*path, "each"))
-            return []
-        return each
-    times = arguments["times"]
-    if type(times) is not int or times < 0:
-        reading.faults.add(f"repeat: times: expected a whole number from 0, got {show(times)}", (*path, "times"))
-        return []
-    reading.budget.check(times, (*path, "times"), reading.faults)
-    return list(range(times))
-
-
-@contextmanager
-def _variables(reading: Reading, values: Mapping[str, Value]) -> Iterator[None]:
-    """While a body is read: what `$` may mean beside flags and facts."""
-    before = reading.variables
-    reading.variables = {**before, **values}
-    try:
-        yield
-    finally:
-        reading.variables = before

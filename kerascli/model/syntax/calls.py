@@ -8,14 +8,16 @@ from kerascli.errors import Path, counted, one_of, show, suggestion
 from kerascli.layers.base import CallArgument
 from kerascli.model.ir.nodes import Call, CallValue, Node, Shared, flat
 from kerascli.model.syntax.reader import Reading
-from kerascli.model.syntax.written import ANY_CALL, NODE_KEYS, as_list, call_arguments
+from kerascli.model.syntax.schema import NodeKeys
+from kerascli.model.syntax.written import ANY_CALL, as_list, call_arguments
 
 
 @dataclass(frozen=True, slots=True)
 class _Written:
     """A call taken apart; `inputs` is where its inputs stand."""
 
-    beside: Mapping[str, Any]
+    keys: NodeKeys
+    call: Mapping[str, Any]
     path: Path
     inputs: Path
 
@@ -26,17 +28,17 @@ def read_call(reading: Reading, written: str, arguments: Any, entry: Path) -> No
     before = len(faults.found)
     known = {} if shared is None else call_arguments(type(shared.layer)) if shared.layer is not None else ANY_CALL
     found = _take_apart(reading, written, arguments, (*entry, written), known if shared is not None else None)
-    name = reading.name(found.beside, found.path, written)
+    name = reading.name(found.keys, found.path, written)
     if shared is None:
-        reading.spoil(name, found.beside)
+        reading.spoil(name, found.keys)
         return
     inputs = _inputs(reading, shared, found)
-    call = reading.call(known, found.beside, found.path)
-    wanted = reading.is_wanted(found.beside, found.path)
+    call = reading.call(known, found.call, found.path)
+    wanted = reading.is_wanted(found.keys, found.path)
     count = len(shared.outputs) if shared.layer is None else shared.layer.results_of(call)
-    outputs = reading.results(name, count, found.beside, found.path) if wanted else ()
+    outputs = reading.results(name, count, found.keys, found.path) if wanted else ()
     if len(faults.found) > before:
-        reading.spoil(name, found.beside)
+        reading.spoil(name, found.keys)
         return
     place, unique = reading.place(found.path), names.unique(name)
     if not wanted:
@@ -95,20 +97,22 @@ def _take_apart(
 ) -> _Written:
     """What stands beside the name of a shared thing; `known` None: it cannot be read, and neither can its calls."""
     if isinstance(arguments, (str, list)):
-        return _Written({"inputs": arguments}, path, path)
-    beside: dict[str, Any] = {}
-    for key, value in arguments.items() if isinstance(arguments, dict) else ():
-        if key in NODE_KEYS or (known is None or key in known):
-            beside[key] = value
+        return _Written(NodeKeys.of({"inputs": arguments}), {}, path, path)
+    given, call, node_keys = arguments if isinstance(arguments, dict) else {}, {}, NodeKeys.known_keys()
+    for key in given:
+        if key in node_keys:
             continue
-        words = [*NODE_KEYS, *known]
+        if known is None or key in known:
+            call[key] = given[key]
+            continue
+        words = [*node_keys, *known]
         text = f"a call of '{written}' takes no '{key}'{suggestion(str(key), words)}"
         hint = f"settings stand under model.shared; a call has {one_of(words)}"
         reading.faults.add(text, (*path, key), at="key", hint=hint)
     if not isinstance(arguments, dict):
         text = f"a call of '{written}': expected the names of its inputs, or keys such as name, got {show(arguments)}"
         reading.faults.add(text, path, hint=f"write '{written}' alone to call it on the node before")
-    return _Written(beside, path, (*path, "inputs"))
+    return _Written(NodeKeys.of(given), call, path, (*path, "inputs"))
 
 
 def _inputs(reading: Reading, shared: Shared, found: _Written) -> tuple[str, ...]:
@@ -116,13 +120,13 @@ def _inputs(reading: Reading, shared: Shared, found: _Written) -> tuple[str, ...
     wanted, layer = list(shared.inputs), shared.layer
     merges = layer is not None and layer.call_form == "several"
     several = merges or len(wanted) > 1
-    if "inputs" not in found.beside:
+    if not found.keys.has("inputs"):
         if not several:
             return reading.previous(found.path)
         words = f": {', '.join(wanted)}" if wanted else ""
         reading.faults.add(f"a call of '{shared.name}' needs 'inputs'{words}", found.path, at="key")
         return ()
-    written = found.beside["inputs"]
+    written = found.keys.inputs
     if isinstance(written, dict) and layer is None:
         return _named(reading, shared, written, found.inputs)
     names = as_list(written)

@@ -1,6 +1,6 @@
 """An `rnn` entry whose cell is described in the config: its node, and the small model of one step."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,19 +14,14 @@ from kerascli.model.ir.nodes import flat
 from kerascli.model.ir.rnn import DescribedRNN
 from kerascli.model.syntax.layers import add_node
 from kerascli.model.syntax.names import Names
-from kerascli.model.syntax.reader import Reading
-from kerascli.model.syntax.written import ANY_CALL, NODE_KEYS, WrittenNode, as_list
+from kerascli.model.syntax.reader import ReadBody, Reading
+from kerascli.model.syntax.schema import CellSection, NodeKeys, RNNKeys, StateSection
+from kerascli.model.syntax.shared import read_shared
+from kerascli.model.syntax.written import ANY_CALL, WrittenNode, as_list
 from kerascli.parts.base import INITIALIZERS
 from kerascli.parts.initializers import Zeros
 
-ReadModel = Callable[[Reading, dict[str, Any], Path], tuple[str, ...]]
-"""Reads the layers and the outputs of a model at a path; returns its outputs."""
-
-CELL_KEYS = ("inputs", "states", "layers", "next", "outputs")
-STATE_KEYS = ("shape", "initializer", "trainable")
 _CALL: Mapping[str, CallArgument] = {**ANY_CALL, "mask": CallArgument("tensors", "", or_false=True)}
-_TENSORS = ("initial_state", "constants")
-_SETTINGS = tuple(name for name in DescribedRNN.model_fields if name not in {"cell", "layers", "given"})
 
 
 def describes_cell(name: Any, arguments: Any) -> bool:
@@ -38,62 +33,52 @@ def describes_cell(name: Any, arguments: Any) -> bool:
 
 
 def _is_described(cell: Any) -> bool:
-    return isinstance(cell, dict) and any(key in cell for key in CELL_KEYS)
+    return isinstance(cell, dict) and any(key in cell for key in CellSection.known_keys())
 
 
-def read_rnn(reading: Reading, written: str, arguments: dict[Any, Any], entry: Path, read: ReadModel) -> None:
+def read_rnn(reading: Reading, written: str, arguments: dict[Any, Any], entry: Path, read: ReadBody) -> None:
     """Add the node of an rnn with a described cell; `read` reads the layers of the cell."""
-    faults, path = reading.faults, (*entry, written)
+    faults, path, keys = reading.faults, (*entry, written), RNNKeys.of(arguments)
     if not _is_described(arguments.get("cell")):
-        text, hint = (
-            "constants are for a cell that is described",
-            "cell: {states: {h: 8}, layers: [...], next: {h: ...}}",
-        )
-        faults.add(text, (*path, "constants"), at="key", hint=hint)
-        reading.spoil(reading.name(arguments, path, "rnn"), arguments)
+        hint = "cell: {states: {h: 8}, layers: [...], next: {h: ...}}"
+        faults.add("constants are for a cell that is described", (*path, "constants"), at="key", hint=hint)
+        reading.spoil(reading.name(keys, path, "rnn"), keys)
         return
     before = len(faults.found)
-    known = (*NODE_KEYS, *_CALL, *_TENSORS, *_SETTINGS, "cell")
-    for key in arguments:
-        if key not in known:
-            text = f"unknown key '{key}' in rnn{suggestion(str(key), known)}"
-            faults.add(text, (*path, key), at="key", hint=None if suggestion(str(key), known) else _known_words(known))
-    name = reading.name(arguments, path, "rnn")
-    constants = _constants(reading, arguments.get("constants"), (*path, "constants"))
+    known = dict.fromkeys((*NodeKeys.known_keys(), *_CALL, *RNNKeys.known_keys(), *DescribedRNN.settings(), "cell"))
+    faults.unknown_keys(arguments, tuple(known), "rnn", path, "it has")
+    name = reading.name(keys, path, "rnn")
+    constants = _constants(reading, keys.constants, (*path, "constants"))
     prefix = f"{reading.prefix}{reading.names.unique(name)}/"
     cell = _cell(reading, prefix, arguments["cell"], tuple(constants), (*path, "cell"), read)
-    sequences = _sequences(reading, arguments, cell, path)
-    given = _given(reading, cell, arguments.get("initial_state"), (*path, "initial_state"))
+    sequences = _sequences(reading, keys, cell, path)
+    given = _given(reading, cell, keys.initial_state, (*path, "initial_state"))
     call = reading.call(_CALL, arguments, path)
     layer = None
     if len(faults.found) == before:
-        settings = {key: arguments[key] for key in _SETTINGS if key in arguments}
+        settings = {key: arguments[key] for key in DescribedRNN.settings() if key in arguments}
         try:
             settings |= {"cell": cell, "layers": tuple(node.layer for node in cell.nodes), "given": tuple(given)}
             layer = LAYERS.construct(DescribedRNN, written, settings)
         except Invalid as invalid:
             faults.absorb(invalid, entry)
-    node = WrittenNode(DescribedRNN, written, {}, arguments, entry, (*path, "inputs"))
+    node = WrittenNode(DescribedRNN, written, {}, keys, {}, entry, (*path, "inputs"))
     add_node(reading, node, name, layer, (*sequences, *constants.values(), *given.values()), call, before)
 
 
-def _known_words(known: Iterable[str]) -> str:
-    return f"it has {', '.join(known)}"
-
-
-def _sequences(reading: Reading, arguments: Mapping[Any, Any], cell: Cell, path: Path) -> tuple[str, ...]:
+def _sequences(reading: Reading, keys: RNNKeys, cell: Cell, path: Path) -> tuple[str, ...]:
     wanted = len(cell.inputs)
-    if "inputs" not in arguments:
+    if not keys.has("inputs"):
         if wanted > 1:
             text = f"rnn needs 'inputs': a sequence for each of {', '.join(cell.inputs)}"
             reading.faults.add(text, path, at="key")
             return ()
         return reading.previous(path)
-    names = as_list(arguments["inputs"])
+    names = as_list(keys.inputs)
     if len(names) != wanted:
         text = f"rnn has {counted(len(names), 'input')}, its cell takes {wanted} ({', '.join(cell.inputs)})"
         reading.faults.add(text, (*path, "inputs"))
-    return reading.tensors(arguments["inputs"], (*path, "inputs")) if names else ()
+    return reading.tensors(keys.inputs, (*path, "inputs")) if names else ()
 
 
 def _constants(reading: Reading, written: Any, path: Path) -> dict[str, str]:
@@ -130,20 +115,15 @@ def _given(reading: Reading, cell: Cell, written: Any, path: Path) -> dict[str, 
 
 
 def _cell(
-    reading: Reading, prefix: str, written: dict[Any, Any], constants: tuple[str, ...], path: Path, read: ReadModel
+    reading: Reading, prefix: str, written: dict[Any, Any], constants: tuple[str, ...], path: Path, read: ReadBody
 ) -> Cell:
     faults, before = reading.faults, len(reading.faults.found)
-    for key in written:
-        if key not in CELL_KEYS:
-            text = f"unknown key '{key}' in cell{suggestion(str(key), CELL_KEYS)}"
-            faults.add(
-                text, (*path, key), at="key", hint=None if suggestion(str(key), CELL_KEYS) else _known_words(CELL_KEYS)
-            )
+    keys = CellSection.read(written, "cell", faults, path, "it has")
     names = Names(outside=reading.names)
-    names.inputs_known = all(key in CELL_KEYS for key in written) and "?" not in constants
+    names.inputs_known = len(faults.found) == before and "?" not in constants
     inner = replace(reading, prefix=prefix, names=names, entries=[], shared=reading.shared.new_child())
-    inputs = _inputs(inner, written.get("inputs"), (*path, "inputs"))
-    states = _states(inner, written.get("states"), path)
+    inputs = _inputs(inner, keys.inputs, (*path, "inputs"))
+    states = _states(inner, keys.states, path)
     for name in (name for name in constants if name != "?"):
         where = (*path[:-1], "constants", name)
         inner.check_name(name, where, at="key")
@@ -151,12 +131,13 @@ def _cell(
     inner.inputs = (*inputs, *(state.name for state in states), *constants)
     names.previous = inputs[0] if len(inputs) == 1 else None
     outputs = ()
-    if "layers" in written:
-        outputs = read(inner, written, path)
+    if keys.has("layers"):
+        read_shared(inner, written.get("shared"), path, read)  # a fault by now; calls of it are no further ones
+        outputs = read(inner, keys, path)
     else:
         faults.add("a cell needs 'layers': what is done at each step", path, at="key")
         names.previous, names.inputs_known = "?", False
-    following = _next(inner, states, written.get("next"), path)
+    following = _next(inner, states, keys.next, path)
     cell = Cell(inputs, states, constants, tuple(inner.entries), following, outputs, inner.place(path))
     if len(faults.found) == before and "?" not in constants:
         _check_use(inner, cell, path)
@@ -195,34 +176,22 @@ def _states(inner: Reading, written: Any, path: Path) -> tuple[CellState, ...]:
 
 def _state(inner: Reading, name: str, value: Any, path: Path) -> CellState:
     """`128`, `[128, 20]`, or a mapping with the shape and what it starts from."""
-    add, place = inner.faults.add, inner.place(path)
-    more = value if isinstance(value, dict) else {"shape": value}
-    below = path if more is not value else (*path, "shape")
-    for key in more:
-        if key not in STATE_KEYS:
-            hint = None if suggestion(str(key), STATE_KEYS) else _known_words(STATE_KEYS)
-            add(
-                f"unknown key '{key}' in state '{name}'{suggestion(str(key), STATE_KEYS)}",
-                (*path, key),
-                at="key",
-                hint=hint,
-            )
-    sizes = more.get("shape")
-    sizes = [sizes] if type(sizes) is int else sizes
+    keys = value if isinstance(value, dict) else {"shape": value}
+    state = StateSection.read(keys, f"state '{name}'", inner.faults, path, "it has")
+    sizes = [state.shape] if type(state.shape) is int else state.shape
     if not isinstance(sizes, list) or not all(type(size) is int and size > 0 for size in sizes):
-        where = below if "shape" in more else path
-        add(f"state '{name}': expected a size or a shape such as [128, 20], got {show(more.get('shape'))}", where)
+        where = (*path, "shape") if keys is value and state.has("shape") else path
+        text = f"state '{name}': expected a size or a shape such as [128, 20], got {show(state.shape)}"
+        inner.faults.add(text, where)
         sizes = []
-    trainable = more.get("trainable", False)
-    if not isinstance(trainable, bool):
-        add(f"trainable: expected true or false, got {show(trainable)}", (*path, "trainable"))
+    inner.faults.is_flag(state.trainable, (*path, "trainable"))
     initializer = Zeros()
-    if "initializer" in more:
+    if state.has("initializer"):
         try:
-            initializer = INITIALIZERS.parse(more["initializer"])
+            initializer = INITIALIZERS.parse(state.initializer)
         except Invalid as invalid:
             inner.faults.absorb(invalid, (*path, "initializer"))
-    return CellState(name, tuple(sizes), initializer, trainable is True, place)
+    return CellState(name, tuple(sizes), initializer, state.trainable is True, inner.place(path))
 
 
 def _next(inner: Reading, states: tuple[CellState, ...], written: Any, path: Path) -> tuple[str, ...]:

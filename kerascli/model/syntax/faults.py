@@ -1,12 +1,12 @@
 """Where the readers of a model section put what they find wrong."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 from kerascli.component import Invalid
-from kerascli.errors import Fault, Path, Related, used_here
+from kerascli.errors import Fault, Path, Related, show, suggestion, used_here
 
 
 class Faults:
@@ -46,6 +46,23 @@ class Faults:
             else:
                 self.found.append(TOLD)
             self._told.add(key)
+
+    def unknown_keys(
+        self, written: Iterable[Any], known: Sequence[str], whose: str, path: Path, hint: str | None = None
+    ) -> None:
+        """Add a fault for every key that is not known; `hint` introduces the list of all, where none is near."""
+        for key in written:
+            if key not in known:
+                meant = suggestion(str(key), known)
+                listed = f"{hint} {', '.join(known)}" if hint and not meant else None
+                self.add(f"unknown key '{key}' in {whose}{meant}", (*path, key), at="key", hint=listed)
+
+    def is_flag(self, value: Any, path: Path) -> bool:
+        """Whether a value is true or false; if not, there is a fault."""
+        if isinstance(value, bool):
+            return True
+        self.add(f"{path[-1]}: expected true or false, got {show(value)}", path)
+        return False
 
     def all(self) -> list[Fault]:
         """What was found, each once."""

@@ -14,6 +14,7 @@ from kerascli.model.ir.targets import targets_of
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.layers import read_layer
 from kerascli.model.syntax.reader import Exhausted
+from kerascli.model.syntax.schema import NodeKeys
 from kerascli.model.syntax.section import is_list, read_entries
 from kerascli.model.syntax.views import Scope, called_by, forked
 from kerascli.model.syntax.written import WrittenNode
@@ -64,7 +65,7 @@ class Forward:
         """A formula at `path` as a node without a result, and with more settings; None after a fault."""
         entries = self.reading.entries
         before = len(entries)
-        read_layer(self.reading, WrittenNode(cls, str(path[-1]), text, {}, path[:-1], path))
+        read_layer(self.reading, WrittenNode(cls, str(path[-1]), text, NodeKeys(), {}, path[:-1], path))
         if len(entries) == before:
             return None
         node = entries[-1]

@@ -2,21 +2,19 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
 from kerascli.component import Invalid
-from kerascli.errors import Fault, Path, one_of, show, suggestion
+from kerascli.errors import Fault, Path, one_of, show
 from kerascli.model.ir.nodes import Input
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.names import Names
-from kerascli.shapes import DType, Shape, TensorSpec, can_be_one
-
-_KEYS = ("shape", "dtype")
-_DTYPES = tuple(dtype for dtype in get_args(DType) if dtype != "string")
+from kerascli.model.syntax.schema import INPUT_DTYPES, FirstLayerKeys, InputSection, ModelSection
+from kerascli.shapes import Shape, TensorSpec, can_be_one
 
 
 def read_inputs(
-    section: Mapping[str, Any],
+    section: ModelSection,
     data_inputs: Mapping[str, TensorSpec] | None,
     names: Names,
     faults: Faults,
@@ -28,7 +26,7 @@ def read_inputs(
     `data_inputs` None: the data section cannot be read, nothing follows from what is missing. `base` is where
     declared ones stand; `unread` are those of the data whose shapes only its reading tells.
     """
-    declared, (first, first_path) = section.get("inputs"), _first_shape(section["layers"])
+    declared, (first, first_path) = section.inputs, _first_shape(section.layers)
     names.inputs_known = data_inputs is not None or declared is not None
     if declared is not None:
         if first is not None:
@@ -120,32 +118,24 @@ def read_declared(
 
 def read_input(name: str, value: Any, data: TensorSpec | None) -> TensorSpec:
     """`[28, 28, 1]`, or `{shape: [68], dtype: int64}`. Raises Invalid."""
-    faults: list[Fault] = []
-    written, dtype, path = value, data.dtype if data is not None else "float32", ()
-    if isinstance(value, dict):
-        unknown = [key for key in value if key not in _KEYS]
-        faults += [
-            Fault(f"unknown key '{key}' in input '{name}'{suggestion(str(key), _KEYS)}", (key,), "key")
-            for key in unknown
-        ]
-        dtype, written = value.get("dtype", dtype), value.get("shape")
-        path = ("shape",) if "shape" in value else ()
-        if "shape" not in value and unknown:
-            raise Invalid(faults)  # it is there, misspelt: said once
-    shape = _shape(written)
+    faults = Faults(())
+    keys = value if isinstance(value, dict) else {"shape": value}
+    declared = InputSection.read(keys, f"input '{name}'", faults, ())
+    if faults.found and not declared.has("shape"):
+        raise Invalid(faults.found)  # it is there, misspelt: said once
+    shape, path = _shape(declared.shape), ("shape",) if keys is value and declared.has("shape") else ()
+    dtype = declared.dtype if declared.has("dtype") else data.dtype if data is not None else "float32"
     if shape is None:
-        text = f"input '{name}': expected a shape such as [28, 28, 1], got {show(written)}"
-        faults.append(Fault(text, path))
+        faults.add(f"input '{name}': expected a shape such as [28, 28, 1], got {show(declared.shape)}", path)
     elif data is not None and not can_be_one(shape, data.shape):
-        faults.append(Fault(f"input '{name}' is declared {_bare(shape)}, the data gives {_bare(data.shape)}", path))
-    if dtype not in _DTYPES:
-        text = f"input '{name}': dtype: expected {one_of(_DTYPES)}, got {show(dtype)}"
-        faults.append(Fault(text, ("dtype",)))
+        faults.add(f"input '{name}' is declared {_bare(shape)}, the data gives {_bare(data.shape)}", path)
+    if dtype not in INPUT_DTYPES:
+        faults.add(f"input '{name}': dtype: expected {one_of(INPUT_DTYPES)}, got {show(dtype)}", ("dtype",))
     elif data is not None and not data.is_integer and TensorSpec((), dtype).is_integer:
         text = f"input '{name}': dtype {dtype} would cut off the fractions of the data, which is {data.dtype}"
-        faults.append(Fault(text, ("dtype",)))
-    if faults:
-        raise Invalid(faults)
+        faults.add(text, ("dtype",))
+    if faults.found:
+        raise Invalid(faults.found)
     assert shape is not None
     return TensorSpec(shape, dtype)
 
@@ -156,7 +146,7 @@ def _first_shape(layers: list[Any]) -> tuple[Any, Path]:
     if isinstance(first, dict) and len(first) == 1:
         ((name, arguments),) = first.items()
         if isinstance(arguments, dict):
-            return arguments.get("input_shape"), ("layers", 0, name, "input_shape")
+            return FirstLayerKeys.of(arguments).input_shape, ("layers", 0, name, "input_shape")
     return None, ()
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from kerascli.component import Invalid
 from kerascli.errors import Fault
-from kerascli.layers.base import LAYERS, BaseLayer, NamingLayer, ShapeMismatch
+from kerascli.layers.base import LAYERS, BaseLayer, ShapeMismatch
+from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.model.ir.nodes import CallValue, Node
 from kerascli.model.ir.shared_layer import with_shared
 from kerascli.model.syntax.reader import Reading
@@ -15,10 +16,10 @@ from kerascli.model.syntax.written import WrittenNode, as_list, call_arguments
 def read_layer(reading: Reading, node: WrittenNode) -> None:
     """Add the node, and give its names."""
     before = len(reading.faults.found)
-    name = reading.name(node.beside, node.path, node.cls.component_name)
+    name = reading.name(node.keys, node.path, node.cls.component_name)
     layer = read_settings(reading, node)
     inputs = _tensors(reading, node, layer)
-    call = reading.call(call_arguments(node.cls), node.beside, node.path)
+    call = reading.call(call_arguments(node.cls), node.call, node.path)
     add_node(reading, node, name, layer, inputs, call, before)
 
 
@@ -33,10 +34,10 @@ def add_node(
 ) -> None:
     """Add what was read, unless there are more than the `before` faults from before it, and give its names."""
     faults, names = reading.faults, reading.names
-    wanted = reading.is_wanted(node.beside, node.path)
+    wanted = reading.is_wanted(node.keys, node.path)
     place, unique = reading.place(node.path), names.unique(name)
     if layer is None or len(faults.found) > before:
-        reading.spoil(name, node.beside)
+        reading.spoil(name, node.keys)
         return
     owner = f"{reading.prefix}{unique}"
     if layer.result_count() == 0:
@@ -48,7 +49,7 @@ def add_node(
         if inputs:
             reading.pass_on(name, inputs[0], place)
         return
-    written = reading.results(name, layer.results_of(call), node.beside, node.path)
+    written = reading.results(name, layer.results_of(call), node.keys, node.path)
     names.take(name, place, node=unique)
     outputs = give_results(reading, written, name, unique, node)
     reading.entries.append(Node(unique, layer, inputs, outputs, call, owner, place, faults.uses))
@@ -89,7 +90,7 @@ def _tensors(reading: Reading, node: WrittenNode, layer: BaseLayer | None) -> tu
         case "names":
             return _named_inputs(reading, node, layer)
         case "none":
-            if "inputs" in node.beside:
+            if node.keys.has("inputs"):
                 text = f"{node.cls.component_name} is called on nothing"
                 reading.faults.add(text, (*node.path, "inputs"), at="key", hint="take 'inputs' out")
             return ()
@@ -99,26 +100,26 @@ def _tensors(reading: Reading, node: WrittenNode, layer: BaseLayer | None) -> tu
 
 def _inputs(reading: Reading, node: WrittenNode) -> tuple[str, ...]:
     merges, kind = node.cls.call_form == "several", node.cls.component_name
-    if "inputs" not in node.beside:
+    if not node.keys.has("inputs"):
         if not merges:
             return reading.previous(node.path)
         hint = f"{kind}: [a, b] with the names of nodes above"
         reading.faults.add(f"{kind} needs 'inputs', two or more", node.path, at="key", hint=hint)
         return ()
-    names = as_list(node.beside["inputs"])
+    names = as_list(node.keys.inputs)
     if merges and len(names) < 2:
         reading.faults.add(f"{kind} needs two or more inputs, got {len(names)}", node.inputs)
     elif not merges and len(names) != 1:
         hint = "join them first: concatenate, add ..." if names else None
         reading.faults.add(f"{kind} takes one input, got {len(names)}", node.inputs, hint=hint)
-    return reading.tensors(node.beside["inputs"], node.inputs) if names else ()
+    return reading.tensors(node.keys.inputs, node.inputs) if names else ()
 
 
 def _named_inputs(reading: Reading, node: WrittenNode, layer: BaseLayer | None) -> tuple[str, ...]:
     """The tensors that a layer names itself; one that names none is called on the node before it."""
-    if not isinstance(layer, NamingLayer):  # it cannot be read
+    if not isinstance(layer, ExpressionLayer):  # it cannot be read
         return ()
-    if "inputs" in node.beside:
+    if node.keys.has("inputs"):
         text = f"{node.cls.component_name} names its inputs in its expression"
         reading.faults.add(text, (*node.path, "inputs"), at="key", hint="take 'inputs' out")
         return ()
@@ -134,7 +135,7 @@ def _named_inputs(reading: Reading, node: WrittenNode, layer: BaseLayer | None) 
     return tuple(found) if len(reading.faults.found) == before else ()
 
 
-def _named(reading: Reading, node: WrittenNode, layer: NamingLayer, name: str) -> str:
+def _named(reading: Reading, node: WrittenNode, layer: ExpressionLayer, name: str) -> str:
     try:
         return reading.names.find(name)
     except Invalid as invalid:

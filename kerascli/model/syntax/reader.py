@@ -12,6 +12,7 @@ from kerascli.layers.base import CallArgument
 from kerascli.model.ir.nodes import CallValue, Entry, Shared
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.names import Names
+from kerascli.model.syntax.schema import CellSection, ModelSection, NodeKeys, SharedSection, ViewSection
 from kerascli.model.syntax.written import as_list
 
 MAX_NODES = 10_000
@@ -83,15 +84,12 @@ class Reading:
     def place(self, path: Path) -> Path:
         return (*self.faults.section, *path)
 
-    def is_wanted(self, beside: Mapping[str, Any], path: Path) -> bool:
-        wanted = beside.get("when", True)
-        if not isinstance(wanted, bool):
-            self.faults.add(f"when: expected true or false, got {show(wanted)}", (*path, "when"))
-        return wanted is not False
+    def is_wanted(self, keys: NodeKeys, path: Path) -> bool:
+        return not self.faults.is_flag(keys.when, (*path, "when")) or keys.when
 
-    def name(self, beside: Mapping[str, Any], path: Path, kind: str) -> str:
+    def name(self, keys: NodeKeys, path: Path, kind: str) -> str:
         """The name of a node as it is written, or Keras's for one without."""
-        name, path = beside.get("name"), (*path, "name")
+        name, path = keys.name, (*path, "name")
         if isinstance(name, str):
             self.check_name(name, path, own=kind)
             return name
@@ -134,20 +132,18 @@ class Reading:
             self.faults.absorb(invalid, path)
             return None
 
-    def call(self, known: Mapping[str, CallArgument], beside: Mapping[str, Any], below: Path) -> dict[str, CallValue]:
+    def call(self, known: Mapping[str, CallArgument], written: Mapping[str, Any], below: Path) -> dict[str, CallValue]:
         """The call arguments among what is written."""
         call: dict[str, CallValue] = {}
         for key, argument in known.items():
-            if key not in beside:
+            if key not in written:
                 continue
-            value, path = beside[key], (*below, key)
+            value, path = written[key], (*below, key)
             if value is False and argument.or_false:
                 call[key] = value
             elif argument.kind == "bool":
-                if isinstance(value, bool):
+                if self.faults.is_flag(value, path):
                     call[key] = value
-                else:
-                    self.faults.add(f"{key}: expected true or false, got {show(value)}", path)
             elif argument.kind == "tensor":
                 tensor = self.tensor(value, path)
                 if tensor is not None:
@@ -156,11 +152,11 @@ class Reading:
                 call[key] = self.tensors(value, path)
         return call
 
-    def results(self, name: str, count: int | None, beside: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+    def results(self, name: str, count: int | None, keys: NodeKeys, path: Path) -> tuple[str, ...]:
         """A name for every result, as written; None: there are as many as there are names."""
-        if "outputs" not in beside:
+        if not keys.has("outputs"):
             return (name, *("_" for _ in range((count or 1) - 1)))
-        written, path = beside["outputs"], (*path, "outputs")
+        written, path = keys.outputs, (*path, "outputs")
         names = as_list(written)
         if count is not None and len(names) != count:
             results = "1 result" if count == 1 else f"{count} results"
@@ -183,7 +179,12 @@ class Reading:
         self.names.give(name, place, means=tensor)
         self.names.previous = tensor
 
-    def spoil(self, name: str, beside: Mapping[str, Any]) -> None:
+    def spoil(self, name: str, keys: NodeKeys | None = None) -> None:
         """A node that could not be read, though its name could."""
-        self.names.spoil([name, *map(str, as_list(beside.get("outputs")))])
+        self.names.spoil([name, *map(str, as_list(keys.outputs if keys is not None else None))])
         self.names.previous = name
+
+
+Body = ModelSection | SharedSection | ViewSection | CellSection
+ReadBody = Callable[[Reading, Body, Path], tuple[str, ...]]
+"""Reads the layers and the outputs of a model at a path; returns its outputs."""

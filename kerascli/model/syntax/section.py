@@ -11,19 +11,19 @@ from kerascli.model.ir.dead_nodes import idle_faults, uncalled_faults
 from kerascli.model.ir.nodes import Model, flat
 from kerascli.model.ir.targets import target_faults, targets_of
 from kerascli.model.ir.updates import update_faults
-from kerascli.model.syntax.blocks import read_blocks, read_repeat, read_use
+from kerascli.model.syntax.blocks import read_blocks, read_use
 from kerascli.model.syntax.calls import read_call
 from kerascli.model.syntax.custom_cell import describes_cell, read_rnn
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.inputs import from_data, read_inputs
 from kerascli.model.syntax.layers import read_layer
-from kerascli.model.syntax.reader import MAX_NODES, Exhausted, Reading, References
+from kerascli.model.syntax.reader import MAX_NODES, Body, Exhausted, Reading, References
+from kerascli.model.syntax.repeat import read_repeat
+from kerascli.model.syntax.schema import ModelSection, NodeKeys
 from kerascli.model.syntax.shared import read_shared
 from kerascli.model.syntax.views import Scope, read_views
 from kerascli.model.syntax.written import as_list, take_apart
 from kerascli.shapes import TensorSpec
-
-_SECTIONS = ("inputs", "shared", "blocks", "layers", "outputs", "views")
 
 
 def _as_written(value: Any, *_: Any) -> tuple[Any, list[Fault]]:
@@ -91,26 +91,28 @@ def _read(
 ) -> tuple[Model | None, Scope | None, list[Fault]]:
     faults = Faults(path)
     reading = Reading(faults, references)
-    if not _has_layers(section, faults):
+    written = _written(section, faults)
+    if written is None:
         return None, None, faults.found
-    alone = "layers" not in section
-    declared: Path = ("shared", section["outputs"]) if alone else ()
+    alone = not written.has("layers")
+    declared: Path = ("shared", written.outputs) if alone else ()
     if alone:
-        section = _with_call(section)
+        written = _with_call(written)
     model = scope = None
     try:
-        read_blocks(reading, section.get("blocks"))
-        inputs = read_inputs(section, data_inputs, reading.names, faults, declared, unread)
+        read_blocks(reading, written.blocks)
+        inputs = read_inputs(written, data_inputs, reading.names, faults, declared, unread)
         reading.inputs = tuple(inputs)
         reading.names.see_targets(None if targets is None else tuple(targets))
-        outputs = _read_model(reading, section, ())
+        read_shared(reading, written.shared, (), _read_body)
+        outputs = _read_body(reading, written, ())
         own = {name: each for name, each in reading.shared.items() if each is not None}
         if not faults.found and not alone and not called_elsewhere:
             faults.found += uncalled_faults(own, reading.entries)
         beside = from_data(data_inputs or {}) if called_elsewhere else {}
         unknown = tuple(each for name, each in beside.items() if not reading.names.knows(name))
-        scope = Scope(reading, tuple(inputs.values()), _read_model, unknown)
-        views = read_views(scope, section.get("views"))
+        scope = Scope(reading, tuple(inputs.values()), _read_body, unknown)
+        views = read_views(scope, written.views)
         entries = tuple(reading.entries)
         named = targets_of(flat(entries), targets or {})
         model = Model(scope.inputs, entries, outputs, tuple(own.values()), views, alone, named)
@@ -122,35 +124,32 @@ def _read(
     return model, scope, faults.all()
 
 
-def _with_call(section: Mapping[str, Any]) -> dict[str, Any]:
+def _with_call(model: ModelSection) -> ModelSection:
     """A model that is what it shares under the name of its output: called on the inputs that this declares."""
-    name = section["outputs"]
-    inputs = section["shared"][name]["inputs"]
-    return {**section, "inputs": inputs, "layers": [{name: {"inputs": list(inputs)}}]}
+    inputs = model.shared[model.outputs]["inputs"]
+    return model.model_copy(update={"inputs": inputs, "layers": [{model.outputs: {"inputs": list(inputs)}}]})
 
 
-def _is_alone(section: Mapping[str, Any]) -> bool:
-    shared, output = section.get("shared"), section.get("outputs")
-    model = shared.get(output) if isinstance(shared, dict) and isinstance(output, str) else None
-    return isinstance(model, dict) and isinstance(model.get("inputs"), dict) and "inputs" not in section
+def _is_alone(model: ModelSection) -> bool:
+    shared, output = model.shared, model.outputs
+    named = shared.get(output) if isinstance(shared, dict) and isinstance(output, str) else None
+    return isinstance(named, dict) and isinstance(named.get("inputs"), dict) and not model.has("inputs")
 
 
-def _has_layers(section: Any, faults: Faults) -> bool:
-    """Whether there is a list of layers; if not, there is a fault."""
+def _written(section: Any, faults: Faults) -> ModelSection | None:
+    """The keys of a section that has a list of layers, or is what it shares; None after a fault."""
     if not isinstance(section, dict):
         hint = "put 'layers:' above the list" if isinstance(section, list) else None
         faults.add(f"model: expected a mapping with 'layers', got {show(section)}", (), hint=hint)
-        return False
-    unknown = [str(key) for key in section if key not in _SECTIONS]
-    for key in unknown:
-        faults.add(f"unknown key '{key}' in model{suggestion(key, _SECTIONS)}", (key,), at="key")
-    if "layers" in section:
-        return is_list(section["layers"], "model", ("layers",), faults)
-    if _is_alone(section):
-        return True
-    if "layers" not in [nearest(key, _SECTIONS) for key in unknown]:  # else it is there, misspelt
-        _add_no_layers(section.get("shared"), section.get("outputs"), faults)
-    return False
+        return None
+    model = ModelSection.read(section, "model", faults, ())
+    if model.has("layers"):
+        return model if is_list(model.layers, "model", ("layers",), faults) else None
+    if _is_alone(model):
+        return model
+    if "layers" not in ModelSection.misspelt_keys(section):  # else it is there
+        _add_no_layers(model.shared, model.outputs, faults)
+    return None
 
 
 def _add_no_layers(shared: Any, output: Any, faults: Faults) -> None:
@@ -180,15 +179,13 @@ def is_list(layers: Any, whose: str, path: Path, faults: Faults) -> bool:
     return False
 
 
-def _read_model(reading: Reading, section: Mapping[str, Any], base: Path) -> tuple[str, ...]:
-    """What is shared, the layers and the outputs of a model, whose inputs are known already; returns its outputs."""
+def _read_body(reading: Reading, written: Body, base: Path) -> tuple[str, ...]:
+    """The layers and the outputs of a model, whose inputs and shared things are known already; returns its outputs."""
     whose = str(base[-1]) if base else "model"
-    read_shared(reading, section.get("shared"), base, _read_model)
-    layers = section.get("layers")
-    if base and "layers" in section and not is_list(layers, whose, (*base, "layers"), reading.faults):
+    if base and written.has("layers") and not is_list(written.layers, whose, (*base, "layers"), reading.faults):
         return ()
-    read_entries(reading, layers or [], (*base, "layers"))
-    outputs = _outputs(reading, section.get("outputs"), whose, (*base, "outputs"))
+    read_entries(reading, written.layers or [], (*base, "layers"))
+    outputs = _outputs(reading, written.outputs, whose, (*base, "outputs"))
     if base and not reading.faults.found:
         reading.faults.found += uncalled_faults(reading.shared.maps[0], reading.entries)
     return outputs
@@ -225,8 +222,8 @@ def read_entries(reading: Reading, layers: list[Any], path: Path) -> None:
         except Invalid as invalid:
             reading.faults.absorb(invalid, (*path, index))
         written, arguments = (entry, None) if isinstance(entry, str) else _only_item(entry)
-        name = arguments.get("name") if isinstance(arguments, dict) else written
-        reading.spoil(name if isinstance(name, str) else "?", {})
+        name = NodeKeys.of(arguments).name if isinstance(arguments, dict) else written
+        reading.spoil(name if isinstance(name, str) else "?")
 
 
 def _resolved(reading: Reading, entry: Any, path: Path) -> Any:
@@ -250,12 +247,12 @@ def _read_entry(reading: Reading, entry: Any, path: Path, *, resolve: bool) -> N
             before = len(reading.faults.found)
             arguments = _resolved(reading, entry, path)[name]
             if len(reading.faults.found) > before:  # what is not known is not judged
-                reading.spoil("?", {})
+                reading.spoil("?")
                 return
         read_repeat(reading, arguments, path, read_entries)
     elif describes_cell(name, arguments):
         reading.budget.spend(1, path, reading.faults)
-        read_rnn(reading, name, arguments, path, _read_model)
+        read_rnn(reading, name, arguments, path, _read_body)
     elif name in reading.shared:
         read_call(reading, name, arguments, path)
     elif name in reading.blocks:
@@ -279,7 +276,8 @@ def _announce(reading: Reading, layers: list[Any], path: Path) -> None:
     for index, entry in enumerate(layers):
         written, arguments = _only_item(entry)
         if isinstance(arguments, dict) and written != "repeat":
-            for name in (arguments.get("name"), *as_list(arguments.get("outputs"))):
+            keys = NodeKeys.of(arguments)
+            for name in (keys.name, *as_list(keys.outputs)):
                 if isinstance(name, str) and name != "_":
                     reading.names.announce(name, reading.place((*path, index, written)))
 

@@ -1,26 +1,21 @@
 """`model.shared`: layers and whole models that are read once and called by name."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from kerascli.component import Invalid
-from kerascli.errors import Path, show, suggestion
+from kerascli.errors import Path, show
 from kerascli.model.ir.nodes import Shared, flat
 from kerascli.model.syntax.inputs import read_input
 from kerascli.model.syntax.layers import read_settings
 from kerascli.model.syntax.names import Names
-from kerascli.model.syntax.reader import Reading
+from kerascli.model.syntax.reader import ReadBody, Reading
+from kerascli.model.syntax.schema import SharedSection
 from kerascli.model.syntax.written import take_apart
 from kerascli.shapes import TensorSpec
 
-ReadModel = Callable[[Reading, dict[str, Any], Path], tuple[str, ...]]
-"""Reads what is shared inside, the layers and the outputs of a model at a path; returns its outputs."""
 
-_KEYS = ("inputs", "layers", "outputs", "shared", "trainable")
-
-
-def read_shared(reading: Reading, section: Any, base: Path, read: ReadModel) -> tuple[Shared, ...]:
+def read_shared(reading: Reading, section: Any, base: Path, read: ReadBody) -> tuple[Shared, ...]:
     """What a `shared` section declares; each can be called by those below it, and by the layers."""
     if section is None:
         return ()
@@ -51,16 +46,17 @@ def read_shared(reading: Reading, section: Any, base: Path, read: ReadModel) -> 
     return tuple(found)
 
 
-def _layer(reading: Reading, name: str, written: Any, path: Path, read: ReadModel) -> Shared | None:
+def _layer(reading: Reading, name: str, written: Any, path: Path, read: ReadBody) -> Shared | None:
     try:
         node = take_apart(written, path, reading.faults)
     except Invalid as invalid:
         reading.faults.absorb(invalid, path)
         return None
-    if node.beside:
-        key = next(iter(node.beside))
+    if beside := {*node.keys.model_fields_set, *node.call}:
+        settings = written[node.written] if isinstance(written[node.written], dict) else {}
+        key = next((key for key in settings if key in beside), min(beside))
         text = f"'{name}' is shared: '{key}' stands where it is called"
-        reading.faults.add(text, (*node.path, key) if key in (written[node.written] or {}) else node.path, at="key")
+        reading.faults.add(text, (*node.path, key) if key in settings else node.path, at="key")
     if node.cls.call_form == "names":
         text = f"{node.cls.component_name} names what it is called on; only a model can share it"
         reading.faults.add(text, node.path, at="key", hint=f"{name}: {{layers: [{node.written}: ...]}}")
@@ -69,11 +65,8 @@ def _layer(reading: Reading, name: str, written: Any, path: Path, read: ReadMode
     return layer and Shared(name, weights, {}, layer=layer, path=reading.place(node.path))
 
 
-def _model(reading: Reading, name: str, written: dict[str, Any], path: Path, read: ReadModel) -> Shared | None:
-    for key in written:
-        if key not in _KEYS:
-            text = f"unknown key '{key}' in the shared model '{name}'{suggestion(str(key), _KEYS)}"
-            reading.faults.add(text, (*path, key), at="key")
+def _model(reading: Reading, name: str, written: dict[str, Any], path: Path, read: ReadBody) -> Shared | None:
+    model = SharedSection.read(written, f"the shared model '{name}'", reading.faults, path)
     weights = f"{reading.prefix}{name}"
     inner = replace(
         reading,
@@ -84,19 +77,20 @@ def _model(reading: Reading, name: str, written: dict[str, Any], path: Path, rea
         shared=reading.shared.new_child(),
         open_shared=(*reading.open_shared, name),
     )
-    inputs = _inputs(inner, name, written.get("inputs"), (*path, "inputs"))
+    inputs = _inputs(inner, name, model.inputs, (*path, "inputs"))
     inner.inputs = tuple(inputs)
     before = len(reading.faults.found)
-    outputs = read(inner, written, path)
+    read_shared(inner, model.shared, path, read)
+    outputs = read(inner, model, path)
     if len(reading.faults.found) == before and not inner.names.has_spoiled():
         _check_use(inner, name, outputs, path)
-    trainable = written.get("trainable", True)
-    if not isinstance(trainable, bool):
-        reading.faults.add(f"trainable: expected true or false, got {show(trainable)}", (*path, "trainable"))
-    entries = inner.entries if trainable else [entry.frozen() for entry in inner.entries]
+    reading.faults.is_flag(model.trainable, (*path, "trainable"))
+    entries = inner.entries if model.trainable else [entry.frozen() for entry in inner.entries]
     own = tuple(shared for shared in inner.shared.maps[0].values() if shared is not None)
     meanings = inner.names.meanings()
-    return Shared(name, weights, inputs, tuple(entries), outputs, own, None, trainable, meanings, reading.place(path))
+    return Shared(
+        name, weights, inputs, tuple(entries), outputs, own, None, model.trainable, meanings, reading.place(path)
+    )
 
 
 def _check_use(inner: Reading, name: str, outputs: tuple[str, ...], path: Path) -> None:

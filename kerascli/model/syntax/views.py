@@ -1,23 +1,20 @@
 """Further models over the weights of one that was read: its views, and whatever else calls what it shares."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from kerascli.component import Invalid
-from kerascli.errors import Fault, Path, nearest, show, suggestion
+from kerascli.errors import Fault, Path, show
 from kerascli.model.ir.dead_nodes import called_in, idle_faults
 from kerascli.model.ir.nodes import Entry, Input, Model, Shared, View, flat
 from kerascli.model.ir.targets import PREFIX
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.inputs import read_declared
 from kerascli.model.syntax.names import Names
-from kerascli.model.syntax.reader import Reading
-
-ReadModel = Callable[[Reading, Mapping[str, Any], Path], tuple[str, ...]]
-"""Reads the layers and the outputs of a model at a path; returns its outputs."""
-
-_KEYS = ("inputs", "layers", "outputs")
+from kerascli.model.syntax.reader import ReadBody, Reading
+from kerascli.model.syntax.schema import ViewSection
+from kerascli.model.syntax.shared import read_shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +23,7 @@ class Scope:
 
     reading: Reading
     inputs: tuple[Input, ...]
-    read: ReadModel
+    read: ReadBody
     beside: tuple[Input, ...] = ()
     """Inputs of the data that the model does not take: those of a training with several updates."""
 
@@ -78,36 +75,28 @@ def _target_faults(view: View, name: str, path: Path) -> Iterator[Fault]:
         yield Fault(f"view '{name}': {what} is not there when the model predicts", place, "key", hint=hint)
 
 
-def _key_faults(written: Mapping[Any, Any], whose: str, path: Path) -> list[Fault]:
-    return [
-        Fault(f"unknown key '{key}' in {whose}{suggestion(str(key), _KEYS)}", (*path, key), "key")
-        for key in written
-        if key not in _KEYS
-    ]
-
-
 def read_further(scope: Scope, whose: str, written: Any, path: Path) -> View:
     """A model at a path of the config that calls what the scope shares, and shares its weights. Raises Invalid.
 
     With inputs of its own it knows nothing else; without, it goes on from the data's inputs, and from the inputs and
     the nodes of the scope's.
     """
-    faults = Faults(())
-    if isinstance(written, dict):
-        faults.found += _key_faults(written, whose, path)
-    if not isinstance(written, dict) or not ({"layers", "outputs"} & set(written)):
-        if not (isinstance(written, dict) and any(nearest(str(key), _KEYS) for key in written if key not in _KEYS)):
+    faults, keys = Faults(()), written if isinstance(written, dict) else {}
+    view = ViewSection.read(keys, whose, faults, path)
+    if not view.has("layers") and not view.has("outputs"):
+        if not ViewSection.misspelt_keys(keys):
             faults.add(f"{whose}: expected a mapping with outputs, layers or both, got {show(written)}", path)
         raise Invalid(faults.found)
-    own = "inputs" in written
+    own = view.has("inputs")
     reading = forked(scope.reading, faults, path, own=own)
     inputs = (*scope.inputs, *scope.beside)
     for given in () if own else scope.beside:
         reading.names.give(given.name, given.path)
     if own:
-        declared = read_declared(written["inputs"], {}, reading.names, faults, path)
+        declared = read_declared(view.inputs, {}, reading.names, faults, path)
         inputs, reading.inputs = tuple(declared.values()), tuple(declared)
-    outputs = scope.read(reading, written, path)
+    read_shared(reading, keys.get("shared"), path, scope.read)  # a fault by now; calls of it are no further ones
+    outputs = scope.read(reading, view, path)
     is_whole = not faults.found and not reading.names.has_spoiled()  # what could not be read is not judged
     if is_whole:
         hidden = inputs if own else ()

@@ -8,8 +8,8 @@ from kerascli.component import names_first_argument, split_form
 from kerascli.errors import Path, nearest
 from kerascli.layers.base import LAYERS, BaseLayer, CallArgument
 from kerascli.model.syntax.faults import Faults
+from kerascli.model.syntax.schema import FirstLayerKeys, NodeKeys
 
-NODE_KEYS = ("name", "inputs", "outputs", "when")
 _MASK: Mapping[str, CallArgument] = {
     "mask": CallArgument(
         "tensor", "a tensor (batch, time): steps that are not 0 count, the others are skipped", or_false=True
@@ -29,8 +29,9 @@ class WrittenNode:
     written: str
     settings: Any
     """What is left for the layer, in any of the written forms."""
-    beside: Mapping[str, Any]
-    """Node keys and call arguments."""
+    keys: NodeKeys
+    call: Mapping[str, Any]
+    """Call arguments."""
     entry: Path
     inputs: Path
     """Where the inputs are written."""
@@ -46,13 +47,14 @@ def take_apart(entry: Any, path: Path, faults: Faults) -> WrittenNode:
     cls = LAYERS.get(written, () if isinstance(entry, str) else (written,))
     below = (*path, written)
     if cls.call_form == "several" and isinstance(settings, list):  # add: [a, b]
-        return WrittenNode(cls, written, {}, {"inputs": settings}, path, below)
+        return WrittenNode(cls, written, {}, NodeKeys.of({"inputs": settings}), {}, path, below)
     if cls.call_form == "several" and settings is None:  # what it lacks are inputs, not settings
         settings = {}
     beside: dict[str, Any] = {}
     if isinstance(settings, dict):
         beside, settings = _divide(cls, settings, below, faults)
-    return WrittenNode(cls, written, settings, beside, path, (*below, "inputs"))
+    call = {key: value for key, value in beside.items() if key not in NodeKeys.known_keys()}
+    return WrittenNode(cls, written, settings, NodeKeys.of(beside), call, path, (*below, "inputs"))
 
 
 def call_arguments(cls: type[BaseLayer]) -> dict[str, CallArgument]:
@@ -77,15 +79,15 @@ def _divide(
 
     A misspelt key of the former is taken for what was meant, so that it has no consequences.
     """
-    known = {*NODE_KEYS, *call_arguments(cls)}
+    known = {*NodeKeys.known_keys(), *call_arguments(cls)}
     beside: dict[str, Any] = {}
     settings: dict[Any, Any] = {}
     for key, value in arguments.items():
         if key in known:
             beside[key] = value
-        elif key == "input_shape":  # the inputs have been read; see `inputs.py`
+        elif key in FirstLayerKeys.known_keys():  # the inputs have been read; see `inputs.py`
             if path[:2] != ("layers", 0):
-                text = "input_shape: only the first layer has one; the other shapes follow"
+                text = f"{key}: only the first layer has one; the other shapes follow"
                 faults.add(text, (*path, key), at="key", hint="take it out")
         elif key in cls.model_fields or names_first_argument(cls, key) or cls.reason_against(key) is not None:
             settings[key] = value

@@ -1,37 +1,50 @@
 """How many rows are judged or predicted at once, where the config does not say: more than are trained on."""
 
 import math
+from collections.abc import Mapping, Sequence
 
-from kerascli.config.run import RunSpec
+from kerascli.metrics.comparisons import OutputTarget
 from kerascli.model.ir.nodes import Node, flat
+from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.submodules import Inner, inside
 from kerascli.model.syntax.views import leading_to
+from kerascli.shapes import TensorSpec
 from kerascli.training.checks.row_independence import judge_keeps_rows_apart, node_keeps_rows_apart
 
 _CACHED_BYTES = 2**21
 """Of a node's inputs and outputs together: what a core's cache holds. Beyond it, larger batches gain nothing."""
 
 
-def rows_at_once(spec: RunSpec, *, figures: bool) -> int:
-    """Rows in a batch without training. With `figures`, only as many as leave these what batch_size makes them."""
-    fit = spec.fit
-    if any(node.layer.keeps_states() for node in spec.model.nodes):
-        return fit.batch_size
-    if fit.validation_batch_size is not None:
-        return fit.validation_batch_size
-    if figures and (fit.validation_steps is not None or not _adds_up(spec)):
-        return fit.batch_size
-    rows = _CACHED_BYTES // max(1, _widest(spec))
-    return rows if rows > fit.batch_size and _keeps_rows_apart(spec, figures=figures) else fit.batch_size
+def rows_at_once(
+    built: Built,
+    pairs: Sequence[OutputTarget] | None,
+    *,
+    figures: bool,
+    batch_size: int,
+    validation_batch_size: int | None = None,
+    validation_steps: int | None = None,
+) -> int:
+    """Rows in a batch without training. With `figures`, only as many as leave these what batch_size makes them.
+
+    `pairs` are what losses and metrics compare; None: not known here.
+    """
+    if any(node.layer.keeps_states() for node in built.model.nodes):
+        return batch_size
+    if validation_batch_size is not None:
+        return validation_batch_size
+    if figures and (validation_steps is not None or pairs is None or not _adds_up(built, pairs)):
+        return batch_size
+    rows = _CACHED_BYTES // max(1, _widest(built))
+    return rows if rows > batch_size and _keeps_rows_apart(built, pairs or (), figures=figures) else batch_size
 
 
-def _keeps_rows_apart(spec: RunSpec, *, figures: bool) -> bool:
+def _keeps_rows_apart(built: Built, pairs: Sequence[OutputTarget], *, figures: bool) -> bool:
     """Not where a formula on the way to what is asked for holds rows of a batch against each other."""
-    specs, model = spec.built.specs, spec.model
+    specs, model = built.specs, built.model
     nodes = model.nodes if figures else flat(leading_to(model.entries, model.outputs))
-    pairs = spec.compile.pairs if spec.compile is not None and figures else ()
+    pairs = pairs if figures else ()
     judges = [(judge, pair.output) for pair in pairs for judge in (pair.loss, *(use.metric for use in pair.metrics))]
-    all_nodes = [*(Inner(node, specs) for node in nodes), *inside(spec.built.modules[node.name] for node in nodes)]
+    all_nodes = [*(Inner(node, specs) for node in nodes), *inside(built.modules[node.name] for node in nodes)]
     return all(judge_keeps_rows_apart(judge, specs[output]) for judge, output in judges) and all(
         node_keeps_rows_apart(each.node, each.specs)
         for each in all_nodes
@@ -39,29 +52,27 @@ def _keeps_rows_apart(spec: RunSpec, *, figures: bool) -> bool:
     )
 
 
-def _adds_up(spec: RunSpec) -> bool:
+def _adds_up(built: Built, pairs: Sequence[OutputTarget]) -> bool:
     """Whether the mean over all rows is the mean of batches' means: not where a batch counts what it divides by."""
-    if spec.compile is None or any(node.layer.makes_mask() or "mask" in node.call for node in spec.model.nodes):
+    if any(node.layer.makes_mask() or "mask" in node.call for node in built.model.nodes):
         return False
-    if any(_sums_up_a_batch(spec, node) for node in spec.model.nodes):
+    if any(_sums_up_a_batch(built.specs, node) for node in built.model.nodes):
         return False
-    pairs = spec.compile.pairs
     losses = all(pair.loss.adds_up() for pair in pairs if pair.loss is not None)
     return losses and all(use.metric.adds_up() for pair in pairs for use in pair.metrics)
 
 
-def _sums_up_a_batch(spec: RunSpec, node: Node) -> bool:
+def _sums_up_a_batch(specs: Mapping[str, TensorSpec], node: Node) -> bool:
     """A formula over samples whose result is one for the batch: a loss or a metric may be made of it."""
-    specs = spec.built.specs
     sees = any(name not in specs or specs[name].batched for name in node.inputs)
     return sees and any(name in specs and not specs[name].batched for name in node.outputs)
 
 
-def _widest(spec: RunSpec) -> int:
+def _widest(built: Built) -> int:
     """Bytes of a row where a node's inputs and outputs take the most; sizes that are unknown count as 1."""
-    specs = spec.built.specs
+    specs = built.specs
 
     def size(name: str) -> int:
         return 4 * math.prod(n or 1 for n in specs[name].shape) if name in specs and specs[name].batched else 0
 
-    return max(sum(map(size, {*node.inputs, *node.outputs})) for node in spec.model.nodes)
+    return max(sum(map(size, {*node.inputs, *node.outputs})) for node in built.model.nodes)

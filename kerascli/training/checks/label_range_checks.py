@@ -3,14 +3,13 @@
 They are looked for before the training; of rows on disk, when they are read.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
 
-from kerascli.config.run import RunSpec
 from kerascli.data.batches.rows import MemorySplit, Split
 from kerascli.data.pipeline.pipeline import Stage
 from kerascli.data.storage.convert import IDS, first_rounded
@@ -53,34 +52,34 @@ class _Wanted:
 
 
 def check_values(
-    spec: RunSpec,
+    graphs: Iterable[Built],
+    compared: Iterable[tuple[str, Loss | Metric, TensorSpec]],
     splits: Mapping[str, Split],
     input_stage: Stage,
     target_stage: Stage,
     warn: Warn | None = None,
 ) -> None:
-    """Raises DataError naming the value and its place in the file; without a file, the split and the row (from 1).
+    """Check the values of splits against the models that take them, and what is `compared` of each target.
+
+    Raises DataError naming the value and its place in the file; without a file, the split and the row (from 1).
 
     `warn` is told what will be rounded. Rows on disk are looked at when they are read. What a stage does to a batch is
     done before.
     """
-    wanted = _wanted(spec)
+    wanted = _wanted(graphs, compared)
     for name, split in splits.items():
         split.watch(partial(_check, wanted, name, (input_stage, target_stage), warn))
 
 
-def _wanted(spec: RunSpec) -> _Wanted:
-    graphs = (
-        [spec.built, *(each.built for each in spec.train_step.passes)] if spec.train_step is not None else [spec.built]
-    )
+def _wanted(graphs: Iterable[Built], compared: Iterable[tuple[str, Loss | Metric, TensorSpec]]) -> _Wanted:
     lookups: dict[str, list[_Lookup]] = {}
     numbers: set[str] = set()
     for built in graphs:
         numbers |= _of_inputs(built, lookups)
-    compared: dict[str, list[tuple[Loss | Metric, TensorSpec]]] = {}
-    for target, judge, output in _judges(spec):
-        compared.setdefault(target, []).append((judge, output))
-    return _Wanted(lookups, frozenset(numbers), compared)
+    by_target: dict[str, list[tuple[Loss | Metric, TensorSpec]]] = {}
+    for target, judge, output in compared:
+        by_target.setdefault(target, []).append((judge, output))
+    return _Wanted(lookups, frozenset(numbers), by_target)
 
 
 def _of_inputs(built: Built, lookups: dict[str, list[_Lookup]]) -> set[str]:
@@ -99,20 +98,6 @@ def _of_inputs(built: Built, lookups: dict[str, list[_Lookup]]) -> set[str]:
         elif not layer.takes_integers:
             numbers.update(here)
     return numbers
-
-
-def _judges(spec: RunSpec) -> Iterator[tuple[str, Loss | Metric, TensorSpec]]:
-    """Every loss and metric that is of a target, with the output that is compared."""
-    for pair in spec.compile.pairs if spec.compile is not None else ():
-        for judge in (pair.loss, *(use.metric for use in pair.metrics)):
-            if judge is not None:
-                yield pair.target, judge, spec.built.specs[pair.output]
-    for each in spec.train_step.passes if spec.train_step is not None else ():
-        for update in each.updates:
-            pairs = [*((t.loss, t.of) for t in update.terms), *((j.metric, j.of) for j in update.metrics)]
-            for judge, of in pairs:
-                if judge is not None and of is not None and of.is_target:
-                    yield str(of.y_true), judge, each.built.specs[of.y_pred]
 
 
 def _check(

@@ -9,7 +9,6 @@ from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.data.section import DataSpec, Pipeline
 from kerascli.data.storage.table import Table
 from kerascli.errors import Fault, Path
-from kerascli.model.runtime.built import Built
 from kerascli.workflow.advice.raw import Raw
 
 
@@ -20,12 +19,6 @@ class Case:
     config: Config
     spec: RunSpec
     prepared: PreparedData | None
-
-    @property
-    def graphs(self) -> list[Built]:
-        """The model, and the forward passes of the updates of a `train_step`."""
-        rounds = self.spec.train_step.passes if self.spec.train_step is not None else ()
-        return [self.spec.built, *(each.built for each in rounds)]
 
     @property
     def data(self) -> DataSpec | None:

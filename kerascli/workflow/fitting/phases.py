@@ -94,7 +94,7 @@ def described(config: Config, prepared: PreparedData, known: RunSpec | None = No
         if text not in prepared.warnings:
             prepared.warnings.append(text)
 
-    check_values(spec, prepared.splits, prepared.input_stage, prepared.target_stage, warn)
+    check_values(spec.graphs, spec.compared(), prepared.splits, prepared.input_stage, prepared.target_stage, warn)
     return Phase(config, prepared, spec)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
+from kerascli.config.run import RunSpec
 from kerascli.config.sections.fit import FitSpec
 from kerascli.data.batches.loader import Batch, BatchSource
 from kerascli.data.batches.rows import Split
@@ -15,9 +16,21 @@ from kerascli.training.loop import Plan
 
 def judged(experiment: Experiment, rows: Split, *, figures: bool = True) -> BatchSource:
     """Rows in order, in the batches in which they are judged or (without `figures`) predicted."""
-    source = BatchSource(rows, rows_at_once(experiment.spec, figures=figures), experiment.device)
+    source = BatchSource(rows, _rows_at_once(experiment.spec, figures=figures), experiment.device)
     _refuse_part(experiment, source)
     return source
+
+
+def _rows_at_once(spec: RunSpec, *, figures: bool) -> int:
+    fit, pairs = spec.fit, spec.compile.pairs if spec.compile is not None else None
+    return rows_at_once(
+        spec.built,
+        pairs,
+        figures=figures,
+        batch_size=fit.batch_size,
+        validation_batch_size=fit.validation_batch_size,
+        validation_steps=fit.validation_steps,
+    )
 
 
 def _refuse_part(experiment: Experiment, source: BatchSource) -> None:

@@ -14,7 +14,7 @@ from kerascli.workflow.advice.case import Case, warning
 
 def check(case: Case) -> Iterator[Fault]:
     """Warn of each layer whose softmax has nothing to choose from."""
-    for graph in case.graphs:
+    for graph in case.spec.graphs:
         for node in graph.model.nodes:
             axes = _axes(node.layer)
             shape = _shape(node, graph)
