@@ -27,7 +27,7 @@ from kerascli.config.facts import lookup
 from kerascli.config.run import RunSpec, resolved
 from kerascli.config.sample_checks import shown_columns
 from kerascli.config.sections.phases import folded, in_each, unfold, with_phase
-from kerascli.config.sections.whole import config_faults
+from kerascli.config.top_level import config_faults
 from kerascli.config.yaml.document import Document, Faulty, one_error
 from kerascli.config.yaml.text import parse_document
 from kerascli.data.base import Context, Learned

@@ -121,7 +121,7 @@ def _is_of_kind(file: Path, kind: str) -> bool:
 
 
 def _is_config(file: Path) -> bool:
-    from kerascli.config.sections.whole import ConfigSection
+    from kerascli.config.top_level import ConfigSection
     from kerascli.config.yaml.text import read_document
 
     try:

@@ -6,7 +6,7 @@ from pathlib import Path as FilePath
 
 from kerascli.component import Invalid
 from kerascli.config.composition.merge import IsComponent, Merger, is_component
-from kerascli.config.sections.whole import ConfigSection
+from kerascli.config.top_level import ConfigSection
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.text import read_document
 from kerascli.errors import ConfigError, Fault, safe_text, show

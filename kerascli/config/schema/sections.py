@@ -11,7 +11,7 @@ from kerascli.config.sections.fit import FitSection, FitSpec
 from kerascli.config.sections.init_from import InitFrom
 from kerascli.config.sections.phases import SETTINGS, PhaseSection
 from kerascli.config.sections.train_step import UpdateSection
-from kerascli.config.sections.whole import ConfigSection
+from kerascli.config.top_level import ConfigSection
 from kerascli.data.section import DataSpec, SplitSpec
 from kerascli.layers.base import BaseLayer, CallArgument
 from kerascli.model.syntax.schema import (

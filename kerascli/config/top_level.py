@@ -1,4 +1,4 @@
-"""The config as a whole: its sections, and what is said beside them."""
+"""The top level of a config: its sections, and what is written beside them."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
