@@ -69,6 +69,41 @@ class Invalid(Exception):
         return Invalid(fault.below(path) for fault in self.faults)
 
 
+class Names:
+    """The names of one kind of component in all their spellings; `keys` leads from a spelling to its name."""
+
+    def __init__(self, kind: str, prefixes: Iterable[str], keys: dict[str, str]) -> None:
+        self.kind = kind
+        self.prefixes = tuple(prefixes)
+        """R's prefixes, without their underscores."""
+        self.keys = keys
+
+    def find(self, written: str) -> str | None:
+        """The name that is meant by any spelling of it, R's prefix included."""
+        key = _key(written)
+        if key not in self.keys:
+            key = next((key.removeprefix(p) for p in self.prefixes if key.removeprefix(p) in self.keys), key)
+        return self.keys.get(key)
+
+    def suggestion(self, written: str) -> str:
+        key = _key(written)
+        for prefix in self.prefixes:
+            key = key.removeprefix(prefix)
+        close = nearest(key, self.keys)
+        return f"; did you mean '{self.keys[close]}'?" if close else ""
+
+    def unknown(self, written: str, path: Path, all_kinds: Iterable["Names"]) -> Fault:
+        """The fault of a name that there is none of in this kind."""
+        others = [each.kind for each in all_kinds if each.find(written)]
+        meant = "" if others else self.suggestion(written)
+        hint = None if meant else f"'kerascli list {plural(self.kind)}' shows all"
+        if others:  # a transform among the layers, an activation for a loss
+            hint = (
+                f"{written} is {' and '.join(map(a_or_an, others))}: 'kerascli explain {written}' shows where it stands"
+            )
+        return Fault(f"there is no {self.kind} '{written}'{meant}", path, "key" if path else "value", hint=hint)
+
+
 C = TypeVar("C", bound=Component)
 
 
@@ -79,9 +114,8 @@ class Registry(Generic[C]):
         self.kind = kind
         self.base = base
         self._packages = packages
-        self._prefixes = tuple(_key(prefix) for prefix in prefixes)
+        self._spelled = Names(kind, map(_key, prefixes), {})
         self._classes: dict[str, type[C]] = {}
-        self._keys: dict[str, str] = {}
         self._aliases: dict[str, tuple[str, ...]] = {}
         self._loaded = False
         if base.__module__ not in _HOMES:
@@ -92,7 +126,7 @@ class Registry(Generic[C]):
         """Add a class under its canonical name and aliases; two classes of one name are a bug."""
         name = name or snake_case(cls.__name__)
         for spelling in (name, *aliases):
-            other = self._keys.setdefault(_key(spelling), name)
+            other = self._spelled.keys.setdefault(_key(spelling), name)
             if other != name:
                 taken = self._classes[other]
                 raise TypeError(f"two {self.kind}s called '{spelling}': {_full_name(taken)} and {_full_name(cls)}")
@@ -125,39 +159,20 @@ class Registry(Generic[C]):
         return self._aliases[name]
 
     @property
-    def prefixes(self) -> tuple[str, ...]:
-        """R's prefixes, without their underscores."""
-        return self._prefixes
+    def spelled(self) -> Names:
+        """The names in all their spellings."""
+        self.load()
+        return self._spelled
 
     def find(self, name: str) -> type[C] | None:
         """The class of a name in any spelling, R's prefix included; None if there is none."""
-        self.load()
-        key = _key(name)
-        if key not in self._keys:
-            key = next((key.removeprefix(p) for p in self._prefixes if key.removeprefix(p) in self._keys), key)
-        return self._classes.get(self._keys.get(key, ""))
+        return self._classes.get(self.spelled.find(name) or "")
 
     def get(self, name: str, path: Path = ()) -> type[C]:
         cls = self.find(name)
         if cls is None:
-            others = [kind for kind, registry in registries().items() if registry.find(name)]
-            meant = "" if others else self.suggestion(name)
-            hint = None if meant else f"'kerascli list {plural(self.kind)}' shows all"
-            if others:  # a transform among the layers, an activation for a loss
-                hint = (
-                    f"{name} is {' and '.join(map(a_or_an, others))}: 'kerascli explain {name}' shows where it stands"
-                )
-            text = f"there is no {self.kind} '{name}'{meant}"
-            raise Invalid([Fault(text, path, "key" if path else "value", hint=hint)])
+            raise Invalid([self.spelled.unknown(name, path, (each.spelled for each in registries().values()))])
         return cls
-
-    def suggestion(self, name: str) -> str:
-        self.load()
-        key = _key(name)
-        for prefix in self._prefixes:
-            key = key.removeprefix(prefix)
-        close = nearest(key, self._keys)
-        return f"; did you mean '{self._keys[close]}'?" if close else ""
 
     def parse(self, value: Any) -> C:
         """One of the three written forms -> the component. Raises `Invalid`, with paths below `value`."""
@@ -257,11 +272,14 @@ def _is_first_argument(cls: type[Component], first: str | None, arguments: dict[
 
 def names_first_argument(cls: type[Component], key: Any) -> bool:
     """Whether `key` is a component that the first argument of `cls` takes."""
+    return isinstance(key, str) and any(registry.find(key) is not None for registry in first_registries(cls))
+
+
+def first_registries(cls: type[Component]) -> list[Registry[Any]]:
+    """The kinds of components that the first argument of `cls` takes."""
     first = cls.first_argument()
-    if first is None or not isinstance(key, str):
-        return False
-    registries = [m.registry for m in _metadata(cls.model_fields[first]) if isinstance(m, _ComponentField)]
-    return any(registry.find(key) is not None for registry in registries)
+    metadata = [] if first is None else _metadata(cls.model_fields[first])
+    return [each.registry for each in metadata if isinstance(each, _ComponentField)]
 
 
 def _metadata(info: Any) -> list[Any]:

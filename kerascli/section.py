@@ -1,6 +1,6 @@
 """A section of a config as a class: its fields are its keys, each with its type, default, limits and documentation."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from functools import cache
 from typing import Any, ClassVar, TypeVar, cast
@@ -23,6 +23,10 @@ class BaseSection(BaseModel):
     key_list: ClassVar[str] = ""
     """What a hint says before the list of all keys ("a phase has"); empty: there is no such hint."""
 
+    def has(self, key: str) -> bool:
+        """Return True if a key is written, perhaps with null."""
+        return key in self.model_fields_set
+
 
 def section_ref(name: str) -> WithJsonSchema:
     """Return the annotation of a field that holds the section `name`, which is read on its own."""
@@ -41,28 +45,45 @@ def read_section(
     what is missing is left to the caller. `title` replaces that of the class in messages.
     """
     title = cls.title if title is None else title
-    faults = [_unknown(cls, key, (*path, key), title) for key in written if key not in cls.model_fields]
-    known = {key: value for key, value in written.items() if key in cls.model_fields}
-    lenient = cast("type[S]", _lenient(cls))
+    faults = unknown_keys(written, key_names(cls), title, path, cls.key_noun, cls.key_list)
     try:
-        return lenient.model_validate(known), faults
+        return keys_of(cls, written), faults
     except ValidationError as error:
         wrong = {detail["loc"][0] for detail in error.errors()}
-        sound = {key: value for key, value in known.items() if key not in wrong}
-        return lenient.model_validate(sound), [*faults, *fault_list(error, cls, path)]
+        sound = {key: value for key, value in written.items() if key not in wrong}
+        return keys_of(cls, sound), [*faults, *fault_list(error, cls, path)]
+
+
+def keys_of(cls: type[S], written: Mapping[Any, Any]) -> S:
+    """Return the known keys of a mapping as a section; of those missing see `read_section`. Raises ValidationError."""
+    known = {key: written[key] for key in key_names(cls) if key in written}
+    return cast("type[S]", _lenient(cls)).model_validate(known)
 
 
 def meant_keys(cls: type[BaseSection], written: Mapping[Any, Any]) -> set[str]:
     """Return the keys that unknown ones were probably meant to be."""
-    near = (nearest(str(key), cls.model_fields) for key in written if key not in cls.model_fields)
+    known = key_names(cls)
+    near = (nearest(str(key), known) for key in written if key not in known)
     return {key for key in near if key is not None}
 
 
-def _unknown(cls: type[BaseSection], key: Any, path: Path, title: str) -> Fault:
-    near = suggestion(str(key), cls.model_fields)
-    hint = f"{cls.key_list} {', '.join(cls.model_fields)}" if cls.key_list and not near else None
-    where = f" in {title}" if title else ""
-    return Fault(f"unknown {cls.key_noun} '{key}'{where}{near}", path, "key", hint=hint)
+def unknown_keys(
+    written: Iterable[Any], known: Sequence[str], title: str, path: Path, noun: str = "key", listed: str = ""
+) -> list[Fault]:
+    """Return a fault for every key that is not among the known ones."""
+    faults, where = [], f" in {title}" if title else ""
+    for key in written:
+        if key not in known:
+            near = suggestion(str(key), known)
+            hint = f"{listed} {', '.join(known)}" if listed and not near else None
+            faults.append(Fault(f"unknown {noun} '{key}'{where}{near}", (*path, key), "key", hint=hint))
+    return faults
+
+
+@cache
+def key_names(cls: type[BaseSection]) -> tuple[str, ...]:
+    """Return the keys of a section as they are written."""
+    return tuple(info.alias or name for name, info in cls.model_fields.items())
 
 
 @cache
@@ -72,4 +93,4 @@ def _lenient(cls: type[BaseSection]) -> type[BaseSection]:
     for info in required.values():
         info.default = None
     fields: dict[str, Any] = {name: (info.annotation, info) for name, info in required.items()}
-    return create_model(cls.__name__, __base__=cls, **fields) if fields else cls
+    return create_model(cls.__name__, __base__=cls, __module__=cls.__module__, **fields) if fields else cls

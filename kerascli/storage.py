@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import stat
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,6 +156,12 @@ def output_file(path: Path) -> Path:
         if not stat.S_ISREG(mode):
             raise StorageError(f"cannot write '{safe_text(str(path))}': it is not a regular file")
     return file
+
+
+def cache_folder() -> Path:
+    """`~/.cache/kerascli`, or what the system has in its place."""
+    home = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+    return Path(os.environ.get("XDG_CACHE_HOME") or home) / "kerascli"
 
 
 def make_folder(path: Path) -> None:

@@ -65,7 +65,10 @@ def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
     kind, value, context = detail["type"], detail.get("input"), detail.get("ctx", {})
     if kind == "extra_forbidden":
         key = detail["loc"][-1]  # the user's, even where it looks like a member of a union
-        return _unknown_key(str(key), (*_without_union_tags(detail["loc"][:-1]), key), title, owner)
+        path = (*_without_union_tags(detail["loc"][:-1]), key)
+        reason = getattr(owner, "reason_against", lambda _: None)(str(key))
+        explained = hasattr(owner, "component_name")
+        return unknown_key(str(key), path, title, list(owner.model_fields), reason=reason, explained=explained)
     if kind in _KINDS:
         return Fault(f"{name}: expected {_KINDS[kind]}, got {show(value)}", path, hint=_type_hint(kind, value))
     if kind in _BOUNDS:
@@ -114,15 +117,15 @@ def _without_union_tags(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
     return tuple(p for p in loc if not (isinstance(p, str) and (p in tags or "[" in p or "(" in p)))
 
 
-def _unknown_key(key: str, path: Path, title: str, owner: type[BaseModel]) -> Fault:
-    if (reason := getattr(owner, "reason_against", lambda _: None)(key)) is not None:
+def unknown_key(key: str, path: Path, title: str, known: list[str], *, reason: str | None, explained: bool) -> Fault:
+    """The fault of a key that is none of the `known`; Keras has it if there is a `reason` why `title` has not."""
+    if reason is not None:
         return Fault(f"{title} has no '{key}': {reason}", path, "key", hint=f"leave '{key}' out")
-    known = list(owner.model_fields)
     more = suggestion(key, known)
     hint = None
     if not more and known and len(known) <= 6:
         more = f"; it takes {', '.join(known)}"
-    elif not more and hasattr(owner, "component_name"):
+    elif not more and explained:
         hint = f"'kerascli explain {title}' shows all that it takes"
     return Fault(f"unknown key '{key}' in {title}{more}", path, "key", hint=hint)
 

@@ -4,7 +4,7 @@ import contextlib
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -81,15 +81,30 @@ def config_or_only(config: Path | None) -> Path:
     raise ConfigError(f"which config? there are {len(found)} here", hint=", ".join(map(str, found[:6])))
 
 
-def read_config(path: Path, sets: Sequence[str], flags: Sequence[str]) -> "Document":
-    """Read a config; faults of its text, sets and flags are told before torch, which takes a second, is loaded."""
+def read_config(path: Path, sets: Sequence[str], flags: Sequence[str], command: str = "") -> "Document":
+    """Read a config with its sets; faults of the text, and names that it is known to misspell for `command`, come
+    before torch, which takes a second, is loaded."""
     from kerascli.config.composition.extends import read_extended
     from kerascli.config.composition.overrides import override
     from kerascli.config.composition.references import read_flags
+    from kerascli.config.misspelt import refuse_misspelt
 
-    document = read_extended(path)
-    read_flags(override(document, sets), flags)
+    document = override(read_extended(path), sets)
+    read_flags(document, flags)
+    refuse_misspelt(document, command, flags)
     return document
+
+
+@contextlib.contextmanager
+def remembered(document: "Document", command: str, flags: Sequence[str]) -> Iterator[None]:
+    """Around a whole check of a config: what it comes to is known the next time."""
+    from kerascli.config.misspelt import remember
+
+    try:
+        yield
+    except ConfigError as error:
+        remember(document, command, flags, error)
+        raise
 
 
 def config_or_run(

@@ -73,7 +73,7 @@ def draw_model(
     from kerascli.workflow.check import graphs_of, spec_of, spec_of_run
 
     if isinstance(found, Document):
-        spec = spec_of(found, sets=sets, flags=flags, progress=options.download_bar())
+        spec = spec_of(found, sets=(), flags=flags, progress=options.download_bar())
     else:
         spec = spec_of_run(found)
         output = output or found.plot_path("model.png" if view is None else f"model-{view}.png")

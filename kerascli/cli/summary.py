@@ -47,7 +47,7 @@ def summary(
         from kerascli.workflow.check import summary_of
 
         progress = options.download_bar()
-        shown = summary_of(found, sets=sets, flags=flags, progress=progress, expand=expand, view=view)
+        shown = summary_of(found, sets=(), flags=flags, progress=progress, expand=expand, view=view)
         return _shown(shown, as_json=as_json)
     if not as_json and not expand and view is None:
         return found.summary()

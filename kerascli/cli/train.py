@@ -82,16 +82,19 @@ def train(
 
     if name is not None:
         check_name(name)
-    document = options.read_config(config, sets, flags)
+    document = options.read_config(config, sets, flags, "train")
     options.check_device(device)
     from kerascli.config.load import open_config
+    from kerascli.config.misspelt import remember
     from kerascli.workflow.train import Options, start
 
     chosen = Options(
         runs_dir=runs_dir, device=device, threads=threads, name=name, command=sys.argv[1:], profile=profile
     )
-    opened = open_config(document, sets=sets, flags=flags, progress=options.download_bar())
-    _follow(start(opened, chosen), as_json=as_json)
+    with options.remembered(document, "train", flags):
+        opened = open_config(document, flags=flags, progress=options.download_bar())
+        _follow(start(opened, chosen), as_json=as_json)
+    remember(document, "train", flags)
 
 
 def resume_run(
@@ -188,6 +191,6 @@ def smoke_test(
     from kerascli.workflow.smoke import smoke
 
     chosen = {"device": device, "threads": threads}
-    for line in smoke(document, sets=sets, flags=flags, progress=options.download_bar(), **chosen):
+    for line in smoke(document, sets=(), flags=flags, progress=options.download_bar(), **chosen):
         options.note(line)
     typer.echo(f"smoke test passed: {safe_text(str(config))}")

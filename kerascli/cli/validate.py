@@ -28,10 +28,15 @@ def validate_command(
 
 def validate(path: Path, *, sets: list[str], flags: list[str], no_data: bool = False) -> None:
     """Print what was found sound, and what could not be checked; warnings go to stderr. Raises KerasCliError."""
-    config = options.read_config(path, sets, flags)
+    command = "validate --no-data" if no_data else "validate"
+    config = options.read_config(path, sets, flags, command)
+    from kerascli.config.misspelt import remember
     from kerascli.workflow.check import check
 
-    found = check(config, sets=sets, flags=flags, progress=options.download_bar(), no_data=no_data)
+    with options.remembered(config, command, flags):
+        found = check(config, sets=(), flags=flags, progress=options.download_bar(), no_data=no_data)
+    if not (found.data_is_missing or no_data):  # else more is told with what is wrong
+        remember(config, command, flags)
     options.warn(found.warnings)
     for line in found.lines:
         options.say(f"{line}\n")

@@ -1,8 +1,9 @@
 """Where torch's compiler keeps what it made: a folder of the user's own, for what lies there is executed."""
 
 import os
-import sys
 from pathlib import Path
+
+from kerascli import storage
 
 _VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
@@ -21,5 +22,4 @@ def make_own_cache() -> None:
 
 def cache_folder() -> Path:
     """`~/.cache/kerascli/compiled`, or what the system has in its place."""
-    home = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
-    return Path(os.environ.get("XDG_CACHE_HOME") or home) / "kerascli" / "compiled"
+    return storage.cache_folder() / "compiled"

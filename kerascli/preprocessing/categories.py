@@ -39,13 +39,9 @@ def encode(indices: np.ndarray, mode: str, size: int) -> np.ndarray:
     """
     if mode == "int":
         return indices
-    if mode == "one_hot":
-        indices = indices[..., 0] if indices.ndim > 1 and indices.shape[-1] == 1 else indices
-        return (indices[..., None] == np.arange(size)).astype(np.uint8)
-    samples = indices[:, None] if indices.ndim == 1 else indices
-    leading, width = samples.shape[:-1], samples.shape[-1]
-    owners = np.repeat(np.arange(samples.size // max(1, width)), width)
-    return tally(samples.reshape(-1), owners, samples.size // max(1, width), mode, size).reshape(*leading, size)
+    dtype = torch.float32 if mode == "count" else torch.uint8
+    found = encode_tensor(torch.from_numpy(np.ascontiguousarray(indices)), mode, size, dtype)
+    return found.contiguous().numpy()
 
 
 def tally(indices: np.ndarray, owners: np.ndarray, samples: int, mode: str, size: int) -> np.ndarray:

@@ -2,11 +2,14 @@
 
 from typing import Annotated, Literal, Self
 
+import torch
 from pydantic import model_validator
+from torch import Tensor, nn
 
 from kerascli.component import Component
-from kerascli.preprocessing.categories import ENCODED, Dense, OutputMode
+from kerascli.preprocessing.categories import ENCODED, Dense, OutputMode, encode_tensor
 from kerascli.preprocessing.hashing import Salt
+from kerascli.preprocessing.hashing_tensors import buckets_of, crossed_of
 from kerascli.shapes import PositiveInt
 
 
@@ -36,3 +39,26 @@ class HashedCrossingSettings(Component):
     """How many numbers there are."""
     output_mode: Annotated[Literal["int", "one_hot"], ENCODED] = "int"
     sparse: Dense = False
+
+
+class HashingModule(nn.Module):
+    def __init__(self, settings: HashingSettings, mask: int | None) -> None:
+        super().__init__()
+        self.settings, self.mask = settings, mask
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *) or (N, *, num_bins)
+        settings, mask = self.settings, self.mask
+        bins = buckets_of(x, settings.num_bins - int(mask is not None), settings.salt)
+        if mask is not None:
+            bins = torch.where(x == mask, 0, bins + 1)
+        return encode_tensor(bins, settings.output_mode, settings.num_bins, torch.get_default_dtype())
+
+
+class HashedCrossingModule(nn.Module):
+    def __init__(self, settings: HashedCrossingSettings) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def forward(self, *xs: Tensor) -> Tensor:  # each (N,) or (N, 1) -> the same, or (N, num_bins)
+        bins = crossed_of(xs, self.settings.num_bins)
+        return encode_tensor(bins, self.settings.output_mode, self.settings.num_bins, torch.get_default_dtype())

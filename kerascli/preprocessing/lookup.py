@@ -57,10 +57,28 @@ class LookupSettings(Component):
 
     def entries(self, written: Sequence[Any]) -> Sequence[Any]:
         """A vocabulary without the mask token and the places for unknown values, if it begins with them."""
-        masks = [self.mask_token] if self.mask_token is not None and self.output_mode == "int" else []
-        places = 1 if self.num_oov_indices is None else self.num_oov_indices
-        special = [*masks, *[self.oov_token] * places]
+        special = [*[self.mask_token] * self.masks(), *[self.oov_token] * self.places()]
         return written[len(special) :] if list(written[: len(special)]) == special else written
+
+    def places(self, *, target: bool = False) -> int:
+        """How many indices unknown values have; in targets none, unless they are asked for."""
+        if self.num_oov_indices is None:
+            return 0 if target else 1
+        return self.num_oov_indices
+
+    def masks(self) -> int:
+        """1 where the mask token has an index of its own; in the other modes a masked value is dropped, as in Keras."""
+        return int(self.mask_token is not None and self.output_mode == "int")
+
+    def first(self, *, target: bool = False) -> int:
+        """The index of the vocabulary's first entry."""
+        return self.masks() + self.places(target=target)
+
+    def inverse(self, entries: Sequence[Any], nothing: Any) -> list[Any]:
+        """What each index is turned back into, and at the end what no index is; `nothing` where there is no token."""
+        unknown = nothing if self.oov_token is None else self.oov_token
+        mask = [] if self.mask_token is None else [self.mask_token]
+        return [*mask, *[unknown] * self.places(), *entries, unknown]
 
 
 class IntegerLookupSettings(LookupSettings):

@@ -142,3 +142,16 @@ class NormalizationModule(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
         x = x if x.is_floating_point() else x.float()
         return normalize(x, self.mean, self.deviation, invert=self.invert)
+
+
+class NormalizationByNumbers(nn.Module):
+    """The numbers are settings, not weights: they become tensors where they are used."""
+
+    def __init__(self, mean: np.ndarray, deviation: np.ndarray, invert: bool) -> None:
+        super().__init__()
+        self.mean, self.deviation, self.invert = mean.tolist(), deviation.tolist(), invert
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
+        mean = torch.tensor(self.mean, dtype=x.dtype, device=x.device)
+        deviation = torch.tensor(self.deviation, dtype=x.dtype, device=x.device)
+        return normalize(x, mean, deviation, invert=self.invert)

@@ -164,7 +164,7 @@ def _of_components(word: str) -> Iterator[Entry]:
         cls = registry.find(word)
         if cls is not None:
             beside = tuple(map(Key.of, node_settings(cls))) if issubclass(cls, BaseLayer) else ()
-            found = settings(cls, kind)
+            found = settings(cls)
             yield Entry(
                 kind,
                 cls.component_name,
@@ -204,8 +204,8 @@ def _of_keys(word: str) -> Iterator[Entry]:
     owners.append(("a node", tuple(map(Key.of, node_settings(BaseLayer)))))
     found = [(owner, key) for owner, keys in owners for key in keys if key.name == word]
     if not found:
-        every = ((kind, cls) for kind, registry in registries().items() for cls in registry)
-        found = [(cls.component_name, key) for kind, cls in every for key in _keys(cls, kind) if key.name == word]
+        every = (cls for registry in registries().values() for cls in registry)
+        found = [(cls.component_name, key) for cls in every for key in _keys(cls) if key.name == word]
     by_key: dict[Key, list[str]] = {}
     for owner, key in found:
         by_key.setdefault(key, []).append(owner)
@@ -213,9 +213,9 @@ def _of_keys(word: str) -> Iterator[Entry]:
         yield Entry(f"key of {', '.join(dict.fromkeys(names))}", word, "", keys=(key,))
 
 
-def _keys(cls: type[Component], kind: str) -> Iterator[Key]:
+def _keys(cls: type[Component]) -> Iterator[Key]:
     beside = node_settings(cls) if issubclass(cls, BaseLayer) else []
-    return map(Key.of, (*settings(cls, kind), *beside))
+    return map(Key.of, (*settings(cls), *beside))
 
 
 def _kind(word: str) -> Registry[Any] | None:

@@ -30,9 +30,7 @@ def test_every_component_says_what_it_is_and_explains_itself_under_every_name(ki
 
 
 def test_every_setting_has_a_meaning() -> None:
-    assert [
-        (cls.component_name, s.name) for kind, cls in COMPONENTS for s in settings(cls, kind) if not s.meaning
-    ] == []
+    assert [(cls.component_name, s.name) for _, cls in COMPONENTS for s in settings(cls) if not s.meaning] == []
     assert all(setting.meaning for section in sections().values() for setting in section.settings)
 
 

@@ -9,6 +9,7 @@ from kerascli.component import Component, Invalid, plain, registries
 from kerascli.layers.base import BaseLayer
 from kerascli.model.syntax.schema import NodeKeys
 from kerascli.model.syntax.written import call_arguments
+from kerascli.section import key_names
 from tests.parity import signatures
 
 OTHER_DEFAULTS: dict[tuple[str, str], str] = {
@@ -40,7 +41,7 @@ def test_every_argument_of_keras_is_there_or_has_a_reason(kind: str) -> None:
     wrong = []
     for cls, theirs in signatures.pairs(kind):
         for argument in signatures.settings(theirs):
-            if argument in cls.model_fields or (kind == "layer" and argument in NodeKeys.known_keys()):
+            if argument in cls.model_fields or (kind == "layer" and argument in key_names(NodeKeys)):
                 continue
             with pytest.raises(Invalid) as caught:
                 registry.parse({cls.component_name: {argument: 1}})

@@ -86,7 +86,7 @@ def test_a_component_is_in_the_schema_with_all_its_arguments(kind: str, cls: typ
 
 @pytest.mark.parametrize(("kind", "cls"), COMPONENTS, ids=names)
 def test_the_defaults_of_a_component_are_valid_and_mean_the_defaults(kind: str, cls: type[Component]) -> None:
-    found = settings(cls, kind)
+    found = settings(cls)
     given = {setting.name: setting.default for setting in found if not setting.required}
     needed = dict.fromkeys((setting.name for setting in found if setting.required), "$x")
     assert valid({cls.component_name: {**needed, **given}}, DEFINITIONS[kind])
@@ -233,8 +233,8 @@ def test_what_an_extended_config_has_need_not_be_said_again() -> None:
 
 def test_one_number_stands_for_a_size_in_every_direction_where_that_is_said() -> None:
     found = 0
-    for kind, cls in COMPONENTS:
-        for setting in settings(cls, kind):
+    for _, cls in COMPONENTS:
+        for setting in settings(cls):
             if " of them" in type_words(setting.schema):
                 info = cls.model_fields[setting.name]
                 field: Any = TypeAdapter(Annotated[(info.annotation, Field(), *info.metadata)])  # type: ignore[misc]
@@ -256,7 +256,7 @@ def test_the_keys_of_compile_are_those_that_are_read() -> None:
 
 @pytest.mark.parametrize("cls", list(LAYERS), ids=names)
 def test_the_keys_beside_a_layer_s_settings_are_those_that_are_read(cls: type[Any]) -> None:
-    for setting in (*node_settings(cls), *settings(cls, "layer")):
+    for setting in (*node_settings(cls), *settings(cls)):
         section = {"inputs": {"x": [4]}, "layers": [{cls.component_name: {setting.name: "$x"}}]}
         assert not [fault for fault in model_faults(section) if "unknown key" in fault.text]
 

@@ -90,7 +90,7 @@ def _kind(registry: Registry[Any]) -> dict[str, Schema]:
     """`kind`, in its three written forms, and `kind.name` for what may stand after each `name:`."""
     kind, forms, plain = registry.kind, {}, []
     for cls in registry:
-        found = settings(cls, kind)
+        found = settings(cls)
         forms[cls.component_name] = _after_name(cls, found, [])
         if not any(setting.required for setting in found):
             plain.append(cls.component_name)
@@ -101,7 +101,7 @@ def _nodes() -> dict[str, Schema]:
     """Layers as entries of `model.layers`: node keys and call arguments stand beside their settings."""
     forms, plain, first = {}, [], settings(FirstLayerKeys)
     for cls in LAYERS:
-        found, beside = settings(cls, "layer"), [*node_settings(cls), *first]
+        found, beside = settings(cls), [*node_settings(cls), *first]
         forms[cls.component_name] = _after_name(cls, found, beside)
         if not any(setting.required for setting in (*found, *beside)):
             plain.append(cls.component_name)
@@ -150,7 +150,7 @@ def _any_spelling(registry: Registry[Any], names: Iterable[str]) -> str:
         return "_?".join(f"[{c}{c.upper()}]" if c.isalpha() else c for c in word.replace("_", ""))
 
     def spelling(name: str) -> str:
-        free = [prefix for prefix in registry.prefixes if registry.find(prefix + name) is registry.find(name)]
+        free = [prefix for prefix in registry.spelled.prefixes if registry.find(prefix + name) is registry.find(name)]
         return "".join(f"(?:{loosely(prefix)}_?)?" for prefix in free)
 
     by_prefix: dict[str, list[str]] = {}

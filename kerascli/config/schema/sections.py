@@ -24,7 +24,6 @@ from kerascli.model.syntax.schema import (
     RNNKeys,
     SharedSection,
     ViewSection,
-    Written,
 )
 from kerascli.model.syntax.written import call_arguments
 from kerascli.section import BaseSection
@@ -66,7 +65,7 @@ def _section(name: str, cls: type[BaseSection]) -> Section:
     return Section(name, first_line(cls), tuple(settings(cls)))
 
 
-def _of(cls: type[Written]) -> Section:
+def _of(cls: type[BaseSection]) -> Section:
     return Section(whole_schema(cls)["x-section"], cls.__doc__ or "", tuple(settings(cls)))
 
 
@@ -81,7 +80,7 @@ def node_settings(cls: type[BaseLayer]) -> list[Setting]:
 
 
 @cache
-def _keys(cls: type[Written]) -> tuple[Setting, ...]:
+def _keys(cls: type[BaseSection]) -> tuple[Setting, ...]:
     return tuple(settings(cls))
 
 

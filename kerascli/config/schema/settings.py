@@ -38,10 +38,10 @@ class _Schemas(GenerateJsonSchema):
     ignored_warning_kinds = {"non-serializable-default", "skipped-choice"}  # noqa: RUF012  # pydantic declares it so
 
 
-def settings(cls: type[BaseModel], kind: str | None = None) -> list[Setting]:
-    """The fields of a component of `kind`, or of a section's spec, in order; the first argument comes first."""
+def settings(cls: type[BaseModel]) -> list[Setting]:
+    """The fields of a component, or of a section's spec, in order; the first argument comes first."""
     whole = whole_schema(cls)
-    found = [_setting(cls, kind, name, whole) for name in cls.model_fields]
+    found = [_setting(cls, name, whole) for name in cls.model_fields]
     first = cls.first_argument() if issubclass(cls, Component) else None
     if first is None:
         return found
@@ -59,7 +59,7 @@ def whole_schema(cls: type[BaseModel]) -> Schema:
     return {**schema, **schema.get("$defs", {}).get(cls.__name__, {})}
 
 
-def _setting(cls: type[BaseModel], kind: str | None, name: str, whole: Schema) -> Setting:
+def _setting(cls: type[BaseModel], name: str, whole: Schema) -> Setting:
     info = cls.model_fields[name]
     key = info.alias or name
     schema = _cleaned(whole["properties"][key], whole.get("$defs", {}))

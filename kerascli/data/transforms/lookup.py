@@ -14,6 +14,7 @@ from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow, first_wrong
 from kerascli.data.storage.tokens import Census, Tokens
 from kerascli.data.text.vocabulary import read_vocabulary
+from kerascli.data.transforms.fitting import need_integers
 from kerascli.preprocessing.categories import encode, encoded_shape, tally
 from kerascli.preprocessing.lookup import LookupSettings, check_vocabulary
 
@@ -31,6 +32,10 @@ class Lookup(LookupSettings, Transform):
     paths = ("vocabulary",)
     word: ClassVar[str]
     """What one entry is called in messages."""
+    entry_dtype: ClassVar[str]
+    """What numbers are turned back into."""
+    nothing: ClassVar[Any]
+    """What stands for an unknown value there, if there is no token for it."""
 
     @abstractmethod
     def check_field(self, field: Field) -> None:
@@ -44,28 +49,21 @@ class Lookup(LookupSettings, Transform):
     def oov_offsets(self, unknown: np.ndarray, places: int) -> np.ndarray:
         """Which of several places each unknown value gets."""
 
-    @abstractmethod
-    def restore(self, entries: Sequence[Any], indices: np.ndarray) -> np.ndarray:
-        """Entries by their numbers, as a column."""
-
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         if self.invert:
-            return self.infer_inverse(field)
+            need_integers(field)
+            return replace(field, dtype=self.entry_dtype, num_classes=None, classes=None)
         self.check_field(field)
         if self.output_mode == "tf_idf" and len(field.shape) > 1:
             raise ValueError(f"tf_idf needs rows of one axis, got {field.shape}")
         vocabulary = self._vocabulary(learned)
-        size = None if vocabulary is None else len(vocabulary) + self._first(target)
+        size = None if vocabulary is None else len(vocabulary) + self.first(target=target)
         classes = tuple(map(str, vocabulary)) if target and vocabulary is not None else None
-        words = None if vocabulary is None else ("",) * self._first(target) + tuple(map(str, vocabulary))
+        words = None if vocabulary is None else ("",) * self.first(target=target) + tuple(map(str, vocabulary))
         known = replace(field, vocabulary_size=size, classes=classes, num_classes=size if target else None, words=words)
         dtype = {"int": "int64", "one_hot": "uint8", "multi_hot": "uint8"}.get(self.output_mode, "float32")
         width = self.max_tokens if self.pad_to_max_tokens else size
         return replace(known, shape=encoded_shape(field.shape, self.output_mode, width), dtype=dtype)
-
-    @abstractmethod
-    def infer_inverse(self, field: Field) -> Field:
-        """The field of the entries that numbers are turned back into; raises ValueError."""
 
     def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
         return self.learn_tokens(map(Tokens.of, rows), target=target)
@@ -79,7 +77,7 @@ class Lookup(LookupSettings, Transform):
             census.counts.pop(special, None)
         found = sorted(census.counts) if target else census.by_frequency()
         if self.max_tokens is not None:
-            found = found[: max(0, self.max_tokens - self._first(target))]
+            found = found[: max(0, self.max_tokens - self.first(target=target))]
         if not found:
             raise ValueError(f"there is no {self.word} to learn")
         if target and len(found) == 1:
@@ -93,7 +91,7 @@ class Lookup(LookupSettings, Transform):
             written = read_vocabulary(Path(written), self.parse_entry)
         entries = self.entries(written)
         check_vocabulary(entries, self.mask_token, self.oov_token if self.invert else None)
-        size = len(entries) + self._first(target)
+        size = len(entries) + self.first(target=target)
         if self.max_tokens is not None and size > self.max_tokens:
             raise ValueError(f"vocabulary: with {size - len(entries)} special places it has {size} entries, "
                              f"max_tokens is {self.max_tokens}")  # fmt: skip
@@ -107,7 +105,7 @@ class Lookup(LookupSettings, Transform):
 
     def _weights(self, weights: np.ndarray, target: bool) -> np.ndarray:
         """With the mean of all in front, for unknown values."""
-        return np.pad(weights, (self._first(target), 0), constant_values=weights.mean())
+        return np.pad(weights, (self.first(target=target), 0), constant_values=weights.mean())
 
     def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
         if values.dtype == object and self.mask_token != "" and (missing := np.asarray(values == "", bool)).any():
@@ -117,7 +115,9 @@ class Lookup(LookupSettings, Transform):
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         if self.invert:
-            return self.restore(learned.facts["vocabulary"], values)
+            dtype = np.int64 if self.entry_dtype == "int64" else object
+            table = np.array(self.inverse(learned.facts["vocabulary"], self.nothing), dtype)
+            return table[np.where((values >= 0) & (values < len(table) - 1), values, -1)]
         indices = self.numbers(values, learned, target=target)
         if self.output_mode == "tf_idf":
             return self.vectors(Tokens.of(indices), learned, target=target)
@@ -131,11 +131,11 @@ class Lookup(LookupSettings, Transform):
         found = np.fromiter(map(learned.memo["table"].get, flat.tolist(), repeat(_UNKNOWN)), np.int64, flat.size)
         unknown = found == _UNKNOWN
         if unknown.any():
-            places = self._places(target)
+            places = self.places(target=target)
             if not places:
                 self._refuse(values, unknown.reshape(values.shape), learned.facts["vocabulary"], target)
             offsets = self.oov_offsets(flat[unknown], places) if places > 1 else 0
-            found[unknown] = self._masks_index() + offsets
+            found[unknown] = self.masks() + offsets
         return found.reshape(values.shape)
 
     def vectors(self, tokens: Tokens, learned: Learned, *, target: bool) -> np.ndarray:
@@ -151,12 +151,12 @@ class Lookup(LookupSettings, Transform):
         """How long vectors are."""
         if self.pad_to_max_tokens and self.max_tokens is not None:
             return self.max_tokens
-        return len(learned.facts["vocabulary"]) + self._first(target)
+        return len(learned.facts["vocabulary"]) + self.first(target=target)
 
     def _table(self, vocabulary: Sequence[Any], target: bool) -> dict[Any, int]:
-        table = {value: index for index, value in enumerate(vocabulary, self._first(target))}
+        table = {value: index for index, value in enumerate(vocabulary, self.first(target=target))}
         if self.mask_token is not None:
-            table[self.mask_token] = 0 if self._masks_index() else _DROPPED
+            table[self.mask_token] = 0 if self.masks() else _DROPPED
         return table
 
     def _refuse(self, values: np.ndarray, unknown: np.ndarray, vocabulary: Sequence[Any], target: bool) -> None:
@@ -170,16 +170,3 @@ class Lookup(LookupSettings, Transform):
         if isinstance(self.vocabulary, tuple):
             return self.entries(self.vocabulary)
         return None if learned is None else learned.facts["vocabulary"]
-
-    def _places(self, target: bool) -> int:
-        if self.num_oov_indices is None:
-            return 0 if target else 1
-        return self.num_oov_indices
-
-    def _first(self, target: bool) -> int:
-        """The index of the vocabulary's first entry."""
-        return self._places(target) + self._masks_index()
-
-    def _masks_index(self) -> int:
-        """1 where the mask token has an index of its own; in the other modes a masked value is dropped, as in Keras."""
-        return int(self.mask_token is not None and self.output_mode == "int")

@@ -7,29 +7,24 @@ from torch import nn
 
 from kerascli.data.base import EXACT_IN_FLOAT32, Field, Learned, Transform, transform
 from kerascli.data.transforms.fitting import float_dtype, need_numbers
-from kerascli.preprocessing.rescaling import Factor, RescalingModule, channels_fault
+from kerascli.preprocessing.rescaling import RescalingModule, RescalingSettings
 
 
 @transform()
-class Rescaling(Transform):
+class Rescaling(RescalingSettings, Transform):
     """Multiplies and shifts every value."""
-
-    scale: Factor
-    """What values are multiplied by."""
-    offset: Factor = 0.0
-    """What is added after that."""
 
     def in_batch(self, field: Field) -> bool:
         return field.dtype in EXACT_IN_FLOAT32
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         need_numbers(field)
-        if fault := channels_fault(field.shape, self.scale, self.offset):
-            raise ValueError(fault)
+        if fault := self.fault(field.shape):
+            raise ValueError(fault[0])
         return replace(field, dtype=float_dtype(field), num_classes=None, classes=None)
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         return values * np.asarray(self.scale, "float64") + np.asarray(self.offset, "float64")
 
     def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
-        return RescalingModule(self.scale, self.offset)
+        return RescalingModule(self)

@@ -1,13 +1,10 @@
 """HashedCrossing as a layer: of whole numbers, since tensors hold no words."""
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from kerascli.layers.base import Example, MergeLayer, ShapeMismatch, layer
 from kerascli.layers.preprocessing.hashing import IN_DATA
-from kerascli.preprocessing.categories import encode_tensor
-from kerascli.preprocessing.hashed import HashedCrossingSettings
-from kerascli.preprocessing.hashing_tensors import crossed_of
+from kerascli.preprocessing.hashed import HashedCrossingModule, HashedCrossingSettings
 from kerascli.shapes import TensorSpec
 
 
@@ -26,13 +23,3 @@ class HashedCrossing(HashedCrossingSettings, MergeLayer):
         if len({x.shape for x in xs}) > 1 or xs[0].shape not in ((), (1,)):
             raise ShapeMismatch(f"needs inputs of one number each, got {' and '.join(map(str, xs))}")
         return HashedCrossingModule(self)
-
-
-class HashedCrossingModule(nn.Module):
-    def __init__(self, settings: HashedCrossing) -> None:
-        super().__init__()
-        self.settings = settings
-
-    def forward(self, *xs: Tensor) -> Tensor:  # each (N,) or (N, 1) -> the same, or (N, num_bins)
-        bins = crossed_of(xs, self.settings.num_bins)
-        return encode_tensor(bins, self.settings.output_mode, self.settings.num_bins, torch.get_default_dtype())

@@ -1,12 +1,9 @@
 """Hashing as a layer: of whole numbers, since tensors hold no words."""
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
-from kerascli.preprocessing.categories import encode_tensor
-from kerascli.preprocessing.hashed import HashingSettings
-from kerascli.preprocessing.hashing_tensors import buckets_of
+from kerascli.preprocessing.hashed import HashingModule, HashingSettings
 from kerascli.shapes import TensorSpec
 
 IN_DATA = (
@@ -30,16 +27,3 @@ class Hashing(HashingSettings, Layer):
         if not x.is_integer:
             raise ShapeMismatch(f"needs whole numbers, got {x.dtype}", hint="discretization makes bins of numbers")
         return HashingModule(self, self.mask_value)
-
-
-class HashingModule(nn.Module):
-    def __init__(self, settings: Hashing, mask: int | None) -> None:
-        super().__init__()
-        self.settings, self.mask = settings, mask
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *) or (N, *, num_bins)
-        settings, mask = self.settings, self.mask
-        bins = buckets_of(x, settings.num_bins - int(mask is not None), settings.salt)
-        if mask is not None:
-            bins = torch.where(x == mask, 0, bins + 1)
-        return encode_tensor(bins, settings.output_mode, settings.num_bins, torch.get_default_dtype())

@@ -1,11 +1,9 @@
 """Normalization as a layer."""
 
-import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
-from kerascli.preprocessing.normalization import NormalizationSettings, deviation_of, normalize
+from kerascli.preprocessing.normalization import NormalizationByNumbers, NormalizationSettings, deviation_of
 from kerascli.shapes import TensorSpec
 
 
@@ -28,16 +26,3 @@ class Normalization(NormalizationSettings, Layer):
         except ValueError as error:
             raise ShapeMismatch(str(error)) from None
         return NormalizationByNumbers(mean, deviation_of(variance), self.invert)
-
-
-class NormalizationByNumbers(nn.Module):
-    """The numbers are settings, not weights: they become tensors where they are used."""
-
-    def __init__(self, mean: np.ndarray, deviation: np.ndarray, invert: bool) -> None:
-        super().__init__()
-        self.mean, self.deviation, self.invert = mean.tolist(), deviation.tolist(), invert
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
-        mean = torch.tensor(self.mean, dtype=x.dtype, device=x.device)
-        deviation = torch.tensor(self.deviation, dtype=x.dtype, device=x.device)
-        return normalize(x, mean, deviation, invert=self.invert)

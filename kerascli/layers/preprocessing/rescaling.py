@@ -3,7 +3,7 @@
 from torch import nn
 
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
-from kerascli.preprocessing.rescaling import Factor, RescalingModule, channels_fault
+from kerascli.preprocessing.rescaling import RescalingModule, RescalingSettings
 from kerascli.shapes import TensorSpec
 
 
@@ -11,18 +11,12 @@ from kerascli.shapes import TensorSpec
     Example(input=(8, 6, 3), output=(8, 6, 3), config={"scale": 2.0, "offset": -1.0}),
     Example(input=(8, 6, 3), output=(8, 6, 3), config={"scale": [2.0, 0.5, 1.0], "offset": [-1.0, 0.0, 0.5]}),
 )
-class Rescaling(Layer):
+class Rescaling(RescalingSettings, Layer):
     """Multiplies and shifts every value: $(1/255) for images."""
 
     mask = "pass"
 
-    scale: Factor
-    """What values are multiplied by: a number, or one for each channel."""
-    offset: Factor = 0.0
-    """What is added after that: a number, or one for each channel."""
-
     def build(self, x: TensorSpec) -> nn.Module:
-        for argument, value in (("scale", self.scale), ("offset", self.offset)):
-            if fault := channels_fault(x.shape, value):
-                raise ShapeMismatch(fault, argument=argument)
-        return RescalingModule(self.scale, self.offset)
+        if fault := self.fault(x.shape):
+            raise ShapeMismatch(fault[0], argument=fault[1])
+        return RescalingModule(self)

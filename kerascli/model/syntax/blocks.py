@@ -12,6 +12,7 @@ from kerascli.model.syntax.reader import Block, Reading
 from kerascli.model.syntax.repeat import Read, variables
 from kerascli.model.syntax.schema import BlockSection, NodeKeys
 from kerascli.model.syntax.written import as_list
+from kerascli.section import key_names, keys_of
 
 
 def read_blocks(reading: Reading, section: Any) -> None:
@@ -38,13 +39,13 @@ def _block(reading: Reading, name: str, written: Any, path: Path) -> Block | Non
         hint = f"{name}: {{parameters: {{units: 16}}, layers: [...]}}"
         faults.add(f"block '{name}': expected a mapping with 'layers', a list of layers", path, at="key", hint=hint)
         return None
-    block = BlockSection.read(written, f"block '{name}'", faults, path)
+    block = faults.read(BlockSection, written, path, f"block '{name}'")
     parameters = block.parameters or {}
     if not isinstance(parameters, dict):
         text = f"block '{name}': parameters: expected a mapping of names and defaults, got {show(parameters)}"
         faults.add(text, (*path, "parameters"))
         return None
-    odd = [key for key in parameters if key in NodeKeys.known_keys() or not str(key).isidentifier()]
+    odd = [key for key in parameters if key in key_names(NodeKeys) or not str(key).isidentifier()]
     for key in odd:
         faults.add(f"block '{name}': a parameter cannot be called '{key}'", (*path, "parameters", key), at="key")
     inputs = block.inputs if block.has("inputs") else ["input"]
@@ -159,7 +160,7 @@ def _arguments(
             )
             reading.faults.add(text, path, at="key", hint=f"write '{written}' alone")
         arguments = {first: arguments} if first is not None else {}
-    keys, node_keys = NodeKeys.of(arguments), NodeKeys.known_keys()
+    keys, node_keys = keys_of(NodeKeys, arguments), key_names(NodeKeys)
     given = {key: value for key, value in arguments.items() if key not in node_keys}
     if block is None:
         return {}, keys

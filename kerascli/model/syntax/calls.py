@@ -10,6 +10,7 @@ from kerascli.model.ir.nodes import Call, CallValue, Node, Shared, flat
 from kerascli.model.syntax.reader import Reading
 from kerascli.model.syntax.schema import NodeKeys
 from kerascli.model.syntax.written import ANY_CALL, as_list, call_arguments
+from kerascli.section import key_names, keys_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,8 @@ def _take_apart(
 ) -> _Written:
     """What stands beside the name of a shared thing; `known` None: it cannot be read, and neither can its calls."""
     if isinstance(arguments, (str, list)):
-        return _Written(NodeKeys.of({"inputs": arguments}), {}, path, path)
-    given, call, node_keys = arguments if isinstance(arguments, dict) else {}, {}, NodeKeys.known_keys()
+        return _Written(keys_of(NodeKeys, {"inputs": arguments}), {}, path, path)
+    given, call, node_keys = arguments if isinstance(arguments, dict) else {}, {}, key_names(NodeKeys)
     for key in given:
         if key in node_keys:
             continue
@@ -112,7 +113,7 @@ def _take_apart(
     if not isinstance(arguments, dict):
         text = f"a call of '{written}': expected the names of its inputs, or keys such as name, got {show(arguments)}"
         reading.faults.add(text, path, hint=f"write '{written}' alone to call it on the node before")
-    return _Written(NodeKeys.of(given), call, path, (*path, "inputs"))
+    return _Written(keys_of(NodeKeys, given), call, path, (*path, "inputs"))
 
 
 def _inputs(reading: Reading, shared: Shared, found: _Written) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from kerascli.model.syntax.shared import read_shared
 from kerascli.model.syntax.written import ANY_CALL, WrittenNode, as_list
 from kerascli.parts.base import INITIALIZERS
 from kerascli.parts.initializers import Zeros
+from kerascli.section import key_names, keys_of, unknown_keys
 
 _CALL: Mapping[str, CallArgument] = {**ANY_CALL, "mask": CallArgument("tensors", "", or_false=True)}
 
@@ -33,20 +34,20 @@ def describes_cell(name: Any, arguments: Any) -> bool:
 
 
 def _is_described(cell: Any) -> bool:
-    return isinstance(cell, dict) and any(key in cell for key in CellSection.known_keys())
+    return isinstance(cell, dict) and any(key in cell for key in key_names(CellSection))
 
 
 def read_rnn(reading: Reading, written: str, arguments: dict[Any, Any], entry: Path, read: ReadBody) -> None:
     """Add the node of an rnn with a described cell; `read` reads the layers of the cell."""
-    faults, path, keys = reading.faults, (*entry, written), RNNKeys.of(arguments)
+    faults, path, keys = reading.faults, (*entry, written), keys_of(RNNKeys, arguments)
     if not _is_described(arguments.get("cell")):
         hint = "cell: {states: {h: 8}, layers: [...], next: {h: ...}}"
         faults.add("constants are for a cell that is described", (*path, "constants"), at="key", hint=hint)
         reading.spoil(reading.name(keys, path, "rnn"), keys)
         return
     before = len(faults.found)
-    known = dict.fromkeys((*NodeKeys.known_keys(), *_CALL, *RNNKeys.known_keys(), *DescribedRNN.settings(), "cell"))
-    faults.unknown_keys(arguments, tuple(known), "rnn", path, "it has")
+    known = dict.fromkeys((*key_names(NodeKeys), *_CALL, *key_names(RNNKeys), *DescribedRNN.settings(), "cell"))
+    faults.take(unknown_keys(arguments, tuple(known), "rnn", reading.place(path), listed="it has"))
     name = reading.name(keys, path, "rnn")
     constants = _constants(reading, keys.constants, (*path, "constants"))
     prefix = f"{reading.prefix}{reading.names.unique(name)}/"
@@ -118,7 +119,7 @@ def _cell(
     reading: Reading, prefix: str, written: dict[Any, Any], constants: tuple[str, ...], path: Path, read: ReadBody
 ) -> Cell:
     faults, before = reading.faults, len(reading.faults.found)
-    keys = CellSection.read(written, "cell", faults, path, "it has")
+    keys = faults.read(CellSection, written, path)
     names = Names(outside=reading.names)
     names.inputs_known = len(faults.found) == before and "?" not in constants
     inner = replace(reading, prefix=prefix, names=names, entries=[], shared=reading.shared.new_child())
@@ -177,7 +178,7 @@ def _states(inner: Reading, written: Any, path: Path) -> tuple[CellState, ...]:
 def _state(inner: Reading, name: str, value: Any, path: Path) -> CellState:
     """`128`, `[128, 20]`, or a mapping with the shape and what it starts from."""
     keys = value if isinstance(value, dict) else {"shape": value}
-    state = StateSection.read(keys, f"state '{name}'", inner.faults, path, "it has")
+    state = inner.faults.read(StateSection, keys, path, f"state '{name}'")
     sizes = [state.shape] if type(state.shape) is int else state.shape
     if not isinstance(sizes, list) or not all(type(size) is int and size > 0 for size in sizes):
         where = (*path, "shape") if keys is value and state.has("shape") else path

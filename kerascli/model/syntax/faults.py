@@ -1,12 +1,15 @@
 """Where the readers of a model section put what they find wrong."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from kerascli.component import Invalid
-from kerascli.errors import Fault, Path, Related, show, suggestion, used_here
+from kerascli.errors import Fault, Path, Related, show, used_here
+from kerascli.section import BaseSection, read_section
+
+S = TypeVar("S", bound=BaseSection)
 
 
 class Faults:
@@ -47,15 +50,11 @@ class Faults:
                 self.found.append(TOLD)
             self._told.add(key)
 
-    def unknown_keys(
-        self, written: Iterable[Any], known: Sequence[str], whose: str, path: Path, hint: str | None = None
-    ) -> None:
-        """Add a fault for every key that is not known; `hint` introduces the list of all, where none is near."""
-        for key in written:
-            if key not in known:
-                meant = suggestion(str(key), known)
-                listed = f"{hint} {', '.join(known)}" if hint and not meant else None
-                self.add(f"unknown key '{key}' in {whose}{meant}", (*path, key), at="key", hint=listed)
+    def read(self, cls: type[S], written: Mapping[Any, Any], path: Path, title: str | None = None) -> S:
+        """What is written at `path`; keys that are not known are faults."""
+        section, found = read_section(cls, written, (*self.section, *path), title)
+        self.take(found)
+        return section
 
     def is_flag(self, value: Any, path: Path) -> bool:
         """Whether a value is true or false; if not, there is a fault."""

@@ -10,6 +10,7 @@ from kerascli.model.ir.nodes import Input
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.names import Names
 from kerascli.model.syntax.schema import INPUT_DTYPES, FirstLayerKeys, InputSection, ModelSection
+from kerascli.section import keys_of
 from kerascli.shapes import Shape, TensorSpec, can_be_one
 
 
@@ -120,7 +121,7 @@ def read_input(name: str, value: Any, data: TensorSpec | None) -> TensorSpec:
     """`[28, 28, 1]`, or `{shape: [68], dtype: int64}`. Raises Invalid."""
     faults = Faults(())
     keys = value if isinstance(value, dict) else {"shape": value}
-    declared = InputSection.read(keys, f"input '{name}'", faults, ())
+    declared = faults.read(InputSection, keys, (), f"input '{name}'")
     if faults.found and not declared.has("shape"):
         raise Invalid(faults.found)  # it is there, misspelt: said once
     shape, path = _shape(declared.shape), ("shape",) if keys is value and declared.has("shape") else ()
@@ -146,7 +147,7 @@ def _first_shape(layers: list[Any]) -> tuple[Any, Path]:
     if isinstance(first, dict) and len(first) == 1:
         ((name, arguments),) = first.items()
         if isinstance(arguments, dict):
-            return FirstLayerKeys.of(arguments).input_shape, ("layers", 0, name, "input_shape")
+            return keys_of(FirstLayerKeys, arguments).input_shape, ("layers", 0, name, "input_shape")
     return None, ()
 
 

@@ -8,11 +8,12 @@ from kerascli.errors import Path, show
 from kerascli.expressions import Value
 from kerascli.model.syntax.reader import Reading
 from kerascli.model.syntax.schema import RepeatEach, RepeatTimes
+from kerascli.section import key_names, keys_of, unknown_keys
 
 Read = Callable[[Reading, list[Any], Path], None]
 """Reads a list of layers at a path."""
 
-_KEYS = (*RepeatTimes.known_keys()[:-1], *RepeatEach.known_keys())
+_KEYS = (*key_names(RepeatTimes)[:-1], *key_names(RepeatEach))
 """`layers`, which both have, comes last."""
 
 
@@ -38,8 +39,8 @@ def _rounds(reading: Reading, arguments: Any, path: Path) -> list[dict[str, Valu
         hint = "repeat: {times: 3, layers: [...]}"
         add("repeat needs 'layers', a list of layers", path, at="key", hint=hint)
         return []
-    reading.faults.unknown_keys(arguments, _KEYS, "repeat", path, "repeat has")
-    counted, each = RepeatTimes.of(arguments), RepeatEach.of(arguments)
+    reading.faults.take(unknown_keys(arguments, _KEYS, "repeat", reading.place(path), listed="repeat has"))
+    counted, each = keys_of(RepeatTimes, arguments), keys_of(RepeatEach, arguments)
     if counted.has("times") == each.has("each"):
         add("repeat needs either 'times' or 'each'", path, at="key", hint="repeat: {times: 3, layers: [...]}")
         return []

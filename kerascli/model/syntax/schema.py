@@ -4,17 +4,14 @@ A field keeps what is written, of whatever type: the readers say what is wrong w
 faults of a model are told at once.
 """
 
-from collections.abc import Mapping
-from functools import cache
-from typing import Annotated, Any, Self, get_args
+from typing import Annotated, Any, ClassVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, WithJsonSchema
+from pydantic import Field, GetCoreSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema, core_schema
 
-from kerascli.errors import Path, nearest
 from kerascli.layers.base import LAYERS, BaseLayer
-from kerascli.model.syntax.faults import Faults
 from kerascli.parts.base import INITIALIZERS, Initializer
+from kerascli.section import BaseSection, section_ref
 from kerascli.shapes import DType
 
 INPUT_DTYPES = tuple(dtype for dtype in get_args(DType) if dtype != "string")
@@ -43,41 +40,7 @@ Outputs = Annotated[Any, Takes(NodeName | _Names)]
 InputShape = Annotated[Any, Takes(_Shape)]
 
 
-class Written(BaseModel):
-    """A mapping as it is written."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-    @classmethod
-    def read(cls, written: Mapping[Any, Any], whose: str, faults: Faults, path: Path, hint: str | None = None) -> Self:
-        """What is written at `path`; keys that are not known are faults."""
-        faults.unknown_keys(written, cls.known_keys(), whose, path, hint)
-        return cls.of(written)
-
-    @classmethod
-    def of(cls, written: Mapping[Any, Any]) -> Self:
-        """The known ones among the keys; a required one that is missing is None."""
-        known = {key: written[key] for key in cls.known_keys() if key in written}
-        missing = {name: None for name, info in cls.model_fields.items() if info.is_required()}
-        return cls.model_construct(set(known), **{**missing, **known})
-
-    @classmethod
-    @cache
-    def known_keys(cls) -> tuple[str, ...]:
-        return tuple(info.alias or name for name, info in cls.model_fields.items())
-
-    @classmethod
-    def misspelt_keys(cls, written: Mapping[Any, Any]) -> set[str]:
-        """Those of the keys that unknown ones were probably meant to be."""
-        known = cls.known_keys()
-        return {meant for key in written if key not in known and (meant := nearest(str(key), known))}
-
-    def has(self, key: str) -> bool:
-        """Whether a key is written, perhaps with null."""
-        return key in self.model_fields_set
-
-
-class InputSection(Written):
+class InputSection(BaseSection):
     """An input of a model that is declared with more than its shape."""
 
     shape: InputShape
@@ -89,7 +52,7 @@ class InputSection(Written):
 Inputs = Annotated[Any, Takes(dict[str, _Shape | InputSection])]
 
 
-class NodeKeys(Written):
+class NodeKeys(BaseSection):
     """What may be written beside a layer's settings."""
 
     name: Annotated[Any, Takes(NodeName)] = None
@@ -102,7 +65,7 @@ class NodeKeys(Written):
     """False: left out, its input is passed on under its name."""
 
 
-class MergeKeys(Written):
+class MergeKeys(BaseSection):
     """What is different beside the settings of a layer of several inputs."""
 
     inputs: Annotated[Any, Takes(Annotated[list[NodeName], Field(min_length=2)])]
@@ -118,14 +81,14 @@ class RNNKeys(NodeKeys):
     """Of a described cell: tensors that every step sees, by the cell's names for them."""
 
 
-class FirstLayerKeys(Written):
+class FirstLayerKeys(BaseSection):
     """What may be written beside the settings of the first layer alone."""
 
     input_shape: InputShape = None
     """Of the first layer: the shape of the model's input, without the batch axis."""
 
 
-class SharedSection(Written, json_schema_extra={"x-section": "model.shared"}):
+class SharedSection(BaseSection, json_schema_extra={"x-section": "model.shared"}):
     """A model that is called like a layer; its weights are the same in every call."""
 
     inputs: Annotated[Any, Takes(_Names | dict[str, _Shape | InputSection | None])] = None
@@ -143,7 +106,7 @@ class SharedSection(Written, json_schema_extra={"x-section": "model.shared"}):
 SharedThings = Annotated[Any, Takes(dict[str, _Layer | SharedSection])]
 
 
-class BlockSection(Written, json_schema_extra={"x-section": "model.blocks"}):
+class BlockSection(BaseSection, json_schema_extra={"x-section": "model.blocks"}):
     """A template of layers; each use makes new ones."""
 
     parameters: Annotated[Any, WithJsonSchema({"type": "object", "additionalProperties": {}})] = None
@@ -156,7 +119,7 @@ class BlockSection(Written, json_schema_extra={"x-section": "model.blocks"}):
     """The nodes that it returns; none: the last one."""
 
 
-class RepeatTimes(Written):
+class RepeatTimes(BaseSection):
     """Layers that are made a number of times."""
 
     times: Annotated[Any, Takes(Annotated[int, Field(ge=0)])]
@@ -167,7 +130,7 @@ class RepeatTimes(Written):
     """The layers of each round."""
 
 
-class RepeatEach(Written):
+class RepeatEach(BaseSection):
     """Layers that are made once for each value of a list."""
 
     each: Annotated[Any, WithJsonSchema({"type": "array"})]
@@ -178,7 +141,7 @@ class RepeatEach(Written):
     """The layers of each round."""
 
 
-class ViewSection(Written, json_schema_extra={"x-section": "model.views"}):
+class ViewSection(BaseSection, json_schema_extra={"x-section": "model.views"}):
     """A further model over the same weights, to be run after training."""
 
     inputs: Inputs = None
@@ -189,8 +152,10 @@ class ViewSection(Written, json_schema_extra={"x-section": "model.views"}):
     """The nodes that it returns; none: the last one."""
 
 
-class StateSection(Written):
+class StateSection(BaseSection):
     """A state of a described cell: a tensor that goes from step to step."""
+
+    key_list: ClassVar[str] = "it has"
 
     shape: Annotated[Any, Takes(_Size | list[_Size])]
     """Its size, or sizes, without the batch axis."""
@@ -200,8 +165,11 @@ class StateSection(Written):
     """True: what it starts from is learned."""
 
 
-class CellSection(Written, json_schema_extra={"x-section": "rnn.cell"}):
+class CellSection(BaseSection, json_schema_extra={"x-section": "rnn.cell"}):
     """A cell of `rnn` that is described: a small model of one step."""
+
+    title: ClassVar[str] = "cell"
+    key_list: ClassVar[str] = "it has"
 
     inputs: Outputs = None
     """Names for what a step has of each sequence; none: one tensor, `input`."""
@@ -215,10 +183,12 @@ class CellSection(Written, json_schema_extra={"x-section": "rnn.cell"}):
     """What a step gives out; none: the last node."""
 
 
-class ModelSection(Written, json_schema_extra={"x-section": "model"}):
+class ModelSection(BaseSection, json_schema_extra={"x-section": "model"}):
     """The layers: a list in which each takes the one before it, or the inputs it names."""
 
-    init_from: Annotated[Any, WithJsonSchema({"x-section": "model.init_from"})] = None
+    title: ClassVar[str] = "model"
+
+    init_from: Annotated[Any, section_ref("model.init_from")] = None
     """Weights to begin with: another run's, a file's, published ones; none: new ones."""
     inputs: Inputs = None
     """Shapes without the batch axis; none: the data's."""

@@ -23,6 +23,7 @@ from kerascli.model.syntax.schema import ModelSection, NodeKeys
 from kerascli.model.syntax.shared import read_shared
 from kerascli.model.syntax.views import Scope, read_views
 from kerascli.model.syntax.written import as_list, take_apart
+from kerascli.section import keys_of, meant_keys
 from kerascli.shapes import TensorSpec
 
 
@@ -142,12 +143,12 @@ def _written(section: Any, faults: Faults) -> ModelSection | None:
         hint = "put 'layers:' above the list" if isinstance(section, list) else None
         faults.add(f"model: expected a mapping with 'layers', got {show(section)}", (), hint=hint)
         return None
-    model = ModelSection.read(section, "model", faults, ())
+    model = faults.read(ModelSection, section, ())
     if model.has("layers"):
         return model if is_list(model.layers, "model", ("layers",), faults) else None
     if _is_alone(model):
         return model
-    if "layers" not in ModelSection.misspelt_keys(section):  # else it is there
+    if "layers" not in meant_keys(ModelSection, section):  # else it is there
         _add_no_layers(model.shared, model.outputs, faults)
     return None
 
@@ -222,7 +223,7 @@ def read_entries(reading: Reading, layers: list[Any], path: Path) -> None:
         except Invalid as invalid:
             reading.faults.absorb(invalid, (*path, index))
         written, arguments = (entry, None) if isinstance(entry, str) else _only_item(entry)
-        name = NodeKeys.of(arguments).name if isinstance(arguments, dict) else written
+        name = keys_of(NodeKeys, arguments).name if isinstance(arguments, dict) else written
         reading.spoil(name if isinstance(name, str) else "?")
 
 
@@ -276,7 +277,7 @@ def _announce(reading: Reading, layers: list[Any], path: Path) -> None:
     for index, entry in enumerate(layers):
         written, arguments = _only_item(entry)
         if isinstance(arguments, dict) and written != "repeat":
-            keys = NodeKeys.of(arguments)
+            keys = keys_of(NodeKeys, arguments)
             for name in (keys.name, *as_list(keys.outputs)):
                 if isinstance(name, str) and name != "_":
                     reading.names.announce(name, reading.place((*path, index, written)))

@@ -66,7 +66,7 @@ def _layer(reading: Reading, name: str, written: Any, path: Path, read: ReadBody
 
 
 def _model(reading: Reading, name: str, written: dict[str, Any], path: Path, read: ReadBody) -> Shared | None:
-    model = SharedSection.read(written, f"the shared model '{name}'", reading.faults, path)
+    model = reading.faults.read(SharedSection, written, path, f"the shared model '{name}'")
     weights = f"{reading.prefix}{name}"
     inner = replace(
         reading,

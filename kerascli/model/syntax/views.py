@@ -15,6 +15,7 @@ from kerascli.model.syntax.names import Names
 from kerascli.model.syntax.reader import ReadBody, Reading
 from kerascli.model.syntax.schema import ViewSection
 from kerascli.model.syntax.shared import read_shared
+from kerascli.section import meant_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +83,9 @@ def read_further(scope: Scope, whose: str, written: Any, path: Path) -> View:
     the nodes of the scope's.
     """
     faults, keys = Faults(()), written if isinstance(written, dict) else {}
-    view = ViewSection.read(keys, whose, faults, path)
+    view = faults.read(ViewSection, keys, path, whose)
     if not view.has("layers") and not view.has("outputs"):
-        if not ViewSection.misspelt_keys(keys):
+        if not meant_keys(ViewSection, keys):
             faults.add(f"{whose}: expected a mapping with outputs, layers or both, got {show(written)}", path)
         raise Invalid(faults.found)
     own = view.has("inputs")

@@ -9,6 +9,7 @@ from kerascli.errors import Path, nearest
 from kerascli.layers.base import LAYERS, BaseLayer, CallArgument
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.schema import FirstLayerKeys, NodeKeys
+from kerascli.section import key_names, keys_of
 
 _MASK: Mapping[str, CallArgument] = {
     "mask": CallArgument(
@@ -47,14 +48,14 @@ def take_apart(entry: Any, path: Path, faults: Faults) -> WrittenNode:
     cls = LAYERS.get(written, () if isinstance(entry, str) else (written,))
     below = (*path, written)
     if cls.call_form == "several" and isinstance(settings, list):  # add: [a, b]
-        return WrittenNode(cls, written, {}, NodeKeys.of({"inputs": settings}), {}, path, below)
+        return WrittenNode(cls, written, {}, keys_of(NodeKeys, {"inputs": settings}), {}, path, below)
     if cls.call_form == "several" and settings is None:  # what it lacks are inputs, not settings
         settings = {}
     beside: dict[str, Any] = {}
     if isinstance(settings, dict):
         beside, settings = _divide(cls, settings, below, faults)
-    call = {key: value for key, value in beside.items() if key not in NodeKeys.known_keys()}
-    return WrittenNode(cls, written, settings, NodeKeys.of(beside), call, path, (*below, "inputs"))
+    call = {key: value for key, value in beside.items() if key not in key_names(NodeKeys)}
+    return WrittenNode(cls, written, settings, keys_of(NodeKeys, beside), call, path, (*below, "inputs"))
 
 
 def call_arguments(cls: type[BaseLayer]) -> dict[str, CallArgument]:
@@ -79,13 +80,13 @@ def _divide(
 
     A misspelt key of the former is taken for what was meant, so that it has no consequences.
     """
-    known = {*NodeKeys.known_keys(), *call_arguments(cls)}
+    known = {*key_names(NodeKeys), *call_arguments(cls)}
     beside: dict[str, Any] = {}
     settings: dict[Any, Any] = {}
     for key, value in arguments.items():
         if key in known:
             beside[key] = value
-        elif key in FirstLayerKeys.known_keys():  # the inputs have been read; see `inputs.py`
+        elif key in key_names(FirstLayerKeys):  # the inputs have been read; see `inputs.py`
             if path[:2] != ("layers", 0):
                 text = f"{key}: only the first layer has one; the other shapes follow"
                 faults.add(text, (*path, key), at="key", hint="take it out")

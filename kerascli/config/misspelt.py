@@ -1,0 +1,228 @@
+"""Misspelt names and keys, told before torch is loaded, where it is certain that nothing else is wrong with a config.
+
+A config is known to be sound but for some of its parts when it was checked before: as a whole, or with other names in
+the very places. Only digests are kept of it. Whatever else differs is left to those who check it all.
+"""
+
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from kerascli.config import known
+from kerascli.config.known import Known, Settings
+from kerascli.config.top_level import unknown_sections
+from kerascli.config.yaml.document import Document
+from kerascli.errors import ConfigError, Fault, Path, nearest
+from kerascli.wording import unknown_key
+
+_FORMS = ("repeat", "rnn")
+"""Entries of `layers` that take more than a layer does."""
+_WIRES = frozenset({"name", "inputs", "outputs", "when"})
+_CUT = "\0"
+"""Stands for a part that is left open."""
+
+Part = tuple[Path, Literal["value", "name", "key"]]
+"""What a config may be misspelt in, by its path: a name alone, a name with arguments, or a key with its value."""
+
+
+def refuse_misspelt(document: Document, command: str, flags: Sequence[str]) -> None:
+    """Raise ConfigError if names or keys are misspelt, and nothing else is wrong."""
+    found = known.load()
+    look = None if found is None else _look(document, found)
+    if found and look and look.faults and _Digests(document, command, flags).of(look.open) in found.sound:
+        raise document.error(look.faults)
+
+
+def remember(document: Document, command: str, flags: Sequence[str], error: ConfigError | None = None) -> None:
+    """Keep what a whole check has shown: that a config is sound, or all that was wrong with it."""
+    found = known.load() or known.make()
+    if (look := _look(document, found)) is None:
+        return
+    digests = _Digests(document, command, flags)
+    if error is None:
+        _keep(found, [digests.of([]), *(digests.of([part]) for part in _parts(document.data))])
+    elif look.faults and document.error(look.faults).faults == error.faults:
+        _keep(found, [digests.of(look.open)])
+
+
+def _keep(found: Known, sound: list[str]) -> None:
+    if not found.sound.keys() >= set(sound):
+        known.save(found, sound)
+
+
+@dataclass(slots=True)
+class _Look:
+    faults: list[Fault] = field(default_factory=list)
+    open: list[Part] = field(default_factory=list)
+
+
+def _look(document: Document, found: Known) -> _Look | None:
+    """What is misspelt; None of a config for which that is not all told in the same words, whatever else it says."""
+    data, look = document.data, _Look()
+    fit, model = data.get("fit"), data.get("model")
+    source = data.get("data", {}).get("source") if isinstance(data.get("data", {}), dict) else None
+    if "plugins" in data or (isinstance(source, dict) and "python" in source):  # whose code may say anything
+        return None
+    if isinstance(fit, dict) and {"phases", "train_step"} & fit.keys():
+        return None
+    if not isinstance(model, dict) or model.keys() & {"blocks", "shared", "views"}:
+        return None
+    for fault in unknown_sections(data):
+        look.faults.append(fault)
+        look.open.append((fault.path, "key"))
+    for path, kind, entry in _entries(data):
+        faults = _faults(path, kind, entry, found)
+        if faults is None:
+            return None
+        look.faults += [fault for fault, _ in faults]
+        look.open += [part for _, part in faults]
+    return look
+
+
+def _faults(path: Path, kind: str, entry: Any, found: Known) -> list[tuple[Fault, Part]] | None:
+    """What is misspelt in an entry, each with the part to leave open; None where that cannot be told."""
+    written, arguments = (entry, None) if isinstance(entry, str) else next(iter(entry.items()))
+    if kind == "layer" and written in _FORMS:
+        return []
+    if not isinstance(written, str) or "$" in written:
+        return None
+    name = found.names[kind].find(written)
+    if name is None:
+        if any(each.find(written) for each in found.names.values()):  # more is told of it
+            return None
+        at = path if isinstance(entry, str) else (*path, written)
+        below = () if isinstance(entry, str) else (written,)
+        fault = found.names[kind].unknown(written, below, (found.names[each] for each in sorted(found.names)))
+        return [(replace(fault, path=at), (at, "value" if isinstance(entry, str) else "name"))]
+    if not isinstance(arguments, dict):
+        return []
+    settings = found.settings[kind][name]
+    keys = {*settings.fields, *settings.beside, "input_shape"}
+    unknown = [key for key in arguments if key not in keys and not _is_first(key, arguments, settings, found)]
+    if not unknown:
+        return []
+    return _unknown(unknown, (*path, written), name, arguments, settings)
+
+
+def _unknown(
+    unknown: list[Any], path: Path, name: str, arguments: Mapping[Any, Any], settings: Settings
+) -> list[tuple[Fault, Part]] | None:
+    words = [*settings.fields, *settings.beside]
+    meant = {nearest(str(key), settings.fields) for key in unknown}
+    if not settings.plain or any(nearest(str(key), words) in settings.beside for key in unknown):
+        return None
+    if any(each not in arguments and each not in meant for each in settings.required):
+        return None
+    return [
+        (unknown_key(key, (*path, key), name, settings.fields, reason=settings.refused.get(key), explained=True),
+         ((*path, key), "key"))
+        for key in map(str, unknown)
+    ]  # fmt: skip
+
+
+def _is_first(key: Any, arguments: Mapping[Any, Any], settings: Settings, found: Known) -> bool:
+    """Whether a component stands in place of the first argument: `bidirectional: {lstm: 64}`."""
+    return len(arguments) == 1 and isinstance(key, str) and any(found.names[kind].find(key) for kind in settings.first)
+
+
+def _entries(data: Mapping[Any, Any]) -> Iterator[tuple[Path, str, Any]]:
+    """The components that stand where every config has them, each with its path and kind."""
+    for path, kind, several in (
+        (("model", "layers"), "layer", True),
+        (("compile", "optimizer"), "optimizer", False),
+        (("compile", "loss"), "loss", False),
+        (("compile", "metrics"), "metric", True),
+        (("fit", "callbacks"), "callback", True),
+        (("data", "source"), "source", False),
+    ):
+        section = data.get(path[0])
+        value = section.get(path[1]) if isinstance(section, dict) else None
+        for place, entry in enumerate(value) if several and isinstance(value, list) else [(None, value)]:
+            single = isinstance(entry, str) or (isinstance(entry, dict) and len(entry) == 1)
+            if single and not (kind in {"loss", "metric"} and isinstance(entry, dict) and place is None):
+                yield (*path, *(() if place is None else (place,))), kind, entry
+
+
+def _parts(data: Mapping[Any, Any]) -> Iterator[Part]:
+    """The parts of a sound config that others may be misspelt in place of."""
+    yield from (((section,), "key") for section in ("data", "compile", "fit") if section in data)
+    model = data["model"]
+    entries = model.get("layers") if isinstance(model.get("layers"), list) else []
+    arguments = [a for each in entries if isinstance(each, dict) for a in each.values() if isinstance(a, dict)]
+    is_chain = "outputs" not in model and not any(_WIRES & each.keys() for each in arguments)
+    for path, kind, entry in _entries(data):
+        if kind == "layer" and not is_chain:  # what one layer is called decides what is said of others
+            continue
+        if isinstance(entry, str):
+            yield path, "value"
+            continue
+        [(written, arguments)] = entry.items()
+        yield (*path, written), "name"
+        yield from (((*path, written, key), "key") for key in arguments) if isinstance(arguments, dict) else ()
+
+
+class _Digests:
+    """Digests of a config as a command sees it, with parts of it left open."""
+
+    def __init__(self, document: Document, command: str, flags: Sequence[str]) -> None:
+        self._data = document.data
+        self._seen: dict[int, str] = {}
+        self._of(document.data, self._seen)
+        around = [command, *flags, document.name, *_files(document.data, document)]
+        self._around = hashlib.sha256(repr(around).encode()).hexdigest()
+
+    def of(self, parts: Sequence[Part]) -> str:
+        data: Any = self._data
+        for part in parts:
+            data = _without(data, part)
+        return hashlib.sha256(f"{self._around}{self._of(data)}".encode()).hexdigest()[:16]
+
+    def _of(self, value: Any, seen: dict[int, str] | None = None) -> str:
+        """Of what was seen before, nothing is computed again."""
+        if not isinstance(value, dict | list):
+            return repr(value)
+        if id(value) in self._seen:
+            return self._seen[id(value)]
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        text = "".join(f"{key!r}:{self._of(item, seen)}," for key, item in pairs)
+        found = hashlib.sha256(f"{type(value).__name__}{text}".encode()).hexdigest()
+        if seen is not None:
+            seen[id(value)] = found
+        return found
+
+
+def _without(value: Any, part: Part, depth: int = 0) -> Any:
+    """A copy in which a part is left open."""
+    path, what = part
+    here, last = path[depth], depth + 1 == len(path)
+    found = _CUT if last and what == "value" else value[here] if last else _without(value[here], part, depth + 1)
+    if isinstance(value, list):
+        return [found if place == here else item for place, item in enumerate(value)]
+    if what == "key" and depth + 2 == len(path) > 1 and not found:
+        return here  # as a name alone
+    name = _CUT if last and what == "name" else here
+    return {
+        (name if k == here else k): found if k == here else v
+        for k, v in value.items()
+        if k != here or not last or what != "key"
+    }
+
+
+def _files(data: Any, document: Document) -> Iterator[tuple[str, int, int]]:
+    """Size and time of change of all that a text of the config may name."""
+    if isinstance(data, str) and 0 < len(data) < 4096 and "\0" not in data:
+        for folder in set(document.folders.values()):
+            for name in {data, data.partition(":")[0]}:
+                try:
+                    status = os.stat(folder / name)
+                except OSError:
+                    continue
+                changed = time.time_ns() if stat.S_ISDIR(status.st_mode) else status.st_mtime_ns  # what is in it may
+                yield name, status.st_size, changed
+    elif isinstance(data, dict | list):
+        for item in data.values() if isinstance(data, dict) else data:
+            yield from _files(item, document)

@@ -1,0 +1,67 @@
+"""Programs of any module: what it reads, what it is given and what it draws; no model, no training."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from kerascli import draws
+from kerascli.compiler.cache import use_own_cache
+from kerascli.compiler.program import Program, trace_program
+
+
+class Noisy(nn.Module):
+    """A module with weights and noise, whose results have a gap."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> list[Tensor | None]:
+        hidden = self.linear(x) + draws.normal(x[:, :2])
+        return [hidden.relu().softmax(-1), None, hidden.square().sum()]
+
+
+def traced(module: nn.Module, x: Tensor) -> Program:
+    tape = draws.Tape()
+    with torch.no_grad(), draws.using(tape):
+        module(x)
+    with torch.no_grad():
+        return trace_program(module, [x], reads=list(module.parameters()), drawn=tape.draws)
+
+
+def expected(module: nn.Module, x: Tensor, step: int) -> Sequence[Tensor | None]:
+    with torch.no_grad(), draws.using(draws.Draws(3, "train", step)):
+        return module(x)
+
+
+def test_a_program_reads_weights_inputs_and_numbers_anew_at_each_call() -> None:
+    module = Noisy()
+    run = traced(module, torch.randn(5, 4)).simplified([torch.randn(5, 4)])
+    for step in range(2):
+        x = torch.randn(5, 4)
+        with torch.no_grad():
+            module.linear.weight.mul_(1.5)
+        found = run([x], draws.Draws(3, "train", step))
+        assert found[1] is None
+        for ours, theirs in zip(found, expected(module, x, step), strict=True):
+            torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns about itself
+@pytest.mark.skipif(not any(shutil.which(name) for name in ("g++", "clang++", "c++")), reason="compiling needs C++")
+def test_a_compiled_program_does_what_the_module_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    use_own_cache()
+    module, x = Noisy(), torch.randn(5, 4)
+    program = traced(module, x)
+    assert not program.is_compiled([x])
+    found = program.compiled([x])([x], draws.Draws(3, "train", 0))
+    assert program.is_compiled([x])
+    for ours, theirs in zip(found, expected(module, x, 0), strict=True):
+        torch.testing.assert_close(ours, theirs)

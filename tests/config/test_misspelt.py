@@ -1,0 +1,184 @@
+"""Misspelt names are told without torch, once a config has been checked as a whole: in the words of the whole check."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kerascli.config import known, misspelt
+from kerascli.config.composition.extends import read_extended
+from kerascli.config.composition.overrides import override
+from kerascli.config.yaml.document import Document
+from kerascli.config.yaml.dump import dump_yaml
+from kerascli.errors import ConfigError, KerasCliError
+from kerascli.workflow.check import check
+from tests.test_bad_configs import BAD, GOOD, Case, said
+
+CONFIG = """
+data: {source: {blobs: {rows: 64, features: 3, classes: 2}}, inputs: {x: []}, targets: {y: []}}
+model: {layers: [{dense: {units: 2, activation: softmax}}]}
+compile: {loss: sparse_categorical_crossentropy, optimizer: sgd, metrics: [accuracy]}
+fit: {epochs: 1}
+"""
+CHANGES = (
+    ("units", "unitz"),
+    ("dense", "densee"),
+    ("sparse_categorical_crossentropy", "crossentropyy"),
+    ("sgd", "sgdd"),
+    ("accuracy", "acuracy"),
+    ("compile:", "complie:"),
+    ("blobs", "blob"),
+)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nothing is known yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "cache"
+
+
+def document(text: str, sets: tuple[str, ...] = ()) -> Document:
+    Path("config.yaml").write_text(text, encoding="utf-8")
+    return override(read_extended(Path("config.yaml")), sets)
+
+
+def whole(config: Document) -> str | None:
+    """What the whole check says of a config, and is remembered for."""
+    try:
+        check(config, sets=[], flags=[])
+    except KerasCliError as error:
+        return said(error)
+    misspelt.remember(config, "validate", [])
+    return None
+
+
+def at_once(config: Document) -> str | None:
+    """What is said at once; None: nothing is certain."""
+    try:
+        misspelt.refuse_misspelt(config, "validate", [])
+    except ConfigError as error:
+        return said(error)
+    return None
+
+
+def misspelt_parts(data: dict[Any, Any]) -> Iterator[dict[Any, Any]]:
+    """A config with each of its mappings' keys, and of its texts, misspelt in turn."""
+
+    def changed(value: Any) -> Iterator[Any]:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                for other in (f"{key}z", "qqqq"):
+                    yield {other if k == key else k: v for k, v in value.items()}
+                yield from ({**value, key: other} for other in changed(item))
+        elif isinstance(value, list):
+            for place, item in enumerate(value):
+                yield from ([*value[:place], other, *value[place + 1 :]] for other in changed(item))
+        elif isinstance(value, str):
+            yield from (f"{value}z", "qqqq")
+
+    yield from changed(data)
+
+
+@pytest.mark.parametrize("case", GOOD.values(), ids=str)
+def test_what_is_said_at_once_is_all_that_the_whole_check_says(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = document(case.text)
+    assert whole(good) is None
+    found_sound = known.load()
+    monkeypatch.setattr(known, "load", lambda: found_sound)
+    for data in misspelt_parts(good.data):
+        other = document(dump_yaml(data))
+        if (found := at_once(other)) is not None:
+            assert found == whole(other)
+
+
+def test_the_bad_configs_are_told_in_the_same_words() -> None:
+    for case in GOOD.values():
+        assert whole(document(case.text)) is None
+    found = []
+    for case in BAD:
+        try:
+            told = at_once(document(case.text, case.sets))
+        except KerasCliError:  # of the text
+            continue
+        if told is not None:
+            found.append(case)
+            assert told == case.said
+    assert len(found) > 10
+
+
+@pytest.mark.parametrize(("old", "new"), CHANGES)
+def test_each_kind_of_name_is_told_at_once(old: str, new: str) -> None:
+    assert whole(document(CONFIG)) is None
+    bad = document(CONFIG.replace(old, new))
+    assert at_once(bad) == whole(bad) is not None
+
+
+def test_a_config_that_was_refused_is_refused_at_once_the_next_time() -> None:
+    bad = document(CONFIG.replace("units", "unitz").replace("sgd", "sgdd"))
+    assert at_once(bad) is None
+    with pytest.raises(ConfigError) as caught:
+        check(bad, sets=[], flags=[])
+    misspelt.remember(bad, "validate", [], caught.value)
+    assert at_once(bad) == said(caught.value)
+    other = document(CONFIG.replace("units", "unis").replace("sgd", "sdg"))
+    assert at_once(other) == whole(other)
+    assert (
+        at_once(document(CONFIG.replace("units", "unis").replace("sgd", "sdg").replace("epochs: 1", "epochs: 0")))
+        is None
+    )
+
+
+@pytest.mark.parametrize("harm", ["", "nothing of ours", "{}", None])
+def test_a_damaged_cache_is_as_none(harm: str | None, cache: Path) -> None:
+    assert whole(document(CONFIG)) is None
+    [file] = (cache / "kerascli").iterdir()
+    text = file.read_text()
+    file.write_text(text.replace("units", "unit") if harm is None else harm)
+    bad = document(CONFIG.replace("units", "unitz"))
+    assert at_once(bad) is None
+    assert whole(document(CONFIG)) is None  # made anew
+    assert at_once(document(CONFIG.replace("units", "unitz"))) is not None
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(cache: Path) -> None:
+    cache.write_text("no folder")
+    assert whole(document(CONFIG)) is None
+    assert at_once(document(CONFIG.replace("units", "unitz"))) is None
+
+
+def test_another_state_of_the_program_knows_nothing_of_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert whole(document(CONFIG)) is None
+    monkeypatch.setattr(sys, "version", "another Python")
+    assert known.load() is None
+
+
+def test_data_that_changed_is_not_taken_for_sound() -> None:
+    Path("t.csv").write_text("a,y\n" + "1,p\n2,q\n" * 20)
+    text = CONFIG.replace("{blobs: {rows: 64, features: 3, classes: 2}}", "{csv: t.csv}").replace("x: []", "a: []")
+    text = text.replace("y: []", "y: [string_lookup]").replace("[{dense", "[{reshape: [1]}, {dense")
+    assert whole(document(text)) is None
+    bad = document(text.replace("units", "unitz"))
+    assert at_once(bad) == whole(bad)
+    Path("t.csv").write_text("a,z\n" + "1,p\n2,q\n" * 20)
+    assert at_once(bad) is None
+    assert "unitz" not in str(whole(bad))
+
+
+def test_no_torch_is_loaded(tmp_path: Path) -> None:
+    assert whole(document(CONFIG)) is None
+    document(CONFIG.replace("units", "unitz"))
+    code = (
+        "import sys; sys.argv = ['kerascli', 'validate', 'config.yaml']\n"
+        "from kerascli.cli.app import main\n"
+        "try: main()\n"
+        "except SystemExit as end: print(end.code, sorted({'torch', 'numpy'} & set(sys.modules)))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ), check=True)
+    assert run.stdout == "2 []\n"
+    assert "unknown key 'unitz' in dense; did you mean 'units'?" in run.stderr
