@@ -52,7 +52,7 @@ INNER_FLOORS = {
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
 }
 
-COMPILER_MAY = {"light_torch", "spans", "cpus", "errors", "component", "device", "draws"}
+COMPILER_MAY = {"light_torch", "storage", "spans", "cpus", "errors", "component", "device", "draws"}
 """The compiler takes any module with example inputs: it knows neither the config nor data, models and training."""
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from kerascli.component import Component, Names, first_registries, registries
 from kerascli.errors import DataError, StorageError
 from kerascli.files import read_bytes
+from kerascli.section import key_names
 from kerascli.storage import cache_folder, make_folder, write_bytes
 
 _PACKAGE = Path(__file__).parents[1]
@@ -88,7 +89,8 @@ def make() -> Known:
 
 def _settings(cls: type[Component]) -> Settings:
     from kerascli.layers.base import BaseLayer
-    from kerascli.model.syntax.written import NODE_KEYS, call_arguments
+    from kerascli.model.syntax.schema import NodeKeys
+    from kerascli.model.syntax.written import call_arguments
 
     decorators = cls.__pydantic_decorators__
     whole = any(each.info.mode != "after" for each in decorators.model_validators.values())
@@ -100,7 +102,7 @@ def _settings(cls: type[Component]) -> Settings:
         list(cls.model_fields),
         [name for name, info in cls.model_fields.items() if info.is_required()],
         refused,
-        [*NODE_KEYS, *call_arguments(cls)] if issubclass(cls, BaseLayer) else [],
+        [*key_names(NodeKeys), *call_arguments(cls)] if issubclass(cls, BaseLayer) else [],
         [registry.kind for registry in first_registries(cls)],
         not whole and not others,
     )

@@ -149,7 +149,8 @@ def _entries(data: Mapping[Any, Any]) -> Iterator[tuple[Path, str, Any]]:
 
 def _parts(data: Mapping[Any, Any]) -> Iterator[Part]:
     """The parts of a sound config that others may be misspelt in place of."""
-    yield from (((section,), "key") for section in ("data", "compile", "fit") if section in data)
+    for section in {"data", "compile", "fit"} & data.keys():
+        yield (section,), "key"
     model = data["model"]
     entries = model.get("layers") if isinstance(model.get("layers"), list) else []
     arguments = [a for each in entries if isinstance(each, dict) for a in each.values() if isinstance(a, dict)]
@@ -160,9 +161,10 @@ def _parts(data: Mapping[Any, Any]) -> Iterator[Part]:
         if isinstance(entry, str):
             yield path, "value"
             continue
-        [(written, arguments)] = entry.items()
+        [(written, settings)] = entry.items()
         yield (*path, written), "name"
-        yield from (((*path, written, key), "key") for key in arguments) if isinstance(arguments, dict) else ()
+        for key in settings if isinstance(settings, dict) else ():
+            yield (*path, written, key), "key"
 
 
 class _Digests:

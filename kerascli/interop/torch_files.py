@@ -27,7 +27,7 @@ class Forward(nn.Module):
     def __init__(self, experiment: Experiment) -> None:
         super().__init__()
         self.model = experiment.graph
-        self.precision = experiment.update.precision
+        self.precision = experiment.module.precision
         self.names = [given.name for given in experiment.spec.model.inputs]
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:  # each (N, *) -> each (N, *)

@@ -27,10 +27,10 @@ class Experiment:
 
     spec: RunSpec
     graph: Graph
-    update: GraphStep
+    module: GraphStep
     """Predicts and judges."""
     forward_passes: tuple[ForwardPass[GraphStep], ...]
-    """What a training step consists of; an ordinary one has a single one, of `update` itself."""
+    """What a training step consists of; an ordinary one has a single one, of `module` itself."""
     weights: list[Weight]
     device: torch.device
 
@@ -40,10 +40,10 @@ class Experiment:
         spec = replace(self.spec, model=view.model, built=built, compile=None, train_step=None)
         graph = Graph(built)
         weights = graph.weights()
-        given = Stage({}) if view.own_inputs else self.update.input_stage
+        given = Stage({}) if view.own_inputs else self.module.input_stage
         objective = Objective(["loss"], (), weights).to(self.device)
-        update = GraphStep(graph, objective, given, self.update.target_stage, self.update.precision)
-        return Experiment(spec, graph, update, (), weights, self.device)
+        module = GraphStep(graph, objective, given, self.module.target_stage, self.module.precision)
+        return Experiment(spec, graph, module, (), weights, self.device)
 
 
 def build_experiment(
@@ -55,7 +55,7 @@ def build_experiment(
     targets: Mapping[str, Field],
     mixing: nn.Module | None = None,
 ) -> Experiment:
-    """Make the weights (by the spec's seed) and the update; without a compile section it only predicts.
+    """Make the weights (by the spec's seed) and the training step; without a compile section it only predicts.
 
     `mixing` is done to batches in training; None: nothing is.
     """
@@ -74,11 +74,11 @@ def build_experiment(
         sums=spec.model.sums,
         class_weight=_class_weight(spec, targets),
     ).to(device)
-    update = GraphStep(
+    module = GraphStep(
         graph, objective, input_stage.to(device), target_stage.to(device), compiled.compute.precision, mixing
     )
     trained = ParameterUpdate("", compiled.optimizer, tuple(weight for weight in weights if weight.trainable))
-    return Experiment(spec, graph, update, (ForwardPass(update, (trained,)),), weights, device)
+    return Experiment(spec, graph, module, (ForwardPass(module, (trained,)),), weights, device)
 
 
 def _of_train_step(

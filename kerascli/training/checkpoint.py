@@ -78,7 +78,7 @@ def reinstate(
     device = trainer.weights[0].tensor.device if trainer.weights else "cpu"
     states = _below(tensors, "states/")
     if states.keys() != {
-        str(index) for index, _ in enumerate(trainer.update.objective.metrics if progress.batch else ())
+        str(index) for index, _ in enumerate(trainer.module.objective.metrics if progress.batch else ())
     }:
         raise _of_another_version("has figures that are not those of this training")
     if states:

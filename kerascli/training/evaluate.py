@@ -13,21 +13,21 @@ from kerascli.training.train_step import TrainStepModule
 
 
 def evaluate(
-    update: TrainStepModule, batches: Iterable[Batch], *, seed: int, step: int = 0
+    module: TrainStepModule, batches: Iterable[Batch], *, seed: int, step: int = 0
 ) -> Generator[Tick, None, dict[str, float]]:
     """Yield a Tick a batch, return the figures. `step` keys the draws of models that sample in inference."""
-    update.eval()
+    module.eval()
     sums: list[Tensor] | None = None
-    memory = Memory(update.states())
+    memory = Memory(module.states())
     for number, batch in enumerate(batches):
         # not around the yield: whoever gets the event would be in inference mode too
         with torch.inference_mode(), draws.using(draws.Draws(seed, f"evaluate/{number}", step)), memory.of_batch():
-            outcome = update(batch)
+            outcome = module(batch)
             memory.keep(outcome.updates)
             sums = add_states(sums, outcome.loss.states)
         yield Tick()
     assert sums is not None, "a split has rows"
-    return update.objective.figures(sums)
+    return module.objective.figures(sums)
 
 
 def add_states(sums: list[Tensor] | None, states: list[Tensor]) -> list[Tensor]:

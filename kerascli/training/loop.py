@@ -73,7 +73,7 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
     started = time.monotonic() - progress.seconds
     yield EpochBegin(number, plan.epochs, plan.steps)
     if progress.batch == 0 and plan.forgets:
-        forget(trainer.update.states())
+        forget(trainer.module.states())
     if progress.batch == 0:  # after the event, at which a run may be left: to go on from there must not do it twice
         facts = _facts(trainer, plan, progress, progress.row, number)
         with span("callbacks"):
@@ -82,7 +82,7 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
     yield from _batches(trainer, plan, progress, started)
     assert progress.states is not None
     with span("metrics"):
-        logs = trainer.update.objective.figures(progress.states)
+        logs = trainer.module.objective.figures(progress.states)
         refuse_bad_step(trainer, plan.steps, number)
         refuse_bad_weights(trainer, progress)
     if plan.validation is not None and plan.validates(number):
@@ -104,7 +104,7 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
 
 
 def _batches(trainer: Trainer, plan: Plan, progress: Progress, started: float) -> Iterator[Event]:
-    trainer.update.train()
+    trainer.module.train()
     drawn = time.monotonic()
     number = progress.epoch + 1
     periods = {i: n for i, callback in enumerate(plan.callbacks) if (n := callback.batch_period()) is not None}
@@ -121,13 +121,13 @@ def _batches(trainer: Trainer, plan: Plan, progress: Progress, started: float) -
             progress.seconds = now - started
             with span("metrics"):
                 refuse_bad_step(trainer, plan.steps, number)
-                logs = trainer.update.objective.figures(progress.states)
+                logs = trainer.module.objective.figures(progress.states)
         carried = _Carried()
         if due := [i for i, period in periods.items() if progress.step % period == 0]:
             progress.seconds = now - started
             with span("callbacks"):
                 refuse_bad_step(trainer, plan.steps, number)
-                so_far = trainer.update.objective.figures(progress.states)
+                so_far = trainer.module.objective.figures(progress.states)
                 facts = replace(_facts(trainer, plan, progress, so_far, number), seconds=progress.seconds)
                 carried = _decide(trainer, plan, progress, due, lambda callback: callback.batch_end, facts)
                 progress.said += carried.messages
@@ -147,7 +147,7 @@ def _awaited(batches: Iterable[Batch]) -> Iterator[Batch]:
 
 def _validate(trainer: Trainer, plan: Plan, progress: Progress) -> Generator[Event, None, dict[str, float]]:
     assert plan.validation is not None
-    work = evaluate(trainer.update, plan.validation(), seed=trainer.seed, step=progress.step)
+    work = evaluate(trainer.module, plan.validation(), seed=trainer.seed, step=progress.step)
     if any(callback.judges_averages for callback in plan.callbacks):
         work = _on_averages(work, trainer)
     figures = yield from work

@@ -11,15 +11,15 @@ from kerascli.training.layer_states import Memory
 from kerascli.training.train_step import GraphStep
 
 
-def predict(update: GraphStep, batches: Iterable[Batch], *, seed: int) -> dict[str, Tensor]:
+def predict(module: GraphStep, batches: Iterable[Batch], *, seed: int) -> dict[str, Tensor]:
     """Outputs by name (rows, *), on the CPU, in float32 where they were computed in half precision."""
-    update.eval()
+    module.eval()
     parts: dict[str, list[Tensor]] = {}
-    memory = Memory(update.states())
+    memory = Memory(module.states())
     with torch.inference_mode():
         for number, batch in enumerate(batches):
             with draws.using(draws.Draws(seed, f"predict/{number}", 0)), memory.of_batch():
-                outcome = update.predict(batch.inputs)
+                outcome = module.predict(batch.inputs)
                 memory.keep(outcome.updates)
             for name, value in outcome.outputs.items():
                 value = value.float() if value.dtype in (torch.bfloat16, torch.float16) else value

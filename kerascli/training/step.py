@@ -22,14 +22,14 @@ class Trainer:
 
     def __init__(
         self,
-        update: TrainStepModule,
+        module: TrainStepModule,
         optimizers: Optimizers,
         weights: Sequence[Weight],
         passes: Sequence[tuple[ForwardPass, Runner]],
         *,
         seed: int,
     ) -> None:
-        self.update = update
+        self.module = module
         self.optimizers = optimizers
         self.weights = list(weights)
         self.seed = seed

@@ -56,7 +56,7 @@ def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
     check_values(spec.graphs, spec.compared(), {name: rows}, run.stages.input_stage, run.stages.target_stage)
     started = time.monotonic()
     source = judged(experiment, rows)
-    figures = _finished(evaluate(experiment.update, source.epoch(0), seed=spec.seed))
+    figures = _finished(evaluate(experiment.module, source.epoch(0), seed=spec.seed))
     seconds = time.monotonic() - started
     return Evaluation(Evaluated(name, figures, rows.rows, seconds), tuple(_classify(run, source)))
 
@@ -104,7 +104,7 @@ def _classify(run: OpenedRun, source: BatchSource) -> Iterator[Classified]:
     experiment = run.experiment
     compiled = experiment.spec.compile
     pairs = [pair for pair in compiled.pairs if tells_classes(pair.loss)] if compiled is not None else []
-    outputs = predict(experiment.update, source.epoch(0), seed=experiment.spec.seed) if pairs else {}
+    outputs = predict(experiment.module, source.epoch(0), seed=experiment.spec.seed) if pairs else {}
     for pair in pairs:
         reading = class_reading(outputs[pair.output], run.stages.facts.targets.get(pair.target), pair.loss)
         if reading is None:
@@ -120,4 +120,4 @@ def _classify(run: OpenedRun, source: BatchSource) -> Iterator[Classified]:
 
 def _targets(experiment: Experiment, batches: Iterator[Batch], name: str) -> Iterator[torch.Tensor]:
     for batch in batches:
-        yield experiment.update.target_stage(batch.targets)[name].cpu()
+        yield experiment.module.target_stage(batch.targets)[name].cpu()

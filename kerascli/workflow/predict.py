@@ -48,7 +48,7 @@ def predict_rows(run: OpenedRun, rows: Split, renamed: Mapping[str, str] | None 
     spec = run.experiment.spec
     check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages.input_stage, run.stages.target_stage)
     experiment = run.experiment
-    outputs = predict(experiment.update, judged(experiment, rows, figures=False).epoch(0), seed=spec.seed)
+    outputs = predict(experiment.module, judged(experiment, rows, figures=False).epoch(0), seed=spec.seed)
     pairs = {pair.output: pair for pair in (spec.compile.pairs if spec.compile else ())}
     columns: dict[str, np.ndarray] = {}
     for name, output in outputs.items():

@@ -174,7 +174,7 @@ def test_the_config_sees_pixels_as_torchvision_does(
     prepared = config.load_data()
     experiment = experiment_of(described(config, prepared), Choice("cpu", "a test"))
     init_weights(experiment, config, tmp_path)
-    [ours] = predict(experiment.update, judged(experiment, prepared.splits["test"]).epoch(0), seed=0).values()
+    [ours] = predict(experiment.module, judged(experiment, prepared.splits["test"]).epoch(0), seed=0).values()
     pixels = torch.from_numpy(cifar10.Cifar10().load(config.context)["test"].array("x")).permute(0, 3, 1, 2) / 255
     mean, deviation = (torch.tensor(v)[:, None, None] for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
     with torch.no_grad():

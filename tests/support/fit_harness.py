@@ -62,13 +62,13 @@ class Ours:
         progress = Progress(epoch=experiment.spec.fit.initial_epoch)
         history = [dict(progress.row) for event in train(trainer, plan, progress) if isinstance(event, EpochEnd)]
         rows = judged(experiment, self.prepared.splits["train"])
-        outputs = predict(experiment.update, rows.epoch(0), seed=seed)
+        outputs = predict(experiment.module, rows.epoch(0), seed=seed)
         own = ("epoch", "learning_rate", "epoch_seconds")
         names = {name: None for row in history for name in row if name not in own}
         return Trained(
             history={name: [row[name] for row in history if name in row] for name in names},
             weights={weight.name: weight.keras().numpy() for weight in experiment.weights},
-            evaluated=outcome_of(evaluate(experiment.update, rows.epoch(0), seed=seed)),
+            evaluated=outcome_of(evaluate(experiment.module, rows.epoch(0), seed=seed)),
             predicted={name: value.numpy() for name, value in outputs.items()},
         )
 
@@ -81,7 +81,7 @@ def prepare(folder: Path, data: Arrays, config: str) -> Ours:
     opened = open_config(path, sets=["fit.shuffle=false"])
     prepared = opened.load_data()
     experiment = experiment_of(described(opened, prepared), Choice("cpu", "a test"))
-    experiment.update.double()  # the weights, still of float32
+    experiment.module.double()  # the weights, still of float32
     return Ours(experiment, prepared)
 
 

@@ -26,7 +26,7 @@ def experiment(section: dict[str, Any], **sections: Any) -> Experiment:
     generator = torch.Generator().manual_seed(2)
     for weight in made.weights:
         weight.assign(torch.rand(weight.spec.shape, generator=generator) * 0.7 + 0.2)
-    made.update.eval()
+    made.module.eval()
     return made
 
 
@@ -50,7 +50,7 @@ def of_example(name: str, example: Example) -> dict[str, Any]:
 def exported(made: Experiment, folder: Path, suffix: str = ".keras", **names: str) -> Path:
     """Our file of a model."""
     spec = made.spec
-    graph = keras_graph(spec.model, made.graph.specs, name="model", names=names, precision=made.update.precision)
+    graph = keras_graph(spec.model, made.graph.specs, name="model", names=names, precision=made.module.precision)
     path = folder / f"model{suffix}"
     keras_3 = suffix == ".keras"
     path.write_bytes(
@@ -69,7 +69,7 @@ def opened(made: Experiment, folder: Path, suffix: str = ".keras", **names: str)
 
 def outputs(made: Experiment, inputs: dict[str, Tensor]) -> list[np.ndarray]:
     with torch.inference_mode():
-        return [value.numpy() for value in made.update.run(inputs).outputs.values()]
+        return [value.numpy() for value in made.module.run(inputs).outputs.values()]
 
 
 def assert_equal_in_keras(made: Experiment, folder: Path, suffix: str = ".keras", tolerance: float = 1e-5) -> Any:

@@ -227,7 +227,7 @@ def test_rows_of_the_data_are_shown_with_what_is_right(run: RunRecord) -> None:
 def test_what_is_written_is_what_teacher_forcing_predicts_step_by_step(run: RunRecord) -> None:
     """What a decoder that sees no later word says after its own words is the same if it is given them at once."""
     studio = studio_of(open_run(run, device="cpu", checkpoint=None))
-    update = studio.experiment.update
+    update = studio.experiment.module
     for weight in update.parameters():  # whatever the weights are, also where it is wrong
         weight.data += 0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(3))
     rows = studio.rows(6)

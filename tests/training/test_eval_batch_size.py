@@ -130,7 +130,7 @@ def test_figures_do_not_depend_on_how_many_are_judged_at_once(config: str) -> No
     experiment = experiment_of(described(opened, prepared), Choice("cpu", "a test"))
     split = prepared.splits["train"]
     at_once, few = (
-        outcome_of(evaluate(experiment.update, source.epoch(0), seed=1))
+        outcome_of(evaluate(experiment.module, source.epoch(0), seed=1))
         for source in (judged(experiment, split), BatchSource(split, 7, experiment.device))
     )
     assert at_once == pytest.approx(few, rel=1e-6)

@@ -55,7 +55,7 @@ def request_of(path: Path, *sets: str, steps: int = 10) -> tuple[Request, Plan]:
     config = open_config(path, sets=sets)
     prepared = config.load_data()
     experiment = experiment_of(described(config, prepared), Choice("cpu", "a test"))
-    experiment.update.train()
+    experiment.module.train()
     plan = make_plan(experiment, prepared, {})
     batches = [batch for batch, _ in zip(plan.batches(0, 0), range(2), strict=False)]
     assert experiment.spec.training is not None

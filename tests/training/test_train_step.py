@@ -293,7 +293,7 @@ def test_history_has_the_figures_of_every_update(tmp_path: Path) -> None:
 def test_a_loss_is_the_weighted_sum_of_its_parts(tmp_path: Path) -> None:
     """With what layers add, and the penalties of the weights that the update trains."""
     experiment, prepared, _ = hard(tmp_path)
-    found = outcome_of(evaluate(experiment.update, judged(experiment, prepared.splits["validation"]).epoch(0), seed=3))
+    found = outcome_of(evaluate(experiment.module, judged(experiment, prepared.splits["validation"]).epoch(0), seed=3))
     kernel = next(weight for weight in experiment.weights if weight.name == "score/kernel")
     parts = found["critic_real"] + found["critic_fake"] + found["critic_of_class"] + 0.001 * found["critic_drift"]
     assert found["critic_loss"] == pytest.approx(parts + 0.01 * kernel.tensor.square().sum().item(), rel=1e-5)
@@ -352,7 +352,7 @@ def test_updates_that_are_repeated_draw_anew(tmp_path: Path) -> None:
 def test_a_traced_pass_is_the_module_s_pass(tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "onednn_is_faster", lambda: False)
     experiment, _, plan = hard(tmp_path, "compile={jit_compile: false}")
-    experiment.update.train()
+    experiment.module.train()
     batches = [batch for batch, _ in zip(plan.batches(0, 0), range(2), strict=False)]
     forward_pass = experiment.forward_passes[number]
     runner, choice = make_runner(Request(forward_pass, batches, 10, jit_compile=False))
@@ -488,7 +488,7 @@ def test_sample_weights_count_where_their_target_is_right(tmp_path: Path) -> Non
     ours = prepare(tmp_path, data, text)
     torch.set_default_dtype(torch.float64)
     batches = judged(ours.experiment, ours.prepared.splits["train"]).epoch(0)
-    found = outcome_of(evaluate(ours.experiment.update, batches, seed=0))
+    found = outcome_of(evaluate(ours.experiment.module, batches, seed=0))
     weights = {weight.name: weight.keras().numpy() for weight in ours.experiment.weights}
     hidden = np.tanh(data["x"] @ weights["low/kernel"] + weights["low/bias"])
     errors = (hidden @ weights["high/kernel"] + weights["high/bias"] - data["y"])[:, 0] ** 2

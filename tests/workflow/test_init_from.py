@@ -63,7 +63,7 @@ def begun(path: Path, runs: Path) -> dict[str, np.ndarray]:
     prepared = config.load_data()
     experiment = experiment_of(described(config, prepared), Choice("cpu", "a test"))
     init_weights(experiment, config, runs)
-    outputs = predict(experiment.update, judged(experiment, prepared.splits["train"]).epoch(0), seed=0)
+    outputs = predict(experiment.module, judged(experiment, prepared.splits["train"]).epoch(0), seed=0)
     return {
         "out": next(iter(outputs.values())).numpy(),
         **{weight.name: weight.keras().numpy() for weight in experiment.weights},

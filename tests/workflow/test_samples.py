@@ -119,7 +119,7 @@ def test_a_manifold_is_the_decoder_over_quantiles(opened: OpenedRun) -> None:
     assert found.values.shape == (3, 3, 4, 4, 1)
     np.testing.assert_allclose(found.across, [-1.6448536, 0, 1.6448536], atol=1e-6)
     assert list(found.down) == list(found.across)[::-1]
-    decoder = opened.experiment.view("decode").update.eval()
+    decoder = opened.experiment.view("decode").module.eval()
     corner = torch.tensor([[found.across[2], found.down[0]]], dtype=torch.float32)
     (made,) = decoder.run({"z": corner}).outputs.values()
     wanted = ((made.detach().numpy().reshape(4, 4, 1) + 3) / 6).clip(0, 1)
@@ -168,7 +168,7 @@ def test_classes_go_through_the_columns_and_the_noise_is_fixed(opened: OpenedRun
     np.testing.assert_array_equal(one.values, same.values)
     assert not np.array_equal(one.values, other.values)
     noise = studio_of(opened).noise((8, 2), "normal", 0)
-    update = opened.experiment.view("classed").update.eval()
+    update = opened.experiment.view("classed").module.eval()
     labels = torch.tensor([0, 1, 2, 3] * 2)
     (made,) = update.run({"noise": noise, "label": labels}).outputs.values()
     np.testing.assert_allclose(one.values.reshape(8, 16), ((made.detach().numpy() + 9) / 18).clip(0, 1), atol=1e-6)
@@ -326,7 +326,7 @@ def test_a_model_of_every_step_reads_a_short_prompt_from_its_first_place_on() ->
 
 
 def test_a_sample_in_float64_and_in_training_mode_leaves_the_modes_as_they_were(opened: OpenedRun) -> None:
-    update = opened.experiment.update.train()
+    update = opened.experiment.module.train()
     sample(opened, {"reconstructions": {"view": "both", "output": "image"}})
     assert update.training
     assert update.input_stage.training

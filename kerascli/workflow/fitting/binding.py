@@ -44,7 +44,7 @@ def bind(experiment: Experiment, plan: Plan, recorded_mode: str | None = None) -
     assert experiment.spec.training is not None
     jit_compile = experiment.spec.training.compute.jit_compile
     optimizers = _optimizers(experiment)
-    experiment.update.train()
+    experiment.module.train()
     batches = list(islice(plan.batches(0, 0), 2))
     scales = {name: each.loss_scale.factor for name, each in optimizers.by_name.items() if each.loss_scale is not None}
     passes: list[tuple[ForwardPass, Runner]] = []
@@ -60,7 +60,7 @@ def bind(experiment: Experiment, plan: Plan, recorded_mode: str | None = None) -
                     optimizer.compile(compile_rule)
         passes.append((each, run))
         modes[each.updates[0].name] = mode
-    trainer = Trainer(experiment.update, optimizers, experiment.weights, passes, seed=experiment.spec.seed)
+    trainer = Trainer(experiment.module, optimizers, experiment.weights, passes, seed=experiment.spec.seed)
     return trainer, _slowest(modes)
 
 

@@ -66,7 +66,7 @@ def know_model(profiler: Profiler, mode: str, experiment: Experiment, plan: Plan
 
 def _layers(experiment: Experiment) -> dict[str, nn.Module]:
     """The modules that a step calls one after the other; one that stands in several nodes goes by its first name."""
-    update = experiment.update
+    update = experiment.module
     found = {"transforms of inputs": update.input_stage, "transforms of targets": update.target_stage}
     if (mixing := experiment.forward_passes[0].module.mixing) is not None:
         found["augment"] = mixing

@@ -126,7 +126,7 @@ def _judge(course: Course, record: RunRecord, stop: Signals) -> Generator[Event,
     experiment = course.ready.experiment
     started = time.monotonic()
     batches = islice(judged(experiment, test).epoch(0), course.options.limits.get("validation_steps"))
-    work = evaluate(experiment.update, _while_wanted(batches, record, stop), seed=experiment.spec.seed)
+    work = evaluate(experiment.module, _while_wanted(batches, record, stop), seed=experiment.spec.seed)
     figures = yield from work
     yield Evaluated("test", figures, test.rows, time.monotonic() - started)
     return {"test": figures}

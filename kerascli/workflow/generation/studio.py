@@ -56,7 +56,7 @@ class ModelStudio:
 
     def run(self, view: str | None, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         experiment = self._of(view)
-        update, device = experiment.update, experiment.device
+        update, device = experiment.module, experiment.device
         if update.states():
             raise ConfigError("a stateful model makes no samples: it takes no rows but those of whole batches")
         count = len(next(iter(inputs.values())))
@@ -90,7 +90,7 @@ class ModelStudio:
 
     def staged(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Prepared inputs through what their pipelines do batch by batch."""
-        stage, device = self.experiment.update.input_stage, self.experiment.device
+        stage, device = self.experiment.module.input_stage, self.experiment.device
         was_training = stage.training
         stage.eval()
         try:

@@ -62,7 +62,7 @@ def export_run(
     path = output_file(path)
     run = open_run(record, device="cpu", checkpoint=checkpoint)
     run = run if view is None else run.view(view)
-    run.experiment.update.eval()
+    run.experiment.module.eval()
     if kind in {"onnx", "torch_export"} and _is_stateful(run.experiment):
         hint = "train with stateful: false, or take --format keras, or safetensors for its weights"
         raise ConfigError(
@@ -101,7 +101,7 @@ def _keras(run: OpenedRun, kind: str, checkpoint: str | None) -> tuple[bytes, fl
         experiment.graph.specs,
         name=spec.name,
         names=names,
-        precision=experiment.update.precision,
+        precision=experiment.module.precision,
         batch_size=size,
     )
     notes, weights = list(graph.notes), lasting(experiment.weights)
@@ -177,10 +177,10 @@ def read_back(data: bytes, kind: str, graph: KerasGraph, experiment: Experiment)
     }
     if sorted(map(_digest, wanted.values())) != sorted(map(_digest, lasting(read.weights))):
         raise CheckFailed("the weights in the file are not the model's")
-    read.update.eval()
+    read.module.eval()
     given = sample_inputs(experiment.spec.model, read.spec.fit.batch_size if _is_stateful(read) else _ROWS_CHECKED)
     renamed = dict(zip([i.name for i in read.spec.model.inputs], given.values(), strict=True))
-    return _difference(_outputs(experiment, given), _outputs(read, renamed), experiment.update.precision)
+    return _difference(_outputs(experiment, given), _outputs(read, renamed), experiment.module.precision)
 
 
 def _digest(weight: Any) -> str:
@@ -210,12 +210,12 @@ def _torch(experiment: Experiment, kind: str) -> tuple[bytes, float | None]:
         data = torch_files.program_bytes(experiment, example)
         with torch.no_grad():
             found = torch_files.run_program(data, inputs)
-    return data, _difference(_outputs(experiment, given), found, experiment.update.precision)
+    return data, _difference(_outputs(experiment, given), found, experiment.module.precision)
 
 
 def _outputs(experiment: Experiment, inputs: dict[str, Tensor]) -> list[Tensor]:
     with torch.inference_mode():
-        return list(experiment.update.run(inputs).outputs.values())
+        return list(experiment.module.run(inputs).outputs.values())
 
 
 def _difference(wanted: Sequence[Tensor], found: Sequence[Tensor], precision: str) -> float:
