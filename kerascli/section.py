@@ -93,4 +93,4 @@ def _lenient(cls: type[BaseSection]) -> type[BaseSection]:
     for info in required.values():
         info.default = None
     fields: dict[str, Any] = {name: (info.annotation, info) for name, info in required.items()}
-    return create_model(cls.__name__, __base__=cls, **fields) if fields else cls
+    return create_model(cls.__name__, __base__=cls, __module__=cls.__module__, **fields) if fields else cls

@@ -104,7 +104,11 @@ def _dotted(path: Path) -> str:
 
 
 def _title(owner: type[BaseModel]) -> str:
-    return getattr(owner, "component_name", "") or owner.__name__.removesuffix("Spec").lower()
+    return (
+        getattr(owner, "component_name", "")
+        or getattr(owner, "title", "")
+        or owner.__name__.removesuffix("Spec").lower()
+    )
 
 
 def _without_union_tags(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:

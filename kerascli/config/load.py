@@ -9,7 +9,7 @@ from typing import Any
 
 from kerascli.component import Invalid
 from kerascli.config.absent_data import told_where_from, with_sizes
-from kerascli.config.composition.extends import SECTIONS, extend, read_extended, unknown_sections
+from kerascli.config.composition.extends import extend, read_extended
 from kerascli.config.composition.folders import data_folder, in_one_folder
 from kerascli.config.composition.overrides import override
 from kerascli.config.composition.plugins import import_plugins, plugin_files
@@ -27,17 +27,16 @@ from kerascli.config.facts import lookup
 from kerascli.config.run import RunSpec, resolved
 from kerascli.config.sample_checks import shown_columns
 from kerascli.config.sections.phases import folded, in_each, unfold, with_phase
+from kerascli.config.top_level import config_faults
 from kerascli.config.yaml.document import Document, Faulty, one_error
 from kerascli.config.yaml.text import parse_document
 from kerascli.data.base import Context, Learned
 from kerascli.data.pipeline.prepare import DataFacts, PreparedData, data_facts, load_data
 from kerascli.data.section import DataSpec, parse_data
-from kerascli.errors import ConfigError, DataError, Fault, FileRefused, nearest, safe_text, show
+from kerascli.errors import ConfigError, DataError, Fault, FileRefused, safe_text
 from kerascli.errors import Path as FaultPath
-from kerascli.runs.record import NAME, RunRecord
+from kerascli.runs.record import RunRecord
 from kerascli.user_code import UserCode
-
-MAX_SEED = 2**53
 
 Progress = Callable[[str, int, int], None]
 """(what, bytes so far, bytes in all), while something long goes on."""
@@ -229,7 +228,7 @@ def _opened(
     """The config of a document; of a run's own, `recorded` are the plugins that may be run."""
     documents, refused = unfold(document)
     refused = document.error(refused).everything
-    faults = _section_faults(document.data)
+    faults = config_faults(document.data)
     try:
         values = read_flags(document, flags)
         faults += idle_flags(document, flags)
@@ -284,19 +283,6 @@ def _with_others(broken: Sequence[Fault], others: Sequence[Fault]) -> list[Fault
     paths = [fault.path for fault in broken]
     rest = (fault for fault in others if not any(fault.path[: len(path)] == path for path in paths))
     return [*broken, *rest]
-
-
-def _section_faults(data: Mapping[Any, Any]) -> list[Fault]:
-    faults = unknown_sections(data)
-    misspelt = {nearest(str(key), SECTIONS) for key in data if key not in SECTIONS}
-    if "model" not in data and "model" not in misspelt:
-        faults.append(Fault("the config has no 'model' section", (), hint="add model: {layers: [...]}"))
-    if (name := data.get("name")) is not None and (not isinstance(name, str) or not NAME.fullmatch(name)):
-        hint = "letters, digits, '.', '_' and '-', at most 100"
-        faults.append(Fault(f"name: expected the name of a run, got {show(name)}", ("name",), hint=hint))
-    if (seed := data.get("seed")) is not None and not (type(seed) is int and 0 <= seed < MAX_SEED):
-        faults.append(Fault(f"seed: expected a whole number from 0 to 2**53, got {show(seed)}", ("seed",)))
-    return faults
 
 
 def _seed(document: Document) -> int:

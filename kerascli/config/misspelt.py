@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from kerascli.config import known
-from kerascli.config.composition.extends import unknown_sections
 from kerascli.config.known import Known, Settings
+from kerascli.config.top_level import unknown_sections
 from kerascli.config.yaml.document import Document
 from kerascli.errors import ConfigError, Fault, Path, nearest
 from kerascli.wording import unknown_key

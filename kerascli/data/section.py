@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     InstanceOf,
     ValidationError,
@@ -24,6 +22,7 @@ from kerascli.data.base import SOURCES, TRANSFORMS, Source, Transform
 from kerascli.data.mixing import AugmentField, name_faults
 from kerascli.data.where import Where
 from kerascli.errors import Fault, show, suggestion
+from kerascli.section import BaseSection, section_ref
 from kerascli.shapes import NonNegativeInt
 from kerascli.wording import fault_list
 
@@ -32,10 +31,8 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PartFraction = Annotated[float, Field(ge=0, lt=1)]
 
 
-class SplitSpec(BaseModel):
+class SplitSpec(BaseSection):
     """Parts of the training rows, drawn at random once."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     validation: PartFraction = 0.0
     """The fraction of the training rows that becomes the split 'validation'."""
@@ -93,16 +90,14 @@ class Pipeline:
 PipelineField = Annotated[InstanceOf[Pipeline], WithJsonSchema({"x-pipeline": True})]
 
 
-class DataSpec(BaseModel):
-    """What the data section says, checked as far as that can be done without the data."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+class DataSpec(BaseSection):
+    """A source, how it is split, and a pipeline for every input and target."""
 
     source: Annotated[Source, SOURCES.field()]
     """Where the columns come from."""
     where: Where = Field(default={})
     """By column the values of the rows that stay, in every split."""
-    split: SplitSpec | None = None
+    split: Annotated[SplitSpec | None, section_ref("data.split")] = None
     """Parts of the training rows that are set aside for other splits."""
     shared: dict[str, Annotated[Transform, TRANSFORMS.field()]] = Field(default={})
     """Transforms by name, learned once for all pipelines that use them."""

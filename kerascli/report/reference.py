@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from kerascli.component import Component, Registry, plural, registries
-from kerascli.config.schema.json_schema import first_line
 from kerascli.config.schema.sections import node_settings, sections
-from kerascli.config.schema.settings import Setting, options, settings
+from kerascli.config.schema.settings import Setting, first_line, options, settings
 from kerascli.config.yaml.dump import flow_yaml
 from kerascli.errors import ConfigError, suggestion
 from kerascli.layers.base import BaseLayer

@@ -74,7 +74,9 @@ def build_experiment(
         sums=spec.model.sums,
         class_weight=_class_weight(spec, targets),
     ).to(device)
-    module = GraphStep(graph, objective, input_stage.to(device), target_stage.to(device), compiled.precision, mixing)
+    module = GraphStep(
+        graph, objective, input_stage.to(device), target_stage.to(device), compiled.compute.precision, mixing
+    )
     trained = ParameterUpdate("", compiled.optimizer, tuple(weight for weight in weights if weight.trainable))
     return Experiment(spec, graph, module, (ForwardPass(module, (trained,)),), weights, device)
 
@@ -104,9 +106,9 @@ def _of_train_step(
             )
             for u, update in zip(each.updates, updates, strict=True)
         ]
-        module = GraphStep(graph, PassObjective(objectives), *stages, train_step.precision, mixing)
+        module = GraphStep(graph, PassObjective(objectives), *stages, train_step.compute.precision, mixing)
         passes.append(ForwardPass(module, tuple(updates), each.repeat))
-    whole = AllPasses(graphs[0], [(each.stream, each.module) for each in passes], *stages, train_step.precision)
+    whole = AllPasses(graphs[0], [(each.stream, each.module) for each in passes], *stages, train_step.compute.precision)
     return Experiment(spec, graphs[0], whole, tuple(passes), weights, device)
 
 

@@ -121,14 +121,16 @@ def _is_of_kind(file: Path, kind: str) -> bool:
 
 
 def _is_config(file: Path) -> bool:
-    from kerascli.config.composition.extends import SECTIONS
+    from kerascli.config.top_level import ConfigSection
     from kerascli.config.yaml.text import read_document
 
     try:
         keys = read_document(file).data.keys()
     except KerasCliError:
         return False
-    return keys <= set(SECTIONS) and not keys.isdisjoint({"extends", "data", "model", "compile", "fit"})
+    return keys <= ConfigSection.model_fields.keys() and not keys.isdisjoint(
+        {"extends", "data", "model", "compile", "fit"}
+    )
 
 
 def _is_schema(file: Path) -> bool:

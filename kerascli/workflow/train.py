@@ -178,7 +178,7 @@ def _write_start(
         **run_facts(), "command": shlex.join(["kerascli", *options.command]),
         "config": str(config.path), "flags": dict(config.flags), "seed": spec.seed,
         "device": device.value, "device_reason": device.reason,
-        "precision": spec.training.precision if spec.training else "float32",
+        "precision": spec.training.compute.precision if spec.training else "float32",
         "data": data_digests(phases), "plugins": plugins, "directions": directions(phases),
         **facts,
     })  # fmt: skip
@@ -198,7 +198,7 @@ def _choice_notes(device: Choice, threads: Threads, tier: Choice, experiment: Ex
     if threads.told:
         yield Note(f"threads: {threads.count} ({threads.reason})")
     training = experiment.spec.training
-    asked = training is not None and training.jit_compile is True
+    asked = training is not None and training.compute.jit_compile is True
     if tier.value == "compiled" or asked:
         yield Note(f"tier: {tier.value} ({tier.reason})")
 

@@ -17,7 +17,7 @@ from kerascli.component import Component, Invalid, registries
 from kerascli.config.schema.json_schema import json_schema
 from kerascli.config.schema.sections import node_settings, sections
 from kerascli.config.schema.settings import settings
-from kerascli.config.sections.compile import CompileSpec
+from kerascli.config.sections.compile import CompileSection
 from kerascli.config.sections.read_compile import parse_compile
 from kerascli.config.yaml.text import parse_document, read_document
 from kerascli.layers.base import LAYERS
@@ -249,7 +249,7 @@ def test_the_keys_of_compile_are_those_that_are_read() -> None:
     keys = {setting.name for setting in sections()["compile"].settings}
     output = {"out": TensorSpec((1,))}
     assert set(parse_compile({"loss": "mse"}, output, None, extra_losses=False).dump()) == keys
-    assert CompileSpec.__dataclass_fields__["precision"].default in json.dumps(DEFINITIONS["compile"])
+    assert CompileSection.model_fields["precision"].default in json.dumps(DEFINITIONS["compile"])
     with pytest.raises(Invalid, match="unknown key 'zzz'"):
         parse_compile({"loss": "mse", "zzz": 1}, output, None, extra_losses=False)
 

@@ -60,7 +60,7 @@ def request_of(path: Path, *sets: str, steps: int = 10) -> tuple[Request, Plan]:
     batches = [batch for batch, _ in zip(plan.batches(0, 0), range(2), strict=False)]
     assert experiment.spec.training is not None
     (forward_pass,) = experiment.forward_passes
-    return Request(forward_pass, batches, steps, experiment.spec.training.jit_compile), plan
+    return Request(forward_pass, batches, steps, experiment.spec.training.compute.jit_compile), plan
 
 
 def assert_steps_agree(request: Request, plan: Plan, runner: Runner, apart: float) -> None:

@@ -1,31 +1,18 @@
 """`extends: base.yaml`: a config on top of another one."""
 
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path as FilePath
-from typing import Any
 
 from kerascli.component import Invalid
 from kerascli.config.composition.merge import IsComponent, Merger, is_component
+from kerascli.config.top_level import ConfigSection
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.text import read_document
-from kerascli.errors import ConfigError, Fault, nearest, safe_text, show, suggestion
+from kerascli.errors import ConfigError, Fault, safe_text, show
 from kerascli.files import impossible_path
 
 MAX_CHAIN = 16
-SECTIONS = ("extends", "plugins", "name", "seed", "flags", "data", "model", "compile", "fit")
-"""The keys of a config."""
-
-
-def unknown_sections(data: Mapping[Any, Any]) -> list[Fault]:
-    """The faults of keys of a config that are no sections."""
-    return [
-        Fault(f"unknown section '{key}'{suggestion(str(key), SECTIONS)}", (key,), "key",
-              hint=None if nearest(str(key), SECTIONS) else f"a config has {', '.join(SECTIONS)}")
-        for key in data
-        if key not in SECTIONS
-    ]  # fmt: skip
 
 
 def read_extended(path: FilePath, *, is_component: IsComponent = is_component) -> Document:
@@ -69,7 +56,7 @@ def _base(chain: list[Document]) -> Document:
             raise _no_config(upper, written) from None
         # a fault without a place is about the file as a whole: say who asked for it
         raise ConfigError([upper.locate(replace(fault, path=("extends",))) for fault in error.faults]) from None
-    if found.data and not found.data.keys() & set(SECTIONS):
+    if found.data and not found.data.keys() & set(ConfigSection.model_fields):
         raise _no_config(upper, written)
     return found
 
@@ -82,7 +69,7 @@ def _is_yaml(path: FilePath) -> bool:
 def _no_config(upper: Document, written: str) -> ConfigError:
     """Any file can be named here, by somebody else's config too: nothing that stands in it is told."""
     text = f"extends: '{safe_text(written, 100)}' is not a config"
-    hint = f"a config is YAML with sections: {', '.join(SECTIONS)}"
+    hint = f"a config is YAML with sections: {', '.join(ConfigSection.model_fields)}"
     return upper.error([Fault(text, ("extends",), hint=hint)])
 
 

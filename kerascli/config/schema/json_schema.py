@@ -6,7 +6,7 @@ from typing import Any
 
 from kerascli.component import Component, Registry, registries
 from kerascli.config.schema.sections import Section, node_settings, sections
-from kerascli.config.schema.settings import Schema, Setting, settings
+from kerascli.config.schema.settings import Schema, Setting, first_line, settings
 from kerascli.layers.base import LAYERS
 from kerascli.model.syntax.schema import FirstLayerKeys, RepeatEach, RepeatTimes
 
@@ -158,11 +158,6 @@ def _any_spelling(registry: Registry[Any], names: Iterable[str]) -> str:
         by_prefix.setdefault(spelling(name), []).append(loosely(name))
     parts = [f"{prefix}(?:{'|'.join(words)})" for prefix, words in by_prefix.items()]
     return f"^{parts[0]}$" if len(parts) == 1 else f"^(?:{'|'.join(parts)})$"
-
-
-def first_line(cls: type[Component]) -> str:
-    """What a component is, in a line; bases' docstrings are not its own."""
-    return (cls.__dict__.get("__doc__") or "").strip().partition("\n")[0]
 
 
 def _arguments(found: Iterable[Setting]) -> Schema:

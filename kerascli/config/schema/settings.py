@@ -43,7 +43,14 @@ def settings(cls: type[BaseModel]) -> list[Setting]:
     whole = whole_schema(cls)
     found = [_setting(cls, name, whole) for name in cls.model_fields]
     first = cls.first_argument() if issubclass(cls, Component) else None
+    if first is None:
+        return found
     return sorted(found, key=lambda setting: (setting.name != first, setting.name == "trainable"))
+
+
+def first_line(cls: type[BaseModel]) -> str:
+    """What a component or a section is, in a line; bases' docstrings are not its own."""
+    return (cls.__dict__.get("__doc__") or "").strip().partition("\n")[0]
 
 
 def whole_schema(cls: type[BaseModel]) -> Schema:

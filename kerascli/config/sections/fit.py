@@ -1,15 +1,16 @@
 """The `fit:` section: how long, in what batches, validated on what, watched by whom."""
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from kerascli.callbacks.base import CALLBACKS, Callback
 from kerascli.component import Invalid, plain
 from kerascli.errors import Fault, Path, show
+from kerascli.section import BaseSection
 from kerascli.shapes import NonNegativeFloat, NonNegativeInt, OpenFraction, PositiveInt
 from kerascli.wording import fault_list
 
@@ -27,10 +28,17 @@ CallbackField = Annotated[Callback, CALLBACKS.field()]
 ValidationFrequency = PositiveInt | Annotated[tuple[PositiveInt, ...], BeforeValidator(_listed)]
 
 
-class FitSpec(BaseModel):
+@dataclass(frozen=True, slots=True)
+class OfAllPhases:
+    """Marks a field that is one for all phases of a fit, and says why."""
+
+    reason: str
+
+
+class FitSpec(BaseSection):
     """Arguments of Keras's `fit`, with R's default of ten epochs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    title: ClassVar[str] = "fit"
 
     epochs: PositiveInt = 10
     """The number of the last epoch (with initial_epoch: not how many there are), as in Keras."""
@@ -48,7 +56,7 @@ class FitSpec(BaseModel):
     """Every how many epochs to validate, or a list of epochs."""
     steps_per_epoch: PositiveInt | None = None
     """Batches of an epoch; null: all."""
-    initial_epoch: NonNegativeInt = 0
+    initial_epoch: Annotated[NonNegativeInt, OfAllPhases("epochs count on from phase to phase")] = 0
     """Epochs that count as done already."""
     shuffle: bool = True
     """A new order of the training rows in every epoch."""
@@ -56,7 +64,7 @@ class FitSpec(BaseModel):
     """Weights by class number or class name."""
     reset_states: Literal["epoch", "never"] = "epoch"
     """When stateful layers forget: before each epoch, or never in training. Evaluations always begin anew."""
-    deterministic: bool = False
+    deterministic: Annotated[bool, OfAllPhases("it is one for all phases")] = False
     """Bit-identical on CUDA too, at some cost."""
     trainable: dict[str, bool] = Field(default={})
     """By names, globs and ranges of layers; later entries win."""
@@ -88,22 +96,36 @@ class FitSpec(BaseModel):
         return {name: plain(getattr(self, name)) for name in type(self).model_fields}
 
 
+def _list_of(section: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "array", "items": {"x-section": section}, "minItems": 1})
+
+
+class FitSection(FitSpec):
+    """How long, in what batches, validated on what, watched by whom."""
+
+    train_step: Annotated[Any, _list_of("fit.train_step")] = None
+    """The updates of a step, each with an optimizer of its own; none: one, by the compile section."""
+    phases: Annotated[Any, _list_of("fit.phases")] = None
+    """Fits of the same weights one after the other, each with settings of its own."""
+
+
 def has_steps(sections: Mapping[Any, Any]) -> bool:
     """Whether a config has updates of its own, in `fit.train_step`."""
     return isinstance(sections.get("fit"), dict) and "train_step" in sections["fit"]
 
 
 def parse_fit(section: Any) -> FitSpec:
-    """The section as written, but for `train_step` -> FitSpec. Raises Invalid."""
+    """The section as written, but for what is read apart -> FitSpec. Raises Invalid."""
     if section is None:
         section = {}
     if not isinstance(section, dict):
         raise Invalid([Fault(f"fit: expected a mapping, got {show(section)}", ("fit",))])
-    section = {key: value for key, value in section.items() if key != "train_step"}
+    apart = FitSection.model_fields.keys() - FitSpec.model_fields
+    section = {key: value for key, value in section.items() if key not in apart}
     try:
         return FitSpec.model_validate(section)
     except ValidationError as error:
-        faults = fault_list(error, FitSpec, ("fit",))
+        faults = fault_list(error, FitSection, ("fit",))
         raise Invalid(replace(fault, path=path_as_written(fault.path, section)) for fault in faults) from None
 
 

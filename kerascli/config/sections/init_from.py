@@ -8,9 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
@@ -25,6 +23,7 @@ from kerascli.config.sections.torchvision import Published, Weights, published, 
 from kerascli.errors import Fault, show
 from kerascli.files import impossible_path
 from kerascli.model.transfer import How, Take
+from kerascli.section import BaseSection
 from kerascli.shapes import NonNegativeFloat
 from kerascli.wording import fault_list
 
@@ -32,10 +31,8 @@ _SOURCES = "'run', 'file' or 'torchvision'"
 _Model = Annotated[str, AfterValidator(published_model), WithJsonSchema({"type": "string", "enum": published_models()})]
 
 
-class TakeSpec(BaseModel):
+class TakeSpec(BaseSection):
     """The weights of one layer."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     from_: str | None = Field(default=None, alias="from")
     """The layer there; none: that of the same name."""
@@ -57,10 +54,8 @@ def _take(value: Any) -> Any:
     return {"from": value} if isinstance(value, str) else value
 
 
-class InitFrom(BaseModel):
-    """Weights to begin with: another run's, a file's, or published ones."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+class InitFrom(BaseSection):
+    """Whose weights a model begins with."""
 
     component_name: ClassVar[str] = "init_from"
     """What messages call it."""

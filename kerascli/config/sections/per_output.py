@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from pydantic import WithJsonSchema
+
 from kerascli.component import Invalid, Registry
 from kerascli.errors import Fault, Path, suggestion
 
@@ -11,6 +13,13 @@ Written = dict[str, tuple[Any, Path]]
 
 ANY = "?"
 """Stands for the output when the outputs are not known."""
+
+
+def by_output(schema: dict[str, Any]) -> WithJsonSchema:
+    """Return the annotation of a field that has one value for all outputs, or one for each by position or name."""
+    forms = [schema, {"type": "array", "items": schema}]
+    named = {"type": "object", "additionalProperties": {"anyOf": [*forms, {"type": "null"}]}}
+    return WithJsonSchema({"anyOf": [*forms, named]})
 
 
 def per_output(

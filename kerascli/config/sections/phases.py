@@ -7,17 +7,38 @@ stays as it was set until it is set again.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from kerascli.component import Invalid
 from kerascli.config.composition.merge import Merger, component_name, is_component
-from kerascli.config.sections.fit import FitSpec
+from kerascli.config.sections.compile import ComputeSection
+from kerascli.config.sections.fit import FitSpec, OfAllPhases
 from kerascli.config.yaml.document import Document, Faulty, Mark, one_error
 from kerascli.errors import ConfigError, Fault, Path, Related, nearest, show, suggestion
+from kerascli.section import BaseSection, section_ref
+from kerascli.shapes import PositiveInt
 
-SECTIONS = ("compile", "data")
-_OF_THE_WHOLE = {"initial_epoch": "epochs count on from phase to phase", "deterministic": "it is one for all phases"}
-SETTINGS = tuple(name for name in FitSpec.model_fields if name not in _OF_THE_WHOLE)
+
+class PhaseSection(BaseSection):
+    """One phase: what it changes of fit, compile and data; the rest is theirs."""
+
+    epochs: PositiveInt = 10
+    """How many epochs this phase has."""
+    compile: Annotated[Any, section_ref("compile")] = None
+    """On top of the config's; another one makes a new optimizer."""
+    data: Annotated[Any, section_ref("data")] = None
+    """On top of the config's."""
+
+
+def _of_all(cls: type[BaseSection]) -> dict[str, str]:
+    """The fields that no phase can set, each with the reason."""
+    marks = ((name, mark) for name, info in cls.model_fields.items() for mark in info.metadata)
+    return {name: mark.reason for name, mark in marks if isinstance(mark, OfAllPhases)}
+
+
+_OF_ALL_PHASES = _of_all(FitSpec)
+SETTINGS = tuple(name for name in FitSpec.model_fields if name not in _OF_ALL_PHASES)
+SECTIONS = tuple(name for name in PhaseSection.model_fields if name not in SETTINGS)
 KEYS = (*SETTINGS, *SECTIONS)
 _TRAINABLE: Path = ("fit", "trainable")
 _PHASES: Path = ("fit", "phases")
@@ -64,20 +85,23 @@ def _settings(phase: Any, path: Path, faults: list[Fault]) -> dict[Any, Any]:
         faults.append(Fault(f"phases: expected the settings of a phase, got {show(phase)}", path))
     found: dict[Any, Any] = {}
     for key, value in phase.items() if isinstance(phase, dict) else ():
-        if key in _OF_THE_WHOLE:
-            faults.append(Fault(f"{key} cannot be set in a phase: {_OF_THE_WHOLE[key]}", (*path, key), "key"))
+        if key in _OF_ALL_PHASES:
+            faults.append(_not_in_a_phase(key, _OF_ALL_PHASES[key], path))
         elif key not in KEYS:
             hint = None if nearest(str(key), KEYS) else f"a phase has {', '.join(KEYS)}"
             text = f"unknown key '{key}' in a phase{suggestion(str(key), KEYS)}"
             faults.append(Fault(text, (*path, key), "key", hint=hint))
         else:
             found[key] = value
-    compiled = found.get("compile")
-    if isinstance(compiled, dict) and "jit_compile" in compiled:
-        text = "jit_compile cannot be set in a phase: it is one for all phases"
-        faults.append(Fault(text, (*path, "compile", "jit_compile"), "key"))
-        found["compile"] = {key: compiled[key] for key in compiled if key != "jit_compile"}
+    if isinstance(compiled := found.get("compile"), dict):
+        of_all = _of_all(ComputeSection)
+        faults += [_not_in_a_phase(key, of_all[key], (*path, "compile")) for key in compiled if key in of_all]
+        found["compile"] = {key: compiled[key] for key in compiled if key not in of_all}
     return found
+
+
+def _not_in_a_phase(key: str, reason: str, path: Path) -> Fault:
+    return Fault(f"{key} cannot be set in a phase: {reason}", (*path, key), "key")
 
 
 def _phase(whole: Document, before: Document, number: int, phase: Mapping[Any, Any]) -> Document:

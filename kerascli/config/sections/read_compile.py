@@ -5,19 +5,16 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from kerascli.component import Invalid, Registry
-from kerascli.config.sections.arithmetic import arithmetic, arithmetic_faults, scaled
-from kerascli.config.sections.compile import CompileSpec
+from kerascli.config.sections.compile import CompileSection, CompileSpec, ComputeSection, scaled
 from kerascli.config.sections.per_output import Written, per_output
-from kerascli.errors import Fault, Path, nearest, show, suggestion
+from kerascli.errors import Fault, Path, show, suggestion
 from kerascli.losses.base import LOSSES, Loss
 from kerascli.metrics.base import METRICS
 from kerascli.metrics.comparisons import MetricUse, OutputTarget
-from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer
-from kerascli.optimizers.rmsprop import RMSprop
+from kerascli.section import meant_keys, read_section
 from kerascli.shapes import TensorSpec
 
 _COLUMNS = ("loss", "epoch", "learning_rate", "epoch_seconds")
-_KEYS = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "precision", "jit_compile")
 
 
 def parse_compile(
@@ -38,13 +35,18 @@ def parse_compile(
     """
     if not isinstance(section, dict):
         raise Invalid([Fault(f"compile: expected a mapping with 'loss', got {show(section)}", ("compile",))])
-    return _Reader(section, outputs, targets, figures, named, classes).read(extra_losses=extra_losses)
+    written, faults = read_section(CompileSection, section, ("compile",))
+    resolver = _Resolver(written, faults, outputs, targets, figures, named, classes)
+    return resolver.resolve(needs_loss=not extra_losses and "loss" not in meant_keys(CompileSection, section))
 
 
-class _Reader:
+class _Resolver:
+    """Pairs the outputs of the model with targets, losses and metrics of the section."""
+
     def __init__(
         self,
-        section: dict[str, Any],
+        section: CompileSection,
+        faults: list[Fault],
         outputs: Mapping[str, TensorSpec | None] | None,
         targets: Mapping[str, TensorSpec] | None,
         figures: Sequence[str],
@@ -57,15 +59,13 @@ class _Reader:
         self.section = section
         self.outputs = outputs
         self.targets = targets
-        self.faults: list[Fault] = []
+        self.faults = faults
         self.names: set[str] = set()
         """Of the figures that are logged."""
 
-    def read(self, *, extra_losses: bool) -> CompileSpec:
-        self._check_keys()
-        optimizer = self._optimizer()
+    def resolve(self, *, needs_loss: bool) -> CompileSpec:
         pairs = self._pairs()
-        losses = self._losses(extra_losses=extra_losses)
+        losses = self._losses(needs_loss=needs_loss)
         weights = self._loss_weights(losses)
         self.names = {f"{output}_loss" for output in losses} if len(losses) > 1 else set()
         for name in self.figures:
@@ -82,32 +82,17 @@ class _Reader:
             self._check_loss(output, target, loss, path)
             prefix = f"{output}_" if len(self.outputs or ()) > 1 else ""
             found.append(OutputTarget(output, target, loss, weights.get(output, 1.0), uses, prefix))
-        self.faults += Invalid(arithmetic_faults(self.section)).below(("compile",)).faults
         if self.faults:
             raise Invalid(self.faults)
-        assert optimizer is not None
-        precision, jit = arithmetic(self.section)
-        return CompileSpec(scaled(optimizer, precision), tuple(found), precision, jit, self.figures)
+        compute = ComputeSection(**{name: getattr(self.section, name) for name in ComputeSection.model_fields})
+        optimizer = scaled(self.section.optimizer, compute.precision)
+        return CompileSpec(optimizer, tuple(found), compute, self.figures)
 
     def fault(self, text: str, path: Path, *, at: Literal["key", "value"] = "value", hint: str | None = None) -> None:
         self.faults.append(Fault(text, ("compile", *path), at, hint=hint))
 
     def _absorb(self, invalid: Invalid, path: Path) -> None:
         self.faults += invalid.below(("compile", *path)).faults
-
-    def _check_keys(self) -> None:
-        for key in self.section:
-            if key not in _KEYS:
-                self.fault(f"unknown key '{key}' in compile{suggestion(str(key), _KEYS)}", (key,), at="key")
-
-    def _optimizer(self) -> BaseOptimizer | None:
-        if "optimizer" not in self.section:
-            return RMSprop()  # Keras's default
-        try:
-            return OPTIMIZERS.parse(self.section["optimizer"])
-        except Invalid as invalid:
-            self._absorb(invalid, ("optimizer",))
-            return None
 
     def _pairs(self) -> dict[str, str]:
         """The target of each output: one goes with one whatever their names, else the names agree."""
@@ -126,14 +111,16 @@ class _Reader:
 
     def _per_output(self, key: str, registry: Registry[Any] | None = None) -> Written:
         """What is written under `key` for each output, with its path."""
-        targets = self.targets or ()
+        if key not in self.section.model_fields_set:
+            return {}
+        written, targets = getattr(self.section, key), self.targets or ()
         try:
-            return per_output(key, self.section.get(key), self.outputs, registry=registry, targets=targets)
+            return per_output(key, written, self.outputs, registry=registry, targets=targets)
         except Invalid as invalid:
             self._absorb(invalid, ())
             return {}
 
-    def _losses(self, *, extra_losses: bool) -> dict[str, tuple[Loss, Path]]:
+    def _losses(self, *, needs_loss: bool) -> dict[str, tuple[Loss, Path]]:
         """By output, with where it is written."""
         faults_before = len(self.faults)
         found: dict[str, tuple[Loss, Path]] = {}
@@ -144,8 +131,7 @@ class _Reader:
                 found[output] = LOSSES.parse(value), path
             except Invalid as invalid:
                 self._absorb(invalid, path)
-        misspelt = any(nearest(str(key), _KEYS) == "loss" for key in self.section if key not in _KEYS)
-        if not found and not extra_losses and not misspelt and len(self.faults) == faults_before:
+        if needs_loss and not found and len(self.faults) == faults_before:
             self.fault("compile needs 'loss'", (), at="key", hint="add loss: mse, categorical_crossentropy ...")
         return found
 

@@ -1,29 +1,35 @@
 """`fit.train_step` as written -> TrainStepSpec, or every fault that it has."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kerascli.component import Invalid
-from kerascli.config.sections.arithmetic import Precision, arithmetic, arithmetic_faults, scaled
+from kerascli.config.sections.compile import ComputeSection, Precision, scaled
 from kerascli.config.sections.read_terms import TermReader
-from kerascli.config.sections.train_step import ForwardPassSpec, TrainStepSpec, UpdateSpec
-from kerascli.errors import Fault, Path, Related, nearest, show, suggestion
+from kerascli.config.sections.train_step import ForwardPassSpec, TrainStepSpec, UpdateSection, UpdateSpec
+from kerascli.errors import Fault, Path, Related, show, suggestion
 from kerascli.model.inference.views import build_forward_pass
 from kerascli.model.ir.nodes import Entry, Node, flat
 from kerascli.model.runtime.built import Built
 from kerascli.model.syntax.forward_passes import Forward
 from kerascli.model.syntax.names import Names
 from kerascli.model.syntax.views import Scope
-from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer
+from kerascli.optimizers.base import BaseOptimizer
+from kerascli.section import meant_keys, read_section
 from kerascli.shapes import TensorSpec
 
 PATH: Path = ("fit", "train_step")
-_KEYS = ("name", "train", "optimizer", "layers", "loss", "metrics", "repeat")
-_HOW = ("precision", "jit_compile")
 
-Written = tuple[Path, dict[str, Any]]
-"""Where an update stands, and what is written there."""
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """An update as it is written: where, what, and what of it is sound."""
+
+    path: Path
+    keys: Mapping[Any, Any]
+    section: UpdateSection
+    faults: list[Fault]
 
 
 def parse_steps(
@@ -44,15 +50,15 @@ def parse_steps(
     if not isinstance(section, list) or not section:
         hint = "train_step: [{name: ..., train: ..., optimizer: ..., layers: [...], loss: {...}}]"
         raise Invalid([*faults, Fault(f"train_step: expected a list of updates, got {show(section)}", PATH, hint=hint)])
-    how = compiled if isinstance(compiled, dict) else {}
-    faults += Invalid(arithmetic_faults(how)).below(("compile",)).faults
-    precision, jit_compile = arithmetic(how)
-    reader = _Reader(scope, built, inputs, targets, classes, precision)
+    known = compiled if isinstance(compiled, dict) else {}
+    known = {key: value for key, value in known.items() if key in ComputeSection.model_fields}
+    compute, of_compute = read_section(ComputeSection, known, ("compile",))
+    reader = _Reader(scope, built, inputs, targets, classes, compute.precision)
     rounds = reader.read(section)
-    faults += reader.faults
+    faults += [*of_compute, *reader.faults]
     if faults:
         raise Invalid(faults)
-    return TrainStepSpec(tuple(rounds), precision, jit_compile)
+    return TrainStepSpec(tuple(rounds), compute)
 
 
 def _compile_faults(section: Any) -> list[Fault]:
@@ -61,11 +67,12 @@ def _compile_faults(section: Any) -> list[Fault]:
         return []
     if not isinstance(section, dict):
         return [Fault(f"compile: expected a mapping, got {show(section)}", ("compile",))]
-    text = "fit.train_step says what is trained, and how: beside it compile has precision and jit_compile alone"
+    known = " and ".join(ComputeSection.model_fields)
+    text = f"fit.train_step says what is trained, and how: beside it compile has {known} alone"
     return [
         Fault(f"compile: {key}: {text}", ("compile", key), "key", hint=f"take '{key}' out")
         for key in section
-        if key not in _HOW
+        if key not in ComputeSection.model_fields
     ]
 
 
@@ -100,26 +107,27 @@ class _Reader:
 
     def read(self, section: list[Any]) -> list[ForwardPassSpec]:
         """Each update with layers begins a round; those without belong to it."""
-        groups: list[list[Written]] = []
+        groups: list[list[_Written]] = []
         for number, written in enumerate(section):
             path = (*PATH, number)
             if not isinstance(written, dict):
                 self._add(f"train_step: expected an update, a mapping, got {show(written)}", path)
-            elif "layers" in written or not groups:
-                groups.append([(path, written)])
-            else:
-                groups[-1].append((path, written))
-        found = [self._round(group) for group in groups]
+                continue
+            if "layers" in written or not groups:
+                groups.append([])
+            groups[-1].append(_Written(path, written, *read_section(UpdateSection, written, path)))
+        found = [self._forward_pass(group) for group in groups]
         return [each for each in found if each is not None]
 
-    def _round(self, group: list[Written]) -> ForwardPassSpec | None:
+    def _forward_pass(self, group: list[_Written]) -> ForwardPassSpec | None:
         before = len(self.faults)
-        path, lead = group[0]
-        own = "layers" in lead
-        forward = Forward(self._scope, self._inputs, self._targets, path, own=own)
-        layers = forward.read(lead["layers"], str(lead.get("name", "train_step"))) if own else None
+        self.faults += [fault for each in group for fault in each.faults]
+        lead = group[0]
+        own = "layers" in lead.keys
+        forward = Forward(self._scope, self._inputs, self._targets, lead.path, own=own)
+        layers = forward.read(lead.section.layers, str(lead.keys.get("name", "train_step"))) if own else None
         terms = TermReader(forward, self._targets, self._classes)
-        updates = [self._update(where, each, layers if where == path else None, terms) for where, each in group]
+        updates = [self._update(each, layers if each is lead else None, terms) for each in group]
         repeat = self._repeat(group)
         self.faults += terms.faults
         terms.faults = []
@@ -138,28 +146,24 @@ class _Reader:
             if update is not None and len(self.faults) == before:
                 self._check_trained(update, built)
         found = [
-            self._with_columns(update, where, terms, built.specs)
-            for update, (where, _) in zip(updates, group, strict=True)
+            self._with_columns(update, each.path, terms, built.specs)
+            for update, each in zip(updates, group, strict=True)
             if update is not None
         ]
         return ForwardPassSpec(built, tuple(found), repeat) if len(self.faults) == before else None
 
-    def _update(
-        self, path: Path, written: dict[str, Any], layers: tuple[Entry, ...] | None, terms: TermReader
-    ) -> UpdateSpec | None:
+    def _update(self, found: _Written, layers: tuple[Entry, ...] | None, terms: TermReader) -> UpdateSpec | None:
+        path, section = found.path, found.section
         before = len(self.faults) + len(terms.faults)
-        unknown = [key for key in written if key not in _KEYS]
-        for key in unknown:
-            self._add(f"unknown key '{key}' in an update{suggestion(str(key), _KEYS)}", (*path, key), key=True)
-        if {nearest(str(key), _KEYS) for key in unknown} - set(written) - {None}:
+        if meant_keys(UpdateSection, found.keys) - set(found.keys):
             return None  # what is missing is there, misspelt
-        name = self._name(written, path)
-        train = self._train(written, path, name)
-        optimizer = self._optimizer(written, path, name)
-        losses = terms.losses(written.get("loss"), (*path, "loss"))
-        metrics = terms.metrics(written.get("metrics"), (*path, "metrics"))
+        name = self._name(section.name, path)
+        train = self._train(section.train, path, name)
+        optimizer = self._optimizer(found, name)
+        losses = terms.losses(section.loss, (*path, "loss"))
+        metrics = terms.metrics(section.metrics, (*path, "metrics"))
         own = flat(layers or ())
-        if not written.get("loss") and not any(node.layer.adds_losses() for node in own):
+        if not section.loss and not any(node.layer.adds_losses() for node in own):
             hint = "loss: {real: {loss: binary_crossentropy, y_true: 1, y_pred: ...}}"
             self._add(f"'{name}' has no loss: there is nothing to descend", path, key=True, hint=hint)
         if optimizer is None or len(self.faults) + len(terms.faults) > before:
@@ -169,8 +173,8 @@ class _Reader:
         self._check_columns(update, path)
         return update
 
-    def _name(self, written: dict[str, Any], path: Path) -> str:
-        name, where = written.get("name"), (*path, "name")
+    def _name(self, name: Any, path: Path) -> str:
+        where = (*path, "name")
         if not isinstance(name, str):
             text = "an update needs 'name'" if name is None else f"name: expected text, got {show(name)}"
             self._add(text, path if name is None else where, key=name is None, hint="history calls its figures by it")
@@ -183,23 +187,19 @@ class _Reader:
         self._names.setdefault(name, where)
         return name
 
-    def _optimizer(self, written: dict[str, Any], path: Path, name: str) -> BaseOptimizer | None:
-        if "optimizer" not in written:
+    def _optimizer(self, found: _Written, name: str) -> BaseOptimizer | None:
+        if "optimizer" not in found.keys:
             hint = "optimizer: {adam: {learning_rate: 2e-4, beta_1: 0.5}}"
-            self._add(f"'{name}' needs 'optimizer'", path, key=True, hint=hint)
-            return None
-        try:
-            return scaled(OPTIMIZERS.parse(written["optimizer"]), self._precision)
-        except Invalid as invalid:
-            self.faults += invalid.below((*path, "optimizer")).faults
-            return None
+            self._add(f"'{name}' needs 'optimizer'", found.path, key=True, hint=hint)
+        is_sound = "optimizer" in found.section.model_fields_set
+        return scaled(found.section.optimizer, self._precision) if is_sound else None
 
-    def _train(self, written: dict[str, Any], path: Path, update: str) -> tuple[str, ...]:
+    def _train(self, value: Any, path: Path, update: str) -> tuple[str, ...]:
         """What the update changes: shared things, and nodes of the model."""
         model = self._built.model
         nodes = {entry.name: entry.weights_name for entry in model.entries if isinstance(entry, Node)}
         known = {**{name: name for name in self._scope.reading.shared}, **nodes}
-        value, where = written.get("train"), (*path, "train")
+        where = (*path, "train")
         names = value if isinstance(value, list) else [] if value is None else [value]
         if not names:
             hint = f"train: {next(iter(known), 'generator')}"
@@ -221,18 +221,14 @@ class _Reader:
                 self._places[known[name]] = at
         return tuple(known[name] for name in names if isinstance(name, str) and name in known)
 
-    def _repeat(self, group: Sequence[Written]) -> int:
-        for number, (path, written) in enumerate(group):
-            repeat = written.get("repeat", 1)
-            if type(repeat) is not int or repeat < 1:
-                self._add(f"repeat: expected a whole number from 1, got {show(repeat)}", (*path, "repeat"))
-            elif repeat > 1 and len(group) > 1:
-                other = str(group[1 if number == 0 else 0][1].get("name"))
+    def _repeat(self, group: Sequence[_Written]) -> int:
+        for number, each in enumerate(group):
+            if each.section.repeat > 1 and len(group) > 1:
+                other = str(group[1 if number == 0 else 0].section.name)
                 text = f"repeat: '{other}' has its forward pass in common with this update, and would be repeated, too"
                 hint = f"give {'it' if number == 0 else 'this update'} layers of its own"
-                self._add(text, (*path, "repeat"), hint=hint)
-        repeat = group[0][1].get("repeat", 1)
-        return repeat if type(repeat) is int else 1
+                self._add(text, (*each.path, "repeat"), hint=hint)
+        return group[0].section.repeat
 
     def _with_columns(
         self, update: UpdateSpec, path: Path, terms: TermReader, specs: Mapping[str, TensorSpec]

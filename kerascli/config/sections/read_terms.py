@@ -2,21 +2,33 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
-from kerascli.component import Component, Invalid, Registry
+from kerascli.component import Component
+from kerascli.config.sections.train_step import FormulaSection, LossSection, MetricSection
 from kerascli.errors import Fault, Path, show, suggestion
 from kerascli.layers.expressions.added import AddLoss
-from kerascli.losses.base import LOSSES, Loss
-from kerascli.metrics.base import METRICS, Metric
+from kerascli.losses.base import Loss
+from kerascli.metrics.base import Metric
 from kerascli.metrics.comparisons import Comparison, LossTerm, UpdateMetric
 from kerascli.model.ir.targets import PREFIX
 from kerascli.model.syntax.forward_passes import Forward
 from kerascli.model.syntax.names import Names
+from kerascli.section import read_section
 from kerascli.shapes import TensorSpec
 
 Pending = tuple[Loss | Metric, Comparison, Path]
 """A comparison whose shapes are still to be checked."""
+
+_NEEDED = {
+    "loss": ", or expr, a formula",
+    "metric": "",
+    "y_pred": ", the node that is judged",
+    "y_true": ", a number, a node or a target",
+}
+"""What a term cannot do without, and what is said of it."""
+
+T = TypeVar("T", LossSection, MetricSection)
 
 
 class TermReader:
@@ -46,11 +58,12 @@ class TermReader:
         found: list[UpdateMetric] = []
         for name, each in self._items(written, path, "metric"):
             where = (*path, name)
-            thing = self._thing(METRICS, each, "metric", where, ())
-            of = self._compared(each, where, thing)
-            if thing is not None and of is not None:
-                self._pending.append((thing, of, (*where, "metric")))
-                found.append(UpdateMetric(name, thing, of, (name,)))
+            section = self._read(MetricSection, each, where)
+            metric = section.metric if "metric" in section.model_fields_set else None
+            of = self._compared(section, where, metric)
+            if metric is not None and of is not None:
+                self._pending.append((metric, of, (*where, "metric")))
+                found.append(UpdateMetric(name, metric, of, (name,)))
         return tuple(found)
 
     def check(self, specs: Mapping[str, TensorSpec]) -> None:
@@ -91,57 +104,36 @@ class TermReader:
         return found
 
     def _term(self, name: str, written: dict[str, Any], path: Path) -> LossTerm | None:
-        weight = self._weight(written, path)
         if "expr" in written:
-            self._refuse_others(written, path, ("expr", "weight"))
-            node = self._forward.formula(AddLoss, written["expr"], (*path, "expr"), {"weight": weight})
-            return None if node is None else LossTerm(name, weight, node=node.name)
-        thing = self._thing(LOSSES, written, "loss", path, ("weight",))
-        of = self._compared(written, path, thing)
-        if thing is None or of is None:
+            formula, faults = read_section(FormulaSection, written, path, name)
+            self.faults += faults
+            node = self._forward.formula(AddLoss, formula.expr, (*path, "expr"), {"weight": formula.weight})
+            return None if node is None else LossTerm(name, formula.weight, node=node.name)
+        section = self._read(LossSection, written, path)
+        loss = section.loss if "loss" in section.model_fields_set else None
+        of = self._compared(section, path, loss)
+        if loss is None or of is None:
             return None
-        self._pending.append((thing, of, (*path, "loss")))
-        return LossTerm(name, weight, thing, of)
+        self._pending.append((loss, of, (*path, "loss")))
+        return LossTerm(name, section.weight, loss, of)
 
-    def _weight(self, written: dict[str, Any], path: Path) -> float:
-        weight = written.get("weight", 1.0)
-        if isinstance(weight, bool) or not isinstance(weight, (int, float)):
-            self._add(f"weight: expected a number, got {show(weight)}", (*path, "weight"))
-            return 1.0
-        return float(weight)
+    def _read(self, cls: type[T], written: dict[str, Any], path: Path) -> T:
+        section, faults = read_section(cls, written, path, str(path[-1]))
+        self.faults += faults
+        for key, what in _NEEDED.items():
+            if key in cls.model_fields and key not in written:
+                self._add(f"'{path[-1]}' needs '{key}'{what}", path, key=True)
+        return section
 
-    def _refuse_others(self, written: dict[str, Any], path: Path, known: tuple[str, ...]) -> None:
-        for key in written:
-            if key not in known:
-                self._add(f"unknown key '{key}' in {path[-1]}{suggestion(str(key), known)}", (*path, key), key=True,
-                          hint=f"it has {', '.join(known)}")  # fmt: skip
-
-    def _thing(
-        self, registry: Registry[Any], written: dict[str, Any], kind: str, path: Path, more: tuple[str, ...]
-    ) -> Any:
-        self._refuse_others(written, path, (kind, "y_true", "y_pred", *more))
-        if kind not in written:
-            also = ", or expr, a formula" if kind == "loss" else ""
-            self._add(f"'{path[-1]}' needs '{kind}'{also}", path, key=True)
+    def _compared(self, section: LossSection | MetricSection, path: Path, judge: Component | None) -> Comparison | None:
+        if not section.model_fields_set >= {"y_pred", "y_true"}:
             return None
-        try:
-            return registry.parse(written[kind])
-        except Invalid as invalid:
-            self.faults += invalid.below((*path, kind)).faults
-            return None
-
-    def _compared(self, written: dict[str, Any], path: Path, thing: Component | None) -> Comparison | None:
-        for key, what in (("y_pred", "the node that is judged"), ("y_true", "a number, a node or a target")):
-            if key not in written:
-                self._add(f"'{path[-1]}' needs '{key}', {what}", path, key=True)
-        if "y_pred" not in written or "y_true" not in written:
-            return None
-        y_pred = self._forward.reading.tensor(written["y_pred"], (*path, "y_pred"))
-        y_true, is_target = self._y_true(written["y_true"], (*path, "y_true"))
+        y_pred = self._forward.reading.tensor(section.y_pred, (*path, "y_pred"))
+        y_true, is_target = self._y_true(section.y_true, (*path, "y_true"))
         if y_pred is None or y_true is None:
             return None
         self.outputs += [y_pred, *([y_true] if isinstance(y_true, str) and not is_target else [])]
-        return Comparison(y_pred, y_true, is_target, class_numbers=getattr(thing, "sparse_targets", False))
+        return Comparison(y_pred, y_true, is_target, class_numbers=getattr(judge, "sparse_targets", False))
 
     def _y_true(self, value: Any, path: Path) -> tuple[str | float | None, bool]:
         """What is right, and whether it is a target; None after a fault."""

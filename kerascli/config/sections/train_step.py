@@ -1,14 +1,81 @@
-"""`fit.train_step`, understood: rounds of updates, each with an optimizer and losses of its own."""
+"""`fit.train_step`: its updates as they are written, and as forward passes with the updates that learn from each."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
 
-from kerascli.config.sections.arithmetic import Precision
+from pydantic import BeforeValidator, Field, SkipValidation
+
+from kerascli.config.sections.compile import ComputeSection
+from kerascli.errors import show
+from kerascli.losses.base import LOSSES, Loss
+from kerascli.metrics.base import METRICS, Metric
 from kerascli.metrics.comparisons import LossTerm, UpdateMetric
 from kerascli.model.ir.nodes import Entry, Node
 from kerascli.model.runtime.built import Built
-from kerascli.optimizers.base import BaseOptimizer
+from kerascli.model.syntax.schema import Layers
+from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer
+from kerascli.section import BaseSection
+
+
+class _TermSection(BaseSection):
+    """A loss or a metric by its name in an update."""
+
+    key_list: ClassVar[str] = "it has"
+
+
+class LossSection(_TermSection):
+    """A loss between two tensors, or a number and a tensor."""
+
+    loss: Annotated[Loss, LOSSES.field()]
+    y_true: SkipValidation[float | str]
+    y_pred: SkipValidation[str]
+    weight: float = 1.0
+
+
+class FormulaSection(_TermSection):
+    """A loss that is a formula over tensors."""
+
+    expr: SkipValidation[str]
+    weight: float = 1.0
+
+
+class MetricSection(_TermSection):
+    """A metric of two tensors, or a number and a tensor."""
+
+    metric: Annotated[Metric, METRICS.field()]
+    y_true: SkipValidation[float | str]
+    y_pred: SkipValidation[str]
+
+
+def _count(value: Any) -> Any:
+    if type(value) is not int or value < 1:
+        raise ValueError(f"expected a whole number from 1, got {show(value)}")
+    return value
+
+
+_NONE: Any = None
+
+
+class UpdateSection(BaseSection):
+    """An update of a step: what it changes, how, and by which losses."""
+
+    title: ClassVar[str] = "an update"
+
+    name: SkipValidation[str]
+    """What its figures begin with in the history."""
+    train: SkipValidation[str | Annotated[list[str], Field(min_length=1)]]
+    """What it changes: shared things, or nodes of the model."""
+    optimizer: Annotated[BaseOptimizer, OPTIMIZERS.field()]
+    """The rule that changes it."""
+    layers: Layers = None
+    """Its forward pass, from the data's inputs; none: that of the update before."""
+    loss: SkipValidation[dict[str, LossSection | FormulaSection]] = _NONE
+    """What is made small, by name; y_true may be a number."""
+    metrics: SkipValidation[dict[str, MetricSection]] = _NONE
+    """Figures to log, by name."""
+    repeat: Annotated[int, Field(ge=1), BeforeValidator(_count)] = 1
+    """How often it is done in a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +130,7 @@ class TrainStepSpec:
     """A step of the training: rounds, one after the other."""
 
     passes: tuple[ForwardPassSpec, ...]
-    precision: Precision = "float32"
-    jit_compile: bool | Literal["auto"] = "auto"
+    compute: ComputeSection = field(default_factory=ComputeSection)
 
     @property
     def updates(self) -> tuple[UpdateSpec, ...]:
@@ -85,7 +151,7 @@ class TrainStepSpec:
 
     def dump_compile(self) -> dict[str, Any]:
         """The compile section, which says no more than how to compute."""
-        return {"precision": self.precision, "jit_compile": self.jit_compile}
+        return self.compute.model_dump()
 
 
 def formulas(each: ForwardPassSpec) -> dict[str, Node]:

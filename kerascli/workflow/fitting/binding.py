@@ -42,7 +42,7 @@ def bind_with_profiler(
 def bind(experiment: Experiment, plan: Plan, recorded_mode: str | None = None) -> tuple[Trainer, Choice]:
     """Give the experiment its optimizers and its execution mode; the choice of the mode comes with its reason."""
     assert experiment.spec.training is not None
-    jit_compile = experiment.spec.training.jit_compile
+    jit_compile = experiment.spec.training.compute.jit_compile
     optimizers = _optimizers(experiment)
     experiment.module.train()
     batches = list(islice(plan.batches(0, 0), 2))
