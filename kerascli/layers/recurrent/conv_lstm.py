@@ -51,11 +51,9 @@ class Framed(Filtering):
 class ConvLSTM(Recurrent, Seeded, Constrained, Penalized, Regularized, Forgetting, Initialized, Gated, Framed):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Settings of a convolutional LSTM; the classes for each rank narrow the sizes."""
 
-    zero_output_for_mask: ZeroOutputForMask = False
+    state_count = 2
 
-    @property
-    def state_count(self) -> int:
-        return 2
+    zero_output_for_mask: ZeroOutputForMask = False
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -77,13 +75,14 @@ class ConvLSTM(Recurrent, Seeded, Constrained, Penalized, Regularized, Forgettin
 class ConvLSTMModule(SequenceModule, WeightedModule):
     """Gates stand in the order input, forget, memory, output; frames run with their channels first."""
 
+    settings: ConvLSTM  # pyright: ignore[reportIncompatibleVariableOverride]
     kernel: Tensor
     recurrent_kernel: Tensor
     bias: Tensor | None
 
     def __init__(self, settings: ConvLSTM, window: Window, channels: int) -> None:
         super().__init__()
-        self.sequence = self.settings = settings
+        self.settings = settings
         self.window = window
         self.again = Window(window.size, (1,) * settings.rank, "same", (1,) * settings.rank)
         columns = _GATES * settings.filters

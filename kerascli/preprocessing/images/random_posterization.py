@@ -16,7 +16,7 @@ Bits = _Bits | Annotated[tuple[_Bits, _Bits], BeforeValidator(to_tuple)]
 class RandomPosterization(FactorOperation):
     """Keeps the highest bits of values from 0 to 255 while training, and clears the others."""
 
-    factor: Bits
+    factor: Bits  # pyright: ignore[reportIncompatibleVariableOverride]
     """How many bits are kept: from 1 to below this (1: just 1), or from the first to below the second of [a, b]."""
 
     def draw(self, x: Tensor) -> Tensor:
