@@ -7,6 +7,7 @@ from typing import Any, ClassVar, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError, WithJsonSchema, create_model
 
+from kerascli.component import Invalid
 from kerascli.errors import Fault, Path, nearest, suggestion
 from kerascli.wording import fault_list
 
@@ -52,6 +53,14 @@ def read_section(
         wrong = {detail["loc"][0] for detail in error.errors()}
         sound = {key: value for key, value in written.items() if key not in wrong}
         return keys_of(cls, sound), [*faults, *fault_list(error, cls, path)]
+
+
+def parse_section(cls: type[S], written: Mapping[Any, Any], path: Path) -> S:
+    """Return a section that is sound and complete. Raises Invalid with its faults otherwise."""
+    try:
+        return cls.model_validate(written)
+    except ValidationError as error:
+        raise Invalid(fault_list(error, cls, path)) from None
 
 
 def keys_of(cls: type[S], written: Mapping[Any, Any]) -> S:

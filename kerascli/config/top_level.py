@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, WithJsonSchema
-from pydantic_core import PydanticCustomError
 
+from kerascli.component import Invalid
 from kerascli.errors import Fault, show
 from kerascli.runs.record import NAME
 from kerascli.section import BaseSection, key_names, meant_keys, read_section, section_ref, unknown_keys
@@ -18,8 +18,7 @@ MAX_SEED = 2**53
 def _run_name(name: Any) -> Any:
     if name is not None and (not isinstance(name, str) or not NAME.fullmatch(name)):
         hint = "letters, digits, '.', '_' and '-', at most 100"
-        fault = Fault(f"name: expected the name of a run, got {show(name)}", hint=hint)
-        raise PydanticCustomError("component", "invalid name", {"faults": (fault,)})
+        raise Invalid([Fault(f"name: expected the name of a run, got {show(name)}", hint=hint)])
     return name
 
 
