@@ -45,8 +45,7 @@ def read_section(
     A field that is wrong has its default; so has one that is missing, or None where it has no default: to report
     what is missing is left to the caller. `title` replaces that of the class in messages.
     """
-    title = cls.title if title is None else title
-    faults = unknown_keys(written, key_names(cls), title, path, cls.key_noun, cls.key_list)
+    faults = key_faults(cls, written, path, title)
     try:
         return keys_of(cls, written), faults
     except ValidationError as error:
@@ -74,6 +73,13 @@ def meant_keys(cls: type[BaseSection], written: Mapping[Any, Any]) -> set[str]:
     known = key_names(cls)
     near = (nearest(str(key), known) for key in written if key not in known)
     return {key for key in near if key is not None}
+
+
+def key_faults(cls: type[BaseSection], written: Iterable[Any], path: Path, title: str | None = None) -> list[Fault]:
+    """Return a fault for every key that a section has not."""
+    return unknown_keys(
+        written, key_names(cls), cls.title if title is None else title, path, cls.key_noun, cls.key_list
+    )
 
 
 def unknown_keys(

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 from kerascli.component import Invalid
 from kerascli.errors import Fault, show
 from kerascli.runs.record import NAME
-from kerascli.section import BaseSection, key_names, meant_keys, read_section, section_ref, unknown_keys
+from kerascli.section import BaseSection, meant_keys, read_section, section_ref
 
 _TEXT = {"type": "string"}
 _FLAG = {"anyOf": [_TEXT, {"type": "number"}, {"type": "boolean"}]}
@@ -60,9 +60,3 @@ def config_faults(config: Mapping[Any, Any]) -> list[Fault]:
     if "model" not in config and "model" not in meant_keys(ConfigSection, config):
         faults.append(Fault("the config has no 'model' section", (), hint="add model: {layers: [...]}"))
     return faults
-
-
-def unknown_sections(config: Mapping[Any, Any]) -> list[Fault]:
-    """Return the faults of keys of a config that are no sections."""
-    cls = ConfigSection
-    return unknown_keys(config, key_names(cls), cls.title, (), cls.key_noun, cls.key_list)

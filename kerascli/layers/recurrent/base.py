@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
 
-from kerascli.layers.base import CallArgument, Layer, Outcome, ShapeMismatch, WeightedModule
+from kerascli.layers.base import BaseLayer, CallArgument, Layer, Outcome, ShapeMismatch, WeightedModule
 from kerascli.layers.geometry import broadcast_mask
 from kerascli.layers.recurrent.masks import mask_of_steps
 from kerascli.layers.recurrent.steps import State
@@ -14,14 +14,10 @@ from kerascli.parts.initializers import Zeros
 from kerascli.shapes import Shape, TensorSpec, show_shape
 
 
-class Recurrent(Layer):
-    """A layer that goes through the steps of a sequence."""
+class Looping(BaseLayer):
+    """What goes through the steps of a sequence, by a cell of its own or by one that the config describes."""
 
-    uses_mask = True
     loops = True
-    call_arguments = {  # noqa: RUF012
-        "initial_state": CallArgument("tensors", "the states to start from, in the order in which they are returned"),
-    }
 
     return_sequences: bool = False
     """Return the output of every step, not the last one's."""
@@ -42,6 +38,18 @@ class Recurrent(Layer):
         """Of a whole sequence the mask goes on; one output a sample has none."""
         return "pass" if self.return_sequences else "stop"
 
+    def keeps_states(self) -> bool:
+        return self.stateful
+
+
+class Recurrent(Looping, Layer):
+    """A layer that goes through the steps of a sequence."""
+
+    uses_mask = True
+    call_arguments = {  # noqa: RUF012
+        "initial_state": CallArgument("tensors", "the states to start from, in the order in which they are returned"),
+    }
+
     @property
     def state_count(self) -> int:
         """How many tensors its state has."""
@@ -49,9 +57,6 @@ class Recurrent(Layer):
 
     def result_count(self) -> int:
         return 1 + self.state_count if self.return_state else 1
-
-    def keeps_states(self) -> bool:
-        return self.stateful
 
     @abstractmethod
     def build(self, x: TensorSpec) -> "SequenceModule": ...
