@@ -42,7 +42,7 @@ class Looping(BaseLayer):
         return self.stateful
 
 
-class Recurrent(Looping, Layer):
+class Recurrent(Looping, Layer):  # pyright: ignore[reportIncompatibleVariableOverride]
     """A layer that goes through the steps of a sequence."""
 
     uses_mask = True
