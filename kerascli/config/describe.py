@@ -100,9 +100,10 @@ def _read_model(
 ) -> tuple[Model, Scope]:
     """The model as it is written, and the scope in which further ones are read. Raises Invalid."""
     unread = [] if data is None else [name for name in data.inputs if name not in inputs]
-    read = partial(parse_scope, data_targets=targets, called_elsewhere=has_steps(sections), unread=unread)
-    section, specs = sections.get("model"), _specs(inputs)
-    return read(section, specs) if references is None else read(section, specs, references=references)
+    section, several = sections.get("model"), has_steps(sections)
+    return parse_scope(
+        section, _specs(inputs), references, data_targets=targets, called_elsewhere=several, unread=unread
+    )
 
 
 def _trained(faults: list[Fault], written: Model, trainable: Mapping[str, bool]) -> Model:

@@ -35,7 +35,7 @@ def _as_written(value: Any, *_: Any) -> tuple[Any, list[Fault]]:
 def parse_scope(
     section: Any,
     data_inputs: Mapping[str, TensorSpec] | None,
-    references: References = _as_written,
+    references: References | None = None,
     *,
     data_targets: Mapping[str, TensorSpec] | None = None,
     called_elsewhere: bool = False,
@@ -49,7 +49,7 @@ def parse_scope(
     whose shapes only its reading tells.
     """
     faults = Faults(("model",))
-    reading = Reading(faults, references)
+    reading = Reading(faults, references or _as_written)
     written = _written(section, faults)
     if written is None:
         raise Invalid(faults.found)
