@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic_core import core_schema
 
 from kerascli.errors import Fault, Path, a_or_an, nearest, show
 from kerascli.wording import fault_list
@@ -57,8 +57,8 @@ def plain(value: Any) -> Any:
     return value
 
 
-class Invalid(Exception):
-    """Faults by path; whoever knows the text turns the paths into places."""
+class Invalid(ValueError):
+    """Faults by path; whoever knows the text turns the paths into places. Pydantic's validators may raise it."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)
@@ -182,13 +182,6 @@ class Registry(Generic[C]):
         cls = self.get(name, () if isinstance(value, str) else (name,))
         return self.construct(cls, name, arguments)
 
-    def validate(self, value: Any) -> C:
-        """`parse` for use inside pydantic validators: the faults travel in pydantic's error."""
-        try:
-            return self.parse(value)
-        except Invalid as invalid:
-            raise PydanticCustomError("component", "invalid component", {"faults": invalid.faults}) from None
-
     def construct(self, cls: type[C], written: str, arguments: Any) -> C:
         """Arguments as they stand after `written:` -> the component; paths start with `written`."""
         settings, path = arguments_of(cls, written, arguments)
@@ -299,7 +292,7 @@ class _ComponentField:
         self.registry = registry
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(self.registry.validate)
+        return core_schema.no_info_plain_validator_function(self.registry.parse)
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
         return {"x-component": self.registry.kind}

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError, WithJsonSchema, create_model
 
+from kerascli.component import Invalid
 from kerascli.errors import Fault, Path, nearest, suggestion
 from kerascli.wording import fault_list
 
@@ -44,14 +45,21 @@ def read_section(
     A field that is wrong has its default; so has one that is missing, or None where it has no default: to report
     what is missing is left to the caller. `title` replaces that of the class in messages.
     """
-    title = cls.title if title is None else title
-    faults = unknown_keys(written, key_names(cls), title, path, cls.key_noun, cls.key_list)
+    faults = key_faults(cls, written, path, title)
     try:
         return keys_of(cls, written), faults
     except ValidationError as error:
         wrong = {detail["loc"][0] for detail in error.errors()}
         sound = {key: value for key, value in written.items() if key not in wrong}
         return keys_of(cls, sound), [*faults, *fault_list(error, cls, path)]
+
+
+def parse_section(cls: type[S], written: Mapping[Any, Any], path: Path) -> S:
+    """Return a section that is sound and complete. Raises Invalid with its faults otherwise."""
+    try:
+        return cls.model_validate(written)
+    except ValidationError as error:
+        raise Invalid(fault_list(error, cls, path)) from None
 
 
 def keys_of(cls: type[S], written: Mapping[Any, Any]) -> S:
@@ -65,6 +73,13 @@ def meant_keys(cls: type[BaseSection], written: Mapping[Any, Any]) -> set[str]:
     known = key_names(cls)
     near = (nearest(str(key), known) for key in written if key not in known)
     return {key for key in near if key is not None}
+
+
+def key_faults(cls: type[BaseSection], written: Iterable[Any], path: Path, title: str | None = None) -> list[Fault]:
+    """Return a fault for every key that a section has not."""
+    return unknown_keys(
+        written, key_names(cls), cls.title if title is None else title, path, cls.key_noun, cls.key_list
+    )
 
 
 def unknown_keys(

@@ -36,12 +36,8 @@ def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = (
             if detail["loc"][-1] not in meant:  # else it is there, misspelt: said once
                 missing.setdefault(detail["loc"][:-1], []).append(str(detail["loc"][-1]))
             continue
-        context = detail.get("ctx", {})
-        if detail["type"] == "component":
-            where = tuple(detail["loc"])
-            found += [fault.below(where) for fault in context["faults"]]
-        else:
-            found.append(describe(dict(detail), owner))
+        own = getattr(detail.get("ctx", {}).get("error"), "faults", None)  # of an Invalid
+        found += [describe(dict(detail), owner)] if own is None else [fault.below(detail["loc"]) for fault in own]
     found += [describe_missing(names, path, owner) for path, names in missing.items()]
     return [fault.below(written) for fault in _without_repeats(found)]
 

@@ -44,7 +44,7 @@ MAY = {
     ("component", "wording"), ("wording", "errors"), ("storage", "errors"), ("files", "errors"), ("shapes", "errors"),
     ("storage", "pieces"), ("npz", "errors"), ("npz", "files"), ("locks", "storage"), ("locks", "errors"),
     ("metrics", "losses"), ("optimizers", "schedules"), ("callbacks", "schedules"), ("__main__", "cli"),
-    ("ops", "parts"), ("ops", "preprocessing"),
+    ("section", "component"), ("ops", "parts"), ("ops", "preprocessing"),
 }  # fmt: skip
 
 # The same within rooms, of their files and folders; a room that does not stand here has no floors.

@@ -31,7 +31,7 @@ def _read(value: Any) -> Any:
             raise ValueError(f"expected pairs [from epoch, rate] such as [[0, 0.1], [10, 0.01]], got {show(value)}")
         return tuple((epoch, float(rate)) for epoch, rate in value)
     if isinstance(value, (dict, Schedule)):
-        return SCHEDULES.validate(value)
+        return SCHEDULES.parse(value)
     if not isinstance(value, str):
         raise ValueError(f"expected a formula, a list of [from epoch, rate] or a schedule, got {show(value)}")
     return value

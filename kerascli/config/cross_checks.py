@@ -34,10 +34,11 @@ def cross_faults(
     if spec.training is not None:
         faults += _rival_faults(spec.fit.callbacks)
         for index, callback in enumerate(spec.fit.callbacks):
-            path: Path = ("fit", "callbacks", index)
             written = sections["fit"]["callbacks"][index]
-            faults += _figure_faults(spec, callback, path, written, are_classes_known=targets is not None)
-            faults += _callback_faults(spec, callback, path, written, splits)
+            name, arguments = next(iter(written.items())) if isinstance(written, dict) else (written, None)
+            path: Path = ("fit", "callbacks", index, name)
+            faults += _figure_faults(spec, callback, path, arguments, are_classes_known=targets is not None)
+            faults += _callback_faults(spec, callback, path, arguments, splits)
         faults += [*_weight_faults(spec, sections, targets), *_row_faults(spec)]
     return faults
 
@@ -119,24 +120,22 @@ def _rival_faults(callbacks: Sequence[Callback]) -> Iterator[Fault]:
 
 
 def _callback_faults(
-    spec: RunSpec, callback: Callback, path: Path, written: Any, splits: Mapping[str, int] | None
+    spec: RunSpec, callback: Callback, path: Path, arguments: Any, splits: Mapping[str, int] | None
 ) -> Iterator[Fault]:
-    """`written` is the callback's entry in the list."""
+    """`arguments` are what stands after the callback's name, at `path`."""
     assert spec.training is not None
     rules = {name: optimizer.rule for name, optimizer in spec.training.optimizers.items()}
-    name, arguments = next(iter(written.items())) if isinstance(written, dict) else (written, None)
-    below = (*path, name)
     if callback.judges_averages and not any(rule.use_ema for rule in rules.values()):
         text = f"{callback.component_name} needs moving averages of the weights, which the optimizer does not keep"
-        yield Fault(text, below, "key", hint=f"set use_ema: true on {next(iter(rules.values())).component_name}")
+        yield Fault(text, path, "key", hint=f"set use_ema: true on {next(iter(rules.values())).component_name}")
     if isinstance(callback, Sampler):
-        yield from sample_faults(spec, callback, below, arguments, splits)
+        yield from sample_faults(spec, callback, path, arguments, splits)
     if callback.sets_learning_rate:
-        yield from _rate_faults(callback, rules, below)
+        yield from _rate_faults(callback, rules, path)
 
 
 def _figure_faults(
-    spec: RunSpec, callback: Callback, path: Path, written: Any, *, are_classes_known: bool
+    spec: RunSpec, callback: Callback, path: Path, arguments: Any, *, are_classes_known: bool
 ) -> Iterator[Fault]:
     """What a callback watches is a column of the history."""
     figures, several, watched = spec.log_names(), spec.several(), callback.watched()
@@ -149,10 +148,9 @@ def _figure_faults(
         return  # columns are called by classes, whose names the data is to tell
     problem = _whole_metric(watched, several) or callback.check(figures)
     if problem:
-        name, arguments = next(iter(written.items())) if isinstance(written, dict) else (written, None)
         key = callback.names_figure_in(next(iter(missing), ""))
         is_said = isinstance(arguments, dict) and key in arguments
-        yield Fault(problem, (*path, name, key) if is_said else (*path, name), "value" if is_said else "key")
+        yield Fault(problem, (*path, key) if is_said else path, "value" if is_said else "key")
 
 
 def _whole_metric(watched: Sequence[str], several: Mapping[str, Sequence[str]]) -> str | None:

@@ -25,7 +25,7 @@ from kerascli.model.ir.dead_nodes import idle_inside, uncalled_faults
 from kerascli.model.ir.nodes import Model
 from kerascli.model.ir.targets import name_of
 from kerascli.model.runtime.built import Built
-from kerascli.model.syntax.section import model_faults, parse_scope
+from kerascli.model.syntax.section import parse_scope
 from kerascli.model.syntax.views import Scope
 from kerascli.model.transfer import unknown_layers
 from kerascli.shapes import TensorSpec
@@ -100,9 +100,10 @@ def _read_model(
 ) -> tuple[Model, Scope]:
     """The model as it is written, and the scope in which further ones are read. Raises Invalid."""
     unread = [] if data is None else [name for name in data.inputs if name not in inputs]
-    read = partial(parse_scope, data_targets=targets, called_elsewhere=has_steps(sections), unread=unread)
-    section, specs = sections.get("model"), _specs(inputs)
-    return read(section, specs) if references is None else read(section, specs, references=references)
+    section, several = sections.get("model"), has_steps(sections)
+    return parse_scope(
+        section, _specs(inputs), references, data_targets=targets, called_elsewhere=several, unread=unread
+    )
 
 
 def _trained(faults: list[Fault], written: Model, trainable: Mapping[str, bool]) -> Model:
@@ -157,7 +158,9 @@ def faults_without_data(sections: Mapping[Any, Any], references: References) -> 
     """What is wrong with a run whose data section cannot be read."""
     several = has_steps(sections)
     model = sections.get("model")
-    faults = model_faults(model, references=references, called_elsewhere=several) if "model" in sections else []
+    faults: list[Fault] = []
+    if "model" in sections:
+        _try(faults, lambda: parse_scope(model, None, references, called_elsewhere=several))
     _try(faults, lambda: parse_init_from(model))
     _try(faults, lambda: parse_fit(sections.get("fit")))
     if "compile" in sections and not several:

@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 from kerascli.config import known
 from kerascli.config.known import Known, Settings
-from kerascli.config.top_level import unknown_sections
+from kerascli.config.top_level import ConfigSection
 from kerascli.config.yaml.document import Document
 from kerascli.errors import ConfigError, Fault, Path, nearest
+from kerascli.section import key_faults
 from kerascli.wording import unknown_key
 
 _FORMS = ("repeat", "rnn")
@@ -71,7 +72,7 @@ def _look(document: Document, found: Known) -> _Look | None:
         return None
     if not isinstance(model, dict) or model.keys() & {"blocks", "shared", "views"}:
         return None
-    for fault in unknown_sections(data):
+    for fault in key_faults(ConfigSection, data, ()):
         look.faults.append(fault)
         look.open.append((fault.path, "key"))
     for path, kind, entry in _entries(data):
@@ -103,8 +104,6 @@ def _faults(path: Path, kind: str, entry: Any, found: Known) -> list[tuple[Fault
     settings = found.settings[kind][name]
     keys = {*settings.fields, *settings.beside, "input_shape"}
     unknown = [key for key in arguments if key not in keys and not _is_first(key, arguments, settings, found)]
-    if not unknown:
-        return []
     return _unknown(unknown, (*path, written), name, arguments, settings)
 
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, WithJsonSchema
-from pydantic_core import PydanticCustomError
 
+from kerascli.component import Invalid
 from kerascli.errors import Fault, show
 from kerascli.runs.record import NAME
-from kerascli.section import BaseSection, key_names, meant_keys, read_section, section_ref, unknown_keys
+from kerascli.section import BaseSection, meant_keys, read_section, section_ref
 
 _TEXT = {"type": "string"}
 _FLAG = {"anyOf": [_TEXT, {"type": "number"}, {"type": "boolean"}]}
@@ -18,8 +18,7 @@ MAX_SEED = 2**53
 def _run_name(name: Any) -> Any:
     if name is not None and (not isinstance(name, str) or not NAME.fullmatch(name)):
         hint = "letters, digits, '.', '_' and '-', at most 100"
-        fault = Fault(f"name: expected the name of a run, got {show(name)}", hint=hint)
-        raise PydanticCustomError("component", "invalid name", {"faults": (fault,)})
+        raise Invalid([Fault(f"name: expected the name of a run, got {show(name)}", hint=hint)])
     return name
 
 
@@ -61,9 +60,3 @@ def config_faults(config: Mapping[Any, Any]) -> list[Fault]:
     if "model" not in config and "model" not in meant_keys(ConfigSection, config):
         faults.append(Fault("the config has no 'model' section", (), hint="add model: {layers: [...]}"))
     return faults
-
-
-def unknown_sections(config: Mapping[Any, Any]) -> list[Fault]:
-    """Return the faults of keys of a config that are no sections."""
-    cls = ConfigSection
-    return unknown_keys(config, key_names(cls), cls.title, (), cls.key_noun, cls.key_list)

@@ -9,10 +9,9 @@ from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from pydantic import model_validator
-from pydantic_core import PydanticCustomError
 from torch import nn
 
-from kerascli.component import Component, Registry
+from kerascli.component import Component, Invalid, Registry
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import Table
 from kerascli.errors import Fault, show
@@ -93,8 +92,7 @@ class InFolder(Component):
             value = getattr(self, name)
             reason = impossible_path(value) if isinstance(value, str) else None
             if reason is not None:
-                fault = Fault(f"{name}: no file can be called {show(value)}: {reason}", (name,))
-                raise PydanticCustomError("component", "path", {"faults": (fault,)})
+                raise Invalid([Fault(f"{name}: no file can be called {show(value)}: {reason}", (name,))])
         return self
 
     def rebased(self, old: Path, new: Path, fields: Sequence[str] | None = None) -> Self:

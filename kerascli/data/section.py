@@ -6,25 +6,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import (
-    Field,
-    InstanceOf,
-    ValidationError,
-    ValidationInfo,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import Field, InstanceOf, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from kerascli.component import Invalid
 from kerascli.data.base import SOURCES, TRANSFORMS, Source, Transform
 from kerascli.data.mixing import AugmentField, name_faults
 from kerascli.data.where import Where
 from kerascli.errors import Fault, show, suggestion
-from kerascli.section import BaseSection, section_ref
+from kerascli.section import BaseSection, parse_section, section_ref
 from kerascli.shapes import NonNegativeInt
-from kerascli.wording import fault_list
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -113,13 +103,7 @@ class DataSpec(BaseSection):
     @field_validator("split", mode="before")
     @classmethod
     def _read_split(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        try:
-            return SplitSpec.model_validate(value)
-        except ValidationError as error:
-            faults = tuple(fault_list(error, SplitSpec))
-            raise PydanticCustomError("component", "invalid split", {"faults": faults}) from None
+        return parse_section(SplitSpec, value, ()) if isinstance(value, dict) else value
 
     @field_validator("shared", mode="after")
     @classmethod
@@ -144,29 +128,24 @@ class DataSpec(BaseSection):
             except Invalid as invalid:
                 faults += invalid.below((name,)).faults
         if faults:
-            raise PydanticCustomError("component", "invalid pipeline", {"faults": tuple(faults)})
+            raise Invalid(faults)
         return pipelines
 
     @field_validator("sample_weight", mode="after")
     @classmethod
     def _weighs_targets(cls, value: dict[str, Pipeline], info: ValidationInfo) -> dict[str, Pipeline]:
         targets = info.data.get("targets", value)
-        faults = tuple(
-            Fault(f"sample_weight: there is no target '{name}'{suggestion(name, targets)}", (name,), "key")
-            for name in value
-            if name not in targets
-        )
-        if faults:
-            raise PydanticCustomError("component", "invalid weights", {"faults": faults})
+        if unknown := [name for name in value if name not in targets]:
+            text = "sample_weight: there is no target '{}'{}"
+            raise Invalid(Fault(text.format(name, suggestion(name, targets)), (name,), "key") for name in unknown)
         return value
 
     @field_validator("augment", mode="after")
     @classmethod
     def _mixes_what_is_there(cls, value: AugmentField, info: ValidationInfo) -> AugmentField:
-        if "inputs" in info.data and "targets" in info.data:
-            faults = name_faults(value, info.data["inputs"], info.data["targets"])
-            if faults:
-                raise PydanticCustomError("component", "invalid augmentation", {"faults": tuple(faults)})
+        known = info.data
+        if {"inputs", "targets"} <= known.keys() and (f := name_faults(value, known["inputs"], known["targets"])):
+            raise Invalid(f)
         return value
 
     @model_validator(mode="after")
@@ -232,10 +211,7 @@ def parse_data(section: Any) -> DataSpec:
     """The section as written -> DataSpec. Raises Invalid with every fault, paths from 'data' on."""
     if not isinstance(section, dict):
         raise Invalid([Fault(f"data: expected a mapping, got {show(section)}", ("data",))])
-    try:
-        return DataSpec.model_validate(section)
-    except ValidationError as error:
-        raise Invalid(fault_list(error, DataSpec, ("data",))) from None
+    return parse_section(DataSpec, section, ("data",))
 
 
 def parse_pipeline(name: Any, value: Any, shared: Mapping[str, Transform]) -> Pipeline:

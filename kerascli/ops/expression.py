@@ -6,9 +6,9 @@ from functools import cached_property, lru_cache
 from typing import Annotated, Any
 
 from pydantic import AfterValidator
-from pydantic_core import PydanticCustomError
 from torch import Tensor
 
+from kerascli.component import Invalid
 from kerascli.errors import Fault, suggestion
 from kerascli.expressions import ExpressionError, Node, evaluate, parse, walk
 from kerascli.expressions.meant import meant_by
@@ -99,8 +99,7 @@ def _check(text: str) -> str:
     try:
         expression(text)
     except ExpressionError as error:
-        fault = Fault(error.text, span=(error.column, error.length))
-        raise PydanticCustomError("component", "invalid expression", {"faults": (fault,)}) from None
+        raise Invalid([Fault(error.text, span=(error.column, error.length))]) from None
     return text
 
 
@@ -116,8 +115,7 @@ def _check_pair(text: str) -> str:
     for name in found.names:
         if name not in _PAIR:
             meant = meant_by(name) or suggestion(name, _PAIR) or "; here are y_true and y_pred alone"
-            fault = Fault(f"unknown name '{name}'{meant}", span=found.place(name))
-            raise PydanticCustomError("component", "invalid expression", {"faults": (fault,)})
+            raise Invalid([Fault(f"unknown name '{name}'{meant}", span=found.place(name))])
     return text
 
 

@@ -20,7 +20,7 @@ def _rate(value: Any) -> Any:
     if isinstance(value, (str, dict, Schedule)):
         if isinstance(value, str) and re.fullmatch(r"[-+.\deE]+", value):
             raise ValueError(f"expected a number or a schedule, got the text '{value}'; remove the quotes")
-        return SCHEDULES.validate(value)
+        return SCHEDULES.parse(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"expected a number or a schedule, got {show(value)}")
     if value <= 0:

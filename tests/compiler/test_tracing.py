@@ -68,12 +68,12 @@ import sys
 from pathlib import Path
 import torch
 from kerascli.model.inference.build import build
-from kerascli.model.syntax.section import parse_model
+from kerascli.model.syntax.section import parse_scope
 from kerascli.compiler.tracing import trace
 from kerascli.shapes import TensorSpec
 convolution = {"conv_2d": {"filters": 2, "kernel_size": 3}}
 layers = [convolution, "relu", "batch_normalization", "flatten", {"dense": 3}, "softmax"]
-build(parse_model({"layers": layers}, {"x": TensorSpec((8, 8, 1), "float32")}))
+build(parse_scope({"layers": layers}, {"x": TensorSpec((8, 8, 1), "float32")})[0])
 trace(lambda x: torch.nn.functional.linear(x, x).relu(), [torch.ones(2, 2)])
 assert "torch._dynamo" not in sys.modules
 import torch._dynamo

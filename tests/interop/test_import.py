@@ -19,13 +19,13 @@ from keras import layers as L
 from kerascli.component import Invalid
 from kerascli.errors import ConfigError, DataError, FileRefused, Place
 from kerascli.layers.base import LAYERS
-from kerascli.model.syntax.section import parse_model
 from kerascli.workflow.check import summary_of_run
 from kerascli.workflow.evaluate import evaluate_rows, rows_of
 from kerascli.workflow.interchange.importing import import_model
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.predict import predict_run
 from kerascli.workflow.train import Options, resume
+from tests.support.models import parse_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, in numpy 2
 

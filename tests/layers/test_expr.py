@@ -20,10 +20,10 @@ from kerascli.model.inference.build import build
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import materialize
-from kerascli.model.syntax.section import parse_model
 from kerascli.ops.expression import expression
 from kerascli.shapes import TensorSpec
 from tests.support.fit_harness import assert_close, prepare
+from tests.support.models import parse_model
 from tests.support.runs_harness import train, write
 
 CONFIG = """

@@ -23,9 +23,9 @@ from kerascli.layers.base import LAYERS
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.model.runtime.weights import materialize
-from kerascli.model.syntax.section import parse_model
 from kerascli.training.execution_mode import Programmed, make_runner
 from tests.support.fit_harness import prepare
+from tests.support.models import parse_model
 from tests.training.test_execution_mode import assert_steps_agree, request_of
 
 # Keras's fit hands torch's tensors to numpy, which finds them old-fashioned.

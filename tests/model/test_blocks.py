@@ -9,7 +9,7 @@ from kerascli.config.composition.references import References
 from kerascli.config.run import dump_model
 from kerascli.config.yaml.text import parse_document
 from kerascli.model.ir.nodes import Model
-from kerascli.model.syntax.section import parse_model
+from tests.support.models import parse_model
 
 
 def model_of(text: str, **flags: Any) -> Model:

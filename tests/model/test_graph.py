@@ -27,9 +27,9 @@ from kerascli.model.inference.build import build
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.model.runtime.weights import materialize
-from kerascli.model.syntax.section import parse_model
 from kerascli.shapes import TensorSpec
 from tests.support.bounds import cpu_seconds, growth
+from tests.support.models import parse_model
 
 
 @pytest.fixture(autouse=True)

@@ -19,12 +19,12 @@ from kerascli.errors import KerasCliError
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.model.runtime.weights import materialize
-from kerascli.model.syntax.section import parse_model
 from kerascli.report.summary import render, summarize
 from kerascli.runs.index import find_run
 from kerascli.shapes import TensorSpec
 from kerascli.workflow.interchange.exporting import export_run
 from tests.support.fit_harness import Arrays, Trained, assert_close, prepare, train_keras, weights_of
+from tests.support.models import parse_model
 from tests.support.runs_harness import go_on, outcome, train, write
 
 # Keras's own doing on the torch backend

@@ -15,7 +15,7 @@ from kerascli.errors import ConfigError, KerasCliError
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import materialize
-from kerascli.model.syntax.section import parse_model, parse_scope
+from kerascli.model.syntax.section import parse_scope
 from kerascli.model.syntax.views import read_further
 from kerascli.runs.record import RunRecord
 from kerascli.shapes import TensorSpec
@@ -23,6 +23,7 @@ from kerascli.workflow.check import check
 from kerascli.workflow.interchange.exporting import SUFFIXES, export_run
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.predict import predict_run
+from tests.support.models import parse_model
 from tests.support.runs_harness import train, write
 
 AUTOENCODER = """

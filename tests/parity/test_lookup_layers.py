@@ -12,11 +12,11 @@ from kerascli.data.base import NOTHING_LEARNED, TRANSFORMS, Field
 from kerascli.data.storage.blocks import Blocks
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph
-from kerascli.model.syntax.section import parse_model
 from kerascli.preprocessing.hashing import buckets, crossed, decimals
 from kerascli.preprocessing.hashing_tensors import buckets_of, crossed_of
 from kerascli.shapes import TensorSpec
 from tests.parity import ledger
+from tests.support.models import parse_model
 
 RANDOM = np.random.default_rng(4)
 NUMBERS = np.concatenate(

@@ -20,7 +20,7 @@ from kerascli.config.yaml.text import parse_document
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.model.runtime.weights import materialize
-from kerascli.model.syntax.section import parse_model
+from tests.support.models import parse_model
 
 layers = keras.layers
 

@@ -18,13 +18,13 @@ from kerascli.config.yaml.text import parse_document
 from kerascli.errors import ConfigError
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph
-from kerascli.model.syntax.section import parse_model
 from kerascli.report.architecture import columns
 from kerascli.report.architecture.diagram import Box, Diagram, Edge, folded
 from kerascli.report.architecture.drawing import draw_graph
 from kerascli.report.architecture.layered import Ranks, arrange
 from kerascli.report.architecture.placing import Picture, Placed, picture_of
 from kerascli.report.architecture.reading import diagram_of
+from tests.support.models import parse_model
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 

@@ -8,13 +8,13 @@ from kerascli.config.yaml.text import parse_document
 from kerascli.errors import ConfigError
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph
-from kerascli.model.syntax.section import parse_model
 from kerascli.report.architecture.called import whole_diagram
 from kerascli.report.architecture.placing import picture_of
 from kerascli.report.architecture.reading import diagram_of
 from kerascli.shapes import TensorSpec
 from kerascli.workflow.check import graphs_of, spec_of
 from tests.report.test_model_picture import check_picture, graph_of, kerascli, measure, said
+from tests.support.models import parse_model
 from tests.support.runs_harness import write
 
 

@@ -21,10 +21,10 @@ from kerascli.config.sections.compile import CompileSection
 from kerascli.config.sections.read_compile import parse_compile
 from kerascli.config.yaml.text import parse_document, read_document
 from kerascli.layers.base import LAYERS
-from kerascli.model.syntax.section import model_faults
 from kerascli.report.type_words import type_words
 from kerascli.shapes import TensorSpec
 from tests import test_docs as documented
+from tests.support.models import model_faults
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = [ROOT / "configs", ROOT / "kerascli" / "templates", ROOT / "benchmarks" / "configs"]

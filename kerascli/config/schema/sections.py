@@ -5,7 +5,7 @@ from functools import cache
 
 from pydantic import TypeAdapter
 
-from kerascli.config.schema.settings import Schema, Setting, first_line, settings, whole_schema
+from kerascli.config.schema.settings import Schema, Setting, first_line, settings
 from kerascli.config.sections.compile import CompileSection
 from kerascli.config.sections.fit import FitSection, FitSpec
 from kerascli.config.sections.init_from import InitFrom
@@ -43,30 +43,22 @@ class Section:
 
 def sections() -> dict[str, Section]:
     """Every section by its name; `config` is the file as a whole."""
-    found = (
-        _section("config", ConfigSection),
-        _section("data", DataSpec),
-        _section("data.split", SplitSpec),
-        _of(ModelSection),
-        _section("model.init_from", InitFrom),
-        _of(SharedSection),
-        _of(ViewSection),
-        _of(BlockSection),
-        _of(CellSection),
-        _section("compile", CompileSection),
-        _section("fit", FitSection),
-        _section("fit.train_step", UpdateSection),
-        Section("fit.phases", first_line(PhaseSection), _phase()),
-    )
-    return {section.name: section for section in found}
-
-
-def _section(name: str, cls: type[BaseSection]) -> Section:
-    return Section(name, first_line(cls), tuple(settings(cls)))
-
-
-def _of(cls: type[BaseSection]) -> Section:
-    return Section(whole_schema(cls)["x-section"], cls.__doc__ or "", tuple(settings(cls)))
+    classes: dict[str, type[BaseSection]] = {
+        "config": ConfigSection,
+        "data": DataSpec,
+        "data.split": SplitSpec,
+        "model": ModelSection,
+        "model.init_from": InitFrom,
+        "model.shared": SharedSection,
+        "model.views": ViewSection,
+        "model.blocks": BlockSection,
+        "rnn.cell": CellSection,
+        "compile": CompileSection,
+        "fit": FitSection,
+        "fit.train_step": UpdateSection,
+    }
+    found = {name: Section(name, first_line(cls), tuple(settings(cls))) for name, cls in classes.items()}
+    return {**found, "fit.phases": Section("fit.phases", first_line(PhaseSection), _phase())}
 
 
 def node_settings(cls: type[BaseLayer]) -> list[Setting]:

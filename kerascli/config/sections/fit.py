@@ -4,15 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from kerascli.callbacks.base import CALLBACKS, Callback
 from kerascli.component import Invalid, plain
 from kerascli.errors import Fault, Path, show
-from kerascli.section import BaseSection
+from kerascli.section import BaseSection, parse_section
 from kerascli.shapes import NonNegativeFloat, NonNegativeInt, OpenFraction, PositiveInt
-from kerascli.wording import fault_list
 
 
 def _listed(value: Any) -> Any:
@@ -84,8 +82,7 @@ class FitSpec(BaseSection):
         if self.initial_epoch >= self.epochs:
             text = f"initial_epoch: {self.initial_epoch} leaves nothing to do, epochs is {self.epochs}"
             hint = "epochs is the number of the last epoch, not how many there are"
-            fault = Fault(text, ("initial_epoch",), hint=hint)
-            raise PydanticCustomError("component", "nothing to do", {"faults": (fault,)})
+            raise Invalid([Fault(text, ("initial_epoch",), hint=hint)])
         return self
 
     def validates(self) -> bool:
@@ -93,7 +90,7 @@ class FitSpec(BaseSection):
 
     def dump(self) -> dict[str, Any]:
         """As YAML-ready data, defaults included."""
-        return {name: plain(getattr(self, name)) for name in type(self).model_fields}
+        return {name: plain(getattr(self, name)) for name in FitSpec.model_fields}
 
 
 def _list_of(section: str) -> WithJsonSchema:
@@ -123,10 +120,9 @@ def parse_fit(section: Any) -> FitSpec:
     apart = FitSection.model_fields.keys() - FitSpec.model_fields
     section = {key: value for key, value in section.items() if key not in apart}
     try:
-        return FitSpec.model_validate(section)
-    except ValidationError as error:
-        faults = fault_list(error, FitSection, ("fit",))
-        raise Invalid(replace(fault, path=path_as_written(fault.path, section)) for fault in faults) from None
+        return parse_section(FitSection, section, ("fit",))
+    except Invalid as invalid:
+        raise Invalid(replace(f, path=path_as_written(f.path, section)) for f in invalid.faults) from None
 
 
 def set_trainable(section: Any) -> dict[str, bool]:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -10,22 +9,19 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    ValidationError,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from kerascli.component import Invalid
 from kerascli.config.sections.torchvision import Published, Weights, published, published_model, published_models
 from kerascli.errors import Fault, show
 from kerascli.files import impossible_path
 from kerascli.model.transfer import How, Take
-from kerascli.section import BaseSection
+from kerascli.section import BaseSection, parse_section
 from kerascli.shapes import NonNegativeFloat
-from kerascli.wording import fault_list
 
 _SOURCES = "'run', 'file' or 'torchvision'"
 _Model = Annotated[str, AfterValidator(published_model), WithJsonSchema({"type": "string", "enum": published_models()})]
@@ -43,8 +39,8 @@ class TakeSpec(BaseSection):
     @model_validator(mode="after")
     def _noise_counts(self) -> "TakeSpec":
         if self.noise != TakeSpec.model_fields["noise"].default and self.how != "net2wider":
-            fault = Fault(f"noise: only net2wider has any, not {self.how}", ("noise",), "key", hint="take it out")
-            raise PydanticCustomError("component", "noise", {"faults": (fault,)})
+            text = f"noise: only net2wider has any, not {self.how}"
+            raise Invalid([Fault(text, ("noise",), "key", hint="take it out")])
         return self
 
 
@@ -139,7 +135,4 @@ def parse_init_from(model: Any) -> InitFrom | None:
     if not isinstance(section, dict):
         text = f"init_from: expected a mapping with {_SOURCES}, got {show(section)}"
         raise Invalid([Fault(text, path, hint="init_from: {run: latest}")])
-    try:
-        return InitFrom.model_validate(section)
-    except ValidationError as error:
-        raise Invalid(replace(fault) for fault in fault_list(error, InitFrom, path)) from None
+    return parse_section(InitFrom, section, path)

@@ -14,8 +14,8 @@ from kerascli.config.composition.merge import Merger, component_name, is_compone
 from kerascli.config.sections.compile import ComputeSection
 from kerascli.config.sections.fit import FitSpec, OfAllPhases
 from kerascli.config.yaml.document import Document, Faulty, Mark, one_error
-from kerascli.errors import ConfigError, Fault, Path, Related, nearest, show, suggestion
-from kerascli.section import BaseSection, section_ref
+from kerascli.errors import ConfigError, Fault, Path, Related, show
+from kerascli.section import BaseSection, section_ref, unknown_keys
 from kerascli.shapes import PositiveInt
 
 
@@ -88,9 +88,7 @@ def _settings(phase: Any, path: Path, faults: list[Fault]) -> dict[Any, Any]:
         if key in _OF_ALL_PHASES:
             faults.append(_not_in_a_phase(key, _OF_ALL_PHASES[key], path))
         elif key not in KEYS:
-            hint = None if nearest(str(key), KEYS) else f"a phase has {', '.join(KEYS)}"
-            text = f"unknown key '{key}' in a phase{suggestion(str(key), KEYS)}"
-            faults.append(Fault(text, (*path, key), "key", hint=hint))
+            faults += unknown_keys([key], KEYS, "a phase", path, listed="a phase has")
         else:
             found[key] = value
     if isinstance(compiled := found.get("compile"), dict):

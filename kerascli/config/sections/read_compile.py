@@ -1,6 +1,7 @@
 """Read the `compile:` section: from what is written to a CompileSpec, or all of its faults."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -36,32 +37,23 @@ def parse_compile(
     if not isinstance(section, dict):
         raise Invalid([Fault(f"compile: expected a mapping with 'loss', got {show(section)}", ("compile",))])
     written, faults = read_section(CompileSection, section, ("compile",))
-    resolver = _Resolver(written, faults, outputs, targets, figures, named, classes)
+    resolver = _Resolver(written, faults, outputs, targets, tuple(figures), named, classes)
     return resolver.resolve(needs_loss=not extra_losses and "loss" not in meant_keys(CompileSection, section))
 
 
+@dataclass(slots=True)
 class _Resolver:
     """Pairs the outputs of the model with targets, losses and metrics of the section."""
 
-    def __init__(
-        self,
-        section: CompileSection,
-        faults: list[Fault],
-        outputs: Mapping[str, TensorSpec | None] | None,
-        targets: Mapping[str, TensorSpec] | None,
-        figures: Sequence[str],
-        named: Collection[str],
-        classes: Mapping[str, Sequence[str]],
-    ) -> None:
-        self.classes = classes
-        self.named = named
-        self.figures = tuple(figures)
-        self.section = section
-        self.outputs = outputs
-        self.targets = targets
-        self.faults = faults
-        self.names: set[str] = set()
-        """Of the figures that are logged."""
+    section: CompileSection
+    faults: list[Fault]
+    outputs: Mapping[str, TensorSpec | None] | None
+    targets: Mapping[str, TensorSpec] | None
+    figures: tuple[str, ...]
+    named: Collection[str]
+    classes: Mapping[str, Sequence[str]]
+    names: set[str] = field(default_factory=set)
+    """Of the figures that are logged."""
 
     def resolve(self, *, needs_loss: bool) -> CompileSpec:
         pairs = self._pairs()

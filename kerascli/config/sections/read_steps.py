@@ -1,8 +1,10 @@
 """`fit.train_step` as written -> TrainStepSpec, or every fault that it has."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from torch import nn
 
 from kerascli.component import Invalid
 from kerascli.config.sections.compile import ComputeSection, Precision, scaled
@@ -53,7 +55,7 @@ def parse_steps(
     known = compiled if isinstance(compiled, dict) else {}
     known = {key: value for key, value in known.items() if key in ComputeSection.model_fields}
     compute, of_compute = read_section(ComputeSection, known, ("compile",))
-    reader = _Reader(scope, built, inputs, targets, classes, compute.precision)
+    reader = _Reader(scope, built, inputs, targets, classes, compute.precision, built.owners)
     rounds = reader.read(section)
     faults += [*of_compute, *reader.faults]
     if faults:
@@ -76,30 +78,22 @@ def _compile_faults(section: Any) -> list[Fault]:
     ]
 
 
+@dataclass(slots=True)
 class _Reader:
-    def __init__(
-        self,
-        scope: Scope,
-        built: Built,
-        inputs: Mapping[str, TensorSpec],
-        targets: Mapping[str, TensorSpec] | None,
-        classes: Mapping[str, Sequence[str]],
-        precision: Precision,
-    ) -> None:
-        self.faults: list[Fault] = []
-        self._precision: Precision = precision
-        self._scope = scope
-        self._built = built
-        self._owners = built.owners
-        self._inputs = inputs
-        self._targets = targets
-        self._classes = classes
-        self._names: dict[str, Path] = {}
-        self._columns: dict[str, Path] = {}
-        self._trained: dict[str, tuple[str, Path]] = {}
-        """What is trained, by which update."""
-        self._places: dict[str, Path] = {}
-        """Where that stands, by what names of its weights begin with."""
+    scope: Scope
+    built: Built
+    inputs: Mapping[str, TensorSpec]
+    targets: Mapping[str, TensorSpec] | None
+    classes: Mapping[str, Sequence[str]]
+    precision: Precision
+    owners: Mapping[str, nn.Module]
+    faults: list[Fault] = field(default_factory=list)
+    names: dict[str, Path] = field(default_factory=dict)
+    columns: dict[str, Path] = field(default_factory=dict)
+    trained: dict[str, tuple[str, Path]] = field(default_factory=dict)
+    """What is trained, by which update."""
+    places: dict[str, Path] = field(default_factory=dict)
+    """Where that stands, by what names of its weights begin with."""
 
     def _add(self, text: str, path: Path, *, key: bool = False, hint: str | None = None, also: Path | None = None):
         related = () if also is None else (Related("the other", also),)
@@ -124,9 +118,9 @@ class _Reader:
         self.faults += [fault for each in group for fault in each.faults]
         lead = group[0]
         own = "layers" in lead.keys
-        forward = Forward(self._scope, self._inputs, self._targets, lead.path, own=own)
+        forward = Forward(self.scope, self.inputs, self.targets, lead.path, own=own)
         layers = forward.read(lead.section.layers, str(lead.keys.get("name", "train_step"))) if own else None
-        terms = TermReader(forward, self._targets, self._classes)
+        terms = TermReader(forward, self.targets, self.classes)
         updates = [self._update(each, layers if each is lead else None, terms) for each in group]
         repeat = self._repeat(group)
         self.faults += terms.faults
@@ -135,11 +129,11 @@ class _Reader:
             self.faults += forward.faults.all()
             return None
         try:
-            built = build_forward_pass(forward.model(terms.outputs, "a loss"), self._owners)
+            built = build_forward_pass(forward.model(terms.outputs, "a loss"), self.owners)
         except Invalid as invalid:
             self.faults += invalid.faults
             return None
-        self._owners = built.owners
+        self.owners = built.owners
         terms.check(built.specs)
         self.faults += terms.faults
         for update in updates:
@@ -182,9 +176,9 @@ class _Reader:
         problem = Names().refuse(name)
         if problem is not None or name == "val":
             self._add(problem.text if problem else "'val' is what figures of the validation begin with", where)
-        elif name in self._names:
-            self._add(f"there is an update '{name}' already", where, also=self._names[name])
-        self._names.setdefault(name, where)
+        elif name in self.names:
+            self._add(f"there is an update '{name}' already", where, also=self.names[name])
+        self.names.setdefault(name, where)
         return name
 
     def _optimizer(self, found: _Written, name: str) -> BaseOptimizer | None:
@@ -192,13 +186,13 @@ class _Reader:
             hint = "optimizer: {adam: {learning_rate: 2e-4, beta_1: 0.5}}"
             self._add(f"'{name}' needs 'optimizer'", found.path, key=True, hint=hint)
         is_sound = "optimizer" in found.section.model_fields_set
-        return scaled(found.section.optimizer, self._precision) if is_sound else None
+        return scaled(found.section.optimizer, self.precision) if is_sound else None
 
     def _train(self, value: Any, path: Path, update: str) -> tuple[str, ...]:
         """What the update changes: shared things, and nodes of the model."""
-        model = self._built.model
+        model = self.built.model
         nodes = {entry.name: entry.weights_name for entry in model.entries if isinstance(entry, Node)}
-        known = {**{name: name for name in self._scope.reading.shared}, **nodes}
+        known = {**{name: name for name in self.scope.reading.shared}, **nodes}
         where = (*path, "train")
         names = value if isinstance(value, list) else [] if value is None else [value]
         if not names:
@@ -212,13 +206,13 @@ class _Reader:
             elif name not in known:
                 what = f"nothing called '{name}' in the model{suggestion(name, known)}"
                 self._add(f"train: there is {what}", at, hint=hint)
-            elif name in self._trained:
-                other, also = self._trained[name]
+            elif name in self.trained:
+                other, also = self.trained[name]
                 text = f"'{name}' is trained by '{other}' already: a weight has one optimizer"
                 self._add(text, at, hint="put both losses into one update", also=also)
             else:
-                self._trained[name] = (update, at)
-                self._places[known[name]] = at
+                self.trained[name] = (update, at)
+                self.places[known[name]] = at
         return tuple(known[name] for name in names if isinstance(name, str) and name in known)
 
     def _repeat(self, group: Sequence[_Written]) -> int:
@@ -251,10 +245,10 @@ class _Reader:
         """A column of the history belongs to one figure."""
         for name, where in named:
             column = f"{update.name}_{name}"
-            if column in self._columns:
+            if column in self.columns:
                 text = f"two figures would be called '{column}' in the history"
                 self._add(text, where, key=True, hint="choose another name")
-            self._columns[column] = where
+            self.columns[column] = where
 
     def _check_trained(self, update: UpdateSpec, built: Built) -> None:
         """What an update trains has a part in its loss."""
@@ -262,15 +256,15 @@ class _Reader:
         ends += [str(term.of.y_true) for term in update.terms if term.of is not None and not term.of.is_target]
         own = [node.name for node in flat(update.layers or ()) if node.layer.adds_losses()]
         found = built.reached(ends, [*own, *(term.node for term in update.terms)])
-        there = {node.weights_name for node in (*self._built.model.nodes, *built.model.nodes)}
-        trained = self._built.trainable() | built.trainable()
+        there = {node.weights_name for node in (*self.built.model.nodes, *built.model.nodes)}
+        trained = self.built.trainable() | built.trainable()
         for name in update.train:
             if any(weight.startswith(f"{name}/") for weight in found):
                 continue
             if any(f"{owner}/".startswith(f"{name}/") for owner in there) and not any(
                 weight.startswith(f"{name}/") for weight in trained
             ):
-                self._add(f"'{name}' has no weights that could be trained", self._places[name])
+                self._add(f"'{name}' has no weights that could be trained", self.places[name])
             else:
                 text = f"'{update.name}' is to train '{name}', which has no part in its loss"
-                self._add(text, self._places[name], hint=f"call '{name}' in its layers, on the way to the loss")
+                self._add(text, self.places[name], hint=f"call '{name}' in its layers, on the way to the loss")

@@ -1,7 +1,7 @@
 """The losses and metrics of an update of `fit.train_step`: between tensors of its forward pass, targets, numbers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from kerascli.component import Component
@@ -31,22 +31,17 @@ _NEEDED = {
 T = TypeVar("T", LossSection, MetricSection)
 
 
+@dataclass(slots=True)
 class TermReader:
     """Reads the losses and metrics of the updates that share a forward pass."""
 
-    def __init__(
-        self,
-        forward: Forward,
-        targets: Mapping[str, TensorSpec] | None,
-        classes: Mapping[str, Sequence[str]],
-    ) -> None:
-        self.outputs: list[str] = []
-        """The tensors that are named so far."""
-        self.faults: list[Fault] = []
-        self._forward = forward
-        self._targets = targets
-        self._classes = classes
-        self._pending: list[Pending] = []
+    _forward: Forward
+    _targets: Mapping[str, TensorSpec] | None
+    _classes: Mapping[str, Sequence[str]]
+    outputs: list[str] = field(default_factory=list)
+    """The tensors that are named so far."""
+    faults: list[Fault] = field(default_factory=list)
+    _pending: list[Pending] = field(default_factory=list)
 
     def losses(self, written: Any, path: Path) -> tuple[LossTerm, ...]:
         """A mapping of names to losses."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, SkipValidation
+from pydantic import BeforeValidator, Field
 
 from kerascli.config.sections.compile import ComputeSection
 from kerascli.errors import show
@@ -13,7 +13,7 @@ from kerascli.metrics.base import METRICS, Metric
 from kerascli.metrics.comparisons import LossTerm, UpdateMetric
 from kerascli.model.ir.nodes import Entry, Node
 from kerascli.model.runtime.built import Built
-from kerascli.model.syntax.schema import Layers
+from kerascli.model.syntax.schema import Layers, Takes
 from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer
 from kerascli.section import BaseSection
 
@@ -28,15 +28,15 @@ class LossSection(_TermSection):
     """A loss between two tensors, or a number and a tensor."""
 
     loss: Annotated[Loss, LOSSES.field()]
-    y_true: SkipValidation[float | str]
-    y_pred: SkipValidation[str]
+    y_true: Annotated[Any, Takes(float | str)]
+    y_pred: Annotated[Any, Takes(str)]
     weight: float = 1.0
 
 
 class FormulaSection(_TermSection):
     """A loss that is a formula over tensors."""
 
-    expr: SkipValidation[str]
+    expr: Annotated[Any, Takes(str)]
     weight: float = 1.0
 
 
@@ -44,8 +44,8 @@ class MetricSection(_TermSection):
     """A metric of two tensors, or a number and a tensor."""
 
     metric: Annotated[Metric, METRICS.field()]
-    y_true: SkipValidation[float | str]
-    y_pred: SkipValidation[str]
+    y_true: Annotated[Any, Takes(float | str)]
+    y_pred: Annotated[Any, Takes(str)]
 
 
 def _count(value: Any) -> Any:
@@ -54,25 +54,22 @@ def _count(value: Any) -> Any:
     return value
 
 
-_NONE: Any = None
-
-
 class UpdateSection(BaseSection):
     """An update of a step: what it changes, how, and by which losses."""
 
     title: ClassVar[str] = "an update"
 
-    name: SkipValidation[str]
+    name: Annotated[Any, Takes(str)]
     """What its figures begin with in the history."""
-    train: SkipValidation[str | Annotated[list[str], Field(min_length=1)]]
+    train: Annotated[Any, Takes(str | Annotated[list[str], Field(min_length=1)])]
     """What it changes: shared things, or nodes of the model."""
     optimizer: Annotated[BaseOptimizer, OPTIMIZERS.field()]
     """The rule that changes it."""
     layers: Layers = None
     """Its forward pass, from the data's inputs; none: that of the update before."""
-    loss: SkipValidation[dict[str, LossSection | FormulaSection]] = _NONE
+    loss: Annotated[Any, Takes(dict[str, LossSection | FormulaSection])] = None
     """What is made small, by name; y_true may be a number."""
-    metrics: SkipValidation[dict[str, MetricSection]] = _NONE
+    metrics: Annotated[Any, Takes(dict[str, MetricSection])] = None
     """Figures to log, by name."""
     repeat: Annotated[int, Field(ge=1), BeforeValidator(_count)] = 1
     """How often it is done in a step."""

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import BeforeValidator, PlainValidator, WithJsonSchema, model_validator
-from pydantic_core import PydanticCustomError
 
 from kerascli.component import Component, Invalid
 from kerascli.data.base import FEATURES, TRANSFORMS, Feature, Field, Learned, Transform, transform
@@ -26,7 +25,7 @@ from kerascli.shapes import PositiveInt, Words
 def _column(value: Any) -> tuple[Component, ...]:
     """A feature, or a list of transforms that ends in one."""
     if not isinstance(value, list | tuple):
-        return (FEATURES.validate(value),)
+        return (FEATURES.parse(value),)
     if not value:
         raise ValueError("expected a feature")
     found: list[Component] = []
@@ -38,7 +37,7 @@ def _column(value: Any) -> tuple[Component, ...]:
         except Invalid as invalid:
             faults += invalid.below((index,)).faults
     if faults:
-        raise PydanticCustomError("component", "invalid feature", {"faults": tuple(faults)})
+        raise Invalid(faults)
     return tuple(found)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from kerascli.layers.base import CallArgument, Layer, Outcome, ShapeMismatch, WeightedModule
+from kerascli.layers.base import BaseLayer, CallArgument, Layer, Outcome, ShapeMismatch, WeightedModule
 from kerascli.layers.geometry import broadcast_mask
 from kerascli.layers.recurrent.masks import mask_of_steps
 from kerascli.layers.recurrent.steps import State
@@ -14,16 +14,10 @@ from kerascli.parts.initializers import Zeros
 from kerascli.shapes import Shape, TensorSpec, show_shape
 
 
-class Recurrent(Layer):
-    """A layer that goes through the steps of a sequence."""
+class Looping(BaseLayer):
+    """What goes through the steps of a sequence, by a cell of its own or by one that the config describes."""
 
-    uses_mask = True
     loops = True
-    state_count: ClassVar[int] = 1
-    """How many tensors its state has."""
-    call_arguments = {  # noqa: RUF012
-        "initial_state": CallArgument("tensors", "the states to start from, in the order in which they are returned"),
-    }
 
     return_sequences: bool = False
     """Return the output of every step, not the last one's."""
@@ -44,11 +38,22 @@ class Recurrent(Layer):
         """Of a whole sequence the mask goes on; one output a sample has none."""
         return "pass" if self.return_sequences else "stop"
 
-    def result_count(self) -> int:
-        return 1 + self.state_count if self.return_state else 1
-
     def keeps_states(self) -> bool:
         return self.stateful
+
+
+class Recurrent(Looping, Layer):  # pyright: ignore[reportIncompatibleVariableOverride]
+    """A layer that goes through the steps of a sequence."""
+
+    uses_mask = True
+    state_count: ClassVar[int] = 1
+    """How many tensors its state has."""
+    call_arguments = {  # noqa: RUF012
+        "initial_state": CallArgument("tensors", "the states to start from, in the order in which they are returned"),
+    }
+
+    def result_count(self) -> int:
+        return 1 + self.state_count if self.return_state else 1
 
     @abstractmethod
     def build(self, x: TensorSpec) -> "SequenceModule": ...

@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError
 from torch import Tensor
 
 from kerascli.component import Invalid
@@ -30,8 +29,7 @@ def _list_is_a_stack(value: Any) -> Any:
     try:
         return LAYERS.construct(StackedRNNCells, "cells", value)
     except Invalid as invalid:  # the list has no key of its own
-        faults = tuple(replace(fault, path=fault.path[1:]) for fault in invalid.faults)
-        raise PydanticCustomError("component", "invalid component", {"faults": faults}) from None
+        raise Invalid(replace(fault, path=fault.path[1:]) for fault in invalid.faults) from None
 
 
 def _to_tuple(value: Any) -> Any:

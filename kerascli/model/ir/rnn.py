@@ -1,45 +1,36 @@
 """`rnn` with a described cell, as a layer."""
 
 from collections.abc import Sequence
-from typing import Literal, Self, TypeVar
+from typing import Self, TypeVar
 
 from pydantic import InstanceOf
 
 from kerascli.layers.base import BaseLayer
+from kerascli.layers.recurrent.base import Looping
 from kerascli.model.ir.cells import Cell
 
 T = TypeVar("T")
 
 
-class DescribedRNN(BaseLayer):
+class DescribedRNN(Looping):
     """Its node is called on the sequences, the constants and the states to start from."""
 
     component_name = "rnn"
     call_form = "several"
     takes_integers = True
     uses_masks = True
-    loops = True
 
     cell: InstanceOf[Cell]
     layers: tuple[InstanceOf[BaseLayer], ...]
     """All that are in the cell."""
     given: tuple[str, ...] = ()
     """The states that the node's `initial_state` names, in the order of its last inputs."""
-    return_sequences: bool = False
-    return_state: bool = False
-    go_backwards: bool = False
-    stateful: bool = False
-    unroll: bool = False
     zero_output_for_mask: bool = False
 
     @classmethod
     def settings(cls) -> tuple[str, ...]:
         """The fields that a config writes; the others follow from the cell and the node."""
         return tuple(name for name in cls.model_fields if name not in {"cell", "layers", "given"})
-
-    @property
-    def mask(self) -> Literal["pass", "stop"]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return "pass" if self.return_sequences else "stop"
 
     @property
     def mixes_samples(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -50,9 +41,6 @@ class DescribedRNN(BaseLayer):
 
     def masked_results(self) -> int:
         return len(self.cell.outputs)
-
-    def keeps_states(self) -> bool:
-        return self.stateful
 
     def adds_losses(self) -> bool:
         return any(layer.adds_losses() for layer in self.layers)

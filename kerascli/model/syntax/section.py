@@ -1,6 +1,7 @@
 """The `model:` section as written -> a Model, or every fault that the section has."""
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
@@ -31,80 +32,36 @@ def _as_written(value: Any, *_: Any) -> tuple[Any, list[Fault]]:
     return value, []
 
 
-def parse_model(
-    section: Any,
-    data_inputs: Mapping[str, TensorSpec],
-    path: Path = ("model",),
-    references: References = _as_written,
-    data_targets: Mapping[str, TensorSpec] | None = None,
-) -> Model:
-    """Read a model section; `data_inputs` gives inputs where the section declares none. Raises Invalid.
-
-    `references` reads the `$` of blocks and repeats; without it there are none. `data_targets` are what formulas
-    may name.
-    """
-    return parse_scope(section, data_inputs, path, references, data_targets=data_targets)[0]
-
-
 def parse_scope(
     section: Any,
-    data_inputs: Mapping[str, TensorSpec],
-    path: Path = ("model",),
-    references: References = _as_written,
+    data_inputs: Mapping[str, TensorSpec] | None,
+    references: References | None = None,
     *,
     data_targets: Mapping[str, TensorSpec] | None = None,
     called_elsewhere: bool = False,
     unread: Collection[str] = (),
 ) -> tuple[Model, Scope]:
-    """The same, and the scope in which further models over its weights are read.
+    """Read a model section: the model, and the scope in which further ones over its weights are read. Raises Invalid.
 
+    `data_inputs` gives inputs where the section declares none; None: nothing is known of the data. `references` reads
+    the `$` of blocks and repeats; without it there are none. `data_targets` are what formulas may name.
     `called_elsewhere`: what is shared and not called here may be called there. `unread` are the inputs of the data
     whose shapes only its reading tells.
     """
-    model, scope, faults = _read(
-        section, data_inputs, path, references, data_targets or {}, called_elsewhere=called_elsewhere, unread=unread
-    )
-    if model is None or scope is None or faults:
-        raise Invalid(faults)
-    return model, scope
-
-
-def model_faults(
-    section: Any,
-    path: Path = ("model",),
-    references: References = _as_written,
-    *,
-    called_elsewhere: bool = False,
-) -> list[Fault]:
-    """What is wrong with a model section whatever the data gives."""
-    return _read(section, None, path, references, None, called_elsewhere=called_elsewhere)[2]
-
-
-def _read(
-    section: Any,
-    data_inputs: Mapping[str, TensorSpec] | None,
-    path: Path,
-    references: References,
-    targets: Mapping[str, TensorSpec] | None,
-    *,
-    called_elsewhere: bool,
-    unread: Collection[str] = (),
-) -> tuple[Model | None, Scope | None, list[Fault]]:
-    faults = Faults(path)
-    reading = Reading(faults, references)
+    faults = Faults(("model",))
+    reading = Reading(faults, references or _as_written)
     written = _written(section, faults)
     if written is None:
-        return None, None, faults.found
+        raise Invalid(faults.found)
     alone = not written.has("layers")
     declared: Path = ("shared", written.outputs) if alone else ()
     if alone:
         written = _with_call(written)
-    model = scope = None
-    try:
+    with suppress(Exhausted):
         read_blocks(reading, written.blocks)
         inputs = read_inputs(written, data_inputs, reading.names, faults, declared, unread)
         reading.inputs = tuple(inputs)
-        reading.names.see_targets(None if targets is None else tuple(targets))
+        reading.names.see_targets(None if data_inputs is None else tuple(data_targets or {}))
         read_shared(reading, written.shared, (), _read_body)
         outputs = _read_body(reading, written, ())
         own = {name: each for name, each in reading.shared.items() if each is not None}
@@ -115,14 +72,14 @@ def _read(
         scope = Scope(reading, tuple(inputs.values()), _read_body, unknown)
         views = read_views(scope, written.views)
         entries = tuple(reading.entries)
-        named = targets_of(flat(entries), targets or {})
+        named = targets_of(flat(entries), data_targets or {})
         model = Model(scope.inputs, entries, outputs, tuple(own.values()), views, alone, named)
-    except Exhausted:
-        pass
-    if model is not None and not faults.found and data_inputs is not None:
-        faults.found += idle_faults(model.inputs, model.entries, model.outputs, inside=not called_elsewhere)
-        faults.found += [*target_faults(model), *update_faults(model.nodes)]
-    return model, scope, faults.all()
+        if not faults.found and data_inputs is not None:
+            faults.found += idle_faults(model.inputs, model.entries, model.outputs, inside=not called_elsewhere)
+            faults.found += [*target_faults(model), *update_faults(model.nodes)]
+        if not faults.all():
+            return model, scope
+    raise Invalid(faults.all())
 
 
 def _with_call(model: ModelSection) -> ModelSection:
