@@ -94,7 +94,7 @@ def described(config: Config, prepared: PreparedData, known: RunSpec | None = No
         if text not in prepared.warnings:
             prepared.warnings.append(text)
 
-    check_values(spec.graphs, spec.compared(), prepared.splits, prepared.input_stage, prepared.target_stage, warn)
+    check_values(spec.graphs, spec.compared(), prepared.splits, prepared, warn)
     return Phase(config, prepared, spec)
 
 
@@ -105,14 +105,7 @@ def experiment_of(phase: Phase, device: Choice) -> Experiment:
     if spec.fit.deterministic:
         make_deterministic(torch_device)
     with phase.config.faults():
-        return build_experiment(
-            spec,
-            device=torch_device,
-            input_stage=prepared.input_stage,
-            target_stage=prepared.target_stage,
-            targets=prepared.facts.targets,
-            mixing=prepared.mixing,
-        )
+        return build_experiment(spec, prepared, device=torch_device, mixing=prepared.mixing)
 
 
 class PhaseRunner:

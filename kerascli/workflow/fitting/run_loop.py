@@ -1,4 +1,4 @@
-"""A fit under way: its phases are trained, saved and recorded, and its result is judged."""
+"""A fit under way: its phases are trained, saved and recorded, and its result is evaluated."""
 
 import shlex
 import time
@@ -21,7 +21,7 @@ from kerascli.training.loop import train
 from kerascli.training.step import Trainer
 from kerascli.training.tensor_file import tensor_pieces
 from kerascli.workflow.fitting.phases import PhaseRunner
-from kerascli.workflow.fitting.plan import judged
+from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.fitting.profiled import profiled
 from kerascli.workflow.fitting.recorder import TRAINING, Recorder
 from kerascli.workflow.generation.samples import sample_writer
@@ -34,7 +34,7 @@ def run(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[Event
         yield from _phases(runner, record, stop)
         refuse_bad_weights(runner.state.trainer, runner.reached)
         record.write_weights(runner.state.trainer.weights_file())
-        results = yield from _judge(runner, record, stop)
+        results = yield from _evaluate_test(runner, record, stop)
         stopped = runner.reached.stopped
         record.finish("completed" if stopped is None else "stopped", reason=stopped, results=results)
     except Interrupted as error:
@@ -118,7 +118,7 @@ def _interrupted(text: str, record: RunRecord, number: int) -> Interrupted:
     return Interrupted(text, signal_number=number, hint=f"go on with: {command}")
 
 
-def _judge(
+def _evaluate_test(
     runner: PhaseRunner, record: RunRecord, stop: Signals
 ) -> Generator[Event, None, dict[str, dict[str, float]]]:
     """What the final weights are worth on the test split, if there is one."""
@@ -127,7 +127,7 @@ def _judge(
         return {}
     experiment = runner.state.experiment
     started = time.monotonic()
-    batches = islice(judged(experiment, test).epoch(0), runner.options.limits.get("validation_steps"))
+    batches = islice(rows_in_order(experiment, test).epoch(0), runner.options.limits.get("validation_steps"))
     work = evaluate(experiment.module, _while_wanted(batches, record, stop), seed=experiment.spec.seed)
     figures = yield from work
     yield Evaluated("test", figures, test.rows, time.monotonic() - started)
