@@ -107,9 +107,7 @@ def resume(
             record.checkpoints.settle(runner.reached.step)
             record.history_writer.cut()  # to what the checkpoint knows; an epoch after it is trained again
             if sets:
-                record.write_resolved(
-                    dump_yaml(escape_references(config.resolved([phase.spec for phase in phases], record.path)))
-                )
+                _write_resolved(record, phases)
             yield from _choice_notes(device, threads, runner.state.execution_mode, runner.state.experiment)
             yield Began(str(record.path), record.summary(), resumed=True)
             yield from run(runner, record, stop)
