@@ -20,8 +20,7 @@ class DecodeExamples(ShowsRows):
     """How many rows."""
 
     def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
-        found = super().misfit(model)
-        if found is not None:
+        if found := super().misfit(model):
             return found
         shape = self.chosen(model.outputs).shape
         if len(shape) not in (1, 2):

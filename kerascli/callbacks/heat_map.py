@@ -28,8 +28,7 @@ class HeatMap(ShowsRows):
     """The same of the panels."""
 
     def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
-        found = super().misfit(model)
-        if found is not None:
+        if found := super().misfit(model):
             return found
         for setting in _AXES:
             name = getattr(self, setting)

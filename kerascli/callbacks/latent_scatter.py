@@ -25,8 +25,7 @@ class LatentScatter(ShowsRows):
         return {} if self.colour is None else {"colour": self.colour}
 
     def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
-        found = super().misfit(model)
-        if found is not None:
+        if found := super().misfit(model):
             return found
         shape = self.chosen(model.outputs).shape
         return None if shape == (2,) else ("output", f"needs two numbers a row, got {show_shape((None, *shape))}")

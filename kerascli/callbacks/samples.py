@@ -217,8 +217,7 @@ class ShowsImages(WithOutput):
     """[height, width, channels] of an output that is flat; null: it is square."""
 
     def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
-        found = super().misfit(model)
-        if found is not None:
+        if found := super().misfit(model):
             return found
         low, high = self.value_range
         if low >= high:

@@ -254,11 +254,11 @@ L = TypeVar("L", bound=type[BaseLayer])
 
 
 def layer(*examples: Example, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[L], L]:
-    """Register a layer; its first example is the one that the reference shows."""
-    assert examples, "a layer has an example"
+    """Register a layer; without examples of its own it has its base's. The reference shows the first."""
 
     def register(cls: L) -> L:
-        cls.examples = examples
+        cls.examples = examples or cls.examples
+        assert cls.examples, "a layer has an example"
         LAYERS.register(cls, name=name, aliases=aliases)
         return cls
 

@@ -2,13 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
 
-from kerascli.layers.base import ShapeMismatch
-from kerascli.shapes import DataFormat, Shape, Sizes, TensorSpec
+from kerascli.layers.base import Layer, ShapeMismatch
+from kerascli.shapes import DataFormat, Shape, Size1D, Size2D, Size3D, Sizes, TensorSpec
 
 KernelSize = Annotated[Sizes, Field(description="The size of the window.")]
 Strides = Annotated[Sizes, Field(description="How far the window moves.")]
@@ -21,6 +21,37 @@ CausalPadding = Annotated[
     Literal["valid", "same", "causal"],
     Field(description="valid: only whole windows; same: as many as there are steps; causal: none looks ahead."),
 ]
+
+
+class Over1D(Layer):
+    """The sizes of a window over sequences, for a class whose further bases have the settings around them."""
+
+    rank: ClassVar[int] = 1
+
+    kernel_size: Size1D
+    strides: Size1D = (1,)
+    dilation_rate: Size1D = (1,)
+
+
+class Over2D(Layer):
+    """The same over images."""
+
+    rank: ClassVar[int] = 2
+
+    kernel_size: Size2D
+    strides: Size2D = (1, 1)
+    dilation_rate: Size2D = (1, 1)
+
+
+class Over3D(Layer):
+    """The same over volumes."""
+
+    rank: ClassVar[int] = 3
+
+    kernel_size: Size3D
+    strides: Size3D = (1, 1, 1)
+    dilation_rate: Size3D = (1, 1, 1)
+
 
 _ORDERS = {1: ("sequences", "steps"), 2: ("images", "height, width"), 3: ("volumes", "depth, height, width")}
 

@@ -1,6 +1,6 @@
 """Losses as metrics: their means over samples, without what is added to the loss (penalties, weights of outputs)."""
 
-from abc import abstractmethod
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -14,11 +14,13 @@ from kerascli.shapes import Floats, Fraction, NonNegativeFloat, PositiveFloat, T
 
 
 class LossMetric(MeanMetric):
-    """The mean of a loss."""
+    """The mean of a loss, which takes the settings of the metric."""
 
-    @abstractmethod
+    loss_class: ClassVar[type[Loss]]
+
     def loss(self) -> Loss:
         """The loss that is averaged."""
+        return self.loss_class(**self.model_dump(exclude={"name"}))
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return self.loss().values(y_true, y_pred)
@@ -34,32 +36,28 @@ class LossMetric(MeanMetric):
 class MeanSquaredError(LossMetric):
     """The mean of squared errors."""
 
-    def loss(self) -> Loss:
-        return regression.MeanSquaredError()
+    loss_class = regression.MeanSquaredError
 
 
 @metric(aliases=("mae",))
 class MeanAbsoluteError(LossMetric):
     """The mean of errors without their signs."""
 
-    def loss(self) -> Loss:
-        return regression.MeanAbsoluteError()
+    loss_class = regression.MeanAbsoluteError
 
 
 @metric(aliases=("mape",))
 class MeanAbsolutePercentageError(LossMetric):
     """The mean of errors in percent of the targets."""
 
-    def loss(self) -> Loss:
-        return regression.MeanAbsolutePercentageError()
+    loss_class = regression.MeanAbsolutePercentageError
 
 
 @metric(aliases=("msle",))
 class MeanSquaredLogarithmicError(LossMetric):
     """The mean of squared errors of log(1 + x)."""
 
-    def loss(self) -> Loss:
-        return regression.MeanSquaredLogarithmicError()
+    loss_class = regression.MeanSquaredLogarithmicError
 
 
 @metric(aliases=("rmse",))
@@ -80,19 +78,17 @@ class RootMeanSquaredError(MeanMetric):
 class LogCoshError(LossMetric):
     """The mean of log(cosh(error))."""
 
-    def loss(self) -> Loss:
-        return regression.LogCosh()
+    loss_class = regression.LogCosh
 
 
 @metric()
 class Huber(LossMetric):
     """The mean Huber loss."""
 
+    loss_class = regression.Huber
+
     delta: PositiveFloat = 1.0
     """From where on errors count linearly."""
-
-    def loss(self) -> Loss:
-        return regression.Huber(delta=self.delta)
 
 
 @metric()
@@ -121,16 +117,14 @@ class MeanRelativeError(MeanMetric):
 class Poisson(LossMetric):
     """The mean Poisson loss."""
 
-    def loss(self) -> Loss:
-        return regression.Poisson()
+    loss_class = regression.Poisson
 
 
 @metric(aliases=("kld", "kullback_leibler_divergence"))
 class KLDivergence(LossMetric):
     """The mean divergence of predicted from true distributions."""
 
-    def loss(self) -> Loss:
-        return regression.KLDivergence()
+    loss_class = regression.KLDivergence
 
 
 @metric(aliases=("cosine_proximity",))
@@ -152,49 +146,42 @@ class CosineSimilarity(MeanMetric):
 class Hinge(LossMetric):
     """The mean hinge loss."""
 
-    def loss(self) -> Loss:
-        return hinge.Hinge()
+    loss_class = hinge.Hinge
 
 
 @metric()
 class SquaredHinge(LossMetric):
     """The mean squared hinge loss."""
 
-    def loss(self) -> Loss:
-        return hinge.SquaredHinge()
+    loss_class = hinge.SquaredHinge
 
 
 @metric()
 class CategoricalHinge(LossMetric):
     """The mean categorical hinge loss."""
 
-    def loss(self) -> Loss:
-        return hinge.CategoricalHinge()
+    loss_class = hinge.CategoricalHinge
 
 
 @metric()
 class BinaryCrossentropy(LossMetric):
     """The mean binary cross-entropy."""
 
+    loss_class = crossentropy.BinaryCrossentropy
+
     from_logits: FromLogits = False
     label_smoothing: LabelSmoothing = 0.0
-
-    def loss(self) -> Loss:
-        return crossentropy.BinaryCrossentropy(from_logits=self.from_logits, label_smoothing=self.label_smoothing)
 
 
 @metric()
 class CategoricalCrossentropy(LossMetric):
     """The mean categorical cross-entropy; targets are one-hot."""
 
+    loss_class = crossentropy.CategoricalCrossentropy
+
     from_logits: FromLogits = False
     label_smoothing: LabelSmoothing = 0.0
     axis: Axes = -1
-
-    def loss(self) -> Loss:
-        return crossentropy.CategoricalCrossentropy(
-            from_logits=self.from_logits, label_smoothing=self.label_smoothing, axis=self.axis
-        )
 
 
 @metric()
@@ -203,6 +190,8 @@ class SparseCategoricalCrossentropy(LossMetric):
 
     As in Keras, an ignored class counts as 0, or not at all where there are sample weights.
     """
+
+    loss_class = crossentropy.SparseCategoricalCrossentropy
 
     sparse_targets = True
 
@@ -216,15 +205,12 @@ class SparseCategoricalCrossentropy(LossMetric):
             sample_weight = spread(sample_weight, classes, "sample weights or a mask") * (classes != self.ignore_class)
         return super().measure(y_true, y_pred, sample_weight)
 
-    def loss(self) -> Loss:
-        return crossentropy.SparseCategoricalCrossentropy(
-            from_logits=self.from_logits, ignore_class=self.ignore_class, axis=self.axis
-        )
-
 
 @metric()
 class BinaryFocalCrossentropy(LossMetric):
     """The mean binary focal cross-entropy."""
+
+    loss_class = focal.BinaryFocalCrossentropy
 
     apply_class_balancing: bool = False
     """Let alpha weigh the two classes."""
@@ -236,13 +222,12 @@ class BinaryFocalCrossentropy(LossMetric):
     label_smoothing: LabelSmoothing = 0.0
     axis: Axes = -1
 
-    def loss(self) -> Loss:
-        return focal.BinaryFocalCrossentropy(**self.model_dump(exclude={"name"}))
-
 
 @metric()
 class CategoricalFocalCrossentropy(LossMetric):
     """The mean categorical focal cross-entropy; targets are one-hot."""
+
+    loss_class = focal.CategoricalFocalCrossentropy
 
     alpha: focal.ClassWeights = 0.25
     """What the values are multiplied by."""
@@ -251,6 +236,3 @@ class CategoricalFocalCrossentropy(LossMetric):
     from_logits: FromLogits = False
     label_smoothing: LabelSmoothing = 0.0
     axis: Axes = -1
-
-    def loss(self) -> Loss:
-        return focal.CategoricalFocalCrossentropy(**self.model_dump(exclude={"name"}))

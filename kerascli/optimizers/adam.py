@@ -8,25 +8,21 @@ from pydantic import field_validator
 from torch import Tensor
 from torch.optim.adam import adam
 
-from kerascli.optimizers.base import Beta1, Beta2, Epsilon, LearningRate, Moment, Optimizer, optimizer
+from kerascli.optimizers.base import AdamLike, Moment, optimizer
 from kerascli.shapes import NonNegativeFloat
 
 
 @optimizer()
-class Adam(Optimizer):
+class Adam(AdamLike):
     """Steps along the mean gradient, divided by the root of the mean square."""
 
-    learning_rate: LearningRate = 0.001
-    beta_1: Beta1 = 0.9
-    beta_2: Beta2 = 0.999
-    epsilon: Epsilon = 1e-7
     amsgrad: bool = False
     """Divide by the largest second moment so far instead of the present one."""
 
     one_pass = True
 
     def slots(self) -> tuple[str, ...]:
-        return ("momentum", "velocity", *(("velocity_hat",) if self.amsgrad else ()))
+        return (*super().slots(), *(("velocity_hat",) if self.amsgrad else ()))
 
     def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
         # torch adds epsilon after its correction of the velocity, Keras before it

@@ -6,17 +6,12 @@ import torch
 from torch import Tensor
 
 from kerascli.optimizers import scaled
-from kerascli.optimizers.base import Beta1, Beta2, Epsilon, LearningRate, Moment, Optimizer, optimizer
+from kerascli.optimizers.base import AdamLike, Moment, optimizer
 
 
 @optimizer()
-class Adamax(Optimizer):
+class Adamax(AdamLike):
     """Adam by the greatest gradient so far; fits embeddings, whose gradients are mostly 0."""
-
-    learning_rate: LearningRate = 0.001
-    beta_1: Beta1 = 0.9
-    beta_2: Beta2 = 0.999
-    epsilon: Epsilon = 1e-7
 
     def slots(self) -> tuple[str, ...]:
         return ("momentum", "norm")

@@ -130,6 +130,18 @@ class Optimizer(BaseOptimizer):
         """
 
 
+class AdamLike(Optimizer):
+    """A rule by running means of the gradients and of their squares; by default these are its states."""
+
+    learning_rate: LearningRate = 0.001
+    beta_1: Beta1 = 0.9
+    beta_2: Beta2 = 0.999
+    epsilon: Epsilon = 1e-7
+
+    def slots(self) -> tuple[str, ...]:
+        return ("momentum", "velocity")
+
+
 OPTIMIZERS: Registry[BaseOptimizer] = Registry("optimizer", BaseOptimizer, ("kerascli.optimizers",), ("optimizer_",))
 
 O = TypeVar("O", bound=type[BaseOptimizer])

@@ -5,22 +5,14 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from kerascli.optimizers.base import Beta1, Beta2, Epsilon, LearningRate, Moment, Optimizer, optimizer
+from kerascli.optimizers.base import AdamLike, Moment, optimizer
 
 
 @optimizer()
-class Lamb(Optimizer):
+class Lamb(AdamLike):
     """Adam for very large batches: no weight moves by more than a share of its own size."""
 
     elementwise = False
-
-    learning_rate: LearningRate = 0.001
-    beta_1: Beta1 = 0.9
-    beta_2: Beta2 = 0.999
-    epsilon: Epsilon = 1e-7
-
-    def slots(self) -> tuple[str, ...]:
-        return ("momentum", "velocity")
 
     def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
         momentum = state["momentum"].lerp_(gradient, 1 - self.beta_1)

@@ -6,20 +6,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from kerascli.optimizers.base import Beta1, Beta2, Epsilon, LearningRate, Moment, Optimizer, optimizer
+from kerascli.optimizers.base import AdamLike, Moment, optimizer
 
 
 @optimizer()
-class Nadam(Optimizer):
+class Nadam(AdamLike):
     """Adam with Nesterov's look ahead; the momentum warms up over the first updates."""
-
-    learning_rate: LearningRate = 0.001
-    beta_1: Beta1 = 0.9
-    beta_2: Beta2 = 0.999
-    epsilon: Epsilon = 1e-7
-
-    def slots(self) -> tuple[str, ...]:
-        return ("momentum", "velocity")
 
     def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
         now, ahead = self._momentum_at(moment.step), self._momentum_at(moment.step + 1)

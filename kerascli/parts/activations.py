@@ -1,11 +1,23 @@
 """Activations: the functions that follow a layer's linear part (keras.activations)."""
 
+from collections.abc import Callable
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from kerascli.parts.base import ACTIVATIONS, Activation, part
 from kerascli.shapes import Axis
+
+
+class Plain(Activation):
+    """One of torch's functions, without settings."""
+
+    function: ClassVar[Callable[[Tensor], Tensor]]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return type(self).function(x)
 
 
 @part(ACTIVATIONS)
@@ -48,11 +60,10 @@ class LeakyReLU(Activation):
 
 
 @part(ACTIVATIONS, name="relu6")
-class ReLU6(Activation):
+class ReLU6(Plain):
     """min(max(x, 0), 6)."""
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.relu6(x)
+    function = F.relu6
 
 
 @part(ACTIVATIONS)
@@ -78,11 +89,10 @@ class Celu(Activation):
 
 
 @part(ACTIVATIONS)
-class Selu(Activation):
+class Selu(Plain):
     """A scaled elu that keeps mean 0 and variance 1; wants lecun_normal kernels (Klambauer et al., 2017)."""
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.selu(x)
+    function = F.selu
 
 
 @part(ACTIVATIONS)
@@ -97,27 +107,24 @@ class Gelu(Activation):
 
 
 @part(ACTIVATIONS, aliases=("swish",))
-class Silu(Activation):
+class Silu(Plain):
     """x * sigmoid(x), also called swish (Ramachandran et al., 2017)."""
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.silu(x)
+    function = F.silu
 
 
 @part(ACTIVATIONS, aliases=("hard_swish",))
-class HardSilu(Activation):
+class HardSilu(Plain):
     """x * hard_sigmoid(x), also called hard_swish (Howard et al., 2019)."""
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.hardswish(x)
+    function = F.hardswish
 
 
 @part(ACTIVATIONS)
-class Mish(Activation):
+class Mish(Plain):
     """x * tanh(softplus(x)) (Misra, 2019)."""
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.mish(x)
+    function = F.mish
 
 
 @part(ACTIVATIONS)
@@ -131,27 +138,24 @@ class Glu(Activation):
 
 
 @part(ACTIVATIONS)
-class Sigmoid(Activation):
+class Sigmoid(Plain):
     """1 / (1 + exp(-x)): into (0, 1)."""
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(x)
+    function = torch.sigmoid
 
 
 @part(ACTIVATIONS)
-class HardSigmoid(Activation):
+class HardSigmoid(Plain):
     """A piecewise linear sigmoid: x / 6 + 0.5, clipped to [0, 1]."""
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.hardsigmoid(x)
+    function = F.hardsigmoid
 
 
 @part(ACTIVATIONS)
-class LogSigmoid(Activation):
+class LogSigmoid(Plain):
     """log(sigmoid(x)), computed stably."""
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.logsigmoid(x)
+    function = F.logsigmoid
 
 
 @part(ACTIVATIONS)
@@ -164,27 +168,24 @@ class SparseSigmoid(Activation):
 
 
 @part(ACTIVATIONS)
-class Tanh(Activation):
+class Tanh(Plain):
     """The hyperbolic tangent: into (-1, 1)."""
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return torch.tanh(x)
+    function = torch.tanh
 
 
 @part(ACTIVATIONS)
-class HardTanh(Activation):
+class HardTanh(Plain):
     """x, clipped to [-1, 1]."""
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.hardtanh(x)
+    function = F.hardtanh
 
 
 @part(ACTIVATIONS)
-class TanhShrink(Activation):
+class TanhShrink(Plain):
     """x - tanh(x)."""
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.tanhshrink(x)
+    function = F.tanhshrink
 
 
 @part(ACTIVATIONS)
@@ -223,11 +224,10 @@ class Threshold(Activation):
 
 
 @part(ACTIVATIONS)
-class Softplus(Activation):
+class Softplus(Plain):
     """log(1 + exp(x)): a smooth relu."""
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.softplus(x)
+    function = F.softplus
 
 
 @part(ACTIVATIONS)
@@ -250,19 +250,17 @@ class Squareplus(Activation):
 
 
 @part(ACTIVATIONS)
-class Softsign(Activation):
+class Softsign(Plain):
     """x / (1 + |x|): into (-1, 1)."""
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.softsign(x)
+    function = F.softsign
 
 
 @part(ACTIVATIONS)
-class Exponential(Activation):
+class Exponential(Plain):
     """exp(x)."""
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return torch.exp(x)
+    function = torch.exp
 
 
 @part(ACTIVATIONS)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from kerascli.layers.base import Layer, ShapeMismatch, WeightedModule
 from kerascli.layers.geometry import (
+    DilationRate,
     KernelSize,
     Padding,
     Strides,
@@ -25,6 +26,7 @@ from kerascli.shapes import DataFormat, PositiveInt, Shape, TensorSpec
 
 KERNEL_AXES = {1: (2, 1, 0), 2: (3, 2, 0, 1), 3: (4, 3, 0, 1, 2)}
 """Keras has a kernel's channels last, torch first and in the other order."""
+_CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
 DepthwiseInitializer = Annotated[InitializerField, Field(description="What the kernels of the channels start from.")]
@@ -53,8 +55,20 @@ class ConvolutionSettings(Protocol):
     """What every convolution has among its settings."""
 
     rank: ClassVar[int]
+    kernel_size: KernelSize
+    strides: Strides
+    padding: Padding
     data_format: DataFormat
+    dilation_rate: DilationRate
     activation: Activation | None
+
+
+def window_and_channels(settings: ConvolutionSettings, x: TensorSpec) -> tuple[Window, int]:
+    """The window of a convolution of `x` and the number of channels; raises ShapeMismatch if it does not fit."""
+    window = Window(settings.kernel_size, settings.strides, settings.padding, settings.dilation_rate)
+    sizes, channels = sizes_and_channels(x, settings.rank, settings.data_format)
+    window.check(sizes)
+    return window, channels
 
 
 def sizes_and_channels(x: TensorSpec, rank: int, data_format: DataFormat) -> tuple[Shape, int]:
@@ -96,6 +110,5 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, window: Window, gro
     pads = window.pads(tuple(x.shape[2:]))
     padding = even(pads)
     if padding is None:
-        x, padding = F.pad(x, flat(pads)), (0,) * len(pads)
-    function = F.conv2d if x.ndim == 4 else F.conv3d
-    return function(x, kernel, bias, window.strides, padding, window.dilation, groups)
+        x, padding = F.pad(x, flat(pads)), 0
+    return _CONVOLVE[len(pads)](x, kernel, bias, window.strides, padding, window.dilation, groups)

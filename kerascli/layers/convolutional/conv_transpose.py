@@ -8,21 +8,11 @@ from torch.nn import functional as F
 
 from kerascli.layers.base import Example, ShapeMismatch, layer
 from kerascli.layers.convolutional.base import KERNEL_AXES, ConvolvingModule, Filtering, sizes_and_channels
-from kerascli.layers.geometry import DilationRate, Window
+from kerascli.layers.geometry import DilationRate, Over1D, Over2D, Over3D, Window
 from kerascli.layers.kernels import KernelAndBias
 from kerascli.ops.filters import cut_of_transposed
 from kerascli.parts import fields
-from kerascli.shapes import (
-    Count1D,
-    Count2D,
-    Count3D,
-    DataFormat,
-    NonNegativeInt,
-    Size1D,
-    Size2D,
-    Size3D,
-    TensorSpec,
-)
+from kerascli.shapes import Count1D, Count2D, Count3D, DataFormat, NonNegativeInt, TensorSpec
 
 
 class Transposing(Filtering):
@@ -98,15 +88,10 @@ class TransposedConvolutionModule(ConvolvingModule):
     Example(input=(8, 4), output=(16, 6), config={"filters": 6, "kernel_size": 3, "strides": 2, "padding": "same"}),
     aliases=("convolution_1d_transpose",),
 )
-class Conv1DTranspose(TransposedConvolution):
+class Conv1DTranspose(Over1D, TransposedConvolution):
     """The transpose of a convolution of sequences: strides of 2 make them twice as long."""
 
-    rank = 1
-
-    kernel_size: Size1D
-    strides: Size1D = (1,)
     output_padding: Count1D | None = None
-    dilation_rate: Size1D = (1,)
 
 
 @layer(
@@ -120,15 +105,10 @@ class Conv1DTranspose(TransposedConvolution):
     ),
     aliases=("convolution_2d_transpose",),
 )
-class Conv2DTranspose(TransposedConvolution):
+class Conv2DTranspose(Over2D, TransposedConvolution):
     """The transpose of a convolution of images: strides of 2 make them twice as high and wide."""
 
-    rank = 2
-
-    kernel_size: Size2D
-    strides: Size2D = (1, 1)
     output_padding: Count2D | None = None
-    dilation_rate: Size2D = (1, 1)
 
 
 @layer(
@@ -140,12 +120,7 @@ class Conv2DTranspose(TransposedConvolution):
     Example(input=(2, 3, 4, 2), output=(4, 5, 6, 3), config={"filters": 3, "kernel_size": 3}),
     aliases=("convolution_3d_transpose",),
 )
-class Conv3DTranspose(TransposedConvolution):
+class Conv3DTranspose(Over3D, TransposedConvolution):
     """The transpose of a convolution of volumes."""
 
-    rank = 3
-
-    kernel_size: Size3D
-    strides: Size3D = (1, 1, 1)
     output_padding: Count3D | None = None
-    dilation_rate: Size3D = (1, 1, 1)

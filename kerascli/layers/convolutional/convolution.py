@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from kerascli.layers.absent import ADAPTERS
 from kerascli.layers.base import Example, ShapeMismatch, layer
-from kerascli.layers.convolutional.base import KERNEL_AXES, ConvolvingModule, Filtering, convolve, sizes_and_channels
-from kerascli.layers.geometry import CausalPadding, DilationRate, Window
+from kerascli.layers.convolutional.base import KERNEL_AXES, ConvolvingModule, Filtering, convolve, window_and_channels
+from kerascli.layers.geometry import CausalPadding, DilationRate, Over1D, Over2D, Over3D, Window
 from kerascli.layers.kernels import KernelAndBias
 from kerascli.parts import fields
-from kerascli.shapes import DataFormat, PositiveInt, Size1D, Size2D, Size3D, TensorSpec
+from kerascli.shapes import DataFormat, PositiveInt, TensorSpec
 
 
 class Convolving(Filtering):
@@ -39,9 +39,7 @@ class Convolution(KernelAndBias, Convolving):
         return self
 
     def build(self, x: TensorSpec) -> nn.Module:
-        window = Window(self.kernel_size, self.strides, self.padding, self.dilation_rate)
-        sizes, channels = sizes_and_channels(x, self.rank, self.data_format)
-        window.check(sizes)
+        window, channels = window_and_channels(self, x)
         if channels % self.groups:
             raise ShapeMismatch(
                 f"has {self.groups} groups, which do not divide the {channels} channels of {x}", argument="groups"
@@ -69,15 +67,10 @@ class ConvolutionModule(ConvolvingModule):
     Example(input=(10, 4), output=(5, 6), config={"filters": 6, "kernel_size": 4, "strides": 2, "padding": "causal"}),
     aliases=("convolution_1d",),
 )
-class Conv1D(Convolution):
+class Conv1D(Over1D, Convolution):
     """Convolves sequences with `filters` kernels; padding `causal` lets no step see the steps after it."""
 
-    rank = 1
-
-    kernel_size: Size1D
-    strides: Size1D = (1,)
     padding: CausalPadding = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
-    dilation_rate: Size1D = (1,)
 
 
 @layer(
@@ -94,14 +87,8 @@ class Conv1D(Convolution):
     ),
     aliases=("convolution_2d",),
 )
-class Conv2D(Convolution):
+class Conv2D(Over2D, Convolution):
     """Convolves images with `filters` kernels and adds a bias."""
-
-    rank = 2
-
-    kernel_size: Size2D
-    strides: Size2D = (1, 1)
-    dilation_rate: Size2D = (1, 1)
 
 
 @layer(
@@ -113,11 +100,5 @@ class Conv2D(Convolution):
     ),
     aliases=("convolution_3d",),
 )
-class Conv3D(Convolution):
+class Conv3D(Over3D, Convolution):
     """Convolves volumes, or images over time, with `filters` kernels."""
-
-    rank = 3
-
-    kernel_size: Size3D
-    strides: Size3D = (1, 1, 1)
-    dilation_rate: Size3D = (1, 1, 1)

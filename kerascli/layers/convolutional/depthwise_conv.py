@@ -12,12 +12,12 @@ from kerascli.layers.convolutional.base import (
     DepthwiseInitializer,
     DepthwiseRegularizer,
     convolve,
-    sizes_and_channels,
+    window_and_channels,
 )
-from kerascli.layers.geometry import CausalPadding, DilationRate, KernelSize, Padding, Strides, Window
+from kerascli.layers.geometry import CausalPadding, DilationRate, KernelSize, Over1D, Over2D, Padding, Strides, Window
 from kerascli.parts import fields
 from kerascli.parts.initializers import GlorotUniform, Zeros
-from kerascli.shapes import DataFormat, Size1D, Size2D, TensorSpec
+from kerascli.shapes import DataFormat, TensorSpec
 
 DEPTHWISE_AXES = {1: (1, 2, 0), 2: (2, 3, 0, 1)}
 """(*size, channels, multiplier) -> (channels, multiplier, *size)."""
@@ -50,10 +50,7 @@ class DepthwiseConvolution(Layer):
     bias_constraint: fields.BiasConstraint = None
 
     def build(self, x: TensorSpec) -> nn.Module:
-        window = Window(self.kernel_size, self.strides, self.padding, self.dilation_rate)
-        sizes, channels = sizes_and_channels(x, self.rank, self.data_format)
-        window.check(sizes)
-        return DepthwiseConvolutionModule(self, window, channels)
+        return DepthwiseConvolutionModule(self, *window_and_channels(self, x))
 
 
 class DepthwiseConvolutionModule(ConvolvingModule):
@@ -77,15 +74,10 @@ class DepthwiseConvolutionModule(ConvolvingModule):
         input=(10, 4), output=(5, 8), config={"kernel_size": 3, "strides": 2, "padding": "same", "depth_multiplier": 2}
     ),
 )
-class DepthwiseConv1D(DepthwiseConvolution):
+class DepthwiseConv1D(Over1D, DepthwiseConvolution):
     """Convolves each channel of a sequence with `depth_multiplier` kernels of its own."""
 
-    rank = 1
-
-    kernel_size: Size1D
-    strides: Size1D = (1,)
     padding: CausalPadding = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
-    dilation_rate: Size1D = (1,)
 
 
 @layer(
@@ -96,11 +88,5 @@ class DepthwiseConv1D(DepthwiseConvolution):
         config={"kernel_size": 3, "strides": 2, "padding": "same", "depth_multiplier": 2},
     ),
 )
-class DepthwiseConv2D(DepthwiseConvolution):
+class DepthwiseConv2D(Over2D, DepthwiseConvolution):
     """Convolves each channel of an image with `depth_multiplier` kernels of its own."""
-
-    rank = 2
-
-    kernel_size: Size2D
-    strides: Size2D = (1, 1)
-    dilation_rate: Size2D = (1, 1)

@@ -13,13 +13,13 @@ from kerascli.layers.convolutional.base import (
     DepthwiseRegularizer,
     Filtering,
     convolve,
-    sizes_and_channels,
+    window_and_channels,
 )
 from kerascli.layers.convolutional.depthwise_conv import DEPTHWISE_AXES, grouped
-from kerascli.layers.geometry import CausalPadding, DilationRate, Window
+from kerascli.layers.geometry import CausalPadding, DilationRate, Over1D, Over2D, Window
 from kerascli.parts import fields
 from kerascli.parts.initializers import GlorotUniform, Zeros
-from kerascli.shapes import DataFormat, Size1D, Size2D, TensorSpec
+from kerascli.shapes import DataFormat, TensorSpec
 
 
 class SeparableConvolution(Filtering):
@@ -45,10 +45,7 @@ class SeparableConvolution(Filtering):
     bias_constraint: fields.BiasConstraint = None
 
     def build(self, x: TensorSpec) -> nn.Module:
-        window = Window(self.kernel_size, self.strides, self.padding, self.dilation_rate)
-        sizes, channels = sizes_and_channels(x, self.rank, self.data_format)
-        window.check(sizes)
-        return SeparableConvolutionModule(self, window, channels)
+        return SeparableConvolutionModule(self, *window_and_channels(self, x))
 
 
 class SeparableConvolutionModule(ConvolvingModule):
@@ -75,15 +72,10 @@ class SeparableConvolutionModule(ConvolvingModule):
     Example(input=(10, 4), output=(5, 6), config={"filters": 6, "kernel_size": 3, "strides": 2, "padding": "causal"}),
     aliases=("separable_convolution_1d",),
 )
-class SeparableConv1D(SeparableConvolution):
+class SeparableConv1D(Over1D, SeparableConvolution):
     """Convolves each channel of a sequence on its own, then mixes the channels of each step."""
 
-    rank = 1
-
-    kernel_size: Size1D
-    strides: Size1D = (1,)
     padding: CausalPadding = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
-    dilation_rate: Size1D = (1,)
 
 
 @layer(
@@ -95,11 +87,5 @@ class SeparableConv1D(SeparableConvolution):
     ),
     aliases=("separable_convolution_2d",),
 )
-class SeparableConv2D(SeparableConvolution):
+class SeparableConv2D(Over2D, SeparableConvolution):
     """Convolves each channel of an image on its own, then mixes the channels of each point."""
-
-    rank = 2
-
-    kernel_size: Size2D
-    strides: Size2D = (1, 1)
-    dilation_rate: Size2D = (1, 1)

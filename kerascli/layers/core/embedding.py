@@ -1,6 +1,6 @@
 """Embedding: a trained vector for each whole number."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -14,25 +14,41 @@ from kerascli.parts.initializers import RandomUniform
 from kerascli.shapes import Matrix, PositiveInt, TensorSpec
 
 
-@layer(
-    Example(input=(5,), output=(5, 4), config={"input_dim": 10, "output_dim": 4}, dtype="int64"),
-    Example(input=(5,), output=(5, 4), config={"input_dim": 10, "output_dim": 4, "mask_zero": True}, dtype="int64"),
-)
-class Embedding(Layer):
-    """Looks up a trained vector for each whole number from 0 to input_dim - 1.
-
-    With `mask_zero`, 0 stands for padding: the layers after it skip it.
-    """
+class Vectors(Layer):
+    """Settings of a table of vectors; what the vectors start from stands in the layers, in Keras's order."""
 
     refused = ADAPTERS_AND_QUANTIZATION
     mask = "make"
     takes_integers = True
-    by_rows = True
 
     input_dim: PositiveInt
     """How many words there are: the largest number plus 1."""
     output_dim: PositiveInt
     """The size of a word's vector."""
+
+    if TYPE_CHECKING:  # declared by each layer, where Keras has it
+        mask_zero: bool
+
+    @property
+    def id_count(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.input_dim
+
+    def makes_mask(self) -> bool:
+        return self.mask_zero
+
+
+@layer(
+    Example(input=(5,), output=(5, 4), config={"input_dim": 10, "output_dim": 4}, dtype="int64"),
+    Example(input=(5,), output=(5, 4), config={"input_dim": 10, "output_dim": 4, "mask_zero": True}, dtype="int64"),
+)
+class Embedding(Vectors):
+    """Looks up a trained vector for each whole number from 0 to input_dim - 1.
+
+    With `mask_zero`, 0 stands for padding: the layers after it skip it.
+    """
+
+    by_rows = True
+
     embeddings_initializer: fields.InitializerField = RandomUniform()
     """What the vectors start from."""
     embeddings_regularizer: fields.RegularizerField | None = None
@@ -44,13 +60,6 @@ class Embedding(Layer):
     """0 is no word: steps that have it are skipped by what follows."""
     weights: Matrix | None = None
     """The vectors to start from, a list of input_dim lists; null: embeddings_initializer's."""
-
-    @property
-    def id_count(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.input_dim
-
-    def makes_mask(self) -> bool:
-        return self.mask_zero
 
     def build(self, x: TensorSpec) -> nn.Module:
         if self.weights is None:
@@ -68,17 +77,6 @@ class Values(Initializer):
 
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
         return torch.tensor(self.values, dtype=dtype)
-
-
-class Vectors(Protocol):
-    """Settings of a table of vectors."""
-
-    @property
-    def input_dim(self) -> int: ...
-    @property
-    def output_dim(self) -> int: ...
-    @property
-    def mask_zero(self) -> bool: ...
 
 
 class EmbeddingModule(WeightedModule):

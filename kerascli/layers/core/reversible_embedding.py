@@ -5,35 +5,27 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from kerascli.layers.absent import ADAPTERS_AND_QUANTIZATION
-from kerascli.layers.base import CallArgument, Example, Layer, ShapeMismatch, layer
-from kerascli.layers.core.embedding import EmbeddingModule
+from kerascli.layers.base import CallArgument, Example, ShapeMismatch, layer
+from kerascli.layers.core.embedding import EmbeddingModule, Vectors
 from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import RandomUniform
-from kerascli.shapes import PositiveFloat, PositiveInt, TensorSpec
+from kerascli.shapes import PositiveFloat, TensorSpec
 
 
 @layer(
     Example(input=(5,), output=(5, 4), config={"input_dim": 10, "output_dim": 4}, dtype="int64"),
 )
-class ReversibleEmbedding(Layer):
+class ReversibleEmbedding(Vectors):
     """An embedding that, called with `reverse`, leads back from vectors to a score for each whole number.
 
     It is made to be shared: called once at the start of a model and once, with `reverse: true`, at its end.
     """
 
     refused = {  # noqa: RUF012
-        **ADAPTERS_AND_QUANTIZATION,
         "weights": "vectors to start from are read from a file: init_from; Keras fails with them, too",
     }
-    mask = "make"
-    takes_integers = True
     call_arguments = {"reverse": CallArgument("bool", "from vectors to scores")}  # noqa: RUF012
 
-    input_dim: PositiveInt
-    """How many words there are: the largest number plus 1."""
-    output_dim: PositiveInt
-    """The size of a word's vector."""
     tie_weights: bool = True
     """Lead back by the vectors themselves; false: by weights of its own."""
     embeddings_initializer: InitializerField = RandomUniform()
@@ -48,13 +40,6 @@ class ReversibleEmbedding(Layer):
     """The precision of the way back; null: that of the model."""
     logit_soft_cap: PositiveFloat | None = None
     """Bend the scores by tanh so that none is larger than this; null: no limit."""
-
-    @property
-    def id_count(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.input_dim
-
-    def makes_mask(self) -> bool:
-        return self.mask_zero
 
     def build(self, x: TensorSpec) -> nn.Module:
         return ReversibleEmbeddingModule(self)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from kerascli.layers.base import MergeLayer, ShapeMismatch
+from kerascli.layers.base import Example, MergeLayer, ShapeMismatch
 from kerascli.shapes import TensorSpec
 
 
@@ -15,6 +15,10 @@ class ElementwiseMerge(MergeLayer):
     """Settings of a merge value by value; inputs of fewer axes get axes of 1 after the batch."""
 
     mask = "pass"
+    examples = (
+        Example(input=[(4,), (4,)], output=(4,)),
+        Example(input=[(5, 4), (4,)], output=(5, 4)),
+    )
     exactly: ClassVar[int | None] = None
     """How many inputs it takes; None: two or more."""
     module: ClassVar[type["MergeModule"]]

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -19,6 +19,8 @@ class Recurrent(Layer):
 
     uses_mask = True
     loops = True
+    state_count: ClassVar[int] = 1
+    """How many tensors its state has."""
     call_arguments = {  # noqa: RUF012
         "initial_state": CallArgument("tensors", "the states to start from, in the order in which they are returned"),
     }
@@ -42,11 +44,6 @@ class Recurrent(Layer):
         """Of a whole sequence the mask goes on; one output a sample has none."""
         return "pass" if self.return_sequences else "stop"
 
-    @property
-    def state_count(self) -> int:
-        """How many tensors its state has."""
-        return 1
-
     def result_count(self) -> int:
         return 1 + self.state_count if self.return_state else 1
 
@@ -60,14 +57,11 @@ class Recurrent(Layer):
 class Cell(Layer):
     """One step of a recurrence. As a node of its own it returns its output and the states after the step."""
 
+    state_count: ClassVar[int] = 1
+    """How many tensors its state has."""
     call_arguments = {  # noqa: RUF012
         "states": CallArgument("tensors", "the states before the step; none: zeros"),
     }
-
-    @property
-    def state_count(self) -> int:
-        """How many tensors its state has."""
-        return 1
 
     def result_count(self) -> int:
         return 1 + self.state_count
@@ -138,7 +132,7 @@ class StatefulModule(WeightedModule):
 class SequenceModule(Recurrence, StatefulModule):
     """A recurrent layer: a recurrence, and what its settings make of it."""
 
-    sequence: Recurrent
+    settings: Recurrent
     zero_output_for_mask: bool | None = None
     """Masked steps give zeros instead of the output before them; None: as the settings say."""
 
@@ -147,7 +141,7 @@ class SequenceModule(Recurrence, StatefulModule):
 
     @property
     def stateful(self) -> bool:
-        return self.sequence.stateful
+        return self.settings.stateful
 
     def keep_states(self, rows: int, step: tuple[int, ...]) -> None:
         shapes = self.state_shapes(step)
@@ -158,7 +152,7 @@ class SequenceModule(Recurrence, StatefulModule):
     def forward(
         self, x: Tensor, mask: Tensor | None = None, initial_state: Sequence[Tensor] | None = None
     ) -> Tensor | tuple[Tensor, ...] | Outcome:  # (N, T, *) -> (N, units), or (N, T, units)
-        settings = self.sequence
+        settings = self.settings
         mask = None if mask is None else mask_of_steps(mask, x)
         if settings.go_backwards:
             x = x.flip(1)

@@ -1,22 +1,20 @@
 """ConvLSTM1D, ConvLSTM2D, ConvLSTM3D: LSTMs whose products are convolutions (Shi et al., 2015)."""
 
 from collections.abc import Callable
-from typing import ClassVar, Self
+from typing import Self
 
 import torch
 from pydantic import model_validator
 from torch import Tensor
-from torch.nn import functional as F
 
-from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
+from kerascli.layers.base import Example, ShapeMismatch, WeightedModule, layer
+from kerascli.layers.convolutional.base import KERNEL_AXES, Filtering, convolve
 from kerascli.layers.geometry import (
     DilationRate,
-    KernelSize,
-    Padding,
-    Strides,
+    Over1D,
+    Over2D,
+    Over3D,
     Window,
-    even,
-    flat,
     from_channels_first,
     spatial_shape,
     to_channels_first,
@@ -37,21 +35,14 @@ from kerascli.layers.recurrent.steps import State, run_steps
 from kerascli.layers.regularization.dropout import dropout_mask
 from kerascli.parts import fields
 from kerascli.parts.activations import Linear, Tanh
-from kerascli.shapes import DataFormat, PositiveInt, Size1D, Size2D, Size3D, TensorSpec
+from kerascli.shapes import DataFormat, TensorSpec
 
-_CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
-_KERNEL_AXES = {1: (2, 1, 0), 2: (3, 2, 0, 1), 3: (4, 3, 0, 1, 2)}
 _GATES = 4
 
 
-class Framed(Layer):
+class Framed(Filtering):
     """What cells of frames begin with."""
 
-    filters: PositiveInt
-    """How many channels come out."""
-    kernel_size: KernelSize
-    strides: Strides
-    padding: Padding = "valid"
     data_format: DataFormat = "channels_last"
     dilation_rate: DilationRate
     activation: fields.OutputActivation = Tanh()
@@ -60,13 +51,9 @@ class Framed(Layer):
 class ConvLSTM(Recurrent, Seeded, Constrained, Penalized, Regularized, Forgetting, Initialized, Gated, Framed):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Settings of a convolutional LSTM; the classes for each rank narrow the sizes."""
 
-    rank: ClassVar[int]
+    state_count = 2
 
     zero_output_for_mask: ZeroOutputForMask = False
-
-    @property
-    def state_count(self) -> int:
-        return 2
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -88,17 +75,18 @@ class ConvLSTM(Recurrent, Seeded, Constrained, Penalized, Regularized, Forgettin
 class ConvLSTMModule(SequenceModule, WeightedModule):
     """Gates stand in the order input, forget, memory, output; frames run with their channels first."""
 
+    settings: ConvLSTM  # pyright: ignore[reportIncompatibleVariableOverride]
     kernel: Tensor
     recurrent_kernel: Tensor
     bias: Tensor | None
 
     def __init__(self, settings: ConvLSTM, window: Window, channels: int) -> None:
         super().__init__()
-        self.sequence = self.settings = settings
+        self.settings = settings
         self.window = window
         self.again = Window(window.size, (1,) * settings.rank, "same", (1,) * settings.rank)
         columns = _GATES * settings.filters
-        axes = _KERNEL_AXES[settings.rank]
+        axes = KERNEL_AXES[settings.rank]
         self.add_weight_of(settings, "kernel", (*window.size, channels, columns), axes=axes)
         self.add_weight_of(settings, "recurrent_kernel", (*window.size, settings.filters, columns), axes=axes)
         fill = settings.bias_initializer
@@ -150,11 +138,7 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
         groups = 1
         if masks is not None:
             x, groups = torch.cat([x] * _GATES, dim=1) * masks, _GATES
-        pads = window.pads(tuple(x.shape[2:]))
-        padding = even(pads)
-        if padding is None:
-            x, padding = F.pad(x, flat(pads)), 0
-        return _CONVOLVE[self.settings.rank](x, kernel, bias, window.strides, padding, window.dilation, groups)
+        return convolve(x, kernel, bias, window, groups)
 
 
 @layer(
@@ -175,14 +159,8 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
     ),
     name="conv_lstm_1d",
 )
-class ConvLSTM1D(ConvLSTM):
+class ConvLSTM1D(Over1D, ConvLSTM):
     """An LSTM whose frames are sequences: `conv_1d` in place of its products. Returns the last frame, or all."""
-
-    rank = 1
-
-    kernel_size: Size1D
-    strides: Size1D = (1,)
-    dilation_rate: Size1D = (1,)
 
 
 @layer(
@@ -200,25 +178,13 @@ class ConvLSTM1D(ConvLSTM):
     ),
     name="conv_lstm_2d",
 )
-class ConvLSTM2D(ConvLSTM):
+class ConvLSTM2D(Over2D, ConvLSTM):
     """An LSTM whose frames are images: `conv_2d` in place of its products. Returns the last frame, or all."""
-
-    rank = 2
-
-    kernel_size: Size2D
-    strides: Size2D = (1, 1)
-    dilation_rate: Size2D = (1, 1)
 
 
 @layer(
     Example(input=(3, 4, 5, 6, 2), output=(2, 3, 4, 4), config={"filters": 4, "kernel_size": 3}),
     name="conv_lstm_3d",
 )
-class ConvLSTM3D(ConvLSTM):
+class ConvLSTM3D(Over3D, ConvLSTM):
     """An LSTM whose frames are volumes: `conv_3d` in place of its products. Returns the last frame, or all."""
-
-    rank = 3
-
-    kernel_size: Size3D
-    strides: Size3D = (1, 1, 1)
-    dilation_rate: Size3D = (1, 1, 1)

@@ -141,6 +141,4 @@ class GRUCellModule(StepModule, GRURecurrence):
 class GRUModule(SequenceModule, GRURecurrence):
     """The layer."""
 
-    def __init__(self, settings: GRU, features: int) -> None:
-        super().__init__(settings, features)
-        self.sequence = settings
+    settings: GRU  # pyright: ignore[reportIncompatibleVariableOverride]

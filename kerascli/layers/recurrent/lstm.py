@@ -30,12 +30,10 @@ class LSTM(Recurrent, Seeded, Constrained, Penalized, LSTMWeights):  # pyright: 
     accepted and changes nothing.
     """
 
+    state_count = 2
+
     use_cudnn: UseCudnn = "auto"
     zero_output_for_mask: ZeroOutputForMask = False
-
-    @property
-    def state_count(self) -> int:
-        return 2
 
     @property
     def fused(self) -> bool:
@@ -68,9 +66,7 @@ class LSTM(Recurrent, Seeded, Constrained, Penalized, LSTMWeights):  # pyright: 
 class LSTMCell(Seeded, Constrained, LSTMWeights, Cell):
     """One step of an `lstm`: for `rnn`, or with `states` [output, memory] as a node of its own."""
 
-    @property
-    def state_count(self) -> int:
-        return 2
+    state_count = 2
 
     @property
     def fused(self) -> bool:
@@ -120,9 +116,7 @@ class LSTMCellModule(StepModule, LSTMRecurrence):
 class LSTMModule(SequenceModule, LSTMRecurrence):
     """The layer."""
 
-    def __init__(self, settings: LSTM, features: int) -> None:
-        super().__init__(settings, features)
-        self.sequence = settings
+    settings: LSTM  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 class ForgetBias(Initializer):

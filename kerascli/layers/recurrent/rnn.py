@@ -76,7 +76,7 @@ class RNN(Recurrent, OfCell):  # pyright: ignore[reportIncompatibleVariableOverr
     zero_output_for_mask: ZeroOutputForMask = False
 
     @property
-    def state_count(self) -> int:
+    def state_count(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.cell.state_count
 
     def build(self, x: TensorSpec) -> SequenceModule:
@@ -102,7 +102,7 @@ class StackedRNNCells(Cell):
     """The cells, from the inputs up."""
 
     @property
-    def state_count(self) -> int:
+    def state_count(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return sum(cell.state_count for cell in self.cells)
 
     def build(self, x: TensorSpec) -> StepModule:
@@ -112,7 +112,7 @@ class StackedRNNCells(Cell):
 class RNNModule(SequenceModule):
     def __init__(self, settings: RNN, step: TensorSpec) -> None:
         super().__init__()
-        self.sequence = settings
+        self.settings = settings
         self._name = settings.cell.component_name
         self.add_module(self._name, build_inner(settings.cell, step, trainable=settings.trainable))
         self.output_at = self._cell.output_at

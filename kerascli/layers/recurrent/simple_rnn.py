@@ -89,6 +89,4 @@ class SimpleRNNCellModule(StepModule, SimpleRNNRecurrence):
 class SimpleRNNModule(SequenceModule, SimpleRNNRecurrence):
     """The layer."""
 
-    def __init__(self, settings: SimpleRNN, features: int) -> None:
-        super().__init__(settings, features)
-        self.sequence = settings
+    settings: SimpleRNN  # pyright: ignore[reportIncompatibleVariableOverride]

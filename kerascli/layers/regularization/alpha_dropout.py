@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from kerascli import draws
 from kerascli.draws import seeded
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.layers.regularization.dropout import check_noise_shape, concrete
-from kerascli.shapes import AnyShape, OpenFraction, Seed, Shape, TensorSpec
+from kerascli.layers.regularization.dropout import DropoutModule, check_noise_shape, concrete
+from kerascli.shapes import AnyShape, OpenFraction, Seed, TensorSpec
 
 _SATURATED = -1.6732632423543772848170429916717 * 1.0507009873554804934193349852946  # selu of minus infinity
 
@@ -32,13 +32,7 @@ class AlphaDropout(Layer):
         return AlphaDropoutModule(self.rate, self.noise_shape, self.seed)
 
 
-class AlphaDropoutModule(nn.Module):
-    def __init__(self, rate: float, noise_shape: Shape | None, seed: int | None) -> None:
-        super().__init__()
-        self.rate = rate
-        self.noise_shape = noise_shape
-        self.seed = seed
-
+class AlphaDropoutModule(DropoutModule):
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
         if not self.training or self.rate == 0:
             return x

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from kerascli import draws
 from kerascli.component import Component
-from kerascli.shapes import DataFormat, Shape, show_shape
+from kerascli.shapes import DataFormat, Seed, Shape, show_shape
 
 
 def to_tuple(value: Any) -> Any:
@@ -98,6 +98,16 @@ class ImageOperation(Component):
             raise ValueError(f"needs images of {wanted} channels ({order}), got {count}")
         size = self.size(height, width)
         return (*size, count) if last else (count, *size)
+
+
+class FactorOperation(ImageOperation):
+    """An operation on values whose strength is one factor; each says anew what its factor means."""
+
+    factor: Factor
+    value_range: ValueRange = (0, 255)
+    """The lowest and the highest value of the images."""
+    data_format: DataFormat = "channels_last"
+    seed: Seed = None
 
 
 class ImageModule(nn.Module):

@@ -6,16 +6,7 @@ import torch
 from torch import Tensor
 
 from kerascli.preprocessing.images.auto_contrast import AutoContrast
-from kerascli.preprocessing.images.base import (
-    Factor,
-    ImageOperation,
-    Span,
-    Use,
-    ValueRange,
-    operation,
-    span,
-    uniform,
-)
+from kerascli.preprocessing.images.base import Factor, ImageOperation, Span, Use, ValueRange, operation, span, uniform
 from kerascli.preprocessing.images.equalization import Equalization
 from kerascli.preprocessing.images.random_brightness import RandomBrightness
 from kerascli.preprocessing.images.random_color_degeneration import RandomColorDegeneration

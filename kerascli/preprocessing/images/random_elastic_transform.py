@@ -6,16 +6,7 @@ import torch
 from torch import Tensor
 
 from kerascli import draws
-from kerascli.preprocessing.images.base import (
-    Factor,
-    ImageOperation,
-    Use,
-    ValueRange,
-    chosen,
-    operation,
-    span,
-    uniform,
-)
+from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, ValueRange, chosen, operation, span, uniform
 from kerascli.preprocessing.images.blur import blur, gaussian_taps
 from kerascli.preprocessing.images.warp import FillMode, Interpolation, pixels, warp
 from kerascli.shapes import DataFormat, Seed

@@ -4,16 +4,7 @@ import torch
 from pydantic import field_validator
 from torch import Tensor
 
-from kerascli.preprocessing.images.base import (
-    Factor,
-    ImageOperation,
-    Use,
-    ValueRange,
-    chosen,
-    operation,
-    span,
-    uniform,
-)
+from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, ValueRange, chosen, operation, span, uniform
 from kerascli.preprocessing.images.blur import blur, gaussian_taps
 from kerascli.shapes import DataFormat, Seed, Size2D
 

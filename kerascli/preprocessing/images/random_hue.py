@@ -3,23 +3,18 @@
 import torch
 from torch import Tensor
 
-from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, ValueRange, operation, span, uniform
+from kerascli.preprocessing.images.base import Factor, FactorOperation, Use, operation, span, uniform
 from kerascli.preprocessing.images.color import from_hsv, rescaled, to_hsv
-from kerascli.shapes import DataFormat, Seed
 
 
 @operation(Use({"factor": 0.2}), Use({"factor": [0.2, 0.5], "value_range": [0.0, 1.0]}))
-class RandomHue(ImageOperation):
+class RandomHue(FactorOperation):
     """Turns all colours of an image the same way on the colour wheel while training."""
 
     channels = (3,)
 
     factor: Factor
     """How far, to either side: 1 is half the wheel. Drawn from 0 to this, or from [lowest, highest]."""
-    value_range: ValueRange = (0, 255)
-    """The lowest and the highest value of the images."""
-    data_format: DataFormat = "channels_last"
-    seed: Seed = None
 
     def draw(self, x: Tensor) -> Tensor:
         """Parts of the wheel (N, 1, 1)."""

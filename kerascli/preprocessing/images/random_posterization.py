@@ -5,24 +5,19 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 from torch import Tensor
 
-from kerascli.preprocessing.images.base import ImageOperation, Use, ValueRange, operation, to_tuple, uniform
+from kerascli.preprocessing.images.base import FactorOperation, Use, operation, to_tuple, uniform
 from kerascli.preprocessing.images.color import rescaled
-from kerascli.shapes import DataFormat, Seed
 
 _Bits = Annotated[int, Field(ge=1, le=8)]
 Bits = _Bits | Annotated[tuple[_Bits, _Bits], BeforeValidator(to_tuple)]
 
 
 @operation(Use({"factor": 5}), Use({"factor": [2, 5], "value_range": [0.0, 1.0]}))
-class RandomPosterization(ImageOperation):
+class RandomPosterization(FactorOperation):
     """Keeps the highest bits of values from 0 to 255 while training, and clears the others."""
 
-    factor: Bits
+    factor: Bits  # pyright: ignore[reportIncompatibleVariableOverride]
     """How many bits are kept: from 1 to below this (1: just 1), or from the first to below the second of [a, b]."""
-    value_range: ValueRange = (0, 255)
-    """The lowest and the highest value of the images."""
-    data_format: DataFormat = "channels_last"
-    seed: Seed = None
 
     def draw(self, x: Tensor) -> Tensor:
         """The distance of the shades that are left: a power of 2."""

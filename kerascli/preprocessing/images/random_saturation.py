@@ -2,15 +2,14 @@
 
 from torch import Tensor
 
-from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, ValueRange, operation, span, uniform
+from kerascli.preprocessing.images.base import Factor, FactorOperation, Use, ValueRange, operation, span, uniform
 from kerascli.preprocessing.images.color import from_hsv, to_hsv
-from kerascli.shapes import DataFormat, Seed
 
 _EPSILON = 1e-7
 
 
 @operation(Use({"factor": 0.6}), Use({"factor": [0.4, 0.5], "value_range": [0.0, 1.0]}))
-class RandomSaturation(ImageOperation):
+class RandomSaturation(FactorOperation):
     """Multiplies the saturation by factor / (1 - factor) while training; 0 is grey, 0.5 changes nothing."""
 
     channels = (3,)
@@ -19,8 +18,6 @@ class RandomSaturation(ImageOperation):
     """Drawn from 0 to this, or from [lowest, highest]."""
     value_range: ValueRange = (0, 255)
     """The lowest and the highest value of the images; as in Keras the saturation is held to it."""
-    data_format: DataFormat = "channels_last"
-    seed: Seed = None
 
     def draw(self, x: Tensor) -> Tensor:
         """What the saturation is multiplied by (N, 1, 1)."""

@@ -3,20 +3,15 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, ValueRange, operation, span, uniform
-from kerascli.shapes import DataFormat, Seed
+from kerascli.preprocessing.images.base import Factor, FactorOperation, Use, operation, span, uniform
 
 
 @operation(Use({"factor": 0.5}), Use({"factor": [0.2, 0.9], "value_range": [0.0, 1.0]}))
-class RandomSharpness(ImageOperation):
+class RandomSharpness(FactorOperation):
     """Blurs or sharpens images while training: 0 is blurred, 0.5 changes nothing, 1 is sharpest."""
 
     factor: Factor
     """Drawn from 0 to this, or from [lowest, highest]."""
-    value_range: ValueRange = (0, 255)
-    """The lowest and the highest value of the images."""
-    data_format: DataFormat = "channels_last"
-    seed: Seed = None
 
     def draw(self, x: Tensor) -> Tensor:
         return 2 * uniform(x, span(self.factor))

@@ -1,0 +1,122 @@
+"""AdaptiveAveragePooling1D, AdaptiveMaxPooling1D ... 3D: the mean or the largest value of each of so many windows."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kerascli.layers.base import Example, Layer, layer
+from kerascli.layers.geometry import spatial_shape
+from kerascli.layers.pooling.base import PoolingModule
+from kerascli.shapes import DataFormat, Size1D, Size2D, Size3D, Sizes, TensorSpec
+
+Pools = tuple[Callable[..., Tensor], Callable[..., Tensor]]
+"""torch's functions for images and for volumes."""
+_AVERAGES: Pools = (F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)
+_LARGEST: Pools = (F.adaptive_max_pool2d, F.adaptive_max_pool3d)
+
+
+class AdaptivePooling(Layer):
+    """Settings of a pooling to a size; the windows follow from it."""
+
+    rank: ClassVar[int]
+    pools: ClassVar[Pools]
+
+    output_size: Sizes
+    """How many windows there are along each axis."""
+    data_format: DataFormat = "channels_last"
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        spatial_shape(x, self.rank, self.data_format)
+        return AdaptivePoolingModule(self)
+
+
+class AdaptivePoolingModule(PoolingModule):
+    def __init__(self, settings: AdaptivePooling) -> None:
+        super().__init__(settings.rank, settings.data_format)
+        self.pools = settings.pools
+        self.output_size: Any = (1, *settings.output_size) if self.of_sequences else settings.output_size
+
+    def pool(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, C, *output_size)
+        return self.pools[x.ndim - 4](x, self.output_size)
+
+
+class AdaptivePooling1D(AdaptivePooling):
+    """Settings of an adaptive pooling of sequences."""
+
+    rank = 1
+    examples = (
+        Example(input=(8, 3), output=(4, 3), config={"output_size": 4}),
+        Example(input=(3, 7), output=(3, 5), config={"output_size": 5, "data_format": "channels_first"}),
+    )
+
+    output_size: Size1D
+
+
+class AdaptivePooling2D(AdaptivePooling):
+    """Settings of an adaptive pooling of images."""
+
+    rank = 2
+    examples = (
+        Example(input=(9, 8, 3), output=(4, 4, 3), config={"output_size": 4}),
+        Example(input=(3, 7, 8), output=(3, 5, 2), config={"output_size": [5, 2], "data_format": "channels_first"}),
+    )
+
+    output_size: Size2D
+
+
+class AdaptivePooling3D(AdaptivePooling):
+    """Settings of an adaptive pooling of volumes."""
+
+    rank = 3
+    examples = (
+        Example(input=(4, 5, 6, 2), output=(2, 2, 2, 2), config={"output_size": 2}),
+        Example(
+            input=(2, 4, 5, 6), output=(2, 3, 2, 4), config={"output_size": [3, 2, 4], "data_format": "channels_first"}
+        ),
+    )
+
+    output_size: Size3D
+
+
+@layer()
+class AdaptiveAveragePooling1D(AdaptivePooling1D):
+    """The mean of each of `output_size` windows that cover a sequence."""
+
+    pools = _AVERAGES
+
+
+@layer()
+class AdaptiveAveragePooling2D(AdaptivePooling2D):
+    """The mean of each of `output_size` windows that cover an image."""
+
+    pools = _AVERAGES
+
+
+@layer()
+class AdaptiveAveragePooling3D(AdaptivePooling3D):
+    """The mean of each of `output_size` windows that cover a volume."""
+
+    pools = _AVERAGES
+
+
+@layer()
+class AdaptiveMaxPooling1D(AdaptivePooling1D):
+    """The largest value in each of `output_size` windows that cover a sequence."""
+
+    pools = _LARGEST
+
+
+@layer()
+class AdaptiveMaxPooling2D(AdaptivePooling2D):
+    """The largest value in each of `output_size` windows that cover an image."""
+
+    pools = _LARGEST
+
+
+@layer()
+class AdaptiveMaxPooling3D(AdaptivePooling3D):
+    """The largest value in each of `output_size` windows that cover a volume."""
+
+    pools = _LARGEST

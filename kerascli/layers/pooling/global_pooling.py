@@ -1,0 +1,128 @@
+"""GlobalAveragePooling1D, GlobalMaxPooling1D ... 3D: the mean or the largest value of each channel."""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from kerascli.layers.base import Example, Layer, layer
+from kerascli.layers.geometry import spatial_shape
+from kerascli.shapes import DataFormat, TensorSpec
+
+
+class GlobalPooling(Layer):
+    """Settings of a pooling over all spatial axes."""
+
+    rank: ClassVar[int]
+    reduce: ClassVar[Callable[..., Tensor]]
+
+    data_format: DataFormat = "channels_last"
+    keepdims: bool = False
+    """Keep the axes that were reduced, with size 1."""
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        spatial_shape(x, self.rank, self.data_format)
+        first = 1 if self.data_format == "channels_last" else 2
+        return GlobalPoolingModule(type(self).reduce, tuple(range(first, first + self.rank)), self.keepdims)
+
+
+class GlobalPoolingModule(nn.Module):
+    def __init__(self, reduce: Callable[..., Tensor], axes: tuple[int, ...], keepdims: bool) -> None:
+        super().__init__()
+        self.reduce = reduce
+        self.axes = axes
+        self.keepdims = keepdims
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *sizes, C) -> (N, C), or channels first
+        return self.reduce(x, self.axes, keepdim=self.keepdims)
+
+
+class GlobalPooling1D(GlobalPooling):
+    """Settings of a pooling over the steps."""
+
+    rank = 1
+    examples = (
+        Example(input=(8, 3), output=(3,)),
+        Example(input=(3, 8), output=(3, 1), config={"data_format": "channels_first", "keepdims": True}),
+    )
+
+
+class GlobalPooling2D(GlobalPooling):
+    """Settings of a pooling over images."""
+
+    rank = 2
+    examples = (
+        Example(input=(8, 8, 3), output=(3,)),
+        Example(input=(3, 8, 8), output=(3, 1, 1), config={"data_format": "channels_first", "keepdims": True}),
+    )
+
+
+class GlobalPooling3D(GlobalPooling):
+    """Settings of a pooling over volumes."""
+
+    rank = 3
+    examples = (
+        Example(input=(4, 5, 6, 2), output=(2,)),
+        Example(input=(2, 4, 5, 6), output=(2, 1, 1, 1), config={"data_format": "channels_first", "keepdims": True}),
+    )
+
+
+@layer(aliases=("global_avg_pool_1d",))
+class GlobalAveragePooling1D(GlobalPooling1D):
+    """The mean value of each channel of a sequence; masked steps do not count."""
+
+    uses_mask = True
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        spatial_shape(x, 1, self.data_format)
+        return GlobalAveragePooling1DModule(1 if self.data_format == "channels_last" else 2, self.keepdims)
+
+
+class GlobalAveragePooling1DModule(nn.Module):
+    def __init__(self, steps_axis: int, keepdims: bool) -> None:
+        super().__init__()
+        self.steps_axis = steps_axis
+        self.keepdims = keepdims
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, T, C), (N, T) -> (N, C)
+        if mask is None:
+            return x.mean(self.steps_axis, keepdim=self.keepdims)
+        counts = mask.unsqueeze(3 - self.steps_axis)
+        total = torch.where(counts, x, 0).sum(self.steps_axis, keepdim=self.keepdims)
+        return total / counts.sum(self.steps_axis, keepdim=self.keepdims, dtype=x.dtype)
+
+
+@layer(aliases=("global_avg_pool_2d",))
+class GlobalAveragePooling2D(GlobalPooling2D):
+    """The mean value of each channel of an image."""
+
+    reduce = torch.mean
+
+
+@layer(aliases=("global_avg_pool_3d",))
+class GlobalAveragePooling3D(GlobalPooling3D):
+    """The mean value of each channel of a volume."""
+
+    reduce = torch.mean
+
+
+@layer(aliases=("global_max_pool_1d",))
+class GlobalMaxPooling1D(GlobalPooling1D):
+    """The largest value of each channel of a sequence."""
+
+    reduce = torch.amax
+
+
+@layer(aliases=("global_max_pool_2d",))
+class GlobalMaxPooling2D(GlobalPooling2D):
+    """The largest value of each channel of an image."""
+
+    reduce = torch.amax
+
+
+@layer(aliases=("global_max_pool_3d",))
+class GlobalMaxPooling3D(GlobalPooling3D):
+    """The largest value of each channel of a volume."""
+
+    reduce = torch.amax
