@@ -16,13 +16,11 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    app.command("evaluate")(evaluate_command)
+    app.command("evaluate")(evaluate)
 
 
-def evaluate_command(
-    run: Annotated[
-        str, typer.Argument(metavar="RUN", help="latest, a run's name, a prefix of it, or its path.")
-    ] = "latest",
+def evaluate(
+    run: options.Run = "latest",
     what: Annotated[
         str | None,
         typer.Argument(metavar="FILE|SPLIT", help="A file, or test, validation or train; default: the first it has."),
@@ -34,20 +32,6 @@ def evaluate_command(
     as_json: options.Json = False,
 ) -> None:
     """Compute a run's loss and metrics, and how it does on each class."""
-    evaluate(run, what, checkpoint=checkpoint, device=device, threads=threads, runs_dir=runs_dir, as_json=as_json)
-
-
-def evaluate(
-    run: str,
-    what: str | None,
-    *,
-    checkpoint: str | None,
-    device: str,
-    threads: int | None,
-    runs_dir: Path,
-    as_json: bool = False,
-) -> None:
-    """Print the figures, and for classes a table; write plots/confusion_OUTPUT.png into the run."""
     record = _record(run, what, runs_dir, checkpoint)
     from kerascli.workflow.evaluate import evaluate_rows
     from kerascli.workflow.opened import open_run

@@ -10,11 +10,11 @@ from kerascli.errors import ConfigError, one_of, safe_text
 
 
 def register(app: typer.Typer) -> None:
-    app.command("export")(export_command)
+    app.command("export")(export)
 
 
-def export_command(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="latest, a run's name, a prefix of it, or its path.")],
+def export(
+    run: options.Run,
     kind: Annotated[
         str | None,
         typer.Option(
@@ -31,13 +31,7 @@ def export_command(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Write a run's model as a file of Keras, PyTorch or ONNX."""
-    export(run, kind or "keras", output=output, view=view, checkpoint=checkpoint, runs_dir=runs_dir)
-
-
-def export(
-    run: str, kind: str, *, output: Path | None, view: str | None, checkpoint: str | None, runs_dir: Path
-) -> None:
-    """The file is compared with the model before it is there."""
+    kind = kind or "keras"
     record = options.trained_run(run, runs_dir, checkpoint)
     from kerascli.workflow.interchange.exporting import SUFFIXES, check_output, export_run
     from kerascli.workflow.outputs import writable

@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def generate(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="latest, a run's name, a prefix of it, or its path.")],
+    run: options.Run,
     prompt: Annotated[
         str | None,
         typer.Option("--prompt", metavar="TEXT", help="How it begins, or what is asked; default: from the run's data."),

@@ -24,6 +24,7 @@ SPLITS = ("test", "validation", "train")
 Config = Annotated[
     Path | None, typer.Argument(metavar="CONFIG", help="The config; default: the only one in this folder.")
 ]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="latest, a run's name, a prefix of it, or its path.")]
 RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="FOLDER", help="The folder that holds the runs.")]
 Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")]
 Threads = Annotated[

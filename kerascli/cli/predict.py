@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    app.command("predict")(predict_command)
+    app.command("predict")(predict)
 
 
-def predict_command(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="latest, a run's name, a prefix of it, or its path.")],
+def predict(
+    run: options.Run,
     what: Annotated[str, typer.Argument(metavar="FILE|SPLIT", help="A file as the run's source reads it, or a split.")],
     output: Annotated[
         Path | None,
@@ -36,34 +36,6 @@ def predict_command(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Predict the classes or numbers of raw rows."""
-    predict(
-        run,
-        what,
-        output=output,
-        classes=classes,
-        keras_names=keras_names,
-        view=view,
-        checkpoint=checkpoint,
-        device=device,
-        threads=threads,
-        runs_dir=runs_dir,
-    )
-
-
-def predict(
-    run: str,
-    what: str,
-    *,
-    output: Path | None,
-    classes: bool,
-    keras_names: bool,
-    view: str | None,
-    checkpoint: str | None,
-    device: str,
-    threads: int | None,
-    runs_dir: Path,
-) -> None:
-    """Write the predictions to a file, or as CSV to stdout."""
     from kerascli.report.predictions import csv_text, write_predictions
 
     if output is not None:

@@ -14,7 +14,7 @@ def register(app: typer.Typer) -> None:
 
 
 def samples(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="latest, a run's name, a prefix of it, or its path.")],
+    run: options.Run,
     callback: Annotated[
         list[str] | None, typer.Option("--callback", metavar="NAME", help="Only this one's; may be repeated.")
     ] = None,

@@ -11,16 +11,17 @@ import typer
 
 from kerascli.cli import options
 from kerascli.errors import ConfigError, safe_text
+from kerascli.workflow.fitting.options import Options
 
 if TYPE_CHECKING:
     from kerascli.events import Event, Profiled
 
 
 def register(app: typer.Typer) -> None:
-    app.command("train")(train_command)
+    app.command("train")(train)
 
 
-def train_command(
+def train(
     config: options.Config = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
@@ -45,17 +46,19 @@ def train_command(
         "--flag": bool(flags), "--json": as_json, "--resume": resume is not None,
         "--profile": profile,
     }  # fmt: skip
-    chosen = {"device": device, "threads": threads, "runs_dir": runs_dir, "profile": profile, "as_json": as_json}
+    chosen = Options(
+        runs_dir=runs_dir, device=device, threads=threads, name=name, command=sys.argv[1:], profile=profile
+    )
     if smoke:
         _refuse(
             given, ["--resume", "--name", "--runs-dir", "--json", "--profile"], "--smoke: it trains a run of its own"
         )
-        smoke_test(options.config_or_only(config), sets=sets, flags=flags, device=device, threads=threads)
+        _smoke_test(options.config_or_only(config), chosen, sets, flags)
     elif resume is not None:
         _refuse(given, ["a config", "--flag", "--name"], "--resume: a run keeps its settings")
-        resume_run(resume, sets=sets, **chosen)
+        _resume(resume, chosen, sets, as_json=as_json)
     else:
-        train(options.config_or_only(config), name=name, sets=sets, flags=flags, **chosen)
+        _start(options.config_or_only(config), chosen, sets, flags, as_json=as_json)
 
 
 def _refuse(given: dict[str, bool], names: list[str], why: str) -> None:
@@ -65,56 +68,32 @@ def _refuse(given: dict[str, bool], names: list[str], why: str) -> None:
             raise ConfigError(f"{name} cannot go with {why}")
 
 
-def train(
-    config: Path,
-    *,
-    device: str = "auto",
-    threads: int | None = None,
-    name: str | None = None,
-    runs_dir: Path = options.RUNS_DIR,
-    sets: Sequence[str] = (),
-    flags: Sequence[str] = (),
-    profile: bool = False,
-    as_json: bool = False,
-) -> None:
+def _start(config: Path, chosen: Options, sets: Sequence[str], flags: Sequence[str], *, as_json: bool) -> None:
     """Train and show it; results go to stdout, everything else to stderr. What can be refused at once, is."""
     from kerascli.runs.record import check_name
 
-    if name is not None:
-        check_name(name)
+    if chosen.name is not None:
+        check_name(chosen.name)
     document = options.read_config(config, sets, flags, "train")
-    options.check_device(device)
+    options.check_device(chosen.device)
     from kerascli.config.load import open_config
     from kerascli.config.misspelt import remember
-    from kerascli.workflow.train import Options, start
+    from kerascli.workflow.train import start
 
-    chosen = Options(
-        runs_dir=runs_dir, device=device, threads=threads, name=name, command=sys.argv[1:], profile=profile
-    )
     with options.remembered(document, "train", flags):
         opened = open_config(document, flags=flags, progress=options.download_bar())
         _follow(start(opened, chosen), as_json=as_json)
     remember(document, "train", flags)
 
 
-def resume_run(
-    run: str,
-    *,
-    device: str = "auto",
-    threads: int | None = None,
-    runs_dir: Path = options.RUNS_DIR,
-    sets: Sequence[str] = (),
-    profile: bool = False,
-    as_json: bool = False,
-) -> None:
-    """Go on with a run, as `train`."""
+def _resume(run: str, chosen: Options, sets: Sequence[str], *, as_json: bool) -> None:
+    """Go on with a run, as `_start`."""
     from kerascli.runs.index import find_run
 
-    record = find_run(run, runs_dir)  # its name is said when it goes on
-    options.check_device(device)
-    from kerascli.workflow.train import Options, resume
+    record = find_run(run, chosen.runs_dir)  # its name is said when it goes on
+    options.check_device(chosen.device)
+    from kerascli.workflow.train import resume
 
-    chosen = Options(runs_dir=runs_dir, device=device, threads=threads, command=sys.argv[1:], profile=profile)
     _follow(resume(record, chosen, sets, progress=options.download_bar()), as_json=as_json)
 
 
@@ -182,15 +161,13 @@ def _say_profile(profile: "Profiled") -> None:
         options.note("the trace can be opened in ui.perfetto.dev or chrome://tracing")
 
 
-def smoke_test(
-    config: Path, *, sets: Sequence[str], flags: Sequence[str], device: str = "auto", threads: int | None = None
-) -> None:
+def _smoke_test(config: Path, chosen: Options, sets: Sequence[str], flags: Sequence[str]) -> None:
     """Two steps of everything that a run can do, in a temporary folder."""
     document = options.read_config(config, sets, flags)
-    options.check_device(device)
+    options.check_device(chosen.device)
     from kerascli.workflow.smoke import smoke
 
-    chosen = {"device": device, "threads": threads}
-    for line in smoke(document, sets=(), flags=flags, progress=options.download_bar(), **chosen):
+    progress = options.download_bar()
+    for line in smoke(document, sets=(), flags=flags, device=chosen.device, threads=chosen.threads, progress=progress):
         options.note(line)
     typer.echo(f"smoke test passed: {safe_text(str(config))}")

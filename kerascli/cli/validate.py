@@ -1,6 +1,5 @@
 """kerascli validate [CONFIG]"""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,10 +9,10 @@ from kerascli.errors import DataMissing, Fault, Place
 
 
 def register(app: typer.Typer) -> None:
-    app.command("validate")(validate_command)
+    app.command("validate")(validate)
 
 
-def validate_command(
+def validate(
     config: options.Config = None,
     sets: options.Sets = [],  # noqa: B006  # typer reads it once
     flags: options.Flags = [],  # noqa: B006
@@ -23,20 +22,15 @@ def validate_command(
 ) -> None:
     """Say all that is wrong with a config, before training; exits with 3 where its data is not there to be checked."""
     path = options.config_or_only(config)
-    validate(path, sets=sets, flags=flags, no_data=no_data)
-
-
-def validate(path: Path, *, sets: list[str], flags: list[str], no_data: bool = False) -> None:
-    """Print what was found sound, and what could not be checked; warnings go to stderr. Raises KerasCliError."""
     command = "validate --no-data" if no_data else "validate"
-    config = options.read_config(path, sets, flags, command)
+    document = options.read_config(path, sets, flags, command)
     from kerascli.config.misspelt import remember
     from kerascli.workflow.check import check
 
-    with options.remembered(config, command, flags):
-        found = check(config, sets=(), flags=flags, progress=options.download_bar(), no_data=no_data)
+    with options.remembered(document, command, flags):
+        found = check(document, sets=(), flags=flags, progress=options.download_bar(), no_data=no_data)
     if not (found.data_is_missing or no_data):  # else more is told with what is wrong
-        remember(config, command, flags)
+        remember(document, command, flags)
     options.warn(found.warnings)
     for line in found.lines:
         options.say(f"{line}\n")

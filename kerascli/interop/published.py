@@ -1,8 +1,8 @@
 """Weights that torchvision publishes: the one door through which a pickle is read at all.
 
-Only files of the table in `spec/torchvision.py` come through it. A file is read once; these bytes have to have the
-checksum in its name before anything looks into them, and are then loaded with `weights_only`, which makes tensors and
-calls nothing else. A checksum of eight digits alone would be no protection from someone who means harm.
+Only files of the table in `config/sections/torchvision.py` come through it. A file is read once; these bytes have to
+have the checksum in its name before anything looks into them, and are then loaded with `weights_only`, which makes
+tensors and calls nothing else. A checksum of eight digits alone would be no protection from someone who means harm.
 """
 
 import hashlib

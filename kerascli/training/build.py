@@ -1,4 +1,4 @@
-"""RunSpec + prepared data + device -> everything that fit needs."""
+"""Build a model with its objectives and parameter updates from a RunSpec, the stages of its data and a device."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,6 +11,7 @@ from kerascli.config.sections.compile import CompileSpec
 from kerascli.config.sections.train_step import TrainStepSpec
 from kerascli.data.base import Field
 from kerascli.data.pipeline.pipeline import Stage
+from kerascli.data.pipeline.prepare import Stages
 from kerascli.device import prepare_gpu
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import Weight, materialize
@@ -23,12 +24,12 @@ from kerascli.training.update_objective import AllPasses, PassObjective, UpdateO
 
 @dataclass(slots=True)
 class Experiment:
-    """A model with memory on its device, and what trains or judges it."""
+    """A model with memory on its device, and what trains or evaluates it."""
 
     spec: RunSpec
     graph: Graph
     module: GraphStep
-    """Predicts and judges."""
+    """Predicts and evaluates."""
     forward_passes: tuple[ForwardPass[GraphStep], ...]
     """What a training step consists of; an ordinary one has a single one, of `module` itself."""
     weights: list[Weight]
@@ -47,13 +48,7 @@ class Experiment:
 
 
 def build_experiment(
-    spec: RunSpec,
-    *,
-    device: torch.device,
-    input_stage: nn.Module,
-    target_stage: nn.Module,
-    targets: Mapping[str, Field],
-    mixing: nn.Module | None = None,
+    spec: RunSpec, stages: Stages, *, device: torch.device, mixing: nn.Module | None = None
 ) -> Experiment:
     """Make the weights (by the spec's seed) and the training step; without a compile section it only predicts.
 
@@ -61,7 +56,7 @@ def build_experiment(
     """
     prepare_gpu(device)
     if spec.train_step is not None:
-        return _of_train_step(spec, spec.train_step, device, input_stage, target_stage, mixing)
+        return _of_train_step(spec, spec.train_step, stages, device, mixing)
     compiled = spec.compile or CompileSpec(RMSprop(), ())
     graph = Graph(spec.built)
     weights = graph.weights()
@@ -72,28 +67,21 @@ def build_experiment(
         weights,
         figures=compiled.figures,
         sums=spec.model.sums,
-        class_weight=_class_weight(spec, targets),
+        class_weight=_class_weight(spec, stages.facts.targets),
     ).to(device)
-    module = GraphStep(
-        graph, objective, input_stage.to(device), target_stage.to(device), compiled.compute.precision, mixing
-    )
+    module = GraphStep(graph, objective, *_modules(stages, device), compiled.compute.precision, mixing)
     trained = ParameterUpdate("", compiled.optimizer, tuple(weight for weight in weights if weight.trainable))
     return Experiment(spec, graph, module, (ForwardPass(module, (trained,)),), weights, device)
 
 
 def _of_train_step(
-    spec: RunSpec,
-    train_step: TrainStepSpec,
-    device: torch.device,
-    input_stage: nn.Module,
-    target_stage: nn.Module,
-    mixing: nn.Module | None,
+    spec: RunSpec, train_step: TrainStepSpec, stages: Stages, device: torch.device, mixing: nn.Module | None
 ) -> Experiment:
     """The model that predicts, and a graph for each forward pass: they have their weights in common."""
     graphs = [Graph(spec.built), *(Graph(each.built) for each in train_step.passes)]
     weights = list({weight.name: weight for graph in graphs for weight in graph.weights()}.values())
     materialize(nn.ModuleList(graphs), weights, seed=spec.seed, device=device)
-    stages = input_stage.to(device), target_stage.to(device)
+    modules = _modules(stages, device)
     passes = []
     for graph, each in zip(graphs[1:], train_step.passes, strict=True):
         updates = [
@@ -106,10 +94,16 @@ def _of_train_step(
             )
             for u, update in zip(each.updates, updates, strict=True)
         ]
-        module = GraphStep(graph, PassObjective(objectives), *stages, train_step.compute.precision, mixing)
+        module = GraphStep(graph, PassObjective(objectives), *modules, train_step.compute.precision, mixing)
         passes.append(ForwardPass(module, tuple(updates), each.repeat))
-    whole = AllPasses(graphs[0], [(each.stream, each.module) for each in passes], *stages, train_step.compute.precision)
+    whole = AllPasses(
+        graphs[0], [(each.stream, each.module) for each in passes], *modules, train_step.compute.precision
+    )
     return Experiment(spec, graphs[0], whole, tuple(passes), weights, device)
+
+
+def _modules(stages: Stages, device: torch.device) -> tuple[nn.Module, nn.Module]:
+    return stages.input_stage.to(device), stages.target_stage.to(device)
 
 
 def _class_weight(spec: RunSpec, targets: Mapping[str, Field]) -> Tensor | None:

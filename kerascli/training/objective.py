@@ -94,7 +94,7 @@ class Objective(BaseObjective):
         sample_weight: Mapping[str, Tensor],
         rows: int,
     ) -> LossOutput:
-        """Targets by target name (N, *), sample weights by target name (N,) -> the batch's judgement."""
+        """Targets by target name (N, *), sample weights by target name (N,) -> the batch's loss and metric states."""
         parts: list[Tensor] = []
         losses: list[Tensor] = []
         figures: list[Tensor] = []
@@ -128,7 +128,7 @@ def reductions(names: Iterable[str], sums: Collection[str]) -> list[Reduction]:
 
 
 def full_precision(y_pred: Tensor) -> Tensor:
-    """What is judged is not judged in half precision."""
+    """Outputs as losses and metrics take them: never in half precision."""
     return y_pred.float() if y_pred.dtype in (torch.bfloat16, torch.float16) else y_pred
 
 

@@ -48,7 +48,7 @@ class TrainStepModule(nn.Module):
 
 
 class GraphStep(TrainStepModule):
-    """Finishes the batch (rescale, one-hot ... mix its samples), runs the graph, judges its outputs."""
+    """Finishes the batch (rescale, one-hot ... mix its samples), runs the graph, computes losses and metrics."""
 
     def __init__(
         self,

@@ -58,7 +58,7 @@ def check(
             if faults := idle_fit_faults(spec):
                 raise phase.error(faults)
         if prepared is not None:
-            check_values(spec.graphs, spec.compared(), prepared.splits, prepared.input_stage, prepared.target_stage)
+            check_values(spec.graphs, spec.compared(), prepared.splits, prepared)
         return spec
 
     specs = in_each(config.phases, described)
@@ -163,8 +163,8 @@ def _said(unchecked: Sequence[str]) -> Iterator[None]:
 
 def _layers(spec: RunSpec) -> int:
     """How many run: of a `train_step` those that its updates call in addition are counted once each."""
-    rounds = spec.train_step.passes if spec.train_step is not None else ()
-    calls = [entry for each in rounds for entry in each.built.model.entries if isinstance(entry, Call)]
+    passes = spec.train_step.passes if spec.train_step is not None else ()
+    calls = [entry for each in passes for entry in each.built.model.entries if isinstance(entry, Call)]
     more = {node.weights_name for call in calls for node in call.nodes}
     return len(spec.model.nodes) + len(more - {node.weights_name for node in spec.model.nodes})
 

@@ -24,7 +24,7 @@ from kerascli.training.evaluate import evaluate
 from kerascli.training.objective import class_numbers
 from kerascli.training.predict import predict
 from kerascli.workflow.changed_data import load_again
-from kerascli.workflow.fitting.plan import judged
+from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.interchange.keras_names import recorded_names
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.opened import OpenedRun
@@ -49,13 +49,13 @@ class Evaluation:
 
 @memory_for_batches()
 def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
-    """Judge a run on prepared rows; `name` is what the result is called. Raises KerasCliError."""
+    """Evaluate a run on prepared rows; `name` is what the result is called. Raises KerasCliError."""
     experiment, spec = run.experiment, run.experiment.spec
     if spec.training is None:
         raise ConfigError("the run has no 'compile' section: there is no loss to evaluate")
-    check_values(spec.graphs, spec.compared(), {name: rows}, run.stages.input_stage, run.stages.target_stage)
+    check_values(spec.graphs, spec.compared(), {name: rows}, run.stages)
     started = time.monotonic()
-    source = judged(experiment, rows)
+    source = rows_in_order(experiment, rows)
     figures = _finished(evaluate(experiment.module, source.epoch(0), seed=spec.seed))
     seconds = time.monotonic() - started
     return Evaluation(Evaluated(name, figures, rows.rows, seconds), tuple(_classify(run, source)))

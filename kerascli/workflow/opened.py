@@ -10,8 +10,7 @@ from torch import Tensor
 from kerascli.config.load import Config, Progress, open_recorded
 from kerascli.data.base import Learned
 from kerascli.data.pipeline.learning import load_learned
-from kerascli.data.pipeline.pipeline import Stage
-from kerascli.data.pipeline.prepare import DataFacts, Stages, stages
+from kerascli.data.pipeline.prepare import Stages, no_stages, stages
 from kerascli.data.section import DataSpec
 from kerascli.device import choose_device, prepare_cpu, use_threads
 from kerascli.errors import ConfigError, Fault, FileRefused, safe_text, suggestion
@@ -74,27 +73,17 @@ def open_run(
     use_threads(threads)
     config = open_recorded(record, progress=progress)
     learned = load_learned(record.preprocessing()) if config.data is not None else {}
-    ready = stages(config.data, learned) if config.data is not None else _nothing_prepared()
+    found = stages(config.data, learned) if config.data is not None else no_stages()
     chosen = torch.device(choose_device(device).value)
-    experiment = build_experiment(
-        config.describe(ready.facts),
-        device=chosen,
-        input_stage=ready.input_stage,
-        target_stage=ready.target_stage,
-        targets=ready.facts.targets,
-    )
+    experiment = build_experiment(config.describe(found.facts), found, device=chosen)
     states = {weight.name for weight in experiment.weights if weight.spec.is_state}
     values = {name: value for name, value in _weights(record, checkpoint).items() if name not in states}
     assign_weights(lasting(experiment.weights), values)
-    run = OpenedRun(record, config, experiment, ready, config.data, learned, takes_arrays=config.data is None)
+    run = OpenedRun(record, config, experiment, found, config.data, learned, takes_arrays=config.data is None)
     if (bad := nonfinite(values)) is not None:
         text = f"the weight '{safe_text(bad)}' is nan or infinite: nothing computed with it can be relied on"
         run.warnings.append(Fault(text, level="warning", hint="train again, or take an earlier one: --checkpoint NAME"))
     return run
-
-
-def _nothing_prepared() -> Stages:
-    return Stages(DataFacts({}, {}, known=False), Stage({}), Stage({}))
 
 
 def _weights(record: RunRecord, checkpoint: str | None) -> dict[str, Tensor]:

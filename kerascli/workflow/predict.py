@@ -11,7 +11,7 @@ from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import class_reading
 from kerascli.training.predict import predict
 from kerascli.workflow.evaluate import rows_of
-from kerascli.workflow.fitting.plan import judged
+from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.interchange.keras_names import keras_output_names
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.opened import OpenedRun
@@ -46,9 +46,9 @@ def predict_run(run: OpenedRun, what: str, view: str | None = None, *, keras_nam
 def predict_rows(run: OpenedRun, rows: Split, renamed: Mapping[str, str] | None = None) -> Predictions:
     """Predict prepared rows; `renamed` gives each output another name."""
     spec = run.experiment.spec
-    check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages.input_stage, run.stages.target_stage)
+    check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
     experiment = run.experiment
-    outputs = predict(experiment.module, judged(experiment, rows, figures=False).epoch(0), seed=spec.seed)
+    outputs = predict(experiment.module, rows_in_order(experiment, rows, figures=False).epoch(0), seed=spec.seed)
     pairs = {pair.output: pair for pair in (spec.compile.pairs if spec.compile else ())}
     columns: dict[str, np.ndarray] = {}
     for name, output in outputs.items():

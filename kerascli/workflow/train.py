@@ -26,8 +26,8 @@ from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phases import (
-    Course,
     Phase,
+    PhaseRunner,
     data_digests,
     data_notes,
     directions,
@@ -53,24 +53,24 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     yield from notes(warnings)
     yield from data_notes(phases)
     device = choose_device(options.device)
-    course = Course(phases, device, options, Reached(epoch=phases[0].spec.fit.initial_epoch))
-    begun = init_weights(course.ready.experiment, phases[0].config, options.known_runs or options.runs_dir)
+    runner = PhaseRunner(phases, device, options, Reached(epoch=phases[0].spec.fit.initial_epoch))
+    begun = init_weights(runner.state.experiment, phases[0].config, options.known_runs or options.runs_dir)
     record = RunRecord.create(options.runs_dir, options.name or config.name)
     with record.locked(), deferred() as stop:
-        tier = course.ready.tier
+        mode = runner.state.execution_mode
         facts = {
-            **_thread_facts(threads), "tier": tier.value, "tier_reason": tier.reason,
+            **_thread_facts(threads), "tier": mode.value, "tier_reason": mode.reason,
             "warnings": [f"{fault.place}: {fault.text}" if fault.place else fault.text for fault in warnings],
             **({"init_from": begun.facts} if begun else {}),
         }  # fmt: skip
-        _write_start(record, phases, course.ready.experiment, device, options, facts)
+        _write_start(record, phases, runner.state.experiment, device, options, facts)
         record.open_history(history_columns(phases), Prefix())
         record.history_writer.cut()
-        yield from _choice_notes(device, threads, tier, course.ready.experiment)
+        yield from _choice_notes(device, threads, mode, runner.state.experiment)
         if begun is not None:
             yield Note(begun.text)
         yield Began(str(record.path), record.summary())
-        yield from run(course, record, stop)
+        yield from run(runner, record, stop)
 
 
 def resume(
@@ -99,20 +99,18 @@ def resume(
         _refuse_other_data(known.get("data", {}), data_digests(phases))
         device = choose_device(options.device, recorded=known.get("device"))
         threads = use_threads(options.threads, recorded=known.get("threads"))
-        course, notes, history = _restored(record, phases, device, options, known.get("tier"))
+        runner, notes, history = _restored(record, phases, device, options, known.get("tier"))
         record.open_history(history_columns(phases), history)
         yield from notes
         with deferred() as stop:
             record.begin({"device": device.value, "device_reason": device.reason, **_thread_facts(threads)})
-            record.checkpoints.settle(course.reached.step)
+            record.checkpoints.settle(runner.reached.step)
             record.history_writer.cut()  # to what the checkpoint knows; an epoch after it is trained again
             if sets:
-                record.write_resolved(
-                    dump_yaml(escape_references(config.resolved([phase.spec for phase in phases], record.path)))
-                )
-            yield from _choice_notes(device, threads, course.ready.tier, course.ready.experiment)
+                _write_resolved(record, phases)
+            yield from _choice_notes(device, threads, runner.state.execution_mode, runner.state.experiment)
             yield Began(str(record.path), record.summary(), resumed=True)
-            yield from run(course, record, stop)
+            yield from run(runner, record, stop)
 
 
 def _warnings(phases: list[Phase]) -> list[Fault]:
@@ -124,9 +122,9 @@ def _warnings(phases: list[Phase]) -> list[Fault]:
 
 
 def _restored(
-    record: RunRecord, phases: list[Phase], device: Choice, options: Options, tier: str | None
-) -> tuple[Course, list[Note], Prefix]:
-    """The course as the newest checkpoint has it, and what it vouches for in the history."""
+    record: RunRecord, phases: list[Phase], device: Choice, options: Options, mode: str | None
+) -> tuple[PhaseRunner, list[Note], Prefix]:
+    """The runner as the newest checkpoint has it, and what it vouches for in the history."""
     checkpoint, notes = newest(record)
     reached, history = Reached(epoch=phases[0].spec.fit.initial_epoch), Prefix()
     if checkpoint is not None:
@@ -134,14 +132,14 @@ def _restored(
         reached.phase, reached.first, history = known.phase, known.first, known.history
     if not 0 <= reached.phase < len(phases):
         raise FileRefused(f"a checkpoint of '{record.path}' is of phase {reached.phase + 1}, which the run has not")
-    course = Course(phases, device, options, reached, tier)
+    runner = PhaseRunner(phases, device, options, reached, mode)
     if checkpoint is not None:
-        course.reached = restore(checkpoint, course.ready.trainer, course.ready.plan.callbacks)
-    reached, plan = course.reached, course.ready.plan
+        runner.reached = restore(checkpoint, runner.state.trainer, runner.state.plan.callbacks)
+    reached, plan = runner.reached, runner.state.plan
     if plan.epochs < reached.epoch + (reached.batch > 0):
         where = f"epoch {reached.epoch + 1}, step {reached.batch}" if reached.batch else f"epoch {reached.epoch}"
         raise ConfigError(f"fit.epochs is {plan.epochs}, but the run has reached {where}: it cannot be made shorter")
-    return course, notes, history
+    return runner, notes, history
 
 
 def _refuse_format_1(record: RunRecord) -> None:
@@ -193,14 +191,14 @@ def _thread_facts(threads: Threads) -> dict[str, Any]:
     return {"threads": threads.count, "threads_reason": threads.reason}
 
 
-def _choice_notes(device: Choice, threads: Threads, tier: Choice, experiment: Experiment) -> Iterator[Event]:
+def _choice_notes(device: Choice, threads: Threads, mode: Choice, experiment: Experiment) -> Iterator[Event]:
     yield Note(f"device: {device.value} ({device.reason})")
     if threads.told:
         yield Note(f"threads: {threads.count} ({threads.reason})")
     training = experiment.spec.training
     asked = training is not None and training.compute.jit_compile is True
-    if tier.value == "compiled" or asked:
-        yield Note(f"tier: {tier.value} ({tier.reason})")
+    if mode.value == "compiled" or asked:
+        yield Note(f"tier: {mode.value} ({mode.reason})")
 
 
 def _refuse_other_data(known: Mapping[str, str], digests: Mapping[str, str]) -> None:

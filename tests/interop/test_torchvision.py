@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from kerascli.config.load import Config, open_config
 from kerascli.data.datasets import cifar10
-from kerascli.data.pipeline.pipeline import Stage
+from kerascli.data.pipeline.prepare import no_stages
 from kerascli.device import Choice
 from kerascli.errors import ConfigError
 from kerascli.events import Note
@@ -20,7 +20,7 @@ from kerascli.interop.torchvision_names import by_our_names
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.predict import predict
 from kerascli.workflow.fitting.phases import described, experiment_of
-from kerascli.workflow.fitting.plan import judged
+from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.interchange.init_from import init_weights
 from tests.support import config_data
 from tests.support.runs_harness import go_on, outcome, train, write
@@ -118,8 +118,7 @@ def changed(text: str, change: Mapping[str, str]) -> str:
 
 def without_data(config: Config) -> Experiment:
     spec = config.phases[0].describe(config.phases[0].facts())
-    nothing = Stage({})
-    return build_experiment(spec, device=torch.device("cpu"), input_stage=nothing, target_stage=nothing, targets={})
+    return build_experiment(spec, no_stages(), device=torch.device("cpu"))
 
 
 def compared(config: Config, network: nn.Module, x: Tensor) -> None:
@@ -174,7 +173,7 @@ def test_the_config_sees_pixels_as_torchvision_does(
     prepared = config.load_data()
     experiment = experiment_of(described(config, prepared), Choice("cpu", "a test"))
     init_weights(experiment, config, tmp_path)
-    [ours] = predict(experiment.module, judged(experiment, prepared.splits["test"]).epoch(0), seed=0).values()
+    [ours] = predict(experiment.module, rows_in_order(experiment, prepared.splits["test"]).epoch(0), seed=0).values()
     pixels = torch.from_numpy(cifar10.Cifar10().load(config.context)["test"].array("x")).permute(0, 3, 1, 2) / 255
     mean, deviation = (torch.tensor(v)[:, None, None] for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
     with torch.no_grad():

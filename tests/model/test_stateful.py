@@ -23,7 +23,7 @@ from kerascli.training.loop import train as train_steps
 from kerascli.training.predict import predict
 from kerascli.training.progress import Progress
 from kerascli.workflow.fitting.binding import bind
-from kerascli.workflow.fitting.plan import judged, make_plan
+from kerascli.workflow.fitting.plan import make_plan, rows_in_order
 from kerascli.workflow.interchange.exporting import export_run
 from kerascli.workflow.opened import open_run
 from tests.support.fit_harness import prepare
@@ -141,7 +141,7 @@ def test_a_stateful_layer_trains_judges_and_predicts_as_keras_s(
     for mine, other in zip(own, kept, strict=True):
         torch.testing.assert_close(mine.keras(), other.value.detach(), rtol=1e-9, atol=1e-9)
     states = {w.name: w.tensor.clone() for w in ours.weights if w.spec.is_state}
-    rows = judged(ours, prepared.splits["train"])
+    rows = rows_in_order(ours, prepared.splits["train"])
     assert states
     assert all(value.abs().max() > 0 for value in states.values())
     for _ in range(2):  # each pass begins anew

@@ -23,7 +23,7 @@ from kerascli.training.predict import predict
 from kerascli.training.progress import Progress
 from kerascli.workflow.fitting.binding import bind
 from kerascli.workflow.fitting.phases import described, experiment_of
-from kerascli.workflow.fitting.plan import judged, make_plan
+from kerascli.workflow.fitting.plan import make_plan, rows_in_order
 from tests.support.runs_harness import outcome_of
 
 Arrays = dict[str, np.ndarray]
@@ -61,7 +61,7 @@ class Ours:
         trainer, _ = bind(experiment, plan)
         progress = Progress(epoch=experiment.spec.fit.initial_epoch)
         history = [dict(progress.row) for event in train(trainer, plan, progress) if isinstance(event, EpochEnd)]
-        rows = judged(experiment, self.prepared.splits["train"])
+        rows = rows_in_order(experiment, self.prepared.splits["train"])
         outputs = predict(experiment.module, rows.epoch(0), seed=seed)
         own = ("epoch", "learning_rate", "epoch_seconds")
         names = {name: None for row in history for name in row if name not in own}

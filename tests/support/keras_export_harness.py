@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from kerascli.config.describe import describe
-from kerascli.data.pipeline.pipeline import Stage
+from kerascli.data.pipeline.prepare import no_stages
 from kerascli.interop.example_inputs import sample_inputs
 from kerascli.interop.keras_export.keras_file import archive_bytes, legacy_bytes
 from kerascli.interop.keras_export.keras_graph import keras_graph
@@ -22,7 +22,7 @@ from kerascli.training.build import Experiment, build_experiment
 def experiment(section: dict[str, Any], **sections: Any) -> Experiment:
     """A model with weights of which none is what it was made as."""
     spec = describe({"model": section, **sections}, name="model", seed=0, data=None, inputs={}, targets=None)
-    made = build_experiment(spec, device=torch.device("cpu"), input_stage=Stage({}), target_stage=Stage({}), targets={})
+    made = build_experiment(spec, no_stages(), device=torch.device("cpu"))
     generator = torch.Generator().manual_seed(2)
     for weight in made.weights:
         weight.assign(torch.rand(weight.spec.shape, generator=generator) * 0.7 + 0.2)

@@ -1,4 +1,4 @@
-"""How many rows are judged at once: as many as change no figure."""
+"""How many rows are evaluated at once: as many as change no figure."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from kerascli.data.batches.loader import BatchSource
 from kerascli.device import Choice
 from kerascli.training.evaluate import evaluate
 from kerascli.workflow.fitting.phases import described, experiment_of
-from kerascli.workflow.fitting.plan import judged
+from kerascli.workflow.fitting.plan import rows_in_order
 from tests.support.runs_harness import HARD, outcome_of, write
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -32,7 +32,7 @@ def rows(path: Path, *sets: str, figures: bool = True) -> int:
     config = open_config(path, sets=sets)
     phase = described(config, config.load_data())
     experiment = experiment_of(phase, Choice("cpu", "a test"))
-    return judged(experiment, phase.prepared.splits["train"], figures=figures).batch_size
+    return rows_in_order(experiment, phase.prepared.splits["train"], figures=figures).batch_size
 
 
 def test_small_rows_are_judged_many_at_once(tmp_path: Path) -> None:
@@ -131,6 +131,6 @@ def test_figures_do_not_depend_on_how_many_are_judged_at_once(config: str) -> No
     split = prepared.splits["train"]
     at_once, few = (
         outcome_of(evaluate(experiment.module, source.epoch(0), seed=1))
-        for source in (judged(experiment, split), BatchSource(split, 7, experiment.device))
+        for source in (rows_in_order(experiment, split), BatchSource(split, 7, experiment.device))
     )
     assert at_once == pytest.approx(few, rel=1e-6)

@@ -34,7 +34,7 @@ from kerascli.training.progress import Progress
 from kerascli.workflow.evaluate import evaluate_rows, rows_of
 from kerascli.workflow.fitting.binding import bind
 from kerascli.workflow.fitting.phases import described, experiment_of
-from kerascli.workflow.fitting.plan import judged, make_plan
+from kerascli.workflow.fitting.plan import make_plan, rows_in_order
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.predict import predict_run
 from tests.support.fit_harness import Ours, prepare
@@ -293,7 +293,9 @@ def test_history_has_the_figures_of_every_update(tmp_path: Path) -> None:
 def test_a_loss_is_the_weighted_sum_of_its_parts(tmp_path: Path) -> None:
     """With what layers add, and the penalties of the weights that the update trains."""
     experiment, prepared, _ = hard(tmp_path)
-    found = outcome_of(evaluate(experiment.module, judged(experiment, prepared.splits["validation"]).epoch(0), seed=3))
+    found = outcome_of(
+        evaluate(experiment.module, rows_in_order(experiment, prepared.splits["validation"]).epoch(0), seed=3)
+    )
     kernel = next(weight for weight in experiment.weights if weight.name == "score/kernel")
     parts = found["critic_real"] + found["critic_fake"] + found["critic_of_class"] + 0.001 * found["critic_drift"]
     assert found["critic_loss"] == pytest.approx(parts + 0.01 * kernel.tensor.square().sum().item(), rel=1e-5)
@@ -487,7 +489,7 @@ def test_sample_weights_count_where_their_target_is_right(tmp_path: Path) -> Non
     text = LAYERWISE.replace("  targets: {y: []}", "  targets: {y: []}\n  sample_weight: {y: [{columns: w}]}")
     ours = prepare(tmp_path, data, text)
     torch.set_default_dtype(torch.float64)
-    batches = judged(ours.experiment, ours.prepared.splits["train"]).epoch(0)
+    batches = rows_in_order(ours.experiment, ours.prepared.splits["train"]).epoch(0)
     found = outcome_of(evaluate(ours.experiment.module, batches, seed=0))
     weights = {weight.name: weight.keras().numpy() for weight in ours.experiment.weights}
     hidden = np.tanh(data["x"] @ weights["low/kernel"] + weights["low/bias"])

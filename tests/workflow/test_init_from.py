@@ -22,7 +22,7 @@ from kerascli.runs.record import RunRecord
 from kerascli.training.predict import predict
 from kerascli.workflow.evaluate import evaluate_rows, rows_of
 from kerascli.workflow.fitting.phases import described, experiment_of
-from kerascli.workflow.fitting.plan import judged
+from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.interchange.init_from import init_weights
 from kerascli.workflow.opened import open_run
 from tests.support.runs_harness import go_on, outcome, train, write
@@ -63,7 +63,7 @@ def begun(path: Path, runs: Path) -> dict[str, np.ndarray]:
     prepared = config.load_data()
     experiment = experiment_of(described(config, prepared), Choice("cpu", "a test"))
     init_weights(experiment, config, runs)
-    outputs = predict(experiment.module, judged(experiment, prepared.splits["train"]).epoch(0), seed=0)
+    outputs = predict(experiment.module, rows_in_order(experiment, prepared.splits["train"]).epoch(0), seed=0)
     return {
         "out": next(iter(outputs.values())).numpy(),
         **{weight.name: weight.keras().numpy() for weight in experiment.weights},

@@ -48,14 +48,11 @@ class Stages:
 
 
 @dataclass(frozen=True, slots=True)
-class PreparedData:
+class PreparedData(Stages):
     """Everything that training needs of the data."""
 
-    facts: DataFacts
     splits: dict[str, Split]
     learned: dict[str, Learned]
-    input_stage: Stage
-    target_stage: Stage
     aside: dict[str, dict[str, Shown]]
     """By split and name what is shown beside what the model makes."""
     mixing: Mixing
@@ -129,7 +126,7 @@ def load_data(
     warnings = [warning for item in learned.values() for warning in item.warnings]
     mixing = Mixing(mixes(spec.augment, found.facts.inputs, found.facts.targets))
     return PreparedData(
-        found.facts, splits, dict(learned), found.input_stage, found.target_stage,
+        found.facts, found.input_stage, found.target_stage, splits, dict(learned),
         aside(context.aside, tables, spec.source.facts(context) or {}, found.facts.targets), mixing,
         digests(spec, context, tables), warnings, dict(tables),
     )  # fmt: skip
@@ -141,6 +138,11 @@ def stages(spec: DataSpec, learned: Mapping[str, Learned]) -> Stages:
     routes = _routes(spec)
     fields = _infer_all(routes, columns, learned)
     return _stages(spec, routes, fields, learned)
+
+
+def no_stages() -> Stages:
+    """Return the stages of a run that takes arrays as they are."""
+    return Stages(DataFacts({}, {}, known=False), Stage({}), Stage({}))
 
 
 def prepare_rows(spec: DataSpec, learned: Mapping[str, Learned], table: Table, *, targets: bool) -> Split:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from kerascli.report.architecture.colors import DARK, color_of
 from kerascli.report.architecture.connections import Way, connections
-from kerascli.report.architecture.diagram import Box, Diagram
-from kerascli.report.architecture.placing import title_of, words_of
+from kerascli.report.architecture.diagram import Diagram
+from kerascli.report.architecture.placing import lines_of
 
 
 def dot(diagram: Diagram, title: str, totals: str) -> str:
@@ -32,20 +32,17 @@ def _boxes(diagram: Diagram, at: Way, ids: dict[Way, str]) -> Iterator[str]:
             continue
         way = (*at, box.key)
         name = ids[way] = f"n{len(ids)}"
+        label = _quoted(("\n" if box.inside is None else "  ").join(lines_of(box)))
         if box.inside is not None:
             yield f"{space}subgraph cluster_{name} {{"
-            yield f'{space}  label={_label(box, "  ")}; style="rounded,filled"; fillcolor="#f5f7f9"; color="{DARK}"'
+            yield f'{space}  label={label}; style="rounded,filled"; fillcolor="#f5f7f9"; color="{DARK}"'
             yield from _boxes(box.inside, way, ids)
             yield f"{space}}}"
             continue
         style = "rounded,filled,dashed" if box.frozen or box.role == "figure" else "rounded,filled"
         twice = ", peripheries=2" if box.role in {"model", "block"} else ""
         colors = f'color="{color_of(box)}", fillcolor="{color_of(box)}22"'
-        yield f'{space}{name} [label={_label(box, chr(10))}, {colors}, style="{style}"{twice}]'
-
-
-def _label(box: Box, between: str) -> str:
-    return _quoted(between.join(filter(None, (" ".join(filter(None, (title_of(box), box.name))), words_of(box)))))
+        yield f'{space}{name} [label={label}, {colors}, style="{style}"{twice}]'
 
 
 def _quoted(text: str) -> str:

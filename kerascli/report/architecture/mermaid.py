@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from kerascli.report.architecture.colors import DARK, color_of
 from kerascli.report.architecture.connections import Way, connections
 from kerascli.report.architecture.diagram import Box, Diagram
-from kerascli.report.architecture.placing import title_of, words_of
+from kerascli.report.architecture.placing import lines_of
 
 _SPECIAL = re.compile(r"[^\w .,:()\[\]/+*=-]")
 """Characters that could be Mermaid's own, or HTML's."""
@@ -46,8 +46,7 @@ def _boxes(diagram: Diagram, at: Way, ids: dict[Way, str]) -> Iterator[str]:
 
 
 def _label(box: Box, between: str) -> str:
-    first = _escaped(" ".join(filter(None, (title_of(box), box.name))))
-    return between.join(filter(None, (first, _escaped(words_of(box)))))
+    return between.join(map(_escaped, lines_of(box)))
 
 
 def _escaped(text: str) -> str:

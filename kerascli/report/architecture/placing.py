@@ -79,6 +79,11 @@ def words_of(box: Box) -> str:
     return "  ·  ".join(filter(None, (box.details, parameters, "frozen" if box.frozen else "")))
 
 
+def lines_of(box: Box) -> list[str]:
+    """Return the lines of a box as text: what it is with its name, and the second line if there is one."""
+    return list(filter(None, (" ".join(filter(None, (title_of(box), box.name))), words_of(box))))
+
+
 def picture_of(diagram: Diagram, measure: Measure) -> Picture:
     """The whole diagram; one that would be tall stands in columns."""
     return _Level(diagram, measure, whole=True).picture()

@@ -1,4 +1,4 @@
-"""How many rows are judged or predicted at once, where the config does not say: more than are trained on."""
+"""How many rows are evaluated or predicted at once, where the config does not say: more than are trained on."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.submodules import Inner, inside
 from kerascli.model.syntax.views import leading_to
 from kerascli.shapes import TensorSpec
-from kerascli.training.checks.row_independence import judge_keeps_rows_apart, node_keeps_rows_apart
+from kerascli.training.checks.row_independence import comparison_keeps_rows_apart, node_keeps_rows_apart
 
 _CACHED_BYTES = 2**21
 """Of a node's inputs and outputs together: what a core's cache holds. Beyond it, larger batches gain nothing."""
@@ -43,9 +43,9 @@ def _keeps_rows_apart(built: Built, pairs: Sequence[OutputTarget], *, figures: b
     specs, model = built.specs, built.model
     nodes = model.nodes if figures else flat(leading_to(model.entries, model.outputs))
     pairs = pairs if figures else ()
-    judges = [(judge, pair.output) for pair in pairs for judge in (pair.loss, *(use.metric for use in pair.metrics))]
+    compared = [(each, pair.output) for pair in pairs for each in (pair.loss, *(use.metric for use in pair.metrics))]
     all_nodes = [*(Inner(node, specs) for node in nodes), *inside(built.modules[node.name] for node in nodes)]
-    return all(judge_keeps_rows_apart(judge, specs[output]) for judge, output in judges) and all(
+    return all(comparison_keeps_rows_apart(each, specs[output]) for each, output in compared) and all(
         node_keeps_rows_apart(each.node, each.specs)
         for each in all_nodes
         if all(name in each.specs for name in each.node.inputs)

@@ -12,6 +12,7 @@ import torch
 
 from kerascli.data.batches.rows import MemorySplit, Split
 from kerascli.data.pipeline.pipeline import Stage
+from kerascli.data.pipeline.prepare import Stages
 from kerascli.data.storage.convert import IDS, first_rounded
 from kerascli.data.storage.on_disk import Rows, pieces, rows_a_block
 from kerascli.data.storage.table import first_wrong
@@ -55,8 +56,7 @@ def check_values(
     graphs: Iterable[Built],
     compared: Iterable[tuple[str, Loss | Metric, TensorSpec]],
     splits: Mapping[str, Split],
-    input_stage: Stage,
-    target_stage: Stage,
+    stages: Stages,
     warn: Warn | None = None,
 ) -> None:
     """Check the values of splits against the models that take them, and what is `compared` of each target.
@@ -66,9 +66,9 @@ def check_values(
     `warn` is told what will be rounded. Rows on disk are looked at when they are read. What a stage does to a batch is
     done before.
     """
-    wanted = _wanted(graphs, compared)
+    wanted, modules = _wanted(graphs, compared), (stages.input_stage, stages.target_stage)
     for name, split in splits.items():
-        split.watch(partial(_check, wanted, name, (input_stage, target_stage), warn))
+        split.watch(partial(_check, wanted, name, modules, warn))
 
 
 def _wanted(graphs: Iterable[Built], compared: Iterable[tuple[str, Loss | Metric, TensorSpec]]) -> _Wanted:
@@ -77,8 +77,8 @@ def _wanted(graphs: Iterable[Built], compared: Iterable[tuple[str, Loss | Metric
     for built in graphs:
         numbers |= _of_inputs(built, lookups)
     by_target: dict[str, list[tuple[Loss | Metric, TensorSpec]]] = {}
-    for target, judge, output in compared:
-        by_target.setdefault(target, []).append((judge, output))
+    for target, component, output in compared:
+        by_target.setdefault(target, []).append((component, output))
     return _Wanted(lookups, frozenset(numbers), by_target)
 
 
@@ -131,7 +131,7 @@ def _takes_labels(wanted: _Wanted, name: str, values: np.ndarray, stage: Stage) 
     """Return True if a loss or metric takes the results of a stage as class labels, decided by the first row."""
     _, probe = next(_finished(name, values[:1], stage))
     spec = TensorSpec(probe.shape[1:], probe.dtype.name)
-    return any(judge.labels(spec, output) is not None for judge, output in wanted.compared[name])
+    return any(component.labels(spec, output) is not None for component, output in wanted.compared[name])
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +176,8 @@ def _refuse_input(wanted: _Wanted, name: str, values: np.ndarray) -> _Found:
 def _refuse_target(wanted: _Wanted, name: str, values: np.ndarray) -> _Found:
     seen: set[Labels] = set()
     numbers = False
-    for judge, output in wanted.compared.get(name, ()):
-        labels = judge.labels(TensorSpec(values.shape[1:], values.dtype.name), output)
+    for component, output in wanted.compared.get(name, ()):
+        labels = component.labels(TensorSpec(values.shape[1:], values.dtype.name), output)
         numbers = numbers or labels is None
         if labels is None or labels in seen:
             continue
@@ -187,7 +187,7 @@ def _refuse_target(wanted: _Wanted, name: str, values: np.ndarray) -> _Found:
             row, index, value, whole = place
             if whole:
                 return _Bad(row, index, f"target '{name}' is {value}; {labels.words}"), 0
-            text = f"target '{name}' is {value}; {judge.component_name} takes class numbers, which are whole"
+            text = f"target '{name}' is {value}; {component.component_name} takes class numbers, which are whole"
             return _Bad(
                 row, index, text, "discretization makes classes of numbers; a loss such as mse takes them as they are"
             ), 0

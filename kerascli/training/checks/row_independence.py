@@ -37,11 +37,11 @@ def node_keeps_rows_apart(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
     return _rows_stay_apart(value, xs)
 
 
-def judge_keeps_rows_apart(judge: object, output: TensorSpec) -> bool:
+def comparison_keeps_rows_apart(component: object, output: TensorSpec) -> bool:
     """The same of a loss or a metric that is a formula; targets are like the output, or one number less deep."""
-    if not isinstance(judge, LossExpr | MetricExpr):
+    if not isinstance(component, LossExpr | MetricExpr):
         return True
-    text = judge.value
+    text = component.value
     targets = (output, TensorSpec(output.shape[:-1], output.dtype))
     return any(_rows_stay_apart(lambda pair: value_of_pair(text, *pair), [target, output]) for target in targets)
 

@@ -44,13 +44,13 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
-    """A phase that can be trained."""
+class PhaseState:
+    """A phase with all that training it takes: its model has memory, its optimizers and execution mode are bound."""
 
     experiment: Experiment
     plan: Plan
     trainer: Trainer
-    tier: Choice
+    execution_mode: Choice
     profiler: Profiler | None
 
 
@@ -94,7 +94,7 @@ def described(config: Config, prepared: PreparedData, known: RunSpec | None = No
         if text not in prepared.warnings:
             prepared.warnings.append(text)
 
-    check_values(spec.graphs, spec.compared(), prepared.splits, prepared.input_stage, prepared.target_stage, warn)
+    check_values(spec.graphs, spec.compared(), prepared.splits, prepared, warn)
     return Phase(config, prepared, spec)
 
 
@@ -105,28 +105,21 @@ def experiment_of(phase: Phase, device: Choice) -> Experiment:
     if spec.fit.deterministic:
         make_deterministic(torch_device)
     with phase.config.faults():
-        return build_experiment(
-            spec,
-            device=torch_device,
-            input_stage=prepared.input_stage,
-            target_stage=prepared.target_stage,
-            targets=prepared.facts.targets,
-            mixing=prepared.mixing,
-        )
+        return build_experiment(spec, prepared, device=torch_device, mixing=prepared.mixing)
 
 
-class Course:
-    """Where a fit of one or more phases stands: the phase that is trained, and its progress."""
+class PhaseRunner:
+    """Prepares the phases of a fit one after the other: holds the one that is trained, and its progress."""
 
     def __init__(
-        self, phases: list[Phase], device: Choice, options: Options, reached: Progress, tier: str | None = None
+        self, phases: list[Phase], device: Choice, options: Options, reached: Progress, mode: str | None = None
     ) -> None:
         self.phases = phases
         self.device = device
         self.options = options
         self.reached = reached
-        self._tier = tier
-        self.ready = self._make_ready(profile=options.profile)
+        self._mode = mode
+        self.state = self._make_state(profile=options.profile)
 
     @property
     def phase(self) -> Phase:
@@ -139,11 +132,11 @@ class Course:
     def begin(self, *, fresh: bool = True) -> Iterator[Event]:
         """Say which phase begins, where there are several."""
         if len(self.phases) > 1:
-            weights = self.ready.experiment.weights
+            weights = self.state.experiment.weights
             yield PhaseBegin(
                 self.reached.phase + 1,
                 len(self.phases),
-                self.ready.plan.epochs - self.reached.first,
+                self.state.plan.epochs - self.reached.first,
                 sum(weight.count for weight in weights if weight.trainable),
                 sum(weight.count for weight in weights),
                 fresh=fresh,
@@ -151,31 +144,31 @@ class Course:
 
     def go_on(self) -> bool:
         """To the next phase, with the weights as they are; returns whether its optimizer is a new one."""
-        trainer, reached = self.ready.trainer, self.reached
+        trainer, reached = self.state.trainer, self.reached
         weights = trainer.snapshot()
         following = self.phases[reached.phase + 1]
-        state: dict[str, Tensor] | None = None
+        optimizer_state: dict[str, Tensor] | None = None
         if not _compiles_anew(self.phase.spec, following.spec):
-            state = {name: value.clone() for name, value in trainer.optimizers.state().items()}
+            optimizer_state = {name: value.clone() for name, value in trainer.optimizers.state().items()}
         self.phases[reached.phase] = self.phase.without_model()
-        del trainer, self.ready  # there is never memory for two
+        del trainer, self.state  # there is never memory for two
         self.reached = Progress(
             epoch=reached.epoch, step=reached.step, row=reached.row, phase=reached.phase + 1, first=reached.epoch
         )
-        self.ready = self._make_ready(profile=False)
-        assign_weights(self.ready.experiment.weights, weights)
-        if state is not None:
-            self.ready.trainer.optimizers.load_state_dict(state)
-        return state is None
+        self.state = self._make_state(profile=False)
+        assign_weights(self.state.experiment.weights, weights)
+        if optimizer_state is not None:
+            self.state.trainer.optimizers.load_state_dict(optimizer_state)
+        return optimizer_state is None
 
-    def _make_ready(self, *, profile: bool) -> Ready:
+    def _make_state(self, *, profile: bool) -> PhaseState:
         phase, reached = self.phase, self.reached
         experiment = experiment_of(phase, self.device)
         number = reached.phase + 1 if len(self.phases) > 1 else None
         plan = make_plan(experiment, phase.prepared, self.options.limits, phase=number, first=reached.first)
-        trainer, tier, profiler = bind_with_profiler(experiment, plan, profile=profile, recorded_mode=self._tier)
-        self._tier = tier.value
-        return Ready(experiment, plan, trainer, tier, profiler)
+        trainer, mode, profiler = bind_with_profiler(experiment, plan, profile=profile, recorded_mode=self._mode)
+        self._mode = mode.value
+        return PhaseState(experiment, plan, trainer, mode, profiler)
 
 
 def _compiles_anew(before: RunSpec, after: RunSpec) -> bool:

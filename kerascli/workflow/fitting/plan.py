@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
-from kerascli.config.run import RunSpec
 from kerascli.config.sections.fit import FitSpec
 from kerascli.data.batches.loader import Batch, BatchSource
 from kerascli.data.batches.rows import Split
@@ -14,23 +13,20 @@ from kerascli.training.checks.eval_batch_size import rows_at_once
 from kerascli.training.loop import Plan
 
 
-def judged(experiment: Experiment, rows: Split, *, figures: bool = True) -> BatchSource:
-    """Rows in order, in the batches in which they are judged or (without `figures`) predicted."""
-    source = BatchSource(rows, _rows_at_once(experiment.spec, figures=figures), experiment.device)
-    _refuse_part(experiment, source)
-    return source
-
-
-def _rows_at_once(spec: RunSpec, *, figures: bool) -> int:
-    fit, pairs = spec.fit, spec.compile.pairs if spec.compile is not None else None
-    return rows_at_once(
+def rows_in_order(experiment: Experiment, rows: Split, *, figures: bool = True) -> BatchSource:
+    """Rows in order, in the batches in which they are evaluated or (without `figures`) predicted."""
+    spec, fit = experiment.spec, experiment.spec.fit
+    size = rows_at_once(
         spec.built,
-        pairs,
+        spec.compile.pairs if spec.compile is not None else None,
         figures=figures,
         batch_size=fit.batch_size,
         validation_batch_size=fit.validation_batch_size,
         validation_steps=fit.validation_steps,
     )
+    source = BatchSource(rows, size, experiment.device)
+    _refuse_part(experiment, source)
+    return source
 
 
 def _refuse_part(experiment: Experiment, source: BatchSource) -> None:
@@ -60,7 +56,7 @@ def make_plan(
     steps = min(steps, limits.get("steps_per_epoch", steps))
     held_out = None
     if fit.validates():
-        held_out = judged(experiment, prepared.splits[fit.validation_data or "validation"])
+        held_out = rows_in_order(experiment, prepared.splits[fit.validation_data or "validation"])
     limit = min((n for n in (fit.validation_steps, limits.get("validation_steps")) if n), default=None)
     epochs = min(fit.epochs, fit.initial_epoch + limits["epochs"]) if "epochs" in limits else fit.epochs
     return Plan(

@@ -1,4 +1,4 @@
-"""A fit under way: its phases are trained, saved and recorded, and its result is judged."""
+"""A fit under way: its phases are trained, saved and recorded, and its result is evaluated."""
 
 import shlex
 import time
@@ -20,28 +20,28 @@ from kerascli.training.finite import has_finite_weights, refuse_bad_weights
 from kerascli.training.loop import train
 from kerascli.training.step import Trainer
 from kerascli.training.tensor_file import tensor_pieces
-from kerascli.workflow.fitting.phases import Course
-from kerascli.workflow.fitting.plan import judged
+from kerascli.workflow.fitting.phases import PhaseRunner
+from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.fitting.profiled import profiled
 from kerascli.workflow.fitting.recorder import TRAINING, Recorder
 from kerascli.workflow.generation.samples import sample_writer
 from kerascli.workflow.memory import STOPS, stopped_by
 
 
-def run(course: Course, record: RunRecord, stop: Signals) -> Iterator[Event]:
-    """From where the course stands to the end of its last phase, and what that is worth. Raises KerasCliError."""
+def run(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[Event]:
+    """From where the runner stands to the end of its last phase, and what that is worth. Raises KerasCliError."""
     try:
-        yield from _phases(course, record, stop)
-        refuse_bad_weights(course.ready.trainer, course.reached)
-        record.write_weights(course.ready.trainer.weights_file())
-        results = yield from _judge(course, record, stop)
-        stopped = course.reached.stopped
+        yield from _phases(runner, record, stop)
+        refuse_bad_weights(runner.state.trainer, runner.reached)
+        record.write_weights(runner.state.trainer.weights_file())
+        results = yield from _evaluate_test(runner, record, stop)
+        stopped = runner.reached.stopped
         record.finish("completed" if stopped is None else "stopped", reason=stopped, results=results)
     except Interrupted as error:
         record.finish("interrupted", reason=str(error))
         raise
     except TrainingStopped as error:
-        kept = _keep_finite_weights(course.ready.trainer, record)
+        kept = _keep_finite_weights(runner.state.trainer, record)
         raise _failed(record, TrainingStopped([replace(f, text=f"{f.text}; {kept}") for f in error.faults])) from None
     except KerasCliError as error:
         raise _failed(record, error) from None
@@ -54,30 +54,30 @@ def run(course: Course, record: RunRecord, stop: Signals) -> Iterator[Event]:
         raise Interrupted("interrupted; the training had ended and is complete", signal_number=stop.number)
 
 
-def _phases(course: Course, record: RunRecord, stop: Signals) -> Iterator[Event]:
-    yield from course.begin(fresh=course.reached.batch == 0 and course.reached.epoch == course.reached.first)
-    if course.ready.profiler is not None and not course.is_last:
-        yield Note(f"the profile is of phase {course.reached.phase + 1}")
+def _phases(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[Event]:
+    yield from runner.begin(fresh=runner.reached.batch == 0 and runner.reached.epoch == runner.reached.first)
+    if runner.state.profiler is not None and not runner.is_last:
+        yield Note(f"the profile is of phase {runner.reached.phase + 1}")
     while True:
-        for event in _phase(course, record, stop):
-            if course.is_last or not isinstance(event, Stopped):
+        for event in _phase(runner, record, stop):
+            if runner.is_last or not isinstance(event, Stopped):
                 yield event
-        if course.is_last:
+        if runner.is_last:
             return
-        fresh = course.go_on()
-        yield from course.begin(fresh=fresh)
+        fresh = runner.go_on()
+        yield from runner.begin(fresh=fresh)
 
 
-def _phase(course: Course, record: RunRecord, stop: Signals) -> Iterator[Event]:
-    ready = course.ready
-    samples = sample_writer(record, ready.experiment, course.phase.prepared)
-    recorder = Recorder(record, ready.trainer, course.reached, ready.plan, samples)
-    events = recorder.follow(train(ready.trainer, ready.plan, course.reached))
-    if ready.profiler is None:
+def _phase(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[Event]:
+    state = runner.state
+    samples = sample_writer(record, state.experiment, runner.phase.prepared)
+    recorder = Recorder(record, state.trainer, runner.reached, state.plan, samples)
+    events = recorder.follow(train(state.trainer, state.plan, runner.reached))
+    if state.profiler is None:
         yield from _saved_on_signal(events, recorder, stop)
     else:
-        events = ready.profiler.follow(events, batches_done=course.reached.batch)
-        yield from profiled(_saved_on_signal(events, recorder, stop), ready.profiler, record)
+        events = state.profiler.follow(events, batches_done=runner.reached.batch)
+        yield from profiled(_saved_on_signal(events, recorder, stop), state.profiler, record)
 
 
 def _keep_finite_weights(trainer: Trainer, record: RunRecord) -> str:
@@ -118,14 +118,16 @@ def _interrupted(text: str, record: RunRecord, number: int) -> Interrupted:
     return Interrupted(text, signal_number=number, hint=f"go on with: {command}")
 
 
-def _judge(course: Course, record: RunRecord, stop: Signals) -> Generator[Event, None, dict[str, dict[str, float]]]:
+def _evaluate_test(
+    runner: PhaseRunner, record: RunRecord, stop: Signals
+) -> Generator[Event, None, dict[str, dict[str, float]]]:
     """What the final weights are worth on the test split, if there is one."""
-    test = course.phase.prepared.splits.get("test")
+    test = runner.phase.prepared.splits.get("test")
     if test is None:
         return {}
-    experiment = course.ready.experiment
+    experiment = runner.state.experiment
     started = time.monotonic()
-    batches = islice(judged(experiment, test).epoch(0), course.options.limits.get("validation_steps"))
+    batches = islice(rows_in_order(experiment, test).epoch(0), runner.options.limits.get("validation_steps"))
     work = evaluate(experiment.module, _while_wanted(batches, record, stop), seed=experiment.spec.seed)
     figures = yield from work
     yield Evaluated("test", figures, test.rows, time.monotonic() - started)

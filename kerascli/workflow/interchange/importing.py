@@ -19,7 +19,7 @@ from kerascli.config.load import open_config
 from kerascli.config.run import resolved
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.data.pipeline.learning import save_learned
-from kerascli.data.pipeline.pipeline import Stage
+from kerascli.data.pipeline.prepare import no_stages
 from kerascli.errors import Fault, FileRefused
 from kerascli.interop.keras.hdf5 import Hdf5
 from kerascli.interop.keras.objects import Refusals
@@ -151,9 +151,7 @@ def _experiment(sections: Mapping[str, Any], name: str, file: ModelFile, archite
         spec = describe(sections, name=name, seed=0, data=None, inputs={}, targets=None)
         if file.arrays is not None:
             check_shapes(file.arrays, _pairs(file.arrays, file, architecture, Graph(spec.built).weights()))
-        return build_experiment(
-            spec, device=torch.device("cpu"), input_stage=Stage({}), target_stage=Stage({}), targets={}
-        )
+        return build_experiment(spec, no_stages(), device=torch.device("cpu"))
     except Invalid as invalid:
         faults = [Fault(f"'{file.name}' cannot be taken: {f.text}", hint=f.hint) for f in invalid.faults[:20]]
         raise FileRefused(faults) from None

@@ -11,8 +11,7 @@ from kerascli.config.composition.references import escape_references
 from kerascli.config.load import Config, open_config
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.data.pipeline.learning import save_learned
-from kerascli.data.pipeline.pipeline import Stage
-from kerascli.data.pipeline.prepare import PreparedData
+from kerascli.data.pipeline.prepare import PreparedData, no_stages
 from kerascli.errors import Fault
 from kerascli.interop.keras_import.weights import fill
 from kerascli.interop.weight_files import WeightsFile, match, open_weights, own_layers
@@ -48,14 +47,11 @@ def import_weights(
 
 def _experiment(config: Config, prepared: PreparedData | None) -> Experiment:
     if prepared is None:
-        spec, targets = config.describe(config.facts()), {}
+        spec = config.describe(config.facts())
     else:
         spec = config.describe(prepared.facts, {name: split.rows for name, split in prepared.splits.items()})
-        targets = prepared.facts.targets
     with config.faults():
-        return build_experiment(
-            spec, device=torch.device("cpu"), input_stage=Stage({}), target_stage=Stage({}), targets=targets
-        )
+        return build_experiment(spec, prepared or no_stages(), device=torch.device("cpu"))
 
 
 def _write(

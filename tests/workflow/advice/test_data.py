@@ -363,9 +363,9 @@ def test_the_raw_rows_take_no_memory_while_a_run_trains(tmp_path: Path, monkeypa
     kept: list[int] = []
     run = work.run
 
-    def looked_at(course: Any, *others: Any) -> Any:
-        kept.append(sum(len(phase.prepared.tables) for phase in course.phases))
-        return run(course, *others)
+    def looked_at(runner: Any, *others: Any) -> Any:
+        kept.append(sum(len(phase.prepared.tables) for phase in runner.phases))
+        return run(runner, *others)
 
     monkeypatch.setattr(work, "run", looked_at)
     _, events = train(write(tmp_path, config(X, KIND).replace("{concatenate: INPUTS}, ", "")), tmp_path / "runs")
