@@ -75,14 +75,13 @@ class ConvLSTM(Recurrent, Seeded, Constrained, Penalized, Regularized, Forgettin
 class ConvLSTMModule(SequenceModule, WeightedModule):
     """Gates stand in the order input, forget, memory, output; frames run with their channels first."""
 
-    settings: ConvLSTM  # pyright: ignore[reportIncompatibleVariableOverride]
     kernel: Tensor
     recurrent_kernel: Tensor
     bias: Tensor | None
 
     def __init__(self, settings: ConvLSTM, window: Window, channels: int) -> None:
         super().__init__()
-        self.settings = settings
+        self.settings: ConvLSTM = settings  # pyright: ignore[reportIncompatibleVariableOverride]
         self.window = window
         self.again = Window(window.size, (1,) * settings.rank, "same", (1,) * settings.rank)
         columns = _GATES * settings.filters
