@@ -12,7 +12,17 @@ from kerascli.model.ir.cells import Cell
 T = TypeVar("T")
 
 
-class DescribedRNN(Looping):
+class _OfDescribedCell(BaseLayer):
+    """What stands before the settings."""
+
+    cell: InstanceOf[Cell]
+    layers: tuple[InstanceOf[BaseLayer], ...]
+    """All that are in the cell."""
+    given: tuple[str, ...] = ()
+    """The states that the node's `initial_state` names, in the order of its last inputs."""
+
+
+class DescribedRNN(Looping, _OfDescribedCell):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Its node is called on the sequences, the constants and the states to start from."""
 
     component_name = "rnn"
@@ -20,11 +30,6 @@ class DescribedRNN(Looping):
     takes_integers = True
     uses_masks = True
 
-    cell: InstanceOf[Cell]
-    layers: tuple[InstanceOf[BaseLayer], ...]
-    """All that are in the cell."""
-    given: tuple[str, ...] = ()
-    """The states that the node's `initial_state` names, in the order of its last inputs."""
     zero_output_for_mask: bool = False
 
     @classmethod
