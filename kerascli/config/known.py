@@ -1,6 +1,7 @@
-"""What is known from earlier commands, in the user's cache folder: components by name, parts of configs found sound.
+"""Index of all components, and digests of checked configs, in the user's cache folder.
 
-With it a misspelt name is refused before torch is loaded. It is made for one state of the program, and for nobody else.
+With it misspelt names are reported before torch is loaded. It is valid for one state of the sources of this package, of
+Python, torch and pydantic.
 """
 
 import hashlib
@@ -24,28 +25,28 @@ from kerascli.storage import cache_folder, make_folder, write_bytes
 _PACKAGE = Path(__file__).parents[1]
 _MAX_BYTES = 2**24
 _MAX_SOUND = 20_000
-"""So many digests of sound parts are kept, the newest."""
+"""Number of digests that are kept, the newest ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a component takes."""
+    """Names of the settings of a component."""
 
     fields: list[str]
     required: list[str]
     refused: Mapping[str, str]
-    """Arguments of Keras's class that it lacks, each with the reason."""
+    """Arguments of Keras's class that the component does not have, each with the reason."""
     beside: list[str]
-    """Of a layer: what may stand beside its settings."""
+    """Of a layer: its node keys and call arguments."""
     first: list[str]
-    """The kinds of components that its first argument takes."""
+    """Kinds of components that the first argument takes."""
     plain: bool
-    """Return True if a key that it does not take is refused whatever the others are."""
+    """True: an unknown key is refused whatever the other settings are."""
 
 
 @dataclass(slots=True)
 class Known:
-    """The components by kind and name, and digests of what was found sound."""
+    """Components by kind and name, and digests of sound configs."""
 
     names: dict[str, Names]
     settings: dict[str, dict[str, Settings]]
@@ -53,7 +54,7 @@ class Known:
 
 
 def load() -> Known | None:
-    """Return what is known of this state of the program; None where that is nothing, or damaged."""
+    """Return the index of this state of the sources; None if there is none, or a damaged one."""
     with suppress(DataError, StorageError, ValueError, TypeError, KeyError, AttributeError):
         seal, _, body = read_bytes(_file(), _MAX_BYTES).partition(b"\n")
         if seal.decode() == _seal(body):
@@ -65,7 +66,7 @@ def load() -> Known | None:
 
 
 def save(known: Known, sound: Iterable[str]) -> None:
-    """Keep what is known, and these digests; nothing happens where that cannot be written."""
+    """Write the index with further digests; a folder that cannot be written to is ignored."""
     kept = list({**known.sound, **dict.fromkeys(sound)})[-_MAX_SOUND:]
     body = json.dumps({
         "names": {kind: [each.prefixes, each.keys] for kind, each in known.names.items()},
@@ -81,7 +82,7 @@ def save(known: Known, sound: Iterable[str]) -> None:
 
 
 def make() -> Known:
-    """Look at all components; loads torch."""
+    """Build the index from all components; loads torch."""
     names = {kind: registry.spelled for kind, registry in registries().items()}
     settings = {k: {cls.component_name: _settings(cls) for cls in registry} for k, registry in registries().items()}
     return Known(names, settings)
@@ -117,7 +118,7 @@ def _seal(body: bytes) -> str:
 
 
 def _state() -> str:
-    """A digest of Python, of this package's sources and of what their words depend on: sizes and times of change."""
+    """Return a digest of the Python version and of the sizes and modification times of sources, torch and pydantic."""
     outside = [spec.origin for name in ("torch", "pydantic", "pydantic_core") if (spec := find_spec(name))]
     facts: list[Any] = [sys.version]
     for path in [*sorted(_PACKAGE.rglob("*.py")), *(Path(each) for each in outside if each)]:

@@ -1,7 +1,7 @@
-"""Misspelt names and keys, told before torch is loaded, where it is certain that nothing else is wrong with a config.
+"""Report misspelt names and keys of a config before torch is loaded, if nothing else can be wrong with it.
 
-A config is known to be sound but for some of its parts when it was checked before: as a whole, or with other names in
-the very places. Only digests are kept of it. Whatever else differs is left to those who check it all.
+A config that differs from a checked one in misspelt names and keys alone has no other faults: the full check would
+report the same. Of checked configs only digests are kept. Any other config takes the full check.
 """
 
 import hashlib
@@ -21,13 +21,13 @@ from kerascli.section import key_faults
 from kerascli.wording import unknown_key
 
 _FORMS = ("repeat", "rnn")
-"""Entries of `layers` that take more than a layer does."""
+"""Entries of `layers` that are more than a layer with its settings."""
 _WIRES = frozenset({"name", "inputs", "outputs", "when"})
 _CUT = "\0"
-"""Stands for a part that is left open."""
+"""Placeholder for a part that a digest excludes."""
 
 Part = tuple[Path, Literal["value", "name", "key"]]
-"""What a config may be misspelt in, by its path: a name alone, a name with arguments, or a key with its value."""
+"""A place that may be misspelt, and its kind: a bare name, a name with arguments, or a key with its value."""
 
 
 def refuse_misspelt(document: Document, command: str, flags: Sequence[str]) -> None:
@@ -39,7 +39,7 @@ def refuse_misspelt(document: Document, command: str, flags: Sequence[str]) -> N
 
 
 def remember(document: Document, command: str, flags: Sequence[str], error: ConfigError | None = None) -> None:
-    """Keep what a whole check has shown: that a config is sound, or all that was wrong with it."""
+    """Record the outcome of a full check: the config is sound, or misspelt names and keys are its only faults."""
     found = known.load() or known.make()
     if (look := _look(document, found)) is None:
         return
@@ -57,12 +57,14 @@ def _keep(found: Known, sound: list[str]) -> None:
 
 @dataclass(slots=True)
 class _Look:
+    """Misspelt names and keys of a config, and the parts that its digest excludes."""
+
     faults: list[Fault] = field(default_factory=list)
     open: list[Part] = field(default_factory=list)
 
 
 def _look(document: Document, found: Known) -> _Look | None:
-    """What is misspelt; None of a config for which that is not all told in the same words, whatever else it says."""
+    """Return what is misspelt; None if the full check could report it in other words, or more than that."""
     data, look = document.data, _Look()
     fit, model = data.get("fit"), data.get("model")
     source = data.get("data", {}).get("source") if isinstance(data.get("data", {}), dict) else None
@@ -85,7 +87,7 @@ def _look(document: Document, found: Known) -> _Look | None:
 
 
 def _faults(path: Path, kind: str, entry: Any, found: Known) -> list[tuple[Fault, Part]] | None:
-    """What is misspelt in an entry, each with the part to leave open; None where that cannot be told."""
+    """Return the faults of an entry, each with the part to exclude; None if only the full check can tell."""
     written, arguments = (entry, None) if isinstance(entry, str) else next(iter(entry.items()))
     if kind == "layer" and written in _FORMS:
         return []
@@ -124,12 +126,12 @@ def _unknown(
 
 
 def _is_first(key: Any, arguments: Mapping[Any, Any], settings: Settings, found: Known) -> bool:
-    """Whether a component stands in place of the first argument: `bidirectional: {lstm: 64}`."""
+    """Return True if a component takes the place of the first argument: `bidirectional: {lstm: 64}`."""
     return len(arguments) == 1 and isinstance(key, str) and any(found.names[kind].find(key) for kind in settings.first)
 
 
 def _entries(data: Mapping[Any, Any]) -> Iterator[tuple[Path, str, Any]]:
-    """The components that stand where every config has them, each with its path and kind."""
+    """Yield the components at the places that every config has for them, each with its path and kind."""
     for path, kind, several in (
         (("model", "layers"), "layer", True),
         (("compile", "optimizer"), "optimizer", False),
@@ -147,7 +149,7 @@ def _entries(data: Mapping[Any, Any]) -> Iterator[tuple[Path, str, Any]]:
 
 
 def _parts(data: Mapping[Any, Any]) -> Iterator[Part]:
-    """The parts of a sound config that others may be misspelt in place of."""
+    """Yield the parts of a sound config that a later version of it may misspell."""
     for section in {"data", "compile", "fit"} & data.keys():
         yield (section,), "key"
     model = data["model"]
@@ -167,7 +169,7 @@ def _parts(data: Mapping[Any, Any]) -> Iterator[Part]:
 
 
 class _Digests:
-    """Digests of a config as a command sees it, with parts of it left open."""
+    """Digests of a config as a command reads it, some of its parts excluded."""
 
     def __init__(self, document: Document, command: str, flags: Sequence[str]) -> None:
         self._data = document.data
@@ -183,7 +185,7 @@ class _Digests:
         return hashlib.sha256(f"{self._around}{self._of(data)}".encode()).hexdigest()[:16]
 
     def _of(self, value: Any, seen: dict[int, str] | None = None) -> str:
-        """Of what was seen before, nothing is computed again."""
+        """Return the digest of a value; those of parts that were seen before are reused."""
         if not isinstance(value, dict | list):
             return repr(value)
         if id(value) in self._seen:
@@ -197,7 +199,7 @@ class _Digests:
 
 
 def _without(value: Any, part: Part, depth: int = 0) -> Any:
-    """A copy in which a part is left open."""
+    """Return a copy without a part."""
     path, what = part
     here, last = path[depth], depth + 1 == len(path)
     found = _CUT if last and what == "value" else value[here] if last else _without(value[here], part, depth + 1)
@@ -214,7 +216,7 @@ def _without(value: Any, part: Part, depth: int = 0) -> Any:
 
 
 def _files(data: Any, document: Document) -> Iterator[tuple[str, int, int]]:
-    """Size and time of change of all that a text of the config may name."""
+    """Yield name, size and modification time of every file that a text of the config may name."""
     if isinstance(data, str) and 0 < len(data) < 4096 and "\0" not in data:
         for folder in set(document.folders.values()):
             for name in {data, data.partition(":")[0]}:
