@@ -49,8 +49,22 @@ MAY = {
 
 # The same within rooms, of their files and folders; a room that does not stand here has no floors.
 INNER_FLOORS = {
+    "data": [
+        ["storage", "download"], ["base", "split", "text"], ["batches", "datasets", "mixing", "where"],
+        ["augmentations", "section"], ["digests"], ["pipeline"], ["sources", "transforms"],
+        ["features", "read", "text_codec"], ["teacher_forcing"],
+    ],
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
-}
+    "config": [
+        ["yaml", "known", "splits", "top_level"], ["composition", "misspelt"],
+        ["absent_data", "facts", "sections", "starter"], ["run", "schema"], ["sample_checks"], ["cross_checks"],
+        ["describe"], ["load"],
+    ],
+    "interop": [
+        ["keras", "example_inputs", "published", "torch_files", "torchvision_names"], ["keras_import"],
+        ["keras_export"], ["weight_files"],
+    ],
+}  # fmt: skip
 
 COMPILER_MAY = {"light_torch", "storage", "spans", "cpus", "errors", "component", "device", "draws"}
 """The compiler takes any module with example inputs: it knows neither the config nor data, models and training."""

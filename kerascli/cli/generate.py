@@ -65,8 +65,8 @@ def _write(
     opened: "OpenedRun", prompt: str | None, length: int, choice: "Choice", *, view: str | None, as_json: bool
 ) -> None:
     """What the model makes of the prompt."""
+    from kerascli.workflow.make_samples import studio_of
     from kerascli.workflow.opened import known_view
-    from kerascli.workflow.samples import studio_of
 
     if view is not None:
         known_view(opened.experiment.spec.model, view)

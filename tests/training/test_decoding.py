@@ -23,8 +23,8 @@ from kerascli.runs.record import RunRecord
 from kerascli.training.generation.decode import Decoder, decoded
 from kerascli.training.generation.generate import Choice
 from kerascli.workflow.generation.decoding import decode
+from kerascli.workflow.make_samples import studio_of
 from kerascli.workflow.opened import open_run
-from kerascli.workflow.samples import studio_of
 from tests.support.runs_harness import train, write
 
 GREEDY = Choice(0.0)

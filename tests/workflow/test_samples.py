@@ -22,8 +22,8 @@ from kerascli.report.pictures import picture
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.training.generation.generate import Choice, TextModel, continued
+from kerascli.workflow.make_samples import draw_samples, studio_of
 from kerascli.workflow.opened import OpenedRun, open_run
-from kerascli.workflow.samples import draw_samples, studio_of
 from tests.support.runs_harness import go_on, train, write
 from tests.workflow.test_resume import leave
 
