@@ -10,6 +10,7 @@ import pkgutil
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -206,6 +207,7 @@ _HOMES = (*(f"kerascli.{room}.base" for room in _ROOMS), "kerascli.data.mixing")
 """The modules that define the base class of a kind and make its registry."""
 
 
+@cache
 def registries() -> Mapping[str, Registry[Any]]:
     """Return the registry of every kind, by kind, whichever modules the process has imported so far."""
     for home in _HOMES:
