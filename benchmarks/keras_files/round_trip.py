@@ -53,8 +53,9 @@ def round_trip(given: KerasModel, folder: Path) -> Result:
     except NotMade as error:
         return replace(result, outcome="not made", detail=" ".join(str(error).split())[:400])
     except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        if result.step == "make" and "/keras/" in last.filename:
+        frames = traceback.extract_tb(error.__traceback__)
+        last = frames[-1]
+        if result.step == "make" and any("/keras/" in frame.filename for frame in frames):
             return replace(result, outcome="not made", detail=" ".join(f"Keras: {error}".split())[:400])
         text = " ".join(f"{type(error).__name__}: {error} ({last.filename}:{last.lineno})".split())
         return replace(result, outcome="failed", detail=text[:400])
