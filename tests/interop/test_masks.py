@@ -228,3 +228,31 @@ def test_a_model_with_masks_comes_back_to_keras_unchanged(make: Callable[[], Any
     again = keras.tree.flatten(back.predict(list(x.values()) if len(x) > 1 else next(iter(x.values())), verbose=0))
     for mine, other in zip(again, predicted(model, x).values(), strict=True):
         np.testing.assert_allclose(mine, other, atol=1e-5, rtol=1e-5)
+
+
+def _attending(layers: Callable[[Any, Any], Any]) -> Any:
+    """A model whose attention takes off the mask that its input brings along; `layers` follow it."""
+    x = L.Input((6, 4))
+    return keras.Model(x, layers(x, L.MultiHeadAttention(2, 2)(x, x)))
+
+
+NESTED: Mapping[str, Callable[[Any, Any], Any]] = {
+    "beside it": lambda x, found: L.Concatenate()([L.LSTM(3)(x), L.GlobalAveragePooling1D()(found)]),
+    "behind a sum": lambda x, found: L.LSTM(3)(L.Add()([x, found])),
+    "behind a mask of its own": lambda x, found: L.LSTM(3)(L.Masking(0.1)(L.Add()([x, found]))),
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+@pytest.mark.parametrize("calls", [1, 2])
+def test_masks_that_attention_takes_off_in_a_nested_model_are_not_seen_behind_it(
+    name: str, calls: int, tmp_path: Path
+) -> None:
+    inner = _attending(NESTED[name])
+    ids = [L.Input((6,), dtype="int32", name=f"x{number}") for number in range(calls)]
+    embedded = [L.Embedding(7, 4, mask_zero=True)(x) for x in ids]
+    results = [each for e in embedded for each in (inner(e), L.GRU(2)(e))]
+    model = keras.Model(ids, L.Dense(2)(L.Concatenate()(results)))
+    shake(model, -0.6, 0.8)
+    rows = np.array([[1, 2, 0, 3, 0, 0], [4, 5, 6, 0, 0, 0], [1, 1, 1, 1, 1, 1], [0, 0, 0, 2, 3, 4]], "int32")
+    assert_same(model, tmp_path, x={x.name: rows[::-1] if number else rows for number, x in enumerate(ids)})

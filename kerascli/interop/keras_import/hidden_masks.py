@@ -19,10 +19,12 @@ from kerascli.layers.merging.concatenate import Concatenate
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """A tensor has a mask in Keras while it runs the graph (`there`), and in kerascli (`here`), or has none."""
+    """Where a tensor has a mask: in Keras while it runs the graph (`there`), in Keras's graph, in kerascli (`here`)."""
 
     there: bool = False
     here: bool = False
+    in_graph: bool = False
+    """Layers of one input are given this mask as an argument; the inputs of a nested model have none in its graph."""
 
 
 class HiddenMasks:
@@ -75,7 +77,7 @@ class HiddenMasks:
         if _computes_with_masks(settings) and not told:
             blind = bool(list(refs([*call.args[1:], call.kwargs.get("initial_state")]))) and len(inputs) == 1
             by_graph = settings.call_form != "several"  # told when the file is opened, if not in the file
-            seen = [not blind and (state.there or (by_graph and state.here)) for state in states]
+            seen = [not blind and (state.there or (by_graph and state.in_graph)) for state in states]
             hidden = [i for i, state in enumerate(states) if state.here and not seen[i]]
             names = TENSORS_BY_NAME.get(settings.component_name)
             if names is not None:
@@ -85,16 +87,16 @@ class HiddenMasks:
                 states = [replace(state, here=state.here and seen[i]) for i, state in enumerate(states)]
             elif hidden:
                 self._hidden[layer.name, number] = {"mask": False}
-        self._give(layer, number, _State(True, True) if told else _handed_on(settings, states), settings)
+        self._give(layer, number, _State(True, True, True) if told else _handed_on(settings, states), settings)
         if isinstance(settings, MultiHeadAttention):
-            self._states.update({ref: _State(False, self._state(ref).here) for ref in inputs})
+            self._states.update({ref: replace(self._state(ref), there=False) for ref in inputs})
 
     def _state(self, ref: Ref | None) -> _State:
         return _State() if ref is None else self._states.get(ref, _State())
 
     def _give(self, layer: KerasLayer, number: int, state: _State, settings: BaseLayer | None = None) -> None:
         if settings is not None and settings.makes_mask():
-            state = _State(True, True)
+            state = _State(True, True, True)
         elif settings is not None and settings.mask != "pass":
             state = _State()
         for index in range(1 if settings is None else settings.masked_results()):
@@ -120,4 +122,4 @@ def _handed_on(settings: BaseLayer, states: Sequence[_State]) -> _State:
     if settings.call_form != "several" or isinstance(settings, AttentionLayer):
         return states[0]
     of = any if isinstance(settings, Concatenate) else all
-    return _State(of(state.there for state in states), of(state.here for state in states))
+    return _State(*(of(each) for each in zip(*((s.there, s.here, s.in_graph) for s in states), strict=True)))
