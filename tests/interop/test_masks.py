@@ -249,7 +249,7 @@ def test_masks_that_attention_takes_off_in_a_nested_model_are_not_seen_behind_it
     name: str, calls: int, tmp_path: Path
 ) -> None:
     inner = _attending(NESTED[name])
-    ids = [L.Input((6,), dtype="int32", name=f"x{number}") for number in range(calls)]
+    ids: list[Any] = [L.Input((6,), dtype="int32", name=f"x{number}") for number in range(calls)]
     embedded = [L.Embedding(7, 4, mask_zero=True)(x) for x in ids]
     results = [each for e in embedded for each in (inner(e), L.GRU(2)(e))]
     model = keras.Model(ids, L.Dense(2)(L.Concatenate()(results)))
