@@ -138,8 +138,10 @@ def draw_weights(model: Any, generator: np.random.Generator) -> None:
 
 
 def depends_on_input(made: Made) -> bool:
-    """Return True if every output of a model is finite and differs between rows."""
-    for values in predictions(made.model, made.inputs):
+    """Return True if every output of a model is finite, of the shape that Keras states, and differs between rows."""
+    for output, values in zip(made.model.outputs, predictions(made.model, made.inputs), strict=True):
+        if any(size not in (None, found) for size, found in zip(output.shape, values.shape, strict=True)):
+            return False
         between = values.max(0) - values.min(0) if values.size else np.zeros(1)
         if not np.isfinite(values).all() or not between.max() > SPREAD:
             return False

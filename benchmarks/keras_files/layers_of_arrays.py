@@ -1,5 +1,6 @@
 """Families of layers that compute on rows and grids: convolution, pooling, normalization, merging and the like."""
 
+from math import ceil
 from random import Random
 from typing import Any
 
@@ -54,7 +55,18 @@ def pooling(cls: Any, random: Random) -> Case:
     steps = cls.__name__ == "GlobalAveragePooling1D" and found.get("data_format") != "channels_first"
     padded = steps and random.random() < 0.5
     shape = grid(random, rank, found.get("data_format"), random.randint(1, 3))
-    return Case(cls(**found), [Given(shape, padded=padded)], masked=padded)
+    layer = cls(**found)
+    if cls.__name__.startswith("AveragePooling") and _uneven(layer, shape):
+        raise ValueError("Keras on torch averages the border of an uneven padding twice; its other backends do not")
+    return Case(layer, [Given(shape, padded=padded)], masked=padded)
+
+
+def _uneven(layer: Any, shape: tuple[int, ...]) -> bool:
+    """Return True if `padding: same` puts more on one side of an axis than on the other."""
+    space = shape[1:] if layer.data_format == "channels_first" else shape[:-1]
+    axes = zip(space, layer.pool_size, layer.strides, strict=True)
+    added = [(ceil(length / stride) - 1) * stride + size - length for length, size, stride in axes]
+    return layer.padding == "same" and any(max(0, each) % 2 for each in added)
 
 
 @KINDS.add("reshaping", "Cropping#D ZeroPadding#D")

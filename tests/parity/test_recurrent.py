@@ -3,7 +3,10 @@
 import pytest
 import torch
 
+from kerascli.layers.base import ShapeMismatch
+from kerascli.shapes import TensorSpec
 from tests.parity.layers import assert_same, keras_layer, mask_of
+from tests.support import layer_harness as harness
 
 MASK = mask_of("11100", "00111", "01011", "00000", "11111")
 
@@ -168,6 +171,26 @@ CONV_LSTMS = [
 def test_conv_lstm(name, shape, config, masked):
     mask = MASK if masked else None
     assert_same(name, {"filters": 2, "kernel_size": 2, **config}, shape, training=False, mask=mask)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("config", [{}, {"return_sequences": True}, {"go_backwards": True}, {"data_format": True}])
+def test_conv_lstm_with_a_mask_of_positions(rank, config):
+    """As `masking` makes one, which looks at the last axis alone: a position that is masked keeps its state."""
+    if config.get("data_format"):
+        config = {"data_format": "channels_first", "return_sequences": True}
+    mask = torch.rand(3, 4, *[5] * rank, generator=torch.Generator().manual_seed(4)) > 0.4
+    if "data_format" in config:
+        mask = mask[:, :, :2]  # channels, and the axes of space but the last
+    shape = (3, 4, 2, *[5] * rank) if "data_format" in config else (3, 4, *[5] * rank, 2)
+    config = {"filters": 2, "kernel_size": 2, "padding": "same", **config}
+    assert_same(f"ConvLSTM{rank}D", config, shape, training=False, mask=mask)
+
+
+def test_a_mask_of_positions_that_the_output_has_not_is_refused():
+    module = harness.make(harness.parse("conv_lstm_1d", {"filters": 2, "kernel_size": 2}), TensorSpec((3, 6, 2)))
+    with pytest.raises(ShapeMismatch, match=r"fits its output \(None, 5, 2\) at each step, got one \(None, 6\)"):
+        module(torch.zeros(2, 3, 6, 2), mask=torch.ones(2, 3, 6, dtype=torch.bool))
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])

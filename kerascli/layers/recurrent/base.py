@@ -154,11 +154,15 @@ class SequenceModule(Recurrence, StatefulModule):
         for name, shape in zip(self.kept, shapes, strict=True):
             self.add_weight(name, (rows, *shape), initializer=Zeros(), trainable=False, is_state=True)
 
+    def used_mask(self, mask: Tensor, x: Tensor) -> Tensor:
+        """Return the mask (N, T) of steps; a layer whose state has positions may take a mask of these, too."""
+        return mask_of_steps(mask, x)
+
     def forward(
         self, x: Tensor, mask: Tensor | None = None, initial_state: Sequence[Tensor] | None = None
     ) -> Tensor | tuple[Tensor, ...] | Outcome:  # (N, T, *) -> (N, units), or (N, T, units)
         settings = self.settings
-        mask = None if mask is None else mask_of_steps(mask, x)
+        mask = None if mask is None else self.used_mask(mask, x)
         if settings.go_backwards:
             x = x.flip(1)
             mask = None if mask is None else mask.flip(1)

@@ -35,7 +35,7 @@ from kerascli.layers.recurrent.steps import State, run_steps
 from kerascli.layers.regularization.dropout import dropout_mask
 from kerascli.parts import fields
 from kerascli.parts.activations import Linear, Tanh
-from kerascli.shapes import DataFormat, TensorSpec
+from kerascli.shapes import DataFormat, TensorSpec, show_shape
 
 _GATES = 4
 
@@ -98,17 +98,32 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
         shape = (*sizes, self.settings.filters) if last else (self.settings.filters, *sizes)
         return [shape, shape]
 
+    def used_mask(self, mask: Tensor, x: Tensor) -> Tensor:
+        """Return the mask (N, T) of steps or (N, T, *) of positions of the output; raises ShapeMismatch."""
+        if mask.ndim <= 2:
+            return super().used_mask(mask, x)
+        masked, frame = tuple(mask.shape[2:]), self.state_shapes(tuple(x.shape[2:]))[0]
+        if len(masked) > len(frame) or any(size not in (1, of) for size, of in zip(masked, frame, strict=False)):
+            raise ShapeMismatch(
+                f"needs a mask of steps, or one of positions that fits its output {show_shape((None, *frame))} at each "
+                f"step, got one {show_shape((None, *masked))}",
+                hint="with padding: same and strides of 1 the output has the positions of the input",
+            )
+        return mask
+
     def run(self, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
         activate, gate = self.settings.activation or Linear(), self.settings.recurrent_activation or Linear()
         data_format: DataFormat = self.settings.data_format
         projected, product = self._project(x), self._product(state[0])
 
-        def step(frame: Tensor, state: State) -> State:
-            h, c = (to_channels_first(one, data_format) for one in state)
-            i, f, g, o = (frame + product(h)).chunk(_GATES, dim=1)
+        axis = -1 if data_format == "channels_last" else 1
+
+        def step(frame: Tensor, state: State) -> State:  # activations see data_format: softmax is over the last axis
+            h, c = state
+            gates = from_channels_first(frame + product(to_channels_first(h, data_format)), data_format)
+            i, f, g, o = gates.chunk(_GATES, dim=axis)
             c = gate(f) * c + gate(i) * activate(g)
-            h = gate(o) * activate(c)
-            return from_channels_first(h, data_format), from_channels_first(c, data_format)
+            return gate(o) * activate(c), c
 
         return run_steps(step, projected, state, mask)
 
