@@ -78,6 +78,7 @@ def _text(evaluation: "Evaluation") -> str:
 
     result = evaluation.result
     lines = [f"{safe_text(result.split)}  {figures(result.logs)}  ({result.rows:,} rows)"]
+    lines += [f"  {safe_text(target)} in its units  {figures(logs)}" for target, logs in evaluation.in_units.items()]
     for classified in evaluation.classified:
         lines += ["", *([classified.output] if len(evaluation.classified) > 1 else []), class_table(classified.rows)]
     return "\n".join([*lines, ""])
@@ -89,7 +90,7 @@ def _facts(record: "RunRecord", evaluation: "Evaluation") -> dict[str, Any]:
     result = evaluation.result
     classes = {c.output: [dataclasses.asdict(row) for row in c.rows] for c in evaluation.classified}
     facts = {"run": str(record.path), "split": result.split, "rows": result.rows, "results": dict(result.logs)}
-    return {**facts, "classes": classes}
+    return {**facts, "classes": classes, "in_units": evaluation.in_units}
 
 
 def _picture(path: Path, classified: "Classified") -> Path:

@@ -26,6 +26,9 @@ def predict(
         typer.Option("--output", "-o", metavar="FILE", help="A .csv, .npy, .npz or .parquet file; default: stdout."),
     ] = None,
     classes: Annotated[bool, typer.Option("--classes", help="Only the most probable class of each row.")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Leave the transforms of targets: numbers as the model computes them.")
+    ] = False,
     keras_names: Annotated[
         bool, typer.Option("--keras-names", help="Name the outputs as the imported Keras file does.")
     ] = False,
@@ -49,7 +52,7 @@ def predict(
     from kerascli.workflow.predict import predict_run
 
     opened = open_run(record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar())
-    found = predict_run(opened, what, view, keras_names=keras_names)
+    found = predict_run(opened, what, view, keras_names=keras_names, raw=raw)
     options.warn(opened.warnings)
     columns = _columns(found, classes=classes)
     if found.non_finite_rows:

@@ -169,6 +169,9 @@ class Learned:
 
 NOTHING_LEARNED = Learned({}, {})
 
+Inverse = Callable[[np.ndarray], np.ndarray]
+"""Rows (N, *) as they are after a transform, in float64 -> as they were before it."""
+
 
 class Transform(InFolder):
     """A step of a pipeline: one column in, one column out."""
@@ -183,6 +186,9 @@ class Transform(InFolder):
 
     takes_apart: ClassVar[bool] = False
     """A value is made of parts here: even where values repeat, they are no classes."""
+
+    keeps_numbers: ClassVar[bool] = False
+    """`undoing` gives back a shape or a type, and leaves the numbers as they are."""
 
     takes_sequences: ClassVar[bool] = False
     """This takes rows of different lengths, too."""
@@ -222,6 +228,10 @@ class Transform(InFolder):
     def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
         """The torch module that does the same to a batch on its device; only where `in_batch`."""
         raise NotImplementedError
+
+    def undoing(self, field: Field, learned: Learned) -> Inverse | None:
+        """Return the function that undoes this step for numbers of a target; None if there is none."""
+        return None
 
 
 class Feature(Component):

@@ -29,7 +29,7 @@ def csv_text(columns: Mapping[str, np.ndarray]) -> str:
 def _cells(values: np.ndarray) -> list[str]:
     if values.dtype == object:
         return values.tolist()
-    texts = values.astype(str)
+    texts = np.char.mod("%.9g", values) if values.dtype == np.float64 else values.astype(str)
     if values.dtype.kind == "f":
         texts = np.where(np.isfinite(values), texts, "")
     return texts.tolist()

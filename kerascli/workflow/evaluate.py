@@ -29,6 +29,7 @@ from kerascli.workflow.interchange.keras_names import recorded_names
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.opened import OpenedRun
 from kerascli.workflow.raw_arrays import no_split, raw_rows
+from kerascli.workflow.units import metrics_in_units
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class Classified:
 class Evaluation:
     result: Evaluated
     classified: tuple[Classified, ...]
+    in_units: dict[str, dict[str, float]]
+    """Target -> metric -> value, in the units of the target's column, where its transforms can be undone."""
 
 
 @memory_for_batches()
@@ -58,7 +61,8 @@ def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
     source = rows_in_order(experiment, rows)
     figures = _finished(evaluate(experiment.module, source.epoch(0), seed=spec.seed))
     seconds = time.monotonic() - started
-    return Evaluation(Evaluated(name, figures, rows.rows, seconds), tuple(_classify(run, source)))
+    result = Evaluated(name, figures, rows.rows, seconds)
+    return Evaluation(result, tuple(_classify(run, source)), metrics_in_units(run, source))
 
 
 def _why(run: OpenedRun) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from kerascli.data.batches.rows import Split
 from kerascli.training.checks.label_range_checks import check_values
@@ -15,6 +14,7 @@ from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.interchange.keras_names import keras_output_names
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.opened import OpenedRun
+from kerascli.workflow.units import inverse_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +32,23 @@ class Predictions:
         return [name for name, values in self.columns.items() if values.dtype == object]
 
 
-def predict_run(run: OpenedRun, what: str, view: str | None = None, *, keras_names: bool = False) -> Predictions:
+def predict_run(
+    run: OpenedRun, what: str, view: str | None = None, *, keras_names: bool = False, raw: bool = False
+) -> Predictions:
     """Predict a file of the kind that the run's source reads, or a split, with the run's model or a view of it.
 
-    With `keras_names` the outputs have Keras's names. Raises KerasCliError.
+    Predictions of a target are in the units of its column, unless `raw` leaves its transforms. With `keras_names` the
+    outputs have Keras's names. Raises KerasCliError.
     """
     run = run if view is None else run.view(view)
     renamed = keras_output_names(run.record, run.experiment.spec.model.outputs) if keras_names else None
-    return predict_rows(run, rows_of(run, what, targets=False), renamed)
+    return predict_rows(run, rows_of(run, what, targets=False), renamed, raw=raw)
 
 
 @memory_for_batches()
-def predict_rows(run: OpenedRun, rows: Split, renamed: Mapping[str, str] | None = None) -> Predictions:
+def predict_rows(
+    run: OpenedRun, rows: Split, renamed: Mapping[str, str] | None = None, *, raw: bool = False
+) -> Predictions:
     """Predict prepared rows; `renamed` gives each output another name."""
     spec = run.experiment.spec
     check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
@@ -51,28 +56,30 @@ def predict_rows(run: OpenedRun, rows: Split, renamed: Mapping[str, str] | None 
     outputs = predict(experiment.module, rows_in_order(experiment, rows, figures=False).epoch(0), seed=spec.seed)
     pairs = {pair.output: pair for pair in (spec.compile.pairs if spec.compile else ())}
     columns: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {}
     for name, output in outputs.items():
         called = name if renamed is None else renamed[name]
         prefix = f"{called}." if len(outputs) > 1 else ""
         pair = pairs.get(name)
+        undo = None if pair is None or raw else inverse_of(run, pair)
+        values = arrays[called] = output.numpy() if undo is None else undo(output.numpy())
         field = run.stages.facts.targets.get(pair.target) if pair is not None else None
         reading = class_reading(output, field, pair.loss if pair is not None else None)
         if reading is None:
             label = pair.target if pair is not None and len(outputs) == 1 and renamed is None else called
-            columns.update(_plain_columns(label, output))
+            columns.update(_plain_columns(label, values))
             continue
         names = np.array(reading.names, dtype=object)
         columns[f"{prefix}class"] = names[reading.numbers(output).numpy()]
         probabilities = reading.probabilities(output).numpy()
         columns.update({f"{prefix}p({n})": probabilities[:, i] for i, n in enumerate(reading.names)})
-    finite = torch.stack([torch.isfinite(o).reshape(len(o), -1).all(1) for o in outputs.values()]).all(0)
-    arrays = {name if renamed is None else renamed[name]: output.numpy() for name, output in outputs.items()}
+    finite = np.stack([np.isfinite(each).reshape(len(each), -1).all(1) for each in arrays.values()]).all(0)
     return Predictions(columns, arrays, rows.rows, int((~finite).sum()))
 
 
-def _plain_columns(name: str, output: torch.Tensor) -> dict[str, np.ndarray]:
+def _plain_columns(name: str, output: np.ndarray) -> dict[str, np.ndarray]:
     """One column a number; those of an output with several axes are numbered `name[i,j]`."""
-    values = output.reshape(len(output), -1).numpy()
+    values = output.reshape(len(output), -1)
     if values.shape[1] == 1:
         return {name: values[:, 0]}
     index = np.ndindex(*output.shape[1:])

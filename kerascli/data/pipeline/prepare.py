@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from torch import nn
 
-from kerascli.data.base import Context, Field, Learned
+from kerascli.data.base import Context, Field, Inverse, Learned
 from kerascli.data.batches.rows import Split
 from kerascli.data.digests import digests
 from kerascli.data.mixing import Mixing, mixed_inputs, mixes
 from kerascli.data.pipeline.columns import column_field, mostly_numbers
 from kerascli.data.pipeline.display_columns import Shown, aside, check_aside
 from kerascli.data.pipeline.learning import known_columns, learn
-from kerascli.data.pipeline.pipeline import Stage, finished, infer, suffix
+from kerascli.data.pipeline.pipeline import Stage, finished, infer, inverse, suffix
 from kerascli.data.pipeline.preparer import Fields, Preparer
 from kerascli.data.pipeline.room import check_source
 from kerascli.data.pipeline.route import Route
@@ -45,6 +45,8 @@ class Stages:
     facts: DataFacts
     input_stage: Stage
     target_stage: Stage
+    inverses: dict[str, Inverse]
+    """By target: what takes predictions of it back to the units of its column, where its transforms can be undone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def load_data(
     warnings = [warning for item in learned.values() for warning in item.warnings]
     mixing = Mixing(mixes(spec.augment, found.facts.inputs, found.facts.targets))
     return PreparedData(
-        found.facts, found.input_stage, found.target_stage, splits, dict(learned),
+        found.facts, found.input_stage, found.target_stage, found.inverses, splits, dict(learned),
         aside(context.aside, tables, spec.source.facts(context) or {}, found.facts.targets), mixing,
         digests(spec, context, tables), warnings, dict(tables),
     )  # fmt: skip
@@ -142,7 +144,7 @@ def stages(spec: DataSpec, learned: Mapping[str, Learned]) -> Stages:
 
 def no_stages() -> Stages:
     """Return the stages of a run that takes arrays as they are."""
-    return Stages(DataFacts({}, {}, known=False), Stage({}), Stage({}))
+    return Stages(DataFacts({}, {}, known=False), Stage({}), Stage({}), {})
 
 
 def prepare_rows(spec: DataSpec, learned: Mapping[str, Learned], table: Table, *, targets: bool) -> Split:
@@ -254,14 +256,17 @@ def _cut_tail(tables: dict[str, Table], part: float) -> dict[str, Table]:
 def _stages(spec: DataSpec, routes: list[Route], fields: Fields, learned: Mapping[str, Learned]) -> Stages:
     last: dict[tuple[str, str], Field] = {}
     modules: dict[str, dict[str, nn.Module]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
+    inverses: dict[str, Inverse] = {}
     for route in routes:
         last[route.id] = finished(fields[route.id])
         module = suffix(route, fields[route.id], learned)
         if module is not None:
             modules[route.section][route.name] = module
+        if route.section == "targets" and (undo := inverse(route, fields[route.id], learned)) is not None:
+            inverses[route.name] = undo
     inputs, targets = _section(last, "inputs"), _section(last, "targets")
     facts = DataFacts(mixed_inputs(spec.augment, inputs, targets), targets)
-    return Stages(facts, Stage(modules["inputs"]), Stage(modules["targets"]))
+    return Stages(facts, Stage(modules["inputs"]), Stage(modules["targets"]), inverses)
 
 
 def _section(fields: Mapping[tuple[str, str], Field], section: str) -> dict[str, Field]:
