@@ -1,7 +1,8 @@
-"""kerascli evaluate [RUN] [FILE|SPLIT]"""
+"""kerascli evaluate [RUN] [WHAT...]"""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -21,17 +22,18 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     run: options.Run = "latest",
-    what: Annotated[
-        str | None,
-        typer.Argument(metavar="FILE|SPLIT", help="A file, or test, validation or train; default: the first it has."),
-    ] = None,
+    what: options.What = None,
     checkpoint: options.Checkpoint = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
     as_json: options.Json = False,
 ) -> None:
-    """Compute a run's loss and metrics, and how it does on each class."""
+    """Compute a run's loss and metrics, and how it does on each class.
+
+    Without WHAT on its test split or, where it has none, on validation or train.
+    """
+    what = what or []
     record = _record(run, what, runs_dir, checkpoint)
     from kerascli.workflow.evaluate import evaluate_rows
     from kerascli.workflow.opened import open_run
@@ -49,22 +51,23 @@ def evaluate(
         options.note(f"confusion matrix: {picture}")
 
 
-def _record(run: str, what: str | None, runs_dir: Path, checkpoint: str | None) -> "RunRecord":
+def _record(run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | None) -> "RunRecord":
     try:
         return options.trained_run(run, runs_dir, checkpoint)
     except ConfigError:
-        if what is None and run in options.SPLITS:
+        if not what and run in options.SPLITS:
             raise ConfigError(f"there is no run '{run}'", hint=f"kerascli evaluate latest {run}") from None
         raise
 
 
-def _rows(run: "OpenedRun", what: str | None) -> tuple[str, "Split"]:
+def _rows(run: "OpenedRun", what: Sequence[str]) -> tuple[str, "Split"]:
     """What was asked for; else the split that says most, of those that the run's data has."""
     from kerascli.workflow.changed_data import load_again
-    from kerascli.workflow.evaluate import rows_of
+    from kerascli.workflow.given_rows import rows_of
 
-    if what is not None or run.data is None:
-        return what or "test", rows_of(run, what or "test", targets=True)
+    if what or run.data is None:
+        given = what or ["test"]
+        return ", ".join(given), rows_of(run, *given, targets=True)
     splits = load_again(run).splits
     name = next(name for name in options.SPLITS if name in splits)
     if name != options.SPLITS[0]:

@@ -134,9 +134,20 @@ class Source(InFolder):
     def load(self, context: Context) -> Mapping[str, Table]:
         """Tables by split; raises DataError."""
 
-    def read(self, path: Path, name: str) -> Table | None:
-        """A file, called `name` in messages, if the source has its own way of reading it (a delimiter, an encoding)."""
+    def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table | None:
+        """A file, called `name` in messages, if the source has its own way of reading it (a delimiter, an encoding).
+
+        `columns` are those in use; None: all.
+        """
         return None
+
+    def reads_alone(self, path: Path) -> bool:
+        """Return True if a file by itself is a row here: an image, a text."""
+        return False
+
+    def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
+        """Read files that are a row each; only those that `reads_alone`. `file` is the column of their names."""
+        raise NotImplementedError
 
     def files(self, context: Context) -> list[Path]:
         """The files whose digests identify the data of a run."""

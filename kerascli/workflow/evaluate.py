@@ -3,19 +3,14 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from kerascli.data.base import SPLITS, Context
 from kerascli.data.batches.loader import Batch, BatchSource
 from kerascli.data.batches.rows import Split
-from kerascli.data.pipeline.prepare import prepare_rows
-from kerascli.data.read import read_raw
-from kerascli.errors import ConfigError, DataError, suggestion
+from kerascli.errors import ConfigError
 from kerascli.events import Evaluated
-from kerascli.files import missing_file
 from kerascli.report.classes import ClassRow, class_rows, confusion
 from kerascli.training.build import Experiment
 from kerascli.training.checks.label_range_checks import check_values
@@ -23,12 +18,9 @@ from kerascli.training.classes import class_reading, tells_classes
 from kerascli.training.evaluate import evaluate
 from kerascli.training.objective import class_numbers
 from kerascli.training.predict import predict
-from kerascli.workflow.changed_data import load_again
 from kerascli.workflow.fitting.plan import rows_in_order
-from kerascli.workflow.interchange.keras_names import recorded_names
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.opened import OpenedRun
-from kerascli.workflow.raw_arrays import no_split, raw_rows
 from kerascli.workflow.units import metrics_in_units
 
 
@@ -63,35 +55,6 @@ def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
     seconds = time.monotonic() - started
     result = Evaluated(name, figures, rows.rows, seconds)
     return Evaluation(result, tuple(_classify(run, source)), metrics_in_units(run, source))
-
-
-def _why(run: OpenedRun) -> str:
-    """Why there are no splits."""
-    if run.data is None:
-        return "run has no data section"
-    return f"{'view' if run.takes_arrays else 'model'} has inputs of its own"
-
-
-def rows_of(run: OpenedRun, what: str, *, targets: bool) -> Split:
-    """The prepared rows of a split or a file. Raises DataError, ConfigError."""
-    takes_arrays = run.takes_arrays or (not targets and run.has_own_inputs)
-    if takes_arrays and not Path(what).exists():
-        raise no_split(what, _why(run)) if what in SPLITS else missing_file(Path(what), what)
-    if takes_arrays:
-        return raw_rows(run.experiment, Path(what), targets=targets, keras_names=recorded_names(run.record))
-    assert run.data is not None
-    if what in SPLITS and not Path(what).is_file():
-        prepared = load_again(run)
-        if what not in prepared.splits:
-            known = ", ".join(prepared.splits)
-            raise DataError(f"the run's data has no '{what}' split", hint=f"it has {known}")
-        return prepared.splits[what]
-    path = Path(what)
-    if not path.exists():
-        text = f"there is no file and no split '{what}'{suggestion(what, SPLITS)}"
-        raise ConfigError(text, hint=f"splits: {', '.join(SPLITS)}")
-    context = Context(folder=Path(), seed=run.experiment.spec.seed)
-    return prepare_rows(run.data, run.learned, read_raw(run.data, path, context), targets=targets)
 
 
 def _finished(work: Iterator[object]) -> dict[str, float]:

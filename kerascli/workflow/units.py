@@ -43,6 +43,15 @@ def inverse_of(run: OpenedRun, pair: OutputTarget) -> Inverse | None:
     return inverse
 
 
+def significant(values: np.ndarray) -> np.ndarray:
+    """Round numbers that were computed in float32, and undone in float64, to nine digits: no more are known."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        digits = 8 - np.floor(np.log10(np.abs(values)))
+        factor = 10.0 ** np.abs(np.clip(digits, -300, 300))
+        rounded = np.where(digits > 0, np.round(values * factor) / factor, np.round(values / factor) * factor)
+    return np.where(np.isfinite(rounded), rounded, values)
+
+
 def metrics_in_units(run: OpenedRun, source: BatchSource) -> dict[str, dict[str, float]]:
     """Return target -> metric -> value, for the outputs that have units of their own."""
     compiled = run.experiment.spec.compile

@@ -13,9 +13,10 @@ from kerascli.data.base import TRANSFORMS, Field
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
 from kerascli.runs.record import RunRecord
-from kerascli.workflow.evaluate import evaluate_rows, rows_of
+from kerascli.workflow.evaluate import evaluate_rows
+from kerascli.workflow.given_rows import rows_of
 from kerascli.workflow.opened import open_run
-from kerascli.workflow.predict import predict_run
+from kerascli.workflow.predict import Form, predict_run
 from tests.support.runs_harness import kerascli, train, write
 
 ROWS = 60
@@ -70,7 +71,7 @@ def test_predictions_and_metrics_are_in_the_units_of_the_column(tmp_path: Path, 
     # The model computes in float32: sums whose parts cancel, exponents of some 12.
     np.testing.assert_allclose(found.columns["price"], expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
     np.testing.assert_array_equal(found.columns["price"], found.outputs["out"][:, 0])
-    left = predict_run(open_run(run), "train", raw=True)
+    left = predict_run(open_run(run), "train", form=Form(raw=True))
     np.testing.assert_allclose(left.columns["price"], raw, rtol=1e-5, atol=1e-6)
     opened = open_run(run)
     evaluation = evaluate_rows(opened, rows_of(opened, "train", targets=True), "train")

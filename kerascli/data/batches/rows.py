@@ -29,6 +29,9 @@ class Split(Reader, Protocol):
     @property
     def nbytes(self) -> int: ...
 
+    @property
+    def origin(self) -> "Origin | None": ...
+
     def watch(self, check: "Check") -> None:
         """Have all rows looked at: those in memory now, the others when they are read."""
         ...
@@ -96,7 +99,7 @@ class DiskSplit:
 
     def __init__(self, readers: Sequence[Reader], rows: int, origin: Origin) -> None:
         self._readers = readers
-        self._origin = origin
+        self.origin = origin
         self._checks: list[Check] = []
         self.rows = rows
         self.nbytes = self.read(slice(0, 1)).nbytes * rows
@@ -110,7 +113,7 @@ class DiskSplit:
             inputs |= found.inputs
             targets |= found.targets
             weights |= found.sample_weight
-        split = MemorySplit(inputs, targets, weights, count(rows), self._origin.take(rows))
+        split = MemorySplit(inputs, targets, weights, count(rows), self.origin.take(rows))
         for check in self._checks:
             check(split, rows)
         return split
