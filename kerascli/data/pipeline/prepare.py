@@ -17,14 +17,14 @@ from kerascli.data.pipeline.pipeline import Stage, finished, infer, inverse, suf
 from kerascli.data.pipeline.preparer import Fields, Preparer
 from kerascli.data.pipeline.room import check_source
 from kerascli.data.pipeline.route import Route
+from kerascli.data.pipeline.splitting import cut_tail, split_tables
 from kerascli.data.section import DataSpec
-from kerascli.data.split import random_split, tail_start
 from kerascli.data.storage.blocks import extremes
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import column_dtype, is_ragged
 from kerascli.data.where import check_where, rows_where
-from kerascli.errors import ConfigError, DataError, Fault
+from kerascli.errors import DataError, Fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +109,13 @@ def load_data(
     """
     spec = spec.located(context.folder)
     context = replace(context, columns=spec.columns() | context.aside.keys())
-    tables = _split(spec, rows_where(spec.source.load(context), spec.where), context)
+    tables = split_tables(spec, rows_where(spec.source.load(context), spec.where), context)
     routes = _routes(spec)
     if "train" not in tables:
         text = f"the source '{spec.source.component_name}' has no 'train' split, only {', '.join(tables)}"
         raise DataError(Fault(text, ("data", "source")))
     if validation_split > 0:
-        tables = _cut_tail(tables, validation_split)
+        tables = cut_tail(tables, validation_split)
     train = tables["train"]
     if learned is None:
         columns = _column_fields(spec, routes, train, context)
@@ -216,41 +216,6 @@ def _count_classes(values: Values) -> int | None:
         return None
     least, greatest = extremes(values)
     return greatest + 1 if least >= 0 else None
-
-
-def _split(spec: DataSpec, tables: dict[str, Table], context: Context) -> dict[str, Table]:
-    if spec.split is None or "train" not in tables:
-        return tables
-    for name in spec.split.parts():
-        if name in tables:
-            text = f"split.{name}: the source has its own '{name}' split of {tables[name].rows} rows"
-            raise ConfigError(Fault(text, ("data", "split", name), "key", hint=f"take '{name}' out of split"))
-    train = tables["train"]
-    column = spec.split.stratify
-    strata = None if column is None else train.column(column)
-    if strata is not None and not _has_classes(strata):
-        text = f"split.stratify: column '{column}' has no classes"
-        hint = "expected words or whole numbers, none missing"
-        raise DataError(Fault(text, ("data", "split", "stratify"), hint=hint))
-    seed = context.seed if spec.split.seed is None else spec.split.seed
-    rows = random_split(train.rows, spec.split.parts(), seed, strata, column or "")
-    return {**tables, **{name: train.take(chosen) for name, chosen in rows.items()}}
-
-
-def _has_classes(values: Values) -> bool:
-    """Whether a column's values can be counted: one word or whole number a row."""
-    return values.ndim == 1 and values.dtype.kind != "f" and not is_ragged(values)
-
-
-def _cut_tail(tables: dict[str, Table], part: float) -> dict[str, Table]:
-    """Keras's validation_split, taken before anything is learned."""
-    if "validation" in tables:
-        text = "validation_split: the data has a 'validation' split already"
-        hint = "write validation_data: validation instead"
-        raise ConfigError(Fault(text, ("fit", "validation_split"), "key", hint=hint))
-    train = tables["train"]
-    start = tail_start(train.rows, part)
-    return {**tables, "train": train.take(slice(0, start)), "validation": train.take(slice(start, None))}
 
 
 def _stages(spec: DataSpec, routes: list[Route], fields: Fields, learned: Mapping[str, Learned]) -> Stages:
