@@ -352,9 +352,13 @@ WRONG = {
     "predict config few.csv": (
         3, "few.csv: error: column 'b' is not there\n  hint: the columns are: a, kind\n"
     ),
-    "predict config runs": (3, "error: 'runs' is a folder, not a file\n"),
+    "predict config runs": (
+        3,
+        "error: 'runs' is a folder; the run's source (csv) reads files\n"
+        "  hint: give files, or a pattern: 'runs/*.csv'\n",
+    ),
     "predict config test -o x.txt": (
-        2, "error: -o x.txt: expected a name that ends in .csv, .parquet, .npy or .npz\n"
+        2, "error: -o x.txt: expected a name that ends in .csv, .jsonl, .parquet, .npy or .npz\n"
     ),
     "predict config test -o no/x.csv": (6, "error: cannot write 'no/x.csv': there is no folder 'no'\n"),
     "predict config test -o folder.csv": (6, "error: cannot write 'folder.csv': it is a folder\n"),
@@ -364,7 +368,7 @@ WRONG = {
         6, "run: runs/TIME-config (the latest)\nerror: cannot write 'fifo.png': it is not a regular file\n"
     ),
     "predict config test -o x.npy --classes": (
-        2, "error: -o x.npy: .npy holds the outputs; --classes goes with .csv or .parquet\n"
+        2, "error: -o x.npy: .npy holds the outputs; --classes goes with .csv, .jsonl or .parquet\n"
     ),
     "summary nope": (2, "error: no run 'nope' in 'runs'\n  hint: kerascli runs lists them\n"),
     "summary config --set fit.epochs=1": (2, "error: --set goes with a config: a run keeps its settings\n"),
