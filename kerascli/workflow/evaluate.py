@@ -9,9 +9,11 @@ import torch
 
 from kerascli.data.batches.loader import Batch, BatchSource
 from kerascli.data.batches.rows import Split
-from kerascli.errors import ConfigError
+from kerascli.data.storage.blocks import coded
+from kerascli.errors import ConfigError, DataError, safe_text
 from kerascli.events import Evaluated
 from kerascli.report.classes import ClassRow, class_rows, confusion
+from kerascli.report.thresholds import Thresholds
 from kerascli.training.build import Experiment
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import class_reading, tells_classes
@@ -32,6 +34,8 @@ class Classified:
     names: tuple[str, ...]
     matrix: np.ndarray
     rows: tuple[ClassRow, ...]
+    thresholds: Thresholds | None
+    """Of an output of one unit: its probabilities of the second class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,9 @@ class Evaluation:
     classified: tuple[Classified, ...]
     in_units: dict[str, dict[str, float]]
     """Target -> metric -> value, in the units of the target's column, where its transforms can be undone."""
+
+
+MOST_GROUPS = 100
 
 
 @memory_for_batches()
@@ -55,6 +62,24 @@ def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
     seconds = time.monotonic() - started
     result = Evaluated(name, figures, rows.rows, seconds)
     return Evaluation(result, tuple(_classify(run, source)), metrics_in_units(run, source))
+
+
+def evaluate_groups(run: OpenedRun, rows: Split, column: str) -> list[tuple[str, Evaluated]]:
+    """Evaluate the rows of each value of a raw column by themselves. Raises KerasCliError."""
+    table = rows.origin.table if rows.origin is not None else None
+    if table is None:
+        raise ConfigError("--by: these rows have no columns")
+    values = table.column(column)
+    if len(values.shape) != 1 or values.dtype.kind == "f" or not isinstance(values, np.ndarray):
+        raise DataError(f"--by {safe_text(column)}: expected a column of words or whole numbers")
+    names, numbers = coded(values)
+    if len(names) > MOST_GROUPS:
+        raise DataError(f"--by {safe_text(column)}: {len(names):,} values; at most {MOST_GROUPS} groups are evaluated")
+    found = []
+    for number, name in enumerate(names.tolist()):
+        group = rows.read(np.flatnonzero(numbers == number))
+        found.append((str(name), evaluate_rows(run, group, str(name)).result))
+    return found
 
 
 def _finished(work: Iterator[object]) -> dict[str, float]:
@@ -77,12 +102,15 @@ def _classify(run: OpenedRun, source: BatchSource) -> Iterator[Classified]:
         if reading is None:
             continue
         truth = torch.cat([class_numbers(t) for t in _targets(experiment, source.epoch(0), pair.target)])
-        predicted = reading.numbers(outputs[pair.output])
+        output = outputs[pair.output]
         counted = pair.loss.counted(truth) if pair.loss is not None else None
         if counted is not None:  # a row that the loss leaves out may have a number that is no class
-            truth, predicted = truth[counted], predicted[counted]
+            truth, output = truth[counted], output[counted]
+        predicted = reading.numbers(output)
         matrix = confusion(truth.numpy(), predicted.numpy(), len(reading.names))
-        yield Classified(pair.output, reading.names, matrix, tuple(class_rows(matrix, reading.names)))
+        rows = tuple(class_rows(matrix, reading.names))
+        second = Thresholds(reading.probabilities(output)[:, 1].numpy(), truth.numpy()) if reading.binary else None
+        yield Classified(pair.output, reading.names, matrix, rows, second)
 
 
 def _targets(experiment: Experiment, batches: Iterator[Batch], name: str) -> Iterator[torch.Tensor]:

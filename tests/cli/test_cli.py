@@ -161,14 +161,14 @@ def test_paths_of_a_config_are_relative_to_it_and_may_have_spaces(kerascli: Kera
 def test_evaluate_prints_figures_and_a_table_of_classes(kerascli: Kerascli, run_folder: Path) -> None:
     code, out, err = kerascli("evaluate")
     assert (code, err) == (0, (
-        "run: runs/TIME-config (the latest)\nconfusion matrix: runs/TIME-config/plots/confusion_answer.png\n"
+        "run: runs/TIME-config (the latest)\nconfusion matrix: runs/TIME-config/plots/confusion_answer_test.png\n"
     ))  # fmt: skip
     first, empty, *table = out.splitlines()
     assert (first, empty) == (f"test  {FIGURES}  (20 rows)", "")
     assert table[0] == "class  precision  recall      f1  support"
     assert [line.split()[:4] for line in table[1:]] == [[name, "N", "N", "N"] for name in ("left", "right")]
     assert sum(int(line.split()[4]) for line in table[1:]) == 20
-    assert (run_folder / "plots" / "confusion_answer.png").read_bytes().startswith(b"\x89PNG")
+    assert (run_folder / "plots" / "confusion_answer_test.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_evaluate_takes_another_split_where_there_is_no_test_split(kerascli: Kerascli, here: Path) -> None:
@@ -439,7 +439,7 @@ def test_a_terminal_gets_data_without_controls_and_a_program_gets_it_whole(
 def test_a_path_in_a_note_cannot_speak_to_the_terminal(kerascli: Kerascli, run_folder: Path) -> None:
     odd = run_folder.rename(run_folder.with_name("odd\x1b[31m"))
     error = kerascli(f"evaluate '{odd}'").err
-    assert error == f"confusion matrix: {odd}/plots/confusion_answer.png\n".replace("\x1b", "\\x1b")
+    assert error == f"confusion matrix: {odd}/plots/confusion_answer_test.png\n".replace("\x1b", "\\x1b")
 
 
 def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_weights(kerascli: Kerascli, here: Path) -> None:
