@@ -34,7 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
     a, b = random.normal(size=(2, 200)).round(3).tolist()
     words = ["fraud" if x + y + z > 1 else "sound" for x, y, z in zip(a, b, random.normal(size=200), strict=True)]
     rows = [
-        f"{x},{y},{word},{'north south'.split()[i % 2]}" for i, (x, y, word) in enumerate(zip(a, b, words, strict=True))
+        f"{x},{y},{word},{['north', 'south'][i % 2]}" for i, (x, y, word) in enumerate(zip(a, b, words, strict=True))
     ]
     (folder / "rows.csv").write_text("\n".join(["a,b,y,region", *rows, ""]))
     return train(write(folder, CONFIG), folder / "runs")[0]
