@@ -1,4 +1,4 @@
-"""GroupQueryAttention: heads of queries that share heads of keys and values (Ainslie et al., 2023)."""
+"""GroupQueryAttention: attention heads that share keys and values in groups (Ainslie et al., 2023)."""
 
 from typing import Self
 
@@ -15,21 +15,22 @@ from kerascli.shapes import Fraction, PositiveInt, Seed, TensorSpec
 
 
 class Heads(HeadsLayer):
-    """What `group_query_attention` begins with."""
+    """Arguments of `group_query_attention` that precede the kernel's and the bias's."""
 
     head_dim: PositiveInt
-    """The features of a query, a key and a value in a head."""
+    """Size of each head: features of a query, a key and a value."""
     num_query_heads: PositiveInt
-    """How many projections attend; a multiple of num_key_value_heads."""
+    """Number of query heads, a multiple of num_key_value_heads."""
     num_key_value_heads: PositiveInt
-    """How many projections of keys and values they share."""
+    """Number of key and value heads, each shared by num_query_heads / num_key_value_heads query heads; 1: multi-query.
+    """
     dropout: Fraction = 0.0
-    """The share of the scores that is dropped while training."""
+    """Fraction of the attention weights that is dropped in training."""
     use_bias: fields.UseBias = True
     sliding_window: PositiveInt | None = None
-    """A step sees those less than this many steps away; null: all."""
+    """Attend only to steps less than this many steps away, in both directions; null: to all."""
     flash_attention: bool | None = None
-    """true: insist on torch's fused kernel; false: do without; null: use it unless scores or dropout forbid it."""
+    """true: require torch's fused kernel; false: avoid it; null: use it unless scores or dropout are needed."""
 
 
 @layer(
@@ -42,15 +43,16 @@ class Heads(HeadsLayer):
     aliases=("grouped_query_attention",),
 )  # fmt: skip
 class GroupQueryAttention(KernelAndBias, Heads):
-    """A multi_head_attention whose heads share keys and values in groups: fewer weights, less to remember.
+    """Grouped-query attention: `multi_head_attention` whose query heads share key and value heads in groups.
 
-    Called on [query, value] or [query, value, key]: sequences (steps, features).
+    Called on [query, value] or [query, value, key], of shapes (N, T, F), (N, S, G) and (N, S, K). Output: (N, T, F). It
+    has fewer weights, and fewer keys and values to store. Paper: Ainslie et al., 2023.
     """
 
     activity_regularizer: fields.RegularizerField | None = None
-    """A penalty on the result of each projection and on the layer's, added to the loss."""
+    """Regularizer of each projection's output and of the layer's; its penalty is added to the loss."""
     use_gate: bool = False
-    """Multiply the heads' results by a sigmoid of one more projection of the query."""
+    """Gate the heads' outputs: multiply them by the sigmoid of another projection of the query (Qiu et al., 2025)."""
     seed: Seed = None
 
     @model_validator(mode="after")

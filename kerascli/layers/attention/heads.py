@@ -1,4 +1,4 @@
-"""What multi_head_attention and group_query_attention share: attention in each of several heads."""
+"""Base of multi_head_attention and group_query_attention: attention in several heads."""
 
 from collections.abc import Sequence
 
@@ -24,30 +24,34 @@ from kerascli.shapes import show_shape
 
 
 class HeadsLayer(AttentionLayer):
-    """Settings of an attention in heads; their fields stand in the layers, in Keras's order."""
+    """Settings of an attention with heads; their fields are in the layers, in Keras's order."""
 
     call_arguments = {  # noqa: RUF012
         "query_mask": CallArgument(
-            "tensor", "(batch, steps): what is 0 sees nothing; beside the query's own mask", or_false=True
+            "tensor",
+            "(N, T), 0: this step of the query attends to nothing; combined with the query's own mask",
+            or_false=True,
         ),
         "value_mask": CallArgument(
-            "tensor", "(batch, steps): what is 0 is not seen; beside the value's own mask", or_false=True
+            "tensor", "(N, S), 0: nothing attends to this step; combined with the value's own mask", or_false=True
         ),
         "key_mask": CallArgument(
-            "tensor", "(batch, steps): what is 0 is not seen; beside the key's own mask", or_false=True
+            "tensor", "(N, S), 0: nothing attends to this step; combined with the key's own mask", or_false=True
         ),
-        "attention_mask": CallArgument("tensor", "(batch, query steps, value steps): what is 0 is not seen"),
+        "attention_mask": CallArgument(
+            "tensor", "(N, T, S), 0: step t of the query does not attend to step s of the value"
+        ),
         **CALL,
     }
 
     def check_flash(self, flash: bool | None, rate: float) -> None:
-        """Raise ValueError if the fused kernel is insisted on and cannot be used."""
+        """Raise ValueError if flash_attention is true and the fused kernel cannot be used."""
         if flash and rate:
-            raise ValueError("flash_attention: true goes with dropout 0 only: its kernel has no dropout")
+            raise ValueError("flash_attention: true needs dropout 0: its kernel has no dropout")
 
 
 class HeadsModule(nn.Module):
-    """Projects to heads, attends in each along `axes`, projects back. Projections stand in Keras's order."""
+    """Module that projects to heads, attends along `axes` in each, projects back; projections are in Keras's order."""
 
     def __init__(
         self,
@@ -122,7 +126,7 @@ class HeadsModule(nn.Module):
         seen = all_of([seen, order, None if self.window is None else within(self.window, q, k)])
         if not explicit:
             y = fused(q, k, v, seen, scale=self.scale, is_causal=is_causal, hidden=_hidden_score(q.dtype))
-            if seen is not None and (self.rate or q.ndim != 4):  # zeros where nothing is seen: see _hidden_score
+            if seen is not None and (self.rate or q.ndim != 4):  # zeros where all is masked: see _hidden_score
                 y = torch.where(seen.any(-1, keepdim=True), y, 0.0)
             return y, None
         shares = masked_softmax((q * self.scale) @ k.mT, seen)
@@ -130,17 +134,17 @@ class HeadsModule(nn.Module):
         return dropped @ v, shares
 
     def _for_all_heads(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values that several heads of queries share, once for each of them."""
+        """Repeat keys and values for each of the query heads that share them."""
         times = q.shape[-3] // k.shape[-3]
         return (k, v) if times == 1 else (k.repeat_interleave(times, -3), v.repeat_interleave(times, -3))
 
     def _along_steps(self, x: Tensor) -> Tensor:  # (N, *, H, D) -> (N, *, H, T, D)
-        """The axes that are attended to as one, before the last."""
+        """Flatten the attended axes into one, before the last."""
         count = len(self.axes)
         return x.movedim(self.axes, tuple(range(x.ndim - 1 - count, x.ndim - 1))).flatten(-1 - count, -2)
 
     def _along_axes(self, y: Tensor, query: Tensor) -> Tensor:  # (N, *, H, T, D) -> (N, *, H, D)
-        """The way back."""
+        """Restore the axes that `_along_steps` flattened."""
         y = y.unflatten(-2, self._sizes(query))
         return y.movedim(tuple(range(y.ndim - 1 - len(self.axes), y.ndim - 1)), self.axes)
 
@@ -151,14 +155,17 @@ class HeadsModule(nn.Module):
         return tuple(x.shape[axis] for axis in self.axes)
 
     def _of_steps(self, mask: Tensor | None, x: Tensor, new: int) -> Tensor | None:
-        """A mask of the first axes of `x` as one of scores: (N, *, 1, T, 1) or (N, *, 1, 1, S)."""
+        """Reshape a mask of the first axes of `x` to that of scores: (N, *, 1, T, 1) or (N, *, 1, 1, S)."""
         if mask is None:
             return None
         whole = broadcast_mask(mask, x).expand(*x.shape[:-1], 1).unsqueeze(-2)
         return self._along_steps(whole).squeeze(-1).unsqueeze(new)
 
     def _given(self, mask: Tensor | None, query: Tensor, value: Tensor) -> Tensor | None:
-        """An attention mask (N, *T, *S), with or without axes before T, as one of scores."""
+        """Reshape an attention mask (N, *T, *S), with or without axes before T, to the scores' axes.
+
+        Raises ShapeMismatch.
+        """
         if mask is None:
             return None
         count, sizes = len(self.axes), (*self._sizes(query), *self._sizes(value))
@@ -177,8 +184,8 @@ def _as_mask(given: Tensor | None) -> Tensor | None:
 
 
 def _hidden_score(dtype: torch.dtype) -> float:
-    """What Keras's fused path adds to hidden scores: so large that where all are hidden, all count the same.
+    """Return the number that Keras's fused path adds to masked scores: where all are masked, all weigh the same.
 
-    Its other path, for dropout, scores and more than one axis of steps, has zeros there.
+    Keras's other path, for dropout, scores and more than one axis of steps, gives zeros there.
     """
     return -0.7 * (65500.0 if dtype == torch.float16 else 3.38953e38)

@@ -1,4 +1,4 @@
-"""What attention and additive_attention share: they differ in how they score a key for a query."""
+"""Base of attention and additive_attention, which differ in the score of a key for a query."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -16,15 +16,13 @@ class ScoredAttention(AttentionLayer):
     """Settings of an attention without projections."""
 
     call_arguments = {  # noqa: RUF012
-        "mask": CallArgument(
-            "tensors", "[query mask, value mask]: steps that are not 0 count, the others are skipped", or_false=True
-        ),
+        "mask": CallArgument("tensors", "[query mask, value mask], (N, T) and (N, S): 0 masks a step", or_false=True),
         **CALL,
     }
 
 
 def check_inputs(xs: tuple[TensorSpec, ...]) -> None:
-    """Raise ShapeMismatch unless the keys can be scored for the queries."""
+    """Raise ShapeMismatch unless the shapes of query, value and key fit each other."""
     query, value, key = query_value_key(xs)
     if query.rank != value.rank or any(None not in (a, b) and a != b for a, b in _leading(query, value)):
         raise ShapeMismatch(f"needs a query and a value with equal axes before the steps, got {query} and {value}")
@@ -37,7 +35,7 @@ def _leading(query: TensorSpec, value: TensorSpec) -> Iterator[tuple[int | None,
 
 
 class ScoredModule(WeightedModule):
-    """Softmax over scores, and the values added up in these shares."""
+    """Module that weighs the values by the softmax of the scores."""
 
     def __init__(self, rate: float, seed: int | None) -> None:
         super().__init__()
@@ -77,13 +75,13 @@ class ScoredModule(WeightedModule):
 
     @abstractmethod
     def scores(self, query: Tensor, key: Tensor) -> Tensor:
-        """(N, *, T, S): how well each key answers each query."""
+        """Return the scores (N, *, T, S) of each key for each query."""
 
     def at_once(self, query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None) -> Tensor | None:
-        """The values in their shares without scores in memory, where there is a kernel for it."""
+        """Return the result of a kernel that needs no scores in memory; None if there is no such kernel."""
         return None
 
 
 def hidden_score(dtype: torch.dtype) -> float:
-    """Keras adds it to the scores of what a mask hides; where all is hidden, they decide as if nothing were."""
+    """Return the number that Keras adds to masked scores; where all are masked, the scores decide as if none were."""
     return -65504.0 if dtype == torch.float16 else -1e9

@@ -1,4 +1,4 @@
-"""Conv1DTranspose, Conv2DTranspose, Conv3DTranspose: the way back of a convolution, to larger sizes."""
+"""Conv1DTranspose, Conv2DTranspose, Conv3DTranspose: transposed convolutions, which upsample."""
 
 from typing import Literal, Self
 
@@ -16,12 +16,13 @@ from kerascli.shapes import Count1D, Count2D, Count3D, DataFormat, NonNegativeIn
 
 
 class Transposing(Filtering):
-    """What a transposed convolution begins with."""
+    """Arguments of a transposed convolution that precede the kernel's and the bias's."""
 
     padding: Literal["valid", "same"] = "valid"
-    """valid: all that the window reaches; same: strides times as many as there are inputs."""
+    """valid: output size (input - 1) * stride + kernel reach; same: input * stride, without output_padding."""
     output_padding: tuple[NonNegativeInt, ...] | None = None
-    """What is added to the end of each axis; null: with padding same what makes it strides times as long."""
+    """Size added at the end of each axis, less than the stride; null: such that the output is at least input * stride.
+    """
     data_format: DataFormat = "channels_last"
     dilation_rate: DilationRate
     activation: fields.OutputActivation = None
@@ -54,7 +55,7 @@ class TransposedConvolution(KernelAndBias, Transposing):
 
 
 class TransposedConvolutionModule(ConvolvingModule):
-    """torch cuts the same off both sides and adds at the end; what is left to cut at the end is cut afterwards."""
+    """Module of a transposed convolution, with torch's symmetric padding; the rest at the end is cut off afterwards."""
 
     kernel: Tensor
 
@@ -89,7 +90,10 @@ class TransposedConvolutionModule(ConvolvingModule):
     aliases=("convolution_1d_transpose",),
 )
 class Conv1DTranspose(Over1D, TransposedConvolution):
-    """The transpose of a convolution of sequences: strides of 2 make them twice as long."""
+    """Transposed 1D convolution (also called deconvolution) of sequences: strides of 2 double their length.
+
+    Input: (N, T, C). Output: (N, T', filters). With `data_format: channels_first`: (N, C, T) and (N, filters, T').
+    """
 
     output_padding: Count1D | None = None
 
@@ -106,7 +110,11 @@ class Conv1DTranspose(Over1D, TransposedConvolution):
     aliases=("convolution_2d_transpose",),
 )
 class Conv2DTranspose(Over2D, TransposedConvolution):
-    """The transpose of a convolution of images: strides of 2 make them twice as high and wide."""
+    """Transposed 2D convolution (also called deconvolution) of images: strides of 2 double their height and width.
+
+    Input: (N, H, W, C). Output: (N, H', W', filters). With `data_format: channels_first`: (N, C, H, W) and (N, filters,
+    H', W').
+    """
 
     output_padding: Count2D | None = None
 
@@ -121,6 +129,10 @@ class Conv2DTranspose(Over2D, TransposedConvolution):
     aliases=("convolution_3d_transpose",),
 )
 class Conv3DTranspose(Over3D, TransposedConvolution):
-    """The transpose of a convolution of volumes."""
+    """Transposed 3D convolution (also called deconvolution) of volumes: strides of 2 double each size.
+
+    Input: (N, D, H, W, C). Output: (N, D', H', W', filters). With `data_format: channels_first`: (N, C, D, H, W) and
+    (N, filters, D', H', W').
+    """
 
     output_padding: Count3D | None = None

@@ -1,4 +1,4 @@
-"""Conv1D, Conv2D, Conv3D: filters that slide over sequences, images and volumes."""
+"""Conv1D, Conv2D, Conv3D: convolutions of sequences, images and volumes."""
 
 from typing import Self
 
@@ -15,12 +15,13 @@ from kerascli.shapes import DataFormat, PositiveInt, TensorSpec
 
 
 class Convolving(Filtering):
-    """What a convolution begins with."""
+    """Arguments of a convolution that precede the kernel's and the bias's."""
 
     data_format: DataFormat = "channels_last"
     dilation_rate: DilationRate
     groups: PositiveInt = 1
-    """Groups of channels that are convolved apart."""
+    """Number of groups into which the channels are split; each is convolved with filters / groups filters of its own.
+    """
     activation: fields.OutputActivation = None
     use_bias: fields.UseBias = True
 
@@ -68,7 +69,11 @@ class ConvolutionModule(ConvolvingModule):
     aliases=("convolution_1d",),
 )
 class Conv1D(Over1D, Convolution):
-    """Convolves sequences with `filters` kernels; padding `causal` lets no step see the steps after it."""
+    """1D convolution of sequences with `filters` learned kernels, then a bias and an activation.
+
+    Input: (N, T, C). Output: (N, T', filters). With `data_format: channels_first`: (N, C, T) and (N, filters, T'). With
+    `padding: causal` no output depends on later steps.
+    """
 
     padding: CausalPadding = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
 
@@ -88,7 +93,11 @@ class Conv1D(Over1D, Convolution):
     aliases=("convolution_2d",),
 )
 class Conv2D(Over2D, Convolution):
-    """Convolves images with `filters` kernels and adds a bias."""
+    """2D convolution of images with `filters` learned kernels, then a bias and an activation.
+
+    Input: (N, H, W, C). Output: (N, H', W', filters). With `data_format: channels_first`: (N, C, H, W) and (N, filters,
+    H', W').
+    """
 
 
 @layer(
@@ -101,4 +110,8 @@ class Conv2D(Over2D, Convolution):
     aliases=("convolution_3d",),
 )
 class Conv3D(Over3D, Convolution):
-    """Convolves volumes, or images over time, with `filters` kernels."""
+    """3D convolution of volumes, or of images over time, with `filters` learned kernels, then a bias and an activation.
+
+    Input: (N, D, H, W, C). Output: (N, D', H', W', filters). With `data_format: channels_first`: (N, C, D, H, W) and
+    (N, filters, D', H', W').
+    """

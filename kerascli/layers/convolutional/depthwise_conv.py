@@ -1,4 +1,4 @@
-"""DepthwiseConv1D, DepthwiseConv2D: each channel is convolved with kernels of its own."""
+"""DepthwiseConv1D, DepthwiseConv2D: convolutions of each channel with its own kernels."""
 
 from typing import ClassVar
 
@@ -20,11 +20,11 @@ from kerascli.parts.initializers import GlorotUniform, Zeros
 from kerascli.shapes import DataFormat, TensorSpec
 
 DEPTHWISE_AXES = {1: (1, 2, 0), 2: (2, 3, 0, 1)}
-"""(*size, channels, multiplier) -> (channels, multiplier, *size)."""
+"""Axes by which Keras's (*size, channels, multiplier) becomes (channels, multiplier, *size)."""
 
 
 def grouped(kernel: Tensor) -> Tensor:
-    """(channels, multiplier, *size) -> (channels * multiplier, 1, *size): the kernel of a group for each channel."""
+    """Reshape (channels, multiplier, *size) to (channels * multiplier, 1, *size): one group for each channel."""
     return kernel.flatten(0, 1).unsqueeze(1)
 
 
@@ -75,7 +75,11 @@ class DepthwiseConvolutionModule(ConvolvingModule):
     ),
 )
 class DepthwiseConv1D(Over1D, DepthwiseConvolution):
-    """Convolves each channel of a sequence with `depth_multiplier` kernels of its own."""
+    """Depthwise 1D convolution: convolves each channel of a sequence with `depth_multiplier` kernels of its own.
+
+    Input: (N, T, C). Output: (N, T', C * depth_multiplier). With `data_format: channels_first` the channels are axis 1.
+    With `padding: causal` no output depends on later steps.
+    """
 
     padding: CausalPadding = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
 
@@ -89,4 +93,8 @@ class DepthwiseConv1D(Over1D, DepthwiseConvolution):
     ),
 )
 class DepthwiseConv2D(Over2D, DepthwiseConvolution):
-    """Convolves each channel of an image with `depth_multiplier` kernels of its own."""
+    """Depthwise 2D convolution: convolves each channel of an image with `depth_multiplier` kernels of its own.
+
+    Input: (N, H, W, C). Output: (N, H', W', C * depth_multiplier). With `data_format: channels_first` the channels are
+    axis 1.
+    """

@@ -1,4 +1,4 @@
-"""SeparableConv1D, SeparableConv2D: each channel on its own first, then across the channels point by point."""
+"""SeparableConv1D, SeparableConv2D: a depthwise convolution followed by a pointwise one."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -32,16 +32,16 @@ class SeparableConvolution(Filtering):
     use_bias: fields.UseBias = True
     depthwise_initializer: DepthwiseInitializer = GlorotUniform()
     pointwise_initializer: fields.InitializerField = GlorotUniform()
-    """What the kernel across the channels starts from."""
+    """Initializer of the pointwise (1x1) kernel."""
     bias_initializer: fields.BiasInitializer = Zeros()
     depthwise_regularizer: DepthwiseRegularizer = None
     pointwise_regularizer: fields.RegularizerField | None = None
-    """A penalty on the kernel across the channels, added to the loss."""
+    """Regularizer of the pointwise kernel; its penalty is added to the loss."""
     bias_regularizer: fields.BiasRegularizer = None
     activity_regularizer: fields.ActivityRegularizer = None
     depthwise_constraint: DepthwiseConstraint = None
     pointwise_constraint: fields.ConstraintField | None = None
-    """What the kernel across the channels is held to after each update."""
+    """Constraint applied to the pointwise kernel after each update."""
     bias_constraint: fields.BiasConstraint = None
 
     def build(self, x: TensorSpec) -> nn.Module:
@@ -73,7 +73,11 @@ class SeparableConvolutionModule(ConvolvingModule):
     aliases=("separable_convolution_1d",),
 )
 class SeparableConv1D(Over1D, SeparableConvolution):
-    """Convolves each channel of a sequence on its own, then mixes the channels of each step."""
+    """Separable 1D convolution: convolves each channel on its own (depthwise), then mixes channels (pointwise).
+
+    Input: (N, T, C). Output: (N, T', filters). With `data_format: channels_first`: (N, C, T) and (N, filters, T'). With
+    `padding: causal` no output depends on later steps.
+    """
 
     padding: CausalPadding = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
 
@@ -88,4 +92,8 @@ class SeparableConv1D(Over1D, SeparableConvolution):
     aliases=("separable_convolution_2d",),
 )
 class SeparableConv2D(Over2D, SeparableConvolution):
-    """Convolves each channel of an image on its own, then mixes the channels of each point."""
+    """Separable 2D convolution: convolves each channel on its own (depthwise), then mixes channels (pointwise).
+
+    Input: (N, H, W, C). Output: (N, H', W', filters). With `data_format: channels_first`: (N, C, H, W) and (N, filters,
+    H', W').
+    """

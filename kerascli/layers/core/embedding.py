@@ -1,4 +1,4 @@
-"""Embedding: a trained vector for each whole number."""
+"""Embedding: a trained vector for each integer id."""
 
 from typing import TYPE_CHECKING
 
@@ -15,16 +15,16 @@ from kerascli.shapes import Matrix, PositiveInt, TensorSpec
 
 
 class Vectors(Layer):
-    """Settings of a table of vectors; what the vectors start from stands in the layers, in Keras's order."""
+    """Settings of an embedding table; initializers and `mask_zero` are in the layers, in Keras's order."""
 
     refused = ADAPTERS_AND_QUANTIZATION
     mask = "make"
     takes_integers = True
 
     input_dim: PositiveInt
-    """How many words there are: the largest number plus 1."""
+    """Size of the vocabulary: the largest input id plus 1."""
     output_dim: PositiveInt
-    """The size of a word's vector."""
+    """Dimensionality of the embedding vectors."""
 
     if TYPE_CHECKING:  # declared by each layer, where Keras has it
         mask_zero: bool
@@ -42,24 +42,25 @@ class Vectors(Layer):
     Example(input=(5,), output=(5, 4), config={"input_dim": 10, "output_dim": 4, "mask_zero": True}, dtype="int64"),
 )
 class Embedding(Vectors):
-    """Looks up a trained vector for each whole number from 0 to input_dim - 1.
+    """Embedding: replaces each integer id from 0 to input_dim - 1 by a trained vector.
 
-    With `mask_zero`, 0 stands for padding: the layers after it skip it.
+    Input: (N, *) of ids. Output: (N, *, output_dim). With `mask_zero`, id 0 is padding: a mask makes later layers skip
+    it.
     """
 
     by_rows = True
 
     embeddings_initializer: fields.InitializerField = RandomUniform()
-    """What the vectors start from."""
+    """Initializer of the embedding matrix (input_dim, output_dim)."""
     embeddings_regularizer: fields.RegularizerField | None = None
-    """A penalty on the vectors, added to the loss."""
+    """Regularizer of the embedding matrix; its penalty is added to the loss."""
     activity_regularizer: fields.ActivityRegularizer = None
     embeddings_constraint: fields.ConstraintField | None = None
-    """What the vectors are held to after each update."""
+    """Constraint applied to the embedding matrix after each update."""
     mask_zero: bool = False
-    """0 is no word: steps that have it are skipped by what follows."""
+    """Treat id 0 as padding: create a mask, so that later layers skip these steps."""
     weights: Matrix | None = None
-    """The vectors to start from, a list of input_dim lists; null: embeddings_initializer's."""
+    """Initial embedding matrix, a list of input_dim lists of output_dim numbers; null: use embeddings_initializer."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         if self.weights is None:
@@ -71,7 +72,7 @@ class Embedding(Vectors):
 
 
 class Values(Initializer):
-    """The numbers themselves."""
+    """Initializer that returns given values."""
 
     values: Matrix
 

@@ -1,4 +1,4 @@
-"""GroupNormalization: each group of a sample's channels at mean 0 and variance 1 (Wu and He, 2018)."""
+"""GroupNormalization: normalizes groups of a sample's channels (Wu and He, 2018)."""
 
 from typing import Annotated
 
@@ -14,15 +14,15 @@ from kerascli.shapes import Axis, TensorSpec
 
 def _check_groups(groups: int) -> int:
     if groups < 1 and groups != -1:
-        raise ValueError(f"must be at least 1, or -1 for a group a channel, got {groups}")
+        raise ValueError(f"must be at least 1, or -1 for one group per channel, got {groups}")
     return groups
 
 
 class Along(Layer):
-    """What it begins with."""
+    """First arguments of `group_normalization`."""
 
     groups: Annotated[int, AfterValidator(_check_groups)] = 32
-    """Groups that the channels are divided into; -1: a group a channel."""
+    """Number of groups, which must divide the channels; -1: one group per channel (instance normalization)."""
     axis: Axis = -1
     epsilon: Epsilon = 1e-3
 
@@ -32,7 +32,11 @@ class Along(Layer):
     Example(input=(6, 4), output=(6, 4), config={"groups": -1, "axis": 1, "scale": False}),
 )
 class GroupNormalization(Penalized, Scaled, Along):
-    """Brings each group of a sample's channels to mean 0 and variance 1, then scales and shifts each channel."""
+    """Group normalization: normalizes each group of a sample's channels, then scales and shifts each channel.
+
+    Each group gets mean 0 and variance 1; `groups: 1` normalizes a sample as a whole. Input and output: (N, *), with
+    the channels along `axis`. Paper: Wu and He, 2018.
+    """
 
     mask = "pass"
 

@@ -1,4 +1,4 @@
-"""LayerNormalization: each sample at mean 0 and variance 1 along some axes (Ba et al., 2016)."""
+"""LayerNormalization: normalizes each sample along some axes (Ba et al., 2016)."""
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from kerascli.shapes import Axes, TensorSpec
 
 
 class Along(Layer):
-    """What it begins with."""
+    """First arguments of `layer_normalization`."""
 
     axis: Axes = -1
     epsilon: Epsilon = 1e-3
@@ -23,12 +23,16 @@ class Along(Layer):
     Example(input=(5, 4, 3), output=(5, 4, 3), config={"axis": 1}),
 )
 class LayerNormalization(Penalized, Scaled, Along):
-    """Brings each sample to mean 0 and variance 1 along `axis`, then scales and shifts it."""
+    """Layer normalization: normalizes each sample to mean 0 and variance 1 along `axis`, then scales and shifts it.
+
+    output = gamma * (x - mean) / sqrt(variance + epsilon) + beta; gamma and beta have the sizes of the input along
+    `axis`. Input and output: (N, *). Paper: Ba et al., 2016.
+    """
 
     mask = "pass"
 
     rms_scaling: bool = False
-    """Keras's old way: divide by the deviation and scale, but leave the mean; better: rms_normalization."""
+    """Keras's older variant: gamma * x / sqrt(variance + epsilon), not centered, no beta; prefer rms_normalization."""
 
     def build(self, x: TensorSpec) -> nn.Module:
         axes = positive_axes(self.axis, x)

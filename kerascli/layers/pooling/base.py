@@ -1,4 +1,4 @@
-"""What poolings that keep the spatial axes share."""
+"""Base of the pooling layers that keep the spatial axes."""
 
 from abc import abstractmethod
 
@@ -9,7 +9,7 @@ from kerascli.shapes import DataFormat
 
 
 class PoolingModule(nn.Module):
-    """Rank 1 runs as rank 2 with a height of 1: the same kernels, in the fast memory format."""
+    """Pooling module; rank 1 runs as rank 2 with height 1: the same kernels, in the fast memory format."""
 
     def __init__(self, rank: int, data_format: DataFormat) -> None:
         super().__init__()
@@ -23,4 +23,4 @@ class PoolingModule(nn.Module):
 
     @abstractmethod
     def pool(self, x: Tensor) -> Tensor:
-        """Pool (N, C, *sizes) of at least two sizes."""
+        """Pool (N, C, *sizes), of at least two sizes."""

@@ -1,4 +1,4 @@
-"""AveragePooling1D, MaxPooling1D ... MaxPooling3D: the mean of each window, or the largest value in it."""
+"""AveragePooling1D, MaxPooling1D ... MaxPooling3D: mean or maximum of each window."""
 
 from typing import ClassVar
 
@@ -19,7 +19,7 @@ class WindowPoolingModule(PoolingModule):
 
 
 class AveragePoolingModule(WindowPoolingModule):
-    """What is padded does not count."""
+    """Module of average pooling; padding is excluded from the mean."""
 
     def pool(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, C, *sizes)
         window, pads = self.window, self.window.pads(tuple(x.shape[2:]))
@@ -42,15 +42,15 @@ class MaxPoolingModule(WindowPoolingModule):
 
 
 class Pooling(Layer):
-    """Settings of a pooling over windows; `strides` null: the windows touch."""
+    """Settings of a pooling over windows; with `strides` null the windows do not overlap."""
 
     rank: ClassVar[int]
     module: ClassVar[type[WindowPoolingModule]]
 
     pool_size: Sizes
-    """The size of the window."""
+    """Size of the window along each spatial axis; one integer: the same for all."""
     strides: Sizes | None = None
-    """How far the window moves; null: by its size."""
+    """Stride of the window along each spatial axis; null: pool_size, so that windows do not overlap."""
     padding: Padding = "valid"
     data_format: DataFormat = "channels_last"
 
@@ -102,41 +102,61 @@ class Pooling3D(Pooling):
 
 @layer(aliases=("avg_pool_1d",))
 class AveragePooling1D(Pooling1D):
-    """The mean of each window of a sequence; padding does not count."""
+    """Average pooling of sequences: the mean of each window; padding is excluded.
+
+    Input: (N, T, C). Output: (N, T', C). With `data_format: channels_first`: (N, C, T) and (N, C, T').
+    """
 
     module = AveragePoolingModule
 
 
 @layer(aliases=("avg_pool_2d",))
 class AveragePooling2D(Pooling2D):
-    """The mean of each window of an image; padding does not count."""
+    """Average pooling of images: the mean of each window; padding is excluded.
+
+    Input: (N, H, W, C). Output: (N, H', W', C). With `data_format: channels_first`: (N, C, H, W) and (N, C, H', W').
+    """
 
     module = AveragePoolingModule
 
 
 @layer(aliases=("avg_pool_3d",))
 class AveragePooling3D(Pooling3D):
-    """The mean of each window of a volume; padding does not count."""
+    """Average pooling of volumes: the mean of each window; padding is excluded.
+
+    Input: (N, D, H, W, C). Output: (N, D', H', W', C). With `data_format: channels_first`: (N, C, D, H, W) and (N, C,
+    D', H', W').
+    """
 
     module = AveragePoolingModule
 
 
 @layer(aliases=("max_pool_1d",))
 class MaxPooling1D(Pooling1D):
-    """The largest value in each window of a sequence."""
+    """Max pooling of sequences: the maximum of each window.
+
+    Input: (N, T, C). Output: (N, T', C). With `data_format: channels_first`: (N, C, T) and (N, C, T').
+    """
 
     module = MaxPoolingModule
 
 
 @layer(aliases=("max_pool_2d",))
 class MaxPooling2D(Pooling2D):
-    """The largest value in each window of an image."""
+    """Max pooling of images: the maximum of each window.
+
+    Input: (N, H, W, C). Output: (N, H', W', C). With `data_format: channels_first`: (N, C, H, W) and (N, C, H', W').
+    """
 
     module = MaxPoolingModule
 
 
 @layer(aliases=("max_pool_3d",))
 class MaxPooling3D(Pooling3D):
-    """The largest value in each window of a volume."""
+    """Max pooling of volumes: the maximum of each window.
+
+    Input: (N, D, H, W, C). Output: (N, D', H', W', C). With `data_format: channels_first`: (N, C, D, H, W) and (N, C,
+    D', H', W').
+    """
 
     module = MaxPoolingModule
