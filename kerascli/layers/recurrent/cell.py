@@ -1,4 +1,4 @@
-"""What the cells share: weights, dropout the same at every step, and all steps at once or one after the other."""
+"""Base of the cells: weights, dropout that is the same at every step, and running steps fused or one by one."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -17,14 +17,14 @@ from kerascli.parts.base import Initializer
 from kerascli.shapes import TensorSpec
 
 SHUT = 1e4
-"""sigmoid(-SHUT) is 0 in every precision, and float16 still holds it."""
+"""Gate input that closes a gate: sigmoid(-SHUT) is 0 in every precision, and float16 can hold SHUT."""
 
 Products = Callable[[Tensor, int, int], Tensor]
-"""(output before, first gate, end) -> what it adds to these gates: (N, units) -> (N, gates * units)."""
+"""Function (previous output, first gate, end) -> recurrent part of these gates: (N, units) -> (N, gates * units)."""
 
 
 class CellSettings(Protocol):
-    """Settings of a cell, or of a layer that has one; all weights are kernels of several gates and their bias."""
+    """Settings of a cell, or of a layer with a cell; each weight joins the kernels or biases of all gates."""
 
     @property
     def units(self) -> int: ...
@@ -40,19 +40,19 @@ class CellSettings(Protocol):
     def seed(self) -> int | None: ...
     @property
     def fused(self) -> bool:
-        """Whether torch has a kernel for all steps at once."""
+        """Return True if torch has a kernel for all steps at once."""
         ...
 
 
 class WeightedRecurrence(Recurrence, WeightedModule):
-    """The weights hold one gate after the other, in Keras's order.
+    """Recurrence with weights in which the gates are concatenated in Keras's order.
 
-    Masked steps of a fused kernel have one more feature, which is 1 there: its weights, `hold`, keep the memory as it
-    is to the last bit, or the output within bounds where it is taken from before the masked steps anyway.
+    For a fused kernel, masked steps have an additional feature, which is 1 there: its weights, `hold`, keep the cell
+    state unchanged to the last bit, or the output within bounds where it is taken from before the masked steps anyway.
     """
 
     hold: ClassVar[tuple[float, ...]]
-    """A number a gate."""
+    """Weight of the masked-step feature for each gate."""
     states: ClassVar[int] = 1
 
     kernel: Tensor
@@ -76,16 +76,16 @@ class WeightedRecurrence(Recurrence, WeightedModule):
         return self.settings.bias_initializer
 
     def biases(self) -> tuple[Tensor | None, Tensor | None]:
-        """What is added to the products with the inputs, and to those with the output before: Keras has one bias."""
+        """Return the biases of the input and of the recurrent products; Keras has one bias in most cells."""
         return self.bias, None
 
     @abstractmethod
     def step(self, x: Tensor, state: State, products: Products) -> State:
-        """`x` (N, gates * units) is what the inputs of the step add to the gates."""
+        """Compute the next state; `x` (N, gates * units) is the input part of the gates."""
 
     @abstractmethod
     def all_steps(self, x: Tensor, state: State, kernel: Tensor) -> tuple[Tensor, State]:
-        """torch's fused kernel, for layers that are `fused`."""
+        """Run torch's fused kernel, in layers that are `fused`."""
 
     def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
         return [(self.settings.units,)] * self.states
@@ -109,23 +109,23 @@ class WeightedRecurrence(Recurrence, WeightedModule):
         return outputs, (torch.where(mask.any(1, keepdim=True), outputs[:, -1], state[0]), *memory)
 
     def fused_weights(self, kernel: Tensor) -> list[Tensor]:
-        """As torch's kernels want them: two kernels and two biases, or none."""
+        """Return the weights as torch's kernels take them: two kernels and two biases, or no biases."""
         bias, second = self.biases()
         if bias is None:
             return [kernel, self.recurrent_kernel]
         return [kernel, self.recurrent_kernel, bias, torch.zeros_like(bias) if second is None else second]
 
     def _project(self, x: Tensor) -> Tensor:  # (N, T, F) -> (N, T, gates * units)
-        """What the inputs add to the gates, for all steps at once."""
+        """Compute the input part of the gates, for all steps at once."""
         rate, bias = self.settings.dropout if self.training else 0.0, self.biases()[0]
-        if rate and self.settings.recurrent_dropout:  # then each gate has a dropout of its own, as in Keras
+        if rate and self.settings.recurrent_dropout:  # then each gate has its own dropout, as in Keras
             kernel = self.kernel.unflatten(0, (self.gates, -1))
             y = torch.einsum("gntf,guf->ntgu", x * self.dropout_masks(x, rate, self.gates), kernel).flatten(2)
             return y if bias is None else y + bias
         return F.linear(x * self.dropout_masks(x, rate, 1)[0] if rate else x, self.kernel, bias)
 
     def _products(self, h: Tensor) -> Products:
-        """What the output before adds to the gates; with a dropout for each that stays the same over the steps."""
+        """Return the function of the recurrent part of the gates; each gate has one dropout mask for all steps."""
         units, rate, bias = h.shape[-1], self.settings.recurrent_dropout if self.training else 0.0, self.biases()[1]
         if not rate:
             kernel = self.recurrent_kernel
@@ -145,19 +145,19 @@ class WeightedRecurrence(Recurrence, WeightedModule):
         return dropped
 
     def dropout_masks(self, x: Tensor, rate: float, count: int) -> Tensor:  # (N, T, *) -> (count, N, 1, *)
-        """The same for all steps of a sequence."""
+        """Return dropout masks that are the same for all steps of a sequence."""
         return dropout_mask(x[:, :1].expand(count, *x[:, :1].shape), rate, seed=self.settings.seed)
 
 
 def features_of(x: TensorSpec) -> int:
-    """The number of features of a step; raises ShapeMismatch."""
+    """Return the number of features of a step; raises ShapeMismatch."""
     if x.rank != 1 or x.shape[0] is None:
         raise ShapeMismatch(f"needs the features of one step, got {x}")
     return x.shape[0]
 
 
 def features_of_sequence(x: TensorSpec) -> int:
-    """The number of features of each step of a sequence; raises ShapeMismatch."""
+    """Return the number of features of each step of a sequence; raises ShapeMismatch."""
     if x.rank != 2 or x.shape[1] is None:
         hint = "put an embedding before it" if x.rank == 1 else None
         raise ShapeMismatch(f"needs sequences (steps, features), got {x}", hint=hint)

@@ -1,4 +1,4 @@
-"""ConvLSTM1D, ConvLSTM2D, ConvLSTM3D: LSTMs whose products are convolutions (Shi et al., 2015)."""
+"""ConvLSTM1D, ConvLSTM2D, ConvLSTM3D: LSTMs with convolutions in place of matrix products (Shi et al., 2015)."""
 
 from collections.abc import Callable
 from typing import Self
@@ -41,7 +41,7 @@ _GATES = 4
 
 
 class Framed(Filtering):
-    """What cells of frames begin with."""
+    """First arguments of convolutional LSTMs."""
 
     data_format: DataFormat = "channels_last"
     dilation_rate: DilationRate
@@ -73,7 +73,7 @@ class ConvLSTM(Recurrent, Seeded, Constrained, Penalized, Regularized, Forgettin
 
 
 class ConvLSTMModule(SequenceModule, WeightedModule):
-    """Gates stand in the order input, forget, memory, output; frames run with their channels first."""
+    """Module of a convolutional LSTM; gates are in the order input, forget, cell, output; frames run channels first."""
 
     kernel: Tensor
     recurrent_kernel: Tensor
@@ -118,7 +118,9 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
 
         axis = -1 if data_format == "channels_last" else 1
 
-        def step(frame: Tensor, state: State) -> State:  # activations see data_format: softmax is over the last axis
+        def step(
+            frame: Tensor, state: State
+        ) -> State:  # activations get frames in data_format: softmax is over the last axis
             h, c = state
             gates = from_channels_first(frame + product(to_channels_first(h, data_format)), data_format)
             i, f, g, o = gates.chunk(_GATES, dim=axis)
@@ -128,7 +130,7 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
         return run_steps(step, projected, state, mask)
 
     def _project(self, x: Tensor) -> Tensor:  # (N, T, *) -> (N, T, gates * filters, *)
-        """What the inputs add to the gates, for all steps at once."""
+        """Compute the input part of the gates, for all steps at once."""
         rate = self.settings.dropout if self.training else 0.0
         masks = self._dropout_masks(x[:, 0], rate) if rate else None
         frames = to_channels_first(x.flatten(0, 1), self.settings.data_format)
@@ -137,18 +139,18 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
         return self._convolve(frames, masks, self.kernel, self.bias, self.window).unflatten(0, x.shape[:2])
 
     def _product(self, h: Tensor) -> Callable[[Tensor], Tensor]:
-        """What the output before adds to the gates."""
+        """Return the function that computes the recurrent part of the gates."""
         rate = self.settings.recurrent_dropout if self.training else 0.0
         masks = self._dropout_masks(h, rate) if rate else None
         return lambda h: self._convolve(h, masks, self.recurrent_kernel, None, self.again)
 
     def _dropout_masks(self, frame: Tensor, rate: float) -> Tensor:  # (N, *) -> (N, gates * C, *)
-        """One for each gate, the same for all steps of a sequence."""
+        """Return a dropout mask for each gate, the same for all steps of a sequence."""
         masks = dropout_mask(frame.expand(_GATES, *frame.shape), rate, seed=self.settings.seed)
         return torch.cat([to_channels_first(mask, self.settings.data_format) for mask in masks], dim=1)
 
     def _convolve(self, x: Tensor, masks: Tensor | None, kernel: Tensor, bias: Tensor | None, window: Window) -> Tensor:
-        """With masks, each gate sees inputs of its own: a convolution of that many groups."""
+        """Convolve for all gates; with dropout masks each gate has its own inputs, as a group of the convolution."""
         groups = 1
         if masks is not None:
             x, groups = torch.cat([x] * _GATES, dim=1) * masks, _GATES
@@ -174,7 +176,12 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
     name="conv_lstm_1d",
 )
 class ConvLSTM1D(Over1D, ConvLSTM):
-    """An LSTM whose frames are sequences: `conv_1d` in place of its products. Returns the last frame, or all."""
+    """Convolutional LSTM over sequences of 1D frames: `lstm` with `conv_1d` in place of matrix products.
+
+    Input: (N, T, L, C). Output: (N, L', filters), or (N, T, L', filters) with `return_sequences`; `return_state` adds
+    the last output and the last cell state. With `data_format: channels_first` a frame is (C, L). Paper: Shi et al.,
+    2015.
+    """
 
 
 @layer(
@@ -193,7 +200,12 @@ class ConvLSTM1D(Over1D, ConvLSTM):
     name="conv_lstm_2d",
 )
 class ConvLSTM2D(Over2D, ConvLSTM):
-    """An LSTM whose frames are images: `conv_2d` in place of its products. Returns the last frame, or all."""
+    """Convolutional LSTM over sequences of images: `lstm` with `conv_2d` in place of matrix products.
+
+    Input: (N, T, H, W, C). Output: (N, H', W', filters), or (N, T, H', W', filters) with `return_sequences`;
+    `return_state` adds the last output and the last cell state. With `data_format: channels_first` a frame is (C, H,
+    W). Paper: Shi et al., 2015.
+    """
 
 
 @layer(
@@ -201,4 +213,9 @@ class ConvLSTM2D(Over2D, ConvLSTM):
     name="conv_lstm_3d",
 )
 class ConvLSTM3D(Over3D, ConvLSTM):
-    """An LSTM whose frames are volumes: `conv_3d` in place of its products. Returns the last frame, or all."""
+    """Convolutional LSTM over sequences of volumes: `lstm` with `conv_3d` in place of matrix products.
+
+    Input: (N, T, D, H, W, C). Output: (N, D', H', W', filters), or (N, T, D', H', W', filters) with `return_sequences`;
+    `return_state` adds the last output and the last cell state. With `data_format: channels_first` a frame is (C, D, H,
+    W). Paper: Shi et al., 2015.
+    """

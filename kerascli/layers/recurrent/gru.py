@@ -25,7 +25,7 @@ from kerascli.parts.activations import Linear, Sigmoid, Tanh
 from kerascli.shapes import Seed, TensorSpec
 
 ResetAfter = Annotated[
-    bool, Field(description="The reset gate acts after the product with the output before it, not before it.")
+    bool, Field(description="Apply the reset gate after the product with the recurrent kernel; false: before it.")
 ]
 
 
@@ -35,11 +35,11 @@ ResetAfter = Annotated[
     Example(input=(5, 3), output=[(4,), (4,)], config={"units": 4, "return_state": True, "reset_after": False}),
 )
 class GRU(Recurrent, Seeded, Constrained, Penalized, Regularized, Initialized, Gated, Sized):  # pyright: ignore[reportIncompatibleVariableOverride]
-    """A recurrent layer whose gates update and reset its output; returns the last one, or with `return_sequences` all.
+    """Gated recurrent unit: a recurrent layer whose update and reset gates control its output (Cho et al., 2014).
 
-    `return_state` adds the last output as a result. Masked steps change nothing. The default activations with
-    `reset_after` and without `recurrent_dropout` run in one fused kernel, others step by step; `unroll` is accepted
-    and changes nothing.
+    Input: (N, T, F). Output: (N, units), or (N, T, units) with `return_sequences`; `return_state` adds the last output,
+    (N, units). Masked steps keep the state. The default activations with `reset_after` and without `recurrent_dropout`
+    run in one fused kernel, others step by step; `unroll` is accepted without effect.
     """
 
     reset_after: ResetAfter = True
@@ -71,7 +71,10 @@ class GRU(Recurrent, Seeded, Constrained, Penalized, Regularized, Initialized, G
     ),
 )
 class GRUCell(Constrained, Regularized, Initialized, Gated, Sized, Cell):
-    """One step of a `gru`: for `rnn`, or with `states` [output] as a node of its own."""
+    """Cell of `gru`, for one step: used in `rnn`, or as a node with `states` [output].
+
+    Input: (N, F). Outputs: (N, units), and the state after the step, (N, units).
+    """
 
     reset_after: ResetAfter = True
     seed: Seed = None
@@ -94,8 +97,11 @@ def _fits_kernel(settings: GRU | GRUCell) -> bool:
 
 
 class GRURecurrence(WeightedRecurrence):
-    """Gates stand in Keras's order: update, reset, new. torch's kernel has reset first, so it is given copies:
-    weights that are Keras's but for their axes stay views of each other, which constraints rely on."""
+    """Recurrence of a GRU; gates are in Keras's order: update, reset, new.
+
+    torch's kernel has reset first, so it gets reordered copies: weights that differ from Keras's in the order of axes
+    alone remain views of each other, which constraints rely on.
+    """
 
     hold = (SHUT, 0.0, 0.0)
 
@@ -135,10 +141,10 @@ def _reset_first(weight: Tensor) -> Tensor:
 
 
 class GRUCellModule(StepModule, GRURecurrence):
-    """The cell as a layer."""
+    """Module of the cell as a layer."""
 
 
 class GRUModule(SequenceModule, GRURecurrence):
-    """The layer."""
+    """Module of the layer."""
 
     settings: GRU  # pyright: ignore[reportIncompatibleVariableOverride]

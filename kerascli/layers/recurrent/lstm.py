@@ -23,11 +23,11 @@ from kerascli.shapes import TensorSpec
     Example(input=(5, 3), output=[(4,), (4,), (4,)], config={"units": 4, "return_state": True, "dropout": 0.2}),
 )
 class LSTM(Recurrent, Seeded, Constrained, Penalized, LSTMWeights):  # pyright: ignore[reportIncompatibleVariableOverride]
-    """A recurrent layer with a memory; returns its last output, or with `return_sequences` the output of each step.
+    """Long short-term memory layer: a recurrent layer with a gated cell state (Hochreiter and Schmidhuber, 1997).
 
-    `return_state` adds the last output and the last memory as results. Masked steps change nothing. The default
-    activations without `recurrent_dropout` run in one fused kernel, others step by step; `unroll` is
-    accepted and changes nothing.
+    Input: (N, T, F). Output: (N, units), or (N, T, units) with `return_sequences`; `return_state` adds the last output
+    and the last cell state, (N, units) each. Masked steps keep the state. The default activations without
+    `recurrent_dropout` run in one fused kernel, others step by step; `unroll` is accepted without effect.
     """
 
     state_count = 2
@@ -41,7 +41,7 @@ class LSTM(Recurrent, Seeded, Constrained, Penalized, LSTMWeights):  # pyright: 
 
     @property
     def loops(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Of torch's kernels this one alone is one operation on the CPU."""
+        """True unless fused: of torch's recurrent kernels, only LSTM's is one operation on the CPU."""
         return not self.fused
 
     @model_validator(mode="after")
@@ -64,7 +64,10 @@ class LSTM(Recurrent, Seeded, Constrained, Penalized, LSTMWeights):  # pyright: 
     ),
 )
 class LSTMCell(Seeded, Constrained, LSTMWeights, Cell):
-    """One step of an `lstm`: for `rnn`, or with `states` [output, memory] as a node of its own."""
+    """Cell of `lstm`, for one step: used in `rnn`, or as a node with `states` [output, cell state].
+
+    Input: (N, F). Outputs: (N, units), then the output and the cell state after the step, (N, units) each.
+    """
 
     state_count = 2
 
@@ -85,7 +88,7 @@ def _fits_kernel(settings: LSTM | LSTMCell) -> bool:
 
 
 class LSTMRecurrence(WeightedRecurrence):
-    """Gates stand in the order input, forget, memory, output, in Keras as in torch."""
+    """Recurrence of an LSTM; gates are in the order input, forget, cell, output, in Keras as in torch."""
 
     hold = (-SHUT, SHUT, 0.0, 0.0)
     states = 2
@@ -110,17 +113,17 @@ class LSTMRecurrence(WeightedRecurrence):
 
 
 class LSTMCellModule(StepModule, LSTMRecurrence):
-    """The cell as a layer."""
+    """Module of the cell as a layer."""
 
 
 class LSTMModule(SequenceModule, LSTMRecurrence):
-    """The layer."""
+    """Module of the layer."""
 
     settings: LSTM  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 class ForgetBias(Initializer):
-    """Ones for the forget gate, so that a new layer remembers (Jozefowicz et al., 2015); `rest` for the others."""
+    """Initializer of the bias: ones for the forget gate (Jozefowicz et al., 2015), `rest` for the others."""
 
     rest: fields.InitializerField
 
