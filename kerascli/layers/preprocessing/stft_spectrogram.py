@@ -1,4 +1,4 @@
-"""STFTSpectrogram: how strong each frequency is in each stretch of a signal, by a convolution that can be trained."""
+"""STFTSpectrogram: short-time Fourier transform of signals, as a convolution with trainable kernels."""
 
 import math
 from typing import Literal, Self
@@ -28,26 +28,32 @@ _EPSILON = 1e-7
     ),
 )  # fmt: skip
 class STFTSpectrogram(Layer):
-    """The short-time Fourier transform of signals (time, channels): (frames, channels x frequencies)."""
+    """Spectrogram: the short-time Fourier transform of signals, by a convolution whose kernels can be trained.
+
+    Input: (N, T, C). Output: (N, T', C * frequencies), or (N, T', frequencies, C) with `expand_dims`, of fft_length / 2
+    + 1 frequencies. With `data_format: channels_first` time is the last axis.
+    """
 
     mode: Literal["log", "magnitude", "psd", "real", "imag", "angle", "stft"] = "log"
-    """What is told of each frequency; stft: real and imaginary part one after the other."""
+    """Output for each frequency: log magnitude, magnitude, power (psd), real or imag part, angle, or both parts (stft).
+    """
     frame_length: PositiveInt = 256
-    """Steps of a frame."""
+    """Length of a frame, in samples."""
     frame_step: PositiveInt | None = None
-    """Steps from one frame to the next; null: half a frame."""
+    """Hop length: samples between the starts of successive frames; null: half a frame."""
     fft_length: PositiveInt | None = None
-    """Twice as many frequencies as come out, but one; null: the power of 2 from frame_length on."""
+    """Length of the Fourier transform: fft_length // 2 + 1 frequencies; null: frame_length, rounded up to a power of 2.
+    """
     window: Literal["hann", "hamming", "blackman", "bartlett", "cosine", "nuttall"] | None = "hann"
-    """How a frame fades in and out; null: it does not."""
+    """Window function applied to each frame; null: none."""
     periodic: bool = False
-    """The window is one period of a wave, not a whole bell."""
+    """Use a periodic window, of one sample more with the last dropped; false: a symmetric one."""
     scaling: Literal["density", "spectrum"] | None = "density"
-    """What the window is divided by: the root of the sum of its squares, or its sum; null: nothing."""
+    """Scaling of the window: density: by the root of its sum of squares; spectrum: by its sum; null: none."""
     padding: Literal["valid", "same"] = "valid"
-    """valid: only whole frames; same: as many as there are steps (with a frame_step of 1)."""
+    """valid: no padding; same: padded at both ends to ceil(T / frame_step) frames."""
     expand_dims: bool = False
-    """Keep channels and frequencies on axes of their own."""
+    """Keep channels and frequencies on separate axes."""
     data_format: DataFormat = "channels_last"
 
     @model_validator(mode="after")
