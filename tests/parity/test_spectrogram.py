@@ -91,7 +91,7 @@ def test_mel_spectrogram(config, shape):
         ("mel_spectrogram", {}, (2, 3, 4000), "signals"),
         ("rescaling", {"scale": [1.0, 2.0]}, (4, 3), "2 numbers, one for each channel, for 3 channels"),
         ("normalization", {}, (3,), "mean"),
-        ("normalization", {"mean": 1.0, "variance": [1.0]}, (3,), "as many numbers each"),
+        ("normalization", {"mean": 1.0, "variance": [1.0]}, (3,), "must have the same shape"),
         ("normalization", {"mean": [1.0, 2.0], "variance": [1.0, 2.0]}, (3,), "expected 3 values"),
     ],
 )

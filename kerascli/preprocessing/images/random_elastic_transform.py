@@ -1,4 +1,4 @@
-"""RandomElasticTransform: images bent as if they were of rubber (Simard et al., 2003)."""
+"""RandomElasticTransform: smooth random distortion of images (Simard et al., 2003)."""
 
 from typing import Literal
 
@@ -14,25 +14,28 @@ from kerascli.shapes import DataFormat, Seed
 
 @operation(Use(), Use({"factor": [0.5, 1.0], "scale": 0.5, "interpolation": "nearest", "fill_mode": "mirror"}))
 class RandomElasticTransform(ImageOperation):
-    """Bends some images while training: every pixel moves a little, much like its neighbours."""
+    """Distorts some images elastically in training: pixels are displaced by smoothed random noise.
+
+    Input and output: (N, H, W, C). Paper: Simard et al., 2003.
+    """
 
     factor: Factor = 1.0
-    """Each image's probability to be changed is drawn from 0 to this, or from [lowest, highest]."""
+    """Bounds of the probability to change an image, drawn from 0 to factor, or from [lowest, highest]."""
     scale: Factor = 1.0
-    """How strongly an image is bent: drawn from 0 to this, or from [lowest, highest]."""
+    """Strength of the distortion, drawn from 0 to scale, or from [lowest, highest]."""
     interpolation: Interpolation = "bilinear"
-    """How values between pixels are found."""
+    """Interpolation between pixels."""
     fill_mode: FillMode | Literal["mirror"] = "reflect"
-    """What lies outside of an image: its reflection (mirror: without the border), copies, fill_value or its border."""
+    """Fill outside of the image: reflection (mirror: without the border), wrapped copies, fill_value or border."""
     fill_value: float = 0.0
-    """What lies outside with fill_mode constant."""
+    """Value outside of the image with fill_mode constant."""
     value_range: ValueRange = (0, 255)
-    """The lowest and the highest value of the images."""
+    """Minimum and maximum of the pixel values."""
     seed: Seed = None
     data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Which images (N, 1, 1, 1), how strongly (N, 1), and noise across and down (N, 2, H, W)."""
+        """Draw which images to change (N, 1, 1, 1), the strength (N, 1), and noise across and down (N, 2, H, W)."""
         noise = x.new_empty((x.shape[0], 2, *x.shape[-2:]))
         return chosen(x, self.factor), uniform(x, span(self.scale), 1), draws.normal(noise)
 
