@@ -97,9 +97,9 @@ def _spread(name: str, value: np.ndarray, kept: tuple[int, ...], shape: Shape) -
 def mean_and_variance(parts: Iterable[np.ndarray], *, kept: tuple[int, ...] = ()) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean and the variance for each index along the axes `kept` (rows are axis 0), as float64.
 
-    Both broadcast over a row. One pass over parts of the rows, with Chan's formula for the moments of two samples
-    together, leaves memory-mapped files on disk, and the whole is not copied in float64. Differences from a mean of the first rows are summed,
-    not the values: of 1000.001 and 1000.002, too, all digits count.
+    Both broadcast over a row. It passes once over parts of the rows, with Chan's formula for the moments of two samples
+    together: memory-mapped files stay on disk, and the whole is not copied in float64. Differences from a mean of the
+    first rows are summed, not the values: of 1000.001 and 1000.002, too, all digits count.
     """
     count, near, mean, squares = 0, None, np.zeros(()), np.zeros(())
     for part in parts:

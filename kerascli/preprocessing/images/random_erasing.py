@@ -75,7 +75,7 @@ class RandomErasing(ImageOperation):
 
 
 def _within(place: Tensor, size: int, part: Tensor, start: Tensor) -> Tensor:
-    """Return True for pixels in an interval of `part` of the size; `start` places it, 1 at the last possible position."""
+    """Return True for pixels in an interval of `part` of the size; `start` places it, 1 as late as possible."""
     length = part * size
     first = start * (size - length)
     return (place >= first.view(-1, 1, 1)) & (place < (first + length).view(-1, 1, 1))
