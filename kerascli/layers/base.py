@@ -81,11 +81,9 @@ class BaseLayer(Component):
     takes_integers: ClassVar[bool] = False
     """True: integer inputs are passed as they are; otherwise they are cast to the compute dtype."""
     mixes_samples: ClassVar[bool] = False
-    """True: in training a sample's result depends on the rest of its batch; `time_distributed` then runs step by step.
-    """
+    """True: in training a sample's result depends on its whole batch; `time_distributed` then runs step by step."""
     by_rows: ClassVar[bool] = False
-    """True: each row's result is independent of the other rows and of random numbers, so batches may be concatenated.
-    """
+    """True: a row's result is independent of other rows and of random numbers, so batches may be joined."""
     loops: ClassVar[bool] = False
     """True: on the CPU a call runs as many operations as a sequence has steps: too many to trace."""
     call_arguments: ClassVar[Mapping[str, CallArgument]] = {}
@@ -101,8 +99,7 @@ class BaseLayer(Component):
         return self.mask == "make"
 
     def result_count(self) -> int | None:
-        """Return the number of tensors that a call returns (their module returns a tuple); None: as many as the node
-        names."""
+        """Return the number of a call's results, of which the module returns a tuple; None: as many as the node names."""
         return 1
 
     def results_of(self, call: Mapping[str, Any]) -> int | None:
@@ -126,8 +123,7 @@ class BaseLayer(Component):
         return 1
 
     def output_spec(self, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...] | None:
-        """Return the specs of the results if the torch code cannot run on the meta device; None: infer them by running
-        it."""
+        """Return the results' specs if the torch code cannot run on the meta device; None: infer them by a run."""
         return None
 
     def may_lack_batch(self, index: int) -> bool:
@@ -185,8 +181,7 @@ class Outcome:
     """Scalars to add to the total loss, by name."""
     metrics: Mapping[str, Tensor] = field(default_factory=dict)
     updates: Mapping[str, Tensor] = field(default_factory=dict)
-    """New values of the module's weights, by weight name; the training step stores them, and goes on training trainable
-    ones."""
+    """New values of the module's weights, by weight name; the step stores them, and still trains trainable ones."""
 
 
 class WeightedModule(nn.Module):

@@ -42,8 +42,7 @@ class WeightSpec:
         return tensor.permute(inverse)
 
     def fault(self) -> tuple[str, str | None] | None:
-        """Return the error that training would meet, found on the meta device, and the setting at fault; None: no
-        error."""
+        """Return the error that training would raise, found on the meta device, and the setting at fault, or None."""
         if (count := math.prod(self.shape)) > MAX_PARAMETERS:
             text = f"needs {count:,} parameters for its {self.name} {show_shape(self.shape)}"
             return f"{text}; the limit is {MAX_PARAMETERS:,} for a whole model", None
@@ -64,6 +63,5 @@ class WeightSpec:
 
 
 def part_of(weight: str) -> str:
-    """Return the prefix of a weight's settings: recurrent_kernel has a recurrent_initializer, kernel a
-    kernel_initializer."""
+    """Return the prefix of a weight's settings: recurrent_kernel has recurrent_initializer, kernel kernel_initializer."""
     return weight.removesuffix("_kernel")

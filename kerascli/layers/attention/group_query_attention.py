@@ -22,8 +22,7 @@ class Heads(HeadsLayer):
     num_query_heads: PositiveInt
     """Number of query heads, a multiple of num_key_value_heads."""
     num_key_value_heads: PositiveInt
-    """Number of key and value heads, each shared by num_query_heads / num_key_value_heads query heads; 1: multi-query.
-    """
+    """Number of key and value heads, each shared by num_query_heads / num_key_value_heads query heads."""
     dropout: Fraction = 0.0
     """Fraction of the attention weights that is dropped in training."""
     use_bias: fields.UseBias = True

@@ -21,8 +21,7 @@ class Transposing(Filtering):
     padding: Literal["valid", "same"] = "valid"
     """valid: output size (input - 1) * stride + kernel reach; same: input * stride, without output_padding."""
     output_padding: tuple[NonNegativeInt, ...] | None = None
-    """Size added at the end of each axis, less than the stride; null: such that the output is at least input * stride.
-    """
+    """Size added at the end of each axis, below the stride; null: such that the output is at least input * stride."""
     data_format: DataFormat = "channels_last"
     dilation_rate: DilationRate
     activation: fields.OutputActivation = None

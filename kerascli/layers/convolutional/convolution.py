@@ -20,8 +20,7 @@ class Convolving(Filtering):
     data_format: DataFormat = "channels_last"
     dilation_rate: DilationRate
     groups: PositiveInt = 1
-    """Number of groups into which the channels are split; each is convolved with filters / groups filters of its own.
-    """
+    """Number of groups into which the channels are split; each is convolved with its own filters / groups filters."""
     activation: fields.OutputActivation = None
     use_bias: fields.UseBias = True
 

@@ -97,7 +97,7 @@ class EinsumDense(KernelAndBias, Equated):
         return EinsumDenseModule(self, kernel, self._bias_shape(equation, sizes, x))
 
     def _bias_shape(self, equation: Equation, sizes: dict[str, int | None], x: TensorSpec) -> tuple[int, ...] | None:
-        """Return the shape of the bias: sizes along `bias_axes`, 1 for the axes between and after them; None: no bias."""
+        """Return the bias's shape: sizes along `bias_axes`, 1 for axes between and after them; None: no bias."""
         if not self.bias_axes:
             return None
         for letter in self.bias_axes:

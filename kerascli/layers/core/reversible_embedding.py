@@ -28,8 +28,7 @@ class ReversibleEmbedding(Vectors):
     call_arguments = {"reverse": CallArgument("bool", "project vectors back to logits over the ids")}  # noqa: RUF012
 
     tie_weights: bool = True
-    """Use the transposed embedding matrix for the reverse projection; false: separate weights (output_dim, input_dim).
-    """
+    """Reverse with the transposed embedding matrix; false: with separate weights (output_dim, input_dim)."""
     embeddings_initializer: InitializerField = RandomUniform()
     """Initializer of the embedding matrix (input_dim, output_dim)."""
     embeddings_regularizer: RegularizerField | None = None

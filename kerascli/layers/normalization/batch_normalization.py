@@ -61,8 +61,7 @@ class BatchNormalization(Penalized, Moving, Scaled, Along):
     mixes_samples = True
 
     renorm: bool = False
-    """Batch renormalization: correct the batch's statistics towards moving averages, as evaluation uses (Ioffe, 2017).
-    """
+    """Batch renormalization: correct the batch's statistics towards the moving averages (Ioffe, 2017)."""
     renorm_clipping: dict[str, NonNegativeFloat] | None = None
     """Bounds of the correction: rmin and rmax of its factor, -dmax and dmax of its shift; null or no key: unbounded."""
     renorm_momentum: Fraction = 0.99

@@ -35,15 +35,13 @@ class STFTSpectrogram(Layer):
     """
 
     mode: Literal["log", "magnitude", "psd", "real", "imag", "angle", "stft"] = "log"
-    """Output for each frequency: log magnitude, magnitude, power (psd), real or imag part, angle, or both parts (stft).
-    """
+    """Output per frequency: log magnitude, magnitude, power (psd), real or imag part, angle, or both parts (stft)."""
     frame_length: PositiveInt = 256
     """Length of a frame, in samples."""
     frame_step: PositiveInt | None = None
     """Hop length: samples between the starts of successive frames; null: half a frame."""
     fft_length: PositiveInt | None = None
-    """Length of the Fourier transform: fft_length // 2 + 1 frequencies; null: frame_length, rounded up to a power of 2.
-    """
+    """Length of the Fourier transform, of fft_length // 2 + 1 frequencies; null: the next power of 2 of frame_length."""
     window: Literal["hann", "hamming", "blackman", "bartlett", "cosine", "nuttall"] | None = "hann"
     """Window function applied to each frame; null: none."""
     periodic: bool = False

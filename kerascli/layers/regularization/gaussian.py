@@ -37,8 +37,7 @@ class GaussianDropout(Layer):
     mask = "pass"
 
     rate: OpenFraction
-    """Drop rate of the `dropout` that has the same variance: the noise has standard deviation sqrt(rate / (1 - rate)).
-    """
+    """Drop rate of an equivalent `dropout`: the noise has standard deviation sqrt(rate / (1 - rate))."""
     seed: Seed = None
 
     def build(self, x: TensorSpec) -> nn.Module:

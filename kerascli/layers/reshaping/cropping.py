@@ -41,8 +41,7 @@ class Cropping2D(Layer):
     takes_integers = True
 
     cropping: Margin2D = ((0, 0), (0, 0))
-    """Number of pixels to remove: one integer, [height, width] (each at both ends), or [[top, bottom], [left, right]].
-    """
+    """Number of pixels to remove: one integer, [height, width], or [[top, bottom], [left, right]]."""
     data_format: DataFormat = "channels_last"
 
     def build(self, x: TensorSpec) -> nn.Module:

@@ -43,7 +43,7 @@ class ZeroPadding2D(Layer):
     takes_integers = True
 
     padding: Margin2D = ((1, 1), (1, 1))
-    """Number of pixels to add: one integer, [height, width] (each at both ends), or [[top, bottom], [left, right]]."""
+    """Number of pixels to add: one integer, [height, width], or [[top, bottom], [left, right]]."""
     data_format: DataFormat = "channels_last"
 
     def build(self, x: TensorSpec) -> nn.Module:

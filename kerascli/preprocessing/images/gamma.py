@@ -6,8 +6,7 @@ from torch import Tensor
 from kerascli import draws
 
 _TRIALS = 16
-"""Number of parallel trials; each fails with a probability below 0.05, so that all failing is practically impossible.
-"""
+"""Number of parallel trials; each fails with a probability below 0.05, so that all failing is next to impossible."""
 
 
 def log_gamma_numbers(like: Tensor, alpha: float | Tensor) -> Tensor:

@@ -14,8 +14,7 @@ class RandomContrast(ImageOperation):
     """
 
     factor: Factor
-    """Bounds of the multiplier: drawn from 1 - factor to 1 + factor, or for [lower, upper] from 1 - lower to 1 + upper.
-    """
+    """Range of the multiplier: 1 - factor to 1 + factor, or for [lower, upper] 1 - lower to 1 + upper."""
     value_range: ValueRange = (0, 255)
     """Minimum and maximum of the pixel values."""
     seed: Seed = None
