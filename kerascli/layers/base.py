@@ -99,7 +99,7 @@ class BaseLayer(Component):
         return self.mask == "make"
 
     def result_count(self) -> int | None:
-        """Return the number of a call's results, of which the module returns a tuple; None: as many as the node names."""
+        """Return the number of a call's results (its module returns a tuple); None: as many as the node names."""
         return 1
 
     def results_of(self, call: Mapping[str, Any]) -> int | None:

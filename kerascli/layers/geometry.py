@@ -101,7 +101,7 @@ def _reshape_hint(x: TensorSpec, rank: int) -> str | None:
 
 
 def to_channels_first(x: Tensor, data_format: DataFormat) -> Tensor:
-    """Return `x` as (N, C, *) for torch's convolutions; channels-last data become a view in channels_last memory format."""
+    """Return `x` as (N, C, *) for torch's convolutions: of channels-last data a view in channels_last format."""
     return x.movedim(-1, 1) if data_format == "channels_last" else x
 
 

@@ -63,5 +63,5 @@ class WeightSpec:
 
 
 def part_of(weight: str) -> str:
-    """Return the prefix of a weight's settings: recurrent_kernel has recurrent_initializer, kernel kernel_initializer."""
+    """Return the prefix of a weight's settings: recurrent_kernel has recurrent_initializer."""
     return weight.removesuffix("_kernel")
