@@ -27,7 +27,7 @@ class PReLU(Layer):
     alpha_initializer: InitializerField = Zeros()
     """Initializer of the slopes `alpha`."""
     alpha_regularizer: RegularizerField | None = None
-    """Regularizer of the slopes; its penalty is added to the loss."""
+    """Regularizer of the slopes, a penalty added to the loss."""
     alpha_constraint: ConstraintField | None = None
     """Constraint applied to the slopes after each update."""
     shared_axes: Axes | None = None

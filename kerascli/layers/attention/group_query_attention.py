@@ -49,7 +49,7 @@ class GroupQueryAttention(KernelAndBias, Heads):
     """
 
     activity_regularizer: fields.RegularizerField | None = None
-    """Regularizer of each projection's output and of the layer's; its penalty is added to the loss."""
+    """Regularizer of each projection's output and of the layer's, a penalty added to the loss."""
     use_gate: bool = False
     """Gate the heads' outputs: multiply them by the sigmoid of another projection of the query (Qiu et al., 2025)."""
     seed: Seed = None

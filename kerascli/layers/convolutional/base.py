@@ -31,7 +31,7 @@ _CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 DepthwiseInitializer = Annotated[InitializerField, Field(description="Initializer of the depthwise kernel.")]
 DepthwiseRegularizer = Annotated[
-    RegularizerField | None, Field(description="Regularizer of the depthwise kernel; its penalty is added to the loss.")
+    RegularizerField | None, Field(description="Regularizer of the depthwise kernel, a penalty added to the loss.")
 ]
 DepthwiseConstraint = Annotated[
     ConstraintField | None, Field(description="Constraint applied to the depthwise kernel after each update.")

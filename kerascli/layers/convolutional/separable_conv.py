@@ -36,7 +36,7 @@ class SeparableConvolution(Filtering):
     bias_initializer: fields.BiasInitializer = Zeros()
     depthwise_regularizer: DepthwiseRegularizer = None
     pointwise_regularizer: fields.RegularizerField | None = None
-    """Regularizer of the pointwise kernel; its penalty is added to the loss."""
+    """Regularizer of the pointwise kernel, a penalty added to the loss."""
     bias_regularizer: fields.BiasRegularizer = None
     activity_regularizer: fields.ActivityRegularizer = None
     depthwise_constraint: DepthwiseConstraint = None

@@ -53,7 +53,7 @@ class Embedding(Vectors):
     embeddings_initializer: fields.InitializerField = RandomUniform()
     """Initializer of the embedding matrix (input_dim, output_dim)."""
     embeddings_regularizer: fields.RegularizerField | None = None
-    """Regularizer of the embedding matrix; its penalty is added to the loss."""
+    """Regularizer of the embedding matrix, a penalty added to the loss."""
     activity_regularizer: fields.ActivityRegularizer = None
     embeddings_constraint: fields.ConstraintField | None = None
     """Constraint applied to the embedding matrix after each update."""

@@ -32,7 +32,7 @@ class ReversibleEmbedding(Vectors):
     embeddings_initializer: InitializerField = RandomUniform()
     """Initializer of the embedding matrix (input_dim, output_dim)."""
     embeddings_regularizer: RegularizerField | None = None
-    """Regularizer of the embedding matrix; its penalty is added to the loss."""
+    """Regularizer of the embedding matrix, a penalty added to the loss."""
     embeddings_constraint: ConstraintField | None = None
     """Constraint applied to the embedding matrix after each update."""
     mask_zero: bool = False

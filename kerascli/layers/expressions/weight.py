@@ -33,7 +33,7 @@ class Weight(BaseLayer):
     dtype: Literal["float32", "int32", "int64", "bool"] = "float32"
     """Data type; float32 means the model's floating-point type; integers and booleans cannot be trained."""
     regularizer: RegularizerField | None = None
-    """Regularizer of the weight; its penalty is added to the loss."""
+    """Regularizer of the weight, a penalty added to the loss."""
     constraint: ConstraintField | None = None
     """Constraint applied to the weight after each update."""
 

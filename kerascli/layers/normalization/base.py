@@ -36,9 +36,9 @@ class Penalized(Layer):
     """Regularizers and constraints of gamma and beta."""
 
     beta_regularizer: fields.RegularizerField | None = None
-    """Regularizer of beta; its penalty is added to the loss."""
+    """Regularizer of beta, a penalty added to the loss."""
     gamma_regularizer: fields.RegularizerField | None = None
-    """Regularizer of gamma; its penalty is added to the loss."""
+    """Regularizer of gamma, a penalty added to the loss."""
     beta_constraint: fields.ConstraintField | None = None
     """Constraint applied to beta after each update."""
     gamma_constraint: fields.ConstraintField | None = None

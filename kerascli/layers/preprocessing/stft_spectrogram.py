@@ -41,7 +41,7 @@ class STFTSpectrogram(Layer):
     frame_step: PositiveInt | None = None
     """Hop length: samples between the starts of successive frames; null: half a frame."""
     fft_length: PositiveInt | None = None
-    """Length of the Fourier transform, of fft_length // 2 + 1 frequencies; null: smallest power of 2 >= frame_length."""
+    """Length of the Fourier transform, of fft_length // 2 + 1 frequencies; null: frame_length up to a power of 2."""
     window: Literal["hann", "hamming", "blackman", "bartlett", "cosine", "nuttall"] | None = "hann"
     """Window function applied to each frame; null: none."""
     periodic: bool = False

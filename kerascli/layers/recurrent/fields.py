@@ -60,7 +60,7 @@ class Regularized(Layer):
 
     kernel_regularizer: fields.KernelRegularizer = None
     recurrent_regularizer: fields.RegularizerField | None = None
-    """Regularizer of the recurrent kernel; its penalty is added to the loss."""
+    """Regularizer of the recurrent kernel, a penalty added to the loss."""
     bias_regularizer: fields.BiasRegularizer = None
 
 
