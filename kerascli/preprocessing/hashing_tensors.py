@@ -15,13 +15,13 @@ from kerascli.preprocessing.hashing import CROSS, CROSS_KEY, K0, K1, K2, SIP_STA
 _DIGITS, _BYTES = 19, 24
 
 
-def buckets_of(x: Tensor, count: int, key: Key | None = None) -> Tensor:  # (*) whole numbers -> (*) int64
+def buckets_of(x: Tensor, count: int, key: Key | None = None) -> Tensor:  # (*) integers -> (*) int64
     """Return a bin from 0 to count - 1 for each integer: by FarmHash, or with a key by SipHash."""
     text, length = _decimals(x.long())
     return _remainder(_farm(text, length) if key is None else _sip(text, length, key), count)
 
 
-def crossed_of(columns: Sequence[Tensor], count: int) -> Tensor:  # each (*) whole numbers -> (*) int64
+def crossed_of(columns: Sequence[Tensor], count: int) -> Tensor:  # each (*) integers -> (*) int64
     """Return a bin from 0 to count - 1 for the elements at the same position of several tensors together."""
     mixed = torch.full_like(columns[0].long(), _signed(CROSS_KEY))
     cross = _signed(CROSS)

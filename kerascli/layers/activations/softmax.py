@@ -43,4 +43,4 @@ def softmax(x: Tensor, axes: tuple[int, ...], mask: Tensor | None = None) -> Ten
     if mask is not None:
         x = torch.where(mask, x, -3e4 if x.dtype == torch.float16 else -1e9)
     y = torch.softmax(x, axes[0]) if len(axes) == 1 else torch.exp(x - torch.logsumexp(x, axes, keepdim=True))
-    return y if mask is None else torch.where(mask, y, 0.0)  # where all are masked: zeros, not a uniform distribution
+    return y if mask is None else torch.where(mask, y, 0.0)  # all masked: zeros, not a uniform distribution

@@ -116,7 +116,7 @@ def _sizes(equation: Equation, output_shape: Shape, x: TensorSpec) -> dict[str, 
     if left_out < 0 or (left_out and not equation.rest):
         text = f"has {len(equation.x)} axes for its input in '{','.join((equation.x, equation.kernel))}', got {x}"
         raise ShapeMismatch(text, hint="the first letter is the batch", argument="equation")
-    with_batch = equation.rest != "first" or not left_out  # else the batch is one of those left out
+    with_batch = equation.rest != "first" or not left_out  # else the ellipsis includes the batch
     named = equation.y[1:] if with_batch else equation.y
     if len(output_shape) != len(named):
         text = f"has an output_shape of {len(output_shape)} sizes for the axes '{named}' of its equation"
@@ -154,7 +154,7 @@ class EinsumDenseModule(WeightedModule):
         self.add_weight_of(settings, "kernel", kernel, initializer=with_fans(settings.kernel_initializer, ins, outs))
         self.add_weight_of(settings, "bias", bias)
 
-    def forward(self, x: Tensor) -> Tensor:  # as the equation says
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *), as in the equation
         y = torch.einsum(self.equation, x, self.kernel)
         if self.bias is not None:
             y = y + self.bias

@@ -41,7 +41,7 @@ class LayerNormalization(Penalized, Scaled, Along):
 
 class LayerNormalizationModule(ScaledModule):
     def __init__(self, settings: LayerNormalization, axes: tuple[int, ...], sizes: tuple[int, ...]) -> None:
-        rms = settings.rms_scaling  # has gamma and no beta, whatever `scale` and `center` say
+        rms = settings.rms_scaling  # with gamma and without beta, whatever `scale` and `center` are
         super().__init__(settings.model_copy(update={"scale": True, "center": False}) if rms else settings, sizes)
         self.rms_scaling = rms
         self.axes = axes

@@ -114,7 +114,7 @@ class STFTSpectrogramModule(WeightedModule):
         if self.mode == "angle":
             return torch.atan2(imag, real)
         power = real.square() + imag.square()
-        if self.mode == "psd":  # every frequency but the first and the last stands for its negative, too
+        if self.mode == "psd":  # every frequency but the first and the last also represents its negative
             return power + F.pad(power[:, 1:-1], (0, 0, 1, 1))
         magnitude = power.clamp(min=_EPSILON).sqrt()
         return magnitude if self.mode == "magnitude" else magnitude.clamp(min=_EPSILON).log()

@@ -118,9 +118,7 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
 
         axis = -1 if data_format == "channels_last" else 1
 
-        def step(
-            frame: Tensor, state: State
-        ) -> State:  # activations get frames in data_format: softmax is over the last axis
+        def step(frame: Tensor, state: State) -> State:  # activations expect data_format: softmax is over the last axis
             h, c = state
             gates = from_channels_first(frame + product(to_channels_first(h, data_format)), data_format)
             i, f, g, o = gates.chunk(_GATES, dim=axis)

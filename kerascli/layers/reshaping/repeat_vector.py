@@ -8,10 +8,7 @@ from kerascli.shapes import PositiveInt, TensorSpec
 
 @layer(Example(input=(3,), output=(5, 3), config={"n": 5}))
 class RepeatVector(Layer):
-    """Repeats a vector `n` times, as the steps of a sequence.
-
-    Input: (N, F). Output: (N, n, F).
-    """
+    """Repeats a vector `n` times, as the steps of a sequence: (N, F) becomes (N, n, F)."""
 
     takes_integers = True
     moves_values = True

@@ -93,7 +93,7 @@ class RepeatingModule(UpSamplingModule):
             x = x.unsqueeze(axis + 1)
             x = x.expand(*x.shape[: axis + 1], times, *x.shape[axis + 2 :])
             larger[axis] *= times
-        return x.reshape(larger)  # the one copy
+        return x.reshape(larger)  # the only copy
 
 
 class BilinearModule(UpSamplingModule):

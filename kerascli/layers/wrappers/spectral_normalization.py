@@ -13,7 +13,7 @@ from kerascli.layers.recurrent.base import Recurrent
 from kerascli.parts.initializers import TruncatedNormal
 from kerascli.shapes import PositiveInt, TensorSpec
 
-_EPSILON = 1e-7  # Keras's least length of a vector
+_EPSILON = 1e-7  # Keras's minimum of a vector's norm
 
 
 @layer(

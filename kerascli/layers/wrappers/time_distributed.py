@@ -85,7 +85,7 @@ class TimeDistributedModule(nn.Module):
         else:
             arguments = {} if mask is None else {"mask": mask.flatten(0, 1)}
             result = self.get_submodule(self.name)(x.flatten(0, 1), **arguments)
-            if isinstance(result, Outcome):  # a loss is a mean over samples, and as many are added as there are steps
+            if isinstance(result, Outcome):  # a loss is a mean over samples; those of all steps are summed
                 result = replace(result, losses={key: loss * x.shape[1] for key, loss in result.losses.items()})
             result = calls.note(self.name, result)
             several = result if isinstance(result, tuple) else (result,)

@@ -49,7 +49,7 @@ def warp(
         across, down = across.remainder(width), down.remainder(height)
         x = F.pad(x, (0, 1, 0, 1), mode="circular")
         height, width = height + 1, width + 1
-    corners = fill_mode == "mirror"  # reflected about the middle of the border pixels, not about their outer edge
+    corners = fill_mode == "mirror"  # reflected about the border pixels' centres, not their outer edges
     grid = torch.stack(
         torch.broadcast_tensors(_normalized(across, width, corners), _normalized(down, height, corners)), -1
     )
