@@ -13,7 +13,7 @@ from kerascli.shapes import DataFormat, Seed
     Use({"x_factor": [0.1, 0.3], "interpolation": "nearest", "fill_mode": "constant", "fill_value": 1.0}),
 )
 class RandomShear(ImageOperation):
-    """Shears images in training: rows shift sideways and columns vertically, in proportion to their distance from 0.
+    """Shears images in training: rows shift sideways and columns vertically, in proportion to their index.
 
     Input and output: (N, H, W, C).
     """
