@@ -14,7 +14,7 @@ from kerascli.parts.initializers import Zeros
 from kerascli.shapes import Shape, TensorSpec, show_shape
 
 
-class Looping(BaseLayer):
+class SequenceSettings(BaseLayer):
     """Settings of any layer that runs over the steps of a sequence, with its own cell or one defined in the config."""
 
     loops = True
@@ -42,7 +42,7 @@ class Looping(BaseLayer):
         return self.stateful
 
 
-class Recurrent(Looping, Layer):  # pyright: ignore[reportIncompatibleVariableOverride]
+class Recurrent(SequenceSettings, Layer):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Base class of layers that run over the steps of a sequence."""
 
     uses_mask = True
@@ -81,7 +81,7 @@ class Cell(Layer):
 class Recurrence(nn.Module):
     """Base class of modules, of layers or of cells, that map sequences and a state to outputs and the last state."""
 
-    output_at = 0
+    output_index = 0
     """Index of the state tensor that is the output."""
 
     @abstractmethod
@@ -90,7 +90,7 @@ class Recurrence(nn.Module):
 
     def output_shape(self, step: TensorSpec) -> tuple[int, ...]:
         """Return the shape of an output for steps that the recurrence was built for, whose sizes are known."""
-        return self.state_shapes(tuple(size for size in step.shape if size is not None))[self.output_at]
+        return self.state_shapes(tuple(size for size in step.shape if size is not None))[self.output_index]
 
     @abstractmethod
     def run(self, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
@@ -156,7 +156,7 @@ class SequenceModule(Recurrence, StatefulModule):
         for name, shape in zip(self.kept, shapes, strict=True):
             self.add_weight(name, (rows, *shape), initializer=Zeros(), trainable=False, is_state=True)
 
-    def used_mask(self, mask: Tensor, x: Tensor) -> Tensor:
+    def step_mask(self, mask: Tensor, x: Tensor) -> Tensor:
         """Return the mask (N, T) of steps; a layer whose state has positions may also accept a mask of these."""
         return mask_of_steps(mask, x)
 
@@ -164,21 +164,21 @@ class SequenceModule(Recurrence, StatefulModule):
         self, x: Tensor, mask: Tensor | None = None, initial_state: Sequence[Tensor] | None = None
     ) -> Tensor | tuple[Tensor, ...] | Outcome:  # (N, T, *) -> (N, units), or (N, T, units)
         settings = self.settings
-        mask = None if mask is None else self.used_mask(mask, x)
+        mask = None if mask is None else self.step_mask(mask, x)
         if settings.go_backwards:
             x = x.flip(1)
             mask = None if mask is None else mask.flip(1)
         kept = [getattr(self, name) for name in self.kept]
         state = self.start(x, initial_state if initial_state is not None or x.is_meta else kept or None)
         if x.is_meta:  # shape inference: on the meta device torch would decompose its kernels, step by step
-            outputs = x.new_empty(*x.shape[:2], *state[self.output_at].shape[1:])
+            outputs = x.new_empty(*x.shape[:2], *state[self.output_index].shape[1:])
         else:
             outputs, state = self.run(x, state, mask)
         zeros = settings.zero_output_for_mask if self.zero_output_for_mask is None else self.zero_output_for_mask
         if mask is not None and zeros:
             outputs = outputs.masked_fill(~broadcast_mask(mask, outputs), 0)
         if not settings.return_sequences:  # the last one is in the state, unless there is a mask or nothing was run
-            outputs = state[self.output_at] if mask is None and not x.is_meta else outputs[:, -1]
+            outputs = state[self.output_index] if mask is None and not x.is_meta else outputs[:, -1]
         value = (outputs, *state) if settings.return_state else outputs
         if not kept or x.is_meta:
             return value

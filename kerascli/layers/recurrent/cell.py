@@ -10,13 +10,13 @@ from torch.nn import functional as F
 
 from kerascli.layers.base import ShapeMismatch, WeightedModule
 from kerascli.layers.recurrent.base import Recurrence
-from kerascli.layers.recurrent.masks import back_in_time, seen_first
+from kerascli.layers.recurrent.masks import restore_order, unmasked_first
 from kerascli.layers.recurrent.steps import State, run_steps
 from kerascli.layers.regularization.dropout import dropout_mask
 from kerascli.parts.base import Initializer
 from kerascli.shapes import TensorSpec
 
-SHUT = 1e4
+GATE_CLOSED = 1e4
 """Gate input that closes a gate: sigmoid(-SHUT) is 0 in every precision, and float16 can hold SHUT."""
 
 Products = Callable[[Tensor, int, int], Tensor]
@@ -47,11 +47,12 @@ class CellSettings(Protocol):
 class WeightedRecurrence(Recurrence, WeightedModule):
     """Recurrence with weights in which the gates are concatenated in Keras's order.
 
-    For a fused kernel, masked steps have an additional feature, which is 1 there: its weights, `hold`, keep the cell
-    state unchanged to the last bit, or the output within bounds where it is taken from before the masked steps anyway.
+    For a fused kernel, masked steps have an additional feature, which is 1 there: its weights, `masked_gates`, keep the
+    cell state unchanged to the last bit, or the output within bounds where it is taken from before the masked steps
+    anyway.
     """
 
-    hold: ClassVar[tuple[float, ...]]
+    masked_gates: ClassVar[tuple[float, ...]]
     """Weight of the masked-step feature for each gate."""
     states: ClassVar[int] = 1
 
@@ -62,7 +63,7 @@ class WeightedRecurrence(Recurrence, WeightedModule):
     def __init__(self, settings: CellSettings, features: int) -> None:
         super().__init__()
         self.settings = settings
-        self.gates = len(self.hold)
+        self.gates = len(self.masked_gates)
         columns = self.gates * settings.units
         self.add_weight_of(settings, "kernel", (features, columns), axes=(1, 0))
         self.add_weight_of(settings, "recurrent_kernel", (settings.units, columns), axes=(1, 0))
@@ -101,11 +102,11 @@ class WeightedRecurrence(Recurrence, WeightedModule):
             x = x * self.dropout_masks(x, self.settings.dropout, 1)[0]
         if mask is None:
             return self.all_steps(x, state, self.kernel)
-        x, seen = seen_first(x, mask)
+        x, seen = unmasked_first(x, mask)
         x = torch.cat([x, (~seen).unsqueeze(-1).to(x.dtype)], dim=-1)
-        hold = torch.cat([self.kernel.new_full((self.settings.units, 1), gate) for gate in self.hold])
-        outputs, (_, *memory) = self.all_steps(x, state, torch.cat([self.kernel, hold], dim=1))
-        outputs = back_in_time(outputs, mask)
+        masked_gates = torch.cat([self.kernel.new_full((self.settings.units, 1), gate) for gate in self.masked_gates])
+        outputs, (_, *memory) = self.all_steps(x, state, torch.cat([self.kernel, masked_gates], dim=1))
+        outputs = restore_order(outputs, mask)
         return outputs, (torch.where(mask.any(1, keepdim=True), outputs[:, -1], state[0]), *memory)
 
     def fused_weights(self, kernel: Tensor) -> list[Tensor]:

@@ -21,13 +21,13 @@ from kerascli.layers.geometry import (
 )
 from kerascli.layers.recurrent.base import Recurrent, SequenceModule
 from kerascli.layers.recurrent.fields import (
-    Constrained,
-    Forgetting,
-    Gated,
-    Initialized,
-    Penalized,
-    Regularized,
-    Seeded,
+    ActivityRegularizerArgument,
+    ConstraintArguments,
+    ForgetGateArguments,
+    GateArguments,
+    InitializerArguments,
+    RegularizerArguments,
+    SeedArgument,
     ZeroOutputForMask,
 )
 from kerascli.layers.recurrent.lstm import ForgetBias
@@ -40,7 +40,7 @@ from kerascli.shapes import DataFormat, TensorSpec, show_shape
 _GATES = 4
 
 
-class Framed(Filtering):
+class ConvLSTMArguments(Filtering):
     """First arguments of convolutional LSTMs."""
 
     data_format: DataFormat = "channels_last"
@@ -48,7 +48,17 @@ class Framed(Filtering):
     activation: fields.OutputActivation = Tanh()
 
 
-class ConvLSTM(Recurrent, Seeded, Constrained, Penalized, Regularized, Forgetting, Initialized, Gated, Framed):  # pyright: ignore[reportIncompatibleVariableOverride]
+class ConvLSTM(  # pyright: ignore[reportIncompatibleVariableOverride]
+    Recurrent,
+    SeedArgument,
+    ConstraintArguments,
+    ActivityRegularizerArgument,
+    RegularizerArguments,
+    ForgetGateArguments,
+    InitializerArguments,
+    GateArguments,
+    ConvLSTMArguments,
+):
     """Settings of a convolutional LSTM; the classes for each rank narrow the sizes."""
 
     state_count = 2
@@ -83,7 +93,7 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
         super().__init__()
         self.settings: ConvLSTM = settings  # pyright: ignore[reportIncompatibleVariableOverride]
         self.window = window
-        self.again = Window(window.size, (1,) * settings.rank, "same", (1,) * settings.rank)
+        self.recurrent_window = Window(window.size, (1,) * settings.rank, "same", (1,) * settings.rank)
         columns = _GATES * settings.filters
         axes = KERNEL_AXES[settings.rank]
         self.add_weight_of(settings, "kernel", (*window.size, channels, columns), axes=axes)
@@ -98,10 +108,10 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
         shape = (*sizes, self.settings.filters) if last else (self.settings.filters, *sizes)
         return [shape, shape]
 
-    def used_mask(self, mask: Tensor, x: Tensor) -> Tensor:
+    def step_mask(self, mask: Tensor, x: Tensor) -> Tensor:
         """Return the mask (N, T) of steps or (N, T, *) of positions of the output; raises ShapeMismatch."""
         if mask.ndim <= 2:
-            return super().used_mask(mask, x)
+            return super().step_mask(mask, x)
         masked, frame = tuple(mask.shape[2:]), self.state_shapes(tuple(x.shape[2:]))[0]
         if len(masked) > len(frame) or any(size not in (1, of) for size, of in zip(masked, frame, strict=False)):
             raise ShapeMismatch(
@@ -140,7 +150,7 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
         """Return the function that computes the recurrent part of the gates."""
         rate = self.settings.recurrent_dropout if self.training else 0.0
         masks = self._dropout_masks(h, rate) if rate else None
-        return lambda h: self._convolve(h, masks, self.recurrent_kernel, None, self.again)
+        return lambda h: self._convolve(h, masks, self.recurrent_kernel, None, self.recurrent_window)
 
     def _dropout_masks(self, frame: Tensor, rate: float) -> Tensor:  # (N, *) -> (N, gates * C, *)
         """Return a dropout mask for each gate, the same for all steps of a sequence."""

@@ -23,7 +23,7 @@ ZeroOutputForMask = Annotated[
 ]
 
 
-class Sized(Layer):
+class UnitArguments(Layer):
     """First arguments of cells over feature vectors."""
 
     units: PositiveInt
@@ -31,14 +31,14 @@ class Sized(Layer):
     activation: fields.OutputActivation = Tanh()
 
 
-class Gated(Layer):
+class GateArguments(Layer):
     """Argument of cells with gates."""
 
     recurrent_activation: fields.ActivationField | None = Sigmoid()
     """Activation function of the gates; null: none."""
 
 
-class Initialized(Layer):
+class InitializerArguments(Layer):
     """Use of a bias, and initializers of the weights."""
 
     use_bias: fields.UseBias = True
@@ -48,14 +48,14 @@ class Initialized(Layer):
     bias_initializer: fields.BiasInitializer = Zeros()
 
 
-class Forgetting(Layer):
+class ForgetGateArguments(Layer):
     """Argument of cells with a forget gate."""
 
     unit_forget_bias: bool = True
     """Initialize the forget gate's bias to 1 (Jozefowicz et al., 2015); bias_initializer fills the other gates'."""
 
 
-class Regularized(Layer):
+class RegularizerArguments(Layer):
     """Regularizers of the weights."""
 
     kernel_regularizer: fields.KernelRegularizer = None
@@ -64,13 +64,13 @@ class Regularized(Layer):
     bias_regularizer: fields.BiasRegularizer = None
 
 
-class Penalized(Layer):
+class ActivityRegularizerArgument(Layer):
     """Argument of layers that cells do not have."""
 
     activity_regularizer: fields.ActivityRegularizer = None
 
 
-class Constrained(Layer):
+class ConstraintArguments(Layer):
     """Constraints of the weights, and dropout rates."""
 
     kernel_constraint: fields.KernelConstraint = None
@@ -83,13 +83,13 @@ class Constrained(Layer):
     """Fraction of the previous output's features that is dropped in training, the same at every step."""
 
 
-class Seeded(Layer):
+class SeedArgument(Layer):
     """Seed of dropout, which most layers have after the dropout rates."""
 
     seed: Seed = None
 
 
-class LSTMWeights(Regularized, Forgetting, Initialized, Gated, Sized):
+class LSTMArguments(RegularizerArguments, ForgetGateArguments, InitializerArguments, GateArguments, UnitArguments):
     """Arguments of `lstm` and `lstm_cell` up to the regularizers."""
 
     activation: fields.ActivationField | None = Tanh()

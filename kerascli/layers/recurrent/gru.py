@@ -8,15 +8,15 @@ from torch import Tensor
 
 from kerascli.layers.base import Example, layer
 from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
-from kerascli.layers.recurrent.cell import SHUT, Products, WeightedRecurrence, features_of, features_of_sequence
+from kerascli.layers.recurrent.cell import GATE_CLOSED, Products, WeightedRecurrence, features_of, features_of_sequence
 from kerascli.layers.recurrent.fields import (
-    Constrained,
-    Gated,
-    Initialized,
-    Penalized,
-    Regularized,
-    Seeded,
-    Sized,
+    ActivityRegularizerArgument,
+    ConstraintArguments,
+    GateArguments,
+    InitializerArguments,
+    RegularizerArguments,
+    SeedArgument,
+    UnitArguments,
     UseCudnn,
     ZeroOutputForMask,
 )
@@ -34,7 +34,16 @@ ResetAfter = Annotated[
     Example(input=(5, 3), output=(5, 4), config={"units": 4, "return_sequences": True, "recurrent_dropout": 0.2}),
     Example(input=(5, 3), output=[(4,), (4,)], config={"units": 4, "return_state": True, "reset_after": False}),
 )
-class GRU(Recurrent, Seeded, Constrained, Penalized, Regularized, Initialized, Gated, Sized):  # pyright: ignore[reportIncompatibleVariableOverride]
+class GRU(  # pyright: ignore[reportIncompatibleVariableOverride]
+    Recurrent,
+    SeedArgument,
+    ConstraintArguments,
+    ActivityRegularizerArgument,
+    RegularizerArguments,
+    InitializerArguments,
+    GateArguments,
+    UnitArguments,
+):
     """Gated recurrent unit: a recurrent layer whose update and reset gates control its output (Cho et al., 2014).
 
     Input: (N, T, F). Output: (N, units), or (N, T, units) with `return_sequences`; `return_state` adds the last output,
@@ -70,7 +79,7 @@ class GRU(Recurrent, Seeded, Constrained, Penalized, Regularized, Initialized, G
         call={"states": [(4,)]},
     ),
 )
-class GRUCell(Constrained, Regularized, Initialized, Gated, Sized, Cell):
+class GRUCell(ConstraintArguments, RegularizerArguments, InitializerArguments, GateArguments, UnitArguments, Cell):
     """Cell of `gru`, for one step: used in `rnn`, or as a node with `states` [output].
 
     Input: (N, F). Outputs: (N, units), and the state after the step, (N, units).
@@ -103,7 +112,7 @@ class GRURecurrence(WeightedRecurrence):
     alone remain views of each other, which constraints rely on.
     """
 
-    hold = (SHUT, 0.0, 0.0)
+    masked_gates = (GATE_CLOSED, 0.0, 0.0)
 
     settings: GRU | GRUCell  # pyright: ignore[reportIncompatibleVariableOverride]
 

@@ -8,8 +8,15 @@ from torch import Tensor
 
 from kerascli.layers.base import Example, layer
 from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
-from kerascli.layers.recurrent.cell import SHUT, Products, WeightedRecurrence, features_of, features_of_sequence
-from kerascli.layers.recurrent.fields import Constrained, LSTMWeights, Penalized, Seeded, UseCudnn, ZeroOutputForMask
+from kerascli.layers.recurrent.cell import GATE_CLOSED, Products, WeightedRecurrence, features_of, features_of_sequence
+from kerascli.layers.recurrent.fields import (
+    ActivityRegularizerArgument,
+    ConstraintArguments,
+    LSTMArguments,
+    SeedArgument,
+    UseCudnn,
+    ZeroOutputForMask,
+)
 from kerascli.layers.recurrent.steps import State
 from kerascli.parts import fields
 from kerascli.parts.activations import Linear, Sigmoid, Tanh
@@ -22,7 +29,7 @@ from kerascli.shapes import TensorSpec
     Example(input=(5, 3), output=(5, 4), config={"units": 4, "return_sequences": True, "recurrent_dropout": 0.2}),
     Example(input=(5, 3), output=[(4,), (4,), (4,)], config={"units": 4, "return_state": True, "dropout": 0.2}),
 )
-class LSTM(Recurrent, Seeded, Constrained, Penalized, LSTMWeights):  # pyright: ignore[reportIncompatibleVariableOverride]
+class LSTM(Recurrent, SeedArgument, ConstraintArguments, ActivityRegularizerArgument, LSTMArguments):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Long short-term memory layer: a recurrent layer with a gated cell state (Hochreiter and Schmidhuber, 1997).
 
     Input: (N, T, F). Output: (N, units), or (N, T, units) with `return_sequences`; `return_state` adds the last output
@@ -63,7 +70,7 @@ class LSTM(Recurrent, Seeded, Constrained, Penalized, LSTMWeights):  # pyright: 
         call={"states": [(4,), (4,)]},
     ),
 )
-class LSTMCell(Seeded, Constrained, LSTMWeights, Cell):
+class LSTMCell(SeedArgument, ConstraintArguments, LSTMArguments, Cell):
     """Cell of `lstm`, for one step: used in `rnn`, or as a node with `states` [output, cell state].
 
     Input: (N, F). Outputs: (N, units), then the output and the cell state after the step, (N, units) each.
@@ -90,7 +97,7 @@ def _fits_kernel(settings: LSTM | LSTMCell) -> bool:
 class LSTMRecurrence(WeightedRecurrence):
     """Recurrence of an LSTM; gates are in the order input, forget, cell, output, in Keras as in torch."""
 
-    hold = (-SHUT, SHUT, 0.0, 0.0)
+    masked_gates = (-GATE_CLOSED, GATE_CLOSED, 0.0, 0.0)
     states = 2
 
     settings: LSTM | LSTMCell  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -18,7 +18,7 @@ def mask_of_steps(mask: Tensor, x: Tensor) -> Tensor:
     return mask.flatten(2).any(2) if mask.ndim > 2 else mask
 
 
-def seen_first(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+def unmasked_first(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Return (N, T, F) with the unmasked steps of each sequence first, in order, and the mask of the moved steps."""
     seen = mask.cumsum(1)
     times = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)
@@ -27,8 +27,8 @@ def seen_first(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return x.gather(1, order.unsqueeze(-1).expand_as(x)), mask.gather(1, order)
 
 
-def back_in_time(outputs: Tensor, mask: Tensor) -> Tensor:
-    """Move outputs of `seen_first` steps back to their times; a masked step repeats the output before it, or is 0."""
+def restore_order(outputs: Tensor, mask: Tensor) -> Tensor:
+    """Move outputs of `unmasked_first` steps to their own times; a masked step repeats the output before it, or is 0."""
     latest = mask.cumsum(1).unsqueeze(-1) - 1
     moved = outputs.gather(1, latest.clamp(min=0).expand_as(outputs))
     return torch.where(latest >= 0, moved, 0.0)

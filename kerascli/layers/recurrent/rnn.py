@@ -48,7 +48,7 @@ CellField = Annotated[
 """Type of a cell, or of a list of cells, which is a stack; a cell defined in the config is read by the graph."""
 
 
-class OfCell(Layer):
+class CellArgument(Layer):
     """First argument of `rnn`."""
 
     cell: CellField
@@ -63,7 +63,7 @@ class OfCell(Layer):
         config={"cell": [{"lstm_cell": 4}, {"simple_rnn_cell": 2}], "return_sequences": True, "return_state": True},
     ),
 )
-class RNN(Recurrent, OfCell):  # pyright: ignore[reportIncompatibleVariableOverride]
+class RNN(Recurrent, CellArgument):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Runs a cell over the steps of a sequence.
 
     Input: (N, T, *). Output: the last step's, (N, units), or all, (N, T, units), with `return_sequences`;
@@ -119,7 +119,7 @@ class RNNModule(SequenceModule):
         self.settings = settings
         self._name = settings.cell.component_name
         self.add_module(self._name, build_inner(settings.cell, step, trainable=settings.trainable))
-        self.output_at = self._cell.output_at
+        self.output_index = self._cell.output_index
 
     @property
     def _cell(self) -> Recurrence:
@@ -149,7 +149,7 @@ class StackModule(StepModule):
             self.add_module(name, module)
             self._names.append(name)
             step = TensorSpec(module.output_shape(step), step.dtype)
-        self.output_at = sum(self._counts[:-1]) + self._cells[-1].output_at
+        self.output_index = sum(self._counts[:-1]) + self._cells[-1].output_index
 
     @property
     def _cells(self) -> list[Recurrence]:
@@ -161,7 +161,7 @@ class StackModule(StepModule):
         for cell in self._cells:
             own = cell.state_shapes(step)
             shapes += own
-            step = own[cell.output_at]
+            step = own[cell.output_index]
         return shapes
 
     def run(self, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:

@@ -5,14 +5,14 @@ from torch import Tensor
 
 from kerascli.layers.base import Example, layer
 from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
-from kerascli.layers.recurrent.cell import SHUT, Products, WeightedRecurrence, features_of, features_of_sequence
+from kerascli.layers.recurrent.cell import GATE_CLOSED, Products, WeightedRecurrence, features_of, features_of_sequence
 from kerascli.layers.recurrent.fields import (
-    Constrained,
-    Initialized,
-    Penalized,
-    Regularized,
-    Seeded,
-    Sized,
+    ActivityRegularizerArgument,
+    ConstraintArguments,
+    InitializerArguments,
+    RegularizerArguments,
+    SeedArgument,
+    UnitArguments,
     ZeroOutputForMask,
 )
 from kerascli.layers.recurrent.steps import State
@@ -25,7 +25,14 @@ from kerascli.shapes import Seed, TensorSpec
     Example(input=(5, 3), output=(5, 4), config={"units": 4, "return_sequences": True, "recurrent_dropout": 0.2}),
     Example(input=(5, 3), output=[(4,), (4,)], config={"units": 4, "return_state": True, "activation": "relu"}),
 )
-class SimpleRNN(Recurrent, Constrained, Penalized, Regularized, Initialized, Sized):  # pyright: ignore[reportIncompatibleVariableOverride]
+class SimpleRNN(  # pyright: ignore[reportIncompatibleVariableOverride]
+    Recurrent,
+    ConstraintArguments,
+    ActivityRegularizerArgument,
+    RegularizerArguments,
+    InitializerArguments,
+    UnitArguments,
+):
     """Fully connected RNN: h_t = activation(x_t @ kernel + h_(t-1) @ recurrent_kernel + bias) (Elman, 1990).
 
     Input: (N, T, F). Output: (N, units), or (N, T, units) with `return_sequences`; `return_state` adds the last output,
@@ -53,7 +60,7 @@ class SimpleRNN(Recurrent, Constrained, Penalized, Regularized, Initialized, Siz
         call={"states": [(4,)]},
     ),
 )
-class SimpleRNNCell(Seeded, Constrained, Regularized, Initialized, Sized, Cell):
+class SimpleRNNCell(SeedArgument, ConstraintArguments, RegularizerArguments, InitializerArguments, UnitArguments, Cell):
     """Cell of `simple_rnn`, for one step: used in `rnn`, or as a node with `states` [output].
 
     Input: (N, F). Outputs: (N, units), and the state after the step, (N, units).
@@ -72,7 +79,7 @@ def _fits_kernel(settings: SimpleRNN | SimpleRNNCell) -> bool:
 
 
 class SimpleRNNRecurrence(WeightedRecurrence):
-    hold = (-SHUT,)  # relu gives 0 then, so that no output grows without bound
+    masked_gates = (-GATE_CLOSED,)  # relu gives 0 then, so that no output grows without bound
 
     settings: SimpleRNN | SimpleRNNCell  # pyright: ignore[reportIncompatibleVariableOverride]
 
