@@ -29,7 +29,7 @@ CausalPadding = Annotated[
 ]
 
 
-class Over1D(Layer):
+class WindowArguments1D(Layer):
     """Window settings of layers over sequences; a mixin, listed before the base that has the other settings."""
 
     rank: ClassVar[int] = 1
@@ -39,7 +39,7 @@ class Over1D(Layer):
     dilation_rate: Size1D = (1,)
 
 
-class Over2D(Layer):
+class WindowArguments2D(Layer):
     """Window settings of layers over images; a mixin, listed before the base that has the other settings."""
 
     rank: ClassVar[int] = 2
@@ -49,7 +49,7 @@ class Over2D(Layer):
     dilation_rate: Size2D = (1, 1)
 
 
-class Over3D(Layer):
+class WindowArguments3D(Layer):
     """Window settings of layers over volumes; a mixin, listed before the base that has the other settings."""
 
     rank: ClassVar[int] = 3
@@ -124,7 +124,7 @@ class Window:
         """Size of the window along each axis, gaps of the dilation included."""
         return tuple((size - 1) * step + 1 for size, step in zip(self.size, self.dilation, strict=True))
 
-    def over_images(self) -> "Window":
+    def at_least_2d(self) -> "Window":
         """Return the window for a sequence that is processed as an image of height 1."""
         ones = (1,) * (2 - len(self.size))
         return Window((*ones, *self.size), (*ones, *self.strides), self.padding, (*ones, *self.dilation))
@@ -140,7 +140,7 @@ class Window:
                 hint="use padding: same, a smaller window, or fewer poolings and strides before it",
             )
 
-    def results(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
+    def output_sizes(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
         """Return the output size along each axis: the number of window positions."""
         spans = [0 if self.padding == "valid" else reach - 1 for reach in self.reach]
         return tuple(
@@ -161,11 +161,11 @@ class Window:
         return [(total // 2, total - total // 2) for total in totals]
 
 
-def even(pads: list[tuple[int, int]]) -> tuple[int, ...] | None:
+def symmetric_padding(pads: list[tuple[int, int]]) -> tuple[int, ...] | None:
     """Return symmetric padding as torch's kernels take it; None if the two sides differ."""
     return tuple(before for before, _ in pads) if all(before == after for before, after in pads) else None
 
 
-def flat(pads: list[tuple[int, int]]) -> list[int]:
+def pad_order(pads: list[tuple[int, int]]) -> list[int]:
     """Return the padding in the order of `F.pad`: last axis first."""
     return [side for pad in reversed(pads) for side in pad]

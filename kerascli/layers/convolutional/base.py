@@ -14,10 +14,10 @@ from kerascli.layers.geometry import (
     Padding,
     Strides,
     Window,
-    even,
-    flat,
     from_channels_first,
+    pad_order,
     spatial_shape,
+    symmetric_padding,
     to_channels_first,
 )
 from kerascli.parts.base import Activation
@@ -41,7 +41,7 @@ DepthMultiplier = Annotated[
 ]
 
 
-class Filtering(Layer):
+class FilterArguments(Layer):
     """First arguments of layers with filters; the classes for each rank narrow the sizes."""
 
     rank: ClassVar[int]
@@ -81,20 +81,20 @@ def sizes_and_channels(x: TensorSpec, rank: int, data_format: DataFormat) -> tup
     return sizes, channels
 
 
-class ConvolvingModule(WeightedModule):
+class BaseConvolutionModule(WeightedModule):
     """Module of a convolution; rank 1 runs as rank 2 with height 1: the same kernels, in the fast memory format."""
 
     bias: Tensor | None
 
     def __init__(self, settings: ConvolutionSettings) -> None:
         super().__init__()
-        self.of_sequences = settings.rank == 1
+        self.is_1d = settings.rank == 1
         self.data_format: DataFormat = settings.data_format
         self.activation = settings.activation
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *sizes, C) -> (N, *sizes, filters), or channels first
         x = to_channels_first(x, self.data_format)
-        y = self.convolve(x.unsqueeze(2)).squeeze(2) if self.of_sequences else self.convolve(x)
+        y = self.convolve(x.unsqueeze(2)).squeeze(2) if self.is_1d else self.convolve(x)
         y = from_channels_first(y, self.data_format)
         return y if self.activation is None else self.activation(y)
 
@@ -102,15 +102,15 @@ class ConvolvingModule(WeightedModule):
     def convolve(self, x: Tensor) -> Tensor:
         """Convolve (N, C, *sizes), of at least two sizes, to (N, filters, *sizes), bias included."""
 
-    def over_images(self, kernel: Tensor) -> Tensor:
+    def at_least_2d(self, kernel: Tensor) -> Tensor:
         """Return a kernel of torch's layout as `convolve` takes it: rank 1 gets a height of 1."""
-        return kernel.unsqueeze(2) if self.of_sequences else kernel
+        return kernel.unsqueeze(2) if self.is_1d else kernel
 
 
 def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, window: Window, groups: int = 1) -> Tensor:
     """Convolve (N, C, *sizes) with a kernel (filters, C / groups, *size) to (N, filters, *sizes)."""
     pads = window.pads(tuple(x.shape[2:]))
-    padding = even(pads)
+    padding = symmetric_padding(pads)
     if padding is None:
-        x, padding = F.pad(x, flat(pads)), 0
+        x, padding = F.pad(x, pad_order(pads)), 0
     return _CONVOLVE[len(pads)](x, kernel, bias, window.strides, padding, window.dilation, groups)

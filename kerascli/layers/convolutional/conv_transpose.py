@@ -7,15 +7,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kerascli.layers.base import Example, ShapeMismatch, layer
-from kerascli.layers.convolutional.base import KERNEL_AXES, ConvolvingModule, Filtering, sizes_and_channels
-from kerascli.layers.geometry import DilationRate, Over1D, Over2D, Over3D, Window
+from kerascli.layers.convolutional.base import KERNEL_AXES, BaseConvolutionModule, FilterArguments, sizes_and_channels
+from kerascli.layers.geometry import DilationRate, Window, WindowArguments1D, WindowArguments2D, WindowArguments3D
 from kerascli.layers.kernels import KernelAndBias
 from kerascli.ops.filters import cut_of_transposed
 from kerascli.parts import fields
 from kerascli.shapes import Count1D, Count2D, Count3D, DataFormat, NonNegativeInt, TensorSpec
 
 
-class Transposing(Filtering):
+class TransposedConvolutionArguments(FilterArguments):
     """Arguments of a transposed convolution that precede the kernel's and the bias's."""
 
     padding: Literal["valid", "same"] = "valid"
@@ -28,7 +28,7 @@ class Transposing(Filtering):
     use_bias: fields.UseBias = True
 
 
-class TransposedConvolution(KernelAndBias, Transposing):
+class TransposedConvolution(KernelAndBias, TransposedConvolutionArguments):
     """Settings of a transposed convolution; the classes for each rank narrow the sizes."""
 
     @model_validator(mode="after")
@@ -53,7 +53,7 @@ class TransposedConvolution(KernelAndBias, Transposing):
         return TransposedConvolutionModule(self, window, cuts, channels)
 
 
-class TransposedConvolutionModule(ConvolvingModule):
+class TransposedConvolutionModule(BaseConvolutionModule):
     """Module of a transposed convolution, with torch's symmetric padding; the rest at the end is cut off afterwards."""
 
     kernel: Tensor
@@ -62,8 +62,8 @@ class TransposedConvolutionModule(ConvolvingModule):
         self, settings: TransposedConvolution, window: Window, cuts: tuple[tuple[int, int], ...], channels: int
     ) -> None:
         super().__init__(settings)
-        window = window.over_images()
-        cuts = ((0, 0), *cuts) if self.of_sequences else cuts
+        window = window.at_least_2d()
+        cuts = ((0, 0), *cuts) if self.is_1d else cuts
         self.strides, self.dilation = window.strides, window.dilation
         self.padding = tuple(before for before, _ in cuts)
         self.output_padding = tuple(max(before - after, 0) for before, after in cuts)
@@ -75,7 +75,7 @@ class TransposedConvolutionModule(ConvolvingModule):
     def convolve(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, filters, *sizes)
         function = F.conv_transpose2d if x.ndim == 4 else F.conv_transpose3d
         y = function(
-            x, self.over_images(self.kernel), self.bias,
+            x, self.at_least_2d(self.kernel), self.bias,
             self.strides, self.padding, self.output_padding, 1, self.dilation,
         )  # fmt: skip
         for axis, rest in enumerate(self.rest, 2):
@@ -88,7 +88,7 @@ class TransposedConvolutionModule(ConvolvingModule):
     Example(input=(8, 4), output=(16, 6), config={"filters": 6, "kernel_size": 3, "strides": 2, "padding": "same"}),
     aliases=("convolution_1d_transpose",),
 )
-class Conv1DTranspose(Over1D, TransposedConvolution):
+class Conv1DTranspose(WindowArguments1D, TransposedConvolution):
     """Transposed 1D convolution (also called deconvolution) of sequences: strides of 2 double their length.
 
     Input: (N, T, C). Output: (N, T', filters). With `data_format: channels_first`: (N, C, T) and (N, filters, T').
@@ -108,7 +108,7 @@ class Conv1DTranspose(Over1D, TransposedConvolution):
     ),
     aliases=("convolution_2d_transpose",),
 )
-class Conv2DTranspose(Over2D, TransposedConvolution):
+class Conv2DTranspose(WindowArguments2D, TransposedConvolution):
     """Transposed 2D convolution (also called deconvolution) of images: strides of 2 double their height and width.
 
     Input: (N, H, W, C). Output: (N, H', W', filters). With `data_format: channels_first`: (N, C, H, W) and (N, filters,
@@ -127,7 +127,7 @@ class Conv2DTranspose(Over2D, TransposedConvolution):
     Example(input=(2, 3, 4, 2), output=(4, 5, 6, 3), config={"filters": 3, "kernel_size": 3}),
     aliases=("convolution_3d_transpose",),
 )
-class Conv3DTranspose(Over3D, TransposedConvolution):
+class Conv3DTranspose(WindowArguments3D, TransposedConvolution):
     """Transposed 3D convolution (also called deconvolution) of volumes: strides of 2 double each size.
 
     Input: (N, D, H, W, C). Output: (N, D', H', W', filters). With `data_format: channels_first`: (N, C, D, H, W) and

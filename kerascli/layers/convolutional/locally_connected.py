@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.layers.base import Example, ShapeMismatch, WeightedModule, layer
-from kerascli.layers.convolutional.base import Filtering, sizes_and_channels
+from kerascli.layers.convolutional.base import FilterArguments, sizes_and_channels
 from kerascli.layers.geometry import Window
 from kerascli.layers.kernels import KernelAndBias
 from kerascli.parts import fields
 from kerascli.shapes import DataFormat, Size1D, Size2D, TensorSpec
 
 
-class Connecting(Filtering):
+class LocallyConnectedArguments(FilterArguments):
     """Arguments of a locally connected layer that precede the kernel's and the bias's."""
 
     padding: Literal["valid"] = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -24,7 +24,7 @@ class Connecting(Filtering):
     use_bias: fields.UseBias = True
 
 
-class LocallyConnected(KernelAndBias, Connecting):
+class LocallyConnected(KernelAndBias, LocallyConnectedArguments):
     """Settings of a locally connected layer; the classes for each rank narrow the sizes."""
 
     implementation: Literal[1] = 1

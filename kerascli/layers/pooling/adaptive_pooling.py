@@ -36,7 +36,7 @@ class AdaptivePoolingModule(PoolingModule):
     def __init__(self, settings: AdaptivePooling) -> None:
         super().__init__(settings.rank, settings.data_format)
         self.pools = settings.pools
-        self.output_size: Any = (1, *settings.output_size) if self.of_sequences else settings.output_size
+        self.output_size: Any = (1, *settings.output_size) if self.is_1d else settings.output_size
 
     def pool(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, C, *output_size)
         return self.pools[x.ndim - 4](x, self.output_size)

@@ -13,12 +13,12 @@ class PoolingModule(nn.Module):
 
     def __init__(self, rank: int, data_format: DataFormat) -> None:
         super().__init__()
-        self.of_sequences = rank == 1
+        self.is_1d = rank == 1
         self.data_format: DataFormat = data_format
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *sizes, C) -> (N, *sizes, C), or channels first
         x = to_channels_first(x, self.data_format)
-        y = self.pool(x.unsqueeze(2)).squeeze(2) if self.of_sequences else self.pool(x)
+        y = self.pool(x.unsqueeze(2)).squeeze(2) if self.is_1d else self.pool(x)
         return from_channels_first(y, self.data_format)
 
     @abstractmethod

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.layers.geometry import Padding, Window, even, flat, spatial_shape
+from kerascli.layers.geometry import Padding, Window, pad_order, spatial_shape, symmetric_padding
 from kerascli.layers.pooling.base import PoolingModule
 from kerascli.shapes import DataFormat, Size1D, Size2D, Size3D, Sizes, TensorSpec
 
@@ -15,7 +15,7 @@ from kerascli.shapes import DataFormat, Size1D, Size2D, Size3D, Sizes, TensorSpe
 class WindowPoolingModule(PoolingModule):
     def __init__(self, window: Window, data_format: DataFormat) -> None:
         super().__init__(len(window.size), data_format)
-        self.window = window.over_images()
+        self.window = window.at_least_2d()
 
 
 class AveragePoolingModule(WindowPoolingModule):
@@ -24,19 +24,19 @@ class AveragePoolingModule(WindowPoolingModule):
     def pool(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, C, *sizes)
         window, pads = self.window, self.window.pads(tuple(x.shape[2:]))
         average = F.avg_pool2d if x.ndim == 4 else F.avg_pool3d
-        padding = even(pads)
+        padding = symmetric_padding(pads)
         if padding is not None:
             return average(x, window.size, window.strides, padding, count_include_pad=False)
-        share = average(F.pad(torch.ones_like(x[:1, :1]), flat(pads)), window.size, window.strides)
-        return average(F.pad(x, flat(pads)), window.size, window.strides) / share
+        share = average(F.pad(torch.ones_like(x[:1, :1]), pad_order(pads)), window.size, window.strides)
+        return average(F.pad(x, pad_order(pads)), window.size, window.strides) / share
 
 
 class MaxPoolingModule(WindowPoolingModule):
     def pool(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, C, *sizes)
         window, pads = self.window, self.window.pads(tuple(x.shape[2:]))
-        padding = even(pads)
+        padding = symmetric_padding(pads)
         if padding is None:
-            x, padding = F.pad(x, flat(pads), value=-torch.inf), 0
+            x, padding = F.pad(x, pad_order(pads), value=-torch.inf), 0
         largest = F.max_pool2d if x.ndim == 4 else F.max_pool3d
         return largest(x, window.size, window.strides, padding)
 

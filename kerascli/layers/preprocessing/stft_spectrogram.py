@@ -9,7 +9,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
-from kerascli.layers.geometry import Window, flat, spatial_shape
+from kerascli.layers.geometry import Window, pad_order, spatial_shape
 from kerascli.parts.initializers import STFT
 from kerascli.shapes import DataFormat, PositiveInt, TensorSpec
 
@@ -92,7 +92,7 @@ class STFTSpectrogramModule(WeightedModule):
     def forward(self, x: Tensor) -> Tensor:  # (N, T, C) -> (N, T', C * F) or (N, T', F, C)
         x = x.mT if self.last else x
         channels, steps = x.shape[1:]
-        padded = F.pad(x.reshape(-1, 1, steps), flat(self.frames.pads((steps,))))
+        padded = F.pad(x.reshape(-1, 1, steps), pad_order(self.frames.pads((steps,))))
         parts = {
             side: F.conv1d(padded, getattr(self, f"{side}_kernel"), stride=self.frames.strides)
             for side in ("real", "imag")

@@ -8,13 +8,13 @@ from pydantic import model_validator
 from torch import Tensor
 
 from kerascli.layers.base import Example, ShapeMismatch, WeightedModule, layer
-from kerascli.layers.convolutional.base import KERNEL_AXES, Filtering, convolve
+from kerascli.layers.convolutional.base import KERNEL_AXES, FilterArguments, convolve
 from kerascli.layers.geometry import (
     DilationRate,
-    Over1D,
-    Over2D,
-    Over3D,
     Window,
+    WindowArguments1D,
+    WindowArguments2D,
+    WindowArguments3D,
     from_channels_first,
     spatial_shape,
     to_channels_first,
@@ -40,7 +40,7 @@ from kerascli.shapes import DataFormat, TensorSpec, show_shape
 _GATES = 4
 
 
-class ConvLSTMArguments(Filtering):
+class ConvLSTMArguments(FilterArguments):
     """First arguments of convolutional LSTMs."""
 
     data_format: DataFormat = "channels_last"
@@ -104,7 +104,7 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
 
     def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
         last = self.settings.data_format == "channels_last"
-        sizes = self.window.results(step[:-1] if last else step[1:])
+        sizes = self.window.output_sizes(step[:-1] if last else step[1:])
         shape = (*sizes, self.settings.filters) if last else (self.settings.filters, *sizes)
         return [shape, shape]
 
@@ -183,7 +183,7 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
     ),
     name="conv_lstm_1d",
 )
-class ConvLSTM1D(Over1D, ConvLSTM):
+class ConvLSTM1D(WindowArguments1D, ConvLSTM):
     """Convolutional LSTM over sequences of 1D frames: `lstm` with `conv_1d` in place of matrix products.
 
     Input: (N, T, L, C). Output: (N, L', filters), or (N, T, L', filters) with `return_sequences`; `return_state` adds
@@ -207,7 +207,7 @@ class ConvLSTM1D(Over1D, ConvLSTM):
     ),
     name="conv_lstm_2d",
 )
-class ConvLSTM2D(Over2D, ConvLSTM):
+class ConvLSTM2D(WindowArguments2D, ConvLSTM):
     """Convolutional LSTM over sequences of images: `lstm` with `conv_2d` in place of matrix products.
 
     Input: (N, T, H, W, C). Output: (N, H', W', filters), or (N, T, H', W', filters) with `return_sequences`;
@@ -220,7 +220,7 @@ class ConvLSTM2D(Over2D, ConvLSTM):
     Example(input=(3, 4, 5, 6, 2), output=(2, 3, 4, 4), config={"filters": 4, "kernel_size": 3}),
     name="conv_lstm_3d",
 )
-class ConvLSTM3D(Over3D, ConvLSTM):
+class ConvLSTM3D(WindowArguments3D, ConvLSTM):
     """Convolutional LSTM over sequences of volumes: `lstm` with `conv_3d` in place of matrix products.
 
     Input: (N, T, D, H, W, C). Output: (N, D', H', W', filters), or (N, T, D', H', W', filters) with `return_sequences`;

@@ -28,7 +28,7 @@ def unmasked_first(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def restore_order(outputs: Tensor, mask: Tensor) -> Tensor:
-    """Move outputs of `unmasked_first` steps to their own times; a masked step repeats the output before it, or is 0."""
+    """Move outputs of `unmasked_first` steps to their times; a masked step repeats the output before it, or is 0."""
     latest = mask.cumsum(1).unsqueeze(-1) - 1
     moved = outputs.gather(1, latest.clamp(min=0).expand_as(outputs))
     return torch.where(latest >= 0, moved, 0.0)

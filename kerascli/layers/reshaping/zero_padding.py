@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.layers.geometry import flat, spatial_shape
+from kerascli.layers.geometry import pad_order, spatial_shape
 from kerascli.shapes import DataFormat, Margin1D, Margin2D, Margin3D, TensorSpec
 
 
@@ -73,7 +73,7 @@ class ZeroPadding3D(Layer):
 def _padded(x: TensorSpec, margins: Sequence[tuple[int, int]], data_format: DataFormat) -> nn.Module:
     spatial_shape(x, len(margins), data_format)
     channels = [(0, 0)] if data_format == "channels_last" else []
-    return ZeroPaddingModule(flat([*margins, *channels]))
+    return ZeroPaddingModule(pad_order([*margins, *channels]))
 
 
 class ZeroPaddingModule(nn.Module):
