@@ -61,7 +61,7 @@ class InnerCalls:
         self._metrics: dict[str, Tensor] = {}
         self._updates: dict[str, Tensor] = {}
 
-    def note(self, name: str, result: Any) -> Any:
+    def collect(self, name: str, result: Any) -> Any:
         """Return the value of a module's result and keep its losses, metrics and updates under the prefix `name`."""
         if not isinstance(result, Outcome):
             return result

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from kerascli.layers.attention.base import last_size
+from kerascli.layers.attention.base import feature_count
 from kerascli.layers.attention.scored import ScoredAttention, ScoredModule, check_inputs
 from kerascli.layers.base import Example, layer
 from kerascli.parts.initializers import GlorotUniform
@@ -31,7 +31,7 @@ class AdditiveAttention(ScoredAttention):
 
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
         check_inputs(xs)
-        return AdditiveAttentionModule(self, last_size(xs[0]))
+        return AdditiveAttentionModule(self, feature_count(xs[0]))
 
 
 class AdditiveAttentionModule(ScoredModule):

@@ -5,8 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from kerascli.layers.attention.base import fused
-from kerascli.layers.attention.scored import ScoredAttention, ScoredModule, check_inputs, hidden_score
+from kerascli.layers.attention.base import fused_attention
+from kerascli.layers.attention.scored import ScoredAttention, ScoredModule, check_inputs, masked_score
 from kerascli.layers.base import Example, layer
 from kerascli.parts.initializers import Ones
 from kerascli.shapes import Fraction, Seed, TensorSpec
@@ -58,12 +58,14 @@ class AttentionModule(ScoredModule):
         sums = query.unsqueeze(-2) + key.unsqueeze(-3)
         return self.concat_score_weight * torch.tanh(self._scaled(sums)).sum(-1)
 
-    def at_once(self, query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None) -> Tensor | None:
+    def fused_result(self, query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None) -> Tensor | None:
         if self.concat_score_weight is not None or query.ndim != 3:
             return None
         query, key, value = (x.unsqueeze(1) for x in (self._scaled(query), key, value))  # the kernel takes heads: one
-        seen = seen if seen is None or seen.ndim == 2 else seen.unsqueeze(1)
-        return fused(query, key, value, seen, scale=1.0, is_causal=False, hidden=hidden_score(query.dtype)).squeeze(1)
+        visible = visible if visible is None or visible.ndim == 2 else visible.unsqueeze(1)
+        return fused_attention(
+            query, key, value, visible, scale=1.0, is_causal=False, masked_score=masked_score(query.dtype)
+        ).squeeze(1)
 
     def _scaled(self, x: Tensor) -> Tensor:
         return x if self.scale is None else x * self.scale

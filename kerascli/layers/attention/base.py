@@ -54,24 +54,24 @@ def query_value_key(
     return query, value, key
 
 
-def last_size(x: TensorSpec) -> int:
+def feature_count(x: TensorSpec) -> int:
     """Return the number of features, which `query_value_key` has checked to be known."""
     assert x.shape[-1] is not None
     return x.shape[-1]
 
 
-def all_of(masks: Sequence[Tensor | None]) -> Tensor | None:
+def combined_mask(masks: Sequence[Tensor | None]) -> Tensor | None:
     """Return the logical and of the masks that are not None; None if there are none."""
     present = [mask for mask in masks if mask is not None]
     return reduce(torch.logical_and, present) if present else None
 
 
-def causal(query: Tensor, key: Tensor) -> Tensor:
+def causal_mask(query: Tensor, key: Tensor) -> Tensor:
     """Return a mask (T, S) of (*, T, D) and (*, S, D): step t of the query attends to the steps up to t of the key."""
     return _distances(query, key) >= 0
 
 
-def within(window: int, query: Tensor, key: Tensor) -> Tensor:
+def window_mask(window: int, query: Tensor, key: Tensor) -> Tensor:
     """Return a mask (T, S): a step attends to the steps less than `window` away."""
     return _distances(query, key).abs() < window
 
@@ -81,13 +81,20 @@ def _distances(query: Tensor, key: Tensor) -> Tensor:
     return rows.unsqueeze(1) - columns
 
 
-def fused(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, scale: float, is_causal: bool, hidden: float
+def fused_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    *,
+    scale: float,
+    is_causal: bool,
+    masked_score: float,
 ) -> Tensor:  # (*, T, D), (*, S, D), (*, S, V) -> (*, T, V)
-    """Compute softmax(query @ key * scale) @ value in torch's kernel; `hidden` is added to masked scores."""
+    """Compute softmax(query @ key * scale) @ value in torch's kernel; `masked_score` is added to masked scores."""
     bias = None
     if mask is not None:
-        bias = torch.zeros((), dtype=query.dtype, device=query.device).where(mask, hidden)
+        bias = torch.zeros((), dtype=query.dtype, device=query.device).where(mask, masked_score)
     return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, is_causal=is_causal, scale=scale)
 
 

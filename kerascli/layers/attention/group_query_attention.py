@@ -5,8 +5,8 @@ from typing import Self
 from pydantic import model_validator
 from torch import nn
 
-from kerascli.layers.attention.base import last_size, query_value_key
-from kerascli.layers.attention.heads import HeadsLayer, HeadsModule
+from kerascli.layers.attention.base import feature_count, query_value_key
+from kerascli.layers.attention.heads import MultiHeadLayer, MultiHeadModule
 from kerascli.layers.attention.projection import Projection
 from kerascli.layers.base import Example, layer
 from kerascli.layers.kernels import KernelAndBias
@@ -14,7 +14,7 @@ from kerascli.parts import fields
 from kerascli.shapes import Fraction, PositiveInt, Seed, TensorSpec
 
 
-class Heads(HeadsLayer):
+class GroupQueryArguments(MultiHeadLayer):
     """Arguments of `group_query_attention` that precede the kernel's and the bias's."""
 
     head_dim: PositiveInt
@@ -41,7 +41,7 @@ class Heads(HeadsLayer):
     }),
     aliases=("grouped_query_attention",),
 )  # fmt: skip
-class GroupQueryAttention(KernelAndBias, Heads):
+class GroupQueryAttention(KernelAndBias, GroupQueryArguments):
     """Grouped-query attention: `multi_head_attention` whose query heads share key and value heads in groups.
 
     Called on [query, value] or [query, value, key], of shapes (N, T, F), (N, S, G) and (N, S, K). Output: (N, T, F). It
@@ -65,12 +65,12 @@ class GroupQueryAttention(KernelAndBias, Heads):
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
         query, value, key = query_value_key(xs, rank=2)
         heads, shared = (self.num_query_heads, self.head_dim), (self.num_key_value_heads, self.head_dim)
-        return HeadsModule(
-            query=Projection(self, (last_size(query),), heads),
-            key=Projection(self, (last_size(key),), shared),
-            gate=Projection(self, (last_size(query),), heads) if self.use_gate else None,
-            value=Projection(self, (last_size(value),), shared),
-            attention_output=Projection(self, heads, (last_size(query),)),
+        return MultiHeadModule(
+            query=Projection(self, (feature_count(query),), heads),
+            key=Projection(self, (feature_count(key),), shared),
+            gate=Projection(self, (feature_count(query),), heads) if self.use_gate else None,
+            value=Projection(self, (feature_count(value),), shared),
+            attention_output=Projection(self, heads, (feature_count(query),)),
             size=self.head_dim, axes=(1,), window=self.sliding_window, flash=self.flash_attention,
             rate=self.dropout, seed=self.seed, penalty=self.activity_regularizer,
         )  # fmt: skip

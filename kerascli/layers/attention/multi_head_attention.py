@@ -5,8 +5,8 @@ from typing import Self
 from pydantic import model_validator
 from torch import nn
 
-from kerascli.layers.attention.base import last_size, query_value_key
-from kerascli.layers.attention.heads import HeadsLayer, HeadsModule
+from kerascli.layers.attention.base import feature_count, query_value_key
+from kerascli.layers.attention.heads import MultiHeadLayer, MultiHeadModule
 from kerascli.layers.attention.projection import Projection
 from kerascli.layers.base import Example, ShapeMismatch, layer
 from kerascli.layers.geometry import positive_axes
@@ -15,7 +15,7 @@ from kerascli.parts import fields
 from kerascli.shapes import Axes, Fraction, PositiveInt, Seed, Sizes, TensorSpec
 
 
-class Heads(HeadsLayer):
+class MultiHeadArguments(MultiHeadLayer):
     """Arguments of `multi_head_attention` that precede the kernel's and the bias's."""
 
     num_heads: PositiveInt
@@ -46,7 +46,7 @@ class Heads(HeadsLayer):
         "num_heads": 2, "key_dim": 3, "attention_axes": 2,
     }),
 )  # fmt: skip
-class MultiHeadAttention(KernelAndBias, Heads):
+class MultiHeadAttention(KernelAndBias, MultiHeadArguments):
     """Multi-head attention: scaled dot-product attention in several learned projections (heads) in parallel.
 
     Called on [query, value] or [query, value, key], of shapes (N, T, F), (N, S, G) and (N, S, K); [x, x] is
@@ -76,12 +76,12 @@ class MultiHeadAttention(KernelAndBias, Heads):
         axes = self._axes(query, value)
         of_value = self.value_dim or self.key_dim
         heads, gated = (self.num_heads, self.key_dim), (self.num_heads, of_value)
-        results = self.output_shape or last_size(query)
-        return HeadsModule(
-            query=Projection(self, (last_size(query),), heads),
-            key=Projection(self, (last_size(key),), heads),
-            gate=Projection(self, (last_size(query),), gated) if self.use_gate else None,
-            value=Projection(self, (last_size(value),), gated),
+        results = self.output_shape or feature_count(query)
+        return MultiHeadModule(
+            query=Projection(self, (feature_count(query),), heads),
+            key=Projection(self, (feature_count(key),), heads),
+            gate=Projection(self, (feature_count(query),), gated) if self.use_gate else None,
+            value=Projection(self, (feature_count(value),), gated),
             attention_output=Projection(self, gated, (results,) if isinstance(results, int) else results),
             size=self.key_dim, axes=axes, window=self.sliding_window, flash=self.flash_attention,
             rate=self.dropout, seed=self.seed, penalty=self.activity_regularizer,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from kerascli.layers.attention.base import CALL, AttentionLayer, all_of, causal, query_value_key
+from kerascli.layers.attention.base import CALL, AttentionLayer, causal_mask, combined_mask, query_value_key
 from kerascli.layers.base import CallArgument, ShapeMismatch, WeightedModule
 from kerascli.layers.regularization.dropout import dropout
 from kerascli.shapes import TensorSpec
@@ -54,34 +54,34 @@ class ScoredModule(WeightedModule):
     ) -> Tensor | tuple[Tensor, Tensor]:  # (N, *, T, D), (N, *, S, V), (N, *, S, D) -> (N, *, T, V)
         key = value if key is None else key
         query_mask, value_mask = masks[:2]
-        order = causal(query, key) if use_causal_mask else None
-        seen = all_of([None if value_mask is None else value_mask.unsqueeze(-2), order])
-        y, shares = None, None
+        order = causal_mask(query, key) if use_causal_mask else None
+        visible = combined_mask([None if value_mask is None else value_mask.unsqueeze(-2), order])
+        y, weights = None, None
         if not return_attention_scores and not (self.training and self.rate):
-            y = self.at_once(query, key, value, seen)
+            y = self.fused_result(query, key, value, visible)
         if y is None:
-            shares = self._shares(query, key, seen)
-            y = shares @ value
+            weights = self._weights(query, key, visible)
+            y = weights @ value
         if query_mask is not None:
             y = torch.where(query_mask.unsqueeze(-1), y, 0.0)
-        return (y, shares) if return_attention_scores and shares is not None else y
+        return (y, weights) if return_attention_scores and weights is not None else y
 
-    def _shares(self, query: Tensor, key: Tensor, seen: Tensor | None) -> Tensor:  # -> (N, *, T, S)
+    def _weights(self, query: Tensor, key: Tensor, visible: Tensor | None) -> Tensor:  # -> (N, *, T, S)
         scores = self.scores(query, key)
-        if seen is not None:
-            scores = torch.where(seen, scores, scores + hidden_score(scores.dtype))
-        shares = torch.softmax(scores, -1)
-        return dropout(shares, self.rate, seed=self.seed) if self.training else shares
+        if visible is not None:
+            scores = torch.where(visible, scores, scores + masked_score(scores.dtype))
+        weights = torch.softmax(scores, -1)
+        return dropout(weights, self.rate, seed=self.seed) if self.training else weights
 
     @abstractmethod
     def scores(self, query: Tensor, key: Tensor) -> Tensor:
         """Return the scores (N, *, T, S) of each key for each query."""
 
-    def at_once(self, query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None) -> Tensor | None:
+    def fused_result(self, query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None) -> Tensor | None:
         """Return the result of a kernel that needs no scores in memory; None if there is no such kernel."""
         return None
 
 
-def hidden_score(dtype: torch.dtype) -> float:
+def masked_score(dtype: torch.dtype) -> float:
     """Return the number that Keras adds to masked scores; where all are masked, the scores decide as if none were."""
     return -65504.0 if dtype == torch.float16 else -1e9

@@ -57,7 +57,7 @@ def _check_equation(text: str) -> str:
     return text
 
 
-class Equated(Layer):
+class EinsumArguments(Layer):
     """Arguments of `einsum_dense` that precede the kernel's and the bias's."""
 
     equation: Annotated[str, AfterValidator(_check_equation)]
@@ -77,7 +77,7 @@ class Equated(Layer):
     Example(input=(5, 8), output=(5, 4), config={"equation": "...x,xy->...y", "output_shape": 4, "bias_axes": "y"}),
     Example(input=(5, 8, 3), output=(6, 8, 3), config={"equation": "ab...,bc->ac...", "output_shape": 6}),
 )  # fmt: skip
-class EinsumDense(KernelAndBias, Equated):
+class EinsumDense(KernelAndBias, EinsumArguments):
     """Dense layer over any axes: activation(einsum(equation, x, kernel) + bias).
 
     The equation names the axes of the input, of the kernel and of the output: `abc,cd->abd` acts on the last of three.

@@ -14,7 +14,7 @@ from kerascli.parts.initializers import RandomUniform
 from kerascli.shapes import Matrix, PositiveInt, TensorSpec
 
 
-class Vectors(Layer):
+class EmbeddingArguments(Layer):
     """Settings of an embedding table; initializers and `mask_zero` are in the layers, in Keras's order."""
 
     refused = ADAPTERS_AND_QUANTIZATION
@@ -41,7 +41,7 @@ class Vectors(Layer):
     Example(input=(5,), output=(5, 4), config={"input_dim": 10, "output_dim": 4}, dtype="int64"),
     Example(input=(5,), output=(5, 4), config={"input_dim": 10, "output_dim": 4, "mask_zero": True}, dtype="int64"),
 )
-class Embedding(Vectors):
+class Embedding(EmbeddingArguments):
     """Embedding: replaces each integer id from 0 to input_dim - 1 by a trained vector.
 
     Input: (N, *) of ids. Output: (N, *, output_dim). With `mask_zero`, id 0 is padding: a mask makes later layers skip
@@ -68,10 +68,10 @@ class Embedding(Vectors):
         if len(self.weights) != self.input_dim or any(len(vector) != self.output_dim for vector in self.weights):
             text = f"needs {self.input_dim} lists of {self.output_dim} numbers as weights"
             raise ShapeMismatch(text, argument="weights")
-        return EmbeddingModule(self, Values(values=self.weights))
+        return EmbeddingModule(self, GivenValues(values=self.weights))
 
 
-class Values(Initializer):
+class GivenValues(Initializer):
     """Initializer that returns given values."""
 
     values: Matrix
@@ -83,7 +83,7 @@ class Values(Initializer):
 class EmbeddingModule(WeightedModule):
     embeddings: Tensor
 
-    def __init__(self, settings: Vectors, start: Initializer | None = None) -> None:
+    def __init__(self, settings: EmbeddingArguments, start: Initializer | None = None) -> None:
         super().__init__()
         self.mask_zero = settings.mask_zero
         self.add_weight_of(settings, "embeddings", (settings.input_dim, settings.output_dim), initializer=start)

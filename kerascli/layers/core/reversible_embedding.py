@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.layers.base import CallArgument, Example, ShapeMismatch, layer
-from kerascli.layers.core.embedding import EmbeddingModule, Vectors
+from kerascli.layers.core.embedding import EmbeddingArguments, EmbeddingModule
 from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import RandomUniform
 from kerascli.shapes import PositiveFloat, TensorSpec
@@ -15,7 +15,7 @@ from kerascli.shapes import PositiveFloat, TensorSpec
 @layer(
     Example(input=(5,), output=(5, 4), config={"input_dim": 10, "output_dim": 4}, dtype="int64"),
 )
-class ReversibleEmbedding(Vectors):
+class ReversibleEmbedding(EmbeddingArguments):
     """Embedding that, called with `reverse: true`, projects vectors back to a logit for each id.
 
     Input: (N, *) of ids, output: (N, *, output_dim); with `reverse` (N, *, output_dim) and (N, *, input_dim). Share it

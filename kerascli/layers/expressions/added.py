@@ -10,7 +10,7 @@ from kerascli.ops.base import dtype_of
 from kerascli.shapes import TensorSpec
 
 
-class Figure(ExpressionLayer):
+class LoggedValue(ExpressionLayer):
     """Base class of layers without a result, whose value is logged under the node's name."""
 
     logs = True
@@ -20,7 +20,7 @@ class Figure(ExpressionLayer):
 
 
 @layer(Example(input=(4,), output=[], config={"value": "mean(square(prev), axis=-1)", "weight": 0.5}))
-class AddLoss(Figure):
+class AddLoss(LoggedValue):
     """Adds the value of a formula, one per sample or a single one, to the loss.
 
     It has no output; the log shows the value before it is multiplied by `weight`.
@@ -33,11 +33,11 @@ class AddLoss(Figure):
         return True
 
     def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
-        return FigureModule(self, inputs, self.weight)
+        return LoggedValueModule(self, inputs, self.weight)
 
 
 @layer(Example(input=(4,), output=[], config={"value": "max(abs(prev), axis=-1)"}))
-class AddMetric(Figure):
+class AddMetric(LoggedValue):
     """Logs the value of a formula, one per sample or a single one, as a metric; it adds no loss.
 
     It has no output.
@@ -51,12 +51,12 @@ class AddMetric(Figure):
         return self.reduction == "sum"
 
     def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
-        return FigureModule(self, inputs, None, self.reduction)
+        return LoggedValueModule(self, inputs, None, self.reduction)
 
 
-class FigureModule(ExpressionModule):
+class LoggedValueModule(ExpressionModule):
     def __init__(
-        self, layer: Figure, xs: tuple[TensorSpec, ...], weight: float | None, reduction: str = "mean"
+        self, layer: LoggedValue, xs: tuple[TensorSpec, ...], weight: float | None, reduction: str = "mean"
     ) -> None:
         super().__init__(layer, xs)
         self.weight = weight
@@ -67,6 +67,6 @@ class FigureModule(ExpressionModule):
         if not isinstance(value, Tensor) or (value.ndim and value.shape[0] != xs[self.sized_by].shape[0]):
             raise ShapeMismatch("needs a value for each sample, or a single one", argument="value")
         value = value.to(dtype_of(None))  # in full precision, whatever the model's precision
-        figure = value.mean() if self.reduction == "mean" else value.sum()
-        losses = {} if self.weight is None else {"": figure * self.weight}
-        return Outcome((), losses=losses, metrics={"": figure.detach()})
+        reduced = value.mean() if self.reduction == "mean" else value.sum()
+        losses = {} if self.weight is None else {"": reduced * self.weight}
+        return Outcome((), losses=losses, metrics={"": reduced.detach()})

@@ -15,7 +15,7 @@ Epsilon = Annotated[
 ]
 
 
-class Scaled(Layer):
+class ScaleArguments(Layer):
     """Scale by gamma and offset by beta: whether to learn them, and their initializers.
 
     A layer lists its groups of Keras's arguments from the last to the first: pydantic takes the fields of the last base
@@ -32,7 +32,7 @@ class Scaled(Layer):
     """Initializer of gamma."""
 
 
-class Penalized(Layer):
+class PenaltyArguments(Layer):
     """Regularizers and constraints of gamma and beta."""
 
     beta_regularizer: fields.RegularizerField | None = None
@@ -60,7 +60,7 @@ class ScaledModule(WeightedModule):
     gamma: Tensor | None
     beta: Tensor | None
 
-    def __init__(self, settings: Scaled, shape: tuple[int, ...]) -> None:
+    def __init__(self, settings: ScaleArguments, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.add_weight_of(settings, "gamma", shape if settings.scale else None)
         self.add_weight_of(settings, "beta", shape if settings.center else None)

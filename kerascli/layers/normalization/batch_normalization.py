@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from kerascli.layers.base import Example, Layer, Outcome, layer
 from kerascli.layers.geometry import broadcast_mask, positive_axes
-from kerascli.layers.normalization.base import Epsilon, Penalized, Scaled, ScaledModule, known_sizes
+from kerascli.layers.normalization.base import Epsilon, PenaltyArguments, ScaleArguments, ScaledModule, known_sizes
 from kerascli.parts.base import Initializer
 from kerascli.parts.fields import InitializerField
 from kerascli.parts.initializers import Ones, Zeros
@@ -24,7 +24,7 @@ def _not_synchronized(synchronized: bool) -> bool:
     return synchronized
 
 
-class Along(Layer):
+class FirstArguments(Layer):
     """First arguments of `batch_normalization`."""
 
     axis: Axis = -1
@@ -33,7 +33,7 @@ class Along(Layer):
     epsilon: Epsilon = 1e-3
 
 
-class Moving(Layer):
+class MovingAverageArguments(Layer):
     """Initializers of the moving averages."""
 
     moving_mean_initializer: InitializerField = Zeros()
@@ -48,7 +48,7 @@ class Moving(Layer):
     Example(input=(3, 4, 4), output=(3, 4, 4), config={"axis": 1}),
     Example(input=(8,), output=(8,), config={"renorm": True, "renorm_clipping": {"rmax": 3.0, "dmax": 5.0}}),
 )
-class BatchNormalization(Penalized, Moving, Scaled, Along):
+class BatchNormalization(PenaltyArguments, MovingAverageArguments, ScaleArguments, FirstArguments):
     """Batch normalization: normalizes each channel to mean 0 and variance 1 over the batch, then scales and shifts it.
 
     output = gamma * (x - mean) / sqrt(variance + epsilon) + beta, with the batch's statistics in training; evaluation,
@@ -104,7 +104,7 @@ class BatchNormalizationModule(ScaledModule):
         self.renorm_momentum = settings.renorm_momentum
         self.bounds = settings.renorm_clipping or {}
         if self.renorm:
-            deviation = Root(of=settings.moving_variance_initializer)
+            deviation = SquareRoot(of=settings.moving_variance_initializer)
             self.add_weight("moving_stddev", shape, initializer=deviation, trainable=False)
             self.add_weight("renorm_mean", shape, initializer=settings.moving_mean_initializer, trainable=False)
             self.add_weight("renorm_stddev", shape, initializer=deviation, trainable=False)
@@ -185,7 +185,7 @@ class BatchNormalizationModule(ScaledModule):
         return values.reshape([-1 if axis == self.axis else 1 for axis in range(x.ndim)])
 
 
-class Root(Initializer):
+class SquareRoot(Initializer):
     """Initializer of the square roots of another one's values: standard deviations of variances."""
 
     of: InitializerField

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.layers.geometry import positive_axes
-from kerascli.layers.normalization.base import Epsilon, Penalized, Scaled, ScaledModule, known_sizes
+from kerascli.layers.normalization.base import Epsilon, PenaltyArguments, ScaleArguments, ScaledModule, known_sizes
 from kerascli.shapes import Axis, TensorSpec
 
 
@@ -18,7 +18,7 @@ def _check_groups(groups: int) -> int:
     return groups
 
 
-class Along(Layer):
+class FirstArguments(Layer):
     """First arguments of `group_normalization`."""
 
     groups: Annotated[int, AfterValidator(_check_groups)] = 32
@@ -31,7 +31,7 @@ class Along(Layer):
     Example(input=(4, 4, 6), output=(4, 4, 6), config={"groups": 3}),
     Example(input=(6, 4), output=(6, 4), config={"groups": -1, "axis": 1, "scale": False}),
 )
-class GroupNormalization(Penalized, Scaled, Along):
+class GroupNormalization(PenaltyArguments, ScaleArguments, FirstArguments):
     """Group normalization: normalizes each group of a sample's channels, then scales and shifts each channel.
 
     Each group gets mean 0 and variance 1; `groups: 1` normalizes a sample as a whole. Input and output: (N, *), with

@@ -6,11 +6,11 @@ from torch.nn import functional as F
 
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.geometry import positive_axes
-from kerascli.layers.normalization.base import Epsilon, Penalized, Scaled, ScaledModule, known_sizes
+from kerascli.layers.normalization.base import Epsilon, PenaltyArguments, ScaleArguments, ScaledModule, known_sizes
 from kerascli.shapes import Axes, TensorSpec
 
 
-class Along(Layer):
+class FirstArguments(Layer):
     """First arguments of `layer_normalization`."""
 
     axis: Axes = -1
@@ -22,7 +22,7 @@ class Along(Layer):
     Example(input=(5, 4, 3), output=(5, 4, 3), config={"axis": [2, 3], "center": False}),
     Example(input=(5, 4, 3), output=(5, 4, 3), config={"axis": 1}),
 )
-class LayerNormalization(Penalized, Scaled, Along):
+class LayerNormalization(PenaltyArguments, ScaleArguments, FirstArguments):
     """Layer normalization: normalizes each sample to mean 0 and variance 1 along `axis`, then scales and shifts it.
 
     output = gamma * (x - mean) / sqrt(variance + epsilon) + beta; gamma and beta have the sizes of the input along

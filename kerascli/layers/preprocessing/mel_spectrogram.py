@@ -90,8 +90,8 @@ class MelSpectrogramModule(nn.Module):
         waves = x if x.dtype == torch.float64 else x.float()
         power = self._magnitudes(waves).pow(self.settings.mag_exp)
         bands = torch.einsum("...ft,fb->...bt", power, self._bands(power))
-        told = self._decibels(bands) if self.settings.power_to_db else bands
-        return told.to(x.dtype) if x.is_floating_point() else told
+        spectrogram = self._decibels(bands) if self.settings.power_to_db else bands
+        return spectrogram.to(x.dtype) if x.is_floating_point() else spectrogram
 
     def _magnitudes(self, waves: Tensor) -> Tensor:
         """Return the magnitudes of the Fourier transform: (N, *, T) -> (N, *, frequencies, frames)."""
@@ -116,9 +116,9 @@ class MelSpectrogramModule(nn.Module):
         return nn.functional.pad(triangles, (0, 0, 1, 0))
 
     def _decibels(self, power: Tensor) -> Tensor:
-        told = 10 * power.clamp(min=self.settings.min_power).log10()
-        told = told - 10 * math.log10(max(abs(self.settings.ref_power), self.settings.min_power))
-        return torch.maximum(told, told.max() - self.settings.top_db)
+        spectrogram = 10 * power.clamp(min=self.settings.min_power).log10()
+        spectrogram = spectrogram - 10 * math.log10(max(abs(self.settings.ref_power), self.settings.min_power))
+        return torch.maximum(spectrogram, spectrogram.max() - self.settings.top_db)
 
 
 def _mel(hertz: float) -> float:

@@ -98,13 +98,13 @@ class STFTSpectrogramModule(WeightedModule):
             for side in ("real", "imag")
             if f"{side}_kernel" in self.weight_specs
         }
-        told = self._tell(**parts).unflatten(0, (-1, channels))  # (N, C, F, T')
+        spectrogram = self._output(**parts).unflatten(0, (-1, channels))  # (N, C, F, T')
         if self.expand_dims:
-            return told.permute(0, 3, 2, 1) if self.last else told.mT
-        told = told.flatten(1, 2)
-        return told.mT if self.last else told
+            return spectrogram.permute(0, 3, 2, 1) if self.last else spectrogram.mT
+        spectrogram = spectrogram.flatten(1, 2)
+        return spectrogram.mT if self.last else spectrogram
 
-    def _tell(self, real: Tensor | None = None, imag: Tensor | None = None) -> Tensor:  # (N * C, F, T') each
+    def _output(self, real: Tensor | None = None, imag: Tensor | None = None) -> Tensor:  # (N * C, F, T') each
         if real is None or imag is None:
             only = imag if real is None else real
             assert only is not None

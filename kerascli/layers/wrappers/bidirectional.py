@@ -124,7 +124,7 @@ class BidirectionalModule(nn.Module):
         calls, outputs, after = InnerCalls(), [], []
         states = self._halves(initial_state)
         for name, one, module, state in zip(self.names, self.layers, self.directions, states, strict=True):
-            result = calls.note(name, module(x, mask=mask, initial_state=state))
+            result = calls.collect(name, module(x, mask=mask, initial_state=state))
             calls.penalize(name, one, result)
             output, *rest = result if isinstance(result, tuple) else (result,)
             outputs.append(output)

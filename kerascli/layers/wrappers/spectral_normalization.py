@@ -95,9 +95,9 @@ class SpectralNormalizationModule(WeightedModule):
             with torch.no_grad():
                 kernel, vector_u = self._normalized(old)
             weights[self.spec.name] = with_value(old, kernel)
-            calls.note(self.name, Outcome(None, updates={self.spec.name: kernel}))
-            calls.note("", Outcome(None, updates={"vector_u": vector_u}))
-        result = calls.note(self.name, functional_call(inner, weights, (x,), arguments))
+            calls.collect(self.name, Outcome(None, updates={self.spec.name: kernel}))
+            calls.collect("", Outcome(None, updates={"vector_u": vector_u}))
+        result = calls.collect(self.name, functional_call(inner, weights, (x,), arguments))
         calls.penalize(self.name, self.layer, result)
         return calls.outcome(result)
 

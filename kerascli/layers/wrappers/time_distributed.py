@@ -81,13 +81,13 @@ class TimeDistributedModule(nn.Module):
         calls = InnerCalls()
         mask = mask if self.layer.uses_mask else None
         if self.training and self.layer.mixes_samples:
-            result = calls.note(self.name, self._one_by_one(x, mask))
+            result = calls.collect(self.name, self._one_by_one(x, mask))
         else:
             arguments = {} if mask is None else {"mask": mask.flatten(0, 1)}
             result = self.get_submodule(self.name)(x.flatten(0, 1), **arguments)
             if isinstance(result, Outcome):  # a loss is a mean over samples; those of all steps are summed
                 result = replace(result, losses={key: loss * x.shape[1] for key, loss in result.losses.items()})
-            result = calls.note(self.name, result)
+            result = calls.collect(self.name, result)
             several = result if isinstance(result, tuple) else (result,)
             several = tuple(one.unflatten(0, x.shape[:2]) for one in several)
             result = several if isinstance(result, tuple) else several[0]

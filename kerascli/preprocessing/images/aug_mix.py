@@ -7,7 +7,7 @@ from torch import Tensor
 
 from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, ValueRange, operation, span
 from kerascli.preprocessing.images.gamma import log_gamma_numbers
-from kerascli.preprocessing.images.rand_augment import augmentations, one_of, which
+from kerascli.preprocessing.images.rand_augment import apply_selected, augmentations, draw_index
 from kerascli.preprocessing.images.warp import Interpolation
 from kerascli.shapes import DataFormat, PositiveFloat, PositiveInt, Seed
 
@@ -58,7 +58,7 @@ class AugMix(ImageOperation):
         image = log_gamma_numbers(x.new_empty((x.shape[0], 2)), self.alpha).softmax(1)[:, :1]
         parts = self.parts()
         chains = [
-            [(which(x, len(parts) + 1), [part.draw(x) for part in parts]) for _ in range(self.chain_depth)]
+            [(draw_index(x, len(parts) + 1), [part.draw(x) for part in parts]) for _ in range(self.chain_depth)]
             for _ in range(self.num_chains)
         ]
         return versions, image.view(-1, 1, 1, 1), chains
@@ -70,6 +70,6 @@ class AugMix(ImageOperation):
         for weight, chain in zip(versions.unbind(1), chains, strict=True):
             changed = x
             for index, numbers in chain:
-                changed = one_of(parts, changed, index, numbers)
+                changed = apply_selected(parts, changed, index, numbers)
             mixed = mixed + changed * weight.view(-1, 1, 1, 1)
         return torch.lerp(mixed, x, image).clamp(*self.value_range)

@@ -156,7 +156,7 @@ def uniform(x: Tensor, between: Span, *shape: int) -> Tensor:
     return draws.uniform(like, low, high) if low < high else like.fill_(low)
 
 
-def chosen(x: Tensor, factor: float | Span) -> Tensor:
+def draw_selected(x: Tensor, factor: float | Span) -> Tensor:
     """Draw which images to change (N, 1, 1, 1); as in Keras the probability itself is drawn from `factor`."""
     return uniform(x, (0, 1)) < uniform(x, span(factor))
 

@@ -45,12 +45,12 @@ class RandAugment(ImageOperation):
     def draw(self, x: Tensor) -> list[tuple[Tensor, list[Any]]]:
         """Draw, for each round, the index of each image's operation (N, 1, 1, 1) and all operations' parameters."""
         parts = augmentations(span(self.factor), self.value_range, self.interpolation)
-        return [(which(x, len(parts)), [part.draw(x) for part in parts]) for _ in range(self.num_ops)]
+        return [(draw_index(x, len(parts)), [part.draw(x) for part in parts]) for _ in range(self.num_ops)]
 
     def change(self, x: Tensor, drawn: list[tuple[Tensor, list[Any]]]) -> Tensor:
         parts = augmentations(span(self.factor), self.value_range, self.interpolation)
         for index, numbers in drawn:
-            x = one_of(parts, x, index, numbers)
+            x = apply_selected(parts, x, index, numbers)
         return x
 
 
@@ -71,12 +71,12 @@ def augmentations(factor: Span, value_range: Span, interpolation: Interpolation)
     ]
 
 
-def which(x: Tensor, count: int) -> Tensor:
+def draw_index(x: Tensor, count: int) -> Tensor:
     """Draw an index from 0 to count - 1 for each image (N, 1, 1, 1)."""
     return uniform(x, (0, count)).floor().clamp(max=count - 1)
 
 
-def one_of(parts: list[ImageOperation], x: Tensor, index: Tensor, drawn: list[Any]) -> Tensor:
+def apply_selected(parts: list[ImageOperation], x: Tensor, index: Tensor, drawn: list[Any]) -> Tensor:
     """Apply to each image the operation of its index; an index beyond the last leaves it unchanged."""
     result = x
     for number, (part, numbers) in enumerate(zip(parts, drawn, strict=True)):

@@ -6,7 +6,16 @@ import torch
 from torch import Tensor
 
 from kerascli import draws
-from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, ValueRange, chosen, operation, span, uniform
+from kerascli.preprocessing.images.base import (
+    Factor,
+    ImageOperation,
+    Use,
+    ValueRange,
+    draw_selected,
+    operation,
+    span,
+    uniform,
+)
 from kerascli.preprocessing.images.blur import blur, gaussian_taps
 from kerascli.preprocessing.images.warp import FillMode, Interpolation, pixels, warp
 from kerascli.shapes import DataFormat, Seed
@@ -37,10 +46,10 @@ class RandomElasticTransform(ImageOperation):
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Draw which images to change (N, 1, 1, 1), the strength (N, 1), and noise across and down (N, 2, H, W)."""
         noise = x.new_empty((x.shape[0], 2, *x.shape[-2:]))
-        return chosen(x, self.factor), uniform(x, span(self.scale), 1), draws.normal(noise)
+        return draw_selected(x, self.factor), uniform(x, span(self.scale), 1), draws.normal(noise)
 
     def change(self, x: Tensor, drawn: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        which, strength, noise = drawn
+        selected, strength, noise = drawn
         height, width = x.shape[-2:]
         largest = span(self.scale)[1]
         if largest == 0:
@@ -55,4 +64,4 @@ class RandomElasticTransform(ImageOperation):
             x, across + shift[:, 0], down + shift[:, 1],
             interpolation=self.interpolation, fill_mode=self.fill_mode, fill_value=self.fill_value,
         )  # fmt: skip
-        return torch.where(which, bent, x).clamp(*self.value_range)
+        return torch.where(selected, bent, x).clamp(*self.value_range)

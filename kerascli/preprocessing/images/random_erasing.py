@@ -12,7 +12,7 @@ from kerascli.preprocessing.images.base import (
     ImageOperation,
     Use,
     ValueRange,
-    chosen,
+    draw_selected,
     operation,
     span,
     to_tuple,
@@ -56,14 +56,14 @@ class RandomErasing(ImageOperation):
         """
         parts = uniform(x, span(self.scale), 2).sqrt()
         noise = draws.normal(x) if self.fill_value is None else None
-        return chosen(x, self.factor), parts, uniform(x, (0, 1), 2), noise
+        return draw_selected(x, self.factor), parts, uniform(x, (0, 1), 2), noise
 
     def change(self, x: Tensor, drawn: Drawn) -> Tensor:
-        which, parts, starts, noise = drawn
+        selected, parts, starts, noise = drawn
         across, down = pixels(x)
         inside = _within(down, x.shape[-2], parts[:, 0], starts[:, 0])
         inside = inside & _within(across, x.shape[-1], parts[:, 1], starts[:, 1])
-        return torch.where(which & inside.unsqueeze(1), self._filling(x, noise), x)
+        return torch.where(selected & inside.unsqueeze(1), self._filling(x, noise), x)
 
     def _filling(self, x: Tensor, noise: Tensor | None) -> Tensor:
         low, high = self.value_range

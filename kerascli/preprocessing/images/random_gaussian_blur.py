@@ -4,7 +4,16 @@ import torch
 from pydantic import field_validator
 from torch import Tensor
 
-from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, ValueRange, chosen, operation, span, uniform
+from kerascli.preprocessing.images.base import (
+    Factor,
+    ImageOperation,
+    Use,
+    ValueRange,
+    draw_selected,
+    operation,
+    span,
+    uniform,
+)
 from kerascli.preprocessing.images.blur import blur, gaussian_taps
 from kerascli.shapes import DataFormat, Seed, Size2D
 
@@ -36,10 +45,10 @@ class RandomGaussianBlur(ImageOperation):
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Draw which images to blur (N, 1, 1, 1), and the standard deviations across and down (N, 2)."""
-        return chosen(x, self.factor), uniform(x, span(self.sigma), 2) + 1e-6
+        return draw_selected(x, self.factor), uniform(x, span(self.sigma), 2) + 1e-6
 
     def change(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
-        which, sigma = drawn
+        selected, sigma = drawn
         down, across = (size // 2 for size in self.kernel_size)
         blurred = blur(x, gaussian_taps(sigma[:, :1], across), gaussian_taps(sigma[:, 1:], down))
-        return torch.where(which, blurred, x).clamp(*self.value_range)
+        return torch.where(selected, blurred, x).clamp(*self.value_range)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, ValueRange, chosen, operation
+from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, ValueRange, draw_selected, operation
 from kerascli.shapes import DataFormat, Seed
 
 
@@ -22,7 +22,7 @@ class RandomInvert(ImageOperation):
     data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> Tensor:
-        return chosen(x, self.factor)
+        return draw_selected(x, self.factor)
 
     def change(self, x: Tensor, drawn: Tensor) -> Tensor:
         return torch.where(drawn, self.value_range[1] - x, x)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, chosen, operation, uniform
+from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, draw_selected, operation, uniform
 from kerascli.preprocessing.images.warp import Interpolation, pixels, warp
 from kerascli.shapes import DataFormat, Fraction, Seed
 
@@ -33,14 +33,14 @@ class RandomPerspective(ImageOperation):
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Draw which images to change (N, 1, 1, 1), and the relative change of their four corners' (x, y) (N, 4, 2)."""
-        return chosen(x, self.factor), uniform(x, (-self.scale / 2, self.scale / 2), 4, 2)
+        return draw_selected(x, self.factor), uniform(x, (-self.scale / 2, self.scale / 2), 4, 2)
 
     def change(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
-        which, growth = drawn
+        selected, growth = drawn
         height, width = x.shape[-2:]
         across, down = _sources(x, growth, width - 1, height - 1)
         bent = warp(x, across, down, interpolation=self.interpolation, fill_mode="constant", fill_value=self.fill_value)
-        return torch.where(which, bent, x)
+        return torch.where(selected, bent, x)
 
 
 def _sources(x: Tensor, growth: Tensor, right: int, bottom: int) -> tuple[Tensor, Tensor]:
