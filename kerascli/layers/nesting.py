@@ -54,7 +54,7 @@ def activity_loss(layer: BaseLayer, results: Sequence[Tensor]) -> Tensor | None:
 
 
 class InnerCalls:
-    """Collect the losses, metrics and weight updates of layers inside a layer."""
+    """Collector of the losses, metrics and weight updates of layers inside a layer."""
 
     def __init__(self) -> None:
         self._losses: dict[str, Tensor] = {}

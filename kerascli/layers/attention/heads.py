@@ -186,7 +186,7 @@ def _as_mask(given: Tensor | None) -> Tensor | None:
 
 
 def _masked_score(dtype: torch.dtype) -> float:
-    """Return the number that Keras's fused path adds to masked scores: where all are masked, all weigh the same.
+    """Return the number that Keras's fused path adds to masked scores: where all are masked, all get the same weight.
 
     Keras's other path, for dropout, scores and more than one axis of steps, gives zeros there.
     """

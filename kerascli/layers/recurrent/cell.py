@@ -16,8 +16,8 @@ from kerascli.layers.regularization.dropout import dropout_mask
 from kerascli.parts.base import Initializer
 from kerascli.shapes import TensorSpec
 
-GATE_CLOSED = 1e4
-"""Gate input that closes a gate: sigmoid(-SHUT) is 0 in every precision, and float16 can hold SHUT."""
+GATE_OPEN = 1e4
+"""Input that opens a gate, and negated closes it: sigmoid(-1e4) is 0 in every precision, and float16 can hold 1e4."""
 
 Products = Callable[[Tensor, int, int], Tensor]
 """Function (previous output, first gate, end) -> recurrent part of these gates: (N, units) -> (N, gates * units)."""

@@ -65,7 +65,7 @@ class RegularizerArguments(Layer):
 
 
 class ActivityRegularizerArgument(Layer):
-    """Argument of layers that cells do not have."""
+    """Argument of recurrent layers that their cells do not have."""
 
     activity_regularizer: fields.ActivityRegularizer = None
 

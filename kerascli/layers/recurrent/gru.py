@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kerascli.layers.base import Example, layer
 from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
-from kerascli.layers.recurrent.cell import GATE_CLOSED, Products, WeightedRecurrence, features_of, features_of_sequence
+from kerascli.layers.recurrent.cell import GATE_OPEN, Products, WeightedRecurrence, features_of, features_of_sequence
 from kerascli.layers.recurrent.fields import (
     ActivityRegularizerArgument,
     ConstraintArguments,
@@ -112,7 +112,7 @@ class GRURecurrence(WeightedRecurrence):
     alone remain views of each other, which constraints rely on.
     """
 
-    masked_gates = (GATE_CLOSED, 0.0, 0.0)
+    masked_gates = (GATE_OPEN, 0.0, 0.0)
 
     settings: GRU | GRUCell  # pyright: ignore[reportIncompatibleVariableOverride]
 

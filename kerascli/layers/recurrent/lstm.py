@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kerascli.layers.base import Example, layer
 from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
-from kerascli.layers.recurrent.cell import GATE_CLOSED, Products, WeightedRecurrence, features_of, features_of_sequence
+from kerascli.layers.recurrent.cell import GATE_OPEN, Products, WeightedRecurrence, features_of, features_of_sequence
 from kerascli.layers.recurrent.fields import (
     ActivityRegularizerArgument,
     ConstraintArguments,
@@ -97,7 +97,7 @@ def _fits_kernel(settings: LSTM | LSTMCell) -> bool:
 class LSTMRecurrence(WeightedRecurrence):
     """Recurrence of an LSTM; gates are in the order input, forget, cell, output, in Keras as in torch."""
 
-    masked_gates = (-GATE_CLOSED, GATE_CLOSED, 0.0, 0.0)
+    masked_gates = (-GATE_OPEN, GATE_OPEN, 0.0, 0.0)
     states = 2
 
     settings: LSTM | LSTMCell  # pyright: ignore[reportIncompatibleVariableOverride]

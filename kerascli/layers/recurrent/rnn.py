@@ -103,7 +103,7 @@ class StackedRNNCells(Cell):
     """
 
     cells: Annotated[tuple[_OneCell, ...], BeforeValidator(_to_tuple), Field(min_length=1)]
-    """Cells from the input's to the output's."""
+    """Cells from the first, which gets the input, to the last, which gives the output."""
 
     @property
     def state_count(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]

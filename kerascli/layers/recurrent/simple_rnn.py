@@ -5,7 +5,7 @@ from torch import Tensor
 
 from kerascli.layers.base import Example, layer
 from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
-from kerascli.layers.recurrent.cell import GATE_CLOSED, Products, WeightedRecurrence, features_of, features_of_sequence
+from kerascli.layers.recurrent.cell import GATE_OPEN, Products, WeightedRecurrence, features_of, features_of_sequence
 from kerascli.layers.recurrent.fields import (
     ActivityRegularizerArgument,
     ConstraintArguments,
@@ -79,7 +79,7 @@ def _fits_kernel(settings: SimpleRNN | SimpleRNNCell) -> bool:
 
 
 class SimpleRNNRecurrence(WeightedRecurrence):
-    masked_gates = (-GATE_CLOSED,)  # relu gives 0 then, so that no output grows without bound
+    masked_gates = (-GATE_OPEN,)  # relu gives 0 then, so that no output grows without bound
 
     settings: SimpleRNN | SimpleRNNCell  # pyright: ignore[reportIncompatibleVariableOverride]
 
