@@ -67,7 +67,7 @@ class TransposedConvolutionModule(BaseConvolutionModule):
         self.strides, self.dilation = window.strides, window.dilation
         self.padding = tuple(before for before, _ in cuts)
         self.output_padding = tuple(max(before - after, 0) for before, after in cuts)
-        self.rest = tuple(max(after - before, 0) for before, after in cuts)
+        self.surplus = tuple(max(after - before, 0) for before, after in cuts)
         kernel = (*settings.kernel_size, settings.filters, channels)
         self.add_weight_of(settings, "kernel", kernel, axes=KERNEL_AXES[settings.rank])
         self.add_weight_of(settings, "bias", (settings.filters,) if settings.use_bias else None)
@@ -78,8 +78,8 @@ class TransposedConvolutionModule(BaseConvolutionModule):
             x, self.at_least_2d(self.kernel), self.bias,
             self.strides, self.padding, self.output_padding, 1, self.dilation,
         )  # fmt: skip
-        for axis, rest in enumerate(self.rest, 2):
-            y = y.narrow(axis, 0, y.shape[axis] - rest) if rest else y
+        for axis, surplus in enumerate(self.surplus, 2):
+            y = y.narrow(axis, 0, y.shape[axis] - surplus) if surplus else y
         return y
 
 

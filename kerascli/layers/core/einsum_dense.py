@@ -25,7 +25,7 @@ class Equation:
     x: str
     kernel: str
     y: str
-    rest: Literal["first", "last"] | None
+    ellipsis: Literal["first", "last"] | None
     """Position of the axes that an ellipsis stands for; `first` includes the batch."""
 
     def __post_init__(self) -> None:
@@ -37,7 +37,7 @@ class Equation:
                 raise ValueError(f"'{letter}' of the output is in neither the input nor the kernel")
         if any(len(set(letters)) < len(letters) for letters in (self.x, self.kernel, self.y)):
             raise ValueError("a letter may occur only once in the input, in the kernel and in the output")
-        if self.rest != "first" and (self.x[0] != self.y[0] or self.x[0] in self.kernel):
+        if self.ellipsis != "first" and (self.x[0] != self.y[0] or self.x[0] in self.kernel):
             raise ValueError(
                 f"the first axis is the batch: it must stay first and not be in the kernel, got '{self.x[0]}'"
             )
@@ -106,22 +106,22 @@ class EinsumDense(KernelAndBias, EinsumArguments):
                 raise ShapeMismatch(text, argument="bias_axes")
         after = equation.y[min(map(equation.y.index, self.bias_axes)) :]
         shape = tuple(_known(letter, sizes, x) if letter in self.bias_axes else 1 for letter in after)
-        return shape + (1,) * (x.rank + 1 - len(equation.x)) if equation.rest == "last" else shape
+        return shape + (1,) * (x.rank + 1 - len(equation.x)) if equation.ellipsis == "last" else shape
 
 
 def _sizes(equation: Equation, output_shape: Shape, x: TensorSpec) -> dict[str, int | None]:
     """Return the size of each axis that has a letter; raises ShapeMismatch."""
     axes = (None, *x.shape)
     left_out = len(axes) - len(equation.x)
-    if left_out < 0 or (left_out and not equation.rest):
+    if left_out < 0 or (left_out and not equation.ellipsis):
         text = f"has {len(equation.x)} axes for its input in '{','.join((equation.x, equation.kernel))}', got {x}"
         raise ShapeMismatch(text, hint="the first letter is the batch", argument="equation")
-    with_batch = equation.rest != "first" or not left_out  # else the ellipsis includes the batch
+    with_batch = equation.ellipsis != "first" or not left_out  # else the ellipsis includes the batch
     named = equation.y[1:] if with_batch else equation.y
     if len(output_shape) != len(named):
         text = f"has an output_shape of {len(output_shape)} sizes for the axes '{named}' of its equation"
         raise ShapeMismatch(text, argument="output_shape")
-    of_x = axes[left_out:] if equation.rest == "first" else axes[: len(equation.x)]
+    of_x = axes[left_out:] if equation.ellipsis == "first" else axes[: len(equation.x)]
     sizes: dict[str, int | None] = dict(zip(equation.x, of_x, strict=True))
     for letter, size in zip(named, output_shape, strict=True):
         seen = sizes.setdefault(letter, size)

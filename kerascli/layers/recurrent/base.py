@@ -96,7 +96,7 @@ class Recurrence(nn.Module):
     def run(self, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
         """Map sequences (N, T, *), a state and a mask (N, T) to outputs (N, T, *) and the last state."""
 
-    def start(self, x: Tensor, given: Sequence[Tensor] | None, word: str = "initial state") -> State:
+    def initial_states(self, x: Tensor, given: Sequence[Tensor] | None, word: str = "initial state") -> State:
         """Return the given states, or zeros if None; raises ShapeMismatch for wrong shapes."""
         shapes: list[tuple[int, ...]] = [(x.shape[0], *shape) for shape in self.state_shapes(tuple(x.shape[2:]))]
         if given is None:
@@ -119,7 +119,7 @@ class StepModule(Recurrence):
         self, x: Tensor, states: Sequence[Tensor] | None = None
     ) -> tuple[Tensor, ...]:  # (N, *) -> (N, units) and the states
         steps = x.unsqueeze(1)
-        outputs, state = self.run(steps, self.start(steps, states, "state"), None)
+        outputs, state = self.run(steps, self.initial_states(steps, states, "state"), None)
         return outputs[:, 0], *state
 
 
@@ -169,7 +169,7 @@ class SequenceModule(Recurrence, StatefulModule):
             x = x.flip(1)
             mask = None if mask is None else mask.flip(1)
         kept = [getattr(self, name) for name in self.kept]
-        state = self.start(x, initial_state if initial_state is not None or x.is_meta else kept or None)
+        state = self.initial_states(x, initial_state if initial_state is not None or x.is_meta else kept or None)
         if x.is_meta:  # shape inference: on the meta device torch would decompose its kernels, step by step
             outputs = x.new_empty(*x.shape[:2], *state[self.output_index].shape[1:])
         else:

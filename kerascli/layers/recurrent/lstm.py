@@ -104,7 +104,7 @@ class LSTMRecurrence(WeightedRecurrence):
 
     def bias_start(self) -> Initializer:
         fill = self.settings.bias_initializer
-        return ForgetBias(rest=fill) if self.settings.unit_forget_bias else fill
+        return ForgetBias(others=fill) if self.settings.unit_forget_bias else fill
 
     def step(self, x: Tensor, state: State, products: Products) -> State:
         activate, gate = self.settings.activation or Linear(), self.settings.recurrent_activation or Linear()
@@ -130,12 +130,12 @@ class LSTMModule(SequenceModule, LSTMRecurrence):
 
 
 class ForgetBias(Initializer):
-    """Initializer of the bias: ones for the forget gate (Jozefowicz et al., 2015), `rest` for the others."""
+    """Initializer of the bias: ones for the forget gate (Jozefowicz et al., 2015), `others` for the other gates."""
 
-    rest: fields.InitializerField
+    others: fields.InitializerField
 
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
         units = shape[0] // 4
-        before = self.rest((units,), dtype=dtype, generator=generator)
-        after = self.rest((2 * units,), dtype=dtype, generator=generator)
+        before = self.others((units,), dtype=dtype, generator=generator)
+        after = self.others((2 * units,), dtype=dtype, generator=generator)
         return torch.cat([before, torch.ones(units, dtype=dtype), after])

@@ -82,7 +82,7 @@ class ImageOperation(Component):
         """Return the changed images, given the random parameters."""
         raise NotImplementedError
 
-    def rest(self, x: Tensor) -> Tensor:
+    def at_inference(self, x: Tensor) -> Tensor:
         """Return the images at inference: unchanged, unless overridden."""
         return x
 
@@ -130,7 +130,7 @@ class ImageModule(nn.Module):
                     drawn = operation.draw(images)
                 images = operation.change(images, drawn)
             else:
-                images = operation.rest(images)
+                images = operation.at_inference(images)
         images = images.movedim(1, -1) if last else images
         return images.to(x.dtype) if x.is_floating_point() else _whole(images, x.dtype)
 

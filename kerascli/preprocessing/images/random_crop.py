@@ -36,7 +36,7 @@ class RandomCrop(ImageOperation):
     def change(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
         rows, columns = x.shape[-2:]
         if rows <= self.height or columns <= self.width:
-            return self.rest(x)
+            return self.at_inference(x)
         down, across = (
             start + torch.arange(size, device=x.device)
             for start, size in zip(drawn, (self.height, self.width), strict=True)
@@ -44,7 +44,7 @@ class RandomCrop(ImageOperation):
         x = x.gather(2, down[:, None, :, None].expand(-1, x.shape[1], -1, columns))
         return x.gather(3, across[:, None, None, :].expand(-1, x.shape[1], self.height, -1))
 
-    def rest(self, x: Tensor) -> Tensor:
+    def at_inference(self, x: Tensor) -> Tensor:
         return smart_resize(x, self.height, self.width)
 
 
