@@ -82,7 +82,7 @@ class BaseLayer(Component):
     """True: integer inputs are passed as they are; otherwise they are cast to the compute dtype."""
     mixes_samples: ClassVar[bool] = False
     """True: in training a sample's result depends on its whole batch; `time_distributed` then runs step by step."""
-    by_rows: ClassVar[bool] = False
+    row_independent: ClassVar[bool] = False
     """True: a row's result is independent of other rows and of random numbers, so batches may be joined."""
     loops: ClassVar[bool] = False
     """True: on the CPU a call runs as many operations as a sequence has steps: too many to trace."""

@@ -23,7 +23,7 @@ class Dense(Layer):
 
     refused = ADAPTERS_AND_QUANTIZATION
     mask = "pass"
-    by_rows = True
+    row_independent = True
 
     units: PositiveInt
     """Number of output units: dimensionality of the output's last axis."""

@@ -48,7 +48,7 @@ class Embedding(EmbeddingArguments):
     it.
     """
 
-    by_rows = True
+    row_independent = True
 
     embeddings_initializer: fields.InitializerField = RandomUniform()
     """Initializer of the embedding matrix (input_dim, output_dim)."""

@@ -24,7 +24,7 @@ class Weight(BaseLayer):
     """
 
     call_form = "none"
-    by_rows = True
+    row_independent = True
 
     shape: Sizes
     """Whole shape of the weight, without a batch axis; [] is a scalar."""
