@@ -1,4 +1,4 @@
-"""Texts as sequences of word numbers: what imdb and reuters share, with Keras's meaning of each setting."""
+"""Base class of datasets of texts as token ids (imdb, reuters), with the arguments of Keras's `load_data`."""
 
 import hashlib
 import io
@@ -22,7 +22,7 @@ _LIMIT = 256 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """Texts with their classes."""
+    """Texts as token ids, with integer class labels."""
 
     texts: Tokens
     labels: np.ndarray
@@ -32,20 +32,20 @@ class Labelled:
 
 
 class WordSequences(Source):
-    """The settings of Keras's `load_data`, in its order."""
+    """Base class of `imdb` and `reuters`, with the arguments of Keras's `load_data` in its order."""
 
     num_words: PositiveInt | None = None
-    """Numbers from here on become `oov_char`; null: the greatest there is."""
+    """Upper bound (exclusive) of the token ids kept, others become `oov_char`; null: the largest id, as in Keras."""
     skip_top: NonNegativeInt = 0
-    """So do numbers below this one."""
+    """Lower bound of the token ids kept; smaller ones become `oov_char`. `index_from` is added first."""
     maxlen: PositiveInt | None = None
-    """Only texts that are shorter, `start_char` included, are kept."""
+    """Upper bound (exclusive) of the length, `start_char` included; longer texts are dropped. null: no limit."""
 
     def field(self) -> Field:
         return Field((None,), "sequence", vocabulary_size=self.num_words)
 
     def prepared(self, parts: list[Labelled], start: int | None, oov: int | None, first: int) -> list[Labelled]:
-        """Marked, shifted and filtered. Raises DataError when no text is left of a part."""
+        """Add start tokens and the offset, then apply the limits. Raises DataError if a part has no text left."""
         parts = [self._short(Labelled(_marked(part.texts, start, first), part.labels)) for part in parts]
         if not all(len(part.labels) for part in parts):
             text = f"maxlen: no text has fewer than {self.maxlen} words"
@@ -64,7 +64,7 @@ class WordSequences(Source):
 
 
 def remote(name: str, sha256: str) -> Remote:
-    """One of Keras's files, by its name and digest."""
+    """Return the location of one of Keras's dataset files, by its name and SHA-256."""
 
     def problem(data: bytes) -> str | None:
         return None if hashlib.sha256(data).hexdigest() == sha256 else "the file is damaged (its SHA-256 is another)"
@@ -73,7 +73,7 @@ def remote(name: str, sha256: str) -> Remote:
 
 
 def read_texts(data: bytes, name: str, suffix: str = "") -> Labelled:
-    """`x` and `y` (with `suffix`) of an npz file whose `x` are pickled lists. Raises DataError."""
+    """Read `x` and `y` (plus `suffix`) from an npz file whose `x` is pickled lists. Raises DataError."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             texts, rows = _member(archive, f"x{suffix}.npy")
@@ -88,7 +88,10 @@ def read_texts(data: bytes, name: str, suffix: str = "") -> Labelled:
 
 
 def shuffled_rows(seed: int, *rows: int) -> list[np.ndarray]:
-    """Keras's order of so many rows, one part after the other: that of numpy's old generator, which stays as it is."""
+    """Shuffle row indices as Keras does, one part after another.
+
+    Uses numpy's legacy RandomState, whose stream is frozen.
+    """
     random = np.random.RandomState(seed)
     orders = [np.arange(count) for count in rows]
     for order in orders:
@@ -97,7 +100,7 @@ def shuffled_rows(seed: int, *rows: int) -> list[np.ndarray]:
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> tuple[bytes, int]:
-    """An array's bytes, and how many rows its header says it has."""
+    """Return an array's bytes, and the number of rows in its header."""
     info = archive.getinfo(name)
     if info.file_size > _LIMIT:
         raise ValueError(f"'{name}' unpacks to {info.file_size:,} bytes; the limit is {_LIMIT:,}")
@@ -110,7 +113,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> tuple[bytes, int]:
 
 
 def _marked(texts: Tokens, start: int | None, first: int) -> Tokens:
-    """Every number raised by `first`, with `start` before each text."""
+    """Add `first` to every token id and put `start` (None: nothing) before each text."""
     if start is None:
         return Tokens(texts.values + np.int32(first), texts.lengths)
     lengths = texts.lengths + 1

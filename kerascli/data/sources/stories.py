@@ -1,4 +1,4 @@
-"""Stories: people move from place to place, and one is asked for; the grammar of the first bAbI task.
+"""Source `stories`: question answering over generated stories, in the grammar of bAbI task 1.
 
 Weston et al., Towards AI-Complete Question Answering, 2015.
 """
@@ -18,12 +18,15 @@ PLACES = ("bathroom", "bedroom", "garden", "hallway", "kitchen", "office")
 
 @source()
 class Stories(Source):
-    """`story` of 2, 4, ... sentences, `question` and `answer` (a place), as text; one split `train`."""
+    """Stories about people who move between places, as in bAbI task 1 (Weston et al., 2015); one split `train`.
+
+    Columns of text: `story` of 2, 4, ... sentences, `question` ("Where is Mary ?") and `answer` (a place).
+    """
 
     rows: PositiveInt = 10_000
-    """How many stories."""
+    """Number of stories."""
     pairs: PositiveInt = 5
-    """A story has at most so many pairs of sentences."""
+    """Maximum number of pairs of sentences of a story."""
     seed: FixedSeed = 0
 
     def facts(self, context: Context) -> Mapping[str, Field]:

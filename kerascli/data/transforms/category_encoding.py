@@ -1,4 +1,4 @@
-"""CategoryEncoding as a transform: on the device, batch by batch; before that for rows of different lengths."""
+"""Transform `category_encoding`: per batch on the device, or in advance for sequences of varying length."""
 
 from dataclasses import replace
 
@@ -17,7 +17,10 @@ from kerascli.preprocessing.category_encoding import CategoryEncodingModule, Cat
 
 @transform()
 class CategoryEncoding(CategoryEncodingSettings, Transform):
-    """Makes vectors over all categories of their numbers."""
+    """Encodes integer categories as vectors: integers (*, S) in 0..num_tokens-1 to (*, num_tokens).
+
+    In mode one_hot (*,) or (*, 1) becomes (*, num_tokens). As keras.layers.CategoryEncoding.
+    """
 
     needs_rows = True
     takes_sequences = True

@@ -1,4 +1,4 @@
-"""Discretization as a transform: its bins are given, or of about equal counts in the training rows."""
+"""Transform `discretization`: bins with given boundaries, or quantile bins of the training rows."""
 
 from dataclasses import replace
 
@@ -13,7 +13,10 @@ from kerascli.preprocessing.discretization import DiscretizationSettings, quanti
 
 @transform()
 class Discretization(DiscretizationSettings, Transform):
-    """Replaces numbers by those of the bins that they fall into, or by vectors over the bins."""
+    """Buckets numbers into bins: each becomes the index of its bin, or a vector over the bins.
+
+    Boundaries are given, or learned as quantiles of the training rows. As keras.layers.Discretization.
+    """
 
     needs_rows = True
 
@@ -36,7 +39,7 @@ class Discretization(DiscretizationSettings, Transform):
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         bounds = self._bounds(learned)
         assert bounds is not None
-        with np.errstate(over="ignore"):  # infinite is as far beyond the last boundary
+        with np.errstate(over="ignore"):  # overflow to infinity falls into the same outermost bin
             numbers = values.astype(np.float32)  # as Keras
         bins = np.digitize(numbers, bounds).astype(np.int32)
         return encode(bins, self.output_mode, len(bounds) + 1)

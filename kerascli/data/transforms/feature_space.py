@@ -1,4 +1,4 @@
-"""FeatureSpace: columns of all kinds, each in its own way, side by side in one vector; and crosses of them."""
+"""Transform `feature_space`: preprocess columns of mixed types and concatenate them, with crosses, to one vector."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ from kerascli.shapes import PositiveInt, Words
 
 
 def _column(value: Any) -> tuple[Component, ...]:
-    """A feature, or a list of transforms that ends in one."""
+    """Parse a feature, or a list of transforms that ends in one. Raises Invalid, ValueError."""
     if not isinstance(value, list | tuple):
         return (FEATURES.parse(value),)
     if not value:
@@ -47,11 +47,11 @@ Column = Annotated[tuple[Component, ...], PlainValidator(_column), WithJsonSchem
 
 
 class Cross(Component):
-    """Features whose values are hashed together."""
+    """Feature cross: the values of several features are hashed together, then one-hot encoded."""
 
     feature_names: Words
     crossing_dim: PositiveInt | None = None
-    """How many numbers there are; null: what the feature space says."""
+    """Number of hash bins; null: the `crossing_dim` of the feature space."""
     output_mode: Literal["one_hot"] = "one_hot"
 
     @property
@@ -74,7 +74,7 @@ def _crosses(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """What a column goes through on its way into the vector."""
+    """Transforms of a column, and the encoding of their output in the vector (`Feature.encoding`)."""
 
     steps: tuple[Transform, ...]
     encoding: str
@@ -82,27 +82,30 @@ class _Way:
 
 @transform()
 class FeatureSpace(Transform):
-    """Makes one vector of columns of all kinds: those of the features by name, then those of the crosses."""
+    """Preprocesses columns of mixed types and concatenates them to one vector (size,) float32.
+
+    Parts are in order of the features' names, followed by the crosses. As keras.utils.FeatureSpace.
+    """
 
     needs_rows = True
     takes_columns = True
 
     features: dict[str, Column]
-    """What each column is: a feature, or a list of transforms that ends in one."""
+    """Mapping from column to its feature type, or to a list of transforms that ends in one."""
     output_mode: Literal["concat"] = "concat"
-    """One vector; for features apart write an input for each."""
+    """Only concat: one vector. For separate features, write an input for each."""
     crosses: Annotated[
         tuple[Cross, ...],
         BeforeValidator(_crosses),
         WithJsonSchema({"type": "array", "items": {"anyOf": [_NAMES, _CROSS]}}),
     ] = ()
-    """Features that are hashed together: lists of names, or with `crossing_dim`."""
+    """Features to cross: lists of feature names, or mappings with `feature_names` and `crossing_dim`."""
     crossing_dim: PositiveInt = 32
-    """How many numbers a cross has that says none itself."""
+    """Default number of hash bins (vector size) of a cross."""
     hashing_dim: PositiveInt = 32
-    """How many numbers a hashed feature has that says none itself."""
+    """Default number of hash bins (vector size) of integer_hashed and string_hashed features."""
     num_discretization_bins: PositiveInt = 32
-    """How many bins a float_discretized has that says none itself."""
+    """Default number of bins of float_discretized features."""
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
@@ -124,7 +127,7 @@ class FeatureSpace(Transform):
 
     @cached_property
     def _ways(self) -> dict[str, _Way]:
-        """By name, in the order in which they stand in the vector."""
+        """Return each column's transforms by its name, in the order of the vector."""
         found = {}
         for name, (*before, feature) in sorted(self.features.items()):
             assert isinstance(feature, Feature)
@@ -201,7 +204,7 @@ class FeatureSpace(Transform):
     def _fields(
         self, name: str, column: Field, inner: Mapping[str, list[Learned]] | None, until: int | None = None
     ) -> list[Field]:
-        """A column's fields before every step and after the last. Raises ValueError."""
+        """Return a column's fields before each step and after the last one (or `until`). Raises ValueError."""
         fields = [column]
         for index, step in enumerate(self._ways[name].steps[:until]):
             try:
@@ -211,7 +214,7 @@ class FeatureSpace(Transform):
         return fields
 
     def _width(self, name: str, field: Field) -> int | None:
-        """How many numbers of the vector are a feature's; None while that is not known. Raises ValueError."""
+        """Return the number of a feature's values in the vector; None while it is unknown. Raises ValueError."""
         way = self._ways[name]
         if way.encoding == "float":
             if field.is_text:
@@ -222,14 +225,14 @@ class FeatureSpace(Transform):
             raise ValueError(f"{name}: output_mode {way.encoding} needs whole numbers, got {field.dtype}")
         if way.encoding == "int":
             return 0
-        last = way.steps[-1]  # of bins as many as were asked for, as in Keras, even where fewer were found
+        last = way.steps[-1]  # as in Keras, the requested number of bins, even if fewer were learned
         return (
             getattr(last, "num_bins" if isinstance(last, Discretization) else "num_tokens", None)
             or field.vocabulary_size
         )
 
     def _inner(self, learned: Learned) -> dict[str, list[Learned]]:
-        """What each feature's steps learned."""
+        """Return the learned state of each feature's steps by name; cached in `memo`."""
         if "inner" not in learned.memo:
             found: dict[str, list[Learned]] = {}
             for number, name in enumerate(self._ways):
@@ -252,7 +255,7 @@ def _changed(part: Component, change: Any) -> Component:
 def _learn_step(
     name: str, before: tuple[Transform, ...], step: Transform, rows: Blocks, fields: list[Field], found: list[Learned]
 ) -> Learned:
-    """What a step learns of its column. Raises ValueError, and BadRow as `Transform.learn` does."""
+    """Fit one step of a column on the output of the steps before it. Raises ValueError, and BadRow as `learn` does."""
 
     def make() -> Iterator[np.ndarray]:
         for block in rows:
@@ -268,7 +271,7 @@ def _learn_step(
 
 
 def _run(steps: tuple[Transform, ...], values: np.ndarray, fields: list[Field], learned: list[Learned]) -> np.ndarray:
-    """A column through steps. Raises BadRow, ValueError."""
+    """Apply steps to a column, with their checks. Raises BadRow, ValueError."""
     for step, field, found in zip(steps, fields, learned, strict=False):
         step.check(values, field, found, target=False)
         values = step.apply(values, field, found, target=False)

@@ -1,4 +1,4 @@
-"""HashedCrossing: what stands in several columns of a row, together, to the number of a bin."""
+"""Transform `hashed_crossing`: hash the values of several columns of a row together."""
 
 from dataclasses import replace
 
@@ -13,7 +13,10 @@ from kerascli.preprocessing.hashing import crossed, fingerprints
 
 @transform()
 class HashedCrossing(HashedCrossingSettings, Transform):
-    """Replaces the words and whole numbers of several columns by one hash, the same number as Keras's."""
+    """Crosses columns of strings or integers: hashes the values of a row together into `num_bins` bins.
+
+    The bin index is the same as that of keras.layers.HashedCrossing. Comes first, after a list of `columns`.
+    """
 
     takes_columns = True
 
@@ -35,7 +38,7 @@ class HashedCrossing(HashedCrossingSettings, Transform):
 
 
 def to_cross(column: np.ndarray) -> np.ndarray:
-    """Words by their fingerprints, whole numbers as they are."""
+    """Return integers for crossing (N,): fingerprints of strings, integers unchanged."""
     if column.dtype != object:
         return column.astype(np.int64)
     found, inverse = np.unique(column, return_inverse=True)

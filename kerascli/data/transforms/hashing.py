@@ -1,4 +1,4 @@
-"""Hashing: words or whole numbers to numbers of bins, without a vocabulary."""
+"""Transform `hashing`: hash strings or integers to bin indices, without a vocabulary."""
 
 from dataclasses import replace
 
@@ -13,7 +13,10 @@ from kerascli.preprocessing.hashing import buckets, decimals
 
 @transform()
 class Hashing(HashingSettings, Transform):
-    """Replaces words and whole numbers by hashes of them, Keras's numbers; different words may share one."""
+    """Hashes strings or integers into `num_bins` bins, with the same bin index as keras.layers.Hashing.
+
+    Different values may collide in one bin.
+    """
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         if not field.is_text:
@@ -38,5 +41,5 @@ class Hashing(HashingSettings, Transform):
 
 
 def as_bytes(values: np.ndarray) -> list[bytes]:
-    """Words, or whole numbers in decimals, as they are hashed."""
+    """Return the bytes to hash: strings in UTF-8, integers in decimal notation."""
     return [word.encode() for word in values.tolist()] if values.dtype == object else decimals(values)

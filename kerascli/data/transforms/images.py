@@ -1,4 +1,4 @@
-"""The operations on images (kerascli/preprocessing/images) as transforms of batches, on their device."""
+"""Image operations (kerascli/preprocessing/images) as transforms that run per batch on its device."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from kerascli.preprocessing.images.base import ImageModule, ImageOperation
 
 
 class ImageTransform(Transform):
-    """An operation on the images of an input; what is random is done to training batches only."""
+    """Base class of image operations as transforms; random operations apply to training batches only."""
 
     def in_batch(self, field: Field) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""IntegerLookup: whole numbers of any size to numbers 0, 1, ..., or to vectors over the vocabulary; and back."""
+"""Transform `integer_lookup`: map integers to vocabulary indices or to vectors over the vocabulary, and back."""
 
 import numpy as np
 
@@ -11,7 +11,11 @@ from kerascli.preprocessing.lookup import IntegerLookupSettings
 
 @transform()
 class IntegerLookup(IntegerLookupSettings, Lookup):
-    """Numbers for categories that are numbers themselves: years, postal codes, grades."""
+    """Maps integer categories (years, postal codes) to vocabulary indices or vectors, as keras.layers.IntegerLookup.
+
+    The vocabulary is given, or learned from the training rows in order of frequency. Out-of-vocabulary (OOV) values
+    get index 0 by default; in targets they are an error, and the vocabulary is sorted.
+    """
 
     word = "number"
     entry_dtype = "int64"

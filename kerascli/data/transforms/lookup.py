@@ -1,4 +1,4 @@
-"""What the lookups share: a vocabulary, and values as numbers of it, as Keras's IndexLookup."""
+"""Base class of the lookups: map values to indices of a vocabulary, as Keras's IndexLookup."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
@@ -22,32 +22,33 @@ _DROPPED, _UNKNOWN = -1, -2
 
 
 class Lookup(LookupSettings, Transform):
-    """Indices are: the mask token (if there is one, in mode int), places for unknown values, the vocabulary.
+    """Base class of `string_lookup` and `integer_lookup`.
 
-    A learned vocabulary is in order of frequency, ties in falling order of the values, as in Keras. In targets
-    it is sorted, there are no places for unknown values, and an unknown one is an error with its row.
+    Indices are, in this order: the mask token (if set, in mode int), out-of-vocabulary (OOV) indices, the vocabulary.
+    A learned vocabulary is in order of frequency, ties in descending order of the values, as in Keras. In targets it is
+    sorted, there are no OOV indices by default, and an OOV value is an error that names its row.
     """
 
     needs_rows = True
     paths = ("vocabulary",)
     word: ClassVar[str]
-    """What one entry is called in messages."""
+    """Noun for a vocabulary entry in messages."""
     entry_dtype: ClassVar[str]
-    """What numbers are turned back into."""
+    """The dtype of vocabulary entries, which is the output's with `invert`."""
     nothing: ClassVar[Any]
-    """What stands for an unknown value there, if there is no token for it."""
+    """Output with `invert` for OOV indices if `oov_token` is None."""
 
     @abstractmethod
     def check_field(self, field: Field) -> None:
-        """Raises ValueError for columns of the wrong kind."""
+        """Raise ValueError if the column's dtype does not fit."""
 
     @abstractmethod
     def parse_entry(self, line: str) -> Any:
-        """An entry of a vocabulary file. Raises ValueError."""
+        """Parse one line of a vocabulary file. Raises ValueError."""
 
     @abstractmethod
     def oov_offsets(self, unknown: np.ndarray, places: int) -> np.ndarray:
-        """Which of several places each unknown value gets."""
+        """Return the offset of each OOV value among `places` OOV indices."""
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         if self.invert:
@@ -69,7 +70,7 @@ class Lookup(LookupSettings, Transform):
         return self.learn_tokens(map(Tokens.of, rows), target=target)
 
     def learn_tokens(self, parts: Iterable[Tokens], *, target: bool) -> Learned:
-        """`learn` from rows of different lengths. Raises ValueError, DataError."""
+        """Learn the vocabulary from rows of varying length. Raises ValueError, DataError."""
         if self.vocabulary is not None:
             return self._given(target)
         census = Census.of(parts, documents=self.output_mode == "tf_idf")
@@ -104,7 +105,7 @@ class Lookup(LookupSettings, Transform):
         return Learned(facts, {"idf_weights": weights if len(weights) == size else self._weights(weights, target)})
 
     def _weights(self, weights: np.ndarray, target: bool) -> np.ndarray:
-        """With the mean of all in front, for unknown values."""
+        """Return the weights with their mean in front, for the mask and OOV indices."""
         return np.pad(weights, (self.first(target=target), 0), constant_values=weights.mean())
 
     def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
@@ -124,7 +125,7 @@ class Lookup(LookupSettings, Transform):
         return encode(indices, self.output_mode, self.width(learned, target=target))
 
     def numbers(self, values: np.ndarray, learned: Learned, *, target: bool) -> np.ndarray:
-        """Of every value its number; masked ones have none (-1) outside of mode int. Raises BadRow."""
+        """Return the index of each value; -1 for masked values unless in mode int. Raises BadRow."""
         if "table" not in learned.memo:
             learned.memo["table"] = self._table(learned.facts["vocabulary"], target)
         flat = values.reshape(-1)
@@ -139,7 +140,7 @@ class Lookup(LookupSettings, Transform):
         return found.reshape(values.shape)
 
     def vectors(self, tokens: Tokens, learned: Learned, *, target: bool) -> np.ndarray:
-        """Rows of numbers as one vector each; in mode tf_idf weighted."""
+        """Encode rows of indices as one vector each; in mode tf_idf weighted by the IDF weights."""
         width = self.width(learned, target=target)
         found = tally(tokens.values, tokens.owners(), len(tokens.lengths), self.output_mode, width)
         if self.output_mode != "tf_idf":
@@ -148,7 +149,7 @@ class Lookup(LookupSettings, Transform):
         return found * np.pad(weights, (0, width - len(weights)))
 
     def width(self, learned: Learned, *, target: bool) -> int:
-        """How long vectors are."""
+        """Return the length of the vectors."""
         if self.pad_to_max_tokens and self.max_tokens is not None:
             return self.max_tokens
         return len(learned.facts["vocabulary"]) + self.first(target=target)

@@ -1,4 +1,4 @@
-"""Ngrams: runs of words as words of their own; Joulin et al., Bag of Tricks for Efficient Text Classification, 2016."""
+"""Transform `ngrams`: token ids for n-grams; Joulin et al., Bag of Tricks for Efficient Text Classification, 2016."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,9 +15,10 @@ from kerascli.data.transforms.fitting import need_integers
 
 @transform()
 class Ngrams(Transform):
-    """Puts behind each row of word numbers the numbers of its runs of 2 ... `n` words, those of the training rows.
+    """Appends to each sequence of token ids the ids of its n-grams of 2 to `n` tokens (Joulin et al., 2016).
 
-    The vocabulary grows by the runs. `n: 1` changes nothing.
+    N-grams that do not occur in the training rows are dropped. The vocabulary grows by those that do. `n: 1` changes
+    nothing.
     """
 
     needs_rows = True
@@ -25,7 +26,7 @@ class Ngrams(Transform):
     takes_sequences = True
 
     n: Annotated[int, Setting(ge=1, le=4)] = 2
-    """The longest run."""
+    """Maximum n-gram length, in tokens."""
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         if not field.is_ragged:
@@ -65,7 +66,7 @@ class Ngrams(Transform):
 
 
 def _codes(tokens: Tokens, width: int, words: int) -> tuple[np.ndarray, np.ndarray]:
-    """Every run of `width` words as one number, and whose row it is in. Words out of the vocabulary begin none."""
+    """Return an integer code for each n-gram of `width` tokens, and its row. Ids outside the vocabulary are skipped."""
     values, owners = tokens.values.astype(np.int64), tokens.owners()
     count = max(0, len(values) - width + 1)
     codes = np.zeros(count, np.int64)

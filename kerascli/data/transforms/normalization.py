@@ -1,4 +1,4 @@
-"""Normalization: every feature to mean 0 and variance 1, as learned from the training rows."""
+"""Transform `normalization`: scale features to mean 0 and variance 1 on the training rows."""
 
 from dataclasses import replace
 
@@ -20,7 +20,10 @@ from kerascli.preprocessing.normalization import (
 
 @transform()
 class Normalization(NormalizationSettings, Transform):
-    """Shifts and scales by feature of the last axis; `mean` and `variance` may be given, together."""
+    """Normalizes features to mean 0 and variance 1: `(x - mean) / sqrt(variance)`, as keras.layers.Normalization.
+
+    Statistics are learned from the training rows, or given as `mean` and `variance` together. The shape is kept.
+    """
 
     needs_rows = True
 
@@ -53,7 +56,7 @@ class Normalization(NormalizationSettings, Transform):
 
 
 def _too_large(rows: Blocks) -> BadRow:
-    """The first value of which there is no square."""
+    """Return the error for the first row with a value whose square overflows float64."""
     largest = np.sqrt(np.finfo(np.float64).max) / 2
     for part in rows.parts():
         flat = np.abs(part.reshape(len(part), -1))

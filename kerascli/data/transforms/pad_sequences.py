@@ -1,4 +1,4 @@
-"""PadSequences: rows of different lengths to one length, as keras.utils.pad_sequences."""
+"""Transform `pad_sequences`: pad or truncate sequences to one length, as keras.utils.pad_sequences."""
 
 from dataclasses import replace
 from typing import Literal
@@ -18,21 +18,21 @@ End = Literal["pre", "post"]
 
 @transform()
 class PadSequences(Transform):
-    """Cuts rows of whole numbers to `maxlen` and fills the shorter ones; null: the longest training row's length."""
+    """Pads and truncates sequences of integers to (maxlen,), as keras.utils.pad_sequences."""
 
     needs_rows = True
     takes_sequences = True
 
     maxlen: PositiveInt | None = None
-    """The length of all rows; null: that of the longest training row."""
+    """Length of all sequences; null: that of the longest training row."""
     dtype: Literal["int32", "int64", "float32"] = "int32"
-    """The type of the numbers."""
+    """The dtype of the output."""
     padding: End = "pre"
-    """Where the filling stands: before or after the row."""
+    """Side on which short sequences are padded: pre (before) or post (after)."""
     truncating: End = "pre"
-    """Which end of a long row is cut off."""
+    """Side on which long sequences lose values: pre (the beginning) or post (the end)."""
     value: float = 0.0
-    """What fills."""
+    """Padding value."""
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         if not field.is_ragged:

@@ -1,4 +1,4 @@
-"""RegexReplace: parts of texts replaced by rule, as tf.strings.regex_replace."""
+"""Transform `regex_replace`: replace matches of a regular expression, as tf.strings.regex_replace."""
 
 import re
 from functools import cached_property
@@ -15,15 +15,15 @@ from kerascli.data.transforms.fitting import need_text
 
 @transform()
 class RegexReplace(Transform):
-    """Puts `rewrite` in place of whatever matches `pattern`, a regular expression as Python has them.
+    """Replaces all matches of `pattern`, a regular expression in Python's syntax, with `rewrite`.
 
-    A text for which it takes more than 2 s of CPU time is refused: `(a+)+$` tries more ways than there is time for.
+    A text that takes more than 2 s of CPU time is an error: patterns such as `(a+)+$` backtrack exponentially.
     """
 
     pattern: Annotated[str, AfterValidator(check_pattern)]
-    """What is replaced, wherever it stands in a text: `'[^a-z]+'`."""
+    """Regular expression to search for anywhere in a text, for example `'[^a-z]+'`."""
     rewrite: Annotated[str, Setting(max_length=MAX_CHARACTERS)] = ""
-    r"""What stands there then; `\1` is what the pattern's first group has found, `\g<0>` all that it has."""
+    r"""Replacement of each match; `\1` is the match's first group, `\g<0>` the whole match."""
 
     @field_validator("rewrite")
     @classmethod

@@ -1,4 +1,4 @@
-"""Shift: rows moved along their first axis: the next step as target, the step before as a decoder's input."""
+"""Transform `shift`: shift sequences in time, for next-step targets or a decoder's inputs."""
 
 from typing import Annotated
 
@@ -18,15 +18,15 @@ def _moves(steps: int) -> int:
 
 @transform()
 class Shift(Transform):
-    """Moves each row `steps` towards its beginning (below 0: towards its end); `value` fills what becomes free.
+    """Shifts each row (time, *) by `steps` toward its beginning, padding with `value`; the shape is kept.
 
-    `{shift: 1}` in a target pipeline over an input's column asks for the next token at each step.
+    `{shift: 1}` in a target pipeline over an input's column makes the next token the target of each step.
     """
 
     steps: Annotated[int, AfterValidator(_moves)] = 1
-    """How far; below 0: towards the end."""
+    """Number of steps toward the beginning; negative: toward the end. Not 0."""
     value: float = 0.0
-    """What fills the places that become free."""
+    """Padding value of the vacated steps."""
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         need_numbers(field)

@@ -1,4 +1,4 @@
-"""WordVectors: vectors that others have trained, in place of numbers; GloVe, word2vec and fastText in text form."""
+"""Transform `word_vectors`: pretrained word vectors (GloVe, word2vec, fastText in text form) for token ids."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,17 +19,17 @@ _LONGEST_LINE = 2**20
 
 @transform()
 class WordVectors(Transform):
-    """Replaces the numbers of a vocabulary by the vectors of its words, which stay as they are.
+    """Replaces token ids (*) by pretrained word vectors (*, dim), which are not trained: GloVe, word2vec or fastText.
 
-    The file has a line a word: the word and its numbers, with blanks between. Words that it lacks, padding and unknown
-    words are zeros.
+    The file is text with one line for each word: the word and its vector, separated by blanks. Padding, unknown tokens
+    and words that the file lacks become zeros.
     """
 
     needs_rows = True
     paths = ("path",)
 
     path: str
-    """The file, for example glove.6B.100d.txt."""
+    """Path of the text file with the vectors, for example glove.6B.100d.txt."""
 
     def in_batch(self, field: Field) -> bool:
         return True
@@ -77,7 +77,7 @@ class _Vectors(nn.Module):
 
 
 def _read(path: Path, places: Mapping[bytes, int]) -> dict[int, np.ndarray]:
-    """The vectors of the words by their places; the file is read line by line. Raises DataError."""
+    """Read the vectors of the given words, by their token ids, line by line. Raises DataError."""
     found: dict[int, np.ndarray] = {}
     width = 0
     with open_regular(path) as file:
@@ -86,7 +86,9 @@ def _read(path: Path, places: Mapping[bytes, int]) -> dict[int, np.ndarray]:
             number += 1
             word, _, numbers = line.rstrip().partition(b" ")
             place = places.get(word)
-            if place is None or (number == 1 and numbers.count(b" ") == 0):  # word2vec begins with two sizes
+            if place is None or (
+                number == 1 and numbers.count(b" ") == 0
+            ):  # word2vec's first line is the vocabulary size and the dimension
                 continue
             vector = _vector(numbers)
             if vector is None or (width and len(vector) != width):
