@@ -1,4 +1,4 @@
-"""One raw file as a table, whatever format it has: what `predict` and `evaluate` are given."""
+"""Read a raw file of any supported format as a table, for `predict` and `evaluate`."""
 
 from pathlib import Path
 
@@ -16,9 +16,10 @@ _TEXT = {".csv": ",", ".tsv": "\t", ".txt": ","}
 
 
 def read_raw(spec: DataSpec, path: Path, context: Context) -> Table:
-    """The file at `path`, by its content where that tells, else by its suffix. Raises DataError, FileRefused.
+    """Read the file at `path` as a table. Raises DataError, FileRefused.
 
-    Text is read in the way of the run's own source, if that has one: with its delimiter and encoding.
+    The format is detected from the content, else from the suffix. Text is read with the settings of the run's source
+    (delimiter, encoding), if it has any.
     """
     full, name = context.folder / path, str(path)
     with open_regular(full, name) as file:
@@ -39,7 +40,7 @@ def read_raw(spec: DataSpec, path: Path, context: Context) -> Table:
 
 
 def _npy(spec: DataSpec, path: Path, name: str) -> Table:
-    """A lone array is the one column that the inputs are made of."""
+    """Read an npy file as the single column of the inputs. Raises DataError if the inputs have several columns."""
     columns = {column for pipeline in spec.inputs.values() for column in pipeline.columns}
     if len(columns) != 1:
         text = f"a lone array, but the inputs are made of {len(columns)} columns: {', '.join(sorted(columns))}"

@@ -1,4 +1,4 @@
-"""Which rows go into which part: drawn once from a seed, or cut off at the end as Keras does."""
+"""Split rows into parts: at random from a seed, or the last rows as Keras's `validation_split`."""
 
 import math
 
@@ -10,9 +10,9 @@ from kerascli.errors import DataError, Fault, safe_text
 
 
 def shuffled(count: int, seed: int) -> np.ndarray:
-    """The numbers 0 .. count-1 in an order that depends on the seed alone, whatever numpy's version.
+    """Return a permutation of 0..count-1 that depends on the seed alone, in every version of numpy.
 
-    A stable sort of raw Philox words: numpy promises the words, not the algorithms of `Generator.permutation`.
+    It is a stable sort of raw Philox words: numpy guarantees those, but not the algorithm of `Generator.permutation`.
     """
     words = np.random.Philox(key=seed).random_raw(count)
     return np.argsort(words, kind="stable")
@@ -21,9 +21,9 @@ def shuffled(count: int, seed: int) -> np.ndarray:
 def random_split(
     rows: int, parts: dict[str, float], seed: int, strata: Values | None = None, column: str = ""
 ) -> dict[str, np.ndarray]:
-    """Row numbers of `train` and of every part, each in the order of the file. Raises DataError.
+    """Return the row indices of `train` and of every part, each in the order of the file. Raises DataError.
 
-    With `strata` (the values of `column`) every class is split by itself: its share of a part is exact to a row.
+    With `strata` (the values of `column`) every class is split separately; its fraction of a part is exact to a row.
     """
     groups = [np.arange(rows)] if strata is None else _groups(strata, column, ("train", *parts))
     chosen: dict[str, list[np.ndarray]] = {"train": [], **{name: [] for name in parts}}
@@ -55,7 +55,7 @@ def _groups(strata: Values, column: str, names: tuple[str, ...]) -> list[np.ndar
 
 
 def _counts(sizes: list[int], parts: dict[str, float]) -> dict[str, list[int]]:
-    """Rows of every group for every part: the nearest whole numbers that add up to the part's own."""
+    """Apportion the rows of each group to each part: the nearest integers that add up to the part's size."""
     left = list(sizes)
     found: dict[str, list[int]] = {}
     for name, share in parts.items():
@@ -73,7 +73,7 @@ def _counts(sizes: list[int], parts: dict[str, float]) -> dict[str, list[int]]:
 
 
 def tail_start(rows: int, validation_split: float) -> int:
-    """Keras's `validation_split`: the first row of the tail that validates. Raises DataError."""
+    """Return the first row of the validation rows of Keras's `validation_split`, the last ones. Raises DataError."""
     start = math.floor(rows * (1.0 - validation_split))
     if start == 0 or start == rows:
         part = "training" if start == 0 else "validation"

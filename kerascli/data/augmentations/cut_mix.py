@@ -36,10 +36,8 @@ class CutMix(Augmentation):
     """
 
     factor: Factor = 1.0
-    """Upper bound of alpha, or [lower, upper] in [0, 1]; alpha is uniform, once per batch.
-
-    The fraction of each image that is kept follows Beta(alpha, alpha).
-    """
+    """Upper bound of alpha, or [lower, upper] in [0, 1]; the kept fraction of an image follows Beta(alpha, alpha).
+    alpha is drawn uniformly, once per batch."""
     seed: Seed = None
     data_format: DataFormat = "channels_last"
     inputs: Names | None = None

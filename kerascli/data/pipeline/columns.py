@@ -1,4 +1,4 @@
-"""The columns of a pipeline as one array: of the type and the shape that they had in training."""
+"""Read the columns of a pipeline as one array with the dtype and shape of the training rows."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +15,7 @@ from kerascli.shapes import can_be_one
 
 
 def column_field(route: Route, known: Mapping[str, Field]) -> Field:
-    """The field of the route's columns as one array. Raises DataError."""
+    """Return the field of a pipeline's columns as one array. Raises DataError."""
     columns = route.pipeline.columns
     fields = [known[column] for column in columns]
     empty = next((field for field in fields if 0 in field.shape), None)
@@ -48,7 +48,10 @@ def _common(dtypes: list[str]) -> str:
 
 
 def read_columns(route: Route, table: Table, field: Field) -> np.ndarray:
-    """The route's columns as one array like `field` (the training rows'); they are in memory. Raises DataError."""
+    """Read a pipeline's columns, which are in memory, as one array like `field` of the training rows.
+
+    Raises DataError.
+    """
     if field.columns:
         return _records(route, table, field)
     if field.is_ragged:
@@ -61,7 +64,7 @@ def read_columns(route: Route, table: Table, field: Field) -> np.ndarray:
 
 
 def _side_by_side(route: Route, table: Table, parts: list[np.ndarray]) -> np.ndarray:
-    """Columns as one array of a type that holds them all. Raises DataError for numbers that it does not hold."""
+    """Concatenate columns along the last axis in a common dtype. Raises DataError for integers it cannot represent."""
     dtype = np.result_type(*parts)
     for name, part in zip(route.pipeline.columns, parts, strict=True):
         if dtype.kind == "f" and part.dtype.kind in "iu" and (found := first_rounded(part)) is not None:
@@ -72,7 +75,7 @@ def _side_by_side(route: Route, table: Table, parts: list[np.ndarray]) -> np.nda
 
 
 def _sequences(route: Route, table: Table) -> np.ndarray:
-    """Rows of different lengths; in a raw file they are the rows of a matrix. Raises DataError."""
+    """Read a column of sequences; the rows of an integer matrix in a raw file count as sequences. Raises DataError."""
     values = table.array(route.pipeline.columns[0])
     if is_ragged(values):
         return values
@@ -82,7 +85,7 @@ def _sequences(route: Route, table: Table) -> np.ndarray:
 
 
 def _records(route: Route, table: Table, field: Field) -> np.ndarray:
-    """Columns side by side, each as it was in training. Raises DataError."""
+    """Read columns as a record array, each with its dtype of the training rows. Raises DataError."""
     arrays: dict[str, np.ndarray] = {}
     for name, column in field.columns:
         values = _column(table, name, column)
@@ -97,7 +100,10 @@ def _records(route: Route, table: Table, field: Field) -> np.ndarray:
 
 
 def _as_in_training(route: Route, table: Table, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Numbers in the training rows' type; missing ones are left to a step that fills them. Raises DataError."""
+    """Convert numbers to the training rows' dtype; missing values are left for a first step that fills them.
+
+    Raises DataError.
+    """
     missing = np.zeros((), bool)
     if dtype.kind != "f" and values.dtype.kind == "f":
         if route.pipeline.steps and route.pipeline.steps[0].transform.fills_missing:
@@ -123,7 +129,7 @@ def _column(table: Table, name: str, field: Field) -> np.ndarray:
 
 
 def not_numbers(table: Table, name: str, values: np.ndarray) -> DataError:
-    """A column of text where numbers are wanted: the first value that is none, and how many there are."""
+    """Return the error for a text column where numbers are expected: its first non-number, and their count."""
     words = values.tolist()
     bad = [row for row, value in enumerate(words) if value != "" and not is_number(value)]
     if not bad and (row := _too_long(words)) is not None:
@@ -138,14 +144,14 @@ def not_numbers(table: Table, name: str, values: np.ndarray) -> DataError:
 
 
 def _too_long(words: Sequence[str]) -> int | None:
-    """The first of many numbers that made a column of them text, since no type of numbers holds it."""
+    """Return the first integer that no number type represents exactly, which makes a column of numbers text."""
     return first_inexact(words, np.array([float(word or 0) for word in words]))
 
 
 def mostly_numbers(route: Route, table: Table) -> DataError | None:
-    """A text column of the route that was meant to be numbers, told by its values; says which value spoils it.
+    """Return an error naming the offending value if a text column consists mostly of numbers, else None.
 
-    Of a table on disk the first rows are looked at.
+    Of a table on disk only the first rows are examined.
     """
     table = next(table.parts(route.pipeline.columns))
     for name in route.pipeline.columns:
@@ -161,7 +167,7 @@ def mostly_numbers(route: Route, table: Table) -> DataError | None:
 
 
 def is_number(text: str) -> bool:
-    """A finite number as data files have it: no 'nan', no 'inf', no '1_000'."""
+    """Return True for a finite number as written in data files: not 'nan', 'inf' or '1_000'."""
     try:
         return bool(np.isfinite(float(text))) and "_" not in text
     except ValueError:
@@ -169,7 +175,7 @@ def is_number(text: str) -> bool:
 
 
 def check_finite(route: Route, values: np.ndarray, table: Table) -> None:
-    """Refuse missing and infinite values, and text. Raises DataError naming the first row."""
+    """Refuse missing values, infinite values and text. Raises DataError naming the first row."""
     if values.dtype == object:
         if spoilt := mostly_numbers(route, table):
             raise spoilt

@@ -1,4 +1,4 @@
-"""Columns that are shown beside what a model makes, and never reach it."""
+"""Columns displayed next to model outputs (in pictures, for example) without being model inputs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from kerascli.data.storage.tokens import column_dtype, is_ragged
 from kerascli.errors import DataError, Fault, Path, suggestion
 
 Aside = Mapping[str, Path]
-"""By column where in the config it is named."""
+"""Mapping from column to the path in the config that names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A column of a split: words or whole numbers, one a row."""
+    """Column of a split to display: one string or integer per row."""
 
     values: Values
     field: Field | None
-    """What the source says of it."""
+    """Field from the source's facts, if it has any."""
 
     def first(self, rows: int) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Numbers of the classes of the first rows, and the classes' names, if they have any."""
+        """Return the class labels (int64) of the first rows, and the class names, if there are any."""
         found = np.concatenate(list(islice(pieces(self.values, rows), 1)))
         if found.dtype != object:
             return found.reshape(-1).astype(np.int64), (self.field and self.field.classes) or ()
@@ -34,7 +34,10 @@ class Shown:
 
 
 def check_aside(wanted: Aside, columns: Mapping[str, Field] | None, targets: Mapping[str, Field]) -> None:
-    """What is wrong with them, as far as facts tell; a target goes before a column. Raises DataError."""
+    """Check the wanted columns against the known facts; a target takes precedence over a column of the same name.
+
+    Raises DataError.
+    """
     if columns is None:
         return
     for name, path in wanted.items():
@@ -51,7 +54,7 @@ def check_aside(wanted: Aside, columns: Mapping[str, Field] | None, targets: Map
 def aside(
     wanted: Aside, tables: Mapping[str, Table], said: Mapping[str, Field], targets: Mapping[str, Field]
 ) -> dict[str, dict[str, Shown]]:
-    """Those that are no targets, by split; `said` is what the source says of them. Raises DataError."""
+    """Return the columns to display by split, without targets; `said` is the source's facts. Raises DataError."""
     return {split: _of(wanted, table, said, targets) for split, table in tables.items()} if wanted else {}
 
 

@@ -1,4 +1,4 @@
-"""What transforms learn from the training rows, and how that is kept in a run: JSON and arrays, no pickle."""
+"""Fit transforms on the training rows, and save and load their state in a run as JSON and arrays (no pickle)."""
 
 import io
 import json
@@ -19,22 +19,22 @@ from kerascli.files import load_json
 from kerascli.npz import load_npz
 
 COLUMNS = "columns"
-"""Under this key: what the columns of the training rows were, so that later files are read in the same way."""
+"""Key of the fields of the training columns, by which later files are read in the same way."""
 
 _JSON_FILE, _ARRAYS_FILE = "preprocessing.json", "preprocessing.npz"
 
 
 @dataclass(slots=True)
 class _Walk:
-    """A pipeline on its way through the training rows, as far as its last step that wants to see them."""
+    """Progress of fitting one pipeline, up to its last step that needs the training rows."""
 
     route: Route
     fields: list[Field]
-    """Those before every step up to the one at `position`."""
+    """Fields before each step up to the one at `position`."""
     position: int
     end: int
     values: np.ndarray | None
-    """The rows as they are before the step at `position`; None where they are on disk."""
+    """Rows before the step at `position`; None if they are on disk."""
 
     @property
     def key(self) -> str:
@@ -45,7 +45,7 @@ class _Walk:
         return self.fields[self.position]
 
     def blocks(self, table: Table, learned: Mapping[str, Learned]) -> Iterator[np.ndarray]:
-        """The rows before the step at `position`; from disk they go through the steps before it once more."""
+        """Yield the rows before the step at `position`; rows on disk pass through the previous steps again."""
         if self.values is not None:
             yield self.values
             return
@@ -57,14 +57,14 @@ class _Walk:
 
 
 def learn(routes: Sequence[Route], table: Table, columns: Mapping[str, Field]) -> dict[str, Learned]:
-    """Everything that the pipelines learn from the training rows. Raises DataError.
+    """Fit all transforms of the pipelines on the training rows. Raises DataError.
 
-    A shared transform learns once, from all pipelines that use it; they wait for each other there.
+    A shared transform is fitted once, on the rows of all pipelines that use it, when each of them has reached it.
     """
     learned = {COLUMNS: Learned({name: asdict(field) for name, field in columns.items()}, {})}
     walks = [walk for route in routes if (walk := _start(route, table, columns)) is not None]
     while walks:
-        keys = dict.fromkeys(walk.key for walk in walks)  # in their order, which is the same in every process
+        keys = dict.fromkeys(walk.key for walk in walks)  # a dict keeps an order that is the same in every process
         users = {key: [w for w in walks if _still_uses(w, key)] for key in keys}
         ready = next((key for key in keys if all(walk.key == key for walk in users[key])), None)
         if ready is None:
@@ -104,7 +104,7 @@ def _learn_step(walks: list[_Walk], table: Table, learned: Mapping[str, Learned]
     try:
         found = step.learn(rows, first.field, target=first.route.target)
     except BadRow as bad:
-        walk, row = divmod(rows.first + bad.row, table.rows)  # each goes through all rows
+        walk, row = divmod(rows.first + bad.row, table.rows)  # each pipeline yields all rows of the table
         raise located(BadRow(row, bad.text, at=bad.at, hint=bad.hint), walks[walk].route, table) from None
     except ValueError as error:
         raise first.route.fault(str(error), first.position) from None
@@ -123,7 +123,7 @@ def _advance(walk: _Walk, table: Table, learned: Learned) -> None:
 
 
 def known_columns(learned: Mapping[str, Learned]) -> dict[str, Field]:
-    """The fields of the training columns, as they were remembered. Raises FileRefused."""
+    """Return the fields of the training columns from the learned state. Raises FileRefused."""
     found: dict[str, Field] = {}
     try:
         for name, facts in learned[COLUMNS].facts.items():
@@ -138,7 +138,7 @@ def known_columns(learned: Mapping[str, Learned]) -> dict[str, Field]:
 
 
 def save_learned(learned: Mapping[str, Learned]) -> dict[str, bytes]:
-    """What was learned as files by name, for a run's `preprocessing/`."""
+    """Serialize the learned state as files by name, for a run's `preprocessing/`."""
     facts = {key: dict(item.facts) for key, item in learned.items()}
     arrays = {f"{key}/{name}": array for key, item in learned.items() for name, array in item.arrays.items()}
     buffer = io.BytesIO()
@@ -147,7 +147,7 @@ def save_learned(learned: Mapping[str, Learned]) -> dict[str, bytes]:
 
 
 def load_learned(files: Mapping[str, bytes]) -> dict[str, Learned]:
-    """The inverse of `save_learned`. Raises FileRefused."""
+    """Load the learned state saved by `save_learned`. Raises FileRefused."""
     for name in (_JSON_FILE, _ARRAYS_FILE):
         if name not in files:
             raise FileRefused(f"the run's preprocessing has no '{name}'")

@@ -1,4 +1,4 @@
-"""A pipeline at work: columns in, one array out, and the module that finishes a batch of it."""
+"""Execute a pipeline: infer fields, transform rows in advance, and build the module for its steps per batch."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,13 +15,13 @@ from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow, Table
 
 _NARROW = {"float64": "float32", "float16": "float32", "uint16": "int32", "uint32": "int64", "uint64": "int64"}
-"""What torch has no full support for, or a model would not compute in."""
+"""Replacements of dtypes that torch does not fully support, or that models do not compute in."""
 
 _RAGGED, _PAD = "the rows are of different lengths", "put pad_sequences there, which makes them of one length"
 
 
 def infer(route: Route, field: Field, learned: Mapping[str, Learned]) -> list[Field]:
-    """The fields before every step and after the last. Raises DataError."""
+    """Infer the fields before each step and after the last one. Raises DataError."""
     fields = [field]
     for index in range(len(route.pipeline.steps)):
         fields.append(infer_step(route, index, fields[-1], learned.get(route.key(index))))
@@ -31,7 +31,7 @@ def infer(route: Route, field: Field, learned: Mapping[str, Learned]) -> list[Fi
 
 
 def infer_step(route: Route, index: int, field: Field, learned: Learned | None) -> Field:
-    """The field after step `index`. Raises DataError; ConfigError where no memory would hold a row of it."""
+    """Infer the field after step `index`. Raises DataError, and ConfigError if memory cannot hold a row of it."""
     step = route.pipeline.steps[index].transform
     if field.is_ragged and not step.takes_sequences:
         raise route.fault(_RAGGED, index, hint=_PAD)
@@ -44,7 +44,7 @@ def infer_step(route: Route, index: int, field: Field, learned: Learned | None) 
 
 
 def boundary(route: Route, fields: list[Field]) -> int:
-    """How many steps run once over all rows; the rest is left to the batch."""
+    """Return the number of steps that run once over all rows; the others run per batch."""
     steps = route.pipeline.steps
     count = len(steps)
     if route.section == "sample_weight":
@@ -57,7 +57,7 @@ def boundary(route: Route, fields: list[Field]) -> int:
 
 
 def run_step(route: Route, index: int, values: np.ndarray, field: Field, learned: Learned, table: Table) -> np.ndarray:
-    """One step over all rows. Raises DataError naming the row."""
+    """Apply one step to rows, with its checks. Raises DataError naming the row."""
     step = route.pipeline.steps[index].transform
     try:
         step.check(values, field, learned, target=route.target)
@@ -69,7 +69,7 @@ def run_step(route: Route, index: int, values: np.ndarray, field: Field, learned
 
 
 def prepare(route: Route, table: Table, fields: list[Field], learned: Mapping[str, Learned]) -> np.ndarray:
-    """Columns in memory through the prefix, checked for missing values: what a split holds. Raises DataError."""
+    """Transform columns in memory by the steps that run once, and check for missing values. Raises DataError."""
     values = read_columns(route, table, fields[0])
     steps = route.pipeline.steps
     until = boundary(route, fields)
@@ -92,7 +92,7 @@ def prepare(route: Route, table: Table, fields: list[Field], learned: Mapping[st
 
 
 def _weights(route: Route, values: np.ndarray, table: Table) -> np.ndarray:
-    """One number a row, none of them negative. Raises DataError."""
+    """Return sample weights (rows,). Raises DataError unless there is one non-negative number per row."""
     if values.size != len(values):
         raise route.fault(f"expected one weight a row, got an array of shape {values.shape}")
     weights = values.reshape(len(values))
@@ -103,7 +103,7 @@ def _weights(route: Route, values: np.ndarray, table: Table) -> np.ndarray:
 
 
 def finished(fields: list[Field]) -> Field:
-    """What the model gets: the last field, in a dtype that torch computes in."""
+    """Return the field of the model's input or target: the last field, in a dtype that torch computes in."""
     last = fields[-1]
     if last.dtype == "unknown":
         return replace(last, dtype="float32")
@@ -111,7 +111,7 @@ def finished(fields: list[Field]) -> Field:
 
 
 class Stage(nn.Module):
-    """Finishes batches on their device: the suffixes of pipelines, by input or target name."""
+    """Module that applies the per-batch steps of pipelines on the device, by input or target name."""
 
     def __init__(self, suffixes: Mapping[str, nn.Module]) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class Stage(nn.Module):
 
 
 def suffix(route: Route, fields: list[Field], learned: Mapping[str, Learned]) -> nn.Module | None:
-    """What is left of a pipeline for the batch, or nothing."""
+    """Return the module of a pipeline's per-batch steps, or None if there are none."""
     steps = route.pipeline.steps
     modules = [
         steps[i].transform.batch(fields[i], learned.get(route.key(i), NOTHING_LEARNED), target=route.target)

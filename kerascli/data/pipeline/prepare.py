@@ -1,4 +1,4 @@
-"""From a data section to rows: load, split, learn, prepare; and the facts of it all."""
+"""Prepare the rows of a data section (load, split, fit, transform), and infer facts about inputs and targets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -29,18 +29,18 @@ from kerascli.errors import ConfigError, DataError, Fault
 
 @dataclass(frozen=True, slots=True)
 class DataFacts:
-    """What the model gets, by name. Names of which nothing is known are absent; sizes may be None."""
+    """Fields of the model's inputs and targets by name; unknown ones are absent, unknown sizes are None."""
 
     inputs: dict[str, Field]
     targets: dict[str, Field]
     known: bool = True
-    """False when the data would have to be read to know more; `reason` says why."""
+    """False if more facts require reading the data; `reason` says why."""
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """Facts and the modules that finish a batch: all that follows from a spec and what was learned."""
+    """Facts and per-batch modules, which follow from a spec and the learned state alone."""
 
     facts: DataFacts
     input_stage: Stage
@@ -49,25 +49,25 @@ class Stages:
 
 @dataclass(frozen=True, slots=True)
 class PreparedData(Stages):
-    """Everything that training needs of the data."""
+    """Prepared data for training: splits, learned state, augmentation and facts."""
 
     splits: dict[str, Split]
     learned: dict[str, Learned]
     aside: dict[str, dict[str, Shown]]
-    """By split and name what is shown beside what the model makes."""
+    """Columns to display next to model outputs, by split and name."""
     mixing: Mixing
     digests: dict[str, str]
-    """What tells this data from other data: by file, and by source where the rows do not come from files alone."""
+    """SHA-256 digests that identify the data: by file, and by source if the rows do not depend on files alone."""
     warnings: list[str] = field(default_factory=list)
     tables: dict[str, Table] = field(default_factory=dict)
-    """The raw rows by split, for who looks at them before training; cleared by then, so that they take no memory."""
+    """Raw rows by split, for checks before training; cleared afterwards to free the memory."""
 
 
 def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFacts:
-    """What is known of inputs and targets without loading. Never fails for want of a file.
+    """Infer facts about inputs and targets without loading data. A missing file is no error.
 
-    Without `look` no file is looked for. Raises DataError when a column that is known to the source is missing, or a
-    transform does not fit.
+    Without `look` no file is accessed. Raises DataError if a column is not among those of the source, or a transform
+    does not fit its input.
     """
     reason = ""
     known: Mapping[str, Field] | None = None
@@ -101,7 +101,7 @@ def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFa
 def load_data(
     spec: DataSpec, context: Context, *, validation_split: float = 0.0, learned: Mapping[str, Learned] | None = None
 ) -> PreparedData:
-    """Load, split, learn (unless `learned` is given) and prepare every split.
+    """Load and split the data, fit the transforms (unless `learned` is given), and prepare every split.
 
     Raises DataError, ConfigError, FileRefused, StorageError.
     """
@@ -133,7 +133,7 @@ def load_data(
 
 
 def stages(spec: DataSpec, learned: Mapping[str, Learned]) -> Stages:
-    """Facts and stages from what a run has kept, without its data."""
+    """Build facts and per-batch modules from a run's learned state, without its data."""
     columns = known_columns(learned)
     routes = _routes(spec)
     fields = _infer_all(routes, columns, learned)
@@ -141,12 +141,12 @@ def stages(spec: DataSpec, learned: Mapping[str, Learned]) -> Stages:
 
 
 def no_stages() -> Stages:
-    """Return the stages of a run that takes arrays as they are."""
+    """Return empty stages, for a run whose model takes raw arrays."""
     return Stages(DataFacts({}, {}, known=False), Stage({}), Stage({}))
 
 
 def prepare_rows(spec: DataSpec, learned: Mapping[str, Learned], table: Table, *, targets: bool) -> Split:
-    """Raw rows through the pipelines of a run. Without `targets` only inputs are read. Raises DataError."""
+    """Prepare raw rows by the pipelines of a run; without `targets`, the inputs only. Raises DataError."""
     columns = known_columns(learned)
     routes = [route for route in _routes(spec) if targets or route.section == "inputs"]
     fields = _infer_all(routes, columns, learned)
@@ -166,7 +166,10 @@ def _routes(spec: DataSpec) -> list[Route]:
 def _infer_all(
     routes: list[Route], columns: Mapping[str, Field], learned: Mapping[str, Learned], table: Table | None = None
 ) -> Fields:
-    """The fields along every route. With `table`, a number column that one word has turned into text is told so."""
+    """Infer the fields along every pipeline. Raises DataError.
+
+    With `table`, the error for a column of numbers that a stray value has made text names that value.
+    """
     found: dict[tuple[str, str], list[Field]] = {}
     for route in routes:
         try:
@@ -191,7 +194,7 @@ def _check_columns(route: Route, known: Mapping[str, Field]) -> None:
 
 
 def _column_fields(spec: DataSpec, routes: list[Route], table: Table, context: Context) -> dict[str, Field]:
-    """The fields of the columns that the pipelines use; what the source says of them counts: a size left open, too."""
+    """Return the fields of the columns in use; the source's facts take precedence, with sizes that it leaves open."""
     said = spec.source.facts(context) or {}
     found: dict[str, Field] = {}
     for route in routes:
@@ -209,7 +212,7 @@ def _column_fields(spec: DataSpec, routes: list[Route], table: Table, context: C
 
 
 def _count_classes(values: Values) -> int | None:
-    """How many classes there are, if these are class numbers: whole, from 0 on, one a row."""
+    """Return the number of classes if the values are integer class labels (one per row, from 0), else None."""
     if values.dtype.kind not in "iu" or values.size != len(values) or not len(values):
         return None
     least, greatest = extremes(values)
@@ -236,12 +239,12 @@ def _split(spec: DataSpec, tables: dict[str, Table], context: Context) -> dict[s
 
 
 def _has_classes(values: Values) -> bool:
-    """Whether a column's values can be counted: one word or whole number a row."""
+    """Return True if a column can hold class labels: one string or integer per row."""
     return values.ndim == 1 and values.dtype.kind != "f" and not is_ragged(values)
 
 
 def _cut_tail(tables: dict[str, Table], part: float) -> dict[str, Table]:
-    """Keras's validation_split, taken before anything is learned."""
+    """Move the last rows of train to validation (Keras's validation_split), before any transform is fitted."""
     if "validation" in tables:
         text = "validation_split: the data has a 'validation' split already"
         hint = "write validation_data: validation instead"
@@ -265,7 +268,7 @@ def _stages(spec: DataSpec, routes: list[Route], fields: Fields, learned: Mappin
 
 
 def _section(fields: Mapping[tuple[str, str], Field], section: str) -> dict[str, Field]:
-    """The facts by name. Of a vocabulary that inputs and targets share, each word is a class."""
+    """Return the fields of a section by name; in targets, each entry of a shared vocabulary is a class."""
     found = {name: field for (where, name), field in fields.items() if where == section}
     if section != "targets":
         return found

@@ -1,4 +1,4 @@
-"""How a split is prepared: at once in memory, batch by batch, or once in order into a temporary file."""
+"""Prepare splits: at once in memory, batch by batch, or once in order into a temporary file."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -16,7 +16,7 @@ from kerascli.data.storage.table import Table
 from kerascli.errors import DataError, Fault, Place, safe_text
 
 Fields = Mapping[tuple[str, str], list[Field]]
-"""The fields before every step and after the last, by section and name."""
+"""Fields before each step and after the last one, by section and name of the pipeline."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -24,7 +24,7 @@ _PROBE_ROWS = 64
 
 
 class Preparer:
-    """Pipelines with all that they have learned: tables in, splits out."""
+    """Fitted pipelines, which turn tables into prepared splits."""
 
     def __init__(
         self,
@@ -40,10 +40,10 @@ class Preparer:
         self._spilled: dict[int, tuple[Table, Mapped]] = {}
 
     def split(self, table: Table) -> Split:
-        """The rows of a table. Raises DataError, StorageError.
+        """Prepare the rows of a table as a split. Raises DataError, StorageError.
 
-        Rows of mapped arrays are prepared when a batch of them is read. What can only be read in order, such as
-        parquet, is prepared once, for all splits of the same file together.
+        Rows of memory-mapped arrays are prepared when a batch of them is read. Columns that can only be read in order,
+        such as Parquet's, are prepared once, for all splits of the same file together.
         """
         if table.rows == 0:
             raise DataError(Fault("there are no rows", place=Place(table.name or "data")))
@@ -60,7 +60,7 @@ class Preparer:
         return DiskSplit(readers, table.rows, self._origin(table))
 
     def rows(self, routes: Sequence[Route], table: Table) -> MemorySplit:
-        """Rows of which the columns are in memory. Raises DataError."""
+        """Prepare rows whose columns are in memory. Raises DataError."""
         found: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
         for route in routes:
             found[route.section][route.name] = prepare(route, table, self._fields[route.id], self._learned)
@@ -78,7 +78,7 @@ class Preparer:
         return _Records(self._spilled[id(whole)][1].take(rows))
 
     def _records(self, routes: Sequence[Route], table: Table) -> Iterator[np.ndarray]:
-        """All that the pipelines make of a row side by side, so that a row is read from one place."""
+        """Yield prepared rows as record arrays of all the pipelines' outputs, so that a row is contiguous on disk."""
         columns = {column for route in routes for column in route.pipeline.columns}
         probe = _recorded(self.rows(routes, next(table.parts(columns, _PROBE_ROWS))))
         done = 0
@@ -91,7 +91,7 @@ class Preparer:
 
 
 class _WhenRead:
-    """Rows of mapped arrays, prepared as they are read."""
+    """Reader of memory-mapped arrays that prepares rows when they are read."""
 
     def __init__(self, preparer: Preparer, routes: Sequence[Route], table: Table) -> None:
         self._preparer = preparer
@@ -104,7 +104,7 @@ class _WhenRead:
 
 
 class _Records:
-    """Rows that are ready, as records of all their arrays."""
+    """Reader of prepared rows in a memory-mapped record array."""
 
     def __init__(self, records: Mapped) -> None:
         self._records = records

@@ -14,11 +14,11 @@ from kerascli.shapes import MAX_VALUES
 from kerascli.storage import size_text
 
 _MADE_BYTES = 8
-"""Bytes of a number while a source makes it."""
+"""Bytes of a number while a source generates it (float64)."""
 
 
 def check_room(route: Route, index: int, made: Field, rows: int | None = None) -> None:
-    """Refuse what step `index` makes if a row of it, or `rows` of them, cannot be held. Raises ConfigError."""
+    """Refuse the output of step `index` if one row of it, or `rows` of them, exceed memory. Raises ConfigError."""
     values = math.prod(size or 1 for size in made.shape)
     step = route.pipeline.steps[index].transform
     if values > MAX_VALUES:
@@ -33,7 +33,7 @@ def check_room(route: Route, index: int, made: Field, rows: int | None = None) -
 
 
 def check_source(source: Source, known: Mapping[str, Field]) -> None:
-    """Refuse a source that makes its rows and is asked for more than memory holds. Raises ConfigError."""
+    """Refuse a source that generates more rows than fit in memory. Raises ConfigError."""
     rows = getattr(source, "rows", None)
     if not isinstance(rows, int):
         return
@@ -46,7 +46,7 @@ def check_source(source: Source, known: Mapping[str, Field]) -> None:
 
 
 def largest_setting(thing: Component) -> str:
-    """`maxlen 100,000,000,000: ` of the largest whole number among the settings; nothing where there is none."""
+    """Return name and value of a component's largest integer setting (`maxlen 100,000,000,000: `), or ''."""
     found = [(value, name) for name in type(thing).model_fields for value in _numbers(getattr(thing, name))]
     return f"{max(found)[1]} {max(found)[0]:,}: " if found and max(found)[0] > 1 else ""
 
