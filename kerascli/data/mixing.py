@@ -25,7 +25,7 @@ def _listed(value: Any) -> Any:
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
 
 
-_NO_LAYER = "it prepares the batches of training and is no layer of the model"
+_NO_LAYER = "it augments training batches and is not a layer of the model"
 
 
 class Augmentation(Component):
@@ -61,8 +61,8 @@ class Augmentation(Component):
         """Return why a target cannot be mixed, as a predicate, and a hint; None if it can."""
         if not target.is_integer or target.dtype == "unknown":
             return None
-        hint = "put to_categorical behind class numbers, cast: float32 behind amounts"
-        return f"is whole numbers ({target.dtype}), between which there is nothing", hint
+        hint = "add to_categorical for class labels, cast: float32 for quantities"
+        return f"has integers ({target.dtype}), which cannot be blended", hint
 
 
 AUGMENTATIONS: Registry[Augmentation] = Registry(
@@ -135,7 +135,7 @@ def mixes(augment: Sequence[Augmentation], inputs: Fields, targets: Fields) -> l
 
 def _problem(mix: Mix, inputs: Fields, targets: Fields) -> tuple[str, str | None] | None:
     if not mix.inputs:
-        return "needs an input of images (height, width, channels), there is none", None
+        return "needs an input of images (height, width, channels), got none", None
     first = inputs[mix.inputs[0]]
     for name in mix.inputs:
         field = inputs[name]

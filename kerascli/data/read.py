@@ -43,7 +43,7 @@ def _npy(spec: DataSpec, path: Path, name: str) -> Table:
     """Read an npy file as the single column of the inputs. Raises DataError if the inputs have several columns."""
     columns = {column for pipeline in spec.inputs.values() for column in pipeline.columns}
     if len(columns) != 1:
-        text = f"a lone array, but the inputs are made of {len(columns)} columns: {', '.join(sorted(columns))}"
+        text = f"a single array, but the inputs use {len(columns)} columns: {', '.join(sorted(columns))}"
         raise DataError(Fault(text, place=Place(name), hint="save them by name with numpy.savez"))
     (array,) = read_arrays(path, name).values()
     return table_of({columns.pop(): array}, name)

@@ -36,7 +36,7 @@ class SplitSpec(BaseSection):
     @model_validator(mode="after")
     def _leaves_rows(self) -> "SplitSpec":
         if self.validation + self.test >= 1:
-            raise ValueError(f"validation and test take {self.validation + self.test:g} of the rows; none are left")
+            raise ValueError(f"validation and test add up to {self.validation + self.test:g}; expected less than 1")
         if self.validation + self.test == 0:
             raise ValueError("expected a fraction for 'validation', 'test' or both")
         return self
@@ -256,7 +256,7 @@ def _columns(entry: dict[str, Any], index: int) -> tuple[tuple[str, ...], bool]:
         raise Invalid([Fault("'columns' comes first in a pipeline", ("columns",), "key")])
     if len(entry) > 1:
         other = next(key for key in entry if key != "columns")
-        raise Invalid([Fault(f"'columns' stands alone, got '{other}' beside it", (other,), "key")])
+        raise Invalid([Fault(f"'columns' takes no other keys, got '{other}'", (other,), "key")])
     value = entry["columns"]
     if isinstance(value, str):
         return (value,), False

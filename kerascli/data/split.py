@@ -73,7 +73,7 @@ def _counts(sizes: list[int], parts: dict[str, float]) -> dict[str, list[int]]:
 
 
 def tail_start(rows: int, validation_split: float) -> int:
-    """Return the first row of the validation rows of Keras's `validation_split`, the last ones. Raises DataError."""
+    """Return the first validation row under Keras's `validation_split`, which takes the last rows. Raises DataError."""
     start = math.floor(rows * (1.0 - validation_split))
     if start == 0 or start == rows:
         part = "training" if start == 0 else "validation"

@@ -11,7 +11,7 @@ from kerascli.data.transforms.to_categorical import ToCategorical
 
 @dataclass(frozen=True, slots=True)
 class TeacherForcing:
-    """Input of a decoder that is the target delayed by one step."""
+    """Names of a decoder's input and its target, where the input is the target delayed by one step."""
 
     input: str
     target: str

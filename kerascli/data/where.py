@@ -52,10 +52,10 @@ def _check(name: str, wanted: Values, columns: Collection[str], text: bool, *, f
     if name not in columns:
         raise DataError(Fault(f"where: there is no column '{name}'{suggestion(name, columns)}", path, "key"))
     if not fits:
-        raise DataError(Fault(f"where: column '{name}' has no words or whole numbers, one a row", path, "key"))
+        raise DataError(Fault(f"where: column '{name}' does not have one string or integer per row", path, "key"))
     for index, other in enumerate(wanted):
         if isinstance(other, str) != text:
-            kind = "words" if text else "whole numbers"
+            kind = "text" if text else "integers"
             raise DataError(Fault(f"where: column '{name}' has {kind}, got {show(other)}", (*path, index)))
 
 

@@ -38,7 +38,7 @@ class Batch:
 
 
 class BatchSource:
-    """Iterable over a split in batches; an epoch can start at any batch, which has the same rows as without that."""
+    """Split in batches; an epoch can start at any batch, which has the same rows as in a whole epoch."""
 
     def __init__(
         self, split: Split, batch_size: int, device: torch.device, *, shuffle: bool = False, seed: int = 0

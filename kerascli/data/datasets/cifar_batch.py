@@ -27,7 +27,7 @@ def cifar_archive(file: str, path: str, sha256: str) -> Remote:
     """Return the location of an archive on Krizhevsky's site, stored at `path` in Keras's cache."""
 
     def problem(data: bytes) -> str | None:
-        return None if hashlib.sha256(data).hexdigest() == sha256 else "the file is damaged (its SHA-256 is another)"
+        return None if hashlib.sha256(data).hexdigest() == sha256 else "the file is damaged (SHA-256 mismatch)"
 
     return Remote(f"https://www.cs.toronto.edu/~kriz/{file}", path, 256 * 2**20, problem)
 

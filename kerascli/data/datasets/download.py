@@ -58,5 +58,5 @@ def fetch(remote: Remote, context: Context) -> bytes:
         if wrong is None:
             raise
         (fault,) = error.faults
-        there = f"'{remote.place}' is there, but cannot be used: {wrong}"
+        there = f"'{remote.place}' exists, but cannot be used: {wrong}"
         raise DataError(replace(fault, text=f"{fault.text}; {there}")) from None

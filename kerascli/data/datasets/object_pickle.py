@@ -60,7 +60,7 @@ def _read(data: bytes, at: int) -> tuple[list[int], list[int]]:
         elif code in _STRUCTURE:
             at += _STRUCTURE[code]
         else:
-            raise ValueError(f"the opcode {code:#04x} stands at byte {at:,}; expected whole numbers in lists")
+            raise ValueError(f"unexpected opcode {code:#04x} at byte {at:,}; expected lists of integers")
     if (starts and starts[0]) or (values and not starts):
         raise ValueError("there are numbers outside of a list")
     return values, np.diff([*starts, len(values)]).tolist()

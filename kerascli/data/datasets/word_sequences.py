@@ -48,7 +48,7 @@ class WordSequences(Source):
         """Add start tokens and the offset, then apply the limits. Raises DataError if a part has no text left."""
         parts = [self._short(Labelled(_marked(part.texts, start, first), part.labels)) for part in parts]
         if not all(len(part.labels) for part in parts):
-            text = f"maxlen: no text has fewer than {self.maxlen} words"
+            text = f"maxlen: no text has fewer than {self.maxlen} tokens"
             raise DataError(Fault(text, ("data", "source", self.component_name, "maxlen")))
         most = self.num_words or max(int(part.texts.values.max(initial=0)) for part in parts)
         return [Labelled(_limited(part.texts, self.skip_top, most, oov), part.labels) for part in parts]
@@ -67,7 +67,7 @@ def remote(name: str, sha256: str) -> Remote:
     """Return the location of one of Keras's dataset files, by its name and SHA-256."""
 
     def problem(data: bytes) -> str | None:
-        return None if hashlib.sha256(data).hexdigest() == sha256 else "the file is damaged (its SHA-256 is another)"
+        return None if hashlib.sha256(data).hexdigest() == sha256 else "the file is damaged (SHA-256 mismatch)"
 
     return Remote(f"{BASE}/{name}", name, 128 * 2**20, problem)
 

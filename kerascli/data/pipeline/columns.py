@@ -20,12 +20,15 @@ def column_field(route: Route, known: Mapping[str, Field]) -> Field:
     fields = [known[column] for column in columns]
     empty = next((field for field in fields if 0 in field.shape), None)
     if empty is not None:
-        raise route.fault(f"the rows hold nothing (shape {empty.shape})")
+        raise route.fault(f"the rows are empty (shape {empty.shape})")
     if any(field.is_ragged for field in fields) and (route.pipeline.takes_columns or route.pipeline.stacked):
-        raise route.fault("rows of different lengths cannot stand beside other columns", hint="make an input of each")
+        raise route.fault(
+            "sequences of different lengths cannot be combined with other columns",
+            hint="define an input for each column",
+        )
     if route.pipeline.takes_columns:
         if len(set(columns)) < len(columns):
-            raise route.fault("a column stands there twice")
+            raise route.fault("a column is listed twice")
         return Field((), "record", columns=tuple(zip(columns, fields, strict=True)))
     if not route.pipeline.stacked:
         return fields[0]
@@ -33,10 +36,10 @@ def column_field(route: Route, known: Mapping[str, Field]) -> Field:
         number = next(c for c, f in zip(columns, fields, strict=True) if not f.is_text)
         text = next(c for c, f in zip(columns, fields, strict=True) if f.is_text)
         said = f"column '{text}' holds text, column '{number}' holds numbers"
-        raise route.fault(said, hint="make two inputs of them")
+        raise route.fault(said, hint="define an input for each column")
     shapes = [field.shape or (1,) for field in fields]
     if len({shape[:-1] for shape in shapes}) > 1 or any(shape[-1] is None for shape in shapes):
-        raise route.fault(f"columns of shapes {', '.join(str(f.shape) for f in fields)} cannot stand side by side")
+        raise route.fault(f"columns of shapes {', '.join(str(f.shape) for f in fields)} cannot be concatenated")
     dtypes = [field.dtype for field in fields]
     dtype = dtypes[0] if len(set(dtypes)) == 1 else _common(dtypes)
     width = sum(shape[-1] for shape in shapes if shape[-1] is not None)
@@ -59,7 +62,7 @@ def read_columns(route: Route, table: Table, field: Field) -> np.ndarray:
     parts = [_column(table, name, field) for name in route.pipeline.columns]
     values = _side_by_side(route, table, parts) if route.pipeline.stacked else parts[0]
     if not can_be_one(values.shape[1:], field.shape):
-        raise route.fault(f"rows are of shape {values.shape[1:]}, those in training of {field.shape}")
+        raise route.fault(f"rows have shape {values.shape[1:]}, the training rows have {field.shape}")
     return values if field.is_text else _as_in_training(route, table, values, np.dtype(field.dtype))
 
 
@@ -69,8 +72,8 @@ def _side_by_side(route: Route, table: Table, parts: list[np.ndarray]) -> np.nda
     for name, part in zip(route.pipeline.columns, parts, strict=True):
         if dtype.kind == "f" and part.dtype.kind in "iu" and (found := first_rounded(part)) is not None:
             row, at, value = found
-            text = f"{value} would be rounded beside columns of {dtype}: floats hold whole numbers up to 2**53"
-            raise DataError(Fault(text, place=table.place(row, name, at), hint="make two inputs of them"))
+            text = f"{value} would be rounded next to columns of {dtype}: floats are exact for integers up to 2**53"
+            raise DataError(Fault(text, place=table.place(row, name, at), hint="define an input for each column"))
     return np.concatenate([part[:, None] if part.ndim == 1 else part for part in parts], axis=-1)
 
 
@@ -80,7 +83,7 @@ def _sequences(route: Route, table: Table) -> np.ndarray:
     if is_ragged(values):
         return values
     if values.ndim != 2 or values.dtype.kind not in "iu":
-        raise route.fault(f"expected a row of whole numbers each, got {values.dtype} of shape {values.shape[1:]}")
+        raise route.fault(f"expected sequences of integers, got {values.dtype} of shape {values.shape[1:]}")
     return Tokens.of(values).sequences()
 
 
@@ -90,7 +93,7 @@ def _records(route: Route, table: Table, field: Field) -> np.ndarray:
     for name, column in field.columns:
         values = _column(table, name, column)
         if not can_be_one(values.shape[1:], column.shape):
-            raise route.fault(f"rows of '{name}' are of shape {values.shape[1:]}, those in training of {column.shape}")
+            raise route.fault(f"rows of '{name}' have shape {values.shape[1:]}, the training rows have {column.shape}")
         arrays[name] = values if column.is_text else _as_in_training(route, table, values, np.dtype(column.dtype))
     dtype = np.dtype([(name, values.dtype, values.shape[1:]) for name, values in arrays.items()])
     records = np.empty(len(next(iter(arrays.values()))), dtype)
@@ -134,12 +137,12 @@ def not_numbers(table: Table, name: str, values: np.ndarray) -> DataError:
     bad = [row for row, value in enumerate(words) if value != "" and not is_number(value)]
     if not bad and (row := _too_long(words)) is not None:
         fault = f"{safe_text(words[row], 40)} {INEXACT}"
-        return DataError(Fault(fault, place=table.place(row, name), hint="string_lookup takes ids as words"))
+        return DataError(Fault(fault, place=table.place(row, name), hint="string_lookup accepts ids as strings"))
     if not bad:
         text = f"column '{name}' holds text; expected numbers"
         return DataError(Fault(text, place=Place(table.name or "data")))
     text = f"'{safe_text(values[bad[0]], 40)}' is not a number ({len(bad)} of {len(values)} rows)"
-    hint = "string_lookup turns words into numbers" if len(bad) > len(values) // 2 else None
+    hint = "string_lookup maps strings to integers" if len(bad) > len(values) // 2 else None
     return DataError(Fault(text, place=table.place(bad[0], name), hint=hint))
 
 
@@ -179,8 +182,8 @@ def check_finite(route: Route, values: np.ndarray, table: Table) -> None:
     if values.dtype == object:
         if spoilt := mostly_numbers(route, table):
             raise spoilt
-        text = f"ends in text ('{safe_text(str(values.flat[0]), 40)}'); a model takes numbers"
-        raise route.fault(text, hint="add string_lookup (words) or cast (numbers in text)")
+        text = f"the output is text ('{safe_text(str(values.flat[0]), 40)}'); a model needs numbers"
+        raise route.fault(text, hint="add string_lookup (for strings) or cast (for numbers in text)")
     if values.dtype.kind != "f":
         return
     bad = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))
@@ -190,7 +193,7 @@ def check_finite(route: Route, values: np.ndarray, table: Table) -> None:
     wrong = ~np.isfinite(np.atleast_1d(values[row]).ravel())
     count = f"{len(bad)} row" + ("s" if len(bad) > 1 else "")
     missing = bool(np.isnan(values[row]).any())
-    what = ("no label" if route.section == "targets" else "missing value") if missing else "infinite value"
+    what = ("missing label" if route.section == "targets" else "missing value") if missing else "infinite value"
     hint = "add impute to the pipeline" if missing and route.section != "targets" else None
     bad_row = BadRow(row, f"{what} ({count})", at=(int(wrong.argmax()), len(wrong)), hint=hint)
     raise located(bad_row, route, table)

@@ -43,12 +43,12 @@ def check_aside(wanted: Aside, columns: Mapping[str, Field] | None, targets: Map
     for name, path in wanted.items():
         known = {**columns, **targets}
         if name not in known:
-            text = f"there is no column and no target '{name}'{suggestion(name, known)}"
-            raise DataError(Fault(text, path, hint=f"there is {', '.join(list(known)[:20])}"))
+            text = f"there is no column or target '{name}'{suggestion(name, known)}"
+            raise DataError(Fault(text, path, hint=f"available: {', '.join(list(known)[:20])}"))
         field = known[name]
         if field.dtype != "unknown" and not (field.shape in ((), (1,)) and (field.is_text or field.is_integer)):
             what = "target" if name in targets else "column"
-            raise DataError(Fault(f"{what} '{name}' has no words or whole numbers, one a row", path))
+            raise DataError(Fault(f"{what} '{name}' does not have one string or integer per row", path))
 
 
 def aside(

@@ -68,7 +68,7 @@ def learn(routes: Sequence[Route], table: Table, columns: Mapping[str, Field]) -
         users = {key: [w for w in walks if _still_uses(w, key)] for key in keys}
         ready = next((key for key in keys if all(walk.key == key for walk in users[key])), None)
         if ready is None:
-            raise walks[0].route.fault("shared transforms stand in another order in another pipeline")
+            raise walks[0].route.fault("shared transforms are in a different order in another pipeline")
         if ready not in learned:
             learned[ready] = _learn_step(users[ready], table, learned)
         for walk in users[ready]:

@@ -17,7 +17,7 @@ from kerascli.data.storage.table import BadRow, Table
 _NARROW = {"float64": "float32", "float16": "float32", "uint16": "int32", "uint32": "int64", "uint64": "int64"}
 """Replacements of dtypes that torch does not fully support, or that models do not compute in."""
 
-_RAGGED, _PAD = "the rows are of different lengths", "put pad_sequences there, which makes them of one length"
+_RAGGED, _PAD = "the sequences are of different lengths", "add pad_sequences, which gives them one length"
 
 
 def infer(route: Route, field: Field, learned: Mapping[str, Learned]) -> list[Field]:
@@ -94,7 +94,7 @@ def prepare(route: Route, table: Table, fields: list[Field], learned: Mapping[st
 def _weights(route: Route, values: np.ndarray, table: Table) -> np.ndarray:
     """Return sample weights (rows,). Raises DataError unless there is one non-negative number per row."""
     if values.size != len(values):
-        raise route.fault(f"expected one weight a row, got an array of shape {values.shape}")
+        raise route.fault(f"expected one weight per row, got an array of shape {values.shape}")
     weights = values.reshape(len(values))
     if (weights < 0).any():
         row = int((weights < 0).argmax())

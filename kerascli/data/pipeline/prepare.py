@@ -89,7 +89,7 @@ def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFa
             fields[route.id] = finished(steps)
     check_aside(context.aside, known, _section(fields, "targets"))
     if known is None:
-        reason = reason or f"the source '{spec.source.component_name}' says nothing before it is read"
+        reason = reason or f"the source '{spec.source.component_name}' does not know its columns before it is read"
     elif learned := [name for (_, name), field in fields.items() if None in field.shape]:
         known, reason = None, f"the size of '{learned[0]}' is learned from the data"
     inputs, targets = _section(fields, "inputs"), _section(fields, "targets")
@@ -194,7 +194,7 @@ def _check_columns(route: Route, known: Mapping[str, Field]) -> None:
 
 
 def _column_fields(spec: DataSpec, routes: list[Route], table: Table, context: Context) -> dict[str, Field]:
-    """Return the fields of the columns in use; the source's facts take precedence, with sizes that it leaves open."""
+    """Return the fields of the columns in use; the source's facts take precedence, including unknown sizes."""
     said = spec.source.facts(context) or {}
     found: dict[str, Field] = {}
     for route in routes:
@@ -230,8 +230,8 @@ def _split(spec: DataSpec, tables: dict[str, Table], context: Context) -> dict[s
     column = spec.split.stratify
     strata = None if column is None else train.column(column)
     if strata is not None and not _has_classes(strata):
-        text = f"split.stratify: column '{column}' has no classes"
-        hint = "expected words or whole numbers, none missing"
+        text = f"split.stratify: column '{column}' does not hold class labels"
+        hint = "expected one string or integer per row, none missing"
         raise DataError(Fault(text, ("data", "split", "stratify"), hint=hint))
     seed = context.seed if spec.split.seed is None else spec.split.seed
     rows = random_split(train.rows, spec.split.parts(), seed, strata, column or "")

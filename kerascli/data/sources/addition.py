@@ -27,6 +27,7 @@ class Addition(Source):
     reverse: bool = False
     """Reverse the characters of each question, so that an LSTM reads the start of the question last."""
     seed: FixedSeed = 0
+    """Random seed of the generated data; the run's seed has no effect on it."""
 
     @model_validator(mode="after")
     def _enough(self) -> Self:

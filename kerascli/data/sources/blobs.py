@@ -25,6 +25,7 @@ class Blobs(Source):
     spread: PositiveFloat = 1.0
     """Standard deviation of each cluster; centers are uniform in [-10, 10] for each feature."""
     seed: FixedSeed = 0
+    """Random seed of the generated data; the run's seed has no effect on it."""
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"x": Field((self.features,), "float32"), "y": Field((), "int64", num_classes=self.classes)}

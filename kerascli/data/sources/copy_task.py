@@ -32,6 +32,7 @@ class CopyTask(Source):
     test_length: PositiveInt | None = None
     """Number of vectors of each sequence in the split `test`; null: there is no such split."""
     seed: FixedSeed = 0
+    """Random seed of the generated data; the run's seed has no effect on it."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

@@ -35,6 +35,7 @@ class Moons(Curves):
     """Two interleaving half circles: `x` (2,), `y` 0 (upper) or 1, in one split `train`; as `make_moons` (sklearn)."""
 
     seed: FixedSeed = 0
+    """Random seed of the generated data; the run's seed has no effect on it."""
 
     def load(self, context: Context) -> Mapping[str, Table]:
         upper = _circle(self.rows // 2, np.pi, endpoint=True)
@@ -49,6 +50,7 @@ class Circles(Curves):
     factor: OpenFraction = 0.5
     """Radius of the inner circle; the outer circle has radius 1."""
     seed: FixedSeed = 0
+    """Random seed of the generated data; the run's seed has no effect on it."""
 
     def load(self, context: Context) -> Mapping[str, Table]:
         outer = _circle(self.rows // 2, 2 * np.pi, endpoint=False)

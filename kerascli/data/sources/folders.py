@@ -96,7 +96,7 @@ def class_names(folder: Path, shown: str) -> tuple[str, ...]:
         text = f"cannot read the folder: {(error.strerror or str(error)).lower()}"
         raise DataError(Fault(text, place=Place(shown))) from None
     if not names:
-        raise DataError(Fault("expected a folder for each class in it, and there is none", place=Place(shown)))
+        raise DataError(Fault("expected a folder for each class, found none", place=Place(shown)))
     return tuple(names)
 
 

@@ -62,7 +62,7 @@ def _by_name(folder: Path, shown: str) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in files_below(folder, SUFFIXES):
         if (other := found.setdefault(path.stem, path)) != path:
-            text = f"two images have one name: '{safe_text(other.name, 60)}' and '{safe_text(path.name, 60)}'"
+            text = f"two images have the same name: '{safe_text(other.name, 60)}' and '{safe_text(path.name, 60)}'"
             raise DataError(Fault(text, place=Place(shown)))
     if not found:
         raise DataError(Fault(f"there are no files that end in {', '.join(SUFFIXES)}", place=Place(shown)))

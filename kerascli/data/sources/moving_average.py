@@ -24,6 +24,7 @@ class MovingAverage(Source):
     amplitude: PositiveFloat = 0.1
     """Bound of the values: they are uniform in [-amplitude, amplitude]."""
     seed: FixedSeed = 0
+    """Random seed of the generated data; the run's seed has no effect on it."""
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"value": Field((), "float32"), "average": Field((), "float32")}

@@ -29,6 +29,7 @@ class MovingSquares(Source):
     noise: Annotated[float, Setting(ge=0, le=1)] = 0.1
     """Magnitude of the noise added to or subtracted from the pixels in and around a square of `x`."""
     seed: FixedSeed = 0
+    """Random seed of the generated data; the run's seed has no effect on it."""
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         field = Field((self.frames, self.size, self.size, 1), "float32")

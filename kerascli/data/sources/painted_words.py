@@ -34,6 +34,7 @@ class PaintedWords(Source):
     speckles: Annotated[float, Setting(ge=0, le=1)] = 0.02
     """Fraction of the pixels that get a random shade of gray."""
     seed: FixedSeed = 0
+    """Random seed of the generated data; the run's seed has no effect on it."""
 
     @model_validator(mode="after")
     def _large_enough(self) -> Self:

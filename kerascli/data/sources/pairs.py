@@ -68,7 +68,7 @@ class Pairs(WrappedSource):
         labels = np.unique(numbers_in_memory(table, self.label, "pairs"), return_inverse=True)[1].reshape(-1)
         counts = np.bincount(labels)
         if len(labels) != table.rows or len(counts) < 2 or counts.min() < 2:
-            text = f"'{split}': pairs take at least two classes in '{self.label}', with two rows each"
+            text = f"'{split}': pairs need at least two classes in '{self.label}', with two rows each"
             raise DataError(Fault(text, place=Place(table.name or "data")))
         random = np.random.default_rng(self.seed)
         order = random.permutation(table.rows)

@@ -83,7 +83,7 @@ def _tables(result: Any, name: str) -> dict[str, Table]:
         raise DataError(Fault(f"expected columns by name, got {show(result)}", place=Place(name)))
     nested = [isinstance(value, Mapping) for value in result.values()]
     if any(nested) and not all(nested):
-        raise DataError(Fault("columns and splits stand side by side; expected one of them", place=Place(name)))
+        raise DataError(Fault("got both columns and splits; expected one kind", place=Place(name)))
     splits: Mapping[Any, Any] = result if all(nested) else {"train": result}
     known = ("train", "validation", "test")
     for split in splits:
@@ -98,6 +98,6 @@ def _arrays(columns: Mapping[Any, Any], name: str) -> dict[str, np.ndarray]:
         try:
             found[str(key)] = np.asanyarray(value)
         except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors on a device
-            text = f"'{safe_text(str(key), 40)}' does not become an array: {safe_text(str(error), 200)}"
+            text = f"'{safe_text(str(key), 40)}' cannot be converted to an array: {safe_text(str(error), 200)}"
             raise DataError(Fault(text, place=Place(name))) from None
     return found

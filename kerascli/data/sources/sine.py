@@ -23,6 +23,7 @@ class Sine(Source):
     noise: NonNegativeFloat = 0.1
     """Standard deviation of the Gaussian noise added to each value."""
     seed: FixedSeed = 0
+    """Random seed of the generated data; the run's seed has no effect on it."""
     amplitude: PositiveFloat = 1.0
     """Amplitude of the wave at row 0."""
     phase: float = 0.0

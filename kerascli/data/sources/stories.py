@@ -28,6 +28,7 @@ class Stories(Source):
     pairs: PositiveInt = 5
     """Maximum number of pairs of sentences of a story."""
     seed: FixedSeed = 0
+    """Random seed of the generated data; the run's seed has no effect on it."""
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {name: Field((), "string") for name in ("story", "question", "answer")}

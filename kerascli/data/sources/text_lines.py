@@ -39,7 +39,7 @@ class TextLines(FileSource):
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
         lines = [(number, line) for number, line in enumerate(read_text(path, name).split("\n"), 1) if line.strip()]
         if not lines:
-            raise DataError(Fault("there is no text", place=Place(name)))
+            raise DataError(Fault("the file has no text", place=Place(name)))
         numbers, texts = zip(*lines, strict=True)
         return Table({"text": np.array(texts, object)}, len(texts), name=name, numbers=np.array(numbers))
 
@@ -73,7 +73,7 @@ class TextWindows(FileSource):
         used = [column for column in ("text", "next", "shifted") if columns is None or column in columns]
         if (need := len(starts) * len(used) * (length + _OBJECT_BYTES)) > memory_limit():
             said = f"{len(starts):,} windows take {need:,} bytes; the limit here is {memory_limit():,}"
-            raise DataError(Fault(said, place=Place(name), hint="give sequence_stride a larger number"))
+            raise DataError(Fault(said, place=Place(name), hint="increase sequence_stride"))
         spans = {"text": (0, length), "next": (length, length + 1), "shifted": (1, length + 1)}
         found = {column: [text[i + spans[column][0] : i + spans[column][1]] for i in starts] for column in used}
         return table_of({column: np.array(texts, object) for column, texts in found.items()}, name)

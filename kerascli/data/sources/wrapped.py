@@ -37,7 +37,7 @@ def numbers_in_memory(table: Table, name: str, made: str) -> np.ndarray:
     if values.dtype == object:
         if isinstance(values, np.ndarray) and values.ndim == 1 and any(map(is_number, filter(None, values.tolist()))):
             raise not_numbers(table, name, values)
-        text = f"column '{name}' holds no numbers; {made} are made of numbers"
+        text = f"column '{name}' holds no numbers; {made} need numbers"
         raise DataError(Fault(text, place=Place(table.name or "data")))
     if isinstance(values, np.ndarray):
         return values

@@ -6,7 +6,7 @@ from kerascli.data.storage.table import BadRow, first_wrong
 
 BEYOND_FLOATS = 2**53
 """Largest integer up to which float64 represents all integers exactly."""
-IDS = "ids are for integer_lookup, hashing or an embedding; of a time, rescaling or normalization makes a small number"
+IDS = "for ids use integer_lookup, hashing or an embedding; for times, rescaling or normalization to small numbers"
 
 
 def converted(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -21,14 +21,14 @@ def converted(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
         _refuse(values, (values != 0) & (values != 1), "is neither 0 nor 1")
     if dtype.kind in "iu":
         if values.dtype.kind == "f":
-            _refuse(values, ~np.isfinite(values) | (values != np.trunc(values)), "is no whole number")
+            _refuse(values, ~np.isfinite(values) | (values != np.trunc(values)), "is not an integer")
         limits = np.iinfo(dtype)
         with np.errstate(over="ignore"):  # these limits overflow float16
             outside = (values < limits.min) | (values >= limits.max + 1)  # int64's maximum becomes 2**63 as a float
         _refuse(values, outside, f"is outside {limits.min}..{limits.max} ({dtype})")
     if dtype.kind == "f" and values.dtype.kind in "iu" and (found := first_rounded(values)) is not None:
         row, at, value = found
-        raise BadRow(row, f"{value} would be rounded: floats hold whole numbers up to 2**53", at=at, hint=IDS)
+        raise BadRow(row, f"{value} would be rounded: floats are exact for integers up to 2**53", at=at, hint=IDS)
     with np.errstate(over="ignore"):
         out = values.astype(dtype)
     if dtype.kind == "f" and values.dtype.kind == "f" and dtype.itemsize < values.dtype.itemsize:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MAX_FIELD = 2**20
 """Maximum number of characters of a field."""
 
-INEXACT = "has more digits than numbers hold (64 bits; beside gaps and fractions those up to 2**53 are exact)"
+INEXACT = "has too many digits for a number (64-bit integers; up to 2**53 beside missing values and fractions)"
 """Message about an integer that no number type represents, so that it stays text."""
 
 

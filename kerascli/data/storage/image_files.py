@@ -88,13 +88,15 @@ def decoded(path: Path, reading: Reading) -> np.ndarray:
         pixels = image.width * image.height
         if pixels > MAX_PIXELS:
             text = f"{pixels:,} pixels; the limit here is {MAX_PIXELS:,}"
-            raise DataError(Fault(text, place=place, hint=f"scale it down: {reading.size} is what it is used in"))
+            raise DataError(Fault(text, place=place, hint=f"scale it down: it is resized to {reading.size}"))
         with _one_large if pixels > _LARGE_PIXELS else contextlib.nullcontext():
             array = np.asarray(_resized(_converted(image, reading), reading))
     except UnidentifiedImageError:
-        raise DataError(Fault(f"this is no image ({', '.join(_FORMATS).lower()})", place=place)) from None
+        raise DataError(
+            Fault(f"not an image of a supported format ({', '.join(_FORMATS).lower()})", place=place)
+        ) from None
     except _DAMAGED as error:
-        text = f"not a sound image: {safe_text(str(error), 120)}"
+        text = f"damaged image: {safe_text(str(error), 120)}"
         raise DataError(Fault(text, place=place)) from None
     return array.reshape(reading.shape)
 

@@ -14,7 +14,7 @@ Rows = slice | np.ndarray
 """Selection of rows: a slice without a step, or row indices."""
 
 MEMORY_BYTES = 2**30
-"""Maximum size in bytes of a file's columns that are read into memory, where picking rows needs no threads."""
+"""Maximum size in bytes of a file's columns that are read into memory, where rows are selected without threads."""
 
 BLOCK_BYTES = 4 * 2**20
 """Bytes read into memory at once when rows are iterated in order."""

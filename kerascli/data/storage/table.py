@@ -86,7 +86,7 @@ class Table(Mapping[str, Values]):
         """Return a column by name. Raises DataError with the file and the most similar column name."""
         if name not in self._columns:
             listed = ", ".join(self._columns) if len(self._columns) <= 20 else f"{len(self._columns)} of them"
-            text = f"column '{name}' is not there{suggestion(name, self._columns)}"
+            text = f"there is no column '{name}'{suggestion(name, self._columns)}"
             raise DataError(Fault(text, place=Place(self.name or "data"), hint=f"the columns are: {listed}"))
         return self._columns[name]
 

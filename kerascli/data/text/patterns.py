@@ -37,9 +37,9 @@ def check_pattern(pattern: str) -> str:
     try:
         re.compile(pattern)
     except RecursionError:
-        raise ValueError("no regular expression: nested too deep") from None
+        raise ValueError("invalid regular expression: nested too deeply") from None
     except (re.error, OverflowError) as error:
-        raise ValueError(f"no regular expression: {error}") from None
+        raise ValueError(f"invalid regular expression: {error}") from None
     return pattern
 
 
@@ -96,10 +96,10 @@ class Replacing:
         shown = safe_text(self._pattern, 40)
         if "late" in answer:
             text = f"the pattern '{shown}' takes more than {SECONDS:g} s for this text"
-            hint = "a repeat of what repeats, such as (a+)+, tries more ways than there is time for; a+ finds the same"
+            hint = "nested repeats such as (a+)+ backtrack exponentially; a+ matches the same"
             return BadRow(before + answer["late"], text, hint=hint, setting="pattern")
         row = before + answer["large"]
-        return BadRow(row, f"what the pattern '{shown}' makes of this text needs too much memory", setting="rewrite")
+        return BadRow(row, f"the replacement of '{shown}' in this text needs too much memory", setting="rewrite")
 
 
 def _parts(texts: Sequence[str]) -> Iterator[Sequence[str]]:

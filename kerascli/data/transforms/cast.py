@@ -59,4 +59,4 @@ def _parsed(values: np.ndarray) -> np.ndarray:
     index = first_inexact(words, found)
     assert index is not None
     text = f"{safe_text(words[index], 40)} {INEXACT}"
-    raise BadRow(index // a_row, text, at=(index % a_row, a_row), hint="string_lookup takes it as a word")
+    raise BadRow(index // a_row, text, at=(index % a_row, a_row), hint="string_lookup accepts it as a string")

@@ -32,7 +32,7 @@ class CategoryEncoding(CategoryEncodingSettings, Transform):
         if not field.is_ragged:
             need_integers(field)
         elif self.output_mode == "one_hot":
-            raise ValueError("one_hot makes a vector of each number, and the rows have different counts of them")
+            raise ValueError("output_mode one_hot needs rows of one length, got sequences of different lengths")
         shape = encoded_shape(field.shape, self.output_mode, self.num_tokens)
         dtype = "uint8" if field.is_ragged and self.output_mode == "multi_hot" else "float32"
         return replace(field, shape=shape, dtype=dtype, num_classes=self.num_tokens)
@@ -58,5 +58,5 @@ class CategoryEncoding(CategoryEncodingSettings, Transform):
 
 def _refuse_too_large(cells: int) -> None:
     if cells > memory_limit() // 4:
-        hint = "fewer words (num_words), or pad_sequences before this"
+        hint = "use fewer tokens (num_words), or add pad_sequences before this"
         raise ValueError(f"vectors of {cells:,} numbers in all do not fit in memory; {hint}")

@@ -50,9 +50,11 @@ class Cross(Component):
     """Feature cross: the values of several features are hashed together, then one-hot encoded."""
 
     feature_names: Words
+    """Names of the features to cross, at least two."""
     crossing_dim: PositiveInt | None = None
     """Number of hash bins; null: the `crossing_dim` of the feature space."""
     output_mode: Literal["one_hot"] = "one_hot"
+    """Only one_hot."""
 
     @property
     def name(self) -> str:
@@ -118,7 +120,7 @@ class FeatureSpace(Transform):
                 if name not in self.features:
                     raise ValueError(f"crosses: there is no feature '{name}'{suggestion(name, self.features)}")
                 if self._ways[name].encoding == "float":
-                    raise ValueError(f"crosses: '{name}' has no whole numbers to cross")
+                    raise ValueError(f"crosses: '{name}' is not encoded as integers, which crosses need")
         crossing = {name for cross in self.crosses for name in cross.feature_names}
         for name, way in self._ways.items():
             if way.encoding == "int" and name not in crossing:
@@ -155,7 +157,7 @@ class FeatureSpace(Transform):
         columns = dict(field.columns)
         if set(columns) != set(self.features):
             names = ", ".join(self.features)
-            raise ValueError(f"comes first in a pipeline, over the columns of its features ({names})")
+            raise ValueError(f"must be first in a pipeline, over the columns of its features ({names})")
         inner = None if learned is None else self._inner(learned)
         widths = [self._width(name, self._fields(name, columns[name], inner)[-1]) for name in self._ways]
         widths += [cross.crossing_dim or self.crossing_dim for cross in self.crosses]
@@ -218,11 +220,11 @@ class FeatureSpace(Transform):
         way = self._ways[name]
         if way.encoding == "float":
             if field.is_text:
-                raise ValueError(f"{name}: ends in text; a vector has numbers")
+                raise ValueError(f"{name}: the output is text; a vector needs numbers")
             sizes = [size for size in field.shape if size is not None]
             return math.prod(sizes) if len(sizes) == len(field.shape) else None
         if not field.is_integer:
-            raise ValueError(f"{name}: output_mode {way.encoding} needs whole numbers, got {field.dtype}")
+            raise ValueError(f"{name}: output_mode {way.encoding} needs integers, got {field.dtype}")
         if way.encoding == "int":
             return 0
         last = way.steps[-1]  # as in Keras, the requested number of bins, even if fewer were learned

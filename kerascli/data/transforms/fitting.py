@@ -12,7 +12,9 @@ from kerascli.data.storage.table import BadRow, first_wrong
 def need_numbers(field: Field) -> None:
     """Raise ValueError if the field is text."""
     if field.is_text:
-        raise ValueError("needs numbers, got text; put string_lookup (words) or cast (numbers in text) before it")
+        raise ValueError(
+            "needs numbers, got text; add string_lookup (for strings) or cast (for numbers in text) before it"
+        )
 
 
 def need_text(field: Field) -> None:
@@ -32,7 +34,7 @@ def need_integers(field: Field) -> None:
     """Raise ValueError if the field is text or floating point."""
     need_numbers(field)
     if not field.is_integer:
-        raise ValueError(f"needs whole numbers, got {field.dtype}; put cast: int64 before it")
+        raise ValueError(f"needs integers, got {field.dtype}; add cast: int64 before it")
 
 
 def present(rows: Blocks, step: str) -> Iterator[np.ndarray]:
@@ -41,5 +43,5 @@ def present(rows: Blocks, step: str) -> Iterator[np.ndarray]:
         bad = ~np.isfinite(part)
         if bad.any():
             row, at = first_wrong(bad)
-            raise BadRow(row, "missing value", at=at, hint=f"put impute before {step}")
+            raise BadRow(row, "missing value", at=at, hint=f"add impute before {step}")
         yield part

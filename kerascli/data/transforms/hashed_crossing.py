@@ -22,12 +22,12 @@ class HashedCrossing(HashedCrossingSettings, Transform):
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         if len(field.columns) < 2:
-            raise ValueError("crosses at least two columns, and comes first: [{columns: [a, b]}, hashed_crossing]")
+            raise ValueError("needs at least two columns, and must be first: [{columns: [a, b]}, hashed_crossing]")
         for name, column in field.columns:
             if not column.is_text and not column.is_integer:
-                raise ValueError(f"needs words and whole numbers; column '{name}' holds {column.dtype}")
+                raise ValueError(f"needs strings or integers; column '{name}' holds {column.dtype}")
             if column.shape not in ((), (1,)):
-                raise ValueError(f"needs one value a row; column '{name}' has {column.shape}")
+                raise ValueError(f"needs one value per row; column '{name}' has shape {column.shape}")
         dtype = "int64" if self.output_mode == "int" else "uint8"
         shape = encoded_shape((), self.output_mode, self.num_bins)
         return replace(field, shape=shape, dtype=dtype, vocabulary_size=self.num_bins, columns=())

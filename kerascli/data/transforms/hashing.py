@@ -26,7 +26,7 @@ class Hashing(HashingSettings, Transform):
             and field.dtype != "unknown"
             and isinstance(self.mask_value, str) != field.is_text
         ):
-            raise ValueError(f"mask_value {self.mask_value!r} does not go with {field.dtype}")
+            raise ValueError(f"mask_value {self.mask_value!r} does not match dtype {field.dtype}")
         dtype = {"int": "int64", "count": "float32"}.get(self.output_mode, "uint8")
         shape = encoded_shape(field.shape, self.output_mode, self.num_bins)
         return replace(field, shape=shape, dtype=dtype, vocabulary_size=self.num_bins, num_classes=None, classes=None)

@@ -22,14 +22,14 @@ class ImageTransform(Transform):
         assert isinstance(self, ImageOperation)
         need_numbers(field)
         if target and not self.always:
-            raise ValueError("does to a target something else than to its input; only inputs can be changed at random")
+            raise ValueError("would change a target differently from its input; random operations are for inputs only")
         dtype = field.dtype if self.keeps_integers and field.is_integer else float_dtype(field)
         return replace(field, shape=self.shape(field.shape), dtype=dtype, num_classes=None, classes=None)
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         assert isinstance(self, ImageOperation)
         if not self.always:
-            raise ValueError("is done batch by batch: put it behind the steps that are done once, before training")
+            raise ValueError("runs batch by batch: put it after the steps that run once, before training")
         return ImageModule(self).eval()(torch.from_numpy(np.ascontiguousarray(values))).numpy()
 
     def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:

@@ -31,7 +31,7 @@ class Impute(Transform):
     @model_validator(mode="after")
     def _value_for_constant(self) -> "Impute":
         if (self.strategy == "constant") != (self.fill_value is not None):
-            raise ValueError("'fill_value' goes with strategy 'constant', and only with that")
+            raise ValueError("'fill_value' is required with strategy 'constant', and allowed only with it")
         return self
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
@@ -42,7 +42,7 @@ class Impute(Transform):
             and field.dtype != "unknown"
             and isinstance(self.fill_value, str) != field.is_text
         ):
-            raise ValueError(f"fill_value {self.fill_value!r} does not go with {field.dtype}")
+            raise ValueError(f"fill_value {self.fill_value!r} does not match dtype {field.dtype}")
         return field if field.is_text or self._fills_alike() else replace(field, dtype=float_dtype(field))
 
     def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
@@ -55,7 +55,7 @@ class Impute(Transform):
         columns = Blocks(lambda: map(_columns, rows))
         fill = _FOUND[self.strategy](columns)
         if None in fill:
-            raise ValueError("a column without a single value; there is nothing to learn from")
+            raise ValueError("a column has only missing values; there is nothing to learn from")
         return fill
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:

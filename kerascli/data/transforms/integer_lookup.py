@@ -17,7 +17,7 @@ class IntegerLookup(IntegerLookupSettings, Lookup):
     get index 0 by default; in targets they are an error, and the vocabulary is sorted.
     """
 
-    word = "number"
+    word = "integer"
     entry_dtype = "int64"
     nothing = -1
 
@@ -28,7 +28,7 @@ class IntegerLookup(IntegerLookupSettings, Lookup):
         try:
             return int(line)
         except ValueError:
-            raise ValueError("expected a whole number") from None
+            raise ValueError("expected an integer") from None
 
     def oov_offsets(self, unknown: np.ndarray, places: int) -> np.ndarray:
         if self.oov_method == "floormod":

@@ -56,7 +56,7 @@ class Lookup(LookupSettings, Transform):
             return replace(field, dtype=self.entry_dtype, num_classes=None, classes=None)
         self.check_field(field)
         if self.output_mode == "tf_idf" and len(field.shape) > 1:
-            raise ValueError(f"tf_idf needs rows of one axis, got {field.shape}")
+            raise ValueError(f"tf_idf needs rows with one axis, got shape {field.shape}")
         vocabulary = self._vocabulary(learned)
         size = None if vocabulary is None else len(vocabulary) + self.first(target=target)
         classes = tuple(map(str, vocabulary)) if target and vocabulary is not None else None
@@ -80,9 +80,9 @@ class Lookup(LookupSettings, Transform):
         if self.max_tokens is not None:
             found = found[: max(0, self.max_tokens - self.first(target=target))]
         if not found:
-            raise ValueError(f"there is no {self.word} to learn")
+            raise ValueError(f"the vocabulary is empty: there is no {self.word} to learn")
         if target and len(found) == 1:
-            raise ValueError(f"there is one class, '{found[0]}'; nothing to learn")
+            raise ValueError(f"expected at least two classes, got only '{found[0]}'")
         arrays = {"idf_weights": self._weights(census.idf(found), target)} if self.output_mode == "tf_idf" else {}
         return Learned({"vocabulary": found}, arrays)
 
@@ -94,10 +94,10 @@ class Lookup(LookupSettings, Transform):
         check_vocabulary(entries, self.mask_token, self.oov_token if self.invert else None)
         size = len(entries) + self.first(target=target)
         if self.max_tokens is not None and size > self.max_tokens:
-            raise ValueError(f"vocabulary: with {size - len(entries)} special places it has {size} entries, "
+            raise ValueError(f"vocabulary: with {size - len(entries)} special tokens it has {size} entries, "
                              f"max_tokens is {self.max_tokens}")  # fmt: skip
         if self.idf_weights is not None and len(self.idf_weights) != len(written):
-            raise ValueError(f"idf_weights: expected {len(written)}, one an entry, got {len(self.idf_weights)}")
+            raise ValueError(f"idf_weights: expected {len(written)}, one per entry, got {len(self.idf_weights)}")
         facts = {"vocabulary": list(entries)}
         if self.idf_weights is None:
             return Learned(facts, {})
@@ -110,9 +110,9 @@ class Lookup(LookupSettings, Transform):
 
     def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
         if values.dtype == object and self.mask_token != "" and (missing := np.asarray(values == "", bool)).any():
-            hint = None if target else "add impute, or mask_token: '' to keep a place for missing values"
+            hint = None if target else "add impute, or mask_token: '' to give missing values an index"
             row, at = first_wrong(missing)
-            raise BadRow(row, "no label" if target else "missing value", at=at, hint=hint)
+            raise BadRow(row, "missing label" if target else "missing value", at=at, hint=hint)
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         if self.invert:
@@ -164,8 +164,9 @@ class Lookup(LookupSettings, Transform):
         row, at = first_wrong(unknown)
         value = values[unknown][0]
         names = ", ".join(map(str, vocabulary[:10])) + (", ..." if len(vocabulary) > 10 else "")
-        what = f"the {len(vocabulary)} classes of the training data" if target else f"the {len(vocabulary)} known ones"
-        raise BadRow(row, f"{'class' if target else self.word} '{value}' is not among {what} ({names})", at=at)
+        size = len(vocabulary)
+        where = f"among the {size} classes of the training data" if target else f"in the vocabulary of {size}"
+        raise BadRow(row, f"{'class' if target else self.word} '{value}' is not {where} ({names})", at=at)
 
     def _vocabulary(self, learned: Learned | None) -> Sequence[Any] | None:
         if isinstance(self.vocabulary, tuple):

@@ -32,14 +32,16 @@ class Ngrams(Transform):
         if not field.is_ragged:
             need_integers(field)
             if len(field.shape) != 1:
-                raise ValueError(f"needs a row of numbers for each sample, got {len(field.shape)} axes")
+                raise ValueError(f"needs sequences (rows with one axis), got {len(field.shape)} axes")
         size = None if learned is None else int(learned.facts["vocabulary_size"])
         return replace(field, shape=(None,), dtype="sequence", vocabulary_size=size, words=None, max_length=None)
 
     def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
         words = field.vocabulary_size or 1 + max(int(Tokens.of(block).values.max(initial=0)) for block in rows)
         if words**self.n > 2**62:
-            raise ValueError(f"{words:,} words are too many for runs of {self.n}; expected a smaller vocabulary or n")
+            raise ValueError(
+                f"a vocabulary of {words:,} is too large for n-grams of {self.n}; expected a smaller vocabulary or n"
+            )
         arrays: dict[str, np.ndarray] = {}
         for width in range(2, self.n + 1):
             found = (np.unique(_codes(Tokens.of(block), width, words)[0]) for block in rows)

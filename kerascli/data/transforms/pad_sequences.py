@@ -38,7 +38,7 @@ class PadSequences(Transform):
         if not field.is_ragged:
             need_integers(field)
             if len(field.shape) != 1:
-                raise ValueError(f"needs a row of numbers for each sample, got {len(field.shape)} axes")
+                raise ValueError(f"needs sequences (rows with one axis), got {len(field.shape)} axes")
         length = self._length(learned)
         return replace(field, shape=(length,), dtype=self.dtype, max_length=length)
 

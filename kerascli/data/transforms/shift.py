@@ -12,7 +12,7 @@ from kerascli.data.transforms.fitting import need_numbers
 
 def _moves(steps: int) -> int:
     if steps == 0:
-        raise ValueError("expected another number than 0")
+        raise ValueError("expected a number other than 0")
     return steps
 
 
@@ -31,10 +31,10 @@ class Shift(Transform):
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         need_numbers(field)
         if not field.shape:
-            raise ValueError("needs rows of several steps, got one number a row")
+            raise ValueError("needs sequences, got one number per row")
         length = field.shape[0]
         if length is not None and abs(self.steps) >= length:
-            raise ValueError(f"moves rows of {length} steps by {abs(self.steps)}: nothing is left of them")
+            raise ValueError(f"shifts sequences of {length} steps by {abs(self.steps)}, so that none are left")
         return field
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:

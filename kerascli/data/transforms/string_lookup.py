@@ -18,7 +18,7 @@ class StringLookup(Lookup):
     get index 0 by default; in targets they are an error, and the vocabulary is sorted.
     """
 
-    word = "word"
+    word = "string"
     entry_dtype = "string"
     nothing = ""
 

@@ -77,9 +77,9 @@ class TextVectorization(Transform):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.output_sequence_length is not None and self.output_mode != "int":
-            raise ValueError(f"'output_sequence_length' goes with output_mode int, got {self.output_mode}")
+            raise ValueError(f"'output_sequence_length' requires output_mode int, got {self.output_mode}")
         if self.ragged and (self.output_mode != "int" or self.output_sequence_length is not None):
-            raise ValueError("'ragged' goes with output_mode int, and without output_sequence_length")
+            raise ValueError("'ragged' requires output_mode int, without output_sequence_length")
         assert self.lookup  # validates the lookup's settings here
         return self
 
@@ -94,7 +94,9 @@ class TextVectorization(Transform):
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         need_text(field)
         if self.split is not None and field.shape not in ((), (1,)):
-            raise ValueError(f"splits one text a row, got {field.shape}; with split: null they are words already")
+            raise ValueError(
+                f"splits one text per row, got shape {field.shape}; for text that is already split, set split: null"
+            )
         words = self.lookup.infer(Field((None,), "string"), learned, target=False)
         known = replace(words, num_classes=words.vocabulary_size if target else None)
         if self.output_mode != "int":
@@ -118,7 +120,7 @@ class TextVectorization(Transform):
             return learned
         longest = max(lengths or (part.longest() for part in parts()))
         if not longest:
-            raise ValueError("there is no word in any text")
+            raise ValueError("no text has any tokens")
         return replace(learned, facts={**learned.facts, "max_length": longest})
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:

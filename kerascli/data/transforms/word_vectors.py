@@ -37,25 +37,29 @@ class WordVectors(Transform):
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
         if not field.is_integer or field.is_ragged:
             raise ValueError(
-                f"needs the numbers of words, got {'rows of different lengths' if field.is_ragged else field.dtype}"
+                f"needs token ids, got {'sequences of different lengths' if field.is_ragged else field.dtype}"
             )
         if learned is not None and field.words is None:
-            raise ValueError("needs the numbers of words, as text_vectorization and string_lookup make them")
+            raise ValueError("needs token ids with a vocabulary, as from text_vectorization and string_lookup")
         width = None if learned is None else learned.arrays["vectors"].shape[1]
         return replace(field, shape=(*field.shape, width), dtype="float32", vocabulary_size=None, words=None)
 
     def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
         if field.words is None:
-            raise ValueError("needs the numbers of words, as text_vectorization and string_lookup make them")
+            raise ValueError("needs token ids with a vocabulary, as from text_vectorization and string_lookup")
         places = {word.encode(): place for place, word in enumerate(field.words) if word}
         found = _read(Path(self.path), places)
         if not found:
-            raise ValueError(f"none of the {len(places):,} words is in the file '{self.path}'")
+            raise ValueError(f"none of the {len(places):,} words of the vocabulary is in the file '{self.path}'")
         vectors = np.zeros((len(field.words), len(next(iter(found.values())))), np.float32)
         for place, vector in found.items():
             vectors[place] = vector
         share = len(found) / len(places)
-        warnings = (f"the file has {share:.0%} of the words; the others are zeros",) if share < 0.5 else ()
+        warnings = (
+            (f"the file has {share:.0%} of the words of the vocabulary; the vectors of the others are zeros",)
+            if share < 0.5
+            else ()
+        )
         return Learned({}, {"vectors": vectors}, warnings)
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
@@ -86,14 +90,12 @@ def _read(path: Path, places: Mapping[bytes, int]) -> dict[int, np.ndarray]:
             number += 1
             word, _, numbers = line.rstrip().partition(b" ")
             place = places.get(word)
-            if place is None or (
-                number == 1 and numbers.count(b" ") == 0
-            ):  # word2vec's first line is the vocabulary size and the dimension
+            if place is None or (number == 1 and numbers.count(b" ") == 0):  # word2vec's header: two sizes
                 continue
             vector = _vector(numbers)
             if vector is None or (width and len(vector) != width):
                 text = (
-                    "expected a word and its numbers"
+                    "expected a word and its vector"
                     if vector is None
                     else f"{len(vector)} numbers, others have {width}"
                 )
