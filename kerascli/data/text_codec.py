@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kerascli.data.base import NOTHING_LEARNED, Field, Learned, Transform
-from kerascli.data.pipeline.route import Route
+from kerascli.data.pipeline.named_pipeline import NamedPipeline
 from kerascli.data.section import DataSpec, Pipeline, Step
 from kerascli.data.transforms.enclose import Enclose
 from kerascli.data.transforms.string_lookup import StringLookup
@@ -131,7 +131,7 @@ def text_codecs(spec: DataSpec, learned: Mapping[str, Learned], section: str) ->
         if where != section or index is None:
             continue
         target = where == "targets" and not any(step.shared in shared for step in pipeline.steps)
-        key = Route(where, name, pipeline, target=target).key(index)
+        key = NamedPipeline(where, name, pipeline, target=target).key(index)
         if key in learned:
             found[name] = _codec(pipeline.steps[: index + 1], learned[key], by_character, target=target)
     return found

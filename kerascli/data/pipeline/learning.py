@@ -9,9 +9,9 @@ import numpy as np
 
 from kerascli.data.base import Field, Learned
 from kerascli.data.pipeline.columns import column_field, read_columns
+from kerascli.data.pipeline.named_pipeline import NamedPipeline, located
 from kerascli.data.pipeline.pipeline import infer_step, run_step
 from kerascli.data.pipeline.room import check_room
-from kerascli.data.pipeline.route import Route, located
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow, Table
 from kerascli.errors import FileRefused
@@ -28,7 +28,7 @@ _JSON_FILE, _ARRAYS_FILE = "preprocessing.json", "preprocessing.npz"
 class _Walk:
     """Progress of fitting one pipeline, up to its last step that needs the training rows."""
 
-    route: Route
+    named: NamedPipeline
     fields: list[Field]
     """Fields before each step up to the one at `position`."""
     position: int
@@ -38,7 +38,7 @@ class _Walk:
 
     @property
     def key(self) -> str:
-        return self.route.key(self.position)
+        return self.named.key(self.position)
 
     @property
     def field(self) -> Field:
@@ -49,26 +49,26 @@ class _Walk:
         if self.values is not None:
             yield self.values
             return
-        for part in table.parts(self.route.pipeline.columns):
-            values = read_columns(self.route, part, self.fields[0])
+        for part in table.parts(self.named.pipeline.columns):
+            values = read_columns(self.named, part, self.fields[0])
             for index in range(self.position):
-                values = run_step(self.route, index, values, self.fields[index], learned[self.route.key(index)], part)
+                values = run_step(self.named, index, values, self.fields[index], learned[self.named.key(index)], part)
             yield values
 
 
-def learn(routes: Sequence[Route], table: Table, columns: Mapping[str, Field]) -> dict[str, Learned]:
+def learn(named_pipelines: Sequence[NamedPipeline], table: Table, columns: Mapping[str, Field]) -> dict[str, Learned]:
     """Fit all transforms of the pipelines on the training rows. Raises DataError.
 
     A shared transform is fitted once, on the rows of all pipelines that use it, when each of them has reached it.
     """
     learned = {COLUMNS: Learned({name: asdict(field) for name, field in columns.items()}, {})}
-    walks = [walk for route in routes if (walk := _start(route, table, columns)) is not None]
+    walks = [walk for named in named_pipelines if (walk := _start(named, table, columns)) is not None]
     while walks:
         keys = dict.fromkeys(walk.key for walk in walks)  # a dict keeps an order that is the same in every process
         users = {key: [w for w in walks if _still_uses(w, key)] for key in keys}
         ready = next((key for key in keys if all(walk.key == key for walk in users[key])), None)
         if ready is None:
-            raise walks[0].route.fault("shared transforms are in a different order in another pipeline")
+            raise walks[0].named.fault("shared transforms are in a different order in another pipeline")
         if ready not in learned:
             learned[ready] = _learn_step(users[ready], table, learned)
         for walk in users[ready]:
@@ -77,22 +77,22 @@ def learn(routes: Sequence[Route], table: Table, columns: Mapping[str, Field]) -
     return learned
 
 
-def _start(route: Route, table: Table, columns: Mapping[str, Field]) -> _Walk | None:
-    wanting = [i for i, step in enumerate(route.pipeline.steps) if step.transform.needs_rows]
+def _start(named: NamedPipeline, table: Table, columns: Mapping[str, Field]) -> _Walk | None:
+    wanting = [i for i, step in enumerate(named.pipeline.steps) if step.transform.needs_rows]
     if not wanting:
         return None
-    field = column_field(route, columns)
-    values = None if table.on_disk(route.pipeline.columns) else read_columns(route, table, field)
-    return _Walk(route, [field], 0, wanting[-1], values)
+    field = column_field(named, columns)
+    values = None if table.on_disk(named.pipeline.columns) else read_columns(named, table, field)
+    return _Walk(named, [field], 0, wanting[-1], values)
 
 
 def _still_uses(walk: _Walk, key: str) -> bool:
-    return any(walk.route.key(index) == key for index in range(walk.position, walk.end + 1))
+    return any(walk.named.key(index) == key for index in range(walk.position, walk.end + 1))
 
 
 def _learn_step(walks: list[_Walk], table: Table, learned: Mapping[str, Learned]) -> Learned:
     first = walks[0]
-    step = first.route.pipeline.steps[first.position].transform
+    step = first.named.pipeline.steps[first.position].transform
     alike = len({walk.field.shape for walk in walks}) == 1
 
     def make() -> Iterator[np.ndarray]:
@@ -102,22 +102,22 @@ def _learn_step(walks: list[_Walk], table: Table, learned: Mapping[str, Learned]
 
     rows = Blocks(make)
     try:
-        found = step.learn(rows, first.field, target=first.route.target)
+        found = step.learn(rows, first.field, target=first.named.target)
     except BadRow as bad:
         walk, row = divmod(rows.first + bad.row, table.rows)  # each pipeline yields all rows of the table
-        raise located(BadRow(row, bad.text, at=bad.at, hint=bad.hint), walks[walk].route, table) from None
+        raise located(BadRow(row, bad.text, at=bad.at, hint=bad.hint), walks[walk].named, table) from None
     except ValueError as error:
-        raise first.route.fault(str(error), first.position) from None
-    where = f"{first.route.section}.{first.route.name} ({step.component_name})"
+        raise first.named.fault(str(error), first.position) from None
+    where = f"{first.named.section}.{first.named.name} ({step.component_name})"
     return replace(found, warnings=tuple(f"{where}: {warning}" for warning in found.warnings))
 
 
 def _advance(walk: _Walk, table: Table, learned: Learned) -> None:
     if walk.position < walk.end:
-        made = infer_step(walk.route, walk.position, walk.field, learned)
+        made = infer_step(walk.named, walk.position, walk.field, learned)
         if walk.values is not None:
-            check_room(walk.route, walk.position, made, len(walk.values))
-            walk.values = run_step(walk.route, walk.position, walk.values, walk.field, learned, table)
+            check_room(walk.named, walk.position, made, len(walk.values))
+            walk.values = run_step(walk.named, walk.position, walk.values, walk.field, learned, table)
         walk.fields.append(made)
     walk.position += 1
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from kerascli import draws
 from kerascli.data.base import NOTHING_LEARNED, Field, Learned
 from kerascli.data.pipeline.columns import check_finite, read_columns
+from kerascli.data.pipeline.named_pipeline import NamedPipeline, located
 from kerascli.data.pipeline.room import check_room
-from kerascli.data.pipeline.route import Route, located
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow, Table
 
@@ -20,34 +20,34 @@ _NARROW = {"float64": "float32", "float16": "float32", "uint16": "int32", "uint3
 _RAGGED, _PAD = "the sequences are of different lengths", "add pad_sequences, which gives them one length"
 
 
-def infer(route: Route, field: Field, learned: Mapping[str, Learned]) -> list[Field]:
+def infer(named: NamedPipeline, field: Field, learned: Mapping[str, Learned]) -> list[Field]:
     """Infer the fields before each step and after the last one. Raises DataError."""
     fields = [field]
-    for index in range(len(route.pipeline.steps)):
-        fields.append(infer_step(route, index, fields[-1], learned.get(route.key(index))))
+    for index in range(len(named.pipeline.steps)):
+        fields.append(infer_step(named, index, fields[-1], learned.get(named.key(index))))
     if fields[-1].is_ragged:
-        raise route.fault(_RAGGED, hint=_PAD)
+        raise named.fault(_RAGGED, hint=_PAD)
     return fields
 
 
-def infer_step(route: Route, index: int, field: Field, learned: Learned | None) -> Field:
+def infer_step(named: NamedPipeline, index: int, field: Field, learned: Learned | None) -> Field:
     """Infer the field after step `index`. Raises DataError, and ConfigError if memory cannot hold a row of it."""
-    step = route.pipeline.steps[index].transform
+    step = named.pipeline.steps[index].transform
     if field.is_ragged and not step.takes_sequences:
-        raise route.fault(_RAGGED, index, hint=_PAD)
+        raise named.fault(_RAGGED, index, hint=_PAD)
     try:
-        found = step.infer(field, learned, target=route.target)
+        found = step.infer(field, learned, target=named.target)
     except ValueError as error:
-        raise route.fault(str(error), index) from None
-    check_room(route, index, found)
+        raise named.fault(str(error), index) from None
+    check_room(named, index, found)
     return found
 
 
-def boundary(route: Route, fields: list[Field]) -> int:
+def boundary(named: NamedPipeline, fields: list[Field]) -> int:
     """Return the number of steps that run once over all rows; the others run per batch."""
-    steps = route.pipeline.steps
+    steps = named.pipeline.steps
     count = len(steps)
-    if route.section == "sample_weight":
+    if named.section == "sample_weight":
         return count
     while count and steps[count - 1].transform.in_batch(fields[count - 1]):
         count -= 1
@@ -56,49 +56,51 @@ def boundary(route: Route, fields: list[Field]) -> int:
     return count
 
 
-def run_step(route: Route, index: int, values: np.ndarray, field: Field, learned: Learned, table: Table) -> np.ndarray:
+def run_step(
+    named: NamedPipeline, index: int, values: np.ndarray, field: Field, learned: Learned, table: Table
+) -> np.ndarray:
     """Apply one step to rows, with its checks. Raises DataError naming the row."""
-    step = route.pipeline.steps[index].transform
+    step = named.pipeline.steps[index].transform
     try:
-        step.check(values, field, learned, target=route.target)
-        return step.apply(values, field, learned, target=route.target)
+        step.check(values, field, learned, target=named.target)
+        return step.apply(values, field, learned, target=named.target)
     except BadRow as bad:
-        raise located(bad, route, table, index) from None
+        raise located(bad, named, table, index) from None
     except ValueError as error:
-        raise route.fault(str(error), index) from None
+        raise named.fault(str(error), index) from None
 
 
-def prepare(route: Route, table: Table, fields: list[Field], learned: Mapping[str, Learned]) -> np.ndarray:
+def prepare(named: NamedPipeline, table: Table, fields: list[Field], learned: Mapping[str, Learned]) -> np.ndarray:
     """Transform columns in memory by the steps that run once, and check for missing values. Raises DataError."""
-    values = read_columns(route, table, fields[0])
-    steps = route.pipeline.steps
-    until = boundary(route, fields)
+    values = read_columns(named, table, fields[0])
+    steps = named.pipeline.steps
+    until = boundary(named, fields)
     for index in range(until):
-        check_room(route, index, fields[index + 1], len(values))
-        values = run_step(route, index, values, fields[index], learned.get(route.key(index), NOTHING_LEARNED), table)
-    check_finite(route, values, table)
+        check_room(named, index, fields[index + 1], len(values))
+        values = run_step(named, index, values, fields[index], learned.get(named.key(index), NOTHING_LEARNED), table)
+    check_finite(named, values, table)
     if until < len(steps) and steps[until].transform.needs_rows:
         step = steps[until].transform
         try:
-            step.check(values, fields[until], learned.get(route.key(until), NOTHING_LEARNED), target=route.target)
+            step.check(values, fields[until], learned.get(named.key(until), NOTHING_LEARNED), target=named.target)
         except BadRow as bad:
-            raise located(bad, route, table) from None
-    narrow = "float32" if route.section == "sample_weight" else _NARROW.get(values.dtype.name, values.dtype.name)
+            raise located(bad, named, table) from None
+    narrow = "float32" if named.section == "sample_weight" else _NARROW.get(values.dtype.name, values.dtype.name)
     try:
         values = converted(values, np.dtype(narrow))
     except BadRow as bad:
-        raise located(bad, route, table) from None
-    return _weights(route, values, table) if route.section == "sample_weight" else values
+        raise located(bad, named, table) from None
+    return _weights(named, values, table) if named.section == "sample_weight" else values
 
 
-def _weights(route: Route, values: np.ndarray, table: Table) -> np.ndarray:
+def _weights(named: NamedPipeline, values: np.ndarray, table: Table) -> np.ndarray:
     """Return sample weights (rows,). Raises DataError unless there is one non-negative number per row."""
     if values.size != len(values):
-        raise route.fault(f"expected one weight per row, got an array of shape {values.shape}")
+        raise named.fault(f"expected one weight per row, got an array of shape {values.shape}")
     weights = values.reshape(len(values))
     if (weights < 0).any():
         row = int((weights < 0).argmax())
-        raise located(BadRow(row, f"a weight cannot be negative, got {weights[row]:g}"), route, table)
+        raise located(BadRow(row, f"a weight cannot be negative, got {weights[row]:g}"), named, table)
     return weights
 
 
@@ -129,11 +131,11 @@ class Stage(nn.Module):
         return out
 
 
-def suffix(route: Route, fields: list[Field], learned: Mapping[str, Learned]) -> nn.Module | None:
+def suffix(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned]) -> nn.Module | None:
     """Return the module of a pipeline's per-batch steps, or None if there are none."""
-    steps = route.pipeline.steps
+    steps = named.pipeline.steps
     modules = [
-        steps[i].transform.batch(fields[i], learned.get(route.key(i), NOTHING_LEARNED), target=route.target)
-        for i in range(boundary(route, fields), len(steps))
+        steps[i].transform.batch(fields[i], learned.get(named.key(i), NOTHING_LEARNED), target=named.target)
+        for i in range(boundary(named, fields), len(steps))
     ]
     return nn.Sequential(*modules) if modules else None

@@ -13,10 +13,10 @@ from kerascli.data.mixing import Mixing, mixed_inputs, mixes
 from kerascli.data.pipeline.columns import column_field, mostly_numbers
 from kerascli.data.pipeline.display_columns import Shown, aside, check_aside
 from kerascli.data.pipeline.learning import known_columns, learn
+from kerascli.data.pipeline.named_pipeline import NamedPipeline
 from kerascli.data.pipeline.pipeline import Stage, finished, infer, suffix
 from kerascli.data.pipeline.preparer import Fields, Preparer
 from kerascli.data.pipeline.room import check_source
-from kerascli.data.pipeline.route import Route
 from kerascli.data.section import DataSpec
 from kerascli.data.split import random_split, tail_start
 from kerascli.data.storage.blocks import extremes
@@ -79,14 +79,14 @@ def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFa
         check_source(spec.source, known)
         check_where(spec.where, known)
     fields: dict[tuple[str, str], Field] = {}
-    for route in _routes(spec):
+    for named in _named_pipelines(spec):
         if known is not None:
-            _check_columns(route, known)
-        columns = {name: (known or {}).get(name) or spec.source.any_column for name in route.pipeline.columns}
+            _check_columns(named, known)
+        columns = {name: (known or {}).get(name) or spec.source.any_column for name in named.pipeline.columns}
         given = {name: found for name, found in columns.items() if found is not None}
         if len(given) == len(columns):
-            steps = infer(route, column_field(route, given), {})
-            fields[route.id] = finished(steps)
+            steps = infer(named, column_field(named, given), {})
+            fields[named.id] = finished(steps)
     check_aside(context.aside, known, _section(fields, "targets"))
     if known is None:
         reason = reason or f"the source '{spec.source.component_name}' does not know its columns before it is read"
@@ -108,7 +108,7 @@ def load_data(
     spec = spec.located(context.folder)
     context = replace(context, columns=spec.columns() | context.aside.keys())
     tables = _split(spec, rows_where(spec.source.load(context), spec.where), context)
-    routes = _routes(spec)
+    named_pipelines = _named_pipelines(spec)
     if "train" not in tables:
         text = f"the source '{spec.source.component_name}' has no 'train' split, only {', '.join(tables)}"
         raise DataError(Fault(text, ("data", "source")))
@@ -116,13 +116,13 @@ def load_data(
         tables = _cut_tail(tables, validation_split)
     train = tables["train"]
     if learned is None:
-        columns = _column_fields(spec, routes, train, context)
-        _infer_all(routes, columns, {}, train)
-        learned = learn(routes, train, columns)
-    fields = _infer_all(routes, known_columns(learned), learned, train)
-    preparer = Preparer(routes, fields, learned, context.progress)
+        columns = _column_fields(spec, named_pipelines, train, context)
+        _infer_all(named_pipelines, columns, {}, train)
+        learned = learn(named_pipelines, train, columns)
+    fields = _infer_all(named_pipelines, known_columns(learned), learned, train)
+    preparer = Preparer(named_pipelines, fields, learned, context.progress)
     splits = {name: preparer.split(table) for name, table in tables.items()}
-    found = _stages(spec, routes, fields, learned)
+    found = _stages(spec, named_pipelines, fields, learned)
     warnings = [warning for item in learned.values() for warning in item.warnings]
     mixing = Mixing(mixes(spec.augment, found.facts.inputs, found.facts.targets))
     return PreparedData(
@@ -135,9 +135,9 @@ def load_data(
 def stages(spec: DataSpec, learned: Mapping[str, Learned]) -> Stages:
     """Build facts and per-batch modules from a run's learned state, without its data."""
     columns = known_columns(learned)
-    routes = _routes(spec)
-    fields = _infer_all(routes, columns, learned)
-    return _stages(spec, routes, fields, learned)
+    named_pipelines = _named_pipelines(spec)
+    fields = _infer_all(named_pipelines, columns, learned)
+    return _stages(spec, named_pipelines, fields, learned)
 
 
 def no_stages() -> Stages:
@@ -148,62 +148,67 @@ def no_stages() -> Stages:
 def prepare_rows(spec: DataSpec, learned: Mapping[str, Learned], table: Table, *, targets: bool) -> Split:
     """Prepare raw rows by the pipelines of a run; without `targets`, the inputs only. Raises DataError."""
     columns = known_columns(learned)
-    routes = [route for route in _routes(spec) if targets or route.section == "inputs"]
-    fields = _infer_all(routes, columns, learned)
-    return Preparer(routes, fields, learned).split(table)
+    named_pipelines = [named for named in _named_pipelines(spec) if targets or named.section == "inputs"]
+    fields = _infer_all(named_pipelines, columns, learned)
+    return Preparer(named_pipelines, fields, learned).split(table)
 
 
-def _routes(spec: DataSpec) -> list[Route]:
+def _named_pipelines(spec: DataSpec) -> list[NamedPipeline]:
     pipelines = spec.all_pipelines()
     in_inputs = {s.shared for (section, _), p in pipelines.items() if section == "inputs" for s in p.steps if s.shared}
-    routes = []
+    named_pipelines = []
     for (section, name), pipeline in pipelines.items():
         mixed = any(step.shared in in_inputs for step in pipeline.steps)
-        routes.append(Route(section, name, pipeline, target=section == "targets" and not mixed))
-    return routes
+        named_pipelines.append(NamedPipeline(section, name, pipeline, target=section == "targets" and not mixed))
+    return named_pipelines
 
 
 def _infer_all(
-    routes: list[Route], columns: Mapping[str, Field], learned: Mapping[str, Learned], table: Table | None = None
+    named_pipelines: list[NamedPipeline],
+    columns: Mapping[str, Field],
+    learned: Mapping[str, Learned],
+    table: Table | None = None,
 ) -> Fields:
     """Infer the fields along every pipeline. Raises DataError.
 
     With `table`, the error for a column of numbers that a stray value has made text names that value.
     """
     found: dict[tuple[str, str], list[Field]] = {}
-    for route in routes:
+    for named in named_pipelines:
         try:
-            found[route.id] = infer(route, column_field(route, columns), learned)
+            found[named.id] = infer(named, column_field(named, columns), learned)
         except DataError:
-            spoilt = mostly_numbers(route, table) if table is not None else None
+            spoilt = mostly_numbers(named, table) if table is not None else None
             if spoilt is None:
                 raise
             raise spoilt from None
     return found
 
 
-def _check_columns(route: Route, known: Mapping[str, Field]) -> None:
-    for column in route.pipeline.columns:
+def _check_columns(named: NamedPipeline, known: Mapping[str, Field]) -> None:
+    for column in named.pipeline.columns:
         if column not in known:
             missing = Table({name: np.empty(0) for name in known}, 0)
             try:
                 missing.column(column)
             except DataError as error:
                 fault = error.faults[0]
-                raise DataError(replace(fault, path=("data", route.section, route.name), place=None)) from None
+                raise DataError(replace(fault, path=("data", named.section, named.name), place=None)) from None
 
 
-def _column_fields(spec: DataSpec, routes: list[Route], table: Table, context: Context) -> dict[str, Field]:
+def _column_fields(
+    spec: DataSpec, named_pipelines: list[NamedPipeline], table: Table, context: Context
+) -> dict[str, Field]:
     """Return the fields of the columns in use; the source's facts take precedence, including unknown sizes."""
     said = spec.source.facts(context) or {}
     found: dict[str, Field] = {}
-    for route in routes:
-        for column in route.pipeline.columns:
+    for named in named_pipelines:
+        for column in named.pipeline.columns:
             values = table.column(column)
             dtype = column_dtype(values)
             shape = (None,) if is_ragged(values) else values.shape[1:]
             given = found.get(column) or said.get(column) or Field(shape, dtype)
-            if route.section == "targets" and given.num_classes is None:
+            if named.section == "targets" and given.num_classes is None:
                 given = replace(given, num_classes=_count_classes(values))
             if column in said and None in said[column].shape:
                 shape = said[column].shape
@@ -254,14 +259,16 @@ def _cut_tail(tables: dict[str, Table], part: float) -> dict[str, Table]:
     return {**tables, "train": train.take(slice(0, start)), "validation": train.take(slice(start, None))}
 
 
-def _stages(spec: DataSpec, routes: list[Route], fields: Fields, learned: Mapping[str, Learned]) -> Stages:
+def _stages(
+    spec: DataSpec, named_pipelines: list[NamedPipeline], fields: Fields, learned: Mapping[str, Learned]
+) -> Stages:
     last: dict[tuple[str, str], Field] = {}
     modules: dict[str, dict[str, nn.Module]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
-    for route in routes:
-        last[route.id] = finished(fields[route.id])
-        module = suffix(route, fields[route.id], learned)
+    for named in named_pipelines:
+        last[named.id] = finished(fields[named.id])
+        module = suffix(named, fields[named.id], learned)
         if module is not None:
-            modules[route.section][route.name] = module
+            modules[named.section][named.name] = module
     inputs, targets = _section(last, "inputs"), _section(last, "targets")
     facts = DataFacts(mixed_inputs(spec.augment, inputs, targets), targets)
     return Stages(facts, Stage(modules["inputs"]), Stage(modules["targets"]))

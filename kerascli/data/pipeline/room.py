@@ -7,7 +7,7 @@ import numpy as np
 
 from kerascli.component import Component
 from kerascli.data.base import Field, Source
-from kerascli.data.pipeline.route import Route
+from kerascli.data.pipeline.named_pipeline import NamedPipeline
 from kerascli.errors import ConfigError, Fault
 from kerascli.files import memory_limit
 from kerascli.shapes import MAX_VALUES
@@ -17,19 +17,19 @@ _MADE_BYTES = 8
 """Bytes of a number while a source generates it (float64)."""
 
 
-def check_room(route: Route, index: int, made: Field, rows: int | None = None) -> None:
+def check_room(named: NamedPipeline, index: int, made: Field, rows: int | None = None) -> None:
     """Refuse the output of step `index` if one row of it, or `rows` of them, exceed memory. Raises ConfigError."""
     values = math.prod(size or 1 for size in made.shape)
-    step = route.pipeline.steps[index].transform
+    step = named.pipeline.steps[index].transform
     if values > MAX_VALUES:
         text = f"{largest_setting(step)}a row would have {values:,} numbers; the limit is {MAX_VALUES:,}"
-        raise ConfigError(route.fault(text, index).faults)
+        raise ConfigError(named.fault(text, index).faults)
     if rows is None or made.dtype in {"string", "sequence", "record", "unknown"}:
         return
     size = rows * values * np.dtype(made.dtype).itemsize
     if size > memory_limit():
         text = f"{largest_setting(step)}{rows:,} rows of {values:,} numbers take {size_text(size)}"
-        raise ConfigError(route.fault(f"{text}; at most {size_text(memory_limit())} may be used", index).faults)
+        raise ConfigError(named.fault(f"{text}; at most {size_text(memory_limit())} may be used", index).faults)
 
 
 def check_source(source: Source, known: Mapping[str, Field]) -> None:

@@ -9,7 +9,7 @@ from kerascli.errors import Path as ConfigPath
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class NamedPipeline:
     """Pipeline with the section and name under which it is declared in the config."""
 
     section: str
@@ -39,14 +39,14 @@ class Route:
         return ("data", self.section, self.name, *at)
 
 
-def located(bad: BadRow, route: Route, table: Table, index: int | None = None) -> DataError:
+def located(bad: BadRow, named: NamedPipeline, table: Table, index: int | None = None) -> DataError:
     """Convert a BadRow to an error with its place in the file, and with the setting of step `index` at fault."""
-    columns, (value, width) = route.pipeline.columns, bad.at
-    column = columns[0] if len(columns) == 1 else columns[value] if len(columns) == width else route.name
+    columns, (value, width) = named.pipeline.columns, bad.at
+    column = columns[0] if len(columns) == 1 else columns[value] if len(columns) == width else named.name
     place = table.place(bad.row, column, bad.at)
     if bad.setting is None or index is None:
         return DataError(Fault(bad.text, place=place, hint=bad.hint))
-    name = route.pipeline.steps[index].transform.component_name
-    path = (*route.path(index), name, bad.setting)
+    name = named.pipeline.steps[index].transform.component_name
+    path = (*named.path(index), name, bad.setting)
     related = (Related(f"'{bad.setting}' of {name}", path),)
     return DataError(Fault(bad.text, path, place=place, hint=bad.hint, related=related))
