@@ -9,9 +9,9 @@ import numpy as np
 
 from kerascli.data.base import Field, Learned
 from kerascli.data.pipeline.columns import column_field, read_columns
+from kerascli.data.pipeline.memory_checks import check_step_memory
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, located
 from kerascli.data.pipeline.pipeline import infer_step, run_step
-from kerascli.data.pipeline.room import check_room
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow, Table
 from kerascli.errors import FileRefused
@@ -116,7 +116,7 @@ def _advance(walk: _Walk, table: Table, learned: Learned) -> None:
     if walk.position < walk.end:
         made = infer_step(walk.named, walk.position, walk.field, learned)
         if walk.values is not None:
-            check_room(walk.named, walk.position, made, len(walk.values))
+            check_step_memory(walk.named, walk.position, made, len(walk.values))
             walk.values = run_step(walk.named, walk.position, walk.values, walk.field, learned, table)
         walk.fields.append(made)
     walk.position += 1

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from kerascli import draws
 from kerascli.data.base import NOTHING_LEARNED, Field, Learned
 from kerascli.data.pipeline.columns import check_finite, read_columns
+from kerascli.data.pipeline.memory_checks import check_step_memory
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, located
-from kerascli.data.pipeline.room import check_room
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow, Table
 
@@ -39,7 +39,7 @@ def infer_step(named: NamedPipeline, index: int, field: Field, learned: Learned 
         found = step.infer(field, learned, target=named.target)
     except ValueError as error:
         raise named.fault(str(error), index) from None
-    check_room(named, index, found)
+    check_step_memory(named, index, found)
     return found
 
 
@@ -76,7 +76,7 @@ def prepare(named: NamedPipeline, table: Table, fields: list[Field], learned: Ma
     steps = named.pipeline.steps
     until = boundary(named, fields)
     for index in range(until):
-        check_room(named, index, fields[index + 1], len(values))
+        check_step_memory(named, index, fields[index + 1], len(values))
         values = run_step(named, index, values, fields[index], learned.get(named.key(index), NOTHING_LEARNED), table)
     check_finite(named, values, table)
     if until < len(steps) and steps[until].transform.needs_rows:

@@ -13,10 +13,10 @@ from kerascli.data.mixing import Mixing, mixed_inputs, mixes
 from kerascli.data.pipeline.columns import column_field, mostly_numbers
 from kerascli.data.pipeline.display_columns import Shown, aside, check_aside
 from kerascli.data.pipeline.learning import known_columns, learn
+from kerascli.data.pipeline.memory_checks import check_source_memory
 from kerascli.data.pipeline.named_pipeline import NamedPipeline
 from kerascli.data.pipeline.pipeline import Stage, finished, infer, suffix
 from kerascli.data.pipeline.preparer import Fields, Preparer
-from kerascli.data.pipeline.room import check_source
 from kerascli.data.section import DataSpec
 from kerascli.data.split import random_split, tail_start
 from kerascli.data.storage.blocks import extremes
@@ -76,7 +76,7 @@ def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFa
     except DataError as error:
         reason = str(error)
     if known is not None:
-        check_source(spec.source, known)
+        check_source_memory(spec.source, known)
         check_where(spec.where, known)
     fields: dict[tuple[str, str], Field] = {}
     for named in _named_pipelines(spec):

@@ -13,11 +13,11 @@ from kerascli.files import memory_limit
 from kerascli.shapes import MAX_VALUES
 from kerascli.storage import size_text
 
-_MADE_BYTES = 8
+_GENERATED_BYTES = 8
 """Bytes of a number while a source generates it (float64)."""
 
 
-def check_room(named: NamedPipeline, index: int, made: Field, rows: int | None = None) -> None:
+def check_step_memory(named: NamedPipeline, index: int, made: Field, rows: int | None = None) -> None:
     """Refuse the output of step `index` if one row of it, or `rows` of them, exceed memory. Raises ConfigError."""
     values = math.prod(size or 1 for size in made.shape)
     step = named.pipeline.steps[index].transform
@@ -32,13 +32,13 @@ def check_room(named: NamedPipeline, index: int, made: Field, rows: int | None =
         raise ConfigError(named.fault(f"{text}; at most {size_text(memory_limit())} may be used", index).faults)
 
 
-def check_source(source: Source, known: Mapping[str, Field]) -> None:
+def check_source_memory(source: Source, known: Mapping[str, Field]) -> None:
     """Refuse a source that generates more rows than fit in memory. Raises ConfigError."""
     rows = getattr(source, "rows", None)
     if not isinstance(rows, int):
         return
     values = sum(math.prod(size or 1 for size in field.shape) for field in known.values())
-    size = rows * values * _MADE_BYTES
+    size = rows * values * _GENERATED_BYTES
     if size > memory_limit():
         name = source.component_name
         text = f"{largest_setting(source)}{rows:,} rows of {values:,} numbers take {size_text(size)}"
