@@ -19,7 +19,7 @@ from pyarrow import parquet
 from torch import Tensor
 
 from kerascli.data.base import SOURCES, Context, Field
-from kerascli.data.pipeline.learning import load_learned, save_learned
+from kerascli.data.pipeline.learned_state import load_learned, save_learned
 from kerascli.data.pipeline.prepare import PreparedData, data_facts, load_data, prepare_rows, stages
 from kerascli.data.read import read_raw
 from kerascli.data.section import DataSpec, parse_data

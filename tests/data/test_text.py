@@ -9,7 +9,7 @@ import pytest
 from kerascli.component import Invalid
 from kerascli.config.load import open_config
 from kerascli.data.base import TRANSFORMS, Context, Field
-from kerascli.data.pipeline.learning import load_learned, save_learned
+from kerascli.data.pipeline.learned_state import load_learned, save_learned
 from kerascli.data.pipeline.prepare import data_facts, load_data
 from kerascli.data.section import DataSpec, parse_data
 from kerascli.data.storage.table import BadRow

@@ -12,7 +12,7 @@ from kerascli.data.digests import digests
 from kerascli.data.mixing import Mixing, mixed_inputs, mixes
 from kerascli.data.pipeline.columns import column_field, mostly_numbers
 from kerascli.data.pipeline.display_columns import Shown, aside, check_aside
-from kerascli.data.pipeline.learning import known_columns, learn
+from kerascli.data.pipeline.learned_state import known_columns, learn
 from kerascli.data.pipeline.memory_checks import check_source_memory
 from kerascli.data.pipeline.named_pipeline import NamedPipeline
 from kerascli.data.pipeline.pipeline import Stage, finished, infer, suffix

@@ -25,7 +25,7 @@ _JSON_FILE, _ARRAYS_FILE = "preprocessing.json", "preprocessing.npz"
 
 
 @dataclass(slots=True)
-class _Walk:
+class _FitProgress:
     """Progress of fitting one pipeline, up to its last step that needs the training rows."""
 
     named: NamedPipeline
@@ -62,64 +62,64 @@ def learn(named_pipelines: Sequence[NamedPipeline], table: Table, columns: Mappi
     A shared transform is fitted once, on the rows of all pipelines that use it, when each of them has reached it.
     """
     learned = {COLUMNS: Learned({name: asdict(field) for name, field in columns.items()}, {})}
-    walks = [walk for named in named_pipelines if (walk := _start(named, table, columns)) is not None]
-    while walks:
-        keys = dict.fromkeys(walk.key for walk in walks)  # a dict keeps an order that is the same in every process
-        users = {key: [w for w in walks if _still_uses(w, key)] for key in keys}
-        ready = next((key for key in keys if all(walk.key == key for walk in users[key])), None)
+    fits = [fit for named in named_pipelines if (fit := _start(named, table, columns)) is not None]
+    while fits:
+        keys = dict.fromkeys(fit.key for fit in fits)  # a dict keeps an order that is the same in every process
+        users = {key: [fit for fit in fits if _still_uses(fit, key)] for key in keys}
+        ready = next((key for key in keys if all(fit.key == key for fit in users[key])), None)
         if ready is None:
-            raise walks[0].named.fault("shared transforms are in a different order in another pipeline")
+            raise fits[0].named.fault("shared transforms are in a different order in another pipeline")
         if ready not in learned:
             learned[ready] = _learn_step(users[ready], table, learned)
-        for walk in users[ready]:
-            _advance(walk, table, learned[ready])
-        walks = [walk for walk in walks if walk.position <= walk.end]
+        for fit in users[ready]:
+            _advance(fit, table, learned[ready])
+        fits = [fit for fit in fits if fit.position <= fit.end]
     return learned
 
 
-def _start(named: NamedPipeline, table: Table, columns: Mapping[str, Field]) -> _Walk | None:
+def _start(named: NamedPipeline, table: Table, columns: Mapping[str, Field]) -> _FitProgress | None:
     wanting = [i for i, step in enumerate(named.pipeline.steps) if step.transform.needs_rows]
     if not wanting:
         return None
     field = column_field(named, columns)
     values = None if table.on_disk(named.pipeline.columns) else read_columns(named, table, field)
-    return _Walk(named, [field], 0, wanting[-1], values)
+    return _FitProgress(named, [field], 0, wanting[-1], values)
 
 
-def _still_uses(walk: _Walk, key: str) -> bool:
-    return any(walk.named.key(index) == key for index in range(walk.position, walk.end + 1))
+def _still_uses(fit: _FitProgress, key: str) -> bool:
+    return any(fit.named.key(index) == key for index in range(fit.position, fit.end + 1))
 
 
-def _learn_step(walks: list[_Walk], table: Table, learned: Mapping[str, Learned]) -> Learned:
-    first = walks[0]
+def _learn_step(fits: list[_FitProgress], table: Table, learned: Mapping[str, Learned]) -> Learned:
+    first = fits[0]
     step = first.named.pipeline.steps[first.position].transform
-    alike = len({walk.field.shape for walk in walks}) == 1
+    alike = len({fit.field.shape for fit in fits}) == 1
 
     def make() -> Iterator[np.ndarray]:
-        for walk in walks:
-            for block in walk.blocks(table, learned):
+        for fit in fits:
+            for block in fit.blocks(table, learned):
                 yield block if alike else block.reshape(-1)
 
     rows = Blocks(make)
     try:
         found = step.learn(rows, first.field, target=first.named.target)
     except BadRow as bad:
-        walk, row = divmod(rows.first + bad.row, table.rows)  # each pipeline yields all rows of the table
-        raise located(BadRow(row, bad.text, at=bad.at, hint=bad.hint), walks[walk].named, table) from None
+        index, row = divmod(rows.first + bad.row, table.rows)  # each pipeline yields all rows of the table
+        raise located(BadRow(row, bad.text, at=bad.at, hint=bad.hint), fits[index].named, table) from None
     except ValueError as error:
         raise first.named.fault(str(error), first.position) from None
     where = f"{first.named.section}.{first.named.name} ({step.component_name})"
     return replace(found, warnings=tuple(f"{where}: {warning}" for warning in found.warnings))
 
 
-def _advance(walk: _Walk, table: Table, learned: Learned) -> None:
-    if walk.position < walk.end:
-        made = infer_step(walk.named, walk.position, walk.field, learned)
-        if walk.values is not None:
-            check_step_memory(walk.named, walk.position, made, len(walk.values))
-            walk.values = run_step(walk.named, walk.position, walk.values, walk.field, learned, table)
-        walk.fields.append(made)
-    walk.position += 1
+def _advance(fit: _FitProgress, table: Table, learned: Learned) -> None:
+    if fit.position < fit.end:
+        made = infer_step(fit.named, fit.position, fit.field, learned)
+        if fit.values is not None:
+            check_step_memory(fit.named, fit.position, made, len(fit.values))
+            fit.values = run_step(fit.named, fit.position, fit.values, fit.field, learned, table)
+        fit.fields.append(made)
+    fit.position += 1
 
 
 def known_columns(learned: Mapping[str, Learned]) -> dict[str, Field]:
