@@ -74,7 +74,7 @@ class Context:
     """Callback for long operations: called with (description, bytes done, total bytes or 0 if unknown)."""
     columns: frozenset[str] | None = None
     """Columns in use; None if that is unknown."""
-    aside: Mapping[str, ConfigPath] = field(default_factory=dict)
+    display_columns: Mapping[str, ConfigPath] = field(default_factory=dict)
     """Columns displayed next to model outputs, each with the path in the config that names it."""
 
 

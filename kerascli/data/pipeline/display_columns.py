@@ -12,12 +12,12 @@ from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import column_dtype, is_ragged
 from kerascli.errors import DataError, Fault, Path, suggestion
 
-Aside = Mapping[str, Path]
+DisplayPaths = Mapping[str, Path]
 """Mapping from column to the path in the config that names it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class DisplayColumn:
     """Column of a split to display: one string or integer per row."""
 
     values: Values
@@ -33,7 +33,9 @@ class Shown:
         return numbers.reshape(-1), tuple(names.tolist())
 
 
-def check_aside(wanted: Aside, columns: Mapping[str, Field] | None, targets: Mapping[str, Field]) -> None:
+def check_display_columns(
+    wanted: DisplayPaths, columns: Mapping[str, Field] | None, targets: Mapping[str, Field]
+) -> None:
     """Check the wanted columns against the known facts; a target takes precedence over a column of the same name.
 
     Raises DataError.
@@ -51,18 +53,20 @@ def check_aside(wanted: Aside, columns: Mapping[str, Field] | None, targets: Map
             raise DataError(Fault(f"{what} '{name}' does not have one string or integer per row", path))
 
 
-def aside(
-    wanted: Aside, tables: Mapping[str, Table], said: Mapping[str, Field], targets: Mapping[str, Field]
-) -> dict[str, dict[str, Shown]]:
-    """Return the columns to display by split, without targets; `said` is the source's facts. Raises DataError."""
-    return {split: _of(wanted, table, said, targets) for split, table in tables.items()} if wanted else {}
+def display_columns(
+    wanted: DisplayPaths, tables: Mapping[str, Table], facts: Mapping[str, Field], targets: Mapping[str, Field]
+) -> dict[str, dict[str, DisplayColumn]]:
+    """Return the columns to display by split, without targets; `facts` is the source's facts. Raises DataError."""
+    return {split: _of(wanted, table, facts, targets) for split, table in tables.items()} if wanted else {}
 
 
-def _of(wanted: Aside, table: Table, said: Mapping[str, Field], targets: Mapping[str, Field]) -> dict[str, Shown]:
+def _of(
+    wanted: DisplayPaths, table: Table, facts: Mapping[str, Field], targets: Mapping[str, Field]
+) -> dict[str, DisplayColumn]:
     columns = {name: Field((), "unknown") for name in table}
     columns |= {name: _field(table[name]) for name in wanted if name in table}
-    check_aside(wanted, columns, targets)
-    return {name: Shown(table[name], said.get(name)) for name in wanted if name not in targets}
+    check_display_columns(wanted, columns, targets)
+    return {name: DisplayColumn(table[name], facts.get(name)) for name in wanted if name not in targets}
 
 
 def _field(values: Values) -> Field:

@@ -11,7 +11,7 @@ from kerascli.data.batches.rows import Split
 from kerascli.data.digests import digests
 from kerascli.data.mixing import Mixing, mixed_inputs, mixes
 from kerascli.data.pipeline.columns import column_field, mostly_numbers
-from kerascli.data.pipeline.display_columns import Shown, aside, check_aside
+from kerascli.data.pipeline.display_columns import DisplayColumn, check_display_columns, display_columns
 from kerascli.data.pipeline.learned_state import known_columns, learn
 from kerascli.data.pipeline.memory_checks import check_source_memory
 from kerascli.data.pipeline.named_pipeline import NamedPipeline
@@ -53,7 +53,7 @@ class PreparedData(Stages):
 
     splits: dict[str, Split]
     learned: dict[str, Learned]
-    aside: dict[str, dict[str, Shown]]
+    display_columns: dict[str, dict[str, DisplayColumn]]
     """Columns to display next to model outputs, by split and name."""
     mixing: Mixing
     digests: dict[str, str]
@@ -87,7 +87,7 @@ def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFa
         if len(given) == len(columns):
             steps = infer(named, column_field(named, given), {})
             fields[named.id] = finished(steps)
-    check_aside(context.aside, known, _section(fields, "targets"))
+    check_display_columns(context.display_columns, known, _section(fields, "targets"))
     if known is None:
         reason = reason or f"the source '{spec.source.component_name}' does not know its columns before it is read"
     elif learned := [name for (_, name), field in fields.items() if None in field.shape]:
@@ -106,7 +106,7 @@ def load_data(
     Raises DataError, ConfigError, FileRefused, StorageError.
     """
     spec = spec.located(context.folder)
-    context = replace(context, columns=spec.columns() | context.aside.keys())
+    context = replace(context, columns=spec.columns() | context.display_columns.keys())
     tables = _split(spec, rows_where(spec.source.load(context), spec.where), context)
     named_pipelines = _named_pipelines(spec)
     if "train" not in tables:
@@ -127,7 +127,7 @@ def load_data(
     mixing = Mixing(mixes(spec.augment, found.facts.inputs, found.facts.targets))
     return PreparedData(
         found.facts, found.input_stage, found.target_stage, splits, dict(learned),
-        aside(context.aside, tables, spec.source.facts(context) or {}, found.facts.targets), mixing,
+        display_columns(context.display_columns, tables, spec.source.facts(context) or {}, found.facts.targets), mixing,
         digests(spec, context, tables), warnings, dict(tables),
     )  # fmt: skip
 
