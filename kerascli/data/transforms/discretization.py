@@ -6,7 +6,7 @@ import numpy as np
 
 from kerascli.data.base import Field, Learned, Transform, transform
 from kerascli.data.storage.blocks import Blocks
-from kerascli.data.transforms.fitting import need_numbers, present
+from kerascli.data.transforms.input_checks import checked_finite, need_numbers
 from kerascli.preprocessing.categories import encode, encoded_shape
 from kerascli.preprocessing.discretization import DiscretizationSettings, quantile_boundaries
 
@@ -33,7 +33,7 @@ class Discretization(DiscretizationSettings, Transform):
     def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
         if self.num_bins is None:
             return Learned({}, {})
-        bounds = quantile_boundaries(present(rows, self.component_name), self.num_bins, self.epsilon)
+        bounds = quantile_boundaries(checked_finite(rows, self.component_name), self.num_bins, self.epsilon)
         return Learned({}, {"bin_boundaries": bounds})
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
@@ -45,7 +45,7 @@ class Discretization(DiscretizationSettings, Transform):
         return encode(bins, self.output_mode, len(bounds) + 1)
 
     def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
-        for _ in present(Blocks.of(values), self.component_name):
+        for _ in checked_finite(Blocks.of(values), self.component_name):
             pass
 
     def _bounds(self, learned: Learned | None) -> np.ndarray | None:

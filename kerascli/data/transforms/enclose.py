@@ -5,7 +5,7 @@ from typing import Self
 import numpy as np
 
 from kerascli.data.base import Field, Learned, Transform, transform
-from kerascli.data.transforms.fitting import need_text
+from kerascli.data.transforms.input_checks import need_text
 
 
 @transform()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from kerascli.data.base import Field, Learned, Transform, transform
-from kerascli.data.transforms.fitting import need_integers
+from kerascli.data.transforms.input_checks import need_integers
 from kerascli.preprocessing.categories import encode, encoded_shape
 from kerascli.preprocessing.hashed import HashingSettings
 from kerascli.preprocessing.hashing import buckets, decimals

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from kerascli.data.base import Field, Learned, Transform, transform
-from kerascli.data.transforms.fitting import float_dtype, need_numbers
+from kerascli.data.transforms.input_checks import float_dtype, need_numbers
 from kerascli.preprocessing.images import operations
 from kerascli.preprocessing.images.base import ImageModule, ImageOperation
 

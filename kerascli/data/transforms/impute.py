@@ -10,7 +10,7 @@ from kerascli.data.base import Field, Learned, Transform, transform
 from kerascli.data.storage.blocks import Blocks, counted
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.median import medians
-from kerascli.data.transforms.fitting import float_dtype
+from kerascli.data.transforms.input_checks import float_dtype
 
 
 @transform()

@@ -3,7 +3,7 @@
 import numpy as np
 
 from kerascli.data.base import Field, transform
-from kerascli.data.transforms.fitting import need_integers
+from kerascli.data.transforms.input_checks import need_integers
 from kerascli.data.transforms.lookup import Lookup
 from kerascli.preprocessing.hashing import buckets, decimals
 from kerascli.preprocessing.lookup import IntegerLookupSettings

@@ -8,7 +8,7 @@ from torch import nn
 from kerascli.data.base import EXACT_IN_FLOAT32, Field, Learned, Transform, transform
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
-from kerascli.data.transforms.fitting import float_dtype, need_numbers, present
+from kerascli.data.transforms.input_checks import checked_finite, float_dtype, need_numbers
 from kerascli.preprocessing.normalization import (
     NormalizationModule,
     NormalizationSettings,
@@ -42,7 +42,7 @@ class Normalization(NormalizationSettings, Transform):
             mean, variance = self.given(field.shape)
             return Learned({}, {"mean": mean, "variance": variance})
         with np.errstate(over="ignore", invalid="ignore"):
-            mean, variance = mean_and_variance(present(rows, self.component_name), kept=self.kept(field.shape))
+            mean, variance = mean_and_variance(checked_finite(rows, self.component_name), kept=self.kept(field.shape))
         if not np.isfinite(variance).all():
             raise _too_large(rows)
         return Learned({}, {"mean": mean, "variance": variance})

@@ -10,7 +10,7 @@ from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow
 from kerascli.data.storage.tokens import Tokens
-from kerascli.data.transforms.fitting import need_integers
+from kerascli.data.transforms.input_checks import need_integers
 from kerascli.shapes import PositiveInt
 
 End = Literal["pre", "post"]

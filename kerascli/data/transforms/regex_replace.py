@@ -10,7 +10,7 @@ from pydantic import Field as Setting
 
 from kerascli.data.base import Field, Learned, Transform, transform
 from kerascli.data.text.patterns import MAX_CHARACTERS, Replacing, check_pattern
-from kerascli.data.transforms.fitting import need_text
+from kerascli.data.transforms.input_checks import need_text
 
 
 @transform()

@@ -6,7 +6,7 @@ import numpy as np
 from torch import nn
 
 from kerascli.data.base import EXACT_IN_FLOAT32, Field, Learned, Transform, transform
-from kerascli.data.transforms.fitting import float_dtype, need_numbers
+from kerascli.data.transforms.input_checks import float_dtype, need_numbers
 from kerascli.preprocessing.rescaling import RescalingModule, RescalingSettings
 
 

@@ -7,7 +7,7 @@ from pydantic import AfterValidator
 
 from kerascli.data.base import Field, Learned, Transform, transform
 from kerascli.data.storage.convert import converted
-from kerascli.data.transforms.fitting import need_numbers
+from kerascli.data.transforms.input_checks import need_numbers
 
 
 def _moves(steps: int) -> int:

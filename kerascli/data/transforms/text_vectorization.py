@@ -15,7 +15,7 @@ from pydantic import Field as Setting
 from kerascli.data.base import Field, Learned, Transform, transform
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.tokens import Tokens
-from kerascli.data.transforms.fitting import need_text
+from kerascli.data.transforms.input_checks import need_text
 from kerascli.data.transforms.string_lookup import StringLookup
 from kerascli.preprocessing.categories import ENCODED, Dense
 from kerascli.shapes import Floats, PositiveInt, Words

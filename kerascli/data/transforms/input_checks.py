@@ -37,7 +37,7 @@ def need_integers(field: Field) -> None:
         raise ValueError(f"needs integers, got {field.dtype}; add cast: int64 before it")
 
 
-def present(rows: Blocks, step: str) -> Iterator[np.ndarray]:
+def checked_finite(rows: Blocks, step: str) -> Iterator[np.ndarray]:
     """Yield the rows in parts. Raises BadRow for a row with a missing (nan) or infinite value."""
     for part in rows.parts():
         bad = ~np.isfinite(part)
