@@ -21,14 +21,14 @@ _LIMIT = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class LabelledTexts:
     """Texts as token ids, with integer class labels."""
 
     texts: Tokens
     labels: np.ndarray
 
-    def take(self, rows: np.ndarray) -> "Labelled":
-        return Labelled(self.texts.take(rows), self.labels[rows])
+    def take(self, rows: np.ndarray) -> "LabelledTexts":
+        return LabelledTexts(self.texts.take(rows), self.labels[rows])
 
 
 class WordSequences(Source):
@@ -44,21 +44,23 @@ class WordSequences(Source):
     def field(self) -> Field:
         return Field((None,), "sequence", vocabulary_size=self.num_words)
 
-    def prepared(self, parts: list[Labelled], start: int | None, oov: int | None, first: int) -> list[Labelled]:
+    def prepared(
+        self, parts: list[LabelledTexts], start: int | None, oov: int | None, first: int
+    ) -> list[LabelledTexts]:
         """Add start tokens and the offset, then apply the limits. Raises DataError if a part has no text left."""
-        parts = [self._short(Labelled(_marked(part.texts, start, first), part.labels)) for part in parts]
+        parts = [self._short(LabelledTexts(_marked(part.texts, start, first), part.labels)) for part in parts]
         if not all(len(part.labels) for part in parts):
             text = f"maxlen: no text has fewer than {self.maxlen} tokens"
             raise DataError(Fault(text, ("data", "source", self.component_name, "maxlen")))
         most = self.num_words or max(int(part.texts.values.max(initial=0)) for part in parts)
-        return [Labelled(_limited(part.texts, self.skip_top, most, oov), part.labels) for part in parts]
+        return [LabelledTexts(_limited(part.texts, self.skip_top, most, oov), part.labels) for part in parts]
 
-    def _short(self, part: Labelled) -> Labelled:
+    def _short(self, part: LabelledTexts) -> LabelledTexts:
         if self.maxlen is None:
             return part
         return part.take(np.flatnonzero(part.texts.lengths < self.maxlen))
 
-    def table(self, part: Labelled, split: str) -> Table:
+    def table(self, part: LabelledTexts, split: str) -> Table:
         name = f"{self.component_name} {split}"
         return table_of({"x": part.texts.sequences(), "y": part.labels.astype(np.int64)}, name)
 
@@ -72,7 +74,7 @@ def remote(name: str, sha256: str) -> Remote:
     return Remote(f"{BASE}/{name}", name, 128 * 2**20, problem)
 
 
-def read_texts(data: bytes, name: str, suffix: str = "") -> Labelled:
+def read_texts(data: bytes, name: str, suffix: str = "") -> LabelledTexts:
     """Read `x` and `y` (plus `suffix`) from an npz file whose `x` is pickled lists. Raises DataError."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -84,7 +86,7 @@ def read_texts(data: bytes, name: str, suffix: str = "") -> Labelled:
     sequences = parse_sequences(texts, rows, f"{name}: 'x{suffix}'")
     if found.shape != (rows,) or found.dtype.kind not in "iu":
         raise DataError(f"{name}: {rows:,} texts and labels of shape {found.shape} ({found.dtype})")
-    return Labelled(sequences, found)
+    return LabelledTexts(sequences, found)
 
 
 def shuffled_rows(seed: int, *rows: int) -> list[np.ndarray]:

@@ -20,7 +20,7 @@ _MOST_FILES = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Filed:
+class LabelledFiles:
     """Paths of files in Keras's order, with the integer class label of each."""
 
     paths: list[Path]
@@ -100,7 +100,7 @@ def class_names(folder: Path, shown: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def labelled_files(folder: Path, shown: str, classes: tuple[str, ...], suffixes: tuple[str, ...]) -> Filed:
+def labelled_files(folder: Path, shown: str, classes: tuple[str, ...], suffixes: tuple[str, ...]) -> LabelledFiles:
     """Find the files with one of the suffixes, class by class, at any depth; links to folders are not followed.
 
     Raises DataError.
@@ -118,7 +118,7 @@ def labelled_files(folder: Path, shown: str, classes: tuple[str, ...], suffixes:
         if len(paths) > _MOST_FILES:
             raise DataError(Fault(f"more than {_MOST_FILES:,} files", place=Place(shown)))
     _refuse_none(paths, shown, suffixes)
-    return Filed(paths, np.repeat(np.arange(len(classes)), counts))
+    return LabelledFiles(paths, np.repeat(np.arange(len(classes)), counts))
 
 
 def unlabelled_files(folder: Path, shown: str, suffixes: tuple[str, ...]) -> list[Path]:

@@ -80,36 +80,36 @@ class Tokens:
 
 
 @dataclass(slots=True)
-class Census:
+class TokenCounts:
     """Token counts over rows: occurrences, and document frequencies (the number of rows with a token)."""
 
-    counts: Counter[Any] = field(default_factory=Counter)
+    occurrences: Counter[Any] = field(default_factory=Counter)
     documents: Counter[Any] = field(default_factory=Counter)
     rows: int = 0
 
     @classmethod
     def of(cls, parts: Iterable[Tokens], *, documents: bool) -> Self:
         """Count the tokens of all parts; document frequencies only with `documents`."""
-        census = cls()
+        counts = cls()
         for part in parts:
-            census._add(part, documents)
-        return census
+            counts._add(part, documents)
+        return counts
 
     def _add(self, part: Tokens, documents: bool) -> None:
         values = part.values.tolist()
         self.rows += len(part.lengths)
         if not documents:
-            self.counts.update(values)
+            self.occurrences.update(values)
             return
         number = {value: place for place, value in enumerate(dict.fromkeys(values))}
         codes = np.fromiter(map(number.__getitem__, values), np.int64, len(values))
         once = np.unique(part.owners() * max(1, len(number)) + codes) % max(1, len(number))
-        self.counts.update(dict(zip(number, np.bincount(codes, minlength=len(number)).tolist(), strict=True)))
+        self.occurrences.update(dict(zip(number, np.bincount(codes, minlength=len(number)).tolist(), strict=True)))
         self.documents.update(dict(zip(number, np.bincount(once, minlength=len(number)).tolist(), strict=True)))
 
     def by_frequency(self) -> list[Any]:
         """Return the tokens by descending frequency, ties in descending order of the tokens, as in Keras."""
-        return sorted(self.counts, key=lambda value: (self.counts[value], value), reverse=True)
+        return sorted(self.occurrences, key=lambda value: (self.occurrences[value], value), reverse=True)
 
     def idf(self, vocabulary: Iterable[Any]) -> np.ndarray:
         """Return the inverse document frequencies, `log(1 + rows / (1 + document frequency))`, float32."""

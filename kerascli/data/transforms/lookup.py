@@ -12,7 +12,7 @@ import numpy as np
 from kerascli.data.base import Field, Learned, Transform
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow, first_wrong
-from kerascli.data.storage.tokens import Census, Tokens
+from kerascli.data.storage.tokens import TokenCounts, Tokens
 from kerascli.data.text.vocabulary import read_vocabulary
 from kerascli.data.transforms.input_checks import need_integers
 from kerascli.preprocessing.categories import encode, encoded_shape, tally
@@ -73,17 +73,17 @@ class Lookup(LookupSettings, Transform):
         """Learn the vocabulary from rows of varying length. Raises ValueError, DataError."""
         if self.vocabulary is not None:
             return self._given(target)
-        census = Census.of(parts, documents=self.output_mode == "tf_idf")
+        counts = TokenCounts.of(parts, documents=self.output_mode == "tf_idf")
         for special in (self.mask_token, self.oov_token):
-            census.counts.pop(special, None)
-        found = sorted(census.counts) if target else census.by_frequency()
+            counts.occurrences.pop(special, None)
+        found = sorted(counts.occurrences) if target else counts.by_frequency()
         if self.max_tokens is not None:
             found = found[: max(0, self.max_tokens - self.first(target=target))]
         if not found:
             raise ValueError(f"the vocabulary is empty: there is no {self.word} to learn")
         if target and len(found) == 1:
             raise ValueError(f"expected at least two classes, got only '{found[0]}'")
-        arrays = {"idf_weights": self._weights(census.idf(found), target)} if self.output_mode == "tf_idf" else {}
+        arrays = {"idf_weights": self._weights(counts.idf(found), target)} if self.output_mode == "tf_idf" else {}
         return Learned({"vocabulary": found}, arrays)
 
     def _given(self, target: bool) -> Learned:
