@@ -13,17 +13,17 @@ from types import FrameType
 from typing import Any
 
 
-class Late(Exception):
+class TextTimeout(Exception):
     """Raised when the time limit of one text is exceeded."""
 
 
-def _late(number: int, frame: FrameType | None) -> None:
-    raise Late
+def _on_timeout(number: int, frame: FrameType | None) -> None:
+    raise TextTimeout
 
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C; its exit closes stdin
-    signal.signal(signal.SIGVTALRM, _late)  # `re` checks for signals while it matches
+    signal.signal(signal.SIGVTALRM, _on_timeout)  # `re` checks for signals while it matches
     start = json.loads(sys.stdin.readline())
     limit = start["memory_bytes"]
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -40,7 +40,7 @@ def _answer(replace: Any, rewrite: str, texts: list[str], seconds: float) -> dic
         for text in texts:
             signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
             found.append(replace(rewrite, text))
-    except Late:
+    except TextTimeout:
         return {"late": len(found)}
     except MemoryError:
         return {"large": len(found)}

@@ -43,7 +43,7 @@ def check_pattern(pattern: str) -> str:
     return pattern
 
 
-class Replacing:
+class RegexReplacer:
     """Callable that replaces the matches of a pattern in a child process.
 
     The process starts with the first text and ends with this object.

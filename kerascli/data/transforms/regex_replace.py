@@ -9,7 +9,7 @@ from pydantic import AfterValidator, ValidationInfo, field_validator
 from pydantic import Field as Setting
 
 from kerascli.data.base import Field, Learned, Transform, transform
-from kerascli.data.text.patterns import MAX_CHARACTERS, Replacing, check_pattern
+from kerascli.data.text.patterns import MAX_CHARACTERS, RegexReplacer, check_pattern
 from kerascli.data.transforms.input_checks import need_text
 
 
@@ -42,9 +42,9 @@ class RegexReplace(Transform):
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         out = np.empty(values.size, object)
-        out[:] = self._replacing(values.reshape(-1).tolist())
+        out[:] = self._replacer(values.reshape(-1).tolist())
         return out.reshape(values.shape)
 
     @cached_property
-    def _replacing(self) -> Replacing:
-        return Replacing(self.pattern, self.rewrite)
+    def _replacer(self) -> RegexReplacer:
+        return RegexReplacer(self.pattern, self.rewrite)
