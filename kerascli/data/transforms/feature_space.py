@@ -75,7 +75,7 @@ def _crosses(value: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
+class _FeatureSteps:
     """Transforms of a column, and the encoding of their output in the vector (`Feature.encoding`)."""
 
     steps: tuple[Transform, ...]
@@ -119,23 +119,23 @@ class FeatureSpace(Transform):
             for name in cross.feature_names:
                 if name not in self.features:
                     raise ValueError(f"crosses: there is no feature '{name}'{suggestion(name, self.features)}")
-                if self._ways[name].encoding == "float":
+                if self._feature_steps[name].encoding == "float":
                     raise ValueError(f"crosses: '{name}' is not encoded as integers, which crosses need")
         crossing = {name for cross in self.crosses for name in cross.feature_names}
-        for name, way in self._ways.items():
-            if way.encoding == "int" and name not in crossing:
+        for name, feature in self._feature_steps.items():
+            if feature.encoding == "int" and name not in crossing:
                 raise ValueError(f"features: '{name}' has output_mode int and is in no cross, so it has no effect")
         return self
 
     @cached_property
-    def _ways(self) -> dict[str, _Way]:
+    def _feature_steps(self) -> dict[str, _FeatureSteps]:
         """Return each column's transforms by its name, in the order of the vector."""
         found = {}
         for name, (*before, feature) in sorted(self.features.items()):
             assert isinstance(feature, Feature)
             last = feature.transform(getattr(self, feature.default_bins))
             steps = (*(step for step in before if isinstance(step, Transform)), last)
-            found[name] = _Way(steps, feature.encoding())
+            found[name] = _FeatureSteps(steps, feature.encoding())
         return found
 
     def own_columns(self) -> tuple[str, ...]:
@@ -159,7 +159,7 @@ class FeatureSpace(Transform):
             names = ", ".join(self.features)
             raise ValueError(f"must be first in a pipeline, over the columns of its features ({names})")
         inner = None if learned is None else self._inner(learned)
-        widths = [self._width(name, self._fields(name, columns[name], inner)[-1]) for name in self._ways]
+        widths = [self._width(name, self._fields(name, columns[name], inner)[-1]) for name in self._feature_steps]
         widths += [cross.crossing_dim or self.crossing_dim for cross in self.crosses]
         known = [width for width in widths if width is not None]
         return Field((sum(known) if len(known) == len(widths) else None,), "float32")
@@ -168,11 +168,11 @@ class FeatureSpace(Transform):
         facts: dict[str, list[Any]] = {}
         arrays: dict[str, np.ndarray] = {}
         columns = dict(field.columns)
-        for number, (name, way) in enumerate(self._ways.items()):
+        for number, (name, feature) in enumerate(self._feature_steps.items()):
             found: list[Learned] = []
-            for index, step in enumerate(way.steps):
+            for index, step in enumerate(feature.steps):
                 fields = self._fields(name, columns[name], {name: found}, index)
-                found.append(_learn_step(name, way.steps[:index], step, rows, fields, found))
+                found.append(_learn_step(name, feature.steps[:index], step, rows, fields, found))
             facts[name] = [dict(one.facts) for one in found]
             arrays |= {
                 f"{number}.{index}.{key}": array for index, one in enumerate(found) for key, array in one.arrays.items()
@@ -183,17 +183,17 @@ class FeatureSpace(Transform):
         columns, inner = dict(field.columns), self._inner(learned)
         parts: list[np.ndarray] = []
         whole: dict[str, np.ndarray] = {}
-        for name, way in self._ways.items():
+        for name, feature in self._feature_steps.items():
             fields = self._fields(name, columns[name], inner)
             try:
-                out = _run(way.steps, values[name], fields, inner[name])
+                out = _run(feature.steps, values[name], fields, inner[name])
             except BadRow as bad:
                 raise BadRow(bad.row, f"{name}: {bad.text}", hint=bad.hint) from None
-            if way.encoding == "float":
+            if feature.encoding == "float":
                 parts.append(out.reshape(len(out), -1))
                 continue
             whole[name] = out
-            if way.encoding == "one_hot":
+            if feature.encoding == "one_hot":
                 width = self._width(name, fields[-1])
                 assert width is not None
                 parts.append(encode(out.reshape(len(out), -1), "multi_hot", width))
@@ -208,7 +208,7 @@ class FeatureSpace(Transform):
     ) -> list[Field]:
         """Return a column's fields before each step and after the last one (or `until`). Raises ValueError."""
         fields = [column]
-        for index, step in enumerate(self._ways[name].steps[:until]):
+        for index, step in enumerate(self._feature_steps[name].steps[:until]):
             try:
                 fields.append(step.infer(fields[-1], None if inner is None else inner[name][index], target=False))
             except ValueError as error:
@@ -217,17 +217,17 @@ class FeatureSpace(Transform):
 
     def _width(self, name: str, field: Field) -> int | None:
         """Return the number of a feature's values in the vector; None while it is unknown. Raises ValueError."""
-        way = self._ways[name]
-        if way.encoding == "float":
+        feature = self._feature_steps[name]
+        if feature.encoding == "float":
             if field.is_text:
                 raise ValueError(f"{name}: the output is text; a vector needs numbers")
             sizes = [size for size in field.shape if size is not None]
             return math.prod(sizes) if len(sizes) == len(field.shape) else None
         if not field.is_integer:
-            raise ValueError(f"{name}: output_mode {way.encoding} needs integers, got {field.dtype}")
-        if way.encoding == "int":
+            raise ValueError(f"{name}: output_mode {feature.encoding} needs integers, got {field.dtype}")
+        if feature.encoding == "int":
             return 0
-        last = way.steps[-1]  # as in Keras, the requested number of bins, even if fewer were learned
+        last = feature.steps[-1]  # as in Keras, the requested number of bins, even if fewer were learned
         return (
             getattr(last, "num_bins" if isinstance(last, Discretization) else "num_tokens", None)
             or field.vocabulary_size
@@ -237,7 +237,7 @@ class FeatureSpace(Transform):
         """Return the learned state of each feature's steps by name; cached in `memo`."""
         if "inner" not in learned.memo:
             found: dict[str, list[Learned]] = {}
-            for number, name in enumerate(self._ways):
+            for number, name in enumerate(self._feature_steps):
                 found[name] = []
                 for index, facts in enumerate(learned.facts["features"][name]):
                     prefix = f"{number}.{index}."
