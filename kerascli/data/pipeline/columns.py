@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from kerascli.data.base import Field
-from kerascli.data.pipeline.named_pipeline import NamedPipeline, located
+from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
 from kerascli.data.storage.convert import converted, first_rounded
 from kerascli.data.storage.csv_text import INEXACT, first_inexact
 from kerascli.data.storage.table import BadRow, Table
@@ -117,7 +117,7 @@ def _as_in_training(named: NamedPipeline, table: Table, values: np.ndarray, dtyp
         alike = converted(np.where(missing, 0, values) if missing.any() else values, dtype)
     except BadRow as bad:
         text = f"{bad.text}; the training rows hold {dtype}"
-        raise located(BadRow(bad.row, text, at=bad.at), named, table) from None
+        raise data_error_at(BadRow(bad.row, text, at=bad.at), named, table) from None
     return values if missing.any() else alike
 
 
@@ -151,7 +151,7 @@ def _too_long(words: Sequence[str]) -> int | None:
     return first_inexact(words, np.array([float(word or 0) for word in words]))
 
 
-def mostly_numbers(named: NamedPipeline, table: Table) -> DataError | None:
+def stray_value_error(named: NamedPipeline, table: Table) -> DataError | None:
     """Return an error naming the offending value if a text column consists mostly of numbers, else None.
 
     Of a table on disk only the first rows are examined.
@@ -180,8 +180,8 @@ def is_number(text: str) -> bool:
 def check_finite(named: NamedPipeline, values: np.ndarray, table: Table) -> None:
     """Refuse missing values, infinite values and text. Raises DataError naming the first row."""
     if values.dtype == object:
-        if spoilt := mostly_numbers(named, table):
-            raise spoilt
+        if stray := stray_value_error(named, table):
+            raise stray
         text = f"the output is text ('{safe_text(str(values.flat[0]), 40)}'); a model needs numbers"
         raise named.fault(text, hint="add string_lookup (for strings) or cast (for numbers in text)")
     if values.dtype.kind != "f":
@@ -196,4 +196,4 @@ def check_finite(named: NamedPipeline, values: np.ndarray, table: Table) -> None
     what = ("missing label" if named.section == "targets" else "missing value") if missing else "infinite value"
     hint = "add impute to the pipeline" if missing and named.section != "targets" else None
     bad_row = BadRow(row, f"{what} ({count})", at=(int(wrong.argmax()), len(wrong)), hint=hint)
-    raise located(bad_row, named, table)
+    raise data_error_at(bad_row, named, table)

@@ -10,7 +10,7 @@ import numpy as np
 from kerascli.data.base import Field, Learned
 from kerascli.data.pipeline.columns import column_field, read_columns
 from kerascli.data.pipeline.memory_checks import check_step_memory
-from kerascli.data.pipeline.named_pipeline import NamedPipeline, located
+from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
 from kerascli.data.pipeline.pipeline import infer_step, run_step
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow, Table
@@ -105,7 +105,7 @@ def _learn_step(fits: list[_FitProgress], table: Table, learned: Mapping[str, Le
         found = step.learn(rows, first.field, target=first.named.target)
     except BadRow as bad:
         index, row = divmod(rows.first + bad.row, table.rows)  # each pipeline yields all rows of the table
-        raise located(BadRow(row, bad.text, at=bad.at, hint=bad.hint), fits[index].named, table) from None
+        raise data_error_at(BadRow(row, bad.text, at=bad.at, hint=bad.hint), fits[index].named, table) from None
     except ValueError as error:
         raise first.named.fault(str(error), first.position) from None
     where = f"{first.named.section}.{first.named.name} ({step.component_name})"

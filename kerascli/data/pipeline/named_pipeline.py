@@ -39,7 +39,7 @@ class NamedPipeline:
         return ("data", self.section, self.name, *at)
 
 
-def located(bad: BadRow, named: NamedPipeline, table: Table, index: int | None = None) -> DataError:
+def data_error_at(bad: BadRow, named: NamedPipeline, table: Table, index: int | None = None) -> DataError:
     """Convert a BadRow to an error with its place in the file, and with the setting of step `index` at fault."""
     columns, (value, width) = named.pipeline.columns, bad.at
     column = columns[0] if len(columns) == 1 else columns[value] if len(columns) == width else named.name

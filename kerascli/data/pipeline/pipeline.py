@@ -10,7 +10,7 @@ from kerascli import draws
 from kerascli.data.base import NOTHING_LEARNED, Field, Learned
 from kerascli.data.pipeline.columns import check_finite, read_columns
 from kerascli.data.pipeline.memory_checks import check_step_memory
-from kerascli.data.pipeline.named_pipeline import NamedPipeline, located
+from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow, Table
 
@@ -65,7 +65,7 @@ def run_step(
         step.check(values, field, learned, target=named.target)
         return step.apply(values, field, learned, target=named.target)
     except BadRow as bad:
-        raise located(bad, named, table, index) from None
+        raise data_error_at(bad, named, table, index) from None
     except ValueError as error:
         raise named.fault(str(error), index) from None
 
@@ -84,12 +84,12 @@ def prepare(named: NamedPipeline, table: Table, fields: list[Field], learned: Ma
         try:
             step.check(values, fields[until], learned.get(named.key(until), NOTHING_LEARNED), target=named.target)
         except BadRow as bad:
-            raise located(bad, named, table) from None
+            raise data_error_at(bad, named, table) from None
     narrow = "float32" if named.section == "sample_weight" else _NARROW.get(values.dtype.name, values.dtype.name)
     try:
         values = converted(values, np.dtype(narrow))
     except BadRow as bad:
-        raise located(bad, named, table) from None
+        raise data_error_at(bad, named, table) from None
     return _weights(named, values, table) if named.section == "sample_weight" else values
 
 
@@ -100,7 +100,7 @@ def _weights(named: NamedPipeline, values: np.ndarray, table: Table) -> np.ndarr
     weights = values.reshape(len(values))
     if (weights < 0).any():
         row = int((weights < 0).argmax())
-        raise located(BadRow(row, f"a weight cannot be negative, got {weights[row]:g}"), named, table)
+        raise data_error_at(BadRow(row, f"a weight cannot be negative, got {weights[row]:g}"), named, table)
     return weights
 
 

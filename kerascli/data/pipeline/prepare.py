@@ -10,7 +10,7 @@ from kerascli.data.base import Context, Field, Learned
 from kerascli.data.batches.rows import Split
 from kerascli.data.digests import digests
 from kerascli.data.mixing import Mixing, mixed_inputs, mixes
-from kerascli.data.pipeline.columns import column_field, mostly_numbers
+from kerascli.data.pipeline.columns import column_field, stray_value_error
 from kerascli.data.pipeline.display_columns import DisplayColumn, check_display_columns, display_columns
 from kerascli.data.pipeline.learned_state import known_columns, learn
 from kerascli.data.pipeline.memory_checks import check_source_memory
@@ -178,10 +178,10 @@ def _infer_all(
         try:
             found[named.id] = infer(named, column_field(named, columns), learned)
         except DataError:
-            spoilt = mostly_numbers(named, table) if table is not None else None
-            if spoilt is None:
+            stray = stray_value_error(named, table) if table is not None else None
+            if stray is None:
                 raise
-            raise spoilt from None
+            raise stray from None
     return found
 
 
