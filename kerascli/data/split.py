@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from kerascli.data.storage.blocks import coded
+from kerascli.data.storage.blocks import unique_inverse
 from kerascli.data.storage.on_disk import Values
 from kerascli.errors import DataError, Fault, safe_text
 
@@ -44,7 +44,7 @@ def random_split(
 
 
 def _groups(strata: Values, column: str, names: tuple[str, ...]) -> list[np.ndarray]:
-    values, numbers = coded(strata)
+    values, numbers = unique_inverse(strata)
     order = np.argsort(numbers, kind="stable")
     groups = np.split(order, np.cumsum(np.bincount(numbers))[:-1])
     for value, group in zip(values, groups, strict=True):

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from kerascli.data.storage.on_disk import Rows, chosen, count
+from kerascli.data.storage.on_disk import Rows, compose_rows, count
 from kerascli.data.storage.table import Table
 from kerascli.errors import Place
 
@@ -70,7 +70,7 @@ class MemorySplit:
 
     def read(self, rows: Rows) -> "MemorySplit":
         """Return a selection of the rows: views for a slice."""
-        rows = chosen(slice(0, self.rows), rows)
+        rows = compose_rows(slice(0, self.rows), rows)
         inputs, targets, weights = ({name: values[rows] for name, values in s.items()} for s in self.sections())
         origin = None if self.origin is None else self.origin.take(rows)
         return MemorySplit(inputs, targets, weights, count(rows), origin)
@@ -103,7 +103,7 @@ class DiskSplit:
 
     def read(self, rows: Rows) -> MemorySplit:
         """Read a selection of the rows into memory; thread-safe. Raises DataError."""
-        rows = chosen(slice(0, self.rows), rows)
+        rows = compose_rows(slice(0, self.rows), rows)
         inputs, targets, weights = {}, {}, {}
         for reader in self._readers:
             found = reader.read(rows)

@@ -7,7 +7,7 @@ import numpy as np
 
 from kerascli.data.base import Context, Field, source
 from kerascli.data.sources.wrapped import WrappedSource, numbers_in_memory
-from kerascli.data.storage.on_disk import Direct, Rows, Values, chosen, is_large
+from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, is_large
 from kerascli.data.storage.table import Table
 from kerascli.errors import DataError, Fault, Place
 from kerascli.shapes import NonNegativeInt
@@ -91,4 +91,4 @@ class Picked(Direct):
         self._picked = picked
 
     def __getitem__(self, rows: Rows) -> np.ndarray:
-        return self._values[self._picked[chosen(self._rows, rows)]]
+        return self._values[self._picked[compose_rows(self._rows, rows)]]

@@ -8,7 +8,7 @@ import numpy as np
 
 from kerascli.data.base import Context, Field, source
 from kerascli.data.sources.wrapped import WrappedSource, numbers_in_memory
-from kerascli.data.storage.on_disk import Direct, Rows, Values, chosen, is_large
+from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, is_large
 from kerascli.data.storage.table import Table
 from kerascli.errors import DataError, Fault, Place
 from kerascli.shapes import NonNegativeInt, PositiveInt
@@ -103,4 +103,4 @@ class Windows(Direct):
         self._steps = rate * np.arange(length)
 
     def __getitem__(self, rows: Rows) -> np.ndarray:
-        return self._values[self._starts[chosen(self._rows, rows)][:, None] + self._steps]
+        return self._values[self._starts[compose_rows(self._rows, rows)][:, None] + self._steps]

@@ -46,7 +46,7 @@ class Blocks(Iterable[np.ndarray]):
         return found[0] if len(found) == 1 else None
 
 
-def counted(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def unique_counts(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return the distinct values in ascending order with their counts, as `numpy.unique` of all blocks together."""
     waiting = iter(blocks)
     found, counts = np.unique(next(waiting), return_counts=True)
@@ -72,7 +72,7 @@ def distinct(values: Values, limit: int) -> set[Any] | None:
     return found
 
 
-def coded(values: Values) -> tuple[np.ndarray, np.ndarray]:
+def unique_inverse(values: Values) -> tuple[np.ndarray, np.ndarray]:
     """Return the distinct values in ascending order, and the index of each row's value among them."""
     if isinstance(values, np.ndarray):
         return np.unique(values, return_inverse=True)

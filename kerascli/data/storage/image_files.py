@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from kerascli.cpus import cpu_limit
-from kerascli.data.storage.on_disk import Direct, Rows, chosen
+from kerascli.data.storage.on_disk import Direct, Rows, compose_rows
 from kerascli.errors import DataError, Fault, Place, safe_text
 from kerascli.files import read_bytes
 
@@ -56,7 +56,7 @@ class Images(Direct):
         self._reading = reading
 
     def __getitem__(self, rows: Rows) -> np.ndarray:
-        rows = chosen(self._rows, rows)
+        rows = compose_rows(self._rows, rows)
         files = self._files[rows] if isinstance(rows, slice) else [self._files[row] for row in rows]
         out = np.empty((len(files), *self.row_shape), np.uint8)
         with ThreadPoolExecutor(_THREADS) as threads:  # Pillow releases the interpreter lock while it decodes

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from kerascli.data.storage.on_disk import Direct, Rows, Values, chosen, is_large
+from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, is_large
 from kerascli.errors import DataError, Fault, Place, safe_text
 from kerascli.files import available_memory, memory_limit
 
@@ -38,7 +38,7 @@ class Mapped(Direct):
         # Access beyond the end of a mapped file would kill the process with SIGBUS.
         if self._map.size() < self._file_bytes:
             raise DataError(Fault("the file was shortened while it was in use", place=Place(self._name)))
-        rows = chosen(self._rows, rows)
+        rows = compose_rows(self._rows, rows)
         if self._hinted:
             self._hint(rows)
         if isinstance(rows, slice):
@@ -72,7 +72,7 @@ def mapping_of(array: np.ndarray) -> mmap.mmap | None:
     return base
 
 
-def kept(columns: Mapping[str, np.ndarray], name: str) -> dict[str, Values]:
+def keep_large_on_disk(columns: Mapping[str, np.ndarray], name: str) -> dict[str, Values]:
     """Return columns with large memory-mapped ones left on disk, others read into memory. Raises DataError."""
     mapped = {key for key, values in columns.items() if mapping_of(values) is not None}
     large = is_large(sum(columns[key].nbytes for key in mapped))

@@ -53,7 +53,7 @@ class OnDisk(ABC):
     def take(self, rows: Rows) -> Self:
         """Return a column of the selected rows, still on disk."""
         other = copy.copy(self)
-        other._rows = chosen(self._rows, rows)
+        other._rows = compose_rows(self._rows, rows)
         return other
 
     @abstractmethod
@@ -101,7 +101,7 @@ def count(rows: Rows) -> int:
     return rows.stop - rows.start if isinstance(rows, slice) else len(rows)
 
 
-def chosen(rows: Rows, part: Rows) -> Rows:
+def compose_rows(rows: Rows, part: Rows) -> Rows:
     """Compose two selections: the rows at the positions `part` of the selection `rows`."""
     if isinstance(part, slice):
         start, stop, _ = part.indices(count(rows))

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
-from kerascli.data.storage.mapped import kept
-from kerascli.data.storage.on_disk import Direct, OnDisk, Rows, Values, chosen, count, pieces, rows_a_block
+from kerascli.data.storage.mapped import keep_large_on_disk
+from kerascli.data.storage.on_disk import Direct, OnDisk, Rows, Values, compose_rows, count, pieces, rows_a_block
 from kerascli.data.storage.tokens import is_ragged
 from kerascli.errors import DataError, Fault, Place, suggestion
 
@@ -113,12 +113,12 @@ class Table(Mapping[str, Values]):
 
     def take(self, rows: Rows) -> "Table":
         """Return a table of the selected rows, in that order; columns on disk stay there."""
-        rows = chosen(slice(0, self.rows), rows)
+        rows = compose_rows(slice(0, self.rows), rows)
         return Table(_Rows(self._columns, rows), count(rows), name=self.name, taken=(self, rows))
 
     def load(self, rows: Rows, columns: Iterable[str]) -> "Table":
         """Read selected rows of columns with random access into memory."""
-        rows = chosen(slice(0, self.rows), rows)
+        rows = compose_rows(slice(0, self.rows), rows)
         found = {name: values[rows] for name in columns if isinstance(values := self.column(name), np.ndarray | Direct)}
         return Table(found, count(rows), name=self.name, taken=(self, rows))
 
@@ -142,7 +142,7 @@ class Table(Mapping[str, Values]):
             return self, slice(0, self.rows)
         table, rows = self._taken
         whole, there = table.whole()
-        return whole, chosen(there, rows)
+        return whole, compose_rows(there, rows)
 
     def numbers(self) -> np.ndarray:
         """Return the position of each row in the file: the line of a text file, else the row counted from 1."""
@@ -197,7 +197,9 @@ def table_of(columns: Mapping[str, np.ndarray], name: str) -> Table:
     """Create a table from arrays. Raises DataError if their lengths differ or their dtypes are not supported."""
     if not columns:
         raise DataError(Fault("there are no columns", place=Place(name)))
-    clean = kept({key: as_column(np.asanyarray(values), key, name) for key, values in columns.items()}, name)
+    clean = keep_large_on_disk(
+        {key: as_column(np.asanyarray(values), key, name) for key, values in columns.items()}, name
+    )
     first, *others = clean
     for other in others:
         if len(clean[other]) != len(clean[first]):

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import model_validator
 
 from kerascli.data.base import Field, Learned, Transform, transform
-from kerascli.data.storage.blocks import Blocks, counted
+from kerascli.data.storage.blocks import Blocks, unique_counts
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.median import medians
 from kerascli.data.transforms.input_checks import float_dtype
@@ -106,7 +106,7 @@ def _most_frequent(columns: Blocks) -> list[Any]:
     """Return each feature's most frequent value, the smallest one if several tie, as in scikit-learn."""
     fill: list[Any] = []
     for number in range(next(iter(columns)).shape[1]):
-        found, counts = counted(_present(block[:, number]) for block in columns)
+        found, counts = unique_counts(_present(block[:, number]) for block in columns)
         fill += found[counts.argmax() :][:1].tolist() if len(found) else [None]
     return fill
 
