@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kerascli.cpus import cpu_limit
 from kerascli.data.batches.order import Order
-from kerascli.data.batches.prefetch import ahead
+from kerascli.data.batches.prefetch import prefetch
 from kerascli.data.batches.rows import MemorySplit, Split
 from kerascli.data.storage.on_disk import BLOCK_BYTES, Rows
 
@@ -62,7 +62,7 @@ class BatchSource:
             return map(self._pick, self._parts(epoch, start))
         batch_bytes = self._split.nbytes // max(1, self.rows) * self.batch_size
         depth = min(2 * _THREADS, max(2, _AHEAD_BYTES // max(1, batch_bytes)))
-        return ahead(self._read, self._rows(epoch, start), threads=min(_THREADS, depth), depth=depth)
+        return prefetch(self._read, self._rows(epoch, start), threads=min(_THREADS, depth), depth=depth)
 
     def _slices(self, start: int) -> Iterator[slice]:
         firsts = range(start * self.batch_size, self.rows, self.batch_size)

@@ -10,7 +10,7 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 
-def ahead(make: Callable[[P], R], parts: Iterable[P], *, threads: int, depth: int) -> Iterator[R]:
+def prefetch(make: Callable[[P], R], parts: Iterable[P], *, threads: int, depth: int) -> Iterator[R]:
     """Map `make` over `parts` in order, with the next `depth` results computed by threads.
 
     Exceptions of `make` are raised at the position of their result. The threads end with the last result, or when the

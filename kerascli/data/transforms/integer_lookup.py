@@ -17,9 +17,9 @@ class IntegerLookup(IntegerLookupSettings, Lookup):
     get index 0 by default; in targets they are an error, and the vocabulary is sorted.
     """
 
-    word = "integer"
+    entry_noun = "integer"
     entry_dtype = "int64"
-    nothing = -1
+    oov_output = -1
 
     def check_field(self, field: Field) -> None:
         need_integers(field)

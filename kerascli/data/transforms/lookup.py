@@ -31,11 +31,11 @@ class Lookup(LookupSettings, Transform):
 
     needs_rows = True
     paths = ("vocabulary",)
-    word: ClassVar[str]
+    entry_noun: ClassVar[str]
     """Noun for a vocabulary entry in messages."""
     entry_dtype: ClassVar[str]
     """The dtype of vocabulary entries, which is the output's with `invert`."""
-    nothing: ClassVar[Any]
+    oov_output: ClassVar[Any]
     """Output with `invert` for OOV indices if `oov_token` is None."""
 
     @abstractmethod
@@ -80,7 +80,7 @@ class Lookup(LookupSettings, Transform):
         if self.max_tokens is not None:
             found = found[: max(0, self.max_tokens - self.first(target=target))]
         if not found:
-            raise ValueError(f"the vocabulary is empty: there is no {self.word} to learn")
+            raise ValueError(f"the vocabulary is empty: there is no {self.entry_noun} to learn")
         if target and len(found) == 1:
             raise ValueError(f"expected at least two classes, got only '{found[0]}'")
         arrays = {"idf_weights": self._weights(counts.idf(found), target)} if self.output_mode == "tf_idf" else {}
@@ -117,7 +117,7 @@ class Lookup(LookupSettings, Transform):
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         if self.invert:
             dtype = np.int64 if self.entry_dtype == "int64" else object
-            table = np.array(self.inverse(learned.facts["vocabulary"], self.nothing), dtype)
+            table = np.array(self.inverse(learned.facts["vocabulary"], self.oov_output), dtype)
             return table[np.where((values >= 0) & (values < len(table) - 1), values, -1)]
         indices = self.numbers(values, learned, target=target)
         if self.output_mode == "tf_idf":
@@ -166,7 +166,7 @@ class Lookup(LookupSettings, Transform):
         names = ", ".join(map(str, vocabulary[:10])) + (", ..." if len(vocabulary) > 10 else "")
         size = len(vocabulary)
         where = f"among the {size} classes of the training data" if target else f"in the vocabulary of {size}"
-        raise BadRow(row, f"{'class' if target else self.word} '{value}' is not {where} ({names})", at=at)
+        raise BadRow(row, f"{'class' if target else self.entry_noun} '{value}' is not {where} ({names})", at=at)
 
     def _vocabulary(self, learned: Learned | None) -> Sequence[Any] | None:
         if isinstance(self.vocabulary, tuple):

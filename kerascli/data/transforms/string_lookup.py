@@ -18,9 +18,9 @@ class StringLookup(Lookup):
     get index 0 by default; in targets they are an error, and the vocabulary is sorted.
     """
 
-    word = "string"
+    entry_noun = "string"
     entry_dtype = "string"
-    nothing = ""
+    oov_output = ""
 
     mask_token: str | None = None
     oov_token: str | None = "[UNK]"
