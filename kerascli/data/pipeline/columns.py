@@ -35,8 +35,8 @@ def column_field(named: NamedPipeline, known: Mapping[str, Field]) -> Field:
     if len({field.is_text for field in fields if field.dtype != "unknown"}) > 1:
         number = next(c for c, f in zip(columns, fields, strict=True) if not f.is_text)
         text = next(c for c, f in zip(columns, fields, strict=True) if f.is_text)
-        said = f"column '{text}' holds text, column '{number}' holds numbers"
-        raise named.fault(said, hint="define an input for each column")
+        message = f"column '{text}' holds text, column '{number}' holds numbers"
+        raise named.fault(message, hint="define an input for each column")
     shapes = [field.shape or (1,) for field in fields]
     if len({shape[:-1] for shape in shapes}) > 1 or any(shape[-1] is None for shape in shapes):
         raise named.fault(f"columns of shapes {', '.join(str(f.shape) for f in fields)} cannot be concatenated")

@@ -45,9 +45,9 @@ def check_source_memory(source: Source, known: Mapping[str, Field]) -> None:
         raise ConfigError(Fault(f"{name}: {text}; at most {size_text(memory_limit())} may be used", ("data", "source")))
 
 
-def largest_setting(thing: Component) -> str:
+def largest_setting(component: Component) -> str:
     """Return name and value of a component's largest integer setting (`maxlen 100,000,000,000: `), or ''."""
-    found = [(value, name) for name in type(thing).model_fields for value in _numbers(getattr(thing, name))]
+    found = [(value, name) for name in type(component).model_fields for value in _numbers(getattr(component, name))]
     return f"{max(found)[1]} {max(found)[0]:,}: " if found and max(found)[0] > 1 else ""
 
 

@@ -200,18 +200,18 @@ def _column_fields(
     spec: DataSpec, named_pipelines: list[NamedPipeline], table: Table, context: Context
 ) -> dict[str, Field]:
     """Return the fields of the columns in use; the source's facts take precedence, including unknown sizes."""
-    said = spec.source.facts(context) or {}
+    source_facts = spec.source.facts(context) or {}
     found: dict[str, Field] = {}
     for named in named_pipelines:
         for column in named.pipeline.columns:
             values = table.column(column)
             dtype = column_dtype(values)
             shape = (None,) if is_ragged(values) else values.shape[1:]
-            given = found.get(column) or said.get(column) or Field(shape, dtype)
+            given = found.get(column) or source_facts.get(column) or Field(shape, dtype)
             if named.section == "targets" and given.num_classes is None:
                 given = replace(given, num_classes=_count_classes(values))
-            if column in said and None in said[column].shape:
-                shape = said[column].shape
+            if column in source_facts and None in source_facts[column].shape:
+                shape = source_facts[column].shape
             found[column] = replace(given, shape=shape, dtype=dtype)
     return found
 

@@ -35,8 +35,8 @@ class Stories(Source):
 
     def load(self, context: Context) -> Mapping[str, Table]:
         random = np.random.default_rng(self.seed)
-        told = [_story(random, 2 * int(random.integers(1, self.pairs + 1))) for _ in range(self.rows)]
-        columns = zip(("story", "question", "answer"), zip(*told, strict=True), strict=True)
+        stories = [_story(random, 2 * int(random.integers(1, self.pairs + 1))) for _ in range(self.rows)]
+        columns = zip(("story", "question", "answer"), zip(*stories, strict=True), strict=True)
         return {"train": table_of({name: np.array(texts, object) for name, texts in columns}, "stories")}
 
 

@@ -32,6 +32,6 @@ class TextFolder(FolderSource):
             texts[row] = read_text(path, str(path))
             left -= len(texts[row])
             if left < 0:
-                said = f"the texts of {len(files):,} files do not fit in a quarter of the memory"
-                raise DataError(Fault(said, place=Place(name)))
+                message = f"the texts of {len(files):,} files do not fit in a quarter of the memory"
+                raise DataError(Fault(message, place=Place(name)))
         return {"text": texts}

@@ -68,12 +68,12 @@ class TextWindows(FileSource):
         text, length = read_text(path, name), self.sequence_length
         starts = range(0, len(text) - length, self.sequence_stride)
         if not starts:
-            said = f"{len(text):,} characters; expected more than sequence_length, {length:,}"
-            raise DataError(Fault(said, place=Place(name)))
+            message = f"{len(text):,} characters; expected more than sequence_length, {length:,}"
+            raise DataError(Fault(message, place=Place(name)))
         used = [column for column in ("text", "next", "shifted") if columns is None or column in columns]
         if (need := len(starts) * len(used) * (length + _OBJECT_BYTES)) > memory_limit():
-            said = f"{len(starts):,} windows take {need:,} bytes; the limit here is {memory_limit():,}"
-            raise DataError(Fault(said, place=Place(name), hint="increase sequence_stride"))
+            message = f"{len(starts):,} windows take {need:,} bytes; the limit here is {memory_limit():,}"
+            raise DataError(Fault(message, place=Place(name), hint="increase sequence_stride"))
         spans = {"text": (0, length), "next": (length, length + 1), "shifted": (1, length + 1)}
         found = {column: [text[i + spans[column][0] : i + spans[column][1]] for i in starts] for column in used}
         return table_of({column: np.array(texts, object) for column, texts in found.items()}, name)

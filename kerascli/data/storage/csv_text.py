@@ -154,15 +154,15 @@ def _decode(data: bytes, name: str, encoding: str, delimiter: str) -> str:
         start = data.rfind(b"\n", 0, error.start) + 1
         before = data[start : error.start].decode("latin-1")
         column = _column_at(data.split(b"\n", 1)[0].decode(encoding, errors="replace"), before, delimiter)
-        said = f"byte {data[error.start]:#04x}{f' in {column}' if column else ''}"
-        text = f"not {encoding.removesuffix('-sig').upper()} ({said})"
+        message = f"byte {data[error.start]:#04x}{f' in {column}' if column else ''}"
+        text = f"not {encoding.removesuffix('-sig').upper()} ({message})"
         place = Place(name, data.count(b"\n", 0, error.start) + 1)
         raise DataError(Fault(text, place=place, hint="set 'encoding' of the source, for example latin-1")) from None
     if "\0" in text:
         at = text.index("\0")
         column = _column_at(text.split("\n", 1)[0], text[text.rfind("\n", 0, at) + 1 : at], delimiter)
-        said = f"a zero byte in the text{f' (in {column})' if column else ''}"
-        raise DataError(Fault(said, place=Place(name, text.count("\n", 0, at) + 1)))
+        message = f"a zero byte in the text{f' (in {column})' if column else ''}"
+        raise DataError(Fault(message, place=Place(name, text.count("\n", 0, at) + 1)))
     return text
 
 

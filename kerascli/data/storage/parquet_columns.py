@@ -139,9 +139,9 @@ class ParquetColumns(Mapping[str, Values]):
 
     def _missing(self, name: str) -> bool:
         """Return True if a column has missing values: by the file's statistics, else by reading the column."""
-        said = [chunk.statistics for chunk in self._chunks(name)]
-        if all(statistics is not None and statistics.has_null_count for statistics in said):
-            return any(statistics.null_count for statistics in said)
+        all_statistics = [chunk.statistics for chunk in self._chunks(name)]
+        if all(statistics is not None and statistics.has_null_count for statistics in all_statistics):
+            return any(statistics.null_count for statistics in all_statistics)
         return any(part.null_count for part in self.stream(name, 2**16))
 
 
