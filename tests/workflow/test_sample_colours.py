@@ -64,7 +64,7 @@ def test_points_are_coloured_by_a_column_that_the_model_is_not_given(
 
 @pytest.mark.parametrize(
     ("colour", "said"),
-    [("kinds", "no column and no target 'kinds'; did you mean 'kind'"), ("image", "target 'image' has")],
+    [("kinds", "no column or target 'kinds'; did you mean 'kind'"), ("image", "target 'image' does not have")],
 )
 def test_a_colour_that_the_file_does_not_have_is_told(colour: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "flowers.csv").write_text(FLOWERS)

@@ -96,7 +96,7 @@ def _is_scattered(values: np.ndarray) -> bool:
 
 def _refuse_too_large(values: np.ndarray, key: str, name: str) -> None:
     if values.nbytes > memory_limit():
-        text = f"'{safe_text(key)}' is in column-major (Fortran) order and takes {values.nbytes:,} bytes"
+        text = f"'{safe_text(key)}' is in Fortran order (column-major) and takes {values.nbytes:,} bytes"
         text += f"; the limit for such arrays is {memory_limit():,}, since they are read into memory"
         hint = "save it in row-major order, with numpy.ascontiguousarray: it is then read in pieces"
         raise DataError(Fault(text, place=Place(name), hint=hint))
