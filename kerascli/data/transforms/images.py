@@ -22,7 +22,7 @@ class ImageTransform(Transform):
         assert isinstance(self, ImageOperation)
         need_numbers(field)
         if target and not self.always:
-            raise ValueError("would change a target differently from its input; random operations are for inputs only")
+            raise ValueError("would change a target differently from its input; only inputs can be changed at random")
         dtype = field.dtype if self.keeps_integers and field.is_integer else float_dtype(field)
         return replace(field, shape=self.shape(field.shape), dtype=dtype, num_classes=None, classes=None)
 
