@@ -350,7 +350,7 @@ WRONG = {
     ),
     "evaluate config --checkpoint best": (4, "error: 'runs/TIME-config' has no checkpoint 'best'\n"),
     "predict config few.csv": (
-        3, "few.csv: error: column 'b' is not there\n  hint: the columns are: a, kind\n"
+        3, "few.csv: error: there is no column 'b'\n  hint: the columns are: a, kind\n"
     ),
     "predict config runs": (
         3,

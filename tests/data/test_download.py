@@ -73,7 +73,7 @@ def test_of_a_damaged_file_that_cannot_be_replaced_it_is_said(server: Server, tm
     path.write_bytes(b"sou")
     with pytest.raises(DataError) as caught:
         fetch(remote(), CONTEXT)
-    there = f"'{path}' is there, but cannot be used: damaged"
+    there = f"'{path}' exists, but cannot be used: damaged"
     assert caught.value.faults[0].text == f"cannot download {server.url}/t.gz: the server says 404 Not Found; {there}"
     assert path.read_bytes() == b"sou"
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from kerascli.data.given import Given
-from kerascli.data.pipeline.learning import known_columns
+from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.errors import ConfigError, DataError
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.evaluate import evaluate_rows
