@@ -26,6 +26,7 @@ from kerascli.interrupts import SIGNALS
 from kerascli.report.console import TrainingView
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
+from tests.support.needs import needs_program
 from tests.support.runs_harness import edit_facts
 
 CONFIG = """
@@ -621,7 +622,7 @@ def test_a_reader_that_has_gone_ends_the_program_in_silence(line: str, here: Pat
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash, which tells the codes of a pipe")
+@needs_program("bash", reason="needs bash, which reports the exit codes of a pipe")
 @pytest.mark.parametrize("unbuffered", ["", "1"])  # with it, Python itself loses the rest of a write in silence
 def test_predict_through_head_ends_as_the_documentation_says(unbuffered: str, here: Path) -> None:
     rows = Path("points.csv").read_text(encoding="utf-8").splitlines()
