@@ -92,7 +92,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_mark_is_known() -> None:
-    assert {block.mark for block in BLOCKS} == {"", "file", "fragment of", "faulty", "said of"}
+    assert {block.mark for block in BLOCKS} == {"", "file", "fragment of", "faulty", "said of", "settings of"}
     assert min(len(CONFIGS), len(FRAGMENTS)) >= 10
     comments = sum(page.read_text(encoding="utf-8").count("<!--") for page in DOCS)
     assert comments == sum(1 for block in BLOCKS if block.mark), "a comment that no block follows"
