@@ -1,4 +1,4 @@
-"""kerascli validate [CONFIG ...]"""
+"""The command `kerascli validate [CONFIG ...]`."""
 
 import subprocess
 import sys
@@ -24,10 +24,13 @@ def validate(
     sets: options.Sets = [],  # noqa: B006  # typer reads it once
     flags: options.Flags = [],  # noqa: B006
     no_data: Annotated[
-        bool, typer.Option("--no-data", help="Do not look for the data: for hooks, and for CI without it.")
+        bool, typer.Option("--no-data", help="Do not read the data: for hooks, and for CI without it.")
     ] = False,
 ) -> None:
-    """Say all that is wrong with a config, before training; exits with 3 where its data is not there to be checked."""
+    """Report every error in a config, before training.
+
+    Exits with 3 where the data is missing and could not be checked.
+    """
     if configs and len(configs) > 1:
         raise typer.Exit(_validate_each(configs, sets, flags, no_data))
     path = options.config_or_only(configs[0] if configs else None)

@@ -223,7 +223,7 @@ def test_cifar100_has_two_kinds_of_labels(
 
 
 def test_keras_finds_what_we_keep() -> None:
-    """The names are Keras's: its own sources say where it looks."""
+    """Keras's own sources give the paths where it looks for files."""
     keras_datasets = Path(library("keras").__path__[0]) / "src/datasets"
     text = (keras_datasets / "cifar10.py").read_text()
     assert cifar10.SHA256 in text
