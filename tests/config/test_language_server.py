@@ -91,8 +91,8 @@ def test_names_are_completed(typed: str, offered: set[str], client: Client, fold
     [
         ("dense:", "A fully connected layer"),
         ("units:", "How many values come out."),
-        ("loss:", "What is made small"),
-        ("epochs:", "The number of the last epoch"),
+        ("loss:", "Loss to minimize"),
+        ("epochs:", "Number of the last epoch"),
         ("flatten", "* `flatten`: "),
     ],
 )
