@@ -99,9 +99,8 @@ class Names:
         meant = "" if others else self.suggestion(written)
         hint = None if meant else f"'kerascli list {plural(self.kind)}' shows all"
         if others:  # a transform among the layers, an activation for a loss
-            hint = (
-                f"{written} is {' and '.join(map(a_or_an, others))}: 'kerascli explain {written}' shows where it stands"
-            )
+            kinds = " and ".join(map(a_or_an, others))
+            hint = f"{written} is {kinds}: 'kerascli explain {written}' shows where it can be used"
         return Fault(f"there is no {self.kind} '{written}'{meant}", path, "key" if path else "value", hint=hint)
 
 
@@ -233,7 +232,7 @@ def split_form(value: Any, kind: str) -> tuple[str, Any]:
         if value[first] is None:
             hint = f"indent the arguments below '{first}:', or write {first}: {{...}}"
         elif isinstance(value[first], dict) and _REGISTRIES[kind].find(str(list(value)[1])) is None:
-            hint = f"arguments stand inside: {first}: {{..., {list(value)[1]}: ...}}"
+            hint = f"arguments are written inside: {first}: {{..., {list(value)[1]}: ...}}"
         text = f"expected one {kind}, got a mapping of {len(value)} keys: {', '.join(map(str, value))}"
         raise Invalid([Fault(text, hint=hint)])
     raise Invalid([Fault(f"expected {a_or_an(kind)} (a name, or name: arguments), got {show(value)}")])

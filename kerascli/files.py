@@ -216,7 +216,7 @@ def _depth(data: bytes) -> int:
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found := dict(pairs)) < len(pairs):
-        raise ValueError("a key stands twice in one object")
+        raise ValueError("a duplicate key in an object")
     return found
 
 

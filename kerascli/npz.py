@@ -48,7 +48,7 @@ def load_npz(
         raise FileRefused(f"'{name}' is not a sound npz file: {safe_text(str(error), 120)}") from None
 
 
-_UNPACKED_NPZ = "numbers that numpy.savez wrote, uncompressed, are read in pieces, whatever their size"
+_UNPACKED_NPZ = "uncompressed arrays, as numpy.savez writes them, are read in pieces, whatever their size"
 
 
 def array_name(member: zipfile.ZipInfo) -> str:
@@ -88,7 +88,7 @@ def npy_header(file: IO[bytes], key: str, name: str, size: int) -> NpyHeader:
     if min(shape, default=0) < 0:
         raise FileRefused(f"{where} is not an npy array: a negative size in the shape {shape}")
     if header.nbytes > found:
-        raise FileRefused(f"{where} says {header.nbytes:,} bytes of data (shape {shape}) and has {found:,}")
+        raise FileRefused(f"{where} declares {header.nbytes:,} bytes of data (shape {shape}) but has {found:,}")
     return header
 
 

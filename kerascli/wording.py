@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from kerascli.errors import Fault, Path, counted, nearest, one_of, show, suggestion
 
 _KINDS = {
-    "int_type": "a whole number", "int_parsing": "a whole number", "int_from_float": "a whole number",
+    "int_type": "an integer", "int_parsing": "an integer", "int_from_float": "an integer",
     "float_type": "a number", "float_parsing": "a number", "bool_type": "true or false",
     "string_type": "text", "tuple_type": "a list", "list_type": "a list", "dict_type": "a mapping",
     "model_type": "a mapping", "none_required": "nothing (null)",
@@ -116,13 +116,13 @@ def _without_union_tags(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
 def unknown_key(key: str, path: Path, title: str, known: list[str], *, reason: str | None, explained: bool) -> Fault:
     """The fault of a key that is none of the `known`; Keras has it if there is a `reason` why `title` has not."""
     if reason is not None:
-        return Fault(f"{title} has no '{key}': {reason}", path, "key", hint=f"leave '{key}' out")
+        return Fault(f"{title} has no '{key}': {reason}", path, "key", hint=f"remove '{key}'")
     more = suggestion(key, known)
     hint = None
     if not more and known and len(known) <= 6:
         more = f"; it takes {', '.join(known)}"
     elif not more and explained:
-        hint = f"'kerascli explain {title}' shows all that it takes"
+        hint = f"'kerascli explain {title}' lists its arguments"
     return Fault(f"unknown key '{key}' in {title}{more}", path, "key", hint=hint)
 
 
@@ -137,7 +137,7 @@ def _type_hint(kind: str, value: Any) -> str | None:
     if kind in {"tuple_type", "list_type"} and not isinstance(value, dict):
         return f"write [{value}]"
     if kind == "bool_type" and isinstance(value, str) and value.lower() in {"yes", "on", "no", "off"}:
-        return f"'{value}' is a word here; write {'true' if value.lower() in {'yes', 'on'} else 'false'}"
+        return f"'{value}' is text in YAML 1.2; write {'true' if value.lower() in {'yes', 'on'} else 'false'}"
     return None
 
 

@@ -57,7 +57,7 @@ def _input_faults(spec: RunSpec, sections: Mapping[Any, Any]) -> Iterator[Fault]
         used = {given.name for graph in spec.graphs for given in graph.model.inputs}
         for name in spec.data.inputs:
             if name not in used:
-                text = f"input '{name}' is used by no update, and not by the model"
+                text = f"input '{name}' is used neither by an update nor by the model"
                 yield Fault(text, ("data", "inputs", name), "key")
         return
     if spec.data is None or sections["model"].get("inputs") is None:
@@ -83,15 +83,15 @@ def _state_faults(spec: RunSpec) -> Iterator[Fault]:
     stateful = next((node for node in spec.model.nodes if node.layer.keeps_states()), None)
     if stateful is None:
         if spec.fit.reset_states != "epoch":
-            yield Fault("reset_states: no layer of the model is stateful", ("fit", "reset_states"), hint="take it out")
+            yield Fault("reset_states: no layer of the model is stateful", ("fit", "reset_states"), hint="remove it")
         return
     if spec.fit.shuffle:
-        text = f"'{stateful.name}' is stateful: a batch goes on where the one before it ended, but rows are shuffled"
+        text = f"'{stateful.name}' is stateful: a batch continues the one before it, but rows are shuffled"
         yield Fault(text, stateful.path, "key", hint="fit.shuffle: false")
     size = spec.fit.validation_batch_size
     if size not in (None, spec.fit.batch_size):
-        text = f"validation_batch_size: '{stateful.name}' is stateful, all batches have {spec.fit.batch_size} rows"
-        yield Fault(text, ("fit", "validation_batch_size"), hint="take it out")
+        text = f"validation_batch_size: '{stateful.name}' is stateful: all batches must have {spec.fit.batch_size} rows"
+        yield Fault(text, ("fit", "validation_batch_size"), hint="remove it")
 
 
 def _class_faults(spec: RunSpec, pair: OutputTarget, targets: Mapping[str, Field] | None) -> Iterator[Fault]:
@@ -105,7 +105,7 @@ def _class_faults(spec: RunSpec, pair: OutputTarget, targets: Mapping[str, Field
     if field.num_classes - 1 > labels.high and field.num_classes - 1 != labels.besides:
         node = next(node for node in spec.model.nodes if pair.output in node.outputs)
         text = f"'{pair.output}' has {labels.high + 1} outputs, target '{pair.target}' has {field.num_classes} classes"
-        yield Fault(text, node.path, "key", hint=f"one output a class: units: $targets.{pair.target}.num_classes")
+        yield Fault(text, node.path, "key", hint=f"one output per class: units: $targets.{pair.target}.num_classes")
 
 
 def _rival_faults(callbacks: Sequence[Callback]) -> Iterator[Fault]:
@@ -115,7 +115,7 @@ def _rival_faults(callbacks: Sequence[Callback]) -> Iterator[Fault]:
         for place in callback.claims():
             if place in taken:
                 hint = "give one of them another 'file'" if isinstance(callback, Sampler) else None
-                yield Fault(f"two callbacks keep {place}", ("fit", "callbacks", index), "key", hint=hint)
+                yield Fault(f"two callbacks write {place}", ("fit", "callbacks", index), "key", hint=hint)
             taken.add(place)
 
 
@@ -126,7 +126,7 @@ def _callback_faults(
     assert spec.training is not None
     rules = {name: optimizer.rule for name, optimizer in spec.training.optimizers.items()}
     if callback.judges_averages and not any(rule.use_ema for rule in rules.values()):
-        text = f"{callback.component_name} needs moving averages of the weights, which the optimizer does not keep"
+        text = f"{callback.component_name} needs moving averages of the weights, but the optimizer keeps none"
         yield Fault(text, path, "key", hint=f"set use_ema: true on {next(iter(rules.values())).component_name}")
     if isinstance(callback, Sampler):
         yield from sample_faults(spec, callback, path, arguments, splits)
@@ -158,7 +158,7 @@ def _whole_metric(watched: Sequence[str], several: Mapping[str, Sequence[str]]) 
     for figure in watched:
         if figure in several:
             columns = ", ".join(several[figure])
-            return f"'{figure}' has {len(several[figure])} values; watch one of its columns: {columns}"
+            return f"'{figure}' has {len(several[figure])} values; monitor one of its columns: {columns}"
     return None
 
 
@@ -167,7 +167,7 @@ def _rate_faults(callback: Callback, rules: Mapping[str, Optimizer], path: Path)
     update = getattr(callback, "update", None)
     if update is not None and update not in rules:
         known = [name for name in rules if name]
-        hint = f"updates: {', '.join(known)}" if known else "take it out: there is one optimizer"
+        hint = f"updates: {', '.join(known)}" if known else "remove it: there is only one optimizer"
         text = f"update: there is no update '{update}' in fit.train_step{suggestion(update, known)}"
         yield Fault(text, (*path, "update"), hint=hint)
         return
@@ -186,13 +186,13 @@ def _weight_faults(spec: RunSpec, sections: Mapping[Any, Any], targets: Mapping[
         return
     path: Path = ("fit", "class_weight")
     if spec.compile is None:
-        text = "class_weight: not with train_step, whose losses are between any two tensors"
+        text = "class_weight cannot be used with train_step, whose losses compare any two tensors"
         yield Fault(text, path, "key", hint="use data.sample_weight, or the weight of a loss")
     elif len(spec.compile.pairs) > 1:
-        text = "class_weight: only for a model with one output, as in Keras"
+        text = "class_weight is only for a model with one output, as in Keras"
         yield Fault(text, path, "key", hint="use data.sample_weight for several outputs")
     elif spec.data is not None and spec.data.sample_weight:
-        yield Fault("class_weight: give either this or data.sample_weight, not both", path, "key")
+        yield Fault("class_weight and data.sample_weight cannot be combined; give one of them", path, "key")
     else:
         field = next(iter((targets or {}).values()), None)
         for fault in _unknown_classes(spec.fit.class_weight, path, field):
@@ -214,8 +214,8 @@ def _row_faults(spec: RunSpec) -> Iterator[Fault]:
         if not takes_weights(judge) and (target in weighted or spec.fit.class_weight is not None):
             path: Path = ("data", "sample_weight", target) if target in weighted else ("fit", "class_weight")
             name = judge.component_name if judge is not None else ""
-            text = f"'{name}' along axis 0 has values for all rows of a batch, which weights of samples cannot weigh"
-            yield Fault(text, path, "key", hint=f"give {name} an axis without the rows (0): [1, 2] ...")
+            text = f"'{name}' along axis 0 reduces over the rows of a batch: sample weights cannot be applied"
+            yield Fault(text, path, "key", hint=f"give {name} axes without 0, the rows: [1, 2] ...")
 
 
 def _unknown_classes(weights: Mapping[str, float], path: Path, field: Field | None) -> Iterator[Fault]:
@@ -224,7 +224,7 @@ def _unknown_classes(weights: Mapping[str, float], path: Path, field: Field | No
     if field.num_classes is None:
         for key in weights:
             if not key.isdigit():
-                text = f"class_weight: '{key}' is no class number, and the classes of the target have no names"
+                text = f"class_weight: '{key}' is not a class index, and the classes of the target have no names"
                 yield Fault(text, (*path, key), "key")
         return
     known = [*map(str, range(field.num_classes)), *(field.classes or ())]

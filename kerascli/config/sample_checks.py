@@ -61,7 +61,7 @@ def sample_faults(
     view = spec.model.views.get(callback.view or "")
     stateful = next((node for node in (view.model if view else spec.model).nodes if node.layer.keeps_states()), None)
     if stateful is not None:
-        text = f"{callback.component_name}: '{stateful.name}' is stateful: it takes no rows but those of whole batches"
+        text = f"{callback.component_name}: '{stateful.name}' is stateful: it takes only whole batches of rows"
         yield Fault(text, path, "key")
 
 

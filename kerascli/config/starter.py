@@ -67,7 +67,7 @@ def study(table: Table, target: str) -> Starter:
     )
     if len(found) == 1 or (is_text and 2 * len(found) > len(values)):
         what = "has one value" if len(found) == 1 else f"has {len(found):,} different words in {len(values):,} rows"
-        raise DataError(Fault(f"the target '{target}' {what}; nothing to learn", place=Place(table.name)))
+        raise DataError(Fault(f"the target '{target}' {what}: nothing to learn", place=Place(table.name)))
     columns = [_study(name, table.array(name)) for name in table if name != target]
     if all(column.role == "left out" for column in columns):
         raise DataError(Fault("no column to learn from", place=Place(table.name), hint=_reasons(columns)))
@@ -92,9 +92,9 @@ def config_text(starter: Starter, *, file: str, csv: str, delimiter: str) -> str
             *_compile(starter),
             "",
             "fit:",
-            "  epochs: 100                    # at most: it stops when validation gets no better",
+            "  epochs: 100                    # at most: training stops when validation no longer improves",
             "  batch_size: 32",
-            "  validation_data: validation    # 'kerascli evaluate latest test' tells how good it is in the end",
+            "  validation_data: validation    # 'kerascli evaluate latest test' evaluates on the test rows",
             "  callbacks:",
             "    - early_stopping: {monitor: val_loss, patience: 10, restore_best_weights: true}",
             "",
@@ -166,7 +166,7 @@ def _sentence(starter: Starter) -> str:
     target = safe_text(starter.target)
     if starter.classes is None:
         return f"Predicts the number '{target}'."
-    return f"Tells which of {starter.classes} classes of '{target}' a row belongs to."
+    return f"Classifies rows into {starter.classes} classes of '{target}'."
 
 
 def _data(starter: Starter, target: str, csv: str, delimiter: str) -> list[str]:
@@ -182,7 +182,7 @@ def _data(starter: Starter, target: str, csv: str, delimiter: str) -> list[str]:
     section = {"source": {"csv": settings}, "split": split, "inputs": starter.inputs, "targets": {target: steps}}
     lines = dump_yaml({"data": section}).splitlines()
     if starter.scale != 1:
-        lines.append("    # rescaled to numbers near 1, which are learned faster: predictions are in this unit")
+        lines.append("    # rescaled to values near 1, which train faster: predictions are in this unit")
     return lines + [f"  # left out: {safe_text(c.name)} ({c.reason})" for c in starter.columns if c.role == "left out"]
 
 

@@ -66,7 +66,7 @@ def parse(data: bytes, path: Path) -> list[dict[str, int | float]]:
     ]
     for line, row in enumerate(found, start=2):
         if not isinstance(row.get("epoch"), int):
-            raise FileRefused(f"{quoted(path)} is damaged: line {line}, column 'epoch': expected a whole number")
+            raise FileRefused(f"{quoted(path)} is damaged: line {line}, column 'epoch': expected an integer")
     return found
 
 

@@ -115,7 +115,7 @@ class RunRecord(OutputFiles):
         later = (_CHECKPOINTS, _HISTORY, _WEIGHTS)
         if not self.has_begun and not any((self.path / name).exists() for name in later):
             hint = "start it again: kerascli train CONFIG"
-            raise FileRefused(f"the run {quoted(self.path)} died before it had begun: it has no {_FACTS}", hint=hint)
+            raise FileRefused(f"the run {quoted(self.path)} ended before training began: it has no {_FACTS}", hint=hint)
         return read_facts(self.path / _FACTS)
 
     @property

@@ -57,7 +57,7 @@ class VouchedFiles:
         if facts["format"] > 1:
             known = {name.partition("/")[2] for name in facts["files"] if name.startswith(f"{folder}/")}
             for name in sorted(present - known):
-                raise FileRefused(f"{quoted(self._folder / folder / name)} is not one of the files that the run wrote")
+                raise FileRefused(f"{quoted(self._folder / folder / name)} is not a file that the run wrote")
             present = known
         return {name: self.read(f"{folder}/{name}") for name in sorted(present)}
 

@@ -201,8 +201,8 @@ def test_the_last_column_is_the_target_and_that_is_said() -> None:
     ("text", "target", "said"),
     [
         ("a,y\n1,p\n2,\n3,q\n", "y", "no value of the target in 1 row"),
-        ("a,y\n1,p\n2,p\n4,p\n", "y", "the target 'y' has one value; nothing to learn"),
-        ("a,y\n1,p\n2,q\n4,r\n", "y", "the target 'y' has 3 different words in 3 rows; nothing to learn"),
+        ("a,y\n1,p\n2,p\n4,p\n", "y", "the target 'y' has one value: nothing to learn"),
+        ("a,y\n1,p\n2,q\n4,r\n", "y", "the target 'y' has 3 different words in 3 rows: nothing to learn"),
         ("a,y\n1,p\n1,q\n1,p\n1,q\n", "y", "no column to learn from"),
     ],
 )

@@ -137,7 +137,7 @@ def resumed(runs: Path, sets: Sequence[str] = ()) -> Outcome | None:
         go_on(run, sets)
         return everything(RunRecord(run.path))
     assert run.status() == "killed"
-    with pytest.raises(FileRefused, match="died before it had begun") as caught:
+    with pytest.raises(FileRefused, match="ended before training began") as caught:
         go_on(run)
     assert caught.value.faults[0].hint == "start it again: kerascli train CONFIG"
     index.remove(run)

@@ -59,7 +59,7 @@ def _parts(path: str, name: str) -> _Parts:
         match = _PART.match(path, position) if position >= 0 else None
         if match is None:
             hint = "as in fit.epochs or model.layers[0].dense.units"
-            raise ConfigError(Fault(f"'{path}' is no path to a setting", place=Place(name), hint=hint))
+            raise ConfigError(Fault(f"'{path}' is not the path of a setting", place=Place(name), hint=hint))
         parts.append(match["name"] if match["index"] is None else int(match["index"]))
         position = match.end()
     return tuple(parts)
@@ -106,10 +106,10 @@ class _Setter:
         index = part if isinstance(part, int) else int(part) if part.isdigit() else None
         where = _dotted(path)
         if index is None:
-            raise Invalid([Fault(f"'{where}' is a list; '{part}' is no index of it", hint=f"as in {where}[0]")])
+            raise Invalid([Fault(f"'{where}' is a list; '{part}' is not an index", hint=f"as in {where}[0]")])
         if not -len(base) <= index < len(base):
-            have = f"{where}[0] to {where}[{len(base) - 1}]" if base else "an empty list"
-            raise Invalid([Fault(f"there is no '{where}[{index}]'; there is {have}")])
+            have = f"the list has {where}[0] to {where}[{len(base) - 1}]" if base else "the list is empty"
+            raise Invalid([Fault(f"there is no '{where}[{index}]'; {have}")])
         index %= len(base)
         return [*base[:index], self._set(base[index], rest, value, (*path, index)), *base[index + 1 :]]
 
@@ -150,7 +150,7 @@ class _Setter:
     def _unreachable(self, base: Any, part: str | int, path: Path) -> Invalid:
         where = _dotted(path)
         unnamed = self._merger.is_component(path[:-1]) or _is_item(path[:-1])
-        hint = f"the argument stands without its name: --set {where}=... sets it" if unnamed else None
+        hint = f"the argument is written without its name: --set {where}=... sets it" if unnamed else None
         return Invalid([Fault(f"'{where}' is {show(base)}: there is no '{part}' in it", hint=hint)])
 
 

@@ -72,7 +72,7 @@ def idle_flags(document: Document, assignments: Iterable[str]) -> list[Fault]:
     used = names_referred_to(document.data)
     return [
         Fault(f"nothing in the config uses the flag '{name}'", place=Place(f"--flag {each}"),
-              hint=f"write ${name} where it counts")
+              hint=f"refer to it as ${name}")
         for each in assignments
         if (name := each.partition("=")[0]) not in used
     ]  # fmt: skip
@@ -265,7 +265,7 @@ def _typed(name: str, default: Flag, text: str, place: Place) -> Flag:
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not type(default):
-        wanted = {bool: "true or false", int: "a whole number", float: "a number"}[type(default)]
+        wanted = {bool: "true or false", int: "an integer", float: "a number"}[type(default)]
         raise _FlagError(f"flag {name}: expected {wanted}, got {show(value)}", place)
     return value  # type: ignore[return-value]
 

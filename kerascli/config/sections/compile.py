@@ -39,7 +39,7 @@ class ComputeSection(BaseSection):
 
     precision: Annotated[Precision, BeforeValidator(_known_precision)] = "float32"
     """Dtype policy; the mixed ones compute in half precision (torch's autocast), with variables in float32."""
-    jit_compile: Annotated[JitCompile, OfAllPhases("it is one for all phases")] = "auto"
+    jit_compile: Annotated[JitCompile, OfAllPhases("it applies to all phases")] = "auto"
     """Compile the training step with torch's compiler; auto: if the run saves more time than compiling takes."""
 
 

@@ -62,7 +62,7 @@ class FitSpec(BaseSection):
     """Weight of each class in the training loss: mapping from class index or class name to a number."""
     reset_states: Literal["epoch", "never"] = "epoch"
     """Reset of stateful layers: before each epoch, or never in training. Evaluation starts from zero states."""
-    deterministic: Annotated[bool, OfAllPhases("it is one for all phases")] = False
+    deterministic: Annotated[bool, OfAllPhases("it applies to all phases")] = False
     """Use deterministic algorithms on CUDA, which are slower; the CPU is deterministic anyway."""
     trainable: dict[str, bool] = Field(default={})
     """Layers to train or freeze: mapping from a name, a glob or a range `first..last` to a flag; later entries win."""
@@ -73,15 +73,17 @@ class FitSpec(BaseSection):
     @classmethod
     def _is_a_split(cls, value: Any) -> Any:
         if isinstance(value, (int, float)):
-            text = f"expected the name of a split, got {show(value)}; a share of the rows is validation_split"
+            text = (
+                f"expected the name of a split, got {show(value)}; a fraction of the rows is given as validation_split"
+            )
             raise ValueError(text)
         return value
 
     @model_validator(mode="after")
     def _consistent(self) -> "FitSpec":
         if self.initial_epoch >= self.epochs:
-            text = f"initial_epoch: {self.initial_epoch} leaves nothing to do, epochs is {self.epochs}"
-            hint = "epochs is the number of the last epoch, not how many there are"
+            text = f"initial_epoch: must be less than epochs ({self.epochs}), got {self.initial_epoch}"
+            hint = "epochs is the number of the last epoch, not the number of epochs to train"
             raise Invalid([Fault(text, ("initial_epoch",), hint=hint)])
         return self
 

@@ -40,14 +40,14 @@ class TakeSpec(BaseSection):
     @model_validator(mode="after")
     def _noise_counts(self) -> "TakeSpec":
         if self.noise != TakeSpec.model_fields["noise"].default and self.how != "net2wider":
-            text = f"noise: only net2wider has any, not {self.how}"
-            raise Invalid([Fault(text, ("noise",), "key", hint="take it out")])
+            text = f"noise: only net2wider adds noise, not {self.how}"
+            raise Invalid([Fault(text, ("noise",), "key", hint="remove it")])
         return self
 
 
 def _take(value: Any) -> Any:
     if not isinstance(value, str | dict):
-        raise ValueError(f"expected the name of a layer there, or {{from: ..., how: ...}}, got {show(value)}")
+        raise ValueError(f"expected the name of a layer of the source, or {{from: ..., how: ...}}, got {show(value)}")
     return {"from": value} if isinstance(value, str) else value
 
 
@@ -79,7 +79,7 @@ class InitFrom(BaseSection):
             weights = weights or "IMAGENET1K_V1"
             published(model, weights)
         elif weights is not None and "torchvision" in info.data:
-            raise ValueError("only 'torchvision' has a choice of weights")
+            raise ValueError("only the source 'torchvision' takes weights")
         return weights
 
     @field_validator("run", "file")

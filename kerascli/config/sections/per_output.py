@@ -50,7 +50,7 @@ def per_output(
     if key == "loss" and not isinstance(value, list):
         return dict.fromkeys(outputs, (value, (key,)))
     hint = f"{key}: {{{next(iter(outputs))}: ...}}"
-    raise Invalid([Fault(f"{key}: the model has {len(outputs)} outputs; say which", (key,), hint=hint)])
+    raise Invalid([Fault(f"{key}: the model has {len(outputs)} outputs; name one of them", (key,), hint=hint)])
 
 
 def _is_by_output(value: dict[Any, Any], outputs: Collection[str] | None, registry: Registry[Any] | None) -> bool:
@@ -77,7 +77,7 @@ def _is_by_position(key: str, value: Iterable[Any]) -> bool:
 
 def _unknown(key: str, name: Any, outputs: Collection[str], targets: Collection[str]) -> Fault:
     if name in targets:
-        text = f"'{name}' is a target; here stands the name of an output"
+        text = f"'{name}' is a target; expected the name of an output"
     else:
         text = f"there is no output '{name}'{suggestion(str(name), outputs)}"
     return Fault(text, (key, name), "key", hint=f"outputs: {', '.join(outputs)}")

@@ -61,13 +61,17 @@ def unfold(document: Document) -> tuple[list[Document], list[Fault]]:
     phases = fit["phases"]
     whole = replace(document, data={**document.data, "fit": {key: fit[key] for key in fit if key != "phases"}})
     if "train_step" in fit:
-        return [whole], [Fault("phases: not with train_step", _PHASES, "key", hint="take one of the two out")]
+        return [whole], [
+            Fault("phases cannot be combined with train_step", _PHASES, "key", hint="remove one of the two")
+        ]
     if not isinstance(phases, list) or not phases:
         hint = "phases: [{epochs: 5}, {epochs: 5, compile: {optimizer: sgd}}]"
         return [whole], [Fault(f"phases: expected a list of phases, got {show(phases)}", _PHASES, hint=hint)]
     faults: list[Fault] = []
     if fit.get("initial_epoch"):
-        faults.append(Fault("initial_epoch: a fit in phases begins at its beginning", ("fit", "initial_epoch"), "key"))
+        faults.append(
+            Fault("initial_epoch cannot be used with phases, which begin with epoch 1", ("fit", "initial_epoch"), "key")
+        )
     found: list[Document] = []
     for number, phase in enumerate(phases):
         before = found[-1] if found else document

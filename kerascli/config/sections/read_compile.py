@@ -144,10 +144,10 @@ class _Resolver:
             return pairs.get(output, output)
         if not self.targets:
             hint = "add targets to data: targets: {y: []}"
-            self.fault(f"there is no target for output '{output}': the data has none", path, hint=hint)
+            self.fault(f"output '{output}' has no target: the data has none", path, hint=hint)
         elif all(name in (self.outputs or ()) for name in self.targets):  # else that was said of the target
-            text = f"there is no target for output '{output}': the targets are {', '.join(self.targets)}"
-            self.fault(text, path, hint="targets and outputs go together by name")
+            text = f"output '{output}' has no target: the targets are {', '.join(self.targets)}"
+            self.fault(text, path, hint="targets and outputs are matched by name")
         return output
 
     def _check_loss(self, output: str, target: str, loss: Loss | None, path: Path) -> None:
@@ -163,9 +163,9 @@ class _Resolver:
     def _check_name(self, name: str, path: Path) -> None:
         """A column of the history belongs to one figure."""
         if name in _COLUMNS or name.startswith("val_"):
-            self.fault(f"'{name}' is a column of the history already; call the metric something else", path)
+            self.fault(f"'{name}' is a column of the history already; choose another name for the metric", path)
         elif name in self.names:
-            self.fault(f"two metrics are called '{name}'", path, hint="give one of them a name: of its own")
+            self.fault(f"two metrics are called '{name}'", path, hint="give one of them another name: name: ...")
         self.names.add(name)
 
     def _metrics(self, key: str, pairs: Mapping[str, str]) -> dict[str, list[MetricUse]]:

@@ -70,9 +70,9 @@ def _compile_faults(section: Any) -> list[Fault]:
     if not isinstance(section, dict):
         return [Fault(f"compile: expected a mapping, got {show(section)}", ("compile",))]
     known = " and ".join(ComputeSection.model_fields)
-    text = f"fit.train_step says what is trained, and how: beside it compile has {known} alone"
+    text = f"with fit.train_step, compile takes only {known}"
     return [
-        Fault(f"compile: {key}: {text}", ("compile", key), "key", hint=f"take '{key}' out")
+        Fault(f"compile: {key}: {text}", ("compile", key), "key", hint=f"remove '{key}'")
         for key in section
         if key not in ComputeSection.model_fields
     ]
@@ -96,7 +96,7 @@ class _Reader:
     """Where that stands, by what names of its weights begin with."""
 
     def _add(self, text: str, path: Path, *, key: bool = False, hint: str | None = None, also: Path | None = None):
-        related = () if also is None else (Related("the other", also),)
+        related = () if also is None else (Related("first used here", also),)
         self.faults.append(Fault(text, path, "key" if key else "value", hint=hint, related=related))
 
     def read(self, section: list[Any]) -> list[ForwardPassSpec]:
@@ -159,7 +159,7 @@ class _Reader:
         own = flat(layers or ())
         if not section.loss and not any(node.layer.adds_losses() for node in own):
             hint = "loss: {real: {loss: binary_crossentropy, y_true: 1, y_pred: ...}}"
-            self._add(f"'{name}' has no loss: there is nothing to descend", path, key=True, hint=hint)
+            self._add(f"'{name}' has no loss to minimize", path, key=True, hint=hint)
         if optimizer is None or len(self.faults) + len(terms.faults) > before:
             return None
         figures = tuple(node.name for node in own if not node.outputs)
@@ -171,13 +171,15 @@ class _Reader:
         where = (*path, "name")
         if not isinstance(name, str):
             text = "an update needs 'name'" if name is None else f"name: expected text, got {show(name)}"
-            self._add(text, path if name is None else where, key=name is None, hint="history calls its figures by it")
+            self._add(
+                text, path if name is None else where, key=name is None, hint="its columns in the history begin with it"
+            )
             return "?"
         problem = Names().refuse(name)
         if problem is not None or name == "val":
-            self._add(problem.text if problem else "'val' is what figures of the validation begin with", where)
+            self._add(problem.text if problem else "'val' is the prefix of validation metrics in the history", where)
         elif name in self.names:
-            self._add(f"there is an update '{name}' already", where, also=self.names[name])
+            self._add(f"two updates are called '{name}'", where, also=self.names[name])
         self.names.setdefault(name, where)
         return name
 
@@ -197,15 +199,17 @@ class _Reader:
         names = value if isinstance(value, list) else [] if value is None else [value]
         if not names:
             hint = f"train: {next(iter(known), 'generator')}"
-            self._add(f"'{update}' trains nothing", path if value is None else where, key=value is None, hint=hint)
+            self._add(
+                f"'{update}' has nothing to train", path if value is None else where, key=value is None, hint=hint
+            )
         for index, name in enumerate(names):
             at = (*where, index) if isinstance(value, list) else where
-            hint = f"there is {', '.join(known)}"
+            hint = f"available: {', '.join(known)}"
             if not isinstance(name, str):
                 self._add(f"train: expected a name, got {show(name)}", at, hint=hint)
             elif name not in known:
-                what = f"nothing called '{name}' in the model{suggestion(name, known)}"
-                self._add(f"train: there is {what}", at, hint=hint)
+                text = f"train: the model has no '{name}'{suggestion(name, known)}"
+                self._add(text, at, hint=hint)
             elif name in self.trained:
                 other, also = self.trained[name]
                 text = f"'{name}' is trained by '{other}' already: a weight has one optimizer"
@@ -219,7 +223,7 @@ class _Reader:
         for number, each in enumerate(group):
             if each.section.repeat > 1 and len(group) > 1:
                 other = str(group[1 if number == 0 else 0].section.name)
-                text = f"repeat: '{other}' has its forward pass in common with this update, and would be repeated, too"
+                text = f"repeat: '{other}' shares the forward pass of this update and would be repeated, too"
                 hint = f"give {'it' if number == 0 else 'this update'} layers of its own"
                 self._add(text, (*each.path, "repeat"), hint=hint)
         return group[0].section.repeat
@@ -246,7 +250,7 @@ class _Reader:
         for name, where in named:
             column = f"{update.name}_{name}"
             if column in self.columns:
-                text = f"two figures would be called '{column}' in the history"
+                text = f"two columns of the history would be called '{column}'"
                 self._add(text, where, key=True, hint="choose another name")
             self.columns[column] = where
 
@@ -264,7 +268,7 @@ class _Reader:
             if any(f"{owner}/".startswith(f"{name}/") for owner in there) and not any(
                 weight.startswith(f"{name}/") for weight in trained
             ):
-                self._add(f"'{name}' has no weights that could be trained", self.places[name])
+                self._add(f"'{name}' has no trainable weights", self.places[name])
             else:
-                text = f"'{update.name}' is to train '{name}', which has no part in its loss"
+                text = f"'{update.name}' trains '{name}', but its loss does not depend on it"
                 self._add(text, self.places[name], hint=f"call '{name}' in its layers, on the way to the loss")

@@ -23,7 +23,7 @@ Pending = tuple[Loss | Metric, Comparison, Path]
 _NEEDED = {
     "loss": ", or expr, a formula",
     "metric": "",
-    "y_pred": ", the node that is judged",
+    "y_pred": ", the node with the prediction",
     "y_true": ", a number, a node or a target",
 }
 """What a term cannot do without, and what is said of it."""

@@ -102,7 +102,7 @@ def published_models() -> list[str]:
 def published_model(name: str) -> str:
     """The name, if it is known. Raises ValueError."""
     if name not in _FILES:
-        near = suggestion(name, _FILES) or ", only of convolution networks, as resnet50"
+        near = suggestion(name, _FILES) or ", only of convolutional networks such as resnet50"
         raise ValueError(f"there are no weights of '{safe_text(name, 60)}'{near}")
     return name
 
@@ -111,5 +111,5 @@ def published(model: str, weights: Weights) -> Published:
     """The file of such weights. Raises ValueError where there is none."""
     known = dict(zip(get_args(Weights), _FILES[model], strict=False))
     if weights not in known:
-        raise ValueError(f"{model} has {one_of(list(known))} alone")
+        raise ValueError(f"{model} has only {one_of(list(known))}")
     return Published(f"{known[weights]}.pth")

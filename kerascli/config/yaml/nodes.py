@@ -182,7 +182,7 @@ class NodeReader:
             text = f"there is no anchor '&{anchor}' above"
             self.faults.append(Fault(text, place=place, hint="quote text that starts with '*'"))
         elif anchor in self._open:
-            self.faults.append(Fault(f"alias '*{anchor}' stands inside of what it stands for", place=place))
+            self.faults.append(Fault(f"alias '*{anchor}' is inside the value that it refers to", place=place))
             target = None
         return AliasNode(place, target or MapNode(place))
 
@@ -199,7 +199,7 @@ class NodeReader:
             key = self._node(event, depth + 1)
             value = self._node(self._events.get_event(), depth + 1)
             if not isinstance(key, ScalarNode) or isinstance(key.value, (bool, float)) or key.value is None:
-                self.faults.append(Fault("a key must be text or a whole number", place=key.place, hint="quote it"))
+                self.faults.append(Fault("a key must be text or an integer", place=key.place, hint="quote it"))
                 continue
             if isinstance(value, ScalarNode) and value.is_absent:
                 value.place = key.place
@@ -230,7 +230,7 @@ class NodeReader:
             return
         (first, value), (second, _) = item.entries[:2]
         if isinstance(value, ScalarNode) and value.is_absent:
-            text = f"'{second.value}' stands beside '{first.value}', not below it"
+            text = f"'{second.value}' is on the same level as '{first.value}', not nested in it"
             hint = f"indent what belongs to '{first.value}' deeper than '{first.value}' itself"
             self.faults.append(Fault(text, place=second.place, hint=hint))
 

@@ -62,7 +62,7 @@ def read_scalar(text: str) -> Scalar:
 def _integer(text: str) -> int:
     # int() itself refuses thousands of digits, with a message of its own
     if len(text) > 24 or abs(value := int(text, 0)) > MAX_INTEGER:
-        raise ScalarError(f"the whole number {_short(text)} is out of range: at most 10^18 in size")
+        raise ScalarError(f"the integer {_short(text)} is out of range: at most 10^18 in size")
     return value
 
 

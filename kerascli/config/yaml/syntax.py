@@ -73,7 +73,7 @@ def _in_flow(expected: str, token: str, here: Place, opened: Place) -> Fault:
 
 def _in_block(token: str, here: Place, opened: Place) -> Fault:
     if token in {"text", "an alias", "an anchor", "'['", "'{'"}:
-        return Fault("something stands after a complete value", place=here, hint="quote the whole text")
+        return Fault("unexpected text after a complete value", place=here, hint="quote the whole text")
     token = token if token in _TOKENS.values() else "this"
     text = f"{token} does not fit the indentation of the lines above"
     return Fault(text, place=here, hint=f"the block around it starts at line {opened.line}")
@@ -84,7 +84,7 @@ def _after_the_end(token: str, here: Place) -> Fault:
         return Fault("a key does not fit the indentation of the lines above", place=here)
     if here.source.startswith("%"):
         return Fault("text cannot start with '%'", place=replace(here, column=1), hint="quote it")
-    return Fault("something stands after the end of the config", place=here)
+    return Fault("unexpected text after the end of the config", place=here)
 
 
 def _quoted(problem: str, here: Place, opened: Place) -> Fault:
