@@ -1,4 +1,4 @@
-"""Archives of numpy arrays: headers are read under caps and compared with what is there, before any memory is taken."""
+"""Reading of npz archives; headers are size-limited and compared with the data before memory is allocated."""
 
 import io
 import math
@@ -18,7 +18,7 @@ _MAX_HEADER = 2**16
 
 @dataclass(frozen=True, slots=True)
 class NpyHeader:
-    """What an npy stream says of itself, and where its data begins."""
+    """Header of an npy stream, and the offset at which its data begins."""
 
     shape: tuple[int, ...]
     fortran_order: bool
@@ -33,7 +33,10 @@ class NpyHeader:
 def load_npz(
     source: IO[bytes], name: str, limit: int | None = None, *, without: Collection[str] = ()
 ) -> dict[str, np.ndarray]:
-    """The arrays of an npz file. Raises FileRefused before anything larger than `limit` bytes is allocated."""
+    """Return the arrays of an npz file, but for those in `without`.
+
+    Raises FileRefused before anything larger than `limit` bytes is allocated.
+    """
     allowed = memory_limit() if limit is None else limit
     try:
         with zipfile.ZipFile(source) as archive:
@@ -52,12 +55,12 @@ _UNPACKED_NPZ = "uncompressed arrays, as numpy.savez writes them, are read in pi
 
 
 def array_name(member: zipfile.ZipInfo) -> str:
-    """What numpy calls an array of an npz file."""
+    """Return numpy's name of an array in an npz file."""
     return member.filename.removesuffix(".npy")
 
 
 def npz_headers(source: IO[bytes], name: str) -> dict[str, NpyHeader]:
-    """What the arrays of an npz file say of themselves, without reading them. Raises FileRefused."""
+    """Return the headers of the arrays in an npz file, without reading the data. Raises FileRefused."""
     headers: dict[str, NpyHeader] = {}
     try:
         with zipfile.ZipFile(source) as archive:
@@ -76,7 +79,7 @@ def npz_headers(source: IO[bytes], name: str) -> dict[str, NpyHeader]:
 
 
 def npy_header(file: IO[bytes], key: str, name: str, size: int) -> NpyHeader:
-    """The header of an npy stream of `size` bytes; leaves the stream after it. Raises FileRefused."""
+    """Return the header of an npy stream of `size` bytes, and leave the stream after it. Raises FileRefused."""
     where = f"'{safe_text(key)}' in '{name}'" if key else f"'{name}'"
     try:
         header = _header(file)
@@ -93,7 +96,7 @@ def npy_header(file: IO[bytes], key: str, name: str, size: int) -> NpyHeader:
 
 
 def _header(file: IO[bytes]) -> NpyHeader:
-    """The header under a cap of its own: numpy reads as much as it says that it is, up to 4 GiB, before it looks."""
+    """Return the header, whose size is limited: numpy itself reads up to 4 GiB, as declared, before it checks."""
     is_short = npy_format.read_magic(file) == (1, 0)  # type: ignore[arg-type]
     said = file.read(2 if is_short else 4)
     length = int.from_bytes(said, "little")

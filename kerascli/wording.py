@@ -1,4 +1,4 @@
-"""Pydantic's findings in kerascli's words."""
+"""Conversion of pydantic's validation errors into faults with messages in the config's terms."""
 
 import typing
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ _BOUNDS = {
 
 
 def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = ()) -> list[Fault]:
-    """A pydantic error as our faults, in our words, at the paths of the written config."""
+    """Return the faults of a pydantic error, with their paths in the config below `written`."""
     found: list[Fault] = []
     missing: dict[Path, list[str]] = {}
     details = error.errors(include_url=False)
@@ -33,7 +33,7 @@ def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = (
     meant = {word for key in unknown if (word := nearest(key, owner.model_fields))}
     for detail in details:
         if detail["type"] == "missing":
-            if detail["loc"][-1] not in meant:  # else it is there, misspelt: said once
+            if detail["loc"][-1] not in meant:  # else it is present, misspelt: one fault is enough
                 missing.setdefault(detail["loc"][:-1], []).append(str(detail["loc"][-1]))
             continue
         own = getattr(detail.get("ctx", {}).get("error"), "faults", None)  # of an Invalid
@@ -43,7 +43,7 @@ def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = (
 
 
 def _without_repeats(faults: list[Fault]) -> Iterator[Fault]:
-    """A union reports each member: of faults at one place the first says enough, and one further down says more."""
+    """Yield one fault for each path, since a union reports each member; a fault deeper inside replaces one above."""
     seen = {fault.path[:length] for fault in faults for length in range(len(fault.path))}
     for fault in faults:
         if fault.at == "value":
@@ -54,7 +54,7 @@ def _without_repeats(faults: list[Fault]) -> Iterator[Fault]:
 
 
 def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
-    """One pydantic error detail as a fault; the path is relative to the owner's arguments."""
+    """Return one pydantic error detail as a fault, with a path relative to the owner's arguments."""
     path = _without_union_tags(detail["loc"])
     name = _dotted(path)
     title = _title(owner)
@@ -87,7 +87,7 @@ def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
 
 
 def describe_missing(names: list[str], path: Path, owner: type[BaseModel]) -> Fault:
-    """Required arguments that are not there, as one fault; numbers are places in a list that is too short."""
+    """Return one fault for all missing required arguments; numbers are missing items of a list that is too short."""
     if names[0].isdigit():
         return Fault(f"{_dotted(path)}: expected {int(names[-1]) + 1} values, got {names[0]}", path)
     needs = " and ".join(f"'{name}'" for name in names)
@@ -108,13 +108,13 @@ def _title(owner: type[BaseModel]) -> str:
 
 
 def _without_union_tags(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """Pydantic adds the member of a union ('int', 'tuple[...]') to a location; people do not write it."""
+    """Return a location without the members of unions ('int', 'tuple[...]') that pydantic adds to it."""
     tags = {"int", "float", "bool", "str", "none", "constrained-int", "constrained-float", "constrained-str"}
     return tuple(p for p in loc if not (isinstance(p, str) and (p in tags or "[" in p or "(" in p)))
 
 
 def unknown_key(key: str, path: Path, title: str, known: list[str], *, reason: str | None, explained: bool) -> Fault:
-    """The fault of a key that is none of the `known`; Keras has it if there is a `reason` why `title` has not."""
+    """Return the fault of an unknown key; `reason` says why a key that Keras has is not supported by `title`."""
     if reason is not None:
         return Fault(f"{title} has no '{key}': {reason}", path, "key", hint=f"remove '{key}'")
     more = suggestion(key, known)
