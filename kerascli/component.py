@@ -189,7 +189,7 @@ class Registry(Generic[C]):
             return cls.model_validate(settings)
         except ValidationError as error:
             faults = fault_list(error, cls, path)
-            if path and settings is not arguments:  # the first argument stands there without its name
+            if path and settings is not arguments:  # the first argument is written without its name
                 faults = (replace(fault, path=path + fault.path[len(path) + 1 :]) for fault in faults)
             if not path:  # a bare name has no key of its own
                 faults = (replace(fault, at="value") for fault in faults)

@@ -124,7 +124,7 @@ BAD = [
     # bounds
     ("a: " + "[" * 40, "c.yaml:1:35: error: nested deeper than 32 levels"),
     ("a: [" + "1, " * 60_000 + "1]", "c.yaml:1:179996: error: more than 60,000 keys and values"),
-    ("a: x" + "x" * MAX_BYTES, "c.yaml: error: the file is larger than 1024 KiB: no config"),
+    ("a: x" + "x" * MAX_BYTES, "c.yaml: error: the file is larger than 1024 KiB, the limit for a config"),
     # expressions that YAML splits, arguments beside their thing
     ("a: {units: $(max(a, b))}", f"c.yaml:1:12: error: unbalanced brackets in '$(max(a': {SPLIT}"),
     ("a: [mean(a, b), c]", f"c.yaml:1:5: error: unbalanced brackets in 'mean(a': {SPLIT}"),

@@ -1,4 +1,4 @@
-"""What is written in `compile` for each output of the model: by name, by position, or one thing for all."""
+"""Assignment of the values in `compile` to the model's outputs: by name, by position, or one for all."""
 
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -9,10 +9,10 @@ from kerascli.component import Invalid, Registry
 from kerascli.errors import Fault, Path, suggestion
 
 Written = dict[str, tuple[Any, Path]]
-"""By output: what is written, and where below `compile`."""
+"""Mapping from output to the value written for it, and its path below `compile`."""
 
 ANY = "?"
-"""Stands for the output when the outputs are not known."""
+"""Placeholder for the output when the outputs are unknown."""
 
 
 def by_output(schema: dict[str, Any]) -> WithJsonSchema:
@@ -30,9 +30,9 @@ def per_output(
     registry: Registry[Any] | None = None,
     targets: Collection[str] = (),
 ) -> Written:
-    """Raises Invalid, with paths below `compile`. `registry` None: numbers are written here.
+    """Return the value under `key` of each output. Raises Invalid, with paths below `compile`.
 
-    `outputs` None: the model cannot be read, what is written may be for any.
+    `registry` is that of the values' kind; None: they are numbers. `outputs` None: the model could not be parsed.
     """
     if value is None:
         return {}
@@ -54,7 +54,7 @@ def per_output(
 
 
 def _is_by_output(value: dict[Any, Any], outputs: Collection[str] | None, registry: Registry[Any] | None) -> bool:
-    """Whether the keys are outputs, or were meant to be; otherwise they are a thing and its arguments."""
+    """Return True if the keys are (perhaps misspelt) outputs; otherwise the mapping is a component with arguments."""
     if registry is None or any(name in (outputs or ()) for name in value):
         return True
     if any(registry.find(str(name)) for name in value):
@@ -63,7 +63,7 @@ def _is_by_output(value: dict[Any, Any], outputs: Collection[str] | None, regist
 
 
 def _is_thing(written: Any, registry: Registry[Any]) -> bool:
-    """`mse`, `{mse: ...}` or a list of such."""
+    """Return True for a component (`mse`, `{mse: ...}`) or a list of components."""
     if isinstance(written, list):
         return all(_is_thing(item, registry) for item in written)
     name = next(iter(written)) if isinstance(written, dict) and len(written) == 1 else written
@@ -71,7 +71,7 @@ def _is_thing(written: Any, registry: Registry[Any]) -> bool:
 
 
 def _is_by_position(key: str, value: Iterable[Any]) -> bool:
-    """A list of metrics is one output's; a list of lists is one for each."""
+    """Return True if a list has one value per output: a flat list of metrics is for one output."""
     return key in {"loss", "loss_weights"} or all(isinstance(item, list) for item in value)
 
 

@@ -1,4 +1,4 @@
-"""`fit.train_step` as written -> TrainStepSpec, or every fault that it has."""
+"""Parser of the `fit.train_step:` section into a TrainStepSpec."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,7 +26,7 @@ PATH: Path = ("fit", "train_step")
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """An update as it is written: where, what, and what of it is sound."""
+    """Update as written: its path, its keys, and the section of its valid keys with the faults of the others."""
 
     path: Path
     keys: Mapping[Any, Any]
@@ -43,10 +43,9 @@ def parse_steps(
     targets: Mapping[str, TensorSpec] | None,
     classes: Mapping[str, Sequence[str]],
 ) -> TrainStepSpec:
-    """The list of updates, in the scope of the model. Raises Invalid.
+    """Parse the list of updates, in the scope of the model. Raises Invalid with every fault.
 
-    `compiled` is the compile section; `targets` None: they are not known. `classes` are the names of
-    targets' classes, by target.
+    `compiled` is the `compile` section; `targets` None: they are unknown; `classes` are the class names of each target.
     """
     faults = _compile_faults(compiled)
     if not isinstance(section, list) or not section:
@@ -64,7 +63,7 @@ def parse_steps(
 
 
 def _compile_faults(section: Any) -> list[Fault]:
-    """Of two places that say what is trained, one is too many."""
+    """Return a fault for every key of `compile` that conflicts with `fit.train_step`."""
     if section is None:
         return []
     if not isinstance(section, dict):
@@ -91,16 +90,16 @@ class _Reader:
     names: dict[str, Path] = field(default_factory=dict)
     columns: dict[str, Path] = field(default_factory=dict)
     trained: dict[str, tuple[str, Path]] = field(default_factory=dict)
-    """What is trained, by which update."""
+    """Update and path of every name under `train` so far."""
     places: dict[str, Path] = field(default_factory=dict)
-    """Where that stands, by what names of its weights begin with."""
+    """Path of every name under `train`, by the prefix of its weights' names."""
 
     def _add(self, text: str, path: Path, *, key: bool = False, hint: str | None = None, also: Path | None = None):
         related = () if also is None else (Related("first used here", also),)
         self.faults.append(Fault(text, path, "key" if key else "value", hint=hint, related=related))
 
     def read(self, section: list[Any]) -> list[ForwardPassSpec]:
-        """Each update with layers begins a round; those without belong to it."""
+        """Parse the updates; each one with `layers` begins a forward pass, which those without share."""
         groups: list[list[_Written]] = []
         for number, written in enumerate(section):
             path = (*PATH, number)
@@ -125,7 +124,7 @@ class _Reader:
         repeat = self._repeat(group)
         self.faults += terms.faults
         terms.faults = []
-        if len(self.faults) > before:  # what leads nowhere may lead to what could not be read
+        if len(self.faults) > before:  # a node without consumers may lead to one that could not be parsed
             self.faults += forward.faults.all()
             return None
         try:
@@ -150,7 +149,7 @@ class _Reader:
         path, section = found.path, found.section
         before = len(self.faults) + len(terms.faults)
         if meant_keys(UpdateSection, found.keys) - set(found.keys):
-            return None  # what is missing is there, misspelt
+            return None  # a missing key is present, misspelt
         name = self._name(section.name, path)
         train = self._train(section.train, path, name)
         optimizer = self._optimizer(found, name)
@@ -191,7 +190,7 @@ class _Reader:
         return scaled(found.section.optimizer, self.precision) if is_sound else None
 
     def _train(self, value: Any, path: Path, update: str) -> tuple[str, ...]:
-        """What the update changes: shared things, and nodes of the model."""
+        """Return the weight prefixes of the shared layers and models, and nodes of the model, to train."""
         model = self.built.model
         nodes = {entry.name: entry.weights_name for entry in model.entries if isinstance(entry, Node)}
         known = {**{name: name for name in self.scope.reading.shared}, **nodes}
@@ -231,7 +230,7 @@ class _Reader:
     def _with_columns(
         self, update: UpdateSpec, path: Path, terms: TermReader, specs: Mapping[str, TensorSpec]
     ) -> UpdateSpec:
-        """The update with the columns of its metrics, now that shapes are known."""
+        """Return the update with the columns of its metrics, which may depend on shapes."""
         update = replace(update, metrics=tuple(terms.with_columns(judged, specs) for judged in update.metrics))
         for judged in update.metrics:
             if judged.columns != (judged.name,):
@@ -246,7 +245,7 @@ class _Reader:
         self._claim_columns(update, named)
 
     def _claim_columns(self, update: UpdateSpec, named: Iterable[tuple[str, Path]]) -> None:
-        """A column of the history belongs to one figure."""
+        """Reserve columns of the history; add a fault for each that is taken."""
         for name, where in named:
             column = f"{update.name}_{name}"
             if column in self.columns:
@@ -255,7 +254,7 @@ class _Reader:
             self.columns[column] = where
 
     def _check_trained(self, update: UpdateSpec, built: Built) -> None:
-        """What an update trains has a part in its loss."""
+        """Add a fault for each name under `train` that the update's loss does not depend on."""
         ends = [term.of.y_pred for term in update.terms if term.of is not None]
         ends += [str(term.of.y_true) for term in update.terms if term.of is not None and not term.of.is_target]
         own = [node.name for node in flat(update.layers or ()) if node.layer.adds_losses()]
