@@ -1,4 +1,4 @@
-"""What no section of a config can know alone."""
+"""Checks across sections of a config."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -26,7 +26,7 @@ def cross_faults(
     targets: Mapping[str, Field] | None,
     splits: Mapping[str, int] | None,
 ) -> list[Fault]:
-    """Faults of sections that are sound but do not go together; `sections` says how things are written."""
+    """Return the faults of sections that are valid but contradict each other; `sections` are those as written."""
     faults = [*_input_faults(spec, sections), *_validation_faults(spec, splits), *_state_faults(spec)]
     if spec.compile is not None:
         for pair in spec.compile.pairs:
@@ -44,7 +44,7 @@ def cross_faults(
 
 
 def idle_fit_faults(spec: RunSpec) -> list[Fault]:
-    """A model that is to be trained has weights that are."""
+    """Return a fault if the model is to be trained, but has no trainable weights."""
     if spec.compile is None or spec.built.trainable():
         return []
     path: Path = ("fit", "trainable") if spec.fit.trainable else ("model", "layers")
@@ -52,7 +52,7 @@ def idle_fit_faults(spec: RunSpec) -> list[Fault]:
 
 
 def _input_faults(spec: RunSpec, sections: Mapping[Any, Any]) -> Iterator[Fault]:
-    """Inputs that the model declares are those of the data, by name."""
+    """Yield a fault for every input of the data that the model does not use, and for every one that the data lacks."""
     if spec.data is not None and spec.train_step is not None:
         used = {given.name for graph in spec.graphs for given in graph.model.inputs}
         for name in spec.data.inputs:
@@ -79,7 +79,7 @@ def _validation_faults(spec: RunSpec, splits: Mapping[str, int] | None) -> Itera
 
 
 def _state_faults(spec: RunSpec) -> Iterator[Fault]:
-    """Stateful layers need batches of one size in which each row goes on where that of the batch before ended."""
+    """Yield the faults of stateful layers, which need unshuffled batches of one size: each continues the one before."""
     stateful = next((node for node in spec.model.nodes if node.layer.keeps_states()), None)
     if stateful is None:
         if spec.fit.reset_states != "epoch":
@@ -95,7 +95,7 @@ def _state_faults(spec: RunSpec) -> Iterator[Fault]:
 
 
 def _class_faults(spec: RunSpec, pair: OutputTarget, targets: Mapping[str, Field] | None) -> Iterator[Fault]:
-    """Class numbers go up to the number of outputs."""
+    """Yield a fault if a target has more classes than its output has units."""
     field = None if targets is None else targets.get(pair.target)
     if pair.loss is None or field is None or field.num_classes is None:
         return
@@ -109,7 +109,7 @@ def _class_faults(spec: RunSpec, pair: OutputTarget, targets: Mapping[str, Field
 
 
 def _rival_faults(callbacks: Sequence[Callback]) -> Iterator[Fault]:
-    """Two callbacks that keep something in one place would overwrite each other's."""
+    """Yield a fault for callbacks that would overwrite each other's checkpoint or file."""
     taken: set[str] = set()
     for index, callback in enumerate(callbacks):
         for place in callback.claims():
@@ -122,7 +122,7 @@ def _rival_faults(callbacks: Sequence[Callback]) -> Iterator[Fault]:
 def _callback_faults(
     spec: RunSpec, callback: Callback, path: Path, arguments: Any, splits: Mapping[str, int] | None
 ) -> Iterator[Fault]:
-    """`arguments` are what stands after the callback's name, at `path`."""
+    """Yield the faults of a callback in this run; `arguments` are those written after its name, at `path`."""
     assert spec.training is not None
     rules = {name: optimizer.rule for name, optimizer in spec.training.optimizers.items()}
     if callback.judges_averages and not any(rule.use_ema for rule in rules.values()):
@@ -137,7 +137,7 @@ def _callback_faults(
 def _figure_faults(
     spec: RunSpec, callback: Callback, path: Path, arguments: Any, *, are_classes_known: bool
 ) -> Iterator[Fault]:
-    """What a callback watches is a column of the history."""
+    """Yield a fault if a callback monitors a name that is not a column of the history."""
     figures, several, watched = spec.log_names(), spec.several(), callback.watched()
     missing = [figure for figure in watched if figure not in figures]
     if (
@@ -145,7 +145,7 @@ def _figure_faults(
         and not are_classes_known
         and all(figure.startswith(tuple(f"{n}_" for n in several)) for figure in missing)
     ):
-        return  # columns are called by classes, whose names the data is to tell
+        return  # the columns are named by classes, which only the data knows
     problem = _whole_metric(watched, several) or callback.check(figures)
     if problem:
         key = callback.names_figure_in(next(iter(missing), ""))
@@ -154,7 +154,7 @@ def _figure_faults(
 
 
 def _whole_metric(watched: Sequence[str], several: Mapping[str, Sequence[str]]) -> str | None:
-    """What is wrong where a callback watches a metric of several values: one of them it can watch."""
+    """Return a message if a callback monitors a metric of several values instead of one of its columns, or None."""
     for figure in watched:
         if figure in several:
             columns = ", ".join(several[figure])
@@ -163,7 +163,7 @@ def _whole_metric(watched: Sequence[str], several: Mapping[str, Sequence[str]]) 
 
 
 def _rate_faults(callback: Callback, rules: Mapping[str, Optimizer], path: Path) -> Iterator[Fault]:
-    """A rate that a callback sets is one that nothing else sets."""
+    """Yield a fault if a callback sets the learning rate of an unknown update, or one that follows a schedule."""
     update = getattr(callback, "update", None)
     if update is not None and update not in rules:
         known = [name for name in rules if name]
@@ -181,7 +181,7 @@ def _rate_faults(callback: Callback, rules: Mapping[str, Optimizer], path: Path)
 
 
 def _weight_faults(spec: RunSpec, sections: Mapping[Any, Any], targets: Mapping[str, Field] | None) -> Iterator[Fault]:
-    """Class weights are for the classes of one target, and the only weights."""
+    """Yield the faults of `class_weight`, which needs a single output, known classes and no sample weights."""
     if spec.fit.class_weight is None:
         return
     path: Path = ("fit", "class_weight")
@@ -200,7 +200,7 @@ def _weight_faults(spec: RunSpec, sections: Mapping[Any, Any], targets: Mapping[
 
 
 def _row_faults(spec: RunSpec) -> Iterator[Fault]:
-    """Sample weights go with values of samples, not with values for all rows."""
+    """Yield a fault for losses and metrics reduced over the rows of a batch, if there are sample or class weights."""
     uses: list[tuple[str, Component | None]] = []
     if spec.compile is not None:
         for pair in spec.compile.pairs:

@@ -37,7 +37,7 @@ class Settings:
     refused: Mapping[str, str]
     """Arguments of Keras's class that the component does not have, each with the reason."""
     beside: list[str]
-    """Of a layer: its node keys and call arguments."""
+    """Node keys and call arguments of a layer; empty for other components."""
     first: list[str]
     """Kinds of components that the first argument takes."""
     plain: bool

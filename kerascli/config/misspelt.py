@@ -1,7 +1,7 @@
 """Report misspelt names and keys of a config before torch is loaded, if nothing else can be wrong with it.
 
-A config that differs from a checked one in misspelt names and keys alone has no other faults: the full check would
-report the same. Of checked configs only digests are kept. Any other config takes the full check.
+A config that differs from a checked one only in misspelt names and keys has no other faults: the full check would
+report the same. Of checked configs only digests are kept. All other configs need the full check.
 """
 
 import hashlib
@@ -68,7 +68,7 @@ def _look(document: Document, found: Known) -> _Look | None:
     data, look = document.data, _Look()
     fit, model = data.get("fit"), data.get("model")
     source = data.get("data", {}).get("source") if isinstance(data.get("data", {}), dict) else None
-    if "plugins" in data or (isinstance(source, dict) and "python" in source):  # whose code may say anything
+    if "plugins" in data or (isinstance(source, dict) and "python" in source):  # custom code may define any name
         return None
     if isinstance(fit, dict) and {"phases", "train_step"} & fit.keys():
         return None
@@ -95,7 +95,7 @@ def _faults(path: Path, kind: str, entry: Any, found: Known) -> list[tuple[Fault
         return None
     name = found.names[kind].find(written)
     if name is None:
-        if any(each.find(written) for each in found.names.values()):  # more is told of it
+        if any(each.find(written) for each in found.names.values()):  # the full check has a better message
             return None
         at = path if isinstance(entry, str) else (*path, written)
         below = () if isinstance(entry, str) else (written,)
@@ -157,7 +157,7 @@ def _parts(data: Mapping[Any, Any]) -> Iterator[Part]:
     arguments = [a for each in entries if isinstance(each, dict) for a in each.values() if isinstance(a, dict)]
     is_chain = "outputs" not in model and not any(_WIRES & each.keys() for each in arguments)
     for path, kind, entry in _entries(data):
-        if kind == "layer" and not is_chain:  # what one layer is called decides what is said of others
+        if kind == "layer" and not is_chain:  # the name of a layer affects the messages about others
             continue
         if isinstance(entry, str):
             yield path, "value"
@@ -169,7 +169,7 @@ def _parts(data: Mapping[Any, Any]) -> Iterator[Part]:
 
 
 class _Digests:
-    """Digests of a config as a command reads it, some of its parts excluded."""
+    """Digests of a config as a command reads it, without some of its parts."""
 
     def __init__(self, document: Document, command: str, flags: Sequence[str]) -> None:
         self._data = document.data
@@ -224,7 +224,9 @@ def _files(data: Any, document: Document) -> Iterator[tuple[str, int, int]]:
                     status = os.stat(folder / name)
                 except OSError:
                     continue
-                changed = time.time_ns() if stat.S_ISDIR(status.st_mode) else status.st_mtime_ns  # what is in it may
+                changed = (
+                    time.time_ns() if stat.S_ISDIR(status.st_mode) else status.st_mtime_ns
+                )  # its contents may change
                 yield name, status.st_size, changed
     elif isinstance(data, dict | list):
         for item in data.values() if isinstance(data, dict) else data:

@@ -1,4 +1,4 @@
-"""The manifest of a checkpoint: the files that belong to it, each with its SHA-256, and its own."""
+"""Manifest of a checkpoint: its files, each with its SHA-256, and the SHA-256 of the manifest itself."""
 
 import json
 from pathlib import Path
@@ -13,12 +13,12 @@ from kerascli.runs.reading import TEXT_LIMIT_BYTES, read_bytes
 BLOB_NAME = r"[a-z][a-z0-9_-]{0,60}(\.[a-z0-9_-]{1,20})?"
 SLOT_NAME = r"[a-z][a-z0-9_-]{0,60}"
 
-# A manifest is JSON whose first value is the SHA-256 of the bytes of its second: it vouches for itself.
+# A manifest is JSON whose first value is the SHA-256 of the bytes of its second.
 _OPEN, _MIDDLE, _CLOSE = b'{"sha256": "', b'", "checkpoint": ', b"}\n"
 
 
 class Damaged(Exception):
-    """Why a checkpoint cannot be used, in words."""
+    """A checkpoint cannot be used; the text is the reason."""
 
 
 class BlobFile(BaseModel):
@@ -38,7 +38,7 @@ class Manifest(BaseModel):
     format: Literal[1, 2] = 2
     step: Annotated[int, Field(ge=0, lt=10**15)]
     slots: list[Annotated[str, Field(pattern=rf"^{SLOT_NAME}\z")]] = []
-    """Slots that it fills; format 1 did not say."""
+    """Named slots that the checkpoint fills; not recorded in format 1."""
     files: dict[Annotated[str, Field(pattern=rf"^{BLOB_NAME}\z")], BlobFile]
     facts: dict[str, Any]
 
@@ -69,7 +69,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def read_verified(path: Path, name: str, said: BlobFile) -> bytes:
-    """Return the bytes of a blob, if they are those of its manifest. Raises Damaged."""
+    """Return the bytes of a blob. Raises Damaged if they are not those in the manifest."""
     data = read_contents(path, f"'{name}'", said.bytes)
     if len(data) != said.bytes:
         raise Damaged(f"'{name}' has {len(data)} bytes, expected {said.bytes}")
