@@ -1,4 +1,4 @@
-"""Components and registries: how a name in a config becomes checked, frozen data.
+"""Components and registries, which turn a name in a config into validated, frozen data.
 
 A component is a layer, loss, optimizer, ... that a config names. Its class is a frozen pydantic model whose fields
 are its arguments under Keras's names. The registry of its kind finds it by name and parses its three written
@@ -28,7 +28,7 @@ class Component(BaseModel):
     component_name: ClassVar[str] = ""
     """Canonical name, set by the registry."""
     refused: ClassVar[Mapping[str, str]] = {}
-    """Arguments of Keras's class that this one lacks, each with the reason; base classes add theirs."""
+    """Arguments of Keras's class that are not supported, each with the reason; those of base classes add up."""
 
     @classmethod
     def reason_against(cls, argument: str) -> str | None:

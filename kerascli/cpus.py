@@ -62,7 +62,7 @@ def affinity() -> int:
 
 
 def cpu_quota(root: Path = Path("/")) -> float | None:
-    """Return the CPU time a second that the cgroup may use, in CPUs; None without a limit.
+    """Return the CPU time per second that the cgroup may use, in CPUs; None without a limit.
 
     The least of the group's and its ancestors' quotas counts. Supports cgroup v1 (`cpu.cfs_quota_us`), v2 (`cpu.max`)
     and both at once. `root` is the folder with `/proc` and the mounted groups.

@@ -116,7 +116,7 @@ class StorageError(KerasCliError):
 
 
 class Interrupted(KerasCliError):
-    """Training was interrupted by a signal and saved: 129 for SIGHUP, 130 for Ctrl-C, 143 for SIGTERM."""
+    """Training was interrupted by a signal and saved; exit code 129 for SIGHUP, 130 for Ctrl-C, 143 for SIGTERM."""
 
     def __init__(self, fault: str | Fault, *, signal_number: int, hint: str | None = None) -> None:
         super().__init__(fault, hint=hint)

@@ -89,7 +89,7 @@ class Signals:
             self.check()
 
     def _watch(self, descriptor: int, main_thread: int) -> None:
-        """Count signals as they come (Python's handlers wait for C code to return), and insist on the first."""
+        """Count signals as they come, while Python's handlers wait for C code, and repeat the request of the first."""
         asked, came = 0, False
         while True:
             ready, _, _ = select.select([descriptor], [], [], INSIST_SECONDS if came else None)

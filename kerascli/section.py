@@ -85,7 +85,7 @@ def key_faults(cls: type[BaseSection], written: Iterable[Any], path: Path, title
 def unknown_keys(
     written: Iterable[Any], known: Sequence[str], title: str, path: Path, noun: str = "key", listed: str = ""
 ) -> list[Fault]:
-    """Return a fault for every key that is not among the known ones."""
+    """Return a fault for every key that is not among the `known` ones; `title`, `noun`, `listed` word the message."""
     faults, where = [], f" in {title}" if title else ""
     for key in written:
         if key not in known:

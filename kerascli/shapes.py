@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 Shape = tuple[int | None, ...]
 
 MAX_VALUES = 2**31
-"""Maximal number of values in a tensor, without its batch: a typing error in a size must not take the machine down."""
+"""Maximum number of values in a tensor without its batch axis, so that a typo in a size cannot exhaust memory."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""Index of all components, and digests of checked configs, in the user's cache folder.
+"""Index of all components and digests of checked configs, in the user's cache folder.
 
-With it misspelt names are reported before torch is loaded. It is valid for one state of the sources of this package, of
-Python, torch and pydantic.
+It allows misspelt names to be reported before torch is loaded. It is valid for one state of the sources of this
+package, and of Python, torch and pydantic.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from kerascli.storage import cache_folder, make_folder, write_bytes
 _PACKAGE = Path(__file__).parents[1]
 _MAX_BYTES = 2**24
 _MAX_SOUND = 20_000
-"""Number of digests that are kept, the newest ones."""
+"""Maximum number of digests to keep, the newest ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,12 @@ class Settings:
     first: list[str]
     """Kinds of components that the first argument takes."""
     plain: bool
-    """True: an unknown key is refused whatever the other settings are."""
+    """True if an unknown key is an error whatever the other settings are."""
 
 
 @dataclass(slots=True)
 class Known:
-    """Components by kind and name, and digests of sound configs."""
+    """Index of components by kind and name, with digests of valid configs."""
 
     names: dict[str, Names]
     settings: dict[str, dict[str, Settings]]
@@ -54,7 +54,7 @@ class Known:
 
 
 def load() -> Known | None:
-    """Return the index of this state of the sources; None if there is none, or a damaged one."""
+    """Return the stored index of the present sources; None if there is none or it is damaged."""
     with suppress(DataError, StorageError, ValueError, TypeError, KeyError, AttributeError):
         seal, _, body = read_bytes(_file(), _MAX_BYTES).partition(b"\n")
         if seal.decode() == _seal(body):
@@ -66,7 +66,7 @@ def load() -> Known | None:
 
 
 def save(known: Known, sound: Iterable[str]) -> None:
-    """Write the index with further digests; a folder that cannot be written to is ignored."""
+    """Write the index with additional digests; errors of writing are ignored."""
     kept = list({**known.sound, **dict.fromkeys(sound)})[-_MAX_SOUND:]
     body = json.dumps({
         "names": {kind: [each.prefixes, each.keys] for kind, each in known.names.items()},
@@ -82,7 +82,7 @@ def save(known: Known, sound: Iterable[str]) -> None:
 
 
 def make() -> Known:
-    """Build the index from all components; loads torch."""
+    """Return a new index of all components; imports torch."""
     names = {kind: registry.spelled for kind, registry in registries().items()}
     settings = {k: {cls.component_name: _settings(cls) for cls in registry} for k, registry in registries().items()}
     return Known(names, settings)

@@ -21,17 +21,17 @@ from kerascli.section import key_faults
 from kerascli.wording import unknown_key
 
 _FORMS = ("repeat", "rnn")
-"""Entries of `layers` that are more than a layer with its settings."""
+"""Entries of `layers` that are not just a layer with its settings."""
 _WIRES = frozenset({"name", "inputs", "outputs", "when"})
 _CUT = "\0"
 """Placeholder for a part that a digest excludes."""
 
 Part = tuple[Path, Literal["value", "name", "key"]]
-"""A place that may be misspelt, and its kind: a bare name, a name with arguments, or a key with its value."""
+"""Path of a part that may be misspelt, and its kind: a bare name, a name with arguments, or a key with its value."""
 
 
 def refuse_misspelt(document: Document, command: str, flags: Sequence[str]) -> None:
-    """Raise ConfigError if names or keys are misspelt, and nothing else is wrong."""
+    """Raise ConfigError if names or keys are misspelt and the config has no other faults."""
     found = known.load()
     look = None if found is None else _look(document, found)
     if found and look and look.faults and _Digests(document, command, flags).of(look.open) in found.sound:
@@ -39,7 +39,7 @@ def refuse_misspelt(document: Document, command: str, flags: Sequence[str]) -> N
 
 
 def remember(document: Document, command: str, flags: Sequence[str], error: ConfigError | None = None) -> None:
-    """Record the outcome of a full check: the config is sound, or misspelt names and keys are its only faults."""
+    """Record the outcome of a full check, if the config is valid or misspelt names and keys are its only faults."""
     found = known.load() or known.make()
     if (look := _look(document, found)) is None:
         return
@@ -64,7 +64,7 @@ class _Look:
 
 
 def _look(document: Document, found: Known) -> _Look | None:
-    """Return what is misspelt; None if the full check could report it in other words, or more than that."""
+    """Return the misspelt names and keys; None if the full check could report them otherwise, or more faults."""
     data, look = document.data, _Look()
     fit, model = data.get("fit"), data.get("model")
     source = data.get("data", {}).get("source") if isinstance(data.get("data", {}), dict) else None
@@ -131,7 +131,7 @@ def _is_first(key: Any, arguments: Mapping[Any, Any], settings: Settings, found:
 
 
 def _entries(data: Mapping[Any, Any]) -> Iterator[tuple[Path, str, Any]]:
-    """Yield the components at the places that every config has for them, each with its path and kind."""
+    """Yield the components at fixed paths of a config (layers, loss, ...), each with its path and kind."""
     for path, kind, several in (
         (("model", "layers"), "layer", True),
         (("compile", "optimizer"), "optimizer", False),
@@ -149,7 +149,7 @@ def _entries(data: Mapping[Any, Any]) -> Iterator[tuple[Path, str, Any]]:
 
 
 def _parts(data: Mapping[Any, Any]) -> Iterator[Part]:
-    """Yield the parts of a sound config that a later version of it may misspell."""
+    """Yield the parts of a valid config that a later version of it may misspell."""
     for section in {"data", "compile", "fit"} & data.keys():
         yield (section,), "key"
     model = data["model"]
@@ -199,7 +199,7 @@ class _Digests:
 
 
 def _without(value: Any, part: Part, depth: int = 0) -> Any:
-    """Return a copy without a part."""
+    """Return a copy of a config without a part."""
     path, what = part
     here, last = path[depth], depth + 1 == len(path)
     found = _CUT if last and what == "value" else value[here] if last else _without(value[here], part, depth + 1)

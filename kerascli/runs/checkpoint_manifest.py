@@ -31,7 +31,7 @@ class BlobFile(BaseModel):
 
 
 class Manifest(BaseModel):
-    """Files and facts of a checkpoint; checked part by part, since file names are made from them."""
+    """Files and facts of a checkpoint; every part is validated, since file names are made from them."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 

@@ -198,7 +198,7 @@ class Checkpoints:
         return Checkpoint(manifest.step, blobs, manifest.facts)
 
     def _prune(self, newest: int, replaced: list[Manifest]) -> None:
-        """Remove what is no longer kept; `replaced` are the manifests that slots held before this save."""
+        """Remove checkpoints that are no longer kept; `replaced` are the manifests in slots before this save."""
         steps, self._kept = [*(self._kept or ()), newest], None
         try:
             dropped = [read_manifest(self._manifest(step)) for step in steps[: -self.keep]]

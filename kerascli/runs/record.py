@@ -250,7 +250,7 @@ class RunRecord(OutputFiles):
         self._files.write(f"{_PREPROCESSING}/{file}", data, began=self.has_begun)
 
     def preprocessing(self) -> Mapping[str, bytes]:
-        """Return the learned state of transforms, by file. Raises FileRefused unless it is all that the run wrote."""
+        """Return the learned state of transforms, by file. Raises FileRefused if files were changed."""
         return self._files.read_folder(_PREPROCESSING, set(self._names(_PREPROCESSING)))
 
     def write_plugin(self, code: UserCode) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""`flags:`, `--flag`, and the references `$name`, `$(expression)`, `$targets.y.num_classes` in a config."""
+"""Flags (`flags:`, `--flag`) and references in a config: `$name`, `$(expression)`, `$targets.y.num_classes`."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
