@@ -97,8 +97,8 @@ def use_threads(wanted: int | None = None, *, recorded: int | None = None) -> Th
 def _own_threads() -> Threads:
     """Return the number of threads if neither an option nor a run sets it."""
     count, limit = torch.get_num_threads(), cpu_limit()
-    if said := [name for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if os.environ.get(name)]:
-        return Threads(count, said[0])
+    if variables := [name for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if os.environ.get(name)]:
+        return Threads(count, variables[0])
     if limit.reason is None or limit.count > count:
         return Threads(count, "one a core")
     return Threads(limit.count, limit.reason, told=True)

@@ -120,8 +120,8 @@ def refuse_bomb(unpacked: int, packed: int, name: str, hint: str) -> None:
 def available_memory() -> int:
     """Return the bytes that can be allocated without swapping; half of all memory if the system does not report it."""
     try:
-        said = dict(line.split(":") for line in _MEMORY_INFO.read_text().splitlines())
-        return min(int(said["MemAvailable"].split()[0]) * 1024, 2 * memory_limit())
+        fields = dict(line.split(":") for line in _MEMORY_INFO.read_text().splitlines())
+        return min(int(fields["MemAvailable"].split()[0]) * 1024, 2 * memory_limit())
     except (OSError, KeyError):
         return memory_limit()
 

@@ -98,12 +98,14 @@ def npy_header(file: IO[bytes], key: str, name: str, size: int) -> NpyHeader:
 def _header(file: IO[bytes]) -> NpyHeader:
     """Return the header, whose size is limited: numpy itself reads up to 4 GiB, as declared, before it checks."""
     is_short = npy_format.read_magic(file) == (1, 0)  # type: ignore[arg-type]
-    said = file.read(2 if is_short else 4)
-    length = int.from_bytes(said, "little")
+    length_field = file.read(2 if is_short else 4)
+    length = int.from_bytes(length_field, "little")
     if length > _MAX_HEADER:
         raise ValueError(f"a header of {length:,} bytes; the limit is {_MAX_HEADER:,}")
     read = npy_format.read_array_header_1_0 if is_short else npy_format.read_array_header_2_0
-    return NpyHeader(*read(io.BytesIO(said + file.read(length))), start=npy_format.MAGIC_LEN + len(said) + length)
+    return NpyHeader(
+        *read(io.BytesIO(length_field + file.read(length))), start=npy_format.MAGIC_LEN + len(length_field) + length
+    )
 
 
 def _read_member(archive: zipfile.ZipFile, key: str) -> np.ndarray:

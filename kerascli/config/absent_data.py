@@ -34,8 +34,8 @@ def told_where_from(text: str) -> Iterator[None]:
     try:
         yield
     except DataMissing as error:
-        said = where_from(text)
-        if said is None:
+        source = where_from(text)
+        if source is None:
             raise
-        faults = [replace(fault, hint=f"the config says: {said}") for fault in error.faults]
+        faults = [replace(fault, hint=f"the config says: {source}") for fault in error.faults]
         raise DataMissing(faults) from None

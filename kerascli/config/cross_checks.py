@@ -204,16 +204,16 @@ def _row_faults(spec: RunSpec) -> Iterator[Fault]:
     uses: list[tuple[str, Component | None]] = []
     if spec.compile is not None:
         for pair in spec.compile.pairs:
-            judges = (pair.loss, *(use.metric for use in pair.metrics if use.weighted))
-            uses += [(pair.target, judge) for judge in judges]
+            components = (pair.loss, *(use.metric for use in pair.metrics if use.weighted))
+            uses += [(pair.target, component) for component in components]
     if spec.train_step is not None:
         terms = (term for update in spec.train_step.updates for term in update.terms)
         uses += [(str(t.of.y_true), t.loss) for t in terms if t.of is not None and t.of.is_target]
     weighted = spec.data.sample_weight if spec.data is not None else {}
-    for target, judge in uses:
-        if not takes_weights(judge) and (target in weighted or spec.fit.class_weight is not None):
+    for target, component in uses:
+        if not takes_weights(component) and (target in weighted or spec.fit.class_weight is not None):
             path: Path = ("data", "sample_weight", target) if target in weighted else ("fit", "class_weight")
-            name = judge.component_name if judge is not None else ""
+            name = component.component_name if component is not None else ""
             text = f"'{name}' along axis 0 reduces over the rows of a batch: sample weights cannot be applied"
             yield Fault(text, path, "key", hint=f"give {name} axes without 0, the rows: [1, 2] ...")
 

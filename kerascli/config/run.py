@@ -54,15 +54,15 @@ class RunSpec:
     def compared(self) -> Iterator[tuple[str, Loss | Metric, TensorSpec]]:
         """Yield every target with each loss or metric that it has, and the spec of the output compared with it."""
         for pair in self.compile.pairs if self.compile is not None else ():
-            for judge in (pair.loss, *(use.metric for use in pair.metrics)):
-                if judge is not None:
-                    yield pair.target, judge, self.built.specs[pair.output]
+            for component in (pair.loss, *(use.metric for use in pair.metrics)):
+                if component is not None:
+                    yield pair.target, component, self.built.specs[pair.output]
         for each in self.train_step.passes if self.train_step is not None else ():
             for update in each.updates:
                 pairs = [*((t.loss, t.of) for t in update.terms), *((m.metric, m.of) for m in update.metrics)]
-                for judge, of in pairs:
-                    if judge is not None and of is not None and of.is_target:
-                        yield str(of.y_true), judge, each.built.specs[of.y_pred]
+                for component, of in pairs:
+                    if component is not None and of is not None and of.is_target:
+                        yield str(of.y_true), component, each.built.specs[of.y_pred]
 
     def log_names(self) -> dict[str, Any]:
         """Return the names that an epoch logs, `val_` included, each with the direction of improvement."""

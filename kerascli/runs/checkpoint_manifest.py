@@ -43,7 +43,7 @@ class Manifest(BaseModel):
     facts: dict[str, Any]
 
     def paths(self, folder: Path) -> dict[str, Path]:
-        return {name: folder / blob_file(self.step, name, said.sha256) for name, said in self.files.items()}
+        return {name: folder / blob_file(self.step, name, file.sha256) for name, file in self.files.items()}
 
 
 def blob_file(step: int, name: str, sha256: str) -> str:
@@ -68,12 +68,12 @@ def read_manifest(path: Path) -> Manifest:
         raise Damaged("the manifest is not in the form that this version of kerascli writes") from None
 
 
-def read_verified(path: Path, name: str, said: BlobFile) -> bytes:
+def read_verified(path: Path, name: str, recorded: BlobFile) -> bytes:
     """Return the bytes of a blob. Raises Damaged if they are not those in the manifest."""
-    data = read_contents(path, f"'{name}'", said.bytes)
-    if len(data) != said.bytes:
-        raise Damaged(f"'{name}' has {len(data)} bytes, expected {said.bytes}")
-    if pieces(data).sha256() != said.sha256:
+    data = read_contents(path, f"'{name}'", recorded.bytes)
+    if len(data) != recorded.bytes:
+        raise Damaged(f"'{name}' has {len(data)} bytes, expected {recorded.bytes}")
+    if pieces(data).sha256() != recorded.sha256:
         raise Damaged(f"sha256 of '{name}' differs")
     return data
 

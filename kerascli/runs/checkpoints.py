@@ -194,7 +194,7 @@ class Checkpoints:
     def _load(self, path: Path) -> Checkpoint:
         manifest = read_manifest(path)
         paths = manifest.paths(self.folder)
-        blobs = {name: read_verified(paths[name], name, said) for name, said in manifest.files.items()}
+        blobs = {name: read_verified(paths[name], name, file) for name, file in manifest.files.items()}
         return Checkpoint(manifest.step, blobs, manifest.facts)
 
     def _prune(self, newest: int, replaced: list[Manifest]) -> None:

@@ -79,11 +79,11 @@ def _order(run: RunRecord, newest: LastStart | None) -> tuple[int, bool, datetim
         facts = run.facts()
     except FileRefused:
         facts = {}
-    said = _time(str(facts.get("started")), "%Y-%m-%dT%H:%M:%S.%fZ") or datetime.min.replace(tzinfo=UTC)
+    started = _time(str(facts.get("started")), "%Y-%m-%dT%H:%M:%S.%fZ") or datetime.min.replace(tzinfo=UTC)
     found = FOLDER.fullmatch(run.folder_name)
     named = _time(found[1], "%Y-%m-%dT%H-%M-%SZ") if found else None
     is_original = facts.get("folder_name") == run.folder_name
-    return _number(run, facts, newest), is_original, named or said, said, run.folder_name
+    return _number(run, facts, newest), is_original, named or started, started, run.folder_name
 
 
 def _number(run: RunRecord, facts: Mapping[str, Any], newest: LastStart | None) -> int:

@@ -131,15 +131,15 @@ class RunRecord(OutputFiles):
 
     def status(self) -> Status | Literal["killed", "unknown"]:
         """Return the recorded status; `killed` if no process runs it any more, `unknown` if run.json is damaged."""
-        said = "running"
+        status = "running"
         if self.has_begun:
             try:
-                said = self.facts().get("status")
+                status = self.facts().get("status")
             except FileRefused:
                 return "unknown"
-        if said == "running":
+        if status == "running":
             return "running" if locks.locked(self.path) else "killed"
-        return said if said in {"completed", "stopped", "interrupted", "failed"} else "unknown"
+        return status if status in {"completed", "stopped", "interrupted", "failed"} else "unknown"
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
@@ -203,10 +203,10 @@ class RunRecord(OutputFiles):
         facts = self.facts()
         if facts["format"] == 1:
             return Prefix(), False
-        said = facts.get("history")
-        found = said if said is not None else self.checkpoints.newest_facts().get("history", {})
+        recorded = facts.get("history")
+        found = recorded if recorded is not None else self.checkpoints.newest_facts().get("history", {})
         try:
-            return Prefix.model_validate(found), said is not None
+            return Prefix.model_validate(found), recorded is not None
         except ValidationError:
             raise FileRefused(f"the newest checkpoint of {quoted(self.path)} has no record of {_HISTORY}") from None
 
@@ -261,10 +261,10 @@ class RunRecord(OutputFiles):
     def plugins(self) -> list[UserCode]:
         """Return the copies of custom code, in their order in the config. Raises FileRefused if one was changed."""
         found = []
-        for said in self.facts().get("plugins", []):
-            path = self._inside(_PLUGINS, said["file"], make=False)
+        for entry in self.facts().get("plugins", []):
+            path = self._inside(_PLUGINS, entry["file"], make=False)
             found.append(UserCode(path, must_read(path)))
-            check(path, found[-1].source, {said["sha256"]})
+            check(path, found[-1].source, {entry["sha256"]})
         return found
 
     def _write_text(self, name: str, text: str) -> None:

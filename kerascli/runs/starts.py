@@ -40,8 +40,8 @@ def take(runs_dir: Path, make_folder: Callable[[], Path]) -> tuple[Path, Start]:
             sequence=before.sequence if before else secrets.token_hex(8), number=before.number + 1 if before else 1
         )
         path = make_folder()
-        said: dict[str, Any] = {**start.model_dump(), "folder_name": path.name}
-        storage.write_bytes(runs_dir / _FILE, sealed(said))
+        facts: dict[str, Any] = {**start.model_dump(), "folder_name": path.name}
+        storage.write_bytes(runs_dir / _FILE, sealed(facts))
     return path, start
 
 

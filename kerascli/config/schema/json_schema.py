@@ -134,9 +134,9 @@ def _definitions(kind: str, registry: Registry[Any], forms: dict[str, Schema], p
     }
     bare: list[Schema] = []
     if plain:
-        told = [first_line(registry.get(name)) for name in plain]  # editors show it with each completion
+        descriptions = [first_line(registry.get(name)) for name in plain]  # editors show it with each completion
         bare = [
-            {"enum": plain, "enumDescriptions": told},
+            {"enum": plain, "enumDescriptions": descriptions},
             {"type": "string", "pattern": "|".join(spellings[name] for name in plain)},
         ]
     whole: Schema = {"anyOf": [*bare, mapping, _REFERENCE]}  # without a description: editors show the innermost one
@@ -176,11 +176,11 @@ def _closed(properties: Schema) -> Schema:
 
 def _value(schema: Schema) -> Schema:
     """Return a schema of settings as standard JSON Schema, which accepts a reference ($name) in place of any value."""
-    told = {key: schema[key] for key in ("description", "default") if key in schema}
+    shown = {key: schema[key] for key in ("description", "default") if key in schema}
     options = [option for part in schema.get("anyOf", [schema]) for option in _options(part)]
     if {"type": "string"} not in options and _REFERENCE not in options:
         options.append(_REFERENCE)
-    return {**told, "anyOf": options}
+    return {**shown, "anyOf": options}
 
 
 def _options(schema: Schema) -> list[Schema]:

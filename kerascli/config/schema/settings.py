@@ -26,10 +26,10 @@ class Setting:
 
     def described(self) -> Schema:
         """Return the schema with the description and default that an editor shows."""
-        told: Schema = {"description": self.meaning} if self.meaning else {}
+        shown: Schema = {"description": self.meaning} if self.meaning else {}
         if self.default is not None:
-            told["default"] = self.default
-        return {**told, **self.schema}
+            shown["default"] = self.default
+        return {**shown, **self.schema}
 
 
 class _Schemas(GenerateJsonSchema):

@@ -55,11 +55,11 @@ def parse_steps(
     known = {key: value for key, value in known.items() if key in ComputeSection.model_fields}
     compute, of_compute = read_section(ComputeSection, known, ("compile",))
     reader = _Reader(scope, built, inputs, targets, classes, compute.precision, built.owners)
-    rounds = reader.read(section)
+    passes = reader.read(section)
     faults += [*of_compute, *reader.faults]
     if faults:
         raise Invalid(faults)
-    return TrainStepSpec(tuple(rounds), compute)
+    return TrainStepSpec(tuple(passes), compute)
 
 
 def _compile_faults(section: Any) -> list[Fault]:
@@ -231,16 +231,16 @@ class _Reader:
         self, update: UpdateSpec, path: Path, terms: TermReader, specs: Mapping[str, TensorSpec]
     ) -> UpdateSpec:
         """Return the update with the columns of its metrics, which may depend on shapes."""
-        update = replace(update, metrics=tuple(terms.with_columns(judged, specs) for judged in update.metrics))
-        for judged in update.metrics:
-            if judged.columns != (judged.name,):
-                self._claim_columns(update, [(name, (*path, "metrics", judged.name)) for name in judged.columns])
+        update = replace(update, metrics=tuple(terms.with_columns(use, specs) for use in update.metrics))
+        for use in update.metrics:
+            if use.columns != (use.name,):
+                self._claim_columns(update, [(name, (*path, "metrics", use.name)) for name in use.columns])
         return update
 
     def _check_columns(self, update: UpdateSpec, path: Path) -> None:
         named = [("loss", path), ("learning_rate", path)]
         named += [(term.name, (*path, "loss", term.name)) for term in update.terms]
-        named += [(judged.name, (*path, "metrics", judged.name)) for judged in update.metrics]
+        named += [(use.name, (*path, "metrics", use.name)) for use in update.metrics]
         named += [(node.name, node.path) for node in flat(update.layers or ()) if node.name in update.figures]
         self._claim_columns(update, named)
 

@@ -63,17 +63,17 @@ class TermReader:
 
     def check(self, specs: Mapping[str, TensorSpec]) -> None:
         """Check the shapes of all comparisons; `specs` are the tensors of the forward pass. Adds to `faults`."""
-        for thing, of, path in self._pending:
+        for component, of, path in self._pending:
             if isinstance(of.y_true, str):
                 expected = (self._targets or {}).get(of.y_true) if of.is_target else specs[of.y_true]
-                problem = None if expected is None else thing.check(expected, specs[of.y_pred])
+                problem = None if expected is None else component.check(expected, specs[of.y_pred])
                 if problem:
                     self._add(problem, path)
 
-    def with_columns(self, judged: UpdateMetric, specs: Mapping[str, TensorSpec]) -> UpdateMetric:
+    def with_columns(self, use: UpdateMetric, specs: Mapping[str, TensorSpec]) -> UpdateMetric:
         """Return the metric with the names of its columns, which may depend on the shape of the prediction."""
-        classes = self._classes.get(str(judged.of.y_true)) if judged.of.is_target else None
-        return replace(judged, columns=judged.metric.columns(judged.name, specs[judged.of.y_pred], classes))
+        classes = self._classes.get(str(use.of.y_true)) if use.of.is_target else None
+        return replace(use, columns=use.metric.columns(use.name, specs[use.of.y_pred], classes))
 
     def _add(self, text: str, path: Path, *, key: bool = False, hint: str | None = None) -> None:
         self.faults.append(Fault(text, path, "key" if key else "value", hint=hint))
@@ -120,7 +120,9 @@ class TermReader:
                 self._add(f"'{path[-1]}' needs '{key}'{what}", path, key=True)
         return section
 
-    def _compared(self, section: LossSection | MetricSection, path: Path, judge: Component | None) -> Comparison | None:
+    def _compared(
+        self, section: LossSection | MetricSection, path: Path, component: Component | None
+    ) -> Comparison | None:
         if not section.model_fields_set >= {"y_pred", "y_true"}:
             return None
         y_pred = self._forward.reading.tensor(section.y_pred, (*path, "y_pred"))
@@ -128,7 +130,7 @@ class TermReader:
         if y_pred is None or y_true is None:
             return None
         self.outputs += [y_pred, *([y_true] if isinstance(y_true, str) and not is_target else [])]
-        return Comparison(y_pred, y_true, is_target, class_numbers=getattr(judge, "sparse_targets", False))
+        return Comparison(y_pred, y_true, is_target, class_numbers=getattr(component, "sparse_targets", False))
 
     def _y_true(self, value: Any, path: Path) -> tuple[str | float | None, bool]:
         """Return the ground truth (a number, a target or a tensor; None after a fault), and True for a target."""

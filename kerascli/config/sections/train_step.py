@@ -111,17 +111,17 @@ class UpdateSpec:
         names: dict[str, Literal["min", "max"]] = {f"{self.name}_loss": "min"}
         for name in (*(term.name for term in self.terms), *self.figures):
             names[f"{self.name}_{name}"] = "min"
-        for judged in self.metrics:
-            names.update({f"{self.name}_{column}": judged.metric.direction for column in judged.columns})
+        for use in self.metrics:
+            names.update({f"{self.name}_{column}": use.metric.direction for column in use.columns})
         return names
 
     def several(self) -> dict[str, tuple[str, ...]]:
         """Return the metrics with several values, each with the names of its columns."""
         prefix = f"{self.name}_"
         return {
-            f"{prefix}{judged.name}": tuple(f"{prefix}{column}" for column in judged.columns)
-            for judged in self.metrics
-            if judged.columns != (judged.name,)
+            f"{prefix}{use.name}": tuple(f"{prefix}{column}" for column in use.columns)
+            for use in self.metrics
+            if use.columns != (use.name,)
         }
 
 
