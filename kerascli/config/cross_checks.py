@@ -32,14 +32,14 @@ def cross_faults(
         for pair in spec.compile.pairs:
             faults += _class_faults(spec, pair, targets)
     if spec.training is not None:
-        faults += _rival_faults(spec.fit.callbacks)
+        faults += _overwrite_faults(spec.fit.callbacks)
         for index, callback in enumerate(spec.fit.callbacks):
             written = sections["fit"]["callbacks"][index]
             name, arguments = next(iter(written.items())) if isinstance(written, dict) else (written, None)
             path: Path = ("fit", "callbacks", index, name)
-            faults += _figure_faults(spec, callback, path, arguments, are_classes_known=targets is not None)
+            faults += _monitor_faults(spec, callback, path, arguments, are_classes_known=targets is not None)
             faults += _callback_faults(spec, callback, path, arguments, splits)
-        faults += [*_weight_faults(spec, sections, targets), *_row_faults(spec)]
+        faults += [*_class_weight_faults(spec, sections, targets), *_sample_weight_faults(spec)]
     return faults
 
 
@@ -108,7 +108,7 @@ def _class_faults(spec: RunSpec, pair: OutputTarget, targets: Mapping[str, Field
         yield Fault(text, node.path, "key", hint=f"one output per class: units: $targets.{pair.target}.num_classes")
 
 
-def _rival_faults(callbacks: Sequence[Callback]) -> Iterator[Fault]:
+def _overwrite_faults(callbacks: Sequence[Callback]) -> Iterator[Fault]:
     """Yield a fault for callbacks that would overwrite each other's checkpoint or file."""
     taken: set[str] = set()
     for index, callback in enumerate(callbacks):
@@ -131,38 +131,34 @@ def _callback_faults(
     if isinstance(callback, Sampler):
         yield from sample_faults(spec, callback, path, arguments, splits)
     if callback.sets_learning_rate:
-        yield from _rate_faults(callback, rules, path)
+        yield from _learning_rate_faults(callback, rules, path)
 
 
-def _figure_faults(
+def _monitor_faults(
     spec: RunSpec, callback: Callback, path: Path, arguments: Any, *, are_classes_known: bool
 ) -> Iterator[Fault]:
     """Yield a fault if a callback monitors a name that is not a column of the history."""
-    figures, several, watched = spec.log_names(), spec.several(), callback.watched()
-    missing = [figure for figure in watched if figure not in figures]
-    if (
-        missing
-        and not are_classes_known
-        and all(figure.startswith(tuple(f"{n}_" for n in several)) for figure in missing)
-    ):
+    names, several, monitored = spec.log_names(), spec.several(), callback.watched()
+    missing = [name for name in monitored if name not in names]
+    if missing and not are_classes_known and all(name.startswith(tuple(f"{n}_" for n in several)) for name in missing):
         return  # the columns are named by classes, which only the data knows
-    problem = _whole_metric(watched, several) or callback.check(figures)
+    problem = _multi_value_problem(monitored, several) or callback.check(names)
     if problem:
         key = callback.names_figure_in(next(iter(missing), ""))
-        is_said = isinstance(arguments, dict) and key in arguments
-        yield Fault(problem, (*path, key) if is_said else path, "value" if is_said else "key")
+        is_written = isinstance(arguments, dict) and key in arguments
+        yield Fault(problem, (*path, key) if is_written else path, "value" if is_written else "key")
 
 
-def _whole_metric(watched: Sequence[str], several: Mapping[str, Sequence[str]]) -> str | None:
+def _multi_value_problem(monitored: Sequence[str], several: Mapping[str, Sequence[str]]) -> str | None:
     """Return a message if a callback monitors a metric of several values instead of one of its columns, or None."""
-    for figure in watched:
-        if figure in several:
-            columns = ", ".join(several[figure])
-            return f"'{figure}' has {len(several[figure])} values; monitor one of its columns: {columns}"
+    for name in monitored:
+        if name in several:
+            columns = ", ".join(several[name])
+            return f"'{name}' has {len(several[name])} values; monitor one of its columns: {columns}"
     return None
 
 
-def _rate_faults(callback: Callback, rules: Mapping[str, Optimizer], path: Path) -> Iterator[Fault]:
+def _learning_rate_faults(callback: Callback, rules: Mapping[str, Optimizer], path: Path) -> Iterator[Fault]:
     """Yield a fault if a callback sets the learning rate of an unknown update, or one that follows a schedule."""
     update = getattr(callback, "update", None)
     if update is not None and update not in rules:
@@ -174,13 +170,15 @@ def _rate_faults(callback: Callback, rules: Mapping[str, Optimizer], path: Path)
     for name, rule in rules.items():
         rate = rule.learning_rate
         if isinstance(rate, Schedule) and update in (None, name):
-            whose = f"the optimizer of '{name}'" if name else "the optimizer"
-            text = f"{callback.component_name} sets the learning rate, but {whose} follows '{rate.component_name}'"
+            owner = f"the optimizer of '{name}'" if name else "the optimizer"
+            text = f"{callback.component_name} sets the learning rate, but {owner} follows '{rate.component_name}'"
             hint = "give the optimizer a number as learning_rate, or drop the callback"
             yield Fault(text, path, "key", hint=hint)
 
 
-def _weight_faults(spec: RunSpec, sections: Mapping[Any, Any], targets: Mapping[str, Field] | None) -> Iterator[Fault]:
+def _class_weight_faults(
+    spec: RunSpec, sections: Mapping[Any, Any], targets: Mapping[str, Field] | None
+) -> Iterator[Fault]:
     """Yield the faults of `class_weight`, which needs a single output, known classes and no sample weights."""
     if spec.fit.class_weight is None:
         return
@@ -199,7 +197,7 @@ def _weight_faults(spec: RunSpec, sections: Mapping[Any, Any], targets: Mapping[
             yield replace(fault, path=path_as_written(fault.path, sections["fit"]))
 
 
-def _row_faults(spec: RunSpec) -> Iterator[Fault]:
+def _sample_weight_faults(spec: RunSpec) -> Iterator[Fault]:
     """Yield a fault for losses and metrics reduced over the rows of a batch, if there are sample or class weights."""
     uses: list[tuple[str, Component | None]] = []
     if spec.compile is not None:

@@ -55,9 +55,9 @@ def sample_faults(
     found = callback.check_model(models_of(spec))
     if found is not None:
         setting, text = found
-        is_said = isinstance(arguments, dict) and setting in arguments
-        where = (*path, setting) if is_said else path
-        yield Fault(f"{callback.component_name}: {text}", where, "value" if is_said else "key")
+        is_written = isinstance(arguments, dict) and setting in arguments
+        where = (*path, setting) if is_written else path
+        yield Fault(f"{callback.component_name}: {text}", where, "value" if is_written else "key")
     if isinstance(callback, ShowsRows) and callback.split is not None:
         yield from split_faults(f"{callback.component_name}: split", callback.split, splits, (*path, "split"))
     view = spec.model.views.get(callback.view or "")

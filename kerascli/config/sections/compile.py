@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 from pydantic import BeforeValidator
 
 from kerascli.component import plain
-from kerascli.config.sections.fit import OfAllPhases
+from kerascli.config.sections.fit import NotPerPhase
 from kerascli.config.sections.per_output import by_output
 from kerascli.errors import one_of, show
 from kerascli.metrics.comparisons import OutputTarget
@@ -39,7 +39,7 @@ class ComputeSection(BaseSection):
 
     precision: Annotated[Precision, BeforeValidator(_known_precision)] = "float32"
     """Dtype policy; the mixed ones compute in half precision (torch's autocast), with variables in float32."""
-    jit_compile: Annotated[JitCompile, OfAllPhases("it applies to all phases")] = "auto"
+    jit_compile: Annotated[JitCompile, NotPerPhase("it applies to all phases")] = "auto"
     """Compile the training step with torch's compiler; auto: if the run saves more time than compiling takes."""
 
 

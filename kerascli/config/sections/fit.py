@@ -17,7 +17,7 @@ def _listed(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _by_text(value: Any) -> Any:
+def _with_text_keys(value: Any) -> Any:
     """Return a mapping with its keys, class names or indices (`{0: 1.0, owl: 2.0}`), as text."""
     return {str(key): weight for key, weight in value.items()} if isinstance(value, dict) else value
 
@@ -27,7 +27,7 @@ ValidationFrequency = PositiveInt | Annotated[tuple[PositiveInt, ...], BeforeVal
 
 
 @dataclass(frozen=True, slots=True)
-class OfAllPhases:
+class NotPerPhase:
     """Annotation of a field that no phase of a fit can set, with the reason."""
 
     reason: str
@@ -54,15 +54,15 @@ class FitSpec(BaseSection):
     """Number of epochs from one validation to the next, or a list of the epochs to validate after."""
     steps_per_epoch: PositiveInt | None = None
     """Number of batches per epoch; null: all rows. The next epoch goes on with the rows after them."""
-    initial_epoch: Annotated[NonNegativeInt, OfAllPhases("epochs count on from phase to phase")] = 0
+    initial_epoch: Annotated[NonNegativeInt, NotPerPhase("epochs count on from phase to phase")] = 0
     """Number of epochs that count as trained already; training starts with the one after them."""
     shuffle: bool = True
     """Shuffle the training rows before each epoch; the order follows from the seed."""
-    class_weight: Annotated[dict[str, NonNegativeFloat], BeforeValidator(_by_text)] | None = None
+    class_weight: Annotated[dict[str, NonNegativeFloat], BeforeValidator(_with_text_keys)] | None = None
     """Weight of each class in the training loss: mapping from class index or class name to a number."""
     reset_states: Literal["epoch", "never"] = "epoch"
     """Reset of stateful layers: before each epoch, or never in training. Evaluation starts from zero states."""
-    deterministic: Annotated[bool, OfAllPhases("it applies to all phases")] = False
+    deterministic: Annotated[bool, NotPerPhase("it applies to all phases")] = False
     """Use deterministic algorithms on CUDA, which are slower; the CPU is deterministic anyway."""
     trainable: dict[str, bool] = Field(default={})
     """Layers to train or freeze: mapping from a name, a glob or a range `first..last` to a flag; later entries win."""

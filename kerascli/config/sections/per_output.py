@@ -59,13 +59,13 @@ def _is_by_output(value: dict[Any, Any], outputs: Collection[str] | None, regist
         return True
     if any(registry.find(str(name)) for name in value):
         return False
-    return all(_is_thing(written, registry) for written in value.values())
+    return all(_is_component_form(written, registry) for written in value.values())
 
 
-def _is_thing(written: Any, registry: Registry[Any]) -> bool:
+def _is_component_form(written: Any, registry: Registry[Any]) -> bool:
     """Return True for a component (`mse`, `{mse: ...}`) or a list of components."""
     if isinstance(written, list):
-        return all(_is_thing(item, registry) for item in written)
+        return all(_is_component_form(item, registry) for item in written)
     name = next(iter(written)) if isinstance(written, dict) and len(written) == 1 else written
     return isinstance(name, str) and registry.find(name) is not None
 

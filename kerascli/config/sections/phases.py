@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 from kerascli.component import Invalid
 from kerascli.config.composition.merge import Merger, component_name, is_component
 from kerascli.config.sections.compile import ComputeSection
-from kerascli.config.sections.fit import FitSpec, OfAllPhases
+from kerascli.config.sections.fit import FitSpec, NotPerPhase
 from kerascli.config.yaml.document import Document, Faulty, Mark, one_error
 from kerascli.errors import ConfigError, Fault, Path, Related, show
 from kerascli.section import BaseSection, section_ref, unknown_keys
@@ -30,14 +30,14 @@ class PhaseSection(BaseSection):
     """Settings merged into the config's `data`."""
 
 
-def _of_all(cls: type[BaseSection]) -> dict[str, str]:
+def _not_per_phase(cls: type[BaseSection]) -> dict[str, str]:
     """Return the fields that no phase can set, each with the reason."""
     marks = ((name, mark) for name, info in cls.model_fields.items() for mark in info.metadata)
-    return {name: mark.reason for name, mark in marks if isinstance(mark, OfAllPhases)}
+    return {name: mark.reason for name, mark in marks if isinstance(mark, NotPerPhase)}
 
 
-_OF_ALL_PHASES = _of_all(FitSpec)
-SETTINGS = tuple(name for name in FitSpec.model_fields if name not in _OF_ALL_PHASES)
+_NOT_PER_PHASE = _not_per_phase(FitSpec)
+SETTINGS = tuple(name for name in FitSpec.model_fields if name not in _NOT_PER_PHASE)
 SECTIONS = tuple(name for name in PhaseSection.model_fields if name not in SETTINGS)
 KEYS = (*SETTINGS, *SECTIONS)
 _TRAINABLE: Path = ("fit", "trainable")
@@ -89,16 +89,16 @@ def _settings(phase: Any, path: Path, faults: list[Fault]) -> dict[Any, Any]:
         faults.append(Fault(f"phases: expected the settings of a phase, got {show(phase)}", path))
     found: dict[Any, Any] = {}
     for key, value in phase.items() if isinstance(phase, dict) else ():
-        if key in _OF_ALL_PHASES:
-            faults.append(_not_in_a_phase(key, _OF_ALL_PHASES[key], path))
+        if key in _NOT_PER_PHASE:
+            faults.append(_not_in_a_phase(key, _NOT_PER_PHASE[key], path))
         elif key not in KEYS:
             faults += unknown_keys([key], KEYS, "a phase", path, listed="a phase has")
         else:
             found[key] = value
     if isinstance(compiled := found.get("compile"), dict):
-        of_all = _of_all(ComputeSection)
-        faults += [_not_in_a_phase(key, of_all[key], (*path, "compile")) for key in compiled if key in of_all]
-        found["compile"] = {key: compiled[key] for key in compiled if key not in of_all}
+        fixed = _not_per_phase(ComputeSection)
+        faults += [_not_in_a_phase(key, fixed[key], (*path, "compile")) for key in compiled if key in fixed]
+        found["compile"] = {key: compiled[key] for key in compiled if key not in fixed}
     return found
 
 
