@@ -1,6 +1,6 @@
 """Entry point of `kerascli` and `python -m kerascli`; sets signal handlers before it imports anything else."""
 
-# `signal` is made of it, but takes milliseconds to import, in which Ctrl-C would show a traceback.
+# `signal` is built on `_signal`, but takes milliseconds to import, in which Ctrl-C would show a traceback.
 import _signal  # pyright: ignore[reportMissingImports]
 import os
 from types import FrameType
@@ -16,7 +16,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 for _number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
-    if _signal.getsignal(_number) != _signal.SIG_IGN:  # as nohup leaves SIGHUP
+    if _signal.getsignal(_number) != _signal.SIG_IGN:  # nohup sets SIGHUP to be ignored
         _signal.signal(_number, _end)
 
 

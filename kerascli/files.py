@@ -95,7 +95,7 @@ def read_bytes(path: Path, limit: int, shown: str | None = None) -> bytes:
         if size > limit:
             raise DataError(f"'{safe_text(shown or str(path))}' has {size:,} bytes; the limit here is {limit:,}")
         try:
-            return file.read(size + 1)  # with a larger number, memory would be taken for that
+            return file.read(size + 1)  # read() allocates as much memory as it is asked for
         except OSError as error:
             raise StorageError(f"cannot read '{safe_text(shown or str(path))}': {_reason(error)}") from None
 
@@ -211,7 +211,7 @@ def _depth(data: bytes) -> int:
     import numpy as np  # most files that are read here need none of it
 
     deepest = depth = 0
-    for start in range(0, len(data), 2**20):  # the counts take many times the bytes
+    for start in range(0, len(data), 2**20):  # in parts, since the counts take many times the memory of the bytes
         codes = np.frombuffer(data, np.uint8, min(2**20, len(data) - start), start)
         steps = np.isin(codes, (0x5B, 0x7B)).astype(np.int32) - np.isin(codes, (0x5D, 0x7D))
         depths = np.cumsum(steps)

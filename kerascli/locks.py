@@ -92,5 +92,5 @@ def _holder(descriptor: int) -> str:
     try:
         holder = json.loads(os.pread(descriptor, 4096, 0))
         return safe_text(f"pid {holder['pid']} on host {holder['host']} since {holder['since']}")
-    except (ValueError, TypeError, KeyError, RecursionError):  # caught between its lock and its line
+    except (ValueError, TypeError, KeyError, RecursionError):  # read between its locking and its writing
         return "another process"

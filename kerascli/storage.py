@@ -44,7 +44,7 @@ def _fsync(descriptor: int) -> None:
             fcntl.fcntl(descriptor, full)
             return
         except OSError as error:
-            if error.errno not in {errno.ENOTSUP, errno.EINVAL, errno.ENOTTY}:  # network file systems do not know it
+            if error.errno not in {errno.ENOTSUP, errno.EINVAL, errno.ENOTTY}:  # unsupported by network file systems
                 raise
     os.fsync(descriptor)
 
@@ -209,7 +209,7 @@ def sweep(folder: Path) -> None:
             # A file with our own process id is older than this process: ids are reused, as in containers.
             if not found or (int(found[1]) != os.getpid() and _alive(int(found[1]))):
                 continue
-            with contextlib.suppress(FileNotFoundError):  # another process may sweep, too
+            with contextlib.suppress(FileNotFoundError):  # another process may be removing it, too
                 (_rmtree if entry.is_dir(follow_symlinks=False) else _unlink)(Path(entry.path))
 
 

@@ -36,7 +36,7 @@ def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = (
             if detail["loc"][-1] not in meant:  # else it is present, misspelt: one fault is enough
                 missing.setdefault(detail["loc"][:-1], []).append(str(detail["loc"][-1]))
             continue
-        own = getattr(detail.get("ctx", {}).get("error"), "faults", None)  # of an Invalid
+        own = getattr(detail.get("ctx", {}).get("error"), "faults", None)  # the faults of an Invalid
         found += [describe(dict(detail), owner)] if own is None else [fault.below(detail["loc"]) for fault in own]
     found += [describe_missing(names, path, owner) for path, names in missing.items()]
     return [fault.below(written) for fault in _without_repeats(found)]
@@ -60,7 +60,7 @@ def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
     title = _title(owner)
     kind, value, context = detail["type"], detail.get("input"), detail.get("ctx", {})
     if kind == "extra_forbidden":
-        key = detail["loc"][-1]  # the user's, even where it looks like a member of a union
+        key = detail["loc"][-1]  # as written, even if it looks like a member of a union
         path = (*_without_union_tags(detail["loc"][:-1]), key)
         reason = getattr(owner, "reason_against", lambda _: None)(str(key))
         explained = hasattr(owner, "component_name")
@@ -76,7 +76,7 @@ def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
         expected = one_of(_literals(context["expected"]))
         close = suggestion(value, _literals(context["expected"])) if isinstance(value, str) else ""
         return Fault(f"{name}: expected {expected}, got {show(value)}{close}", path)
-    if kind == "too_short":  # of a list as long as one likes: a short list of a fixed length lacks its last places
+    if kind == "too_short":  # of lists of any length; too short lists of a fixed length are reported as "missing"
         wanted = counted(context["min_length"], "value")
         return Fault(f"{name}: expected at least {wanted}, got {context['actual_length'] or 'none'}", path)
     if kind == "too_long":

@@ -59,7 +59,7 @@ def study(table: Table, target: str) -> Starter:
         place = table.place(int(missing.argmax()), target)
         hint = "remove those rows, or choose another target"
         rows = "1 row" if missing.sum() == 1 else f"{missing.sum():,} rows"
-        raise DataError(Fault(f"no value of the target in {rows}", place=place, hint=hint))
+        raise DataError(Fault(f"the target is missing in {rows}", place=place, hint=hint))
     found, counts = np.unique(values, return_counts=True)
     is_text = values.dtype == object
     is_classes = is_text or (
@@ -113,7 +113,7 @@ def _study(name: str, values: np.ndarray) -> Column:
             return Column(name, "left out", reason=f"{len(found):,} different words")
         return Column(name, "words", bool(missing.any()))
     if _is_count(values):
-        return Column(name, "left out", reason="it numbers the rows")
+        return Column(name, "left out", reason="row numbers")
     return Column(name, "numbers", bool(missing.any()))
 
 

@@ -144,7 +144,7 @@ class Checkpoints:
                 held = read_manifest(self._slot(slot))
                 newer = any(slot in each.slots and each.step > held.step for each in intact.values())
                 if newer or intact.get(held.step, held) != held or held.step > max(intact, default=held.step):
-                    raise Damaged("it is not what the manifests of steps say")
+                    raise Damaged("it contradicts the manifests of steps")
             except Damaged as reason:
                 found.append(f"'{slot}': {reason}")
         return [f"{quoted(self.folder.parent)}: damaged checkpoint, {text}" for text in found]

@@ -97,7 +97,7 @@ class RunRecord(OutputFiles):
                     storage.sweep(folder)
             yield
 
-    # What the run is
+    # Identity and status
 
     @property
     def folder_name(self) -> str:

@@ -279,7 +279,7 @@ def test_circles_long_chains_and_missing_files_are_refused(tmp_path: Path) -> No
         write(tmp_path, **{f"n{i}": f"extends: n{i + 1}.yaml"})
     (tmp_path / f"n{MAX_CHAIN + 1}.yaml").write_text("a: 1")
     cases = {
-        a: f"{tmp_path}/b.yaml:1:10: error: extends goes in a circle: {a} -> {tmp_path}/b.yaml -> {a}",
+        a: f"{tmp_path}/b.yaml:1:10: error: extends is circular: {a} -> {tmp_path}/b.yaml -> {a}",
         tmp_path / "c.yaml": f"{tmp_path}/c.yaml:1:10: error: extends: expected the path of a config, got 3",
         tmp_path / "d.yaml": (
             f"{tmp_path}/d.yaml:1:10: error: there is no file '{tmp_path}/bb.yaml'; did you mean '{tmp_path}/b.yaml'?"

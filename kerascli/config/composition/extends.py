@@ -45,7 +45,7 @@ def _base(chain: list[Document]) -> Document:
     files = [os.path.realpath(_file(each)) for each in chain]
     if os.path.realpath(path) in files:
         circle = [each.name for each in chain[files.index(os.path.realpath(path)) :]]
-        text = f"extends goes in a circle: {' -> '.join([*circle, circle[0]])}"
+        text = f"extends is circular: {' -> '.join([*circle, circle[0]])}"
         raise upper.error([Fault(text, ("extends",))])
     if len(chain) > MAX_CHAIN:
         raise upper.error([Fault(f"extends: a chain of more than {MAX_CHAIN} files", ("extends",))])

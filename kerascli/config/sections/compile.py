@@ -24,7 +24,9 @@ def _on_off_auto(value: Any) -> Any:
 
 def _known_precision(value: Any) -> Any:
     if value not in get_args(Precision):
-        raise ValueError(f"expected {one_of(get_args(Precision))}, got {show(value)}")  # none is near to another
+        raise ValueError(
+            f"expected {one_of(get_args(Precision))}, got {show(value)}"
+        )  # no suggestion: a similar name is another precision
     return value
 
 

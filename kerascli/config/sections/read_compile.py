@@ -184,7 +184,7 @@ class _Resolver:
                 name, classes = metric.log_name(), self.classes.get(pairs.get(output, ""))
                 columns = metric.columns(name, given, classes)
                 if key == "weighted_metrics" and any(self._full(output, each) in self.names for each in columns):
-                    name = f"weighted_{name}"  # as in Keras, where both are asked for
+                    name = f"weighted_{name}"  # as in Keras, if a metric is both weighted and unweighted
                     columns = metric.columns(name, given, classes)
                 problem = metric.check(expected, given) if expected is not None and given is not None else None
                 if problem:

@@ -72,7 +72,7 @@ class Document:
             return place
         start = place.column - 1
         start += place.source[start : start + 1] in {"'", '"'}
-        if not place.source.startswith(text, start):  # a block of text, an alias, escapes
+        if not place.source.startswith(text, start):  # a block scalar, an alias or escapes
             return place
         return replace(place, column=start + column, length=length)
 

@@ -74,7 +74,7 @@ def _scalar(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         text = repr(value)
-        if read_scalar(text) != value:  # raises for what is not finite or too large
+        if read_scalar(text) != value:  # raises for numbers that are not finite or too large
             raise TypeError(f"{type(value).__name__} is no plain number")
         return text
     if isinstance(value, str):
