@@ -57,15 +57,15 @@ class HistoryWriter:
         self._size, self._known = len(self._known), b""
 
     def append(self, row: history.Row) -> None:
-        """Append the row of an epoch; it is durable after `vouched`."""
+        """Append the row of an epoch; it is durable after `synced_prefix`."""
         line = history.line(row, self._names).encode()
         storage.append(self.path, line)
         self._size += len(line)
         self._digest.update(line)
         self._synced = False
 
-    def vouched(self) -> Prefix:
-        """Make all rows durable and return their length and digest."""
+    def synced_prefix(self) -> Prefix:
+        """Make all rows durable and return the length and digest of the file."""
         if not self._synced:
             storage.sync_file(self.path)
             self._synced = True

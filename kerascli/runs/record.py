@@ -28,7 +28,7 @@ from kerascli.runs.history_writer import HistoryWriter, Prefix
 from kerascli.runs.outputs import LOGS, PLOTS, PROFILE, SAMPLES, OutputFiles
 from kerascli.runs.reading import decoded, must_read, quoted
 from kerascli.runs.sealed import sealed
-from kerascli.runs.vouched import VouchedFiles, check
+from kerascli.runs.verified_files import VerifiedFiles, check
 from kerascli.user_code import UserCode
 
 Status = Literal["running", "completed", "stopped", "interrupted", "failed"]
@@ -55,7 +55,7 @@ class RunRecord(OutputFiles):
         self._seconds_before = 0.0
         self._start: starts.Start | None = None
         self._history: HistoryWriter | None = None
-        self._files = VouchedFiles(path, self.facts, self._write_facts)
+        self._files = VerifiedFiles(path, self.facts, self._write_facts)
 
     @classmethod
     def create(cls, runs_dir: Path, name: str) -> "RunRecord":
@@ -169,7 +169,7 @@ class RunRecord(OutputFiles):
 
     def finish(self, status: Status, *, reason: str | None = None, results: Mapping[str, Any] | None = None) -> None:
         """Record how the run ended. `results` maps split -> loss or metric -> value."""
-        known = {} if self._history is None else {"history": self._history.vouched().model_dump()}
+        known = {} if self._history is None else {"history": self._history.synced_prefix().model_dump()}
         self.note(**ended(status, reason=reason, results=results), **known)
 
     def _write_facts(self, facts: dict[str, Any]) -> None:

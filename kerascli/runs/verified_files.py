@@ -14,7 +14,7 @@ from kerascli.runs.reading import must_read, quoted
 Facts = dict[str, Any]
 
 
-class VouchedFiles:
+class VerifiedFiles:
     """Files written before run.json, or replaced in such an order that run.json is correct after any crash."""
 
     def __init__(self, folder: Path, read_facts: Callable[[], Facts], write_facts: Callable[[Facts], None]) -> None:
