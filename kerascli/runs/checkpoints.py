@@ -82,7 +82,7 @@ class Checkpoints:
         storage.sync_folder(self.folder)
         self._prune(step, [each for each in before if each is not None])
 
-    def settle(self, step: int) -> None:
+    def prepare_resume(self, step: int) -> None:
         """Prepare to resume from `step`: fill slots that a crash left empty, remove later checkpoints, clean up.
 
         Later checkpoints are damaged, and their steps are trained again. They are removed before anything that they
@@ -129,7 +129,7 @@ class Checkpoints:
         filled = {found[1] for name in self._names() if (found := _SLOT.fullmatch(name))}
         return sorted(filled.union(*(self._slots_of(self._manifest(step)) for step in self.steps())))
 
-    def doubts(self) -> list[str]:
+    def damage_reports(self) -> list[str]:
         """Return a sentence for every manifest that is damaged or contradicts another."""
         intact, found = dict[int, Manifest](), list[str]()
         for step in self.steps():
