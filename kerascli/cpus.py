@@ -79,7 +79,7 @@ def _written(quota: float) -> str:
 
 
 def _groups(root: Path) -> Iterator[Path]:
-    """Yield the folders of this process's group and of the groups above it, as far as they are mounted here."""
+    """Yield the folders of this process's cgroup and of its ancestors, as far as they are mounted here."""
     groups = dict(_memberships(root))
     for kind, top, point in _mounts(root):
         if (path := groups.get(kind)) is None:
@@ -91,7 +91,7 @@ def _groups(root: Path) -> Iterator[Path]:
 
 
 def _memberships(root: Path) -> Iterator[tuple[str, PurePosixPath]]:
-    """Yield (version, path of the group) from /proc/self/cgroup; of version 1 for the `cpu` controller."""
+    """Yield (version, path) of this process's cgroups from /proc/self/cgroup; of version 1 for the `cpu` controller."""
     for line in _lines(root / "proc/self/cgroup"):
         number, controllers, path = line.split(":", 2) if line.count(":") > 1 else ("", "", "")
         if number == "0" and not controllers:
@@ -101,7 +101,7 @@ def _memberships(root: Path) -> Iterator[tuple[str, PurePosixPath]]:
 
 
 def _mounts(root: Path) -> Iterator[tuple[str, PurePosixPath, PurePosixPath]]:
-    """Yield (version, path of the mounted group, folder that it is mounted on) from /proc/self/mountinfo."""
+    """Yield (version, path of the mounted cgroup, mount point) from /proc/self/mountinfo."""
     for line in _lines(root / "proc/self/mountinfo"):
         before, _, after = line.partition(" - ")
         mount, system = before.split(), after.split()
@@ -114,12 +114,12 @@ def _mounts(root: Path) -> Iterator[tuple[str, PurePosixPath, PurePosixPath]]:
 
 
 def _unescaped(text: str) -> str:
-    """Return the path; the kernel writes a space in it as \\040."""
+    """Return a path of mountinfo without escapes; the kernel writes a space in it as \\040."""
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
 
 
 def _quota_of(folder: Path) -> float | None:
-    """Return the quota of one group in CPUs; None if it has none or cannot be read."""
+    """Return the CPU quota of one cgroup in CPUs; None if it has none or cannot be read."""
     with contextlib.suppress(ValueError, IndexError, ZeroDivisionError):
         if lines := _lines(folder / "cpu.max"):
             quota, period = lines[0].split()[:2]

@@ -22,7 +22,7 @@ class Damaged(Exception):
 
 
 class BlobFile(BaseModel):
-    """Size and SHA-256 of a blob."""
+    """Size and SHA-256 of a file (blob) of a checkpoint."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -47,7 +47,7 @@ class Manifest(BaseModel):
 
 
 def blob_file(step: int, name: str, sha256: str) -> str:
-    """Return the name of the file that holds a blob."""
+    """Return the file name of a checkpoint's blob."""
     return f"step-{step:08d}.{sha256[:16]}.{name}"
 
 

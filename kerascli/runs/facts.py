@@ -77,7 +77,7 @@ def read_facts(path: Path) -> dict[str, Any]:
 
 
 def _of_format_1(facts: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Return facts of format 1, which had no seal, in the present form."""
+    """Return the facts of a run.json of format 1, which had no checksum, in the present form."""
     if facts.keys() & {"sha256", "format", "files"}:
         raise FileRefused(f"{quoted(path)} is damaged: its first line is not that of a sealed file")
     weights = facts.pop("weights_sha256", None)

@@ -16,12 +16,12 @@ _WHOLE = re.compile(r"-?\d{1,18}")
 
 
 def header(names: Sequence[str]) -> str:
-    """Return the first line of the file."""
+    """Return the header line of history.csv."""
     return _line(names)
 
 
 def line(row: Row, names: Sequence[str]) -> str:
-    """Return a row as a line. It may lack columns (validation every other epoch); their cells are empty."""
+    """Return a row of history.csv; columns that it lacks (validation every other epoch) have empty cells."""
     if unknown := row.keys() - set(names):
         raise ValueError(f"history.csv has no columns {sorted(unknown)}")
     return _line([_cell(row.get(name)) for name in names])
@@ -43,7 +43,7 @@ def is_figure(name: str) -> bool:
 
 
 def parse(data: bytes, path: Path) -> list[dict[str, int | float]]:
-    """Return the rows, each with the cells that are not empty, equal to the numbers written.
+    """Return the rows of history.csv, each with its non-empty cells as exactly the numbers written.
 
     A last line without a line break is ignored: it is being written, or was cut by a kill. Raises FileRefused.
     """

@@ -292,7 +292,7 @@ def is_run(path: Path) -> bool:
 
 
 def run_around(file: Path) -> Path | None:
-    """Return the run that a file would belong to, or None; plots and samples of a run may be written by others."""
+    """Return the run folder that a file would be part of; None outside of runs, and in their plots/ and samples/."""
     for folder in file.parents:
         named = FOLDER.fullmatch(folder.name) is not None
         if is_run(folder) and (named or (folder / _RESOLVED).is_file()):
