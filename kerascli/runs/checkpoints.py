@@ -82,7 +82,7 @@ class Checkpoints:
         storage.sync_folder(self.folder)
         self._prune(step, [each for each in before if each is not None])
 
-    def prepare_resume(self, step: int) -> None:
+    def settle(self, step: int) -> None:
         """Prepare to resume from `step`: fill slots that a crash left empty, remove later checkpoints, clean up.
 
         Later checkpoints are damaged, and their steps are trained again. They are removed before anything that they

@@ -104,7 +104,7 @@ def resume(
         yield from notes
         with deferred() as stop:
             record.begin({"device": device.value, "device_reason": device.reason, **_thread_facts(threads)})
-            record.checkpoints.prepare_resume(runner.reached.step)
+            record.checkpoints.settle(runner.reached.step)
             record.history_writer.cut()  # to what the checkpoint knows; an epoch after it is trained again
             if sets:
                 _write_resolved(record, phases)
