@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from kerascli.config import known
-from kerascli.config.known import Known, Settings
+from kerascli.config import component_index
+from kerascli.config.component_index import ComponentIndex, Settings
 from kerascli.config.top_level import ConfigSection
 from kerascli.config.yaml.document import Document
 from kerascli.errors import ConfigError, Fault, Path, nearest
@@ -32,7 +32,7 @@ Part = tuple[Path, Literal["value", "name", "key"]]
 
 def refuse_misspelt(document: Document, command: str, flags: Sequence[str]) -> None:
     """Raise ConfigError if names or keys are misspelt and the config has no other faults."""
-    found = known.load()
+    found = component_index.load()
     look = None if found is None else _look(document, found)
     if found and look and look.faults and _Digests(document, command, flags).of(look.open) in found.sound:
         raise document.error(look.faults)
@@ -40,7 +40,7 @@ def refuse_misspelt(document: Document, command: str, flags: Sequence[str]) -> N
 
 def remember(document: Document, command: str, flags: Sequence[str], error: ConfigError | None = None) -> None:
     """Record the outcome of a full check, if the config is valid or misspelt names and keys are its only faults."""
-    found = known.load() or known.make()
+    found = component_index.load() or component_index.make()
     if (look := _look(document, found)) is None:
         return
     digests = _Digests(document, command, flags)
@@ -50,9 +50,9 @@ def remember(document: Document, command: str, flags: Sequence[str], error: Conf
         _keep(found, [digests.of(look.open)])
 
 
-def _keep(found: Known, sound: list[str]) -> None:
+def _keep(found: ComponentIndex, sound: list[str]) -> None:
     if not found.sound.keys() >= set(sound):
-        known.save(found, sound)
+        component_index.save(found, sound)
 
 
 @dataclass(slots=True)
@@ -63,7 +63,7 @@ class _Look:
     open: list[Part] = field(default_factory=list)
 
 
-def _look(document: Document, found: Known) -> _Look | None:
+def _look(document: Document, found: ComponentIndex) -> _Look | None:
     """Return the misspelt names and keys; None if the full check could report them otherwise, or more faults."""
     data, look = document.data, _Look()
     fit, model = data.get("fit"), data.get("model")
@@ -86,7 +86,7 @@ def _look(document: Document, found: Known) -> _Look | None:
     return look
 
 
-def _faults(path: Path, kind: str, entry: Any, found: Known) -> list[tuple[Fault, Part]] | None:
+def _faults(path: Path, kind: str, entry: Any, found: ComponentIndex) -> list[tuple[Fault, Part]] | None:
     """Return the faults of an entry, each with the part to exclude; None if only the full check can tell."""
     written, arguments = (entry, None) if isinstance(entry, str) else next(iter(entry.items()))
     if kind == "layer" and written in _FORMS:
@@ -125,7 +125,7 @@ def _unknown(
     ]  # fmt: skip
 
 
-def _is_first(key: Any, arguments: Mapping[Any, Any], settings: Settings, found: Known) -> bool:
+def _is_first(key: Any, arguments: Mapping[Any, Any], settings: Settings, found: ComponentIndex) -> bool:
     """Return True if a component takes the place of the first argument: `bidirectional: {lstm: 64}`."""
     return len(arguments) == 1 and isinstance(key, str) and any(found.names[kind].find(key) for kind in settings.first)
 

@@ -45,7 +45,7 @@ class Settings:
 
 
 @dataclass(slots=True)
-class Known:
+class ComponentIndex:
     """Index of components by kind and name, with digests of valid configs."""
 
     names: dict[str, Names]
@@ -53,7 +53,7 @@ class Known:
     sound: dict[str, None] = field(default_factory=dict)
 
 
-def load() -> Known | None:
+def load() -> ComponentIndex | None:
     """Return the stored index of the present sources; None if there is none or it is damaged."""
     with suppress(DataError, StorageError, ValueError, TypeError, KeyError, AttributeError):
         seal, _, body = read_bytes(_file(), _MAX_BYTES).partition(b"\n")
@@ -61,18 +61,18 @@ def load() -> Known | None:
             found = json.loads(body)
             names = {kind: Names(kind, *each) for kind, each in found["names"].items()}
             settings = {k: {n: Settings(*s) for n, s in each.items()} for k, each in found["settings"].items()}
-            return Known(names, settings, dict.fromkeys(found["sound"]))
+            return ComponentIndex(names, settings, dict.fromkeys(found["sound"]))
     return None
 
 
-def save(known: Known, sound: Iterable[str]) -> None:
+def save(index: ComponentIndex, sound: Iterable[str]) -> None:
     """Write the index with additional digests; errors of writing are ignored."""
-    kept = list({**known.sound, **dict.fromkeys(sound)})[-_MAX_SOUND:]
+    kept = list({**index.sound, **dict.fromkeys(sound)})[-_MAX_SOUND:]
     body = json.dumps({
-        "names": {kind: [each.prefixes, each.keys] for kind, each in known.names.items()},
+        "names": {kind: [each.prefixes, each.keys] for kind, each in index.names.items()},
         "settings": {
             kind: {name: [getattr(s, key) for key in Settings.__slots__] for name, s in each.items()}
-            for kind, each in known.settings.items()
+            for kind, each in index.settings.items()
         },
         "sound": kept,
     }).encode()  # fmt: skip
@@ -81,11 +81,11 @@ def save(known: Known, sound: Iterable[str]) -> None:
         write_bytes(_file(), _seal(body).encode() + b"\n" + body)
 
 
-def make() -> Known:
+def make() -> ComponentIndex:
     """Return a new index of all components; imports torch."""
     names = {kind: registry.spelled for kind, registry in registries().items()}
     settings = {k: {cls.component_name: _settings(cls) for cls in registry} for k, registry in registries().items()}
-    return Known(names, settings)
+    return ComponentIndex(names, settings)
 
 
 def _settings(cls: type[Component]) -> Settings:
