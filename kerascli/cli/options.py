@@ -135,7 +135,7 @@ def find_run(selector: str, runs_dir: Path) -> "RunRecord":
     if not record.has_checksums:
         note(f"warning: {record.path} is from before runs had checksums: damage to its files would not be noticed")
     if record.status() != "running":  # its checkpoints come and go
-        for text in record.checkpoints.damage_reports():
+        for text in record.checkpoints.doubts():
             note(f"warning: {text}")
     return record
 

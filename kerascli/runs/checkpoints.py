@@ -129,7 +129,7 @@ class Checkpoints:
         filled = {found[1] for name in self._names() if (found := _SLOT.fullmatch(name))}
         return sorted(filled.union(*(self._slots_of(self._manifest(step)) for step in self.steps())))
 
-    def damage_reports(self) -> list[str]:
+    def doubts(self) -> list[str]:
         """Return a sentence for every manifest that is damaged or contradicts another."""
         intact, found = dict[int, Manifest](), list[str]()
         for step in self.steps():

@@ -109,11 +109,11 @@ def test_a_damaged_copy_of_a_slots_manifest_is_warned_of_and_made_good(run: RunR
     path = run.path / "checkpoints" / "best.json"
     whole = path.read_bytes()
     good = run.checkpoints.named("best")
-    assert run.checkpoints.damage_reports() == []
+    assert run.checkpoints.doubts() == []
     for harm in (flip, cut, zero):
         harm(path, luck)
         found = RunRecord(run.path)
-        (doubt,) = found.checkpoints.damage_reports()
+        (doubt,) = found.checkpoints.doubts()
         assert "damaged checkpoint, 'best': " in doubt
         assert dict(found.checkpoints.named("best").blobs) == dict(good.blobs)
         notes = [event.text for event in go_on(found) if isinstance(event, Note) and event.level == "warning"]
@@ -125,14 +125,14 @@ def test_a_damaged_copy_of_a_slots_manifest_is_warned_of_and_made_good(run: RunR
 def test_a_damaged_manifest_of_a_step_is_warned_of(harm: Harm, run: RunRecord) -> None:
     older = sorted((run.path / "checkpoints").glob("step-*.json"))[-2]
     harm(older, random.Random(3))
-    doubts = RunRecord(run.path).checkpoints.damage_reports()
+    doubts = RunRecord(run.path).checkpoints.doubts()
     assert any(f"step {int(older.stem.removeprefix('step-'))}: " in text for text in doubts)
 
 
 def test_a_checkpoint_whose_file_is_gone_or_whose_manifest_is_anothers_is_warned_of(run: RunRecord) -> None:
     newest = sorted((run.path / "checkpoints").glob("step-*.training.safetensors"))[-1]
     newest.rename(newest.with_name("elsewhere"))
-    assert [text for text in run.checkpoints.damage_reports() if "a file of it is missing" in text]
+    assert [text for text in run.checkpoints.doubts() if "a file of it is missing" in text]
 
 
 def test_a_file_more_among_what_transforms_learned_is_refused(run: RunRecord) -> None:

@@ -165,9 +165,7 @@ def newest(record: RunRecord) -> tuple[Checkpoint | None, list[Note]]:
     if not record.checkpoints.steps():
         return None, [Note("no checkpoint was written yet: starting from the beginning")]
     checkpoint = record.checkpoints.newest()
-    further = [
-        text for text in record.checkpoints.damage_reports() if not any(w.startswith(text) for w in checkpoint.warnings)
-    ]
+    further = [text for text in record.checkpoints.doubts() if not any(w.startswith(text) for w in checkpoint.warnings)]
     notes = [Note(text, "warning") for text in (*checkpoint.warnings, *further)]
     if TRAINING not in checkpoint.blobs:
         raise FileRefused(f"the checkpoint of step {checkpoint.step} holds no training state")
