@@ -29,7 +29,7 @@ def where_from(text: str) -> str | None:
 
 
 @contextmanager
-def told_where_from(text: str) -> Iterator[None]:
+def with_source_hint(text: str) -> Iterator[None]:
     """Add to the error of a missing file, as a hint, the source of the data in the config's opening comment."""
     try:
         yield

@@ -10,7 +10,7 @@ from kerascli.config.composition.references import References
 from kerascli.config.cross_checks import cross_faults
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.compile import CompileSpec
-from kerascli.config.sections.fit import FitSpec, has_steps, parse_fit, set_trainable
+from kerascli.config.sections.fit import FitSpec, has_train_step, parse_fit, valid_trainable
 from kerascli.config.sections.init_from import parse_init_from
 from kerascli.config.sections.read_compile import parse_compile
 from kerascli.config.sections.read_steps import parse_steps
@@ -48,14 +48,14 @@ def describe(
     references in blocks and repeats, which are resolved where they are used.
     """
     faults: list[Fault] = []
-    several = has_steps(sections)
+    several = has_train_step(sections)
     classes = {name: field.classes for name, field in (targets or {}).items() if field.classes}
     wanted = None if targets is None else _specs(targets)
     found = _try(faults, lambda: _read_model(sections, data, inputs, wanted, references))
     written, scope = (None, None) if found is None else found
     init_from = _try(faults, lambda: parse_init_from(sections.get("model")))
     fit = _try(faults, lambda: parse_fit(sections.get("fit")))
-    trainable = {} if several else set_trainable(sections.get("fit")) if fit is None else fit.trainable
+    trainable = {} if several else valid_trainable(sections.get("fit")) if fit is None else fit.trainable
     model = None if written is None else _trained(faults, written, trainable)
     if model is not None and init_from is not None:
         faults += unknown_layers(model, init_from.map)
@@ -103,7 +103,7 @@ def _read_model(
     Raises Invalid.
     """
     unread = [] if data is None else [name for name in data.inputs if name not in inputs]
-    section, several = sections.get("model"), has_steps(sections)
+    section, several = sections.get("model"), has_train_step(sections)
     return parse_scope(
         section, _specs(inputs), references, data_targets=targets, called_elsewhere=several, unread=unread
     )
@@ -160,7 +160,7 @@ def _compiled(
 
 def faults_without_data(sections: Mapping[Any, Any], references: References) -> list[Fault]:
     """Return the faults of all other sections of a run whose data section could not be parsed."""
-    several = has_steps(sections)
+    several = has_train_step(sections)
     model = sections.get("model")
     faults: list[Fault] = []
     if "model" in sections:

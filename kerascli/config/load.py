@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kerascli.component import Invalid
-from kerascli.config.absent_data import told_where_from, with_sizes
+from kerascli.config.absent_data import with_sizes, with_source_hint
 from kerascli.config.composition.extends import extend, read_extended
 from kerascli.config.composition.folders import data_folder, in_one_folder
 from kerascli.config.composition.overrides import override
@@ -77,7 +77,7 @@ class Config:
         """Return the facts of the data that are known without loading it; without `look` no file is accessed."""
         if self.data is None:
             return DataFacts({}, {}, known=False, reason="the config has no 'data' section")
-        with self.faults(), told_where_from(self.text):
+        with self.faults(), with_source_hint(self.text):
             return data_facts(self.data, self.context, look=look)
 
     def load_data(self, *, learned: Mapping[str, Learned] | None = None) -> PreparedData:
@@ -85,7 +85,7 @@ class Config:
         if self.data is None:
             hint = "add data: {source: ..., inputs: ..., targets: ...}"
             raise self.error([Fault("the config has no 'data' section", (), hint=hint)])
-        with self.faults(), told_where_from(self.text):
+        with self.faults(), with_source_hint(self.text):
             return load_data(self.data, self.context, validation_split=self.validation_split, learned=learned)
 
     @property

@@ -108,7 +108,7 @@ class FitSection(FitSpec):
     """Consecutive fits of the same weights, each with its own settings."""
 
 
-def has_steps(sections: Mapping[Any, Any]) -> bool:
+def has_train_step(sections: Mapping[Any, Any]) -> bool:
     """Return True if a config has `fit.train_step`."""
     return isinstance(sections.get("fit"), dict) and "train_step" in sections["fit"]
 
@@ -127,7 +127,7 @@ def parse_fit(section: Any) -> FitSpec:
         raise Invalid(replace(f, path=path_as_written(f.path, section)) for f in invalid.faults) from None
 
 
-def set_trainable(section: Any) -> dict[str, bool]:
+def valid_trainable(section: Any) -> dict[str, bool]:
     """Return the valid entries of `trainable` in a section that has faults elsewhere."""
     found = section.get("trainable") if isinstance(section, dict) else None
     found = found if isinstance(found, dict) else {}
