@@ -58,8 +58,10 @@ class FitSpec(BaseSection):
     """Number of epochs that count as trained already; training starts with the one after them."""
     shuffle: bool = True
     """Shuffle the training rows before each epoch; the order follows from the seed."""
-    class_weight: Annotated[dict[str, NonNegativeFloat], BeforeValidator(_with_text_keys)] | None = None
-    """Weight of each class in the training loss: mapping from class index or class name to a number."""
+    class_weight: (
+        Annotated[Literal["balanced"] | dict[str, NonNegativeFloat], BeforeValidator(_with_text_keys)] | None
+    ) = None
+    """Weight of each class in the loss, by index or name; `balanced`: training rows / (classes * rows of the class)."""
     reset_states: Literal["epoch", "never"] = "epoch"
     """Reset of stateful layers: before each epoch, or never in training. Evaluation starts from zero states."""
     deterministic: Annotated[bool, NotPerPhase("it applies to all phases")] = False
