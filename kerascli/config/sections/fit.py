@@ -17,8 +17,10 @@ def _listed(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _with_text_keys(value: Any) -> Any:
+def _class_weights(value: Any) -> Any:
     """Return a mapping with its keys, class names or indices (`{0: 1.0, owl: 2.0}`), as text."""
+    if value is not None and value != "balanced" and not isinstance(value, dict):
+        raise ValueError(f"expected balanced or a mapping, got {show(value)}")
     return {str(key): weight for key, weight in value.items()} if isinstance(value, dict) else value
 
 
@@ -59,7 +61,7 @@ class FitSpec(BaseSection):
     shuffle: bool = True
     """Shuffle the training rows before each epoch; the order follows from the seed."""
     class_weight: (
-        Annotated[Literal["balanced"] | dict[str, NonNegativeFloat], BeforeValidator(_with_text_keys)] | None
+        Annotated[Literal["balanced"] | dict[str, NonNegativeFloat], BeforeValidator(_class_weights)] | None
     ) = None
     """Weight of each class in the loss, by index or name; `balanced`: training rows / (classes * rows of the class)."""
     reset_states: Literal["epoch", "never"] = "epoch"
