@@ -57,7 +57,7 @@ INNER_FLOORS = {
     ],
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
     "config": [
-        ["yaml", "known", "splits", "top_level"], ["composition", "misspelt"],
+        ["yaml", "component_index", "splits", "top_level"], ["composition", "misspelt"],
         ["absent_data", "facts", "sections", "starter"], ["run", "schema"], ["sample_checks"], ["cross_checks"],
         ["describe"], ["load"],
     ],

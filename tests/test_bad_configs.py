@@ -224,7 +224,7 @@ def test_a_fact_that_the_data_does_not_tell_is_stood_in_for_until_the_data_is_re
     assert config.describe(config.facts()).unknown == (f"{tmp_path}/config.yaml:7:22: $targets.y.max_length",)
     with pytest.raises(ConfigError) as caught:
         config.describe(config.facts(), {"train": 800, "validation": 200})
-    assert [fault.text for fault in caught.value.faults] == ["'$targets.y.max_length': the data does not tell"]
+    assert [fault.text for fault in caught.value.faults] == ["'$targets.y.max_length': the data has no such fact"]
 
 
 def test_a_split_that_there_is_not_is_said_once_the_data_is_read(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_thing_of_another_kind_is_recognized_whatever_was_imported() -> None:
         "try: ACTIVATIONS.get('huber')\n"
         "except Invalid as invalid: print(invalid.faults[0].hint)"
     )
-    assert fresh("-c", code) == "huber is a loss and a metric: 'kerascli explain huber' shows where it stands\n"
+    assert fresh("-c", code) == "huber is a loss and a metric: 'kerascli explain huber' shows where it can be used\n"
 
 
 def test_a_registry_that_nothing_would_find_is_refused() -> None:

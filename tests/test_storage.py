@@ -337,7 +337,7 @@ def test_a_kill_at_any_point_of_a_run_leaves_a_run_that_can_be_read(tmp_path: Pa
                 seen.add((run.status(), len(run.history())))
             else:
                 assert run.status() == "killed"
-                with pytest.raises(FileRefused, match="died before it had begun"):
+                with pytest.raises(FileRefused, match="ended before training began"):
                     run.config()
     assert seen == {("killed", 0), ("killed", 1), ("killed", 2), ("completed", 2)}
 

@@ -169,7 +169,7 @@ def test_columns_of_no_use_are_left_out_and_named() -> None:
     )  # fmt: skip
     config = from_table(table(text), "y", Path("config.yaml"))
     assert [line.strip() for line in config.splitlines() if "left out" in line] == [
-        "# left out: id (it numbers the rows)", "# left out: same (one value)",
+        "# left out: id (row numbers)", "# left out: same (one value)",
         "# left out: note (60 different words)", "# left out: empty (no value)",
     ]  # fmt: skip
     assert described(config).data is not None
@@ -200,9 +200,9 @@ def test_the_last_column_is_the_target_and_that_is_said() -> None:
 @pytest.mark.parametrize(
     ("text", "target", "said"),
     [
-        ("a,y\n1,p\n2,\n3,q\n", "y", "no value of the target in 1 row"),
-        ("a,y\n1,p\n2,p\n4,p\n", "y", "the target 'y' has one value; nothing to learn"),
-        ("a,y\n1,p\n2,q\n4,r\n", "y", "the target 'y' has 3 different words in 3 rows; nothing to learn"),
+        ("a,y\n1,p\n2,\n3,q\n", "y", "the target is missing in 1 row"),
+        ("a,y\n1,p\n2,p\n4,p\n", "y", "the target 'y' has one value: nothing to learn"),
+        ("a,y\n1,p\n2,q\n4,r\n", "y", "the target 'y' has 3 different words in 3 rows: nothing to learn"),
         ("a,y\n1,p\n1,q\n1,p\n1,q\n", "y", "no column to learn from"),
     ],
 )

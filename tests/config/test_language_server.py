@@ -90,8 +90,8 @@ def test_names_are_completed(typed: str, offered: set[str], client: Client, fold
     [
         ("dense:", "Fully connected layer"),
         ("units:", "Number of output units"),
-        ("loss:", "What is made small"),
-        ("epochs:", "The number of the last epoch"),
+        ("loss:", "Loss to minimize"),
+        ("epochs:", "Number of the last epoch"),
         ("flatten", "* `flatten`: "),
     ],
 )

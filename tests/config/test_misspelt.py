@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kerascli.config import known, misspelt
+from kerascli.config import component_index, misspelt
 from kerascli.config.composition.extends import read_extended
 from kerascli.config.composition.overrides import override
 from kerascli.config.yaml.document import Document
@@ -89,8 +89,8 @@ def misspelt_parts(data: dict[Any, Any]) -> Iterator[dict[Any, Any]]:
 def test_what_is_said_at_once_is_all_that_the_whole_check_says(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     good = document(case.text)
     assert whole(good) is None
-    found_sound = known.load()
-    monkeypatch.setattr(known, "load", lambda: found_sound)
+    found_sound = component_index.load()
+    monkeypatch.setattr(component_index, "load", lambda: found_sound)
     for data in misspelt_parts(good.data):
         other = document(dump_yaml(data))
         if (found := at_once(other)) is not None:
@@ -155,7 +155,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(cache: Path) -> None:
 def test_another_state_of_the_program_knows_nothing_of_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert whole(document(CONFIG)) is None
     monkeypatch.setattr(sys, "version", "another Python")
-    assert known.load() is None
+    assert component_index.load() is None
 
 
 def test_data_that_changed_is_not_taken_for_sound() -> None:

@@ -190,7 +190,7 @@ NPZ = {
     "complex": (npz(x=np.zeros(3, complex)), X, "t.npz: error: 'x' holds complex128; expected numbers or text"),
     "a scalar": (npz(x=np.array(3)), X, "t.npz: error: 'x' is a single value, not rows"),
     "nothing inside": (npz(), X, "t.npz: error: there are no arrays"),
-    "says more than it has": (bomb(), X, f"error: 'a' in 't.npz' says {2**50:,} bytes of data (shape ({2**50},)) and has 0"),
+    "says more than it has": (bomb(), X, f"error: 'a' in 't.npz' declares {2**50:,} bytes of data (shape ({2**50},)) but has 0"),
     "no zip": (b"not a zip at all", X, "error: 't.npz' is not a sound npz file: File is not a zip file"),
     "no arrays in the zip": (b"", X, "error: 't.npz' is not a sound npz file: File is not a zip file"),
     "of no split": (npz(x_train=np.zeros(3), w=np.zeros(3)), X, "t.npz: error: 'w' belongs to no split; the other arrays end in '_train', '_test', ..."),

@@ -87,7 +87,7 @@ def test_to_watch_the_whole_metric_is_one_error_that_lists_its_columns(
     with pytest.raises(ConfigError) as caught:
         train(config, tmp_path / "runs")
     assert [fault.text for fault in caught.value.faults] == [
-        "'val_recall' has 2 values; watch one of its columns: val_recall_0.5, val_recall_0.25"
+        "'val_recall' has 2 values; monitor one of its columns: val_recall_0.5, val_recall_0.25"
     ]
 
 
@@ -182,7 +182,7 @@ fit:
 """
     run, _ = train(write(tmp_path, text), tmp_path / "runs")
     assert list(run.history()[0])[1:-2] == ["fit_loss", "fit_real", "fit_f1_0", "fit_f1_1"]
-    with pytest.raises(ConfigError, match="'fit_f1' has 2 values; watch one of its columns: fit_f1_0, fit_f1_1"):
+    with pytest.raises(ConfigError, match="'fit_f1' has 2 values; monitor one of its columns: fit_f1_0, fit_f1_1"):
         train(write(tmp_path, text.replace("monitor: fit_f1_1", "monitor: fit_f1")), tmp_path / "runs")
 
 

@@ -137,7 +137,7 @@ def resumed(runs: Path, sets: Sequence[str] = ()) -> Outcome | None:
         go_on(run, sets)
         return everything(RunRecord(run.path))
     assert run.status() == "killed"
-    with pytest.raises(FileRefused, match="died before it had begun") as caught:
+    with pytest.raises(FileRefused, match="ended before training began") as caught:
         go_on(run)
     assert caught.value.faults[0].hint == "start it again: kerascli train CONFIG"
     index.remove(run)
@@ -285,6 +285,6 @@ def test_control_a_file_replaced_before_run_json_knows_of_it_is_refused(
         files._write_facts({**facts, "files": {**facts["files"], name: written}})
         return written
 
-    monkeypatch.setattr("kerascli.runs.vouched.VouchedFiles.write", careless)
+    monkeypatch.setattr("kerascli.runs.verified_files.VerifiedFiles.write", careless)
     work = states(runs, tmp_path / "states", lambda: go_on(index.find_run("latest", runs), longer))
     assert len(lost(some(work), whole, longer)[2]) > 0

@@ -138,7 +138,7 @@ def test_a_checkpoint_whose_file_is_gone_or_whose_manifest_is_anothers_is_warned
 
 def test_a_file_more_among_what_transforms_learned_is_refused(run: RunRecord) -> None:
     (run.path / "preprocessing" / "more.json").write_text("{}")
-    with pytest.raises(FileRefused, match=r"more\.json' is not one of the files that the run wrote"):
+    with pytest.raises(FileRefused, match=r"more\.json' is not a file that the run wrote"):
         open_run(run)
 
 

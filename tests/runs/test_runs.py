@@ -265,8 +265,8 @@ def test_pandas_like_readers_see_numbers_of_numpy_as_numbers() -> None:
         ("epoch,loss\n1,0.5\n2,abc\n", "line 3, column 'loss': expected a number, got the text 'abc'"),
         ('epoch,loss\n1,"0.5\n', "unexpected end of data"),
         ("loss\n0.5\n", "it has no column 'epoch'"),
-        ("epoch,loss\n1,0.5\n,0.5\n", "line 3, column 'epoch': expected a whole number"),
-        ("epoch,loss\nNaN,0.5\n", "line 2, column 'epoch': expected a whole number"),
+        ("epoch,loss\n1,0.5\n,0.5\n", "line 3, column 'epoch': expected an integer"),
+        ("epoch,loss\nNaN,0.5\n", "line 2, column 'epoch': expected an integer"),
     ],
 )
 def test_a_damaged_history_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:

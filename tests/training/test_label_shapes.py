@@ -91,5 +91,5 @@ def test_masked_steps_of_a_target_without_a_last_axis_do_not_count(tmp_path: Pat
 def test_weights_of_samples_and_a_loss_along_the_rows_do_not_go_together(tmp_path: Path) -> None:
     np.savez(tmp_path / "yes_no.npz", x=np.zeros((9, 3)), y=np.zeros(9), w=np.ones(9))
     config = YES_NO.replace("binary_crossentropy", "{dice: {axis: 0}}").replace(", validation_data: test", "")
-    with pytest.raises(ConfigError, match="'dice' along axis 0 has values for all rows of a batch"):
+    with pytest.raises(ConfigError, match="'dice' along axis 0 reduces over the rows of a batch"):
         check(write(tmp_path, config), sets=(), flags=())

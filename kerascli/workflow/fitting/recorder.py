@@ -102,7 +102,7 @@ class Recorder:
         with span("checkpoints"):
             for file in self._logs:
                 self.record.sync_log(file)
-            history = self.record.history_writer.vouched()
+            history = self.record.history_writer.synced_prefix()
             tensors, facts = capture(self.trainer, self.progress, history)
             self.record.checkpoints.save(self.progress.step, {TRAINING: tensor_pieces(tensors)}, facts, slots=slots)
         self._saved_at = time.monotonic()
