@@ -235,5 +235,5 @@ def test_samples_and_several_updates_are_refused(tmp_path: Path) -> None:
     update = "{name: a, train: own, optimizer: adam, loss: {l: {loss: mse, y_true: y, y_pred: dense}}}"
     text = MANY.replace("compile: {loss: binary_crossentropy, optimizer: adam}\n", "")
     text = text.replace("reset_states: never", f"reset_states: never, train_step: [{update}]")
-    with pytest.raises(ConfigError, match="'bidirectional' is stateful: not with train_step"):
+    with pytest.raises(ConfigError, match="'bidirectional' is stateful, which train_step does not support"):
         train(write(tmp_path, text), tmp_path, [])
