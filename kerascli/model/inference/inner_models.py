@@ -1,4 +1,4 @@
-"""The module of a layer; inside of some there are models, of a cell's step or shared, which are built in turn."""
+"""Build the module of a layer; a custom cell or a shared model in it is built as a model of its own."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -24,9 +24,9 @@ Build = Callable[[Model], Built]
 
 
 def make_module(layer: BaseLayer, inputs: tuple[TensorSpec, ...], build: Build) -> nn.Module:
-    """The module of a layer called on `inputs`; `build` builds the models in it. Call it under the meta device.
+    """Return the module of a layer called on `inputs`; `build` builds models inside it. Call it on the meta device.
 
-    Raises ShapeMismatch, or Invalid for the nodes of the models in it.
+    Raises ShapeMismatch, or Invalid for nodes of models inside it.
     """
     match layer:
         case DescribedRNN():
@@ -47,7 +47,7 @@ def _shared(part: SharedPart, x: TensorSpec, build: Build) -> nn.Module:
         return SharedLayerModule(shared.weights, module, trainable=shared.layer.trainable)
     name, wanted = next(iter(shared.inputs.items()))
     if wanted is not None and (not can_be_one(wanted.shape, x.shape) or wanted.is_integer != x.is_integer):
-        raise ShapeMismatch(f"wants {wanted} of {wanted.dtype} for each step, got {x} of {x.dtype}")
+        raise ShapeMismatch(f"needs {wanted} of {wanted.dtype} for each time step, got {x} of {x.dtype}")
     return SharedModelModule(build(Model((Input(name, x),), shared.entries, shared.outputs, shared.shared)))
 
 
@@ -79,7 +79,7 @@ def _results(layer: DescribedRNN, built: Built, steps: int | None) -> tuple[Tens
 
 
 def _steps(sequences: Sequence[TensorSpec]) -> int | None:
-    """How many steps sequences have that are read together."""
+    """Return the common number of time steps of sequences, None if unknown. Raises ShapeMismatch if they differ."""
     for x in sequences:
         if x.rank < 1 or (x.rank < 2 and not x.is_integer):
             raise ShapeMismatch(f"needs sequences (steps, features), got {x}")
@@ -98,14 +98,14 @@ def _check_given(cell: Cell, names: Sequence[str], specs: Sequence[TensorSpec]) 
 
 
 def _changed_states(cell: Cell, built: Built) -> Iterator[Fault]:
-    """New values that are not what their states are."""
+    """Yield a fault for each state whose next value has another shape, or integers."""
     for state, name in zip(cell.states, cell.next, strict=True):
         spec, wanted = built.specs[name], TensorSpec(state.shape)
         related = (Related(f"state '{state.name}' is declared", state.path),)
         path = (*cell.path, "next", state.name)
         if spec.whole != wanted.whole:
-            text = f"state '{state.name}' is {wanted}, its new value '{name}' is {spec}"
+            text = f"state '{state.name}' is {wanted}, but its next value '{name}' is {spec}"
             yield Fault(text, path, related=related)
         elif spec.is_integer:
-            text = f"state '{state.name}' holds numbers with fractions, its new value '{name}' is {spec.dtype}"
+            text = f"state '{state.name}' is floating point, but its next value '{name}' is {spec.dtype}"
             yield Fault(text, path, hint="cast(..., 'float32') in an expr", related=related)

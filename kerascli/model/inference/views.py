@@ -1,4 +1,4 @@
-"""Further models over the weights of one: its views, and the forward passes of a training with several updates."""
+"""Build models over the weights of another: its views, and the forward passes of `train_step`."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ from kerascli.model.runtime.submodules import parts_of
 
 
 def build_views(model: Model, owners: Mapping[str, nn.Module], batch_size: int | None = None) -> dict[str, Built]:
-    """The views, with the weights of the model and of its training, `owners`, and none beside. Raises Invalid."""
+    """Build the views of a model. Raises Invalid if one has weights that `owners`, the model's and training's, lack."""
     faults: list[Fault] = []
     views: dict[str, Built] = {}
     for name, view in model.views.items():
@@ -34,15 +34,15 @@ def build_views(model: Model, owners: Mapping[str, nn.Module], batch_size: int |
 
 def _own_weights(entry: Entry, view: str) -> Fault:
     if isinstance(entry, Call):
-        text = f"'{entry.of.name}' is called by the view '{view}' alone: nothing would ever train it"
+        text = f"'{entry.of.name}' is called by the view '{view}' only, so it would never be trained"
         return Fault(text, entry.path, "key", hint="call it in model.layers, or in an update of fit.train_step")
-    text = f"'{entry.name}' has weights that the model does not have: a view has none of its own"
-    hint = f"put it into model.layers, or under model.shared to call it there and in '{view}'"
+    text = f"'{entry.name}' has weights that the model does not have: a view cannot have weights of its own"
+    hint = f"move it to model.layers, or to model.shared to call it there and in '{view}'"
     return Fault(text, entry.path, "key", hint=hint)
 
 
 def build_forward_pass(model: Model, owners: Mapping[str, nn.Module]) -> Built:
-    """A forward pass whose weights are those of `owners`, or of what is shared. Raises Invalid."""
+    """Build a forward pass; its weights must be those of `owners` or of shared layers. Raises Invalid."""
     built = build(model, owners)
     faults: list[Fault] = []
     for entry in model.entries:
@@ -52,7 +52,7 @@ def build_forward_pass(model: Model, owners: Mapping[str, nn.Module]) -> Built:
         own = [p for p in parts_of(entry, built.modules[entry.name]) if p.name not in owners]
         if any(any(part.weights()) for part in own if not f"{part.name}/".startswith(shared)):
             text = f"'{entry.name}' would have weights of its own, which the model does not have"
-            hint = "put it under model.shared, and call it here by its name"
+            hint = "move it to model.shared, and call it here by its name"
             faults.append(Fault(text, entry.path, "key", hint=hint))
     if faults:
         raise Invalid(faults)

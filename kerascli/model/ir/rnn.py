@@ -1,4 +1,4 @@
-"""`rnn` with a described cell, as a layer."""
+"""The layer `rnn` with a custom cell."""
 
 from collections.abc import Sequence
 from typing import Self, TypeVar
@@ -13,17 +13,17 @@ T = TypeVar("T")
 
 
 class _OfDescribedCell(BaseLayer):
-    """What stands before the settings."""
+    """Fields that come before the layer's arguments."""
 
     cell: InstanceOf[Cell]
     layers: tuple[InstanceOf[BaseLayer], ...]
-    """All that are in the cell."""
+    """All layers in the cell."""
     given: tuple[str, ...] = ()
-    """The states that the node's `initial_state` names, in the order of its last inputs."""
+    """Names of the states that `initial_state` sets, in the order of the node's last inputs."""
 
 
 class DescribedRNN(Looping, _OfDescribedCell):  # pyright: ignore[reportIncompatibleVariableOverride]
-    """Its node is called on the sequences, the constants and the states to start from."""
+    """An RNN with a custom cell; its node's inputs are sequences, constants and initial states, in this order."""
 
     component_name = "rnn"
     call_form = "several"
@@ -34,7 +34,7 @@ class DescribedRNN(Looping, _OfDescribedCell):  # pyright: ignore[reportIncompat
 
     @classmethod
     def settings(cls) -> tuple[str, ...]:
-        """The fields that a config writes; the others follow from the cell and the node."""
+        """Return the fields that a config sets; the others are derived from the cell and the node."""
         return tuple(name for name in cls.model_fields if name not in {"cell", "layers", "given"})
 
     @property
@@ -54,10 +54,10 @@ class DescribedRNN(Looping, _OfDescribedCell):  # pyright: ignore[reportIncompat
         return index in self.parted(range(len(self.cell.inputs) + len(self.cell.constants)))[1]
 
     def of(self, cell: Cell) -> Self:
-        """The same around another cell."""
+        """Return a copy with another cell."""
         return self.model_copy(update={"cell": cell, "layers": tuple(node.layer for node in cell.nodes)})
 
     def parted(self, values: Sequence[T]) -> tuple[Sequence[T], Sequence[T], Sequence[T]]:
-        """The node's inputs by what they are: sequences, constants, states to start from."""
+        """Split values of the node's inputs into those of sequences, constants and initial states."""
         first, second = len(self.cell.inputs), len(self.cell.inputs) + len(self.cell.constants)
         return values[:first], values[first:second], values[second:]

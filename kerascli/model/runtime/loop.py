@@ -1,4 +1,4 @@
-"""A described cell along the steps of sequences: one graph of one step, run for each."""
+"""Run a custom cell over the time steps of sequences."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
@@ -20,7 +20,7 @@ from kerascli.parts.initializers import Zeros
 
 
 class Start(StatefulModule):
-    """The states before the first step: given, kept from the batch before, a weight, or zeros."""
+    """Initial states: inputs of the node, states kept from the previous batch, weights, or zeros."""
 
     def __init__(self, layer: DescribedRNN) -> None:
         super().__init__()
@@ -37,8 +37,8 @@ class Start(StatefulModule):
     def keep_states(self, rows: int, step: tuple[int, ...]) -> None:
         for state in self.layer.cell.states:
             if state.is_weight:
-                hint = f"take out initializer and trainable of '{state.name}', or stateful"
-                raise ShapeMismatch(f"cannot be stateful: '{state.name}' does not start from zeros", hint=hint)
+                hint = f"remove initializer and trainable of '{state.name}', or stateful"
+                raise ShapeMismatch(f"cannot be stateful: state '{state.name}' is not initialized to zeros", hint=hint)
             shape = (rows, *state.shape)
             self.add_weight(_kept(state.name), shape, initializer=Zeros(), trainable=False, is_state=True)
 
@@ -58,7 +58,10 @@ class Start(StatefulModule):
 
 
 class Loop(PartedModule):
-    """What of a step looks at no state is done for all steps at once, where its layer goes row by row."""
+    """Module of an rnn with a custom cell.
+
+    Nodes that depend on no state, and whose layers act on each row separately, are computed for all steps at once.
+    """
 
     def __init__(self, layer: DescribedRNN, built: Built) -> None:
         super().__init__()
@@ -92,7 +95,7 @@ class Loop(PartedModule):
         if len({x.shape[1] for x in frames}) > 1:
             raise ShapeMismatch("needs sequences of one length")
         count, is_meta = frames[0].shape[1], frames[0].is_meta
-        if is_meta:  # shape inference: one step says it all
+        if is_meta:  # shape inference: one step is enough
             frames, mask = [x[:, :1] for x in frames], None
         mask = None if mask is None else mask_of_steps(mask, frames[0])
         if self.layer.go_backwards:
@@ -113,7 +116,7 @@ class Loop(PartedModule):
         return Outcome(tuple(results) if len(results) > 1 else results[0], losses, updates=updates)
 
     def _by_step(self, sequences: Sequence[Tensor], outcome: GraphOutcome) -> Iterator[tuple[Tensor, ...]]:
-        """For each step the frames, and what follows from them alone."""
+        """Yield for each time step the inputs, and the tensors that depend on them alone."""
         size = sequences[0].shape[:2]
         values = dict(zip(self.cell.inputs, sequences, strict=True))
         if self._ahead:
@@ -122,7 +125,7 @@ class Loop(PartedModule):
             values |= {name: x.unflatten(0, size) for name, x in rows.items() if name not in values}
         if not self._frames:
             return repeat((), size[1])
-        # a slice for each step would have a gradient of the whole sequence's size for each
+        # unbind, because the gradient of a slice has the size of the whole sequence, for each step
         return zip(*(values[name].unbind(1) for name in self._frames), strict=True)
 
     def _loop(
@@ -134,7 +137,7 @@ class Loop(PartedModule):
         outcome: GraphOutcome,
         losses: dict[str, Tensor],
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """The outputs and the last states; a masked step changes no state and repeats the outputs before it."""
+        """Return the outputs and the last states; a masked step keeps the states and repeats the previous outputs."""
         outputs: list[Tensor] = []
         every: list[list[Tensor]] = []
         for frames, seen in zip(steps, repeat(None) if mask is None else mask.unbind(1), strict=False):
@@ -168,17 +171,17 @@ class Loop(PartedModule):
 
 
 def _first(state: CellState) -> str:
-    """The name of the weight that a state starts from."""
+    """Return the name of the weight that holds the initial value of a state."""
     return f"initial_{state.name}"
 
 
 def _kept(state: str) -> str:
-    """The name of the weight that keeps a state from batch to batch."""
+    """Return the name of the weight that keeps a state between batches."""
     return f"state_{state}"
 
 
 def _taken_out(steps: Sequence[Step], known: Iterable[str]) -> tuple[list[Step], list[Step]]:
-    """The steps that need nothing but `known` and what comes of it, of layers that go row by row; and the others."""
+    """Split nodes into those that depend on `known` alone and act on each row separately, and the others."""
     known, out, left = set(known), [], []
     for step in steps:
         layer = step.node.layer

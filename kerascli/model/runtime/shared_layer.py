@@ -1,4 +1,4 @@
-"""What is shared as the layer of a wrapper: modules that keep the names of its weights."""
+"""Modules of shared layers and models inside a wrapper, which keep the names of the shared weights."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,7 @@ from kerascli.model.runtime.submodules import Inner, Part, PartedModule, inside,
 
 
 class SharedLayerModule(PartedModule):
-    """A shared layer."""
+    """Module of a shared layer inside a wrapper."""
 
     def __init__(self, weights: str, module: nn.Module, *, trainable: bool) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class SharedLayerModule(PartedModule):
 
 
 class SharedModelModule(PartedModule):
-    """A shared model of one input."""
+    """Module of a shared model of one input inside a wrapper."""
 
     def __init__(self, built: Built) -> None:
         super().__init__()
