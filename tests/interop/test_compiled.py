@@ -150,7 +150,7 @@ def test_training_goes_on_as_in_keras_from_the_same_file(tmp_path: Path) -> None
     [
         (
             "fit: {shuffle: true}\n",
-            "shuffle: the file's model is stateful: a batch goes on where the one before it ended",
+            "shuffle: the file's model is stateful: each batch continues the sequences of the previous one",
         ),
         ("fit: {batch_size: 6}\n", "batch_size: the file's model is stateful and takes batches of 4, got 6"),
     ],

@@ -181,4 +181,4 @@ def test_losses_and_figures_inside_of_a_model_are_left_out_and_said() -> None:
     layers = [{"tower": {"inputs": "x", "name": "one"}}, {"tower": {"name": "two"}}]
     made = experiment({"inputs": {"x": [3]}, "shared": shared, "layers": layers})
     graph = keras_graph(made.spec.model, made.graph.specs, name="m", names={}, precision="float32")
-    assert graph.notes == ("'size' (add_loss) is left out: Keras's files have no place for it",)
+    assert graph.notes == ("'size' (add_loss) is not exported: Keras's files cannot store it",)

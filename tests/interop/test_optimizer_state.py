@@ -211,7 +211,7 @@ def test_names_by_which_muon_would_update_others_in_keras_are_said(exclude: list
 def test_a_model_that_keras_trained_without_a_loss_scale_begins_with_one(tmp_path: Path) -> None:
     """Keras scales the loss by the policy of the model, which has none of its layers' after it was loaded."""
     found = _imported(_trained(O.Adam(0.01), "mixed_float16"), tmp_path)
-    assert found.notes == ("the file has no loss scale: it starts with 32768",)
+    assert found.notes == ("the file has no loss scale: training continues with 32768",)
     assert found.record.checkpoints.newest().step == 3
 
 

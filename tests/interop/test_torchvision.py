@@ -273,7 +273,7 @@ def test_a_base_may_be_a_shared_model(home: Path, tmp_path: Path, monkeypatch: p
     assert names == {"classifier_0/kernel", "classifier_0/bias"}
     config = open_config(write(tmp_path, changed(SHARED, {"        - permute: [3, 1, 2]\n": ""})))
     experiment = without_data(config)
-    with pytest.raises(ConfigError, match="kernel of 'classifier_0' has its pixels by channels"):
+    with pytest.raises(ConfigError, match="kernel of 'classifier_0' needs channels first"):
         init_weights(experiment, config, tmp_path)
 
 
@@ -332,9 +332,9 @@ def test_what_files_call_otherwise_than_models_is_found() -> None:
         ({"vgg11}": "vgg11, by_name: true}", "name: features_0": "name: features__0",
           "name: features_1": "name: norm", "name: classifier_0": "name: head"},
          "nothing in torchvision's", "its layers have names like 'features_0'; 'features__0' here"),
-        ({"    - permute: [3, 1, 2]\n": ""}, "kernel of 'classifier_0' has its pixels by channels, 'flatten' has not",
+        ({"    - permute: [3, 1, 2]\n": ""}, "the kernel of 'classifier_0' needs channels first, 'flatten' ",
          "put permute: [3, 1, 2] before 'flatten'"),
-        ({"flatten\n": "flatten: {data_format: channels_first}\n"}, "has its pixels by channels", "put permute"),
+        ({"flatten\n": "flatten: {data_format: channels_first}\n"}, "needs channels first", "put permute"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_one_error_at_its_place(

@@ -63,8 +63,8 @@ def test_a_file_of_another_checksum_is_never_opened(
     with pytest.raises(FileRefused) as caught:
         read()
     [fault] = caught.value.faults
-    begins = f"its SHA-256 begins with {hashlib.sha256(harm).hexdigest()[:8]}, its name says {file.stem[-8:]}"
-    assert fault.text == f"'{file}' is not what torchvision publishes: {begins}"
+    begins = f"its SHA-256 begins with {hashlib.sha256(harm).hexdigest()[:8]}, not with {file.stem[-8:]} as in its name"
+    assert fault.text == f"'{file}' is not the published file: {begins}"
     assert fault.hint == "remove the file: it is then downloaded again"
     assert file.read_bytes() == harm
     assert not (tmp_path / "harm").exists()
@@ -97,29 +97,32 @@ def in_a_tar() -> bytes:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda harm: saved({"a": harm}), "is damaged, or holds more than tensors"),
-        (lambda harm: saved({"a": harm}, zipped=False), "is damaged, or holds more than tensors"),
-        (lambda harm: saved(harm), "is damaged, or holds more than tensors"),
-        (lambda harm: pickle.dumps(harm), "is no file of torch"),
-        (lambda harm: saved(nn.Linear(2, 2)), "is damaged, or holds more than tensors"),
-        (lambda harm: saved([torch.ones(2)]), "holds no tensors by name"),
-        (lambda harm: saved({1: torch.ones(2)}), "holds no tensors by name"),
+        (lambda harm: saved({"a": harm}), "is damaged, or contains more than tensors"),
+        (lambda harm: saved({"a": harm}, zipped=False), "is damaged, or contains more than tensors"),
+        (lambda harm: saved(harm), "is damaged, or contains more than tensors"),
+        (lambda harm: pickle.dumps(harm), "is not a file of torch"),
+        (lambda harm: saved(nn.Linear(2, 2)), "is damaged, or contains more than tensors"),
+        (lambda harm: saved([torch.ones(2)]), "is not a dictionary of tensors by name"),
+        (lambda harm: saved({1: torch.ones(2)}), "is not a dictionary of tensors by name"),
         (lambda harm: saved({"a": {"b": torch.ones(2)}}), "'a' in "),
         (lambda harm: saved({"epoch": 5, **SOUND}), "'epoch' in "),
-        (lambda harm: saved({"a": torch.eye(3).to_sparse()}), "is no tensor of numbers"),
-        (lambda harm: saved({"a": torch.ones(3, dtype=torch.complex64)}), "is no tensor of numbers"),
-        (lambda harm: saved({"a": torch.ones(3, device="meta")}), "is no tensor of numbers"),
-        (lambda harm: saved({"a": torch.ones(1).expand(2**20, 2**20)}), "says 4,398,046,511,104 bytes of tensors"),
-        (lambda harm: saved({"a": torch.ones(1).expand(2**20, 2**20)}, zipped=False), "says 4,398,046,511,104 bytes"),
-        (lambda harm: inflated(2**44), "is damaged, or holds more than tensors"),
-        (lambda harm: inflated(12_346), "is damaged, or holds more than tensors"),
-        (lambda harm: repacked(saved({"a": torch.zeros(10**6)})), "is packed in a way that torch does not use"),
+        (lambda harm: saved({"a": torch.eye(3).to_sparse()}), "is not a dense tensor of real numbers"),
+        (lambda harm: saved({"a": torch.ones(3, dtype=torch.complex64)}), "is not a dense tensor of real numbers"),
+        (lambda harm: saved({"a": torch.ones(3, device="meta")}), "is not a dense tensor of real numbers"),
+        (lambda harm: saved({"a": torch.ones(1).expand(2**20, 2**20)}), "declares 4,398,046,511,104 bytes of tensors"),
+        (
+            lambda harm: saved({"a": torch.ones(1).expand(2**20, 2**20)}, zipped=False),
+            "declares 4,398,046,511,104 bytes",
+        ),
+        (lambda harm: inflated(2**44), "is damaged, or contains more than tensors"),
+        (lambda harm: inflated(12_346), "is damaged, or contains more than tensors"),
+        (lambda harm: repacked(saved({"a": torch.zeros(10**6)})), "is compressed in a way that torch does not use"),
         (lambda harm: saved(SOUND)[:-100], "is damaged"),
         (lambda harm: saved(SOUND, zipped=False)[:-100], "is damaged"),
         (lambda harm: saved(SOUND)[:40], "is damaged"),
-        (lambda harm: in_a_tar(), "is no file of torch"),
-        (lambda harm: b"", "is no file of torch"),
-        (lambda harm: b"<html>Sign in to this network</html>", "is no file of torch"),
+        (lambda harm: in_a_tar(), "is not a file of torch"),
+        (lambda harm: b"", "is not a file of torch"),
+        (lambda harm: b"<html>Sign in to this network</html>", "is not a file of torch"),
     ],
 )
 def test_of_a_right_checksum_only_tensors_come_in(
@@ -139,7 +142,7 @@ def test_of_a_right_checksum_only_tensors_come_in(
 @pytest.mark.parametrize(
     ("key", "said"),
     [
-        ("a\x1b[2J.weight", "has a tensor 'a\\x1b[2J.weight', which is no name of a weight"),
+        ("a\x1b[2J.weight", "has a tensor 'a\\x1b[2J.weight', which is not a valid name of a weight"),
         ("a.0.weight", "has two tensors for 'a_0/kernel'"),
     ],
 )
@@ -205,7 +208,7 @@ def test_a_file_is_downloaded_once_to_where_torch_looks(
 @pytest.mark.parametrize(
     ("cut", "served", "reason"),
     [
-        (0, b"PK\3\4 another file", "its SHA-256 begins with ccc14d77, its name says "),
+        (0, b"PK\3\4 another file", "its SHA-256 begins with ccc14d77, not with "),
         (9, saved(SOUND), "the connection ended after "),
         (0, None, "the server says 404 Not Found"),
     ],

@@ -1,4 +1,4 @@
-"""The `compile` section -> Keras's compile settings."""
+"""Convert the `compile` section to Keras's compile config."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,9 +9,9 @@ from kerascli.interop.keras_export.serialized import Unsaid, keras_object
 
 
 def compile_config(spec: CompileSpec, outputs: Mapping[str, str]) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
-    """The settings, and notes on what is left out; None where Keras has no words for it.
+    """Return Keras's compile config and notes; None, with notes that say why, if Keras cannot express the section.
 
-    `outputs` are what Keras calls our outputs.
+    `outputs` maps the model's outputs to Keras's names of them.
     """
     unsaid = Unsaid()
     pairs = {pair.output: pair for pair in spec.pairs}
@@ -29,12 +29,12 @@ def compile_config(spec: CompileSpec, outputs: Mapping[str, str]) -> tuple[dict[
     if len(losses) == 1 and present[0] is not None and present[0].weight != 1.0:
         config["loss_weights"] = present[0].weight
     if unsaid.faults:
-        return None, tuple(f"the compile settings are left out: {fault.text}" for fault in unsaid.faults)
+        return None, tuple(f"the compile settings are not exported: {fault.text}" for fault in unsaid.faults)
     return config, ()
 
 
 def _metric(metric: Component, name: str, unsaid: Unsaid) -> Any:
-    """With the name that it has in logs."""
+    """Return a metric as Keras's object, with the name that it has in logs."""
     if metric.component_name in {"accuracy", "crossentropy"}:  # Keras chooses by the loss and the shapes
         return metric.component_name
     made = keras_object(metric, "metrics", unsaid)

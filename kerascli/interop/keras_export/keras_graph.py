@@ -1,4 +1,4 @@
-"""A model of ours -> Keras's description of it, and which of our weights belong to which of its layers."""
+"""Convert a model to Keras's serialized form, and map its weights to Keras's layers."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -23,12 +23,12 @@ from kerascli.shapes import TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class KerasGraph:
-    """`description` is the serialised model, `layers` those of them that Keras calls so, in its order."""
+    """A serialized Keras model; `layers` are its layers, without operations, in Keras's order."""
 
     description: dict[str, Any]
     layers: tuple[KerasNode, ...]
     outputs: Mapping[str, str]
-    """Our outputs -> the names of Keras's layers."""
+    """Output of the model -> name of the Keras layer."""
     notes: tuple[str, ...]
 
 
@@ -41,9 +41,9 @@ def keras_graph(
     precision: str,
     batch_size: int | None = None,
 ) -> KerasGraph:
-    """`names` are Keras's for ours where they differ. Raises ConfigError with all that Keras has no words for.
+    """Convert a model to Keras's form. Raises ConfigError with everything that Keras cannot express.
 
-    `batch_size` is that of a model with stateful layers.
+    `names` maps names to Keras's where they differ; `batch_size` is set for a model with stateful layers.
     """
     common = _Common(precision, batch_size)
     writer = _Writer(whole(model, specs), names, common)
@@ -55,7 +55,7 @@ def keras_graph(
 
 @dataclass(frozen=True, slots=True)
 class _Common:
-    """What the models within a model have in common while they are written."""
+    """State shared by the writers of a model and of its nested models."""
 
     precision: str
     batch_size: int | None
@@ -64,7 +64,7 @@ class _Common:
 
 
 class _Writer:
-    """Writes one model; a shared one has a writer of its own."""
+    """Writer of one model; a shared model has a writer of its own."""
 
     def __init__(self, scope: Scope, names: Mapping[str, str], common: _Common) -> None:
         self.unsaid = common.unsaid
@@ -75,12 +75,12 @@ class _Writer:
         self._taken = {names.get(name, name) for name in own}
         self._nodes: dict[str, KerasNode] = {}
         self._shared: dict[str, str] = {}
-        """What is shared -> what it is called in Keras."""
+        """Weight prefix of a shared layer or model -> Keras's name."""
         self._tensors: dict[str, Result] = {}
         self._masks = MaskPlaces()
 
     def write(self) -> None:
-        """Every input and entry."""
+        """Convert all inputs and entries."""
         for given, spec in self._scope.inputs.items():
             name = self._names.get(given, given)
             self._nodes[name] = input_node(name, spec, self._common.batch_size)
@@ -90,7 +90,7 @@ class _Writer:
                 self._call(entry)
             elif not entry.outputs:
                 kind = entry.layer.component_name
-                self._common.notes.append(f"'{entry.name}' ({kind}) is left out: Keras's files have no place for it")
+                self._common.notes.append(f"'{entry.name}' ({kind}) is not exported: Keras's files cannot store it")
             elif isinstance(entry.layer, Expr):
                 self._expression(entry, entry.layer)
             else:
@@ -109,19 +109,20 @@ class _Writer:
 
     def _layer(self, node: Node, name: str) -> None:
         if isinstance(node.layer, DescribedRNN):
-            text = f"'{node.name}': in Keras a cell of one's own is Python code"
-            self.unsaid.add(text, "--format torch_export or safetensors takes it")
+            text = f"'{node.name}': Keras's files cannot store a custom cell, which is Python code in Keras"
+            self.unsaid.add(text, "use --format torch_export or safetensors")
             return
         if (shared := wrapped(node)) is not None:
-            hint = "--format torch_export or onnx takes it"
-            self.unsaid.add(f"'{shared.name}' is shared: on every step it cannot be written to Keras's files yet", hint)
+            hint = "use --format torch_export or onnx"
+            text = f"'{shared.name}': a shared layer or model in time_distributed cannot be exported to Keras yet"
+            self.unsaid.add(text, hint)
             return
         if node.layer.call_form == "none":
-            hint = "--format torch_export or onnx takes it"
-            self.unsaid.add(f"'{node.name}' is a weight of its own, for which Keras's files have no place", hint)
+            hint = "use --format torch_export or onnx"
+            self.unsaid.add(f"'{node.name}' is a weight without a layer, which Keras's files cannot store", hint)
             return
         if node.layer.component_name == "hashed_crossing" and len(node.inputs) != 2:
-            self.unsaid.add(f"'{node.name}': Keras 3 crosses two inputs, and this crosses {len(node.inputs)}")
+            self.unsaid.add(f"'{node.name}': Keras 3 crosses two inputs, this node {len(node.inputs)}")
             return
         if node.layer.call_form == "names":
             self.unsaid.add(f"'{node.name}': Keras 3 has no '{node.layer.component_name}'")
@@ -143,13 +144,13 @@ class _Writer:
 
     def _training(self, name: str, call: Mapping[str, CallValue]) -> None:
         if call.get("training") is True:
-            hint = "--format torch_export keeps it"
-            self.unsaid.add(f"'{name}': in Keras's files the model decides about 'training'", hint)
+            hint = "use --format torch_export"
+            self.unsaid.add(f"'{name}': Keras's files cannot store 'training: true' of a call", hint)
         elif "training" in call:
-            self._common.notes.append(f"'{name}': training: false is left out, in Keras's files the model decides")
+            self._common.notes.append(f"'{name}': training: false is not exported: Keras's files cannot store it")
 
     def _model(self, call: Call) -> None:
-        """A call of a shared model, which is written where it is called first."""
+        """Convert a call of a shared model; the model itself is written at its first call."""
         name = self._shared_name(call.of)
         scope = within(self._scope, call.of)
         if name not in self._nodes:
@@ -179,7 +180,7 @@ class _Writer:
         return result
 
     def _of(self, tensor: str) -> Result:
-        return self._tensors.get(tensor, Result(""))  # missing only where a fault was told already
+        return self._tensors.get(tensor, Result(""))  # missing only after a fault
 
     def _expression(self, node: Node, layer: ExpressionLayer) -> None:
         found = expression(layer.value)
@@ -187,8 +188,8 @@ class _Writer:
         try:
             value = Operations(tensors, lambda operation: self._operation(node, operation)).value(found.tree)
         except Inexpressible as error:
-            hint = "--format torch_export or onnx takes every expression"
-            self.unsaid.add(f"'{node.name}': Keras's files have no operation for {error}", hint)
+            hint = "use --format torch_export or onnx, which take every expression"
+            self.unsaid.add(f"'{node.name}': Keras has no operation for {error}", hint)
             return
         many = isinstance(value, Result) and len(node.outputs) > 1
         values = [Result(value.node, i) for i in range(len(node.outputs))] if many else value
@@ -197,7 +198,7 @@ class _Writer:
                 self._tensors[tensor] = self._named(node, tensor, each)
 
     def _named(self, node: Node, tensor: str, value: Any) -> Result:
-        """The result under the tensor's name: the last operation gets it, what is none goes through an identity."""
+        """Return a result under the tensor's name: rename its operation, or else add an identity layer of that name."""
         name = self._names.get(tensor, tensor)
         last = self._nodes.get(value.node) if isinstance(value, Result) else None
         if last is not None and last.is_operation and last.ours == node.name and len(node.outputs) == 1:
@@ -211,7 +212,7 @@ class _Writer:
         return self._identity(name, value)
 
     def _operation(self, node: Node, operation: Operation) -> str:
-        """Add one operation of a node; returns its name."""
+        """Add an operation of a node, and return its name."""
         name = self._unique(f"{node.name}_{operation.class_name.lower()}")
         made = {
             "module": operation.module, "class_name": operation.class_name,
@@ -233,7 +234,7 @@ class _Writer:
     # the whole
 
     def described(self, name: str) -> tuple[dict[str, Any], tuple[KerasNode, ...], dict[str, str]]:
-        """What leads to an output, in Keras's order: the model, its layers, and what its outputs are called."""
+        """Return the serialized model, its layers that lead to an output, in Keras's order, and its outputs' names."""
         ends = self._ends()
         inputs = [self._names.get(given, given) for given in self._scope.inputs]
         calls = {
@@ -246,7 +247,7 @@ class _Writer:
         order = [*order, *(given for given in inputs if given not in order)]
         left = [node.ours for node in self._nodes.values() if node.has_weights and node.name not in order]
         if left:
-            self._common.notes.append(f"left out, since no output needs them: {', '.join(left)}")
+            self._common.notes.append(f"not exported, because no output depends on them: {', '.join(left)}")
         nodes, numbers = reached([self._nodes[each] for each in order], walked)
         specs = {
             result: self._scope.specs[tensor] for tensor, result in self._tensors.items() if tensor in self._scope.specs
@@ -257,7 +258,7 @@ class _Writer:
         return description, tuple(node for node in nodes if not node.is_operation), outputs
 
     def _ends(self) -> list[Result]:
-        """The outputs. Keras calls them by their layers: several of one that is shared go through an identity each."""
+        """Return the outputs; several of one shared layer get identities, since Keras names outputs by layer."""
         ends = [self._of(output) for output in self._scope.outputs]
         counts = Counter(end.node for end in ends)
         shared = {name for name in self._shared.values() if counts[name] > 1}

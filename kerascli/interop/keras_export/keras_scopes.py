@@ -1,4 +1,4 @@
-"""A model, or a shared model inside it, as what becomes one model of Keras: its inputs, entries and outputs."""
+"""Inputs, entries and outputs of a model, or of a shared model in it, that become one Keras model."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from kerascli.shapes import TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """`specs` are those of its tensors; where calls are on unlike sizes, a size is open."""
+    """A model to export; `specs` are those of its tensors, with unknown dimensions where calls differ."""
 
     inputs: Mapping[str, TensorSpec]
     entries: Sequence[Entry]
@@ -25,7 +25,7 @@ def whole(model: Model, specs: Mapping[str, TensorSpec]) -> Scope:
 
 
 def within(scope: Scope, shared: Shared) -> Scope:
-    """A shared model. Its outputs are those that are used outside, and its tensors that are by name: `a.features`."""
+    """Return the scope of a shared model; its outputs are all tensors used outside, also by name: `a.features`."""
     calls = scope.calls_of(shared)
     used = {*scope.outputs, *(name for entry in scope.entries for name in entry.used_names())}
     specs: dict[str, TensorSpec] = {}
@@ -47,7 +47,7 @@ def within(scope: Scope, shared: Shared) -> Scope:
 
 
 def meanings(call: Call) -> Iterator[tuple[str, str]]:
-    """The tensors inside of a call: as they are called there, and outside."""
+    """Yield the tensors inside a call: name in the shared model, name outside."""
     for inner, outer in zip(flat(call.of.entries), call.nodes, strict=True):
         yield from (pair for pair in zip(inner.outputs, outer.outputs, strict=True) if "_" not in pair)
 

@@ -1,4 +1,4 @@
-"""Our components -> Keras's serialised objects. Our settings are Keras 3's, name by name: nothing is translated."""
+"""Serialize components as Keras objects; their arguments have Keras 3's names and values, so none is translated."""
 
 from typing import Any
 
@@ -26,21 +26,21 @@ _UNKNOWN_TO_KERAS = frozenset({
     "locally_connected_1d", "locally_connected_2d", "thresholded_relu", "selu", "expr", "crossentropy",
     "mean_relative_error",
 })  # fmt: skip
-"""By our name: what Keras 3 has no class of."""
+"""Names of components that have no class in Keras 3."""
 _LOSSES_ALONE = frozenset({"binary_focal_crossentropy", "categorical_focal_crossentropy", "huber"})
-"""By our name: losses of Keras 3 that are no metrics there, but functions."""
+"""Names of losses that Keras 3 offers as metrics only as functions, not as classes."""
 OF_NETWORKS = {
     "layer_scale": "keras.src.applications.convnext",
     "stochastic_depth": "keras.src.applications.convnext",
     "custom_scale_layer": "keras.src.applications.inception_resnet_v2",
 }  # fmt: skip
-"""Layers that Keras keeps beside the networks of keras.applications: it finds them by their module alone."""
+"""Layers defined in modules of keras.applications; Keras finds them by module only."""
 _ACTIVATION_LAYERS = {"relu": "ReLU", "leaky_relu": "LeakyReLU", "elu": "ELU", "softmax": "Softmax"}
-"""An activation with settings of its own is a layer to Keras."""
+"""Activation -> class of the layer that Keras has for an activation with arguments."""
 
 
 class Unsaid:
-    """Everything of a model that Keras's files have no words for, told at once."""
+    """Collector of faults for everything in a model that Keras's file format cannot store."""
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
@@ -49,13 +49,13 @@ class Unsaid:
         self.faults.append(Fault(text, hint=hint))
 
     def check(self) -> None:
-        """Raise ConfigError if there is anything."""
+        """Raise ConfigError if there are faults."""
         if self.faults:
             raise ConfigError(self.faults[:20])
 
 
 def keras_object(thing: Component, where: str, unsaid: Unsaid, **bookkeeping: Any) -> dict[str, Any]:
-    """A component as {module, class_name, config, registered_name}; `bookkeeping` comes first in its config."""
+    """Return a component as {module, class_name, config, registered_name}; `bookkeeping` comes first in the config."""
     unknown = _UNKNOWN_TO_KERAS | _LOSSES_ALONE if isinstance(thing, Metric) else _UNKNOWN_TO_KERAS
     known = thing.component_name not in unknown
     module = next((module for base, module in _MODULES if isinstance(thing, base)), None)
@@ -71,7 +71,7 @@ def keras_object(thing: Component, where: str, unsaid: Unsaid, **bookkeeping: An
 
 
 def layer_object(layer: BaseLayer, name: str, precision: str, unsaid: Unsaid) -> dict[str, Any]:
-    """A layer with what Keras writes for itself: its name and its dtype policy."""
+    """Return a layer as a Keras object with its name and dtype policy."""
     if layer.component_name in GIVE_WHOLE_NUMBERS and getattr(layer, "output_mode", "") == "int":
         precision = "int64"
     policy = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": precision}, "registered_name": None}
@@ -85,7 +85,7 @@ def _settings(thing: Component, where: str, unsaid: Unsaid) -> dict[str, Any]:
     values = {name: getattr(thing, name) for name in type(thing).model_fields}
     said = {name: to_keras(value, f"{where}, {name}", unsaid) for name, value in values.items()}
     said |= {name: value for name, value in NULLS.get(thing.component_name, {}).items() if said[name] is None}
-    if said.get("name", "") is None:  # a metric's
+    if said.get("name", "") is None:  # of a metric
         del said["name"]
     if said.get("trainable") is True:  # some of Keras's layers do not take it
         del said["trainable"]
@@ -93,7 +93,7 @@ def _settings(thing: Component, where: str, unsaid: Unsaid) -> dict[str, Any]:
 
 
 def to_keras(value: Any, where: str, unsaid: Unsaid) -> Any:
-    """A value of our settings as JSON in Keras's words."""
+    """Return the value of an argument as Keras's JSON."""
     if isinstance(value, Activation):
         return _activation(value, where, unsaid)
     if isinstance(value, BaseLayer):
@@ -114,6 +114,6 @@ def _activation(value: Activation, where: str, unsaid: Unsaid) -> Any:
         return value.component_name
     layer = _ACTIVATION_LAYERS.get(value.component_name)
     if layer is None:
-        unsaid.add(f"{where}: to Keras the activation '{value.component_name}' is a function without settings")
+        unsaid.add(f"{where}: in Keras, the activation '{value.component_name}' is a function without arguments")
         return None
     return {"module": "keras.layers", "class_name": layer, "config": settings, "registered_name": None}

@@ -1,4 +1,4 @@
-"""The layers of a Keras file -> the `model` section of a config, and where each layer's weights go."""
+"""Convert the layers of a Keras file to the `model` section of a config, and map their weights."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,18 +23,18 @@ from kerascli.layers.wrappers.time_distributed import TimeDistributed
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """What the file's model is in our words."""
+    """A file's model as a model section, with the mapping of names and weights."""
 
     section: dict[str, Any]
     names: KerasNames
     owners: list[Owner]
-    """In Keras's order."""
+    """Layers that may have weights, in Keras's order."""
     precision: str
     notes: tuple[str, ...] = ()
 
 
 def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
-    """A file's model as a model section; what cannot be taken is added to `refusals`. Raises FileRefused."""
+    """Convert a file's model; what cannot be imported is added to `refusals`. Raises FileRefused."""
     whole = read_model(file.model, _name(file.model))
     kept = used_inputs(whole)
     model = with_inputs(whole, kept)
@@ -46,7 +46,7 @@ def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
     known = dict(zip(writer.section.inputs, inputs, strict=True)), dict(zip(ends, outputs, strict=True))
     precision, notes = common.policies.end()
     left = [key or ref.layer for index, (key, ref) in enumerate(whole.inputs) if index not in kept]
-    notes += tuple(f"no output depends on input '{name}', which is left out" for name in left)
+    notes += tuple(f"input '{name}' is not imported: no output depends on it" for name in left)
     return Architecture(section, KerasNames(writer.book.changed, *known), owners, precision, notes)
 
 
@@ -57,7 +57,7 @@ def _name(spec: Mapping[str, Any]) -> str:
 
 @dataclass(slots=True)
 class _Common:
-    """What all models in a file have in common while they are read."""
+    """State shared by the writers of all models in a file."""
 
     refusals: Refusals
     file: ModelFile
@@ -69,7 +69,7 @@ class _Common:
 
 
 class _Writer:
-    """Writes one model section. A nested model that is called once becomes part of it."""
+    """Writer of one model section; a nested model that is called once becomes part of it."""
 
     def __init__(self, common: _Common, model: KerasModel) -> None:
         self.common = common
@@ -80,7 +80,7 @@ class _Writer:
     def write(
         self, model: KerasModel, given: Sequence[str], path: tuple[str, ...], place: str, *, wishes: bool = False
     ) -> tuple[list[str], list[Owner]]:
-        """Add a model's layers, called on the tensors `given`: the names of its outputs, and who has weights."""
+        """Add a model's layers, called on the tensors `given`; return its outputs' names and the owners of weights."""
         reading = Reading(model, path, place, self.common.refusals, wishes=wishes, keras_3=self.common.keras_3)
         reading.tensors.update({ref: name for (_, ref), name in zip(model.inputs, given, strict=True)})
         for layer, number in model.ordered():
@@ -91,7 +91,7 @@ class _Writer:
         return [reading.tensors.get(ref, "_") for _, ref in model.outputs], owners
 
     def _call(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
-        """Add one call; returns the names of its results."""
+        """Add one call; return the names of its output tensors."""
         if layer.is_operation:
             return self._operation(reading, layer, number)
         if layer.is_model:
@@ -129,19 +129,19 @@ class _Writer:
         return self.section.add(own, brief(settings), node, names, settings)
 
     def _without_mask(self, tensor: str) -> str:
-        """The tensor behind a formula, where masks end."""
+        """Return a copy of a tensor without its mask: an `expr` node, which propagates none."""
         (name,) = self.section.add("expr", {"value": tensor}, {}, [self.book.give(f"{tensor}_alone")])
         return name
 
     def _operation(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
-        """An operation of keras.ops as an `expr` node."""
+        """Add an operation of keras.ops as an `expr` node."""
         try:
             text = expression(layer, reading.call(layer, number), lambda ref: reading.tensors.get(ref, "_"))
         except NoOperation as error:
             refuse(layer, str(error), self.common.refusals)
             return []
         if len(text) > MAX_LENGTH:
-            hint = "make it a weight of a layer, and save the model anew"
+            hint = "make it a weight of a layer, and save the model again"
             self.common.refusals.add(
                 f"{layer.name}: {layer.class_name} of keras.ops has a constant that is too long", hint
             )
@@ -153,7 +153,7 @@ class _Writer:
         return self.section.add("expr", {"value": text}, {}, names)
 
     def _nested(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
-        """A model in the model: its layers where it is called once, a shared model where it is called more often."""
+        """Add a call of a nested model: its layers if it is called once, else a call of a shared model."""
         call = reading.call(layer, number)
         given = reading.names(call.args)
         for key, value in call.kwargs.items():
@@ -165,7 +165,7 @@ class _Writer:
         used = [index for index in range(count) if index in wanted] or [0]
         model = with_results(model, set(used))
         if len(given) != len(model.inputs):
-            raise FileRefused(f"'{safe_text(model.name)}' takes {len(model.inputs)} inputs and is given {len(given)}")
+            raise FileRefused(f"'{safe_text(model.name)}' takes {len(model.inputs)} inputs, got {len(given)}")
         kept = used_inputs(model)
         model, given = with_inputs(model, kept), [given[index] for index in kept]
         if reading.calls(layer) == 1:
@@ -182,7 +182,7 @@ class _Writer:
         return _in_place(self.section.add(thing, {}, {"inputs": given}, names), used, count)
 
     def _on_every_step(self, reading: Reading, layer: KerasLayer, number: int, model: KerasModel) -> list[str]:
-        """A time_distributed around a model: the model is shared, and called on every step."""
+        """Add a TimeDistributed around a model: a `time_distributed` node that calls a shared model."""
         if layer.name not in reading.things:
             thing = reading.things[layer.name] = self.book.give("_".join([*reading.path, model.name]))
             inner, place = _Writer(self.common, model), f"{reading.places[layer.name]}/layer"
@@ -199,7 +199,7 @@ class _Writer:
     def _names(
         self, reading: Reading, layer: KerasLayer, number: int, indices: Sequence[int], name: str, own: str | None
     ) -> list[str]:
-        """Names for results of a call; the first is the node's, those that nobody uses are dropped."""
+        """Return names for the outputs of a call: the first is the node's, unused ones are `_`."""
         here, *others = (Ref(layer.name, number, index) for index in indices)
         first = self.book.give(reading.wishes.get(here, name), class_name=layer.class_name, own=own)
         further = [
@@ -210,6 +210,6 @@ class _Writer:
 
 
 def _in_place(names: Sequence[str], used: Sequence[int], count: int) -> list[str]:
-    """The names of those results that are used among all of them."""
+    """Return names for all outputs, given those of the used ones; `_` for the others."""
     found = dict(zip(used, names, strict=True))
     return [found.get(index, "_") for index in range(count)]

@@ -1,4 +1,4 @@
-"""Keras's compile settings -> the `compile` section, and the state of its optimizer."""
+"""Convert Keras's compile config to the `compile` section, and its optimizer's variables to our state."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer
 
 
 def read_compile(config: Mapping[str, Any], outputs: Mapping[str, str], refusals: Refusals) -> dict[str, Any]:
-    """The section, as short as it can be; what cannot be taken is added to `refusals`."""
+    """Return the section in its shortest form; what cannot be imported is added to `refusals`."""
     section: dict[str, Any] = {}
     optimizer = config.get("optimizer", config.get("optimizer_config"))
     if is_object(optimizer):
@@ -32,7 +32,7 @@ def read_compile(config: Mapping[str, Any], outputs: Mapping[str, str], refusals
 
 
 def _by_output(value: Any, key: str, outputs: Mapping[str, str]) -> Any:
-    """Return lists as the language has them: metrics of several outputs by name, a list of one loss as this loss."""
+    """Return lists as the `compile` section has them: metrics of several outputs by name, one loss without a list."""
     if key == "loss_weights":
         return value
     if isinstance(value, dict) and not is_object(value):
@@ -53,7 +53,7 @@ def _alone(value: Any) -> Any:
 
 
 def _things(value: Any, key: str, outputs: Mapping[str, str], refusals: Refusals) -> Any:
-    """A loss or metrics: names, objects, lists and mappings by output."""
+    """Convert losses or metrics, given as names, objects, lists or mappings by output."""
     registry, extra = (LOSSES, LOSS) if key == "loss" else (METRICS, LOSS)
     if isinstance(value, list):
         return [_things(item, key, outputs, refusals) for item in value]
@@ -84,7 +84,7 @@ def optimizer_state(
 
 
 def _paths(file: Hdf5, datasets: Mapping[str, Dataset], *, legacy: bool) -> list[str]:
-    """The arrays of the optimizer in order."""
+    """Return the paths of the optimizer's arrays in order."""
     if not legacy:
         found = [f"optimizer/vars/{n}" for n in range(len(datasets)) if f"optimizer/vars/{n}" in datasets]
         return found
