@@ -20,7 +20,7 @@ class Faults:
         self.found: list[Fault] = []
         self.uses: tuple[Path, ...] = ()
         """Absolute paths of the nested uses of the block that is being read."""
-        self._told: set[tuple[str, Path]] = set()
+        self._reported: set[tuple[str, Path]] = set()
 
     def add(
         self,
@@ -44,11 +44,11 @@ class Faults:
                 self.found.append(fault)
                 continue
             key = fault.text, fault.path
-            if key not in self._told:
+            if key not in self._reported:
                 self.found.append(replace(fault, related=(*fault.related, *used_here(self.uses))))
             else:
-                self.found.append(TOLD)
-            self._told.add(key)
+                self.found.append(REPORTED)
+            self._reported.add(key)
 
     def read(self, cls: type[S], written: Mapping[Any, Any], path: Path, title: str | None = None) -> S:
         """Read a mapping at `path` as a section; unknown keys are faults."""
@@ -65,7 +65,7 @@ class Faults:
 
     def all(self) -> list[Fault]:
         """Return the faults without duplicates."""
-        return [fault for fault in dict.fromkeys(self.found) if fault is not TOLD]
+        return [fault for fault in dict.fromkeys(self.found) if fault is not REPORTED]
 
     @contextmanager
     def used_at(self, path: Path) -> Iterator[None]:
@@ -78,5 +78,5 @@ class Faults:
             self.uses = before
 
 
-TOLD = Fault("told already")
+REPORTED = Fault("reported already")
 """Placeholder of a fault that has been reported for an earlier use of the block."""
