@@ -74,7 +74,7 @@ class BaseLayer(Component):
     """The figure is summed over the samples of an epoch, not averaged."""
     moves_values: ClassVar[bool] = False
     """The values of its result are values of its input."""
-    takes_described_cell: ClassVar[bool] = False
+    takes_custom_cell: ClassVar[bool] = False
     """As an entry of `layers` its cell may be described there, as a small model of one step."""
     id_count: ClassVar[int | None] = None
     """How many ids, from 0 on, its input may hold; None: its values are no ids."""

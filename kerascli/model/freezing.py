@@ -9,7 +9,7 @@ from kerascli.component import Invalid
 from kerascli.errors import Fault, Path, suggestion
 from kerascli.layers.base import BaseLayer
 from kerascli.model.ir.nodes import Call, Entry, Model, Node, Shared, flat
-from kerascli.model.ir.rnn import DescribedRNN
+from kerascli.model.ir.rnn import CustomCellRNN
 from kerascli.model.ir.shared_layer import part_of, wrapped
 from kerascli.model.ir.updates import set_by
 
@@ -62,7 +62,7 @@ def _with_inner(nodes: Iterable[Node]) -> Iterator[Node]:
     """Yield nodes and the nodes inside them: those of custom cells and of models wrapped by `time_distributed`."""
     for node in nodes:
         yield node
-        if isinstance(node.layer, DescribedRNN):
+        if isinstance(node.layer, CustomCellRNN):
             yield from _with_inner(node.layer.cell.nodes)
         elif (shared := wrapped(node)) is not None and shared.layer is None:
             yield from _with_inner(flat(shared.entries))
@@ -127,7 +127,7 @@ def _entry(entry: Entry, chosen: Mapping[str, bool]) -> Entry:
 
 def _node(node: Node, chosen: Mapping[str, bool]) -> Node:
     layer = _layer(node.layer, chosen.get(node.weights_name))
-    if isinstance(layer, DescribedRNN):
+    if isinstance(layer, CustomCellRNN):
         entries = tuple(_entry(entry, chosen) for entry in layer.cell.entries)
         layer = layer.of(replace(layer.cell, entries=entries))
     elif (shared := wrapped(node)) is not None:

@@ -15,7 +15,7 @@ from kerascli.interop.keras_export.serialized import Unsaid, layer_object
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.layers.expressions.expr import Expr
 from kerascli.model.ir.nodes import Call, CallValue, Model, Node, Shared
-from kerascli.model.ir.rnn import DescribedRNN
+from kerascli.model.ir.rnn import CustomCellRNN
 from kerascli.model.ir.shared_layer import wrapped
 from kerascli.ops.expression import expression
 from kerascli.shapes import TensorSpec
@@ -108,7 +108,7 @@ class _Writer:
         return self._shared[shared.weights]
 
     def _layer(self, node: Node, name: str) -> None:
-        if isinstance(node.layer, DescribedRNN):
+        if isinstance(node.layer, CustomCellRNN):
             text = f"'{node.name}': Keras's files cannot store a custom cell, which is Python code in Keras"
             self.unsaid.add(text, "use --format torch_export or safetensors")
             return

@@ -69,7 +69,7 @@ class RNN(Recurrent, OfCell):  # pyright: ignore[reportIncompatibleVariableOverr
     `unroll` is accepted and changes nothing.
     """
 
-    takes_described_cell = True
+    takes_custom_cell = True
 
     zero_output_for_mask: ZeroOutputForMask = False
 

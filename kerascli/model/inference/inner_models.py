@@ -13,7 +13,7 @@ from kerascli.layers.wrappers.time_distributed import TimeDistributed, TimeDistr
 from kerascli.model.inference.batch_axis import output_faults
 from kerascli.model.ir.cells import Cell
 from kerascli.model.ir.nodes import Input, Model
-from kerascli.model.ir.rnn import DescribedRNN
+from kerascli.model.ir.rnn import CustomCellRNN
 from kerascli.model.ir.shared_layer import SharedPart
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.loop import Loop
@@ -29,7 +29,7 @@ def make_module(layer: BaseLayer, inputs: tuple[TensorSpec, ...], build: Build) 
     Raises ShapeMismatch, or Invalid for nodes of models inside it.
     """
     match layer:
-        case DescribedRNN():
+        case CustomCellRNN():
             return _loop(layer, inputs, build)
         case TimeDistributed(layer=SharedPart() as shared):
             step, make = layer.step(inputs[0]), partial(make_module, build=build)
@@ -51,7 +51,7 @@ def _shared(part: SharedPart, x: TensorSpec, build: Build) -> nn.Module:
     return SharedModelModule(build(Model((Input(name, x),), shared.entries, shared.outputs, shared.shared)))
 
 
-def _loop(layer: DescribedRNN, xs: tuple[TensorSpec, ...], build: Build) -> nn.Module:
+def _loop(layer: CustomCellRNN, xs: tuple[TensorSpec, ...], build: Build) -> nn.Module:
     cell = layer.cell
     sequences, constants, given = layer.parted(xs)
     steps = _steps(sequences)
@@ -70,7 +70,7 @@ def _loop(layer: DescribedRNN, xs: tuple[TensorSpec, ...], build: Build) -> nn.M
     return module
 
 
-def _results(layer: DescribedRNN, built: Built, steps: int | None) -> tuple[TensorSpec, ...]:
+def _results(layer: CustomCellRNN, built: Built, steps: int | None) -> tuple[TensorSpec, ...]:
     outputs = tuple(built.specs[name] for name in layer.cell.outputs)
     if layer.return_sequences:
         outputs = tuple(TensorSpec((steps, *one.shape), one.dtype) for one in outputs)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from kerascli.errors import Fault, Path
 from kerascli.model.ir.nodes import Call, Entry, Input, Model, Node, Shared, flat
-from kerascli.model.ir.rnn import DescribedRNN
+from kerascli.model.ir.rnn import CustomCellRNN
 from kerascli.model.ir.shared_layer import wrapped
 
 
@@ -81,7 +81,7 @@ def called_in(entries: Iterable[Entry]) -> set[str]:
         entry = waiting.pop()
         called = [entry.of] if isinstance(entry, Call) else []
         for node in flat([entry]):
-            if isinstance(node.layer, DescribedRNN):
+            if isinstance(node.layer, CustomCellRNN):
                 waiting += node.layer.cell.entries
             elif (inner := wrapped(node)) is not None:
                 called.append(inner)

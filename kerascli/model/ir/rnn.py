@@ -12,7 +12,7 @@ from kerascli.model.ir.cells import Cell
 T = TypeVar("T")
 
 
-class _OfDescribedCell(BaseLayer):
+class _CustomCellFields(BaseLayer):
     """Fields that come before the layer's arguments."""
 
     cell: InstanceOf[Cell]
@@ -22,7 +22,7 @@ class _OfDescribedCell(BaseLayer):
     """Names of the states that `initial_state` sets, in the order of the node's last inputs."""
 
 
-class DescribedRNN(Looping, _OfDescribedCell):  # pyright: ignore[reportIncompatibleVariableOverride]
+class CustomCellRNN(Looping, _CustomCellFields):  # pyright: ignore[reportIncompatibleVariableOverride]
     """An RNN with a custom cell; its node's inputs are sequences, constants and initial states, in this order."""
 
     component_name = "rnn"

@@ -12,7 +12,7 @@ from kerascli.layers.geometry import broadcast_mask
 from kerascli.layers.recurrent.base import StatefulModule
 from kerascli.layers.recurrent.masks import mask_of_steps
 from kerascli.model.ir.cells import CellState
-from kerascli.model.ir.rnn import DescribedRNN
+from kerascli.model.ir.rnn import CustomCellRNN
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.executor import GraphOutcome, Step, make_step, run_node
 from kerascli.model.runtime.submodules import Inner, Part, PartedModule, inside, parts_below
@@ -22,7 +22,7 @@ from kerascli.parts.initializers import Zeros
 class Start(StatefulModule):
     """Initial states: inputs of the node, states kept from the previous batch, weights, or zeros."""
 
-    def __init__(self, layer: DescribedRNN) -> None:
+    def __init__(self, layer: CustomCellRNN) -> None:
         super().__init__()
         self.layer = layer
         for state in layer.cell.states:
@@ -63,7 +63,7 @@ class Loop(PartedModule):
     Nodes that depend on no state, and whose layers act on each row separately, are computed for all steps at once.
     """
 
-    def __init__(self, layer: DescribedRNN, built: Built) -> None:
+    def __init__(self, layer: CustomCellRNN, built: Built) -> None:
         super().__init__()
         self.layer = layer
         self.cell = cell = layer.cell

@@ -11,7 +11,7 @@ from kerascli.layers.expressions.update import Update
 from kerascli.model.ir.cells import Cell, CellState
 from kerascli.model.ir.dead_nodes import idle_faults
 from kerascli.model.ir.nodes import flat
-from kerascli.model.ir.rnn import DescribedRNN
+from kerascli.model.ir.rnn import CustomCellRNN
 from kerascli.model.syntax.layers import add_node
 from kerascli.model.syntax.names import Names
 from kerascli.model.syntax.reader import ReadBody, Reading
@@ -25,28 +25,28 @@ from kerascli.section import key_names, keys_of, unknown_keys
 _CALL: Mapping[str, CallArgument] = {**ANY_CALL, "mask": CallArgument("tensors", "", or_false=True)}
 
 
-def describes_cell(name: Any, arguments: Any) -> bool:
+def has_custom_cell(name: Any, arguments: Any) -> bool:
     """Return True if the entry is an `rnn` with a cell defined in YAML, or with constants, which need such a cell."""
     cls = LAYERS.find(name) if isinstance(name, str) else None
-    if cls is None or not cls.takes_described_cell or not isinstance(arguments, dict):
+    if cls is None or not cls.takes_custom_cell or not isinstance(arguments, dict):
         return False
-    return "constants" in arguments or _is_described(arguments.get("cell"))
+    return "constants" in arguments or _is_custom_cell(arguments.get("cell"))
 
 
-def _is_described(cell: Any) -> bool:
+def _is_custom_cell(cell: Any) -> bool:
     return isinstance(cell, dict) and any(key in cell for key in key_names(CellSection))
 
 
 def read_rnn(reading: Reading, written: str, arguments: dict[Any, Any], entry: Path, read: ReadBody) -> None:
     """Add the node of an rnn with a custom cell; `read` reads the layers of the cell."""
     faults, path, keys = reading.faults, (*entry, written), keys_of(RNNKeys, arguments)
-    if not _is_described(arguments.get("cell")):
+    if not _is_custom_cell(arguments.get("cell")):
         hint = "cell: {states: {h: 8}, layers: [...], next: {h: ...}}"
         faults.add("'constants' needs a cell that is defined in the config", (*path, "constants"), at="key", hint=hint)
         reading.spoil(reading.name(keys, path, "rnn"), keys)
         return
     before = len(faults.found)
-    known = dict.fromkeys((*key_names(NodeKeys), *_CALL, *key_names(RNNKeys), *DescribedRNN.settings(), "cell"))
+    known = dict.fromkeys((*key_names(NodeKeys), *_CALL, *key_names(RNNKeys), *CustomCellRNN.settings(), "cell"))
     faults.take(unknown_keys(arguments, tuple(known), "rnn", reading.place(path), listed="it has"))
     name = reading.name(keys, path, "rnn")
     constants = _constants(reading, keys.constants, (*path, "constants"))
@@ -57,13 +57,13 @@ def read_rnn(reading: Reading, written: str, arguments: dict[Any, Any], entry: P
     call = reading.call(_CALL, arguments, path)
     layer = None
     if len(faults.found) == before:
-        settings = {key: arguments[key] for key in DescribedRNN.settings() if key in arguments}
+        settings = {key: arguments[key] for key in CustomCellRNN.settings() if key in arguments}
         try:
             settings |= {"cell": cell, "layers": tuple(node.layer for node in cell.nodes), "given": tuple(given)}
-            layer = LAYERS.construct(DescribedRNN, written, settings)
+            layer = LAYERS.construct(CustomCellRNN, written, settings)
         except Invalid as invalid:
             faults.absorb(invalid, entry)
-    node = WrittenNode(DescribedRNN, written, {}, keys, {}, entry, (*path, "inputs"))
+    node = WrittenNode(CustomCellRNN, written, {}, keys, {}, entry, (*path, "inputs"))
     add_node(reading, node, name, layer, (*sequences, *constants.values(), *given.values()), call, before)
 
 

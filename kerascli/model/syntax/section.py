@@ -14,7 +14,7 @@ from kerascli.model.ir.targets import target_faults, targets_of
 from kerascli.model.ir.updates import update_faults
 from kerascli.model.syntax.blocks import read_blocks, read_use
 from kerascli.model.syntax.calls import read_call
-from kerascli.model.syntax.custom_cell import describes_cell, read_rnn
+from kerascli.model.syntax.custom_cell import has_custom_cell, read_rnn
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.inputs import from_data, read_inputs
 from kerascli.model.syntax.layers import read_layer
@@ -208,7 +208,7 @@ def _read_entry(reading: Reading, entry: Any, path: Path, *, resolve: bool) -> N
                 reading.spoil("?")
                 return
         read_repeat(reading, arguments, path, read_entries)
-    elif describes_cell(name, arguments):
+    elif has_custom_cell(name, arguments):
         reading.budget.spend(1, path, reading.faults)
         read_rnn(reading, name, arguments, path, _read_body)
     elif name in reading.shared:
