@@ -88,7 +88,7 @@ def read_use(reading: Reading, written: str, arguments: Any, entry: Path, read: 
     inputs = _use_inputs(reading, written, block, keys, path)
     wanted = reading.is_wanted(keys, path)
     if block is None or len(faults.found) > before:
-        reading.spoil(name or "?", keys)
+        reading.mark_broken(name or "?", keys)
         return
     place = reading.place(path)
     if not wanted:
@@ -100,13 +100,13 @@ def read_use(reading: Reading, written: str, arguments: Any, entry: Path, read: 
     opened = reading.open_blocks
     reading.open_blocks = (*opened, written)
     with variables(reading, given), faults.used_at(path), names.inside(sees_outside=False):
-        names.hand_in(dict(zip(block.inputs, inputs, strict=True)))
+        names.define_inputs(dict(zip(block.inputs, inputs, strict=True)))
         names.previous = inputs[0] if len(inputs) == 1 else None
         read(reading, block.layers, (*block.path, "layers"))
         results = _block_results(reading, block)
     reading.open_blocks = opened
     if len(faults.found) > before or not results:
-        reading.spoil(name or "?", keys)
+        reading.mark_broken(name or "?", keys)
     elif name:
         _name_results(reading, reading.results(name, len(results), keys, path), results, first, name, path)
     else:

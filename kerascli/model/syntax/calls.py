@@ -31,7 +31,7 @@ def read_call(reading: Reading, written: str, arguments: Any, entry: Path) -> No
     found = _take_apart(reading, written, arguments, (*entry, written), known if shared is not None else None)
     name = reading.name(found.keys, found.path, written)
     if shared is None:
-        reading.spoil(name, found.keys)
+        reading.mark_broken(name, found.keys)
         return
     inputs = _inputs(reading, shared, found)
     call = reading.call(known, found.call, found.path)
@@ -39,7 +39,7 @@ def read_call(reading: Reading, written: str, arguments: Any, entry: Path) -> No
     count = len(shared.outputs) if shared.layer is None else shared.layer.results_of(call)
     outputs = reading.results(name, count, found.keys, found.path) if wanted else ()
     if len(faults.found) > before:
-        reading.spoil(name, found.keys)
+        reading.mark_broken(name, found.keys)
         return
     place, unique = reading.place(found.path), names.unique(name)
     if not wanted:

@@ -43,7 +43,7 @@ def read_rnn(reading: Reading, written: str, arguments: dict[Any, Any], entry: P
     if not _is_custom_cell(arguments.get("cell")):
         hint = "cell: {states: {h: 8}, layers: [...], next: {h: ...}}"
         faults.add("'constants' needs a cell that is defined in the config", (*path, "constants"), at="key", hint=hint)
-        reading.spoil(reading.name(keys, path, "rnn"), keys)
+        reading.mark_broken(reading.name(keys, path, "rnn"), keys)
         return
     before = len(faults.found)
     known = dict.fromkeys((*key_names(NodeKeys), *_CALL, *key_names(RNNKeys), *CustomCellRNN.settings(), "cell"))
@@ -149,7 +149,7 @@ def _cell(
 
 def _inputs(inner: Reading, written: Any, path: Path) -> tuple[str, ...]:
     if written is None:
-        inner.names.hand_in({"input": "input"})
+        inner.names.define_inputs({"input": "input"})
         return ("input",)
     names = as_list(written)
     for index, name in enumerate(names):

@@ -39,7 +39,7 @@ def read_inputs(
         inputs = _with_first_shape(inputs, first, first_path, faults)
     elif unread:
         faults.take(map(_unread, unread))
-        names.spoil([*inputs, *unread])
+        names.mark_broken([*inputs, *unread])
         inputs = {}
     elif not inputs and data_inputs is not None:
         hint = "add input_shape to the first layer, or model.inputs"
@@ -52,7 +52,7 @@ def read_inputs(
     if len(inputs) == 1:
         names.previous = next(iter(inputs))
     elif not inputs:
-        names.spoil(["?"])
+        names.mark_broken(["?"])
         names.previous = "?"
     return inputs
 
@@ -94,7 +94,7 @@ def read_declared(
         hint, whose = "inputs: {x: [28, 28, 1]}", base[-1] if base else "model"
         text = f"{whose}.inputs: expected a mapping of names to shapes, got {show(declared)}"
         faults.add(text, (*base, "inputs"), hint=hint)
-        names.spoil([*map(str, declared), "?"] if isinstance(declared, list) else ["?"])
+        names.mark_broken([*map(str, declared), "?"] if isinstance(declared, list) else ["?"])
         names.previous = "?"
         names.inputs_known = isinstance(declared, list)
         return {}
@@ -108,7 +108,7 @@ def read_declared(
             spec = read_input(str(name), value, data.get(str(name)))
         except Invalid as invalid:
             faults.absorb(invalid, path)
-            names.spoil([str(name)])
+            names.mark_broken([str(name)])
             continue
         inputs[str(name)] = Input(str(name), spec, (*faults.section, *path))
         names.give(str(name), (*faults.section, *path))

@@ -37,7 +37,7 @@ def add_node(
     wanted = reading.is_wanted(node.keys, node.path)
     place, unique = reading.place(node.path), names.unique(name)
     if layer is None or len(faults.found) > before:
-        reading.spoil(name, node.keys)
+        reading.mark_broken(name, node.keys)
         return
     owner = f"{reading.prefix}{unique}"
     if layer.result_count() == 0:
@@ -56,7 +56,7 @@ def add_node(
     if layer.call_form != "none":
         names.previous = next((output for output in outputs if output != "_"), None)
     if len(faults.found) > before:  # names of outputs that are not allowed
-        names.spoil(["?"])
+        names.mark_broken(["?"])
         names.previous = names.previous or "?"
 
 

@@ -88,7 +88,7 @@ class Names:
         if means is not None:
             self._places.setdefault(means, place)
 
-    def hand_in(self, tensors: Mapping[str, str]) -> None:
+    def define_inputs(self, tensors: Mapping[str, str]) -> None:
         """Define the inputs of a body: name within the body -> tensor."""
         self._tensors.update(tensors)
 
@@ -105,7 +105,7 @@ class Names:
     def see_targets(self, names: Sequence[str] | None) -> None:
         """Define `targets.NAME` for each of `names`; None: for any name."""
         self._targets, self._sees_targets = names, True
-        self.hand_in({f"targets.{name}": f"targets.{name}" for name in names or ()})
+        self.define_inputs({f"targets.{name}": f"targets.{name}" for name in names or ()})
 
     def knows(self, name: str) -> bool:
         """Return True if the name is defined so far."""
@@ -115,12 +115,12 @@ class Names:
         """Return every name with its tensor."""
         return dict(self._tensors)
 
-    def spoil(self, names: Iterable[str]) -> None:
+    def mark_broken(self, names: Iterable[str]) -> None:
         """Mark names of nodes that could not be read, so that uses of them are not reported as further faults."""
         for name in names:
             self._broken.update({name, self._names_here.get(name, name)})
 
-    def has_spoiled(self) -> bool:
+    def has_broken(self) -> bool:
         """Return True if a node could not be read."""
         return bool(self._broken)
 

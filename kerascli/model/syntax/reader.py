@@ -179,9 +179,9 @@ class Reading:
         self.names.give(name, place, means=tensor)
         self.names.previous = tensor
 
-    def spoil(self, name: str, keys: NodeKeys | None = None) -> None:
+    def mark_broken(self, name: str, keys: NodeKeys | None = None) -> None:
         """Mark the names of a node that could not be read."""
-        self.names.spoil([name, *map(str, as_list(keys.outputs if keys is not None else None))])
+        self.names.mark_broken([name, *map(str, as_list(keys.outputs if keys is not None else None))])
         self.names.previous = name
 
 

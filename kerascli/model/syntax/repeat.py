@@ -23,7 +23,7 @@ def read_repeat(reading: Reading, arguments: Any, entry: Path, read: Read) -> No
     before = len(reading.faults.found)
     rounds = _rounds(reading, arguments, path)
     if len(reading.faults.found) > before:
-        reading.names.spoil(["?"])
+        reading.names.mark_broken(["?"])
         reading.names.previous = "?"
         return
     for values in rounds:

@@ -181,7 +181,7 @@ def read_entries(reading: Reading, layers: list[Any], path: Path) -> None:
             reading.faults.absorb(invalid, (*path, index))
         written, arguments = (entry, None) if isinstance(entry, str) else _only_item(entry)
         name = keys_of(NodeKeys, arguments).name if isinstance(arguments, dict) else written
-        reading.spoil(name if isinstance(name, str) else "?")
+        reading.mark_broken(name if isinstance(name, str) else "?")
 
 
 def _resolved(reading: Reading, entry: Any, path: Path) -> Any:
@@ -205,7 +205,7 @@ def _read_entry(reading: Reading, entry: Any, path: Path, *, resolve: bool) -> N
             before = len(reading.faults.found)
             arguments = _resolved(reading, entry, path)[name]
             if len(reading.faults.found) > before:  # report no consequences of an unresolved reference
-                reading.spoil("?")
+                reading.mark_broken("?")
                 return
         read_repeat(reading, arguments, path, read_entries)
     elif has_custom_cell(name, arguments):

@@ -82,7 +82,7 @@ def _model(reading: Reading, name: str, written: dict[str, Any], path: Path, rea
     before = len(reading.faults.found)
     read_shared(inner, model.shared, path, read)
     outputs = read(inner, model, path)
-    if len(reading.faults.found) == before and not inner.names.has_spoiled():
+    if len(reading.faults.found) == before and not inner.names.has_broken():
         _check_use(inner, name, outputs, path)
     reading.faults.is_flag(model.trainable, (*path, "trainable"))
     entries = inner.entries if model.trainable else [entry.frozen() for entry in inner.entries]
@@ -106,7 +106,7 @@ def _check_use(inner: Reading, name: str, outputs: tuple[str, ...], path: Path) 
 def _inputs(inner: Reading, name: str, declared: Any, path: Path) -> dict[str, TensorSpec | None]:
     """Return the inputs by name, with their shapes if declared; by default there is one, `input`."""
     if declared is None:
-        inner.names.hand_in({"input": "input"})
+        inner.names.define_inputs({"input": "input"})
         inner.names.previous = "input"
         return {"input": None}
     if not isinstance(declared, (dict, list)) or not declared:

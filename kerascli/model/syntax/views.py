@@ -101,7 +101,7 @@ def read_further(scope: Scope, whose: str, written: Any, path: Path) -> View:
     )  # reported as an unknown key; read so that calls of it are no faults
     outputs = scope.read(reading, view, path)
     is_whole = (
-        not faults.found and not reading.names.has_spoiled()
+        not faults.found and not reading.names.has_broken()
     )  # report no consequences of nodes that could not be read
     if is_whole:
         hidden = inputs if own else ()
