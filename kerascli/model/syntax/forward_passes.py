@@ -13,7 +13,7 @@ from kerascli.model.ir.nodes import Entry, Input, Model, Node, flat
 from kerascli.model.ir.targets import targets_of
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.layers import read_layer
-from kerascli.model.syntax.reader import Exhausted
+from kerascli.model.syntax.reader import TooManyNodes
 from kerascli.model.syntax.schema import NodeKeys
 from kerascli.model.syntax.section import is_list, read_entries
 from kerascli.model.syntax.views import Scope, called_by, forked
@@ -55,7 +55,7 @@ class Forward:
         """Read the layers of the forward pass and return its entries."""
         path = (*self._path, "layers")
         if is_list(layers, whose, path, self.faults):
-            with suppress(Exhausted):
+            with suppress(TooManyNodes):
                 read_entries(self.reading, layers, path)
         else:
             self.reading.names.inputs_known = False  # any unknown name may be that of a layer that could not be read

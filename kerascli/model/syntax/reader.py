@@ -39,18 +39,18 @@ class Budget:
         self.used = 0
 
     def check(self, nodes: int, path: Path, faults: Faults) -> None:
-        """Add a fault and raise Exhausted if so many further nodes exceed the limit."""
+        """Add a fault and raise TooManyNodes if so many further nodes exceed the limit."""
         if self.used + nodes > MAX_NODES:
             faults.add(f"more than {MAX_NODES:,} layers after expanding all repeats", path, at="key")
-            raise Exhausted
+            raise TooManyNodes
 
     def spend(self, nodes: int, path: Path, faults: Faults) -> None:
-        """Count so many further nodes. Raises Exhausted, after a fault, beyond the limit."""
+        """Count so many further nodes. Raises TooManyNodes, after a fault, beyond the limit."""
         self.check(nodes, path, faults)
         self.used += nodes
 
 
-class Exhausted(Exception):
+class TooManyNodes(Exception):
     """Reading stops because the model is too large; the fault has been added."""
 
 

@@ -18,7 +18,7 @@ from kerascli.model.syntax.custom_cell import has_custom_cell, read_rnn
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.inputs import from_data, read_inputs
 from kerascli.model.syntax.layers import read_layer
-from kerascli.model.syntax.reader import MAX_NODES, Body, Exhausted, Reading, References
+from kerascli.model.syntax.reader import MAX_NODES, Body, Reading, References, TooManyNodes
 from kerascli.model.syntax.repeat import read_repeat
 from kerascli.model.syntax.schema import ModelSection, NodeKeys
 from kerascli.model.syntax.shared import read_shared
@@ -57,7 +57,7 @@ def parse_scope(
     declared: Path = ("shared", written.outputs) if alone else ()
     if alone:
         written = _with_call(written)
-    with suppress(Exhausted):
+    with suppress(TooManyNodes):
         read_blocks(reading, written.blocks)
         inputs = read_inputs(written, data_inputs, reading.names, faults, declared, unread)
         reading.inputs = tuple(inputs)
