@@ -16,7 +16,7 @@ from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import materialize
 from kerascli.model.syntax.section import parse_scope
-from kerascli.model.syntax.views import read_further
+from kerascli.model.syntax.views import read_view_at
 from kerascli.runs.record import RunRecord
 from kerascli.shapes import TensorSpec
 from kerascli.workflow.check import check
@@ -176,7 +176,7 @@ def test_a_model_may_be_what_it_shares_alone() -> None:
     model, scope = parse_scope(section, {"x": TensorSpec((4,))})
     assert [given.name for given in model.inputs] == ["z"]
     assert dump_model(parse_model(dump_model(model), {})) == dump_model(model)
-    step = read_further(scope, "step", {
+    step = read_view_at(scope, "step", {
         "inputs": {"x": [4], "z": [3]},
         "layers": [{"generator": {"inputs": "z", "name": "fake"}}, {"critic": {"inputs": "fake", "name": "judged"}},
                    {"critic": {"inputs": "x", "name": "real"}}],

@@ -52,7 +52,7 @@ def read_views(scope: Scope, section: Any) -> dict[str, View]:
 
 
 def _read_view(scope: Scope, name: str, written: Any, path: Path) -> View:
-    view = read_further(scope, f"view '{name}'", written, path)
+    view = read_view_at(scope, f"view '{name}'", written, path)
     faults: list[Fault] = []
     for node in flat(view.entries):
         if not node.outputs:
@@ -76,7 +76,7 @@ def _target_faults(view: View, name: str, path: Path) -> Iterator[Fault]:
         yield Fault(f"view '{name}': {what} is not available when the model predicts", place, "key", hint=hint)
 
 
-def read_further(scope: Scope, whose: str, written: Any, path: Path) -> View:
+def read_view_at(scope: Scope, whose: str, written: Any, path: Path) -> View:
     """Read a view at a path of the config: a model over the weights of the scope's. Raises Invalid.
 
     A view with inputs of its own may use only those; one without continues from the data's inputs, and from the
