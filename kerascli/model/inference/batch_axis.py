@@ -9,7 +9,7 @@ from kerascli.model.ir.nodes import Model, Node
 from kerascli.shapes import TensorSpec
 
 
-def as_samples(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
+def sample_specs(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
     """Return the specs of a node's inputs; of a tensor without a batch axis, the first axis is taken as the batch.
 
     This lets an encoder be called on a weight of pseudo-inputs. Raises ShapeMismatch if a layer takes both tensors
@@ -39,7 +39,7 @@ def _may_lack_batch(node: Node) -> set[str]:
     return set(compress(node.inputs, free)) - {name for name, one in zip(node.inputs, free, strict=True) if not one}
 
 
-def without_batch(node: Node, specs: Mapping[str, TensorSpec]) -> str | None:
+def batch_axis_hint(node: Node, specs: Mapping[str, TensorSpec]) -> str | None:
     """Return a hint for a shape mismatch if none of the node's inputs has a batch axis; otherwise None."""
     used = [specs[name] for name in node.used_names()]
     if node.layer.call_form == "names" or not used or any(spec.batched for spec in used):

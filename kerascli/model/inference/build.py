@@ -13,9 +13,15 @@ from kerascli.layers.base import ShapeMismatch, WeightedModule
 from kerascli.layers.recurrent.base import StatefulModule
 from kerascli.layers.weight_spec import MAX_PARAMETERS
 from kerascli.light_torch import without_compiler
-from kerascli.model.inference.batch_axis import as_samples, output_faults, without_batch
+from kerascli.model.inference.batch_axis import batch_axis_hint, output_faults, sample_specs
 from kerascli.model.inference.inner_models import make_module
-from kerascli.model.inference.shape_inference import Tried, as_seen, as_stated, taken, try_out
+from kerascli.model.inference.shape_inference import (
+    SpecCache,
+    as_module_input,
+    declared_outputs,
+    infer_outputs,
+    show_inputs,
+)
 from kerascli.model.ir.nodes import Call, Model, Node
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.submodules import PartedModule, parts_of
@@ -32,14 +38,14 @@ def build(model: Model, known: Mapping[str, nn.Module] | None = None, batch_size
     specs: dict[str, TensorSpec] = {given.name: given.spec for given in (*model.inputs, *model.targets)}
     modules: dict[str, nn.Module] = {}
     owners: dict[str, nn.Module] = dict(known or {})
-    tried: Tried = {}
+    cache: SpecCache = {}
     faults: list[Fault] = []
     failed: set[tuple[str, Path]] = set()
     for node in model.nodes:
         if any(name not in specs for name in node.used_names()):
             continue  # one of its inputs has failed already
         try:
-            modules[node.name], results = _build_node(node, specs, owners, tried, batch_size)
+            modules[node.name], results = _build_node(node, specs, owners, cache, batch_size)
         except (Invalid, ShapeMismatch) as error:
             found = _faults(error, node, model, specs)
             faults += [fault for key, fault in found.items() if key not in failed]
@@ -89,11 +95,15 @@ def _too_many(model: Model, modules: Mapping[str, nn.Module]) -> list[Fault]:
 
 
 def _build_node(
-    node: Node, specs: Mapping[str, TensorSpec], owners: Mapping[str, nn.Module], tried: Tried, batch_size: int | None
+    node: Node,
+    specs: Mapping[str, TensorSpec],
+    owners: Mapping[str, nn.Module],
+    cache: SpecCache,
+    batch_size: int | None,
 ) -> tuple[nn.Module, tuple[TensorSpec, ...]]:
     """Return a node's module, which may share weights with `owners` of earlier calls, and the specs of its outputs."""
     layer = node.layer
-    seen = tuple(as_seen(layer, spec) for spec in as_samples(node, specs))
+    seen = tuple(as_module_input(layer, spec) for spec in sample_specs(node, specs))
     _check_mask(node, specs)
     with torch.device("meta"):
         module = make_module(layer, seen, build)
@@ -102,9 +112,9 @@ def _build_node(
             _keep_states(module, seen[0], batch_size)
         for part in parts_of(node, module):
             if part.name in owners:
-                _share_weights(part.module, owners[part.name], taken(node, specs))
+                _share_weights(part.module, owners[part.name], show_inputs(node, specs))
         stated = module.results if isinstance(module, PartedModule) else layer.output_spec(seen)
-        results = try_out(node, module, specs, tried) if stated is None else as_stated(stated, node, specs)
+        results = infer_outputs(node, module, specs, cache) if stated is None else declared_outputs(stated, node, specs)
     _refuse_undeclared(module)
     _refuse_huge(results)
     count = layer.results_of(node.call)
@@ -134,7 +144,7 @@ def _keep_states(module: nn.Module, x: TensorSpec, rows: int | None) -> None:
             part.keep_states(rows, tuple(size for size in x.shape[1:] if size is not None))
 
 
-def _share_weights(module: nn.Module, first: nn.Module, taken: str) -> None:
+def _share_weights(module: nn.Module, first: nn.Module, shown: str) -> None:
     """Make a module, built for the inputs of this call, use the weights of the first call's module.
 
     Both hold the same dictionaries of parameters and buffers: initializing, moving or converting one applies to both.
@@ -144,7 +154,7 @@ def _share_weights(module: nn.Module, first: nn.Module, taken: str) -> None:
             for name, spec in mine.weight_specs.items():
                 known = theirs.weight_specs[name].shape
                 if spec.shape != known:
-                    text = f"has a {name} of shape {show_shape(known)} from its first call; for {taken} it would be"
+                    text = f"has a {name} of shape {show_shape(known)} from its first call; for {shown} it would be"
                     raise ShapeMismatch(f"{text} {show_shape(spec.shape)}", hint="call it on tensors of one shape")
         mine._parameters, mine._buffers = theirs._parameters, theirs._buffers
 
@@ -201,5 +211,5 @@ def _fault(
     at = "value" if mismatch.fault.path else "key"
     verb = mismatch.fault.text.split()[0] in {"cannot", "has", "makes", "mixes", "needs", "takes"}
     text = f"'{node.name}'{'' if verb else ':'} {mismatch.fault.text}"
-    hint = without_batch(node, specs) or mismatch.fault.hint
+    hint = batch_axis_hint(node, specs) or mismatch.fault.hint
     return Fault(text, path, at, hint=hint, related=(*related, *uses), span=mismatch.fault.span)

@@ -24,14 +24,16 @@ _MOST_VALUES = 2**53
 """Limit of the values per sample; beyond it torch cannot count the bytes of a batch."""
 
 
-def as_seen(layer: BaseLayer, spec: TensorSpec) -> TensorSpec:
+def as_module_input(layer: BaseLayer, spec: TensorSpec) -> TensorSpec:
     """Return the spec of an input as passed to the layer's module: integers are cast if the layer takes none."""
     if spec.is_integer and not layer.takes_integers:
         return TensorSpec(spec.shape, _name(torch.get_default_dtype()), spec.batched)
     return spec
 
 
-def as_stated(stated: tuple[TensorSpec, ...], node: Node, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
+def declared_outputs(
+    stated: tuple[TensorSpec, ...], node: Node, specs: Mapping[str, TensorSpec]
+) -> tuple[TensorSpec, ...]:
     """Return the output specs that a layer declares, without a batch axis if its input has none."""
     of = specs[node.inputs[0]] if node.inputs else None
     if of is None or of.batched:
@@ -39,18 +41,20 @@ def as_stated(stated: tuple[TensorSpec, ...], node: Node, specs: Mapping[str, Te
     return tuple(TensorSpec((of.shape[0], *spec.shape), spec.dtype, batched=False) for spec in stated)
 
 
-Tried = dict[Any, tuple[TensorSpec, ...]]
+SpecCache = dict[Any, tuple[TensorSpec, ...]]
 """Cache of output specs: of equal layers that are called on equal tensors, one is run."""
 
 
-def try_out(node: Node, module: nn.Module, specs: Mapping[str, TensorSpec], tried: Tried) -> tuple[TensorSpec, ...]:
+def infer_outputs(
+    node: Node, module: nn.Module, specs: Mapping[str, TensorSpec], cache: SpecCache
+) -> tuple[TensorSpec, ...]:
     """Run the module twice, with two sizes for every unknown dimension; return the specs of its outputs."""
     key = _key(node, specs)
     if key is None:
-        return _try_out(node, module, specs)
-    if key not in tried:
-        tried[key] = _try_out(node, module, specs)
-    return tried[key]
+        return _infer_outputs(node, module, specs)
+    if key not in cache:
+        cache[key] = _infer_outputs(node, module, specs)
+    return cache[key]
 
 
 def _key(node: Node, specs: Mapping[str, TensorSpec]) -> Any:
@@ -75,14 +79,14 @@ def _key(node: Node, specs: Mapping[str, TensorSpec]) -> Any:
     return key
 
 
-def _try_out(node: Node, module: nn.Module, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
-    inputs = [as_seen(node.layer, specs[name]) for name in node.inputs]
+def _infer_outputs(node: Node, module: nn.Module, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
+    inputs = [as_module_input(node.layer, specs[name]) for name in node.inputs]
     sizes = _UNKNOWN_SIZES if any(spec.rank > 2 for spec in inputs) else _UNKNOWN_STEPS
-    runs = [_trial(node, module, inputs, specs, *pair) for pair in zip(_BATCH_SIZES, sizes, strict=True)]
+    runs = [_run_on_meta(node, module, inputs, specs, *pair) for pair in zip(_BATCH_SIZES, sizes, strict=True)]
     free = node.layer.call_form == "names" or not any(spec.batched for spec in inputs)
     found = tuple(_compare(first, second, may_lack_batch=free) for first, second in zip(*runs, strict=True))
     if any(not spec.batched and None in spec.shape for spec in found):  # an unknown size, or that of the batch?
-        again = _trial(node, module, inputs, specs, _BATCH_SIZES[1], sizes[0])
+        again = _run_on_meta(node, module, inputs, specs, _BATCH_SIZES[1], sizes[0])
         if any(a.shape != b.shape for a, b, spec in zip(runs[0], again, found, strict=True) if not spec.batched):
             raise ShapeMismatch(_MIXED)
     return found
@@ -91,7 +95,7 @@ def _try_out(node: Node, module: nn.Module, specs: Mapping[str, TensorSpec]) -> 
 _MIXED = "mixes the samples of a batch: the first axis of its output is not the batch axis"
 
 
-def _trial(
+def _run_on_meta(
     node: Node,
     module: nn.Module,
     inputs: Sequence[TensorSpec],
@@ -111,14 +115,14 @@ def _trial(
         if isinstance(error, ShapeMismatch):
             raise
         if "multiplication overflow" in str(error):
-            raise ShapeMismatch(f"needs more memory than any machine has for {taken(node, specs)}") from error
-        raise ShapeMismatch(f"cannot take {taken(node, specs)}: {first_line(error).rstrip('.')}") from error
+            raise ShapeMismatch(f"needs more memory than any machine has for {show_inputs(node, specs)}") from error
+        raise ShapeMismatch(f"cannot take {show_inputs(node, specs)}: {first_line(error).rstrip('.')}") from error
     if isinstance(result, Outcome):
         result = result.value
     return result if isinstance(result, tuple) else (result,)
 
 
-def taken(node: Node, specs: Mapping[str, TensorSpec]) -> str:
+def show_inputs(node: Node, specs: Mapping[str, TensorSpec]) -> str:
     """Return the shapes of a node's inputs and call arguments as text: `(None, 5, 3) with initial_state (None, 4)`."""
     words = " and ".join(str(specs[name]) for name in node.inputs)
     for key, value in node.call.items():

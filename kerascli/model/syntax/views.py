@@ -25,7 +25,7 @@ class Scope:
     reading: Reading
     inputs: tuple[Input, ...]
     read: ReadBody
-    beside: tuple[Input, ...] = ()
+    data_inputs: tuple[Input, ...] = ()
     """Inputs of the data that only the forward passes of `train_step` take, not the model."""
 
 
@@ -90,8 +90,8 @@ def read_view_at(scope: Scope, whose: str, written: Any, path: Path) -> View:
         raise Invalid(faults.found)
     own = view.has("inputs")
     reading = forked(scope.reading, faults, path, own=own)
-    inputs = (*scope.inputs, *scope.beside)
-    for given in () if own else scope.beside:
+    inputs = (*scope.inputs, *scope.data_inputs)
+    for given in () if own else scope.data_inputs:
         reading.names.give(given.name, given.path)
     if own:
         declared = read_declared(view.inputs, {}, reading.names, faults, path)
