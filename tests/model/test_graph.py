@@ -22,7 +22,7 @@ from kerascli.component import Invalid
 from kerascli.config.run import dump_model
 from kerascli.config.yaml.text import dump_yaml, parse_document
 from kerascli.losses.regression import MeanSquaredError
-from kerascli.model.inference import shape_inference as trial
+from kerascli.model.inference import shape_inference as shape_inference
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.graph import Graph, GraphOutcome
@@ -621,8 +621,8 @@ def test_of_equal_layers_on_equal_tensors_one_is_tried_and_others_are_not_taken_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tried: list[str] = []
-    run_it = trial._try_out
-    monkeypatch.setattr(trial, "_try_out", lambda node, *more: tried.append(node.name) or run_it(node, *more))
+    run_it = shape_inference._infer_outputs
+    monkeypatch.setattr(shape_inference, "_infer_outputs", lambda node, *more: tried.append(node.name) or run_it(node, *more))
     found = built("""
     inputs: {x: {shape: [4], dtype: float64}, t: [null, 4]}
     layers:
