@@ -622,7 +622,9 @@ def test_of_equal_layers_on_equal_tensors_one_is_tried_and_others_are_not_taken_
 ) -> None:
     tried: list[str] = []
     run_it = shape_inference._infer_outputs
-    monkeypatch.setattr(shape_inference, "_infer_outputs", lambda node, *more: tried.append(node.name) or run_it(node, *more))
+    monkeypatch.setattr(
+        shape_inference, "_infer_outputs", lambda node, *more: tried.append(node.name) or run_it(node, *more)
+    )
     found = built("""
     inputs: {x: {shape: [4], dtype: float64}, t: [null, 4]}
     layers:

@@ -33,7 +33,7 @@ class GraphOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PreparedNode:
     """A node prepared to run: everything that does not depend on the data is computed in advance."""
 
     node: Node
@@ -56,7 +56,9 @@ class Step:
     """Tensors that no later node needs; they are freed after it to save memory."""
 
 
-def make_step(node: Node, built: Built, last_uses: tuple[str, ...] = (), *, again: bool, sets: str = "") -> Step:
+def prepare_node(
+    node: Node, built: Built, last_uses: tuple[str, ...] = (), *, again: bool, sets: str = ""
+) -> PreparedNode:
     """Prepare a node of a built model to run."""
     module, layer = built.modules[node.name], node.layer
     casts = tuple(built.specs[name].is_integer and not layer.takes_integers for name in node.inputs)
@@ -66,12 +68,12 @@ def make_step(node: Node, built: Built, last_uses: tuple[str, ...] = (), *, agai
     hidden = tuple(node.unseen_masks)
     switches = {key: value for key, value in switches.items() if key not in hidden and key != "mask"}
     names = {place: name for part in parts_of(node, module) for place, name in part.names()}
-    return Step(
+    return PreparedNode(
         node, module, casts, tensors, switches, training, hidden, layer.masked_results(), again, names, sets, last_uses
     )  # fmt: skip
 
 
-def run_node(step: Step, values: dict[str, Tensor], masks: dict[str, Tensor], outcome: GraphOutcome) -> None:
+def run_node(step: PreparedNode, values: dict[str, Tensor], masks: dict[str, Tensor], outcome: GraphOutcome) -> None:
     """Run a node on `values`; add its outputs to them, their masks to `masks`, everything else to `outcome`."""
     node = step.node
     arguments = [values[name] for name in node.inputs]
@@ -109,7 +111,7 @@ def _below(node: str, name: str) -> str:
     return f"{node}/{name}" if name else node
 
 
-def _carried(step: Step, outcome: GraphOutcome) -> dict[str, Tensor]:
+def _carried(step: PreparedNode, outcome: GraphOutcome) -> dict[str, Tensor]:
     """Return weights as updated by earlier calls in this forward pass, which later calls use, as in Keras."""
     places = {name: place.replace("/", ".") for place, name in step.names.items() if name in outcome.updates}
     changed = ((place, outcome.updates[name]) for name, place in places.items())
@@ -121,7 +123,7 @@ def _tensor(module: nn.Module, path: str) -> Tensor:
     return getattr(module.get_submodule(owner), name)
 
 
-def _call(step: Step, arguments: list[Tensor], call: dict[str, Any], carried: dict[str, Tensor]) -> Any:
+def _call(step: PreparedNode, arguments: list[Tensor], call: dict[str, Any], carried: dict[str, Tensor]) -> Any:
     """Call the module, in the mode that the node's `training` argument sets, if any, instead of the model's."""
 
     def run() -> Any:
@@ -139,7 +141,9 @@ def _call(step: Step, arguments: list[Tensor], call: dict[str, Any], carried: di
         step.module.train(before)
 
 
-def _mask_in(step: Step, arguments: list[Tensor], masks: dict[str, Tensor], call: dict[str, Any]) -> Tensor | None:
+def _mask_in(
+    step: PreparedNode, arguments: list[Tensor], masks: dict[str, Tensor], call: dict[str, Any]
+) -> Tensor | None:
     """Return the mask to propagate, explicit or of the inputs; add it to `call` if the module uses masks."""
     node, layer = step.node, step.node.layer
     given = call.pop("mask", None)
@@ -165,7 +169,7 @@ def _as_mask(given: Tensor) -> Tensor:
     return given if given.dtype == torch.bool else given != 0
 
 
-def _mask_out(step: Step, x: Tensor, mask_in: Tensor | None) -> Tensor | None:
+def _mask_out(step: PreparedNode, x: Tensor, mask_in: Tensor | None) -> Tensor | None:
     match step.node.layer.mask:
         case "make":
             make_mask: Any = step.module.make_mask  # declared by `mask = "make"`

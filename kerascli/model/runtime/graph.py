@@ -10,7 +10,7 @@ from kerascli.model.ir.nodes import Node
 from kerascli.model.ir.targets import name_of, needing_targets
 from kerascli.model.ir.updates import set_by
 from kerascli.model.runtime.built import Built
-from kerascli.model.runtime.executor import GraphOutcome, Step, make_step, run_node
+from kerascli.model.runtime.executor import GraphOutcome, PreparedNode, prepare_node, run_node
 from kerascli.model.runtime.submodules import parts_of
 from kerascli.model.runtime.weights import Weight
 
@@ -74,7 +74,7 @@ def _as_input(tensor: Tensor, dtype: str) -> Tensor:
     return tensor if tensor.dtype == wanted else tensor.to(wanted)
 
 
-def _steps(nodes: Sequence[Node], built: Built) -> tuple[Step, ...]:
+def _steps(nodes: Sequence[Node], built: Built) -> tuple[PreparedNode, ...]:
     last = _last_uses(nodes, built.model.outputs)
     sets = {name: f"{weight.weights_name}/value" for name, weight in set_by(nodes).items()}
     seen: set[str] = set()
@@ -82,7 +82,7 @@ def _steps(nodes: Sequence[Node], built: Built) -> tuple[Step, ...]:
     for node in nodes:
         owned = {part.name for part in parts_of(node, built.modules[node.name])}
         again = not owned.isdisjoint(seen)
-        steps.append(make_step(node, built, last.get(node.name, ()), again=again, sets=sets.get(node.name, "")))
+        steps.append(prepare_node(node, built, last.get(node.name, ()), again=again, sets=sets.get(node.name, "")))
         seen |= owned
     return tuple(steps)
 

@@ -14,7 +14,7 @@ from kerascli.layers.recurrent.masks import mask_of_steps
 from kerascli.model.ir.cells import CellState
 from kerascli.model.ir.rnn import CustomCellRNN
 from kerascli.model.runtime.built import Built
-from kerascli.model.runtime.executor import GraphOutcome, Step, make_step, run_node
+from kerascli.model.runtime.executor import GraphOutcome, PreparedNode, prepare_node, run_node
 from kerascli.model.runtime.submodules import Inner, Part, PartedModule, inside, parts_below
 from kerascli.parts.initializers import Zeros
 
@@ -71,7 +71,7 @@ class Loop(PartedModule):
         self.model, self.specs = built.model, dict(built.specs)
         self.nodes = nn.ModuleList(built.modules[node.name] for node in built.model.nodes)
         self._places = self.places()
-        steps = [make_step(node, built, again=True) for node in built.model.nodes]
+        steps = [prepare_node(node, built, again=True) for node in built.model.nodes]
         self._once, steps = _taken_out(steps, cell.constants)
         self._ahead, self._steps = _taken_out(steps, cell.inputs)
         used = {*cell.outputs, *cell.next, *(name for step in self._steps for name in step.node.used_names())}
@@ -162,7 +162,7 @@ class Loop(PartedModule):
         return outputs, states
 
     @staticmethod
-    def _call(steps: Sequence[Step], values: dict[str, Tensor], outcome: GraphOutcome) -> None:
+    def _call(steps: Sequence[PreparedNode], values: dict[str, Tensor], outcome: GraphOutcome) -> None:
         stack = draws.node_stack()
         for step in steps:
             stack.append(step.node.name)
@@ -180,7 +180,7 @@ def _kept(state: str) -> str:
     return f"state_{state}"
 
 
-def _taken_out(steps: Sequence[Step], known: Iterable[str]) -> tuple[list[Step], list[Step]]:
+def _taken_out(steps: Sequence[PreparedNode], known: Iterable[str]) -> tuple[list[PreparedNode], list[PreparedNode]]:
     """Split nodes into those that depend on `known` alone and act on each row separately, and the others."""
     known, out, left = set(known), [], []
     for step in steps:
