@@ -22,7 +22,7 @@ from kerascli.component import Invalid
 from kerascli.config.run import dump_model
 from kerascli.config.yaml.text import dump_yaml, parse_document
 from kerascli.losses.regression import MeanSquaredError
-from kerascli.model.inference import shape_inference as shape_inference
+from kerascli.model.inference import shape_inference
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.graph import Graph, GraphOutcome

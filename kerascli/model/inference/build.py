@@ -24,7 +24,7 @@ from kerascli.model.inference.shape_inference import (
 )
 from kerascli.model.ir.nodes import Call, Model, Node
 from kerascli.model.runtime.built import Built
-from kerascli.model.runtime.submodules import PartedModule, parts_of
+from kerascli.model.runtime.submodules import CompositeModule, submodules_of
 from kerascli.shapes import MAX_VALUES, TensorSpec, can_be_one, show_shape
 
 
@@ -51,7 +51,7 @@ def build(model: Model, known: Mapping[str, nn.Module] | None = None, batch_size
             faults += [fault for key, fault in found.items() if key not in failed]
             failed.update(found)  # a fault in a block is reported once for all its uses
             continue
-        for part in parts_of(node, modules[node.name]):
+        for part in submodules_of(node, modules[node.name]):
             owners.setdefault(part.name, part.module)
         specs.update({n: spec for n, spec in zip(node.outputs, results, strict=True) if n != "_"})
     faults = _with_refused_calls(model, specs, faults) + _too_many(model, modules)
@@ -84,7 +84,7 @@ def _too_many(model: Model, modules: Mapping[str, nn.Module]) -> list[Fault]:
         part.name: (sum(weight.count for weight in part.weights()), node)
         for node in model.nodes
         if node.name in modules
-        for part in parts_of(node, modules[node.name])
+        for part in submodules_of(node, modules[node.name])
     }
     total = sum(count for count, _ in counts.values())
     if total <= MAX_PARAMETERS:
@@ -110,10 +110,10 @@ def _build_node(
         module.eval()
         if layer.keeps_states():
             _keep_states(module, seen[0], batch_size)
-        for part in parts_of(node, module):
+        for part in submodules_of(node, module):
             if part.name in owners:
                 _share_weights(part.module, owners[part.name], show_inputs(node, specs))
-        stated = module.results if isinstance(module, PartedModule) else layer.output_spec(seen)
+        stated = module.results if isinstance(module, CompositeModule) else layer.output_spec(seen)
         results = infer_outputs(node, module, specs, cache) if stated is None else declared_outputs(stated, node, specs)
     _refuse_undeclared(module)
     _refuse_huge(results)

@@ -10,7 +10,7 @@ from kerascli.model.inference.build import build
 from kerascli.model.ir.dead_nodes import called_in
 from kerascli.model.ir.nodes import Call, Entry, Model, Node, flat
 from kerascli.model.runtime.built import Built
-from kerascli.model.runtime.submodules import parts_of
+from kerascli.model.runtime.submodules import submodules_of
 
 
 def build_views(model: Model, owners: Mapping[str, nn.Module], batch_size: int | None = None) -> dict[str, Built]:
@@ -24,7 +24,7 @@ def build_views(model: Model, owners: Mapping[str, nn.Module], batch_size: int |
             faults += invalid.faults
             continue
         for entry in view.entries:
-            own = [p for node in flat([entry]) for p in parts_of(node, views[name].modules[node.name])]
+            own = [p for node in flat([entry]) for p in submodules_of(node, views[name].modules[node.name])]
             if any(any(part.weights()) for part in own if part.name not in owners):
                 faults.append(_own_weights(entry, name))
     if faults:
@@ -49,7 +49,7 @@ def build_forward_pass(model: Model, owners: Mapping[str, nn.Module]) -> Built:
         if not isinstance(entry, Node):
             continue
         shared = tuple(f"{name}/" for name in called_in([entry]))
-        own = [p for p in parts_of(entry, built.modules[entry.name]) if p.name not in owners]
+        own = [p for p in submodules_of(entry, built.modules[entry.name]) if p.name not in owners]
         if any(any(part.weights()) for part in own if not f"{part.name}/".startswith(shared)):
             text = f"'{entry.name}' would have weights of its own, which the model does not have"
             hint = "move it to model.shared, and call it here by its name"

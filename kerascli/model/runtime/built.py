@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from kerascli.model.ir.nodes import Model
-from kerascli.model.runtime.submodules import parts_of
+from kerascli.model.runtime.submodules import submodules_of
 from kerascli.shapes import TensorSpec
 
 
@@ -28,7 +28,7 @@ class Built:
         for node in reversed(self.model.nodes):
             if node.name in ends or wanted.intersection(node.outputs):
                 wanted.update(node.used_names())
-                parts = parts_of(node, self.modules[node.name])
+                parts = submodules_of(node, self.modules[node.name])
                 found.update(weight.name for part in parts for weight in part.weights() if weight.trainable)
         return found
 

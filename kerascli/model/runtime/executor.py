@@ -12,7 +12,7 @@ from kerascli.layers.base import Outcome, ShapeMismatch
 from kerascli.layers.nesting import activity_loss, with_value
 from kerascli.model.ir.nodes import Node
 from kerascli.model.runtime.built import Built
-from kerascli.model.runtime.submodules import parts_of
+from kerascli.model.runtime.submodules import submodules_of
 
 QUERY_VALUE_KEY = ("query_mask", "value_mask", "key_mask")
 """Call arguments of multi-head attention that hold the masks of its inputs, in the order of the inputs."""
@@ -67,7 +67,7 @@ def prepare_node(
     training = switches.pop("training", None)
     hidden = tuple(node.unseen_masks)
     switches = {key: value for key, value in switches.items() if key not in hidden and key != "mask"}
-    names = {place: name for part in parts_of(node, module) for place, name in part.names()}
+    names = {place: name for part in submodules_of(node, module) for place, name in part.names()}
     return PreparedNode(
         node, module, casts, tensors, switches, training, hidden, layer.masked_results(), again, names, sets, last_uses
     )  # fmt: skip

@@ -11,7 +11,7 @@ from kerascli.model.ir.targets import name_of, needing_targets
 from kerascli.model.ir.updates import set_by
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.executor import GraphOutcome, PreparedNode, prepare_node, run_node
-from kerascli.model.runtime.submodules import parts_of
+from kerascli.model.runtime.submodules import submodules_of
 from kerascli.model.runtime.weights import Weight
 
 __all__ = ["Graph", "GraphOutcome"]
@@ -39,7 +39,7 @@ class Graph(nn.Module):
         """Return all weights in the order of the nodes, shared ones once, at their first node."""
         found: dict[str, list[Weight]] = {}
         for step in self._steps:
-            for part in parts_of(step.node, step.module):
+            for part in submodules_of(step.node, step.module):
                 if part.name not in found:
                     found[part.name] = list(part.weights())
         return [weight for weights in found.values() for weight in weights]
@@ -80,7 +80,7 @@ def _steps(nodes: Sequence[Node], built: Built) -> tuple[PreparedNode, ...]:
     seen: set[str] = set()
     steps = []
     for node in nodes:
-        owned = {part.name for part in parts_of(node, built.modules[node.name])}
+        owned = {part.name for part in submodules_of(node, built.modules[node.name])}
         again = not owned.isdisjoint(seen)
         steps.append(prepare_node(node, built, last.get(node.name, ()), again=again, sets=sets.get(node.name, "")))
         seen |= owned

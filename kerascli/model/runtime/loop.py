@@ -15,7 +15,7 @@ from kerascli.model.ir.cells import CellState
 from kerascli.model.ir.rnn import CustomCellRNN
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.executor import GraphOutcome, PreparedNode, prepare_node, run_node
-from kerascli.model.runtime.submodules import Inner, Part, PartedModule, inside, parts_below
+from kerascli.model.runtime.submodules import CompositeModule, InnerNode, Submodule, inner_nodes, submodules_below
 from kerascli.parts.initializers import Zeros
 
 
@@ -57,7 +57,7 @@ class Start(StatefulModule):
         return found
 
 
-class Loop(PartedModule):
+class Loop(CompositeModule):
     """Module of an rnn with a custom cell.
 
     Nodes that depend on no state, and whose layers act on each row separately, are computed for all steps at once.
@@ -79,13 +79,13 @@ class Loop(PartedModule):
         self._frames = tuple(name for name in (*cell.inputs, *moved) if name in used)
         self._states = tuple(state.name for state in cell.states)
 
-    def parts(self) -> Iterator[Part]:
-        yield Part("start", "", self.start, self.layer.trainable)
-        yield from parts_below("nodes", self.model.nodes, self.nodes)
+    def parts(self) -> Iterator[Submodule]:
+        yield Submodule("start", "", self.start, self.layer.trainable)
+        yield from submodules_below("nodes", self.model.nodes, self.nodes)
 
-    def inside(self) -> Iterator[Inner]:
-        yield from (Inner(node, self.specs) for node in self.model.nodes)
-        yield from inside(self.nodes)
+    def inner_nodes(self) -> Iterator[InnerNode]:
+        yield from (InnerNode(node, self.specs) for node in self.model.nodes)
+        yield from inner_nodes(self.nodes)
 
     def forward(self, *xs: Tensor, masks: Sequence[Tensor | None] | None = None) -> Outcome:
         # sequences (N, T, *), constants and states (N, *) -> outputs (N, *) or (N, T, *), and states (N, *)

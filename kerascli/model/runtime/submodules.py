@@ -12,7 +12,7 @@ from kerascli.shapes import TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Submodule:
     """A submodule of a node's module whose weights have a name prefix of their own."""
 
     path: str
@@ -34,7 +34,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Inner:
+class InnerNode:
     """A node that runs inside another node."""
 
     node: Node
@@ -42,17 +42,17 @@ class Inner:
     """Specs of the tensors of the inner graph, by name."""
 
 
-class PartedModule(nn.Module):
+class CompositeModule(nn.Module):
     """Base of modules that run nodes inside another node; the inner nodes name their weights."""
 
     results: tuple[TensorSpec, ...] | None = None
     """Specs of the outputs, if known without running the module."""
 
     @abstractmethod
-    def parts(self) -> Iterator[Part]:
+    def parts(self) -> Iterator[Submodule]:
         """Yield its submodules with weights, with paths below this module."""
 
-    def inside(self) -> Iterator["Inner"]:
+    def inner_nodes(self) -> Iterator["InnerNode"]:
         """Return an iterator over the nodes that it runs, and the nodes inside these."""
         return iter(())
 
@@ -61,7 +61,7 @@ class PartedModule(nn.Module):
         return {name: place for part in reversed(list(self.parts())) for place, name in part.names()}
 
 
-def parts_of(node: Node, module: nn.Module) -> list[Part]:
+def submodules_of(node: Node, module: nn.Module) -> list[Submodule]:
     """Return the submodules of a node's module whose weights have names of their own, or else the module itself."""
     found = [
         replace(
@@ -73,25 +73,25 @@ def parts_of(node: Node, module: nn.Module) -> list[Part]:
         for path, inner in _outermost(module)
         for part in inner.parts()
     ]
-    return found or [Part("", node.weights_name, module, node.layer.trainable)]
+    return found or [Submodule("", node.weights_name, module, node.layer.trainable)]
 
 
-def parts_below(path: str, nodes: Sequence[Node], modules: Iterable[nn.Module]) -> Iterator[Part]:
+def submodules_below(path: str, nodes: Sequence[Node], modules: Iterable[nn.Module]) -> Iterator[Submodule]:
     """Yield the submodules of nodes whose modules are in a list at `path`."""
     for index, (node, module) in enumerate(zip(nodes, modules, strict=True)):
-        for part in parts_of(node, module):
+        for part in submodules_of(node, module):
             yield replace(part, path=below(f"{path}/{index}", part.path))
 
 
-def inside(modules: Iterable[nn.Module]) -> Iterator[Inner]:
+def inner_nodes(modules: Iterable[nn.Module]) -> Iterator[InnerNode]:
     """Yield the nodes that run inside nodes with these modules."""
     for module in modules:
         for _, inner in _outermost(module):
-            yield from inner.inside()
+            yield from inner.inner_nodes()
 
 
-def _outermost(module: nn.Module, path: str = "") -> Iterator[tuple[str, PartedModule]]:
-    if isinstance(module, PartedModule):
+def _outermost(module: nn.Module, path: str = "") -> Iterator[tuple[str, CompositeModule]]:
+    if isinstance(module, CompositeModule):
         yield path, module
         return
     for name, child in module.named_children():
