@@ -11,7 +11,7 @@ from kerascli.interop.keras.operation_nodes import Inexpressible, Operation, Ope
 from kerascli.interop.keras_export.keras_nodes import KerasCall, KerasNode, functional, input_node, reached, sequential
 from kerascli.interop.keras_export.keras_scopes import Scope, meanings, whole, within
 from kerascli.interop.keras_export.mask_places import MaskPlaces
-from kerascli.interop.keras_export.serialized import Unsaid, layer_object
+from kerascli.interop.keras_export.serialized import Problems, layer_object
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.layers.expressions.expr import Expr
 from kerascli.model.ir.nodes import Call, CallValue, Model, Node, Shared
@@ -48,7 +48,7 @@ def keras_graph(
     common = _Common(precision, batch_size)
     writer = _Writer(whole(model, specs), names, common)
     writer.write()
-    common.unsaid.check()
+    common.problems.check()
     description, layers, outputs = writer.described(name)
     return KerasGraph(description, layers, outputs, tuple(dict.fromkeys(common.notes)))
 
@@ -59,7 +59,7 @@ class _Common:
 
     precision: str
     batch_size: int | None
-    unsaid: Unsaid = field(default_factory=Unsaid)
+    problems: Problems = field(default_factory=Problems)
     notes: list[str] = field(default_factory=list)
 
 
@@ -67,7 +67,7 @@ class _Writer:
     """Writer of one model; a shared model has a writer of its own."""
 
     def __init__(self, scope: Scope, names: Mapping[str, str], common: _Common) -> None:
-        self.unsaid = common.unsaid
+        self.problems = common.problems
         self._scope = scope
         self._common = common
         self._names = names
@@ -110,25 +110,25 @@ class _Writer:
     def _layer(self, node: Node, name: str) -> None:
         if isinstance(node.layer, CustomCellRNN):
             text = f"'{node.name}': Keras's files cannot store a custom cell, which is Python code in Keras"
-            self.unsaid.add(text, "use --format torch_export or safetensors")
+            self.problems.add(text, "use --format torch_export or safetensors")
             return
         if (shared := wrapped(node)) is not None:
             hint = "use --format torch_export or onnx"
             text = f"'{shared.name}': a shared layer or model in time_distributed cannot be exported to Keras yet"
-            self.unsaid.add(text, hint)
+            self.problems.add(text, hint)
             return
         if node.layer.call_form == "none":
             hint = "use --format torch_export or onnx"
-            self.unsaid.add(f"'{node.name}' is a weight without a layer, which Keras's files cannot store", hint)
+            self.problems.add(f"'{node.name}' is a weight without a layer, which Keras's files cannot store", hint)
             return
         if node.layer.component_name == "hashed_crossing" and len(node.inputs) != 2:
-            self.unsaid.add(f"'{node.name}': Keras 3 crosses two inputs, this node {len(node.inputs)}")
+            self.problems.add(f"'{node.name}': Keras 3 crosses two inputs, this node {len(node.inputs)}")
             return
         if node.layer.call_form == "names":
-            self.unsaid.add(f"'{node.name}': Keras 3 has no '{node.layer.component_name}'")
+            self.problems.add(f"'{node.name}': Keras 3 has no '{node.layer.component_name}'")
             return
         if name not in self._nodes:
-            made = layer_object(node.layer, name, self._common.precision, self.unsaid)
+            made = layer_object(node.layer, name, self._common.precision, self.problems)
             self._nodes[name] = KerasNode(name, made, [], node.layer, node.weights_name)
         inputs = [self._of(tensor) for tensor in node.inputs]
         apart = node.layer.component_name in TENSORS_BY_NAME
@@ -145,7 +145,7 @@ class _Writer:
     def _training(self, name: str, call: Mapping[str, CallValue]) -> None:
         if call.get("training") is True:
             hint = "use --format torch_export"
-            self.unsaid.add(f"'{name}': Keras's files cannot store 'training: true' of a call", hint)
+            self.problems.add(f"'{name}': Keras's files cannot store 'training: true' of a call", hint)
         elif "training" in call:
             self._common.notes.append(f"'{name}': training: false is not exported: Keras's files cannot store it")
 
@@ -156,7 +156,7 @@ class _Writer:
         if name not in self._nodes:
             inner = _Writer(scope, {}, self._common)
             inner.write()
-            description, layers, _ = ({}, (), {}) if self.unsaid.faults else inner.described(name)
+            description, layers, _ = ({}, (), {}) if self.problems.faults else inner.described(name)
             self._nodes[name] = KerasNode(name, description, [], None, call.of.weights, layers)
         self._training(call.name, call.call)
         inputs = [self._of(tensor) for tensor in call.inputs]
@@ -189,7 +189,7 @@ class _Writer:
             value = Operations(tensors, lambda operation: self._operation(node, operation)).value(found.tree)
         except Inexpressible as error:
             hint = "use --format torch_export or onnx, which take every expression"
-            self.unsaid.add(f"'{node.name}': Keras has no operation for {error}", hint)
+            self.problems.add(f"'{node.name}': Keras has no operation for {error}", hint)
             return
         many = isinstance(value, Result) and len(node.outputs) > 1
         values = [Result(value.node, i) for i in range(len(node.outputs))] if many else value
@@ -208,7 +208,7 @@ class _Writer:
             self._nodes[name] = last
             return Result(name, value.index)
         if not isinstance(value, Result):
-            self.unsaid.add(f"'{node.name}': its value does not depend on the model's inputs")
+            self.problems.add(f"'{node.name}': its value does not depend on the model's inputs")
         return self._identity(name, value)
 
     def _operation(self, node: Node, operation: Operation) -> str:
