@@ -98,7 +98,7 @@ class Shared:
     trainable: bool = True
     """If False, none of its layers is trained, whatever their own settings."""
     tensors: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """InnerNode name -> tensor."""
+    """Inner name -> tensor."""
     path: Path = field(default=(), compare=False)
 
 
