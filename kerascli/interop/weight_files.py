@@ -89,13 +89,13 @@ def open_weights(path: Path) -> Iterator[WeightsFile]:
         head = file.read(8)
         file.seek(0)
         size = path.stat().st_size
-        stretch = archive.Stretch(file, 0, size)
+        weights = archive.ByteRange(file, 0, size)
         if head.startswith(archive.MAGIC):
-            stretch = archive.read_archive(file, name).weights
-            stack.callback(stretch.file.close)
+            weights = archive.read_archive(file, name).weights
+            stack.callback(weights.file.close)
         elif head != hdf5.MAGIC:
             raise FileRefused(f"'{name}' is not a weights file of Keras: expected .weights.h5, .h5 or .keras")
-        arrays = stack.enter_context(Hdf5(stretch.file.fileno(), stretch.start, stretch.size, name))
+        arrays = stack.enter_context(Hdf5(weights.file.fileno(), weights.start, weights.size, name))
         group = _MODEL if any(path.startswith(f"{_MODEL}/") for path in arrays.datasets()) else ""
         names = arrays.texts(group, "layer_names")
         layers = _before_keras_3(arrays, group, names) if names else _of_keras_3(arrays)

@@ -20,7 +20,7 @@ _MEMBERS = (_METADATA, _CONFIG, _WEIGHTS)
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class ByteRange:
     """A range of bytes in an open file."""
 
     file: IO[bytes]
@@ -34,7 +34,7 @@ class Archive:
 
     config: Any
     version: str
-    weights: Stretch
+    weights: ByteRange
 
 
 def read_archive(file: BufferedReader, name: str) -> Archive:
@@ -44,7 +44,7 @@ def read_archive(file: BufferedReader, name: str) -> Archive:
             members = _members(archive, name)
             config = load_config(_read(archive, members[_CONFIG], name), f"{_CONFIG} in '{name}'")
             metadata = load_config(_read(archive, members[_METADATA], name), f"{_METADATA} in '{name}'")
-            weights = _stretch(archive, members[_WEIGHTS], file, name)
+            weights = _weights_range(archive, members[_WEIGHTS], file, name)
     except DAMAGED as error:
         raise FileRefused(f"'{name}' is a damaged .keras file: {safe_text(str(error), 120)}") from None
     version = metadata.get("keras_version") if isinstance(metadata, dict) else None
@@ -96,7 +96,7 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> bytes:
     return data
 
 
-def _stretch(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: BufferedReader, name: str) -> Stretch:
+def _weights_range(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: BufferedReader, name: str) -> ByteRange:
     """Return the range of the weights, after reading all of them to verify the checksum."""
     if info.compress_type != zipfile.ZIP_STORED:
         return _unpacked(archive, info, name)
@@ -106,15 +106,15 @@ def _stretch(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: BufferedRead
     file.seek(info.header_offset)
     header = file.read(30)
     start = info.header_offset + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-    return Stretch(file, start, info.file_size)
+    return ByteRange(file, start, info.file_size)
 
 
-def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> Stretch:
+def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> ByteRange:
     """Decompress the weights to an unnamed temporary file. Raises FileRefused above a compression ratio of 100."""
     if info.file_size > _MAX_RATIO * max(info.compress_size, 2**10):
         raise FileRefused(f"'{name}': {info.filename} is compressed more than {_MAX_RATIO} to 1")
-    target = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the stretch is used
+    target = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the weights is used
     with archive.open(info) as member:
         shutil.copyfileobj(member, target, 2**20)
     target.flush()
-    return Stretch(target, 0, os.fstat(target.fileno()).st_size)
+    return ByteRange(target, 0, os.fstat(target.fileno()).st_size)
