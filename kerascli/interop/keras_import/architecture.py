@@ -9,9 +9,9 @@ from kerascli.expressions.tokens import MAX_LENGTH
 from kerascli.interop.keras.names import KerasNames, NameBook
 from kerascli.interop.keras.objects import Refusals, brief, written
 from kerascli.interop.keras.operation_nodes import has_several
+from kerascli.interop.keras_import.adapted import is_adapted, with_statistics
 from kerascli.interop.keras_import.call_arguments import read_call
 from kerascli.interop.keras_import.calls import KerasLayer, KerasModel, Ref, read_model, refs, wrapped_model
-from kerascli.interop.keras_import.learned import learns, with_learned
 from kerascli.interop.keras_import.model_file import ModelFile
 from kerascli.interop.keras_import.model_section import ModelSection, written_input
 from kerascli.interop.keras_import.operations import NoOperation, expression, refuse
@@ -105,9 +105,9 @@ class _Writer:
         settings = reading.settings(layer)
         if settings is None:
             return []
-        has_learned = learns(settings)
-        if has_learned:
-            settings = with_learned(reading.owner(layer, "", settings), self.common.file)
+        adapted = is_adapted(settings)
+        if adapted:
+            settings = with_statistics(reading.owner(layer, "", settings), self.common.file)
         own = settings.component_name
         call = read_call(type(settings), layer, reading.call(layer, number), reading.names, self.common)
         for index in reading.cut(layer, number):
@@ -119,12 +119,12 @@ class _Writer:
             thing = reading.things.setdefault(layer.name, reading.prefixed(layer, self.book) if first else "")
             if first:
                 self.section.shared[thing] = written(settings)
-            if first and not has_learned:
+            if first and not adapted:
                 reading.own(layer, thing, settings)
             names = self._names(reading, layer, number, range(results), f"{thing}_{number + 1}", None)
             return self.section.add(thing, {}, node, names)
         names = self._names(reading, layer, number, range(results), reading.full(layer), own)
-        if not has_learned:
+        if not adapted:
             reading.own(layer, names[0], settings)
         return self.section.add(own, brief(settings), node, names, settings)
 

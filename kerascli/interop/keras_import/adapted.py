@@ -15,12 +15,12 @@ from kerascli.layers.preprocessing.normalization import Normalization
 from kerascli.model.runtime.weights import finite_as
 
 
-def learns(layer: BaseLayer) -> bool:
+def is_adapted(layer: BaseLayer) -> bool:
     """Return True if the layer's statistics are stored as weights in the file, not in its config."""
     return isinstance(layer, Normalization) and layer.mean is None
 
 
-def with_learned(owner: Owner, model: ModelFile) -> BaseLayer:
+def with_statistics(owner: Owner, model: ModelFile) -> BaseLayer:
     """Return the layer with its mean and variance read from the file. Raises FileRefused."""
     file, legacy = model.arrays, model.legacy
     if file is None:
