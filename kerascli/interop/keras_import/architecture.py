@@ -40,7 +40,7 @@ def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
     model = with_inputs(whole, kept)
     common = _Common(refusals, file, Policies(refusals))
     writer = _Writer(common, model)
-    results, owners = writer.write(model, list(writer.section.inputs), (), "", wishes=True)
+    results, owners = writer.write(model, list(writer.section.inputs), (), "", preferred=True)
     section, ends = writer.section.end(results)
     inputs, outputs = ([key or ref.layer for key, ref in tensors] for tensors in (model.inputs, model.outputs))
     known = dict(zip(writer.section.inputs, inputs, strict=True)), dict(zip(ends, outputs, strict=True))
@@ -78,10 +78,10 @@ class _Writer:
         self.section = ModelSection({name: written_input(layer) for name, layer in inputs.items()}, self.book)
 
     def write(
-        self, model: KerasModel, given: Sequence[str], path: tuple[str, ...], place: str, *, wishes: bool = False
+        self, model: KerasModel, given: Sequence[str], path: tuple[str, ...], place: str, *, preferred: bool = False
     ) -> tuple[list[str], list[Owner]]:
         """Add a model's layers, called on the tensors `given`; return its outputs' names and the owners of weights."""
-        reading = Reading(model, path, place, self.common.refusals, wishes=wishes, keras_3=self.common.keras_3)
+        reading = Reading(model, path, place, self.common.refusals, preferred=preferred, keras_3=self.common.keras_3)
         reading.tensors.update({ref: name for (_, ref), name in zip(model.inputs, given, strict=True)})
         for layer, number in model.ordered():
             if (layer.name, number) in reading.wanted:
@@ -115,14 +115,14 @@ class _Writer:
         node: dict[str, Any] = {"inputs": call.inputs, **call.beside, **reading.hidden(layer, number)}
         results = max(settings.result_count() or 1, reading.results(layer, number))
         if reading.calls(layer) > 1:
-            first = layer.name not in reading.things
-            thing = reading.things.setdefault(layer.name, reading.prefixed(layer, self.book) if first else "")
+            first = layer.name not in reading.shared_names
+            shared = reading.shared_names.setdefault(layer.name, reading.prefixed(layer, self.book) if first else "")
             if first:
-                self.section.shared[thing] = written(settings)
+                self.section.shared[shared] = written(settings)
             if first and not adapted:
-                reading.own(layer, thing, settings)
-            names = self._names(reading, layer, number, range(results), f"{thing}_{number + 1}", None)
-            return self.section.add(thing, {}, node, names)
+                reading.own(layer, shared, settings)
+            names = self._names(reading, layer, number, range(results), f"{shared}_{number + 1}", None)
+            return self.section.add(shared, {}, node, names)
         names = self._names(reading, layer, number, range(results), reading.full(layer), own)
         if not adapted:
             reading.own(layer, names[0], settings)
@@ -171,29 +171,29 @@ class _Writer:
         if reading.calls(layer) == 1:
             results, reading.owners[layer.name] = self.write(model, given, path, place)
             return _in_place(results, used, count)
-        if layer.name not in reading.things:
-            thing = reading.things[layer.name] = reading.prefixed(layer, self.book)
+        if layer.name not in reading.shared_names:
+            shared = reading.shared_names[layer.name] = reading.prefixed(layer, self.book)
             inner = _Writer(self.common, model)
             results, owners = inner.write(model, list(inner.section.inputs), path, place)
-            self.section.shared[thing], _ = inner.section.end(results)
-            reading.owners[layer.name] = [replace(owner, prefix=f"{thing}/{owner.prefix}") for owner in owners]
-        thing = reading.things[layer.name]
-        names = self._names(reading, layer, number, used, f"{thing}_{number + 1}", None)
-        return _in_place(self.section.add(thing, {}, {"inputs": given}, names), used, count)
+            self.section.shared[shared], _ = inner.section.end(results)
+            reading.owners[layer.name] = [replace(owner, prefix=f"{shared}/{owner.prefix}") for owner in owners]
+        shared = reading.shared_names[layer.name]
+        names = self._names(reading, layer, number, used, f"{shared}_{number + 1}", None)
+        return _in_place(self.section.add(shared, {}, {"inputs": given}, names), used, count)
 
     def _on_every_step(self, reading: Reading, layer: KerasLayer, number: int, model: KerasModel) -> list[str]:
         """Add a TimeDistributed around a model: a `time_distributed` node that calls a shared model."""
-        if layer.name not in reading.things:
-            thing = reading.things[layer.name] = self.book.give("_".join([*reading.path, model.name]))
+        if layer.name not in reading.shared_names:
+            shared = reading.shared_names[layer.name] = self.book.give("_".join([*reading.path, model.name]))
             inner, place = _Writer(self.common, model), f"{reading.places[layer.name]}/layer"
             results, owners = inner.write(model, list(inner.section.inputs), (*reading.path, layer.name), place)
-            self.section.shared[thing], ends = inner.section.end(results)
+            self.section.shared[shared], ends = inner.section.end(results)
             reading.counts[layer.name] = len(ends)
-            reading.owners[layer.name] = [replace(owner, prefix=f"{thing}/{owner.prefix}") for owner in owners]
+            reading.owners[layer.name] = [replace(owner, prefix=f"{shared}/{owner.prefix}") for owner in owners]
         call = read_call(TimeDistributed, layer, reading.call(layer, number), reading.names, self.common)
         own = TimeDistributed.component_name
         names = self._names(reading, layer, number, range(reading.counts[layer.name]), reading.full(layer), own)
-        settings = {"layer": reading.things[layer.name]}
+        settings = {"layer": reading.shared_names[layer.name]}
         return self.section.add(own, settings, {"inputs": call.inputs, **call.beside}, names)
 
     def _names(
@@ -201,9 +201,9 @@ class _Writer:
     ) -> list[str]:
         """Return names for the outputs of a call: the first is the node's, unused ones are `_`."""
         here, *others = (Ref(layer.name, number, index) for index in indices)
-        first = self.book.give(reading.wishes.get(here, name), class_name=layer.class_name, own=own)
+        first = self.book.give(reading.preferred.get(here, name), class_name=layer.class_name, own=own)
         further = [
-            self.book.give(reading.wishes.get(ref, f"{first}_{ref.index}")) if ref in reading.used else "_"
+            self.book.give(reading.preferred.get(ref, f"{first}_{ref.index}")) if ref in reading.used else "_"
             for ref in others
         ]
         return [first, *further]

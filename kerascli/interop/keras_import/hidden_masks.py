@@ -47,7 +47,7 @@ class HiddenMasks:
             if layer.calls:
                 self._run(layer, number)
 
-    def comes_along(self, layer: KerasLayer, call: Call) -> bool:
+    def has_masked_input(self, layer: KerasLayer, call: Call) -> bool:
         """Return True if an input of the call has a mask."""
         settings = None if layer.is_model or wrapped_model(layer) is not None else self._settings(layer)
         inputs = list(refs(call.args[:1])) if settings is None else _inputs(settings, call)

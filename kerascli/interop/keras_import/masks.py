@@ -11,9 +11,9 @@ _FILLED = frozenset({"OnesLike", "ZerosLike"})
 class ImpliedMasks:
     """Distinguishes masks computed by embedding and masking layers from explicit ones."""
 
-    def __init__(self, model: KerasModel, comes_along: Callable[[KerasLayer, Call], bool]) -> None:
+    def __init__(self, model: KerasModel, has_masked_input: Callable[[KerasLayer, Call], bool]) -> None:
         self._model = model
-        self._comes_along = comes_along
+        self._has_masked_input = has_masked_input
         self._known: dict[Ref, bool] = {}
         self._made: list[tuple[Ref, Any]] = []
         """Tensors that masks are computed from, each with its padding value."""
@@ -25,7 +25,7 @@ class ImpliedMasks:
     def without(self, layer: KerasLayer, number: int) -> Call:
         """Return a call without masks that are propagated from its inputs; operations keep all arguments."""
         call = layer.calls[number]
-        if layer.is_operation or not self._comes_along(layer, call):
+        if layer.is_operation or not self._has_masked_input(layer, call):
             return call
         kept = {key: value for key, value in call.kwargs.items() if not (_is_mask(key) and self._all(value))}
         return Call(call.args, kept)

@@ -37,7 +37,7 @@ class Reading:
         place: str,
         refusals: Refusals,
         *,
-        wishes: bool,
+        preferred: bool,
         keras_3: bool,
     ) -> None:
         self.model = model
@@ -45,15 +45,15 @@ class Reading:
         self.tensors: dict[Ref, str] = {}
         self.places = _places(model, place)
         self.owners: dict[str, list[Owner]] = {name: [] for name in model.layers}
-        self.things: dict[str, str] = {}
+        self.shared_names: dict[str, str] = {}
         """Keras's name of a layer -> name of the shared layer or model."""
         self.counts: dict[str, int] = {}
-        self.wishes = {ref: key for key, ref in model.outputs if key is not None} if wishes else {}
+        self.preferred = {ref: key for key, ref in model.outputs if key is not None} if preferred else {}
         self._refusals = refusals
         self._settings: dict[str, BaseLayer | None] = {}
         self._hidden = HiddenMasks(model, self.settings, masked=bool(path))
         self._keras_3 = keras_3
-        self._masks = ImpliedMasks(model, self._hidden.comes_along)
+        self._masks = ImpliedMasks(model, self._hidden.has_masked_input)
         self.wanted: Set[tuple[str, int]] = self._masks.wanted()
         calls = [self.call(model.layers[name], number) for name, number in self.wanted]
         self.used = {ref for call in calls for ref in refs(call)} | {ref for _, ref in model.outputs}
