@@ -577,6 +577,6 @@ def test_a_reader_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pyte
 )
 def test_the_reader_does_nothing_but_read(act: str) -> None:
     code = f"import sys, os; sys.path.insert(0, {str(Path(hdf5_child.__file__).parent)!r}); import hdf5_child as c\n"
-    code += f"sys.addaudithook(c.shut)\ntry:\n    {act}\nexcept c.Refused as error:\n    print('refused', error)"
+    code += f"sys.addaudithook(c.audit_hook)\ntry:\n    {act}\nexcept c.Refused as error:\n    print('refused', error)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.startswith("refused reading it would")

@@ -82,8 +82,8 @@ class Hdf5:
     def datasets(self) -> dict[str, Dataset]:
         """Return the headers of all arrays by path. Raises FileRefused."""
         if self._datasets is None:
-            said: Mapping[str, Any] = json.loads(self._ask({"do": "list"}))
-            self._datasets = {path: Dataset.named(d["shape"], d["dtype"]) for path, d in said.items()}
+            headers: Mapping[str, Any] = json.loads(self._ask({"do": "list"}))
+            self._datasets = {path: Dataset.named(d["shape"], d["dtype"]) for path, d in headers.items()}
         return self._datasets
 
     def text(self, path: str, name: str) -> str | None:

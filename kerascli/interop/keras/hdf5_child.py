@@ -44,7 +44,7 @@ class Refused(Exception):
     """The file is refused, for the reason in the text."""
 
 
-def shut(event: str, arguments: tuple[Any, ...]) -> None:
+def audit_hook(event: str, arguments: tuple[Any, ...]) -> None:
     """Audit hook that forbids subprocesses, network access, and opening files other than Python's own."""
     if event in _FORBIDDEN:
         raise Refused(f"reading it would do {event}")
@@ -244,7 +244,7 @@ def main() -> None:
     descriptor, start, size = map(int, sys.argv[1:4])
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     _limit(0, size)
-    sys.addaudithook(shut)
+    sys.addaudithook(audit_hook)
     file = None
     while header := source.read(8):
         request = json.loads(source.read(struct.unpack("<q", header)[0]))

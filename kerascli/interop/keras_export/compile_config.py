@@ -24,8 +24,8 @@ def compile_config(spec: CompileSpec, outputs: Mapping[str, str]) -> tuple[dict[
     }
     for key, weighted in (("metrics", False), ("weighted_metrics", True)):
         uses = [[] if g is None else [u for u in g.metrics if u.weighted is weighted] for g in present]
-        said = [[_metric(use.metric, use.name, problems) for use in of_output] for of_output in uses]
-        config[key] = (said if len(said) > 1 else said[0]) if any(said) else None
+        metrics = [[_metric(use.metric, use.name, problems) for use in of_output] for of_output in uses]
+        config[key] = (metrics if len(metrics) > 1 else metrics[0]) if any(metrics) else None
     if len(losses) == 1 and present[0] is not None and present[0].weight != 1.0:
         config["loss_weights"] = present[0].weight
     if problems.faults:

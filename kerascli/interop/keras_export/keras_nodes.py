@@ -134,11 +134,15 @@ def _calls(node: KerasNode, specs: Mapping[Result, TensorSpec], numbers: Mapping
     if node.description["class_name"] == "InputLayer":
         return []
     return [
-        {"args": _said(call.args, specs, numbers), "kwargs": _said(call.kwargs, specs, numbers)} for call in node.calls
+        {
+            "args": _with_keras_tensors(call.args, specs, numbers),
+            "kwargs": _with_keras_tensors(call.kwargs, specs, numbers),
+        }
+        for call in node.calls
     ]
 
 
-def _said(value: Any, specs: Mapping[Result, TensorSpec], numbers: Mapping[Place, int]) -> Any:
+def _with_keras_tensors(value: Any, specs: Mapping[Result, TensorSpec], numbers: Mapping[Place, int]) -> Any:
     """Return a value with Results as Keras's tensors; shapes inside expressions are left open, Keras infers them."""
     match value:
         case Result():
@@ -148,8 +152,8 @@ def _said(value: Any, specs: Mapping[Result, TensorSpec], numbers: Mapping[Place
             history = {"shape": shape, "dtype": dtype, "keras_history": [value.node, call, value.index]}
             return {"class_name": "__keras_tensor__", "config": history}
         case list():
-            return [_said(item, specs, numbers) for item in value]
+            return [_with_keras_tensors(item, specs, numbers) for item in value]
         case dict():
-            return {key: _said(item, specs, numbers) for key, item in value.items()}
+            return {key: _with_keras_tensors(item, specs, numbers) for key, item in value.items()}
         case _:
             return value

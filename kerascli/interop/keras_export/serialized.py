@@ -83,13 +83,13 @@ def layer_object(layer: BaseLayer, name: str, precision: str, problems: Problems
 
 def _settings(thing: Component, where: str, problems: Problems) -> dict[str, Any]:
     values = {name: getattr(thing, name) for name in type(thing).model_fields}
-    said = {name: to_keras(value, f"{where}, {name}", problems) for name, value in values.items()}
-    said |= {name: value for name, value in NULLS.get(thing.component_name, {}).items() if said[name] is None}
-    if said.get("name", "") is None:  # of a metric
-        del said["name"]
-    if said.get("trainable") is True:  # some of Keras's layers do not take it
-        del said["trainable"]
-    return said
+    config = {name: to_keras(value, f"{where}, {name}", problems) for name, value in values.items()}
+    config |= {name: value for name, value in NULLS.get(thing.component_name, {}).items() if config[name] is None}
+    if config.get("name", "") is None:  # of a metric
+        del config["name"]
+    if config.get("trainable") is True:  # some of Keras's layers do not take it
+        del config["trainable"]
+    return config
 
 
 def to_keras(value: Any, where: str, problems: Problems) -> Any:

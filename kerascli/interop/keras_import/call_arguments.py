@@ -54,9 +54,9 @@ def read_call(
     if isinstance(training := given.pop("training", None), bool) and training and not common.keras_3:
         beside["training"] = True  # Keras 3 writes it, too, but runs layers in the model's mode
     for key, value in given.items():
-        said = _said(value, names(value), known.get(key))
-        if said is not None:
-            beside[key] = said
+        argument = _argument(value, names(value), known.get(key))
+        if argument is not None:
+            beside[key] = argument
         elif value is not False:
             text = f"{layer.name}: {cls.component_name} is called with '{key}', which is not supported"
             common.refusals.add(text)
@@ -70,7 +70,7 @@ def _positions(cls: type[BaseLayer]) -> tuple[str, ...]:
     return ("training", "mask") if cls in (BatchNormalization, TimeDistributed) else ("mask",)
 
 
-def _said(value: Any, tensors: list[str], argument: CallArgument | None) -> Any:
+def _argument(value: Any, tensors: list[str], argument: CallArgument | None) -> Any:
     """Return the value of a call argument in a config; None if it is not supported."""
     match argument.kind if argument is not None else "":
         case "bool" if isinstance(value, bool):

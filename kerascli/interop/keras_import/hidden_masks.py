@@ -73,8 +73,8 @@ class HiddenMasks:
             return
         inputs = _inputs(settings, call)
         states = [self._state(ref) for ref in inputs]
-        told = bool(list(refs(call.kwargs.get("mask"))))
-        if _computes_with_masks(settings) and not told:
+        explicit = bool(list(refs(call.kwargs.get("mask"))))
+        if _computes_with_masks(settings) and not explicit:
             blind = bool(list(refs([*call.args[1:], call.kwargs.get("initial_state")]))) and len(inputs) == 1
             by_graph = settings.call_form != "several"  # Keras adds these on loading, if the file has none
             seen = [not blind and (state.there or (by_graph and state.in_graph)) for state in states]
@@ -87,7 +87,7 @@ class HiddenMasks:
                 states = [replace(state, here=state.here and seen[i]) for i, state in enumerate(states)]
             elif hidden:
                 self._hidden[layer.name, number] = {"mask": False}
-        self._give(layer, number, _State(True, True, True) if told else _handed_on(settings, states), settings)
+        self._give(layer, number, _State(True, True, True) if explicit else _handed_on(settings, states), settings)
         if isinstance(settings, MultiHeadAttention):
             self._states.update({ref: replace(self._state(ref), there=False) for ref in inputs})
 

@@ -29,13 +29,13 @@ def fit_of_stateful(model: Mapping[str, Any]) -> dict[str, Any]:
 
 def beside_data(fit: Mapping[str, Any], document: Document) -> dict[str, Any]:
     """Return the settings of `fit` that a config with data does not set. Raises ConfigError if it contradicts them."""
-    said = document.data.get("fit")
-    said = said if isinstance(said, dict) else {}
-    if said.get("shuffle", False) is not False:
+    written = document.data.get("fit")
+    written = written if isinstance(written, dict) else {}
+    if written.get("shuffle", False) is not False:
         text = "shuffle: the file's model is stateful: each batch continues the sequences of the previous one"
         raise document.error([Fault(text, ("fit", "shuffle"), hint="shuffle: false")])
-    size = said.get("batch_size", fit["batch_size"])
+    size = written.get("batch_size", fit["batch_size"])
     if size != fit["batch_size"]:
         text = f"batch_size: the file's model is stateful and takes batches of {fit['batch_size']}, got {show(size)}"
         raise document.error([Fault(text, ("fit", "batch_size"), hint="remove it")])
-    return {key: value for key, value in fit.items() if key not in said}
+    return {key: value for key, value in fit.items() if key not in written}

@@ -27,7 +27,7 @@ def read_compile(config: Mapping[str, Any], outputs: Mapping[str, str], refusals
     for key in ("loss", "loss_weights", "metrics", "weighted_metrics"):
         value = config.get(key)
         if value not in (None, [], {}):
-            section[key] = _things(_by_output(value, key, outputs), key, outputs, refusals)
+            section[key] = _losses_or_metrics(_by_output(value, key, outputs), key, outputs, refusals)
     return section
 
 
@@ -52,15 +52,17 @@ def _alone(value: Any) -> Any:
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
-def _things(value: Any, key: str, outputs: Mapping[str, str], refusals: Refusals) -> Any:
+def _losses_or_metrics(value: Any, key: str, outputs: Mapping[str, str], refusals: Refusals) -> Any:
     """Convert losses or metrics, given as names, objects, lists or mappings by output."""
     registry, extra = (LOSSES, LOSS) if key == "loss" else (METRICS, LOSS)
     if isinstance(value, list):
-        return [_things(item, key, outputs, refusals) for item in value]
+        return [_losses_or_metrics(item, key, outputs, refusals) for item in value]
     if not is_object(value):
         if not isinstance(value, dict):
             return value
-        return {outputs.get(name, name): _things(item, key, outputs, refusals) for name, item in value.items()}
+        return {
+            outputs.get(name, name): _losses_or_metrics(item, key, outputs, refusals) for name, item in value.items()
+        }
     if value["class_name"] == "function" and isinstance(value["config"], str):
         value = {"class_name": value["config"], "config": {}}
     found = component(registry, around_function(value), key, refusals, extra)
