@@ -55,7 +55,7 @@ def is_compiled(code: fx.GraphModule, examples: Sequence[Tensor]) -> bool:
     return all(tensor.is_cpu for tensor in examples) and _library(code, examples).exists()
 
 
-def why_not(code: fx.GraphModule, device: torch.device) -> str | None:
+def reason_not_to_compile(code: fx.GraphModule, device: torch.device) -> str | None:
     """Return the reason why compiling would fail, from this machine or the operations; None if it may work.
 
     This saves the seconds until torch's compiler fails.

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from kerascli.compiler.softmax_passes import use_normalized
+from kerascli.compiler.softmax_passes import simplify_softmax
 from kerascli.compiler.torch_private import OpOverload, onednn_convolution, torch_function
 
 aten = torch.ops.aten
@@ -26,7 +26,7 @@ _FOLDED_ELEMENTS = 2**16
 def simplify(code: fx.GraphModule, *, on_cpu: bool) -> None:
     """Apply all passes in place, each after those that it profits from."""
     drop_aliases(code.graph)
-    use_normalized(code.graph)
+    simplify_softmax(code.graph)
     fold_constants(code)
     if on_cpu:
         fuse_relu(code.graph)
@@ -45,7 +45,7 @@ def costly_operations(graph: fx.Graph) -> int:
     )
 
 
-def convolves(graph: fx.Graph) -> bool:
+def has_convolutions(graph: fx.Graph) -> bool:
     """Return True if the graph has convolutions.
 
     Batch normalization compiled for their memory layouts took twice the time of torch's kernel on two cores.

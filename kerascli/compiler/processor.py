@@ -4,7 +4,7 @@ import platform
 from functools import cache
 from pathlib import Path
 
-_TELLING = ("vendor_id", "model name", "flags", "CPU implementer", "CPU part", "Features")
+_LINES = ("vendor_id", "model name", "flags", "CPU implementer", "CPU part", "Features")
 """First words of the lines of /proc/cpuinfo, on x86 and ARM, that are constant while the machine runs."""
 
 
@@ -16,4 +16,4 @@ def processor() -> str:
             first = file.read(2**14).partition("\n\n")[0]
     except OSError:
         return platform.processor() or platform.machine()
-    return "\n".join(line for line in first.splitlines() if line.startswith(_TELLING))
+    return "\n".join(line for line in first.splitlines() if line.startswith(_LINES))

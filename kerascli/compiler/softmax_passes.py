@@ -14,7 +14,7 @@ from kerascli.compiler.torch_private import SOFTMAX, SOFTMAX_BACKWARD
 aten = torch.ops.aten
 
 
-def use_normalized(graph: fx.Graph) -> None:
+def simplify_softmax(graph: fx.Graph) -> None:
     """Remove divisions by the sum of a softmax, and terms of its gradient that are constant along its axis."""
     for node in list(graph.nodes):
         if _sums_softmax(node):

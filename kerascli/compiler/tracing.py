@@ -41,7 +41,7 @@ class _Tracer(TorchDispatchMode):
         self._nodes = WeakTensorKeyDictionary()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if _looks(func, args):
+        if _depends_on_values(func, args):
             raise ValueError(f"control flow or a shape depends on a value in a tensor ({func})")
         given = tree_map_only(Tensor, self.node_of, (args, kwargs or {}))
         result = func(*args, **(kwargs or {}))
@@ -68,7 +68,7 @@ class _Tracer(TorchDispatchMode):
         return self._nodes[tensor]
 
 
-def _looks(func: Any, args: Sequence[Any]) -> bool:
+def _depends_on_values(func: Any, args: Sequence[Any]) -> bool:
     """Return True if an operation returns a Python value from a tensor, or a shape that depends on its values."""
     if func is torch.ops.aten.index.Tensor:  # with positions as index, the shape is that of the positions
         return any(index is not None and index.dtype in (torch.bool, torch.uint8) for index in args[1])

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from kerascli.compiler.onednn_matmul import use_onednn
 from kerascli.compiler.passes import costly_operations, drop_aliases, fold_constants, fuse_relu, reuse_memory, simplify
-from kerascli.compiler.softmax_passes import use_normalized
+from kerascli.compiler.softmax_passes import simplify_softmax
 from kerascli.compiler.tracing import trace
 
 aten = torch.ops.aten
@@ -80,7 +80,7 @@ def test_probabilities_of_a_softmax_are_not_made_to_sum_to_1_again(shape: tuple[
     code = noted(step, x)
     before = targets(code)
     drop_aliases(code.graph)
-    use_normalized(code.graph)
+    simplify_softmax(code.graph)
     left = targets(tidy(code))
     assert before.count("aten.div.Tensor") - left.count("aten.div.Tensor") == 4
     assert len(before) - len(left) >= 10
@@ -94,7 +94,7 @@ def test_a_sum_along_another_axis_still_divides() -> None:
 
     x = some(4, 5)
     code = noted(function, x)
-    use_normalized(code.graph)
+    simplify_softmax(code.graph)
     torch.testing.assert_close(code(x), function(x))
     assert "aten.div.Tensor" in targets(tidy(code))
 
