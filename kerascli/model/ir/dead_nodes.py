@@ -9,7 +9,7 @@ from kerascli.model.ir.rnn import CustomCellRNN
 from kerascli.model.ir.shared_layer import wrapped
 
 
-def idle_faults(
+def dead_node_faults(
     inputs: Iterable[Input],
     entries: Sequence[Entry],
     outputs: Sequence[str],
@@ -20,7 +20,7 @@ def idle_faults(
     """Return faults for nodes, calls and inputs that lead to no output; for a chain of nodes, only its last one.
 
     With `inside`, unused nodes of the shared models that are called count, too; without, other graphs may use them,
-    which `idle_inside` checks.
+    which `dead_inner_node_faults` checks.
     """
     nodes = flat(entries)
     uses = Counter([*outputs, *(name for node in nodes for name in node.used_names())])
@@ -36,23 +36,23 @@ def idle_faults(
             idle.update(node.name for node in entry.nodes)
     judged = nodes if inside else [entry for entry in entries if isinstance(entry, Node)]
     used = set(uses)
-    faults += _idle_nodes([(node, used) for node in judged if node.name not in idle], hint)
+    faults += _unused_nodes([(node, used) for node in judged if node.name not in idle], hint)
     for given in inputs:
         if given.name not in uses:
             faults.append(Fault(f"input '{given.name}' is not used by the model", given.path, "key"))
     return faults
 
 
-def idle_inside(models: Iterable[Model]) -> list[Fault]:
+def dead_inner_node_faults(models: Iterable[Model]) -> list[Fault]:
     """Return faults for nodes of shared models that lead to no output in any of the models that call them."""
     nodes: list[tuple[Node, set[str]]] = []
     for model in models:
         used = {*model.outputs, *(name for node in model.nodes for name in node.used_names())}
         nodes += [(node, used) for entry in model.entries if isinstance(entry, Call) for node in entry.nodes]
-    return _idle_nodes(nodes, "")
+    return _unused_nodes(nodes, "")
 
 
-def _idle_nodes(nodes: Iterable[tuple[Node, set[str]]], hint: str) -> list[Fault]:
+def _unused_nodes(nodes: Iterable[tuple[Node, set[str]]], hint: str) -> list[Fault]:
     """Return faults for unused nodes, given each with the tensors used around it.
 
     Nodes of one entry, such as in several calls or repetitions, are unused only if all of them are.

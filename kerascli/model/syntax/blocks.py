@@ -55,13 +55,13 @@ def _block(reading: Reading, name: str, written: Any, path: Path) -> Block | Non
     defaults, found = reading.references(parameters, reading.place((*path, "parameters")), {}, lambda path: False)
     faults.take(found)
     usable = [key for key in parameters if key not in odd]
-    _refuse_idle(reading, name, usable, [block.layers, block.outputs], path)
+    _refuse_unused_parameters(reading, name, usable, [block.layers, block.outputs], path)
     if len(faults.found) > before:
         return None
     return Block(defaults, tuple(names), block.layers, block.outputs, path)
 
 
-def _refuse_idle(reading: Reading, name: str, parameters: Sequence[str], body: Any, path: Path) -> None:
+def _refuse_unused_parameters(reading: Reading, name: str, parameters: Sequence[str], body: Any, path: Path) -> None:
     """Add a fault for each parameter that neither the layers nor the outputs of a block refer to."""
     used = names_referred_to(body)
     for key in parameters:

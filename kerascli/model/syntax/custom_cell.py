@@ -9,7 +9,7 @@ from kerascli.errors import Path, counted, nearest, show, suggestion
 from kerascli.layers.base import LAYERS, CallArgument
 from kerascli.layers.expressions.update import Update
 from kerascli.model.ir.cells import Cell, CellState
-from kerascli.model.ir.dead_nodes import idle_faults
+from kerascli.model.ir.dead_nodes import dead_node_faults
 from kerascli.model.ir.nodes import flat
 from kerascli.model.ir.rnn import CustomCellRNN
 from kerascli.model.syntax.layers import add_node
@@ -247,7 +247,7 @@ def _check_use(inner: Reading, cell: Cell, path: Path) -> None:
         if problem is not None:
             found.append(inner.fault(problem, node.path, hint))
     ends = (*cell.outputs, *cell.next)
-    found += idle_faults((), inner.entries, ends, at="the cell's outputs or next")
+    found += dead_node_faults((), inner.entries, ends, at="the cell's outputs or next")
     used = {*ends, *(name for node in flat(inner.entries) for name in node.used_names())}
     for name in (*cell.inputs, *cell.constants):
         if name not in used:

@@ -8,7 +8,7 @@ from typing import Any
 from kerascli.component import Invalid
 from kerascli.errors import Fault, Path
 from kerascli.layers.base import BaseLayer
-from kerascli.model.ir.dead_nodes import idle_faults
+from kerascli.model.ir.dead_nodes import dead_node_faults
 from kerascli.model.ir.nodes import Entry, Input, Model, Node, flat
 from kerascli.model.ir.targets import targets_of
 from kerascli.model.syntax.faults import Faults
@@ -77,7 +77,7 @@ class Forward:
         """Return the graph that leads to `outputs` and losses; faults say `at` which key outputs go. Raises Invalid."""
         outputs, entries = tuple(dict.fromkeys(outputs)), tuple(self.reading.entries)
         if not self.faults.found and self._own:
-            self.faults.found += idle_faults((), entries, outputs, at=at, inside=False)
+            self.faults.found += dead_node_faults((), entries, outputs, at=at, inside=False)
         for node in flat(entries):
             if node.layer.keeps_states():
                 text, hint = f"'{node.name}' is stateful, which train_step does not support", "remove stateful"

@@ -8,7 +8,7 @@ from typing import Any
 from kerascli.component import Invalid
 from kerascli.errors import Fault, Path, nearest, show, suggestion
 from kerascli.layers.base import LAYERS
-from kerascli.model.ir.dead_nodes import idle_faults, uncalled_faults
+from kerascli.model.ir.dead_nodes import dead_node_faults, uncalled_faults
 from kerascli.model.ir.nodes import Model, flat
 from kerascli.model.ir.targets import target_faults, targets_of
 from kerascli.model.ir.updates import update_faults
@@ -75,7 +75,7 @@ def parse_scope(
         named = targets_of(flat(entries), data_targets or {})
         model = Model(scope.inputs, entries, outputs, tuple(own.values()), views, alone, named)
         if not faults.found and data_inputs is not None:
-            faults.found += idle_faults(model.inputs, model.entries, model.outputs, inside=not called_elsewhere)
+            faults.found += dead_node_faults(model.inputs, model.entries, model.outputs, inside=not called_elsewhere)
             faults.found += [*target_faults(model), *update_faults(model.nodes)]
         if not faults.all():
             return model, scope

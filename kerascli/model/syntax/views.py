@@ -6,7 +6,7 @@ from typing import Any
 
 from kerascli.component import Invalid
 from kerascli.errors import Fault, Path, show
-from kerascli.model.ir.dead_nodes import called_in, idle_faults
+from kerascli.model.ir.dead_nodes import called_in, dead_node_faults
 from kerascli.model.ir.nodes import Entry, Input, Model, Shared, View, flat
 from kerascli.model.ir.targets import PREFIX
 from kerascli.model.syntax.faults import Faults
@@ -106,7 +106,7 @@ def read_view_at(scope: Scope, whose: str, written: Any, path: Path) -> View:
     if is_whole:
         hidden = inputs if own else ()
         at = ".".join((*map(str, path), "outputs"))
-        faults.found += idle_faults(hidden, reading.entries, outputs, at, inside=False)
+        faults.found += dead_node_faults(hidden, reading.entries, outputs, at, inside=False)
     before = [] if own else scope.reading.entries
     entries = leading_to([*before, *reading.entries], outputs)
     if is_whole and not faults.found and not entries:
