@@ -10,7 +10,7 @@ from kerascli.errors import ConfigError, FileRefused, counted, nearest, safe_tex
 from kerascli.files import file_digest, open_regular
 from kerascli.interop.keras import archive, hdf5
 from kerascli.interop.keras.hdf5 import Hdf5
-from kerascli.interop.keras.places import layers_place, parts_of
+from kerascli.interop.keras.places import layers_place, weights_by_path
 from kerascli.interop.keras_export.keras_file import in_group, ordered
 from kerascli.interop.keras_export.keras_graph import keras_graph
 from kerascli.interop.keras_import.weights import Pairs
@@ -195,6 +195,6 @@ def _as_written(model: Model, weights: Sequence[Weight]) -> list[OwnLayer]:
             continue
         class_name = type(node.layer).__name__
         number = counts[class_name] = counts.get(class_name, -1) + 1
-        groups = parts_of(node.layer, node.weights_name, own)
+        groups = weights_by_path(node.layer, node.weights_name, own)
         found[node.weights_name] = OwnLayer(node.weights_name, f"layers/{layers_place(class_name, number)}", groups)
     return list(found.values())

@@ -53,7 +53,7 @@ def _of_pipeline(layers: Sequence[BaseLayer], number: str, part: str = "") -> st
     return _joined("layers", place, keras_place(layer, part))
 
 
-def parts_of(layer: BaseLayer, prefix: str, weights: Sequence[Weight]) -> dict[str, list[Weight]]:
+def weights_by_path(layer: BaseLayer, prefix: str, weights: Sequence[Weight]) -> dict[str, list[Weight]]:
     """Return the weights of a layer by Keras's path, in the order of Keras's variables.
 
     For spectral normalization, the kernel is also among the variables of the wrapper itself.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from kerascli.errors import ConfigError, Fault
-from kerascli.interop.keras.places import layers_place, parts_of
+from kerascli.interop.keras.places import layers_place, weights_by_path
 from kerascli.interop.keras_export.keras_graph import KerasGraph
 from kerascli.interop.keras_export.keras_nodes import KerasNode
 from kerascli.interop.keras_export.serialized import OF_NETWORKS
@@ -85,7 +85,7 @@ def ordered(
         found += ordered(node.inside, weights, f"{top}/layers")
         own = _under(weights, node)
         if node.layer is not None and own:
-            parts = parts_of(node.layer, node.ours, own)
+            parts = weights_by_path(node.layer, node.ours, own)
             found += [(f"{top}/{place}".rstrip("/"), group) for place, group in parts.items()]
     return found
 

@@ -7,7 +7,7 @@ import torch
 
 from kerascli.errors import FileRefused, safe_text
 from kerascli.interop.keras.hdf5 import Dataset, Hdf5
-from kerascli.interop.keras.places import parts_of
+from kerascli.interop.keras.places import weights_by_path
 from kerascli.interop.keras_import.reading import Owner
 from kerascli.model.runtime.weights import Weight
 
@@ -78,7 +78,7 @@ def _of_owner(owner: Owner, weights: Sequence[Weight], below: Sequence[str]) -> 
         if "seed_generator" not in path and part.split("/")[-1] == "vars" and number.isdecimal():
             groups.setdefault(part.removesuffix("vars").rstrip("/"), {})[int(number)] = path
     pairs: Pairs = []
-    for place, ordered in parts_of(owner.layer, owner.prefix, weights).items():
+    for place, ordered in weights_by_path(owner.layer, owner.prefix, weights).items():
         paths = groups.pop(place, {})
         if sorted(paths) != list(range(len(ordered))):
             where = safe_text("/".join(owner.path))

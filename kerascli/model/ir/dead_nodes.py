@@ -34,9 +34,9 @@ def dead_node_faults(
         if all(uses[output] == within[output] for node in entry.nodes for output in node.outputs):
             faults.append(Fault(f"'{entry.name}' leads to no output", entry.path, "key", hint=hint))
             idle.update(node.name for node in entry.nodes)
-    judged = nodes if inside else [entry for entry in entries if isinstance(entry, Node)]
+    checked = nodes if inside else [entry for entry in entries if isinstance(entry, Node)]
     used = set(uses)
-    faults += _unused_nodes([(node, used) for node in judged if node.name not in idle], hint)
+    faults += _unused_nodes([(node, used) for node in checked if node.name not in idle], hint)
     for given in inputs:
         if given.name not in uses:
             faults.append(Fault(f"input '{given.name}' is not used by the model", given.path, "key"))
