@@ -395,7 +395,7 @@ ATTACKS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "overlapping_members": (_changed(_overlapped), "a damaged .keras file"),
     "block_bomb": (
         h5(_replace(lambda g: g.create_dataset("0", (3, 2), "f4", maxshape=(None, None), chunks=(20_000, 20_000)))),
-        "blocks larger",
+        "chunks larger",
     ),
     "references": (
         h5(_replace(lambda g: g.create_dataset("0", (3, 2), h5py.ref_dtype))), "no plain numbers",
@@ -419,14 +419,14 @@ ATTACKS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "weights_alone": (_bytes(weights(), "m.h5"), "weights but no model"),
     "no_hdf5_inside": (lambda folder: packed(folder / "m.keras", arrays=b"nothing" * 9), "damaged"),
     "h5_of_garbage": (_bytes(b"\x89HDF\r\n\x1a\n" + bytes(range(256)) * 20, "m.h5"), "damaged"),
-    "h5_config_of_numbers": (_model_h5(np.ones(4)), "no text"),
+    "h5_config_of_numbers": (_model_h5(np.ones(4)), "not a text"),
     "h5_config_broken": (_model_h5("{"), "not valid JSON"),
     "h5_names_upwards": (
         _model_h5(json.dumps(sequential(start(), layer("dense"))), weight_names=["../../x/kernel:0", "b/bias:0"]),
-        "not in it",
+        "does not contain",
     ),
     "h5_names_of_numbers": (
-        _model_h5(json.dumps(sequential(start(), layer("dense"))), weight_names=np.ones(2)), "no text",
+        _model_h5(json.dumps(sequential(start(), layer("dense"))), weight_names=np.ones(2)), "not a text",
     ),
 }  # fmt: skip
 
