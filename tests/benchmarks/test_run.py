@@ -1,4 +1,4 @@
-"""The benchmarks compare like with like, take fair turns and survive a peer that does not."""
+"""The benchmarks measure equal work, alternate fairly, and survive a peer library that fails."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Callbacks decide in the epochs in which Keras's do."""
+"""Callbacks stop, save and change the learning rate in the same epochs as Keras's."""
 
 import csv
 import json
@@ -49,7 +49,7 @@ def facts(epoch: int, logs: Mapping[str, float], *, rate: float = 0.1, epochs: i
 
 
 class Run:
-    """What comes of a callback's decisions over epochs; its state goes through JSON each time."""
+    """Result of a callback's decisions over epochs; its state is passed through JSON in each."""
 
     def __init__(self, callback: Callback, history: list[dict[str, float]], *, rate: float = 0.1) -> None:
         self.rates: list[float] = []
@@ -88,7 +88,7 @@ class Run:
 
 
 class Model:
-    """As much of a Keras model as callbacks ask for; its weights are the epoch's number."""
+    """Minimal Keras model for callbacks; its weights are the epoch's number."""
 
     def __init__(self, rate: float) -> None:
         self.stop_training = False
@@ -109,7 +109,7 @@ class Model:
 
 
 class Theirs:
-    """A Keras callback driven by the same history; epochs count from 1 as in Run."""
+    """A Keras callback driven by the same history; epochs count from 1, as in Run."""
 
     def __init__(self, callback: Any, history: list[dict[str, float]], *, rate: float = 0.1) -> None:
         self.model = Model(rate)
@@ -129,7 +129,7 @@ class Theirs:
 
 
 def history(seed: int, epochs: int = 30) -> list[dict[str, float]]:
-    """Figures that fall or rise, with noise, plateaus, ties and now and then a nan."""
+    """Metric values that fall or rise, with noise, plateaus, ties and occasional nan."""
     random = np.random.default_rng(seed)
     out = []
     for epoch in range(epochs):
@@ -324,7 +324,7 @@ def test_settings_that_make_no_sense_are_refused(written: Any, text: str) -> Non
 
 @pytest.mark.parametrize("seed", range(12))
 def test_checkpoints_every_few_batches_are_those_of_keras(seed: int) -> None:
-    """Batches of all epochs are counted; the best is that of the figures so far."""
+    """Batches are counted over all epochs; the best is by the metrics so far."""
     best, every, steps = seed % 2 == 1, 2 + seed % 4, 5
     arguments = {"monitor": "loss", "save_best_only": best, "save_freq": every}
     theirs: Any = keras.callbacks.ModelCheckpoint("model.keras", **arguments)
@@ -362,7 +362,7 @@ def test_a_backup_is_made_after_every_epoch_or_every_few_batches() -> None:
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_figures_are_sent_as_keras_sends_them(as_json: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To the library that Keras sends with it gives a form's fields, or what is to become JSON."""
+    """Keras sends form fields or JSON with the requests library, which is replaced here."""
     sent: list[Any] = []
     requests = SimpleNamespace(
         post=lambda url, data=None, *, json=None, headers: sent.append((url, data, json, headers)),

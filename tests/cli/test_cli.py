@@ -1,4 +1,4 @@
-"""The program as its user meets it: exit code, stdout and stderr of each command, whole."""
+"""The command line as users see it: exit code, stdout and stderr of each command, compared as a whole."""
 
 import json
 import os
@@ -60,7 +60,7 @@ EPOCHS = "".join(f"epoch {n}/2  {FIGURES}  val_loss N  val_accuracy N  N s\n" fo
 
 
 class Said(NamedTuple):
-    """What a command did, times and measured numbers made equal."""
+    """Result of a command, with times and measured numbers masked."""
 
     code: int
     out: str
@@ -77,7 +77,7 @@ def normal(text: str) -> str:
 
 @pytest.fixture
 def kerascli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Kerascli:
-    """Run `kerascli LINE` in this process, in the present folder."""
+    """Run `kerascli LINE` in this process, in the current folder."""
 
     def run(line: str) -> Said:
         before = {number: signal.getsignal(number) for number in SIGNALS}
@@ -96,7 +96,7 @@ def kerascli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a config, its data and a finished run; to be copied."""
+    """A folder with a config, its data and a finished run, to be copied."""
     folder = tmp_path_factory.mktemp("trained")
     rng = np.random.default_rng(0)
     points = rng.normal(size=(100, 2)).round(3)
@@ -113,7 +113,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def here(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of that folder, in which we stand."""
+    """A copy of the folder with a finished run, as current folder."""
     folder = tmp_path / "here"
     shutil.copytree(trained, folder)
     monkeypatch.chdir(folder)
@@ -264,7 +264,7 @@ def test_validate_without_data_does_not_look_for_it(
 def test_validate_without_data_sees_no_damaged_file(
     source: str, data: str, model: str, code: int, kerascli: Kerascli, here: Path
 ) -> None:
-    """Headers of arrays and names of folders are known without reading rows, but they are data."""
+    """Headers of arrays and names of folders are data, too, although they need no rows."""
     Path("x.npz").write_bytes(b"no archive")
     Path("none").mkdir()
     text = f"data: {{source: {{{source}}}, {data}}}\nmodel: {{{model}}}\ncompile: {{loss: mse}}\n"
@@ -492,7 +492,7 @@ def remove_weights(run: Path) -> None:
 
 
 def widen(run: Path) -> None:
-    """By a stranger, who gets the checksums right."""
+    """Widen an array in a file, with correct checksums, as an attacker could."""
     record = RunRecord(run)
     record.write_resolved(record.resolved().replace("units: 4", "units: 5"))
 
@@ -584,7 +584,7 @@ def test_a_signal_before_there_is_anything_to_save_ends_in_one_line(
 def test_a_program_that_was_told_to_ignore_a_signal_ignores_it(
     number: signal.Signals, kerascli: Kerascli, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the shell tells jobs in the background, and nohup those that outlive the terminal."""
+    """Shells ignore signals for background jobs, as nohup does for jobs that outlive the terminal."""
     seen = []
 
     def look(*_: object) -> Path:

@@ -1,4 +1,4 @@
-"""`explain` and `list` say what the registries and specs say, about all of them, on a page or at a terminal."""
+"""`explain` and `list` show all components and sections, as plain text and at a terminal."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Programs of any module: what it reads, what it is given and what it draws; no model, no training."""
+"""Programs traced from any module: tensors read, inputs and random draws, without a model or training."""
 
 import shutil
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from kerascli.compiler.program import Program, trace_program
 
 
 class Noisy(nn.Module):
-    """A module with weights and noise, whose results have a gap."""
+    """A module with weights and noise that returns None among its results."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Noting operations: a program does what the function did, and what cannot be noted is said."""
+"""Tracing: a program computes what the function did, and functions that cannot be traced raise an error."""
 
 import subprocess
 import sys
@@ -62,7 +62,7 @@ def test_what_goes_by_the_numbers_in_a_tensor_is_refused(function: object) -> No
 
 
 def test_shapes_are_inferred_and_steps_are_noted_without_the_compiler() -> None:
-    """0.6 s of each command's start; in a process of its own, since others here load the compiler."""
+    """Loading the compiler takes 0.6 s; tested in a separate process, since other tests load it."""
     program = """
 import sys
 from pathlib import Path

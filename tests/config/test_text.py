@@ -1,4 +1,4 @@
-"""Config text: strict YAML with places; every refusal word for word; what is written reads back equal."""
+"""Config text: strict YAML with positions; every refusal word for word; dumped text reads back equal."""
 
 import math
 import os

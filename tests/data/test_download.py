@@ -1,4 +1,4 @@
-"""Downloaded data sets, against a server on this machine: kept under Keras's names, never kept when damaged."""
+"""Downloads of data sets from a local server: stored under Keras's names, and only if undamaged."""
 
 import gzip
 import hashlib
@@ -139,7 +139,7 @@ def test_spoilt_idx_files_are_noticed(
 
 
 def batch(pixels: bytes, labels: list[int]) -> bytes:
-    """A batch as Python 2 pickled it, written out by its opcodes (protocol 2), numpy's array included."""
+    """A batch as pickled by Python 2 (protocol 2), with a numpy array, written by opcodes."""
     numbers = b"".join(b"K" + bytes([label]) for label in labels)
     rows = struct.pack("<H", len(labels))
     array = (
@@ -222,7 +222,7 @@ def test_cifar100_has_two_kinds_of_labels(
 
 
 def test_keras_finds_what_we_keep() -> None:
-    """The names are Keras's: its own sources say where it looks."""
+    """Keras's own sources give the paths where it looks for files."""
     keras_datasets = Path(pytest.importorskip("keras").__file__).parent / "src/datasets"
     text = (keras_datasets / "cifar10.py").read_text()
     assert cifar10.SHA256 in text

@@ -1,4 +1,4 @@
-"""A fault of one value names the file, the row and the column, wherever on its way through the program it is found."""
+"""A fault of one value names the file, row and column, wherever in the pipeline it is found."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,11 +22,11 @@ COLUMNS: dict[str, np.ndarray] = {
     "m": np.arange(ROWS) % 3, "v": np.roll(WORDS, 1),
 }  # fmt: skip
 BAD = 17
-"""The row (from 0) that is spoilt."""
+"""Index (from 0) of the invalid row."""
 
 
 def table(folder: Path, form: str, columns: Mapping[str, np.ndarray]) -> str:
-    """Write the columns as a file of a form; return its name."""
+    """Write columns as a file of a format; return its name."""
     path = folder / f"t.{form}"
     if form == "csv":
         lines = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]

@@ -1,4 +1,4 @@
-"""Transforms of texts, categories and bins: Keras's own examples, what is refused, and how they go through a run."""
+"""Transforms of texts, categories and bins: Keras's examples, refusals, and their use in a run."""
 
 from pathlib import Path
 from typing import Any

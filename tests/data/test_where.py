@@ -1,4 +1,4 @@
-"""`data.where`: some rows of every split, by the values of columns."""
+"""`data.where` filters the rows of every split by the values of columns."""
 
 from pathlib import Path
 

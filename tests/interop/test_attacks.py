@@ -1,4 +1,4 @@
-"""Files that mean harm, or are broken, are refused in words: nothing runs, nothing else is opened, little is read."""
+"""Malicious and damaged files are refused with a message: no code runs, no other file is opened, little is read."""
 
 import contextlib
 import io
@@ -53,7 +53,7 @@ def weights(change: Callable[[Any], Any] | None = None, **arrays: Any) -> bytes:
 
 
 def many(count: int) -> Callable[[Path], Path]:
-    """As many layers as may be, and one number in the last of them that is none."""
+    """Return a file with the most layers allowed, and an invalid value in the last of them."""
 
     def make(folder: Path) -> Path:
         target = io.BytesIO()
@@ -211,7 +211,7 @@ def _model_h5(text: Any, **attributes: Any) -> Callable[[Path], Path]:
 
 
 def _right_bomb(folder: Path) -> Path:
-    """Arrays of the shape that the model wants, of which no byte is in the file."""
+    """Write arrays of the expected shape, of which the file has no byte."""
     arrays = weights(_replace(lambda g: g.create_dataset("0", (20_000, 20_000), "f4", chunks=True)), **{"1": None})
     return packed(
         folder / "m.keras", sequential(start((None, 20_000)), layer("dense", units=20_000, use_bias=False)), arrays
@@ -248,7 +248,7 @@ def _called_with(value: Any) -> Callable[[Path], Path]:
 
 
 def _overlapped(data: bytes) -> bytes:
-    """The second member lies where the first one does."""
+    """Make the second member of a zip overlap the first."""
     first = data.index(b"PK\x01\x02")
     second = data.index(b"PK\x01\x02", first + 4)
     return data[: second + 42] + data[first + 42 : first + 46] + data[second + 46 :]
@@ -433,14 +433,14 @@ ATTACKS: dict[str, tuple[Callable[[Path], Path], str]] = {
 
 @pytest.fixture(scope="module")
 def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A sound file first: what Python imports for it, it does not import while it is watched."""
+    """Import a valid file first, so that Python's own imports happen before the watch begins."""
     folder = tmp_path_factory.mktemp("sound")
     import_model(packed(folder / "m.keras"), runs_dir=folder / "runs")
 
 
 @pytest.fixture
 def watched(_imported: None) -> Iterator[list[str]]:
-    """What a harmful file would have to do to do harm, as far as Python sees it."""
+    """Record the audit events by which a file could do harm: opening files, processes, sockets."""
     seen: list[str] = []
     active = [True]
     dangerous = {"pickle.find_class", "marshal.loads", "socket.connect", "os.system"}
@@ -459,14 +459,14 @@ def watched(_imported: None) -> Iterator[list[str]]:
 
 
 def _mib(process: int | str, what: str) -> int:
-    """VmHWM, the most that a process has had in memory, or VmRSS, what it has there now."""
+    """Return a process's peak memory (VmHWM) or current memory (VmRSS) in MiB."""
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
     return next((int(line.split()[1]) // 1024 for line in lines if line.startswith(what)), 0)
 
 
 @pytest.fixture
 def reader_mib(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The most that each process which read HDF5 has had in memory."""
+    """Peak memory in MiB of each process that read HDF5."""
     found: list[int] = []
     leave = hdf5.Hdf5.__exit__
 
@@ -522,7 +522,7 @@ def test_what_is_no_file_is_no_model(kind: str, tmp_path: Path) -> None:
 
 
 def test_random_damage_to_the_arrays_never_gets_further_than_a_refusal(tmp_path: Path) -> None:
-    """Without checksums a changed number may pass; a crash or another error may not."""
+    """Without checksums, a changed number may pass, but a crash or another error may not."""
     generator = np.random.default_rng(7)
     sound = weights()
     for round_ in range(8):

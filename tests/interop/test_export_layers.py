@@ -1,4 +1,4 @@
-"""Every layer that Keras has opens there from our files, with the same numbers."""
+"""Keras opens every exported layer that it has, and computes the same values."""
 
 import inspect
 from pathlib import Path
@@ -16,14 +16,14 @@ from tests.support.keras_export_harness import assert_equal_in_keras, experiment
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, in numpy 2
 
 NOT_KERAS = {"locally_connected_1d", "locally_connected_2d", "selu", "thresholded_relu"}
-"""Layers of R that Keras 3 has not."""
+"""Layers of Keras for R that Keras 3 lacks."""
 NEED_TENSORFLOW = {"hashing", "hashed_crossing", "integer_lookup"}
-"""Keras's own compute with TensorFlow alone, whatever the backend; ours are compared with its numbers elsewhere."""
+"""Layers that need TensorFlow in Keras on any backend; ours are compared with their values elsewhere."""
 NO_MODEL = {
     "add_loss", "add_metric", "expr", "weight", "update", "gru_cell", "lstm_cell", "simple_rnn_cell",
     "stacked_rnn_cells",
 }  # fmt: skip
-"""What is no layer of one call: cells are in `rnn`, expressions have tests of their own."""
+"""Layers that are not called by themselves: cells, which are in `rnn`, and expressions, which have their own tests."""
 APART = {
     ("average_pooling_2d", 1): "Keras on torch counts padding that is not there",
     ("average_pooling_3d", 1): "the same",

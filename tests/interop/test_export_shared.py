@@ -1,4 +1,4 @@
-"""What is shared becomes layers and models of Keras that are called several times, with the same numbers."""
+"""Shared layers and models are exported as Keras layers and models that are called several times."""
 
 import warnings
 from collections.abc import Callable

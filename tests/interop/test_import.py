@@ -1,4 +1,4 @@
-"""Models that Keras saved predict and train on here as they would there."""
+"""Models saved by Keras predict and train here as in Keras."""
 
 import json
 import re
@@ -121,7 +121,7 @@ def save(model: keras.Model, folder: Path, suffix: str) -> Path:
 
 
 def shake(model: keras.Model) -> None:
-    """No weight stays what it was made as: zeros and ones would hide a mix-up."""
+    """Randomize all weights: initial zeros and ones would hide mistakes of order."""
     generator = np.random.default_rng(1)
     model.set_weights([generator.uniform(0.2, 0.9, w.shape).astype("float32") for w in model.get_weights()])
 
@@ -268,7 +268,7 @@ def test_the_json_of_a_model_is_a_model_without_its_weights(tmp_path: Path) -> N
 
 
 def test_the_model_of_keras_2_is_read(tmp_path: Path) -> None:
-    """Its forms as that version wrote them: lists for calls, batch_input_shape, settings that are gone."""
+    """Keras 2's forms: lists for calls, batch_input_shape, arguments that no longer exist."""
     layers = [
         {"class_name": "InputLayer", "name": "in/put", "inbound_nodes": [],
          "config": {"batch_input_shape": [None, 4], "dtype": "float32", "sparse": False, "name": "in/put"}},

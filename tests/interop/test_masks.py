@@ -1,4 +1,4 @@
-"""Masks: what comes out of every layer of Keras, seen by the layers that use masks behind it."""
+"""Masks: the output mask of every Keras layer, as later layers use it."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -119,7 +119,7 @@ OF_TWO: Layers = {
 
 
 def masked_rows(model: Any) -> dict[str, np.ndarray]:
-    """Numbers for the inputs; steps are masked at the end, at the start and in the middle, none of them wholly."""
+    """Return inputs whose time steps are masked at the start, middle or end, but never all."""
     x = rows(model)
     for name, values in x.items():
         if values.ndim == 3:
@@ -231,7 +231,7 @@ def test_a_model_with_masks_comes_back_to_keras_unchanged(make: Callable[[], Any
 
 
 def _attending(layers: Callable[[Any, Any], Any]) -> Any:
-    """A model whose attention takes off the mask that its input brings along; `layers` follow it."""
+    """Return a model whose attention removes the mask of its input; `layers` follow it."""
     x = L.Input((6, 4))
     return keras.Model(x, layers(x, L.MultiHeadAttention(2, 2)(x, x)))
 

@@ -1,4 +1,4 @@
-"""Whole models of Keras walk in and predict what they predicted there."""
+"""Whole Keras models predict the same values after import."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -68,7 +68,7 @@ def test_a_model_of_keras_applications_walks_in(name: str, tmp_path: Path) -> No
 
 
 def test_a_network_for_images_of_any_size_walks_out_again(tmp_path: Path) -> None:
-    """Of small images nothing is left for its last window: the check of the export has to draw larger ones."""
+    """A small image leaves nothing for the last window, so the check of the export has to draw larger ones."""
     convolutions = [L.Conv2D(3, 3, strides=2, activation="elu") for _ in range(4)]
     model = keras.Sequential([keras.Input((None, None, 3)), *convolutions, L.GlobalAveragePooling2D()])
     shake(model, -0.3, 0.5)

@@ -1,4 +1,4 @@
-"""Keras files whose layers compute in several types, have LoRA, or are quantized."""
+"""Keras files with layers of several dtypes, with LoRA, or quantized."""
 
 import io
 import zipfile
@@ -20,7 +20,7 @@ from tests.support.keras_import_harness import assert_same, both, save, shake
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, in numpy 2
 
 TYPES = {"bfloat16": 2**-8, "float16": 2**-11, "float64": 2**-24}
-"""Rounding of one number: half a unit in the last place of the type, float64's as it is in float32."""
+"""Relative rounding error by dtype: half a unit in the last place; float64's is float32's."""
 
 
 def imported(model: keras.Model, folder: Path) -> Imported:

@@ -1,4 +1,4 @@
-"""A model begins with weights that torchvision publishes: what torch computes with them, and what is never opened."""
+"""Models initialized with torchvision's published weights compute what torch computes; other files are not opened."""
 
 import hashlib
 from collections.abc import Mapping
@@ -97,7 +97,7 @@ model:
 compile: {loss: {sparse_categorical_crossentropy: {from_logits: true}}, optimizer: sgd}
 fit: {epochs: 1, batch_size: 16}
 """
-"""A network of a few layers, under a name that torchvision has."""
+"""A small network, registered under a name of torchvision."""
 
 
 def small() -> nn.Sequential:
@@ -122,7 +122,7 @@ def without_data(config: Config) -> Experiment:
 
 
 def compared(config: Config, network: nn.Module, x: Tensor) -> None:
-    """In double precision, so that only a mistake can make a difference."""
+    """Compare in float64, so that only mistakes make a difference."""
     experiment = without_data(config)
     begun = init_weights(experiment, config.phases[0], Path())
     assert begun is not None
@@ -147,7 +147,7 @@ def images(*shape: int) -> Tensor:
 def test_resnet_18_is_torchs_in_every_digit(
     zipped: bool, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The config that we ship, with torchvision's own head; its file in torch's format, and in its former one."""
+    """The shipped config with torchvision's head, from files in torch's current and former formats."""
     network = unsettled(ResNet18())
     publish("resnet18", saved(network.state_dict(), zipped=zipped), home, monkeypatch)
     in_double = {"    - resizing: {height: $size, width: $size}\n": "", "{size: 96}": "{}"}
@@ -164,7 +164,7 @@ def test_mobile_net_v2_is_torchs_in_every_digit(home: Path, tmp_path: Path, monk
 def test_the_config_sees_pixels_as_torchvision_does(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the bytes of CIFAR-10 to the outputs, as a run has them: in single precision, in batches."""
+    """From the bytes of CIFAR-10 to the outputs, as in a run: in float32 and in batches."""
     network = unsettled(ResNet18())
     publish("resnet18", saved(network.state_dict()), home, monkeypatch)
     config_data.place_cifar10(tmp_path / "keras", monkeypatch)
@@ -211,7 +211,7 @@ def test_a_small_network_with_a_kernel_behind_flattened_pixels_is_torchs(
 
 
 class ConvNeXtBlock(nn.Module):
-    """Liu et al., 2022; a depthwise kernel, a normalization over channels, and a factor for each of them."""
+    """ConvNeXt block (Liu et al., 2022): depthwise convolution, normalization over channels, layer scale."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -288,7 +288,7 @@ def test_layers_are_mapped_in_torchvisions_own_spelling(
 
 
 def test_what_files_call_otherwise_than_models_is_found() -> None:
-    """Old names of DenseNet, dashes of RegNet, norms over channels, a parameter of no layer, half precision."""
+    """Old names of DenseNet, dashes of RegNet, norms over channels, a parameter without a layer, half precision."""
     found = by_our_names(
         {
             "features.denseblock1.denselayer2.norm.1.weight": torch.ones(3),

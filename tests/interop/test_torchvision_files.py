@@ -1,4 +1,4 @@
-"""Files of published weights: which are never opened, what of the others does not come in, how they are downloaded."""
+"""Files of published weights: which are refused unopened, what is rejected in others, and how they are downloaded."""
 
 import hashlib
 import io
@@ -33,7 +33,7 @@ compile: {loss: sparse_categorical_crossentropy}
 
 
 class Harm:
-    """A pickle that makes a folder when it is opened."""
+    """Object whose pickle creates a folder when it is loaded."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -71,7 +71,7 @@ def test_a_file_of_another_checksum_is_never_opened(
 
 
 def repacked(data: bytes) -> bytes:
-    """The same archive, deflated."""
+    """Return the same archive, compressed."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as new:
         for member in old.infolist():
@@ -80,7 +80,7 @@ def repacked(data: bytes) -> bytes:
 
 
 def inflated(count: int) -> bytes:
-    """A file of torch's former format that says it has `count` numbers, and has 12,345."""
+    """Return a file in torch's former format that declares `count` numbers but has 12,345."""
     data = saved({"a": torch.ones(12_345)}, zipped=False)
     old = pickle.dumps(12_345, 2)[2:-1]
     assert data.count(old) == 2
@@ -128,7 +128,7 @@ def in_a_tar() -> bytes:
 def test_of_a_right_checksum_only_tensors_come_in(
     make: Callable[[Harm], bytes], said: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Eight digits can be forged: what is inside is not trusted either."""
+    """Eight digits of a checksum can be forged, so the contents are not trusted either."""
     data = make(Harm(tmp_path / "harm"))
     file = publish("vgg11", data, home, monkeypatch)
     with pytest.raises(FileRefused) as caught:

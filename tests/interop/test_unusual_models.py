@@ -1,4 +1,4 @@
-"""Models that Keras allows and few people make: masks that broadcast, more axes, nested inputs and outputs."""
+"""Rare models that Keras allows: masks that broadcast, more axes, nested inputs and outputs."""
 
 from collections.abc import Callable
 from pathlib import Path

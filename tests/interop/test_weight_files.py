@@ -1,4 +1,4 @@
-"""Weights that Keras saved without their model are taken by a config's model."""
+"""Weights files of Keras are imported into the model of a config."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Layers that cannot be say why, and what to do."""
+"""Invalid layers are refused with a reason and a hint."""
 
 import pytest
 

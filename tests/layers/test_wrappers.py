@@ -1,4 +1,4 @@
-"""Layers around layers, in whole models: names, masks, freezing, side results, training."""
+"""Wrapper layers in whole models: names, masks, freezing, losses and updates, training."""
 
 import os
 
@@ -193,7 +193,7 @@ layers:
         assert torch.equal(outcome.masks["time_distributed"], x != 0)
 
     def test_a_masked_document_is_read_sentence_by_sentence(self):
-        """An embedding of words, a gru along each sentence, another along the sentences."""
+        """An embedding, a gru along each sentence, and another along the sentences."""
         text = """
 inputs: {x: {shape: [3, 5], dtype: int64}}
 layers:
@@ -262,7 +262,7 @@ fit: {epochs: 1, batch_size: 16}
 
 
 def test_a_traced_step_is_the_module_s_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """But for the rounding of sums of a softmax, which a program takes for 1."""
+    """Equal but for the rounding of a softmax's sum, which a program replaces by 1."""
     monkeypatch.setattr(programs, "onednn_is_faster", lambda: False)
     path = tmp_path / "config.yaml"
     path.write_text(TRACED, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Losses keep their promises about weights, masks and shapes; that their numbers are Keras's is in tests/parity."""
+"""Losses: weights, masks and shapes; their values are compared with Keras's in tests/parity."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""Metrics keep their promises about names, shapes and settings; that their figures are Keras's is in tests/parity."""
+"""Metrics: names, shapes and arguments; their values are compared with Keras's in tests/parity."""
 
 from typing import Any
 

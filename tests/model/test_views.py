@@ -1,4 +1,4 @@
-"""Views: other models over the same weights; they compute what the model's own nodes do, whatever has trained them."""
+"""Views over trained weights compute what the model's own nodes compute."""
 
 from pathlib import Path
 
@@ -63,7 +63,7 @@ def dense(weights: dict[str, np.ndarray], name: str, x: np.ndarray) -> np.ndarra
 
 
 def decoded(weights: dict[str, np.ndarray], z: np.ndarray) -> np.ndarray:
-    """The shared decoder, written out."""
+    """Compute the shared decoder in plain torch."""
     norm = {
         key: weights[f"decoder/batch_normalization/{key}"]
         for key in ("gamma", "beta", "moving_mean", "moving_variance")

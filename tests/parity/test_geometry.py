@@ -1,4 +1,4 @@
-"""Padding, cropping and up-sampling give Keras's outputs and gradients."""
+"""Padding, cropping and up-sampling: outputs and gradients equal Keras's."""
 
 import os
 
@@ -70,7 +70,7 @@ def test_geometry(name, config, shape):
 
 
 class Smooth(keras.layers.Layer):
-    """What keras.ops.image says of these interpolations on every backend.
+    """Keras's interpolations as documented in keras.ops.image for every backend.
 
     `resize` on torch has no lanczos, and torch's own bicubic, which is not that of TensorFlow and JAX.
     """

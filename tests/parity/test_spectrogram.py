@@ -1,4 +1,4 @@
-"""Spectrograms, rescaling and normalization give Keras's numbers and gradients."""
+"""Spectrograms, rescaling and normalization: values and gradients equal Keras's."""
 
 from typing import Any
 
@@ -65,7 +65,7 @@ MEL = {"fft_length": 64, "sequence_stride": 16, "num_mel_bins": 8}
     ],
 )
 def test_mel_spectrogram(config, shape):
-    """Keras's bands are float32."""
+    """Tolerance of float32, in which Keras computes the mel bands."""
     x = np.random.default_rng(0).normal(size=shape)
     compared = ledger.Comparison(atol=1e-4, rtol=1e-4)
     xs = [torch.tensor(x, requires_grad=True) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""`train --profile`: times add up, operations are torch's own, advice fits, and training is what it is without it."""
+"""`train --profile`: times add up, operations have torch's names, advice fits, and training is unchanged."""
 
 import gzip
 import json
@@ -62,7 +62,7 @@ def test_spans_are_heard_in_order_and_after_an_error_and_only_by_a_listener() ->
 
 @pytest.fixture
 def ticks(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The times that the clock will read, in this order."""
+    """Values that the clock returns, in this order."""
     times: list[float] = []
     monkeypatch.setattr(clock, "perf_counter", lambda: times.pop(0))
     return times
@@ -102,7 +102,7 @@ def test_shares_are_those_of_all_steps_and_add_up() -> None:
 
 
 def events_of(epochs: int, steps: int, until: int = 10**9, first: int = 0) -> Iterator[Event]:
-    """A training without work, left after `until` steps."""
+    """Return the events of an empty training, stopped after `until` steps."""
     for epoch in range(1, epochs + 1):
         yield EpochBegin(epoch, epochs, steps)
         for step in range(1 + (first if epoch == 1 else 0), steps + 1):
@@ -184,7 +184,7 @@ def test_training_goes_on_where_torch_has_no_profiler_to_give(monkeypatch: pytes
 
 @pytest.fixture(scope="module")
 def watched() -> tuple[Window, nn.ModuleDict]:
-    """Four steps of a two-layer model, seen."""
+    """Four profiled steps of a model with two layers."""
     torch.manual_seed(0)
     model = nn.ModuleDict({"first": nn.Linear(64, 64), "act": nn.ReLU(), "second": nn.Linear(64, 8)})
     x, weights = torch.randn(128, 64), list(model.parameters())
@@ -461,7 +461,7 @@ def test_a_resumed_run_is_profiled_anew_and_a_finished_one_has_nothing_to_profil
 
 
 def left(events: Iterator[Event], error: type[Exception]) -> list[Event]:
-    """What was told before it failed; a signal comes after the twentieth step."""
+    """Return the events before a failure; a signal is sent after the twentieth step."""
     told: list[Event] = []
     try:
         for event in events:

@@ -1,4 +1,4 @@
-"""The picture of a model: everything is there once, nothing covers anything else, and all edges go down."""
+"""The picture of a model: everything appears once, nothing overlaps, and all edges go down."""
 
 import random
 import subprocess
@@ -46,7 +46,7 @@ def every(diagram: Diagram) -> Iterator[Box]:
 
 
 def said(diagram: Diagram) -> list[str]:
-    """Boxes in words, but for the places where edges go through frames."""
+    """Return the boxes as text, without the points where edges cross frames."""
     return [
         " ".join(filter(None, (box.kind, box.name, f"x{box.times}" if box.times > 1 else "")))
         for box in every(diagram)
@@ -97,7 +97,7 @@ def random_edges(seed: int, count: int) -> list[tuple[str, str]]:
 
 
 def left_to_right(ranks: Ranks, widths: dict[str, float]) -> Iterator[tuple[float, float]]:
-    """Of neighbours in a rank the right end of the one and the left end of the other."""
+    """Yield, for neighbours in a rank, the right end of the left one and the left end of the right one."""
 
     def half(key: Any) -> float:
         return widths[key] / 2 if isinstance(key, str) else 1.0
@@ -124,7 +124,7 @@ def test_every_edge_goes_down_through_every_rank_and_nothing_in_a_rank_overlaps(
 
 
 def test_edges_that_need_not_cross_do_not() -> None:
-    """Two chains whose ends are given the wrong way round."""
+    """Two chains whose ends are given in the wrong order."""
     widths: dict[str, float] = dict.fromkeys(["a", "b", "b1", "a1", "a2", "b2"], 50.0)
     ranks = arrange(widths, [("a", "a1"), ("b", "b1"), ("a1", "a2"), ("b1", "b2")])
     assert ranks.rows == [["a", "b"], ["a1", "b1"], ["a2", "b2"]]
@@ -199,7 +199,7 @@ def test_a_use_of_a_block_is_a_box_and_equal_ones_in_a_row_are_one() -> None:
 
 
 def test_uses_of_a_block_with_a_repeat_inside_are_told_apart_by_what_stands_between() -> None:
-    """The outermost level of a U-Net: each use goes through the same places of the config."""
+    """The outermost level of a U-Net, where each use has the same places in the config."""
     text = """
 inputs: {x: [8, 8, 1]}
 blocks:

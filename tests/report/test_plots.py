@@ -1,4 +1,4 @@
-"""Pictures: what is drawn is what was recorded, and no name in it is more than a name."""
+"""Plots show the recorded values, and names in them are escaped."""
 
 import math
 import xml.etree.ElementTree as ElementTree

@@ -1,4 +1,4 @@
-"""Run folders: checkpoints that are damaged, exact histories, records, finding, comparing and removing runs."""
+"""Run folders: damaged checkpoints, exact histories, records; finding, comparing and removing runs."""
 
 import json
 import math
@@ -33,13 +33,13 @@ from tests.support.runs_harness import edit_facts, write_rows
 
 @pytest.fixture(autouse=True)
 def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here processes die, not the machine, so waiting for the disk would prove nothing."""
+    """Skip fsync, since processes are killed here, not the machine."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 @pytest.fixture
 def two(tmp_path: Path) -> Checkpoints:
-    """Checkpoints of steps 700 and 800, `best` at 700."""
+    """A run with checkpoints of steps 700 and 800, and `best` at 700."""
     found = Checkpoints(tmp_path / "run" / "checkpoints")
     found.save(700, {"training": b"seven" * 40}, {"epoch": 7}, slots=("best",))
     found.save(800, {"training": b"eight" * 40}, {"epoch": 8})
@@ -219,7 +219,7 @@ def test_a_slot_that_is_no_name_is_a_mistake_of_the_caller(two: Checkpoints, slo
 
 
 def table(rows: Sequence[history.Row]) -> bytes:
-    """The file that a run with these rows has."""
+    """Return the history file of a run with these rows."""
     names = history.ordered(name for row in rows for name in row)
     return "".join([history.header(names), *(history.line(row, names) for row in rows)]).encode()
 
@@ -665,7 +665,7 @@ def app() -> typer.Typer:
 
 
 def invoke(app: typer.Typer, line: str) -> tuple[str, str]:
-    """stdout and stderr of a command that goes well; else its error is raised."""
+    """Return stdout and stderr of a successful command; otherwise raise its error."""
     result = CliRunner().invoke(app, shlex.split(line), catch_exceptions=False)
     assert result.exit_code == 0, result.stderr
     return result.stdout, result.stderr

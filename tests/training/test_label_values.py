@@ -1,4 +1,4 @@
-"""Labels, token ids and large whole numbers stay what they are, or are an error that names the row and the value."""
+"""Labels, token ids and large integers keep their values, or are an error that names the row and value."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""A model begins with weights that are there already; a wider or deeper one does what its teacher did."""
+"""Models initialized with existing weights; a wider or deeper model computes the same as its source."""
 
 import os
 
@@ -58,7 +58,7 @@ def student(change: dict[str, str], init: str) -> str:
 
 
 def begun(path: Path, runs: Path) -> dict[str, np.ndarray]:
-    """What the model of a config begins with, as outputs on its training rows."""
+    """Return the outputs of a config's initial model on its training rows."""
     config = open_config(path)
     prepared = config.load_data()
     experiment = experiment_of(described(config, prepared), Choice("cpu", "a test"))
@@ -216,7 +216,7 @@ def test_what_is_dumped_reads_back_equal(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
 def test_fine_tuning_begins_with_the_mobile_net_of_keras_and_trains_its_end(tmp_path: Path) -> None:
-    """The config that we ship, on small pictures of noise."""
+    """The shipped config, on small images of noise."""
     from PIL import Image
 
     rng = np.random.default_rng(0)

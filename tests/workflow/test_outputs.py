@@ -1,4 +1,4 @@
-"""A command never writes over what it reads, into what a run keeps, or over a file of another kind."""
+"""Commands never overwrite their inputs, files of a run, or files of another format."""
 
 import hashlib
 import shutil
@@ -39,7 +39,7 @@ def kerascli(*line: str) -> str:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a config, its data, a run, and files of every kind."""
+    """A folder with a config, its data, a run, and files of every format."""
     folder = tmp_path_factory.mktemp("outputs")
     write(folder, CONFIG.replace("  callbacks: [{reconstructions: {}}]\n", ""))
     for name in ("points.csv", "more.csv", "new.csv"):
@@ -60,7 +60,7 @@ def here(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Every file and its digest, but for the pictures that a run makes of itself."""
+    """Return the digest of every file, except a run's own plots."""
     files = [path for path in folder.rglob("*") if path.is_file() and "plots" not in path.parts]
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 

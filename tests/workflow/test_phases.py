@@ -1,4 +1,4 @@
-"""A fit in phases, and what is trained in each: Keras is the oracle, and a kill changes nothing."""
+"""Training in phases, compared with Keras; kills and resumes change nothing."""
 
 import os
 
@@ -70,7 +70,7 @@ def in_float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def keras_model() -> tuple[keras.Model, keras.Model]:
-    """The model of MODEL with random weights, and its base."""
+    """Return Keras's model for MODEL with random weights, and its base."""
     base = keras.Sequential(
         [
             keras.Input((4,)),
@@ -89,7 +89,7 @@ def keras_model() -> tuple[keras.Model, keras.Model]:
 
 
 def named(model: keras.Model, base: keras.Model) -> dict[str, np.ndarray]:
-    """Keras's weights by our names."""
+    """Return Keras's weights by our names."""
     inner = {f"base/{layer.name}/{w.name}": w for layer in base.layers for w in layer.weights}
     own = {f"top/{w.name}": w for w in model.get_layer("top").weights}
     return {name: weight.value.detach().numpy().copy() for name, weight in {**inner, **own}.items()}
@@ -102,7 +102,7 @@ def rows(count: int = 48) -> tuple[np.ndarray, np.ndarray]:
 
 
 def trained(folder: Path, fit: str, first: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> RunRecord:
-    """A run of MODEL in float64 that begins with Keras's weights."""
+    """Train MODEL in float64 from Keras's weights; return the run."""
     x, y = rows()
     np.savez(folder / "data.npz", x=x, y=y)
 

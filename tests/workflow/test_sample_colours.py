@@ -1,4 +1,4 @@
-"""Points coloured by a column that the model is not given."""
+"""Samples of points, coloured by a column that is not an input of the model."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Warnings about models: losses that take an output for what it is not, and a softmax that has no choice."""
+"""Warnings about models: losses that misinterpret an output, and a softmax over one value."""
 
 from pathlib import Path
 
