@@ -145,7 +145,7 @@ def test_a_plain_cell_is_keras_s(settings: dict[str, bool], masked: bool) -> Non
         )  # fmt: skip
     else:
         assert_like(graph_of(text), {"x": x}, lambda i: layer(i["x"], training=True), lambda: layer.weights)
-    ledger.note("layer", "rnn", f"described cell, {settings}, masked={masked}")
+    ledger.note("layer", "rnn", f"custom cell, {settings}, masked={masked}")
 
 
 @pytest.mark.parametrize("zero", [False, True])
@@ -382,4 +382,4 @@ def test_weights_in_a_cell_and_as_constants_are_those_of_a_cell_s_add_weight() -
 
     x = torch.randn(5, 7, 3)
     assert_like(graph_of(WEIGHTS), {"x": x}, lambda i: layer(i["x"], training=True), lambda: cell.weights)
-    ledger.note("layer", "rnn", "weights in a described cell")
+    ledger.note("layer", "rnn", "weights in a custom cell")

@@ -65,7 +65,7 @@ NONE = {
         "[{reshape: [3, 2]}, {conv_1d: {filters: 3, kernel_size: 2}}, global_average_pooling_1d]", "crossentropy",
     ),
     "generalized": ("[{dense: 3}]", "categorical_generalized_cross_entropy"),
-    "a described cell": (
+    "a custom cell": (
         "[{reshape: [3, 2]}, {rnn: {cell: {states: {h: 3}, layers: [{concatenate: [input, h]}, {dense: {units: 3, "
         "name: y}}], next: {h: y}, outputs: y}}}]",
         "sparse_categorical_crossentropy",
