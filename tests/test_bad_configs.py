@@ -101,7 +101,7 @@ LEAKS = re.compile(r"[Ii]nput should|pydantic|Traceback|NoneType|<class|object a
 
 
 @pytest.mark.parametrize("case", BAD, ids=str)
-def test_every_fault_is_said_once_in_order_and_in_plain_words(case: Case) -> None:
+def test_every_fault_is_reported_once_in_order_and_in_plain_words(case: Case) -> None:
     heads = re.findall(r"^(?:config\.yaml:(\d+):(\d+)|--set .*?|--flag .*?): error: (.*)$", case.said, re.M)
     assert heads, case.said
     places = [(int(line), int(column)) for line, column, _ in heads if line]
@@ -227,7 +227,7 @@ def test_a_fact_that_the_data_does_not_tell_is_stood_in_for_until_the_data_is_re
     assert [fault.text for fault in caught.value.faults] == ["'$targets.y.max_length': the data does not tell"]
 
 
-def test_a_split_that_there_is_not_is_said_once_the_data_is_read(tmp_path: Path) -> None:
+def test_a_split_that_there_is_not_is_reported_once_the_data_is_read(tmp_path: Path) -> None:
     text = GOOD["sections"].text.replace("validation_split: 0.2", "validation_data: tset")
     (tmp_path / "config.yaml").write_text(text)
     config = open_config(tmp_path / "config.yaml")

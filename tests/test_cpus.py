@@ -181,7 +181,7 @@ def _limited(monkeypatch: pytest.MonkeyPatch, limit: CpuLimit) -> None:
     monkeypatch.setattr(device, "cpu_limit", lambda: limit)
 
 
-def test_threads_are_as_many_as_the_quota_allows_and_the_reason_is_told_and_recorded(
+def test_threads_are_as_many_as_the_quota_allows_and_the_reason_is_reported_and_recorded(
     tmp_path: Path, threads: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.set_num_threads(4)

@@ -49,7 +49,7 @@ def test_a_kind_that_no_layer_needs_is_listed_and_explained(kinds: dict[str, lis
     assert fresh("-m", "kerascli", "explain", "losses").startswith("losses: kind\n  A name")
 
 
-def test_a_thing_of_another_kind_is_recognized_whatever_was_imported() -> None:
+def test_a_component_of_another_kind_is_recognized_whatever_was_imported() -> None:
     code = (
         "from kerascli.component import Invalid\n"
         "from kerascli.parts.base import ACTIVATIONS\n"

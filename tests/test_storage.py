@@ -102,7 +102,7 @@ def test_the_order_is_write_sync_rename_sync_of_the_folder(tmp_path: Path, monke
     ]  # fmt: skip
 
 
-def test_a_limit_set_by_the_kernel_is_told_with_the_space_that_is_needed(tmp_path: Path) -> None:
+def test_a_limit_set_by_the_kernel_is_reported_with_the_space_that_is_needed(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(OLD)
 

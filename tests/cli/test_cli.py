@@ -158,7 +158,7 @@ def test_paths_of_a_config_are_relative_to_it_and_may_have_spaces(kerascli: Kera
     assert (code, out) == (0, f"test  {FIGURES}\nrun   my runs/TIME-config\n")
 
 
-def test_evaluate_prints_figures_and_a_table_of_classes(kerascli: Kerascli, run_folder: Path) -> None:
+def test_evaluate_prints_metrics_and_a_table_of_classes(kerascli: Kerascli, run_folder: Path) -> None:
     code, out, err = kerascli("evaluate")
     assert (code, err) == (0, (
         "run: runs/TIME-config (the latest)\nconfusion matrix: runs/TIME-config/plots/confusion_answer.png\n"
@@ -385,7 +385,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("line", WRONG)
-def test_a_mistake_is_told_in_a_few_lines_with_its_code(line: str, kerascli: Kerascli, here: Path) -> None:
+def test_a_mistake_is_reported_in_a_few_lines_with_its_code(line: str, kerascli: Kerascli, here: Path) -> None:
     Path("few.csv").write_text("a,kind\n1.0,left\n", encoding="utf-8")
     Path("folder.csv").mkdir()
     for name in ("fifo.csv", "fifo.png"):
@@ -394,7 +394,7 @@ def test_a_mistake_is_told_in_a_few_lines_with_its_code(line: str, kerascli: Ker
     assert kerascli(line) == Said(code, "", err)
 
 
-def test_a_missing_config_is_told_by_what_there_is(
+def test_a_missing_config_is_reported_by_what_there_is(
     kerascli: Kerascli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -664,7 +664,7 @@ def test_a_closed_stream_harms_nothing(here: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_under_the_output_is_told_as_one(here: Path) -> None:
+def test_a_full_disk_under_the_output_is_reported_as_one(here: Path) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess_run("runs", cwd=here, stdout=full, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (6, "error: no space left on device\n")
@@ -683,7 +683,7 @@ def test_an_exotic_terminal_gets_escapes_not_a_crash(here: Path) -> None:
     assert b"\\u2501" in done.stdout
 
 
-def test_a_bug_of_ours_is_told_with_a_file_to_report(
+def test_a_bug_of_ours_is_reported_with_a_file_to_report(
     kerascli: Kerascli, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(here))

@@ -192,7 +192,7 @@ def test_other_delimiters_are_seen() -> None:
     assert spec.data.source.dump()["csv"]["delimiter"] == ";"  # type: ignore[index]
 
 
-def test_the_last_column_is_the_target_and_that_is_said() -> None:
+def test_the_last_column_is_the_target_and_that_is_reported() -> None:
     table("a,y\n" + "1,p\n2,q\n4,p\n" * 20)
     assert "target: y (the last column)" in init("--from", "data.csv")
 

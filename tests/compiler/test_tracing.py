@@ -41,7 +41,7 @@ def test_a_tensor_from_outside_is_a_constant() -> None:
     assert len(list(code.buffers())) == 1
 
 
-def test_several_results_of_one_operation_are_told_apart() -> None:
+def test_several_results_of_one_operation_are_distinguished() -> None:
     def function(x: Tensor) -> list[Tensor]:
         values, places = x.topk(2)
         low, high = x.split(2)
@@ -61,7 +61,7 @@ def test_what_goes_by_the_numbers_in_a_tensor_is_refused(function: object) -> No
         trace(function, [torch.tensor([1.0, -1.0])])  # pyright: ignore[reportArgumentType]
 
 
-def test_shapes_are_inferred_and_steps_are_noted_without_the_compiler() -> None:
+def test_shapes_are_inferred_and_steps_are_traced_without_the_compiler() -> None:
     """Loading the compiler takes 0.6 s; tested in a separate process, since other tests load it."""
     program = """
 import sys

@@ -97,7 +97,7 @@ def test_what_is_said_at_once_is_all_that_the_whole_check_says(case: Case, monke
             assert found == whole(other)
 
 
-def test_the_bad_configs_are_told_in_the_same_words() -> None:
+def test_the_bad_configs_are_reported_in_the_same_words() -> None:
     for case in GOOD.values():
         assert whole(document(case.text)) is None
     found = []
@@ -113,7 +113,7 @@ def test_the_bad_configs_are_told_in_the_same_words() -> None:
 
 
 @pytest.mark.parametrize(("old", "new"), CHANGES)
-def test_each_kind_of_name_is_told_at_once(old: str, new: str) -> None:
+def test_each_kind_of_name_is_reported_at_once(old: str, new: str) -> None:
     assert whole(document(CONFIG)) is None
     bad = document(CONFIG.replace(old, new))
     assert at_once(bad) == whole(bad) is not None

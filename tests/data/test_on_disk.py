@@ -275,7 +275,7 @@ def test_the_bytes_of_images_stay_bytes(tmp_path: Path, to_disk: Callable[[], No
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
-def test_a_bad_value_is_told_with_its_row(shuffle: bool, tmp_path: Path, to_disk: Callable[[], None]) -> None:
+def test_a_bad_value_is_reported_with_its_row(shuffle: bool, tmp_path: Path, to_disk: Callable[[], None]) -> None:
     to_disk()
     x = np.ones((200, 3), np.float32)
     x[120, 1] = np.inf
@@ -286,7 +286,7 @@ def test_a_bad_value_is_told_with_its_row(shuffle: bool, tmp_path: Path, to_disk
     assert str(caught.value.faults[0].place) == "x.npy:121:x"
 
 
-def test_a_token_out_of_range_is_told_with_its_row(tmp_path: Path, to_disk: Callable[[], None]) -> None:
+def test_a_token_out_of_range_is_reported_with_its_row(tmp_path: Path, to_disk: Callable[[], None]) -> None:
     to_disk()
     tokens = np.zeros((ROWS, 3), np.int32)
     tokens[77, 1] = 9

@@ -86,7 +86,7 @@ def test_the_facts_of_pairs_are_those_of_the_rows() -> None:
         ([0, 0, 1, 1], {"label": "z"}, "column 'z' is not there"),
     ],
 )
-def test_what_gives_no_pairs_is_said(y: list[int], settings: dict[str, str], said: str, tmp_path: Path) -> None:
+def test_what_gives_no_pairs_is_reported(y: list[int], settings: dict[str, str], said: str, tmp_path: Path) -> None:
     np.savez(tmp_path / "t.npz", x=np.arange(len(y)), y=y)
     with pytest.raises(DataError, match=re.escape(said)):
         load_pairs(tmp_path, **settings)

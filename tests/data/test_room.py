@@ -100,7 +100,7 @@ def test_rows_that_would_be_held_together_are_counted(tmp_path: Path) -> None:
     )
 
 
-def test_the_same_is_said_by_train(tmp_path: Path) -> None:
+def test_the_same_is_reported_by_train(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"\(pad_sequences\): maxlen 1,000,000,000,000: a row would have"):
         train(config(tmp_path, PIPELINES["pad_sequences"]), tmp_path / "runs")
     assert not (tmp_path / "runs").exists()

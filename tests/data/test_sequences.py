@@ -158,7 +158,7 @@ class Trap:
 
 
 @pytest.mark.parametrize("spoilt", [Trap(), [Trap()], ["text"], [1.5], [10**30], {"a": 1}, None])
-def test_other_things_in_the_lists_are_refused_and_never_made(spoilt: Any) -> None:
+def test_other_components_in_the_lists_are_refused_and_never_made(spoilt: Any) -> None:
     rows = lists(3, 2)
     rows[1] = spoilt
     for protocol in (2, 4):

@@ -274,7 +274,7 @@ def test_many_windows_are_made_batch_by_batch(tmp_path: Path, monkeypatch: pytes
         ("a\n1\n2\n", {"start_index": 9}, "'train' has 0 rows"),
     ],
 )
-def test_what_gives_no_windows_is_said(text: str, settings: dict[str, Any], said: str, tmp_path: Path) -> None:
+def test_what_gives_no_windows_is_reported(text: str, settings: dict[str, Any], said: str, tmp_path: Path) -> None:
     write(tmp_path, text, "t.csv")
     source = {"timeseries": {"source": {"csv": {"path": "t.csv"}}, "sequence_length": 4, **settings}}
     with pytest.raises(DataError, match=re.escape(said)):
@@ -353,7 +353,7 @@ def test_texts_in_folders_have_the_folders_as_classes(tmp_path: Path) -> None:
         ({"text_folder": {"directory": "nowhere", "labels": None}}, "there is no such folder"),
     ],
 )
-def test_a_wrong_folder_is_told(source: Any, said: str, tmp_path: Path) -> None:
+def test_a_wrong_folder_is_reported(source: Any, said: str, tmp_path: Path) -> None:
     files(tmp_path, {"d/pos/2.txt": b"good", "none/a/b.md": b"-"})
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=re.escape(said)):

@@ -251,7 +251,9 @@ def test_cast(written: Any, values: np.ndarray, expected: list[Any]) -> None:
          "number '2' is not among the 1 known ones (1)"),
     ],
 )  # fmt: skip
-def test_values_that_do_not_fit_are_told_with_their_row(written: Any, values: np.ndarray, row: int, text: str) -> None:
+def test_values_that_do_not_fit_are_reported_with_their_row(
+    written: Any, values: np.ndarray, row: int, text: str
+) -> None:
     with pytest.raises(BadRow) as caught:
         run(written, values)
     assert (caught.value.row, caught.value.text) == (row, text)
@@ -270,7 +272,7 @@ def test_values_that_do_not_fit_are_told_with_their_row(written: Any, values: np
         ({"normalization": {"mean": [1, 2, 3], "variance": [1, 1, 1]}}, Field((2,), "float32"), "mean: expected 2"),
     ],
 )
-def test_columns_that_do_not_fit_are_told_before_loading(written: Any, field: Field, text: str) -> None:
+def test_columns_that_do_not_fit_are_reported_before_loading(written: Any, field: Field, text: str) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
         TRANSFORMS.parse(written).infer(field, None, target=False)
     assert str(caught.value).startswith(text)

@@ -259,7 +259,7 @@ _OLD = [(name, len(cases) - 1, ".h5") for name, cases in CASES.items() if name n
 
 
 @pytest.mark.parametrize(("name", "case", "suffix"), [*_ALL, *_OLD])
-def test_a_layer_of_keras_walks_in(name: str, case: int, suffix: str, tmp_path: Path) -> None:
+def test_a_layer_of_keras_can_be_imported(name: str, case: int, suffix: str, tmp_path: Path) -> None:
     model = CASES[name][case]()
     if not any(isinstance(layer, L.Normalization) for layer in model.layers):
         shake(model, 0.05, 0.4)

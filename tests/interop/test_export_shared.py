@@ -175,7 +175,7 @@ def _sums(model: Any) -> list[float]:
     return [float(np.sum(values)) for values in model.get_weights()]
 
 
-def test_losses_and_figures_inside_of_a_model_are_left_out_and_said() -> None:
+def test_losses_and_metrics_inside_of_a_model_are_left_out_and_said() -> None:
     loss = {"add_loss": {"value": "mean(square(a), axis=-1)", "name": "size"}}
     shared = {"tower": {"layers": [{"dense": {"units": 3, "name": "a"}}, loss]}}
     layers = [{"tower": {"inputs": "x", "name": "one"}}, {"tower": {"name": "two"}}]

@@ -225,7 +225,7 @@ def test_a_run_without_data_says_how_to_go_on(tmp_path: Path) -> None:
     assert "--data" in (refused.value.faults[0].hint or "")
 
 
-def test_the_optimizer_of_keras_2_starts_anew_and_that_is_said(tmp_path: Path) -> None:
+def test_the_optimizer_of_keras_2_starts_anew_and_that_is_reported(tmp_path: Path) -> None:
     model = dense_plain()
     model.compile("adam", loss="mse")
     model.fit(np.ones((4, 4)), np.ones((4, 2)), verbose=0)
@@ -241,7 +241,7 @@ def dense_plain() -> Any:
     return keras.Sequential([keras.Input((4,), name="x"), L.Dense(5, activation="tanh"), L.Dense(2, name="y")])
 
 
-def test_figures_of_an_imported_model_are_those_of_keras(tmp_path: Path) -> None:
+def test_metrics_of_an_imported_model_are_those_of_keras(tmp_path: Path) -> None:
     model = dense_plain()
     model.compile("sgd", loss=keras.losses.Huber(), metrics=["mae", keras.metrics.RootMeanSquaredError(name="off")])
     x, y = rows(model)["x"], np.random.default_rng(5).normal(size=(12, 2)).astype("float32")
@@ -441,7 +441,7 @@ def test_a_file_without_the_arrays_says_what_is_expected(name: str, text: str, s
         (np.ones((3, 1), complex), "'y': expected numbers with an axis of rows, got complex128"),
     ],
 )
-def test_targets_that_do_not_fit_the_loss_are_told_by_file_and_name(
+def test_targets_that_do_not_fit_the_loss_are_reported_by_file_and_name(
     wrong: np.ndarray, text: str, tmp_path: Path
 ) -> None:
     model = keras.Sequential([keras.Input((4,), name="x"), L.Dense(3, activation="softmax", name="y")])

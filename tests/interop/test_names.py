@@ -182,7 +182,7 @@ def test_evaluate_takes_the_names_of_inputs_and_outputs(tmp_path: Path) -> None:
         rows_of(run, npz(tmp_path, **x, sum=y["sum"]), targets=True)
 
 
-def test_an_output_whose_name_in_keras_is_that_of_an_input_here_is_told_apart(tmp_path: Path) -> None:
+def test_an_output_whose_name_in_keras_is_that_of_an_input_here_is_distinguished(tmp_path: Path) -> None:
     x = keras.Input((4,), name="input")
     model: Any = keras.Model(x, L.Dense(4, name="input_2")(x))
     model.compile("sgd", loss="mse")

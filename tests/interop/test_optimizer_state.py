@@ -187,7 +187,7 @@ def test_an_optimizer_inside_a_loss_scale_goes_on_with_it(kind: Any, settings: d
     assert int(back.step_counter) == 4
 
 
-def test_a_product_of_momenta_that_keras_has_lost_is_said(tmp_path: Path) -> None:
+def test_a_product_of_momenta_that_keras_has_lost_is_reported(tmp_path: Path) -> None:
     scaled: Any = O.LossScaleOptimizer
     found = _imported(_trained(scaled(O.Nadam(0.01))), tmp_path)
     assert [note.partition(":")[0] for note in found.notes] == ["nadam in a loss_scale_optimizer"]
@@ -201,7 +201,7 @@ def test_a_product_of_momenta_that_keras_has_lost_is_said(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("exclude", [["^dense"], ["^model/dense"]])
-def test_names_by_which_muon_would_update_others_in_keras_are_said(exclude: list[str], tmp_path: Path) -> None:
+def test_names_by_which_muon_would_update_others_in_keras_are_reported(exclude: list[str], tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((4,)), L.Dense(3, name="dense"), L.Dense(2, name="y")], name="model")
     model.compile(O.Muon(0.01, exclude_layers=exclude), loss="mse")
     found = import_model(save(model, tmp_path, ".keras"), runs_dir=tmp_path / "runs")

@@ -226,7 +226,7 @@ def test_a_download_of_something_else_is_not_kept(
     assert not list(file.parent.iterdir())
 
 
-def test_without_a_network_the_way_out_is_said(home: Path, tmp_path: Path) -> None:
+def test_without_a_network_the_way_out_is_reported(home: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         train(write(tmp_path, SMALL), tmp_path / "runs")
     [fault] = caught.value.faults

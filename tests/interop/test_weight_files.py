@@ -110,7 +110,7 @@ def test_a_model_that_is_called_twice_takes_its_weights_once(kind: str, tmp_path
 
 
 @pytest.mark.parametrize("kind", ["keras_3", "keras_2", "whole"])
-def test_by_name_only_layers_that_both_have_are_taken_and_the_others_are_said(kind: str, tmp_path: Path) -> None:
+def test_by_name_only_layers_that_both_have_are_taken_and_the_others_are_reported(kind: str, tmp_path: Path) -> None:
     theirs = model()
     layers = [*LAYERS[:2], {"dense": {"units": 7, "name": "new"}}]
     found = taken(saved(theirs, tmp_path, kind), {"inputs": {"x": [5, 3]}, "layers": layers}, by_name=True)

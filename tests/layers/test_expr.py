@@ -110,7 +110,7 @@ fit: {epochs: 2, batch_size: 16}
 """
 
 
-def test_figures_are_means_or_sums_over_all_samples_as_keras_s_metrics_of_values(tmp_path: Path) -> None:
+def test_metrics_are_means_or_sums_over_all_samples_as_keras_s_metrics_of_values(tmp_path: Path) -> None:
     random = np.random.default_rng(4)
     x, y = random.normal(size=(40, 3)).astype("float32"), random.normal(size=(40, 1)).astype("float32")
     trained = prepare(tmp_path, {"x": x, "y": y}, SUMMED).train()
@@ -236,7 +236,7 @@ def test_what_is_no_expression_is_refused(text: str) -> None:
         expression(text)
 
 
-def test_euler_s_number_and_a_node_of_its_name_are_told_apart() -> None:
+def test_euler_s_number_and_a_node_of_its_name_are_distinguished() -> None:
     with pytest.raises(Invalid, match="'e' is a number in an expression"):
         built('inputs: {e: [4]}\nlayers: [{dense: 3}, {expr: "prev * e"}]')
 
@@ -271,7 +271,7 @@ def test_euler_s_number_and_a_node_of_its_name_are_told_apart() -> None:
         ("cast(s, 'int32') // 0", "whole numbers cannot be divided by 0", 18),
     ],
 )  # fmt: skip
-def test_what_an_operation_cannot_do_is_said_of_it(text: str, message: str, column: int) -> None:
+def test_what_an_operation_cannot_do_is_reported_of_it(text: str, message: str, column: int) -> None:
     tensors = {"x": torch.zeros(2, 8, 8, 3), "s": torch.zeros(2, 20)}
     with pytest.raises(ExpressionError) as caught:
         expression(text)(tensors, tensors["x"], training=False)

@@ -227,7 +227,7 @@ def test_settings_that_cannot_be_are_refused(written, texts):
          "input is 2, a 3 window with padding valid leaves nothing"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_said(name, config, shape, text):
+def test_what_does_not_fit_is_reported(name, config, shape, text):
     with pytest.raises(ShapeMismatch) as caught:
         harness.make(harness.parse(name, config), TensorSpec(shape))
     assert caught.value.fault.text == text
@@ -242,7 +242,7 @@ def test_what_does_not_fit_is_said(name, config, shape, text):
          "needs 3 initial states of shape (None, 2), (None, 3), (None, 3), got (None, 2)"),
     ],
 )  # fmt: skip
-def test_states_that_do_not_fit_are_said(name, config, given, text):
+def test_states_that_do_not_fit_are_reported(name, config, given, text):
     module = harness.make(harness.parse(name, config), TensorSpec((9, 4)))
     states: list[Tensor] = [torch.zeros(shape, device="meta") for shape in given]
     with pytest.raises(ShapeMismatch) as caught:

@@ -91,10 +91,10 @@ class TestWriting:
              "'spectral_normalization' needs a layer with a kernel or embeddings, got relu"),
         ],
     )  # fmt: skip
-    def test_what_does_not_fit_is_said(self, layer: str, text: str):
+    def test_what_does_not_fit_is_reported(self, layer: str, text: str):
         assert faults(f"inputs: {{x: [3]}}\nlayers: [{{{layer}}}]") == [text]
 
-    def test_outputs_that_cannot_be_merged_are_said(self):
+    def test_outputs_that_cannot_be_merged_are_reported(self):
         config = "{layer: {gru: 3}, merge_mode: sum, backward_layer: {gru: {units: 2, go_backwards: true}}}"
         assert faults(f"inputs: {{x: [5, 3]}}\nlayers: [{{bidirectional: {config}}}]") == [
             "'bidirectional' needs two outputs of one shape to merge them, got (None, 3) and (None, 2)"

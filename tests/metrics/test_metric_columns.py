@@ -229,7 +229,7 @@ def test_axes_are_those_of_the_output(registry: Any, name: str, axis: int | list
     assert registry.parse({name: {"axis": axis}}).check(spec, spec) == (said and f"'{name}': {said}")
 
 
-def test_an_axis_of_classes_that_is_not_there_is_said() -> None:
+def test_an_axis_of_classes_that_is_not_there_is_reported() -> None:
     for registry in (LOSSES, METRICS):
         said = registry.parse({"sparse_categorical_crossentropy": {"axis": 5}}).check(TensorSpec(()), TensorSpec((3,)))
         assert said == "'sparse_categorical_crossentropy': axis 5 is none of the 2 axes of the output (None, 3)"

@@ -111,7 +111,7 @@ def by_keras(model: Any, x: np.ndarray, y: np.ndarray, *, forgets: bool) -> tupl
     ],
     ids=["lstm", "gru", "simple_rnn", "rnn", "conv_lstm", "bidirectional"],
 )  # fmt: skip
-def test_a_stateful_layer_trains_judges_and_predicts_as_keras_s(
+def test_a_stateful_layer_trains_evaluates_and_predicts_as_keras_s(
     written: str, theirs: Callable[[], Any], shape: tuple[int, ...], forgets: bool, tmp_path: Path
 ) -> None:
     random = np.random.default_rng(0)

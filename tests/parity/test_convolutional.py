@@ -236,7 +236,7 @@ def test_images_and_sequences_stay_in_channels_last_format(name, config):
         ("separable_conv_1d", {"filters": 2, "kernel_size": 5}, (4, 3), "input is 4, a 5 window with padding valid"),
     ],
 )
-def test_what_does_not_fit_is_said(name, config, shape, text):
+def test_what_does_not_fit_is_reported(name, config, shape, text):
     layer = harness.parse(name, config)
     assert isinstance(layer, Layer)
     with pytest.raises(ShapeMismatch) as caught:

@@ -166,7 +166,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(("name", "kind", "arguments"), CASES)
-def test_the_figure_of_three_batches_is_keras_s(
+def test_the_metric_of_three_batches_is_keras_s(
     name: str, kind: str, arguments: dict[str, Any], weighted: bool
 ) -> None:
     data = batches(kind)

@@ -79,7 +79,7 @@ def test_sparsemax_of_keras_on_torch_is_no_distribution() -> None:
     torch.testing.assert_close(ours.sum(-1), torch.ones(2, dtype=torch.float64), rtol=1e-12, atol=0)
 
 
-def test_keras_forgets_the_activity_regularizer_of_a_simple_rnn() -> None:
+def test_keras_ignores_the_activity_regularizer_of_a_simple_rnn() -> None:
     """Here it counts, as tests/parity/test_weight_settings.py shows for every layer."""
     x = torch.ones(2, 3, 4)
     penalties = {}
@@ -90,7 +90,7 @@ def test_keras_forgets_the_activity_regularizer_of_a_simple_rnn() -> None:
     assert penalties == {"SimpleRNN": 0, "GRU": 1}
 
 
-def test_keras_forgets_the_query_mask_that_multi_head_attention_is_called_with() -> None:
+def test_keras_ignores_the_query_mask_that_multi_head_attention_is_called_with() -> None:
     """Keras uses the propagated mask of the query; group_query_attention uses both, as here."""
     x = torch.tensor(np.random.default_rng(0).normal(size=(2, 3, 4)))
     mask = torch.tensor([[True, True, False], [False, False, True]])

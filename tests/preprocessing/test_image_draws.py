@@ -179,7 +179,7 @@ def test_at_inference_nothing_is_drawn_and_what_is_random_does_nothing(name):
 
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
-def test_a_step_can_be_noted_as_one_program(name):
+def test_a_step_can_be_traced_as_one_program(name):
     """No Python code depends on a value, so the program of one step is valid for other random numbers."""
     config = (
         {"num_chains": 1, "chain_depth": 1} if name == "AugMix" else {"num_ops": 1} if name == "RandAugment" else None

@@ -99,7 +99,7 @@ def test_what_is_no_image_is_refused(written, field, words):
         ({"resizing": {"height": 3, "width": 3, "interpolation": "area"}}, "bilinear"),
     ],
 )
-def test_settings_that_cannot_be_are_told(written, words):
+def test_settings_that_cannot_be_are_reported(written, words):
     with pytest.raises(Invalid, match=words):
         TRANSFORMS.parse(written)
 

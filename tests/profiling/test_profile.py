@@ -345,7 +345,7 @@ def test_the_phase_that_takes_most_comes_first() -> None:
     assert second.endswith("(data: 30%)")
 
 
-def test_short_operations_are_told_with_what_helps_in_the_tier() -> None:
+def test_short_operations_are_reported_with_what_helps_in_the_execution_mode() -> None:
     at = PLAIN.operations * OPERATION_MICROSECONDS * 1e-6
     short = replace(PLAIN, step_seconds=at * 0.99)
     assert advice.advice(replace(PLAIN, step_seconds=at)) == NOTHING
@@ -358,7 +358,7 @@ def test_short_operations_are_told_with_what_helps_in_the_tier() -> None:
         assert text.endswith("a larger batch_size (100 a step, 9.9 µs each)")
 
 
-def test_compiling_that_took_most_of_the_time_is_told() -> None:
+def test_compiling_that_took_most_of_the_time_is_reported() -> None:
     compiled = replace(PLAIN, tier="compiled", compiling_seconds=31.0)
     assert advice.advice(replace(compiled, compiling_seconds=30.0)) == NOTHING
     later = "; the same model compiles faster the next time"

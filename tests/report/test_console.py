@@ -77,7 +77,7 @@ def test_notes_and_names_are_shown_without_escapes() -> None:
     assert view_of(io.StringIO(), events) == ["warning: a\\x1b[31m", "Model\\x1b[31m", "end", "run: runs/\\x1b[31m"]
 
 
-def test_figures_are_cut_between_themselves() -> None:
+def test_metrics_are_cut_between_themselves() -> None:
     assert fitting({"loss": 1.0, "accuracy": 0.5}, 30) == "loss 1.0000  accuracy 0.5000"
     assert fitting({"loss": 1.0, "accuracy": 0.5}, 27) == "loss 1.0000"
     assert fitting({"loss": 1.0}, 10) == ""

@@ -241,7 +241,7 @@ def test_the_history_comes_back_number_for_number(tmp_path: Path) -> None:
     assert math.copysign(1, back[3]["a, \"b\"\n'c'"]) == -1
 
 
-def test_the_columns_are_epoch_then_figures_then_rate_and_clock() -> None:
+def test_the_columns_are_epoch_then_metrics_then_rate_and_clock() -> None:
     rows = [
         {"loss": 1.0, "learning_rate": 0.1, "epoch_seconds": 2.0, "epoch": 1},
         {"epoch": 2, "loss": 0.5, "val_loss": math.nan, "learning_rate": 0.1, "epoch_seconds": 2.5},
@@ -393,7 +393,7 @@ def test_a_name_that_cannot_be_a_folder_is_refused_before_anything_is_made(runs_
     assert not runs_dir.exists()
 
 
-def test_a_runs_folder_that_is_a_file_is_said(tmp_path: Path) -> None:
+def test_a_runs_folder_that_is_a_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "runs").touch()
     with pytest.raises(StorageError, match=r"cannot create '.*runs'"):
         RunRecord.create(tmp_path / "runs", "a")
@@ -701,7 +701,7 @@ def test_a_damaged_run_does_not_spoil_the_list(home: Path, app: typer.Typer) -> 
     assert "2026-01-02T00-00-00Z-r1" in out
 
 
-def test_no_runs_is_said_and_prints_no_data(tmp_path: Path, app: typer.Typer) -> None:
+def test_no_runs_is_reported_and_prints_no_data(tmp_path: Path, app: typer.Typer) -> None:
     assert invoke(app, f"runs --runs-dir {tmp_path}") == ("", f"there are no runs in '{tmp_path}'\n")
     assert invoke(app, f"runs --json --runs-dir {tmp_path}") == ("[]\n", "")
 

@@ -253,7 +253,7 @@ def test_examples_of_a_decoder_are_what_it_writes_by_itself(run: RunRecord) -> N
     assert made or "letters" in run.resolved_path.read_text()
 
 
-def test_a_heat_map_is_told_by_the_words_of_its_row(run: RunRecord) -> None:
+def test_a_heat_map_is_reported_by_the_words_of_its_row(run: RunRecord) -> None:
     studio = studio_of(open_run(run, device="cpu"))
     callback = CALLBACKS.parse({"heat_map": {"row": 1, "down": "dutch", "across": "english"}})
     assert isinstance(callback, HeatMap)
@@ -277,7 +277,7 @@ def test_a_heat_map_is_told_by_the_words_of_its_row(run: RunRecord) -> None:
         (["--prompt", "one bird one bird"], "and 'english' has places for", "give it a shorter text"),
     ],
 )
-def test_a_prompt_that_cannot_be_read_is_told(
+def test_a_prompt_that_cannot_be_read_is_reported(
     run: RunRecord, arguments: list[str], said: str, hint: str | None
 ) -> None:
     if "brd" in arguments[1] and "letters" in run.resolved_path.read_text():

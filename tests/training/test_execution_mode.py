@@ -170,7 +170,7 @@ def said(run: RunRecord) -> str:
     return f"{run.facts()['tier']} ({run.facts()['tier_reason']})"
 
 
-def test_a_failed_compilation_is_told_and_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_compilation_is_reported_and_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> None:
         raise RuntimeError("no such kernel\nand many lines more")
 
@@ -275,7 +275,7 @@ def test_auto_does_not_compile_without_a_compiler(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("recorded", ["eager", "traced"])
-def test_a_run_goes_on_in_its_tier(tmp_path: Path, recorded: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_goes_on_in_its_execution_mode(tmp_path: Path, recorded: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also if this version or machine would choose another mode."""
     config = write(tmp_path, HARD)
     run, _ = train(config, tmp_path / "runs", ["fit.epochs=2"])

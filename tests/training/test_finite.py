@@ -88,7 +88,7 @@ def test_state_of_the_optimizer_that_overflows_is_not_saved(tmp_path: Path, monk
     assert str(error).endswith(f"the last finite weights are kept in {run.path}")
 
 
-def test_weights_that_are_not_finite_are_told_by_what_uses_them(
+def test_weights_that_are_not_finite_are_reported_by_what_uses_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Current runs cannot have such weights; runs of earlier versions may."""

@@ -185,7 +185,7 @@ def test_events_come_in_order_and_every_batch_has_one() -> None:
     assert events[-1] == Stopped("completed", "2 epochs done", 2)
 
 
-def test_figures_are_means_over_the_epoch_while_the_weights_move() -> None:
+def test_metrics_are_means_over_the_epoch_while_the_weights_move() -> None:
     work = Work(epochs=3)
     ends = epoch_ends(work.run())
     means, slope = by_hand(3)
@@ -383,7 +383,7 @@ def test_a_bad_gradient_of_a_finite_loss_stops_training_too(monkeypatch: pytest.
     assert work.update.line.seen.item() == 1
 
 
-def test_figures_are_read_at_most_ten_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_are_read_at_most_ten_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading metrics waits for the device."""
     clock = iter(step * 0.04 for step in range(1000))
     monkeypatch.setattr(loop.time, "monotonic", lambda: next(clock))

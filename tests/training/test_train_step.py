@@ -282,7 +282,7 @@ def read_csv(run: RunRecord) -> list[str]:
     return list(run.history()[0])
 
 
-def test_history_has_the_figures_of_every_update(tmp_path: Path) -> None:
+def test_history_has_the_metrics_of_every_update(tmp_path: Path) -> None:
     run, _ = train(write(tmp_path, HARD), tmp_path / "runs")
     critic = ["loss", "real", "fake", "of_class", "drift", "accuracy"]
     figures = [f"critic_{name}" for name in critic] + ["forger_loss", "forger_fooled", "forger_size"]

@@ -92,7 +92,7 @@ def test_of_a_run_in_phases_the_last_phase_counts(here: Path) -> None:
     assert f"the SHA-256 of 'more.csv' is {digest('more.csv')}, it was {before}" in said
 
 
-def test_a_run_that_recorded_no_digest_is_not_judged(here: Path) -> None:
+def test_a_run_that_recorded_no_digest_is_not_evaluated(here: Path) -> None:
     [run] = (here / "runs").glob("*-one")
     edit_facts(run, data={})
     assert "warning" not in called("evaluate", "one", "test").stderr

@@ -173,7 +173,7 @@ def test_the_folder_of_a_source_of_many_files_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["no/file.csv", "folder.csv"])
-def test_where_no_file_can_be_is_told_before_any_work(place: str, here: Path) -> None:
+def test_where_no_file_can_be_is_reported_before_any_work(place: str, here: Path) -> None:
     Path("folder.csv").mkdir()
     for line in (["predict", "config", "test", "-o", place], ["schema", "-o", place]):
         with pytest.raises(KerasCliError) as refused:

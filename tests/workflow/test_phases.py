@@ -242,7 +242,7 @@ def test_phases_are_announced_and_callbacks_begin_anew(tmp_path: Path) -> None:
     assert run.facts()["status"] == "completed"
 
 
-def test_a_finished_run_in_phases_is_judged_by_its_last_phase(tmp_path: Path) -> None:
+def test_a_finished_run_in_phases_is_evaluated_by_its_last_phase(tmp_path: Path) -> None:
     text = HARD.replace(
         "  epochs: 20\n",
         "  epochs: 1\n  phases: [{}, {compile: {metrics: [{sparse_top_k_categorical_accuracy: {k: 2, name: top}}]}}]\n",

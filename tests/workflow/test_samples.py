@@ -339,7 +339,7 @@ def test_samples_read_back_from_the_resolved_config(run: RunRecord) -> None:
     assert spec.fit.callbacks == open_run(run, device="cpu").experiment.spec.fit.callbacks
 
 
-def test_a_sample_that_cannot_be_made_is_said_and_the_training_goes_on(tmp_path: Path) -> None:
+def test_a_sample_that_cannot_be_made_is_reported_and_the_training_goes_on(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("abcdefgh" * 4)
     text = TEXT.replace("    - FIRST\n", "").replace("STEP", ", to_categorical").replace("epochs: 12", "epochs: 1")
     text = text.replace('seed_text: "abcdefgh"', 'seed_text: ""')

@@ -199,7 +199,7 @@ def test_a_run_folder_that_was_moved_still_predicts_and_its_data_is_not_needed(g
         evaluate_run(moved, "test")
 
 
-def test_an_unknown_split_or_file_is_told(garden: Garden) -> None:
+def test_an_unknown_split_or_file_is_reported(garden: Garden) -> None:
     with pytest.raises(ConfigError, match="no file and no split 'tets'; did you mean 'test'"):
         evaluate_run(open_run(garden.run), "tets")
 
@@ -354,7 +354,7 @@ def test_a_drawn_seed_is_recorded_and_gives_the_run_again(tmp_path: Path) -> Non
     assert outcome(again) == outcome(run)
 
 
-def test_half_precision_computes_in_half_and_keeps_weights_and_figures_in_full(tmp_path: Path) -> None:
+def test_half_precision_computes_in_half_and_keeps_weights_and_metrics_in_full(tmp_path: Path) -> None:
     config = write(tmp_path, HARD.replace("spread: 6.0", "spread: 1.0"))
     run, _ = train(config, tmp_path / "runs", ["fit.epochs=3", "compile.precision=mixed_bfloat16"])
     plain, _ = train(config, tmp_path / "full", ["fit.epochs=3"])
@@ -433,7 +433,7 @@ def test_checkpoints_of_batches_are_kept_and_a_run_goes_on_from_any_moment(tmp_p
     assert run.checkpoints.named("backup").step == 64
 
 
-def test_averages_that_are_not_kept_cannot_be_judged(tmp_path: Path) -> None:
+def test_averages_that_are_not_kept_cannot_be_evaluated(tmp_path: Path) -> None:
     path = with_callbacks(tmp_path, "swap_ema_weights")
     with pytest.raises(ConfigError, match="swap_ema_weights needs moving averages of the weights") as refused:
         train(path, tmp_path, ["compile.optimizer.adam.use_ema=false"])
@@ -453,7 +453,7 @@ class Listener(BaseHTTPRequestHandler):
         pass
 
 
-def test_figures_reach_a_server_and_one_that_is_away_is_said_once(tmp_path: Path) -> None:
+def test_metrics_reach_a_server_and_one_that_is_away_is_reported_once(tmp_path: Path) -> None:
     with HTTPServer(("127.0.0.1", 0), Listener) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -688,7 +688,7 @@ def test_weights_that_no_loss_depends_on_cannot_be_trained(tmp_path: Path) -> No
         train(write(tmp_path, frozen), tmp_path / "runs")
 
 
-def test_a_misspelt_key_is_told_before_the_data_is_read(tmp_path: Path) -> None:
+def test_a_misspelt_key_is_reported_before_the_data_is_read(tmp_path: Path) -> None:
     config = write(
         tmp_path,
         "data: {source: {csv: nowhere.csv}, inputs: {a: []}, targets: {b: []}}\n"

@@ -220,7 +220,7 @@ def test_a_softmax_over_several_values(layers: str, tmp_path: Path) -> None:
     assert warned(tmp_path, layers, "mse") == []
 
 
-def test_a_shared_softmax_that_is_called_twice_is_told_once(tmp_path: Path) -> None:
+def test_a_shared_softmax_that_is_called_twice_is_reported_once(tmp_path: Path) -> None:
     more = "  shared: {top: {layers: [{dense: {units: 1, activation: softmax}}]}}"
     layers = "[{top: {inputs: x, name: a}}, {top: {inputs: x, name: b}}, {add: [a, b]}]"
     assert len(warned(tmp_path, layers, "mse", more)) == 1
