@@ -79,7 +79,7 @@ def run_program(data: bytes, inputs: Sequence[Tensor]) -> list[Tensor]:
 def _program(experiment: Experiment, inputs: Sequence[Tensor]) -> Any:
     forward = Forward(experiment).eval()
     try:
-        with torch.no_grad(), warnings.catch_warnings(action="ignore"):  # torch's own, about torch
+        with torch.no_grad(), warnings.catch_warnings(action="ignore"):  # warnings of torch about its own code
             return torch.export.export(forward, tuple(inputs), dynamic_shapes=(_dynamic(experiment),))
     except Exception as error:  # torch.export raises errors of many classes
         raise ConfigError(f"torch.export cannot export this model: {first_line(error)}") from error
@@ -104,7 +104,7 @@ def onnx_bytes(experiment: Experiment, inputs: Sequence[Tensor]) -> bytes:
     program = _program(experiment, inputs)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that are not needed here
     try:
-        with warnings.catch_warnings(action="ignore"):  # torch's own, about torch
+        with warnings.catch_warnings(action="ignore"):  # warnings of torch about its own code
             made = torch.onnx.export(
                 program, dynamo=True, verbose=False, external_data=False,
                 input_names=[given.name for given in model.inputs], output_names=list(model.outputs),

@@ -231,7 +231,7 @@ class _Writer:
         self._taken.add(name)
         return name
 
-    # the whole
+    # the whole model
 
     def described(self, name: str) -> tuple[dict[str, Any], tuple[KerasNode, ...], dict[str, str]]:
         """Return the serialized model, its layers that lead to an output, in Keras's order, and its outputs' names."""
