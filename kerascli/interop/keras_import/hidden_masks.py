@@ -19,10 +19,10 @@ from kerascli.layers.merging.concatenate import Concatenate
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """Flags: a tensor has a mask in Keras at run time (`there`), in kerascli (`here`), in Keras's graph."""
+    """Flags: a tensor has a mask in Keras at run time (`in_keras`), in kerascli (`in_kerascli`), in Keras's graph."""
 
-    there: bool = False
-    here: bool = False
+    in_keras: bool = False
+    in_kerascli: bool = False
     in_graph: bool = False
     """Keras passes this mask to layers of one input as an argument; inputs of a nested model have none."""
 
@@ -51,7 +51,7 @@ class HiddenMasks:
         """Return True if an input of the call has a mask."""
         settings = None if layer.is_model or wrapped_model(layer) is not None else self._settings(layer)
         inputs = list(refs(call.args[:1])) if settings is None else _inputs(settings, call)
-        return any(self._state(ref).here for ref in inputs)
+        return any(self._state(ref).in_kerascli for ref in inputs)
 
     def of(self, layer: KerasLayer, number: int) -> dict[str, bool]:
         """Return the call arguments that disable masks of a call, such as `mask: False`."""
@@ -77,19 +77,19 @@ class HiddenMasks:
         if _computes_with_masks(settings) and not explicit:
             blind = bool(list(refs([*call.args[1:], call.kwargs.get("initial_state")]))) and len(inputs) == 1
             by_graph = settings.call_form != "several"  # Keras adds these on loading, if the file has none
-            seen = [not blind and (state.there or (by_graph and state.in_graph)) for state in states]
-            hidden = [i for i, state in enumerate(states) if state.here and not seen[i]]
+            seen = [not blind and (state.in_keras or (by_graph and state.in_graph)) for state in states]
+            hidden = [i for i, state in enumerate(states) if state.in_kerascli and not seen[i]]
             names = TENSORS_BY_NAME.get(settings.component_name)
             if names is not None:
                 self._hidden[layer.name, number] = {f"{names[i]}_mask": False for i in hidden}
             elif hidden and any(seen):
                 self._cut[layer.name, number] = hidden
-                states = [replace(state, here=state.here and seen[i]) for i, state in enumerate(states)]
+                states = [replace(state, in_kerascli=state.in_kerascli and seen[i]) for i, state in enumerate(states)]
             elif hidden:
                 self._hidden[layer.name, number] = {"mask": False}
         self._give(layer, number, _State(True, True, True) if explicit else _handed_on(settings, states), settings)
         if isinstance(settings, MultiHeadAttention):
-            self._states.update({ref: replace(self._state(ref), there=False) for ref in inputs})
+            self._states.update({ref: replace(self._state(ref), in_keras=False) for ref in inputs})
 
     def _state(self, ref: Ref | None) -> _State:
         return _State() if ref is None else self._states.get(ref, _State())
@@ -122,4 +122,4 @@ def _handed_on(settings: BaseLayer, states: Sequence[_State]) -> _State:
     if settings.call_form != "several" or isinstance(settings, AttentionLayer):
         return states[0]
     of = any if isinstance(settings, Concatenate) else all
-    return _State(*(of(each) for each in zip(*((s.there, s.here, s.in_graph) for s in states), strict=True)))
+    return _State(*(of(each) for each in zip(*((s.in_keras, s.in_kerascli, s.in_graph) for s in states), strict=True)))
