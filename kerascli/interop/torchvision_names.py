@@ -9,7 +9,7 @@ from kerascli.errors import ConfigError, Fault, FileRefused, safe_text
 from kerascli.model.ir.nodes import Node
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.weights import Weight
-from kerascli.model.transfer import Take
+from kerascli.model.transfer import LayerSource
 
 _NORMALIZATION = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
 _OTHERS = {"weight": "kernel", "bias": "bias"}
@@ -21,13 +21,13 @@ _AXES = {2: (1, 0), 4: (2, 3, 1, 0)}
 """Permutation from torch's to Keras's layout by rank (dense, 2D convolution), for kernels that no layer takes."""
 
 
-def there(layer: str) -> str:
+def config_name(layer: str) -> str:
     """Return the name of a torchvision layer in a config: dots, and the dashes of RegNet, become underscores."""
     return re.sub("[.-]", "_", layer)
 
 
-def by_our_names(
-    tensors: Mapping[str, Tensor], weights: Sequence[Weight], takes: Mapping[str, Take], file: str
+def to_our_names(
+    tensors: Mapping[str, Tensor], weights: Sequence[Weight], takes: Mapping[str, LayerSource], file: str
 ) -> dict[str, Tensor]:
     """Return the tensors by names of weights, in Keras's layout as their layer defines it, and in float32.
 
@@ -38,7 +38,7 @@ def by_our_names(
     for weight in weights:
         layer, _, name = weight.name.rpartition("/")
         take = takes.get(layer.replace("/", "."))
-        wanted = f"{take.there if take else layer.rpartition('/')[2]}/{name}"
+        wanted = f"{take.layer if take else layer.rpartition('/')[2]}/{name}"
         takers.setdefault(wanted, []).append((wanted if take else weight.name, weight))
     names: set[str] = set()
     found: dict[str, Tensor] = {}
@@ -59,10 +59,10 @@ def by_our_names(
 def _our_name(key: str, tensors: Mapping[str, Tensor]) -> str:
     layer, _, parameter = _OLD_NAME.sub(r"\1\2", key).rpartition(".")
     if not layer or parameter not in _NORMALIZATION:  # `layer_scale` of ConvNeXt: a `weight` node here
-        return f"{there(key)}/value"
+        return f"{config_name(key)}/value"
     factor = tensors.get(f"{key.removesuffix(parameter)}weight")
     names = _NORMALIZATION if factor is None or factor.ndim == 1 else _OTHERS
-    return f"{there(layer)}/{names.get(parameter, parameter)}"
+    return f"{config_name(layer)}/{names.get(parameter, parameter)}"
 
 
 def _in_keras_layout(tensor: Tensor, taker: Weight | None) -> Tensor:

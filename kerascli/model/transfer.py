@@ -17,7 +17,7 @@ from kerascli.model.ir.nodes import Model, Node
 from kerascli.model.runtime.weights import Weight
 from kerascli.parts.initializers import RandomNormal, RandomUniform
 
-How = Literal["copy", "net2wider", "net2deeper", "random_pad"]
+TransferMethod = Literal["copy", "net2wider", "net2deeper", "random_pad"]
 _PATH: Path = ("model", "init_from")
 _PAD_DEVIATION = 0.1
 _BY_CHANNEL = frozenset({
@@ -32,21 +32,21 @@ _WITH_KERNEL = frozenset({"dense", "conv_1d", "conv_2d", "conv_3d"})
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
-    """Source layer of a layer's weights (`there`, with slashes for dots), and the method that adapts them."""
+class LayerSource:
+    """Source layer of a layer's weights (`layer`, with slashes for dots), and the method that adapts them."""
 
-    there: str
-    how: How = "copy"
+    layer: str
+    how: TransferMethod = "copy"
     noise: float = 0.05
     """Noise added to divided weights, in their standard deviations, so that copies do not learn the same."""
 
 
 @dataclass(slots=True)
-class Taken:
+class TransferredWeights:
     """Values by weight name, and the names of the layers for which there were none."""
 
     values: dict[str, Tensor] = field(default_factory=dict)
-    passed_over: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +91,26 @@ class _Widened:
 
 
 def take_mapped(
-    model: Model, weights: Sequence[Weight], source: Mapping[str, Tensor], takes: Mapping[str, Take], *, seed: int
+    model: Model,
+    weights: Sequence[Weight],
+    source: Mapping[str, Tensor],
+    takes: Mapping[str, LayerSource],
+    *,
+    seed: int,
 ) -> dict[str, Tensor]:
     """Return values by weight name for the layers that `takes` names, from `source`. Raises ConfigError."""
     mapped = _Mapped(weights, source, seed)
     asked = {name.replace(".", "/"): take for name, take in takes.items()}
     for name, take in asked.items():
         path = (*_PATH, "map", name.replace("/", "."))
-        if take.how != "net2deeper" and not mapped.source_of(take.there):
+        if take.how != "net2deeper" and not mapped.source_of(take.layer):
             there = {each.rpartition("/")[0] for each in source}
-            raise _fault(f"the source has no layer '{take.there}'{suggestion(take.there, there)}", path)
+            raise _fault(f"the source has no layer '{take.layer}'{suggestion(take.layer, there)}", path)
     for node in model.nodes:
         found = next((n for n in asked if node.weights_name == n or node.weights_name.startswith(f"{n}/")), None)
         rest = "" if found is None else node.weights_name[len(found) :]
         take = None if found is None else asked[found]
-        mapped.add(node, None if take is None else replace(take, there=take.there.replace(".", "/") + rest))
+        mapped.add(node, None if take is None else replace(take, layer=take.layer.replace(".", "/") + rest))
     return mapped.values
 
 
@@ -119,9 +124,9 @@ def unknown_layers(model: Model, names: Iterable[str]) -> list[Fault]:
     ]
 
 
-def take_by_name(weights: Sequence[Weight], source: Mapping[str, Tensor], *, all_of_them: bool) -> Taken:
+def take_by_name(weights: Sequence[Weight], source: Mapping[str, Tensor], *, all_of_them: bool) -> TransferredWeights:
     """Take values for layers whose weights agree in names and shapes; with `all_of_them`, others raise ConfigError."""
-    taken = Taken()
+    taken = TransferredWeights()
     layers: dict[str, list[Weight]] = {}
     for weight in weights:
         layers.setdefault(weight.name.rpartition("/")[0], []).append(weight)
@@ -130,7 +135,7 @@ def take_by_name(weights: Sequence[Weight], source: Mapping[str, Tensor], *, all
         if wrong is None:
             taken.values |= {weight.name: source[weight.name] for weight in own}
         elif not all_of_them:
-            taken.passed_over.append(layer)
+            taken.skipped.append(layer)
         elif wrong.name in source:
             shapes = f"{tuple(source[wrong.name].shape)} in the source, {tuple(wrong.spec.shape)} here"
             raise _fault(f"'{wrong.name}' has shape {shapes}", _PATH, "by_name: true takes only weights that fit")
@@ -162,7 +167,7 @@ class _Mapped:
         prefix = f"{there.replace('.', '/')}/"
         return {name.removeprefix(prefix): value for name, value in self._source.items() if name.startswith(prefix)}
 
-    def add(self, node: Node, take: Take | None) -> None:
+    def add(self, node: Node, take: LayerSource | None) -> None:
         own = [weight for weight in self._weights if weight.name.startswith(f"{node.weights_name}/")]
         wide = next((self._wide[name] for name in node.inputs if name in self._wide), None)
         if take is None or not own:
@@ -172,7 +177,7 @@ class _Mapped:
         if take.how == "net2deeper":
             found, out = self._identity(node, own, path), wide
         else:
-            found = self.source_of(take.there)
+            found = self.source_of(take.layer)
             found, out = self._followed(node, found, wide, path)
             if take.how != "copy":
                 found, out = self._widened(node, found, own, take, path)
@@ -180,14 +185,14 @@ class _Mapped:
             self._wide.update(dict.fromkeys(node.outputs, out))
         self._store(node, own, found, take, path)
 
-    def _store(self, node: Node, own: list[Weight], found: Mapping[str, Tensor], take: Take, path: Path) -> None:
+    def _store(self, node: Node, own: list[Weight], found: Mapping[str, Tensor], take: LayerSource, path: Path) -> None:
         for weight in own:
             name = weight.name.removeprefix(f"{node.weights_name}/")
             if name not in found:
-                text = f"'{take.there}' has no '{name}', which '{node.name}' needs{suggestion(name, found)}"
+                text = f"'{take.layer}' has no '{name}', which '{node.name}' needs{suggestion(name, found)}"
                 raise _fault(text, path)
             if tuple(found[name].shape) != tuple(weight.spec.shape):
-                shapes = f"{tuple(found[name].shape)} in '{take.there}', {tuple(weight.spec.shape)} here"
+                shapes = f"{tuple(found[name].shape)} in '{take.layer}', {tuple(weight.spec.shape)} here"
                 hint = "net2wider and random_pad extend a layer to more units" if take.how == "copy" else None
                 raise _fault(f"'{weight.name}' has shape {shapes}", path, hint)
             self.values[weight.name] = found[name]
@@ -219,14 +224,14 @@ class _Mapped:
         return {**found, **({"kernel": wide.inputs(found["kernel"])} if "kernel" in found else {})}, None
 
     def _widened(
-        self, node: Node, found: dict[str, Tensor], own: list[Weight], take: Take, path: Path
+        self, node: Node, found: dict[str, Tensor], own: list[Weight], take: LayerSource, path: Path
     ) -> tuple[dict[str, Tensor], _Widened]:
         kernel = next((weight for weight in own if weight.spec.name == "kernel"), None)
         if node.layer.component_name not in _WITH_KERNEL or kernel is None or "kernel" not in found:
             raise _fault(f"{take.how} needs a dense or convolution layer; '{node.name}' is neither", path)
         old, new = found["kernel"].shape[-1], kernel.spec.shape[-1]
         if new <= old:
-            raise _fault(f"{take.how}: '{node.name}' has {new} units, not more than the {old} of '{take.there}'", path)
+            raise _fault(f"{take.how}: '{node.name}' has {new} units, not more than the {old} of '{take.layer}'", path)
         generator = torch.Generator().manual_seed(key_seed(f"{self._seed}/init_from/{node.weights_name}"))
         places = RandomUniform(minval=0.0, maxval=float(old))((new - old,), dtype=torch.float64, generator=generator)
         copies = places.long().clamp(max=old - 1)

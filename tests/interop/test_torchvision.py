@@ -16,7 +16,7 @@ from kerascli.device import Choice
 from kerascli.errors import ConfigError
 from kerascli.events import Note
 from kerascli.interop.torch_files import Forward
-from kerascli.interop.torchvision_names import by_our_names
+from kerascli.interop.torchvision_names import to_our_names
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.predict import predict
 from kerascli.workflow.fitting.phases import described, experiment_of
@@ -289,7 +289,7 @@ def test_layers_are_mapped_in_torchvisions_own_spelling(
 
 def test_what_files_call_otherwise_than_models_is_found() -> None:
     """Old names of DenseNet, dashes of RegNet, norms over channels, a parameter without a layer, half precision."""
-    found = by_our_names(
+    found = to_our_names(
         {
             "features.denseblock1.denselayer2.norm.1.weight": torch.ones(3),
             "features.denseblock1.denselayer2.norm.1.running_var": torch.ones(3),

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from kerascli.config.sections.torchvision import Weights, published, published_models
 from kerascli.errors import DataError, FileRefused
 from kerascli.interop.published import published_tensors
-from kerascli.interop.torchvision_names import by_our_names
+from kerascli.interop.torchvision_names import to_our_names
 from tests.support.runs_harness import train, write
 from tests.support.server import Server
 from tests.support.torch_networks import publish, saved
@@ -148,7 +148,7 @@ def test_of_a_right_checksum_only_tensors_come_in(
 )
 def test_names_that_are_none_are_refused(key: str, said: str) -> None:
     with pytest.raises(FileRefused, match=re.escape(said)):
-        by_our_names({"a_0.weight": torch.ones(2, 2), key: torch.ones(2, 2)}, [], {}, "a file")
+        to_our_names({"a_0.weight": torch.ones(2, 2), key: torch.ones(2, 2)}, [], {}, "a file")
 
 
 @pytest.mark.parametrize(

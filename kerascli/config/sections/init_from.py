@@ -19,7 +19,7 @@ from kerascli.component import Invalid
 from kerascli.config.sections.torchvision import Published, Weights, published, published_model, published_models
 from kerascli.errors import Fault, show
 from kerascli.files import impossible_path
-from kerascli.model.transfer import How, Take
+from kerascli.model.transfer import LayerSource, TransferMethod
 from kerascli.section import BaseSection, parse_section
 from kerascli.shapes import NonNegativeFloat
 
@@ -32,7 +32,7 @@ class TakeSpec(BaseSection):
 
     from_: str | None = Field(default=None, alias="from")
     """The layer there; none: that of the same name."""
-    how: How = "copy"
+    how: TransferMethod = "copy"
     noise: NonNegativeFloat = 0.05
     """Of net2wider: by how much copies differ, as a part of the deviation of the weights."""
 
@@ -106,8 +106,8 @@ class InitFrom(BaseSection):
         assert self.weights is not None
         return published(self.torchvision, self.weights)
 
-    def takes(self) -> dict[str, Take]:
-        return {name: Take(take.from_ or name, take.how, take.noise) for name, take in self.map.items()}
+    def takes(self) -> dict[str, LayerSource]:
+        return {name: LayerSource(take.from_ or name, take.how, take.noise) for name, take in self.map.items()}
 
     @property
     def path(self) -> str | None:
