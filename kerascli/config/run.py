@@ -183,7 +183,7 @@ def _dump_node(node: Node) -> dict[str, Any]:
 
 def _dump_custom_cell(layer: CustomCellRNN, node: Node) -> dict[str, Any]:
     cell = layer.cell
-    sequences, constants, given = layer.parted(node.inputs)
+    sequences, constants, given = layer.split_inputs(node.inputs)
     states = {
         state.name: {
             "shape": list(state.shape), "initializer": plain(state.initializer), "trainable": state.trainable,

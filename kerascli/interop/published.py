@@ -55,7 +55,7 @@ def published_tensors(published: Published, progress: Progress | None = None) ->
 
 
 def _tensors(data: bytes, name: str) -> dict[str, Tensor]:
-    _refuse_packed(data, name)
+    _refuse_compressed(data, name)
     try:
         with warnings.catch_warnings(action="ignore"):  # torch warns about a file that is refused below
             found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
@@ -70,7 +70,7 @@ def _tensors(data: bytes, name: str) -> dict[str, Tensor]:
     return tensors
 
 
-def _refuse_packed(data: bytes, name: str) -> None:
+def _refuse_compressed(data: bytes, name: str) -> None:
     """Raise FileRefused for an archive with compressed or overlapping members, which torch never writes."""
     if data.startswith(_BEFORE_ZIP):
         return

@@ -152,7 +152,7 @@ def _of_keras_3(arrays: Hdf5) -> tuple[FileLayer, ...]:
         if "seed_generator" not in path and (found := _TOP.match(path)):
             groups.setdefault(found[1], {}).setdefault(found[2] or "", {})[int(found[3])] = path
     layers: list[FileLayer] = []
-    for top, places in sorted(groups.items(), key=lambda item: _naturally(item[0])):
+    for top, places in sorted(groups.items(), key=lambda item: _natural_key(item[0])):
         name = arrays.text(f"{top}/vars", "name") or top.partition("/")[2]
         paths = {place: [each for _, each in sorted(numbered.items())] for place, numbered in places.items()}
         layers.append(FileLayer(name, top, paths))
@@ -171,7 +171,7 @@ def _before_keras_3(arrays: Hdf5, group: str, names: Sequence[str]) -> tuple[Fil
     return tuple(layers)
 
 
-def _naturally(place: str) -> tuple[str, int]:
+def _natural_key(place: str) -> tuple[str, int]:
     """Return a sort key that orders numbered names naturally: dense, dense_1, dense_2, dense_10."""
     base, _, number = place.rpartition("_")
     return (base, int(number)) if number.isdecimal() else (place, 0)

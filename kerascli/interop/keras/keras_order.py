@@ -12,14 +12,14 @@ def keras_order(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place])
     Layers farther from an output come first, then those that a depth-first search finds first; a layer that is called
     several times is as far as the farthest of its calls. `parents` are the inputs of each call, in order.
     """
-    met, finished = _walked(parents, ends)
+    met, finished = _depth_first(parents, ends)
     far, _ = _depths(parents, finished)
     return sorted(far, key=lambda name: (-far[name], met[name])), finished
 
 
 def keras_runs(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place]) -> list[Place]:
     """Return the calls that lead to `ends` in the order in which Keras runs them: the farthest from an output first."""
-    _, depths = _depths(parents, _walked(parents, ends)[1])
+    _, depths = _depths(parents, _depth_first(parents, ends)[1])
     return sorted(depths, key=lambda place: -depths[place])
 
 
@@ -36,7 +36,7 @@ def _depths(
     return far, depths
 
 
-def _walked(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place]) -> tuple[dict[str, int], list[Place]]:
+def _depth_first(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place]) -> tuple[dict[str, int], list[Place]]:
     """Search depth first from each output to the inputs; return the order of finding layers, and of finishing calls."""
     met: dict[str, int] = {}
     seen: set[Place] = set()

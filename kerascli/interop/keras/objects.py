@@ -191,7 +191,7 @@ def _as_pipeline(value: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def written(thing: Component) -> Any:
     """Return a component in its shortest written form, without default values."""
-    arguments = brief(thing)
+    arguments = changed_settings(thing)
     if not arguments:
         return thing.component_name
     first = arguments.get(thing.first_argument() or "")
@@ -200,7 +200,7 @@ def written(thing: Component) -> Any:
     return {thing.component_name: arguments}
 
 
-def brief(thing: Component) -> dict[str, Any]:
+def changed_settings(thing: Component) -> dict[str, Any]:
     """Return the arguments of a component that differ from their defaults."""
     fields = type(thing).model_fields
     values = {name: getattr(thing, name) for name in fields}

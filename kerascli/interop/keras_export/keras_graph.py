@@ -9,7 +9,7 @@ from kerascli.interop.keras.differences import TENSORS_BY_NAME
 from kerascli.interop.keras.keras_order import keras_order
 from kerascli.interop.keras.operation_nodes import Inexpressible, Operation, Operations, Result
 from kerascli.interop.keras_export.keras_nodes import KerasCall, KerasNode, functional, input_node, reached, sequential
-from kerascli.interop.keras_export.keras_scopes import Scope, meanings, whole, within
+from kerascli.interop.keras_export.keras_scopes import Scope, meanings, model_scope, shared_scope
 from kerascli.interop.keras_export.mask_places import MaskPlaces
 from kerascli.interop.keras_export.serialized import Problems, layer_object
 from kerascli.layers.expressions.base import ExpressionLayer
@@ -46,7 +46,7 @@ def keras_graph(
     `names` maps names to Keras's where they differ; `batch_size` is set for a model with stateful layers.
     """
     common = _Common(precision, batch_size)
-    writer = _Writer(whole(model, specs), names, common)
+    writer = _Writer(model_scope(model, specs), names, common)
     writer.write()
     common.problems.check()
     description, layers, outputs = writer.described(name)
@@ -152,7 +152,7 @@ class _Writer:
     def _model(self, call: Call) -> None:
         """Convert a call of a shared model; the model itself is written at its first call."""
         name = self._shared_name(call.of)
-        scope = within(self._scope, call.of)
+        scope = shared_scope(self._scope, call.of)
         if name not in self._nodes:
             inner = _Writer(scope, {}, self._common)
             inner.write()
@@ -167,7 +167,7 @@ class _Writer:
             if tensor in outer:
                 self._tensors[outer[tensor]] = Result(name, index, len(calls) - 1)
         if scope.outputs[0] in outer:
-            self._masks.hand_on(call.inputs[0], outer[scope.outputs[0]])
+            self._masks.propagate(call.inputs[0], outer[scope.outputs[0]])
 
     def _argument(self, node: Node, key: str, value: Any) -> Any:
         if isinstance(value, bool):

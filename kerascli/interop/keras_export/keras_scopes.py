@@ -20,11 +20,11 @@ class Scope:
         return [entry for entry in self.entries if isinstance(entry, Call) and entry.of.weights == shared.weights]
 
 
-def whole(model: Model, specs: Mapping[str, TensorSpec]) -> Scope:
+def model_scope(model: Model, specs: Mapping[str, TensorSpec]) -> Scope:
     return Scope({given.name: given.spec for given in model.inputs}, model.entries, model.outputs, specs)
 
 
-def within(scope: Scope, shared: Shared) -> Scope:
+def shared_scope(scope: Scope, shared: Shared) -> Scope:
     """Return the scope of a shared model; its outputs are all tensors used outside, also by name: `a.features`."""
     calls = scope.calls_of(shared)
     used = {*scope.outputs, *(name for entry in scope.entries for name in entry.used_names())}
@@ -32,7 +32,7 @@ def within(scope: Scope, shared: Shared) -> Scope:
     wanted: dict[str, None] = {}
     for call in calls:
         for inner, outer in meanings(call):
-            specs[inner] = _both(specs.get(inner), scope.specs[outer])
+            specs[inner] = _common_spec(specs.get(inner), scope.specs[outer])
             if outer in used:
                 wanted[inner] = None
     results = [name for name in dict.fromkeys(shared.outputs) if name not in shared.inputs]
@@ -42,7 +42,7 @@ def within(scope: Scope, shared: Shared) -> Scope:
     for name, tensors in zip(shared.inputs, given, strict=True):
         inputs[name] = scope.specs[tensors[0]]
         for tensor in tensors:
-            inputs[name] = _both(inputs[name], scope.specs[tensor])
+            inputs[name] = _common_spec(inputs[name], scope.specs[tensor])
     return Scope(inputs, shared.entries, ends, {**inputs, **specs})
 
 
@@ -52,7 +52,7 @@ def meanings(call: Call) -> Iterator[tuple[str, str]]:
         yield from (pair for pair in zip(inner.outputs, outer.outputs, strict=True) if "_" not in pair)
 
 
-def _both(one: TensorSpec | None, other: TensorSpec) -> TensorSpec:
+def _common_spec(one: TensorSpec | None, other: TensorSpec) -> TensorSpec:
     if one is None or one.shape == other.shape:
         return other
     return TensorSpec(tuple(a if a == b else None for a, b in zip(one.shape, other.shape, strict=True)), other.dtype)

@@ -23,7 +23,7 @@ class MaskPlaces:
         """Return the places of the masks of those tensors that have one."""
         return [self._places[tensor] for tensor in tensors if tensor in self._places]
 
-    def hand_on(self, tensor: str, result: str) -> None:
+    def propagate(self, tensor: str, result: str) -> None:
         """Propagate the mask of a tensor, if it has one, to a result."""
         if tensor in self._places:
             self._places[result] = self._places[tensor]

@@ -7,7 +7,7 @@ from typing import Any
 from kerascli.errors import FileRefused, safe_text
 from kerascli.expressions.tokens import MAX_LENGTH
 from kerascli.interop.keras.names import KerasNames, NameBook
-from kerascli.interop.keras.objects import Refusals, brief, written
+from kerascli.interop.keras.objects import Refusals, changed_settings, written
 from kerascli.interop.keras.operation_nodes import has_several
 from kerascli.interop.keras_import.adapted import is_adapted, with_statistics
 from kerascli.interop.keras_import.call_arguments import read_call
@@ -98,7 +98,7 @@ class _Writer:
             return self._nested(reading, layer, number)
         self.common.policies.note(layer)
         if (model := wrapped_model(layer)) is not None:
-            return self._on_every_step(reading, layer, number, model)
+            return self._time_distributed(reading, layer, number, model)
         return self._layer(reading, layer, number)
 
     def _layer(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
@@ -126,7 +126,7 @@ class _Writer:
         names = self._names(reading, layer, number, range(results), reading.full(layer), own)
         if not adapted:
             reading.own(layer, names[0], settings)
-        return self.section.add(own, brief(settings), node, names, settings)
+        return self.section.add(own, changed_settings(settings), node, names, settings)
 
     def _without_mask(self, tensor: str) -> str:
         """Return a copy of a tensor without its mask: an `expr` node, which propagates none."""
@@ -181,7 +181,7 @@ class _Writer:
         names = self._names(reading, layer, number, used, f"{shared}_{number + 1}", None)
         return _in_place(self.section.add(shared, {}, {"inputs": given}, names), used, count)
 
-    def _on_every_step(self, reading: Reading, layer: KerasLayer, number: int, model: KerasModel) -> list[str]:
+    def _time_distributed(self, reading: Reading, layer: KerasLayer, number: int, model: KerasModel) -> list[str]:
         """Add a TimeDistributed around a model: a `time_distributed` node that calls a shared model."""
         if layer.name not in reading.shared_names:
             shared = reading.shared_names[layer.name] = self.book.give("_".join([*reading.path, model.name]))

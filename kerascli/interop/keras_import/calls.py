@@ -160,12 +160,12 @@ def _layer(item: Any) -> KerasLayer:
     config = item["config"]
     name = item.get("name") or (config.get("name") if isinstance(config, dict) else None)
     name = item["class_name"].lower() if name is None else name
-    if not isinstance(name, str) or not _sound(name):
+    if not isinstance(name, str) or not _is_valid_name(name):
         raise FileRefused(f"invalid layer name '{safe_text(str(name), 60)}'")
     return KerasLayer(name, item)
 
 
-def _sound(name: str) -> bool:
+def _is_valid_name(name: str) -> bool:
     """Return True for names that need no escape in a terminal and lead to no parent folder."""
     parts = name.replace("\\", "/").split("/")
     return 0 < len(name) <= _MAX_NAME and safe_text(name) == name and ".." not in parts and "\\" not in name
@@ -283,7 +283,7 @@ def _check(model: KerasModel) -> None:
         if layer is None or ref.call >= max(1, len(layer.calls)):
             raise FileRefused(f"the file refers to an output of '{safe_text(ref.layer, 60)}' that does not exist")
     for key, _ in (*model.inputs, *model.outputs):
-        if key is not None and not _sound(key):
+        if key is not None and not _is_valid_name(key):
             raise FileRefused(f"invalid name of an input or output '{safe_text(key, 60)}'")
     if not model.inputs or not model.outputs:
         raise FileRefused(f"'{safe_text(model.name)}' has no inputs or no outputs")

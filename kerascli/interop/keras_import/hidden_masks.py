@@ -87,7 +87,7 @@ class HiddenMasks:
                 states = [replace(state, in_kerascli=state.in_kerascli and seen[i]) for i, state in enumerate(states)]
             elif hidden:
                 self._hidden[layer.name, number] = {"mask": False}
-        self._give(layer, number, _State(True, True, True) if explicit else _handed_on(settings, states), settings)
+        self._give(layer, number, _State(True, True, True) if explicit else _output_mask(settings, states), settings)
         if isinstance(settings, MultiHeadAttention):
             self._states.update({ref: replace(self._state(ref), in_keras=False) for ref in inputs})
 
@@ -115,7 +115,7 @@ def _computes_with_masks(settings: BaseLayer) -> bool:
     return settings.uses_mask or settings.uses_masks
 
 
-def _handed_on(settings: BaseLayer, states: Sequence[_State]) -> _State:
+def _output_mask(settings: BaseLayer, states: Sequence[_State]) -> _State:
     """Return the mask of a layer's output, given the masks of its inputs."""
     if not states:
         return _State()

@@ -31,7 +31,7 @@ def expression(layer: KerasLayer, call: Call, name_of: Callable[[Ref], str]) -> 
     function = op_of(layer.class_name)
     op = None if function is None else OPS.find(function)
     if op is None or function is None:
-        raise NoOperation(_why_left_out(layer.class_name))
+        raise NoOperation(_reason_left_out(layer.class_name))
     settings = {key: value for key, value in {**layer.config, **call.kwargs}.items() if key not in _IDLE}
     settings, reason = remaining(function, settings)
     if reason is not None:
@@ -66,7 +66,7 @@ def _is_none_by_default(op: Op, key: str) -> bool:
     return key not in op.parameters or op.parameters[key].default in (None, inspect.Parameter.empty)
 
 
-def _why_left_out(class_name: str) -> str:
+def _reason_left_out(class_name: str) -> str:
     reasons = {name.replace("_", ""): reason for name, reason in LEFT_OUT.items()}
     return reasons.get(class_name.lower(), "")
 

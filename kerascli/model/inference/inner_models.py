@@ -53,7 +53,7 @@ def _shared(part: SharedPart, x: TensorSpec, build: Build) -> nn.Module:
 
 def _loop(layer: CustomCellRNN, xs: tuple[TensorSpec, ...], build: Build) -> nn.Module:
     cell = layer.cell
-    sequences, constants, given = layer.parted(xs)
+    sequences, constants, given = layer.split_inputs(xs)
     steps = _steps(sequences)
     _check_given(cell, layer.given, given)
     seen = {name: TensorSpec(x.shape[1:], x.dtype) for name, x in zip(cell.inputs, sequences, strict=True)}

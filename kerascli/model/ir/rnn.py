@@ -51,13 +51,13 @@ class CustomCellRNN(Looping, _CustomCellFields):  # pyright: ignore[reportIncomp
         return any(layer.adds_losses() for layer in self.layers)
 
     def may_lack_batch(self, index: int) -> bool:
-        return index in self.parted(range(len(self.cell.inputs) + len(self.cell.constants)))[1]
+        return index in self.split_inputs(range(len(self.cell.inputs) + len(self.cell.constants)))[1]
 
     def of(self, cell: Cell) -> Self:
         """Return a copy with another cell."""
         return self.model_copy(update={"cell": cell, "layers": tuple(node.layer for node in cell.nodes)})
 
-    def parted(self, values: Sequence[T]) -> tuple[Sequence[T], Sequence[T], Sequence[T]]:
+    def split_inputs(self, values: Sequence[T]) -> tuple[Sequence[T], Sequence[T], Sequence[T]]:
         """Split values of the node's inputs into those of sequences, constants and initial states."""
         first, second = len(self.cell.inputs), len(self.cell.inputs) + len(self.cell.constants)
         return values[:first], values[first:second], values[second:]

@@ -72,8 +72,8 @@ class Loop(CompositeModule):
         self.nodes = nn.ModuleList(built.modules[node.name] for node in built.model.nodes)
         self._places = self.places()
         steps = [prepare_node(node, built, again=True) for node in built.model.nodes]
-        self._once, steps = _taken_out(steps, cell.constants)
-        self._ahead, self._steps = _taken_out(steps, cell.inputs)
+        self._once, steps = _split_by_dependency(steps, cell.constants)
+        self._ahead, self._steps = _split_by_dependency(steps, cell.inputs)
         used = {*cell.outputs, *cell.next, *(name for step in self._steps for name in step.node.used_names())}
         moved = (name for step in self._ahead for name in step.node.outputs)
         self._frames = tuple(name for name in (*cell.inputs, *moved) if name in used)
@@ -89,7 +89,7 @@ class Loop(CompositeModule):
 
     def forward(self, *xs: Tensor, masks: Sequence[Tensor | None] | None = None) -> Outcome:
         # sequences (N, T, *), constants and states (N, *) -> outputs (N, *) or (N, T, *), and states (N, *)
-        sequences, constants, given = self.layer.parted(range(len(xs)))
+        sequences, constants, given = self.layer.split_inputs(range(len(xs)))
         masks = masks or [None] * len(xs)
         frames, mask = [xs[i] for i in sequences], masks[0]
         if len({x.shape[1] for x in frames}) > 1:
@@ -180,7 +180,9 @@ def _kept(state: str) -> str:
     return f"state_{state}"
 
 
-def _taken_out(steps: Sequence[PreparedNode], known: Iterable[str]) -> tuple[list[PreparedNode], list[PreparedNode]]:
+def _split_by_dependency(
+    steps: Sequence[PreparedNode], known: Iterable[str]
+) -> tuple[list[PreparedNode], list[PreparedNode]]:
     """Split nodes into those that depend on `known` alone and act on each row separately, and the others."""
     known, out, left = set(known), [], []
     for step in steps:
