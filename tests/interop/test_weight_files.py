@@ -126,7 +126,7 @@ def test_by_name_only_layers_that_both_have_are_taken_and_the_others_are_reporte
         (LAYERS[:3], False, r"the model has 3 layers with weights \(read, hidden, batch_normalization\), the file 4"),
         ([*LAYERS[:3], {"dense": 7}], False, r"weight 'dense/kernel' has shape \(4, 7\), but \(4, 2\) in the file"),
         ([{"lstm": {"units": 3, "name": "read"}}, *LAYERS[1:]], True, "the file|in the file"),
-        ([{"flatten": {}}, {"dense": {"units": 7, "name": "hiden"}}], True, "no layer of the model .* such as 'hidden'"),
+        ([{"flatten": {}}, {"dense": {"units": 7, "name": "hiden"}}], True, "no layer of the model .* 'hidden'"),
         ([*LAYERS[:3], {"dense": {"units": 2, "use_bias": False}}], False, "has 1 weights, but .* in the file has 2"),
     ],
 )  # fmt: skip

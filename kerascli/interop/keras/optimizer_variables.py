@@ -191,7 +191,7 @@ def _notes(settings: BaseOptimizer, updates: int) -> Iterator[str]:
 def notes_on_names(
     rule: Optimizer, trained: Sequence[Weight], places: Sequence[tuple[Sequence[str], str]], model: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Yield a note on every weight that muon may update differently in Keras, by Keras's name of it.
+    """Yield a note on every weight that muon may update differently in Keras because of its name there.
 
     `places` are, for each layer, Keras's names from the model down and the prefix of its weights; `model` is Keras's
     serialized model.

@@ -47,7 +47,7 @@ def keras_place(layer: BaseLayer, part: str) -> str:
 
 
 def _of_pipeline(layers: Sequence[BaseLayer], number: str, part: str = "") -> str:
-    """Return Keras's path of a part of a pipeline: layers are numbered in all here, by class in Keras."""
+    """Return Keras's path of a part of a pipeline: Keras numbers layers per class, kerascli across classes."""
     layer, before = layers[int(number)], layers[: int(number)]
     place = layers_place(type(layer).__name__, sum(type(other) is type(layer) for other in before))
     return _joined("layers", place, keras_place(layer, part))

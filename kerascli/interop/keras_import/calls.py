@@ -70,7 +70,7 @@ class KerasLayer:
 
 @dataclass(frozen=True, slots=True)
 class KerasModel:
-    """A Keras model; inputs and outputs given as a mapping have its keys as names, others None for the layer's name."""
+    """A Keras model; inputs and outputs of a mapping have its keys as names, others None (the layer's name)."""
 
     name: str
     layers: dict[str, KerasLayer]

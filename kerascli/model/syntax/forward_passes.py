@@ -74,7 +74,7 @@ class Forward:
         return entries[-1]
 
     def model(self, outputs: Iterable[str], at: str) -> Model:
-        """Return the graph that leads to `outputs` and losses; faults say `at` which key outputs go. Raises Invalid."""
+        """Return the graph that leads to `outputs` and losses; hints name outputs by the key `at`. Raises Invalid."""
         outputs, entries = tuple(dict.fromkeys(outputs)), tuple(self.reading.entries)
         if not self.faults.found and self._own:
             self.faults.found += dead_node_faults((), entries, outputs, at=at, inside=False)
