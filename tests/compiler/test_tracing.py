@@ -57,7 +57,7 @@ def test_several_results_of_one_operation_are_distinguished() -> None:
     ids=["item", "mask", "nonzero", "branch"],
 )
 def test_what_goes_by_the_numbers_in_a_tensor_is_refused(function: object) -> None:
-    with pytest.raises(ValueError, match="a number in a tensor"):
+    with pytest.raises(ValueError, match="a value in a tensor"):
         trace(function, [torch.tensor([1.0, -1.0])])  # pyright: ignore[reportArgumentType]
 
 
