@@ -6,7 +6,7 @@ from typing import Self, TypeVar
 from pydantic import InstanceOf
 
 from kerascli.layers.base import BaseLayer
-from kerascli.layers.recurrent.base import Looping
+from kerascli.layers.recurrent.base import SequenceSettings
 from kerascli.model.ir.cells import Cell
 
 T = TypeVar("T")
@@ -22,7 +22,7 @@ class _CustomCellFields(BaseLayer):
     """Names of the states that `initial_state` sets, in the order of the node's last inputs."""
 
 
-class CustomCellRNN(Looping, _CustomCellFields):  # pyright: ignore[reportIncompatibleVariableOverride]
+class CustomCellRNN(SequenceSettings, _CustomCellFields):  # pyright: ignore[reportIncompatibleVariableOverride]
     """An RNN with a custom cell; its node's inputs are sequences, constants and initial states, in this order."""
 
     component_name = "rnn"
