@@ -1,4 +1,4 @@
-"""One raw file as a table, whatever format it has: what `predict` and `evaluate` are given."""
+"""Read a raw file of any supported format as a table, for `predict` and `evaluate`."""
 
 from pathlib import Path
 
@@ -17,10 +17,10 @@ _JSON_LINES = (".jsonl", ".ndjson")
 
 
 def read_raw(spec: DataSpec, path: Path, *, columns: frozenset[str], name: str | None = None) -> Table:
-    """The file at `path`, by its content where that tells, else by its suffix. Raises DataError, FileRefused.
+    """Read the file at `path` as a table. Raises DataError, FileRefused.
 
-    Text is read in the way of the run's own source, if that has one: with its delimiter and encoding. `columns` are
-    those in use; `name` is the file in messages.
+    The format is detected from the content, else from the suffix. Text is read with the settings of the run's source
+    (delimiter, encoding), if it has any. `columns` are those in use; `name` is the file in messages.
     """
     name = name or str(path)
     with open_regular(path, name) as file:
@@ -43,10 +43,10 @@ def read_raw(spec: DataSpec, path: Path, *, columns: frozenset[str], name: str |
 
 
 def _npy(spec: DataSpec, path: Path, name: str) -> Table:
-    """A lone array is the one column that the inputs are made of."""
+    """Read an npy file as the single column of the inputs. Raises DataError if the inputs have several columns."""
     columns = {column for pipeline in spec.inputs.values() for column in pipeline.columns}
     if len(columns) != 1:
-        text = f"a lone array, but the inputs are made of {len(columns)} columns: {', '.join(sorted(columns))}"
+        text = f"a single array, but the inputs use {len(columns)} columns: {', '.join(sorted(columns))}"
         raise DataError(Fault(text, place=Place(name), hint="save them by name with numpy.savez"))
     (array,) = read_arrays(path, name).values()
     return table_of({columns.pop(): array}, name)

@@ -9,7 +9,7 @@ import numpy as np
 
 from kerascli.data.base import Source
 from kerascli.data.given import STDIN_NAME, Given
-from kerascli.data.pipeline.learning import known_columns
+from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.prepare import prepare_rows
 from kerascli.data.sources.csv import Csv
 from kerascli.data.sources.wrapped import WrappedSource

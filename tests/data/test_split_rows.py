@@ -93,7 +93,7 @@ BAD = {
     "groups of measures": ({"test": 0.2, "group": "part"}, "split.group: column 'part' has no groups"),
     "one group": ({"test": 0.2, "group": "one"}, "split: 0.2 of 3 rows is 0 rows for 'test'"),
     "one time": ({"test": 0.2, "order": "one"}, "rows is 0 rows for 'train'"),
-    "no such column": ({"test": 0.2, "group": "costumer"}, "column 'costumer' is not there; did you mean 'customer'"),
+    "no such column": ({"test": 0.2, "group": "costumer"}, "there is no column 'costumer'; did you mean 'customer'"),
 }
 
 
