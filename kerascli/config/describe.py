@@ -21,7 +21,7 @@ from kerascli.errors import Fault
 from kerascli.model.freezing import updated_faults, with_trainable
 from kerascli.model.inference.build import build
 from kerascli.model.inference.views import build_views
-from kerascli.model.ir.dead_nodes import idle_inside, uncalled_faults
+from kerascli.model.ir.dead_nodes import dead_inner_node_faults, uncalled_faults
 from kerascli.model.ir.nodes import Model
 from kerascli.model.ir.targets import name_of
 from kerascli.model.runtime.built import Built
@@ -137,7 +137,7 @@ def _unused(model: Model, train_step: TrainStepSpec | None) -> list[Fault]:
         return uncalled_faults({each.name: each for each in model.shared}, model.entries)
     models = [model, *(each.built.model for each in train_step.passes)]
     entries = [entry for each in models for entry in each.entries]
-    return [*uncalled_faults({each.name: each for each in model.shared}, entries), *idle_inside(models)]
+    return [*uncalled_faults({each.name: each for each in model.shared}, entries), *dead_inner_node_faults(models)]
 
 
 def _compiled(

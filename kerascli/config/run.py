@@ -16,7 +16,7 @@ from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric
 from kerascli.metrics.comparisons import Comparison, LossTerm
 from kerascli.model.ir.nodes import Call, Entry, Model, Node, Shared, View
-from kerascli.model.ir.rnn import DescribedRNN
+from kerascli.model.ir.rnn import CustomCellRNN
 from kerascli.model.runtime.built import Built
 from kerascli.shapes import TensorSpec
 
@@ -175,15 +175,15 @@ def _dump_node(node: Node) -> dict[str, Any]:
         layer = layer.renamed(dict(zip(layer.names(), node.inputs, strict=False)))
     elif node.inputs:
         entry["inputs"] = list(node.inputs)
-    if isinstance(layer, DescribedRNN):
-        return {"rnn": {**_dump_described(layer, node), "name": node.name, **_dump_results(node)}}
+    if isinstance(layer, CustomCellRNN):
+        return {"rnn": {**_dump_custom_cell(layer, node), "name": node.name, **_dump_results(node)}}
     settings = {name: plain(getattr(layer, name)) for name in type(layer).model_fields}
     return {layer.component_name: {**settings, **entry, **_dump_results(node)}}
 
 
-def _dump_described(layer: DescribedRNN, node: Node) -> dict[str, Any]:
+def _dump_custom_cell(layer: CustomCellRNN, node: Node) -> dict[str, Any]:
     cell = layer.cell
-    sequences, constants, given = layer.parted(node.inputs)
+    sequences, constants, given = layer.split_inputs(node.inputs)
     states = {
         state.name: {
             "shape": list(state.shape), "initializer": plain(state.initializer), "trainable": state.trainable,

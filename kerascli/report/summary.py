@@ -11,7 +11,7 @@ from torch import nn
 
 from kerascli.model.ir.nodes import Call, Node
 from kerascli.model.runtime.graph import Graph
-from kerascli.model.runtime.submodules import parts_of
+from kerascli.model.runtime.submodules import submodules_of
 from kerascli.model.runtime.weights import Weight, lasting
 
 
@@ -117,7 +117,7 @@ def _row(
     """`counted` are the names of weights that another row has counted."""
     outputs = nodes[0].outputs if outputs is None else outputs
     shapes = ", ".join(str(graph.specs[output]) for output in outputs if output in graph.specs)
-    parts = [part for node in nodes for part in parts_of(node, modules[node.name])]
+    parts = [part for node in nodes for part in submodules_of(node, modules[node.name])]
     own = {weight.name: weight for part in parts for weight in lasting(part.weights())}
     new = [weight for name, weight in own.items() if name not in counted]
     counted.update(own)

@@ -56,7 +56,7 @@ def _one(schema: Schema) -> str:
     if "x-component" in schema:
         return schema["x-component"]
     if "x-section" in schema:
-        return {"rnn.cell": "described cell"}.get(schema["x-section"], "section")
+        return {"rnn.cell": "custom cell"}.get(schema["x-section"], "section")
     if "x-pipeline" in schema:
         return "pipeline"
     if "enum" in schema:

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from kerascli import draws
-from kerascli.compiler.compiling import compiled_function, is_compiled_function, why_not
-from kerascli.compiler.passes import convolves, costly_operations
+from kerascli.compiler.compiling import compiled_function, is_compiled_function, reason_not_to_compile
+from kerascli.compiler.passes import costly_operations, has_convolutions
 from kerascli.compiler.program import FlatRunner, Program, trace_program
 from kerascli.component import Component
 from kerascli.data.batches.loader import Batch
@@ -124,12 +124,12 @@ def _mode(request: Request, program: Program, recorded: str | None) -> Choice:
     wanted = request.jit_compile
     if wanted is False:
         return Choice("traced", "jit_compile is false")
-    missing = why_not(program.code, request.device)
+    missing = reason_not_to_compile(program.code, request.device)
     if missing:
         return Choice("traced", f"jit_compile is {'true' if wanted is True else 'auto'}, but {missing}")
     if wanted is True:
         return Choice("compiled", "jit_compile is true")
-    if request.device.type == "cpu" and convolves(program.code.graph):
+    if request.device.type == "cpu" and has_convolutions(program.code.graph):
         return Choice("traced", "convolutions, and what stands between them, are slower compiled")
     if _compiled_before(request, program):
         return Choice("compiled", "it has been compiled before")

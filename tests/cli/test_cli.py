@@ -1,4 +1,4 @@
-"""The program as its user meets it: exit code, stdout and stderr of each command, whole."""
+"""The command line as users see it: exit code, stdout and stderr of each command, compared as a whole."""
 
 import json
 import os
@@ -61,7 +61,7 @@ EPOCHS = "".join(f"epoch {n}/2  {FIGURES}  val_loss N  val_accuracy N  N s\n" fo
 
 
 class Said(NamedTuple):
-    """What a command did, times and measured numbers made equal."""
+    """Result of a command, with times and measured numbers masked."""
 
     code: int
     out: str
@@ -78,7 +78,7 @@ def normal(text: str) -> str:
 
 @pytest.fixture
 def kerascli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Kerascli:
-    """Run `kerascli LINE` in this process, in the present folder."""
+    """Run `kerascli LINE` in this process, in the current folder."""
 
     def run(line: str) -> Said:
         before = {number: signal.getsignal(number) for number in SIGNALS}
@@ -97,7 +97,7 @@ def kerascli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a config, its data and a finished run; to be copied."""
+    """A folder with a config, its data and a finished run, to be copied."""
     folder = tmp_path_factory.mktemp("trained")
     rng = np.random.default_rng(0)
     points = rng.normal(size=(100, 2)).round(3)
@@ -114,7 +114,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def here(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of that folder, in which we stand."""
+    """A copy of the folder with a finished run, as current folder."""
     folder = tmp_path / "here"
     shutil.copytree(trained, folder)
     monkeypatch.chdir(folder)
@@ -159,7 +159,7 @@ def test_paths_of_a_config_are_relative_to_it_and_may_have_spaces(kerascli: Kera
     assert (code, out) == (0, f"test  {FIGURES}\nrun   my runs/TIME-config\n")
 
 
-def test_evaluate_prints_figures_and_a_table_of_classes(kerascli: Kerascli, run_folder: Path) -> None:
+def test_evaluate_prints_metrics_and_a_table_of_classes(kerascli: Kerascli, run_folder: Path) -> None:
     code, out, err = kerascli("evaluate")
     assert (code, err) == (0, (
         "run: runs/TIME-config (the latest)\nconfusion matrix: runs/TIME-config/plots/confusion_answer_test.png\n"
@@ -265,7 +265,7 @@ def test_validate_without_data_does_not_look_for_it(
 def test_validate_without_data_sees_no_damaged_file(
     source: str, data: str, model: str, code: int, kerascli: Kerascli, here: Path
 ) -> None:
-    """Headers of arrays and names of folders are known without reading rows, but they are data."""
+    """Headers of arrays and names of folders are data, too, although they need no rows."""
     Path("x.npz").write_bytes(b"no archive")
     Path("none").mkdir()
     text = f"data: {{source: {{{source}}}, {data}}}\nmodel: {{{model}}}\ncompile: {{loss: mse}}\n"
@@ -390,7 +390,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("line", WRONG)
-def test_a_mistake_is_told_in_a_few_lines_with_its_code(line: str, kerascli: Kerascli, here: Path) -> None:
+def test_a_mistake_is_reported_in_a_few_lines_with_its_code(line: str, kerascli: Kerascli, here: Path) -> None:
     Path("few.csv").write_text("a,kind\n1.0,left\n", encoding="utf-8")
     Path("folder.csv").mkdir()
     for name in ("fifo.csv", "fifo.png"):
@@ -399,7 +399,7 @@ def test_a_mistake_is_told_in_a_few_lines_with_its_code(line: str, kerascli: Ker
     assert kerascli(line) == Said(code, "", err)
 
 
-def test_a_missing_config_is_told_by_what_there_is(
+def test_a_missing_config_is_reported_by_what_there_is(
     kerascli: Kerascli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -497,7 +497,7 @@ def remove_weights(run: Path) -> None:
 
 
 def widen(run: Path) -> None:
-    """By a stranger, who gets the checksums right."""
+    """Widen an array in a file, with correct checksums, as an attacker could."""
     record = RunRecord(run)
     record.write_resolved(record.resolved().replace("units: 4", "units: 5"))
 
@@ -601,7 +601,7 @@ def test_windows_is_refused_at_once_with_the_way_out() -> None:
 def test_a_program_that_was_told_to_ignore_a_signal_ignores_it(
     number: signal.Signals, kerascli: Kerascli, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the shell tells jobs in the background, and nohup those that outlive the terminal."""
+    """Shells ignore signals for background jobs, as nohup does for jobs that outlive the terminal."""
     seen = []
 
     def look(*_: object) -> Path:
@@ -681,7 +681,7 @@ def test_a_closed_stream_harms_nothing(here: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_under_the_output_is_told_as_one(here: Path) -> None:
+def test_a_full_disk_under_the_output_is_reported_as_one(here: Path) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess_run("runs", cwd=here, stdout=full, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (6, "error: no space left on device\n")
@@ -700,7 +700,7 @@ def test_an_exotic_terminal_gets_escapes_not_a_crash(here: Path) -> None:
     assert b"\\u2501" in done.stdout
 
 
-def test_a_bug_of_ours_is_told_with_a_file_to_report(
+def test_a_bug_of_ours_is_reported_with_a_file_to_report(
     kerascli: Kerascli, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(here))

@@ -1,4 +1,4 @@
-"""`explain` and `list` say what the registries and specs say, about all of them, on a page or at a terminal."""
+"""`explain` and `list` show all components and sections, as plain text and at a terminal."""
 
 import json
 from typing import Any
@@ -40,7 +40,7 @@ TRAINING = [
 
 
 @pytest.mark.parametrize("kind", TRAINING)
-def test_the_example_of_a_thing_names_all_that_it_needs(kind: str) -> None:
+def test_the_example_of_a_component_names_all_that_it_needs(kind: str) -> None:
     for cls in registries()[kind]:
         (entry,) = (e for e in reference.explain(cls.component_name) if e.kind == kind)
         assert cls.component_name in entry.example
@@ -91,7 +91,7 @@ def test_a_long_line_goes_on_after_the_name_that_it_is_about() -> None:
     ]
 
 
-def test_explain_shows_all_things_of_a_name() -> None:
+def test_explain_shows_all_components_of_a_name() -> None:
     assert [(entry.kind, entry.name) for entry in reference.explain("Relu")] == [
         ("layer", "relu"),
         ("activation", "relu"),
@@ -130,7 +130,7 @@ def test_an_unknown_name_is_refused_with_the_nearest(name: str, meant: str) -> N
     assert refused.value.faults[0].text == f"there is nothing called '{name}'; did you mean '{meant}'?"
 
 
-def test_the_list_counts_every_kind_and_names_every_thing() -> None:
+def test_the_list_counts_every_kind_and_names_every_component() -> None:
     counts = json.loads(list_text(None, as_json=True))
     assert counts == {**{k: len(registry.names()) for k, registry in registries().items()}, "op": len(OPS.names())}
     assert {line.split()[0]: int(line.split()[1]) for line in list_text(None).splitlines()} == counts
@@ -183,5 +183,5 @@ def test_an_unknown_kind_is_refused() -> None:
         ({"type": "array", "items": {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]}}, "shape"),
     ],
 )
-def test_types_are_told_in_words(schema: dict[str, Any], words: str) -> None:
+def test_types_are_reported_in_words(schema: dict[str, Any], words: str) -> None:
     assert type_words(schema) == words

@@ -1,4 +1,4 @@
-"""Configs to start from are valid, say what they found, and replace nothing."""
+"""`init` writes valid configs, reports what it found in a table, and overwrites nothing."""
 
 import os
 import re
@@ -26,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def init(*arguments: str) -> str:
-    """The command; what it says on stderr."""
+    """Run `init`; return its stderr."""
     result = CliRunner().invoke(app, ["init", *arguments], catch_exceptions=False)
     assert result.stdout == ""
     return result.stderr
@@ -39,7 +39,7 @@ def table(text: str, name: str = "data.csv") -> Path:
 
 
 def described(text: str, name: str = "config.yaml") -> RunSpec:
-    """A config for a table, checked against the table itself."""
+    """Return the config for a table, checked against the table itself."""
     write_new(Path(name), text, force=False)
     config = open_config(Path(name))
     data = config.load_data()
@@ -192,7 +192,7 @@ def test_other_delimiters_are_seen() -> None:
     assert spec.data.source.dump()["csv"]["delimiter"] == ";"  # type: ignore[index]
 
 
-def test_the_last_column_is_the_target_and_that_is_said() -> None:
+def test_the_last_column_is_the_target_and_that_is_reported() -> None:
     table("a,y\n" + "1,p\n2,q\n4,p\n" * 20)
     assert "target: y (the last column)" in init("--from", "data.csv")
 

@@ -1,4 +1,4 @@
-"""Flags, references to flags and facts, `extends` and `--set`: one document, and every value knows its file."""
+"""Flags, `$` references, `extends` and `--set`: they give one document in which every value knows its file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,7 +35,7 @@ def messages(error: KerasCliError) -> list[str]:
 
 
 def paths(value: Any, here: tuple[Any, ...] = ()) -> set[tuple[Any, ...]]:
-    """Every path in a value, its own included."""
+    """Yield every path in a value, including the empty one."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return {here}.union(*(paths(item, (*here, key)) for key, item in items))
 

@@ -1,4 +1,4 @@
-"""Config text: strict YAML with places; every refusal word for word; what is written reads back equal."""
+"""Config text: strict YAML with positions; every refusal word for word; dumped text reads back equal."""
 
 import math
 import os
@@ -293,7 +293,7 @@ def test_no_line_of_a_fault_speaks_to_the_terminal() -> None:
     assert all(line.isprintable() for line in fault.lines())
 
 
-def test_equal_faults_are_said_once_and_other_files_after_the_config() -> None:
+def test_equal_faults_are_reported_once_and_other_files_after_the_config() -> None:
     document = parse_document("a: 1\nb: 2\n", "c.yaml")
     faults = [
         Fault("two", place=Place("z.yaml", 1, 1)), Fault("one", ("b",)), Fault("one", ("b",)), Fault("zero", ("a",)),
@@ -307,7 +307,7 @@ def test_equal_faults_are_said_once_and_other_files_after_the_config() -> None:
     ]
 
 
-def test_a_point_in_a_text_is_told_where_it_can_be() -> None:
+def test_a_point_in_a_text_is_reported_where_it_can_be() -> None:
     text = "a: x + unit\nb: 'x + unit'\nc: |\n  x + unit\nd: \"x + \\x75nit\"\n"
     document = parse_document(text, "c.yaml")
     places = [str(document.point((key,), 5, 4)) for key in "abcd"]

@@ -1,4 +1,4 @@
-"""Expressions: trees and values as Python's own parser has them; bounds; faults that point into the text."""
+"""Expressions: trees and values equal those of Python's parser; limits; faults with positions in the text."""
 
 import ast
 import math
@@ -42,7 +42,7 @@ _COMPARE: dict[type, tuple[str, Any]] = {
 
 
 def ours(node: Node | None) -> Any:  # noqa: C901 (a case a node)
-    """Our tree as nested tuples, places left out."""
+    """Return our tree as nested tuples, without positions."""
     match node:
         case None:
             return None
@@ -73,7 +73,7 @@ def ours(node: Node | None) -> Any:  # noqa: C901 (a case a node)
 
 
 def pythons(node: ast.AST | None) -> Any:  # noqa: C901
-    """Python's tree in the same form."""
+    """Return Python's tree as the same nested tuples."""
     match node:
         case None:
             return None
@@ -114,7 +114,7 @@ def pythons(node: ast.AST | None) -> Any:  # noqa: C901
 
 
 def value_by_python(node: ast.AST, names: dict[str, Any]) -> Any:  # noqa: C901
-    """The value of an expression over numbers, walking Python's own tree."""
+    """Evaluate an expression over numbers by walking Python's tree."""
 
     def value(part: ast.AST) -> Any:
         return value_by_python(part, names)
@@ -155,7 +155,7 @@ def attempt(text: str, names: dict[str, Any]) -> tuple[Any, ExpressionError | No
 
 
 class Writer:
-    """Random expressions as text, with as few brackets as it likes."""
+    """Generator of random expressions as text, with few brackets."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)

@@ -1,4 +1,4 @@
-"""Formulas in a model, as loss and as metric: they train as a plain torch loop does, traced or not."""
+"""Formulas as layers, losses and metrics train as a plain torch loop does, eager or traced."""
 
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ def _float32_after() -> Any:
 
 
 def plain_loop(data: dict[str, np.ndarray], weights: dict[str, np.ndarray]) -> dict[str, list[float]]:
-    """The same training by hand; `weights` change in place."""
+    """Train in plain torch; `weights` are updated in place."""
     w = {name: torch.tensor(value, requires_grad=True) for name, value in weights.items()}
     history: dict[str, list[float]] = {"loss": [], "size": [], "largest": [], "squares": []}
     for _ in range(3):
@@ -110,7 +110,7 @@ fit: {epochs: 2, batch_size: 16}
 """
 
 
-def test_figures_are_means_or_sums_over_all_samples_as_keras_s_metrics_of_values(tmp_path: Path) -> None:
+def test_metrics_are_means_or_sums_over_all_samples_as_keras_s_metrics_of_values(tmp_path: Path) -> None:
     random = np.random.default_rng(4)
     x, y = random.normal(size=(40, 3)).astype("float32"), random.normal(size=(40, 1)).astype("float32")
     trained = prepare(tmp_path, {"x": x, "y": y}, SUMMED).train()
@@ -170,7 +170,7 @@ def test_unknown_sizes_stay_unknown_and_known_ones_follow() -> None:
 
 
 def test_channels_of_an_image_of_any_size_have_room_in_a_formula() -> None:
-    """A trial takes an unknown size for up to 2,160: 3 * 2160 * 2160 * 192 values are more than a model may have."""
+    """Shape inference replaces unknown sizes by up to 2,160; 3 * 2160 * 2160 * 192 values exceed the limit."""
     made = built("{inputs: {x: [null, null, 192]}, layers: [{expr: x + 1}]}")
     assert made.specs["expr"].shape == (None, None, 192)
 
@@ -208,7 +208,7 @@ def test_numbers_are_computed_once() -> None:
 
 
 def test_a_loss_may_hold_class_numbers_against_probabilities() -> None:
-    """As a function of one's own does in Keras; and so may a metric."""
+    """As in a custom function in Keras; the same holds for a metric."""
     y_true, y_pred = torch.tensor([2, 0, 1]), torch.softmax(torch.arange(9.0).reshape(3, 3) ** 0.5, -1)
     text = "-log(take_along_axis(y_pred, cast(y_true, 'int64')[:, None], axis=-1)[:, 0])"
     expected = -y_pred[torch.arange(3), y_true].log()
@@ -236,7 +236,7 @@ def test_what_is_no_expression_is_refused(text: str) -> None:
         expression(text)
 
 
-def test_euler_s_number_and_a_node_of_its_name_are_told_apart() -> None:
+def test_euler_s_number_and_a_node_of_its_name_are_distinguished() -> None:
     with pytest.raises(Invalid, match="'e' is a number in an expression"):
         built('inputs: {e: [4]}\nlayers: [{dense: 3}, {expr: "prev * e"}]')
 
@@ -271,7 +271,7 @@ def test_euler_s_number_and_a_node_of_its_name_are_told_apart() -> None:
         ("cast(s, 'int32') // 0", "whole numbers cannot be divided by 0", 18),
     ],
 )  # fmt: skip
-def test_what_an_operation_cannot_do_is_said_of_it(text: str, message: str, column: int) -> None:
+def test_what_an_operation_cannot_do_is_reported_of_it(text: str, message: str, column: int) -> None:
     tensors = {"x": torch.zeros(2, 8, 8, 3), "s": torch.zeros(2, 20)}
     with pytest.raises(ExpressionError) as caught:
         expression(text)(tensors, tensors["x"], training=False)
@@ -279,7 +279,7 @@ def test_what_an_operation_cannot_do_is_said_of_it(text: str, message: str, colu
 
 
 class TestRandom:
-    """Drawn by keys: repeated by the same step, and of the right moments."""
+    """Keyed random draws: equal in a repeated step, and with the right moments."""
 
     LIKE = torch.zeros(400, 250, dtype=torch.float64)
 

@@ -1,4 +1,4 @@
-"""Losses keep their promises about weights, masks and shapes; that their numbers are Keras's is in tests/parity."""
+"""Losses: weights, masks and shapes; their values are compared with Keras's in tests/parity."""
 
 import math
 from typing import Any
@@ -122,7 +122,7 @@ CLASSES, ONE_HOT, OUTPUT = TensorSpec((), "int64"), TensorSpec((10,)), TensorSpe
         ),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_said_with_the_remedy(
+def test_what_does_not_fit_is_reported_with_the_remedy(
     name: str, target: TensorSpec, output: TensorSpec, text: str
 ) -> None:
     assert LOSSES.parse(name).check(target, output) == text

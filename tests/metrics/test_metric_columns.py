@@ -1,4 +1,4 @@
-"""A metric of several values has a column for each, wherever figures go."""
+"""A metric with several values has a column for each in all outputs."""
 
 import os
 
@@ -45,7 +45,7 @@ VALUES = (
 
 
 def flowers(folder: Path, callbacks: str = "") -> Path:
-    """A config over a table with three kinds of flowers, and the table."""
+    """Write a config and a table with three kinds of flowers."""
     random = np.random.default_rng(3)
     lines = [f'{i % 3 + random.normal():.3f},{random.normal() - i % 3:.3f},"{KINDS[i % 3]}"' for i in range(64)]
     write(folder, "\n".join(["a,b,kind", *lines, ""]), "flowers.csv")
@@ -229,14 +229,14 @@ def test_axes_are_those_of_the_output(registry: Any, name: str, axis: int | list
     assert registry.parse({name: {"axis": axis}}).check(spec, spec) == (said and f"'{name}': {said}")
 
 
-def test_an_axis_of_classes_that_is_not_there_is_said() -> None:
+def test_an_axis_of_classes_that_is_not_there_is_reported() -> None:
     for registry in (LOSSES, METRICS):
         said = registry.parse({"sparse_categorical_crossentropy": {"axis": 5}}).check(TensorSpec(()), TensorSpec((3,)))
         assert said == "'sparse_categorical_crossentropy': axis 5 is none of the 2 axes of the output (None, 3)"
 
 
 def test_every_metric_of_keras_that_may_have_several_values_is_one_here() -> None:
-    """By trying: each metric of Keras with each of its settings that takes a list, or null."""
+    """Tries each Keras metric with each of its arguments that takes a list, or null."""
     found = set()
     trials: dict[str, Any] = {"thresholds": [0.3, 0.6], "average": None, "class_aggregation": None}
     for cls in METRICS:

@@ -1,4 +1,4 @@
-"""Metrics keep their promises about names, shapes and settings; that their figures are Keras's is in tests/parity."""
+"""Metrics: names, shapes and arguments; their values are compared with Keras's in tests/parity."""
 
 from typing import Any
 
@@ -79,7 +79,7 @@ def test_settings_that_make_no_sense_are_refused(written: Any, text: str) -> Non
         ("mse", (1,), (), None),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_said(written: Any, target: Any, output: Any, text: str | None) -> None:
+def test_what_does_not_fit_is_reported(written: Any, target: Any, output: Any, text: str | None) -> None:
     assert METRICS.parse(written).check(TensorSpec(target), TensorSpec(output)) == text
 
 

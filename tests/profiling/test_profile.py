@@ -1,4 +1,4 @@
-"""`train --profile`: times add up, operations are torch's own, advice fits, and training is what it is without it."""
+"""`train --profile`: times add up, operations have torch's names, advice fits, and training is unchanged."""
 
 import gzip
 import json
@@ -62,7 +62,7 @@ def test_spans_are_heard_in_order_and_after_an_error_and_only_by_a_listener() ->
 
 @pytest.fixture
 def ticks(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The times that the clock will read, in this order."""
+    """Values that the clock returns, in this order."""
     times: list[float] = []
     monkeypatch.setattr(clock, "perf_counter", lambda: times.pop(0))
     return times
@@ -102,7 +102,7 @@ def test_shares_are_those_of_all_steps_and_add_up() -> None:
 
 
 def events_of(epochs: int, steps: int, until: int = 10**9, first: int = 0) -> Iterator[Event]:
-    """A training without work, left after `until` steps."""
+    """Return the events of an empty training, stopped after `until` steps."""
     for epoch in range(1, epochs + 1):
         yield EpochBegin(epoch, epochs, steps)
         for step in range(1 + (first if epoch == 1 else 0), steps + 1):
@@ -184,7 +184,7 @@ def test_training_goes_on_where_torch_has_no_profiler_to_give(monkeypatch: pytes
 
 @pytest.fixture(scope="module")
 def watched() -> tuple[Window, nn.ModuleDict]:
-    """Four steps of a two-layer model, seen."""
+    """Four profiled steps of a model with two layers."""
     torch.manual_seed(0)
     model = nn.ModuleDict({"first": nn.Linear(64, 64), "act": nn.ReLU(), "second": nn.Linear(64, 8)})
     x, weights = torch.randn(128, 64), list(model.parameters())
@@ -345,7 +345,7 @@ def test_the_phase_that_takes_most_comes_first() -> None:
     assert second.endswith("(data: 30%)")
 
 
-def test_short_operations_are_told_with_what_helps_in_the_tier() -> None:
+def test_short_operations_are_reported_with_what_helps_in_the_execution_mode() -> None:
     at = PLAIN.operations * OPERATION_MICROSECONDS * 1e-6
     short = replace(PLAIN, step_seconds=at * 0.99)
     assert advice.advice(replace(PLAIN, step_seconds=at)) == NOTHING
@@ -358,7 +358,7 @@ def test_short_operations_are_told_with_what_helps_in_the_tier() -> None:
         assert text.endswith("a larger batch_size (100 a step, 9.9 µs each)")
 
 
-def test_compiling_that_took_most_of_the_time_is_told() -> None:
+def test_compiling_that_took_most_of_the_time_is_reported() -> None:
     compiled = replace(PLAIN, tier="compiled", compiling_seconds=31.0)
     assert advice.advice(replace(compiled, compiling_seconds=30.0)) == NOTHING
     later = "; the same model compiles faster the next time"
@@ -461,7 +461,7 @@ def test_a_resumed_run_is_profiled_anew_and_a_finished_one_has_nothing_to_profil
 
 
 def left(events: Iterator[Event], error: type[Exception]) -> list[Event]:
-    """What was told before it failed; a signal comes after the twentieth step."""
+    """Return the events before a failure; a signal is sent after the twentieth step."""
     told: list[Event] = []
     try:
         for event in events:

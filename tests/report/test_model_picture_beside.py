@@ -1,4 +1,4 @@
-"""The picture of what else a model may have: weights, targets and updates as nodes, views, updates of a train_step."""
+"""The picture of other parts of a model: weights, targets and updates as nodes, views, and train_step."""
 
 from pathlib import Path
 

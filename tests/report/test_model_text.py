@@ -1,4 +1,4 @@
-"""A model as Mermaid and DOT: every box and edge of the picture, in a text that other programs read."""
+"""Export of a model as Mermaid and DOT: every box and edge of the picture, in valid syntax."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Pictures: what is drawn is what was recorded, and no name in it is more than a name."""
+"""Plots show the recorded values, and names in them are escaped."""
 
 import math
 import xml.etree.ElementTree as ElementTree
@@ -130,7 +130,7 @@ def test_an_unknown_metric_is_an_error(metric: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("history", [[], [{"epoch": 1}]])
-def test_nothing_to_plot_is_said(history: list[Row]) -> None:
+def test_nothing_to_plot_is_reported(history: list[Row]) -> None:
     with pytest.raises(ConfigError, match="there is nothing to plot"):
         plots.plot_history([("a", history)])
 

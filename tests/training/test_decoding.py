@@ -1,4 +1,4 @@
-"""What a decoder writes: its own words are what it reads, from the first to the word that ends a text."""
+"""Decoding: the generated tokens are fed back as inputs, from the first to the end token."""
 
 import json
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ def scores(numbers: torch.Tensor) -> torch.Tensor:
 
 
 def follows(rows: Sequence[int]) -> Any:
-    """A model whose next word is the number of the one before, and a step of the row's own: known by arithmetic."""
+    """A model whose next token follows from the previous one by arithmetic, with a step per row."""
 
     def predict(so_far: torch.Tensor) -> torch.Tensor:
         return scores((so_far - 2 + torch.tensor(rows)[:, None]) % len(VOCABULARY) + 2)
@@ -225,7 +225,7 @@ def test_rows_of_the_data_are_shown_with_what_is_right(run: RunRecord) -> None:
 
 
 def test_what_is_written_is_what_teacher_forcing_predicts_step_by_step(run: RunRecord) -> None:
-    """What a decoder that sees no later word says after its own words is the same if it is given them at once."""
+    """A causal decoder predicts the same after its own tokens if it gets them all at once."""
     studio = studio_of(open_run(run, device="cpu", checkpoint=None))
     update = studio.experiment.module
     for weight in update.parameters():  # whatever the weights are, also where it is wrong
@@ -253,7 +253,7 @@ def test_examples_of_a_decoder_are_what_it_writes_by_itself(run: RunRecord) -> N
     assert made or "letters" in run.resolved_path.read_text()
 
 
-def test_a_heat_map_is_told_by_the_words_of_its_row(run: RunRecord) -> None:
+def test_a_heat_map_is_reported_by_the_words_of_its_row(run: RunRecord) -> None:
     studio = studio_of(open_run(run, device="cpu"))
     callback = CALLBACKS.parse({"heat_map": {"row": 1, "down": "dutch", "across": "english"}})
     assert isinstance(callback, HeatMap)
@@ -277,7 +277,7 @@ def test_a_heat_map_is_told_by_the_words_of_its_row(run: RunRecord) -> None:
         (["--prompt", "one bird one bird"], "and 'english' has places for", "give it a shorter text"),
     ],
 )
-def test_a_prompt_that_cannot_be_read_is_told(
+def test_a_prompt_that_cannot_be_read_is_reported(
     run: RunRecord, arguments: list[str], said: str, hint: str | None
 ) -> None:
     if "brd" in arguments[1] and "letters" in run.resolved_path.read_text():

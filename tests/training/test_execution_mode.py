@@ -1,4 +1,4 @@
-"""How steps are run: every execution mode computes what the module does, and gives way to it with a reason."""
+"""Execution modes: each computes what the module does, and falls back to another with a reason."""
 
 import stat
 from collections.abc import Callable, Sequence
@@ -63,7 +63,7 @@ def request_of(path: Path, *sets: str, steps: int = 10) -> tuple[Request, Plan]:
 
 
 def assert_steps_agree(request: Request, plan: Plan, runner: Runner, apart: float) -> None:
-    """On every batch of an epoch, a smaller last one too."""
+    """Compare all batches of an epoch, including a smaller last one."""
     module = Eager(request.forward_pass)
     for number, batch in enumerate(plan.batches(0, 0)):
         found, wanted = (run(batch, draws.Draws(1, "train", number)) for run in (runner, module))
@@ -72,7 +72,7 @@ def assert_steps_agree(request: Request, plan: Plan, runner: Runner, apart: floa
 
 @pytest.mark.parametrize("config", ["mnist_mlp", "mnist_lstm", "tiny", "penguins", "two_inputs"])
 def test_a_traced_step_is_the_module_s_step(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the same kernels, which those of an AMD processor are not; softmax sums to 1 but for rounding."""
+    """Exact with the same kernels (not on AMD processors); a softmax sums to 1 up to rounding."""
     monkeypatch.setattr(programs, "onednn_is_faster", lambda: False)
     sets = ["compile.jit_compile=false", *(["fit.steps_per_epoch=3"] if config.startswith("mnist") else [])]
     request, plan = request_of(CONFIGS / f"{config}.yaml", *sets)
@@ -84,7 +84,7 @@ def test_a_traced_step_is_the_module_s_step(config: str, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("sets", [[], ["compile.optimizer={sgd: {loss_scale_factor: 1024.0}}"]])
 def test_a_traced_convolutional_step_is_the_module_s_step(tmp_path: Path, sets: list[str]) -> None:
-    """Fused kernels add in another order; the loss of float32 sums is then known to some 1e-6."""
+    """Fused kernels add in another order; a loss of float32 sums then agrees to about 1e-6."""
     request, plan = request_of(write(tmp_path, CONVOLUTIONAL), "compile.jit_compile=false", *sets)
     runner, choice = make_runner(request)
     assert choice.value == "traced"
@@ -103,7 +103,7 @@ def test_a_step_with_onednn_s_products_is_the_module_s_step(monkeypatch: pytest.
 
 
 def test_a_half_precision_step_is_traced(tmp_path: Path) -> None:
-    """The same kernels in the same order: to the last bit."""
+    """The same kernels in the same order give bit-identical results."""
     request, plan = request_of(write(tmp_path, HARD), "compile.jit_compile=false", "compile.precision=mixed_bfloat16")
     runner, choice = make_runner(request)
     assert choice.value == "traced"
@@ -156,7 +156,7 @@ def test_a_compiled_run_comes_to_what_a_traced_one_does(tmp_path: Path, monkeypa
 
 
 def assert_runs_agree(one: RunRecord, other: RunRecord) -> None:
-    """After a few epochs of steps whose sums differ in their last bits."""
+    """Assert that runs agree after a few epochs of steps whose sums differ in the last bits."""
     ours, theirs = (load_tensors(run.weights()) for run in (one, other))
     for name, weight in theirs.items():
         torch.testing.assert_close(ours[name], weight, atol=1e-6, rtol=1e-5)
@@ -169,7 +169,7 @@ def said(run: RunRecord) -> str:
     return f"{run.facts()['tier']} ({run.facts()['tier_reason']})"
 
 
-def test_a_failed_compilation_is_told_and_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_compilation_is_reported_and_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> None:
         raise RuntimeError("no such kernel\nand many lines more")
 
@@ -196,7 +196,7 @@ def test_what_cannot_be_traced_runs_as_the_module(tmp_path: Path, monkeypatch: p
 def test_a_program_with_other_numbers_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factor: float
 ) -> None:
-    """Whatever a compiler or a pass did wrong, a step before training would show it."""
+    """A check before training detects errors of a compiler or a pass."""
 
     def spoils(code: Any, **_: object) -> None:
         forward = code.forward
@@ -233,7 +233,7 @@ class Gap(Loss):
 
 
 def test_a_plugin_s_code_runs_as_it_is(tmp_path: Path) -> None:
-    """Its Python may look at numbers, count its calls, or do anything else that a program would lose."""
+    """Its Python code may use values or count its calls, which a program would lose."""
     write(tmp_path, PLUGIN, "gap.py")
     text = HARD.replace("loss: sparse_categorical_crossentropy", "loss: gap")
     text = text.replace("targets: {y: []}", "targets: {y: [to_categorical]}")
@@ -274,8 +274,8 @@ def test_auto_does_not_compile_without_a_compiler(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("recorded", ["eager", "traced"])
-def test_a_run_goes_on_in_its_tier(tmp_path: Path, recorded: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where this version or machine would choose another one."""
+def test_a_run_goes_on_in_its_execution_mode(tmp_path: Path, recorded: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if this version or machine would choose another mode."""
     config = write(tmp_path, HARD)
     run, _ = train(config, tmp_path / "runs", ["fit.epochs=2"])
     run.note(tier=recorded)

@@ -1,4 +1,4 @@
-"""Numbers that are not finite: a training stops at them, and no file ever holds one."""
+"""Non-finite numbers stop a training, and are never stored in a file."""
 
 import math
 from functools import partial
@@ -43,7 +43,7 @@ def stopped(config: Path, runs: Path) -> tuple[RunRecord, TrainingStopped]:
 
 
 def saved_numbers(run: RunRecord) -> list[np.ndarray]:
-    """Every float in the files of weights and checkpoints of a run."""
+    """Return every float in the weights and checkpoints of a run."""
     files = [*run.path.glob("model.safetensors"), *(run.path / "checkpoints").glob("*.safetensors")]
     return [v for file in files for v in load(file.read_bytes()).values() if v.dtype.kind == "f"]
 
@@ -52,7 +52,7 @@ def saved_numbers(run: RunRecord) -> list[np.ndarray]:
 def test_an_update_that_overflows_at_once_is_not_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
-    """Neither where a checkpoint is due at the end of that epoch nor where none is."""
+    """Neither if a checkpoint is due at the end of that epoch nor if none is."""
     monkeypatch.setattr(recorder, "EPOCH_SECONDS", seconds)
     run, error = stopped(linear(tmp_path), tmp_path / "runs")
     assert "'out/kernel' became nan or infinite by epoch 1, step 1: an update overflowed" in str(error)
@@ -88,10 +88,10 @@ def test_state_of_the_optimizer_that_overflows_is_not_saved(tmp_path: Path, monk
     assert str(error).endswith(f"the last finite weights are kept in {run.path}")
 
 
-def test_weights_that_are_not_finite_are_told_by_what_uses_them(
+def test_weights_that_are_not_finite_are_reported_by_what_uses_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No run of ours has such weights any more; one of an earlier version may."""
+    """Current runs cannot have such weights; runs of earlier versions may."""
     monkeypatch.chdir(tmp_path)
     run, _ = train(linear(tmp_path, "sgd: 1.0e-3"), tmp_path / "runs")
     weights = load(run.weights())

@@ -1,4 +1,4 @@
-"""Targets of one number a row, in whole runs: metrics agree with scikit-learn and the table of classes."""
+"""Targets of one value per row in whole runs: metrics agree with scikit-learn and the confusion matrix."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Labels, token ids and large whole numbers stay what they are, or are an error that names the row and the value."""
+"""Labels, token ids and large integers keep their values, or are an error that names the row and value."""
 
 from pathlib import Path
 from typing import Any
@@ -177,7 +177,7 @@ def test_numbers_in_text_are_cast_with_all_their_digits(tmp_path: Path) -> None:
         load_data(spec, Context(tmp_path, 0))
 
 
-def test_what_float32_rounds_is_said_once(tmp_path: Path) -> None:
+def test_what_float32_rounds_is_reported_once(tmp_path: Path) -> None:
     np.savez(tmp_path / "t.npz", x=np.array([[2**24 + 1], [3], [4], [5]]), y=np.zeros(4))
     _, events = train(config(tmp_path, **NUMBER), tmp_path / "runs")
     warnings = [event.text for event in events if isinstance(event, Note) and event.level == "warning"]
@@ -224,7 +224,7 @@ def test_a_raw_file_is_held_to_the_same(tmp_path: Path, suffix: str) -> None:
         predict_run(opened, raw([1.0, 1e300], [0.0, 1.0]))
 
 
-def test_rounding_is_told_by_the_bits_of_a_number() -> None:
+def test_rounding_is_reported_by_the_bits_of_a_number() -> None:
     random = np.random.default_rng(0)
     values = random.integers(-(2**63), 2**63 - 1, size=2_000) >> random.integers(0, 63, size=2_000)
     values = np.concatenate([values << random.integers(0, 8, size=2_000), [0, 1, -1, -(2**63), 2**63 - 1, 2**53, BIG]])

@@ -1,4 +1,4 @@
-"""What a model makes while it trains: pictures and texts that are right, and leave the training as it was."""
+"""Samples drawn during training: correct images and texts, without changing the training."""
 
 import json
 from pathlib import Path
@@ -150,7 +150,7 @@ def test_several_outputs_stand_below_one_another(opened: OpenedRun) -> None:
 
 @pytest.mark.parametrize("steps", [2, 4, 7])
 def test_a_run_that_was_left_draws_the_pictures_of_one_that_was_not(steps: int, tmp_path: Path) -> None:
-    """4 steps are an epoch: it is left in the first, at its end and in the second."""
+    """4 steps are an epoch; the run is stopped in the first, at its end and in the second."""
     config = write(tmp_path, PLAIN.rstrip() + CALLBACKS_WRITTEN)
     whole = train(config, tmp_path / "whole", ["fit.epochs=4"])[0]
     leave(config, tmp_path / "left", steps)
@@ -339,7 +339,7 @@ def test_samples_read_back_from_the_resolved_config(run: RunRecord) -> None:
     assert spec.fit.callbacks == open_run(run, device="cpu").experiment.spec.fit.callbacks
 
 
-def test_a_sample_that_cannot_be_made_is_said_and_the_training_goes_on(tmp_path: Path) -> None:
+def test_a_sample_that_cannot_be_made_is_reported_and_the_training_goes_on(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("abcdefgh" * 4)
     text = TEXT.replace("    - FIRST\n", "").replace("STEP", ", to_categorical").replace("epochs: 12", "epochs: 1")
     text = text.replace('seed_text: "abcdefgh"', 'seed_text: ""')

@@ -1,4 +1,4 @@
-"""From a config to a run folder and on to its figures and predictions: everything agrees, failures are told."""
+"""From a config to a run folder, metrics and predictions: all agree, and failures are reported."""
 
 import csv
 import json
@@ -55,12 +55,12 @@ fit: {epochs: 4, batch_size: 16, validation_split: 0.2}
 
 
 def evaluate_run(run: OpenedRun, what: str) -> Evaluation:
-    """As the command does it: `what` is a split or a file."""
+    """Evaluate a run as the command does; `what` is a split or a file."""
     return evaluate_rows(run, rows_of(run, what, targets=True), what)
 
 
 def write_flowers(path: Path, rows: int, seed: int) -> list[dict[str, str]]:
-    """Two lengths and a place, and the kind of flower that the lengths tell; most grow on a hill."""
+    """Write two lengths and a place, and the species that the lengths determine; most grow on a hill."""
     rng = np.random.default_rng(seed)
     table = []
     for row in range(rows):
@@ -80,7 +80,7 @@ def write_rows(path: Path, rows: Sequence[dict[str, str]]) -> Path:
 
 
 class Garden(NamedTuple):
-    """A trained run of FLOWERS, which tests only read, and the rows it knows."""
+    """A trained run of FLOWERS, for reading only, and its rows."""
 
     folder: Path
     run: RunRecord
@@ -93,7 +93,7 @@ class Garden(NamedTuple):
         return self.known[:72]
 
     def outputs(self, rows: Sequence[dict[str, str]]) -> Tensor:
-        """Probabilities from the rows and model.safetensors, by torch alone."""
+        """Compute probabilities from the rows and model.safetensors in plain torch."""
         w = load_tensors(self.run.weights())
         hidden = torch.tanh(self._inputs(rows) @ w["hidden/kernel"] + w["hidden/bias"])
         scaled = (hidden - w["norm/moving_mean"]) / torch.sqrt(w["norm/moving_variance"] + 1e-3)
@@ -201,13 +201,13 @@ def test_a_run_folder_that_was_moved_still_predicts_and_its_data_is_not_needed(g
         evaluate_run(moved, "test")
 
 
-def test_an_unknown_split_or_file_is_told(garden: Garden) -> None:
+def test_an_unknown_split_or_file_is_reported(garden: Garden) -> None:
     with pytest.raises(ConfigError, match="no file and no split 'tets'; did you mean 'test'"):
         evaluate_run(open_run(garden.run), "tets")
 
 
 def said(capsys: pytest.CaptureFixture[str], run: RunRecord, what: str, **options: Any) -> list[dict[str, str]]:
-    """What the command prints, as rows."""
+    """Return the command's output as rows."""
     settings = {"output": None, "classes": False, "keras_names": False, "view": None, "checkpoint": None}
     settings |= {"device": "cpu", "threads": None, "runs_dir": Path("runs")}
     predict_command(str(run.path), what, **{**settings, **options})
@@ -228,7 +228,7 @@ def test_the_command_prints_all_columns_or_the_classes_alone(
 
 
 def arrays(folder: Path, name: str = "data.npz", rows: int = 40, **more: np.ndarray) -> dict[str, np.ndarray]:
-    """An npz file with `x` (rows, 4), and what is given by names."""
+    """Write an npz file with `x` (rows, 4) and other arrays by name."""
     x = np.random.default_rng(7).normal(size=(rows, 4)).astype(np.float32)
     data = {"x": x, **more}
     np.savez(folder / name, allow_pickle=False, **data)  # type: ignore[arg-type]
@@ -356,7 +356,7 @@ def test_a_drawn_seed_is_recorded_and_gives_the_run_again(tmp_path: Path) -> Non
     assert outcome(again) == outcome(run)
 
 
-def test_half_precision_computes_in_half_and_keeps_weights_and_figures_in_full(tmp_path: Path) -> None:
+def test_half_precision_computes_in_half_and_keeps_weights_and_metrics_in_full(tmp_path: Path) -> None:
     config = write(tmp_path, HARD.replace("spread: 6.0", "spread: 1.0"))
     run, _ = train(config, tmp_path / "runs", ["fit.epochs=3", "compile.precision=mixed_bfloat16"])
     plain, _ = train(config, tmp_path / "full", ["fit.epochs=3"])
@@ -435,7 +435,7 @@ def test_checkpoints_of_batches_are_kept_and_a_run_goes_on_from_any_moment(tmp_p
     assert run.checkpoints.named("backup").step == 64
 
 
-def test_averages_that_are_not_kept_cannot_be_judged(tmp_path: Path) -> None:
+def test_averages_that_are_not_kept_cannot_be_evaluated(tmp_path: Path) -> None:
     path = with_callbacks(tmp_path, "swap_ema_weights")
     with pytest.raises(ConfigError, match="swap_ema_weights needs moving averages of the weights") as refused:
         train(path, tmp_path, ["compile.optimizer.adam.use_ema=false"])
@@ -455,7 +455,7 @@ class Listener(BaseHTTPRequestHandler):
         pass
 
 
-def test_figures_reach_a_server_and_one_that_is_away_is_said_once(tmp_path: Path) -> None:
+def test_metrics_reach_a_server_and_one_that_is_away_is_reported_once(tmp_path: Path) -> None:
     with HTTPServer(("127.0.0.1", 0), Listener) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -526,7 +526,7 @@ fit: {epochs: 2, batch_size: 10, shuffle: false}
 
 
 def diverging(folder: Path) -> Path:
-    """A config whose batches 1 and 2 are sound and whose third holds a number that overflows."""
+    """Write a config whose third batch has a value that overflows."""
     data = arrays(folder, size=np.ones((40, 2), dtype=np.float32))
     data["x"][25] = 3e38
     np.savez(folder / "data.npz", allow_pickle=False, **data)  # type: ignore[arg-type]
@@ -581,7 +581,7 @@ def test_terminate_on_nan_changes_nothing_about_that(tmp_path: Path) -> None:
 
 
 def failing_at(step: int, error: Exception) -> Callable[..., Any]:
-    """`Trainer.step`, but for one step that raises."""
+    """Return `Trainer.step`, except for one step that raises."""
     real = Trainer.step
 
     def fails(self: Trainer, batch: Any, number: int) -> Any:
@@ -690,7 +690,7 @@ def test_weights_that_no_loss_depends_on_cannot_be_trained(tmp_path: Path) -> No
         train(write(tmp_path, frozen), tmp_path / "runs")
 
 
-def test_a_misspelt_key_is_told_before_the_data_is_read(tmp_path: Path) -> None:
+def test_a_misspelt_key_is_reported_before_the_data_is_read(tmp_path: Path) -> None:
     config = write(
         tmp_path,
         "data: {source: {csv: nowhere.csv}, inputs: {a: []}, targets: {b: []}}\n"

@@ -63,7 +63,7 @@ def sections() -> dict[str, Section]:
 
 def node_settings(cls: type[BaseLayer]) -> list[Setting]:
     """Return the keys that a layer has in `model.layers` in addition to its arguments: node keys, call arguments."""
-    own = RNNKeys if cls.takes_described_cell else MergeKeys if cls.call_form == "several" else NodeKeys
+    own = RNNKeys if cls.takes_custom_cell else MergeKeys if cls.call_form == "several" else NodeKeys
     calls = [Setting(name, _of_call(call), _sentence(call.description)) for name, call in call_arguments(cls).items()]
     found = {setting.name: setting for setting in (*_keys(NodeKeys), *calls, *_keys(own))}
     if cls.call_form in ("none", "names"):

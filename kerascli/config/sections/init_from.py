@@ -19,7 +19,7 @@ from kerascli.component import Invalid
 from kerascli.config.sections.torchvision import Published, Weights, published, published_model, published_models
 from kerascli.errors import Fault, show
 from kerascli.files import impossible_path
-from kerascli.model.transfer import How, Take
+from kerascli.model.transfer import LayerSource, TransferMethod
 from kerascli.section import BaseSection, parse_section
 from kerascli.shapes import NonNegativeFloat
 
@@ -32,7 +32,7 @@ class TakeSpec(BaseSection):
 
     from_: str | None = Field(default=None, alias="from")
     """Name of the layer in the source; default: the layer's own name."""
-    how: How = "copy"
+    how: TransferMethod = "copy"
     """Copy the weights, or fill a wider or deeper model: Net2Net (Chen et al., 2015) or random padding."""
     noise: NonNegativeFloat = 0.05
     """Noise that net2wider adds to duplicated weights, as a fraction of their standard deviation."""
@@ -107,8 +107,8 @@ class InitFrom(BaseSection):
         assert self.weights is not None
         return published(self.torchvision, self.weights)
 
-    def takes(self) -> dict[str, Take]:
-        return {name: Take(take.from_ or name, take.how, take.noise) for name, take in self.map.items()}
+    def takes(self) -> dict[str, LayerSource]:
+        return {name: LayerSource(take.from_ or name, take.how, take.noise) for name, take in self.map.items()}
 
     @property
     def path(self) -> str | None:

@@ -7,7 +7,7 @@ from kerascli.errors import counted
 from kerascli.model.ir.nodes import Node
 from kerascli.model.ir.targets import name_of
 from kerascli.model.runtime.graph import Graph
-from kerascli.model.runtime.submodules import parts_of
+from kerascli.model.runtime.submodules import submodules_of
 from kerascli.model.runtime.weights import weights_of
 from kerascli.report.architecture.diagram import Box, Diagram, Edge, folded
 from kerascli.report.architecture.places import Part, Place, places
@@ -223,7 +223,7 @@ def _counts(graph: Graph) -> dict[str, dict[str, int]]:
     return {
         node.name: {
             weight.name: weight.count
-            for part in parts_of(node, module)
+            for part in submodules_of(node, module)
             for weight in weights_of(part.module, part.name, trainable=True)
         }
         for node, module in zip(graph.model.nodes, graph.nodes, strict=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.model.ir.nodes import Node, flat
 from kerascli.model.runtime.built import Built
-from kerascli.model.runtime.submodules import Inner, inside
+from kerascli.model.runtime.submodules import InnerNode, inner_nodes
 from kerascli.model.syntax.views import leading_to
 from kerascli.shapes import TensorSpec
 from kerascli.training.checks.row_independence import comparison_keeps_rows_apart, node_keeps_rows_apart
@@ -44,7 +44,7 @@ def _keeps_rows_apart(built: Built, pairs: Sequence[OutputTarget], *, figures: b
     nodes = model.nodes if figures else flat(leading_to(model.entries, model.outputs))
     pairs = pairs if figures else ()
     compared = [(each, pair.output) for pair in pairs for each in (pair.loss, *(use.metric for use in pair.metrics))]
-    all_nodes = [*(Inner(node, specs) for node in nodes), *inside(built.modules[node.name] for node in nodes)]
+    all_nodes = [*(InnerNode(node, specs) for node in nodes), *inner_nodes(built.modules[node.name] for node in nodes)]
     return all(comparison_keeps_rows_apart(each, specs[output]) for each, output in compared) and all(
         node_keeps_rows_apart(each.node, each.specs)
         for each in all_nodes

@@ -8,7 +8,7 @@ from kerascli.expressions.tree import Call, Name
 from kerascli.layers.base import BaseLayer
 from kerascli.layers.expressions.expr import Expr
 from kerascli.model.ir.nodes import Node
-from kerascli.model.ir.rnn import DescribedRNN
+from kerascli.model.ir.rnn import CustomCellRNN
 from kerascli.ops.expression import expression
 from kerascli.parts.activations import Linear, ReLU
 from kerascli.parts.base import Activation
@@ -69,7 +69,7 @@ class Tracer:
         return self._known[tensor]
 
     def _result(self, node: Node, index: int) -> Produced | None:
-        if isinstance(node.layer, DescribedRNN):
+        if isinstance(node.layer, CustomCellRNN):
             outputs = node.layer.cell.outputs
             return Tracer(node.layer.cell.nodes).of(outputs[index]) if index < len(outputs) else None
         if isinstance(node.layer, Expr):

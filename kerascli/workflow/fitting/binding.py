@@ -10,7 +10,7 @@ from torch import nn
 
 from kerascli.device import Choice
 from kerascli.errors import ConfigError
-from kerascli.model.runtime.submodules import parts_of
+from kerascli.model.runtime.submodules import submodules_of
 from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.optimizers.rule import Written
 from kerascli.optimizers.several import Optimizers
@@ -101,7 +101,7 @@ def _refuse_idle(experiment: Experiment) -> None:
     for node, module in reversed(list(zip(spec.model.nodes, experiment.graph.nodes, strict=True))):
         if node.layer.adds_losses() or reached.intersection(node.outputs):
             reached.update(node.used_names())
-            if any(name.startswith(f"{part.name}/") for part in parts_of(node, module) for name in trained):
+            if any(name.startswith(f"{part.name}/") for part in submodules_of(node, module) for name in trained):
                 return
     if not penalized:
         raise ConfigError("no trainable weight has a part in any loss: there is nothing to fit")

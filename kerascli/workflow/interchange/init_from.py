@@ -17,9 +17,9 @@ from kerascli.errors import ConfigError, DataError, Fault, FileRefused, KerasCli
 from kerascli.files import memory_limit, read_bytes
 from kerascli.interop.keras_import.model_file import open_model
 from kerascli.interop.published import published_tensors
-from kerascli.interop.torchvision_names import by_our_names, refuse_flattened, there
+from kerascli.interop.torchvision_names import config_name, refuse_flattened, to_our_names
 from kerascli.model.runtime.weights import Weight, lasting
-from kerascli.model.transfer import Take, Taken, take_by_name, take_mapped
+from kerascli.model.transfer import LayerSource, TransferredWeights, take_by_name, take_mapped
 from kerascli.runs.index import find_run
 from kerascli.training.build import Experiment
 from kerascli.workflow.interchange.importing import load_file
@@ -58,23 +58,25 @@ def init_weights(experiment: Experiment, config: Config, runs_dir: Path) -> Begu
     return Begun({**facts, "weights": sorted(taken.values)}, _said(weights, taken, str(facts["source"])))
 
 
-def _takes(wanted: InitFrom) -> dict[str, Take]:
+def _takes(wanted: InitFrom) -> dict[str, LayerSource]:
     """What `map` says; layers of torchvision's may be called as torchvision calls them."""
     takes = wanted.takes()
     if wanted.torchvision is None:
         return takes
-    return {here: replace(take, there=there(take.there)) for here, take in takes.items()}
+    return {here: replace(take, layer=config_name(take.layer)) for here, take in takes.items()}
 
 
-def _taken(wanted: InitFrom, experiment: Experiment, weights: Sequence[Weight], source: Mapping[str, Tensor]) -> Taken:
-    taken = Taken()
+def _taken(
+    wanted: InitFrom, experiment: Experiment, weights: Sequence[Weight], source: Mapping[str, Tensor]
+) -> TransferredWeights:
+    taken = TransferredWeights()
     if wanted.map:
         model, seed = experiment.spec.model, experiment.spec.seed
         taken.values = take_mapped(model, weights, source, _takes(wanted), seed=seed)
     if wanted.by_name or not wanted.map:
         rest = [weight for weight in weights if weight.name not in taken.values]
         more = take_by_name(rest, source, all_of_them=not wanted.by_name)
-        taken = Taken({**more.values, **taken.values}, more.passed_over)
+        taken = TransferredWeights({**more.values, **taken.values}, more.skipped)
     return taken
 
 
@@ -89,7 +91,7 @@ def _nothing(weights: Sequence[Weight], source: Mapping[str, Tensor], name: str)
     return ConfigError(Fault(text, ("model", "init_from"), "key", hint=safe_text(hint)))
 
 
-def _said(weights: Sequence[Weight], taken: Taken, source: str) -> str:
+def _said(weights: Sequence[Weight], taken: TransferredWeights, source: str) -> str:
     text = f"weights: {len(taken.values)} of {counted(len(weights), 'weight')} from {source}"
     layers = dict.fromkeys(w.name.rpartition("/")[0] for w in weights if w.name not in taken.values)
     new = ", ".join(list(layers)[:8]) + (" ..." if len(layers) > 8 else "")
@@ -104,7 +106,7 @@ def _source(
     if wanted.torchvision is not None:
         file = wanted.published.file
         tensors, digest = published_tensors(wanted.published, config.progress)
-        found = by_our_names(tensors, lasting(experiment.weights), _takes(wanted), file)
+        found = to_our_names(tensors, lasting(experiment.weights), _takes(wanted), file)
         return found, {"source": f"torchvision's {file}", "sha256": digest}
     if wanted.file is not None:
         return _file(folder / wanted.file)

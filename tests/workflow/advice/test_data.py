@@ -1,4 +1,4 @@
-"""Warnings about rows: labels among the inputs, shared and sorted rows, and what never varies."""
+"""Warnings about rows: labels among the inputs, duplicate and sorted rows, and constant columns."""
 
 import json
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ fit: {{epochs: 1, batch_size: 16{fit}}}
 
 
 def warned(folder: Path, text: str, joined: Sequence[str] = ("x",)) -> list[Fault]:
-    """The warnings; `joined` are the inputs that the model puts together."""
+    """Return the warnings; `joined` are the inputs that the model concatenates."""
     text = text.replace("INPUTS", f"[{', '.join(joined)}]") if len(joined) > 1 else text.replace(
         "{concatenate: INPUTS}, ", ""
     )  # fmt: skip
@@ -61,7 +61,7 @@ def texts(folder: Path, text: str, joined: Sequence[str] = ("x",)) -> list[str]:
 
 
 def measures(rows: int = 60) -> dict[str, np.ndarray]:
-    """Two columns of measurements, and a class that they do not tell."""
+    """Return two columns of measurements, and a class that is independent of them."""
     a, b = RANDOM.normal(size=(2, rows)).round(4)
     return {"a": a, "b": b, "kind": RANDOM.permutation(np.arange(rows) % 3)}
 
@@ -172,7 +172,7 @@ def test_rows_that_agree_in_their_inputs_alone_are_other_rows(tmp_path: Path) ->
 
 
 def test_rows_that_were_copied_before_the_split(tmp_path: Path) -> None:
-    """As often as the copies are in `train` twice, too: numbers like these do not repeat by chance."""
+    """Duplicates within `train` are counted, too; such values do not repeat by chance."""
     rows = measures(100)
     table(tmp_path / "rows.csv", **{name: np.concatenate([values, values]) for name, values in rows.items()})
     [fault] = warned(tmp_path, config(X, KIND, more="  split: {test: 0.2, seed: 1}"))
@@ -213,7 +213,7 @@ def test_pictures_that_differ_somewhere_are_different() -> None:
 
 
 def test_keys_are_equal_for_equal_rows_alone() -> None:
-    """Against tuples in a set: one-hot rows, fractions, words, and numbers that one file has as fractions."""
+    """Compared with a set of tuples: one-hot rows, fractions, words, and integers stored as floats in one file."""
     hot = np.eye(64)[RANDOM.integers(0, 64, 500)]
     whole, words = RANDOM.integers(-4, 5, 500), np.array([f"w{n}" for n in RANDOM.integers(0, 9, 500)], object)
     columns = [hot, whole, words]
@@ -224,7 +224,7 @@ def test_keys_are_equal_for_equal_rows_alone() -> None:
     np.testing.assert_array_equal(found["other"], found["one"][::-1])
 
 
-def test_whole_numbers_beyond_float64_are_told_apart() -> None:
+def test_whole_numbers_beyond_float64_are_distinguished() -> None:
     large = np.array([2**60, 2**60 + 1])
     assert len(np.unique(keys({"one": raw(large)})["one"])) == 2
 

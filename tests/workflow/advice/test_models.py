@@ -1,4 +1,4 @@
-"""Warnings about models: losses that take an output for what it is not, and a softmax that has no choice."""
+"""Warnings about models: losses that misinterpret an output, and a softmax over one value."""
 
 from pathlib import Path
 
@@ -65,7 +65,7 @@ NONE = {
         "[{reshape: [3, 2]}, {conv_1d: {filters: 3, kernel_size: 2}}, global_average_pooling_1d]", "crossentropy",
     ),
     "generalized": ("[{dense: 3}]", "categorical_generalized_cross_entropy"),
-    "a described cell": (
+    "a custom cell": (
         "[{reshape: [3, 2]}, {rnn: {cell: {states: {h: 3}, layers: [{concatenate: [input, h]}, {dense: {units: 3, "
         "name: y}}], next: {h: y}, outputs: y}}}]",
         "sparse_categorical_crossentropy",
@@ -220,7 +220,7 @@ def test_a_softmax_over_several_values(layers: str, tmp_path: Path) -> None:
     assert warned(tmp_path, layers, "mse") == []
 
 
-def test_a_shared_softmax_that_is_called_twice_is_told_once(tmp_path: Path) -> None:
+def test_a_shared_softmax_that_is_called_twice_is_reported_once(tmp_path: Path) -> None:
     more = "  shared: {top: {layers: [{dense: {units: 1, activation: softmax}}]}}"
     layers = "[{top: {inputs: x, name: a}}, {top: {inputs: x, name: b}}, {add: [a, b]}]"
     assert len(warned(tmp_path, layers, "mse", more)) == 1
