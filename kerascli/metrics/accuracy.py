@@ -1,4 +1,4 @@
-"""Accuracies: the share of predictions that name the right class."""
+"""Accuracy metrics: fractions of correct predictions."""
 
 from torch import Tensor
 
@@ -10,17 +10,17 @@ from kerascli.shapes import PositiveInt, Shape, TensorSpec
 
 
 class ShareRight(MeanMetric):
-    """A mean of hits; more is better."""
+    """Base class of accuracies: the fraction of correct predictions; higher is better."""
 
     direction = "max"
 
 
 @metric()
 class BinaryAccuracy(ShareRight):
-    """How often a probability is on the right side of the threshold."""
+    """Fraction of outputs that match binary targets (0 or 1) after thresholding."""
 
     threshold: float = 0.5
-    """From which value on a prediction counts as positive."""
+    """Outputs above this value are predicted as 1."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return (y_pred > self.threshold) == y_true
@@ -31,7 +31,7 @@ class BinaryAccuracy(ShareRight):
 
 @metric()
 class CategoricalAccuracy(ShareRight):
-    """How often the greatest output is the target's class; targets are one-hot."""
+    """Fraction of samples whose largest output is the true class; targets are one-hot."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return y_true.argmax(-1) == y_pred.argmax(-1)
@@ -42,7 +42,7 @@ class CategoricalAccuracy(ShareRight):
 
 @metric()
 class SparseCategoricalAccuracy(ShareRight):
-    """How often the greatest output is the target's class; targets are class numbers."""
+    """Fraction of samples whose largest output is the true class; targets are integer class labels."""
 
     sparse_targets = True
 
@@ -55,10 +55,10 @@ class SparseCategoricalAccuracy(ShareRight):
 
 @metric()
 class TopKCategoricalAccuracy(ShareRight):
-    """How often the target's class is among the `k` greatest outputs; targets are one-hot."""
+    """Fraction of samples whose true class is among the `k` largest outputs; targets are one-hot."""
 
     k: PositiveInt = 5
-    """How many of the highest predictions count."""
+    """Number of largest outputs among which the true class is searched."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return _in_top(y_true.argmax(-1), y_pred, self.k)
@@ -69,14 +69,14 @@ class TopKCategoricalAccuracy(ShareRight):
 
 @metric()
 class SparseTopKCategoricalAccuracy(ShareRight):
-    """How often the target's class is among the `k` greatest outputs; targets are class numbers."""
+    """Fraction of samples whose true class is among the `k` largest outputs; targets are integer class labels."""
 
     sparse_targets = True
 
     k: PositiveInt = 5
-    """How many of the highest predictions count."""
+    """Number of largest outputs among which the true class is searched."""
     from_sorted_ids: bool = False
-    """The outputs are ids of classes, the one with the highest score first, not scores."""
+    """Outputs are class ids in descending order of their scores, not the scores."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         if self.from_sorted_ids:
@@ -93,21 +93,24 @@ class SparseTopKCategoricalAccuracy(ShareRight):
 
 
 def _ids_fault(name: str, target: TensorSpec, output: TensorSpec) -> str | None:
-    """Return what keeps `output`, ids of classes in the order of their scores, from being compared with `target`."""
+    """Return why `output`, class ids in descending order of score, cannot be compared with `target`, or None."""
     if output.shape and same_shape(target.shape, output.shape[:-1]):
         return None
     return f"'{name}' with from_sorted_ids needs a class number for each list of ids {output}, got {target}"
 
 
 def _in_top(classes: Tensor, y_pred: Tensor, k: int) -> Tensor:
-    """Fewer than `k` outputs are greater than that of the class; ties count as in."""
+    """Return True where fewer than `k` outputs are greater than the true class's; ties count as correct."""
     own = y_pred.gather(-1, classes.unsqueeze(-1))
     return (y_pred > own).sum(-1) < k
 
 
 @metric(aliases=("acc",))
 class Accuracy(ShareRight):
-    """Binary, categorical or sparse categorical accuracy: whichever the shapes call for."""
+    """Binary, categorical or sparse categorical accuracy, selected by the shapes of targets and outputs.
+
+    One output unit: binary; integer class labels: sparse categorical; one-hot targets: categorical.
+    """
 
     sparse_targets = True
 
@@ -123,7 +126,10 @@ class Accuracy(ShareRight):
 
 
 def accuracy_for(target: Shape, output: Shape) -> ShareRight:
-    """What Keras takes 'accuracy' for (keras/src/trainers/compile_utils.py); shapes without the batch axis."""
+    """Return the metric that Keras selects for 'accuracy' (keras/src/trainers/compile_utils.py).
+
+    Shapes are without the batch axis.
+    """
     if not output or output[-1] == 1:
         return BinaryAccuracy()
     if len(target) < len(output) or target[-1] == 1:
