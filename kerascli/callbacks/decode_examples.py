@@ -1,4 +1,4 @@
-"""DecodeExamples: sequences in words: what was asked, what is right, what the model says."""
+"""DecodeExamples: input, target and prediction of rows as text."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,13 @@ from kerascli.shapes import PositiveInt
 
 @callback()
 class DecodeExamples(ShowsRows):
-    """Rows as text: the inputs, the truth, and the model's output with a mark where it is wrong.
+    """Write rows as text: inputs, target and the model's prediction, which is marked if it is wrong.
 
-    A decoder is given the words that it has written itself, not the true ones.
+    A decoder gets its own previous output tokens as input, not the target's (no teacher forcing).
     """
 
     count: PositiveInt = 10
-    """How many rows."""
+    """Number of rows."""
 
     def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
         if found := super().misfit(model):
@@ -30,7 +30,7 @@ class DecodeExamples(ShowsRows):
         return None
 
     def _target(self, model: ModelFacts) -> str | None:
-        """The target that the output is held against."""
+        """Return the target to compare the output to."""
         if model.decodes is not None:
             return model.decodes[1]
         name = self.output or next(iter(model.outputs))
@@ -53,10 +53,10 @@ class DecodeExamples(ShowsRows):
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A row in words."""
+    """A row as text."""
 
     asked: dict[str, str]
-    """The inputs that are text, by name."""
+    """Text inputs by name."""
     truth: str
     said: str
 
@@ -71,7 +71,7 @@ class Example:
 
 
 def examples(studio: Studio, view: str | None, rows: Rows, target: str, said: np.ndarray) -> list[Example]:
-    """Rows in words: what they ask, what is right by `target`, and what the model says."""
+    """Return rows as text: their inputs, `target` and the model's predictions `said` (token ids)."""
     facts = studio.facts(view)
     names = [name for name in facts.inputs if facts.decodes is None or name != facts.decodes[0]]
     found = []
@@ -84,5 +84,5 @@ def examples(studio: Studio, view: str | None, rows: Rows, target: str, said: np
 
 
 def _shown(text: str) -> str:
-    """On one line."""
+    """Escape newlines."""
     return text.replace("\n", "\\n")

@@ -1,4 +1,4 @@
-"""LambdaCallback: what formulas over an epoch's figures say."""
+"""LambdaCallback: formulas over an epoch's metrics that stop training or are printed."""
 
 from typing import Annotated
 
@@ -27,14 +27,17 @@ _TIMES = ("epoch_begin", "epoch_end", "train_begin", "train_end", "train_batch_b
 
 @callback()
 class LambdaCallback(Callback):
-    """Stops by a formula, and shows the value of another, over `epoch` (from 0), `lr` and the epoch's figures."""
+    """Stop training by a formula, or print the value of one, after each epoch.
+
+    Formulas are over the epoch's metrics (`loss`, `val_loss`), `epoch` (from 0) and `lr`, the learning rate.
+    """
 
     refused = {f"on_{time}": _CODE for time in _TIMES}  # noqa: RUF012
 
     stop: Formula | None = None
-    """A condition such as `val_loss > 2 * loss`: training stops after the first epoch in which it is true."""
+    """Condition such as `val_loss > 2 * loss`: training stops after the first epoch in which it is true."""
     show: Formula | None = None
-    """A formula such as `val_loss / loss`, whose value is said after each epoch."""
+    """Formula such as `val_loss / loss`, whose value is printed after each epoch."""
 
     def watched(self) -> tuple[str, ...]:
         texts = [text for text in (self.stop, self.show) if text is not None]

@@ -1,4 +1,4 @@
-"""ManifoldGrid: what a decoder makes of the points of its plane."""
+"""ManifoldGrid: images that a decoder makes of a grid of latent points."""
 
 from statistics import NormalDist
 
@@ -12,15 +12,16 @@ from kerascli.shapes import PositiveFloat, PositiveInt, show_shape
 
 @callback()
 class ManifoldGrid(ShowsImages):
-    """Images that a decoder makes of a grid of points, as Keras's variational autoencoders are shown.
+    """Draw the images that a decoder makes of a grid of points of a two-dimensional latent space.
 
-    The points are quantiles of the normal distribution from 5 to 95 per cent, or with `extent` evenly spaced.
+    As in Keras's examples of variational autoencoders. The coordinates are the quantiles of the standard normal
+    distribution from 5 to 95 per cent, or with `extent` evenly spaced.
     """
 
     size: PositiveInt = 15
-    """How many images on a side."""
+    """Number of images along each side of the grid."""
     extent: PositiveFloat | None = None
-    """The grid goes from -extent to extent in even steps; null: by quantiles."""
+    """Range of the grid, from -extent to extent, evenly spaced; null: normal quantiles."""
 
     def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
         shapes = [spec.shape for spec in model.inputs.values()]

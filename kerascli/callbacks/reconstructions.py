@@ -1,4 +1,4 @@
-"""Reconstructions: images, and below each what the model makes of it."""
+"""Reconstructions: input images and the model's outputs for them."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,12 @@ from kerascli.shapes import PositiveInt, Words, show_shape
 
 @callback()
 class Reconstructions(ShowsRows, ShowsImages):
-    """Images in the upper row, the model's output for each below it; `value_range` is that of both."""
+    """Draw input images in the upper row and the model's output for each below; `value_range` is that of both."""
 
     count: PositiveInt = 10
-    """How many images."""
+    """Number of images."""
     outputs: Words = ()
-    """Outputs to show in place of the input and one output, a row for each."""
+    """Names of outputs to draw, one row each, in place of the input and one output."""
 
     def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
         if self.outputs and self.output is not None:
@@ -49,18 +49,18 @@ class Reconstructions(ShowsRows, ShowsImages):
         made = self.pixels(self.chosen(outputs))
         channels = max(given.shape[-1], made.shape[-1])
         pair = [np.repeat(each, channels, -1) if each.shape[-1] < channels else each for each in (given, made)]
-        if pair[0].shape != pair[1].shape:  # an image that comes out larger is compared with the one enlarged
+        if pair[0].shape != pair[1].shape:  # the input is enlarged to the size of a larger output
             factor = pair[1].shape[1] // pair[0].shape[1]
             pair[0] = pair[0].repeat(factor, 1).repeat(factor, 2)
         return Images(np.stack(pair), f"{rows.split} images, and what is made of them", ("input", "output"))
 
     def _each(self) -> list["Reconstructions"]:
-        """One for each output that is shown."""
+        """Return one callback per output to draw."""
         return [self.model_copy(update={"output": name}) for name in self.outputs] or [self]
 
 
 def _unlike(outputs: Sequence[str], model: ModelFacts) -> tuple[str, str] | None:
-    """Images in rows below one another are of one shape."""
+    """Return the fault if the outputs, drawn in one grid, have different shapes, or None."""
     shapes = {name: model.outputs[name].shape for name in outputs}
     if len(set(shapes.values())) == 1:
         return None

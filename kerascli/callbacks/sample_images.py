@@ -1,4 +1,4 @@
-"""SampleImages: what a generator makes of the same noise, epoch by epoch."""
+"""SampleImages: images that a generator makes of fixed noise."""
 
 from typing import Literal
 
@@ -11,17 +11,17 @@ from kerascli.shapes import PositiveInt
 
 @callback()
 class SampleImages(ShowsImages):
-    """A grid of images that the model, or a view, makes of noise; it is the same noise in every epoch.
+    """Draw a grid of images that the model, or a view, generates from noise, the same noise in every epoch.
 
-    An input of whole numbers is a class: the columns go through the classes in turn.
+    An integer input is taken as a class label; the columns cycle through the classes.
     """
 
     rows: PositiveInt = 4
-    """Of pictures."""
+    """Number of rows of the grid."""
     columns: PositiveInt = 8
-    """Pictures beside one another."""
+    """Number of columns of the grid."""
     noise: Literal["normal", "uniform"] = "normal"
-    """normal: mean 0, deviation 1; uniform: from -1 to 1."""
+    """Distribution of the noise: normal (mean 0, standard deviation 1) or uniform (from -1 to 1)."""
 
     def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
         for name, spec in model.inputs.items():

@@ -1,4 +1,4 @@
-"""TensorBoard: figures and histograms of weights in event files, which `tensorboard --logdir RUN/logs` shows."""
+"""TensorBoard: metrics and histograms of weights in event files, for `tensorboard --logdir RUN/logs`."""
 
 import re
 from collections.abc import Collection
@@ -22,10 +22,11 @@ from kerascli.shapes import NonNegativeInt, PositiveInt
 
 @callback(name="tensorboard")
 class TensorBoard(Callback):
-    """Figures under `epoch_loss` ... in the folders `train` and `validation`; steps are epochs from 0, as in Keras.
+    """Write metrics as event files for TensorBoard: `epoch_loss` ..., in the folders `train` and `validation`.
 
-    With a number as `update_freq` also `batch_loss` ... every so many batches, by the number of batches done. Needs
-    the package tensorboard (the extra `kerascli[tensorboard]`).
+    Steps are epochs from 0, as in Keras. With `batch` or a number as `update_freq` also `batch_loss` ..., whose steps
+    are batches. `tensorboard --logdir RUN/logs` displays them. Needs the package tensorboard
+    (`pip install 'kerascli[tensorboard]'`).
     """
 
     refused = {  # noqa: RUF012
@@ -37,15 +38,15 @@ class TensorBoard(Callback):
     }
 
     log_dir: str = "tensorboard"
-    """The folder inside the run's logs/."""
+    """Name of the folder in logs/ of the run folder."""
     histogram_freq: NonNegativeInt = 0
-    """Every how many epochs to write histograms of the weights; 0: never."""
+    """Number of epochs between histograms of the weights; 0: no histograms."""
     write_steps_per_second: bool = False
-    """Write how many steps an epoch made in a second."""
+    """Also write the training steps per second of each epoch."""
     update_freq: Annotated[Literal["epoch"] | PositiveInt, BeforeValidator(lambda v: 1 if v == "batch" else v)] = (
         "epoch"
     )
-    """epoch, batch, or every how many batches."""
+    """Frequency of writing: `epoch`, `batch` (every batch), or a number of batches."""
 
     @field_validator("log_dir")
     @classmethod
