@@ -1,4 +1,4 @@
-"""What other languages write, and what is written here: the ends of errors."""
+"""Suggestions for errors: the equivalents of what other languages write."""
 
 # ruff: noqa: RUF001
 
@@ -12,18 +12,18 @@ CHARACTERS: Mapping[str, str] = {
     "≥": "write '>='", "≠": "write '!='", "π": "write pi", "“": "write '\"'", "”": "write '\"'", "‘": "write \"'\"",
     "’": "write \"'\"",
 }  # fmt: skip
-"""By a character that begins nothing."""
+"""Suggestion by an unexpected character."""
 WORDS: Mapping[str, str] = {
     "for": "there are no loops; operations are of whole tensors", "is": "write '=='", "in": "write isin(a, b)",
     "xor": "write logical_xor(a, b)", ",": "several values are a list: [a, b]", "lambda": "there are no functions here",
     "<>": "write '!='", "=>": "write '>='", "=<": "write '<='",
 }  # fmt: skip
-"""By a word, or two signs, where something else is expected."""
+"""Suggestion by an unexpected word or pair of operator characters."""
 FUNCTIONS_OF_TENSORS: Mapping[str, str] = {
     "pow": "write x ** y", "int": "write cast(x, 'int32')", "float": "write cast(x, 'float32')",
     "len": "write shape(x)[0]",
 }  # fmt: skip
-"""By a function that is of numbers only."""
+"""Suggestion by a function that accepts numbers only."""
 _ATTRIBUTES: Mapping[str, str] = {
     "shape": "shape({})", "ndim": "ndim({})", "size": "size({})", "dtype": "dtype({})", "T": "transpose({})",
     "mT": "swapaxes({}, -1, -2)", "real": "real({})", "imag": "imag({})",
@@ -37,7 +37,7 @@ _NAMES: Mapping[str, str] = {
 
 
 def meant_by(name: str) -> str:
-    """`; write shape(x)` for a name that stands for nothing here, as `x.shape`; or nothing."""
+    """Return a suggestion such as `; write shape(x)` for an unknown name such as `x.shape`; else ''."""
     owner, _, last = name.rpartition(".")
     if owner and last in _ATTRIBUTES:
         return f"; write {_ATTRIBUTES[last].format(owner)}"

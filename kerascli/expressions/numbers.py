@@ -1,4 +1,4 @@
-"""The value of an expression over plain numbers, texts and lists; every step is bounded."""
+"""Evaluation of expressions over numbers, strings and lists; every step has bounded size."""
 
 import math
 import operator
@@ -30,7 +30,7 @@ from kerascli.expressions.tree import (
 Value = int | float | bool | str | None | list[Any]
 
 _MAX_BITS = 512
-"""Whole numbers on the way to a result; a longer power or product is refused before it is computed."""
+"""Maximum bits of intermediate integers; a power or product beyond it is an error before it is computed."""
 
 _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv,
@@ -43,7 +43,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def _round(value: float, digits: int | None = None) -> float:
-    """Python's round: halves to even. Its digits are bounded, since it computes 10**digits."""
+    """Round as Python does, halves to even. The digits are bounded, since it computes 10**digits."""
     if digits is not None and abs(digits) > 30:
         raise ValueError
     return round(value, digits)
@@ -58,12 +58,12 @@ FUNCTIONS: Mapping[str, tuple[int, int, Callable[..., Any]]] = {
     "sin": (1, 1, math.sin), "cos": (1, 1, math.cos), "tan": (1, 1, math.tan),
     "min": (1, 99, min), "max": (1, 99, max), "sum": (1, 1, sum), "len": (1, 1, len),
 }  # fmt: skip
-"""By name: the least and the most arguments, and what computes it."""
+"""By name: minimum and maximum number of arguments, and the function."""
 _OF_LISTS = {"min", "max", "sum", "len"}
 
 
 def evaluate(tree: Node, names: Mapping[str, Value]) -> Value:
-    """The value of a tree; `names` are numbers, texts, booleans or lists of them. Raises ExpressionError."""
+    """Evaluate a tree; `names` are numbers, strings, booleans or lists of them. Raises ExpressionError."""
     value = Evaluator(names).value(tree)
     if isinstance(value, int) and abs(value) > MAX_INTEGER:
         raise ExpressionError("the result is out of range: a whole number is at most 10^18", tree.column, tree.length)
@@ -71,9 +71,9 @@ def evaluate(tree: Node, names: Mapping[str, Value]) -> Value:
 
 
 def check(tree: Node, names: Collection[str] | None = None) -> None:
-    """Refuse what no values make right, also where `evaluate` may never come. Raises ExpressionError.
+    """Check a tree for errors that do not depend on values, also in branches that `evaluate` may not reach.
 
-    `names` are those that there will be; None: that is not known here.
+    `names` are the names that will be defined; None: they are unknown. Raises ExpressionError.
     """
     known = Evaluator(dict.fromkeys(names or (), 0))
     for node, _ in walk(tree):
@@ -111,7 +111,7 @@ def _check_operator(node: Binary) -> None:
 
 
 class Evaluator:
-    """Walks a tree; over other values (`kerascli.ops.expression`) it is derived from."""
+    """Evaluator of a tree over numbers; `kerascli.ops.evaluator` derives one over tensors."""
 
     def __init__(self, names: Mapping[str, Value]) -> None:
         self._names = names
@@ -239,7 +239,7 @@ class Evaluator:
 
     @staticmethod
     def _compute(function: Callable[..., Any], numbers: Sequence[int | float], node: Node) -> Value:
-        """Apply, with every way to fail or to blow up as an ExpressionError at the operator."""
+        """Apply a function to numbers. Raises ExpressionError at the operator for errors and too large results."""
         try:
             if function is operator.pow:
                 _check_power(*numbers)
@@ -264,7 +264,7 @@ _MODULES = frozenset(("keras", "ops", "backend", "nn", "linalg", "math", "numpy"
 
 
 def dotted(node: Call) -> ExpressionError:
-    """What is said of a call of something's method, or of a module's function."""
+    """Return the error for a call of a method, or of a function with a module name."""
     owner, _, name = node.function.rpartition(".")
     *before, last = owner.split(".")
     if not _MODULES.issuperset(before) or last not in {*_MODULES, "image"} or owner == "image":

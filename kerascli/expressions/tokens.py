@@ -1,4 +1,4 @@
-"""An expression in words: numbers, texts, names and operators."""
+"""Tokenizer of expressions: numbers, strings, names and operators."""
 
 import re
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Token:
 
 
 def tokenize(text: str) -> list[Token]:
-    """All tokens, an `end` last; raises ExpressionError."""
+    """Return all tokens, with an `end` last. Raises ExpressionError."""
     if len(text) > MAX_LENGTH:
         raise ExpressionError(f"an expression has at most {MAX_LENGTH:,} characters, this one has {len(text):,}", 1)
     tokens: list[Token] = []

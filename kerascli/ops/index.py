@@ -1,4 +1,4 @@
-"""`x[...]`: NumPy's basic indexing, and whole numbers in a tensor."""
+"""Indexing `x[...]` as in NumPy: basic indexing, and integer tensors."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from kerascli.ops.base import ArgumentError, told
 
 
 def index(x: Tensor, items: Sequence[Any]) -> Tensor:
-    """Numbers, slices (steps may be negative), `...`, None for a new axis, and tensors of whole numbers."""
+    """Index a tensor by integers, slices (also with negative steps), `...`, None (a new axis) and integer tensors."""
     if sum(item is Ellipsis for item in items) > 1:
         raise ArgumentError("only one '...' can stand in an index")
     used = sum(item is not None and item is not Ellipsis for item in items)
@@ -31,7 +31,7 @@ def index(x: Tensor, items: Sequence[Any]) -> Tensor:
 
 
 def _forwards(x: Tensor, part: slice, axis: int) -> tuple[Tensor, slice]:
-    """torch knows no negative steps: what one would take, taken forwards, and turned."""
+    """Replace a negative step, which torch lacks, by a positive one and a flip."""
     if part.step is None or part.step > 0:
         return x, part
     if part.step == 0:

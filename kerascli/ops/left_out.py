@@ -1,4 +1,4 @@
-"""What keras.ops has and a formula has not, each with its reason: said to whoever calls it."""
+"""Operations of keras.ops that formulas do not have, with the reasons given in errors."""
 
 from collections.abc import Mapping
 

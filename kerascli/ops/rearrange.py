@@ -1,4 +1,4 @@
-"""Axes by name: split, put in order and joined."""
+"""The rearrange operation: split, transpose and join named axes."""
 
 import math
 import re
@@ -10,7 +10,10 @@ from kerascli.ops.base import ArgumentError, op
 
 @op()
 def rearrange(tensor: Tensor, pattern: str, **axes_lengths: int) -> Tensor:
-    """'b (h k) c -> b h (k c)', k=2: axes named on both sides of '->'; a bracket is one axis of several."""
+    """Split, transpose and join axes by a pattern such as 'b (h k) c -> b h (k c)', k=2.
+
+    Each axis is named on both sides of '->'; brackets group several names to one axis.
+    """
     sides = pattern.split("->")
     if len(sides) != 2:
         raise ArgumentError(f"rearrange: pattern: expected 'axes -> axes', got '{pattern}'")
@@ -31,14 +34,14 @@ def rearrange(tensor: Tensor, pattern: str, **axes_lengths: int) -> Tensor:
 
 
 def _groups(side: str) -> list[list[str]]:
-    """'b (h k)' -> [['b'], ['h', 'k']]."""
+    """Parse a side of a pattern: 'b (h k)' gives [['b'], ['h', 'k']]."""
     if not re.fullmatch(r"(\s*(\w+|\([\w\s]+\)))*\s*", side):
         raise ArgumentError(f"rearrange: pattern: expected names and brackets with names in them, got '{side.strip()}'")
     return [part.strip("()").split() for part in re.findall(r"\w+|\([\w\s]+\)", side)]
 
 
 def _sizes(group: list[str], length: int, given: dict[str, int]) -> dict[str, int]:
-    """The sizes of the parts of an axis; one that is not given is what is left."""
+    """Return the sizes of the named parts of an axis; one that is not given is inferred."""
     open_ = [name for name in group if name not in given]
     known = math.prod(given[name] for name in group if name in given)
     if len(open_) > 1:

@@ -88,8 +88,8 @@ class FlatOptimizer:
         """Make one step from gradients in the order of the weights; a weight without one is not updated.
 
         With a `loss_scale_factor` or `loss_scale`, the gradients must be those of the scaled loss. `assigned` are
-        weights with the values that the forward pass gave them, from which the step starts. If loss or gradients are not
-        finite, this step and all later ones change nothing (`bad_step`).
+        weights with the values that the forward pass gave them, from which the step starts. If loss or gradients are
+        not finite, this step and all later ones change nothing (`bad_step`).
         """
         for group, positions in zip(self._groups, self._positions, strict=True):
             group.take([gradients[i] for i in positions])

@@ -30,10 +30,7 @@ class Linear(Activation):
 
 @part(ACTIVATIONS, name="relu")
 class ReLU(Activation):
-    """Rectified linear unit: max(x, 0).
-
-    In full: max_value for x >= max_value, x for threshold < x < max_value, negative_slope * (x - threshold) else.
-    """
+    """Rectified linear unit: max(x, 0), optionally with a negative slope, a maximum and a threshold."""
 
     negative_slope: float = 0.0
     """Slope of the negative part."""
@@ -82,10 +79,7 @@ class Elu(Activation):
 
 @part(ACTIVATIONS)
 class Celu(Activation):
-    """Continuously differentiable exponential linear unit (Barron, 2017).
-
-    max(x, 0) + min(0, alpha * (exp(x / alpha) - 1)).
-    """
+    """Continuously differentiable ELU: max(x, 0) + min(0, alpha * (exp(x / alpha) - 1)) (Barron, 2017)."""
 
     alpha: float = 1.0
     """Scale of the negative part, whose limit is -alpha."""
@@ -96,10 +90,7 @@ class Celu(Activation):
 
 @part(ACTIVATIONS)
 class Selu(Plain):
-    """Scaled exponential linear unit: scale * elu(x, alpha) (Klambauer et al., 2017).
-
-    alpha = 1.6733 and scale = 1.0507 keep mean 0 and variance 1 from layer to layer, with `lecun_normal` kernels.
-    """
+    """Scaled ELU, 1.0507 * elu(x, 1.6733): mean 0, variance 1 with lecun_normal kernels (Klambauer et al., 2017)."""
 
     function = F.selu
 
@@ -138,10 +129,7 @@ class Mish(Plain):
 
 @part(ACTIVATIONS)
 class Glu(Activation):
-    """Gated linear unit: a * sigmoid(b), a and b the halves of the input along `axis` (Dauphin et al., 2017).
-
-    The size of the axis, which must be even, is halved.
-    """
+    """Gated linear unit: a * sigmoid(b) of the halves a and b of an (even) axis (Dauphin et al., 2017)."""
 
     axis: Axis = -1
 
@@ -297,10 +285,7 @@ class LogSoftmax(Activation):
 
 @part(ACTIVATIONS)
 class Sparsemax(Activation):
-    """Sparsemax, a softmax with exact zeros (Martins and Astudillo, 2016).
-
-    The Euclidean projection of the input onto the probability simplex along `axis`.
-    """
+    """Sparsemax, the projection onto the probability simplex: exact zeros (Martins and Astudillo, 2016)."""
 
     axis: Axis = -1
 

@@ -57,10 +57,7 @@ class Identity(Initializer):
 
 @part(INITIALIZERS, aliases=("normal",))
 class RandomNormal(Initializer):
-    """Initializer with normally distributed values.
-
-    As in every random initializer, a `seed` takes precedence over the run's.
-    """
+    """Initializer with normally distributed values. As in every random initializer, `seed` overrides the run's."""
 
     mean: float = 0.0
     """Mean of the values."""
@@ -109,11 +106,7 @@ class RandomUniform(Initializer):
 
 @part(INITIALIZERS, aliases=("orthogonal_initializer",))
 class Orthogonal(Initializer):
-    """Initializer with an orthogonal matrix, times `gain` (Saxe et al., 2014).
-
-    All axes but the last are flattened to the rows. With fewer rows than columns the rows are orthonormal, else the
-    columns.
-    """
+    """Initializer with orthonormal rows (all axes but the last) or columns, times `gain` (Saxe et al., 2014)."""
 
     gain: float = 1.0
     """Multiplicative factor of the orthogonal matrix."""
@@ -180,58 +173,49 @@ class FixedScaling(Initializer):
 
 @part(INITIALIZERS)
 class GlorotUniform(FixedScaling):
-    """Glorot (Xavier) uniform initializer: uniform in [-limit, limit], limit = sqrt(6 / (fan_in + fan_out)).
-
-    Glorot and Bengio, 2010.
-    """
+    """Glorot (Xavier) initializer: uniform within +-sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
 
     scale, mode, distribution = 1.0, "fan_avg", "uniform"
 
 
 @part(INITIALIZERS)
 class GlorotNormal(FixedScaling):
-    """Glorot (Xavier) normal initializer: truncated normal, standard deviation sqrt(2 / (fan_in + fan_out)).
-
-    Glorot and Bengio, 2010.
-    """
+    """Glorot (Xavier) initializer: truncated normal, stddev sqrt(2 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
 
     scale, mode, distribution = 1.0, "fan_avg", "truncated_normal"
 
 
 @part(INITIALIZERS)
 class HeUniform(FixedScaling):
-    """He uniform initializer, for relu: uniform in [-limit, limit], limit = sqrt(6 / fan_in) (He et al., 2015)."""
+    """He initializer, for relu: uniform within +-sqrt(6 / fan_in) (He et al., 2015)."""
 
     scale, mode, distribution = 2.0, "fan_in", "uniform"
 
 
 @part(INITIALIZERS)
 class HeNormal(FixedScaling):
-    """He normal initializer, for relu: truncated normal, standard deviation sqrt(2 / fan_in) (He et al., 2015)."""
+    """He initializer, for relu: truncated normal, stddev sqrt(2 / fan_in) (He et al., 2015)."""
 
     scale, mode, distribution = 2.0, "fan_in", "truncated_normal"
 
 
 @part(INITIALIZERS)
 class LecunUniform(FixedScaling):
-    """LeCun uniform initializer: uniform in [-limit, limit], limit = sqrt(3 / fan_in) (LeCun et al., 1998)."""
+    """LeCun initializer: uniform within +-sqrt(3 / fan_in) (LeCun et al., 1998)."""
 
     scale, mode, distribution = 1.0, "fan_in", "uniform"
 
 
 @part(INITIALIZERS)
 class LecunNormal(FixedScaling):
-    """LeCun normal initializer, for selu: truncated normal with standard deviation sqrt(1 / fan_in).
-
-    LeCun et al., 1998.
-    """
+    """LeCun initializer, for selu: truncated normal, stddev sqrt(1 / fan_in) (LeCun et al., 1998)."""
 
     scale, mode, distribution = 1.0, "fan_in", "truncated_normal"
 
 
 @part(INITIALIZERS, name="stft", aliases=("stft_initializer",))
 class STFT(Initializer):
-    """Initializer with the kernel of a short-time Fourier transform, its real or its imaginary part.
+    """Initializer with the real or imaginary kernel of a short-time Fourier transform.
 
     The weight has the shape (frame length, channels, frequencies), with at least 2 frequencies.
     """
@@ -307,10 +291,7 @@ def _truncated(shape: tuple[int, ...], dtype: torch.dtype, source: torch.Generat
 
 
 def with_fans(initializer: Initializer, input_axes: tuple[int, ...], output_axes: tuple[int, ...]) -> Initializer:
-    """Return the initializer with the given input and output axes, unless it has its own.
-
-    For weights with several axes of inputs or outputs.
-    """
+    """Return the initializer with these input and output axes, unless it has its own."""
     if not isinstance(initializer, (VarianceScaling, FixedScaling)):
         return initializer
     if initializer.input_axes is not None and initializer.output_axes is not None:
