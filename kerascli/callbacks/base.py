@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import Field
 
 from kerascli.component import Component, Registry
-from kerascli.errors import suggestion, there_are
+from kerascli.errors import suggestion
 from kerascli.events import AppendRow, Post, WriteHistograms, WriteSample, WriteScalars
 from kerascli.shapes import NonNegativeInt
 
@@ -141,8 +141,8 @@ class Callback(Component):
                 continue
             if figure.removeprefix("val_") in names:
                 return f"there is no '{figure}' without validation; add validation_data or validation_split to fit"
-            close = suggestion(figure, names) or f"; {there_are(sorted(names))}"
-            return f"there is no figure '{figure}' to watch{close}"
+            close = suggestion(figure, names) or f"; available: {', '.join(sorted(names))}"
+            return f"unknown metric '{figure}' in {self.names_figure_in(figure)}{close}"
         return None
 
     def start(self) -> State:

@@ -24,9 +24,9 @@ class DecodeExamples(ShowsRows):
             return found
         shape = self.chosen(model.outputs).shape
         if len(shape) not in (1, 2):
-            return "output", "needs an output with a probability for each word: (words,) or (steps, words)"
+            return "output", "needs an output with one probability per token: (tokens,) or (steps, tokens)"
         if self._target(model) not in model.texts:
-            return "output", "needs a target that is text, of text_vectorization or string_lookup"
+            return "output", "needs a text target, made by text_vectorization or string_lookup"
         return None
 
     def _target(self, model: ModelFacts) -> str | None:

@@ -30,9 +30,9 @@ class GenerateText(Sampler):
 
     def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
         if model.decodes is not None:
-            return "view", "needs a language model; what a decoder writes is shown by decode_examples"
+            return "view", "needs a language model; use decode_examples for a decoder"
         if len(model.inputs) != 1 or not set(model.inputs) & set(model.texts):
-            return "view", "needs a model whose one input is text, split by text_vectorization"
+            return "view", "needs a model with a single text input, made by text_vectorization"
         return None
 
     def sample(self, studio: Studio) -> Text:

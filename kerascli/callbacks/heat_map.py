@@ -35,9 +35,9 @@ class HeatMap(ShowsRows):
             name = getattr(self, setting)
             if name is not None and name not in model.texts:
                 known = suggestion(name, model.texts) or f"; there are {', '.join(sorted(model.texts)) or 'none'}"
-                return setting, f"'{name}' is no text of the data{known}"
+                return setting, f"'{name}' is not a text input or target{known}"
         shape = self.chosen(model.outputs).shape
-        return None if len(shape) in (2, 3) else ("output", f"needs one or several matrices, got {show_shape(shape)}")
+        return None if len(shape) in (2, 3) else ("output", f"needs an output of matrices, got {show_shape(shape)}")
 
     def sample(self, studio: Studio) -> Heat:
         rows = studio.rows(self.row + 1, self.split)

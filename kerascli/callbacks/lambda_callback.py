@@ -21,7 +21,7 @@ def _can_be_read(text: str) -> str:
 
 Formula = Annotated[str, AfterValidator(_can_be_read)]
 
-_CODE = "a config holds no Python code: write a formula as 'stop' or 'show', or a callback of your own as a plugin"
+_CODE = "a config contains no Python code; write a formula for 'stop' or 'show', or a custom callback as a plugin"
 _TIMES = ("epoch_begin", "epoch_end", "train_begin", "train_end", "train_batch_begin", "train_batch_end")
 
 

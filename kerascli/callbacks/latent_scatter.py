@@ -27,7 +27,7 @@ class LatentScatter(ShowsRows):
         if found := super().misfit(model):
             return found
         shape = self.chosen(model.outputs).shape
-        return None if shape == (2,) else ("output", f"needs two numbers a row, got {show_shape((None, *shape))}")
+        return None if shape == (2,) else ("output", f"needs an output (None, 2), got {show_shape((None, *shape))}")
 
     def sample(self, studio: Studio) -> Points:
         rows = studio.rows(self.count, self.split)

@@ -28,12 +28,12 @@ def _read(value: Any) -> Any:
     """Parse a schedule, first deciding which of the three forms it has, so that errors are about that one."""
     if isinstance(value, (list, tuple)):
         if not value or not all(map(_is_pair, value)):
-            raise ValueError(f"expected pairs [from epoch, rate] such as [[0, 0.1], [10, 0.01]], got {show(value)}")
+            raise ValueError(f"expected pairs [first epoch, rate] such as [[0, 0.1], [10, 0.01]], got {show(value)}")
         return tuple((epoch, float(rate)) for epoch, rate in value)
     if isinstance(value, (dict, Schedule)):
         return SCHEDULES.parse(value)
     if not isinstance(value, str):
-        raise ValueError(f"expected a formula, a list of [from epoch, rate] or a schedule, got {show(value)}")
+        raise ValueError(f"expected a formula, a list of [first epoch, rate] or a schedule, got {show(value)}")
     return value
 
 
@@ -66,7 +66,7 @@ class LearningRateScheduler(Callback):
         if isinstance(value, tuple):
             epochs = [epoch for epoch, _ in value]
             if epochs != sorted(set(epochs)):
-                raise ValueError(f"expected [from epoch, rate] in rising order of epochs, got epochs {epochs}")
+                raise ValueError(f"expected [first epoch, rate] in ascending order of epochs, got epochs {epochs}")
         return value
 
     def begin(self, facts: EpochFacts) -> list[Decision]:

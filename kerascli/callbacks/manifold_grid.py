@@ -27,7 +27,7 @@ class ManifoldGrid(ShowsImages):
         shapes = [spec.shape for spec in model.inputs.values()]
         if shapes != [(2,)]:
             words = ", ".join(show_shape((None, *shape)) for shape in shapes)
-            return "view", f"needs a model or a view whose one input is two numbers a row, got {words}"
+            return "view", f"needs a model or view with a single input of shape (None, 2), got {words}"
         return super().misfit(model)
 
     def sample(self, studio: Studio) -> Images:
@@ -40,4 +40,4 @@ class ManifoldGrid(ShowsImages):
         (name,) = studio.facts(self.view).inputs
         pixels = self.pixels(self.chosen(studio.run(self.view, {name: points})))
         grid = pixels.reshape(self.size, self.size, *pixels.shape[1:])
-        return Images(grid, f"made of {name}", across=steps.tolist(), down=steps[::-1].tolist())
+        return Images(grid, f"decoded from {name}", across=steps.tolist(), down=steps[::-1].tolist())

@@ -29,7 +29,7 @@ class Monitor(Callback):
     def missing(self, facts: EpochFacts) -> Say:
         """Return the message that an epoch does not count, since its metric is missing."""
         return Say(
-            f"{self.component_name}: '{self.monitor}' was not measured in epoch {facts.epoch}, which does not count"
+            f"{self.component_name}: '{self.monitor}' is not in the logs of epoch {facts.epoch}, which is ignored"
         )
 
     def improves(self, value: float, best: float | None, facts: EpochFacts, *, by: float = 0.0) -> bool:
@@ -50,7 +50,7 @@ class Monitor(Callback):
         for name in (self.monitor, self.monitor.removeprefix("val_")):
             if name in facts.directions:
                 return facts.directions[name]
-        text = f"{self.component_name}: cannot tell whether '{self.monitor}' is better when it is small or great"
+        text = f"{self.component_name}: cannot infer whether '{self.monitor}' is better lower or higher"
         raise ConfigError(text, hint="set mode: min or mode: max")
 
 

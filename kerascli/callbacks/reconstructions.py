@@ -20,7 +20,7 @@ class Reconstructions(ShowsRows, ShowsImages):
 
     def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
         if self.outputs and self.output is not None:
-            return "outputs", "give either this or 'output', not both"
+            return "outputs", "give 'outputs' or 'output', not both"
         for each in self._each():
             found = super(Reconstructions, each).misfit(model)
             if found is not None:
@@ -30,7 +30,7 @@ class Reconstructions(ShowsRows, ShowsImages):
         shape = next(iter(model.inputs.values())).shape
         given = image_shape(shape, None if len(shape) > 1 else self.image_shape)
         if given is None:
-            return "view", f"the model's first input is no image: {show_shape(shape)}"
+            return "view", f"the model's first input is not an image: {show_shape(shape)}"
         made = image_shape(self.chosen(model.outputs).shape, self.image_shape)
         assert made is not None
         if (made[0] % given[0], made[1] * given[0]) != (0, made[0] * given[1]):
@@ -44,7 +44,7 @@ class Reconstructions(ShowsRows, ShowsImages):
         outputs = studio.run(self.view, {name: rows.inputs[name] for name in names})
         if self.outputs:
             shown = np.stack([self.pixels(outputs[name]) for name in self.outputs])
-            return Images(shown, f"made of {rows.split} images", self.outputs)
+            return Images(shown, f"outputs for {rows.split} images", self.outputs)
         given = self.pixels(rows.inputs[names[0]])
         made = self.pixels(self.chosen(outputs))
         channels = max(given.shape[-1], made.shape[-1])
@@ -52,7 +52,7 @@ class Reconstructions(ShowsRows, ShowsImages):
         if pair[0].shape != pair[1].shape:  # the input is enlarged to the size of a larger output
             factor = pair[1].shape[1] // pair[0].shape[1]
             pair[0] = pair[0].repeat(factor, 1).repeat(factor, 2)
-        return Images(np.stack(pair), f"{rows.split} images, and what is made of them", ("input", "output"))
+        return Images(np.stack(pair), f"{rows.split} images and their reconstructions", ("input", "output"))
 
     def _each(self) -> list["Reconstructions"]:
         """Return one callback per output to draw."""

@@ -28,7 +28,7 @@ class SampleImages(ShowsImages):
             if None in spec.shape:
                 return "view", f"its input '{name}' has no fixed size: {spec}"
             if spec.is_integer and spec.shape not in ((), (1,)):
-                return "view", f"its input '{name}' wants more than a class number: {spec} of {spec.dtype}"
+                return "view", f"its input '{name}' is neither noise nor one class label: {spec} of {spec.dtype}"
         return super().misfit(model)
 
     def sample(self, studio: Studio) -> Images:
@@ -42,4 +42,4 @@ class SampleImages(ShowsImages):
             else:
                 inputs[name] = studio.noise(shape, self.noise, self.seed)
         pixels = self.pixels(self.chosen(studio.run(self.view, inputs)))
-        return Images(pixels.reshape(self.rows, self.columns, *pixels.shape[1:]), "made of noise")
+        return Images(pixels.reshape(self.rows, self.columns, *pixels.shape[1:]), "generated from noise")

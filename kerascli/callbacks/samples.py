@@ -189,7 +189,7 @@ class WithOutput(Sampler):
             near = suggestion(self.output, model.outputs) or f"; {there_are(model.outputs)}"
             return "output", f"there is no output '{self.output}'{near}"
         if self.output is None and len(model.outputs) > 1:
-            return "output", f"which output? there are {', '.join(model.outputs)}"
+            return "output", f"the model has several outputs; set output to one of {', '.join(model.outputs)}"
         return None
 
     def chosen(self, outputs: Mapping[str, Any]) -> Any:
@@ -205,8 +205,8 @@ class ShowsRows(WithOutput):
     def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
         found = super().misfit(model)
         if found is None and not model.reads_data:
-            whose = "the model has inputs of its own, and" if self.view is None else "a view with inputs of its own"
-            return "view", f"{whose} is given no rows of the data"
+            whose = "the model" if self.view is None else "the view"
+            return "view", f"{whose} has its own inputs and cannot be run on rows of the data"
         return found
 
 
@@ -223,10 +223,10 @@ class ShowsImages(WithOutput):
             return found
         low, high = self.value_range
         if low >= high:
-            return "value_range", f"expected [black, white], black being less, got {show(list(self.value_range))}"
+            return "value_range", f"expected [black, white], black below white, got {show(list(self.value_range))}"
         shape = self.chosen(model.outputs).shape
         if image_shape(shape, self.image_shape) is None:
-            return "image_shape", f"{show_shape(shape)} is no image of {_words(self.image_shape)}"
+            return "image_shape", f"{show_shape(shape)} is not an image of {_words(self.image_shape)}"
         return None
 
     def pixels(self, values: Tensor) -> np.ndarray:

@@ -32,7 +32,7 @@ class TensorBoard(Callback):
     refused = {  # noqa: RUF012
         "write_graph": "'kerascli summary' shows the model",
         "write_images": "weights are shown as histograms: set histogram_freq",
-        "profile_batch": "'kerascli train --profile' says where the time goes",
+        "profile_batch": "use 'kerascli train --profile'",
         "embeddings_freq": "embeddings are among the run's weights, in model.safetensors",
         "embeddings_metadata": "embeddings are among the run's weights, in model.safetensors",
     }

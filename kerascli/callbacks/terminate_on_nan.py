@@ -13,7 +13,7 @@ class TerminateOnNaN(Callback):
     """
 
     refused = {  # noqa: RUF012
-        "raise_error": "training ends with an error at the first loss that is no number, with or without this callback"
+        "raise_error": "training ends with an error at the first loss that is not finite, with or without this callback"
     }
 
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 
 CHARACTERS: Mapping[str, str] = {
     "^": "a power is written '**'", "&": "write 'and'", "|": "write 'or'", "!": "write 'not'", "~": "write 'not'",
-    "?": "write 'a if test else b' over numbers, where(test, a, b) over tensors", ";": "it is one value",
-    "{": "there are lists only: [a, b]", "×": "write '*'", "·": "write '*'", "÷": "write '/'", "−": "write '-'",
+    "?": "write 'a if test else b' over numbers, where(test, a, b) over tensors", ";": "an expression has one value",
+    "{": "write a list: [a, b]", "×": "write '*'", "·": "write '*'", "÷": "write '/'", "−": "write '-'",
     "–": "write '-'", "²": "write '** 2'", "³": "write '** 3'", "√": "write sqrt(...)", "≤": "write '<='",
     "≥": "write '>='", "≠": "write '!='", "π": "write pi", "“": "write '\"'", "”": "write '\"'", "‘": "write \"'\"",
     "’": "write \"'\"",
 }  # fmt: skip
 """Suggestion by an unexpected character."""
 WORDS: Mapping[str, str] = {
-    "for": "there are no loops; operations are of whole tensors", "is": "write '=='", "in": "write isin(a, b)",
-    "xor": "write logical_xor(a, b)", ",": "several values are a list: [a, b]", "lambda": "there are no functions here",
+    "for": "there are no loops; operations apply to whole tensors", "is": "write '=='", "in": "write isin(a, b)",
+    "xor": "write logical_xor(a, b)", ",": "several values are a list: [a, b]", "lambda": "functions cannot be defined",
     "<>": "write '!='", "=>": "write '>='", "=<": "write '<='",
 }  # fmt: skip
 """Suggestion by an unexpected word or pair of operator characters."""
@@ -30,9 +30,9 @@ _ATTRIBUTES: Mapping[str, str] = {
 }  # fmt: skip
 _DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "float16", "bfloat16", "float32", "float64")
 _NAMES: Mapping[str, str] = {
-    **dict.fromkeys(("inf", "nan"), "there are finite numbers only; -1e9 hides a value from a softmax"),
+    **dict.fromkeys(("inf", "nan"), "only finite numbers are supported; -1e9 masks a value in a softmax"),
     **dict.fromkeys(("TRUE", "FALSE"), "write true or false"),
-    **{name: f"a dtype is a text: '{name}'" for name in _DTYPES},
+    **{name: f"a dtype is written as a text: '{name}'" for name in _DTYPES},
 }
 
 

@@ -66,7 +66,7 @@ def evaluate(tree: Node, names: Mapping[str, Value]) -> Value:
     """Evaluate a tree; `names` are numbers, strings, booleans or lists of them. Raises ExpressionError."""
     value = Evaluator(names).value(tree)
     if isinstance(value, int) and abs(value) > MAX_INTEGER:
-        raise ExpressionError("the result is out of range: a whole number is at most 10^18", tree.column, tree.length)
+        raise ExpressionError("the result is out of range: an integer is at most 10^18", tree.column, tree.length)
     return value
 
 
@@ -90,7 +90,7 @@ def _check_call(node: Call) -> None:
     if "." in node.function:
         raise dotted(node)
     if node.function not in FUNCTIONS:
-        text = f"there is no function '{node.function}' over numbers{suggestion(node.function, FUNCTIONS)}"
+        text = f"there is no function '{node.function}' of numbers{suggestion(node.function, FUNCTIONS)}"
         raise ExpressionError(text, node.column, node.length)
     if node.keywords:
         first = node.keywords[0]
@@ -107,7 +107,7 @@ def _check_count(node: Call) -> None:
 
 def _check_operator(node: Binary) -> None:
     if node.operator not in _ARITHMETIC:
-        raise ExpressionError(f"'{node.operator}' works on tensors, not on plain numbers", node.column, node.length)
+        raise ExpressionError(f"'{node.operator}' takes tensors, not numbers", node.column, node.length)
 
 
 class Evaluator:
@@ -134,7 +134,7 @@ class Evaluator:
                 return [self.value(item) for item in node.items]
             case Call():
                 return self._call(node)
-        raise ExpressionError("this cannot be computed over plain numbers", node.column, node.length)
+        raise ExpressionError("this cannot be computed with numbers", node.column, node.length)
 
     def _name(self, node: Name) -> Value:
         try:
@@ -213,7 +213,7 @@ class Evaluator:
 
     def _item(self, node: Index, value: Value) -> Value:
         if not isinstance(value, list) or len(node.items) != 1 or isinstance(node.items[0], Everything):
-            raise ExpressionError(f"only a list has an index, got {show(value)}", node.column, node.length)
+            raise ExpressionError(f"only a list can be indexed, got {show(value)}", node.column, node.length)
         item = node.items[0]
         if isinstance(item, Slice):
             parts = [None if part is None else self._whole(part) for part in (item.start, item.stop, item.step)]
@@ -222,13 +222,13 @@ class Evaluator:
             return value[slice(*parts)]
         index = self._whole(item)
         if not -len(value) <= index < len(value):
-            raise ExpressionError(f"index {index} of a list of {len(value)}", item.column, item.length)
+            raise ExpressionError(f"index {index} is out of range for a list of {len(value)}", item.column, item.length)
         return value[index]
 
     def _whole(self, node: Node) -> int:
         value = self.value(node)
         if not isinstance(value, int) or isinstance(value, bool):
-            raise ExpressionError(f"expected a whole number, got {show(value)}", node.column, node.length)
+            raise ExpressionError(f"expected an integer, got {show(value)}", node.column, node.length)
         return value
 
     @staticmethod
@@ -252,7 +252,7 @@ class Evaluator:
             shown = ", ".join(show(number) for number in numbers)
             raise ExpressionError(f"not defined for {shown}", node.column, node.length) from None
         except TypeError:
-            raise ExpressionError("expected a whole number", node.column, node.length) from None
+            raise ExpressionError("expected an integer", node.column, node.length) from None
         if isinstance(value, complex) or (isinstance(value, float) and not math.isfinite(value)):
             raise ExpressionError("the result is not a finite number", node.column, node.length)
         if isinstance(value, int) and value.bit_length() > _MAX_BITS:
@@ -268,9 +268,9 @@ def dotted(node: Call) -> ExpressionError:
     owner, _, name = node.function.rpartition(".")
     *before, last = owner.split(".")
     if not _MODULES.issuperset(before) or last not in {*_MODULES, "image"} or owner == "image":
-        return ExpressionError(f"there are no methods; write {name}({owner}, ...)", node.column, node.length)
+        return ExpressionError(f"methods are not supported; write {name}({owner}, ...)", node.column, node.length)
     name = {"random": "random_", "image": "image."}.get(last, "") + name
-    return ExpressionError(f"functions have no module before them; write {name}(...)", node.column, node.length)
+    return ExpressionError(f"functions are written without a module; write {name}(...)", node.column, node.length)
 
 
 class _TooLargeError(Exception):

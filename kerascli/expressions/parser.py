@@ -74,7 +74,7 @@ class _Parser:
         return left
 
     def _too_deep(self, what: str) -> ExpressionError:
-        return self.token.error(f"more than {what} inside one another; give parts names of their own")
+        return self.token.error(f"more than {what} nested; split the expression into named parts")
 
     def _open(self) -> None:
         """Count an opening bracket. Raises ExpressionError if there are too many."""
@@ -180,7 +180,7 @@ class _Parser:
                 name = self._next()
                 if name.text in keywords or "." in name.text:
                     raise name.error(
-                        f"the argument '{name.text}' is given twice" if name.text in keywords else "no name"
+                        f"the argument '{name.text}' is given twice" if name.text in keywords else "invalid name"
                     )
                 self._next()
                 keywords[name.text] = Keyword(name.column, name.length, name.text, self.expression(0))
@@ -239,5 +239,5 @@ def _number(token: Token) -> int | float:
     if len(text) > 1 and text.startswith("0"):
         raise token.error(f"ambiguous number '{text}': no leading zeros")
     if len(text) > 19 or int(text) > MAX_INTEGER:
-        raise token.error("a whole number is at most 10^18")
+        raise token.error("an integer is at most 10^18")
     return int(text)

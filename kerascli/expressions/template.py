@@ -116,5 +116,5 @@ def _evaluate(reference: Reference, names: Mapping[str, Value]) -> Value:
 def _format(value: Value, reference: Reference) -> str:
     if isinstance(value, list) or value is None:
         length = reference.end - reference.start
-        raise ExpressionError(f"{show(value)} cannot stand inside a text", reference.start + 1, length)
+        raise ExpressionError(f"{show(value)} cannot be inserted into a text", reference.start + 1, length)
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -60,6 +60,6 @@ def tokenize(text: str) -> list[Token]:
 def _unknown(text: str, position: int) -> ExpressionError:
     character = text[position]
     if character in "'\"":
-        return ExpressionError("a quote that is never closed, or with a backslash in it", position + 1)
+        return ExpressionError("a quoted text that is not closed, or contains a backslash", position + 1)
     meant = CHARACTERS.get(character, "names have the letters a to z, digits and '_'" if character.isalpha() else "")
     return ExpressionError(f"unexpected '{safe_text(character)}'{meant and '; '}{meant}", position + 1)

@@ -81,9 +81,11 @@ class Loss(Component):
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         """Return how target and output do not match, with the remedy, or None. `validate` adds the position."""
         if self.reduction == "none":
-            return f"'{self.component_name}' with reduction 'none' gives no single figure to train on; leave it out"
+            return f"'{self.component_name}' with reduction 'none' gives no scalar to train on; remove 'reduction'"
         if target.dtype == "string":
-            return f"'{self.component_name}' needs numbers, got text; add string_lookup to the target's pipeline"
+            return (
+                f"'{self.component_name}' needs numeric targets, got text; add string_lookup to the target's pipeline"
+            )
         return axes_fault(self, output) or self.check_shapes(target, output)
 
     def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:

@@ -45,7 +45,7 @@ class Circle(Loss):
         return friends.any(1) & strangers.any(1)
 
     def labels(self, target: TensorSpec, output: TensorSpec) -> Labels:
-        return Labels(words="labels are whole numbers, whatever the size of the embeddings")
+        return Labels(words="class labels are integers; the size of the embeddings is no limit")
 
     def adds_up(self) -> bool:
         return False
@@ -61,4 +61,4 @@ class Circle(Loss):
     def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
         if output.rank == 1 and output.shape != (1,) and target.shape in ((), (1,)):
             return None
-        return f"'circle' needs class numbers (None,) and embeddings (None, size), got {target} and {output}"
+        return f"'circle' needs integer class labels (None,) and embeddings (None, size), got {target} and {output}"

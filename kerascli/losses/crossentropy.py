@@ -61,7 +61,7 @@ def one_hot_fault(name: str, sparse: str | None, target: TensorSpec, output: Ten
         classes = output.shape[-1]
         other = f"use '{sparse}' or " if sparse else ""
         remedy = f"{other}add to_categorical: {classes if classes is not None else '...'} to the target"
-        return f"'{name}' needs one-hot targets of shape {output}, got class numbers {target}; {remedy}"
+        return f"'{name}' needs one-hot targets of shape {output}, got integer class labels {target}; {remedy}"
     return f"'{name}' needs one-hot targets of the output's shape {output}, got {target}"
 
 
@@ -183,7 +183,7 @@ def class_numbers(y_true: Tensor, y_pred: Tensor, axis: int = -1) -> Tensor:
     del expected[axis]
     if list(y_true.shape) != expected:
         shapes = f"{tuple(y_true.shape)} and predictions of shape {tuple(y_pred.shape)}"
-        raise DataError(f"class numbers of shape {shapes} do not match")
+        raise DataError(f"class labels of shape {shapes} do not match")
     return y_true.long()
 
 
@@ -197,6 +197,6 @@ def class_number_fault(name: str, target: TensorSpec, output: TensorSpec, axis: 
     if same_shape(target.shape, wanted.shape) and len(target.shape) >= len(wanted.shape):
         return None
     if len(target.shape) == len(output.shape) and same_shape(target.shape, output.shape):
-        remedy = f"use '{name.removeprefix('sparse_')}' or leave to_categorical out of the target"
-        return f"'{name}' needs class numbers {wanted}, got one-hot targets {target}; {remedy}"
-    return f"'{name}' needs class numbers of shape {wanted} for an output of shape {output}, got {target}"
+        remedy = f"use '{name.removeprefix('sparse_')}' or remove to_categorical from the target"
+        return f"'{name}' needs integer class labels {wanted}, got one-hot targets {target}; {remedy}"
+    return f"'{name}' needs integer class labels of shape {wanted} for an output of shape {output}, got {target}"

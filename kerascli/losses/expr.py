@@ -45,5 +45,5 @@ def pair_fault(
         except ExpressionError as error:
             return f"'{name}': {error.text} (targets {target}, output {output})"
         if value.ndim == 0 or value.shape[0] != rows:
-            return f"'{name}' needs a value for each sample: take means over the other axes only"
+            return f"'{name}' needs one value per sample; reduce over the other axes only"
     return None

@@ -26,8 +26,8 @@ def class_labels(output: TensorSpec, axis: int = -1, besides: int | None = None)
     at = axis if axis < 0 else axis - 1
     size = output.shape[at] if -output.rank <= at < output.rank else None
     if size is None:
-        return Labels(0, besides=besides, words="classes count from 0")
-    words = f"the {size} units of the output stand for the classes 0 to {size - 1}"
+        return Labels(0, besides=besides, words="class labels start at 0")
+    words = f"the output has {size} units, for the classes 0 to {size - 1}"
     return Labels(0, size - 1, besides=besides, words=words)
 
 

@@ -96,7 +96,7 @@ def _ids_fault(name: str, target: TensorSpec, output: TensorSpec) -> str | None:
     """Return why `output`, class ids in descending order of score, cannot be compared with `target`, or None."""
     if output.shape and same_shape(target.shape, output.shape[:-1]):
         return None
-    return f"'{name}' with from_sorted_ids needs a class number for each list of ids {output}, got {target}"
+    return f"'{name}' with from_sorted_ids needs one class label per list of class ids {output}, got {target}"
 
 
 def _in_top(classes: Tensor, y_pred: Tensor, k: int) -> Tensor:

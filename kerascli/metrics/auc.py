@@ -90,7 +90,7 @@ class AUC(Metric):
         labels = output.shape[-1] if output.shape else 1
         given = self.num_labels if self.label_weights is None else len(self.label_weights)
         if given is not None and labels is not None and given != labels:
-            return f"'{self.component_name}' is told of {given} labels, but the output {output} has {labels}"
+            return f"'{self.component_name}' is configured for {given} labels, but the output {output} has {labels}"
         return shape_fault(self.component_name, target, output)
 
 

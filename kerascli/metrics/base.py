@@ -173,7 +173,7 @@ def distinct(names: Sequence[str]) -> tuple[str, ...]:
 def units_fault(name: str, output: TensorSpec) -> str | None:
     """Return why a metric cannot have one value per output unit (their number is unknown), or None."""
     if output.shape and output.shape[-1] is None:
-        return f"'{name}' has a value for each unit of the output, whose number must be known, got {output}"
+        return f"'{name}' has one value per output unit and needs their number, got an output of shape {output}"
     return None
 
 

@@ -21,7 +21,9 @@ class _Correlation(MeanMetric):
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         if self.axis == -1 and output.shape[-1:] in ((), (1,)) and target.rank >= output.rank - (output.rank == 1):
-            return f"'{self.component_name}' has one number a row to correlate; set axis: 0 to go along the batch"
+            return (
+                f"'{self.component_name}' has one value per row to correlate; set axis: 0 to correlate over the batch"
+            )
         return axes_fault(self, output) or shape_fault(self.component_name, target, output)
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:

@@ -60,11 +60,11 @@ class _OfClasses(_Overlap):
     axis: Axis = -1
 
     def true_are_numbers(self) -> bool:
-        """Return True if targets are integer class labels, not a value for each class."""
+        """Return True if targets are integer class labels, False if they have one value per class."""
         return False
 
     def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
-        return Labels(words="class numbers are whole") if self.true_are_numbers() else None
+        return Labels(words="class labels are integers") if self.true_are_numbers() else None
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
         """Return both as integer class labels of one shape; values per class are replaced by their argmax."""
@@ -87,12 +87,12 @@ class _OfClasses(_Overlap):
         ):  # fmt: skip
             found = spec.shape if sparse else self._without_classes(spec.shape)
             if found is None:
-                needed = f"a value for each of {self.num_classes} classes on axis {self.axis}"
+                needed = f"one value for each of {self.num_classes} classes on axis {self.axis}"
                 return f"'{self.component_name}' needs {needed}, got {what} {spec}"
             numbers.append(found)
         if same_shape(*numbers):
             return None
-        return f"'{self.component_name}' needs a class number of the targets for each of the output: {target}, {output}"
+        return f"'{self.component_name}' needs targets and outputs of the same positions, got {target} and {output}"
 
     def _without_classes(self, shape: Shape) -> Shape | None:
         """Return the shape without the class axis; None if there is no axis of num_classes."""
@@ -114,7 +114,7 @@ class _Chosen(_OfClasses):
     def _are_classes(self) -> Self:
         if not self.target_class_ids or not all(0 <= i < self.num_classes for i in self.target_class_ids):
             ids = list(self.target_class_ids)
-            raise ValueError(f"target_class_ids: expected class numbers from 0 to {self.num_classes - 1}, got {ids}")
+            raise ValueError(f"target_class_ids: expected class labels from 0 to {self.num_classes - 1}, got {ids}")
         return self
 
     def result(self, state: Tensor) -> Tensor:
@@ -133,7 +133,7 @@ class _Numbers(_OfClasses):
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         if self.sparse_y_pred and output.shape and output.shape[-1] == self.num_classes != 1:
-            return f"'{self.component_name}' takes the output {output} for class numbers; set sparse_y_pred: false"
+            return f"'{self.component_name}' takes the output {output} as class labels; set sparse_y_pred: false"
         return super().check(target, output)
 
 

@@ -54,9 +54,9 @@ def einsum(subscripts: str, /, *operands: Tensor) -> Tensor:
     """Evaluate the Einstein summation convention, such as einsum('bij,bjk->bik', a, b), for the operands."""
     inputs = subscripts.replace(" ", "").partition("->")[0].split(",")
     if len(inputs) != len(operands):
-        raise ArgumentError(f"einsum: '{subscripts}' is of {len(inputs)} tensors, got {len(operands)}")
+        raise ArgumentError(f"einsum: '{subscripts}' needs {len(inputs)} tensors, got {len(operands)}")
     if not set(subscripts) <= {*string.ascii_letters, *",->. "}:
-        raise ArgumentError(f"einsum: '{subscripts}': letters, ',', '->' and '...' only")
+        raise ArgumentError(f"einsum: '{subscripts}': expected letters, ',', '->' and '...' only")
     return torch.einsum(subscripts, *operands)
 
 
@@ -184,10 +184,7 @@ def lu_factor(x: Tensor) -> tuple[Tensor, Tensor]:
 
 @op(widens=True)
 def eig(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute the eigenvalues and eigenvectors (columns) of a square matrix: two complex tensors.
-
-    For symmetric matrices use eigh.
-    """
+    """Compute eigenvalues and eigenvectors (columns): two complex tensors; for symmetric matrices use eigh."""
     values, vectors = torch.linalg.eig(x)
     return values, vectors
 

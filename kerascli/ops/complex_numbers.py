@@ -46,7 +46,7 @@ def polar(abs_: Tensor, angle: Tensor) -> Tensor:
 def view_as_complex(x: Tensor) -> Tensor:
     """Convert a last axis of 2, real and imaginary parts, to complex numbers."""
     if x.ndim < 1 or x.shape[-1] != 2:
-        raise ArgumentError("view_as_complex: the last axis has 2 values, a real and an imaginary part")
+        raise ArgumentError("view_as_complex: expected a last axis of 2, real and imaginary part")
     return torch.complex(*as_float(x).unbind(-1))
 
 

@@ -10,7 +10,7 @@ from kerascli.ops.base import ArgumentError, Sizes, op
 def unstack(x: Tensor, num: int | None = None, axis: int = 0) -> list[Tensor]:
     """Split a tensor along an axis into a list of tensors of one rank less."""
     if num is not None and x.shape[axis] != num:
-        raise ArgumentError(f"unstack: the axis has {x.shape[axis]} places, not {num}")
+        raise ArgumentError(f"unstack: num: expected {x.shape[axis]}, the size of the axis, got {num}")
     return list(x.unbind(axis))
 
 
@@ -18,7 +18,9 @@ def unstack(x: Tensor, num: int | None = None, axis: int = 0) -> list[Tensor]:
 def split(x: Tensor, indices_or_sections: int | Sizes, axis: int = 0) -> list[Tensor]:
     """Split a tensor along an axis into a number of equal parts, or before each of the given indices."""
     if isinstance(indices_or_sections, int) and (indices_or_sections < 1 or x.shape[axis] % indices_or_sections):
-        raise ArgumentError(f"split: an axis of {x.shape[axis]} does not fall into {indices_or_sections} equal parts")
+        raise ArgumentError(
+            f"split: an axis of size {x.shape[axis]} cannot be split into {indices_or_sections} equal parts"
+        )
     return array_split(x, indices_or_sections, axis)
 
 

@@ -57,7 +57,7 @@ class TensorEvaluator(Evaluator):
 
     def _test(self, value: Any, node: Conditional) -> bool:
         if isinstance(value, (Tensor, list)):
-            text = "'if' looks at a number; of tensors write where(test, a, b)"
+            text = "'if' needs a number; for tensors write where(test, a, b)"
             raise ExpressionError(text, node.column, node.length)
         return bool(value)
 
@@ -99,7 +99,7 @@ class TensorEvaluator(Evaluator):
             return self._applied(node, arguments)
         if op is None:
             meant = FUNCTIONS_OF_TENSORS.get(node.function, "")
-            text = f"{node.function} works on numbers, not on tensors{meant and '; '}{meant}"
+            text = f"{node.function} takes numbers, not tensors{meant and '; '}{meant}"
             raise ExpressionError(text, node.column, node.length)
         return self._run(node.function, arguments, keywords, node)
 
@@ -148,11 +148,11 @@ class TensorEvaluator(Evaluator):
             case Comparison():
                 name = f"'{node.operators[0]}'"
             case _:
-                return f"no such place: {reason}"
+                return f"invalid index: {reason}"
         if reason == "ZeroDivisionError":
-            return f"{name} divides whole numbers by 0"
+            return f"{name} divides integers by 0"
         if "bool tensor" in reason:
-            return f"{name} cannot take true and false; cast(x, 'float32') makes numbers of them"
+            return f"{name} does not accept booleans; convert them by cast(x, 'float32')"
         tensors = [x for value in given for x in (value if isinstance(value, list) else [value])]
         shapes = [self._shape(x) for x in tensors if isinstance(x, Tensor)]
         text = f"{name} cannot take {' and '.join(shapes)}" if shapes else f"{name} cannot be computed"

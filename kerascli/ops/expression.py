@@ -80,7 +80,7 @@ class Expression:
         value = TensorEvaluator({**tensors, **given}, like.device).value(self.tree)
         for part in value if isinstance(value, list) else [value]:
             if isinstance(part, Tensor) and part.is_complex():
-                text = "the value is complex, a tensor is real; take real(...), imag(...) or abs(...)"
+                text = "the value is complex, but must be real; use real(...), imag(...) or abs(...)"
                 raise ExpressionError(text, self.tree.column, self.tree.length)
         return value
 
@@ -114,7 +114,7 @@ def _check_pair(text: str) -> str:
     found = expression(_check(text))
     for name in found.names:
         if name not in _PAIR:
-            meant = meant_by(name) or suggestion(name, _PAIR) or "; here are y_true and y_pred alone"
+            meant = meant_by(name) or suggestion(name, _PAIR) or "; available: y_true, y_pred"
             raise Invalid([Fault(f"unknown name '{name}'{meant}", span=found.place(name))])
     return text
 
@@ -127,7 +127,7 @@ def value_of_pair(text: str, y_true: Tensor, y_pred: Tensor) -> Tensor:
     """Evaluate a `PairExpression` to a tensor. Raises ExpressionError."""
     value = expression(text)({"y_true": y_true, "y_pred": y_pred}, y_pred, training=False)
     if not isinstance(value, Tensor):
-        raise ExpressionError("the value is no tensor", 1, len(text))
+        raise ExpressionError("the value is not a tensor", 1, len(text))
     return value
 
 
@@ -149,7 +149,7 @@ def _unknown(node: Call) -> ExpressionError:
     """Return the error for an unknown operation."""
     name = node.function
     if name in LEFT_OUT:
-        return ExpressionError(f"{name} is not for formulas: {LEFT_OUT[name]}", node.column, node.length)
+        return ExpressionError(f"{name} is not available in formulas: {LEFT_OUT[name]}", node.column, node.length)
     owner, dot, method = name.rpartition(".")
     if dot and (owner != "image" or OPS.find(method)):
         return dotted(node)

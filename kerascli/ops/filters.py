@@ -122,7 +122,7 @@ def _convolved(
 ) -> Tensor:
     if kernel.ndim != x.ndim or not 3 <= x.ndim <= 5:
         raise ArgumentError(
-            f"{name}: inputs (batch, *sizes, channels) and kernel have 3 to 5 axes, as many as each other"
+            f"{name}: expected inputs (batch, *sizes, channels) and kernel of 3 to 5 axes, the same number of both"
         )
     if x.shape[-1] % kernel.shape[-2]:
         raise ArgumentError(f"{name}: the kernel is for {kernel.shape[-2]} channels, the inputs have {x.shape[-1]}")
@@ -157,5 +157,5 @@ def windows(
 def _each(name: str, value: int | Sizes, count: int) -> list[int]:
     values = [value] * count if isinstance(value, int) else list(value)
     if len(values) != count or any(one < 1 for one in values):
-        raise ArgumentError(f"{name}: expected a number from 1, or {count} of them, got {value}")
+        raise ArgumentError(f"{name}: expected an integer from 1, or {count} of them, got {value}")
     return values

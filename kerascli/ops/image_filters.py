@@ -12,7 +12,9 @@ from kerascli.ops.images import of_images
 def gaussian_blur(images: Tensor, kernel_size: Sizes = (3, 3), sigma: Numbers = (1.0, 1.0)) -> Tensor:
     """Blur images with a Gaussian kernel; sigma is [horizontal, vertical], the padding is zero."""
     if len(kernel_size) != 2 or len(sigma) != 2 or any(size < 1 or size % 2 == 0 for size in kernel_size):
-        raise ArgumentError("image.gaussian_blur: kernel_size: expected two odd numbers, and two of sigma")
+        raise ArgumentError(
+            "image.gaussian_blur: kernel_size and sigma: expected two numbers each, odd ones for kernel_size"
+        )
     if min(sigma) <= 0:
         raise ArgumentError(f"image.gaussian_blur: sigma: expected two numbers above 0, got {list(sigma)}", "sigma")
 

@@ -75,7 +75,7 @@ def _both_ends(
     first = before if before is not None else total - (after or 0)
     last = after if after is not None else total - (before or 0)
     if min(first, last) < 0 or size + sign * (first + last) < 0:
-        raise ArgumentError(f"image.{name}: an axis of {size} cannot have {first} and {last} at its ends")
+        raise ArgumentError(f"image.{name}: cannot {name.partition('_')[0]} an axis of {size} by {first} and {last}")
     return first, last
 
 

@@ -18,14 +18,11 @@ def affine_transform(
     images: Tensor, transform: Tensor, interpolation: str = "bilinear", fill_mode: str = "constant",
     fill_value: float = 0,
 ) -> Tensor:  # fmt: skip
-    """Apply an affine transform [a0, a1, a2, b0, b1, b2, 0, 0] to images.
-
-    The output pixel (x, y) is the input pixel (a0 x + a1 y + a2, b0 x + b1 y + b2).
-    """
+    """Apply an affine transform [a0, a1, a2, b0, b1, b2, 0, 0]: out(x, y) = in(a0 x + a1 y + a2, b0 x + b1 y + b2)."""
     one_of("image.affine_transform", "interpolation", interpolation, _INTERPOLATIONS)
     one_of("image.affine_transform", "fill_mode", fill_mode, _FILL_MODES)
     if transform.ndim not in (1, 2) or transform.shape[-1] != 8:
-        raise ArgumentError("image.affine_transform: transform: expected 8 numbers, or 8 for each sample", 1)
+        raise ArgumentError("image.affine_transform: transform: expected shape (8,) or (batch, 8)", 1)
     a0, a1, a2, b0, b1, b2, _, _ = as_float(transform).reshape(-1, 8, 1, 1).unbind(1)
 
     def change(x: Tensor) -> Tensor:
@@ -43,7 +40,7 @@ def perspective_transform(
     """Apply the perspective transform that maps four points [[x, y], ...] to four others: (4, 2) or (batch, 4, 2)."""
     one_of("image.perspective_transform", "interpolation", interpolation, _INTERPOLATIONS)
     if start_points.shape != end_points.shape or start_points.shape[-2:] != (4, 2) or start_points.ndim > 3:
-        raise ArgumentError("image.perspective_transform: the points are two tensors (4, 2), or (batch, 4, 2)")
+        raise ArgumentError("image.perspective_transform: expected two tensors of points (4, 2) or (batch, 4, 2)")
 
     def change(x: Tensor) -> Tensor:
         a = _homography(*(points.to(x.dtype).reshape(-1, 4, 2) for points in (start_points, end_points)))
@@ -77,7 +74,9 @@ def map_coordinates(
     if order not in (0, 1):
         raise ArgumentError(f"image.map_coordinates: order: expected 0 or 1, got {order}", "order")
     if coordinates.ndim < 1 or coordinates.shape[0] != inputs.ndim:
-        raise ArgumentError(f"image.map_coordinates: coordinates: expected {inputs.ndim} along axis 0, one an axis", 1)
+        raise ArgumentError(
+            f"image.map_coordinates: coordinates: expected a first axis of {inputs.ndim}, the axes of inputs", 1
+        )
     by_axis = [_neighbours(place, order) for place in as_float(coordinates).unbind()]
     total = None
     for corner in itertools.product(*by_axis):

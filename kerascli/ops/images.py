@@ -27,7 +27,7 @@ def in_full(x: Tensor) -> Tensor:
 def of_floats(name: str, x: Tensor, channels: int) -> None:
     """Raise ArgumentError unless `x` is a float tensor with the given number of channels."""
     if not x.is_floating_point():
-        raise ArgumentError(f"{name} needs floats; write cast(x, 'float32') / 255")
+        raise ArgumentError(f"{name} needs a float tensor; write cast(x, 'float32') / 255")
     if x.shape[-1] != channels:
         raise ArgumentError(f"{name} needs images of {channels} channels, got {x.shape[-1]}")
 

@@ -12,10 +12,10 @@ from kerascli.ops.base import ArgumentError, told
 def index(x: Tensor, items: Sequence[Any]) -> Tensor:
     """Index a tensor by integers, slices (also with negative steps), `...`, None (a new axis) and integer tensors."""
     if sum(item is Ellipsis for item in items) > 1:
-        raise ArgumentError("only one '...' can stand in an index")
+        raise ArgumentError("an index can have only one '...'")
     used = sum(item is not None and item is not Ellipsis for item in items)
     if used > x.ndim:
-        raise ArgumentError(f"{used} places of a tensor of {x.ndim} axes")
+        raise ArgumentError(f"too many indices: {used} for a tensor of {x.ndim} axes")
     found: list[Any] = []
     axis = 0
     for item in items:
@@ -48,6 +48,8 @@ def _checked(item: Any) -> Any:
         return item
     if isinstance(item, Tensor) and not item.is_floating_point():
         if item.dtype == torch.bool:
-            raise ArgumentError("how many values a true-or-false index takes is not known ahead; use where(...)")
+            raise ArgumentError(
+                "a boolean index is not supported, since its number of values is unknown; use where(...)"
+            )
         return item.long()
-    raise ArgumentError(f"an index is a whole number, a slice or a tensor of whole numbers, got {told(item)}")
+    raise ArgumentError(f"expected an integer, a slice or an integer tensor as index, got {told(item)}")

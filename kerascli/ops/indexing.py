@@ -101,7 +101,7 @@ def trapezoid(y: Tensor, x: Tensor | None = None, dx: float = 1.0, axis: int = -
 def searchsorted(sorted_sequence: Tensor, values: Tensor, side: str = "left") -> Tensor:
     """Return the indices in a sorted vector before which the values would be inserted."""
     if side not in {"left", "right"}:
-        raise ArgumentError("searchsorted: side is 'left' or 'right'")
+        raise ArgumentError(f"searchsorted: side: expected 'left' or 'right', got '{side}'")
     return torch.searchsorted(sorted_sequence, values.contiguous(), side=side).to(torch.int32)
 
 
@@ -183,7 +183,7 @@ def argpartition(x: Tensor, kth: int, axis: int | None = -1) -> Tensor:
     """Return indices that partition an axis: the kth smallest at index kth, smaller ones before, larger ones after."""
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
     if not -x.shape[axis] <= kth < x.shape[axis]:
-        raise ArgumentError(f"argpartition: kth: expected a place of {x.shape[axis]}, got {kth}", "kth")
+        raise ArgumentError(f"argpartition: kth: expected an index of an axis of {x.shape[axis]}, got {kth}", "kth")
     return argsort(x, axis)
 
 

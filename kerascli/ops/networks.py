@@ -46,10 +46,7 @@ def batch_normalization(
     x: Tensor, mean: Tensor, variance: Tensor, axis: int, offset: Tensor | None = None, scale: Tensor | None = None,
     epsilon: float = 1e-3,
 ) -> Tensor:  # fmt: skip
-    """Apply batch normalization with given statistics: (x - mean) / sqrt(variance + epsilon) * scale + offset.
-
-    mean, variance, scale and offset are vectors of the size of the axis.
-    """
+    """Apply batch normalization with given vectors: (x - mean) / sqrt(variance + epsilon) * scale + offset."""
     factor = (variance + epsilon).rsqrt() if scale is None else (variance + epsilon).rsqrt() * scale
     shift = -mean * factor if offset is None else offset - mean * factor
     return x * _along(factor, x, (axis,)) + _along(shift, x, (axis,))
@@ -95,11 +92,8 @@ def sparse_categorical_crossentropy(
 def ctc_loss(
     target: Tensor, output: Tensor, target_length: Tensor, output_length: Tensor, mask_index: int = 0
 ) -> Tensor:
-    """Compute the CTC loss of each sample; targets are integer labels (N, L), outputs logits (N, T, classes).
-
-    `mask_index` is the blank class.
-    """
-    if output.is_meta:  # torch does not know the shape ahead
+    """Compute the CTC loss per sample of labels (N, L) and logits (N, T, classes); `mask_index` is the blank."""
+    if output.is_meta:  # torch cannot infer the shape on the meta device
         return as_float(output)[:, 0, 0]
     log_p = as_float(output).transpose(0, 1).log_softmax(-1)
     lengths = output_length.long(), target_length.long()
@@ -121,9 +115,7 @@ def ctc_decode(
         repeated = F.pad(labels[:, 1:] == labels[:, :-1], (1, 0))
         labels = torch.where(repeated, mask_index, labels)
     blank = labels == mask_index
-    order = torch.where(blank, inputs.shape[1], steps).argsort(
-        dim=-1, stable=True
-    )  # moves labels before blanks, in their order
+    order = torch.where(blank, inputs.shape[1], steps).argsort(dim=-1, stable=True)  # labels before blanks
     found = torch.where(blank, -1, labels).take_along_dim(order, -1).to(torch.int32)
     return found.unsqueeze(0), -torch.where(beyond, 0.0, scores).sum(1, keepdim=True)
 
@@ -145,10 +137,7 @@ def dot_product_attention(
     query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None, mask: Tensor | None = None,
     scale: float | None = None, is_causal: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Compute scaled dot-product attention of query, key and value, of shape (N, T, heads, F).
-
-    softmax(query @ key^T * scale + bias) @ value; scale defaults to 1 / sqrt(F).
-    """
+    """Compute scaled dot-product attention, softmax(query @ key^T * scale + bias) @ value, on (N, T, heads, F)."""
     if min(query.ndim, key.ndim, value.ndim) != 4:
         raise ArgumentError("dot_product_attention needs tensors of four axes: batch, time, heads, features")
     if bias is not None and mask is not None:

@@ -18,7 +18,7 @@ def _floor_divide(x1: Tensor, x2: Value) -> Tensor:
 def _not_by_zero(x1: Tensor, x2: Value) -> None:
     """Raise ArgumentError for an integer division by a literal 0."""
     if not isinstance(x2, (Tensor, float)) and x2 == 0 and not x1.is_floating_point():
-        raise ArgumentError("whole numbers cannot be divided by 0")
+        raise ArgumentError("integers cannot be divided by 0")
 
 
 def _remainder(x1: Tensor, x2: Value) -> Tensor:

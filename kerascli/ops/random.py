@@ -47,7 +47,7 @@ def random_randint(
 ) -> Tensor:
     """Draw uniformly distributed integers from minval to maxval - 1."""
     if maxval <= minval:
-        raise ArgumentError(f"random_randint: there is no whole number from {minval} below {maxval}")
+        raise ArgumentError(f"random_randint: expected minval below maxval, got {minval} and {maxval}")
     scaled = draws.uniform(_like(shape, None, device)) * (maxval - minval) + minval
     return scaled.floor().clamp(max=maxval - 1).to(dtype_of(dtype))
 

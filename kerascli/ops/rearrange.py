@@ -10,22 +10,19 @@ from kerascli.ops.base import ArgumentError, op
 
 @op()
 def rearrange(tensor: Tensor, pattern: str, **axes_lengths: int) -> Tensor:
-    """Split, transpose and join axes by a pattern such as 'b (h k) c -> b h (k c)', k=2.
-
-    Each axis is named on both sides of '->'; brackets group several names to one axis.
-    """
+    """Split, transpose and join axes named in a pattern: 'b (h k) c -> b h (k c)', k=2; brackets group to one axis."""
     sides = pattern.split("->")
     if len(sides) != 2:
         raise ArgumentError(f"rearrange: pattern: expected 'axes -> axes', got '{pattern}'")
     before, after = map(_groups, sides)
     names, order = ([name for group in side for name in group] for side in (before, after))
     if sorted(names) != sorted(order) or len(set(names)) != len(names):
-        raise ArgumentError(f"rearrange: pattern: each axis stands once on each side of '->', got '{pattern}'")
+        raise ArgumentError(f"rearrange: pattern: expected each axis once on each side of '->', got '{pattern}'")
     unknown = [name for name in axes_lengths if name not in names]
     if unknown:
-        raise ArgumentError(f"rearrange: '{unknown[0]}' is no axis of '{pattern}'", unknown[0])
+        raise ArgumentError(f"rearrange: '{unknown[0]}' is not an axis of '{pattern}'", unknown[0])
     if len(before) != tensor.ndim:
-        raise ArgumentError(f"rearrange: '{sides[0].strip()}' is of {len(before)} axes, the tensor has {tensor.ndim}")
+        raise ArgumentError(f"rearrange: '{sides[0].strip()}' has {len(before)} axes, the tensor has {tensor.ndim}")
     sizes: dict[str, int] = {}
     for group, length in zip(before, tensor.shape, strict=True):
         sizes.update(_sizes(group, length, axes_lengths))
@@ -45,7 +42,7 @@ def _sizes(group: list[str], length: int, given: dict[str, int]) -> dict[str, in
     open_ = [name for name in group if name not in given]
     known = math.prod(given[name] for name in group if name in given)
     if len(open_) > 1:
-        raise ArgumentError(f"rearrange: of ({' '.join(group)}) all sizes but one have to be given, as {open_[0]}=2")
+        raise ArgumentError(f"rearrange: all sizes of ({' '.join(group)}) but one must be given, such as {open_[0]}=2")
     if known < 1 or length % known or (not open_ and known != length):
-        raise ArgumentError(f"rearrange: an axis of {length} does not fall into ({' '.join(group)}) with {known}")
+        raise ArgumentError(f"rearrange: an axis of {length} cannot be split into ({' '.join(group)}) with {known}")
     return {name: given.get(name, length // known) for name in group}

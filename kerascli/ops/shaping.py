@@ -61,7 +61,7 @@ def expand_dims(x: Tensor, axis: int | Sizes) -> Tensor:
     axes = [axis] if isinstance(axis, int) else axis
     rank = x.ndim + len(axes)
     if any(not -rank <= i < rank for i in axes):
-        raise ArgumentError(f"expand_dims: axis {axis} of a tensor that would have {rank} axes")
+        raise ArgumentError(f"expand_dims: axis {axis} is out of range for a result of {rank} axes")
     for i in sorted(i % rank for i in axes):
         x = x.unsqueeze(i)
     return x
@@ -137,12 +137,14 @@ def pad(x: Tensor, pad_width: list, mode: str = "constant", constant_values: flo
         flat = [n for pair in reversed(widths) for n in pair]
         return F.pad(x, flat, value=constant_values or 0.0)
     if constant_values is not None or mode not in {"reflect", "symmetric"}:
-        raise ArgumentError("pad: mode is 'constant', 'reflect' or 'symmetric'; only the first has constant_values")
+        raise ArgumentError(
+            "pad: mode: expected 'constant', 'reflect' or 'symmetric'; constant_values is for 'constant' only"
+        )
     for axis, (before, after) in enumerate(widths):
         inner = 1 if mode == "reflect" else 0
         length = x.shape[axis]
         if max(before, after) > length - inner:
-            raise ArgumentError(f"pad: {max(before, after)} values beside an axis of {length} cannot be {mode} ones")
+            raise ArgumentError(f"pad: an axis of {length} is too short for {mode} padding of {max(before, after)}")
         head = x.narrow(axis, inner, before).flip(axis)
         tail = x.narrow(axis, length - inner - after, after).flip(axis)
         x = torch.cat([head, x, tail], axis)
@@ -246,10 +248,7 @@ def slice_update(inputs: Tensor, start_indices: Sizes, updates: Tensor) -> Tenso
 
 @op()
 def depth_to_space(x: Tensor, block_size: int, data_format: str = "channels_last") -> Tensor:
-    """Rearrange channels into blocks of space: (N, H, W, C * b * b) -> (N, H * b, W * b, C), b = block_size.
-
-    With 'channels_first' the output channels vary slowest, as in torch's pixel_shuffle.
-    """
+    """Rearrange channels into space: (N, H, W, C * b * b) -> (N, H * b, W * b, C); channels_first: as pixel_shuffle."""
     if _is_channels_first("depth_to_space", data_format):
         return F.pixel_shuffle(x, block_size)
     n, h, w, c = x.shape
@@ -259,10 +258,7 @@ def depth_to_space(x: Tensor, block_size: int, data_format: str = "channels_last
 
 @op()
 def space_to_depth(x: Tensor, block_size: int, data_format: str = "channels_last") -> Tensor:
-    """Rearrange blocks of space into channels: (N, H * b, W * b, C) -> (N, H, W, C * b * b), b = block_size.
-
-    With 'channels_first' the input channels vary slowest, as in torch's pixel_unshuffle.
-    """
+    """Rearrange space into channels, the inverse of depth_to_space; channels_first: as torch's pixel_unshuffle."""
     if _is_channels_first("space_to_depth", data_format):
         return F.pixel_unshuffle(x, block_size)
     n, h, w, c = x.shape

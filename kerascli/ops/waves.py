@@ -37,10 +37,7 @@ def ifft2(x: Tensors) -> tuple[Tensor, Tensor]:
 
 @op(widens=True)
 def rfft(x: Tensor, fft_length: int | None = None) -> tuple[Tensor, Tensor]:
-    """Compute the Fourier transform of a real tensor along the last axis: real and imaginary parts.
-
-    Only the nonnegative frequencies, fft_length // 2 + 1, are returned.
-    """
+    """Compute real and imaginary parts of the Fourier transform of real x, at fft_length // 2 + 1 frequencies."""
     return _parted(torch.fft.rfft(x, fft_length))
 
 
@@ -55,16 +52,15 @@ def stft(
     x: Tensor, sequence_length: int, sequence_stride: int, fft_length: int, window: Tensor | str | None = "hann",
     center: bool = True,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Compute the short-time Fourier transform of the last axis: rfft of windowed frames.
-
-    Real and imaginary parts, of shape (*, sequences, fft_length // 2 + 1).
-    """
+    """Compute the short-time Fourier transform (real, imaginary), each (*, sequences, fft_length // 2 + 1)."""
     weights = _weights("stft", as_float(x), window, sequence_length, sequence_stride, fft_length)
     signal = as_float(x)
     if center:
         around = fft_length // 2
         if around >= x.shape[-1]:
-            raise ArgumentError(f"stft: center: a signal of {x.shape[-1]} cannot be reflected by {around} values")
+            raise ArgumentError(
+                f"stft: center: a signal of {x.shape[-1]} is too short for reflection padding of {around}"
+            )
         signal = F.pad(signal.reshape(-1, x.shape[-1]), (around, around), mode="reflect")
         signal = signal.unflatten(0, x.shape[:-1]) if x.ndim > 1 else signal[0]
     if signal.shape[-1] < fft_length:

@@ -58,7 +58,9 @@ class Moment:
 class BaseOptimizer(Component):
     """Base class of update rules and of wrappers around one."""
 
-    refused: ClassVar[Mapping[str, str]] = {"name": "an optimizer goes by its class, one of several by its update"}
+    refused: ClassVar[Mapping[str, str]] = {
+        "name": "an optimizer is identified by its class, one of several by its update"
+    }
 
     @property
     @abstractmethod

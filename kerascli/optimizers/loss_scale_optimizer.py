@@ -21,7 +21,7 @@ def _unscaled(inner: BaseOptimizer) -> Optimizer:
     if not isinstance(inner, Optimizer):
         raise ValueError(f"expected an optimizer that does not scale the loss itself, got {inner.component_name}")
     if inner.loss_scale_factor is not None:
-        raise ValueError("loss_scale_factor would scale the loss twice; take it out, or give it as initial_scale")
+        raise ValueError("loss_scale_factor would scale the loss twice; remove it, or set initial_scale instead")
     return inner
 
 

@@ -64,5 +64,5 @@ class OrthogonalRegularizer(Regularizer):
         rows = x if self.mode == "rows" else x.T
         rows = rows * rows.square().sum(1, keepdim=True).rsqrt().clamp(max=1 / EPSILON)
         cosines = (rows @ rows.T) * (1 - torch.eye(len(rows), dtype=x.dtype, device=x.device))
-        pairs = max(1.0, len(rows) * (len(rows) - 1) / 2)  # one row alone: no pair, no penalty
+        pairs = max(1.0, len(rows) * (len(rows) - 1) / 2)  # a single row has no pair, and no penalty
         return self.factor * 0.5 * cosines.abs().sum() / pairs

@@ -10,7 +10,7 @@ from kerascli.component import Component, Registry
 class Schedule(Component):
     """Base class of schedules: the learning rate of each update (from 0) as a Python float, without torch."""
 
-    refused: ClassVar[Mapping[str, str]] = {"name": "a schedule goes by its class"}
+    refused: ClassVar[Mapping[str, str]] = {"name": "a schedule is identified by its class"}
 
     @abstractmethod
     def __call__(self, step: int) -> float: ...
