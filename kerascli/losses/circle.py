@@ -8,7 +8,7 @@ from kerascli.losses.base import Loss, loss
 from kerascli.losses.labels import Labels
 from kerascli.shapes import PositiveFloat, TensorSpec
 
-_NEVER = -1e30
+_EXCLUDED = -1e30
 """Logit of an excluded pair; minus infinity would give NaN gradients."""
 
 
@@ -33,16 +33,17 @@ class Circle(Loss):
     """Exclude each embedding's pair with itself from the positive pairs."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        friends, strangers = self._pairs(y_true)
-        apart = (1 - y_pred @ y_pred.T).clamp(min=0)
-        near = -self.gamma * (self.margin + apart).clamp(min=0) * (self.margin - apart)
-        far = self.gamma * (1 + self.margin - apart).clamp(min=0) * (1 - self.margin - apart)
-        logits = [x.masked_fill(~mask, _NEVER).logsumexp(1) for x, mask in ((near, friends), (far, strangers))]
+        positive_pairs, negative_pairs = self._pairs(y_true)
+        distance = (1 - y_pred @ y_pred.T).clamp(min=0)
+        positive = -self.gamma * (self.margin + distance).clamp(min=0) * (self.margin - distance)
+        negative = self.gamma * (1 + self.margin - distance).clamp(min=0) * (1 - self.margin - distance)
+        pairs = ((positive, positive_pairs), (negative, negative_pairs))
+        logits = [x.masked_fill(~mask, _EXCLUDED).logsumexp(1) for x, mask in pairs]
         return F.softplus(logits[0] + logits[1])
 
     def counted(self, y_true: Tensor) -> Tensor:
-        friends, strangers = self._pairs(y_true)
-        return friends.any(1) & strangers.any(1)
+        positive_pairs, negative_pairs = self._pairs(y_true)
+        return positive_pairs.any(1) & negative_pairs.any(1)
 
     def labels(self, target: TensorSpec, output: TensorSpec) -> Labels:
         return Labels(words="class labels are integers; the size of the embeddings is no limit")

@@ -14,7 +14,7 @@ class Hinge(Loss):
     """
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return _missing(y_true, y_pred).mean(-1)
+        return _margin_shortfall(y_true, y_pred).mean(-1)
 
 
 @loss()
@@ -25,7 +25,7 @@ class SquaredHinge(Loss):
     """
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return _missing(y_true, y_pred).square().mean(-1)
+        return _margin_shortfall(y_true, y_pred).square().mean(-1)
 
 
 @loss()
@@ -42,7 +42,7 @@ class CategoricalHinge(Loss):
         return (wrong - right + 1).clamp(min=0)
 
 
-def _missing(y_true: Tensor, y_pred: Tensor) -> Tensor:
+def _margin_shortfall(y_true: Tensor, y_pred: Tensor) -> Tensor:
     """Return max(1 - y_true * y_pred, 0); as in Keras, targets of only 0 and 1 are converted to -1 and 1."""
     binary = ((y_true == 0) | (y_true == 1)).all()
     signs = torch.where(binary, 2 * y_true - 1, y_true)

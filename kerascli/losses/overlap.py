@@ -52,7 +52,8 @@ class Tversky(_Overlap):
     axis: SummedAxes = None
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        overlap = (y_true * y_pred).sum(self.axis)
-        missed = (y_true * (1 - y_pred)).sum(self.axis)
-        invented = (y_pred * (1 - y_true)).sum(self.axis)
-        return 1 - overlap / (overlap + missed * self.alpha + invented * self.beta + EPSILON)
+        true_positives = (y_true * y_pred).sum(self.axis)
+        false_negatives = (y_true * (1 - y_pred)).sum(self.axis)
+        false_positives = (y_pred * (1 - y_true)).sum(self.axis)
+        weighted = true_positives + false_negatives * self.alpha + false_positives * self.beta
+        return 1 - true_positives / (weighted + EPSILON)

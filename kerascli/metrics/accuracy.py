@@ -9,14 +9,14 @@ from kerascli.metrics.base import MeanMetric, metric, shape_fault
 from kerascli.shapes import PositiveInt, Shape, TensorSpec
 
 
-class ShareRight(MeanMetric):
+class FractionCorrect(MeanMetric):
     """Base class of accuracies: the fraction of correct predictions; higher is better."""
 
     direction = "max"
 
 
 @metric()
-class BinaryAccuracy(ShareRight):
+class BinaryAccuracy(FractionCorrect):
     """Fraction of outputs that match binary targets (0 or 1) after thresholding."""
 
     threshold: float = 0.5
@@ -30,7 +30,7 @@ class BinaryAccuracy(ShareRight):
 
 
 @metric()
-class CategoricalAccuracy(ShareRight):
+class CategoricalAccuracy(FractionCorrect):
     """Fraction of samples whose largest output is the true class; targets are one-hot."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ class CategoricalAccuracy(ShareRight):
 
 
 @metric()
-class SparseCategoricalAccuracy(ShareRight):
+class SparseCategoricalAccuracy(FractionCorrect):
     """Fraction of samples whose largest output is the true class; targets are integer class labels."""
 
     sparse_targets = True
@@ -54,7 +54,7 @@ class SparseCategoricalAccuracy(ShareRight):
 
 
 @metric()
-class TopKCategoricalAccuracy(ShareRight):
+class TopKCategoricalAccuracy(FractionCorrect):
     """Fraction of samples whose true class is among the `k` largest outputs; targets are one-hot."""
 
     k: PositiveInt = 5
@@ -68,7 +68,7 @@ class TopKCategoricalAccuracy(ShareRight):
 
 
 @metric()
-class SparseTopKCategoricalAccuracy(ShareRight):
+class SparseTopKCategoricalAccuracy(FractionCorrect):
     """Fraction of samples whose true class is among the `k` largest outputs; targets are integer class labels."""
 
     sparse_targets = True
@@ -106,7 +106,7 @@ def _in_top(classes: Tensor, y_pred: Tensor, k: int) -> Tensor:
 
 
 @metric(aliases=("acc",))
-class Accuracy(ShareRight):
+class Accuracy(FractionCorrect):
     """Binary, categorical or sparse categorical accuracy, selected by the shapes of targets and outputs.
 
     One output unit: binary; integer class labels: sparse categorical; one-hot targets: categorical.
@@ -115,8 +115,8 @@ class Accuracy(ShareRight):
     sparse_targets = True
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        meant = accuracy_for(tuple(y_true.shape[1:]), tuple(y_pred.shape[1:]))
-        return meant.values(*meant.aligned(y_true, y_pred))
+        selected = accuracy_for(tuple(y_true.shape[1:]), tuple(y_pred.shape[1:]))
+        return selected.values(*selected.aligned(y_true, y_pred))
 
     def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
         return accuracy_for(target.shape, output.shape).labels(target, output)
@@ -125,7 +125,7 @@ class Accuracy(ShareRight):
         return accuracy_for(target.shape, output.shape).check(target, output)
 
 
-def accuracy_for(target: Shape, output: Shape) -> ShareRight:
+def accuracy_for(target: Shape, output: Shape) -> FractionCorrect:
     """Return the metric that Keras selects for 'accuracy' (keras/src/trainers/compile_utils.py).
 
     Shapes are without the batch axis.

@@ -77,7 +77,7 @@ class AUC(Metric):
         return area.mean() if weights is None else ratio((area * weights).sum(), weights.sum())
 
     def _riemann_area(self, at: Confusion) -> Tensor:
-        x, y = (at.false_alarms, at.recall) if self.curve == "ROC" else (at.recall, at.precision)
+        x, y = (at.false_positive_rate, at.recall) if self.curve == "ROC" else (at.recall, at.precision)
         if self.summation_method == "interpolation":
             heights = (y[:-1] + y[1:]) / 2
         elif self.summation_method == "minoring":
@@ -99,10 +99,10 @@ def _interpolated_pr_area(at: Confusion) -> Tensor:
 
     See Davis and Goadrich (2006).
     """
-    hits, positives = at.true_positives, at.true_positives + at.false_positives
-    hits_gained = hits[:-1] - hits[1:]
-    slope = ratio(hits_gained, positives[:-1] - positives[1:])
-    intercept = hits[1:] - slope * positives[1:]
+    true_positives, positives = at.true_positives, at.true_positives + at.false_positives
+    gained = true_positives[:-1] - true_positives[1:]
+    slope = ratio(gained, positives[:-1] - positives[1:])
+    intercept = true_positives[1:] - slope * positives[1:]
     both = (positives[:-1] > 0) & (positives[1:] > 0)
     growth = torch.where(both, ratio(positives[:-1], positives[1:]), 1.0)
-    return ratio(slope * (hits_gained + intercept * growth.log()), (hits + at.false_negatives)[1:]).sum(0)
+    return ratio(slope * (gained + intercept * growth.log()), (true_positives + at.false_negatives)[1:]).sum(0)

@@ -28,7 +28,7 @@ class Confusion:
         return ratio(self.true_positives, self.true_positives + self.false_negatives)
 
     @property
-    def false_alarms(self) -> Tensor:
+    def false_positive_rate(self) -> Tensor:
         """False positive rate: the fraction of negative targets that are predicted as positive."""
         return ratio(self.false_positives, self.true_negatives + self.false_positives)
 
@@ -78,8 +78,8 @@ def outcomes(
 def confusion(state: Tensor) -> Confusion:
     """Decode a state of `outcomes` to counts at each threshold, on the CPU (CUDA has no deterministic cumsum)."""
     above = state.cpu().flip(1).cumsum(1).flip(1)
-    everything, (hits, alarms) = above[:, :1], above[:, 1:]
-    return Confusion(hits, alarms, everything[1] - alarms, everything[0] - hits)
+    everything, (true_positives, false_positives) = above[:, :1], above[:, 1:]
+    return Confusion(true_positives, false_positives, everything[1] - false_positives, everything[0] - true_positives)
 
 
 def top_k_only(y_pred: Tensor, k: int) -> Tensor:

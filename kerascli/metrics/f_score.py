@@ -29,22 +29,23 @@ class _FScore(Metric):
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
         """Count true positives, false positives and false negatives per class, as (3, classes)."""
         if self.threshold is None:
-            chosen = (y_pred >= y_pred.amax(-1, keepdim=True)) & (y_pred.abs() > 1e-9)
+            predicted = (y_pred >= y_pred.amax(-1, keepdim=True)) & (y_pred.abs() > 1e-9)
         else:
-            chosen = y_pred > self.threshold
+            predicted = y_pred > self.threshold
         dtype = count_dtype(y_pred)
-        p, y = chosen.to(dtype), y_true.to(dtype)
+        p, y = predicted.to(dtype), y_true.to(dtype)
         counts = torch.stack([p * y, p * (1 - y), (1 - p) * y])
         if sample_weight is not None:
             counts = counts * spread(sample_weight.to(dtype), y, "sample weights or a mask")
         return counts.sum(1)
 
     def score(self, state: Tensor, beta: float) -> Tensor:
-        hits, alarms, misses = state.sum(1) if self.average == "micro" else state
-        precision, recall = hits / (hits + alarms + _EPSILON), hits / (hits + misses + _EPSILON)
+        true_positives, false_positives, false_negatives = state.sum(1) if self.average == "micro" else state
+        precision = true_positives / (true_positives + false_positives + _EPSILON)
+        recall = true_positives / (true_positives + false_negatives + _EPSILON)
         scores = (1 + beta**2) * precision * recall / (beta**2 * precision + recall + _EPSILON)
         if self.average == "weighted":
-            targets = hits + misses
+            targets = true_positives + false_negatives
             return (scores * targets / (targets.sum() + _EPSILON)).sum()
         return scores if self.average is None else scores.mean()
 

@@ -17,7 +17,7 @@ _EPSILON = 1e-7
 Classes = Annotated[int, Field(ge=2, le=10_000)]
 
 
-class _Overlap(Metric):
+class _IoUMetric(Metric):
     """Base class of IoU metrics. The state is a confusion matrix (true class, predicted class).
 
     Labels outside the classes are ignored, as in Keras.
@@ -47,7 +47,7 @@ class _Overlap(Metric):
         return torch.where(occurs, both / (either + _EPSILON), 0.0).sum() / (occurs.sum() + _EPSILON)
 
 
-class _OfClasses(_Overlap):
+class _MultiClassIoU(_IoUMetric):
     """Base class of IoU metrics of several classes, as integer labels or with one value per class on `axis`."""
 
     num_classes: Classes
@@ -104,7 +104,7 @@ class _OfClasses(_Overlap):
         return tuple(sizes)
 
 
-class _Chosen(_OfClasses):
+class _SelectedClassesIoU(_MultiClassIoU):
     """Base class of mean IoU over `target_class_ids` only."""
 
     target_class_ids: Ints
@@ -121,7 +121,7 @@ class _Chosen(_OfClasses):
         return self.mean_overlap(state, self.target_class_ids)
 
 
-class _Numbers(_OfClasses):
+class _SparseIoU(_MultiClassIoU):
     """Base class of IoU metrics whose targets and predictions are integer class labels by default."""
 
     sparse_y_true: bool = True
@@ -137,14 +137,14 @@ class _Numbers(_OfClasses):
         return super().check(target, output)
 
 
-class _OneHot(_OfClasses):
+class _OneHotTargetsIoU(_MultiClassIoU):
     """Base class of IoU metrics with one-hot targets, whose predictions have one value per class by default."""
 
     sparse_y_pred: bool = False
 
 
 @metric(name="mean_iou")
-class MeanIoU(_Numbers):
+class MeanIoU(_SparseIoU):
     """Mean intersection over union of all classes: TP / (TP + FP + FN), averaged over the classes that occur.
 
     Targets and predictions are integer class labels; an output with one value per class needs `sparse_y_pred: false`.
@@ -152,7 +152,7 @@ class MeanIoU(_Numbers):
 
 
 @metric(name="iou")
-class IoU(_Numbers, _Chosen):
+class IoU(_SparseIoU, _SelectedClassesIoU):
     """Mean intersection over union of the classes `target_class_ids`: TP / (TP + FP + FN).
 
     Targets and predictions are integer class labels; an output with one value per class needs `sparse_y_pred: false`.
@@ -160,17 +160,17 @@ class IoU(_Numbers, _Chosen):
 
 
 @metric(name="one_hot_mean_iou")
-class OneHotMeanIoU(_OneHot):
+class OneHotMeanIoU(_OneHotTargetsIoU):
     """Mean intersection over union of all classes, TP / (TP + FP + FN), with one-hot targets."""
 
 
 @metric(name="one_hot_iou")
-class OneHotIoU(_OneHot, _Chosen):
+class OneHotIoU(_OneHotTargetsIoU, _SelectedClassesIoU):
     """Mean intersection over union of the classes `target_class_ids`, TP / (TP + FP + FN), with one-hot targets."""
 
 
 @metric(name="binary_iou")
-class BinaryIoU(_Overlap):
+class BinaryIoU(_IoUMetric):
     """Mean intersection over union, TP / (TP + FP + FN), of the classes 0 and 1, separated by `threshold`."""
 
     target_class_ids: Ints = (0, 1)

@@ -12,7 +12,7 @@ from kerascli.metrics.confusion import MAX_THRESHOLDS, Confusion, confusion, eve
 from kerascli.shapes import Fraction, NonNegativeInt, TensorSpec
 
 
-class _AtPoint(Metric):
+class _OperatingPointMetric(Metric):
     """Base class of metrics at the best of `num_thresholds` thresholds from 0 to 1."""
 
     direction = "max"
@@ -30,8 +30,8 @@ class _AtPoint(Metric):
         return outcomes(y_true, y_pred, sample_weight, thresholds)
 
     def result(self, state: Tensor) -> Tensor:
-        wanted, given, least = self._curve(confusion(state))
-        return torch.where(given >= least, wanted, 0.0).amax()
+        reported, constrained, minimum = self._curve(confusion(state))
+        return torch.where(constrained >= minimum, reported, 0.0).amax()
 
     @abstractmethod
     def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
@@ -46,11 +46,11 @@ class _AtPoint(Metric):
 
     @classmethod
     def first_argument(cls) -> str | None:
-        return next(name for name in cls.model_fields if name not in _AtPoint.model_fields)
+        return next(name for name in cls.model_fields if name not in _OperatingPointMetric.model_fields)
 
 
 @metric()
-class SensitivityAtSpecificity(_AtPoint):
+class SensitivityAtSpecificity(_OperatingPointMetric):
     """Best sensitivity, TP / (TP + FN), over the thresholds with at least the given specificity, TN / (TN + FP)."""
 
     specificity: Fraction
@@ -61,7 +61,7 @@ class SensitivityAtSpecificity(_AtPoint):
 
 
 @metric()
-class SpecificityAtSensitivity(_AtPoint):
+class SpecificityAtSensitivity(_OperatingPointMetric):
     """Best specificity, TN / (TN + FP), over the thresholds with at least the given sensitivity, TP / (TP + FN)."""
 
     sensitivity: Fraction
@@ -72,7 +72,7 @@ class SpecificityAtSensitivity(_AtPoint):
 
 
 @metric()
-class PrecisionAtRecall(_AtPoint):
+class PrecisionAtRecall(_OperatingPointMetric):
     """Best precision, TP / (TP + FP), over the thresholds with at least the given recall, TP / (TP + FN)."""
 
     recall: Fraction
@@ -83,7 +83,7 @@ class PrecisionAtRecall(_AtPoint):
 
 
 @metric()
-class RecallAtPrecision(_AtPoint):
+class RecallAtPrecision(_OperatingPointMetric):
     """Best recall, TP / (TP + FN), over the thresholds with at least the given precision, TP / (TP + FP)."""
 
     precision: Fraction

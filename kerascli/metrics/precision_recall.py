@@ -25,7 +25,7 @@ Thresholds = Annotated[
 """One threshold or several, with one value each; None: 0.5 (with `top_k`: no threshold)."""
 
 
-class _Outcomes(Metric):
+class _ConfusionMetric(Metric):
     """Base class of metrics computed from true and false positives and negatives at one or several thresholds."""
 
     thresholds: Thresholds = None
@@ -60,7 +60,7 @@ class _Outcomes(Metric):
         return self.thresholds if isinstance(self.thresholds, tuple) else (self.thresholds,)
 
 
-class _OfClass(_Outcomes):
+class _ClassMetric(_ConfusionMetric):
     """Base class of precision and recall, optionally of one class or of the `top_k` outputs of each sample."""
 
     direction = "max"
@@ -91,7 +91,7 @@ class _OfClass(_Outcomes):
 
 
 @metric()
-class Precision(_OfClass):
+class Precision(_ClassMetric):
     """Precision, the fraction of predicted positives that are correct: TP / (TP + FP)."""
 
     def outcome(self, at: Confusion) -> Tensor:
@@ -99,7 +99,7 @@ class Precision(_OfClass):
 
 
 @metric()
-class Recall(_OfClass):
+class Recall(_ClassMetric):
     """Recall, the fraction of positive targets that are predicted as positive: TP / (TP + FN)."""
 
     def outcome(self, at: Confusion) -> Tensor:
@@ -107,7 +107,7 @@ class Recall(_OfClass):
 
 
 @metric()
-class TruePositives(_Outcomes):
+class TruePositives(_ConfusionMetric):
     """Number of true positives: positive targets predicted as positive (with sample weights, their sum)."""
 
     direction = "max"
@@ -117,7 +117,7 @@ class TruePositives(_Outcomes):
 
 
 @metric()
-class TrueNegatives(_Outcomes):
+class TrueNegatives(_ConfusionMetric):
     """Number of true negatives: negative targets predicted as negative (with sample weights, their sum)."""
 
     direction = "max"
@@ -127,7 +127,7 @@ class TrueNegatives(_Outcomes):
 
 
 @metric()
-class FalsePositives(_Outcomes):
+class FalsePositives(_ConfusionMetric):
     """Number of false positives: negative targets predicted as positive (with sample weights, their sum)."""
 
     def outcome(self, at: Confusion) -> Tensor:
@@ -135,7 +135,7 @@ class FalsePositives(_Outcomes):
 
 
 @metric()
-class FalseNegatives(_Outcomes):
+class FalseNegatives(_ConfusionMetric):
     """Number of false negatives: positive targets predicted as negative (with sample weights, their sum)."""
 
     def outcome(self, at: Confusion) -> Tensor:
