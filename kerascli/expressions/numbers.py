@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from kerascli.errors import show, suggestion
-from kerascli.expressions.meant import meant_by
 from kerascli.expressions.parser import MAX_INTEGER
+from kerascli.expressions.suggestions import suggestion_for
 from kerascli.expressions.tree import (
     Binary,
     Call,
@@ -142,7 +142,7 @@ class Evaluator:
         except KeyError:
             if node.name in CONSTANTS:
                 return CONSTANTS[node.name]
-        close = meant_by(node.name) or suggestion(node.name, [*self._names, *CONSTANTS])
+        close = suggestion_for(node.name) or suggestion(node.name, [*self._names, *CONSTANTS])
         raise UnknownName(node.name, close, node.column, node.length)
 
     def _test(self, value: Value, node: Conditional) -> bool:

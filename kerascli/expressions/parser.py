@@ -6,7 +6,7 @@ A chain such as `a + b - c` does not count as deep, however long: trees are trav
 import math
 import re
 
-from kerascli.expressions.meant import WORDS
+from kerascli.expressions.suggestions import WORDS
 from kerascli.expressions.tokens import Token, tokenize
 from kerascli.expressions.tree import (
     Binary,

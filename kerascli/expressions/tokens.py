@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kerascli.errors import safe_text
-from kerascli.expressions.meant import CHARACTERS
+from kerascli.expressions.suggestions import CHARACTERS
 from kerascli.expressions.tree import ExpressionError
 
 MAX_LENGTH = 10_000

@@ -113,19 +113,19 @@ class Op:
             return as_tensor(value, device)
         if kind is Tensors:
             if isinstance(value, Tensor) or not isinstance(value, list):
-                raise ArgumentError(f"{self.name}: {parameter.name}: expected a list of tensors, got {told(value)}")
+                raise ArgumentError(f"{self.name}: {parameter.name}: expected a list of tensors, got {describe(value)}")
             return [as_tensor(item, device) for item in value]
         if kind == Tensor | str | None:
             return value if value is None or isinstance(value, str) else as_tensor(value, device)
         if kind in (Value, Value | None):
             if isinstance(value, str) or (value is None and kind is Value):
-                raise ArgumentError(f"{self.name}: expected a tensor or a number, got {told(value)}")
+                raise ArgumentError(f"{self.name}: expected a tensor or a number, got {describe(value)}")
             return as_tensor(value, device) if isinstance(value, list) else value
         fits, words = _PLAIN[kind]
         if not fits(value):
             two = self.name in {"max", "min"} and isinstance(value, Tensor)
             meant = f"; of two tensors write {self.name}imum(a, b)" if two else ""
-            raise ArgumentError(f"{self.name}: {parameter.name}: expected {words}, got {told(value)}{meant}")
+            raise ArgumentError(f"{self.name}: {parameter.name}: expected {words}, got {describe(value)}{meant}")
         return value
 
 
@@ -174,7 +174,7 @@ _PLAIN: dict[Any, tuple[Callable[[Any], bool], str]] = {
 """By annotation: a predicate for allowed values, and their description in errors."""
 
 
-def told(value: Any) -> str:
+def describe(value: Any) -> str:
     """Describe a value in an error."""
     if isinstance(value, Tensor):
         return "a tensor"
@@ -196,7 +196,7 @@ def as_tensor(value: Any, device: torch.device) -> Tensor:
         parts = [as_tensor(item, device) for item in value]
         dtype = max((part.dtype for part in parts), key=_rank)
         return torch.stack([part.to(dtype) for part in parts])
-    raise ArgumentError(f"expected a tensor, got {told(value)}")
+    raise ArgumentError(f"expected a tensor, got {describe(value)}")
 
 
 def _rank(dtype: torch.dtype) -> tuple[bool, bool, int]:

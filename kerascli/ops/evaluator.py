@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from kerascli.errors import first_line
-from kerascli.expressions.meant import FUNCTIONS_OF_TENSORS
 from kerascli.expressions.numbers import FUNCTIONS, Evaluator
+from kerascli.expressions.suggestions import FUNCTIONS_OF_TENSORS
 from kerascli.expressions.tree import (
     Binary,
     Call,

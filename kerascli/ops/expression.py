@@ -11,8 +11,8 @@ from torch import Tensor
 from kerascli.component import Invalid
 from kerascli.errors import Fault, suggestion
 from kerascli.expressions import ExpressionError, Node, evaluate, parse, walk
-from kerascli.expressions.meant import meant_by
 from kerascli.expressions.numbers import CONSTANTS, FUNCTIONS, dotted
+from kerascli.expressions.suggestions import suggestion_for
 from kerascli.expressions.tree import (
     Binary,
     Call,
@@ -114,7 +114,7 @@ def _check_pair(text: str) -> str:
     found = expression(_check(text))
     for name in found.names:
         if name not in _PAIR:
-            meant = meant_by(name) or suggestion(name, _PAIR) or "; available: y_true, y_pred"
+            meant = suggestion_for(name) or suggestion(name, _PAIR) or "; available: y_true, y_pred"
             raise Invalid([Fault(f"unknown name '{name}'{meant}", span=found.place(name))])
     return text
 

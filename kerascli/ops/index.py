@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kerascli.ops.base import ArgumentError, told
+from kerascli.ops.base import ArgumentError, describe
 
 
 def index(x: Tensor, items: Sequence[Any]) -> Tensor:
@@ -52,4 +52,4 @@ def _checked(item: Any) -> Any:
                 "a boolean index is not supported, since its number of values is unknown; use where(...)"
             )
         return item.long()
-    raise ArgumentError(f"expected an integer, a slice or an integer tensor as index, got {told(item)}")
+    raise ArgumentError(f"expected an integer, a slice or an integer tensor as index, got {describe(item)}")

@@ -36,7 +36,7 @@ _NAMES: Mapping[str, str] = {
 }
 
 
-def meant_by(name: str) -> str:
+def suggestion_for(name: str) -> str:
     """Return a suggestion such as `; write shape(x)` for an unknown name such as `x.shape`; else ''."""
     owner, _, last = name.rpartition(".")
     if owner and last in _ATTRIBUTES:
