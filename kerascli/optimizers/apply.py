@@ -9,7 +9,7 @@ from torch import Tensor
 from kerascli.errors import ConfigError, FileRefused
 from kerascli.optimizers.base import BaseOptimizer, Moment, Optimizer
 from kerascli.optimizers.clipping import clip_each_norm, clip_global_norm
-from kerascli.optimizers.flat import FlatGroup, NamedWeight, Stretch, grouped
+from kerascli.optimizers.flat import FlatGroup, NamedWeight, VectorRange, grouped
 from kerascli.optimizers.guard import Guard, are_finite
 from kerascli.optimizers.loss_scale_optimizer import LossScale, LossScaleOptimizer
 from kerascli.optimizers.rule import Compiler, Written, compiled_rule, write
@@ -241,7 +241,7 @@ class FlatOptimizer:
         moment = Moment(self._updates + 1, self.learning_rate)
         for group in self._groups:
             rule = group.rule if group.rule is not None and group.is_complete else self.optimizer.update
-            parts = group.stretches() if self.optimizer.elementwise else _one_by_one(group)
+            parts = group.ranges() if self.optimizer.elementwise else _one_by_one(group)
             for part in parts:
                 decay = self.optimizer.decay(part.slots)
                 if decay is not None:
@@ -283,8 +283,8 @@ def _changes_gradients(optimizer: Optimizer) -> bool:
     return any(getattr(optimizer, name) is not None for name in own)
 
 
-def _one_by_one(group: FlatGroup) -> Iterator[Stretch]:
+def _one_by_one(group: FlatGroup) -> Iterator[VectorRange]:
     """Yield each weight in Keras's shape, for rules that are not elementwise."""
     assert group.gradient is not None
     for s in group.present:
-        yield Stretch(s.keras(group.weights), group.state[s.name], s.keras(group.gradient))
+        yield VectorRange(s.keras(group.weights), group.state[s.name], s.keras(group.gradient))

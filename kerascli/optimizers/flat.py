@@ -56,7 +56,7 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class VectorRange:
     """Part of a group's vectors that one call of the rule updates, with its gradient."""
 
     weights: Tensor
@@ -133,7 +133,7 @@ class FlatGroup:
         """True if every weight has a gradient in the current step."""
         return len(self.present) == len(self.slices)
 
-    def stretches(self) -> Iterator[Stretch]:
+    def ranges(self) -> Iterator[VectorRange]:
         """Yield the vectors to update, in parts that fit the CPU caches."""
         if self.gradient is None:
             parts = [(s.start, g.reshape(-1)) for s, g in zip(self.present, self.given, strict=True)]
@@ -148,7 +148,7 @@ class FlatGroup:
             for first in range(0, gradient.numel(), longest):
                 part = gradient[first : first + longest] if gradient.numel() > longest else gradient
                 weights, slots = self._view(start + first, start + first + part.numel())
-                yield Stretch(weights, slots, part)
+                yield VectorRange(weights, slots, part)
 
     def _view(self, start: int, stop: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Return views of a range of all vectors, cached: a new view takes as long as updating a small weight."""
