@@ -115,7 +115,7 @@ class Callback(Component):
 
     sets_learning_rate: ClassVar[bool] = False
     """The callback sets the learning rate, which excludes an optimizer with a schedule."""
-    judges_averages: ClassVar[bool] = False
+    validates_with_averages: ClassVar[bool] = False
     """Validation uses the moving averages of the weights, which needs an optimizer with `use_ema`."""
 
     def begin(self, facts: EpochFacts) -> list[Decision]:
@@ -130,19 +130,19 @@ class Callback(Component):
         """Return the metrics that must exist in the logs (`val_loss`); `validate` checks them."""
         return ()
 
-    def names_figure_in(self, figure: str) -> str:
-        """Return the argument that names a watched metric."""
+    def argument_that_names(self, metric: str) -> str:
+        """Return the argument that names a monitored metric."""
         return "monitor"
 
     def check(self, names: Collection[str]) -> str | None:
-        """Return what is wrong, with the remedy, if a watched metric is not among the logged `names`; else None."""
-        for figure in self.watched():
-            if figure in names:
+        """Return what is wrong, with the remedy, if a monitored metric is not among the logged `names`; else None."""
+        for metric in self.watched():
+            if metric in names:
                 continue
-            if figure.removeprefix("val_") in names:
-                return f"there is no '{figure}' without validation; add validation_data or validation_split to fit"
-            close = suggestion(figure, names) or f"; available: {', '.join(sorted(names))}"
-            return f"unknown metric '{figure}' in {self.names_figure_in(figure)}{close}"
+            if metric.removeprefix("val_") in names:
+                return f"there is no '{metric}' without validation; add validation_data or validation_split to fit"
+            close = suggestion(metric, names) or f"; available: {', '.join(sorted(names))}"
+            return f"unknown metric '{metric}' in {self.argument_that_names(metric)}{close}"
         return None
 
     def start(self) -> State:

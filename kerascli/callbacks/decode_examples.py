@@ -19,8 +19,8 @@ class DecodeExamples(ShowsRows):
     count: PositiveInt = 10
     """Number of rows."""
 
-    def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
-        if found := super().misfit(model):
+    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+        if found := super().mismatch(model):
             return found
         shape = self.chosen(model.outputs).shape
         if len(shape) not in (1, 2):
@@ -43,10 +43,10 @@ class DecodeExamples(ShowsRows):
         target = self._target(facts)
         assert target is not None
         if facts.decodes is not None:
-            said = studio.decoded(self.view, inputs)
+            predicted = studio.decoded(self.view, inputs)
         else:
-            said = self.chosen(studio.run(self.view, inputs)).argmax(-1).numpy()
-        found = examples(studio, self.view, rows, target, said)
+            predicted = self.chosen(studio.run(self.view, inputs)).argmax(-1).numpy()
+        found = examples(studio, self.view, rows, target, predicted)
         lines = [line for example in found for line in [*example.lines(), ""]]
         return Text("\n".join([*lines, f"{sum(example.right for example in found)} of {rows.rows} right", ""]))
 
@@ -58,20 +58,20 @@ class Example:
     asked: dict[str, str]
     """Text inputs by name."""
     truth: str
-    said: str
+    predicted: str
 
     @property
     def right(self) -> bool:
-        return self.said == self.truth
+        return self.predicted == self.truth
 
     def lines(self) -> list[str]:
         asked = [f"{name}: {_shown(text)}" for name, text in self.asked.items()]
         wrong = "" if self.right else "   (wrong)"
-        return [*asked, f"  truth: {_shown(self.truth)}", f"  model: {_shown(self.said)}{wrong}"]
+        return [*asked, f"  truth: {_shown(self.truth)}", f"  model: {_shown(self.predicted)}{wrong}"]
 
 
-def examples(studio: Studio, view: str | None, rows: Rows, target: str, said: np.ndarray) -> list[Example]:
-    """Return rows as text: their inputs, `target` and the model's predictions `said` (token ids)."""
+def examples(studio: Studio, view: str | None, rows: Rows, target: str, predicted: np.ndarray) -> list[Example]:
+    """Return rows as text: their inputs, `target` and the model's predictions `predicted` (token ids)."""
     facts = studio.facts(view)
     names = [name for name in facts.inputs if facts.decodes is None or name != facts.decodes[0]]
     found = []
@@ -79,7 +79,7 @@ def examples(studio: Studio, view: str | None, rows: Rows, target: str, said: np
         texts = {name: studio.text(name, rows.inputs[name][row].cpu().numpy()) for name in names}
         asked = {name: text for name, text in texts.items() if text is not None}
         truth = studio.text(target, rows.targets[target][row])
-        found.append(Example(asked, truth or "", studio.text(target, said[row]) or ""))
+        found.append(Example(asked, truth or "", studio.text(target, predicted[row]) or ""))
     return found
 
 

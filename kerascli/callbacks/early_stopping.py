@@ -31,7 +31,7 @@ class EarlyStopping(Monitor):
         return {"wait": 0, "best": None, "best_epoch": None}
 
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
-        current = self.figure(facts)
+        current = self.monitored_value(facts)
         if current is None:
             return [self.missing(facts)], state
         if facts.epoch - 1 < self.start_from_epoch:

@@ -28,7 +28,7 @@ class GenerateText(Sampler):
     1: the model's probabilities.
     """
 
-    def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
         if model.decodes is not None:
             return "view", "needs a language model; use decode_examples for a decoder"
         if len(model.inputs) != 1 or not set(model.inputs) & set(model.texts):

@@ -28,8 +28,8 @@ class HeatMap(ShowsRows):
     panels: str | None = None
     """Text input or target whose tokens label the panels; padding after the tokens is cut off."""
 
-    def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
-        if found := super().misfit(model):
+    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+        if found := super().mismatch(model):
             return found
         for setting in _AXES:
             name = getattr(self, setting)

@@ -44,8 +44,8 @@ class LambdaCallback(Callback):
         names = dict.fromkeys(name for text in texts for name in names_in(parse(text)))
         return tuple(name for name in names if name not in _OF_THE_EPOCH)
 
-    def names_figure_in(self, figure: str) -> str:
-        return "stop" if self.stop is not None and figure in names_in(parse(self.stop)) else "show"
+    def argument_that_names(self, metric: str) -> str:
+        return "stop" if self.stop is not None and metric in names_in(parse(self.stop)) else "show"
 
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
         known: dict[str, Value] = {**facts.logs, "epoch": facts.epoch - 1, "lr": facts.learning_rate}
@@ -54,8 +54,8 @@ class LambdaCallback(Callback):
         decisions: list[Decision] = []
         if self.show is not None:
             value = self._value(self.show, known)
-            said = f"{value:.4g}" if isinstance(value, float) else str(value).lower()
-            decisions.append(Say(f"{self.show} = {said}"))
+            shown = f"{value:.4g}" if isinstance(value, float) else str(value).lower()
+            decisions.append(Say(f"{self.show} = {shown}"))
         if self.stop is not None and self._value(self.stop, known):
             decisions.append(Stop(f"{self.stop} in epoch {facts.epoch}"))
         return decisions, state

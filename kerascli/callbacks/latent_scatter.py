@@ -23,8 +23,8 @@ class LatentScatter(ShowsRows):
     def shown(self) -> dict[str, str]:
         return {} if self.colour is None else {"colour": self.colour}
 
-    def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
-        if found := super().misfit(model):
+    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+        if found := super().mismatch(model):
             return found
         shape = self.chosen(model.outputs).shape
         return None if shape == (2,) else ("output", f"needs an output (None, 2), got {show_shape((None, *shape))}")

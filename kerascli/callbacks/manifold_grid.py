@@ -23,12 +23,12 @@ class ManifoldGrid(ShowsImages):
     extent: PositiveFloat | None = None
     """Range of the grid, from -extent to extent, evenly spaced; null: normal quantiles."""
 
-    def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
         shapes = [spec.shape for spec in model.inputs.values()]
         if shapes != [(2,)]:
             words = ", ".join(show_shape((None, *shape)) for shape in shapes)
             return "view", f"needs a model or view with a single input of shape (None, 2), got {words}"
-        return super().misfit(model)
+        return super().mismatch(model)
 
     def sample(self, studio: Studio) -> Images:
         if self.extent is not None:

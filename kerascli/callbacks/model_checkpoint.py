@@ -66,7 +66,7 @@ class ModelCheckpoint(Monitor):
     def _save(self, slot: str, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
         if not self.save_best_only:
             return [*self._say("saved"), SaveSlot(slot, to_disk=True)], state
-        current, best = self.figure(facts), from_json(state["best"])
+        current, best = self.monitored_value(facts), from_json(state["best"])
         if current is None:  # Keras would overwrite the best checkpoint in this case
             return [self.missing(facts)], state
         if not self.improves(current, best, facts):

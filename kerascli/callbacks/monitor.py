@@ -22,7 +22,7 @@ class Monitor(Callback):
     def watched(self) -> tuple[str, ...]:
         return (self.monitor,)
 
-    def figure(self, facts: EpochFacts) -> float | None:
+    def monitored_value(self, facts: EpochFacts) -> float | None:
         """Return the value of the monitored metric; None in an epoch without validation."""
         return facts.logs.get(self.monitor)
 

@@ -18,11 +18,11 @@ class Reconstructions(ShowsRows, ShowsImages):
     outputs: Words = ()
     """Names of outputs to draw, one row each, in place of the input and one output."""
 
-    def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
         if self.outputs and self.output is not None:
             return "outputs", "give 'outputs' or 'output', not both"
         for each in self._each():
-            found = super(Reconstructions, each).misfit(model)
+            found = super(Reconstructions, each).mismatch(model)
             if found is not None:
                 return ("outputs" if self.outputs and found[0] == "output" else found[0]), found[1]
         if self.outputs:

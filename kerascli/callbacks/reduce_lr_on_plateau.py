@@ -47,7 +47,7 @@ class ReduceLROnPlateau(Monitor):
         return {"wait": 0, "best": None, "cooldown": 0}
 
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
-        current = self.figure(facts)
+        current = self.monitored_value(facts)
         if current is None:
             return [self.missing(facts)], state
         wait, cooldown = state["wait"], state["cooldown"]

@@ -37,8 +37,8 @@ class RemoteMonitor(Callback):
         return value
 
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
-        figures = {name: value if math.isfinite(value) else None for name, value in facts.logs.items()}
-        text = json.dumps({"epoch": facts.epoch - 1, **figures})
+        metrics = {name: value if math.isfinite(value) else None for name, value in facts.logs.items()}
+        text = json.dumps({"epoch": facts.epoch - 1, **metrics})
         kind = "application/json" if self.send_as_json else "application/x-www-form-urlencoded"
         body = text if self.send_as_json else urlencode({self.field: text})
         return [Post(self.root + self.path, body.encode(), {"Content-Type": kind, **(self.headers or {})})], state

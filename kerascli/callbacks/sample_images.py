@@ -23,13 +23,13 @@ class SampleImages(ShowsImages):
     noise: Literal["normal", "uniform"] = "normal"
     """Distribution of the noise: normal (mean 0, standard deviation 1) or uniform (from -1 to 1)."""
 
-    def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
         for name, spec in model.inputs.items():
             if None in spec.shape:
                 return "view", f"its input '{name}' has no fixed size: {spec}"
             if spec.is_integer and spec.shape not in ((), (1,)):
                 return "view", f"its input '{name}' is neither noise nor one class label: {spec} of {spec.dtype}"
-        return super().misfit(model)
+        return super().mismatch(model)
 
     def sample(self, studio: Studio) -> Images:
         model, count = studio.facts(self.view), self.rows * self.columns

@@ -167,10 +167,10 @@ class Sampler(Callback):
             views = [name for name in models if name is not None]
             known = f"; {there_are(views)}" if views else ", and no other"
             return "view", f"the model has no view '{self.view}'{suggestion(str(self.view), views) or known}"
-        return self.misfit(models[self.view])
+        return self.mismatch(models[self.view])
 
     @abstractmethod
-    def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
         """Return the argument that does not match the model or view to run, and the reason, or None."""
 
     @abstractmethod
@@ -184,7 +184,7 @@ class WithOutput(Sampler):
     output: str | None = None
     """Name of the output to display; required if there are several."""
 
-    def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
         if self.output is not None and self.output not in model.outputs:
             near = suggestion(self.output, model.outputs) or f"; {there_are(model.outputs)}"
             return "output", f"there is no output '{self.output}'{near}"
@@ -202,8 +202,8 @@ class ShowsRows(WithOutput):
     split: Literal["train", "validation", "test"] | None = None
     """Split that the rows are from; null: the first existing one of validation, test and train."""
 
-    def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
-        found = super().misfit(model)
+    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+        found = super().mismatch(model)
         if found is None and not model.reads_data:
             whose = "the model" if self.view is None else "the view"
             return "view", f"{whose} has its own inputs and cannot be run on rows of the data"
@@ -218,8 +218,8 @@ class ShowsImages(WithOutput):
     image_shape: AnyShape | None = None
     """Shape [height, width, channels] of an output that is flat; null: a square image."""
 
-    def misfit(self, model: ModelFacts) -> tuple[str, str] | None:
-        if found := super().misfit(model):
+    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+        if found := super().mismatch(model):
             return found
         low, high = self.value_range
         if low >= high:

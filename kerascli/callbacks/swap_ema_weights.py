@@ -14,7 +14,7 @@ class SwapEMAWeights(Callback):
     Training continues with the weights themselves; at its end the averages become the weights.
     """
 
-    judges_averages = True
+    validates_with_averages = True
 
     swap_on_epoch: Literal[False] = False
     """Only false is supported: a checkpoint contains the weights and their averages."""

@@ -68,18 +68,18 @@ class TensorBoard(Callback):
 
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
         epoch, train = facts.epoch - 1, f"{self.log_dir}/train"
-        figures = {f"epoch_{name}": value for name, value in facts.logs.items() if not name.startswith("val_")}
-        figures |= {f"epoch_{name}": rate for name, rate in rate_columns(facts.learning_rates).items()}
+        metrics = {f"epoch_{name}": value for name, value in facts.logs.items() if not name.startswith("val_")}
+        metrics |= {f"epoch_{name}": rate for name, rate in rate_columns(facts.learning_rates).items()}
         if self.write_steps_per_second:
-            figures["epoch_steps_per_second"] = facts.steps / max(facts.seconds, 1e-9)
-        decisions: list[Decision] = [WriteScalars(train, epoch, figures)]
-        judged = {f"epoch_{n.removeprefix('val_')}": v for n, v in facts.logs.items() if n.startswith("val_")}
-        if judged:
-            decisions.append(WriteScalars(f"{self.log_dir}/validation", epoch, judged))
+            metrics["epoch_steps_per_second"] = facts.steps / max(facts.seconds, 1e-9)
+        decisions: list[Decision] = [WriteScalars(train, epoch, metrics)]
+        validation = {f"epoch_{n.removeprefix('val_')}": v for n, v in facts.logs.items() if n.startswith("val_")}
+        if validation:
+            decisions.append(WriteScalars(f"{self.log_dir}/validation", epoch, validation))
         if self.histogram_freq and epoch % self.histogram_freq == 0:
             decisions.append(WriteHistograms(train, epoch))
         return decisions, state
 
     def batch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
-        figures = {f"batch_{name}": value for name, value in facts.logs.items()}
-        return [WriteScalars(f"{self.log_dir}/train", facts.step, figures)], state
+        metrics = {f"batch_{name}": value for name, value in facts.logs.items()}
+        return [WriteScalars(f"{self.log_dir}/train", facts.step, metrics)], state

@@ -125,7 +125,7 @@ def _callback_faults(
     """`arguments` are what stands after the callback's name, at `path`."""
     assert spec.training is not None
     rules = {name: optimizer.rule for name, optimizer in spec.training.optimizers.items()}
-    if callback.judges_averages and not any(rule.use_ema for rule in rules.values()):
+    if callback.validates_with_averages and not any(rule.use_ema for rule in rules.values()):
         text = f"{callback.component_name} needs moving averages of the weights, which the optimizer does not keep"
         yield Fault(text, path, "key", hint=f"set use_ema: true on {next(iter(rules.values())).component_name}")
     if isinstance(callback, Sampler):
@@ -148,7 +148,7 @@ def _figure_faults(
         return  # columns are called by classes, whose names the data is to tell
     problem = _whole_metric(watched, several) or callback.check(figures)
     if problem:
-        key = callback.names_figure_in(next(iter(missing), ""))
+        key = callback.argument_that_names(next(iter(missing), ""))
         is_said = isinstance(arguments, dict) and key in arguments
         yield Fault(problem, (*path, key) if is_said else path, "value" if is_said else "key")
 
