@@ -309,7 +309,7 @@ def test_a_figure_of_no_known_direction_needs_a_mode() -> None:
         ({"learning_rate_scheduler": "lr * epch"}, "unknown name 'epch'; did you mean 'epoch'"),
         ({"lambda_callback": {"stop": "loss >"}}, "'loss >'"),
         ({"learning_rate_scheduler": "0 * lr"}, "expected a number greater than 0"),
-        ({"learning_rate_scheduler": [[5, 0.1], [0, 0.2]]}, "in rising order of epochs"),
+        ({"learning_rate_scheduler": [[5, 0.1], [0, 0.2]]}, "in ascending order of epochs"),
         ({"learning_rate_scheduler": [[0, -0.1]]}, r"expected pairs \[first epoch, rate\]"),
         ({"learning_rate_scheduler": 5}, "expected a formula, a list of"),
         ({"reduce_lr_on_plateau": {"factor": 1.0}}, "factor: must be less than 1"),
