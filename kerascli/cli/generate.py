@@ -99,7 +99,7 @@ def _answer(
     rows = studio.rows(_EXAMPLES, seed=choice.seed)
     found = examples(studio, view, rows, decodes[1], decode(studio, view, rows.inputs, length, choice))
     if as_json:
-        shown = [{**example.asked, "truth": example.truth, "text": example.said} for example in found]
+        shown = [{**example.asked, "truth": example.truth, "text": example.predicted} for example in found]
         options.say_json({"rows": shown, **facts})
     else:
         options.say("\n\n".join("\n".join(example.lines()) for example in found) + "\n")

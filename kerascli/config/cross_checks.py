@@ -125,7 +125,7 @@ def _callback_faults(
     """Yield the faults of a callback in this run; `arguments` are those written after its name, at `path`."""
     assert spec.training is not None
     rules = {name: optimizer.rule for name, optimizer in spec.training.optimizers.items()}
-    if callback.judges_averages and not any(rule.use_ema for rule in rules.values()):
+    if callback.validates_with_averages and not any(rule.use_ema for rule in rules.values()):
         text = f"{callback.component_name} needs moving averages of the weights, but the optimizer keeps none"
         yield Fault(text, path, "key", hint=f"set use_ema: true on {next(iter(rules.values())).component_name}")
     if isinstance(callback, Sampler):
@@ -144,7 +144,7 @@ def _monitor_faults(
         return  # the columns are named by classes, which only the data knows
     problem = _multi_value_problem(monitored, several) or callback.check(names)
     if problem:
-        key = callback.names_figure_in(next(iter(missing), ""))
+        key = callback.argument_that_names(next(iter(missing), ""))
         is_written = isinstance(arguments, dict) and key in arguments
         yield Fault(problem, (*path, key) if is_written else path, "value" if is_written else "key")
 

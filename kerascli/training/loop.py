@@ -148,7 +148,7 @@ def _awaited(batches: Iterable[Batch]) -> Iterator[Batch]:
 def _validate(trainer: Trainer, plan: Plan, progress: Progress) -> Generator[Event, None, dict[str, float]]:
     assert plan.validation is not None
     work = evaluate(trainer.module, plan.validation(), seed=trainer.seed, step=progress.step)
-    if any(callback.judges_averages for callback in plan.callbacks):
+    if any(callback.validates_with_averages for callback in plan.callbacks):
         work = _on_averages(work, trainer)
     figures = yield from work
     return figures

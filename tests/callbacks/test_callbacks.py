@@ -267,7 +267,7 @@ def test_a_formula_over_metrics_is_shown_after_each_epoch_that_has_them(stop: di
 def test_an_epoch_without_the_metric_does_not_count_and_that_is_reported(name: str) -> None:
     callback = CALLBACKS.parse({name: {"save_best_only": True} if name == "model_checkpoint" else {"patience": 1}})
     decisions, state = callback.epoch_end(facts(3, {"loss": 1.0}), callback.start())
-    assert decisions == [Say(f"{name}: 'val_loss' was not measured in epoch 3, which does not count")]
+    assert decisions == [Say(f"{name}: 'val_loss' is not in the logs of epoch 3, which is ignored")]
     assert state == callback.start()
 
 
@@ -279,14 +279,14 @@ def test_what_is_watched_must_be_logged() -> None:
     )
     typo = CALLBACKS.parse({"early_stopping": "val_acuracy"})
     assert typo.check({"loss", "val_loss", "accuracy", "val_accuracy"}) == (
-        "there is no figure 'val_acuracy' to watch; did you mean 'val_accuracy'?"
+        "unknown metric 'val_acuracy' in monitor; did you mean 'val_accuracy'?"
     )
     assert CALLBACKS.parse("model_checkpoint").check({"loss"}) is None
 
 
 def test_a_metric_of_no_known_direction_needs_a_mode() -> None:
     figures = [{"odd": 1.0}, {"odd": 2.0}]
-    with pytest.raises(ConfigError, match="cannot tell whether 'odd' is better when it is small or great"):
+    with pytest.raises(ConfigError, match="cannot infer whether 'odd' is better lower or higher"):
         Run(CALLBACKS.parse({"early_stopping": "odd"}), figures)
     assert Run(CALLBACKS.parse({"early_stopping": {"monitor": "odd", "mode": "max"}}), figures).stopped is None
 
@@ -309,8 +309,8 @@ def test_a_metric_of_no_known_direction_needs_a_mode() -> None:
         ({"learning_rate_scheduler": "lr * epch"}, "unknown name 'epch'; did you mean 'epoch'"),
         ({"lambda_callback": {"stop": "loss >"}}, "'loss >'"),
         ({"learning_rate_scheduler": "0 * lr"}, "expected a number greater than 0"),
-        ({"learning_rate_scheduler": [[5, 0.1], [0, 0.2]]}, "in rising order of epochs"),
-        ({"learning_rate_scheduler": [[0, -0.1]]}, r"expected pairs \[from epoch, rate\]"),
+        ({"learning_rate_scheduler": [[5, 0.1], [0, 0.2]]}, "in ascending order of epochs"),
+        ({"learning_rate_scheduler": [[0, -0.1]]}, r"expected pairs \[first epoch, rate\]"),
         ({"learning_rate_scheduler": 5}, "expected a formula, a list of"),
         ({"reduce_lr_on_plateau": {"factor": 1.0}}, "factor: must be less than 1"),
         ({"csv_logger": "../log.csv"}, "expected a plain file name"),

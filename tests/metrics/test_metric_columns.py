@@ -210,7 +210,9 @@ def test_values_are_named_by_class_threshold_or_number(
 
 def test_the_number_of_values_must_be_known() -> None:
     said = METRICS.parse("f1_score").check(TensorSpec((None,)), TensorSpec((None,)))
-    assert said == "'f1_score' has a value for each unit of the output, whose number must be known, got (None, None)"
+    assert (
+        said == "'f1_score' has one value per output unit and needs their number, got an output of shape (None, None)"
+    )
 
 
 @pytest.mark.parametrize(("axis", "said"), [

@@ -220,7 +220,7 @@ def test_every_name_of_keras_ops_is_an_operation_or_has_its_reason() -> None:
 def test_what_is_left_out_gives_its_reason_where_it_is_called(name: str) -> None:
     with pytest.raises(ExpressionError) as caught:
         expression(f"2 * {name}(x)")
-    assert (caught.value.text, caught.value.column) == (f"{name} is not for formulas: {LEFT_OUT[name]}", 5)
+    assert (caught.value.text, caught.value.column) == (f"{name} is not available in formulas: {LEFT_OUT[name]}", 5)
 
 
 @pytest.mark.parametrize("text", list(dict.fromkeys([*CASES, *dict(KERAS_CANNOT)])))

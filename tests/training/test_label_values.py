@@ -76,10 +76,10 @@ def test_a_label_with_a_fraction_is_refused_in_every_split(tmp_path: Path, split
     ("y", "words", "text"),
     [
         ([[0.0], [1.5], [2.0]], CLASSES, "target 'y' is 1.5; sparse_categorical_crossentropy takes class numbers"),
-        ([0.0, 1.0, 3.0], CLASSES, "target 'y' is 3.0; the 3 units of the output stand for the classes 0 to 2"),
-        ([0.0, -1.0, 3.5], CLASSES, "target 'y' is -1.0; the 3 units"),
+        ([0.0, 1.0, 3.0], CLASSES, "target 'y' is 3.0; the output has 3 units, for the classes 0 to 2"),
+        ([0.0, -1.0, 3.5], CLASSES, "target 'y' is -1.0; the output has 3 units"),
         ([0, 9, 2], IGNORING, ""),
-        ([0, 9, 4], IGNORING, "target 'y' is 4; the 3"),
+        ([0, 9, 4], IGNORING, "target 'y' is 4; the output has 3"),
         ([0, 9.5, 2], IGNORING, "target 'y' is 9.5; sparse"),
         ([0.0, 1.5, 2.0], {**CLASSES, "loss": "crossentropy"}, "target 'y' is 1.5; crossentropy takes class numbers"),
         ([0.0, 1.5, 2.0], GENERAL, "target 'y' is 1.5; categorical_generalized_cross_entropy takes"),
@@ -111,7 +111,7 @@ def test_ctc_takes_whole_labels_of_its_classes(tmp_path: Path) -> None:
         "t.npz:2:y: target 'y' is 2.5; ctc"
     )
     assert said(tmp_path, {"x": x, "y": np.array([[1, 5], [2, 0]])}, **words).startswith(
-        "t.npz:1:y: target 'y' is 5; the 5"
+        "t.npz:1:y: target 'y' is 5; the output has 5"
     )
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from kerascli.component import Invalid
 from kerascli.errors import Fault, Path, Related, nearest, show, suggestion
-from kerascli.expressions.meant import meant_by
+from kerascli.expressions.suggestions import suggestion_for
 from kerascli.layers.base import LAYERS
 from kerascli.model.ir.nodes import RESERVED
 
@@ -190,7 +190,7 @@ class Names:
             return Fault(
                 f"'{name}' exists only in formulas of compile: here a target is targets.NAME, a prediction a node"
             )
-        if meant := meant_by(name):
+        if meant := suggestion_for(name):
             return Fault(f"there is no node '{name}'{meant}")
         if dot:
             return self._no_target(inner) if call == "targets" else self._no_inner(call, inner)
