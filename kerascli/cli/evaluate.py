@@ -1,4 +1,4 @@
-"""kerascli evaluate [RUN] [FILE|SPLIT]"""
+"""The command `kerascli evaluate [RUN] [FILE|SPLIT]`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,7 +23,7 @@ def evaluate(
     run: options.Run = "latest",
     what: Annotated[
         str | None,
-        typer.Argument(metavar="FILE|SPLIT", help="A file, or test, validation or train; default: the first it has."),
+        typer.Argument(metavar="FILE|SPLIT", help="A file, or a split; default: test, else validation, train."),
     ] = None,
     checkpoint: options.Checkpoint = None,
     device: options.Device = "auto",
@@ -31,7 +31,7 @@ def evaluate(
     runs_dir: options.RunsDir = options.RUNS_DIR,
     as_json: options.Json = False,
 ) -> None:
-    """Compute a run's loss and metrics, and how it does on each class."""
+    """Compute a run's loss and metrics, and the scores of each class."""
     record = _record(run, what, runs_dir, checkpoint)
     from kerascli.workflow.evaluate import evaluate_rows
     from kerascli.workflow.opened import open_run
@@ -59,7 +59,7 @@ def _record(run: str, what: str | None, runs_dir: Path, checkpoint: str | None) 
 
 
 def _rows(run: "OpenedRun", what: str | None) -> tuple[str, "Split"]:
-    """What was asked for; else the split that says most, of those that the run's data has."""
+    """Return the name and rows of `what`; by default of the first of test, validation and train that the data has."""
     from kerascli.workflow.changed_data import load_again
     from kerascli.workflow.evaluate import rows_of
 

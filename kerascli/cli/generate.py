@@ -1,4 +1,4 @@
-"""kerascli generate RUN"""
+"""The command `kerascli generate RUN`."""
 
 import sys
 from itertools import chain
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _MOST = 100_000
 _EXAMPLES = 5
-"""Rows of the data that a decoder answers without a prompt."""
+"""Number of data rows to decode if no prompt is given."""
 
 
 def register(app: typer.Typer) -> None:
@@ -27,17 +27,19 @@ def generate(
     run: options.Run,
     prompt: Annotated[
         str | None,
-        typer.Option("--prompt", metavar="TEXT", help="How it begins, or what is asked; default: from the run's data."),
+        typer.Option("--prompt", metavar="TEXT", help="Text to continue or answer; default: from the run's data."),
     ] = None,
-    length: Annotated[int, typer.Option("--length", min=1, max=_MOST, help="How many words or characters.")] = 400,
+    length: Annotated[
+        int, typer.Option("--length", min=1, max=_MOST, help="Maximum number of words or characters.")
+    ] = 400,
     temperature: Annotated[
-        float | None, typer.Option("--temperature", metavar="T", help="Low: the likely; 1, the default: as it is.")
+        float | None, typer.Option("--temperature", metavar="T", help="Below 1: more likely words; default: 1.")
     ] = None,
-    greedy: Annotated[bool, typer.Option("--greedy", help="Always the most probable.")] = False,
+    greedy: Annotated[bool, typer.Option("--greedy", help="Take the most probable word, do not sample.")] = False,
     top_k: Annotated[
-        int | None, typer.Option("--top-k", min=1, metavar="K", help="Only among the K most probable.")
+        int | None, typer.Option("--top-k", min=1, metavar="K", help="Sample among the K most probable words.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, max=2**53, help="What is drawn follows from it.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**53, help="Seed of the sampling.")] = 0,
     view: options.View = None,
     checkpoint: options.Checkpoint = None,
     device: options.Device = "auto",
@@ -45,13 +47,16 @@ def generate(
     runs_dir: options.RunsDir = options.RUNS_DIR,
     as_json: options.Json = False,
 ) -> None:
-    """Have a language model write on from a prompt, or a decoder answer one: a translation, a caption."""
+    """Generate text with a language model or a decoder.
+
+    A language model continues the prompt; a decoder answers it, for example with a translation or a caption.
+    """
     if greedy and (temperature is not None or top_k is not None):
         raise ConfigError(
-            f"--greedy chooses without chance: {'--temperature' if temperature else '--top-k'} is for naught"
+            f"--greedy does not sample: {'--temperature' if temperature else '--top-k'} has no effect with it"
         )
     if temperature is not None and not 0 < temperature <= 1000:
-        raise ConfigError(f"--temperature: expected a number above 0, got {temperature:g}")
+        raise ConfigError(f"--temperature: expected a number above 0 and up to 1000, got {temperature:g}")
     record = options.trained_run(run, runs_dir, checkpoint)
     from kerascli.training.generation.generate import Choice
     from kerascli.workflow.opened import open_run
@@ -64,7 +69,7 @@ def generate(
 def _write(
     opened: "OpenedRun", prompt: str | None, length: int, choice: "Choice", *, view: str | None, as_json: bool
 ) -> None:
-    """What the model makes of the prompt."""
+    """Generate from the prompt: a decoder's answer, or a language model's continuation."""
     from kerascli.workflow.make_samples import studio_of
     from kerascli.workflow.opened import known_view
 
@@ -81,7 +86,7 @@ def _write(
 def _answer(
     studio: "ModelStudio", prompt: str | None, length: int, choice: "Choice", *, view: str | None, as_json: bool
 ) -> None:
-    """What a decoder makes of the prompt, or of some rows of the data."""
+    """Print a decoder's output for the prompt or, without one, for some rows of the data."""
     from kerascli.callbacks.decode_examples import examples
     from kerascli.workflow.generation.decoding import asked, decode
 
@@ -108,7 +113,7 @@ def _answer(
 def _write_on(
     studio: "ModelStudio", prompt: str | None, length: int, choice: "Choice", *, view: str | None, as_json: bool
 ) -> None:
-    """What a language model writes, word by word."""
+    """Print a language model's continuation of the prompt, word by word."""
     from kerascli.training.generation.generate import continued
 
     model, numbers, prompt = studio.writing(view, prompt, choice.seed)

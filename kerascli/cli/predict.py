@@ -1,4 +1,4 @@
-"""kerascli predict RUN FILE|SPLIT"""
+"""The command `kerascli predict RUN FILE|SPLIT`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,14 +20,14 @@ def register(app: typer.Typer) -> None:
 
 def predict(
     run: options.Run,
-    what: Annotated[str, typer.Argument(metavar="FILE|SPLIT", help="A file as the run's source reads it, or a split.")],
+    what: Annotated[str, typer.Argument(metavar="FILE|SPLIT", help="A file in the source's format, or a split.")],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="A .csv, .npy, .npz or .parquet file; default: stdout."),
     ] = None,
-    classes: Annotated[bool, typer.Option("--classes", help="Only the most probable class of each row.")] = False,
+    classes: Annotated[bool, typer.Option("--classes", help="Only the predicted class of each row.")] = False,
     keras_names: Annotated[
-        bool, typer.Option("--keras-names", help="Name the outputs as the imported Keras file does.")
+        bool, typer.Option("--keras-names", help="Use the output names of the imported Keras file.")
     ] = False,
     view: options.View = None,
     checkpoint: options.Checkpoint = None,
@@ -35,7 +35,7 @@ def predict(
     threads: options.Threads = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
-    """Predict the classes or numbers of raw rows."""
+    """Predict classes or values for the rows of a file or a split."""
     from kerascli.report.predictions import csv_text, write_predictions
 
     if output is not None:
@@ -62,7 +62,7 @@ def predict(
 
 
 def _check_output(output: Path, *, classes: bool) -> None:
-    """Before any work: whether the file can be what it is to be. Raises ConfigError, StorageError."""
+    """Raise ConfigError or StorageError, before any work, if the output file cannot be written in that format."""
     from kerascli.report.predictions import FORMATS, TABLES
     from kerascli.storage import output_file
 
@@ -70,7 +70,7 @@ def _check_output(output: Path, *, classes: bool) -> None:
     if kind not in FORMATS:
         raise ConfigError(f"-o {output}: expected a name that ends in {one_of(FORMATS)}")
     if classes and kind not in TABLES:
-        raise ConfigError(f"-o {output}: {kind} holds the outputs; --classes goes with {one_of(TABLES)}")
+        raise ConfigError(f"-o {output}: {kind} holds the raw outputs; --classes needs {one_of(TABLES)}")
     output_file(output)
     if not output.parent.is_dir():
         raise StorageError(f"cannot write '{output}': there is no folder '{output.parent}'")

@@ -231,7 +231,7 @@ def test_validate_says_what_it_could_not_check(kerascli: Kerascli, here: Path) -
         3,
         "config.yaml: ok\n  model: 2 layers, 22 parameters\n"
         "  not checked: the data, and what depends on it: there is no file 'points.csv'\n",
-        "config.yaml: error: the data is not there: only what does not depend on it was checked\n"
+        "config.yaml: error: the data was not found: only what does not depend on it was checked\n"
         "  hint: --no-data checks a config without its data, and exits with 0\n",
     )
 
@@ -325,17 +325,17 @@ WRONG = {
         "and begins with a letter or a digit\n",
     ),
     "train config.yaml --resume latest": (
-        2, "error: a config cannot go with --resume: a run keeps its settings\n"
+        2, "error: a config cannot be used with --resume: a run keeps its settings\n"
     ),
-    "train --resume latest --flag a=1": (2, "error: --flag cannot go with --resume: a run keeps its settings\n"),
-    "train --resume latest --name x": (2, "error: --name cannot go with --resume: a run keeps its settings\n"),
+    "train --resume latest --flag a=1": (2, "error: --flag cannot be used with --resume: a run keeps its settings\n"),
+    "train --resume latest --name x": (2, "error: --name cannot be used with --resume: a run keeps its settings\n"),
     "train --resume latest --set compile.optimizer=sgd": (
         2,
         "error: --set compile.optimizer=sgd: a resumed run keeps its settings; only fit.epochs may change\n"
         "  hint: start a new run for other settings\n",
     ),
-    "train --smoke --json": (2, "error: --json cannot go with --smoke: it trains a run of its own\n"),
-    "train --smoke --resume latest": (2, "error: --resume cannot go with --smoke: it trains a run of its own\n"),
+    "train --smoke --json": (2, "error: --json cannot be used with --smoke: it trains a temporary run\n"),
+    "train --smoke --resume latest": (2, "error: --resume cannot be used with --smoke: it trains a temporary run\n"),
     "train config.yaml --device cpu --runs-dir points.csv": (
         6, "data: train 60, validation 20, test 20 rows\nerror: cannot create 'points.csv': not a directory\n"
     ),
@@ -364,7 +364,7 @@ WRONG = {
         6, "run: runs/TIME-config (the latest)\nerror: cannot write 'fifo.png': it is not a regular file\n"
     ),
     "predict config test -o x.npy --classes": (
-        2, "error: -o x.npy: .npy holds the outputs; --classes goes with .csv or .parquet\n"
+        2, "error: -o x.npy: .npy holds the raw outputs; --classes needs .csv or .parquet\n"
     ),
     "summary nope": (2, "error: no run 'nope' in 'runs'\n  hint: kerascli runs lists them\n"),
     "summary config --set fit.epochs=1": (2, "error: --set goes with a config: a run keeps its settings\n"),

@@ -586,4 +586,4 @@ def test_smoke_takes_no_profile(tmp_path: Path) -> None:
     write(tmp_path, HARD)
     done = kerascli("train", "config.yaml", "--smoke", "--profile", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: --profile cannot go with --smoke: it trains a run of its own\n"
+    assert done.stderr == "error: --profile cannot be used with --smoke: it trains a temporary run\n"

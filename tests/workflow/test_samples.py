@@ -277,7 +277,7 @@ def test_without_a_prompt_a_text_of_the_data_is_continued(writer: RunRecord) -> 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--greedy", "--temperature", "2"], "--greedy chooses without chance"),
+        (["--greedy", "--temperature", "2"], "--greedy does not sample"),
         (["--temperature", "0"], "expected a number above 0"),
         (["--prompt", ""], "the prompt has no word in it"),
         (["--view", "encode"], "the model has no view 'encode'"),
