@@ -15,7 +15,7 @@ def explain_command(
     name: Annotated[str, typer.Argument(help="For example conv_2d, fit, fit.validation_split, initializers.")],
     as_json: options.Json = False,
 ) -> None:
-    """Explain a component, section or key: meaning, arguments, example."""
+    """Explain a component, section or key, with an example."""
     typer.echo(explain(name, as_json=as_json, width=options.terminal_width()))
 
 

@@ -37,7 +37,7 @@ def _command(
     flags: options.Flags = [],  # noqa: B006
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
-    """Plot the metrics of runs over epochs; with --model, draw a model."""
+    """Plot the metrics of runs or, with --model, draw a model."""
     given = {"--metric": metric, "--log": log, "--expand": expand, "--view": view, "--set": sets, "--flag": flags}
     for option in ("--metric", "--log") if model else ("--expand", "--view", "--set", "--flag"):
         if given[option]:

@@ -1,4 +1,4 @@
-"""Evaluate a run: loss and metrics over a split or a raw file, and what a classifier gets right."""
+"""Evaluate a run: loss and metrics over a split or a file, and the scores of each class."""
 
 import time
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ from kerascli.workflow.raw_arrays import no_split, raw_rows
 
 @dataclass(frozen=True, slots=True)
 class Classified:
-    """How an output's classes were told apart: counts (true, predicted), and a row a class."""
+    """Classification results of an output: confusion matrix (true, predicted), and the scores of each class."""
 
     output: str
     names: tuple[str, ...]
@@ -49,7 +49,7 @@ class Evaluation:
 
 @memory_for_batches()
 def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
-    """Evaluate a run on prepared rows; `name` is what the result is called. Raises KerasCliError."""
+    """Evaluate a run on prepared rows; `name` is the name of the result. Raises KerasCliError."""
     experiment, spec = run.experiment, run.experiment.spec
     if spec.training is None:
         raise ConfigError("the run has no 'compile' section: there is no loss to evaluate")
@@ -62,14 +62,14 @@ def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
 
 
 def _why(run: OpenedRun) -> str:
-    """Why there are no splits."""
+    """Return the reason why a run has no splits."""
     if run.data is None:
         return "run has no data section"
-    return f"{'view' if run.takes_arrays else 'model'} has inputs of its own"
+    return f"{'view' if run.takes_arrays else 'model'} has inputs that the data does not provide"
 
 
 def rows_of(run: OpenedRun, what: str, *, targets: bool) -> Split:
-    """The prepared rows of a split or a file. Raises DataError, ConfigError."""
+    """Return the prepared rows of a split or a file. Raises DataError, ConfigError."""
     takes_arrays = run.takes_arrays or (not targets and run.has_own_inputs)
     if takes_arrays and not Path(what).exists():
         raise no_split(what, _why(run)) if what in SPLITS else missing_file(Path(what), what)
@@ -91,7 +91,7 @@ def rows_of(run: OpenedRun, what: str, *, targets: bool) -> Split:
 
 
 def _finished(work: Iterator[object]) -> dict[str, float]:
-    """Run a generator to its end and take what it returns."""
+    """Run a generator to its end and return its result."""
     while True:
         try:
             next(work)
@@ -100,7 +100,7 @@ def _finished(work: Iterator[object]) -> dict[str, float]:
 
 
 def _classify(run: OpenedRun, source: BatchSource) -> Iterator[Classified]:
-    """One row of Classified for every output that is read as classes."""
+    """Yield the classification results of every output that predicts classes."""
     experiment = run.experiment
     compiled = experiment.spec.compile
     pairs = [pair for pair in compiled.pairs if tells_classes(pair.loss)] if compiled is not None else []
@@ -112,7 +112,7 @@ def _classify(run: OpenedRun, source: BatchSource) -> Iterator[Classified]:
         truth = torch.cat([class_numbers(t) for t in _targets(experiment, source.epoch(0), pair.target)])
         predicted = reading.numbers(outputs[pair.output])
         counted = pair.loss.counted(truth) if pair.loss is not None else None
-        if counted is not None:  # a row that the loss leaves out may have a number that is no class
+        if counted is not None:  # a row that the loss masks out may hold a number that is no class
             truth, predicted = truth[counted], predicted[counted]
         matrix = confusion(truth.numpy(), predicted.numpy(), len(reading.names))
         yield Classified(pair.output, reading.names, matrix, tuple(class_rows(matrix, reading.names)))

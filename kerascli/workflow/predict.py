@@ -1,4 +1,4 @@
-"""Predict with a run: outputs of raw rows as named columns, classes by name."""
+"""Predict with a run: outputs for rows as named columns, with the names of classes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from kerascli.workflow.opened import OpenedRun
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What was predicted for each row: columns by name, and the plain outputs as arrays."""
+    """Predictions for each row: named columns, and the raw outputs as arrays."""
 
     columns: dict[str, np.ndarray]
     outputs: dict[str, np.ndarray]
@@ -28,12 +28,12 @@ class Predictions:
 
     @property
     def class_columns(self) -> Sequence[str]:
-        """Columns that hold class names."""
+        """Names of the columns that hold class names."""
         return [name for name, values in self.columns.items() if values.dtype == object]
 
 
 def predict_run(run: OpenedRun, what: str, view: str | None = None, *, keras_names: bool = False) -> Predictions:
-    """Predict a file of the kind that the run's source reads, or a split, with the run's model or a view of it.
+    """Predict the rows of a file, in the format of the run's source, or of a split, with the model or a view of it.
 
     With `keras_names` the outputs have Keras's names. Raises KerasCliError.
     """
@@ -44,7 +44,7 @@ def predict_run(run: OpenedRun, what: str, view: str | None = None, *, keras_nam
 
 @memory_for_batches()
 def predict_rows(run: OpenedRun, rows: Split, renamed: Mapping[str, str] | None = None) -> Predictions:
-    """Predict prepared rows; `renamed` gives each output another name."""
+    """Predict prepared rows; `renamed` maps outputs to the names to use for them."""
     spec = run.experiment.spec
     check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
     experiment = run.experiment
@@ -71,7 +71,7 @@ def predict_rows(run: OpenedRun, rows: Split, renamed: Mapping[str, str] | None 
 
 
 def _plain_columns(name: str, output: torch.Tensor) -> dict[str, np.ndarray]:
-    """One column a number; those of an output with several axes are numbered `name[i,j]`."""
+    """Return one column for each number of an output; those of several are named `name[i]`, `name[i,j]`."""
     values = output.reshape(len(output), -1).numpy()
     if values.shape[1] == 1:
         return {name: values[:, 0]}

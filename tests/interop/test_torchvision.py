@@ -188,7 +188,7 @@ def test_a_run_says_what_it_took_and_needs_it_never_again(
     text = changed(SMALL, {"vgg11}": "vgg11, by_name: true}", "name: classifier_0": "name: head"})
     run, events = train(write(tmp_path, text), tmp_path / "runs")
     said = [event.text for event in events if isinstance(event, Note) and event.text.startswith("weights:")]
-    assert said == [f"weights: 6 of 8 weights from torchvision's {file.name}; new are those of head"]
+    assert said == [f"weights: 6 of 8 weights from torchvision's {file.name}; newly initialized: head"]
     facts = run.facts()["init_from"]
     assert facts["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     resolved = open_config(run.resolved_path)

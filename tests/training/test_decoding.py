@@ -272,9 +272,9 @@ def test_a_heat_map_is_told_by_the_words_of_its_row(run: RunRecord) -> None:
     ("arguments", "said", "hint"),
     [
         (["--prompt", "one brd"], "is not in the vocabulary of 'english'", None),
-        (["--prompt", "xQz"], "is not in the vocabulary of 'english'", "the model has not learned what it means"),
-        (["--prompt", ""], "the prompt has no word in it", "give it a text to answer"),
-        (["--prompt", "one bird one bird"], "and 'english' has places for", "give it a shorter text"),
+        (["--prompt", "xQz"], "is not in the vocabulary of 'english'", "the model has not seen it in training"),
+        (["--prompt", ""], "the prompt has no words", "give a text to answer"),
+        (["--prompt", "one bird one bird"], "and 'english' takes at most", "give a shorter text"),
     ],
 )
 def test_a_prompt_that_cannot_be_read_is_told(
@@ -300,8 +300,8 @@ def test_the_nearest_word_is_named(run: RunRecord) -> None:
 @pytest.mark.parametrize(
     ("so_far", "target", "said", "hint"),
     [
-        ("letters", "[letters, {shift: 1}]", "no one knows what 'so_far' begins with", "put enclose before"),
-        ("letters, {shift: -2}", "[letters]", "one input and a target that are text", "one step late"),
+        ("letters", "[letters, {shift: 1}]", "the start token of 'so_far' is unknown", "put enclose before"),
+        ("letters, {shift: -2}", "[letters]", "one input and a target that are text", "shifted by one step"),
     ],
 )
 def test_a_model_that_is_not_fed_what_it_writes_is_told_so(
@@ -324,7 +324,7 @@ def test_a_decoder_that_is_asked_by_numbers_takes_rows_of_the_data(tmp_path: Pat
     assert {row["text"] for row in json.loads(generated(record, "--greedy", "--json"))["rows"]} == {"een", "twee"}
     with pytest.raises(KerasCliError) as caught:
         generated(record, "--prompt", "1")
-    assert caught.value.faults[0].text == "--prompt: the model is asked by english, not by a text alone"
+    assert caught.value.faults[0].text == "--prompt: the model's input is english, not a text alone"
 
 
 def test_a_language_model_stops_at_the_word_that_ends_its_texts(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_a_run_records_where_it_began_and_needs_it_never_again(teacher: RunRecor
     text = student({"name: kind": "name: other"}, "{file: teacher.safetensors, by_name: true}")
     run, events = train(write(tmp_path, text), tmp_path / "runs", ["fit.epochs=1"])
     said = [event.text for event in events if isinstance(event, Note) and event.text.startswith("weights:")]
-    assert said == [f"weights: 8 of 10 weights from {source}; new are those of other"]
+    assert said == [f"weights: 8 of 10 weights from {source}; newly initialized: other"]
     facts = run.facts()["init_from"]
     assert facts["sha256"] == teacher.facts()["files"]["model.safetensors"]
     assert open_config(run.resolved_path).document.at(("model", "init_from", "file")) == "../../teacher.safetensors"

@@ -279,7 +279,7 @@ def test_without_a_prompt_a_text_of_the_data_is_continued(writer: RunRecord) -> 
     [
         (["--greedy", "--temperature", "2"], "--greedy does not sample"),
         (["--temperature", "0"], "expected a number above 0"),
-        (["--prompt", ""], "the prompt has no word in it"),
+        (["--prompt", ""], "the prompt has no words"),
         (["--view", "encode"], "the model has no view 'encode'"),
     ],
 )
@@ -290,7 +290,7 @@ def test_generate_says_what_it_cannot_do(writer: RunRecord, arguments: list[str]
 
 def test_a_model_that_does_not_write_is_told_so(run: RunRecord) -> None:
     done = CliRunner().invoke(app, ["generate", str(run.path), "--prompt", "a"])
-    assert "the model does not write" in str(done.exception)
+    assert "the model cannot generate text" in str(done.exception)
 
 
 WORDS = TextCodec(("", "[UNK]", "a", "b", "c"), 2, " ", None, Learned({}, {}))
@@ -346,4 +346,4 @@ def test_a_sample_that_cannot_be_made_is_said_and_the_training_goes_on(tmp_path:
     record, events = train(write(tmp_path, text), tmp_path / "runs")
     assert record.status() == "completed"
     said = [event.text for event in events if isinstance(event, Note) and event.level == "warning"]
-    assert said == ["the sample 'generate_text' could not be made: the prompt has no word in it"]
+    assert said == ["the sample 'generate_text' could not be made: the prompt has no words"]
