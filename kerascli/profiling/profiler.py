@@ -1,4 +1,4 @@
-"""The profiler of one training: it follows the events, hears of marked work, and says where the time went."""
+"""Profiler of a training run: follows events, times marked work, and reports where the time went."""
 
 from collections.abc import Callable, Iterator, Mapping
 from statistics import median
@@ -15,15 +15,15 @@ from kerascli.profiling.replay import layer_by_layer
 from kerascli.profiling.window import LEAST_STEPS, Window, synchronize
 
 _MAKING = ("tracing", "compiling")
-"""What is done once for all steps; when a program is tried, phases of steps are heard as well."""
+"""Work done once for all steps; while a graph is tested, phases of steps are marked as well."""
 _SLOWED = 1.5
-"""Torch's profiler adds microseconds to each operation. Above this, its milliseconds mislead."""
+"""Limit of the slowdown by torch's profiler, which adds microseconds to each operation; above it times mislead."""
 
 
 class Profiler:
-    """Listens to the spans of a training on `device`; `follow` tells it where steps and epochs end.
+    """Times the spans of a training run on `device`; `follow` marks where steps and epochs end.
 
-    The first step is a matter of its own, some are seen by torch's profiler, which slows them; the rest are timed.
+    The first step is timed separately; some are recorded by torch's profiler, which slows them; the rest are timed.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -40,9 +40,9 @@ class Profiler:
     def know(
         self, tier: str, jit_compile: bool | str, layers: Mapping[str, nn.Module], step: Callable[[], object]
     ) -> None:
-        """How steps are run, and by which setting; the modules by the names under which their operations are told.
+        """Set the execution mode of the steps, the `jit_compile` setting, and the modules by the names to report.
 
-        `step` runs forward and backward as modules, whatever the tier is, and changes nothing.
+        `step` runs forward and backward as modules, in any execution mode, and changes nothing.
         """
         self._tier, self._jit_compile = tier, jit_compile
         if tier == "eager":
@@ -61,11 +61,11 @@ class Profiler:
         self._clock.end(name)
 
     def _wait(self) -> None:
-        if not self._window.open:  # its trace shows what runs beside what, as without us
+        if not self._window.open:  # a trace shows what overlaps, as without the profiler
             synchronize(self._device)
 
     def follow(self, events: Iterator[Event], batches_done: int) -> Iterator[Event]:
-        """Hand every event on. `batches_done`: those of the first epoch that were trained in an earlier process."""
+        """Yield every event; `batches_done` batches of the first epoch were trained in an earlier process."""
         self._before = self._clock.lap().parts
         for event in events:
             match event:
@@ -106,7 +106,7 @@ class Profiler:
             self._clock.restart()
 
     def finish(self) -> Profiled | None:
-        """What was found; None where nothing was trained."""
+        """Return the profile; None if no step was trained."""
         self._window.stop()
         if self._seen == 0:
             return None
@@ -144,9 +144,10 @@ class Profiler:
 
     def _notes(self, work: Seen, steps: Pages) -> Iterator[str]:
         if self._seen == 1:
-            yield "there was one step alone: its times are those of a first step, which takes longer than others"
+            yield "there was only one step: its times are those of a first step, which takes longer than others"
         if self._tier != "eager":
-            yield f"steps run as one program (tier: {self._tier}): forward and backward cannot be timed apart in it"
+            mode = f"execution mode: {self._tier}"
+            yield f"steps run as one graph ({mode}): forward and backward cannot be timed apart in it"
         if self._apart_refusal:
             yield f"layers were not measured: {self._apart_refusal}"
         if self._window.refusal:
@@ -154,15 +155,15 @@ class Profiler:
         elif not self._window.steps:
             yield f"operations were not measured: that takes {LEAST_STEPS} steps in all"
         elif not work.most_expensive():
-            yield "torch's profiler does not tell the device's time by operation here: look at the trace"
+            yield "torch's profiler does not report the device's time by operation here: look at the trace"
         elif (slower := median(work.lasted) / (steps.median_seconds * 1000)) > _SLOWED:
             yield (
-                f"steps took {slower:.1f} times as long while torch's profiler noted operations: of those, and of "
+                f"steps took {slower:.1f} times as long while torch's profiler recorded operations: for those, and for "
                 "layers, trust the shares more than the times"
             )
         if self._device.type != "cpu":
-            yield "each phase was waited for: without --profile they overlap, and steps take less"
+            yield "each phase waited for the device: without --profile phases overlap, and steps are faster"
 
     def trace(self) -> tuple[str, bytes] | None:
-        """A file of the Chrome trace format: its name and contents; None where no operations were seen."""
+        """Return the name and contents of a file in the Chrome trace format; None if no operations were recorded."""
         return self._window.trace() if self._window.steps else None

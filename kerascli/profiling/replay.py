@@ -1,4 +1,4 @@
-"""A step that is one program has no layers: it is run as modules a few times, to tell what each would take."""
+"""Time the layers of a step that runs as one graph, by running it as modules a few times."""
 
 from collections.abc import Callable, Mapping
 
@@ -10,15 +10,15 @@ from kerascli.profiling.operations import Seen
 from kerascli.profiling.window import Window
 
 _STEPS = 5
-"""After one that is not looked at."""
+"""Number of timed steps, after one that is not timed."""
 
 
 def layer_by_layer(
     device: torch.device, layers: Mapping[str, nn.Module], step: Callable[[], object]
 ) -> tuple[Seen, str]:
-    """The work of some steps; `step` runs forward and backward of `layers`, and changes nothing.
+    """Return the work of some steps; `step` runs forward and backward of `layers`, and changes nothing.
 
-    Modules need more memory than a program: where the device has too little, nothing was seen, and a text says so.
+    Modules need more memory than a graph: if the device has too little, the work is empty and the text says why.
     """
     window = Window(device)
     window.layers = layers

@@ -1,4 +1,4 @@
-"""Which classes a model's outputs mean."""
+"""Interpret a model's outputs as classes."""
 
 from dataclasses import dataclass
 from typing import TypeGuard
@@ -12,15 +12,15 @@ from kerascli.losses.base import Loss
 
 @dataclass(frozen=True, slots=True)
 class ClassReading:
-    """How one output is read as classes."""
+    """Interpretation of one output as classes."""
 
     names: tuple[str, ...]
     from_logits: bool
     binary: bool
-    """One unit: the probability of the second class."""
+    """True for one unit: the probability of the second class."""
 
     def probabilities(self, output: Tensor) -> Tensor:
-        """Outputs (rows, units) -> probabilities (rows, classes)."""
+        """Return probabilities (rows, classes) for outputs (rows, units)."""
         if self.binary:
             second = torch.sigmoid(output) if self.from_logits else output
             second = second.reshape(len(output), 1)
@@ -28,17 +28,17 @@ class ClassReading:
         return torch.softmax(output, dim=-1) if self.from_logits else output
 
     def numbers(self, output: Tensor) -> Tensor:
-        """The most probable class of each row (rows,)."""
+        """Return the most probable class of each row (rows,)."""
         return self.probabilities(output).argmax(-1)
 
 
 def tells_classes(loss: Loss | None) -> TypeGuard[Loss]:
-    """Whether a loss is one between classes."""
+    """Return True if a loss is a classification loss."""
     return loss is not None and loss.predicts != "values"
 
 
 def class_reading(output: Tensor, field: Field | None, loss: Loss | None) -> ClassReading | None:
-    """How to read an output (rows, units) as classes; None where it is none."""
+    """Return how to interpret an output (rows, units) as classes; None if it predicts none."""
     if not tells_classes(loss) or output.dim() > 2:
         return None
     units = output.shape[1] if output.dim() == 2 else 1

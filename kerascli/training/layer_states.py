@@ -1,4 +1,4 @@
-"""What stateful layers remember of the batch before: begun anew for a pass over rows, kept aside for another one."""
+"""States of stateful layers: reset before a pass over rows, and kept separate between training and evaluation."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,14 +10,14 @@ from kerascli.model.runtime.weights import Weight
 
 
 def forget(states: Sequence[Weight]) -> None:
-    """Begin with the first batch of all."""
+    """Reset the states to zeros."""
     with torch.no_grad():
         for state in states:
             state.tensor.zero_()
 
 
 class Memory:
-    """The states of a pass that is no training: those of the training stay as they are."""
+    """States of an evaluation or prediction, separate from those of training."""
 
     def __init__(self, states: Sequence[Weight]) -> None:
         self._weights = {state.name: state for state in states}
@@ -25,7 +25,7 @@ class Memory:
 
     @contextmanager
     def of_batch(self) -> Iterator[None]:
-        """While the model is called on the next batch."""
+        """Swap the states in while the model runs on the next batch."""
         before = {name: weight.tensor.clone() for name, weight in self._weights.items()}
         self._put(self._values)
         try:
@@ -34,7 +34,7 @@ class Memory:
             self._put(before)
 
     def keep(self, updates: Mapping[str, Tensor]) -> None:
-        """Remember what a batch has left."""
+        """Store the states after a batch."""
         self._values = {name: updates.get(name, value) for name, value in self._values.items()}
 
     def _put(self, values: Mapping[str, Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""The training loop: a generator of events over a trainer, batches and callbacks."""
+"""The training loop: a generator of events from a trainer, batches and callbacks."""
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -30,29 +30,29 @@ _REDRAW_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do: the fit section with everything that the data decides filled in."""
+    """Training plan: the fit section with everything filled in that depends on the data."""
 
     epochs: int
     steps: int
     batches: Callable[[int, int], Iterable[Batch]]
-    """(epoch from 0, first batch) -> the batches of the epoch from there on."""
+    """Function (epoch from 0, first batch) -> the batches of the epoch from there on."""
     validation: Callable[[], Iterable[Batch]] | None
     validates: Callable[[int], bool]
-    """Whether the epoch (from 1) is followed by a validation."""
+    """Function that returns True if a validation follows the epoch (from 1)."""
     callbacks: Sequence[Callback]
     directions: dict[str, str]
     forgets: bool = True
-    """Whether stateful layers begin each epoch anew."""
+    """True if stateful layers are reset before each epoch."""
     phase: int | None = None
-    """Its number, from 1, where the fit has several: a column of the history."""
+    """Number of the phase, from 1, if the fit has several: a column of the history."""
 
 
 def train(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
-    """Train from where `progress` stands. Raises TrainingStopped where the loss or a weight is not finite.
+    """Train from the state in `progress`. Raises TrainingStopped if the loss or a weight is not finite.
 
-    At every event but the last, `progress`, the weights and the optimizer belong together and can be saved.
-    What callbacks and averages do to the weights when all is done comes after the last epoch's event: a run that
-    is extended goes on from before it, as if it had never ended.
+    At every event but the last, `progress`, the weights and the optimizer are consistent and can be saved.
+    What callbacks and averages do to the weights at the end comes after the last epoch's event: a run that
+    is extended continues from before it, as if it had never ended.
     """
     if not progress.callbacks:
         progress.callbacks = [dict(callback.start()) for callback in plan.callbacks]
@@ -74,7 +74,7 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
     yield EpochBegin(number, plan.epochs, plan.steps)
     if progress.batch == 0 and plan.forgets:
         forget(trainer.module.states())
-    if progress.batch == 0:  # after the event, at which a run may be left: to go on from there must not do it twice
+    if progress.batch == 0:  # after the event, at which a run may be left: a resumed run must not do it twice
         facts = _facts(trainer, plan, progress, progress.row, number)
         with span("callbacks"):
             for callback in plan.callbacks:
@@ -135,7 +135,7 @@ def _batches(trainer: Trainer, plan: Plan, progress: Progress, started: float) -
 
 
 def _awaited(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """The batches; waiting for one is work of its own, and may be the most of it."""
+    """Yield the batches; waiting for one is timed as work of its own."""
     iterator = iter(batches)
     while True:
         with span("data"):
@@ -157,7 +157,7 @@ def _validate(trainer: Trainer, plan: Plan, progress: Progress) -> Generator[Eve
 def _on_averages(
     work: Generator[Tick, None, dict[str, float]], trainer: Trainer
 ) -> Generator[Tick, None, dict[str, float]]:
-    """An evaluation of the weights' moving averages; at its events, at which a run is saved, the weights are back."""
+    """Evaluate with the weights' moving averages; at its events, where a run may be saved, the weights are back."""
     while True:
         trainer.optimizers.swap_averages()
         try:
@@ -184,7 +184,7 @@ def _decide(
     question: Callable[[Callback], Callable[[EpochFacts, State], tuple[list[Decision], State]]],
     facts: EpochFacts,
 ) -> _Carried:
-    """Ask callbacks in order; the rate that one sets, the next one sees."""
+    """Ask callbacks in order; each sees the learning rate that the one before has set."""
     all_decisions: list[Decision] = []
     said: list[str] = []
     for index in asked:
@@ -201,7 +201,7 @@ def _decide(
 
 
 def _carry_out(decisions: Iterable[Decision], trainer: Trainer, progress: Progress) -> list[str]:
-    """Do what is to be done to weights, rate and progress; returns what is to be said."""
+    """Apply decisions to weights, learning rate and progress; return the messages to print."""
     said = []
     for decision in decisions:
         match decision:
@@ -217,7 +217,7 @@ def _carry_out(decisions: Iterable[Decision], trainer: Trainer, progress: Progre
             case Say(text):
                 said.append(text)
             case _:
-                pass  # slots on disk and records are the recorder's
+                pass  # the recorder handles slots on disk and records
     return said
 
 

@@ -1,4 +1,4 @@
-"""A model's outputs for rows in order."""
+"""Compute a model's outputs for rows in order."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ from kerascli.training.train_step import GraphStep
 
 
 def predict(module: GraphStep, batches: Iterable[Batch], *, seed: int) -> dict[str, Tensor]:
-    """Outputs by name (rows, *), on the CPU, in float32 where they were computed in half precision."""
+    """Return outputs (rows, *) by name, on the CPU; half precision is converted to float32."""
     module.eval()
     parts: dict[str, list[Tensor]] = {}
     memory = Memory(module.states())

@@ -284,7 +284,7 @@ def test_smoke_leaves_nothing_behind(kerascli: Kerascli, here: Path, monkeypatch
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
     lines = [
-        "fit: 2 steps, 4 figures", "test: done", "checkpoint: step 2", "resume: done", "evaluate: 32 rows",
+        "fit: 2 steps, 4 metrics", "test: done", "checkpoint: step 2", "resume: done", "evaluate: 32 rows",
         "predict: 32 rows", "plot: history.png",
     ]  # fmt: skip
     said = kerascli("train config.yaml --smoke --device cpu --set fit.initial_epoch=1")

@@ -285,4 +285,4 @@ def test_a_loop_over_steps_is_no_program_on_the_cpu(tmp_path: Path, layer: str, 
     path.write_text(TRACED.replace("bidirectional: {lstm: {units: 5, return_sequences: true, dropout: 0.2}}", layer))
     _, choice = make_runner(request_of(path)[0])
     assert choice.value == "eager"
-    assert choice.reason.startswith(f"'{name}' goes step by step on the CPU")
+    assert choice.reason.startswith(f"'{name}' loops over time steps on the CPU")

@@ -428,7 +428,10 @@ def test_a_program_has_one_phase_for_forward_and_backward_and_the_smaller_last_b
     assert not {"forward", "backward"} & set(names)
     assert names["forward and backward"].times == found.counted == 35 - 1 - 11
     assert {each.place for each in found.operations} <= {"forward and backward", "optimizer", "data", "metrics"}
-    assert "steps run as one program (tier: traced): forward and backward cannot be timed apart in it" in found.notes
+    assert (
+        "steps run as one graph (execution mode: traced): forward and backward cannot be timed apart in it"
+        in found.notes
+    )
 
 
 def test_modules_have_forward_and_backward_apart_and_operations_by_layer(
@@ -521,7 +524,7 @@ SHOWN = Profiled(
 
 def test_a_profile_reads_as_a_table_and_sentences() -> None:
     assert profile_text(SHOWN) == (
-        "profile: 30 steps, 2.50 ms each (median of 19); tier: eager\n\n"
+        "profile: 30 steps, 2.50 ms each (median of 19); execution mode: eager\n\n"
         "phase         median                    share\n"
         "data        0.250 ms  a step            10.0%\n"
         "validation  1,234 ms  in 1 of 2 epochs  90.0%\n"

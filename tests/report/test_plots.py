@@ -120,7 +120,7 @@ def test_metrics_can_be_chosen(metrics: list[str], shown: list[str]) -> None:
     ("metric", "message"),
     [
         ("acuracy", "no metric 'acuracy' in the history; did you mean 'accuracy'?"),
-        ("zz", "no metric 'zz' in the history; recorded are accuracy, epoch_seconds, learning_rate, loss"),
+        ("zz", "no metric 'zz' in the history; recorded: accuracy, epoch_seconds, learning_rate, loss"),
     ],
 )
 def test_an_unknown_metric_is_an_error(metric: str, message: str) -> None:

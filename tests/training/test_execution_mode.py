@@ -179,7 +179,7 @@ def test_a_failed_compilation_is_told_and_the_run_goes_on(tmp_path: Path, monkey
     config = write(tmp_path, HARD)
     run, events = train(config, tmp_path / "runs", ["fit.epochs=1", "compile.jit_compile=true"])
     assert said(run) == "traced (compiling failed: RuntimeError: no such kernel)"
-    assert f"tier: {said(run)}" in [event.text for event in events if isinstance(event, Note)]
+    assert f"execution mode: {said(run)}" in [event.text for event in events if isinstance(event, Note)]
     plain, _ = train(config, tmp_path / "plain", ["fit.epochs=1", "compile.jit_compile=false"])
     assert outcome(run) == outcome(plain)
 
@@ -205,7 +205,7 @@ def test_a_program_with_other_numbers_is_not_used(
 
     monkeypatch.setattr(programs, "simplify", spoils)
     run, _ = train(write(tmp_path, HARD), tmp_path / "runs", ["fit.epochs=1"])
-    assert said(run).startswith("eager (the traced program failed: ValueError: its numbers differ by ")
+    assert said(run).startswith("eager (the traced graph failed: ValueError: its numbers differ by ")
 
 
 def test_trying_a_program_changes_nothing(tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_a_plugin_s_code_runs_as_it_is(tmp_path: Path) -> None:
     text = HARD.replace("loss: sparse_categorical_crossentropy", "loss: gap")
     text = text.replace("targets: {y: []}", "targets: {y: [to_categorical]}")
     run, _ = train(write(tmp_path, f"plugins: [gap.py]\n{text}"), tmp_path / "runs", ["fit.epochs=1"])
-    assert said(run) == "eager ('gap' is not kerascli's own: Python code runs as it is)"
+    assert said(run) == "eager ('gap' is a custom component: its Python code is not traced)"
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_auto_does_not_compile_convolutions_on_the_cpu(tmp_path: Path, monkeypat
     monkeypatch.setattr(compiling.shutil, "which", lambda name: "/usr/bin/" + name)
     request, _ = request_of(write(tmp_path, CONVOLUTIONAL), steps=10**6)
     assert make_runner(request)[1] == Choice(
-        "traced", "convolutions, and what stands between them, are slower compiled"
+        "traced", "convolutions, and the operations between them, are slower when compiled"
     )
 
 

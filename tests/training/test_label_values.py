@@ -57,7 +57,7 @@ def said(folder: Path, arrays: dict[str, Any], **words: str) -> str:
 
 
 ROWS = np.linspace(-1, 1, 12).reshape(3, 4)
-FRACTION = "target 'y' is 0.99; sparse_categorical_crossentropy takes class numbers, which are whole"
+FRACTION = "target 'y' is 0.99; sparse_categorical_crossentropy takes integer class labels"
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
@@ -121,7 +121,7 @@ EMBEDDING = "the embedding 'embedding' has rows 0 to 4"
     ("x", "text"),
     [
         ([[0.0, 1, 2, 3]] * 3, ""),
-        ([[0.0, 1, 2, 3], [0, 1, 2.5, 3]], f"t.npz:2:x: 'x\' holds 2.5; {EMBEDDING}, and no fractions of them"),
+        ([[0.0, 1, 2, 3], [0, 1, 2.5, 3]], f"t.npz:2:x: 'x\' holds 2.5; {EMBEDDING}, integers only"),
         ([[0.0, 1, 2, 3], [0, 1, 5.0, 3]], f"t.npz:2:x: 'x\' holds 5.0; {EMBEDDING}"),
         ([[0, 1, 2, -3]], f"t.npz:1:x: 'x\' holds -3; {EMBEDDING}"),
     ],
@@ -133,7 +133,7 @@ def test_token_ids_are_whole_and_known_also_behind_a_reshape(tmp_path: Path, x: 
 def test_token_ids_that_float32_does_not_tell_apart_are_refused(tmp_path: Path) -> None:
     words = {"layers": f"embedding: {{input_dim: {2**25}, output_dim: 1}}, flatten, dense: 1", "loss": "mse"}
     ids = np.array([[1.0], [2.0**24 + 1]])
-    wanted = "t.npz:2:x: 'x' is of float32, which does not tell whole numbers from 16,777,216 on apart"
+    wanted = "t.npz:2:x: 'x' is float32, which does not hold all integers from 16,777,216 on"
     assert said(tmp_path, {"x": ids, "y": np.zeros(2)}, **words) == wanted
     assert said(tmp_path, {"x": ids, "y": np.zeros(2)}, **words, x="cast: int64") == ""
 
@@ -147,7 +147,7 @@ def test_a_whole_number_that_floats_do_not_hold_is_refused_where_it_becomes_one(
     assert said(tmp_path, {"x": x, "y": y}, **NUMBER) == ""  # float64 holds these
     (x if section == "inputs" else y).flat[1] = -BIG
     name = "x" if section == "inputs" else "y"
-    wanted = f"t.npz:2:{name}: '{name}' holds {-BIG}, which would be rounded: floats hold whole numbers up to 2**53"
+    wanted = f"t.npz:2:{name}: '{name}' holds {-BIG}, which would be rounded: floats hold integers up to 2**53"
     assert said(tmp_path, {"x": x, "y": y}, **NUMBER) == wanted
 
 
@@ -181,8 +181,8 @@ def test_what_float32_rounds_is_said_once(tmp_path: Path) -> None:
     _, events = train(config(tmp_path, **NUMBER), tmp_path / "runs")
     warnings = [event.text for event in events if isinstance(event, Note) and event.level == "warning"]
     assert [text for text in warnings if "16,777,217" in text] == [
-        "'x' holds whole numbers up to 16,777,217, and float32 rounds those beyond 16,777,216; normalization computes "
-        "with all their digits, integer_lookup takes ids"
+        "'x' holds integers up to 16,777,217, and float32 rounds those above 16,777,216; normalization computes "
+        "with all their digits, integer_lookup maps ids"
     ]
     _, events = train(config(tmp_path, **NUMBER, x="normalization"), tmp_path / "runs")
     assert not any("16,777,217" in event.text for event in events if isinstance(event, Note))

@@ -1,4 +1,4 @@
-"""A diagram in DOT, the language of Graphviz."""
+"""Diagrams in DOT, the language of Graphviz."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from kerascli.report.architecture.placing import lines_of
 
 
 def dot(diagram: Diagram, title: str, totals: str) -> str:
-    """Return the graph of a diagram under its title."""
+    """Return the DOT text of a diagram with its title."""
     ids: dict[Way, str] = {}
     lines = [
         f"digraph {_quoted(title)} {{",
