@@ -21,9 +21,9 @@ from kerascli.model.runtime.graph import Graph
 from kerascli.report.architecture import columns
 from kerascli.report.architecture.diagram import Box, Diagram, Edge, folded
 from kerascli.report.architecture.drawing import draw_graph
+from kerascli.report.architecture.from_graph import diagram_of
 from kerascli.report.architecture.layered import Ranks, arrange
-from kerascli.report.architecture.placing import Picture, Placed, picture_of
-from kerascli.report.architecture.reading import diagram_of
+from kerascli.report.architecture.layout import Picture, Placed, picture_of
 from tests.support.models import parse_model
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -381,7 +381,7 @@ def test_what_cannot_be_drawn_is_said(
 
 def test_to_lay_out_a_picture_needs_neither_torch_nor_matplotlib() -> None:
     code = (
-        "import sys; import kerascli.report.architecture.placing\n"
+        "import sys; import kerascli.report.architecture.layout\n"
         "print({'torch', 'matplotlib', 'numpy'} & set(sys.modules))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from kerascli.report.architecture.colors import DARK, color_of
 from kerascli.report.architecture.connections import Way, connections
 from kerascli.report.architecture.diagram import Diagram
-from kerascli.report.architecture.placing import lines_of
+from kerascli.report.architecture.layout import lines_of
 
 
 def dot(diagram: Diagram, title: str, totals: str) -> str:

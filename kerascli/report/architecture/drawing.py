@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kerascli.errors import ConfigError, safe_text
 from kerascli.report.architecture.colors import DARK, color_of
 from kerascli.report.architecture.diagram import Diagram
-from kerascli.report.architecture.placing import (
+from kerascli.report.architecture.layout import (
     DETAIL,
     LABEL,
     TITLE,
@@ -41,7 +41,7 @@ def draw_graph(graph: "Graph", name: str, *, expand: bool = False, beside: Seque
 
     Raises ConfigError for a model that is too large to draw.
     """
-    from kerascli.report.architecture.called import whole_diagram
+    from kerascli.report.architecture.called_models import whole_diagram
 
     diagram = whole_diagram(graph, beside, expand=expand)
     if (count := diagram.count()) > _MOST_BOXES:

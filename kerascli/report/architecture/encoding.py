@@ -25,7 +25,7 @@ def encoded_model(
 
     if (write := _TEXTS.get(suffix.lower())) is None:
         return plots.encoded(draw_graph(graph, name, expand=expand, beside=beside), suffix)
-    from kerascli.report.architecture.called import whole_diagram
+    from kerascli.report.architecture.called_models import whole_diagram
 
     diagram = whole_diagram(graph, beside, expand=expand)
     return write(diagram, name, totals_of(graph, name, beside)).encode()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from kerascli.report.architecture.colors import DARK, color_of
 from kerascli.report.architecture.connections import Way, connections
 from kerascli.report.architecture.diagram import Box, Diagram
-from kerascli.report.architecture.placing import lines_of
+from kerascli.report.architecture.layout import lines_of
 
 _SPECIAL = re.compile(r"[^\w .,:()\[\]/+*=-]")
 """Characters that may have a meaning in Mermaid or HTML."""

@@ -37,7 +37,7 @@ _Uses = dict[tuple[str, str, Path], _Use]
 """Uses by the call of a shared model, the part around, and the place in the config."""
 
 
-def places(model: Model, *, shared_once: bool) -> dict[str, Place]:
+def enclosing_parts(model: Model, *, shared_once: bool) -> dict[str, Place]:
     """Return the place of every node by its name; with `shared_once` all calls of a shared model are one part."""
     shared = {each.name for each in _all_shared(model.shared) if each.layer is None}
     uses: _Uses = {}

@@ -10,8 +10,8 @@ from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.submodules import parts_of
 from kerascli.model.runtime.weights import weights_of
 from kerascli.report.architecture.diagram import Box, Diagram, Edge, folded
-from kerascli.report.architecture.places import Part, Place, places
-from kerascli.report.architecture.words import details, family_of, shape_label
+from kerascli.report.architecture.layer_details import details, family_of, shape_label
+from kerascli.report.architecture.nesting import Part, Place, enclosing_parts
 
 Way = tuple[str, ...]
 """Keys of boxes, from the outermost frame to a box in it."""
@@ -58,9 +58,9 @@ def diagram_of(graph: Graph, *, expand: bool = False) -> Diagram:
 def _drawn(graph: Graph, *, expand: bool, shared_once: bool) -> _Drawn:
     model = graph.model
     drawn = _Drawn(graph, expand, {}, {}, {}, _counts(graph))
-    stands = places(model, shared_once=shared_once)
+    parts = enclosing_parts(model, shared_once=shared_once)
     for node in model.nodes:
-        place = stands[node.name]
+        place = parts[node.name]
         way = _way(place, node, shared_once=shared_once)
         drawn.ways[node.name] = way
         for depth, part in enumerate(place, 1):

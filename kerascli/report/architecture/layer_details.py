@@ -34,12 +34,12 @@ def details(layer: BaseLayer) -> str:
             or (not field.is_required() and value == field.get_default(call_default_factory=True))
         ):
             continue
-        words.append(_said(name, value))
+        words.append(_setting_text(name, value))
     text = ", ".join(filter(None, words))
     return safe_text(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")
 
 
-def _said(name: str, value: Any) -> str:
+def _setting_text(name: str, value: Any) -> str:
     if isinstance(value, BaseLayer):
         inner = details(value)
         return f"{value.component_name} {inner}".strip()

@@ -6,7 +6,7 @@ from kerascli.model.ir.nodes import Call, Input, Model, flat
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.graph import Graph
 from kerascli.report.architecture.diagram import Box, Diagram
-from kerascli.report.architecture.reading import diagram_of
+from kerascli.report.architecture.from_graph import diagram_of
 
 
 def whole_diagram(graph: Graph, beside: Sequence[Graph] = (), *, expand: bool = False) -> Diagram:
