@@ -29,7 +29,7 @@ def capture(trainer: Trainer, progress: Progress, history: Prefix) -> tuple[dict
     return tensors, facts
 
 
-class Standing(BaseModel):
+class CheckpointFacts(BaseModel):
     """Facts of a checkpoint, validated: it may come from another version or an untrusted source."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -47,14 +47,14 @@ class Standing(BaseModel):
     history: Prefix
 
 
-def stands(facts: Mapping[str, Any]) -> Standing:
+def checkpoint_facts(facts: Mapping[str, Any]) -> CheckpointFacts:
     """Return the validated facts of a checkpoint. Raises FileRefused."""
-    for name in sorted(Standing.model_fields.keys() - facts.keys()):
+    for name in sorted(CheckpointFacts.model_fields.keys() - facts.keys()):
         raise _of_another_version(f"lacks '{name}'")
-    for name in sorted(facts.keys() - Standing.model_fields.keys()):
+    for name in sorted(facts.keys() - CheckpointFacts.model_fields.keys()):
         raise _of_another_version(f"has '{name}'", "a later")
     try:
-        return Standing.model_validate(facts)
+        return CheckpointFacts.model_validate(facts)
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"]))
         raise FileRefused(f"the state in the newest checkpoint is invalid: '{where}' has a wrong value") from None
@@ -69,7 +69,7 @@ def reinstate(
     trainer: Trainer, tensors: dict[str, Tensor], facts: Mapping[str, Any], callbacks: Sequence[Callback]
 ) -> Progress:
     """Restore weights and optimizer, return the progress. Raises FileRefused if the model is another."""
-    known = stands(facts)
+    known = checkpoint_facts(facts)
     trainer.restore(saved_weights(tensors))
     trainer.optimizers.load_state_dict(_below(tensors, "optimizer/"))
     progress = Progress(**{name: getattr(known, name) for name in _COUNTERS})

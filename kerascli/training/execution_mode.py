@@ -62,7 +62,7 @@ def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, 
     module = Eager(request.forward_pass, request.live_scales)
     if recorded == "eager":
         return module, Choice("eager", "as in the run")
-    untraced = _untraced(request)
+    untraced = _reason_not_to_trace(request)
     if untraced is not None:
         return module, Choice("eager", untraced)
     first = request.batches[0]
@@ -76,17 +76,17 @@ def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, 
         with span("compiling"):
             try:
                 run = program.compiled(_leaves(first))
-                return _tried(request, Programmed(run, first.rows, layout, module), module), mode
+                return _verified(request, GraphRunner(run, first.rows, layout, module), module), mode
             except Exception as error:
                 mode = Choice("traced", _failure("compiling", error))
     try:
         run = program.simplified(_leaves(first))
-        return _tried(request, Programmed(run, first.rows, layout, module), module), mode
+        return _verified(request, GraphRunner(run, first.rows, layout, module), module), mode
     except Exception as error:
         return module, Choice("eager", _failure("the traced graph", error))
 
 
-class Programmed:
+class GraphRunner:
     """Runs full batches through a traced graph, and others through the module."""
 
     def __init__(self, run: FlatRunner, rows: int, layout: Layout, module: Runner) -> None:
@@ -156,7 +156,7 @@ def compile_rule(rule: Written) -> Callable[..., object]:
     return compiled_function(rule.function, rule.examples)
 
 
-def _tried(request: Request, runner: Runner, module: Runner) -> Runner:
+def _verified(request: Request, runner: Runner, module: Runner) -> Runner:
     """Return a runner after one step that agrees with the module's. Raises ValueError if it does not."""
     batch = next(batch for batch in reversed(request.batches) if batch.rows == request.batches[0].rows)
     found, wanted = (each(batch, draws.Draws(0, "try", 0)) for each in (runner, module))
@@ -170,7 +170,7 @@ def _failure(what: str, error: Exception) -> str:
     return f"{what} failed: {type(error).__name__}: {first_line(error)}"
 
 
-def _untraced(request: Request) -> str | None:
+def _reason_not_to_trace(request: Request) -> str | None:
     """Return the reason not to trace a step; None if it can be traced."""
     for component in _with_inner(request.forward_pass.module.components()):
         name = component.component_name

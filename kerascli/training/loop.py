@@ -61,7 +61,7 @@ def train(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
     trainer.optimizers.finish()  # first, as in Keras: weights that a callback restores are those of its best epoch
     said: list[str] = []
     for callback, state in zip(plan.callbacks, progress.callbacks, strict=True):
-        said += _carry_out(callback.train_end(state), trainer, progress)
+        said += _apply_decisions(callback.train_end(state), trainer, progress)
     if progress.stopped is not None:
         yield Stopped("callback", progress.stopped, progress.epoch, tuple(said))
     else:
@@ -78,7 +78,7 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
         facts = _facts(trainer, plan, progress, progress.row, number)
         with span("callbacks"):
             for callback in plan.callbacks:
-                progress.said += _carry_out(callback.begin(facts), trainer, progress)
+                progress.said += _apply_decisions(callback.begin(facts), trainer, progress)
     yield from _batches(trainer, plan, progress, started)
     assert progress.states is not None
     with span("metrics"):
@@ -93,7 +93,7 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
     with span("callbacks"):
         facts = replace(_facts(trainer, plan, progress, logs, number), seconds=time.monotonic() - started)
         asked = range(len(plan.callbacks))
-        carried = _decide(trainer, plan, progress, asked, lambda callback: callback.epoch_end, facts)
+        carried = _run_callbacks(trainer, plan, progress, asked, lambda callback: callback.epoch_end, facts)
     seconds = time.monotonic() - started
     phase = {} if plan.phase is None else {"phase": plan.phase}
     progress.row = {"epoch": number, **phase, **logs, **rates, "epoch_seconds": seconds}
@@ -108,7 +108,7 @@ def _batches(trainer: Trainer, plan: Plan, progress: Progress, started: float) -
     drawn = time.monotonic()
     number = progress.epoch + 1
     periods = {i: n for i, callback in enumerate(plan.callbacks) if (n := callback.batch_period()) is not None}
-    for batch in _awaited(plan.batches(progress.epoch, progress.batch)):
+    for batch in _timed_batches(plan.batches(progress.epoch, progress.batch)):
         states = trainer.step(batch, progress.step)
         with span("metrics"):
             progress.states = add_states(progress.states, states)
@@ -122,19 +122,19 @@ def _batches(trainer: Trainer, plan: Plan, progress: Progress, started: float) -
             with span("metrics"):
                 refuse_bad_step(trainer, plan.steps, number)
                 logs = trainer.module.objective.figures(progress.states)
-        carried = _Carried()
+        carried = _CallbackResults()
         if due := [i for i, period in periods.items() if progress.step % period == 0]:
             progress.seconds = now - started
             with span("callbacks"):
                 refuse_bad_step(trainer, plan.steps, number)
                 so_far = trainer.module.objective.figures(progress.states)
                 facts = replace(_facts(trainer, plan, progress, so_far, number), seconds=progress.seconds)
-                carried = _decide(trainer, plan, progress, due, lambda callback: callback.batch_end, facts)
+                carried = _run_callbacks(trainer, plan, progress, due, lambda callback: callback.batch_end, facts)
                 progress.said += carried.messages
         yield BatchEnd(number, progress.batch, plan.steps, logs, carried.slots, carried.records)
 
 
-def _awaited(batches: Iterable[Batch]) -> Iterator[Batch]:
+def _timed_batches(batches: Iterable[Batch]) -> Iterator[Batch]:
     """Yield the batches; waiting for one is timed as work of its own."""
     iterator = iter(batches)
     while True:
@@ -170,20 +170,20 @@ def _on_averages(
 
 
 @dataclass(slots=True)
-class _Carried:
+class _CallbackResults:
     messages: tuple[str, ...] = ()
     slots: tuple[str, ...] = ()
     records: tuple[Record, ...] = ()
 
 
-def _decide(
+def _run_callbacks(
     trainer: Trainer,
     plan: Plan,
     progress: Progress,
     asked: Iterable[int],
     question: Callable[[Callback], Callable[[EpochFacts, State], tuple[list[Decision], State]]],
     facts: EpochFacts,
-) -> _Carried:
+) -> _CallbackResults:
     """Ask callbacks in order; each sees the learning rate that the one before has set."""
     all_decisions: list[Decision] = []
     said: list[str] = []
@@ -191,16 +191,16 @@ def _decide(
         facts = replace(facts, learning_rates=trainer.optimizers.learning_rates)
         decisions, state = question(plan.callbacks[index])(facts, progress.callbacks[index])
         progress.callbacks[index] = dict(state)
-        said += _carry_out(decisions, trainer, progress)
+        said += _apply_decisions(decisions, trainer, progress)
         all_decisions += decisions
-    return _Carried(
+    return _CallbackResults(
         messages=tuple(said),
         slots=tuple(d.slot for d in all_decisions if isinstance(d, SaveSlot) and d.to_disk),
         records=tuple(decision for decision in all_decisions if isinstance(decision, Record)),
     )
 
 
-def _carry_out(decisions: Iterable[Decision], trainer: Trainer, progress: Progress) -> list[str]:
+def _apply_decisions(decisions: Iterable[Decision], trainer: Trainer, progress: Progress) -> list[str]:
     """Apply decisions to weights, learning rate and progress; return the messages to print."""
     said = []
     for decision in decisions:

@@ -20,7 +20,7 @@ from kerascli.runs.manifest import run_facts
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
-from kerascli.training.checkpoint import stands
+from kerascli.training.checkpoint import checkpoint_facts
 from kerascli.training.progress import Progress as Reached
 from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
@@ -128,7 +128,7 @@ def _restored(
     checkpoint, notes = newest(record)
     reached, history = Reached(epoch=phases[0].spec.fit.initial_epoch), Prefix()
     if checkpoint is not None:
-        known = stands(checkpoint.facts)
+        known = checkpoint_facts(checkpoint.facts)
         reached.phase, reached.first, history = known.phase, known.first, known.history
     if not 0 <= reached.phase < len(phases):
         raise FileRefused(

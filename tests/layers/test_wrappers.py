@@ -23,7 +23,7 @@ from kerascli.layers.base import LAYERS
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.model.runtime.weights import materialize
-from kerascli.training.execution_mode import Programmed, make_runner
+from kerascli.training.execution_mode import GraphRunner, make_runner
 from tests.support.fit_harness import prepare
 from tests.support.models import parse_model
 from tests.training.test_execution_mode import assert_steps_agree, request_of
@@ -268,7 +268,7 @@ def test_a_traced_step_is_the_module_s_step(tmp_path: Path, monkeypatch: pytest.
     path.write_text(TRACED, encoding="utf-8")
     request, plan = request_of(path, "compile.jit_compile=false")
     runner, choice = make_runner(request)
-    assert (choice.value, type(runner)) == ("traced", Programmed)
+    assert (choice.value, type(runner)) == ("traced", GraphRunner)
     assert_steps_agree(request, plan, runner, 1e-6)
 
 

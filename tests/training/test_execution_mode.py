@@ -21,7 +21,7 @@ from kerascli.device import Choice
 from kerascli.events import Note
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
-from kerascli.training.execution_mode import Programmed, Request, largest_difference, make_runner
+from kerascli.training.execution_mode import GraphRunner, Request, largest_difference, make_runner
 from kerascli.training.forward_pass import Eager, Runner
 from kerascli.training.loop import Plan
 from kerascli.workflow.fitting import binding
@@ -79,7 +79,7 @@ def test_a_traced_step_is_the_module_s_step(config: str, monkeypatch: pytest.Mon
     request, plan = request_of(CONFIGS / f"{config}.yaml", *sets)
     runner, choice = make_runner(request)
     assert choice == Choice("traced", "jit_compile is false")
-    assert isinstance(runner, Programmed)
+    assert isinstance(runner, GraphRunner)
     assert_steps_agree(request, plan, runner, 1e-6)
 
 
@@ -99,7 +99,7 @@ def test_a_step_with_onednn_s_products_is_the_module_s_step(monkeypatch: pytest.
     request, plan = request_of(CONFIGS / "mnist_mlp.yaml", *sets)
     runner, choice = make_runner(request)
     assert choice.value == "traced"
-    assert isinstance(runner, Programmed)
+    assert isinstance(runner, GraphRunner)
     assert_steps_agree(request, plan, runner, 1e-5)
 
 

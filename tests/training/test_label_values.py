@@ -14,7 +14,7 @@ from kerascli.data.storage.convert import first_rounded
 from kerascli.errors import DataError, KerasCliError
 from kerascli.events import Note
 from kerascli.losses.labels import Labels
-from kerascli.training.checks.label_range_checks import outside
+from kerascli.training.checks.label_range_checks import first_invalid
 from kerascli.workflow.check import check
 from kerascli.workflow.evaluate import evaluate_rows, rows_of
 from kerascli.workflow.opened import open_run
@@ -237,7 +237,7 @@ def test_rounding_is_told_by_the_bits_of_a_number() -> None:
 
 
 def test_labels_without_limits_and_empty_rows() -> None:
-    assert outside(np.zeros((0, 3)), Labels(0, 1)) is None
-    assert outside(np.array([5.0, -7.0]), Labels()) is None
-    assert outside(np.array([5.0, -7.5]), Labels()) == (1, 0, -7.5, False)
-    assert outside(np.array([5, -7]), Labels(0)) == (1, 0, -7, True)
+    assert first_invalid(np.zeros((0, 3)), Labels(0, 1)) is None
+    assert first_invalid(np.array([5.0, -7.0]), Labels()) is None
+    assert first_invalid(np.array([5.0, -7.5]), Labels()) == (1, 0, -7.5, False)
+    assert first_invalid(np.array([5, -7]), Labels(0)) == (1, 0, -7, True)

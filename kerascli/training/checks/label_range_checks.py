@@ -38,7 +38,7 @@ class _Lookup:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _Requirements:
     """Requirements of a run on the values of its inputs and targets."""
 
     lookups: Mapping[str, list[_Lookup]]
@@ -66,12 +66,12 @@ def check_values(
     `warn` gets a message if integers will be rounded. Rows on disk are checked when they are read. Stages are applied
     to the values first.
     """
-    wanted, modules = _wanted(graphs, compared), (stages.input_stage, stages.target_stage)
+    wanted, modules = _requirements(graphs, compared), (stages.input_stage, stages.target_stage)
     for name, split in splits.items():
         split.watch(partial(_check, wanted, name, modules, warn))
 
 
-def _wanted(graphs: Iterable[Built], compared: Iterable[tuple[str, Loss | Metric, TensorSpec]]) -> _Wanted:
+def _requirements(graphs: Iterable[Built], compared: Iterable[tuple[str, Loss | Metric, TensorSpec]]) -> _Requirements:
     lookups: dict[str, list[_Lookup]] = {}
     numbers: set[str] = set()
     for built in graphs:
@@ -79,7 +79,7 @@ def _wanted(graphs: Iterable[Built], compared: Iterable[tuple[str, Loss | Metric
     by_target: dict[str, list[tuple[Loss | Metric, TensorSpec]]] = {}
     for target, component, output in compared:
         by_target.setdefault(target, []).append((component, output))
-    return _Wanted(lookups, frozenset(numbers), by_target)
+    return _Requirements(lookups, frozenset(numbers), by_target)
 
 
 def _of_inputs(built: Built, lookups: dict[str, list[_Lookup]]) -> set[str]:
@@ -101,7 +101,7 @@ def _of_inputs(built: Built, lookups: dict[str, list[_Lookup]]) -> set[str]:
 
 
 def _check(
-    wanted: _Wanted, split: str, stages: tuple[Stage, Stage], warn: Warn | None, part: MemorySplit, rows: Rows
+    wanted: _Requirements, split: str, stages: tuple[Stage, Stage], warn: Warn | None, part: MemorySplit, rows: Rows
 ) -> None:
     inputs, targets = (partial(_refuse_input, wanted), partial(_refuse_target, wanted))
     asked = [
@@ -116,7 +116,7 @@ def _check(
     ]
     for section, name, values, stage, refuse in asked:
         largest = 0
-        for start, block in _finished(name, values, stage):
+        for start, block in _staged_blocks(name, values, stage):
             bad, found = refuse(name, block)
             largest = max(largest, found)
             if bad is not None:
@@ -127,15 +127,15 @@ def _check(
             warn(f"{text}; normalization computes with all their digits, integer_lookup maps ids")
 
 
-def _takes_labels(wanted: _Wanted, name: str, values: np.ndarray, stage: Stage) -> bool:
+def _takes_labels(wanted: _Requirements, name: str, values: np.ndarray, stage: Stage) -> bool:
     """Return True if a loss or metric takes the results of a stage as class labels, decided by the first row."""
-    _, probe = next(_finished(name, values[:1], stage))
+    _, probe = next(_staged_blocks(name, values[:1], stage))
     spec = TensorSpec(probe.shape[1:], probe.dtype.name)
     return any(component.labels(spec, output) is not None for component, output in wanted.compared[name])
 
 
 @dataclass(frozen=True, slots=True)
-class _Bad:
+class _BadValue:
     """A value out of range: its row, its index in the row, the error text and the hint."""
 
     row: int
@@ -144,7 +144,9 @@ class _Bad:
     hint: str | None = None
 
 
-def _refusal(part: MemorySplit, split: str, number: int, bad: _Bad, at: tuple[str, str, int, int, int]) -> DataError:
+def _refusal(
+    part: MemorySplit, split: str, number: int, bad: _BadValue, at: tuple[str, str, int, int, int]
+) -> DataError:
     """Return the error for a value; `at` is its section, name, row, index in the row and the size of a row."""
     if part.origin is None:
         return DataError(f"{split} row {number}: {bad.text}", hint=bad.hint)
@@ -152,28 +154,30 @@ def _refusal(part: MemorySplit, split: str, number: int, bad: _Bad, at: tuple[st
     return DataError(Fault(text, place=part.origin.place(*at), hint=bad.hint))
 
 
-_Found = tuple[_Bad | None, int]
+_Found = tuple[_BadValue | None, int]
 """First fault of a block of rows, and the largest integer in it that becomes a float."""
 
 
-def _refuse_input(wanted: _Wanted, name: str, values: np.ndarray) -> _Found:
+def _refuse_input(wanted: _Requirements, name: str, values: np.ndarray) -> _Found:
     for lookup in wanted.lookups.get(name, ()):
-        place = outside(values, Labels(0, lookup.entries - 1))
+        place = first_invalid(values, Labels(0, lookup.entries - 1))
         if place is not None:
             row, index, value, whole = place
             of = f"the embedding '{lookup.layer}' has rows 0 to {lookup.entries - 1}"
             if not whole:
-                return _Bad(row, index, f"'{name}' holds {value}; {of}, integers only"), 0
+                return _BadValue(row, index, f"'{name}' holds {value}; {of}, integers only"), 0
             hint = f"set input_dim to {int(values.max()) + 1} or more"
-            return _Bad(row, index, f"'{name}' holds {value}; {of}", hint), 0
+            return _BadValue(row, index, f"'{name}' holds {value}; {of}", hint), 0
         if values.dtype.kind == "f" and values.size and values.max() >= _ROUNDED_FROM:
             row, (index, _) = first_wrong(values >= _ROUNDED_FROM)
             text = f"'{name}' is float32, which does not hold all integers from {_ROUNDED_FROM:,} on"
-            return _Bad(row, index, text, "add cast: int64 to its pipeline, or use pad_sequences: {dtype: int64}"), 0
+            return _BadValue(
+                row, index, text, "add cast: int64 to its pipeline, or use pad_sequences: {dtype: int64}"
+            ), 0
     return _rounded(name, values) if name in wanted.numbers else (None, 0)
 
 
-def _refuse_target(wanted: _Wanted, name: str, values: np.ndarray) -> _Found:
+def _refuse_target(wanted: _Requirements, name: str, values: np.ndarray) -> _Found:
     seen: set[Labels] = set()
     numbers = False
     for component, output in wanted.compared.get(name, ()):
@@ -182,19 +186,19 @@ def _refuse_target(wanted: _Wanted, name: str, values: np.ndarray) -> _Found:
         if labels is None or labels in seen:
             continue
         seen.add(labels)
-        place = outside(values, labels)
+        place = first_invalid(values, labels)
         if place is not None:
             row, index, value, whole = place
             if whole:
-                return _Bad(row, index, f"target '{name}' is {value}; {labels.words}"), 0
+                return _BadValue(row, index, f"target '{name}' is {value}; {labels.words}"), 0
             text = f"target '{name}' is {value}; {component.component_name} takes integer class labels"
-            return _Bad(
+            return _BadValue(
                 row, index, text, "discretization turns numbers into classes; a loss such as mse takes numbers"
             ), 0
     return _rounded(name, values) if numbers and not seen else (None, 0)
 
 
-def outside(values: np.ndarray, labels: Labels) -> tuple[int, int, object, bool] | None:
+def first_invalid(values: np.ndarray, labels: Labels) -> tuple[int, int, object, bool] | None:
     """Return the row of the first invalid label, its index in the row, the value, and whether it is an integer."""
     if not values.size:
         return None
@@ -231,10 +235,10 @@ def _rounded(name: str, values: np.ndarray) -> _Found:
         return None, largest
     row, (index, _), value = found
     text = f"'{name}' holds {value}, which would be rounded: floats hold integers up to 2**53"
-    return _Bad(row, index, text, IDS), 0
+    return _BadValue(row, index, text, IDS), 0
 
 
-def _finished(name: str, values: np.ndarray, stage: Stage) -> Iterator[tuple[int, np.ndarray]]:
+def _staged_blocks(name: str, values: np.ndarray, stage: Stage) -> Iterator[tuple[int, np.ndarray]]:
     """Yield blocks of rows as they reach the model, each with the position of its first row."""
     if name not in stage.names:
         yield 0, values
