@@ -10,7 +10,7 @@ from kerascli.cli import options
 from kerascli.errors import ConfigError, safe_lines
 
 if TYPE_CHECKING:
-    from kerascli.training.generation.generate import Choice
+    from kerascli.training.generation.generate import Sampling
     from kerascli.workflow.generation.studio import ModelStudio
     from kerascli.workflow.opened import OpenedRun
 
@@ -58,16 +58,16 @@ def generate(
     if temperature is not None and not 0 < temperature <= 1000:
         raise ConfigError(f"--temperature: expected a number above 0 and up to 1000, got {temperature:g}")
     record = options.trained_run(run, runs_dir, checkpoint)
-    from kerascli.training.generation.generate import Choice
+    from kerascli.training.generation.generate import Sampling
     from kerascli.workflow.opened import open_run
 
-    choice = Choice(0.0 if greedy else temperature or 1.0, top_k, seed)
+    sampling = Sampling(0.0 if greedy else temperature or 1.0, top_k, seed)
     opened = open_run(record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar())
-    _write(opened, prompt, length, choice, view=view, as_json=as_json)
+    _write(opened, prompt, length, sampling, view=view, as_json=as_json)
 
 
 def _write(
-    opened: "OpenedRun", prompt: str | None, length: int, choice: "Choice", *, view: str | None, as_json: bool
+    opened: "OpenedRun", prompt: str | None, length: int, sampling: "Sampling", *, view: str | None, as_json: bool
 ) -> None:
     """Generate from the prompt: a decoder's answer, or a language model's continuation."""
     from kerascli.workflow.make_samples import studio_of
@@ -78,31 +78,31 @@ def _write(
     studio = studio_of(opened, data=prompt is None)
     options.warn(opened.warnings)
     if studio.facts(view).decodes is not None:
-        _answer(studio, prompt, length, choice, view=view, as_json=as_json)
+        _answer(studio, prompt, length, sampling, view=view, as_json=as_json)
     else:
-        _write_on(studio, prompt, length, choice, view=view, as_json=as_json)
+        _write_on(studio, prompt, length, sampling, view=view, as_json=as_json)
 
 
 def _answer(
-    studio: "ModelStudio", prompt: str | None, length: int, choice: "Choice", *, view: str | None, as_json: bool
+    studio: "ModelStudio", prompt: str | None, length: int, sampling: "Sampling", *, view: str | None, as_json: bool
 ) -> None:
     """Print a decoder's output for the prompt or, without one, for some rows of the data."""
     from kerascli.callbacks.decode_examples import examples
-    from kerascli.workflow.generation.decoding import asked, decode
+    from kerascli.workflow.generation.decoding import decode, prompt_inputs
 
     decodes = studio.facts(view).decodes
     assert decodes is not None
-    facts = {"seed": choice.seed, "temperature": choice.temperature, "top_k": choice.top_k}
+    facts = {"seed": sampling.seed, "temperature": sampling.temperature, "top_k": sampling.top_k}
     if prompt is not None:
-        [numbers] = decode(studio, view, asked(studio, view, prompt), length, choice)
+        [numbers] = decode(studio, view, prompt_inputs(studio, view, prompt), length, sampling)
         text = studio.text(decodes[1], numbers)
         if as_json:
             options.say_json({"prompt": prompt, "text": text, **facts})
         else:
             options.say(f"{text}\n")
         return
-    rows = studio.rows(_EXAMPLES, seed=choice.seed)
-    found = examples(studio, view, rows, decodes[1], decode(studio, view, rows.inputs, length, choice))
+    rows = studio.rows(_EXAMPLES, seed=sampling.seed)
+    found = examples(studio, view, rows, decodes[1], decode(studio, view, rows.inputs, length, sampling))
     if as_json:
         shown = [{**example.asked, "truth": example.truth, "text": example.said} for example in found]
         options.say_json({"rows": shown, **facts})
@@ -111,17 +111,17 @@ def _answer(
 
 
 def _write_on(
-    studio: "ModelStudio", prompt: str | None, length: int, choice: "Choice", *, view: str | None, as_json: bool
+    studio: "ModelStudio", prompt: str | None, length: int, sampling: "Sampling", *, view: str | None, as_json: bool
 ) -> None:
     """Print a language model's continuation of the prompt, word by word."""
-    from kerascli.training.generation.generate import continued
+    from kerascli.training.generation.generate import generate_words
 
-    model, numbers, prompt = studio.writing(view, prompt, choice.seed)
-    words = continued(model, numbers, length, choice)
+    model, numbers, prompt = studio.writing(view, prompt, sampling.seed)
+    words = generate_words(model, numbers, length, sampling)
     if as_json:
         text = model.writes.joint.join(words)
-        facts = {"prompt": prompt, "text": text, "seed": choice.seed, "temperature": choice.temperature}
-        options.say_json({**facts, "top_k": choice.top_k})
+        facts = {"prompt": prompt, "text": text, "seed": sampling.seed, "temperature": sampling.temperature}
+        options.say_json({**facts, "top_k": sampling.top_k})
         return
     on_terminal = sys.stdout.isatty()
     for number, word in enumerate(chain([prompt], words)):

@@ -20,14 +20,14 @@ from kerascli.data.teacher_forcing import teacher_forcing
 from kerascli.data.text_codec import TextCodec
 from kerascli.errors import KerasCliError
 from kerascli.runs.record import RunRecord
-from kerascli.training.generation.decode import Decoder, decoded
-from kerascli.training.generation.generate import Choice
+from kerascli.training.generation.decode import Decoder, decode_ids
+from kerascli.training.generation.generate import Sampling
 from kerascli.workflow.generation.decoding import decode
 from kerascli.workflow.make_samples import studio_of
 from kerascli.workflow.opened import open_run
 from tests.support.runs_harness import train, write
 
-GREEDY = Choice(0.0)
+GREEDY = Sampling(0.0)
 VOCABULARY = ("go", "<stop>", "<start>", "a", "b", "c")
 
 
@@ -58,9 +58,9 @@ def test_each_row_goes_on_from_its_own_words_to_its_own_end() -> None:
     model = Decoder(follows([5, 1, 3]), (4,), 6, 3, codec(), codec())
     # from <start>, the third word: one back is <stop>; one on is a, b, c, go, <stop>; three on is c, and then <start>
     wanted = [[3, -1, -1, -1, -1, -1], [5, 6, 7, 2, 3, -1], [7, 4, 7, 4, 7, 4]]
-    assert decoded(model, 99, GREEDY).tolist() == wanted
-    assert decoded(model, 2, GREEDY).tolist() == [row[:2] for row in wanted]
-    assert [codec().text(row) for row in decoded(model, 99, GREEDY)] == [
+    assert decode_ids(model, 99, GREEDY).tolist() == wanted
+    assert decode_ids(model, 2, GREEDY).tolist() == [row[:2] for row in wanted]
+    assert [codec().text(row) for row in decode_ids(model, 99, GREEDY)] == [
         "",
         "a b c go",
         "c <start> c <start> c <start>",
@@ -71,7 +71,8 @@ def test_without_a_last_word_padding_ends_a_text() -> None:
     def predict(so_far: torch.Tensor) -> torch.Tensor:
         return scores(torch.where(so_far == 7, 0, so_far + (so_far == 0) * 4 + 1))  # 0 -> a, b, c, and padding
 
-    assert decoded(Decoder(predict, (0,), 8, 1, codec(False), codec(False)), 99, GREEDY)[0, :4].tolist() == [5, 6, 7, 0]
+    model = Decoder(predict, (0,), 8, 1, codec(False), codec(False))
+    assert decode_ids(model, 99, GREEDY)[0, :4].tolist() == [5, 6, 7, 0]
 
 
 def test_words_are_read_by_the_numbers_of_the_vocabulary_that_reads() -> None:
@@ -82,7 +83,7 @@ def test_words_are_read_by_the_numbers_of_the_vocabulary_that_reads() -> None:
         seen.append(so_far[0].tolist())
         return scores(torch.full_like(so_far, 5))  # always a
 
-    decoded(Decoder(predict, (5,), 3, 1, reads, codec()), 99, GREEDY)
+    decode_ids(Decoder(predict, (5,), 3, 1, reads, codec()), 99, GREEDY)
     assert seen[-1] == [5, 4, 4]
     assert reads.words[4] == "a"
 
@@ -91,11 +92,11 @@ def test_words_are_read_by_the_numbers_of_the_vocabulary_that_reads() -> None:
 def test_words_are_drawn_as_often_as_they_are_probable(places: int) -> None:
     shares = torch.tensor([0.0, 0.0, 0.1, 0.0, 0.0, 0.2, 0.3, 0.4])
     model = Decoder(lambda x: shares.expand(*x.shape, -1), (4,), places, 4000, codec(), codec())
-    for column in decoded(model, 99, Choice(1.0)).T:
+    for column in decode_ids(model, 99, Sampling(1.0)).T:
         counts = np.bincount(column, minlength=8) / 4000
         np.testing.assert_allclose(counts, shares, atol=0.03)
-    assert decoded(model, 99, Choice(1.0, seed=1)).tolist() != decoded(model, 99, Choice(1.0)).tolist()
-    assert set(np.unique(decoded(model, 99, Choice(1.0, top_k=2)))) == {6, 7}
+    assert decode_ids(model, 99, Sampling(1.0, seed=1)).tolist() != decode_ids(model, 99, Sampling(1.0)).tolist()
+    assert set(np.unique(decode_ids(model, 99, Sampling(1.0, top_k=2)))) == {6, 7}
 
 
 LONG = {"enclose": {"start": "<start> go "}}

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kerascli import draws
 from kerascli.data.text_codec import TextCodec
-from kerascli.training.generation.generate import Choice, drawn
+from kerascli.training.generation.generate import Sampling, sampled
 
 _PADDING = 0
 
@@ -28,7 +28,7 @@ class Decoder:
     writes: TextCodec
 
 
-def decoded(model: Decoder, length: int, choice: Choice) -> np.ndarray:
+def decode_ids(model: Decoder, length: int, sampling: Sampling) -> np.ndarray:
     """Generate ids (N, T), with the end token of each text included, and -1 after it.
 
     All rows are generated at once. A text ends with the end token or, if there is none, with padding; else
@@ -43,8 +43,8 @@ def decoded(model: Decoder, length: int, choice: Choice) -> np.ndarray:
     out = np.full((model.rows, count), -1)
     goes_on = np.ones(model.rows, bool)
     for place in range(first, first + count):
-        with draws.using(draws.Draws(choice.seed, "generate", place)), torch.inference_mode():
-            chosen = drawn(model.predict(so_far)[:, place], model.writes, choice, may=stop)
+        with draws.using(draws.Draws(sampling.seed, "generate", place)), torch.inference_mode():
+            chosen = sampled(model.predict(so_far)[:, place], model.writes, sampling, may=stop)
         out[goes_on, place - first] = chosen.numpy()[goes_on]
         goes_on &= chosen.numpy() != stop
         if place + 1 == model.places or not goes_on.any():

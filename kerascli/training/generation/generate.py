@@ -11,7 +11,7 @@ from kerascli.data.text_codec import TextCodec
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Sampling:
     """Sampling settings: how the next word is chosen."""
 
     temperature: float = 1.0
@@ -32,7 +32,7 @@ class TextModel:
     writes: TextCodec
 
 
-def continued(model: TextModel, numbers: list[int], length: int, choice: Choice) -> Iterator[str]:
+def generate_words(model: TextModel, numbers: list[int], length: int, sampling: Sampling) -> Iterator[str]:
     """Yield the words that follow, one by one. `numbers` are the ids of the prompt, at least one.
 
     A model that predicts at every step reads the prompt from its first position on. One that predicts after the last
@@ -41,9 +41,9 @@ def continued(model: TextModel, numbers: list[int], length: int, choice: Choice)
     read_as = model.reads.numbers_of(model.writes)
     text = list(numbers)
     for place in range(length):
-        with draws.using(draws.Draws(choice.seed, "generate", place)), torch.inference_mode():
+        with draws.using(draws.Draws(sampling.seed, "generate", place)), torch.inference_mode():
             scores = _next(model, text[-model.window :])
-            (chosen,) = drawn(scores[None], model.writes, choice).tolist()
+            (chosen,) = sampled(scores[None], model.writes, sampling).tolist()
         if chosen == model.writes.stop:
             return
         yield model.writes.words[chosen]
@@ -63,16 +63,16 @@ def _next(model: TextModel, text: list[int]) -> Tensor:
     return output[0]
 
 
-def drawn(scores: Tensor, codec: TextCodec, choice: Choice, may: int | None = None) -> Tensor:
+def sampled(scores: Tensor, codec: TextCodec, sampling: Sampling, may: int | None = None) -> Tensor:
     """Sample the id of a word for each row of scores (N, words) -> (N,); of special tokens only `may` is allowed."""
     scores = scores.double().cpu()[:, : len(codec.words)]
     are_probabilities = bool((scores >= 0).all()) and bool(((scores.sum(-1) - 1).abs() < 1e-2).all())
     logits = scores.clamp_min(1e-300).log() if are_probabilities else scores
     logits[:, [number for number in range(codec.special) if number != may]] = -torch.inf
-    if choice.temperature == 0:
+    if sampling.temperature == 0:
         return logits.argmax(-1)
-    if choice.top_k is not None and choice.top_k < logits.shape[-1]:
-        logits[logits < logits.topk(choice.top_k).values[:, -1:]] = -torch.inf
-    sums = torch.softmax(logits / choice.temperature, -1).cumsum(-1)
+    if sampling.top_k is not None and sampling.top_k < logits.shape[-1]:
+        logits[logits < logits.topk(sampling.top_k).values[:, -1:]] = -torch.inf
+    sums = torch.softmax(logits / sampling.temperature, -1).cumsum(-1)
     points = draws.uniform(torch.empty(len(sums), 1, dtype=torch.float64)) * sums[:, -1:]
     return torch.searchsorted(sums, points, right=True)[:, 0].clamp_max(logits.shape[-1] - 1)

@@ -12,8 +12,8 @@ from kerascli.data.storage.table import table_of
 from kerascli.data.teacher_forcing import teacher_forcing
 from kerascli.data.text_codec import TextCodec
 from kerascli.errors import ConfigError, counted, nearest, safe_text
-from kerascli.training.generation.decode import Decoder, decoded
-from kerascli.training.generation.generate import Choice
+from kerascli.training.generation.decode import Decoder, decode_ids
+from kerascli.training.generation.generate import Sampling
 
 if TYPE_CHECKING:
     from kerascli.workflow.generation.studio import ModelStudio
@@ -23,13 +23,13 @@ MOST_WORDS = 1000
 
 
 def decode(
-    studio: "ModelStudio", view: str | None, inputs: Mapping[str, Tensor], length: int, choice: Choice
+    studio: "ModelStudio", view: str | None, inputs: Mapping[str, Tensor], length: int, sampling: Sampling
 ) -> np.ndarray:
-    """Generate word ids for rows, whose `inputs` are as the model takes them; see `decoded`. Raises ConfigError."""
-    return decoded(_decoder(studio, view, inputs), length, choice)
+    """Generate word ids for rows, whose `inputs` are as the model takes them; see `decode_ids`. Raises ConfigError."""
+    return decode_ids(_decoder(studio, view, inputs), length, sampling)
 
 
-def asked(studio: "ModelStudio", view: str | None, prompt: str) -> dict[str, Tensor]:
+def prompt_inputs(studio: "ModelStudio", view: str | None, prompt: str) -> dict[str, Tensor]:
     """Return a decoder's inputs, as the model takes them, for a text that it is to answer. Raises ConfigError."""
     facts, data = studio.facts(view), studio.experiment.spec.data
     assert data is not None

@@ -16,7 +16,7 @@ from kerascli.data.pipeline.display_columns import Shown
 from kerascli.data.text_codec import TextCodec, text_codecs
 from kerascli.errors import ConfigError
 from kerascli.training.build import Experiment
-from kerascli.training.generation.generate import Choice, TextModel, continued
+from kerascli.training.generation.generate import Sampling, TextModel, generate_words
 from kerascli.workflow.generation.decoding import MOST_WORDS, decode
 
 _ROWS_AT_ONCE = 256
@@ -111,11 +111,11 @@ class ModelStudio:
         return () if field is None or field.classes is None else field.classes
 
     def decoded(self, view: str | None, inputs: Mapping[str, Tensor]) -> np.ndarray:
-        return decode(self, view, inputs, MOST_WORDS, Choice(0.0))
+        return decode(self, view, inputs, MOST_WORDS, Sampling(0.0))
 
     def continued(self, view: str | None, prompt: str | None, length: int, temperature: float, seed: int) -> str:
         model, numbers, prompt = self.writing(view, prompt, seed)
-        words = list(continued(model, numbers, length, Choice(temperature, seed=seed)))
+        words = list(generate_words(model, numbers, length, Sampling(temperature, seed=seed)))
         return model.writes.joint.join([prompt, *words])
 
     def writing(self, view: str | None, prompt: str | None, seed: int) -> tuple[TextModel, list[int], str]:
