@@ -8,7 +8,7 @@ from torch import Tensor
 from kerascli import draws
 from kerascli.data.batches.loader import Batch
 from kerascli.events import Tick
-from kerascli.training.layer_states import Memory
+from kerascli.training.layer_states import EvaluationStates
 from kerascli.training.train_step import TrainStepModule
 
 
@@ -21,12 +21,12 @@ def evaluate(
     """
     module.eval()
     sums: list[Tensor] | None = None
-    memory = Memory(module.states())
+    own_states = EvaluationStates(module.states())
     for number, batch in enumerate(batches):
         # not around the yield: the receiver of the event would be in inference mode too
-        with torch.inference_mode(), draws.using(draws.Draws(seed, f"evaluate/{number}", step)), memory.of_batch():
+        with torch.inference_mode(), draws.using(draws.Draws(seed, f"evaluate/{number}", step)), own_states.for_batch():
             outcome = module(batch)
-            memory.keep(outcome.updates)
+            own_states.keep(outcome.updates)
             sums = add_states(sums, outcome.loss.states)
         yield Tick()
     assert sums is not None, "a split has rows"

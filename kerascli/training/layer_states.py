@@ -9,14 +9,14 @@ from torch import Tensor
 from kerascli.model.runtime.weights import Weight
 
 
-def forget(states: Sequence[Weight]) -> None:
+def reset_states(states: Sequence[Weight]) -> None:
     """Reset the states to zeros."""
     with torch.no_grad():
         for state in states:
             state.tensor.zero_()
 
 
-class Memory:
+class EvaluationStates:
     """States of an evaluation or prediction, separate from those of training."""
 
     def __init__(self, states: Sequence[Weight]) -> None:
@@ -24,7 +24,7 @@ class Memory:
         self._values = {name: torch.zeros_like(weight.tensor) for name, weight in self._weights.items()}
 
     @contextmanager
-    def of_batch(self) -> Iterator[None]:
+    def for_batch(self) -> Iterator[None]:
         """Swap the states in while the model runs on the next batch."""
         before = {name: weight.tensor.clone() for name, weight in self._weights.items()}
         self._put(self._values)

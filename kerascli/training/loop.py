@@ -21,7 +21,7 @@ from kerascli.events import BatchEnd, EpochBegin, EpochEnd, Event, Record, Stopp
 from kerascli.spans import span
 from kerascli.training.evaluate import add_states, evaluate
 from kerascli.training.finite import refuse_bad_step, refuse_bad_weights
-from kerascli.training.layer_states import forget
+from kerascli.training.layer_states import reset_states
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer
 
@@ -73,7 +73,7 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
     started = time.monotonic() - progress.seconds
     yield EpochBegin(number, plan.epochs, plan.steps)
     if progress.batch == 0 and plan.forgets:
-        forget(trainer.module.states())
+        reset_states(trainer.module.states())
     if progress.batch == 0:  # after the event, at which a run may be left: a resumed run must not do it twice
         facts = _facts(trainer, plan, progress, progress.row, number)
         with span("callbacks"):

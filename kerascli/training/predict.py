@@ -7,7 +7,7 @@ from torch import Tensor
 
 from kerascli import draws
 from kerascli.data.batches.loader import Batch
-from kerascli.training.layer_states import Memory
+from kerascli.training.layer_states import EvaluationStates
 from kerascli.training.train_step import GraphStep
 
 
@@ -15,12 +15,12 @@ def predict(module: GraphStep, batches: Iterable[Batch], *, seed: int) -> dict[s
     """Return outputs (rows, *) by name, on the CPU; half precision is converted to float32."""
     module.eval()
     parts: dict[str, list[Tensor]] = {}
-    memory = Memory(module.states())
+    own_states = EvaluationStates(module.states())
     with torch.inference_mode():
         for number, batch in enumerate(batches):
-            with draws.using(draws.Draws(seed, f"predict/{number}", 0)), memory.of_batch():
+            with draws.using(draws.Draws(seed, f"predict/{number}", 0)), own_states.for_batch():
                 outcome = module.predict(batch.inputs)
-                memory.keep(outcome.updates)
+                own_states.keep(outcome.updates)
             for name, value in outcome.outputs.items():
                 value = value.float() if value.dtype in (torch.bfloat16, torch.float16) else value
                 parts.setdefault(name, []).append(value.to("cpu"))
