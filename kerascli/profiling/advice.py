@@ -84,7 +84,7 @@ class Facts:
     compiling_seconds: float
     operations: float
     """Number of operations that a step starts; 0 if unknown."""
-    tier: str
+    execution_mode: str
     jit_compile: bool | str
     """The setting as in the config."""
 
@@ -102,9 +102,8 @@ def advice(facts: Facts) -> tuple[str, ...]:
 
 def _short_operations(facts: Facts) -> Iterator[str]:
     if facts.operations and (mean := facts.step_seconds * 1e6 / facts.operations) < OPERATION_MICROSECONDS:
-        may_compile = (
-            facts.tier == "traced" and facts.jit_compile is False
-        )  # else it was considered already, or cannot be compiled
+        # with another setting it was considered already, or cannot be compiled
+        may_compile = facts.execution_mode == "traced" and facts.jit_compile is False
         ways = "a larger batch_size, or jit_compile: auto" if may_compile else "a larger batch_size"
         counts = f"{facts.operations:.0f} a step, {mean:.1f} µs each"
         yield f"steps are so short that starting each operation costs more than computing: {ways} ({counts})"
@@ -112,7 +111,7 @@ def _short_operations(facts: Facts) -> Iterator[str]:
 
 def _compiling(facts: Facts) -> Iterator[str]:
     both = facts.compiling_seconds + facts.seconds
-    if facts.compiling_seconds and facts.tier != "compiled":
+    if facts.compiling_seconds and facts.execution_mode != "compiled":
         yield f"compiling took {facts.compiling_seconds:.1f} s for nothing: jit_compile: false"
     elif facts.compiling_seconds > COMPILING_SHARE * both:
         way = "jit_compile: auto compiles longer trainings only" if facts.jit_compile is True else "jit_compile: false"

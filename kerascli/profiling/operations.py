@@ -46,7 +46,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class RecordedWork:
     """All recorded work of some steps."""
 
     work: Sequence[Work] = ()
@@ -91,7 +91,7 @@ class Seen:
         return median(times)
 
 
-def seen(events: Sequence[Any], steps: int, *, on_device: bool) -> Seen:
+def recorded_work(events: Sequence[Any], steps: int, *, on_device: bool) -> RecordedWork:
     """Convert torch's FunctionEvents of the first `steps` steps to work; a further, incomplete step is dropped.
 
     With `on_device` times are those of the device, not of the CPU.
@@ -105,7 +105,7 @@ def seen(events: Sequence[Any], steps: int, *, on_device: bool) -> Seen:
         step = bisect(starts, event.time_range.start) - 1
         if step >= 0 and event.time_range.start < lasted[step].end:
             work.append(_work(event, step, layers, on_device))
-    return Seen(work, [(each.end - each.start) / 1000 for each in lasted])
+    return RecordedWork(work, [(each.end - each.start) / 1000 for each in lasted])
 
 
 def _grouped(work: Iterable[Work], key: Callable[[Work], K]) -> dict[K, list[Work]]:

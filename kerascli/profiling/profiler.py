@@ -9,8 +9,8 @@ from torch import nn
 from kerascli.events import BatchEnd, EpochBegin, EpochEnd, Event, Profiled
 from kerascli.profiling.advice import Facts, advice
 from kerascli.profiling.clock import Clock
-from kerascli.profiling.ledger import Pages, phases
-from kerascli.profiling.operations import Seen
+from kerascli.profiling.lap_sums import LapSums, phases
+from kerascli.profiling.operations import RecordedWork
 from kerascli.profiling.replay import layer_by_layer
 from kerascli.profiling.window import LEAST_STEPS, Window, synchronize
 
@@ -30,25 +30,25 @@ class Profiler:
         self._device = device
         self._clock = Clock(self._wait)
         self._window = Window(device)
-        self._tier, self._jit_compile = "eager", False
-        self._first, self._steps, self._epochs = Pages(), Pages(), Pages()
+        self._mode, self._jit_compile = "eager", False
+        self._first, self._steps, self._epochs = LapSums(), LapSums(), LapSums()
         self._before: dict[str, float] = {}
-        self._apart: Seen | None = None
-        self._apart_refusal = ""
+        self._replayed: RecordedWork | None = None
+        self._replay_refusal = ""
         self._seen = self._epochs_left = 0
 
-    def know(
-        self, tier: str, jit_compile: bool | str, layers: Mapping[str, nn.Module], step: Callable[[], object]
+    def set_model(
+        self, mode: str, jit_compile: bool | str, layers: Mapping[str, nn.Module], step: Callable[[], object]
     ) -> None:
         """Set the execution mode of the steps, the `jit_compile` setting, and the modules by the names to report.
 
         `step` runs forward and backward as modules, in any execution mode, and changes nothing.
         """
-        self._tier, self._jit_compile = tier, jit_compile
-        if tier == "eager":
+        self._mode, self._jit_compile = mode, jit_compile
+        if mode == "eager":
             self._window.layers = layers
         else:
-            self._apart, self._apart_refusal = layer_by_layer(self._device, layers, step)
+            self._replayed, self._replay_refusal = layer_by_layer(self._device, layers, step)
 
     def begin(self, name: str) -> None:
         self._clock.begin(name)
@@ -116,7 +116,7 @@ class Profiler:
             once["first step"] = self._first.seconds
         found = phases(steps, self._epochs, self._seen)
         work = self._window.work()
-        by_layer = work if self._apart is None else self._apart
+        by_layer = work if self._replayed is None else self._replayed
         facts = Facts(
             phases=found,
             layers=by_layer.layers(),
@@ -124,32 +124,32 @@ class Profiler:
             seconds=steps.seconds / steps.laps * self._seen + self._epochs.seconds,
             compiling_seconds=once.get("compiling", 0.0),
             operations=work.started(),
-            tier=self._tier,
+            execution_mode=self._mode,
             jit_compile=self._jit_compile,
         )
         return Profiled(
-            tier=self._tier,
+            tier=self._mode,
             steps=self._seen,
             counted=steps.laps,
             step_milliseconds=steps.median_seconds * 1000,
             once=once,
             phases=found,
             layers=facts.layers,
-            layers_in=str(self._window) if self._apart is None else "steps run layer by layer, before the training",
+            layers_in=str(self._window) if self._replayed is None else "steps run layer by layer, before the training",
             operations=work.most_expensive(),
             operations_in=str(self._window),
             advice=advice(facts),
             notes=tuple(self._notes(work, steps)),
         )
 
-    def _notes(self, work: Seen, steps: Pages) -> Iterator[str]:
+    def _notes(self, work: RecordedWork, steps: LapSums) -> Iterator[str]:
         if self._seen == 1:
             yield "there was only one step: its times are those of a first step, which takes longer than others"
-        if self._tier != "eager":
-            mode = f"execution mode: {self._tier}"
+        if self._mode != "eager":
+            mode = f"execution mode: {self._mode}"
             yield f"steps run as one graph ({mode}): forward and backward cannot be timed apart in it"
-        if self._apart_refusal:
-            yield f"layers were not measured: {self._apart_refusal}"
+        if self._replay_refusal:
+            yield f"layers were not measured: {self._replay_refusal}"
         if self._window.refusal:
             yield f"operations were not measured: {self._window.refusal}"
         elif not self._window.steps:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from kerascli.errors import first_line
-from kerascli.profiling.operations import Seen
+from kerascli.profiling.operations import RecordedWork
 from kerascli.profiling.window import Window
 
 _STEPS = 5
@@ -15,7 +15,7 @@ _STEPS = 5
 
 def layer_by_layer(
     device: torch.device, layers: Mapping[str, nn.Module], step: Callable[[], object]
-) -> tuple[Seen, str]:
+) -> tuple[RecordedWork, str]:
     """Return the work of some steps; `step` runs forward and backward of `layers`, and changes nothing.
 
     Modules need more memory than a graph: if the device has too little, the work is empty and the text says why.
@@ -29,7 +29,7 @@ def layer_by_layer(
             step()
             window.step_done(last=number == _STEPS - 1)
     except (RuntimeError, MemoryError) as error:
-        return Seen(), first_line(error)
+        return RecordedWork(), first_line(error)
     finally:
         window.stop()
     return window.work(), window.refusal

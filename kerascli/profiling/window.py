@@ -14,7 +14,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.hooks import RemovableHandle
 
 from kerascli.errors import first_line
-from kerascli.profiling.operations import LAYER, STEP, Seen, seen
+from kerascli.profiling.operations import LAYER, STEP, RecordedWork, recorded_work
 
 LEAST_STEPS = 3
 """Minimum number of steps: the first, which is atypical, one that is timed, and one for torch's profiler."""
@@ -106,11 +106,11 @@ class Window:
     def end(self) -> None:
         self._marks.pop().__exit__(None, None, None)
 
-    def work(self) -> Seen:
+    def work(self) -> RecordedWork:
         """Return all operations of the recorded steps."""
         if not self.steps:
-            return Seen()
-        return seen(self._profile.events(), self.steps, on_device=self._device.type == "cuda")
+            return RecordedWork()
+        return recorded_work(self._profile.events(), self.steps, on_device=self._device.type == "cuda")
 
     def trace(self) -> tuple[str, bytes]:
         """Return the name and contents of a file in the Chrome trace format."""

@@ -21,8 +21,8 @@ from kerascli.events import BatchEnd, EpochBegin, EpochEnd, Event, LayerTime, No
 from kerascli.profiling import advice, clock
 from kerascli.profiling.advice import OPERATION_MICROSECONDS, RULES, Facts
 from kerascli.profiling.clock import Clock, Lap
-from kerascli.profiling.ledger import REST, Pages, phases
-from kerascli.profiling.operations import Seen, Work
+from kerascli.profiling.lap_sums import REST, LapSums, phases
+from kerascli.profiling.operations import RecordedWork, Work
 from kerascli.profiling.profiler import Profiler
 from kerascli.profiling.replay import layer_by_layer
 from kerascli.profiling.window import LARGE_BYTES, Window, trace_file
@@ -84,7 +84,7 @@ def test_a_lap_has_its_outermost_work_and_waits_for_the_device_before_it_reads_t
 
 
 def test_shares_are_those_of_all_steps_and_add_up() -> None:
-    steps, epochs = Pages(), Pages()
+    steps, epochs = LapSums(), LapSums()
     for seconds in (1.0, 1.0, 4.0):
         steps.add(Lap(seconds + 1.0, {"forward": seconds}))
     epochs.add(Lap(10.0, {"validation": 8.0, "forward": 1.0}))
@@ -292,7 +292,7 @@ def test_training_has_not_failed_where_the_modules_find_no_memory() -> None:
         raise RuntimeError("out of memory\nC++ frames")
 
     profiler = Profiler(CPU)
-    profiler.know("traced", "auto", {}, step)
+    profiler.set_model("traced", "auto", {}, step)
     for _ in profiler.follow(events_of(1, 9), 0):
         pass
     found = profiler.finish()
@@ -306,19 +306,26 @@ def test_layers_are_not_measured_where_torch_has_no_profiler_to_give(monkeypatch
         raise RuntimeError("it is busy")
 
     monkeypatch.setattr(profile, "start", refuse)
-    assert layer_by_layer(CPU, {}, lambda: None) == (Seen(), "torch's profiler did not start: it is busy")
+    assert layer_by_layer(CPU, {}, lambda: None) == (RecordedWork(), "torch's profiler did not start: it is busy")
 
 
 def test_what_took_no_time_of_the_device_is_no_expensive_operation() -> None:
     idle = Work("launch", 0, "", "forward", backward=False, milliseconds=0.0, calls=1, outermost=True)
     busy = replace(idle, name="mm", milliseconds=2.0)
-    assert [each.name for each in Seen([idle, busy], [3.0]).most_expensive()] == ["mm"]
+    assert [each.name for each in RecordedWork([idle, busy], [3.0]).most_expensive()] == ["mm"]
 
 
 # Advice
 
 PLAIN = Facts(
-    (), (), step_seconds=0.01, seconds=30.0, compiling_seconds=0.0, operations=100, tier="traced", jit_compile="auto"
+    (),
+    (),
+    step_seconds=0.01,
+    seconds=30.0,
+    compiling_seconds=0.0,
+    operations=100,
+    execution_mode="traced",
+    jit_compile="auto",
 )
 NOTHING = ("nothing stands out: the time goes into the model's own work",)
 
@@ -353,13 +360,17 @@ def test_short_operations_are_told_with_what_helps_in_the_tier() -> None:
     (text,) = advice.advice(replace(short, jit_compile=False))
     assert text.endswith("a larger batch_size, or jit_compile: auto (100 a step, 9.9 µs each)")
     # Where auto has chosen, or a program cannot be had, the setting changes nothing.
-    for facts in (short, replace(short, tier="compiled"), replace(short, tier="eager", jit_compile=False)):
+    for facts in (
+        short,
+        replace(short, execution_mode="compiled"),
+        replace(short, execution_mode="eager", jit_compile=False),
+    ):
         (text,) = advice.advice(facts)
         assert text.endswith("a larger batch_size (100 a step, 9.9 µs each)")
 
 
 def test_compiling_that_took_most_of_the_time_is_told() -> None:
-    compiled = replace(PLAIN, tier="compiled", compiling_seconds=31.0)
+    compiled = replace(PLAIN, execution_mode="compiled", compiling_seconds=31.0)
     assert advice.advice(replace(compiled, compiling_seconds=30.0)) == NOTHING
     later = "; the same model compiles faster the next time"
     (text,) = advice.advice(compiled)

@@ -61,7 +61,7 @@ def know_model(profiler: Profiler, mode: str, experiment: Experiment, plan: Plan
             each.module.train()
             Eager(each)(batch(), draws.Draws(experiment.spec.seed, "profile", 0))
 
-    profiler.know(mode, experiment.spec.training.compute.jit_compile, _layers(experiment), step)
+    profiler.set_model(mode, experiment.spec.training.compute.jit_compile, _layers(experiment), step)
 
 
 def _layers(experiment: Experiment) -> dict[str, nn.Module]:

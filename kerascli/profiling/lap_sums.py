@@ -33,7 +33,7 @@ class _Sum:
             self.samples.append(seconds)
 
 
-class Pages:
+class LapSums:
     """Laps of one kind: steps, or ends of epochs."""
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class Pages:
         return median(self._phases[name].samples)
 
 
-def phases(steps: Pages, epochs: Pages, steps_in_all: int) -> tuple[Phase, ...]:
+def phases(steps: LapSums, epochs: LapSums, steps_in_all: int) -> tuple[Phase, ...]:
     """Return the phases with their shares of all steps, extrapolated from the measured ones, and of the epochs' ends.
 
     Work of both kinds (metrics are read in steps and at an epoch's end) is listed where most of it is done.
@@ -84,7 +84,7 @@ def phases(steps: Pages, epochs: Pages, steps_in_all: int) -> tuple[Phase, ...]:
     found = []
     for name in sorted(names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER) - 1.5):
         in_steps, in_epochs = seconds[name]
-        pages, per = (epochs, "epoch") if in_epochs > in_steps or not steps.times(name) else (steps, "step")
+        sums, per = (epochs, "epoch") if in_epochs > in_steps or not steps.times(name) else (steps, "step")
         share = (in_steps + in_epochs) / total
-        found.append(Phase(name, pages.median(name) * 1000, per, pages.times(name), pages.laps, share))
+        found.append(Phase(name, sums.median(name) * 1000, per, sums.times(name), sums.laps, share))
     return tuple(found)
