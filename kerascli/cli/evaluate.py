@@ -11,7 +11,7 @@ from kerascli.errors import ConfigError, safe_text
 if TYPE_CHECKING:
     from kerascli.data.batches.rows import Split
     from kerascli.runs.record import RunRecord
-    from kerascli.workflow.evaluate import Classified, Evaluation
+    from kerascli.workflow.evaluate import ClassScores, Evaluation
     from kerascli.workflow.opened import OpenedRun
 
 
@@ -40,7 +40,7 @@ def evaluate(
     name, rows = _rows(opened, what)
     options.warn(opened.warnings)
     evaluation = evaluate_rows(opened, rows, name)
-    pictures = [_picture(record.plot_path(f"confusion_{c.output}.png"), c) for c in evaluation.classified]
+    pictures = [_picture(record.plot_path(f"confusion_{c.output}.png"), c) for c in evaluation.class_scores]
     if as_json:
         options.say_json(_facts(record, evaluation))
     else:
@@ -78,8 +78,8 @@ def _text(evaluation: "Evaluation") -> str:
 
     result = evaluation.result
     lines = [f"{safe_text(result.split)}  {figures(result.logs)}  ({result.rows:,} rows)"]
-    for classified in evaluation.classified:
-        lines += ["", *([classified.output] if len(evaluation.classified) > 1 else []), class_table(classified.rows)]
+    for scores in evaluation.class_scores:
+        lines += ["", *([scores.output] if len(evaluation.class_scores) > 1 else []), class_table(scores.rows)]
     return "\n".join([*lines, ""])
 
 
@@ -87,13 +87,13 @@ def _facts(record: "RunRecord", evaluation: "Evaluation") -> dict[str, Any]:
     import dataclasses
 
     result = evaluation.result
-    classes = {c.output: [dataclasses.asdict(row) for row in c.rows] for c in evaluation.classified}
+    classes = {c.output: [dataclasses.asdict(row) for row in c.rows] for c in evaluation.class_scores}
     facts = {"run": str(record.path), "split": result.split, "rows": result.rows, "results": dict(result.logs)}
     return {**facts, "classes": classes}
 
 
-def _picture(path: Path, classified: "Classified") -> Path:
+def _picture(path: Path, scores: "ClassScores") -> Path:
     from kerascli.report.plots import confusion_matrix, save
 
-    save(confusion_matrix(classified.matrix.tolist(), classified.names), path)
+    save(confusion_matrix(scores.matrix.tolist(), scores.names), path)
     return path

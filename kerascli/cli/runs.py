@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 def _list(context: typer.Context, json: Json = False, runs_dir: RunsDir = RUNS_DIR) -> None:
     """List the runs, oldest first."""
     if context.invoked_subcommand is None:
-        list_all(runs_dir, as_json=json)
+        print_list(runs_dir, as_json=json)
     elif json or runs_dir != RUNS_DIR:
         raise ConfigError(f"options of '{context.invoked_subcommand}' go after it, not before")
 
@@ -43,7 +43,7 @@ def _show(
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
     """Show the recorded facts of a run."""
-    show(find_run(run, runs_dir), as_json=json)
+    print_facts(find_run(run, runs_dir), as_json=json)
 
 
 def _compare(
@@ -54,7 +54,7 @@ def _compare(
     """Compare runs: the settings that differ, and the results."""
     if len(runs) < 2:
         raise ConfigError("compare: expected at least two runs, got 1")
-    side_by_side([find_run(run, runs_dir) for run in runs], as_json=json)
+    print_comparison([find_run(run, runs_dir) for run in runs], as_json=json)
 
 
 def _remove(
@@ -67,7 +67,7 @@ def _remove(
     for selector in dict.fromkeys(runs):  # one run may be named in several ways
         run = find_run(selector, runs_dir)
         found.setdefault(os.path.abspath(run.path), run)
-    if not yes and not _agreed(found.values()):
+    if not yes and not _is_confirmed(found.values()):
         note("nothing was removed")
         return
     for run in found.values():
@@ -75,7 +75,7 @@ def _remove(
         note(f"removed {run.path}")
 
 
-def _agreed(runs: Iterable[RunRecord]) -> bool:
+def _is_confirmed(runs: Iterable[RunRecord]) -> bool:
     note("\n".join(str(run.path) for run in runs))
     try:
         return typer.confirm("Remove these runs with all their files?", err=True)
@@ -83,7 +83,7 @@ def _agreed(runs: Iterable[RunRecord]) -> bool:
         raise ConfigError("no answer was given: nothing was removed", hint="--yes removes without asking") from None
 
 
-def list_all(runs_dir: Path, *, as_json: bool = False) -> None:
+def print_list(runs_dir: Path, *, as_json: bool = False) -> None:
     """Print the runs of a folder."""
     lines = [tables.RunLine.of(run) for run in index.list_runs(runs_dir)]
     if as_json:
@@ -94,7 +94,7 @@ def list_all(runs_dir: Path, *, as_json: bool = False) -> None:
         note(f"there are no runs in {quoted(runs_dir)}")
 
 
-def show(run: RunRecord, *, as_json: bool = False) -> None:
+def print_facts(run: RunRecord, *, as_json: bool = False) -> None:
     """Print the recorded facts of a run; as JSON also its history."""
     facts: dict[str, Any] = {"path": str(run.path), **run.facts(), "status": run.status()}
     if as_json:
@@ -107,7 +107,7 @@ def show(run: RunRecord, *, as_json: bool = False) -> None:
     tables.show(tables.facts_table(said))
 
 
-def side_by_side(runs: Sequence[RunRecord], *, as_json: bool = False) -> None:
+def print_comparison(runs: Sequence[RunRecord], *, as_json: bool = False) -> None:
     """Print a comparison of runs."""
     found = compare(runs)
     if as_json:

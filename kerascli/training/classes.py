@@ -32,14 +32,14 @@ class ClassReading:
         return self.probabilities(output).argmax(-1)
 
 
-def tells_classes(loss: Loss | None) -> TypeGuard[Loss]:
+def is_classification_loss(loss: Loss | None) -> TypeGuard[Loss]:
     """Return True if a loss is a classification loss."""
     return loss is not None and loss.predicts != "values"
 
 
 def class_reading(output: Tensor, field: Field | None, loss: Loss | None) -> ClassReading | None:
     """Return how to interpret an output (rows, units) as classes; None if it predicts none."""
-    if not tells_classes(loss) or output.dim() > 2:
+    if not is_classification_loss(loss) or output.dim() > 2:
         return None
     units = output.shape[1] if output.dim() == 2 else 1
     count = 2 if units == 1 else units

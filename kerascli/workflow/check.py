@@ -26,7 +26,7 @@ from kerascli.workflow.opened import known_view
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckResult:
     """Result of checking a valid config, as far as it could be checked."""
 
     lines: list[str]
@@ -44,7 +44,7 @@ def check(
     flags: Sequence[str],
     progress: Progress | None = None,
     no_data: bool = False,
-) -> Checked:
+) -> CheckResult:
     """Check everything that can be known before training; with `no_data` no data is read. Raises KerasCliError."""
     config = open_config(source, sets=sets, flags=flags, progress=progress)
     known: dict[str, tuple[DataFacts, PreparedData | None, list[str]]] = {}
@@ -53,7 +53,7 @@ def check(
     def described(phase: Config) -> RunSpec:
         facts, prepared, unchecked = known.get(phase.data_key) or best(phase)
         known[phase.data_key] = facts, prepared, unchecked
-        with _said(unchecked):
+        with _with_unchecked(unchecked):
             spec = phase.describe(facts, prepared and _rows(prepared))
             if faults := idle_fit_faults(spec):
                 raise phase.error(faults)
@@ -77,17 +77,17 @@ def check(
     if config.before:
         lines.append(f"  fit: {len(config.phases)} phases")
     if spec.init_from is not None:
-        unchecked.append(_begins_with(config, spec.init_from))
+        unchecked.append(_unchecked_init_from(config, spec.init_from))
     if config.data is None:
         unchecked.append("there is no 'data' section")
     if spec.training is None:
         unchecked.append("there is no 'compile' section")
     learned = {} if prepared is None else dict.fromkeys(prepared.warnings)
     warnings = [*advise(cases), *(Fault(text, level="warning") for text in learned)]
-    return Checked([*lines, *(f"  not checked: {text}" for text in unchecked)], warnings, missing)
+    return CheckResult([*lines, *(f"  not checked: {text}" for text in unchecked)], warnings, missing)
 
 
-def _begins_with(config: Config, begin: InitFrom) -> str:
+def _unchecked_init_from(config: Config, begin: InitFrom) -> str:
     """Return a line that says that `model.init_from` is not checked, and why."""
     what = next(source for source in (begin.run, begin.file, begin.torchvision) if source is not None)
     absent = begin.file is not None and not (config.init_folder / begin.file).exists()
@@ -126,7 +126,7 @@ def spec_of(
     document = replace(config.document, data={k: v for k, v in config.document.data.items() if k != "compile"})
     config = replace(config, document=document)
     facts, _, unchecked = _best_facts(config)
-    with _said(unchecked):
+    with _with_unchecked(unchecked):
         return config.describe(facts)
 
 
@@ -150,7 +150,7 @@ def graphs_of(spec: RunSpec, view: str | None = None) -> tuple[str, Graph, list[
 
 
 @contextmanager
-def _said(unchecked: Sequence[str]) -> Iterator[None]:
+def _with_unchecked(unchecked: Sequence[str]) -> Iterator[None]:
     """Add what could not be checked to the faults raised inside: it may be their cause."""
     try:
         yield

@@ -19,7 +19,7 @@ from kerascli.files import missing_file
 from kerascli.report.classes import ClassRow, class_rows, confusion
 from kerascli.training.build import Experiment
 from kerascli.training.checks.label_range_checks import check_values
-from kerascli.training.classes import class_reading, tells_classes
+from kerascli.training.classes import class_reading, is_classification_loss
 from kerascli.training.evaluate import evaluate
 from kerascli.training.objective import class_numbers
 from kerascli.training.predict import predict
@@ -32,7 +32,7 @@ from kerascli.workflow.raw_arrays import no_split, raw_rows
 
 
 @dataclass(frozen=True, slots=True)
-class Classified:
+class ClassScores:
     """Classification results of an output: confusion matrix (true, predicted), and the scores of each class."""
 
     output: str
@@ -44,7 +44,7 @@ class Classified:
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     result: Evaluated
-    classified: tuple[Classified, ...]
+    class_scores: tuple[ClassScores, ...]
 
 
 @memory_for_batches()
@@ -56,12 +56,12 @@ def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
     check_values(spec.graphs, spec.compared(), {name: rows}, run.stages)
     started = time.monotonic()
     source = rows_in_order(experiment, rows)
-    figures = _finished(evaluate(experiment.module, source.epoch(0), seed=spec.seed))
+    figures = _result_of(evaluate(experiment.module, source.epoch(0), seed=spec.seed))
     seconds = time.monotonic() - started
     return Evaluation(Evaluated(name, figures, rows.rows, seconds), tuple(_classify(run, source)))
 
 
-def _why(run: OpenedRun) -> str:
+def _reason_for_no_splits(run: OpenedRun) -> str:
     """Return the reason why a run has no splits."""
     if run.data is None:
         return "run has no data section"
@@ -72,7 +72,7 @@ def rows_of(run: OpenedRun, what: str, *, targets: bool) -> Split:
     """Return the prepared rows of a split or a file. Raises DataError, ConfigError."""
     takes_arrays = run.takes_arrays or (not targets and run.has_own_inputs)
     if takes_arrays and not Path(what).exists():
-        raise no_split(what, _why(run)) if what in SPLITS else missing_file(Path(what), what)
+        raise no_split(what, _reason_for_no_splits(run)) if what in SPLITS else missing_file(Path(what), what)
     if takes_arrays:
         return raw_rows(run.experiment, Path(what), targets=targets, keras_names=recorded_names(run.record))
     assert run.data is not None
@@ -90,7 +90,7 @@ def rows_of(run: OpenedRun, what: str, *, targets: bool) -> Split:
     return prepare_rows(run.data, run.learned, read_raw(run.data, path, context), targets=targets)
 
 
-def _finished(work: Iterator[object]) -> dict[str, float]:
+def _result_of(work: Iterator[object]) -> dict[str, float]:
     """Run a generator to its end and return its result."""
     while True:
         try:
@@ -99,11 +99,11 @@ def _finished(work: Iterator[object]) -> dict[str, float]:
             return end.value
 
 
-def _classify(run: OpenedRun, source: BatchSource) -> Iterator[Classified]:
+def _classify(run: OpenedRun, source: BatchSource) -> Iterator[ClassScores]:
     """Yield the classification results of every output that predicts classes."""
     experiment = run.experiment
     compiled = experiment.spec.compile
-    pairs = [pair for pair in compiled.pairs if tells_classes(pair.loss)] if compiled is not None else []
+    pairs = [pair for pair in compiled.pairs if is_classification_loss(pair.loss)] if compiled is not None else []
     outputs = predict(experiment.module, source.epoch(0), seed=experiment.spec.seed) if pairs else {}
     for pair in pairs:
         reading = class_reading(outputs[pair.output], run.stages.facts.targets.get(pair.target), pair.loss)
@@ -115,7 +115,7 @@ def _classify(run: OpenedRun, source: BatchSource) -> Iterator[Classified]:
         if counted is not None:  # a row that the loss masks out may hold a number that is no class
             truth, predicted = truth[counted], predicted[counted]
         matrix = confusion(truth.numpy(), predicted.numpy(), len(reading.names))
-        yield Classified(pair.output, reading.names, matrix, tuple(class_rows(matrix, reading.names)))
+        yield ClassScores(pair.output, reading.names, matrix, tuple(class_rows(matrix, reading.names)))
 
 
 def _targets(experiment: Experiment, batches: Iterator[Batch], name: str) -> Iterator[torch.Tensor]:

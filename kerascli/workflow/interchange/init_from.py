@@ -28,14 +28,14 @@ _OF_TORCH = {".pth", ".pt", ".ckpt", ".bin", ".pkl"}
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class InitWeights:
     """Source of initial weights, for run.json, and the note to print."""
 
     facts: Mapping[str, Any]
     text: str
 
 
-def init_weights(experiment: Experiment, config: Config, runs_dir: Path) -> Begun | None:
+def init_weights(experiment: Experiment, config: Config, runs_dir: Path) -> InitWeights | None:
     """Load the weights that `model.init_from` names, if it is given. Raises KerasCliError."""
     wanted = experiment.spec.init_from
     if wanted is None:
@@ -55,7 +55,7 @@ def init_weights(experiment: Experiment, config: Config, runs_dir: Path) -> Begu
     for weight in experiment.weights:
         if weight.name in taken.values:
             weight.take(taken.values[weight.name])
-    return Begun({**facts, "weights": sorted(taken.values)}, _said(weights, taken, str(facts["source"])))
+    return InitWeights({**facts, "weights": sorted(taken.values)}, _note(weights, taken, str(facts["source"])))
 
 
 def _takes(wanted: InitFrom) -> dict[str, Take]:
@@ -91,7 +91,7 @@ def _nothing(weights: Sequence[Weight], source: Mapping[str, Tensor], name: str)
     return ConfigError(Fault(text, ("model", "init_from"), "key", hint=safe_text(hint)))
 
 
-def _said(weights: Sequence[Weight], taken: Taken, source: str) -> str:
+def _note(weights: Sequence[Weight], taken: Taken, source: str) -> str:
     text = f"weights: {len(taken.values)} of {counted(len(weights), 'weight')} from {source}"
     layers = dict.fromkeys(w.name.rpartition("/")[0] for w in weights if w.name not in taken.values)
     new = ", ".join(list(layers)[:8]) + (" ..." if len(layers) > 8 else "")

@@ -24,7 +24,7 @@ def check(case: Case) -> Iterator[Fault]:
     used = {column for _, pipeline in inputs for column in pipeline.columns}
     targets = {column for _, pipeline in case.targets() for column in pipeline.columns}
     for path, target in case.targets():
-        if used <= targets and not _tells_classes(case, path[-1]):
+        if used <= targets and not _is_classification(case, path[-1]):
             continue
         for column in target.columns:
             raw = case.raw(column)
@@ -69,7 +69,7 @@ def _is_constant(values: np.ndarray) -> bool:
     return bool((values == values[0]).all())
 
 
-def _tells_classes(case: Case, target: str | int) -> bool:
+def _is_classification(case: Case, target: str | int) -> bool:
     """Return True if the target's loss takes integer class labels: then the model is no autoencoder."""
     pairs = case.spec.compile.pairs if case.spec.compile is not None else ()
     losses: list[Loss] = [pair.loss for pair in pairs if pair.target == target and pair.loss is not None]

@@ -12,7 +12,7 @@ from kerascli.losses.expr import Expr as LossFormula
 from kerascli.model.ir.nodes import Node
 from kerascli.ops.expression import expression
 from kerascli.workflow.advice.case import Case, warning
-from kerascli.workflow.advice.produced import Produced, Tracer
+from kerascli.workflow.advice.tensor_kinds import TensorKind, Tracer
 
 _PROBABILITIES = frozenset({"crossentropy", "categorical_generalized_cross_entropy"})
 _LOGITS = frozenset({"ctc"})
@@ -56,7 +56,7 @@ def _found(uses: Iterator[_Use], tracer: Tracer) -> Iterator[Fault]:
             yield _fault(use, made)
 
 
-def _fault(use: _Use, made: Produced) -> Fault:
+def _fault(use: _Use, made: TensorKind) -> Fault:
     what = "linear (it has no activation)" if made.word == "linear" else f"the result of {made.word}"
     suited = "sigmoid" if use.loss.startswith("binary") else "softmax"
     if use.logits:

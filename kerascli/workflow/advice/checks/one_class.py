@@ -20,7 +20,7 @@ def check(case: Case) -> Iterator[Fault]:
         if not isinstance(train, MemorySplit) or pair.loss is None or isinstance(pair.loss, Expr):
             continue
         values = train.targets.get(pair.target)
-        if values is not None and len(values) > 1 and _never_varies(values):
+        if values is not None and len(values) > 1 and _is_constant(values):
             is_class = pair.loss.sparse_targets or pair.loss.predicts != "values"
             what = "they are all of one class" if is_class else f"it is {show(values.flat[0].item())} in all of them"
             if values[0].size > 1 and not is_class:
@@ -30,6 +30,6 @@ def check(case: Case) -> Iterator[Fault]:
             yield warning(text, ("data", "targets", pair.target), hint)
 
 
-def _never_varies(values: np.ndarray) -> bool:
+def _is_constant(values: np.ndarray) -> bool:
     """Return True if all rows equal the first; a few rows are compared first, which is mostly enough."""
     return all(bool((part == values[0]).all()) for part in (values[:_FIRST_ROWS], values[_FIRST_ROWS:]))

@@ -38,13 +38,13 @@ def check(case: Case) -> Iterator[Fault]:
         place = np.searchsorted(known, theirs).clip(max=len(known) - 1)
         shared = int((known[place] == theirs).sum())
         if shared >= max(2, _LEAST_SHARE * len(theirs)) and (
-            shared > _by_chance(counts, len(theirs)) or _never_by_chance(train, found["train"], len(known))
+            shared > _expected_by_chance(counts, len(theirs)) or _rows_hardly_repeat(train, found["train"], len(known))
         ):
             whole = all(len(found[name]) == case.tables[name].rows for name in ("train", split))
             yield warning(_text(split, shared, len(theirs), whole=whole), _path(case, split), _HINT)
 
 
-def _by_chance(counts: np.ndarray, rows: int) -> float:
+def _expected_by_chance(counts: np.ndarray, rows: int) -> float:
     """Return an upper bound of the repeats to expect by chance: the probability that a new row is a known one is
     estimated from how many known rows occur once (Good, 1953).
     """
@@ -52,15 +52,15 @@ def _by_chance(counts: np.ndarray, rows: int) -> float:
     return expected + 4 * math.sqrt(expected)
 
 
-def _never_by_chance(train: Sequence[Raw], found: np.ndarray, distinct: int) -> bool:
+def _rows_hardly_repeat(train: Sequence[Raw], found: np.ndarray, distinct: int) -> bool:
     """Return True if rows have measurements or images that hardly ever repeat: then repeated rows are copies."""
     if distinct * 5 < len(found):
         return False
     _, first = np.unique(found, return_index=True)
-    return any(_tells_rows_apart(column.take(first)) for column in train)
+    return any(_distinguishes_rows(column.take(first)) for column in train)
 
 
-def _tells_rows_apart(column: Raw) -> bool:
+def _distinguishes_rows(column: Raw) -> bool:
     """Return True for measurements that are mostly distinct, and for images."""
     if column.ndim == 1 and column.whole.dtype.kind == "f":
         values = column.array()

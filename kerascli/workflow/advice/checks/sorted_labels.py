@@ -28,12 +28,12 @@ def check(case: Case) -> Iterator[Fault]:
         column = pipeline.columns[0]
         apart = any(step.transform.takes_apart for step in pipeline.steps)
         if len(pipeline.columns) == 1 and not apart and _has_classes(head.column(column)):
-            text = _told(column, head, tail)
+            text = _difference_of_classes(column, head, tail)
             if text:
                 yield warning(f"validation_split takes the last rows, {text}", _PATH, _HINT)
 
 
-def _told(column: str, head: Table, tail: Table) -> str:
+def _difference_of_classes(column: str, head: Table, tail: Table) -> str:
     most = min(max(20, head.rows // 10), _MOST_CLASSES)
     classes, there = distinct(head.column(column), most), distinct(tail.column(column), most)
     if classes is None or there is None or len(classes | there) > most:

@@ -44,7 +44,7 @@ _NORMALIZED = frozenset({"batch_normalization", "layer_normalization", "group_no
 
 
 @dataclass(frozen=True, slots=True)
-class Produced:
+class TensorKind:
     """Kind of a tensor's values, the activation or layer that gives it, and the node that computes it."""
 
     kind: Kind
@@ -59,16 +59,16 @@ class Tracer:
         self._made: Mapping[str, tuple[Node, int]] = {
             name: (node, index) for node in nodes for index, name in enumerate(node.outputs) if name != "_"
         }
-        self._known: dict[str, Produced | None] = {}
+        self._known: dict[str, TensorKind | None] = {}
 
-    def of(self, tensor: str) -> Produced | None:
+    def of(self, tensor: str) -> TensorKind | None:
         """Return the kind of a tensor; None for an input, and if the kind is unknown."""
         if tensor not in self._known:
             made = self._made.get(tensor)
             self._known[tensor] = None if made is None else self._result(*made)
         return self._known[tensor]
 
-    def _result(self, node: Node, index: int) -> Produced | None:
+    def _result(self, node: Node, index: int) -> TensorKind | None:
         if isinstance(node.layer, DescribedRNN):
             outputs = node.layer.cell.outputs
             return Tracer(node.layer.cell.nodes).of(outputs[index]) if index < len(outputs) else None
@@ -76,7 +76,7 @@ class Tracer:
             return self._formula(node, node.layer) if len(node.outputs) == 1 else None
         return self._layer(node, node.layer) if index == 0 else None
 
-    def _formula(self, node: Node, layer: Expr) -> Produced | None:
+    def _formula(self, node: Node, layer: Expr) -> TensorKind | None:
         """Return the kind of a formula that is a call of an activation, or another name of a tensor."""
         match expression(layer.value).tree:
             case Call(function=function):
@@ -85,7 +85,7 @@ class Tracer:
                 return self.of(dict(zip(layer.names(), node.inputs, strict=False)).get(name, name))
         return None
 
-    def _layer(self, node: Node, layer: BaseLayer) -> Produced | None:
+    def _layer(self, node: Node, layer: BaseLayer) -> TensorKind | None:
         name = layer.component_name
         if name in {"time_distributed", "spectral_normalization"}:
             return self._layer(node, getattr(layer, "layer"))  # noqa: B009  # only layers that have one
@@ -106,9 +106,9 @@ class Tracer:
             return None if held and _is_linear(layer) else _activated(getattr(layer, "activation"), node)  # noqa: B009
         if name.startswith(_HANDED_ON) or name in _ALIKE:
             return self._inputs(node)
-        return Produced("other", name, node) if name in _NORMALIZED else None
+        return TensorKind("other", name, node) if name in _NORMALIZED else None
 
-    def _inputs(self, node: Node) -> Produced | None:
+    def _inputs(self, node: Node) -> TensorKind | None:
         """Return the kind of a node's inputs if all are of one kind, else None."""
         found = [self.of(name) for name in node.inputs]
         first = found[0] if found else None
@@ -120,7 +120,7 @@ def _is_linear(layer: BaseLayer) -> bool:
     return isinstance(getattr(layer, "activation", None), Linear | None)
 
 
-def _activated(activation: Activation | BaseLayer | None, node: Node) -> Produced | None:
+def _activated(activation: Activation | BaseLayer | None, node: Node) -> TensorKind | None:
     """Return the kind of an activation's values; None for a relu with `max_value` <= 1, maybe probabilities."""
     ceiling = getattr(activation, "max_value", None)
     if activation is not None and activation.component_name == ReLU.component_name and ceiling is not None:
@@ -128,7 +128,7 @@ def _activated(activation: Activation | BaseLayer | None, node: Node) -> Produce
     return _named("linear" if activation is None else activation.component_name, node)
 
 
-def _named(word: str, node: Node) -> Produced | None:
+def _named(word: str, node: Node) -> TensorKind | None:
     if word in _PROBABILITIES:
-        return Produced("probabilities", word, node)
-    return Produced("other", word, node) if word in _OTHER else None
+        return TensorKind("probabilities", word, node)
+    return TensorKind("other", word, node) if word in _OTHER else None
