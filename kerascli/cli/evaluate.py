@@ -74,10 +74,10 @@ def _rows(run: "OpenedRun", what: str | None) -> tuple[str, "Split"]:
 
 def _text(evaluation: "Evaluation") -> str:
     from kerascli.report.classes import class_table
-    from kerascli.report.console import figures
+    from kerascli.report.console import metrics_text
 
     result = evaluation.result
-    lines = [f"{safe_text(result.split)}  {figures(result.logs)}  ({result.rows:,} rows)"]
+    lines = [f"{safe_text(result.split)}  {metrics_text(result.logs)}  ({result.rows:,} rows)"]
     for scores in evaluation.class_scores:
         lines += ["", *([scores.output] if len(evaluation.class_scores) > 1 else []), class_table(scores.rows)]
     return "\n".join([*lines, ""])

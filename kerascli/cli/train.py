@@ -126,7 +126,7 @@ class _Outcome:
 
 
 def _follow(events: "Iterator[Event]", *, as_json: bool) -> None:
-    from kerascli.report.console import TrainingView, figures
+    from kerascli.report.console import TrainingView, metrics_text
 
     view, outcome = TrainingView(sys.stderr, quiet=as_json), _Outcome()
     try:
@@ -140,7 +140,7 @@ def _follow(events: "Iterator[Event]", *, as_json: bool) -> None:
             options.say_json({**facts, **profile})
             return
         for split, logs in outcome.results.items():
-            typer.echo(f"{split}  {figures(logs)}")
+            typer.echo(f"{split}  {metrics_text(logs)}")
         typer.echo(f"run   {safe_text(outcome.run)}")
         if outcome.profile is not None:
             typer.echo()

@@ -79,18 +79,18 @@ class TrainingView:
         progress = Progress(
             TextColumn("{task.description}"), bar, MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}", markup=False), TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[figures]}", markup=False),
+            TextColumn("{task.fields[metrics]}", markup=False),
             console=self.console, transient=True, auto_refresh=False,
         )  # fmt: skip
         progress.start()
         text = f"epoch {event.epoch:>{self._width}}/{event.epochs}"
-        self._progress, self._task = progress, progress.add_task(text, total=event.steps, rate="", figures="")
+        self._progress, self._task = progress, progress.add_task(text, total=event.steps, rate="", metrics="")
         self._taken = len(text) + (bar.bar_width or 0) + 2 * len(str(event.steps)) + 1 + _TIME_WIDTH + len("     ")
 
     def _advance(self, event: BatchEnd, logs: Logs, progress: Progress) -> None:
         rate = f"{event.step / max(1e-9, time.monotonic() - self._began):,.0f} steps/s"
-        shown = fitting(logs, self.console.width - self._taken - len(rate))
-        progress.update(self._task, completed=event.step, rate=rate, figures=shown, refresh=True)
+        shown = first_that_fit(logs, self.console.width - self._taken - len(rate))
+        progress.update(self._task, completed=event.step, rate=rate, metrics=shown, refresh=True)
 
     def _epoch_end(self, event: EpochEnd) -> None:
         self.close()
@@ -119,7 +119,7 @@ class _Console(Console):
         raise BrokenPipeError  # rich would end the program
 
 
-def fitting(logs: Logs, room: int) -> str:
+def first_that_fit(logs: Logs, room: int) -> str:
     """Return as many of the first metrics as fit into `room` characters."""
     pairs = _pairs(logs)
     while pairs and len("  ".join(pairs)) > room:
@@ -127,13 +127,13 @@ def fitting(logs: Logs, room: int) -> str:
     return "  ".join(pairs)
 
 
-def figures(logs: Logs) -> str:
+def metrics_text(logs: Logs) -> str:
     """Return metrics as text: `loss 0.1234  accuracy 0.9640`."""
     return "  ".join(_pairs(logs))
 
 
 def _pairs(logs: Logs) -> list[str]:
-    return [f"{safe_text(name)} {figure(value)}" for name, value in logs.items()]
+    return [f"{safe_text(name)} {number_text(value)}" for name, value in logs.items()]
 
 
 def _wrapped(head: str, parts: list[str], width: int) -> str:
@@ -146,7 +146,7 @@ def _wrapped(head: str, parts: list[str], width: int) -> str:
     return "\n".join(lines)
 
 
-def figure(value: float) -> str:
+def number_text(value: float) -> str:
     """Return four decimal places, or scientific notation for small and large numbers."""
     if value == 0 or 1e-3 <= abs(value) < 1e4:
         return f"{value:.4f}"
