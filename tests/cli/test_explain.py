@@ -58,7 +58,7 @@ def test_explain_shows_a_layer_whole() -> None:
     said = explain("gaussian_noise")
     assert said.startswith("gaussian_noise: layer\n")
     assert "  stddev: number from 0 (required)\n      The standard deviation of the noise.\n" in said
-    assert "\nbeside them:\n  name: name\n" in said
+    assert "\nkeys of the node:\n  name: name\n" in said
     assert said.endswith("  - gaussian_noise: {stddev: 0.1}   # (None, 8, 3) -> (None, 8, 3)")
 
 
@@ -81,7 +81,7 @@ def test_a_long_line_goes_on_after_the_name_that_it_is_about() -> None:
         "a_name_so_long  It is",
     ]
     assert reference.fitted(iter(lines), 24).splitlines() == [
-        "  units: integers", "         from one up",
+        "  units: integers from", "         one up",
         "dense       A layer that", "    is fully connected",
         "a_name_so_long  It is",
     ]  # fmt: skip
@@ -153,7 +153,7 @@ def test_operations_are_listed_and_explained() -> None:
     assert explain("ops.unique").splitlines()[0] == "unique: not an op"
     for name, reason in LEFT_OUT.items():
         (entry,) = reference.explain(f"ops.{name}")
-        assert entry.meaning == f"Not for formulas: {reason}."
+        assert entry.meaning == f"Not available in formulas: {reason}."
 
 
 def test_an_unknown_kind_is_refused() -> None:
