@@ -169,13 +169,13 @@ def test_a_raw_file_is_evaluated_like_the_split(garden: Garden) -> None:
     opened = open_run(garden.run)
     split, file = (evaluate_run(opened, what) for what in ("test", str(garden.folder / "others.csv")))
     assert file.result.logs == split.result.logs
-    (classified,) = file.classified
-    assert classified.names == KINDS
+    (scores,) = file.class_scores
+    assert scores.names == KINDS
     truth = [KINDS.index(row["kind"]) for row in garden.others]
     said = garden.outputs(garden.others).argmax(1).tolist()
     by_hand = np.zeros((3, 3), dtype=int)
     np.add.at(by_hand, (truth, said), 1)
-    np.testing.assert_array_equal(classified.matrix, by_hand)
+    np.testing.assert_array_equal(scores.matrix, by_hand)
 
 
 def test_a_label_that_was_not_in_training_is_refused_with_its_row(garden: Garden, tmp_path: Path) -> None:
@@ -296,7 +296,7 @@ fit: {epochs: 1, batch_size: 8}
     assert found.columns["level.class"].tolist() == ["low" if p > 0.5 else "high" for p in low]
     most = (x @ w["kind/kernel"] + w["kind/bias"]).argmax(1)
     assert found.columns["kind.class"].tolist() == [str(number) for number in most.tolist()]
-    by_output = {each.output: each for each in evaluate_run(open_run(run), "train").classified}
+    by_output = {each.output: each for each in evaluate_run(open_run(run), "train").class_scores}
     assert list(by_output) == ["level", "kind"]
     right = (np.where(low.numpy() > 0.5, "low", "high") == words).sum()
     assert np.trace(by_output["level"].matrix) == right
@@ -309,9 +309,9 @@ def test_rows_of_a_class_that_the_loss_ignores_are_in_no_table(tmp_path: Path) -
     run, _ = train(write(tmp_path, LINEAR.replace("loss: mse, metrics: [mae]", loss)), tmp_path / "runs")
     w = load_tensors(run.weights())
     most = (torch.from_numpy(data["x"]) @ w["out/kernel"] + w["out/bias"]).argmax(1).numpy()
-    (classified,) = evaluate_run(open_run(run), "train").classified
+    (scores,) = evaluate_run(open_run(run), "train").class_scores
     by_hand = [[int(((size == true) & (most == predicted)).sum()) for predicted in (0, 1)] for true in (0, 1)]
-    assert classified.matrix.tolist() == by_hand
+    assert scores.matrix.tolist() == by_hand
 
 
 @pytest.mark.parametrize("loss", ["binary_crossentropy", "binary_focal_crossentropy"])
@@ -320,7 +320,7 @@ def test_labels_that_may_hold_at_once_are_not_taken_for_classes(tmp_path: Path, 
     config = LINEAR.replace("size: []", "tags: []").replace("units: 2", "units: 3, activation: sigmoid")
     run, _ = train(write(tmp_path, config.replace("loss: mse", f"loss: {loss}")), tmp_path / "runs")
     assert list(predict_run(open_run(run), "train").columns) == ["tags[0]", "tags[1]", "tags[2]"]
-    assert evaluate_run(open_run(run), "train").classified == ()
+    assert evaluate_run(open_run(run), "train").class_scores == ()
 
 
 def test_class_weights_go_by_the_names_of_classes(garden: Garden, tmp_path: Path) -> None:
