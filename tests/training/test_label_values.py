@@ -74,13 +74,13 @@ def test_a_label_with_a_fraction_is_refused_in_every_split(tmp_path: Path, split
 @pytest.mark.parametrize(
     ("y", "words", "text"),
     [
-        ([[0.0], [1.5], [2.0]], CLASSES, "target 'y' is 1.5; sparse_categorical_crossentropy takes integer class labels"),
+        ([[0.0], [1.5], [2.0]], CLASSES, "target 'y' is 1.5; sparse_categorical_crossentropy takes integer"),
         ([0.0, 1.0, 3.0], CLASSES, "target 'y' is 3.0; the 3 units of the output stand for the classes 0 to 2"),
         ([0.0, -1.0, 3.5], CLASSES, "target 'y' is -1.0; the 3 units"),
         ([0, 9, 2], IGNORING, ""),
         ([0, 9, 4], IGNORING, "target 'y' is 4; the 3"),
         ([0, 9.5, 2], IGNORING, "target 'y' is 9.5; sparse"),
-        ([0.0, 1.5, 2.0], {**CLASSES, "loss": "crossentropy"}, "target 'y' is 1.5; crossentropy takes integer class labels"),
+        ([0.0, 1.5, 2.0], {**CLASSES, "loss": "crossentropy"}, "target 'y' is 1.5; crossentropy takes integer"),
         ([0.0, 1.5, 2.0], GENERAL, "target 'y' is 1.5; categorical_generalized_cross_entropy takes"),
         ([0.0, 1.5, 2.0], CIRCLE, "target 'y' is 1.5; circle takes integer class labels"),
         ([70, -1, 80], CIRCLE, ""),
