@@ -367,7 +367,7 @@ WRONG = {
         2, "error: -o x.npy: .npy holds the raw outputs; --classes needs .csv or .parquet\n"
     ),
     "summary nope": (2, "error: no run 'nope' in 'runs'\n  hint: kerascli runs lists them\n"),
-    "summary config --set fit.epochs=1": (2, "error: --set goes with a config: a run keeps its settings\n"),
+    "summary config --set fit.epochs=1": (2, "error: --set can only be used with a config: a run keeps its settings\n"),
     "evaluate --runs-dir other": (
         2, "error: there are no runs in 'other'\n  hint: start one: kerascli train CONFIG\n"
     ),
@@ -398,11 +398,13 @@ def test_a_missing_config_is_told_by_what_there_is(
     kerascli: Kerascli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    none = "error: which config? there is none in this folder\n  hint: 'kerascli init' writes one\n"
+    none = "error: no config is given, and there is none in this folder\n  hint: 'kerascli init' writes one\n"
     assert kerascli("train") == Said(2, "", none)
     for name in ("b.yaml", "a.yml"):
         Path(name).touch()
-    assert kerascli("validate") == Said(2, "", "error: which config? there are 2 here\n  hint: a.yml, b.yaml\n")
+    assert kerascli("validate") == Said(
+        2, "", "error: no config is given, and there are 2 in this folder\n  hint: a.yml, b.yaml\n"
+    )
 
 
 def test_names_from_outside_cannot_speak_to_the_terminal(kerascli: Kerascli, here: Path) -> None:
@@ -446,7 +448,7 @@ def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_weights(keras
     error, hint = err.splitlines()[-2:]
     where, _, kept = error.partition("; ")
     assert re.fullmatch(r"error: the loss became nan or infinite at epoch 1, step \d", where)
-    assert kept == "the last finite weights are kept in runs/TIME-wild"
+    assert kept == "the last finite weights are saved in runs/TIME-wild"
     assert hint.startswith("  hint: lower the learning rate")
     assert find_run("wild", here / "runs").status() == "failed"
 
@@ -459,13 +461,13 @@ def test_a_run_that_never_ended_says_how_to_go_on(kerascli: Kerascli, run_folder
     killed = Said(
         2, "",
         "error: the training of 'runs/TIME-config' has not ended (it is killed)\n"
-        "  hint: go on with it: kerascli train --resume runs/TIME-config\n",
+        "  hint: resume it: kerascli train --resume runs/TIME-config\n",
     )  # fmt: skip
     assert kerascli("evaluate config") == killed
     assert kerascli("predict config test") == killed
     with locks.lock(run_folder):
         assert kerascli("evaluate config").err == (
-            "error: the training of 'runs/TIME-config' has not ended (it is running)\n  hint: wait for its end\n"
+            "error: the training of 'runs/TIME-config' has not ended (it is running)\n  hint: wait until it ends\n"
         )
         assert re.fullmatch(
             r"error: 'runs/TIME-config' is in use by pid \d+ on host .*\n", kerascli("train --resume config").err
@@ -479,7 +481,7 @@ def test_a_named_checkpoint_of_such_a_run_can_be_used(kerascli: Kerascli, here: 
     assert kerascli(line).code == 0
     run = find_run("kept", here / "runs")
     edit_facts(run.path, status="running")
-    assert kerascli("evaluate kept").err.endswith("  hint: take a checkpoint of it: --checkpoint best\n")
+    assert kerascli("evaluate kept").err.endswith("  hint: use a checkpoint of it: --checkpoint best\n")
     assert kerascli("evaluate kept --checkpoint best").code == 0
 
 
@@ -558,7 +560,7 @@ def test_ctrl_c_in_training_saves_and_the_run_can_go_on(
         code, out, err = kerascli("train config.yaml --device cpu --name cut")
     assert (code, out) == (130, "")
     assert err.splitlines()[-2:] == [
-        "error: interrupted at epoch 2, step 0; saved", "  hint: go on with: kerascli train --resume runs/TIME-cut",
+        "error: interrupted at epoch 2, step 0; saved", "  hint: resume with: kerascli train --resume runs/TIME-cut",
     ]  # fmt: skip
     code, out, err = kerascli("train --resume cut")
     assert (code, out) == (0, f"test  {FIGURES}\nrun   runs/TIME-cut\n")
@@ -704,7 +706,7 @@ def test_a_bug_of_ours_is_told_with_a_file_to_report(
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (MemoryError(), 5, "error: no memory is left\n  hint: less data, or a smaller model, needs less\n"),
+        (MemoryError(), 5, "error: out of memory\n  hint: use less data, or a smaller model\n"),
         (PermissionError(13, "Permission denied", "x"), 6, "error: 'x': permission denied\n"),
     ],
 )

@@ -492,7 +492,7 @@ def test_an_interrupted_run_is_profiled_as_far_as_it_came(tmp_path: Path) -> Non
     told = left(start(config, Options(runs_dir=tmp_path / "runs", profile=True)), Interrupted)
     (found,) = profiles(told)
     assert (found.steps, found.operations_in) == (20, "epoch 1, steps 11 to 20")
-    assert found.notes[-1] == "the training was left early: this is what was seen of it"
+    assert found.notes[-1] == "the training ended early: the profile covers its steps until then"
     assert all(Path(file).is_file() for file in found.files)
 
 
@@ -510,7 +510,9 @@ def test_a_profile_that_cannot_be_written_is_shown_and_the_run_completes(
 
     monkeypatch.setattr(RunRecord, "write_profile", full)
     run, events = train(write(tmp_path, HARD), tmp_path / "runs", ["fit.epochs=1"], profile=True)
-    assert Note("the profile is not kept: cannot write 'trace.json': no space left on device", "warning") in events
+    assert (
+        Note("the profile could not be saved: cannot write 'trace.json': no space left on device", "warning") in events
+    )
     assert [found.files for found in profiles(events)] == [()]
     assert run.status() == "completed"
 
@@ -592,7 +594,7 @@ def test_a_terminated_command_prints_the_profile_too(tmp_path: Path) -> None:
     out, err = running.communicate(timeout=600)
     assert running.returncode == 143, err
     assert out.startswith("profile: ")
-    assert "- the training was left early: this is what was seen of it\n" in out
+    assert "- the training ended early: the profile covers its steps until then\n" in out
     assert out.splitlines()[-1].endswith("profile/trace.json")
 
 

@@ -471,7 +471,7 @@ def test_figures_reach_a_server_and_one_that_is_away_is_said_once(tmp_path: Path
     ]
     warnings = [note.text for note in only(events, Note) if note.level == "warning"]
     assert [text.partition(": ")[0] for text in warnings] == ["remote_monitor"]
-    assert f"could not send figures to {away}/publish/epoch/end/" in warnings[0]
+    assert f"could not send metrics to {away}/publish/epoch/end/" in warnings[0]
 
 
 def test_tensorboard_reads_what_a_run_and_its_resumption_wrote(tmp_path: Path) -> None:
@@ -538,7 +538,7 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_leaves_the_last_good_weight
     assert caught.value.exit_code == 5
     run = find_run("latest", tmp_path / "runs")
     where = "the loss became nan or infinite at epoch 1, step 3"
-    assert str(caught.value) == f"{where}; the last finite weights are kept in {run.path}"
+    assert str(caught.value) == f"{where}; the last finite weights are saved in {run.path}"
     assert caught.value.faults[0].hint
     assert run.status() == "failed"
     assert run.facts()["reason"] == str(caught.value)
@@ -554,7 +554,7 @@ def test_the_command_says_where_it_stopped_and_exits_with_5(tmp_path: Path) -> N
     assert ran.stdout == ""
     error, hint = ran.stderr.splitlines()[-2:]
     where = f"runs/{find_run('latest', tmp_path / 'runs').folder_name}"
-    text = "the loss became nan or infinite at epoch 1, step 3; the last finite weights are kept in"
+    text = "the loss became nan or infinite at epoch 1, step 3; the last finite weights are saved in"
     assert error == f"error: {text} {where}"
     assert hint.startswith("  hint: lower the learning rate")
 
