@@ -25,7 +25,7 @@ from kerascli.training.execution_mode import GraphRunner, Request, largest_diffe
 from kerascli.training.forward_pass import Eager, Runner
 from kerascli.training.loop import Plan
 from kerascli.workflow.fitting import binding
-from kerascli.workflow.fitting.phases import described, experiment_of
+from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import make_plan
 from tests.support.runs_harness import HARD, go_on, kerascli, outcome, train, write
 
@@ -54,7 +54,7 @@ HAS_COMPILER = any(shutil.which(name) for name in ("g++", "clang++", "c++"))
 def request_of(path: Path, *sets: str, steps: int = 10) -> tuple[Request, Plan]:
     config = open_config(path, sets=sets)
     prepared = config.load_data()
-    experiment = experiment_of(described(config, prepared), Choice("cpu", "a test"))
+    experiment = build_phase(make_phase(config, prepared), Choice("cpu", "a test"))
     experiment.module.train()
     plan = make_plan(experiment, prepared, {})
     batches = [batch for batch, _ in zip(plan.batches(0, 0), range(2), strict=False)]

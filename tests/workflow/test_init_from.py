@@ -21,7 +21,7 @@ from kerascli.model.freezing import trained_layers
 from kerascli.runs.record import RunRecord
 from kerascli.training.predict import predict
 from kerascli.workflow.evaluate import evaluate_rows, rows_of
-from kerascli.workflow.fitting.phases import described, experiment_of
+from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.interchange.init_from import init_weights
 from kerascli.workflow.opened import open_run
@@ -61,7 +61,7 @@ def begun(path: Path, runs: Path) -> dict[str, np.ndarray]:
     """What the model of a config begins with, as outputs on its training rows."""
     config = open_config(path)
     prepared = config.load_data()
-    experiment = experiment_of(described(config, prepared), Choice("cpu", "a test"))
+    experiment = build_phase(make_phase(config, prepared), Choice("cpu", "a test"))
     init_weights(experiment, config, runs)
     outputs = predict(experiment.module, rows_in_order(experiment, prepared.splits["train"]).epoch(0), seed=0)
     return {

@@ -67,7 +67,7 @@ def prepare_phases(
         if phase.data_key not in found:
             found[phase.data_key] = phase.load_data(learned=None if found else learned)
     given = zip(config.phases, known or [None] * len(config.phases), strict=True)
-    phases: list[Phase] = in_each(given, lambda each: described(each[0], found[each[0].data_key], each[1]))
+    phases: list[Phase] = in_each(given, lambda each: make_phase(each[0], found[each[0].data_key], each[1]))
     for number, phase in enumerate(phases[1:], start=2):
         if with_trainable(phase.spec.model, {"*": True}) != with_trainable(phases[0].spec.model, {"*": True}):
             text = f"the data of phase {number} would give another model than that of phase 1: all phases"
@@ -80,7 +80,7 @@ def prepare_phases(
     return phases
 
 
-def described(config: Config, prepared: PreparedData, known: RunSpec | None = None) -> Phase:
+def make_phase(config: Config, prepared: PreparedData, known: RunSpec | None = None) -> Phase:
     """Return a phase: its config checked against its data. Raises KerasCliError."""
     spec = config.describe(prepared.facts, {name: split.rows for name, split in prepared.splits.items()}, known)
     if spec.training is None:
@@ -98,7 +98,7 @@ def described(config: Config, prepared: PreparedData, known: RunSpec | None = No
     return Phase(config, prepared, spec)
 
 
-def experiment_of(phase: Phase, device: Choice) -> Experiment:
+def build_phase(phase: Phase, device: Choice) -> Experiment:
     """Build the model of a phase in memory. It fills the modules of the spec, so it may be called once."""
     spec, prepared = phase.spec, phase.prepared
     torch_device = torch.device(device.value)
@@ -163,7 +163,7 @@ class PhaseRunner:
 
     def _make_state(self, *, profile: bool) -> PhaseState:
         phase, reached = self.phase, self.reached
-        experiment = experiment_of(phase, self.device)
+        experiment = build_phase(phase, self.device)
         number = reached.phase + 1 if len(self.phases) > 1 else None
         plan = make_plan(experiment, phase.prepared, self.options.limits, phase=number, first=reached.first)
         trainer, mode, profiler = bind_with_profiler(experiment, plan, profile=profile, recorded_mode=self._mode)
