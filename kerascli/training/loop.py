@@ -41,7 +41,7 @@ class Plan:
     """Function that returns True if a validation follows the epoch (from 1)."""
     callbacks: Sequence[Callback]
     directions: dict[str, str]
-    forgets: bool = True
+    resets_states: bool = True
     """True if stateful layers are reset before each epoch."""
     phase: int | None = None
     """Number of the phase, from 1, if the fit has several: a column of the history."""
@@ -72,7 +72,7 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress) -> Iterator[Event]:
     number = progress.epoch + 1
     started = time.monotonic() - progress.seconds
     yield EpochBegin(number, plan.epochs, plan.steps)
-    if progress.batch == 0 and plan.forgets:
+    if progress.batch == 0 and plan.resets_states:
         reset_states(trainer.module.states())
     if progress.batch == 0:  # after the event, at which a run may be left: a resumed run must not do it twice
         facts = _facts(trainer, plan, progress, progress.row, number)

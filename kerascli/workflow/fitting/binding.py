@@ -21,7 +21,7 @@ from kerascli.training.execution_mode import Request, compile_rule, make_runner
 from kerascli.training.forward_pass import ForwardPass, Runner
 from kerascli.training.loop import Plan
 from kerascli.training.step import Trainer
-from kerascli.workflow.fitting.profiled import know_model
+from kerascli.workflow.fitting.profiled import set_profiled_model
 from kerascli.workflow.memory import memory_for_model
 
 
@@ -34,7 +34,7 @@ def bind_with_profiler(
     profiler = Profiler(experiment.device)
     with listening(profiler):
         trainer, mode = bind(experiment, plan, recorded_mode)
-    know_model(profiler, mode.value, experiment, plan)
+    set_profiled_model(profiler, mode.value, experiment, plan)
     return trainer, mode, profiler
 
 

@@ -142,13 +142,13 @@ class PhaseRunner:
                 fresh=fresh,
             )
 
-    def go_on(self) -> bool:
+    def start_next_phase(self) -> bool:
         """Go to the next phase with the current weights; return True if its optimizer starts anew."""
         trainer, reached = self.state.trainer, self.reached
         weights = trainer.snapshot()
         following = self.phases[reached.phase + 1]
         optimizer_state: dict[str, Tensor] | None = None
-        if not _compiles_anew(self.phase.spec, following.spec):
+        if not _needs_compile(self.phase.spec, following.spec):
             optimizer_state = {name: value.clone() for name, value in trainer.optimizers.state().items()}
         self.phases[reached.phase] = self.phase.without_model()
         del trainer, self.state  # two models must not be in memory at once
@@ -171,7 +171,7 @@ class PhaseRunner:
         return PhaseState(experiment, plan, trainer, mode, profiler)
 
 
-def _compiles_anew(before: RunSpec, after: RunSpec) -> bool:
+def _needs_compile(before: RunSpec, after: RunSpec) -> bool:
     """Return True if compile settings or trainable layers differ, after which Keras requires `compile` again."""
     return before.training != after.training or trained_layers(before.model) != trained_layers(after.model)
 

@@ -67,7 +67,7 @@ def make_plan(
         validates=lambda epoch: _is_due(fit, epoch),
         callbacks=fit.callbacks,
         directions=spec.log_names(),
-        forgets=fit.reset_states == "epoch",
+        resets_states=fit.reset_states == "epoch",
         phase=phase,
     )
 

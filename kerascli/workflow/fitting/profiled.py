@@ -25,12 +25,14 @@ def profiled(events: Iterator[Event], profiler: Profiler, record: RunRecord) -> 
         with listening(profiler):
             yield from events
     except Exception:
-        yield from _told(profiler, record, "the training ended early: the profile covers its steps until then")
+        yield from _profile_events(
+            profiler, record, "the training ended early: the profile covers its steps until then"
+        )
         raise
-    yield from _told(profiler, record)
+    yield from _profile_events(profiler, record)
 
 
-def _told(profiler: Profiler, record: RunRecord, *notes: str) -> Iterator[Event]:
+def _profile_events(profiler: Profiler, record: RunRecord, *notes: str) -> Iterator[Event]:
     found = profiler.finish()
     if found is None:
         yield Note("no step was trained: there is nothing to profile")
@@ -48,7 +50,7 @@ def _told(profiler: Profiler, record: RunRecord, *notes: str) -> Iterator[Event]
     yield replace(found, files=tuple(map(str, paths)))
 
 
-def know_model(profiler: Profiler, mode: str, experiment: Experiment, plan: Plan) -> None:
+def set_profiled_model(profiler: Profiler, mode: str, experiment: Experiment, plan: Plan) -> None:
     """Pass the execution mode and the layers of a model to its profiler."""
     assert experiment.spec.training is not None
 

@@ -31,8 +31,8 @@ from kerascli.training.loop import Plan
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer
 from kerascli.training.tensor_file import tensor_pieces
-from kerascli.workflow.fitting.boards import Boards
-from kerascli.workflow.fitting.sending import post
+from kerascli.workflow.fitting.http_post import post
+from kerascli.workflow.fitting.tensorboard import TensorBoardWriters
 from kerascli.workflow.generation.samples import SampleWriter
 
 EPOCH_SECONDS = 10.0
@@ -55,7 +55,7 @@ class Recorder:
         self.plan = plan
         self._samples = samples
         self._saved_at = time.monotonic()
-        self._boards = Boards(record)
+        self._tensorboard = TensorBoardWriters(record)
         self._unreachable: set[str] = set()
         self._logs: dict[str, list[str]] = {}
         """Columns of the files in logs/ that this process appends to."""
@@ -114,9 +114,9 @@ class Recorder:
             case AppendRow(file, row, separator):
                 self._log_row(file, row, separator)
             case WriteScalars(folder, step, values):
-                self._boards.write_scalars(folder, step, values)
+                self._tensorboard.write_scalars(folder, step, values)
             case WriteHistograms(folder, step):
-                self._boards.write_histograms(folder, step, self.trainer.snapshot())
+                self._tensorboard.write_histograms(folder, step, self.trainer.snapshot())
             case WriteSample(name, epoch):
                 try:
                     self._samples.write(name, epoch)

@@ -64,7 +64,7 @@ def _phases(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[E
                 yield event
         if runner.is_last:
             return
-        fresh = runner.go_on()
+        fresh = runner.start_next_phase()
         yield from runner.begin(fresh=fresh)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from kerascli.runs.record import RunRecord
 
 
-class Boards:
+class TensorBoardWriters:
     """TensorBoard writers of a run, one for each folder, opened on the first write."""
 
     def __init__(self, record: RunRecord) -> None:
