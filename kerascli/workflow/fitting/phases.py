@@ -75,7 +75,7 @@ def prepare_phases(
             raise phase.config.error([Fault(f"{text} share one set of weights", ("data",), "key", hint=hint)])
         stateful = next((node.name for node in phase.spec.model.nodes if node.layer.keeps_states()), None)
         if stateful is not None and phase.spec.fit.batch_size != phases[0].spec.fit.batch_size:
-            text = f"batch_size: '{stateful}' is stateful: batch_size must be the same in all phases"
+            text = f"batch_size: must be the same in all phases, since '{stateful}' is stateful"
             raise phase.config.error([Fault(text, ("fit", "batch_size"))])
     return phases
 
@@ -99,7 +99,7 @@ def make_phase(config: Config, prepared: PreparedData, known: RunSpec | None = N
 
 
 def build_phase(phase: Phase, device: Choice) -> Experiment:
-    """Build the model of a phase in memory. It fills the modules of the spec, so it may be called once."""
+    """Build the model of a phase in memory. It fills the modules of the spec: call it only once."""
     spec, prepared = phase.spec, phase.prepared
     torch_device = torch.device(device.value)
     if spec.fit.deterministic:
