@@ -222,7 +222,7 @@ def test_weights_of_a_stateful_run_begin_another_one_of_other_batches(tmp_path: 
 
 def test_phases_of_a_stateful_model_have_batches_of_one_size(tmp_path: Path) -> None:
     text = MANY.replace("fit: {epochs: 4", "fit: {phases: [{epochs: 1}, {epochs: 1, batch_size: 4}]")
-    with pytest.raises(ConfigError, match="batch_size: must be the same in all phases, since .* is stateful"):
+    with pytest.raises(ConfigError, match=r"batch_size: must be the same in all phases, since .* is stateful"):
         train(write(tmp_path, text), tmp_path, [])
     run, _ = train(write(tmp_path, text.replace(", batch_size: 4", "")), tmp_path / "runs", [])
     assert len(run.history()) == 2
