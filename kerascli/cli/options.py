@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 RUNS_DIR = Path("runs")
 SPLITS = ("test", "validation", "train")
-"""Names of splits, in order of preference; any other word is the path of a file."""
+"""Names of splits, in order of preference; any other word is the path of a file or a folder."""
 
 Config = Annotated[
     Path | None, typer.Argument(metavar="CONFIG", help="Config file; default: the only one in this folder.")
@@ -48,6 +48,15 @@ Flags = Annotated[
 View = Annotated[
     str | None, typer.Option("--view", metavar="NAME", help="Use a view of the model instead of the model.")
 ]
+What = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="WHAT...",
+        help="A split (test, validation, train); or files, folders and patterns as the run's source reads them; "
+        "- is standard input.",
+    ),
+]
+JsonLines = Annotated[bool, typer.Option("--json", help="Print an object a row (JSON Lines).")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 

@@ -134,9 +134,20 @@ class Source(InFolder):
     def load(self, context: Context) -> Mapping[str, Table]:
         """Tables by split; raises DataError."""
 
-    def read(self, path: Path, name: str) -> Table | None:
-        """A file, called `name` in messages, if the source has its own way of reading it (a delimiter, an encoding)."""
+    def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table | None:
+        """A file, called `name` in messages, if the source has its own way of reading it (a delimiter, an encoding).
+
+        `columns` are those in use; None: all.
+        """
         return None
+
+    def reads_alone(self, path: Path) -> bool:
+        """Return True if a file by itself is a row here: an image, a text."""
+        return False
+
+    def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
+        """Read files that are a row each; only those that `reads_alone`. `file` is the column of their names."""
+        raise NotImplementedError
 
     def files(self, context: Context) -> list[Path]:
         """The files whose digests identify the data of a run."""
@@ -169,6 +180,9 @@ class Learned:
 
 NOTHING_LEARNED = Learned({}, {})
 
+Inverse = Callable[[np.ndarray], np.ndarray]
+"""Rows (N, *) as they are after a transform, in float64 -> as they were before it."""
+
 
 class Transform(InFolder):
     """A step of a pipeline: one column in, one column out."""
@@ -183,6 +197,9 @@ class Transform(InFolder):
 
     takes_apart: ClassVar[bool] = False
     """A value is made of parts here: even where values repeat, they are no classes."""
+
+    keeps_numbers: ClassVar[bool] = False
+    """`undoing` gives back a shape or a type, and leaves the numbers as they are."""
 
     takes_sequences: ClassVar[bool] = False
     """This takes rows of different lengths, too."""
@@ -222,6 +239,10 @@ class Transform(InFolder):
     def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
         """The torch module that does the same to a batch on its device; only where `in_batch`."""
         raise NotImplementedError
+
+    def undoing(self, field: Field, learned: Learned) -> Inverse | None:
+        """Return the function that undoes this step for numbers of a target; None if there is none."""
+        return None
 
 
 class Feature(Component):

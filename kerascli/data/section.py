@@ -22,7 +22,7 @@ PartFraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 class SplitSpec(BaseSection):
-    """Parts of the training rows, drawn at random once."""
+    """Parts of the training rows, drawn at random once, or by time."""
 
     validation: PartFraction = 0.0
     """The fraction of the training rows that becomes the split 'validation'."""
@@ -30,16 +30,27 @@ class SplitSpec(BaseSection):
     """The fraction of the training rows that becomes the split 'test'."""
     stratify: str | None = None
     """A column whose classes are as frequent in every part as in the whole."""
+    group: str | None = None
+    """A column whose values stay together: all rows of a customer are in one part."""
+    order: str | None = None
+    """A column of times, numbers or ISO dates: the earliest rows are trained on, the latest are the test."""
     seed: NonNegativeInt | None = None
     """None: the run's seed."""
 
     @model_validator(mode="after")
     def _leaves_rows(self) -> "SplitSpec":
+        drawn = [key for key in ("stratify", "group", "seed") if getattr(self, key) is not None]
+        if self.order is not None and drawn:
+            raise ValueError(f"order: not with '{drawn[0]}': nothing is drawn where the rows are split by time")
         if self.validation + self.test >= 1:
             raise ValueError(f"validation and test take {self.validation + self.test:g} of the rows; none are left")
         if self.validation + self.test == 0:
             raise ValueError("expected a fraction for 'validation', 'test' or both")
         return self
+
+    def columns(self) -> set[str]:
+        """The columns that the rows are split by."""
+        return {column for column in (self.stratify, self.group, self.order) if column is not None}
 
     def parts(self) -> dict[str, float]:
         """The parts to take, by name."""
@@ -166,9 +177,7 @@ class DataSpec(BaseSection):
     def columns(self) -> frozenset[str]:
         """The columns that are used."""
         used = {column for pipeline in self.all_pipelines().values() for column in pipeline.columns}
-        return frozenset(
-            used | set(self.where) | ({self.split.stratify} if self.split and self.split.stratify else set())
-        )
+        return frozenset(used | set(self.where) | (self.split.columns() if self.split is not None else set()))
 
     def dump(self) -> dict[str, Any]:
         """As YAML-ready data that reads back as an equal spec."""

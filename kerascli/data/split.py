@@ -1,6 +1,7 @@
 """Which rows go into which part: drawn once from a seed, or cut off at the end as Keras does."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -35,12 +36,43 @@ def random_split(
             chosen[name].append(mixed[start : start + totals[name][number]])
             start += totals[name][number]
         chosen["train"].append(mixed[start:])
-    found = {name: np.sort(np.concatenate(pieces)) for name, pieces in chosen.items()}
-    for name, indices in found.items():
-        if not len(indices):
-            share = 1 - sum(parts.values()) if name == "train" else parts[name]
-            raise DataError(Fault(f"split: {share:g} of {rows} rows is 0 rows for '{name}'", ("data", "split", name)))
-    return found
+    return {name: np.sort(np.concatenate(pieces)) for name, pieces in chosen.items()}
+
+
+def grouped_split(
+    groups: np.ndarray, classes: np.ndarray, parts: Mapping[str, float], seed: int
+) -> dict[str, np.ndarray]:
+    """Return row numbers of `train` and of every part, in the order of the file; all rows of a group are in one part.
+
+    `groups` and `classes` are numbers from 0 on, one a row. A group counts as of the class that most of its rows have;
+    the groups of each class are drawn in turn until the class has its share of a part, to half a group.
+    """
+    sizes = np.bincount(groups)
+    counts = np.zeros((len(sizes), int(classes.max()) + 1), np.int64)
+    np.add.at(counts, (groups, classes), 1)
+    majority = counts.argmax(1)
+    names = [*parts, "train"]
+    bounds = np.cumsum(list(parts.values()))
+    chosen = np.empty(len(sizes), np.int64)
+    for number in np.unique(majority).tolist():
+        members = np.flatnonzero(majority == number)
+        members = members[shuffled(len(members), seed + number)]
+        middle = np.cumsum(sizes[members]) - sizes[members] / 2
+        chosen[members] = np.searchsorted(bounds, middle / sizes[members].sum(), side="right")
+    found = {name: np.flatnonzero(chosen[groups] == index) for index, name in enumerate(names)}
+    return {"train": found.pop("train"), **found}
+
+
+def ordered_split(times: np.ndarray, parts: Mapping[str, float]) -> dict[str, np.ndarray]:
+    """Return row numbers of `train` and of every part, in the order of the file: the first rows by `times` are `train`.
+
+    Then come those of each part, the last ones at the end. Rows of one time are in one part, the later of two.
+    """
+    ordered = np.sort(times)
+    shares = np.cumsum([1 - sum(parts.values()), *parts.values()])[:-1]
+    cuts = [ordered[min(math.floor(len(times) * share + 1e-9), len(times) - 1)] for share in shares]
+    number = np.searchsorted(np.array(cuts), times, side="right")
+    return {name: np.flatnonzero(number == index) for index, name in enumerate(["train", *parts])}
 
 
 def _groups(strata: Values, column: str, names: tuple[str, ...]) -> list[np.ndarray]:

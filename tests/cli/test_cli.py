@@ -161,14 +161,14 @@ def test_paths_of_a_config_are_relative_to_it_and_may_have_spaces(kerascli: Kera
 def test_evaluate_prints_figures_and_a_table_of_classes(kerascli: Kerascli, run_folder: Path) -> None:
     code, out, err = kerascli("evaluate")
     assert (code, err) == (0, (
-        "run: runs/TIME-config (the latest)\nconfusion matrix: runs/TIME-config/plots/confusion_answer.png\n"
+        "run: runs/TIME-config (the latest)\nconfusion matrix: runs/TIME-config/plots/confusion_answer_test.png\n"
     ))  # fmt: skip
     first, empty, *table = out.splitlines()
     assert (first, empty) == (f"test  {FIGURES}  (20 rows)", "")
     assert table[0] == "class  precision  recall      f1  support"
     assert [line.split()[:4] for line in table[1:]] == [[name, "N", "N", "N"] for name in ("left", "right")]
     assert sum(int(line.split()[4]) for line in table[1:]) == 20
-    assert (run_folder / "plots" / "confusion_answer.png").read_bytes().startswith(b"\x89PNG")
+    assert (run_folder / "plots" / "confusion_answer_test.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_evaluate_takes_another_split_where_there_is_no_test_split(kerascli: Kerascli, here: Path) -> None:
@@ -352,9 +352,13 @@ WRONG = {
     "predict config few.csv": (
         3, "few.csv: error: column 'b' is not there\n  hint: the columns are: a, kind\n"
     ),
-    "predict config runs": (3, "error: 'runs' is a folder, not a file\n"),
+    "predict config runs": (
+        3,
+        "error: 'runs' is a folder; the run's source (csv) reads files\n"
+        "  hint: give files, or a pattern: 'runs/*.csv'\n",
+    ),
     "predict config test -o x.txt": (
-        2, "error: -o x.txt: expected a name that ends in .csv, .parquet, .npy or .npz\n"
+        2, "error: -o x.txt: expected a name that ends in .csv, .jsonl, .parquet, .npy or .npz\n"
     ),
     "predict config test -o no/x.csv": (6, "error: cannot write 'no/x.csv': there is no folder 'no'\n"),
     "predict config test -o folder.csv": (6, "error: cannot write 'folder.csv': it is a folder\n"),
@@ -364,7 +368,7 @@ WRONG = {
         6, "run: runs/TIME-config (the latest)\nerror: cannot write 'fifo.png': it is not a regular file\n"
     ),
     "predict config test -o x.npy --classes": (
-        2, "error: -o x.npy: .npy holds the raw outputs; --classes needs .csv or .parquet\n"
+        2, "error: -o x.npy: .npy holds the raw outputs; --classes needs .csv, .jsonl or .parquet\n"
     ),
     "summary nope": (2, "error: no run 'nope' in 'runs'\n  hint: kerascli runs lists them\n"),
     "summary config --set fit.epochs=1": (2, "error: --set can only be used with a config: a run keeps its settings\n"),
@@ -437,7 +441,7 @@ def test_a_terminal_gets_data_without_controls_and_a_program_gets_it_whole(
 def test_a_path_in_a_note_cannot_speak_to_the_terminal(kerascli: Kerascli, run_folder: Path) -> None:
     odd = run_folder.rename(run_folder.with_name("odd\x1b[31m"))
     error = kerascli(f"evaluate '{odd}'").err
-    assert error == f"confusion matrix: {odd}/plots/confusion_answer.png\n".replace("\x1b", "\\x1b")
+    assert error == f"confusion matrix: {odd}/plots/confusion_answer_test.png\n".replace("\x1b", "\\x1b")
 
 
 def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_weights(kerascli: Kerascli, here: Path) -> None:

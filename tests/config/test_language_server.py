@@ -89,8 +89,8 @@ def test_names_are_completed(typed: str, offered: set[str], client: Client, fold
 @pytest.mark.parametrize(
     ("key", "meaning"),
     [
-        ("dense:", "A fully connected layer"),
-        ("units:", "How many values come out."),
+        ("dense:", "Fully connected layer"),
+        ("units:", "Number of output units"),
         ("loss:", "What is made small"),
         ("epochs:", "The number of the last epoch"),
         ("flatten", "* `flatten`: "),

@@ -36,7 +36,8 @@ from kerascli.data.storage.spill import spill
 from kerascli.data.storage.table import table_of
 from kerascli.errors import DataError, FileRefused, StorageError
 from kerascli.runs.index import find_run
-from kerascli.workflow.evaluate import evaluate_rows, rows_of
+from kerascli.workflow.evaluate import evaluate_rows
+from kerascli.workflow.given_rows import rows_of
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.predict import predict_run
 from kerascli.workflow.train import Options, start

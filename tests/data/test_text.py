@@ -136,17 +136,17 @@ def test_crossing_is_that_of_keras_3_15(tmp_path: Path) -> None:
         ({"string_lookup": {"sparse": True}}, "sparse: sparse tensors are not supported; expected false"),
         ({"string_lookup": {"pad_to_max_tokens": True}}, "pad_to_max_tokens needs 'max_tokens'"),
         ({"string_lookup": {"invert": True}}, "'invert' needs a 'vocabulary'"),
-        ({"string_lookup": {"invert": True, "vocabulary": ["a"], "output_mode": "count"}}, "'invert' goes with"),
+        ({"string_lookup": {"invert": True, "vocabulary": ["a"], "output_mode": "count"}}, "'invert' needs output"),
         ({"string_lookup": {"vocabulary": ["a"], "output_mode": "tf_idf"}}, "in output_mode tf_idf give 'vocabulary'"),
-        ({"string_lookup": {"vocabulary": ["a"], "idf_weights": [1.0]}}, "'idf_weights' goes with output_mode tf_idf"),
+        ({"string_lookup": {"vocabulary": ["a"], "idf_weights": [1.0]}}, "'idf_weights' needs output_mode tf_idf"),
         ({"string_lookup": {"vocabulary": ["a", "b"], "mask_token": "b"}}, "vocabulary: the special token 'b'"),
-        ({"integer_lookup": {"salt": 3}}, "'salt' goes with oov_method farmhash"),
+        ({"integer_lookup": {"salt": 3}}, "'salt' needs oov_method farmhash"),
         ({"text_vectorization": {"ragged": True, "output_sequence_length": 3}}, "'ragged' goes with"),
         ({"text_vectorization": {"output_mode": "count", "output_sequence_length": 3}}, "'output_sequence_length'"),
         ({"discretization": {"num_bins": 3, "bin_boundaries": [1.0]}}, "give 'bin_boundaries' or 'num_bins'"),
-        ({"discretization": {"bin_boundaries": [1.0, 0.0]}}, "bin_boundaries: expected boundaries in rising order"),
-        ({"hashing": {"num_bins": 1, "mask_value": 0}}, "num_bins: with a mask_value expected at least 2"),
-        ({"normalization": {"mean": [1.0], "variance": [1.0, 2.0]}}, "'mean' and 'variance' have as many numbers"),
+        ({"discretization": {"bin_boundaries": [1.0, 0.0]}}, "bin_boundaries: expected boundaries in ascending order"),
+        ({"hashing": {"num_bins": 1, "mask_value": 0}}, "num_bins: must be at least 2 with a mask_value"),
+        ({"normalization": {"mean": [1.0], "variance": [1.0, 2.0]}}, "'mean' and 'variance' must have the same shape"),
         ({"feature_space": {"features": {"a": "float"}, "crosses": [["a", "b"]]}}, "crosses: 'a' has no whole numbers"),
         ({"feature_space": {"features": {"a": "string_hashed"}, "crosses": [["a", "aa"]]}},
          "crosses: there is no feature 'aa'; did you mean 'a'?"),
@@ -171,7 +171,7 @@ def test_settings_that_cannot_be_are_refused(written: Any, text: str) -> None:
         ({"hashing": {"num_bins": 3, "mask_value": 0}}, Field((), "string"), "mask_value 0 does not go with string"),
         ({"hashed_crossing": 3}, Field((), "string"), "crosses at least two columns"),
         ({"string_lookup": {"output_mode": "tf_idf"}}, Field((2, 2), "string"), "tf_idf needs rows of one axis"),
-        ({"normalization": {"axis": 0}}, Field((2,), "float32"), "axis: every row would have a mean of its own"),
+        ({"normalization": {"axis": 0}}, Field((2,), "float32"), "axis: must not be 0, the batch"),
         ({"normalization": {"axis": 3}}, Field((2,), "float32"), "axis: expected different axes of 2"),
     ],
 )
@@ -306,7 +306,11 @@ def test_a_run_predicts_from_raw_texts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "text"),
-    [(b"go\ngo\n", "vocabulary: 'go' stands twice"), (b"", "vocabulary: expected at least"), (b"\xff", "not UTF-8")],
+    [
+        (b"go\ngo\n", "vocabulary: 'go' occurs more than once"),
+        (b"", "vocabulary: expected at least"),
+        (b"\xff", "not UTF-8"),
+    ],
 )
 def test_a_bad_file_of_words_is_refused(tmp_path: Path, content: bytes, text: str) -> None:
     (tmp_path / "words.txt").write_bytes(content)

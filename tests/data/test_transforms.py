@@ -281,7 +281,7 @@ def test_columns_that_do_not_fit_are_told_before_loading(written: Any, field: Fi
     [
         ({"normalization": {"mean": [1]}}, "give 'mean' and 'variance' both, or neither"),
         ({"impute": "constant"}, "'fill_value' goes with strategy 'constant', and only with that"),
-        ({"string_lookup": {"vocabulary": ["a", "a"]}}, "vocabulary: 'a' stands twice"),
+        ({"string_lookup": {"vocabulary": ["a", "a"]}}, "vocabulary: 'a' occurs more than once"),
         ({"reshape": [0]}, "target_shape: expected positive sizes and at most one -1, got [0]"),
         ({"cast": "int7"}, "dtype: expected float32, float64, int8, int16, int32, int64, uint8 or bool"),
     ],

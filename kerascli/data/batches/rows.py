@@ -1,6 +1,6 @@
 """The prepared rows of a split: all of them in memory, or prepared when a batch of them is read."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -9,6 +9,8 @@ import numpy as np
 from kerascli.data.storage.on_disk import Rows, chosen, count
 from kerascli.data.storage.table import Table
 from kerascli.errors import Place
+
+_BLOCK_ROWS = 1024
 
 Arrays = dict[str, np.ndarray]
 """Arrays with the rows on the first axis, by input, target or weight name."""
@@ -28,6 +30,13 @@ class Split(Reader, Protocol):
 
     @property
     def nbytes(self) -> int: ...
+
+    @property
+    def origin(self) -> "Origin | None": ...
+
+    def targets_in_blocks(self, name: str) -> Iterator[np.ndarray]:
+        """Yield the values of a target; inputs on disk are not read for it, if the target is in memory."""
+        ...
 
     def watch(self, check: "Check") -> None:
         """Have all rows looked at: those in memory now, the others when they are read."""
@@ -78,6 +87,9 @@ class MemorySplit:
     def watch(self, check: "Check") -> None:
         check(self, slice(0, self.rows))
 
+    def targets_in_blocks(self, name: str) -> Iterator[np.ndarray]:
+        yield self.targets[name]
+
     def sections(self) -> tuple[Arrays, Arrays, Arrays]:
         """`inputs`, `targets` and `sample_weight`."""
         return self.inputs, self.targets, self.sample_weight
@@ -96,7 +108,7 @@ class DiskSplit:
 
     def __init__(self, readers: Sequence[Reader], rows: int, origin: Origin) -> None:
         self._readers = readers
-        self._origin = origin
+        self.origin = origin
         self._checks: list[Check] = []
         self.rows = rows
         self.nbytes = self.read(slice(0, 1)).nbytes * rows
@@ -110,10 +122,18 @@ class DiskSplit:
             inputs |= found.inputs
             targets |= found.targets
             weights |= found.sample_weight
-        split = MemorySplit(inputs, targets, weights, count(rows), self._origin.take(rows))
+        split = MemorySplit(inputs, targets, weights, count(rows), self.origin.take(rows))
         for check in self._checks:
             check(split, rows)
         return split
 
     def watch(self, check: Check) -> None:
         self._checks.append(check)
+
+    def targets_in_blocks(self, name: str) -> Iterator[np.ndarray]:
+        for reader in self._readers:
+            if isinstance(reader, MemorySplit) and name in reader.targets:
+                yield reader.targets[name]
+                return
+        for first in range(0, self.rows, _BLOCK_ROWS):
+            yield self.read(slice(first, min(first + _BLOCK_ROWS, self.rows))).targets[name]

@@ -1,13 +1,14 @@
 """A pipeline at work: columns in, one array out, and the module that finishes a batch of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from torch import Tensor, nn
 
 from kerascli import draws
-from kerascli.data.base import NOTHING_LEARNED, Field, Learned
+from kerascli.data.base import NOTHING_LEARNED, Field, Inverse, Learned
 from kerascli.data.pipeline.columns import check_finite, read_columns
 from kerascli.data.pipeline.room import check_room
 from kerascli.data.pipeline.route import Route, located
@@ -137,3 +138,26 @@ def suffix(route: Route, fields: list[Field], learned: Mapping[str, Learned]) ->
         for i in range(boundary(route, fields), len(steps))
     ]
     return nn.Sequential(*modules) if modules else None
+
+
+def inverse(route: Route, fields: list[Field], learned: Mapping[str, Learned]) -> Inverse | None:
+    """Return the function that undoes the last steps of a pipeline, back to the first that cannot be undone.
+
+    It takes rows (N, *shape) of the last field. None if no number would change.
+    """
+    found: list[Inverse] = []
+    changes = False
+    for index, step in reversed(list(enumerate(route.pipeline.steps))):
+        undo = step.transform.undoing(fields[index], learned.get(route.key(index), NOTHING_LEARNED))
+        if undo is None:
+            break
+        found.append(undo)
+        changes = changes or not step.transform.keeps_numbers
+    return partial(_undone, found) if changes else None
+
+
+def _undone(steps: Sequence[Inverse], values: np.ndarray) -> np.ndarray:
+    values = values.astype(np.float64)
+    for undo in steps:
+        values = undo(values)
+    return values

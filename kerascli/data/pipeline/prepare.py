@@ -6,25 +6,25 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from torch import nn
 
-from kerascli.data.base import Context, Field, Learned
+from kerascli.data.base import Context, Field, Inverse, Learned
 from kerascli.data.batches.rows import Split
 from kerascli.data.digests import digests
 from kerascli.data.mixing import Mixing, mixed_inputs, mixes
 from kerascli.data.pipeline.columns import column_field, mostly_numbers
 from kerascli.data.pipeline.display_columns import Shown, aside, check_aside
 from kerascli.data.pipeline.learning import known_columns, learn
-from kerascli.data.pipeline.pipeline import Stage, finished, infer, suffix
+from kerascli.data.pipeline.pipeline import Stage, finished, infer, inverse, suffix
 from kerascli.data.pipeline.preparer import Fields, Preparer
 from kerascli.data.pipeline.room import check_source
 from kerascli.data.pipeline.route import Route
+from kerascli.data.pipeline.splitting import cut_tail, split_tables
 from kerascli.data.section import DataSpec
-from kerascli.data.split import random_split, tail_start
 from kerascli.data.storage.blocks import extremes
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import column_dtype, is_ragged
 from kerascli.data.where import check_where, rows_where
-from kerascli.errors import ConfigError, DataError, Fault
+from kerascli.errors import DataError, Fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,8 @@ class Stages:
     facts: DataFacts
     input_stage: Stage
     target_stage: Stage
+    inverses: dict[str, Inverse]
+    """By target: what takes predictions of it back to the units of its column, where its transforms can be undone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +109,13 @@ def load_data(
     """
     spec = spec.located(context.folder)
     context = replace(context, columns=spec.columns() | context.aside.keys())
-    tables = _split(spec, rows_where(spec.source.load(context), spec.where), context)
+    tables = split_tables(spec, rows_where(spec.source.load(context), spec.where), context)
     routes = _routes(spec)
     if "train" not in tables:
         text = f"the source '{spec.source.component_name}' has no 'train' split, only {', '.join(tables)}"
         raise DataError(Fault(text, ("data", "source")))
     if validation_split > 0:
-        tables = _cut_tail(tables, validation_split)
+        tables = cut_tail(tables, validation_split)
     train = tables["train"]
     if learned is None:
         columns = _column_fields(spec, routes, train, context)
@@ -126,7 +128,7 @@ def load_data(
     warnings = [warning for item in learned.values() for warning in item.warnings]
     mixing = Mixing(mixes(spec.augment, found.facts.inputs, found.facts.targets))
     return PreparedData(
-        found.facts, found.input_stage, found.target_stage, splits, dict(learned),
+        found.facts, found.input_stage, found.target_stage, found.inverses, splits, dict(learned),
         aside(context.aside, tables, spec.source.facts(context) or {}, found.facts.targets), mixing,
         digests(spec, context, tables), warnings, dict(tables),
     )  # fmt: skip
@@ -142,7 +144,7 @@ def stages(spec: DataSpec, learned: Mapping[str, Learned]) -> Stages:
 
 def no_stages() -> Stages:
     """Return the stages of a run that takes arrays as they are."""
-    return Stages(DataFacts({}, {}, known=False), Stage({}), Stage({}))
+    return Stages(DataFacts({}, {}, known=False), Stage({}), Stage({}), {})
 
 
 def prepare_rows(spec: DataSpec, learned: Mapping[str, Learned], table: Table, *, targets: bool) -> Split:
@@ -216,52 +218,20 @@ def _count_classes(values: Values) -> int | None:
     return greatest + 1 if least >= 0 else None
 
 
-def _split(spec: DataSpec, tables: dict[str, Table], context: Context) -> dict[str, Table]:
-    if spec.split is None or "train" not in tables:
-        return tables
-    for name in spec.split.parts():
-        if name in tables:
-            text = f"split.{name}: the source has its own '{name}' split of {tables[name].rows} rows"
-            raise ConfigError(Fault(text, ("data", "split", name), "key", hint=f"take '{name}' out of split"))
-    train = tables["train"]
-    column = spec.split.stratify
-    strata = None if column is None else train.column(column)
-    if strata is not None and not _has_classes(strata):
-        text = f"split.stratify: column '{column}' has no classes"
-        hint = "expected words or whole numbers, none missing"
-        raise DataError(Fault(text, ("data", "split", "stratify"), hint=hint))
-    seed = context.seed if spec.split.seed is None else spec.split.seed
-    rows = random_split(train.rows, spec.split.parts(), seed, strata, column or "")
-    return {**tables, **{name: train.take(chosen) for name, chosen in rows.items()}}
-
-
-def _has_classes(values: Values) -> bool:
-    """Whether a column's values can be counted: one word or whole number a row."""
-    return values.ndim == 1 and values.dtype.kind != "f" and not is_ragged(values)
-
-
-def _cut_tail(tables: dict[str, Table], part: float) -> dict[str, Table]:
-    """Keras's validation_split, taken before anything is learned."""
-    if "validation" in tables:
-        text = "validation_split: the data has a 'validation' split already"
-        hint = "write validation_data: validation instead"
-        raise ConfigError(Fault(text, ("fit", "validation_split"), "key", hint=hint))
-    train = tables["train"]
-    start = tail_start(train.rows, part)
-    return {**tables, "train": train.take(slice(0, start)), "validation": train.take(slice(start, None))}
-
-
 def _stages(spec: DataSpec, routes: list[Route], fields: Fields, learned: Mapping[str, Learned]) -> Stages:
     last: dict[tuple[str, str], Field] = {}
     modules: dict[str, dict[str, nn.Module]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
+    inverses: dict[str, Inverse] = {}
     for route in routes:
         last[route.id] = finished(fields[route.id])
         module = suffix(route, fields[route.id], learned)
         if module is not None:
             modules[route.section][route.name] = module
+        if route.section == "targets" and (undo := inverse(route, fields[route.id], learned)) is not None:
+            inverses[route.name] = undo
     inputs, targets = _section(last, "inputs"), _section(last, "targets")
     facts = DataFacts(mixed_inputs(spec.augment, inputs, targets), targets)
-    return Stages(facts, Stage(modules["inputs"]), Stage(modules["targets"]))
+    return Stages(facts, Stage(modules["inputs"]), Stage(modules["targets"]), inverses)
 
 
 def _section(fields: Mapping[tuple[str, str], Field], section: str) -> dict[str, Field]:

@@ -37,11 +37,19 @@ class Csv(FileSource):
     quotes: bool = True
     """A field may stand between quotation marks; false: they are characters like any other."""
 
-    def read(self, path: Path, name: str) -> Table:
-        return self.read_file(path, name)
+    def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
+        return self.read_file(path, name, columns)
 
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
         data = read_bytes(path, memory_limit() // 8, name)  # as Python objects, fields take several times their bytes
         return read_csv(
             data, name, delimiter=self.delimiter, encoding=self.encoding, header=self.names, quotes=self.quotes
         )
+
+
+@source()
+class Tsv(Csv):
+    """Columns of numbers or text in a file whose fields are separated by tabs; an empty field is a missing value."""
+
+    delimiter: Annotated[str, Setting(min_length=1, max_length=1)] = "\t"
+    """What stands between two fields."""

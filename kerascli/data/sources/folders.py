@@ -2,7 +2,7 @@
 
 import os
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Self
@@ -62,6 +62,14 @@ class FolderSource(Source):
             return {"label": Field((), "int64")}
         names = self.class_names or class_names(context.folder / self.directory, self.directory)
         return {"label": Field((), "int64", num_classes=len(names), classes=tuple(names))}
+
+    def reads_alone(self, path: Path) -> bool:
+        return path.name.lower().endswith(self.suffixes)
+
+    def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
+        names = np.array([str(path) for path in files], object)
+        given: dict[str, Values] = {"file": names} if labels is None else {"file": names, "label": labels}
+        return Table({**given, **self.contents(list(files), "the files")}, len(files), name="the files")
 
     def folders(self, context: Context) -> list[Path]:
         paths = (self.directory, self.validation, self.test)

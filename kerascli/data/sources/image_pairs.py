@@ -1,8 +1,10 @@
 """ImagePairs: images and, in another folder, a mask for each; for segmentation."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.sources.folders import files_below
@@ -35,6 +37,14 @@ class ImagePairs(ImageSettings, TwoFolders):
     def facts(self, context: Context) -> Mapping[str, Field]:
         reading = self.reading()
         return {"image": Field(reading.shape, "uint8"), "mask": Field((*reading.size, 1), "uint8")}
+
+    def reads_alone(self, path: Path) -> bool:
+        return path.name.lower().endswith(SUFFIXES)
+
+    def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
+        need_pillow()
+        images = image_column(Images(list(files), self.reading()))
+        return Table({"file": np.array(list(map(str, files)), object), "image": images}, len(files), name="the files")
 
     def folders(self, context: Context) -> list[Path]:
         return [context.folder / path for path in (self.images, self.masks)]

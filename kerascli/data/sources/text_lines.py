@@ -33,8 +33,8 @@ class TextLines(FileSource):
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"text": Field((), "string")}
 
-    def read(self, path: Path, name: str) -> Table:
-        return self.read_file(path, name)
+    def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
+        return self.read_file(path, name, columns)
 
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
         lines = [(number, line) for number, line in enumerate(read_text(path, name).split("\n"), 1) if line.strip()]
@@ -60,8 +60,8 @@ class TextWindows(FileSource):
         windows = {name: Field((), "string", max_length=length) for name in ("text", "shifted")}
         return {**windows, "next": Field((), "string", max_length=1)}
 
-    def read(self, path: Path, name: str) -> Table:
-        return self.read_file(path, name)
+    def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
+        return self.read_file(path, name, columns)
 
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
         text, length = read_text(path, name), self.sequence_length

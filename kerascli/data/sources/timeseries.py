@@ -49,9 +49,9 @@ class Timeseries(WrappedSource):
         tables = self.source.load(inner)
         return {split: self._windows(table, split, context.columns) for split, table in tables.items()}
 
-    def read(self, path: Path, name: str) -> Table | None:
+    def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table | None:
         table = self.source.read(path, name)
-        return table and self._windows(table, name, None)
+        return table and self._windows(table, name, columns)
 
     def _inner(self, context: Context) -> Context:
         """The columns of the rows that are behind those of the windows."""

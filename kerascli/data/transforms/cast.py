@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kerascli.data.base import EXACT_IN_FLOAT32, Field, Learned, Transform, transform
+from kerascli.data.base import EXACT_IN_FLOAT32, Field, Inverse, Learned, Transform, transform
 from kerascli.data.pipeline.columns import is_number
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.csv_text import INEXACT, first_inexact, numbers_of
@@ -18,6 +18,8 @@ from kerascli.errors import safe_text
 @transform()
 class Cast(Transform):
     """To a number type, from text too; a value that the type cannot hold is an error with its row."""
+
+    keeps_numbers = True
 
     dtype: Literal["float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool"]
     """The type to change to."""
@@ -35,6 +37,10 @@ class Cast(Transform):
 
     def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
         return _ToFloat()
+
+    def undoing(self, field: Field, learned: Learned) -> Inverse | None:
+        """Numbers stay as they are, as those of a prediction have no type to go back to."""
+        return None if self.dtype == "bool" or field.is_text else np.asarray
 
 
 class _ToFloat(nn.Module):

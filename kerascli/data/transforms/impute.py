@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import model_validator
 
-from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.base import Field, Inverse, Learned, Transform, transform
 from kerascli.data.storage.blocks import Blocks, counted
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.median import medians
@@ -19,6 +19,7 @@ class Impute(Transform):
 
     needs_rows = True
     fills_missing = True
+    keeps_numbers = True
 
     strategy: Literal["mean", "median", "most_frequent", "constant"] = "mean"
     """What a missing value is replaced by."""
@@ -61,6 +62,10 @@ class Impute(Transform):
         filled = np.where(missing, fill if values.ndim > 1 else fill[0], values) if missing.any() else values
         wanted = self.infer(field, learned, target=target).dtype
         return filled if field.is_text else converted(filled, np.dtype(wanted))
+
+    def undoing(self, field: Field, learned: Learned) -> Inverse | None:
+        """A prediction is never a missing value."""
+        return None if field.is_text else np.asarray
 
     def _fills_alike(self) -> bool:
         """Whether whole numbers stay whole: what is put in is one of them, not a mean that lies between."""

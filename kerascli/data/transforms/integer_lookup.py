@@ -17,6 +17,9 @@ class IntegerLookup(IntegerLookupSettings, Lookup):
     entry_dtype = "int64"
     nothing = -1
 
+    positive: int | None = None
+    """The positive class of a binary target: that of the probability that one unit predicts. null: the last, sorted."""
+
     def check_field(self, field: Field) -> None:
         need_integers(field)
 

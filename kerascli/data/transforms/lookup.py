@@ -49,7 +49,11 @@ class Lookup(LookupSettings, Transform):
     def oov_offsets(self, unknown: np.ndarray, places: int) -> np.ndarray:
         """Which of several places each unknown value gets."""
 
+    positive: Any = None
+
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+        if self.positive is not None and not target:
+            raise ValueError("positive: goes with the lookup of a target")
         if self.invert:
             need_integers(field)
             return replace(field, dtype=self.entry_dtype, num_classes=None, classes=None)
@@ -75,7 +79,7 @@ class Lookup(LookupSettings, Transform):
         census = Census.of(parts, documents=self.output_mode == "tf_idf")
         for special in (self.mask_token, self.oov_token):
             census.counts.pop(special, None)
-        found = sorted(census.counts) if target else census.by_frequency()
+        found = self._classes(census.counts) if target else census.by_frequency()
         if self.max_tokens is not None:
             found = found[: max(0, self.max_tokens - self.first(target=target))]
         if not found:
@@ -85,7 +89,21 @@ class Lookup(LookupSettings, Transform):
         arrays = {"idf_weights": self._weights(census.idf(found), target)} if self.output_mode == "tf_idf" else {}
         return Learned({"vocabulary": found}, arrays)
 
+    def _classes(self, counts: Iterable[Any]) -> list[Any]:
+        """Return the classes in order; of two, the positive one is the last. Raises ValueError."""
+        found = sorted(counts)
+        if self.positive is None:
+            return found
+        if self.positive not in found:
+            known = ", ".join(f"'{each}'" for each in found[:10])
+            raise ValueError(f"positive: there is no class '{self.positive}'; there are {known}")
+        if len(found) != 2:
+            raise ValueError(f"positive: goes with two classes, got {len(found)}")
+        return [*(each for each in found if each != self.positive), self.positive]
+
     def _given(self, target: bool) -> Learned:
+        if self.positive is not None:
+            raise ValueError("positive: the order of the vocabulary says which class is the positive one, the last")
         written = self.vocabulary
         if isinstance(written, str):
             written = read_vocabulary(Path(written), self.parse_entry)

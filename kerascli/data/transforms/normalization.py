@@ -1,11 +1,12 @@
 """Normalization: every feature to mean 0 and variance 1, as learned from the training rows."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from torch import nn
 
-from kerascli.data.base import EXACT_IN_FLOAT32, Field, Learned, Transform, transform
+from kerascli.data.base import EXACT_IN_FLOAT32, Field, Inverse, Learned, Transform, transform
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
 from kerascli.data.transforms.fitting import float_dtype, need_numbers, present
@@ -50,6 +51,10 @@ class Normalization(NormalizationSettings, Transform):
 
     def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
         return NormalizationModule(learned.arrays["mean"], learned.arrays["variance"], invert=self.invert)
+
+    def undoing(self, field: Field, learned: Learned) -> Inverse:
+        mean, deviation = learned.arrays["mean"], deviation_of(learned.arrays["variance"])
+        return partial(normalize, mean=mean, deviation=deviation, invert=not self.invert)
 
 
 def _too_large(rows: Blocks) -> BadRow:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from torch import nn
 
-from kerascli.data.base import EXACT_IN_FLOAT32, Field, Learned, Transform, transform
+from kerascli.data.base import EXACT_IN_FLOAT32, Field, Inverse, Learned, Transform, transform
 from kerascli.data.transforms.fitting import float_dtype, need_numbers
 from kerascli.preprocessing.rescaling import RescalingModule, RescalingSettings
 
@@ -28,3 +28,7 @@ class Rescaling(RescalingSettings, Transform):
 
     def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
         return RescalingModule(self)
+
+    def undoing(self, field: Field, learned: Learned) -> Inverse | None:
+        scale, offset = np.asarray(self.scale, "float64"), np.asarray(self.offset, "float64")
+        return (lambda values: (values - offset) / scale) if scale.all() else None

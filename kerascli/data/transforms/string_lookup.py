@@ -26,6 +26,9 @@ class StringLookup(Lookup):
     salt: Salt | None = None
     """Of several places for unknown words the choice follows SipHash with this key; null: FarmHash."""
 
+    positive: str | None = None
+    """The positive class of a binary target: that of the probability that one unit predicts. null: the last, sorted."""
+
     def check_field(self, field: Field) -> None:
         if not field.is_text and field.dtype != "unknown":
             remedy = "integer_lookup" if field.is_integer else "a numeric transform"
