@@ -26,15 +26,23 @@ def evaluate(
     run: options.Run = "latest",
     what: options.What = None,
     by: Annotated[
-        str | None, typer.Option("--by", metavar="COLUMN", help="Also by each value of a raw column.")
+        str | None, typer.Option("--by", metavar="COLUMN", help="Also evaluate each value of a raw column separately.")
     ] = None,
     maximize: Annotated[
         str | None,
-        typer.Option("--maximize", metavar="METRIC", help="Of two classes, find the threshold: f1, accuracy ..."),
+        typer.Option(
+            "--maximize", metavar="METRIC", help="For two classes: find the threshold with the best f1, accuracy ..."
+        ),
     ] = None,
     hold_recall: Annotated[
         float | None,
-        typer.Option("--hold-recall", min=0, max=1, metavar="R", help="... or the highest with at least this recall."),
+        typer.Option(
+            "--hold-recall",
+            min=0,
+            max=1,
+            metavar="R",
+            help="For two classes: find the highest threshold with at least this recall.",
+        ),
     ] = None,
     checkpoint: options.Checkpoint = None,
     device: options.Device = "auto",

@@ -22,13 +22,11 @@ def predict(
     run: options.Run,
     what: options.What = None,
     text: Annotated[
-        list[str] | None, typer.Option("--text", metavar="TEXT", help="Predict this text; may be given several times.")
+        list[str] | None, typer.Option("--text", metavar="TEXT", help="Predict this text; may be repeated.")
     ] = None,
     keep: Annotated[
         list[str] | None,
-        typer.Option(
-            "--keep", metavar="COLUMN", help="Carry a raw column into the output; may be given several times."
-        ),
+        typer.Option("--keep", metavar="COLUMN", help="Copy a raw column to the output; may be repeated."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -40,11 +38,15 @@ def predict(
     threshold: Annotated[
         float | None,
         typer.Option(
-            "--threshold", min=0, max=1, metavar="P", help="Of two classes, the second if its probability is above P."
+            "--threshold",
+            min=0,
+            max=1,
+            metavar="P",
+            help="For two classes: predict the second if its probability is above P.",
         ),
     ] = None,
     raw: Annotated[
-        bool, typer.Option("--raw", help="Leave the transforms of targets: numbers as the model computes them.")
+        bool, typer.Option("--raw", help="Do not invert the transforms of targets: write the model's own values.")
     ] = False,
     keras_names: Annotated[
         bool, typer.Option("--keras-names", help="Use the output names of the imported Keras file.")

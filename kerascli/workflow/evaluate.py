@@ -35,7 +35,7 @@ class ClassScores:
     matrix: np.ndarray
     rows: tuple[ClassRow, ...]
     thresholds: Thresholds | None
-    """Of an output of one unit: its probabilities of the second class."""
+    """Probabilities of the second class, for an output of one unit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class Predictions:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How outputs become predictions."""
+    """Options that determine how outputs are converted to predictions."""
 
     keras_names: bool = False
     """Outputs have the names of the imported Keras file."""
