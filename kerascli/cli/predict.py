@@ -38,11 +38,7 @@ def predict(
     threshold: Annotated[
         float | None,
         typer.Option(
-            "--threshold",
-            min=0,
-            max=1,
-            metavar="P",
-            help="For two classes: predict the second if its probability is above P.",
+            "--threshold", min=0, max=1, metavar="P", help="Predict the second of two classes above probability P."
         ),
     ] = None,
     raw: Annotated[
