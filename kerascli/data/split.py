@@ -1,19 +1,19 @@
-"""Which rows go into which part: drawn once from a seed, or cut off at the end as Keras does."""
+"""Split rows into parts: at random from a seed, or the last rows as Keras's `validation_split`."""
 
 import math
 from collections.abc import Mapping
 
 import numpy as np
 
-from kerascli.data.storage.blocks import coded
+from kerascli.data.storage.blocks import unique_inverse
 from kerascli.data.storage.on_disk import Values
 from kerascli.errors import DataError, Fault, safe_text
 
 
 def shuffled(count: int, seed: int) -> np.ndarray:
-    """The numbers 0 .. count-1 in an order that depends on the seed alone, whatever numpy's version.
+    """Return a permutation of 0..count-1 that depends on the seed alone, in every version of numpy.
 
-    A stable sort of raw Philox words: numpy promises the words, not the algorithms of `Generator.permutation`.
+    It is a stable sort of raw Philox words: numpy guarantees those, but not the algorithm of `Generator.permutation`.
     """
     words = np.random.Philox(key=seed).random_raw(count)
     return np.argsort(words, kind="stable")
@@ -22,9 +22,9 @@ def shuffled(count: int, seed: int) -> np.ndarray:
 def random_split(
     rows: int, parts: dict[str, float], seed: int, strata: Values | None = None, column: str = ""
 ) -> dict[str, np.ndarray]:
-    """Row numbers of `train` and of every part, each in the order of the file. Raises DataError.
+    """Return the row indices of `train` and of every part, each in the order of the file. Raises DataError.
 
-    With `strata` (the values of `column`) every class is split by itself: its share of a part is exact to a row.
+    With `strata` (the values of `column`) every class is split separately; its fraction of a part is exact to a row.
     """
     groups = [np.arange(rows)] if strata is None else _groups(strata, column, ("train", *parts))
     chosen: dict[str, list[np.ndarray]] = {"train": [], **{name: [] for name in parts}}
@@ -76,7 +76,7 @@ def ordered_split(times: np.ndarray, parts: Mapping[str, float]) -> dict[str, np
 
 
 def _groups(strata: Values, column: str, names: tuple[str, ...]) -> list[np.ndarray]:
-    values, numbers = coded(strata)
+    values, numbers = unique_inverse(strata)
     order = np.argsort(numbers, kind="stable")
     groups = np.split(order, np.cumsum(np.bincount(numbers))[:-1])
     for value, group in zip(values, groups, strict=True):
@@ -87,7 +87,7 @@ def _groups(strata: Values, column: str, names: tuple[str, ...]) -> list[np.ndar
 
 
 def _counts(sizes: list[int], parts: dict[str, float]) -> dict[str, list[int]]:
-    """Rows of every group for every part: the nearest whole numbers that add up to the part's own."""
+    """Apportion the rows of each group to each part: the nearest integers that add up to the part's size."""
     left = list(sizes)
     found: dict[str, list[int]] = {}
     for name, share in parts.items():
@@ -105,7 +105,7 @@ def _counts(sizes: list[int], parts: dict[str, float]) -> dict[str, list[int]]:
 
 
 def tail_start(rows: int, validation_split: float) -> int:
-    """Keras's `validation_split`: the first row of the tail that validates. Raises DataError."""
+    """Return the first validation row under Keras's `validation_split`, which takes the last rows. Raises DataError."""
     start = math.floor(rows * (1.0 - validation_split))
     if start == 0 or start == rows:
         part = "training" if start == 0 else "validation"

@@ -9,7 +9,7 @@ import torch
 
 from kerascli.data.batches.loader import Batch, BatchSource
 from kerascli.data.batches.rows import Split
-from kerascli.data.storage.blocks import coded
+from kerascli.data.storage.blocks import unique_inverse
 from kerascli.errors import ConfigError, DataError, safe_text
 from kerascli.events import Evaluated
 from kerascli.report.classes import ClassRow, class_rows, confusion
@@ -72,7 +72,7 @@ def evaluate_groups(run: OpenedRun, rows: Split, column: str) -> list[tuple[str,
     values = table.column(column)
     if len(values.shape) != 1 or values.dtype.kind == "f" or not isinstance(values, np.ndarray):
         raise DataError(f"--by {safe_text(column)}: expected a column of strings or integers")
-    names, numbers = coded(values)
+    names, numbers = unique_inverse(values)
     if len(names) > MOST_GROUPS:
         raise DataError(f"--by {safe_text(column)}: {len(names):,} values; at most {MOST_GROUPS} groups are evaluated")
     found = []

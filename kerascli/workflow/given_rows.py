@@ -8,7 +8,7 @@ import numpy as np
 from kerascli.data.base import SPLITS
 from kerascli.data.batches.rows import Split
 from kerascli.data.given import FILE, STDIN, Given
-from kerascli.data.pipeline.learning import known_columns
+from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.prepare import prepare_rows
 from kerascli.errors import ConfigError, DataError, safe_text, suggestion
 from kerascli.files import missing_file

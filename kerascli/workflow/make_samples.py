@@ -16,7 +16,7 @@ from kerascli.workflow.outputs import writable, writable_folder
 def studio_of(run: OpenedRun, *, data: bool = True) -> ModelStudio:
     """Return the `ModelStudio` that makes samples of a run; with `data` also from its rows, if it has any."""
     prepared = load_again(run) if data and run.data is not None else None
-    splits, aside = ({}, {}) if prepared is None else (prepared.splits, prepared.aside)
+    splits, aside = ({}, {}) if prepared is None else (prepared.splits, prepared.display_columns)
     return ModelStudio(run.experiment, splits, run.learned, run.stages.facts.targets, aside)
 
 

@@ -26,6 +26,7 @@ from kerascli.interrupts import SIGNALS
 from kerascli.report.console import TrainingView
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
+from tests.support.needs import needs_program
 from tests.support.runs_harness import edit_facts
 
 CONFIG = """
@@ -350,7 +351,7 @@ WRONG = {
     ),
     "evaluate config --checkpoint best": (4, "error: 'runs/TIME-config' has no checkpoint 'best'\n"),
     "predict config few.csv": (
-        3, "few.csv: error: column 'b' is not there\n  hint: the columns are: a, kind\n"
+        3, "few.csv: error: there is no column 'b'\n  hint: the columns are: a, kind\n"
     ),
     "predict config runs": (
         3,
@@ -586,6 +587,18 @@ def test_a_signal_before_there_is_anything_to_save_ends_in_one_line(
     assert kerascli("train config.yaml --device cpu") == Said(code, "", "error: interrupted\n")
 
 
+def test_windows_is_refused_at_once_with_the_way_out() -> None:
+    """Simulated: another name of the system, and no SIGHUP; nothing heavy may be imported before."""
+    code = (
+        "import _signal, os, sys; os.name = 'nt'; del _signal.SIGHUP; sys.argv = ['kerascli', '--help']\n"
+        "try: from kerascli.__main__ import main\n"
+        "finally: assert not {'typer', 'fcntl', 'kerascli.cli'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    said = "error: kerascli runs on Linux and macOS; on Windows, run it in WSL (Windows Subsystem for Linux)\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_program_that_was_told_to_ignore_a_signal_ignores_it(
     number: signal.Signals, kerascli: Kerascli, here: Path, monkeypatch: pytest.MonkeyPatch
@@ -627,7 +640,7 @@ def test_a_reader_that_has_gone_ends_the_program_in_silence(line: str, here: Pat
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash, which tells the codes of a pipe")
+@needs_program("bash", reason="needs bash, which reports the exit codes of a pipe")
 @pytest.mark.parametrize("unbuffered", ["", "1"])  # with it, Python itself loses the rest of a write in silence
 def test_predict_through_head_ends_as_the_documentation_says(unbuffered: str, here: Path) -> None:
     rows = Path("points.csv").read_text(encoding="utf-8").splitlines()

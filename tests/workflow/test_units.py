@@ -70,7 +70,7 @@ def test_predictions_and_metrics_are_in_the_units_of_the_column(tmp_path: Path, 
     found = predict_run(open_run(run), "train")
     # The model computes in float32: sums whose parts cancel, exponents of some 12.
     np.testing.assert_allclose(found.columns["price"], expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
-    np.testing.assert_array_equal(found.columns["price"], found.outputs["out"][:, 0])
+    np.testing.assert_allclose(found.columns["price"], found.outputs["out"][:, 0], rtol=1e-8)  # to nine digits
     left = predict_run(open_run(run), "train", form=Form(raw=True))
     np.testing.assert_allclose(left.columns["price"], raw, rtol=1e-5, atol=1e-6)
     opened = open_run(run)

@@ -7,7 +7,7 @@ import numpy as np
 from kerascli.data.base import Context
 from kerascli.data.section import DataSpec, SplitSpec
 from kerascli.data.split import grouped_split, ordered_split, random_split, tail_start
-from kerascli.data.storage.blocks import coded
+from kerascli.data.storage.blocks import unique_inverse
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
@@ -39,8 +39,8 @@ def _chosen(split: SplitSpec, train: Table, seed: int) -> Mapping[str, np.ndarra
     strata = None if split.stratify is None else _classes(train, "stratify", split.stratify)
     if split.group is None:
         return random_split(train.rows, split.parts(), seed, strata, split.stratify or "")
-    groups = coded(_classes(train, "group", split.group))[1]
-    classes = np.zeros_like(groups) if strata is None else coded(strata)[1]
+    groups = unique_inverse(_classes(train, "group", split.group))[1]
+    classes = np.zeros_like(groups) if strata is None else unique_inverse(strata)[1]
     return grouped_split(groups, classes, split.parts(), seed)
 
 
@@ -48,8 +48,8 @@ def _classes(train: Table, key: str, column: str) -> Values:
     """Return a column of words or whole numbers. Raises DataError."""
     values = train.column(column)
     if len(values.shape) != 1 or values.dtype.kind == "f" or is_ragged(values):
-        text = f"split.{key}: column '{column}' has no {'classes' if key == 'stratify' else 'groups'}"
-        hint = "expected words or whole numbers, none missing"
+        text = f"split.{key}: column '{column}' does not hold {'class labels' if key == 'stratify' else 'groups'}"
+        hint = "expected one string or integer per row, none missing"
         raise DataError(Fault(text, ("data", "split", key), hint=hint))
     return values
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from kerascli.data.base import Field, Inverse, Learned, Transform, transform
 from kerascli.data.storage.table import BadRow, first_wrong
-from kerascli.data.transforms.fitting import need_numbers
+from kerascli.data.transforms.input_checks import need_numbers
 
 
 class Elementwise(Transform):

@@ -1,4 +1,4 @@
-"""Rescaling: x * scale + offset, usually $(1/255) for images."""
+"""Transform `rescaling`: `x * scale + offset`, with a scale of `$(1/255)` for images."""
 
 from dataclasses import replace
 
@@ -6,13 +6,13 @@ import numpy as np
 from torch import nn
 
 from kerascli.data.base import EXACT_IN_FLOAT32, Field, Inverse, Learned, Transform, transform
-from kerascli.data.transforms.fitting import float_dtype, need_numbers
+from kerascli.data.transforms.input_checks import float_dtype, need_numbers
 from kerascli.preprocessing.rescaling import RescalingModule, RescalingSettings
 
 
 @transform()
 class Rescaling(RescalingSettings, Transform):
-    """Multiplies and shifts every value."""
+    """Rescales values: `x * scale + offset`, for example with `scale: $(1/255)` for images. The shape is kept."""
 
     def in_batch(self, field: Field) -> bool:
         return field.dtype in EXACT_IN_FLOAT32

@@ -1,4 +1,4 @@
-"""Reshape: the same values of every row in another shape."""
+"""Transform `reshape`: change the shape of each row."""
 
 import math
 from dataclasses import replace
@@ -20,12 +20,12 @@ def _check_target(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 @transform()
 class Reshape(Transform):
-    """Gives each row another shape; -1 stands for the size that is left."""
+    """Reshapes each row to `target_shape`; its number of values must stay the same."""
 
     keeps_numbers = True
 
     target_shape: Annotated[Ints, AfterValidator(_check_target)]
-    """The new shape, without the batch axis; one size may be -1: what is left."""
+    """Target shape without the batch axis; one size may be -1, inferred from the remaining values."""
 
     def in_batch(self, field: Field) -> bool:
         return not field.is_text
