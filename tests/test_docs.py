@@ -17,7 +17,7 @@ from kerascli.config.load import open_config
 from kerascli.errors import ConfigError, Interrupted, KerasCliError
 from kerascli.interrupts import SIGNALS
 from kerascli.profiling.advice import RULES
-from kerascli.profiling.ledger import ORDER, REST
+from kerascli.profiling.lap_sums import ORDER, REST
 from kerascli.runs.index import find_run
 from kerascli.workflow.check import check
 from tests.support.runs_harness import kerascli, write

@@ -179,7 +179,7 @@ def test_a_training_that_takes_a_signal_over_saves_says_how_to_go_on_and_loses_n
     left = find_run("latest", tmp_path / "runs")
     assert capsys.readouterr().err.splitlines() == [
         "error: interrupted at epoch 1, step 0; saved",
-        f"  hint: go on with: kerascli train --resume {left.path}",
+        f"  hint: resume with: kerascli train --resume {left.path}",
     ]
     assert left.status() == "interrupted"
     go_on(left)
@@ -337,7 +337,7 @@ def test_a_signal_saves_says_how_to_go_on_and_exits_by_the_table(tmp_path: Path,
     run = find_run("latest", tmp_path / "runs")
     tail = errors.strip().splitlines()[-2:]
     assert tail[0].startswith("error: interrupted at epoch ")
-    assert tail[1] == f"  hint: go on with: kerascli train --resume runs/{run.folder_name}"
+    assert tail[1] == f"  hint: resume with: kerascli train --resume runs/{run.folder_name}"
     assert run.status() == "interrupted"
     assert RunRecord.open(run.path).checkpoints.newest().step > 0
 

@@ -178,11 +178,11 @@ def test_a_process_that_fails_is_reported_by_its_last_words(tmp_path: Path) -> N
 
 
 def test_what_should_have_been_compiled_and_was_not_is_no_metric(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "import sys; print('tier: traced (no compiler)', file=sys.stderr)"]
+    command = [sys.executable, "-c", "import sys; print('execution mode: traced (no compiler)', file=sys.stderr)"]
     program = whole.Program(command, lambda: environment(tmp_path))
     names = ("kerascli-compiled-warm", "kerascli-auto-warm", "pytorch")
     compiled, auto, other = whole.run_all(dict.fromkeys(names, program), rounds=1, settle=0.0)
-    assert compiled.error == "not compiled: tier: traced (no compiler)"
+    assert compiled.error == "not compiled: execution mode: traced (no compiler)"
     assert (auto.error, auto.compiled, other.compiled) == (None, False, None)
 
 

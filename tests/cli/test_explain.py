@@ -58,7 +58,7 @@ def test_explain_shows_a_layer_whole() -> None:
     said = explain("gaussian_noise")
     assert said.startswith("gaussian_noise: layer\n")
     assert "  stddev: number from 0 (required)\n      Standard deviation of the noise.\n" in said
-    assert "\nbeside them:\n  name: name\n" in said
+    assert "\nkeys of the node:\n  name: name\n" in said
     assert said.endswith("  - gaussian_noise: {stddev: 0.1}   # (None, 8, 3) -> (None, 8, 3)")
 
 
@@ -76,12 +76,12 @@ def test_at_a_terminal_no_line_is_too_long_and_no_word_is_lost(width: int) -> No
 
 def test_a_long_line_goes_on_after_the_name_that_it_is_about() -> None:
     lines = [
-        "  units: whole numbers from one up",
+        "  units: integers from one up",
         "dense       A layer that is fully connected",
         "a_name_so_long  It is",
     ]
     assert reference.fitted(iter(lines), 24).splitlines() == [
-        "  units: whole numbers", "         from one up",
+        "  units: integers from", "         one up",
         "dense       A layer that", "    is fully connected",
         "a_name_so_long  It is",
     ]  # fmt: skip
@@ -153,7 +153,7 @@ def test_operations_are_listed_and_explained() -> None:
     assert explain("ops.unique").splitlines()[0] == "unique: not an op"
     for name, reason in LEFT_OUT.items():
         (entry,) = reference.explain(f"ops.{name}")
-        assert entry.meaning == f"Not for formulas: {reason}."
+        assert entry.meaning == f"Not available in formulas: {reason}."
 
 
 def test_an_unknown_kind_is_refused() -> None:
@@ -164,9 +164,9 @@ def test_an_unknown_kind_is_refused() -> None:
 @pytest.mark.parametrize(
     ("schema", "words"),
     [
-        ({"type": "integer", "minimum": 1, "maximum": 2**53}, "positive whole number"),
+        ({"type": "integer", "minimum": 1, "maximum": 2**53}, "positive integer"),
         ({"type": "number", "minimum": 0, "exclusiveMaximum": 1}, "number from 0 below 1"),
-        ({"type": "integer", "minimum": 2, "maximum": 2**24}, "whole number from 2 up to 16777216"),
+        ({"type": "integer", "minimum": 2, "maximum": 2**24}, "integer from 2 up to 16777216"),
         ({"anyOf": [{"type": "null"}, {"type": "string"}]}, "text or null"),
         (
             {"anyOf": [{"enum": ["sum", "mean"]}, {"type": "boolean"}, {"type": "null"}]},
@@ -177,7 +177,7 @@ def test_an_unknown_kind_is_refused() -> None:
             "number or 2 of them",
         ),
         ({"enum": ["valid", "same", "causal"]}, "valid, same or causal"),
-        ({"type": "array", "items": {"type": "integer"}}, "list of whole numbers"),
+        ({"type": "array", "items": {"type": "integer"}}, "list of integers"),
         ({"type": "array", "items": {"x-component": "loss"}}, "list of losses"),
         ({"type": "object", "additionalProperties": {"type": "number"}}, "mapping of names to numbers"),
         ({"type": "array", "items": {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]}}, "shape"),

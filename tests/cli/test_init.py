@@ -66,7 +66,7 @@ def test_without_a_name_the_default_is_written() -> None:
 
 def test_a_file_is_replaced_by_force_only() -> None:
     table("model: {layers: [flatten]}\n", "config.yaml")
-    with pytest.raises(ConfigError, match=r"'config\.yaml' is there already") as refused:
+    with pytest.raises(ConfigError, match=r"'config\.yaml' already exists") as refused:
         init()
     assert refused.value.exit_code == 2
     assert Path("config.yaml").read_text(encoding="utf-8") == "model: {layers: [flatten]}\n"
@@ -109,7 +109,7 @@ def test_a_table_in_the_place_of_the_config_is_told_how_it_was_meant() -> None:
     [
         (["--template", "mpl"], "there is no template 'mpl'; did you mean 'mlp'?"),
         (["--template", "mlp", "--from", "x.csv"], "give --template or --from, not both"),
-        (["--target", "y"], "--target goes with --from"),
+        (["--target", "y"], "--target needs --from"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(arguments: list[str], said: str) -> None:

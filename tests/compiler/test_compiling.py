@@ -107,7 +107,7 @@ def test_auto_takes_what_was_compiled_before_without_loading_the_compiler(tmp_pa
         XDG_CACHE_HOME=str(tmp_path / "cache"), PYTHONPROFILEIMPORTTIME="1", OMP_NUM_THREADS="1",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "tier: compiled (it has been compiled before)" in done.stderr
+    assert "execution mode: compiled (it has been compiled before)" in done.stderr
     assert "torch._inductor" not in done.stderr, "the compiler is loaded"
     assert outcome(find_run("latest", tmp_path / "second")) == outcome(first)
     other, _ = train(config, tmp_path / "third", ["fit.epochs=2", "compile.optimizer=adagrad"])

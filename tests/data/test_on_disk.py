@@ -182,7 +182,7 @@ def test_evaluating_and_predicting_on_disk_is_the_same(
             rows = rows_of(run, what, targets=True)
             yield isinstance(rows, DiskSplit)
             evaluation = evaluate_rows(run, rows, "test")
-            yield dict(evaluation.result.logs), [c.matrix.tolist() for c in evaluation.classified]
+            yield dict(evaluation.result.logs), [c.matrix.tolist() for c in evaluation.class_scores]
             yield {name: values.tolist() for name, values in predict_run(run, what).outputs.items()}
 
     in_memory = list(judge())

@@ -306,9 +306,7 @@ def test_a_run_that_was_not_imported_has_no_names_of_keras(tmp_path: Path) -> No
         pass
     (folder,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
     run = open_run(RunRecord.open(folder), device="cpu")
-    with pytest.raises(
-        ConfigError, match=r"--keras-names: the model of the run .* was not imported from a file of Keras"
-    ):
+    with pytest.raises(ConfigError, match=r"--keras-names: the model of the run .* was not imported from a Keras file"):
         predict_run(run, "train", form=Form(keras_names=True))
 
 
@@ -322,7 +320,7 @@ def test_weights_alone_bring_no_names(tmp_path: Path) -> None:
     run = open_run(found.record, device="cpu")
     path = npz(tmp_path, x=np.ones((2, 4), "float32"))
     assert predict_run(run, path).rows == 2
-    with pytest.raises(ConfigError, match="was not imported from a file of Keras"):
+    with pytest.raises(ConfigError, match="was not imported from a Keras file"):
         predict_run(run, path, form=Form(keras_names=True))
 
 

@@ -19,7 +19,7 @@ from kerascli.interop.torch_files import Forward
 from kerascli.interop.torchvision_names import to_our_names
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.predict import predict
-from kerascli.workflow.fitting.phases import described, experiment_of
+from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.interchange.init_from import init_weights
 from tests.support import config_data
@@ -171,7 +171,7 @@ def test_the_config_sees_pixels_as_torchvision_does(
     path = write(tmp_path, changed(CONFIG.read_text(encoding="utf-8"), WITH_ITS_HEAD))
     config = open_config(path, flags=["size=32"]).phases[0]
     prepared = config.load_data()
-    experiment = experiment_of(described(config, prepared), Choice("cpu", "a test"))
+    experiment = build_phase(make_phase(config, prepared), Choice("cpu", "a test"))
     init_weights(experiment, config, tmp_path)
     [ours] = predict(experiment.module, rows_in_order(experiment, prepared.splits["test"]).epoch(0), seed=0).values()
     pixels = torch.from_numpy(cifar10.Cifar10().load(config.context)["test"].array("x")).permute(0, 3, 1, 2) / 255
@@ -188,7 +188,7 @@ def test_a_run_says_what_it_took_and_needs_it_never_again(
     text = changed(SMALL, {"vgg11}": "vgg11, by_name: true}", "name: classifier_0": "name: head"})
     run, events = train(write(tmp_path, text), tmp_path / "runs")
     said = [event.text for event in events if isinstance(event, Note) and event.text.startswith("weights:")]
-    assert said == [f"weights: 6 of 8 weights from torchvision's {file.name}; new are those of head"]
+    assert said == [f"weights: 6 of 8 weights from torchvision's {file.name}; newly initialized: head"]
     facts = run.facts()["init_from"]
     assert facts["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     resolved = open_config(run.resolved_path)

@@ -180,7 +180,9 @@ def test_a_link_to_the_file_will_do(home: Path, tmp_path: Path, monkeypatch: pyt
 def test_a_file_of_ones_own_does_not_come_in(tmp_path: Path) -> None:
     (tmp_path / "mine.pth").write_bytes(saved(SOUND))
     text = SMALL.replace("{torchvision: vgg11}", "{file: mine.pth}")
-    with pytest.raises(FileRefused, match=r"mine.pth' is a pickle by its name, which is never read") as caught:
+    with pytest.raises(
+        FileRefused, match=r"mine.pth' is a pickle file by its suffix, and pickles are never read"
+    ) as caught:
         train(write(tmp_path, text), tmp_path / "runs")
     assert caught.value.faults[0].place is not None
 

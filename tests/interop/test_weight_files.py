@@ -114,7 +114,7 @@ def test_by_name_only_layers_that_both_have_are_taken_and_the_others_are_reporte
     theirs = model()
     layers = [*LAYERS[:2], {"dense": {"units": 7, "name": "new"}}]
     found = taken(saved(theirs, tmp_path, kind), {"inputs": {"x": [5, 3]}, "layers": layers}, by_name=True)
-    assert found.notes == ("not in the file: new; they begin as a new model's",)
+    assert found.notes == ("not in the file: new; newly initialized",)
     weights = {weight.name: weight.keras().numpy() for weight in open_run(found.record).experiment.weights}
     np.testing.assert_array_equal(weights["hidden/kernel"], theirs.get_layer("hidden").get_weights()[0])
 

@@ -23,7 +23,7 @@ from kerascli.layers.base import LAYERS
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.model.runtime.weights import materialize
-from kerascli.training.execution_mode import Programmed, make_runner
+from kerascli.training.execution_mode import GraphRunner, make_runner
 from tests.support.fit_harness import prepare
 from tests.support.models import parse_model
 from tests.training.test_execution_mode import assert_steps_agree, request_of
@@ -268,7 +268,7 @@ def test_a_traced_step_is_the_module_s_step(tmp_path: Path, monkeypatch: pytest.
     path.write_text(TRACED, encoding="utf-8")
     request, plan = request_of(path, "compile.jit_compile=false")
     runner, choice = make_runner(request)
-    assert (choice.value, type(runner)) == ("traced", Programmed)
+    assert (choice.value, type(runner)) == ("traced", GraphRunner)
     assert_steps_agree(request, plan, runner, 1e-6)
 
 
@@ -285,4 +285,4 @@ def test_a_loop_over_steps_is_no_program_on_the_cpu(tmp_path: Path, layer: str, 
     path.write_text(TRACED.replace("bidirectional: {lstm: {units: 5, return_sequences: true, dropout: 0.2}}", layer))
     _, choice = make_runner(request_of(path)[0])
     assert choice.value == "eager"
-    assert choice.reason.startswith(f"'{name}' goes step by step on the CPU")
+    assert choice.reason.startswith(f"'{name}' loops over time steps on the CPU")

@@ -208,7 +208,7 @@ def test_what_is_remembered_is_not_exported(tmp_path: Path) -> None:
 
 
 def test_a_batch_of_another_size_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="batches of 10 rows: 48 rows leave a last one of 8"):
+    with pytest.raises(DataError, match="batches of 10 rows, but 48 rows leave a last batch of 8"):
         train(write(tmp_path, MANY), tmp_path, ["fit.batch_size=10"])
 
 
@@ -222,7 +222,7 @@ def test_weights_of_a_stateful_run_begin_another_one_of_other_batches(tmp_path: 
 
 def test_phases_of_a_stateful_model_have_batches_of_one_size(tmp_path: Path) -> None:
     text = MANY.replace("fit: {epochs: 4", "fit: {phases: [{epochs: 1}, {epochs: 1, batch_size: 4}]")
-    with pytest.raises(ConfigError, match="is stateful: in all phases batches have as many rows"):
+    with pytest.raises(ConfigError, match=r"batch_size: must be the same in all phases, since .* is stateful"):
         train(write(tmp_path, text), tmp_path, [])
     run, _ = train(write(tmp_path, text.replace(", batch_size: 4", "")), tmp_path / "runs", [])
     assert len(run.history()) == 2

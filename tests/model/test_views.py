@@ -104,7 +104,7 @@ def test_what_one_view_predicts_another_reads(run: RunRecord, tmp_path: Path) ->
     ("what", "view", "said"),
     [
         ("train", "encoder", "no view 'encoder'; did you mean 'encode'"),
-        ("train", "decode", "view has inputs of its own"),
+        ("train", "decode", "view has inputs that the data does not provide"),
         ("wide.npz", "decode", "expected numbers of shape"),
         ("other.npz", "decode", "there is no array 'z'"),
     ],
@@ -240,7 +240,7 @@ def test_views_have_what_only_updates_call(tmp_path: Path) -> None:
         np.testing.assert_allclose(found, truth, atol=1e-5, err_msg=view)  # float32 sums of six products
     (inner,) = predict_run(opened, "train", "inner").outputs.values()
     np.testing.assert_allclose(inner, np.tanh(dense(weights, "critic/dense", x)), atol=1e-5)
-    with pytest.raises(ConfigError, match="the view has inputs of its own"):
+    with pytest.raises(ConfigError, match="the view has inputs that the data does not provide"):
         predict_run(opened, "train", "on_noise")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from kerascli.events import BatchEnd, Began, EpochBegin, EpochEnd, Event, Note, Stopped
 from kerascli.report.classes import ClassRow, class_table
-from kerascli.report.console import TrainingView, fitting
+from kerascli.report.console import TrainingView, first_that_fit
 from kerascli.report.downloads import DownloadBar
 from kerascli.report.summary import Row, Summary, render
 
@@ -78,9 +78,9 @@ def test_notes_and_names_are_shown_without_escapes() -> None:
 
 
 def test_metrics_are_cut_between_themselves() -> None:
-    assert fitting({"loss": 1.0, "accuracy": 0.5}, 30) == "loss 1.0000  accuracy 0.5000"
-    assert fitting({"loss": 1.0, "accuracy": 0.5}, 27) == "loss 1.0000"
-    assert fitting({"loss": 1.0}, 10) == ""
+    assert first_that_fit({"loss": 1.0, "accuracy": 0.5}, 30) == "loss 1.0000  accuracy 0.5000"
+    assert first_that_fit({"loss": 1.0, "accuracy": 0.5}, 27) == "loss 1.0000"
+    assert first_that_fit({"loss": 1.0}, 10) == ""
 
 
 def test_a_view_that_cannot_write_falls_silent() -> None:

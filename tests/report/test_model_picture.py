@@ -21,9 +21,9 @@ from kerascli.model.runtime.graph import Graph
 from kerascli.report.architecture import columns
 from kerascli.report.architecture.diagram import Box, Diagram, Edge, folded
 from kerascli.report.architecture.drawing import draw_graph
+from kerascli.report.architecture.from_graph import diagram_of
 from kerascli.report.architecture.layered import Ranks, arrange
-from kerascli.report.architecture.placing import Picture, Placed, picture_of
-from kerascli.report.architecture.reading import diagram_of
+from kerascli.report.architecture.layout import Picture, Placed, picture_of
 from tests.support.models import parse_model
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -361,12 +361,12 @@ def test_the_picture_of_a_config_is_written_the_same_each_time(tmp_path: Path, s
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["--model", "CONFIG"], "a config has no folder for pictures"),
+        (["--model", "CONFIG"], "the diagram of a config needs a file name"),
         (["--model", "CONFIG", "-o", "a.jpg"], "expected a file that ends in .png"),
         (["--model", "CONFIG", "CONFIG", "-o", "a.png"], "--model draws one model"),
-        (["--model", "CONFIG", "-o", "a.png", "--log"], "--log does not go with --model"),
-        (["CONFIG", "--expand"], "--expand goes with --model"),
-        (["CONFIG", "--view", "a"], "--view goes with --model"),
+        (["--model", "CONFIG", "-o", "a.png", "--log"], "--log cannot be used with --model"),
+        (["CONFIG", "--expand"], "--expand can only be used with --model"),
+        (["CONFIG", "--view", "a"], "--view can only be used with --model"),
     ],
 )
 def test_what_cannot_be_drawn_is_reported(
@@ -381,7 +381,7 @@ def test_what_cannot_be_drawn_is_reported(
 
 def test_to_lay_out_a_picture_needs_neither_torch_nor_matplotlib() -> None:
     code = (
-        "import sys; import kerascli.report.architecture.placing\n"
+        "import sys; import kerascli.report.architecture.layout\n"
         "print({'torch', 'matplotlib', 'numpy'} & set(sys.modules))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -181,7 +181,7 @@ def test_a_run_of_format_1_is_evaluated_predicted_exported_plotted_and_summarize
     assert [row["val_loss"] for row in rows] == pytest.approx([best["loss"], last["loss"]], rel=1e-6)
     monkeypatch.chdir(old.path.parent.parent)
     monkeypatch.setattr(storage, "_fsync", lambda descriptor: None)
-    warning = f"warning: runs/{old.folder_name} is from before runs had checksums: damage to its files"
+    warning = f"warning: runs/{old.folder_name} was made before runs had checksums: damage to its files"
     for line in (
         "evaluate latest validation --checkpoint best --device cpu", "predict latest validation --device cpu",
         "export latest --format safetensors", "plot latest", "summary latest", "runs show latest",

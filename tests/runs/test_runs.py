@@ -731,7 +731,7 @@ def test_compare_prints_both_runs(home: Path, app: typer.Typer) -> None:
 def test_rm_asks_unless_told_not_to(home: Path, app: typer.Typer) -> None:
     asked = CliRunner().invoke(app, ["runs", "rm", "r0"], input="n\n")
     assert (asked.exit_code, asked.stderr.endswith("nothing was removed\n")) == (0, True)
-    with pytest.raises(ConfigError, match="there was no answer, and nothing was removed"):
+    with pytest.raises(ConfigError, match="no answer was given: nothing was removed"):
         invoke(app, "runs rm r0")
     assert len(os.listdir("runs")) == 2
     assert invoke(app, "runs rm r0 -y") == ("", "removed runs/2026-01-01T00-00-00Z-r0\n")
@@ -746,7 +746,7 @@ def test_a_run_that_is_named_twice_is_removed_once(home: Path, app: typer.Typer)
 
 
 def test_an_option_before_the_command_is_not_ignored(home: Path, app: typer.Typer) -> None:
-    with pytest.raises(KerasCliError, match="options of 'show' stand after it"):
+    with pytest.raises(KerasCliError, match="options of 'show' go after it"):
         invoke(app, "runs --json show r0")
 
 

@@ -22,7 +22,7 @@ from kerascli.training.loop import train
 from kerascli.training.predict import predict
 from kerascli.training.progress import Progress
 from kerascli.workflow.fitting.binding import bind
-from kerascli.workflow.fitting.phases import described, experiment_of
+from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import make_plan, rows_in_order
 from tests.support.runs_harness import outcome_of
 
@@ -80,7 +80,7 @@ def prepare(folder: Path, data: Arrays, config: str) -> Ours:
     path.write_text(config, encoding="utf-8")
     opened = open_config(path, sets=["fit.shuffle=false"])
     prepared = opened.load_data()
-    experiment = experiment_of(described(opened, prepared), Choice("cpu", "a test"))
+    experiment = build_phase(make_phase(opened, prepared), Choice("cpu", "a test"))
     experiment.module.double()  # the weights, still of float32
     return Ours(experiment, prepared)
 

@@ -9,7 +9,7 @@ from kerascli.config.load import open_config
 from kerascli.data.batches.loader import BatchSource
 from kerascli.device import Choice
 from kerascli.training.evaluate import evaluate
-from kerascli.workflow.fitting.phases import described, experiment_of
+from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import rows_in_order
 from tests.support.runs_harness import HARD, outcome_of, write
 
@@ -30,8 +30,8 @@ compile: {loss: mse}
 
 def rows(path: Path, *sets: str, figures: bool = True) -> int:
     config = open_config(path, sets=sets)
-    phase = described(config, config.load_data())
-    experiment = experiment_of(phase, Choice("cpu", "a test"))
+    phase = make_phase(config, config.load_data())
+    experiment = build_phase(phase, Choice("cpu", "a test"))
     return rows_in_order(experiment, phase.prepared.splits["train"], figures=figures).batch_size
 
 
@@ -127,7 +127,7 @@ def test_metrics_do_not_depend_on_how_many_are_evaluated_at_once(config: str) ->
     """Sums of float32 losses in another order are equal to six digits."""
     opened = open_config(CONFIGS / f"{config}.yaml")
     prepared = opened.load_data()
-    experiment = experiment_of(described(opened, prepared), Choice("cpu", "a test"))
+    experiment = build_phase(make_phase(opened, prepared), Choice("cpu", "a test"))
     split = prepared.splits["train"]
     at_once, few = (
         outcome_of(evaluate(experiment.module, source.epoch(0), seed=1))

@@ -20,11 +20,11 @@ from kerascli.device import Choice
 from kerascli.events import Note
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
-from kerascli.training.execution_mode import Programmed, Request, largest_difference, make_runner
+from kerascli.training.execution_mode import GraphRunner, Request, largest_difference, make_runner
 from kerascli.training.forward_pass import Eager, Runner
 from kerascli.training.loop import Plan
 from kerascli.workflow.fitting import binding
-from kerascli.workflow.fitting.phases import described, experiment_of
+from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import make_plan
 from tests.support.needs import needs_a_compiler
 from tests.support.runs_harness import HARD, go_on, kerascli, outcome, train, write
@@ -53,7 +53,7 @@ fit: {epochs: 1, batch_size: 32, class_weight: {0: 2.0}}
 def request_of(path: Path, *sets: str, steps: int = 10) -> tuple[Request, Plan]:
     config = open_config(path, sets=sets)
     prepared = config.load_data()
-    experiment = experiment_of(described(config, prepared), Choice("cpu", "a test"))
+    experiment = build_phase(make_phase(config, prepared), Choice("cpu", "a test"))
     experiment.module.train()
     plan = make_plan(experiment, prepared, {})
     batches = [batch for batch, _ in zip(plan.batches(0, 0), range(2), strict=False)]
@@ -78,7 +78,7 @@ def test_a_traced_step_is_the_module_s_step(config: str, monkeypatch: pytest.Mon
     request, plan = request_of(CONFIGS / f"{config}.yaml", *sets)
     runner, choice = make_runner(request)
     assert choice == Choice("traced", "jit_compile is false")
-    assert isinstance(runner, Programmed)
+    assert isinstance(runner, GraphRunner)
     assert_steps_agree(request, plan, runner, 1e-6)
 
 
@@ -98,7 +98,7 @@ def test_a_step_with_onednn_s_products_is_the_module_s_step(monkeypatch: pytest.
     request, plan = request_of(CONFIGS / "mnist_mlp.yaml", *sets)
     runner, choice = make_runner(request)
     assert choice.value == "traced"
-    assert isinstance(runner, Programmed)
+    assert isinstance(runner, GraphRunner)
     assert_steps_agree(request, plan, runner, 1e-5)
 
 
@@ -178,7 +178,7 @@ def test_a_failed_compilation_is_reported_and_the_run_goes_on(tmp_path: Path, mo
     config = write(tmp_path, HARD)
     run, events = train(config, tmp_path / "runs", ["fit.epochs=1", "compile.jit_compile=true"])
     assert said(run) == "traced (compiling failed: RuntimeError: no such kernel)"
-    assert f"tier: {said(run)}" in [event.text for event in events if isinstance(event, Note)]
+    assert f"execution mode: {said(run)}" in [event.text for event in events if isinstance(event, Note)]
     plain, _ = train(config, tmp_path / "plain", ["fit.epochs=1", "compile.jit_compile=false"])
     assert outcome(run) == outcome(plain)
 
@@ -204,7 +204,7 @@ def test_a_program_with_other_numbers_is_not_used(
 
     monkeypatch.setattr(programs, "simplify", spoils)
     run, _ = train(write(tmp_path, HARD), tmp_path / "runs", ["fit.epochs=1"])
-    assert said(run).startswith("eager (the traced program failed: ValueError: its numbers differ by ")
+    assert said(run).startswith("eager (the traced graph failed: ValueError: its numbers differ by ")
 
 
 def test_trying_a_program_changes_nothing(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_a_plugin_s_code_runs_as_it_is(tmp_path: Path) -> None:
     text = HARD.replace("loss: sparse_categorical_crossentropy", "loss: gap")
     text = text.replace("targets: {y: []}", "targets: {y: [to_categorical]}")
     run, _ = train(write(tmp_path, f"plugins: [gap.py]\n{text}"), tmp_path / "runs", ["fit.epochs=1"])
-    assert said(run) == "eager ('gap' is not kerascli's own: Python code runs as it is)"
+    assert said(run) == "eager ('gap' is a custom component: its Python code is not traced)"
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_auto_does_not_compile_convolutions_on_the_cpu(tmp_path: Path, monkeypat
     monkeypatch.setattr(compiling.shutil, "which", lambda name: "/usr/bin/" + name)
     request, _ = request_of(write(tmp_path, CONVOLUTIONAL), steps=10**6)
     assert make_runner(request)[1] == Choice(
-        "traced", "convolutions, and what stands between them, are slower compiled"
+        "traced", "convolutions, and the operations between them, are slower when compiled"
     )
 
 

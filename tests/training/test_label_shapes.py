@@ -49,7 +49,7 @@ def test_f_scores_of_one_unit_are_scikit_learn_s(tmp_path: Path, columns: tuple[
     }
     figures = evaluation.result.logs
     assert {name: figures[name] for name in wanted} == pytest.approx(wanted, abs=1e-6)  # Keras adds 1e-7 below
-    table = evaluation.classified[0].matrix
+    table = evaluation.class_scores[0].matrix
     by_table = 2 * table[1, 1] / (2 * table[1, 1] + table[0, 1] + table[1, 0])
     assert figures["f1_score"] == pytest.approx(by_table, abs=1e-6)
     assert run.history()[-1]["val_f1_score"] == pytest.approx(wanted["f1_score"], abs=1e-6)

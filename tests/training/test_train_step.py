@@ -33,7 +33,7 @@ from kerascli.training.loop import train as train_loop
 from kerascli.training.progress import Progress
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.fitting.binding import bind
-from kerascli.workflow.fitting.phases import described, experiment_of
+from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import make_plan, rows_in_order
 from kerascli.workflow.given_rows import rows_of
 from kerascli.workflow.opened import open_run
@@ -275,7 +275,7 @@ fit:
 def hard(folder: Path, *sets: str) -> tuple[Experiment, Any, Any]:
     config = open_config(write(folder, HARD), sets=sets)
     prepared = config.load_data()
-    experiment = experiment_of(described(config, prepared), Choice("cpu", "a test"))
+    experiment = build_phase(make_phase(config, prepared), Choice("cpu", "a test"))
     return experiment, prepared, make_plan(experiment, prepared, {})
 
 

@@ -21,7 +21,7 @@ from kerascli.model.freezing import trained_layers
 from kerascli.runs.record import RunRecord
 from kerascli.training.predict import predict
 from kerascli.workflow.evaluate import evaluate_rows
-from kerascli.workflow.fitting.phases import described, experiment_of
+from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.given_rows import rows_of
 from kerascli.workflow.interchange.init_from import init_weights
@@ -62,7 +62,7 @@ def begun(path: Path, runs: Path) -> dict[str, np.ndarray]:
     """Return the outputs of a config's initial model on its training rows."""
     config = open_config(path)
     prepared = config.load_data()
-    experiment = experiment_of(described(config, prepared), Choice("cpu", "a test"))
+    experiment = build_phase(make_phase(config, prepared), Choice("cpu", "a test"))
     init_weights(experiment, config, runs)
     outputs = predict(experiment.module, rows_in_order(experiment, prepared.splits["train"]).epoch(0), seed=0)
     return {
@@ -134,7 +134,7 @@ def test_a_run_records_where_it_began_and_needs_it_never_again(teacher: RunRecor
     text = student({"name: kind": "name: other"}, "{file: teacher.safetensors, by_name: true}")
     run, events = train(write(tmp_path, text), tmp_path / "runs", ["fit.epochs=1"])
     said = [event.text for event in events if isinstance(event, Note) and event.text.startswith("weights:")]
-    assert said == [f"weights: 8 of 10 weights from {source}; new are those of other"]
+    assert said == [f"weights: 8 of 10 weights from {source}; newly initialized: other"]
     facts = run.facts()["init_from"]
     assert facts["sha256"] == teacher.facts()["files"]["model.safetensors"]
     assert open_config(run.resolved_path).document.at(("model", "init_from", "file")) == "../../teacher.safetensors"

@@ -149,7 +149,7 @@ def test_every_kind_that_is_written_is_told_from_others(suffix: str, tmp_path: P
 def test_samples_do_not_fall_into_a_run_or_over_other_files(trained: Path, tmp_path: Path) -> None:
     from kerascli.workflow.outputs import writable_folder
 
-    with pytest.raises(ConfigError, match="is in a run"):
+    with pytest.raises(ConfigError, match="is inside a run"):
         writable_folder(trained / RUN / "checkpoints")
     writable_folder(trained / RUN / "samples")
     writable_folder(tmp_path / "new")
@@ -159,7 +159,7 @@ def test_a_model_of_keras_is_not_replaced_by_the_run_that_it_became(here: Path) 
     kerascli("export", "config", "-o", "mine.keras")
     before = Path("mine.keras").read_bytes()
     kerascli("import", "mine.keras")
-    with pytest.raises(ConfigError, match=r"'mine\.keras' is what the run was made from"):
+    with pytest.raises(ConfigError, match=r"the run was made from 'mine\.keras'"):
         kerascli("export", "mine")
     assert Path("mine.keras").read_bytes() == before
 

@@ -254,7 +254,7 @@ def test_a_finished_run_in_phases_is_evaluated_by_its_last_phase(tmp_path: Path)
     assert set(evaluate_rows(opened, rows_of(opened, "validation", targets=True), "v").result.logs) == {"loss", "top"}
     events = go_on(run)
     assert not [event for event in events if isinstance(event, EpochEnd)]
-    with pytest.raises(ConfigError, match="keeps the epochs of its phases"):
+    with pytest.raises(ConfigError, match="the epochs of a run with phases cannot be changed"):
         go_on(run, ["fit.epochs=9"])
 
 

@@ -171,13 +171,13 @@ def test_a_raw_file_is_evaluated_like_the_split(garden: Garden) -> None:
     opened = open_run(garden.run)
     split, file = (evaluate_run(opened, what) for what in ("test", str(garden.folder / "others.csv")))
     assert file.result.logs == split.result.logs
-    (classified,) = file.classified
-    assert classified.names == KINDS
+    (scores,) = file.class_scores
+    assert scores.names == KINDS
     truth = [KINDS.index(row["kind"]) for row in garden.others]
     said = garden.outputs(garden.others).argmax(1).tolist()
     by_hand = np.zeros((3, 3), dtype=int)
     np.add.at(by_hand, (truth, said), 1)
-    np.testing.assert_array_equal(classified.matrix, by_hand)
+    np.testing.assert_array_equal(scores.matrix, by_hand)
 
 
 def test_a_label_that_was_not_in_training_is_refused_with_its_row(garden: Garden, tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ fit: {epochs: 1, batch_size: 8}
     assert found.columns["level.class"].tolist() == ["low" if p > 0.5 else "high" for p in low]
     most = (x @ w["kind/kernel"] + w["kind/bias"]).argmax(1)
     assert found.columns["kind.class"].tolist() == [str(number) for number in most.tolist()]
-    by_output = {each.output: each for each in evaluate_run(open_run(run), "train").classified}
+    by_output = {each.output: each for each in evaluate_run(open_run(run), "train").class_scores}
     assert list(by_output) == ["level", "kind"]
     right = (np.where(low.numpy() > 0.5, "low", "high") == words).sum()
     assert np.trace(by_output["level"].matrix) == right
@@ -311,9 +311,9 @@ def test_rows_of_a_class_that_the_loss_ignores_are_in_no_table(tmp_path: Path) -
     run, _ = train(write(tmp_path, LINEAR.replace("loss: mse, metrics: [mae]", loss)), tmp_path / "runs")
     w = load_tensors(run.weights())
     most = (torch.from_numpy(data["x"]) @ w["out/kernel"] + w["out/bias"]).argmax(1).numpy()
-    (classified,) = evaluate_run(open_run(run), "train").classified
+    (scores,) = evaluate_run(open_run(run), "train").class_scores
     by_hand = [[int(((size == true) & (most == predicted)).sum()) for predicted in (0, 1)] for true in (0, 1)]
-    assert classified.matrix.tolist() == by_hand
+    assert scores.matrix.tolist() == by_hand
 
 
 @pytest.mark.parametrize("loss", ["binary_crossentropy", "binary_focal_crossentropy"])
@@ -322,7 +322,7 @@ def test_labels_that_may_hold_at_once_are_not_taken_for_classes(tmp_path: Path, 
     config = LINEAR.replace("size: []", "tags: []").replace("units: 2", "units: 3, activation: sigmoid")
     run, _ = train(write(tmp_path, config.replace("loss: mse", f"loss: {loss}")), tmp_path / "runs")
     assert list(predict_run(open_run(run), "train").columns) == ["tags[0]", "tags[1]", "tags[2]"]
-    assert evaluate_run(open_run(run), "train").classified == ()
+    assert evaluate_run(open_run(run), "train").class_scores == ()
 
 
 def test_class_weights_go_by_the_names_of_classes(garden: Garden, tmp_path: Path) -> None:
@@ -473,7 +473,7 @@ def test_metrics_reach_a_server_and_one_that_is_away_is_reported_once(tmp_path: 
     ]
     warnings = [note.text for note in only(events, Note) if note.level == "warning"]
     assert [text.partition(": ")[0] for text in warnings] == ["remote_monitor"]
-    assert f"could not send figures to {away}/publish/epoch/end/" in warnings[0]
+    assert f"could not send metrics to {away}/publish/epoch/end/" in warnings[0]
 
 
 def test_tensorboard_reads_what_a_run_and_its_resumption_wrote(tmp_path: Path) -> None:
@@ -540,7 +540,7 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_leaves_the_last_good_weight
     assert caught.value.exit_code == 5
     run = find_run("latest", tmp_path / "runs")
     where = "the loss became nan or infinite at epoch 1, step 3"
-    assert str(caught.value) == f"{where}; the last finite weights are kept in {run.path}"
+    assert str(caught.value) == f"{where}; the last finite weights are saved in {run.path}"
     assert caught.value.faults[0].hint
     assert run.status() == "failed"
     assert run.facts()["reason"] == str(caught.value)
@@ -556,7 +556,7 @@ def test_the_command_says_where_it_stopped_and_exits_with_5(tmp_path: Path) -> N
     assert ran.stdout == ""
     error, hint = ran.stderr.splitlines()[-2:]
     where = f"runs/{find_run('latest', tmp_path / 'runs').folder_name}"
-    text = "the loss became nan or infinite at epoch 1, step 3; the last finite weights are kept in"
+    text = "the loss became nan or infinite at epoch 1, step 3; the last finite weights are saved in"
     assert error == f"error: {text} {where}"
     assert hint.startswith("  hint: lower the learning rate")
 
@@ -609,7 +609,7 @@ def test_a_run_that_finds_no_memory_fails_with_advice_and_can_go_on(
             train(config, tmp_path / "runs", ["fit.epochs=3"])
     assert caught.value.exit_code == 5
     text = str(caught.value)
-    assert text.startswith("the device has no memory left: ")
+    assert text.startswith("the device is out of memory: ")
     assert str(error).splitlines()[0] in text
     assert "\n" not in text
     assert caught.value.faults[0].hint == "a smaller fit.batch_size needs less"
@@ -704,11 +704,17 @@ def test_a_misspelt_key_is_reported_before_the_data_is_read(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("layers", "said"),
     [
-        ('{expr: "take(x, [0, 9], axis=1)"}', "'expr' cannot be computed: take cannot take (None, 6)"),
-        ('{expr: "cholesky(-x[:, :2, None] @ x[:, None, :2])[:, 0]"}', "'expr' cannot be computed: cholesky"),
+        (
+            '{expr: "take(x, [0, 9], axis=1)"}',
+            "'expr' cannot be computed with the values that it got: take cannot take (None, 6)",
+        ),
+        (
+            '{expr: "cholesky(-x[:, :2, None] @ x[:, None, :2])[:, 0]"}',
+            "'expr' cannot be computed with the values that it got: cholesky",
+        ),
         (
             "{expr: \"cast(abs(x) * 9 + 9, 'int64')\"}, {embedding: {input_dim: 3, output_dim: 2}}, flatten",
-            "'embedding' cannot be computed: index out of range",
+            "'embedding' cannot be computed with the values that it got: index out of range",
         ),
     ],
 )
@@ -717,7 +723,7 @@ def test_numbers_that_a_layer_cannot_be_computed_with_stop_a_training_in_one_sen
 ) -> None:
     text = HARD.replace("  layers:\n", f"  layers:\n    - repeat: {{times: 1, layers: [{layers}]}}\n")
     events = start(open_config(write(tmp_path, text)), Options(runs_dir=tmp_path / "runs"))
-    with pytest.raises(TrainingStopped, match=re.escape(f"with the numbers that came {said}")):
+    with pytest.raises(TrainingStopped, match=re.escape(said)):
         list(events)
     run = find_run("latest", tmp_path / "runs")
     assert run.status() == "failed"

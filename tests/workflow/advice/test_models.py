@@ -130,8 +130,8 @@ def test_a_warning_names_both_places_and_the_way_out(tmp_path: Path) -> None:
         "(it has no activation)",
         "  5 | compile: {loss: sparse_categorical_crossentropy}",
         "    |                 ^" + "^" * 30,
-        f"  note: 'kind' makes it ({path}:3:13)",
-        "  hint: make it activation: softmax, or set from_logits: true in the loss",
+        f"  note: 'kind' computes it ({path}:3:13)",
+        "  hint: use activation: softmax, or set from_logits: true in the loss",
     ]
 
 
@@ -210,7 +210,7 @@ SEVERAL = {
 @pytest.mark.parametrize("layers", ONE.values(), ids=ONE)
 def test_a_softmax_over_one_value(layers: str, tmp_path: Path) -> None:
     [fault] = warnings(tmp_path, layers, "mse")
-    assert "is a softmax over one value: it is 1, whatever the weights" in fault.text
+    assert "is a softmax over one value: the result is always 1" in fault.text
     assert fault.place is not None
     assert fault.place.line == 3
 
