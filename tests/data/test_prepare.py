@@ -24,6 +24,7 @@ from kerascli.data.pipeline.prepare import PreparedData, data_facts, load_data, 
 from kerascli.data.read import read_raw
 from kerascli.data.section import DataSpec, parse_data
 from kerascli.data.split import random_split, shuffled
+from kerascli.data.storage.table import Table
 from kerascli.errors import ConfigError, DataError, FileRefused
 from tests.support.data_harness import whole
 
@@ -40,6 +41,11 @@ PENGUINS = {
     "targets": {"species": ["string_lookup"]},
     "sample_weight": {"species": [{"columns": "weight"}]},
 }
+
+
+def raw(spec: DataSpec, path: Path, context: Context) -> Table:
+    """Read a file in the folder of a config."""
+    return read_raw(spec, context.folder / path, columns=spec.columns(), name=str(path))
 
 
 def penguins() -> tuple[DataSpec, Context]:
@@ -191,7 +197,7 @@ def test_a_run_keeps_all_that_raw_rows_need() -> None:
     learned = load_learned(save_learned(data.learned))
     kept = stages(spec, learned)
     assert kept.facts == data.facts
-    table = read_raw(spec, Path("data/penguins.csv"), context)
+    table = raw(spec, Path("data/penguins.csv"), context)
     rows = whole(prepare_rows(spec, learned, table, targets=True))
     again = load_data(spec, context, learned=learned)
     for split in again.splits:
@@ -208,15 +214,15 @@ def test_predict_needs_no_label_but_every_input(tmp_path: Path) -> None:
     learned = load_data(spec, context).learned
     header = ",".join(["island", *MEASURES])
     (tmp_path / "new.csv").write_text(f"{header}\nDream,40,18,\nMoon,41,17,3000\n")
-    rows = whole(prepare_rows(spec, learned, read_raw(spec, tmp_path / "new.csv", context), targets=False))
+    rows = whole(prepare_rows(spec, learned, raw(spec, tmp_path / "new.csv", context), targets=False))
     dream = 1 + learned["inputs.island.0"].facts["vocabulary"].index("Dream")
     assert rows.inputs["island"].tolist() == [[int(i == dream) for i in range(4)], [1, 0, 0, 0]]
     assert not rows.targets
     with pytest.raises(DataError, match="there is no column 'species'"):
-        prepare_rows(spec, learned, read_raw(spec, tmp_path / "new.csv", context), targets=True)
+        prepare_rows(spec, learned, raw(spec, tmp_path / "new.csv", context), targets=True)
     (tmp_path / "new.csv").write_text(f"{header[0]}{header[2:]}\nDream,40,18,\n")
     with pytest.raises(DataError, match="there is no column 'island'; did you mean 'iland'"):
-        prepare_rows(spec, learned, read_raw(spec, tmp_path / "new.csv", context), targets=False)
+        prepare_rows(spec, learned, raw(spec, tmp_path / "new.csv", context), targets=False)
 
 
 def test_words_that_look_like_numbers_stay_words_in_later_files(tmp_path: Path) -> None:
@@ -225,7 +231,7 @@ def test_words_that_look_like_numbers_stay_words_in_later_files(tmp_path: Path) 
     spec = parse_data({"source": {"csv": "train.csv"}, "inputs": {"code": "string_lookup"}})
     context = Context(tmp_path, 1)
     learned = load_data(spec, context).learned
-    rows = whole(prepare_rows(spec, learned, read_raw(spec, Path("later.csv"), context), targets=False))
+    rows = whole(prepare_rows(spec, learned, raw(spec, Path("later.csv"), context), targets=False))
     assert rows.inputs["code"].tolist() == [1, 0]
 
 
@@ -244,7 +250,7 @@ def test_raw_files_are_read_by_what_they_are(suffix: str, tmp_path: Path) -> Non
         parquet.write_table(pyarrow.table({"x": x}), path)
     hidden = path.rename(tmp_path / "raw.data")  # the content tells
     np.testing.assert_array_equal(
-        whole(prepare_rows(spec, learned, read_raw(spec, hidden, context), targets=False)).inputs["x"], x
+        whole(prepare_rows(spec, learned, raw(spec, hidden, context), targets=False)).inputs["x"], x
     )
 
 
@@ -417,17 +423,17 @@ def test_a_lone_array_that_is_not_as_it_says_is_refused(tmp_path: Path) -> None:
     whole = (tmp_path / "raw.npy").read_bytes()
     (tmp_path / "raw.npy").write_bytes(whole[:-1])
     with pytest.raises(FileRefused, match=r"'raw.npy' says 40 bytes of data \(shape \(5,\)\) and has 39"):
-        read_raw(spec, Path("raw.npy"), Context(tmp_path, 1))
+        raw(spec, Path("raw.npy"), Context(tmp_path, 1))
     (tmp_path / "raw.npy").write_bytes(whole.replace(b"(5,), }", b"(-5,),}"))
     with pytest.raises(FileRefused, match="a negative size"):
-        read_raw(spec, Path("raw.npy"), Context(tmp_path, 1))
+        raw(spec, Path("raw.npy"), Context(tmp_path, 1))
 
 
 def test_raw_text_is_read_as_the_runs_own_source_reads_it(tmp_path: Path) -> None:
     (tmp_path / "raw.csv").write_text("1;2\n")
     source = {"csv": {"path": "t.csv", "delimiter": ";", "names": ["x", "y"]}}
     spec = parse_data({"source": source, "inputs": {"x": []}})
-    assert read_raw(spec, Path("raw.csv"), Context(tmp_path, 1)).array("y").tolist() == [2]
+    assert raw(spec, Path("raw.csv"), Context(tmp_path, 1)).array("y").tolist() == [2]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from kerascli.component import Invalid
 from kerascli.data.base import SOURCES, Context
 from kerascli.data.pipeline.prepare import data_facts, load_data, prepare_rows
 from kerascli.data.read import read_raw
-from kerascli.data.section import parse_data
+from kerascli.data.section import DataSpec, parse_data
 from kerascli.data.sources.stories import MOVES, PEOPLE, PLACES
 from kerascli.data.storage import image_files, on_disk
 from kerascli.data.storage.table import Table
@@ -30,6 +30,11 @@ from tests.support.data_harness import whole
 from tests.support.runs_harness import train, write
 
 RANDOM = np.random.default_rng(5)
+
+
+def raw(spec: DataSpec, path: Path, context: Context) -> Table:
+    """Read a file in the folder of a config."""
+    return read_raw(spec, context.folder / path, columns=spec.columns(), name=str(path))
 
 
 def load(written: Any, folder: Path = Path()) -> dict[str, Table]:
@@ -285,11 +290,11 @@ def test_a_raw_file_is_read_in_the_source_s_own_way(tmp_path: Path) -> None:
     spec, context = windows(tmp_path), Context(tmp_path, 0)
     learned = load_data(spec, context).learned
     write(tmp_path, "a,b\n" + "1,1\n" * 9, "new.csv")
-    rows = prepare_rows(spec, learned, read_raw(spec, Path("new.csv"), context), targets=True)
+    rows = prepare_rows(spec, learned, raw(spec, Path("new.csv"), context), targets=True)
     assert rows.rows == 5
     (tmp_path / "t.txt").write_text("one, two\nthree\n")
     spec = parse_data({"source": {"text_lines": "t.txt"}, "inputs": {"text": ["text_vectorization"]}})
-    assert read_raw(spec, Path("t.txt"), context).array("text").tolist() == ["one, two", "three"]
+    assert raw(spec, Path("t.txt"), context).array("text").tolist() == ["one, two", "three"]
 
 
 def test_lines_are_rows_without_the_empty_ones(tmp_path: Path) -> None:

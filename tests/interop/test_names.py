@@ -238,7 +238,7 @@ def test_outputs_of_one_name_are_refused_by_name_and_can_be_had_under_ours(tmp_p
 def command(run: OpenedRun, path: str, folder: Path, output: Path | None = None, **given: Any) -> None:
     settings: dict[str, Any] = {"classes": False, "view": None, "checkpoint": None, "threads": None, **given}
     predict_command(
-        str(run.record.path), path, output=output, keras_names=True, device="cpu", runs_dir=folder, **settings
+        str(run.record.path), [path], output=output, keras_names=True, device="cpu", runs_dir=folder, **settings
     )
 
 

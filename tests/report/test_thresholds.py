@@ -1,11 +1,14 @@
 """Thresholds of binary classifiers beside scikit-learn's metrics."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn import metrics
 
 from kerascli.report.thresholds import AIMS, Thresholds, threshold_table
 
+ZERO: Any = 0  # scikit-learn's type says text
 RANDOM = np.random.default_rng(0)
 TRUTH = (RANDOM.random(300) < 0.2).astype(int)
 CASES = {
@@ -31,9 +34,9 @@ def test_areas_are_those_of_scikit_learn(found: Thresholds) -> None:
 def test_metrics_at_a_threshold(found: Thresholds, threshold: float) -> None:
     positive, truth = found.probability > threshold, found.truth
     point = found.at(threshold)
-    assert point.precision == pytest.approx(metrics.precision_score(truth, positive, zero_division=0))
+    assert point.precision == pytest.approx(metrics.precision_score(truth, positive, zero_division=ZERO))
     assert point.recall == pytest.approx(metrics.recall_score(truth, positive))
-    assert point.f1 == pytest.approx(metrics.f1_score(truth, positive, zero_division=0))
+    assert point.f1 == pytest.approx(metrics.f1_score(truth, positive, zero_division=ZERO))
     assert point.accuracy == pytest.approx(metrics.accuracy_score(truth, positive))
     assert point.balanced_accuracy == pytest.approx(metrics.balanced_accuracy_score(truth, positive))
     assert point.positives == positive.sum()

@@ -169,7 +169,7 @@ def test_tables_of_every_format_give_the_same(
     pipe(monkeypatch, own.encode())
     same(predict_run(run, "-"), whole, slice(3, 8))
     columns = {key: np.array([row[key] for row in rows]) for key in rows[0]}
-    np.savez(tmp_path / "c.npz", **columns)
+    np.savez(tmp_path / "c.npz", allow_pickle=False, **columns)  # type: ignore[arg-type]
     pipe(monkeypatch, (tmp_path / "c.npz").read_bytes())
     same(predict_run(run, "-"), whole)
 
@@ -248,6 +248,8 @@ def test_a_stream_is_answered_row_by_row_and_bad_rows_are_skipped(table: RunReco
     command = [sys.executable, "-m", "kerascli", "predict", str(table.path), "-", "--stream", "--keep", "id"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, cwd=tmp_path, text=True, bufsize=1, **pipes) as process:  # type: ignore[call-overload]
+        assert process.stdin is not None
+        assert process.stdout is not None
         process.stdin.write("id;a;b;kind\n0;0;0;a\n")
         assert process.stdout.readline() == "id,y\n"  # the answer comes before the next row is there
         first = process.stdout.readline()

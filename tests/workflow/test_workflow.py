@@ -210,7 +210,7 @@ def said(capsys: pytest.CaptureFixture[str], run: RunRecord, what: str, **option
     """Return the command's output as rows."""
     settings = {"output": None, "classes": False, "keras_names": False, "view": None, "checkpoint": None}
     settings |= {"device": "cpu", "threads": None, "runs_dir": Path("runs")}
-    predict_command(str(run.path), what, **{**settings, **options})
+    predict_command(str(run.path), [what], **{**settings, **options})
     return list(csv.DictReader(capsys.readouterr().out.splitlines()))
 
 
