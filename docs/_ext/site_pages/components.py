@@ -63,18 +63,19 @@ def component_page(kind: str, cls: type[Component]) -> str:
         key_table(entry.keys, up="../") if entry.keys else "",
         _beside(entry),
         _refused(cls),
+        listed=False,
     )
 
 
 def _facts(kind: str, cls: type[Component], entry: Entry) -> str:
-    """A table of the kind, the other names, Keras's name and the source file."""
+    """The kind, the other names, Keras's name and the source file."""
     theirs = keras_name(kind, entry.name)
-    rows = [("Kind", f"[{kind}](index.md)")]
+    facts = [f"**Kind:** [{kind}](index.md)"]
     if entry.aliases:
-        rows.append(("Also written", ", ".join(map(code, entry.aliases))))
-    rows.append(("In Keras", f"[{code(theirs.name)}]({theirs.url})" if theirs else "no counterpart"))
-    rows.append(("Source", source_link(cls)))
-    return table(("", ""), rows)
+        facts.append(f"**Also written:** {', '.join(map(code, entry.aliases))}")
+    facts.append(f"**Keras:** {f'[{code(theirs.name)}]({theirs.url})' if theirs else 'no counterpart'}")
+    facts.append(f"**Source:** {source_link(cls)}")
+    return "\n".join(f"- {fact}" for fact in facts)
 
 
 def _signature(entry: Entry) -> str:
@@ -145,7 +146,6 @@ def _index(registry: Registry[Any]) -> str:
         prose(first_line(registry.base)),
         f"`kerascli list {plural(registry.kind)}` prints this list.",
         *_sections_of(registry, classes),
-        toctree(cls.component_name for cls in classes),
     )
 
 

@@ -10,9 +10,13 @@ from site_pages.house import house_pages
 from site_pages.links import ROOT, rewritten
 from site_pages.sections import section_pages
 
-FOLDERS = ("reference", "sections", "gallery", "house")
+FOLDERS = ("reference", "sections", "gallery", "house", "project")
 """Folders below docs/ that hold generated pages alone."""
-COPIED = {"CONTRIBUTING.md": "contributing", "CHANGELOG.md": "changelog", "benchmarks/README.md": "benchmarks"}
+COPIED = {
+    "CONTRIBUTING.md": "project/contributing",
+    "CHANGELOG.md": "project/changelog",
+    "benchmarks/README.md": "project/benchmarks",
+}
 """Files of the repository that are pages of the site, too."""
 
 
@@ -25,7 +29,7 @@ def setup(app: Any) -> dict[str, Any]:
 
 def site_pages(docs: Path) -> dict[str, str]:
     """Return the pages of the site by the files of the repository that they are made of."""
-    guides = {f"docs/{path.name}": path.stem for path in docs.glob("*.md") if path.stem not in COPIED.values()}
+    guides = {f"docs/{path.name}": path.stem for path in docs.glob("*.md")}
     return {**guides, **COPIED, "README.md": "index", "configs/README.md": "gallery/index"}
 
 
@@ -59,6 +63,5 @@ def write_pages(docs: Path) -> list[str]:
 
 def _rewrite(app: Any, page: str, source: list[str]) -> None:
     """Turn the links of a guide: they are written for readers of the repository."""
-    docs = Path(app.srcdir)
-    if "/" not in page and page not in COPIED.values():
-        source[0] = rewritten(source[0], page, f"docs/{page}.md", site_pages(docs))
+    if "/" not in page:
+        source[0] = rewritten(source[0], page, f"docs/{page}.md", site_pages(Path(app.srcdir)))

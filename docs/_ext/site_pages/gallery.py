@@ -8,7 +8,7 @@ import yaml
 
 from site_pages.keras_names import DATA
 from site_pages.links import ROOT, rewritten
-from site_pages.markdown import block, page, toctree
+from site_pages.markdown import block, page
 
 CONFIGS = ROOT / "configs"
 _ROW = re.compile(r"^\| `([\w/]+\.yaml)` \| (.*?) \| (.*?) *\|$", re.M)
@@ -38,7 +38,7 @@ def _index(readme: str, pages: Mapping[str, str]) -> str:
     linked = _ROW.sub(lambda found: found[0].replace(f"`{found[1]}`", f"[{found[1]}]({found[1][:-5]}.md)"), readme)
     title, _, rest = rewritten(linked, "gallery/index", "configs/README.md", {**pages, **_own_pages()}).partition("\n")
     shown = "\n".join(f"[![{name}]({_picture(name, 0)})]({name}.md)" for name in pictures())
-    return "\n\n".join([title, f":::{{container}} gallery\n{shown}\n:::", rest, toctree(config_names())]) + "\n"
+    return "\n\n".join([title, f":::{{container}} gallery\n{shown}\n:::", rest.strip()]) + "\n"
 
 
 def _own_pages() -> dict[str, str]:
@@ -55,6 +55,7 @@ def _page(name: str, shows: str, result: str) -> str:
         f"Result: {result.replace('](#', '](README.md#')}" if result else "",
         block(text),
         "[The gallery](README.md) says how results were measured.",
+        listed=False,
     )
 
 

@@ -35,15 +35,18 @@ def block(text: str, language: str = "yaml") -> str:
     return f"```{language}\n{text.rstrip()}\n```"
 
 
-def toctree(pages: Iterable[str], caption: str | None = None) -> str:
+def toctree(pages: Iterable[str]) -> str:
     """Return the list of the pages below a page, for the sidebar alone."""
-    options = ":hidden:\n:maxdepth: 1\n" + (f":caption: {caption}\n" if caption else "")
-    return ":::{toctree}\n" + options + "\n" + "\n".join(pages) + "\n:::"
+    return ":::{toctree}\n:hidden:\n:maxdepth: 1\n\n" + "\n".join(pages) + "\n:::"
 
 
-def page(title: str, *parts: str) -> str:
-    """Return a page of its parts; those that are empty are left out."""
-    return "\n\n".join([f"# {title}", *(part.strip("\n") for part in parts if part)]) + "\n"
+def page(title: str, *parts: str, listed: bool = True) -> str:
+    """Return a page of its parts, without those that are empty.
+
+    Only pages that are `listed` are in the sidebar, which every page of the site has a copy of.
+    """
+    front = [] if listed else ["---\norphan: true\n---"]
+    return "\n\n".join([*front, f"# {title}", *(part.strip("\n") for part in parts if part)]) + "\n"
 
 
 def _escaped(text: str) -> str:
