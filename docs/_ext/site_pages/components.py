@@ -136,7 +136,7 @@ def _config(each: Example) -> str:
 
 def _written(shapes: Shape | list[Shape]) -> str:
     several = shapes if isinstance(shapes, list) else [shapes]
-    return ", ".join(code(show_shape((None, *shape))) for shape in several)
+    return "<br>".join(code(show_shape((None, *shape)).replace(" ", "\u00a0")) for shape in several)
 
 
 def _index(registry: Registry[Any]) -> str:

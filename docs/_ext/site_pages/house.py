@@ -82,7 +82,7 @@ def house_pages(pages: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _room(name: str, users: Mapping[str, set[str]]) -> str:
-    number, line = rooms()[name]
+    number, _ = rooms()[name]
     found = [each for each in paths() if any(room_of(file) == name for file, _ in each.steps)]
     used = sorted(other for other, imported in users.items() if name in imported)
     facts = [
@@ -92,7 +92,6 @@ def _room(name: str, users: Mapping[str, set[str]]) -> str:
     ]
     return page(
         name,
-        f"{line[0].upper()}{line[1:]}.",
         texts()[name],
         "\n".join(facts),
         "## Paths through this room" if found else "",
