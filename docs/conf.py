@@ -27,6 +27,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
+html_show_copyright = False
 html_theme_options = (
     {"source_repository": repository(), "source_branch": "main", "source_directory": "docs/"} if (repository()) else {}
 )

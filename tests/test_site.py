@@ -1,5 +1,6 @@
 """The documentation's site is built without a warning, and what its pages are made of is true."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -162,6 +163,14 @@ def test_pictures_are_of_configs() -> None:
     pictures = gallery.pictures()
     assert pictures.keys() <= set(gallery.config_names())
     assert all(chosen == "model" or (DOCS / "images" / chosen).is_file() for chosen in pictures.values())
+
+
+def test_a_page_of_the_gallery_has_its_picture() -> None:
+    pages = {path: contents.decode(errors="replace") for path, contents in generated(DOCS)}
+    for name in gallery.pictures():
+        (target,) = re.findall(r"^!\[.*\]\((.*)\)$", pages[f"gallery/{name}.md"], re.M)
+        path = os.path.normpath(Path("gallery", name).parent / target)
+        assert path in pages or (DOCS / path).is_file()
 
 
 def test_links_into_the_repository_lead_to_the_page_of_a_file() -> None:

@@ -27,11 +27,13 @@ def pictures() -> dict[str, str]:
 def gallery_pages(pages: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield the index and the page of each config; `pages` has the site's pages by the files of the repository."""
     readme = (CONFIGS / "README.md").read_text(encoding="utf-8")
-    facts = {found[1].removesuffix(".yaml"): (found[2], found[3]) for found in _ROW.finditer(readme)}
+    rows = _ROW.finditer(readme.replace("](#", "](README.md#"))
+    facts = {found[1].removesuffix(".yaml"): (found[2], found[3]) for found in rows}
     yield "gallery/index", _index(readme, pages)
     for name in config_names():
-        text = _page(name, *facts.get(name, ("", "")))
-        yield f"gallery/{name}", rewritten(text, f"gallery/{name}", "configs/README.md", pages)
+        own = f"gallery/{name}"
+        shows, result = (rewritten(text, own, "configs/README.md", pages) for text in facts.get(name, ("", "")))
+        yield own, _page(name, shows, result)
 
 
 def _index(readme: str, pages: Mapping[str, str]) -> str:
@@ -52,9 +54,9 @@ def _page(name: str, shows: str, result: str) -> str:
         name.rpartition("/")[2],
         f"It shows {shows}." if shows else "",
         picture,
-        f"Result: {result.replace('](#', '](README.md#')}" if result else "",
+        f"Result: {result}" if result else "",
         block(text),
-        "[The gallery](README.md) says how results were measured.",
+        f"[The gallery]({'../' * name.count('/')}index.md) says how results were measured.",
         listed=False,
     )
 
